@@ -1,0 +1,231 @@
+"""The errors users see, as one typed tree.
+
+Every message says what happened, what it means for the user's data, and what to type next.
+This module imports nothing of desipipe, so that every layer can raise from it.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import difflib
+from collections.abc import Iterable
+
+__all__ = [
+    'AppChangedError',
+    'ConfigError',
+    'CorruptJournalError',
+    'DesipipeError',
+    'DiskFullError',
+    'InvalidQueueNameError',
+    'LockLostError',
+    'LockingError',
+    'ManagerRunningError',
+    'MissingDependencyError',
+    'NotSerializableError',
+    'PayloadError',
+    'PermissionDeniedError',
+    'QueueError',
+    'QueueExistsError',
+    'QueueGoneError',
+    'QueueVersionError',
+    'TaskCancelledError',
+    'TaskError',
+    'TaskFailedError',
+    'TaskKilledError',
+    'TaskLostError',
+    'UnknownNameError',
+    'UnknownOptionError',
+    'UnknownQueueError',
+    'UnknownTaskError',
+    'UntrustedQueueError',
+    'close_names',
+]
+
+
+def close_names(name: str, known: Iterable[str], n: int = 5) -> str:
+    """Words that help after a mistyped name.
+
+    Parameters
+    ----------
+    name : str
+        What was typed.
+    known : iterable of str
+        What would have been valid.
+    n : int, default=5
+        The most names to show.
+
+    Returns
+    -------
+    words : str
+        ``'did you mean a, b?'``, else ``'known: a, b, c'``, else ``'there is none yet'``.
+    """
+    known = sorted(set(known))
+    close = difflib.get_close_matches(name, known, n=n, cutoff=0.6)
+    if close:
+        return 'did you mean {}?'.format(', '.join(close))
+    if known:
+        more = '' if len(known) <= n else f' and {len(known) - n:d} more'
+        return 'known: {}{}'.format(', '.join(known[:n]), more)
+    return 'there is none yet'
+
+
+class DesipipeError(Exception):
+    """Base of every error that desipipe raises on purpose."""
+
+
+class ConfigError(DesipipeError, ValueError):
+    """The configuration file, or an environment variable, can't be used."""
+
+
+class UnknownOptionError(DesipipeError, TypeError):
+    """An option that a provider, a scheduler, an environment or an app does not have; the valid ones are listed."""
+
+
+class UnknownNameError(DesipipeError, ValueError):
+    """A provider, scheduler or environment of that name is not registered; the valid ones are listed."""
+
+
+class MissingDependencyError(DesipipeError, ImportError):
+    """An optional package is needed; the message holds the command that installs it."""
+
+
+class NotSerializableError(DesipipeError, TypeError):
+    """A value, or what a function uses, can't be carried to another process or has no stable identity."""
+
+
+class QueueError(DesipipeError):
+    """Base of what concerns one queue."""
+
+
+class UnknownQueueError(QueueError, FileNotFoundError):
+    """There is no queue of that name; close names are listed."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class QueueExistsError(QueueError, FileExistsError):
+    """A queue of that name is there already."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class InvalidQueueNameError(QueueError, ValueError):
+    """The name is empty, has characters that are not allowed, or would leave the base folder."""
+
+
+class QueueVersionError(QueueError):
+    """The queue was written by a version of desipipe whose format this one does not know."""
+
+
+class QueueGoneError(QueueError):
+    """The queue was deleted, or cleared, while it was in use. Nothing was recreated."""
+
+
+class LockingError(QueueError, OSError):
+    """The filesystem does not give working locks; the queue was not created there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class LockLostError(QueueError):
+    """The lock was lost while it was held (a network cut); what was being written does not count."""
+
+
+class CorruptJournalError(QueueError):
+    """A line of the journal does not pass its check.
+
+    Parameters
+    ----------
+    message : str
+        What happened and what to type next.
+    path : str
+        The journal.
+    offset : int
+        Byte offset of the first bad line.
+    """
+
+    def __init__(self, message: str, path: str = '', offset: int = 0) -> None:
+        super().__init__(message)
+        self.path = path
+        self.offset = offset
+
+
+class PayloadError(QueueError):
+    """Bytes that the journal refers to can't be read back."""
+
+
+class DiskFullError(QueueError, OSError):
+    """No space, or quota, is left; what was being added is not in the queue, what was there is intact."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class PermissionDeniedError(QueueError, PermissionError):
+    """The folder or a file of the queue can't be read or written by this user."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class UntrustedQueueError(QueueError, PermissionError):
+    """The queue belongs to another user: its payloads are code, and are not loaded unless that user is trusted."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class ManagerRunningError(QueueError):
+    """Another manager serves this queue already; the message says where."""
+
+
+class UnknownTaskError(QueueError, KeyError):
+    """No task of that id is in the queue."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class AppChangedError(QueueError, ValueError):
+    """What was asked about two tasks does not fit: they are not two versions of one call."""
+
+
+class TaskError(DesipipeError):
+    """Base of what ``Future.result`` raises for a task that has no result.
+
+    Parameters
+    ----------
+    message : str
+        Cause in words, remote traceback, log and the command to retry.
+    tid : str
+        The task's id.
+    cause : str
+        The cause in a few words.
+    """
+
+    def __init__(self, message: str, tid: str = '', cause: str = '') -> None:
+        super().__init__(message)
+        self.tid = tid
+        self.cause = cause
+
+    def __reduce__(self) -> tuple[type, tuple[str, str, str]]:
+        return type(self), (str(self.args[0]), self.tid, self.cause)
+
+
+class TaskFailedError(TaskError):
+    """The task's code raised, or its command returned a non-zero exit status."""
+
+
+class TaskKilledError(TaskError):
+    """The task was ended from outside: a signal, its timeout, out of memory, walltime."""
+
+
+class TaskLostError(TaskError):
+    """The worker that ran the task vanished."""
+
+
+class TaskCancelledError(TaskError, concurrent.futures.CancelledError):
+    """The task was cancelled."""
