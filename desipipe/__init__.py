@@ -1,0 +1,79 @@
+"""desipipe: tasks in a durable queue on a shared filesystem, run by workers anywhere.
+
+The names below are imported when they are first used, so that ``import desipipe`` costs next to nothing:
+a shell completion, a worker or a batch script pays only for what it needs.
+"""
+
+from __future__ import annotations
+
+# Not `typing.TYPE_CHECKING`: importing `typing` would cost more than everything else here. Type checkers know this name.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import errors
+    from ._version import __version__
+    from .config import Config
+    from .environment import Environment
+    from .file_manager import FileManager
+    from .manager import spawn
+    from .queue import Queue, kill, retry
+    from .task import Future, as_completed, wait
+    from .task_manager import TaskManager
+    from .utils import setup_logging
+    from .worker import work
+
+__all__ = [
+    'Config',
+    'Environment',
+    'FileManager',
+    'Future',
+    'Queue',
+    'TaskManager',
+    '__version__',
+    'as_completed',
+    'errors',
+    'kill',
+    'retry',
+    'setup_logging',
+    'spawn',
+    'wait',
+    'work',
+]
+
+# Public name: the module that holds it. No name may be that of a submodule (`errors`, which is one, apart): importing
+# the submodule would replace the function by the module in this namespace.
+_HOME = {
+    'Config': 'config',
+    'Environment': 'environment',
+    'FileManager': 'file_manager',
+    'Future': 'task',
+    'Queue': 'queue',
+    'TaskManager': 'task_manager',
+    '__version__': '_version',
+    'as_completed': 'task',
+    'kill': 'queue',
+    'retry': 'queue',
+    'setup_logging': 'utils',
+    'spawn': 'manager',
+    'wait': 'task',
+    'work': 'worker',
+}
+
+
+if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used (PEP 562)."""
+        from importlib import import_module
+
+        if name == 'errors':
+            return import_module('desipipe.errors')
+        if name not in _HOME:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        value: object = getattr(import_module(f'desipipe.{_HOME[name]}'), name)
+        globals()[name] = value  # next time without this function
+        return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, also those not imported yet."""
+    return sorted({*globals(), *__all__})
