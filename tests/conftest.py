@@ -1,0 +1,70 @@
+"""What all tests share: folders of their own, and promises about what may be skipped."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+# `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further each time.
+hypothesis.settings.register_profile('ci', derandomize=True, max_examples=100, deadline=None, print_blob=True)
+hypothesis.settings.register_profile('dev', max_examples=50, deadline=None, print_blob=True)
+hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci' if os.environ.get('CI') else 'dev'))
+
+# Where `make test` installed everything, it sets this: a test of these marks that skips itself has then lost what it needs, and says so by failing.
+PROMISED = {'netfs', 'nfs', 'kernel', 'mpi'}
+COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Turn the skip of a promised test into a failure."""
+    report = yield
+    if COMPLETE and report.skipped and not hasattr(report, 'wasxfail') and PROMISED.intersection(mark.name for mark in item.iter_markers()):
+        report.outcome = 'failed'
+        report.longrepr = f'{item.nodeid} was skipped, but this run promised (DESIPIPE_TESTS_COMPLETE) all it needs: {reason(report)}'
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Turn the skip of a whole module into a failure: its marks are not known yet."""
+    report = yield
+    if COMPLETE and report.skipped:
+        report.outcome = 'failed'
+        report.longrepr = f'{report.nodeid} was skipped as a whole, but this run promised (DESIPIPE_TESTS_COMPLETE) all it needs: {reason(report)}'
+    return report
+
+
+def reason(report: pytest.TestReport | pytest.CollectReport) -> str:
+    """Why it was skipped, in its own words."""
+    return str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _not_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test sees or touches the queues and the configuration of the person who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('DESIPIPE_QUEUE_DIR', str(tmp_path_factory.mktemp('queues')))
+        patch.setenv('DESIPIPE_CONFIG_DIR', str(tmp_path_factory.mktemp('config')))
+        yield
+
+
+@pytest.fixture
+def queue_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Fresh folder for queues, also for the processes that the test starts; the configuration's is fresh too.
+
+    Returns
+    -------
+    queue_dir : Path
+        What ``DESIPIPE_QUEUE_DIR`` names.
+    """
+    folder, config = tmp_path / 'queues', tmp_path / 'config'
+    folder.mkdir()
+    config.mkdir()
+    monkeypatch.setenv('DESIPIPE_QUEUE_DIR', str(folder))
+    monkeypatch.setenv('DESIPIPE_CONFIG_DIR', str(config))
+    return folder
