@@ -1,0 +1,1 @@
+"""desipipe beside its peers, in one run on one machine: ``python -m benchmarks``."""
