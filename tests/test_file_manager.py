@@ -147,10 +147,13 @@ def test_variables_come_from_environ_then_process(tmp_path: Path, monkeypatch: p
         FileManager(entry).filepaths  # noqa: B018
 
 
-def test_environment_objects_are_taken() -> None:
+def test_environment_objects_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     from desipipe import Environment
 
-    assert FileManager({'path': '${SOMEWHERE}/a.txt'}, environ=Environment(data={'SOMEWHERE': '/data'})).filepaths == ['/data/a.txt']
+    monkeypatch.setenv('SECRET_TOKEN', 'abc')
+    fm = FileManager({'path': '${SOMEWHERE}/${ELSE}.txt'}, environ=Environment(data={'SOMEWHERE': '/data'}, command='export ELSE=other'))
+    assert fm.filepaths == ['/data/other.txt']
+    assert b'SECRET_TOKEN' not in pickle.dumps(fm)  # managers travel with tasks
 
 
 def test_several_databases(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_na
 from .entry import BaseFile, BaseFileEntry
 
 if TYPE_CHECKING:
-    from ..environment import Environment
+    from ..environment import BaseEnvironment
 
 _FIELDS = ('path', 'options', 'id', 'filetype', 'description', 'author')
 
@@ -43,9 +43,12 @@ class FileManager:
     """
 
     def __init__(
-        self, database: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] = (), environ: Environment | Mapping[str, str] | None = None
+        self, database: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] = (), environ: BaseEnvironment | Mapping[str, str] | None = None
     ) -> None:
-        self.environ = dict(environ or {}) if isinstance(environ, Mapping | None) else environ.to_dict(all=True)
+        if isinstance(environ, Mapping | None):
+            self.environ = dict(environ or {})
+        else:  # without what this process has anyway, which may be secret, and would travel with every task that gets this catalogue
+            self.environ = {name: value for name, value in environ.to_dict(all=True).items() if os.environ.get(name) != value}
         self.entries: list[BaseFileEntry] = []
         databases = [database] if isinstance(database, str | os.PathLike | Mapping) else database
         for one in databases:
