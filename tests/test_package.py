@@ -26,7 +26,9 @@ def loaded_by(code: str) -> set[str]:
     script = f'import sys\nbefore = set(sys.modules)\n{code}\nprint(*(set(sys.modules) - before))'
     # Without PYTHON* variables, which may preload modules; -P: the current folder must not stand in for the installed package.
     env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')} | {'PYTHONPATH': str(ROOT)}
-    return set(subprocess.run([sys.executable, '-P', '-c', script], env=env, capture_output=True, text=True, check=True).stdout.split())
+    done = subprocess.run([sys.executable, '-P', '-c', script], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split())
 
 
 def test_import_is_cheap() -> None:
