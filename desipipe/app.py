@@ -1,0 +1,221 @@
+"""Apps: functions and commands whose calls are tasks. Knows nothing of queues."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from .errors import UnknownOptionError, close_names
+from .ledger import Batch
+from .event import Group
+from .serialize import Code, current, describe, dumps_arguments, encode, task_identity, text
+
+KINDS = ('python', 'bash')
+_OPTIONS = ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs', 'save_dir')
+
+
+class App:
+    """A function whose calls are tasks.
+
+    Parameters
+    ----------
+    func : callable
+        For kind ``'python'`` what runs; for ``'bash'`` what returns the command: a list of arguments, or one string for the shell.
+    kind : str, default='python'
+    name : str, default=None
+        Name of the tasks; the function's by default.
+    timeout : float, default=None
+        Seconds that one attempt may take.
+    retries : int, default=0
+        How often a failed attempt is followed by another.
+    retry_on : str or sequence of str, default=()
+        Exception names, ``'FAILED'``, ``'KILLED'``, ``'UNKNOWN'``: what is retried; empty: everything.
+    priority : int, default=0
+        Larger goes first.
+    save_attrs : sequence of str, default=()
+        Attributes of the task (``'code'``, ``'versions'``, ``'kwargs'``, ``'out'``, …) to save as a file when it succeeded.
+    save_dir : str, default=''
+        Where.
+    """
+
+    def __init__(self, func: Callable[..., Any], kind: str = 'python', name: str | None = None, **options: Any) -> None:
+        if not callable(func):
+            raise TypeError(f'an app is made of a function, not of {type(func).__name__} {func!r}: decorate a function')
+        if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            raise TypeError(f'{func.__name__} is a coroutine or generator function: its call returns before anything is computed. Make it an ordinary function')
+        for key in options:
+            if key not in _OPTIONS:
+                raise UnknownOptionError(f'an app has no option {key!r}: {close_names(key, (*_OPTIONS, "skip", "name", "state"), n=9)}')
+        self.func = func
+        self.kind = kind
+        self.name: str = name or getattr(func, '__name__', type(func).__name__)
+        self.options = _check_options(options)
+        self._described: Code | None = None
+        self._signature: inspect.Signature | None = None
+        self._plain: tuple[tuple[str, ...], dict[str, Any], frozenset[str]] | None = None
+        self._pieces: dict[tuple[str, Any], tuple[bytes, bytes]] = {}
+
+    @property
+    def description(self) -> Code:
+        """Identity and bytes of the function as it is now: helpers and globals may have changed since the last call."""
+        if self._described is None or not current(self._described):
+            self._described = describe(self.func, self.kind)
+        return self._described
+
+    @property
+    def code(self) -> str:
+        """The source of the function and of its helpers."""
+        return self.description.source
+
+    @property
+    def signature(self) -> inspect.Signature:
+        """The function's."""
+        if self._signature is None:
+            self._signature = inspect.signature(self.func)
+            kinds = {parameter.kind for parameter in self._signature.parameters.values()}
+            if kinds <= {inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY}:
+                names = tuple(self._signature.parameters)
+                empty = inspect.Parameter.empty
+                defaults = {name: parameter.default for name, parameter in self._signature.parameters.items() if parameter.default is not empty}
+                self._plain = (names, defaults, frozenset(names))
+        return self._signature
+
+    def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """All arguments by name, defaults included: ``f(1)``, ``f(seed=1)`` and the default are the same call.
+
+        What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names.
+
+        Raises
+        ------
+        TypeError
+            As the call itself would.
+        """
+        signature = self.signature
+        if self._plain is not None and not args:
+            names, defaults, known = self._plain
+            if kwargs.keys() <= known and len(merged := {**defaults, **kwargs}) == len(names):
+                return merged
+        try:
+            bound = signature.bind(*args, **kwargs)
+        except TypeError as exc:
+            raise TypeError(f'{self.name}(): {exc}; nothing was added. Its signature is {self.name}{signature}') from None
+        bound.apply_defaults()
+        arguments: dict[str, Any] = {}
+        for name, value in bound.arguments.items():
+            kind = signature.parameters[name].kind
+            if kind is inspect.Parameter.VAR_POSITIONAL:
+                if value:
+                    arguments['*' + name] = value
+            elif kind is inspect.Parameter.VAR_KEYWORD:
+                arguments.update(value)
+            else:
+                arguments[name] = value
+        return arguments
+
+    def group(self, mid: str) -> Group:
+        """What the tasks of this app share, for the task manager ``mid``, from here and now."""
+        return Group(app=self.description.digest.hex(), mid=mid, name=self.name, kind=self.kind, cwd=_cwd(), path=_path(), **self.options)
+
+    def identity(self, arguments: Mapping[str, Any]) -> bytes:
+        """The identity of the call with ``arguments``."""
+        return task_identity(self.description.digest, [(name, encode(value, name)) for name, value in arguments.items()])
+
+    def pack(self, batch: Batch, arguments: Mapping[str, Any], digest: bytes) -> bytes:
+        """Append the call with ``arguments`` to a batch.
+
+        Returns
+        -------
+        tid : bytes
+            The task's identity.
+        """
+        pieces = []
+        words = []
+        for name, value in arguments.items():
+            encoded, word = self._piece(name, value)
+            pieces.append((name, encoded))
+            words.append(word)
+        tid = task_identity(digest, pieces)
+        payload, requires = dumps_arguments(arguments)
+        batch.append(tid, b'{' + b','.join(words) + b'}', payload, requires)
+        return tid
+
+    def _piece(self, name: str, value: Any) -> tuple[bytes, bytes]:
+        # What is passed again and again (the constants of a sweep) is encoded once. By type as well: 1 == 1.0 == True.
+        kind = type(value)
+        if kind is int or kind is str or kind is bool or kind is float or value is None:
+            key = (name, kind, value, str(value)) if kind is float else (name, kind, value)
+            piece = self._pieces.get(key)  # type: ignore[call-overload]
+            if piece is None:
+                if len(self._pieces) > 4096:
+                    self._pieces.clear()
+                piece = self._pieces[key] = self._encode(name, value)  # type: ignore[index]
+            return piece  # type: ignore[no-any-return]
+        return self._encode(name, value)
+
+    @staticmethod
+    def _encode(name: str, value: Any) -> tuple[bytes, bytes]:
+        return encode(value, name), orjson.dumps(name) + b':' + orjson.dumps(text(value))
+
+    def __repr__(self) -> str:
+        return f'<{self.kind} app {self.name}>'
+
+
+def call(func: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call ``func`` with arguments as :meth:`App.bind` made them."""
+    if not any(name.startswith('*') for name in arguments):
+        try:
+            parameters = inspect.signature(func).parameters
+        except ValueError:
+            return func(**arguments)
+        if not any(parameter.kind is inspect.Parameter.POSITIONAL_ONLY for parameter in parameters.values()):
+            return func(**arguments)
+    keywords = dict(arguments)
+    args: list[Any] = []
+    for name, parameter in inspect.signature(func).parameters.items():
+        if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+            args.append(keywords.pop(name))
+        elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
+            args += keywords.pop('*' + name, ())
+    return func(*args, **keywords)
+
+
+def _check_options(options: dict[str, Any]) -> dict[str, Any]:
+    found = dict(options)
+    timeout = found.get('timeout')
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
+        raise UnknownOptionError(f'timeout={timeout!r}: give a positive number of seconds, or leave it out')
+    for key in ('retries', 'priority'):
+        value = found.get(key, 0)
+        if isinstance(value, bool) or not isinstance(value, int) or (key == 'retries' and value < 0):
+            raise UnknownOptionError(f'{key}={value!r}: give a whole number{" of at least 0" if key == "retries" else ""}')
+    for key in ('retry_on', 'save_attrs'):
+        value = found.get(key)
+        if value is not None:
+            values = (value,) if isinstance(value, str | type) else tuple(value)
+            found[key] = tuple(item.__name__ if isinstance(item, type) else str(item) for item in values)
+    if found.get('save_dir'):
+        found['save_dir'] = os.path.abspath(os.fspath(found['save_dir']))
+    return {key: value for key, value in found.items() if value is not None}
+
+
+_known_path: tuple[list[str], tuple[str, ...]] = ([], ())
+
+
+def _path() -> tuple[str, ...]:
+    # Files beside the notebook or script are imported inside of functions too; what is installed, the worker has itself.
+    global _known_path
+    if _known_path[0] != sys.path:
+        prefixes = {os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
+        entries = (os.path.abspath(entry or os.getcwd()) for entry in sys.path)
+        own = tuple(dict.fromkeys(entry for entry in entries if os.path.isdir(entry) and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes)))
+        _known_path = (list(sys.path), own)
+    return _known_path[1]
+
+
+def _cwd() -> str:
+    return os.getcwd()

@@ -1,0 +1,102 @@
+"""Why a task waits, or would be computed again."""
+
+from __future__ import annotations
+
+from .event import FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .ledger import Ledger
+from .task import StoredApp, Task
+
+_MOST = 5  # tasks to name
+
+
+def explain(ledger: Ledger, task: Task) -> str:
+    """Why ``task`` is in its state, and what differs from the nearest task that is known.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    task : Task
+        In the queue, or not.
+
+    Returns
+    -------
+    words : str
+    """
+    ledger.follow()
+    row = ledger.state.rows.get(task.tid)
+    said = [f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code and these arguments.'] if row is None else [_state(ledger, row)]
+    return '\n'.join(said + _nearest(ledger, task, row))
+
+
+def _label(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    return f'{state.groups[state.group[row]].name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
+
+
+def _state(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    status = state.status[row]
+    label = _label(ledger, row)
+    if status == SUCCEEDED:
+        return f'{label} SUCCEEDED: its result is used, nothing is computed.'
+    if status == RUNNING:
+        worker = state.running.get(row)
+        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (f', on {worker.host} ({worker.job}).' if worker else '.')
+    if status in (FAILED, KILLED, UNKNOWN):
+        cause = ledger.cause(row).get('text', 'no reason is known')
+        return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: desipipe retry -q {ledger.folder} --tid {state.ids[row].hex()[:12]}'
+    if status == WAITING:
+        blocked = ledger.blocked().get(row)
+        if blocked is not None:
+            return (
+                f'{label} can not run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
+                f'Let that one run again: desipipe retry -q {ledger.folder} --tid {state.ids[blocked].hex()[:12]}'
+            )
+        needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
+        names = ', '.join(f'{_label(ledger, other)} ({STATES[state.status[other]]})' for other in needs[:_MOST])
+        return f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: {names}{", …" if len(needs) > _MOST else ""}.'
+    return f'{label} is PENDING: ' + _pending(ledger, row)
+
+
+def _pending(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    group = state.groups[state.group[row]]
+    if state.paused:
+        return f'the queue is paused. Go on with: desipipe resume -q {ledger.folder} --spawn'
+    workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
+    if not workers:
+        if state.manager is None:
+            return f'nobody works on its task manager. Start workers with: desipipe spawn -q {ledger.folder} --spawn'
+        return str(state.manager.get('says') or 'the manager has yet to start a worker for its task manager') + '.'
+    before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
+    return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
+
+
+def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
+    """What differs between ``task`` and the task of the same app that is most like it."""
+    state = ledger.state
+    names = {number for number, group in enumerate(state.groups) if group.name == task.name}
+    others = [other for other in state.each() if state.group[other] in names and other != row and (row is None or other < row)]
+    if not others:
+        return ['No other task of this app is known.'] if row is None else []
+    mine = task.arguments
+    # Same arguments first, then the fewest differences; of those, the newest.
+    scored = [(sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other) for other in others[-2000:]]
+    differing, other = min(scored)
+    other = -other
+    found = [f'The nearest known task is {_label(ledger, other)}, {STATES[state.status[other]]}.']
+    app = task.app
+    parts = app.parts if isinstance(app, StoredApp) else app.description.parts
+    theirs = StoredApp(ledger, other).parts
+    for key in sorted(parts.keys() | theirs.keys()):
+        if parts.get(key) != theirs.get(key):
+            what = 'is new' if key not in theirs else 'is gone' if key not in parts else 'differs'
+            found.append(f'  {key} {what}')
+    if differing:
+        known = ledger.arguments(other)
+        for key in sorted(mine.keys() | known.keys()):
+            if mine.get(key) != known.get(key):
+                found.append(f'  argument {key}: {mine.get(key, "(none)")}, there {known.get(key, "(none)")}')
+    if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
+        found.append(f'If its result is as good for the new code: desipipe accept -q {ledger.folder} {state.ids[other].hex()[:12]} {task.id[:12]}')
+    return found

@@ -1,0 +1,710 @@
+"""What can be done to a queue: every operation is one decision under the lock and its events.
+
+The queue of users (:mod:`desipipe.queue`), the worker and the manager all go through here.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from .errors import PayloadError, UnknownTaskError, UntrustedQueueError, close_names
+from .event import (
+    CANCELLED,
+    CHUNK,
+    DROPPED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    End,
+    Event,
+    Group,
+    Ref,
+    detail_of,
+    end_event,
+    run_event,
+)
+from .serialize import Code, Payload, loads
+from .state import ID, State
+from .store.journal import SYNC_INTERVAL, Journal, writer_name
+from .store.lease import Observer
+from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
+from .store.watch import Watcher
+
+_TEXT = struct.Struct('<I')
+
+
+class Batch:
+    """Tasks of one group, on their way into the queue.
+
+    Parameters
+    ----------
+    group : Group
+        What they share.
+    index : int
+        Order of call of the first; the others follow.
+    """
+
+    __slots__ = ('group', 'ids', 'index', 'payloads', 'requires', 'texts')
+
+    def __init__(self, group: Group, index: int = 0) -> None:
+        self.group = group
+        self.index = index
+        self.ids: list[bytes] = []
+        self.texts: list[bytes] = []
+        self.payloads: list[Payload] = []
+        self.requires: dict[int, list[bytes]] = {}
+
+    def append(self, tid: bytes, text: bytes, payload: Payload, requires: list[bytes]) -> None:
+        """Add one task: its identity, its arguments for people (JSON) and for the computer, the tasks it needs."""
+        if requires:
+            self.requires[len(self.ids)] = requires
+        self.ids.append(tid)
+        self.texts.append(text)
+        self.payloads.append(payload)
+
+
+class Attempt(NamedTuple):
+    """One attempt that ended."""
+
+    number: int
+    state: int
+    worker: str
+    host: str
+    job: str
+    began: float
+    duration: float
+    """Seconds."""
+    cause: Event
+    out: Ref | None
+    err: Ref | None
+    result: Ref | None
+    counts: bool
+    """Whether it was the current one when it was reported."""
+
+
+class Ledger:
+    """A queue's folder: its journal, the state folded from it, its payloads.
+
+    Parameters
+    ----------
+    folder : str
+        An existing queue folder.
+    sync_interval : float or None, default=0.2
+        As for :class:`~desipipe.store.journal.Journal`.
+    trusts : callable, default=None
+        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default only this user is.
+    name : str, default=None
+        This process's name as a writer.
+    """
+
+    def __init__(self, folder: str, sync_interval: float | None = SYNC_INTERVAL, trusts: Callable[[int], bool] | None = None, name: str | None = None) -> None:
+        self.folder = os.path.abspath(folder)
+        self.name = name
+        self.state = State()
+        self.journal = Journal(self.folder, self.state, sync_interval, self._flush)
+        self.segments = SegmentReader(self.folder)
+        self.trusts = trusts or (lambda uid: uid == os.geteuid())
+        self._checked: set[str] = set()
+        self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
+        self._writer: SegmentWriter | None = None
+        self._pid = os.getpid()
+        self._local = threading.local()
+        self._mutex = threading.RLock()
+
+    # Looking
+
+    def follow(self) -> bool:
+        """Fold what is new; whether there was anything."""
+        return self.journal.follow()
+
+    def watcher(self) -> Watcher:
+        """This thread's watcher of the folder."""
+        watcher: Watcher | None = getattr(self._local, 'watcher', None)
+        if watcher is None:
+            watcher = self._local.watcher = Watcher(self.folder, self.journal.shared)
+        return watcher
+
+    def wait(self, ready: Callable[[], bool], timeout: float | None = None, longest: float | None = None) -> bool:
+        """Follow the journal until ``ready()``.
+
+        Parameters
+        ----------
+        ready : callable
+            Looked at after each change.
+        timeout : float, default=None
+            Seconds to wait at most.
+        longest : float, default=None
+            Seconds between two looks at most.
+
+        Returns
+        -------
+        ready : bool
+            ``False`` after the time-out.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        self.follow()
+        if ready():
+            return True
+        watcher = self.watcher()
+        while True:
+            changed = self.follow()  # after the watch began: what came before it is not missed
+            watcher.seen(changed)
+            if ready():
+                return True
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            watcher.wait(left if longest is None else min(longest, longest if left is None else left))
+
+    def row(self, tid: bytes) -> int:
+        """The row of a task.
+
+        Raises
+        ------
+        UnknownTaskError
+            It is not in this queue (any more).
+        """
+        row = self.state.rows.get(tid)
+        if row is None:
+            self.follow()
+            row = self.state.rows.get(tid)
+        if row is None:
+            raise UnknownTaskError(f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {self.folder}')
+        return row
+
+    def find(self, text: str) -> int:
+        """The row of the task whose identity begins with ``text`` (hexadecimal, 4 characters at least).
+
+        Raises
+        ------
+        UnknownTaskError
+            None, or several.
+        """
+        self.follow()
+        text = text.lower()
+        try:
+            if len(text) == 2 * ID:
+                return self.state.rows[bytes.fromhex(text)]
+            if len(text) < 4:
+                raise ValueError
+            stem = bytes.fromhex(text[: len(text) // 2 * 2])
+            found = [row for tid, row in self.state.rows.items() if tid.startswith(stem) and tid.hex().startswith(text)]
+        except (ValueError, KeyError):
+            found = []
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise UnknownTaskError(f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: desipipe tasks -q {self.folder}')
+        raise UnknownTaskError(f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q {self.folder}')
+
+    def blocked(self) -> dict[int, int]:
+        """As :meth:`~desipipe.state.State.blocked`, computed once for each change of the queue."""
+        offset, gen = self.journal.offset, self.journal.header.get('gen', '')
+        if self._blocked[:2] != (offset, gen):
+            self._blocked = (offset, gen, self.state.blocked())
+        return self._blocked[2]
+
+    # Payloads
+
+    def read(self, ref: Ref) -> bytes | memoryview:
+        """The bytes at ``ref``."""
+        with self._mutex:
+            return self.segments.read(*ref)
+
+    def read_text(self, ref: Ref | Sequence[Any]) -> str:
+        """The text at ``ref``, undecodable bytes replaced."""
+        return str(bytes(self.read(Ref(*ref))), 'utf-8', 'replace')
+
+    def check_trust(self, segment: str) -> None:
+        """Refuse to load payloads of a user who is not trusted: loading runs their code.
+
+        Raises
+        ------
+        UntrustedQueueError
+        """
+        if segment in self._checked:
+            return
+        with self._mutex:
+            owner = self.segments.owner(segment)
+        if self.trusts(owner):
+            self._checked.add(segment)
+        else:
+            raise UntrustedQueueError(
+                f'{self.folder} holds data written by user {user_name(owner)}: loading it would run their code as you, so it was not loaded. '
+                f'If you trust them, put "trusted_users: [{user_name(owner)}]" into your config.yaml, or set DESIPIPE_TRUST={user_name(owner)}'
+            )
+
+    def load(self, ref: Ref, resolve: Callable[[bytes], object] | None = None) -> object:
+        """The object pickled at ``ref``."""
+        self.check_trust(ref.segment)
+        return loads(self.read(ref), resolve)
+
+    def arguments(self, row: int) -> dict[str, str]:
+        """A task's arguments as text; nothing is unpickled."""
+        data = self.read(self.state.args(row))
+        size = _TEXT.unpack_from(data)[0]
+        text: dict[str, str] = orjson.loads(bytes(data[4 : 4 + size]))
+        return text
+
+    def arguments_payload(self, row: int) -> Ref:
+        """Where the pickled arguments of a task are."""
+        segment, offset, length = self.state.args(row)
+        with self._mutex:
+            size = 4 + _TEXT.unpack(self.segments.read(segment, offset, 4))[0]
+        return Ref(segment, offset + size, length - size)
+
+    @property
+    def writer(self) -> SegmentWriter:
+        """This process's segment."""
+        if self._writer is None or self._pid != os.getpid():
+            self._writer = SegmentWriter(self.folder, self.name if self.name and self._pid == os.getpid() else writer_name())
+            self._pid = os.getpid()
+        return self._writer
+
+    def _flush(self) -> None:
+        if self._writer is not None:
+            self._writer.flush()
+
+    def store(self, payload: Payload | bytes) -> Ref:
+        """Write one payload to this process's segment (not yet flushed)."""
+        if isinstance(payload, bytes):
+            return Ref(*self._store([payload], False))
+        return Ref(*self._store(payload.parts, payload.aligned))
+
+    def _store(self, parts: Sequence[bytes | memoryview], aligned: bool) -> tuple[str, int, int]:
+        offset = self.writer.append(parts, aligned)
+        return self.writer.name, offset, sum(memoryview(part).nbytes for part in parts)
+
+    # Adding
+
+    def add(self, batches: Sequence[Batch], codes: dict[str, Code], managers: dict[str, Event], sync: bool = False) -> int:
+        """Put tasks into the queue; what is there already is left as it is.
+
+        Parameters
+        ----------
+        batches : sequence of Batch
+        codes : dict
+            App versions by identity (hexadecimal), at least those of the batches' groups.
+        managers : dict
+            Task managers by identity.
+        sync : bool, default=False
+            Whether to be on disk when this returns.
+
+        Returns
+        -------
+        added : int
+            How many were new.
+        """
+        with self._mutex:
+            self.follow()
+            known = self.state.rows.keys()
+            batches = [batch for batch in batches if not known >= set(batch.ids)]
+            if not batches:
+                return 0
+            written: list[tuple[str, list[int], list[int]]] = []
+            apps: list[Event] = []
+            added = 0
+
+            def prepare() -> None:
+                written[:] = [self._write_arguments(batch) for batch in batches]
+                apps[:] = [self._write_code(codes[batch.group.app], batch.group) for batch in batches if batch.group.app not in self.state.apps]
+                if self.journal.shared or sync:
+                    self.writer.flush()
+
+            def decide() -> list[Event]:
+                nonlocal added
+                if not self.writer.intact():  # compaction took the file away after it was written and before we had the lock
+                    prepare()
+                events, added = self._add_events(batches, written, apps, managers)
+                return events
+
+            prepare()
+            self.journal.write(decide, sync)
+            return added
+
+    def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
+        writer = self.writer
+        pack = _TEXT.pack
+        if not any(payload.aligned for payload in batch.payloads):
+            records = [pack(len(text)) + text + payload.parts[0] for text, payload in zip(batch.texts, batch.payloads, strict=True)]
+            offset = writer.append([b''.join(records)])
+            offsets, lengths = [], []
+            for record in records:
+                offsets.append(offset)
+                lengths.append(len(record))
+                offset += len(record)
+            return writer.name, offsets, lengths
+        offsets, lengths = [], []
+        for text, payload in zip(batch.texts, batch.payloads, strict=True):
+            if payload.aligned:
+                text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)  # so that the payload begins aligned too
+            parts = [pack(len(text)) + text, *payload.parts]
+            offsets.append(writer.append(parts, payload.aligned))
+            lengths.append(_TEXT.size + len(text) + payload.nbytes)
+        return writer.name, offsets, lengths
+
+    def _write_code(self, code: Code, group: Group) -> Event:
+        return {
+            'e': 'app',
+            'app': group.app,
+            'name': group.name,
+            'kind': group.kind,
+            'code': self.store(code.payload),
+            'source': self.store(code.source.encode()),
+            'parts': self.store(orjson.dumps(code.parts)),
+            'packages': list(code.packages),
+        }
+
+    def _add_events(
+        self, batches: Sequence[Batch], written: list[tuple[str, list[int], list[int]]], apps: list[Event], managers: dict[str, Event]
+    ) -> tuple[list[Event], int]:
+        state = self.state
+        events: list[Event] = []
+        numbers: dict[Group, int] = {}
+        fresh: dict[bytes, int] = {}
+        told: set[str] = set()
+        now = time.time()
+        first = row = len(state.status)
+        for app in apps:
+            if app['app'] not in state.apps and app['app'] not in told:
+                told.add(app['app'])
+                events.append(app)
+        for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
+            group = batch.group
+            if group.mid not in state.managers and group.mid not in told:
+                told.add(group.mid)
+                events.append({'e': 'mgr', 'mid': group.mid, **managers[group.mid]})
+            number = state.group_numbers.get(group, numbers.get(group))
+            if number is None:
+                number = numbers[group] = len(state.groups) + len(numbers)
+                events.append(group.to_event(number))
+            ids = batch.ids
+            n = len(ids)
+            i = 0
+            while i < n:
+                if ids[i] in state.rows or ids[i] in fresh:
+                    i += 1
+                    continue
+                begin, start = i, row
+                required: list[tuple[int, list[int]]] = []
+                while i < n and i - begin < CHUNK and ids[i] not in state.rows and ids[i] not in fresh:
+                    if i in batch.requires:
+                        required.append((i - begin, [self._required(tid, fresh) for tid in batch.requires[i]]))
+                    fresh[ids[i]] = row
+                    row += 1
+                    i += 1
+                contiguous = offsets[i - 1] + lengths[i - 1] - offsets[begin] == sum(lengths[begin:i])
+                event: Event = {
+                    'e': 'add',
+                    'first': start,
+                    'g': number,
+                    'i': batch.index + begin,
+                    'ids': b''.join(ids[begin:i]).hex(),
+                    'seg': segment,
+                    'off': offsets[begin] if contiguous else offsets[begin:i],
+                    'len': lengths[begin:i],
+                    't': now,
+                }
+                if required:
+                    event['req'] = required
+                events.append(event)
+        return events, row - first
+
+    def _required(self, tid: bytes, fresh: dict[bytes, int]) -> int:
+        row = self.state.rows.get(tid)
+        if row is None:
+            row = fresh.get(tid)
+        if row is None:
+            raise UnknownTaskError(
+                f'an argument is the future of task {tid.hex()}, which is not in the queue {self.folder} (deleted, or of another queue): nothing was added. '
+                'Pass its result instead: future.result()'
+            )
+        return row
+
+    # Working
+
+    def exchange(self, worker: str, ends: Sequence[End] = (), back: Sequence[tuple[int, int]] = (), want: int = 0, mids: Sequence[str] = ()) -> list[tuple[int, int]]:
+        """Report what ended, give back what did not begin, and claim more, with one lock.
+
+        Parameters
+        ----------
+        worker : str
+            Who.
+        ends : sequence of End
+            Attempts that ended; their payloads are written already.
+        back : sequence of (row, attempt)
+            What was claimed and not begun.
+        want : int, default=0
+            How many tasks to claim at most. It never gets more than its share (by slots) of what is pending, one a free slot at least.
+        mids : sequence of str, default=()
+            Task managers whose tasks to claim.
+
+        Returns
+        -------
+        claimed : list of (row, attempt)
+        """
+        claimed: list[tuple[int, int]] = []
+        state = self.state
+        # Flushed before the lock is taken: it is what takes long, and a report needs its payloads on disk.
+        self.writer.flush()
+
+        def decide() -> list[Event]:
+            now = time.time()
+            claimed.clear()
+            events: list[Event] = []
+            if ends:
+                events.append(end_event(worker, list(ends), now))
+            if back:
+                events.append({'e': 'back', 'w': worker, 'rows': [row for row, _ in back], 'n': [n for _, n in back], 't': now})
+            me = state.alive.get(worker)
+            if want > 0 and me is not None and me.stop is None and not state.paused:
+                rows = state.next_pending(mids, self._share(me.slots, want, mids))
+                if rows:
+                    attempts = [state.attempt[row] + 1 for row in rows]
+                    claimed.extend(zip(rows, attempts, strict=True))
+                    events.append(run_event(worker, rows, attempts, now))
+            return events
+
+        self.journal.write(decide)
+        return claimed
+
+    def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
+        state = self.state
+        others = sum(worker.slots for worker in state.alive.values() if worker.mid is None or worker.mid in mids)
+        if others <= slots:
+            return want
+        pending = sum(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
+        return min(want, max(1, -(-pending * slots // others)))
+
+    def begin_worker(self, worker: str, **info: object) -> None:
+        """Say that a worker begins."""
+        self.journal.write(lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}])
+
+    def end_worker(self, worker: str, why: str = '') -> None:
+        """Say that a worker ends."""
+        self.journal.write(lambda: [{'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time.time()}] if worker in self.state.alive else [])
+
+    def judge(self, observer: Observer, spare: str = '') -> list[str]:
+        """Find workers that vanished, and end their attempts as UNKNOWN. Costs a lock only when there are some.
+
+        Parameters
+        ----------
+        observer : Observer
+            This process's.
+        spare : str, default=''
+            The caller's own name, if it is a worker.
+
+        Returns
+        -------
+        dead : list of str
+        """
+        now = time.monotonic()
+        dead = [name for name in list(self.state.alive) if name != spare and observer.dead(name, now)]
+        if dead:
+            self.journal.write(lambda: self._bury(dead))
+            for name in dead:
+                observer.forget(name)
+        return dead
+
+    def _bury(self, names: Iterable[str]) -> list[Event]:
+        state = self.state
+        now = time.time()
+        events: list[Event] = []
+        for name in names:
+            worker = state.alive.get(name)
+            if worker is None:
+                continue  # someone else was faster
+            text = f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, or its node is gone)'
+            ends = [
+                End(row, state.attempt[row], UNKNOWN, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause={'kind': 'vanished', 'text': text})
+                for row in sorted(worker.rows)
+            ]
+            if ends:
+                events.append(end_event(name, ends, now))
+            events.append({'e': 'worker', 'do': 'end', 'w': name, 'why': 'vanished', 't': now})
+        return events
+
+    # People's decisions
+
+    def change(self, choose: Callable[[State], Iterable[int]], target: int, why: str, **extra: object) -> list[int]:
+        """Set the state of tasks.
+
+        Parameters
+        ----------
+        choose : callable
+            Given the state, under the lock, returns the rows.
+        target : int
+            State code.
+        why : str
+            ``'retry'``, ``'cancel'``, ``'set'``.
+
+        Returns
+        -------
+        rows : list of int
+            What was changed.
+        """
+        changed: list[int] = []
+
+        def decide() -> list[Event]:
+            changed[:] = [row for row in choose(self.state) if self.state.status[row] not in (target, DROPPED)]
+            return [{'e': 'set', 'rows': changed[i : i + CHUNK], 's': target, 'why': why, **extra, 't': time.time()} for i in range(0, len(changed), CHUNK)]
+
+        self.journal.write(decide)
+        return changed
+
+    def retry(self, choose: Callable[[State], Iterable[int]]) -> list[int]:
+        """Let tasks run again that ended."""
+        return self.change(lambda state: [row for row in choose(state) if state.status[row] not in (WAITING, PENDING, RUNNING)], PENDING, 'retry')
+
+    def cancel(self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled') -> list[int]:
+        """Let tasks not run, or stop."""
+        return self.change(
+            lambda state: [row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)],
+            KILLED,
+            'cancel',
+            cause={'kind': CANCELLED, 'text': text},
+        )
+
+    def accept(self, old: int, new: int) -> None:
+        """Take the result of ``old`` for ``new``."""
+
+        def decide() -> list[Event]:
+            if self.state.status[old] != SUCCEEDED:
+                raise UnknownTaskError(f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed')
+            return [{'e': 'accept', 'old': old, 'new': new, 't': time.time()}]
+
+        self.journal.write(decide, sync=True)
+
+    def drop(self, choose: Callable[[State], Iterable[int]]) -> list[int]:
+        """Take tasks out of the queue."""
+        dropped: list[int] = []
+
+        def decide() -> list[Event]:
+            dropped[:] = choose(self.state)
+            return [{'e': 'drop', 'rows': dropped, 't': time.time()}] if dropped else []
+
+        self.journal.write(decide)
+        return dropped
+
+    def pause(self, paused: bool) -> None:
+        """Pause, or resume: a paused queue lets no task begin."""
+        self.journal.write(lambda: [{'e': 'state', 'paused': paused, 't': time.time()}] if self.state.paused != paused else [])
+
+    def stop(self, choose: Callable[[State], Iterable[str]], how: str, manager: bool) -> list[str]:
+        """Ask workers, and the manager, to end.
+
+        Parameters
+        ----------
+        choose : callable
+            Given the state, returns names of workers.
+        how : str
+            ``'politely'``: what runs may end; ``'now'``: what runs is killed.
+        manager : bool
+            Whether to ask the manager too.
+        """
+        names: list[str] = []
+
+        def decide() -> list[Event]:
+            names[:] = [name for name in choose(self.state) if name in self.state.alive]
+            asked = manager and self.state.manager is not None
+            return [{'e': 'stop', 'workers': names, 'how': how, 'manager': asked, 't': time.time()}] if names or asked else []
+
+        self.journal.write(decide)
+        return names
+
+    # Details
+
+    def cause(self, row: int) -> Event:
+        """Why a task did not succeed: ``kind``, ``text``, …; empty if it did, or nothing is known."""
+        offset = self.state.ended_at[row]
+        if not offset:
+            return {}
+        event = self.journal.event_at(offset)
+        if event['e'] == 'end':
+            detail = detail_of(event, row)
+            return {} if detail is None else detail[0].cause or {}
+        cause: Event = event.get('cause', {})
+        return cause
+
+    def attempts(self, row: int) -> list[Attempt]:
+        """All attempts of a task that ended, oldest first."""
+        found = []
+        for offset in self.state.attempts_at(row):
+            event = self.journal.event_at(offset)
+            if event['e'] != 'end' or (detail := detail_of(event, row)) is None:
+                continue
+            end, name, _ = detail
+            worker = self.state.workers.get(name)
+            found.append(
+                Attempt(
+                    end.attempt,
+                    end.state,
+                    name,
+                    worker.host if worker else '',
+                    worker.job if worker else '',
+                    end.began,
+                    end.duration * 1e-6,
+                    end.cause or {},
+                    end.out,
+                    end.err,
+                    end.result,
+                    offset == self.state.ended_at[row],
+                )
+            )
+        return sorted(found, key=lambda attempt: attempt.number)
+
+    def code(self, row: int) -> Event:
+        """The ``app`` event of a task's app version.
+
+        Raises
+        ------
+        PayloadError
+            Its line was lost.
+        """
+        app = self.state.groups[self.state.group[row]].app
+        event = self.state.apps.get(app)
+        if event is None:
+            raise PayloadError(f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it can not run. Call the app again to add it')
+        return event
+
+    def close(self) -> None:
+        """Sync and close files."""
+        self.journal.sync()
+        self.segments.close()
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
+
+
+def user_name(uid: int) -> str:
+    """The name of a user, or the number where it has none."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def find_mid(state: State, text: str) -> str:
+    """The task manager whose identity begins with ``text``.
+
+    Raises
+    ------
+    UnknownTaskError
+        None, or several.
+    """
+    found = [mid for mid in state.managers if mid.startswith(text)]
+    if len(found) != 1:
+        raise UnknownTaskError(f'{"no" if not found else "more than one"} task manager {text!r}: {close_names(text, state.managers)}')
+    return found[0]

@@ -1,0 +1,554 @@
+"""The worker's side of a slot: start it, feed it, take back, collect its output, end it."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import os
+import pickle
+import secrets
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from .event import Ref
+from .slot import PACKET, run_child, signal_name
+
+AHEAD = 48  # packets a slot may have before it; well below what a socket's default buffer holds
+LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
+MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
+RANKS_WAIT = 5.0  # s for the other ranks when one has raised
+OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
+_READ = 1 << 16
+
+
+class Sent(NamedTuple):
+    """A task in a slot's hands."""
+
+    row: int
+    attempt: int
+    group: int
+    timeout: float | None
+
+
+class Capture:
+    """What a task wrote to one stream: head and tail, at most ``limit`` bytes.
+
+    Parameters
+    ----------
+    limit : int
+        Bytes to keep; half head, half tail.
+    """
+
+    __slots__ = ('_half', '_head', '_tail', '_tail_size', 'total')
+
+    def __init__(self, limit: int) -> None:
+        self._half = limit // 2
+        self._head = bytearray()
+        self._tail: deque[bytes] = deque()
+        self._tail_size = 0
+        self.total = 0
+
+    def write(self, data: bytes) -> None:
+        """Take more bytes in."""
+        self.total += len(data)
+        room = self._half - len(self._head)
+        if room > 0:
+            self._head += data[:room]
+            data = data[room:]
+        if data:
+            self._tail.append(data)
+            self._tail_size += len(data)
+            while self._tail_size - len(self._tail[0]) >= self._half:
+                self._tail_size -= len(self._tail.popleft())
+
+    def value(self) -> bytes:
+        """What is kept, with a line in the place of what is not."""
+        tail = b''.join(self._tail)[-self._half :] if self._half else b''
+        cut = self.total - len(self._head) - len(tail)
+        if cut <= 0:
+            return bytes(self._head) + tail
+        return b'%b\n[desipipe: %d of %d bytes cut here; output_limit in config.yaml sets how much is kept]\n%b' % (bytes(self._head), cut, self.total, tail)
+
+
+class Stream:
+    """One output pipe of a slot; splits what comes at the markers.
+
+    Parameters
+    ----------
+    fd : int
+        Read end, non-blocking.
+    marker : bytes
+        What stands between tasks.
+    limit : int
+        For :class:`Capture`.
+    """
+
+    def __init__(self, fd: int, marker: bytes, limit: int) -> None:
+        self.fd = fd
+        self._marker = marker
+        self._limit = limit
+        self._rest = b''
+        self._open = Capture(limit)
+        self._closed: deque[bytes] = deque()
+        self._marks = 0
+        self.fresh = bytearray()  # for those who follow; taken by the worker
+
+    def drain(self) -> bool:
+        """Read what is there; whether there was anything."""
+        read = False
+        while True:
+            try:
+                data = os.read(self.fd, _READ)
+            except BlockingIOError:
+                break
+            except OSError:
+                break
+            if not data:
+                break
+            read = True
+            self._feed(data)
+            if len(data) < _READ:
+                break
+        return read
+
+    def _feed(self, data: bytes) -> None:
+        data = self._rest + data
+        while True:
+            cut = data.find(self._marker)
+            if cut < 0:
+                break
+            self._take(data[:cut])
+            self._closed.append(self._open.value())
+            self._open = Capture(self._limit)
+            self.fresh.clear()
+            data = data[cut + len(self._marker) :]
+        # A marker may come in two reads: keep back what could be its beginning.
+        keep = next((n for n in range(min(len(self._marker) - 1, len(data)), 0, -1) if data.endswith(self._marker[:n])), 0)
+        self._rest = data[len(data) - keep :]
+        self._take(data[: len(data) - keep])
+
+    def _take(self, data: bytes) -> None:
+        if data:
+            self._open.write(data)
+            self.fresh += data[-self._limit :]
+            if len(self.fresh) > 2 * self._limit:
+                del self.fresh[: -self._limit]
+
+    @property
+    def marks(self) -> int:
+        """How many markers came that were not taken yet."""
+        return len(self._closed)
+
+    def take(self, marks: int = 1) -> bytes:
+        """What came up to the ``marks``-th marker, which must have come."""
+        return b''.join(self._closed.popleft() for _ in range(marks))
+
+    def remains(self) -> bytes:
+        """What came after the last marker: of a task that did not end."""
+        self._take(self._rest)
+        self._rest = b''
+        data = b''.join(self._closed) + self._open.value()
+        self._closed.clear()
+        self._open = Capture(self._limit)
+        return data
+
+
+class Died(NamedTuple):
+    """A slot's end."""
+
+    victim: Sent | None
+    """What it was running."""
+    unbegun: list[Sent]
+    text: str
+    kind: str
+
+
+class SlotProcess:
+    """A slot as its worker sees it: a forked child, or an ``mpiexec`` with several ranks.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    name : str
+        Of the slot: worker's name and a number.
+    trusts : callable
+        Whether payloads of a user (by id) may be loaded.
+    limit : int
+        Bytes of each output stream to keep of a task.
+    """
+
+    ahead = AHEAD
+
+    def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int) -> None:
+        self.folder = folder
+        self.name = name
+        self.trusts = trusts
+        self.limit = limit
+        self.sent: deque[Sent] = deque()
+        self.groups: set[int] = set()
+        self.since = 0.0  # monotonic time at which the first of `sent` began, as far as we know
+        self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
+        self.reaped: int | None = None
+        self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
+        self._live = -1
+        self._live_row = -1
+        self._live_size = 0
+        self._oom = _oom_kills()
+        self.last_word: tuple[Any, ...] | None = None
+        """What one of several processes reported before the others had to be killed."""
+        out, out_end = os.pipe()
+        err, err_end = os.pipe()
+        for fd in (out, err):
+            os.set_blocking(fd, False)
+        self.out = Stream(out, self._marker, limit)
+        self.err = Stream(err, self._marker, limit)
+        try:
+            self._start(out_end, err_end)
+        finally:
+            os.close(out_end)
+            os.close(err_end)
+
+    def _start(self, out: int, err: int) -> None:
+        self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.setblocking(False)
+        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
+        self._drains = memoryview(self._shared).cast('I')
+        parent = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            # The other end stays open in the worker, and is not needed here: the child dies with its parent by other means.
+            run_child(self._inner, out, err, self.folder, self.name, self._marker, self._drains, self.trusts, parent)
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        """What to select on for packets."""
+        return [self.sock]
+
+    # Feeding
+
+    def send(self, task: Sent, packet: tuple[Any, ...], group: tuple[Any, ...], store: Callable[[bytes], Ref]) -> bool:
+        """Hand a task over.
+
+        Parameters
+        ----------
+        task : Sent
+        packet : tuple
+            The ``task`` packet.
+        group : tuple
+            The ``group`` packet of its group, sent first if the slot does not know it.
+        store : callable
+            Where to put a packet that is too large for the socket.
+
+        Returns
+        -------
+        sent : bool
+            ``False`` if the socket is full.
+        """
+        try:
+            if task.group not in self.groups:
+                self._put(pickle.dumps(group, 5))
+                self.groups.add(task.group)
+            data = pickle.dumps(packet, 5)
+            if len(data) > PACKET:
+                data = pickle.dumps(('large', tuple(store(data))), 5)
+            self._put(data)
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False
+        if not self.sent:
+            self.since = time.monotonic()
+        self.sent.append(task)
+        return True
+
+    def _put(self, data: bytes) -> None:
+        self.sock.send(data)
+
+    def take_back(self) -> list[Sent]:
+        """Take back what the slot has not received yet: from here on it never will. What it is running stays."""
+        taken: list[tuple[int, int]] = []
+        self._inner.setblocking(False)
+        try:
+            while True:
+                message = pickle.loads(self._inner.recv(PACKET))
+                if message[0] == 'large':
+                    # Which one it is stands only in the segment; but packets keep their order, and so does `sent`.
+                    taken.append((-1, -1))
+                elif message[0] == 'task':
+                    taken.append((message[1], message[2]))
+                else:
+                    self.groups.discard(message[1])
+        except BlockingIOError:
+            pass  # that was all
+        finally:
+            self._inner.setblocking(True)
+        back = [self.sent.pop() for _ in taken]
+        back.reverse()
+        return back
+
+    # Collecting
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        """Packets that came."""
+        found = []
+        try:
+            while True:
+                data = self.sock.recv(PACKET * 2)
+                if not data:
+                    break
+                found.append(pickle.loads(data))
+        except (BlockingIOError, ConnectionResetError):
+            pass  # that was all
+        return found
+
+    def collect(self, marked: bool) -> tuple[bytes, bytes]:
+        """What the task that just ended wrote to stdout and stderr."""
+        if not marked:
+            return b'', b''
+        # The markers were written before the packet that brought us here was sent: they are in the pipes at the latest now.
+        while not (self.out.marks and self.err.marks):
+            self.drain()
+        return self.out.take(), self.err.take()
+
+    def drain(self) -> None:
+        """Read the pipes."""
+        self._drains[0] = (self._drains[0] + 1) & 0xFFFFFFFF  # before, never after: see Slot._end_output
+        self.out.drain()
+        self.err.drain()
+
+    def follow(self, tid: str) -> None:
+        """Copy new output of the running task to the file that others follow."""
+        if not self.sent or not (self.out.fresh or self.err.fresh):
+            return
+        task = self.sent[0]
+        if self._live < 0:
+            self._live = os.open(os.path.join(self.folder, 'live', self.name + '.log'), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+        if self._live_row != task.row or self._live_size > 4 * self.limit:
+            # Another task, or too much: begin again. Who follows sees the file shrink, or its first line change.
+            header = orjson.dumps({'tid': tid, 'attempt': task.attempt, 'part': secrets.token_hex(4)}) + b'\n'
+            os.ftruncate(self._live, 0)
+            self._live_size = os.pwrite(self._live, header, 0)
+            self._live_row = task.row
+        for kind, stream in ((b'o', self.out), (b'e', self.err)):
+            if stream.fresh:
+                self._live_size += os.pwrite(self._live, kind + struct.pack('<I', len(stream.fresh)) + stream.fresh, self._live_size)
+                stream.fresh.clear()
+
+    # Ending
+
+    def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
+        """End the slot and what it started; its task's cause is ``text``."""
+        self.dying = self.dying or (kind, text)
+        # The group may hold more than the slot; and right after the fork the slot may not have made it yet.
+        for target in (os.killpg, os.kill):
+            with contextlib.suppress(ProcessLookupError):
+                target(self.pid, number)
+
+    def reap(self) -> bool:
+        """Whether the process has ended; never waits."""
+        if self.reaped is None:
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                pid, status = self.pid, 0
+            if pid:
+                self.reaped = status
+        return self.reaped is not None
+
+    def died(self) -> Died:
+        """Say what the end of this slot means; call after :meth:`reap`, and after its last packets were handled."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # what its task had started
+        unbegun = self.take_back()
+        victim = self.sent.popleft() if self.sent else None
+        kind, text = self.dying or self._why()
+        return Died(victim, unbegun + list(self.sent), text, kind)
+
+    def _why(self) -> tuple[str, str]:
+        status = self.reaped or 0
+        if os.WIFSIGNALED(status):
+            number = os.WTERMSIG(status)
+            name = signal_name(number)
+            if number == signal.SIGKILL and _oom_kills() > self._oom:
+                return 'oom', 'out of memory: the kernel killed it (SIGKILL)'
+            if number == signal.SIGKILL:
+                return 'signal', 'killed by signal 9 (SIGKILL), from outside of desipipe'
+            words = {signal.SIGSEGV: 'segmentation fault', signal.SIGBUS: 'bus error', signal.SIGABRT: 'abort', signal.SIGFPE: 'arithmetic error'}.get(
+                signal.Signals(number) if name.startswith('SIG') else signal.SIGKILL, 'killed'
+            )
+            return 'signal', f'{words}: signal {number:d} ({name})'
+        return 'exit', f'its process ended in the middle (os._exit?) with exit status {os.WEXITSTATUS(status):d}'
+
+    def close(self) -> None:
+        """Let go of everything; the process must have ended."""
+        for stream in (self.out, self.err):
+            os.close(stream.fd)
+        self.sock.close()
+        self._inner.close()
+        self._drains.release()
+        self._shared.close()
+        self._close_live()
+
+    def _close_live(self) -> None:
+        if self._live >= 0:
+            os.close(self._live)
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.folder, 'live', self.name + '.log'))
+
+
+class MPISlot(SlotProcess):
+    """A slot of several processes: ``mpiexec`` and its ranks, each connected by a Unix socket; one task at a time.
+
+    Parameters
+    ----------
+    folder, name, trusts, limit
+        As for :class:`SlotProcess`.
+    command : callable
+        Turns the command line of a rank into that of the launcher.
+    ranks : int
+        How many to expect.
+    """
+
+    ahead = 1
+
+    def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, command: Callable[[Sequence[str]], Sequence[str]], ranks: int) -> None:
+        self._command = command
+        self._ranks = ranks
+        self._connected: list[socket.socket] = []
+        self._number: dict[socket.socket, int] = {}
+        self._done: list[tuple[int, tuple[Any, ...]]] = []
+        self._failed_at = 0.0
+        super().__init__(folder, name, trusts, limit)
+
+    def _start(self, out: int, err: int) -> None:
+        # Short, because a Unix socket's path may have 107 characters at most.
+        self._tmp = tempfile.mkdtemp(prefix='desipipe-')
+        address = os.path.join(self._tmp, 's')
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.sock.bind(address)
+        self.sock.listen(self._ranks)
+        self.sock.setblocking(False)
+        self.started = time.monotonic()
+        argv = [sys.executable, '-m', 'desipipe.slot', address, self.folder, self.name, self._marker.hex()]
+        self._process = subprocess.Popen(list(self._command(argv)), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        self.pid = self._process.pid
+
+    @property
+    def sockets(self) -> list[socket.socket]:
+        return [self.sock, *self._connected]
+
+    @property
+    def ready(self) -> bool:
+        """Whether all ranks are there."""
+        return len(self._connected) == self._ranks
+
+    def _put(self, data: bytes) -> None:
+        if not self.ready:
+            raise BlockingIOError
+        for rank in self._connected:
+            rank.setblocking(True)
+            rank.send(data)
+            rank.setblocking(False)
+
+    def take_back(self) -> list[Sent]:
+        return []  # one at a time: what was sent has begun
+
+    def receive(self) -> list[tuple[Any, ...]]:
+        while True:
+            try:
+                self._connected.append(self.sock.accept()[0])
+            except BlockingIOError:
+                break
+            self._connected[-1].setblocking(False)
+        found: list[tuple[Any, ...]] = []
+        for sock in self._connected:
+            try:
+                while data := sock.recv(PACKET * 2):
+                    message = pickle.loads(data)
+                    if message[0] == 'ready':
+                        self._number[sock] = message[1]
+                        self._check(message[2])
+                    elif message[0] == 'done':
+                        self._done.append((self._number[sock], message))
+                    else:
+                        found.append(message)
+            except (BlockingIOError, ConnectionResetError):
+                continue
+        failed = self._raised()
+        if len(self._done) == self._ranks:
+            # The first that failed speaks for all, else rank 0, whose result is the task's.
+            found.append(failed or next(message for rank, message in self._done if rank == 0))
+            self._done.clear()
+            self._failed_at = 0.0
+        elif failed and not self._failed_at:
+            self._failed_at = time.monotonic()
+        return found
+
+    def _raised(self) -> tuple[Any, ...] | None:
+        return next((message for _, message in self._done if message[7] is not None), None)
+
+    def _check(self, size: int) -> None:
+        if size != self._ranks:
+            self.kill(
+                'mpi',
+                f'the launcher gave an MPI communicator of {size:d} process{"es" if size > 1 else ""} instead of {self._ranks:d} '
+                '(mpiexec of another MPI than that of mpi4py?): see the provider option mpiexec',
+            )
+
+    def overdue(self, now: float) -> None:
+        """End the slot when its ranks do not come, or wait for one that has raised."""
+        if not self.ready and now - self.started > MPI_WAIT:
+            self.kill('mpi', f'only {len(self._connected):d} of {self._ranks:d} MPI processes came within {MPI_WAIT:.0f} s: see the provider option mpiexec')
+        raised = self._raised()
+        if raised is not None and self._failed_at and now - self._failed_at > RANKS_WAIT:
+            self.last_word = raised
+            self.kill('rank', raised[7]['text'])
+
+    def collect(self, marked: bool) -> tuple[bytes, bytes]:
+        # Every rank wrote its markers, but mpiexec passes output on when it likes.
+        deadline = time.monotonic() + OUTPUT_WAIT
+        while (self.out.marks < self._ranks or self.err.marks < self._ranks) and time.monotonic() < deadline:
+            self.drain()
+            if not (self.out.marks >= self._ranks and self.err.marks >= self._ranks):
+                time.sleep(0.001)  # a poll of pipes that another program fills
+        return self.out.take(min(self._ranks, self.out.marks)), self.err.take(min(self._ranks, self.err.marks))
+
+    def drain(self) -> None:
+        self.out.drain()
+        self.err.drain()
+
+    def reap(self) -> bool:
+        if self.reaped is None and (code := self._process.poll()) is not None:
+            self.reaped = -code if code < 0 else code << 8
+        return self.reaped is not None
+
+    def close(self) -> None:
+        for stream in (self.out, self.err):
+            os.close(stream.fd)
+        for rank in self.sockets:
+            rank.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(self._tmp, 's'))
+        os.rmdir(self._tmp)
+        self._close_live()
+
+
+def _oom_kills() -> int:
+    # Of the whole machine since boot: a change while a slot was killed by SIGKILL says what it was, as well as can be known.
+    try:
+        with open('/proc/vmstat', 'rb') as file:
+            for line in file:
+                if line.startswith(b'oom_kill '):
+                    return int(line.split()[1])
+    except OSError:
+        return 0
+    return 0

@@ -1,0 +1,835 @@
+"""Queues: folders that hold tasks, by name."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+import shutil
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from .config import Config
+from .environment import Environment
+from .errors import (
+    AppChangedError,
+    InvalidQueueNameError,
+    PermissionDeniedError,
+    QueueExistsError,
+    QueueGoneError,
+    UnknownQueueError,
+    UnknownTaskError,
+    close_names,
+)
+from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, state_code
+from .ledger import Batch, Ledger, find_mid
+from .serialize import Code
+from .state import State
+from .store import journal as journals
+from .store.lease import gone, read_lease
+from .store.probe import probe
+from .store.segment import disk_full
+from .task import Future, StoredApp, Task
+
+if TYPE_CHECKING:
+    from .app import App
+
+SUFFIX = '.queue'
+_NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+_FOLDERS = ('segments', 'live', 'workers')
+
+def check_name(name: str) -> str:
+    """The name, if a queue may have it.
+
+    Raises
+    ------
+    InvalidQueueNameError
+    """
+    if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
+        raise InvalidQueueNameError(
+            f'{name!r} can not be the name of a queue: use letters, digits and any of _ . + = @ -, beginning with a letter, a digit or _ '
+            f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created'
+        )
+    return name
+
+
+def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> str:
+    """The folder of the queue ``name``, whether it exists or not.
+
+    Parameters
+    ----------
+    name : str
+        ``'name'`` in the user's queue folder, ``'user/name'`` in that of another, or a path with a folder (``'./name'``, ``'/scratch/name'``).
+    base_dir : path, default=None
+        The folder that holds the queue; then ``name`` must be a bare name.
+    config : Config, default=None
+
+    Raises
+    ------
+    InvalidQueueNameError
+    """
+    name = os.fspath(name)
+    stem = name.rstrip('/')
+    stem = stem.removesuffix(SUFFIX) if os.sep in stem else stem
+    if base_dir is not None:
+        return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), check_name(name) + SUFFIX)
+    config = config or Config()
+    if name.startswith(('./', '../', '/', '~')):
+        folder, last = os.path.split(os.path.abspath(os.path.expanduser(stem)))
+        return os.path.join(folder, check_name(last) + SUFFIX)
+    if '/' in stem:
+        user, _, last = stem.partition('/')
+        if not _NAME.fullmatch(user):
+            raise InvalidQueueNameError(f'{name!r} is no queue: use name, user/name, or a path that begins with ./ or /')
+        return os.path.join(config.queue_dir(user), check_name(last) + SUFFIX)
+    return os.path.join(config.queue_dir(), check_name(stem) + SUFFIX)
+
+
+def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> list[str]:
+    """Folders of the queues whose names match a glob pattern.
+
+    Parameters
+    ----------
+    pattern : str, default='*'
+        As the names of :func:`queue_folder`, with ``*``, ``?``, ``[…]``.
+    """
+    config = config or Config()
+    pattern = pattern.rstrip('/')
+    if base_dir is not None:
+        pattern = os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), pattern)
+    elif pattern.startswith(('./', '../', '/', '~')):
+        pattern = os.path.abspath(os.path.expanduser(pattern))
+    elif '/' in pattern:
+        pattern = os.path.join(config['base_queue_dir'], pattern)
+    else:
+        pattern = os.path.join(config.queue_dir(), pattern)
+    pattern = pattern.removesuffix(SUFFIX) + SUFFIX
+    return sorted(folder for folder in glob.glob(pattern) if os.path.isfile(os.path.join(folder, journals.FILE_NAME)))
+
+
+def create_folder(folder: str, config: Config) -> None:
+    """Make a queue's folder: test the filesystem's locks, then put everything in place at once.
+
+    Raises
+    ------
+    LockingError, PermissionDeniedError, DiskFullError, QueueExistsError
+        Nothing is left behind.
+    """
+    parent = os.path.dirname(folder)
+    temporary = f'{folder}.{os.getpid():d}.new'
+    try:
+        os.makedirs(parent, exist_ok=True)
+        os.mkdir(temporary, 0o700)
+    except PermissionError as exc:
+        raise PermissionDeniedError(f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
+    except OSError as exc:
+        if exc.errno == 30:  # EROFS
+            raise PermissionDeniedError(f'{parent} is on a read-only filesystem: choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
+        raise disk_full(exc, parent) from exc
+    try:
+        try:
+            found = probe(temporary, config['lock'])
+            for name in _FOLDERS:
+                os.mkdir(os.path.join(temporary, name))
+            with open(os.path.join(temporary, 'lock'), 'x'):
+                pass
+            header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+            journals.create(temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)})
+        except OSError as exc:
+            raise disk_full(exc, parent) from exc
+        # A folder appears whole or not at all, also when several processes create the same queue at once: rename does not
+        # replace a folder that has something in it.
+        os.rename(temporary, folder)
+    except OSError as exc:
+        if os.path.isfile(os.path.join(folder, journals.FILE_NAME)):
+            raise QueueExistsError(f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {folder}') from None
+        raise exc
+    finally:
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary)
+
+
+class Queue:
+    """A queue of tasks, kept in a folder.
+
+    Parameters
+    ----------
+    name : str
+        ``'name'`` in the user's queue folder, ``'user/name'``, or ``'./path/name'``.
+    base_dir : path, default=None
+        The folder that holds the queue.
+    create : bool, default=None
+        ``True``: it must be new; ``False``: it must exist; ``None``: it is created when it does not exist.
+    spawn : bool, default=False
+        Whether to start a detached manager process with the first task.
+    config : Config, default=None
+
+    Raises
+    ------
+    UnknownQueueError, QueueExistsError, InvalidQueueNameError, LockingError, QueueVersionError, CorruptJournalError, PermissionDeniedError
+    """
+
+    def __init__(
+        self,
+        name: str | Queue,
+        base_dir: str | os.PathLike[str] | None = None,
+        create: bool | None = None,
+        spawn: bool = False,
+        config: Config | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.folder = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
+        self.spawn = spawn
+        exists = os.path.isfile(os.path.join(self.folder, journals.FILE_NAME))
+        if create is True and exists:
+            raise QueueExistsError(f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {self.folder}')
+        if create is False and not exists:
+            raise unknown_queue(self.folder)
+        if not exists:
+            try:
+                create_folder(self.folder, self.config)
+            except QueueExistsError:
+                if create:
+                    raise
+        self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusts)
+        self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event]] | None = None
+        self._spawned = 0.0
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return os.path.basename(self.folder).removesuffix(SUFFIX)
+
+    @property
+    def filename(self) -> str:
+        """The journal, which is what there is to know of the queue."""
+        return self.ledger.journal.path
+
+    # Adding
+
+    def add(self, tasks: Task | Iterable[Task], task_manager: Any = None, replace: bool = False) -> Any:
+        """Add tasks; those that are known already are not added again.
+
+        Parameters
+        ----------
+        tasks : Task or iterable of Task
+        task_manager : TaskManager, default=None
+            Whose workers run them; a default one (local, one worker) if none.
+        replace : bool, default=False
+            Let tasks that ended run again.
+
+        Returns
+        -------
+        future : Future, or list of Future
+        """
+        single = isinstance(tasks, Task)
+        todo: list[Task] = [tasks] if isinstance(tasks, Task) else list(tasks)
+        spec: Event = task_manager.to_spec() if task_manager is not None else {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
+        mid = mid_of(spec)
+        batches: list[Batch] = []
+        codes: dict[str, Code] = {}
+        futures = []
+        for task in todo:
+            app = task.app
+            group = app.group(mid)
+            batch = Batch(group, task.index)
+            tid = app.pack(batch, task.kwargs, bytes.fromhex(group.app))
+            codes[group.app] = app.description
+            batches.append(batch)
+            futures.append(Future(self.ledger, tid))
+        self.add_batches(batches, codes, {mid: spec})
+        if replace:
+            rows = [self.ledger.row(future.tid) for future in futures]
+            self.ledger.retry(lambda state: rows)
+        return futures[0] if single else futures
+
+    def add_batches(self, batches: Sequence[Batch], codes: dict[str, Code], managers: dict[str, Event], sync: bool = False) -> None:
+        """Add prepared batches; within :meth:`batch`, later."""
+        if self._collecting is not None:
+            self._collecting[0].extend(batches)
+            self._collecting[1].update(codes)
+            self._collecting[2].update(managers)
+            return
+        self.ledger.add(batches, codes, managers, sync)
+        if self.spawn:
+            self._keep_spawned()
+
+    @contextmanager
+    def batch(self) -> Generator[Queue, None, None]:
+        """Collect what is added within, and write it at the end in one go; nothing is added if the block raises."""
+        if self._collecting is not None:
+            yield self  # the outer one writes
+            return
+        self._collecting = ([], {}, {})
+        try:
+            yield self
+            collected = self._collecting
+        finally:
+            self._collecting = None
+        if collected[0]:
+            self.add_batches(*collected, sync=True)
+
+    def _keep_spawned(self) -> None:
+        # Looked at once a second: a manager says under the lock that it ends, and only when nothing is left to do, so an
+        # addition comes before that and is seen, or after it and starts another.
+        now = time.monotonic()
+        state = self.ledger.state
+        if not state.total(PENDING):
+            return
+        if state.manager is not None and now - self._spawned < 1.0:
+            return
+        record = read_lease(self.folder, state.manager['w']) if state.manager is not None else None
+        if record is not None and not gone(record):
+            self._spawned = now
+            return
+        if now - self._spawned < 1.0:
+            return  # just started, and not there yet
+        self._spawned = now
+        start_manager(self.folder)
+
+    # Looking
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of tasks by state."""
+        self.ledger.follow()
+        return {name: self.ledger.state.total(code) for code, name in enumerate(STATES)}
+
+    @property
+    def state(self) -> str:
+        """``'PAUSED'`` or ``'ACTIVE'``."""
+        return 'PAUSED' if self.paused else 'ACTIVE'
+
+    @property
+    def paused(self) -> bool:
+        """Whether the queue lets no task begin."""
+        self.ledger.follow()
+        return self.ledger.state.paused
+
+    def pause(self) -> None:
+        """Let no task begin any more; those that run go on."""
+        self.ledger.pause(True)
+
+    def resume(self, spawn: bool | None = None) -> None:
+        """Let tasks begin again.
+
+        Parameters
+        ----------
+        spawn : bool, default=None
+            Whether to start a manager; by default as the queue was opened.
+        """
+        self.ledger.pause(False)
+        if self.spawn if spawn is None else spawn:
+            self._keep_spawned()
+
+    def select(
+        self,
+        tid: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        jobid: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        index: int | Iterable[int] | None = None,
+    ) -> list[int]:
+        """Rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several."""
+        ledger = self.ledger
+        ledger.follow()
+        known = ledger.state
+        rows: Iterable[int]
+        if tid is not None:
+            rows = [ledger.find(_hex(text)) for text in _several(tid)]
+        else:
+            rows = known.each()
+        if state is not None:
+            codes = {state_code(text) for text in _several(state)}
+            rows = [row for row in rows if known.status[row] in codes]
+        if mid is not None:
+            mids = {find_mid(known, text) for text in _several(mid)}
+            rows = [row for row in rows if known.groups[known.group[row]].mid in mids]
+        if name is not None:
+            names = set(_several(name))
+            rows = [row for row in rows if known.groups[known.group[row]].name in names]
+        if index is not None:
+            indices = {index} if isinstance(index, int) else set(index)
+            rows = [row for row in rows if known.index[row] in indices]
+        if jobid is not None:
+            jobs = set(_several(jobid))
+            rows = [row for row in rows if Task.stored(ledger, row).jobid in jobs]
+        return list(rows)
+
+    def tasks(
+        self,
+        tid: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        jobid: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        index: int | Iterable[int] | None = None,
+        one: bool | None = None,
+        property: str | None = None,
+    ) -> Any:
+        """Tasks that fit all of the conditions.
+
+        Parameters
+        ----------
+        tid, state, mid, jobid, name, index : str, int, or iterable of these, default=None
+            Identity (or its beginning), state, task manager, job, app's name, order of call.
+        one : bool, default=None
+            ``True``: return the one task, or ``None``; ``False``: a list.
+        property : str, default=None
+            Return this attribute of the tasks (``'id'``, ``'state'``, ``'result'``, …) instead of them.
+
+        Returns
+        -------
+        tasks : list of Task, or what was asked for
+
+        Raises
+        ------
+        UnknownTaskError
+            ``one=True``, and several fit; or no task has this identity.
+        """
+        rows = self.select(tid, state, mid, jobid, name, index)
+        if one and len(rows) > 1:
+            raise UnknownTaskError(f'{len(rows):d} tasks of {self.folder} fit, not one: say more (tid=, name=, index=), or leave one=True out')
+        found: list[Any] = [Task.stored(self.ledger, row) for row in rows]
+        if property is not None:
+            if not hasattr(Task, property):
+                raise AttributeError(f'a task has no property {property!r}: {close_names(property, (name for name in dir(Task) if not name.startswith("_")), n=30)}')
+            found = [getattr(task, property) for task in found]
+        return (found[0] if found else None) if one else found
+
+    def futures(self, **kwargs: Any) -> list[Future]:
+        """Futures of the tasks that fit; conditions as for :meth:`tasks`."""
+        return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
+
+    def pop(self, tid: str | None = None, mid: str | None = None) -> Task | None:
+        """Take the next pending task as one's own: it is RUNNING, and it is for the caller to run it and to say how it ended (:meth:`set_task_state`).
+
+        Parameters
+        ----------
+        tid : str, default=None
+            This one; by default the next.
+        mid : str, default=None
+            Only one of this task manager.
+
+        Returns
+        -------
+        task : Task or None
+            ``None`` if there is none.
+        """
+        claimed: list[int] = []
+        ledger = self.ledger
+        row = None if tid is None else ledger.find(_hex(tid))
+
+        def decide() -> list[Event]:
+            state = ledger.state
+            mids = list(state.managers) if mid is None else [find_mid(state, mid)]
+            rows = state.next_pending(mids, 1) if row is None else [row] if state.status[row] == PENDING else []
+            claimed[:] = [] if state.paused else rows
+            return [{'e': 'run', 'w': '', 'rows': claimed, 'n': [state.attempt[row] + 1 for row in claimed], 't': time.time()}] if claimed else []
+
+        ledger.journal.write(decide)
+        return Task.stored(ledger, claimed[0]) if claimed else None
+
+    def managers(self, mid: str | None = None) -> list[Any]:
+        """The task managers that tasks of this queue belong to.
+
+        Parameters
+        ----------
+        mid : str, default=None
+            Only this one.
+
+        Returns
+        -------
+        managers : list of dict
+            With ``mid``, ``environ``, ``scheduler``, ``provider``, ``counts``.
+        """
+        self.ledger.follow()
+        state = self.ledger.state
+        mids = list(state.managers) if mid is None else [find_mid(state, mid)]
+        found = []
+        for key in mids:
+            event = state.managers[key]
+            counts = dict(zip(STATES, state.counts[key], strict=False))
+            found.append({'mid': key, 'environ': event['environ'], 'scheduler': event['scheduler'], 'provider': event['provider'], 'counts': counts})
+        return found
+
+    def processes(self) -> list[dict[str, Any]]:
+        """The manager and the workers that live, as the journal knows them."""
+        self.ledger.follow()
+        state = self.ledger.state
+        found = []
+        if state.manager is not None:
+            event = state.manager
+            found.append({'kind': 'manager', 'name': event['w'], 'host': event['host'], 'pid': event['pid'], 'job': '', 'since': event['t']})
+        for worker in state.alive.values():
+            found.append({'kind': 'worker', 'name': worker.name, 'host': worker.host, 'pid': worker.pid, 'job': worker.job, 'since': worker.time})
+        return found
+
+    def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
+        """Counts by state, of all tasks or of those of one task manager.
+
+        Parameters
+        ----------
+        mid : str, default=None
+            Task manager.
+        return_type : str, default='dict'
+            Or ``'str'``.
+        """
+        counts = self.counts if mid is None else self.managers(mid)[0]['counts']
+        if return_type == 'dict':
+            return counts
+        if return_type != 'str':
+            raise ValueError(f"return_type={return_type!r}: use 'dict' or 'str'")
+        return '\n'.join(f'{name:<10s}: {counts[name]:d}' for name in STATES)
+
+    # Deciding
+
+    def set_task_state(self, tid: str | Iterable[str], state: str) -> None:
+        """Set the state of tasks by hand; the attempts that run are fenced off."""
+        rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
+        self.ledger.change(lambda _: rows, state_code(state), 'set')
+        if self.spawn:
+            self._keep_spawned()
+
+    def retry(self, tid: str | Iterable[str] | None = None, state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'), **kwargs: Any) -> list[Task]:
+        """Let tasks that ended run again; what they blocked waits for them again.
+
+        Parameters
+        ----------
+        tid : str or iterable of str, default=None
+            These, whatever state they ended in; by default all in one of ``state``.
+        state : str or iterable of str
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
+
+        Returns
+        -------
+        tasks : list of Task
+        """
+        rows = self.select(tid=tid, **kwargs) if tid is not None else self.select(state=state, **kwargs)
+        retried = self.ledger.retry(lambda _: rows)
+        if self.spawn and retried:
+            self._keep_spawned()
+        return [Task.stored(self.ledger, row) for row in retried]
+
+    def cancel(self, tid: str | Iterable[str] | None = None, **kwargs: Any) -> list[Task]:
+        """Cancel tasks that have not ended; conditions as for :meth:`tasks`."""
+        rows = self.select(tid=tid, **kwargs)
+        return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: rows)]
+
+    def kill(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
+        """End workers at once; what they run is KILLED.
+
+        Parameters
+        ----------
+        jobid, mid : str or iterable of str, default=None
+            Only workers of these jobs, of these task managers.
+        manager : bool, default=None
+            Whether the manager ends too; by default when all workers do.
+
+        Returns
+        -------
+        workers : list of str
+            Their names.
+        """
+        self.ledger.follow()
+        jobs = None if jobid is None else set(_several(jobid))
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+
+        def choose(state: State) -> list[str]:
+            return [w.name for w in state.alive.values() if (jobs is None or w.job in jobs) and (mids is None or w.mid in mids)]
+
+        return self.ledger.stop(choose, 'now', jobs is None and mids is None if manager is None else manager)
+
+    def wait_stopped(self, timeout: float = 30.0) -> bool:
+        """Wait until no worker and no manager is left; ``False`` after ``timeout`` seconds."""
+        return self.ledger.wait(lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout)
+
+    def clear(self, kill: bool = True) -> None:
+        """Forget all tasks. The queue stays, as another generation: processes that know the old one stop.
+
+        Parameters
+        ----------
+        kill : bool, default=True
+            Whether to end the workers and the manager first.
+        """
+        self._stop(kill)
+        header = self.ledger.journal.header
+        fresh = {key: header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in header}
+        live = set(self.ledger.state.alive)
+        self.ledger.journal.replaced(lambda: [journals.first_event({**fresh, 't': time.time()})])
+        for name in _FOLDERS:
+            folder = os.path.join(self.folder, name)
+            for file in os.listdir(folder):
+                if file.split('.')[0] not in live:
+                    _unlink(os.path.join(folder, file))
+
+    def delete(self, kill: bool = True) -> None:
+        """Delete the queue, with all its tasks and results.
+
+        Parameters
+        ----------
+        kill : bool, default=True
+            Whether to end the workers and the manager first.
+        """
+        self._stop(kill)
+        # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
+        doomed = f'{self.folder}.{os.getpid():d}.deleted'
+        with self.ledger.journal.lock:
+            os.rename(self.folder, doomed)
+        self.ledger.close()
+        shutil.rmtree(doomed, ignore_errors=False)
+
+    def _stop(self, kill: bool) -> None:
+        if kill:
+            self.kill(manager=True)
+            self.wait_stopped(10.0)
+
+    def drop(self, tid: str | Iterable[str]) -> None:
+        """Take tasks out of the queue.
+
+        Raises
+        ------
+        UnknownTaskError
+            A task that has not ended needs one of them.
+        """
+        rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
+
+        def choose(state: State) -> list[int]:
+            for row in rows:
+                for other in state.dependants_of(row):
+                    if other not in rows and state.status[other] in (WAITING, PENDING, RUNNING):
+                        raise UnknownTaskError(
+                            f'task {state.ids[row].hex()[:12]} is needed by task {state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
+                            f'Cancel or delete that one first'
+                        )
+            return [row for row in rows if state.status[row] != DROPPED]
+
+        self.ledger.drop(choose)
+
+    def compact(self) -> dict[str, dict[str, int]]:
+        """Rewrite the journal in fewer lines, and gather small payload files when no worker lives; nothing is lost.
+
+        Returns
+        -------
+        sizes : dict
+            ``before`` and ``after``: ``bytes`` and ``files``.
+        """
+        from .compact import compact
+
+        return compact(self.ledger)
+
+    def repair(self) -> int:
+        """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the queue's folder; returns how many."""
+        from .compact import repair
+
+        return repair(self.ledger)
+
+    # Why
+
+    def explain(self, task: Task | Future | str) -> str:
+        """Why a task waits, or why it is computed (again) although something like it is known.
+
+        Parameters
+        ----------
+        task : Task, Future or str
+            Also a task that is not in the queue (``app.task(...)``).
+
+        Returns
+        -------
+        words : str
+        """
+        from .explain import explain
+
+        if isinstance(task, Future):
+            task = task.task
+        elif isinstance(task, str):
+            task = self[task]
+        return explain(self.ledger, task)
+
+    def accept(self, old: Task | Future | str, new: Task | Future | str) -> Future:
+        """Take the result of ``old`` for ``new``, whose code or arguments differ, without computing it.
+
+        Parameters
+        ----------
+        old : Task, Future or str
+            A task that succeeded.
+        new : Task, Future or str
+            A task of the same app; one that is not in the queue yet is added.
+
+        Returns
+        -------
+        future : Future
+            That of ``new``.
+
+        Raises
+        ------
+        AppChangedError
+            They are not two versions of one call.
+        """
+        source, target = (self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item for item in (old, new))
+        if source.name != target.name:
+            raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one can not be accepted for the other; nothing was changed')
+        row = self.ledger.row(source.tid)
+        if self.ledger.state.status[row] != SUCCEEDED:
+            raise AppChangedError(f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing was changed')
+        if target.tid not in self.ledger.state.rows:
+            paused = self.ledger.state.paused
+            self.ledger.pause(True)  # so that no worker takes it before the result is there
+            try:
+                self.add(target, getattr(target.app, 'task_manager', None))
+                self.ledger.accept(row, self.ledger.row(target.tid))
+            finally:
+                self.ledger.pause(paused)
+        else:
+            self.ledger.accept(row, self.ledger.row(target.tid))
+        return Future(self.ledger, target.tid)
+
+    def app(self, tid: str) -> App:
+        """The app of a stored task."""
+        return StoredApp(self.ledger, self.ledger.find(_hex(tid)))
+
+    # Python
+
+    def __getitem__(self, tid: str) -> Task:
+        return Task.stored(self.ledger, self.ledger.find(_hex(tid)))
+
+    def __delitem__(self, tid: str) -> None:
+        self.drop(tid)
+
+    def __contains__(self, tid: str) -> bool:
+        try:
+            self.ledger.find(_hex(tid))
+        except UnknownTaskError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks())
+
+    def __len__(self) -> int:
+        self.ledger.follow()
+        return len(self.ledger.state)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        try:
+            return f'<Queue {self.name} {self.state} {len(self):d} tasks, {self.folder}>'
+        except QueueGoneError:
+            return f'<Queue {self.name}, deleted, {self.folder}>'
+
+    def __str__(self) -> str:
+        counts = '\n'.join('  ' + line for line in self.summary(return_type='str').splitlines())
+        return f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})\n{counts}'
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Queue) and other.folder == self.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_queue, (self.folder, self.spawn)
+
+    def __desipipe_identity__(self) -> str:
+        return f'queue {self.name}'
+
+
+def open_queue(folder: str, spawn: bool = False) -> Queue:
+    """The queue in ``folder``, which must exist."""
+    return Queue(folder, create=False, spawn=spawn)
+
+
+def get_queue(queue: str | Queue, config: Config | None = None) -> Queue:
+    """The existing queue of a name, or the queue itself."""
+    return queue if isinstance(queue, Queue) else Queue(queue, create=False, config=config)
+
+
+def start_manager(folder: str, *options: str) -> int:
+    """Start a detached manager process for the queue in ``folder``.
+
+    Parameters
+    ----------
+    folder : str
+    *options : str
+        Of ``desipipe spawn``.
+
+    Returns
+    -------
+    pid : int
+    """
+    import subprocess
+    import sys
+
+    # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log, and in the journal, what becomes of it.
+    with open(os.path.join(folder, 'manager.log'), 'ab') as log:
+        return subprocess.Popen(
+            [sys.executable, '-m', 'desipipe', 'spawn', '-q', folder, '--detached', *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            close_fds=True,
+        ).pid
+
+
+def unknown_queue(folder: str) -> UnknownQueueError:
+    """The error for a queue that does not exist, with the names that do."""
+    parent, last = os.path.split(folder)
+    known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
+    return UnknownQueueError(f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)} List queues with: desipipe queues')
+
+
+def kill(queue: str | Queue, **kwargs: Any) -> list[str]:
+    """End the workers of a queue at once; see :meth:`Queue.kill`."""
+    return get_queue(queue).kill(**kwargs)
+
+
+def retry(queue: str | Queue, spawn: bool = False, **kwargs: Any) -> list[Task]:
+    """Let tasks run again; see :meth:`Queue.retry`.
+
+    Parameters
+    ----------
+    queue : str or Queue
+    spawn : bool, default=False
+        Whether to start a detached manager.
+    **kwargs
+        As for :meth:`Queue.retry`.
+    """
+    found = get_queue(queue)
+    tasks = found.retry(**kwargs)
+    if spawn:
+        found._keep_spawned()
+    return tasks
+
+
+def mid_of(spec: Event) -> str:
+    """The identity of a task manager, from its specification."""
+    import hashlib
+
+    import orjson
+
+    return hashlib.blake2b(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def _several(value: str | Iterable[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _hex(value: Any) -> str:
+    return value.id if isinstance(value, Future | Task) else str(value)
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+__all__ = ['Queue', 'create_folder', 'find_queues', 'get_queue', 'kill', 'open_queue', 'queue_folder', 'retry']

@@ -1,0 +1,351 @@
+"""What runs a task: a warm child process of a worker, which calls, captures and returns.
+
+Packets go through a ``SOCK_SEQPACKET`` pair, one task a packet, pickled tuples whose first member is their kind:
+
+====================  =====================================================================================
+worker → slot         ``('group', number, Group fields, code reference, packages)`` before the first task of a group
+                      ``('task', row, attempt, group, arguments reference, [(tid, result reference), …])``
+                      ``('large', reference)`` for a packet that is too large for the socket
+slot → worker         ``('ready', rank, size)`` from MPI ranks
+                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked)``
+                      ``('versions', app, {package: version})`` after the first ``done`` of an app
+====================  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import gc
+import io
+import os
+import pickle
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .app import call
+from .config import Config
+from .errors import DesipipeError, MissingDependencyError
+from .event import FAILED, SUCCEEDED, Group, Ref
+from .ledger import user_name
+from .provenance import versions
+from .serialize import Payload, dumps, loads
+from .store.segment import SegmentReader, SegmentWriter
+
+PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
+INLINE = 64 * 1024  # bytes; larger results the slot writes itself
+_TEXT = struct.Struct('<I')
+_PR_SET_PDEATHSIG = 1
+
+
+class Slot:
+    """The child's side.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        To the worker.
+    folder : str
+        The queue's folder.
+    name : str
+        For the slot's segment.
+    marker : bytes
+        Written to stdout and stderr between tasks that wrote something.
+    drains : memoryview, default=None
+        One shared number, raised by the worker before each read of our output. Without it each task counts as having written.
+    trusts : callable
+        Whether payloads of a user (by id) may be loaded.
+    """
+
+    def __init__(self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, trusts: Callable[[int], bool]) -> None:
+        self._sock = sock
+        self._segments = SegmentReader(folder)
+        self._writer = SegmentWriter(folder, name)
+        self._marker = marker
+        self._drains = drains
+        self._drained = 0 if drains is None else drains[0]
+        self._trusts = trusts
+        self._checked: set[str] = set()
+        self._groups: dict[int, tuple[Group, Ref]] = {}
+        self._functions: dict[Ref, Callable[..., Any]] = {}
+        self._packages: dict[str, list[str]] = {}
+        self._told: set[str] = set()
+        self._fflush = ctypes.CDLL(None).fflush
+        self._pending = bytearray(4)
+        self.comm: Any = None
+
+    def serve(self) -> None:
+        """Run what comes until the worker closes the connection."""
+        receive = self._sock.recv
+        while packet := receive(PACKET):
+            self._handle(pickle.loads(packet))
+
+    def _handle(self, message: tuple[Any, ...]) -> None:
+        if message[0] == 'task':
+            self._task(*message[1:])
+        elif message[0] == 'group':
+            _, number, fields, code, packages = message
+            group = self._groups[number] = (Group(*fields), Ref(*code))
+            self._packages[group[0].app] = packages
+        elif message[0] == 'large':
+            self._handle(pickle.loads(self._segments.read(*message[1])))
+
+    # One task
+
+    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: list[tuple[bytes, tuple[str, int, int]]]) -> None:
+        group, code = self._groups[number]
+        began = time.time()
+        clock = time.perf_counter
+        start = clock()
+        cause = trace = result = None
+        state = SUCCEEDED
+        try:
+            value = self._call(group, code, args, requires)
+            if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
+                payload = dumps(value, 'result')
+                result = payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
+        except BaseException as exc:
+            # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
+            state = FAILED
+            cause, trace, result = self._failure(exc)
+        duration = round((clock() - start) * 1e6)
+        marked = self._end_output()
+        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked))
+        if group.app not in self._told:
+            self._told.add(group.app)
+            self._send(('versions', group.app, versions(self._packages[group.app])))
+
+    def _call(self, group: Group, code: Ref, args: tuple[str, int, int], requires: list[tuple[bytes, tuple[str, int, int]]]) -> Any:
+        if group.cwd and group.cwd != self._cwd():
+            try:
+                os.chdir(group.cwd)
+            except OSError as exc:
+                raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
+        for entry in group.path:
+            if entry not in sys.path:
+                sys.path.append(entry)
+        function = self._functions.get(code)
+        if function is None:
+            function = self._functions[code] = self._load(code, None)
+        references = dict(requires)
+        values: dict[bytes, Any] = {}
+
+        def resolve(tid: bytes) -> Any:
+            # The same task required twice is the same object twice.
+            if tid not in values:
+                reference = references[tid]
+                values[tid] = None if reference is None else self._load(Ref(*reference), None)
+            return values[tid]
+
+        self._check(args[0])
+        data = memoryview(self._segments.read(*args))
+        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], resolve)
+        if 'mpicomm' in arguments and arguments['mpicomm'] is None:
+            arguments['mpicomm'] = self._communicator()
+        value = call(function, arguments)
+        return self._command(value) if group.kind == 'bash' else value
+
+    @staticmethod
+    def _cwd() -> str:
+        try:
+            return os.getcwd()
+        except FileNotFoundError:
+            return ''
+
+    def _load(self, ref: Ref, resolve: Callable[[bytes], Any] | None) -> Any:
+        self._check(ref.segment)
+        return loads(self._segments.read(*ref), resolve)
+
+    def _check(self, segment: str) -> None:
+        if segment not in self._checked:
+            owner = self._segments.owner(segment)
+            if not self._trusts(owner):
+                raise DesipipeError(
+                    f'what this task needs was written by user {user_name(owner)}, whom the worker does not trust: it was not loaded. '
+                    f'To trust them, set DESIPIPE_TRUST={user_name(owner)} where the worker is started'
+                )
+            self._checked.add(segment)
+
+    def _communicator(self) -> Any:
+        if self.comm is None:
+            try:
+                from mpi4py import MPI
+            except ImportError:
+                return None  # one process without MPI: the function's own default for that
+            self.comm = MPI.COMM_WORLD
+        return self.comm
+
+    def _command(self, command: Any) -> None:
+        import subprocess
+
+        if isinstance(command, str):
+            argv: Any = [next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'), '-c', command]
+        else:
+            try:
+                argv = [os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command]
+            except TypeError:
+                raise TypeError(f'a bash app returns a list of arguments or a string for the shell, not {type(command).__name__} {command!r}') from None
+            if not argv:
+                raise ValueError('the bash app returned an empty list: there is no command to run')
+        status = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False, preexec_fn=_die_with_parent).returncode
+        if status:
+            raise CommandFailed(status)
+
+    def _store(self, payload: Payload) -> tuple[str, int, int]:
+        offset = self._writer.append(payload.parts, payload.aligned)
+        self._writer.flush()
+        return self._writer.name, offset, payload.nbytes
+
+    def _failure(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
+        if isinstance(exc, CommandFailed):
+            return {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']}, None, None
+        import traceback
+
+        here = os.path.dirname(__file__)
+        frames = exc.__traceback__
+        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == here:
+            frames = frames.tb_next  # ours say nothing to the user
+        if frames is not None:
+            exc.__traceback__ = frames
+        words = ''.join(traceback.format_exception_only(exc)).strip()
+        trace = ''.join(traceback.format_exception(exc)) if frames is not None else words + '\n'
+        cause: dict[str, Any] = {
+            'kind': type(exc).__name__,
+            'text': words[:500],
+            'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
+            'errno': exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 1,
+        }
+        carried: bytes | None = None
+        try:
+            payload = dumps(exc.with_traceback(None), 'exception')
+            if payload.nbytes <= INLINE and not payload.aligned:
+                carried = bytes(payload.parts[0])
+                cause['carried'] = True
+        except Exception as why:  # what it holds can't be carried; its words are enough then
+            cause['not_carried'] = str(why)[:200]
+        return cause, trace.encode(errors='replace')[-INLINE:], carried
+
+    # Output
+
+    def _end_output(self) -> bool:
+        # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the worker has read nothing from them since we
+        # last looked at the counter, which it raises before it reads. The order matters: first the pipes, then the counter.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(ValueError, OSError):  # a task may have closed it
+                stream.flush()
+        self._fflush(None)
+        if self._drains is not None:
+            waiting = self._unread(1) or self._unread(2)
+            drained = self._drains[0]
+            if not waiting and drained == self._drained:
+                return False
+            self._drained = drained
+        for fd in (1, 2):
+            os.write(fd, self._marker)
+        return True
+
+    def _unread(self, fd: int) -> bool:
+        fcntl.ioctl(fd, termios.FIONREAD, self._pending)
+        return self._pending != b'\0\0\0\0'
+
+    def _send(self, message: tuple[Any, ...]) -> None:
+        self._sock.send(pickle.dumps(message, 5))
+
+
+class CommandFailed(DesipipeError):
+    """A bash app's command returned something else than 0."""
+
+    def __init__(self, status: int) -> None:
+        self.status = status
+        super().__init__(f'exit status {status:d}' if status > 0 else f'killed by signal {-status:d} ({signal_name(-status)})')
+
+
+def signal_name(number: int) -> str:
+    """``'SIGKILL'`` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number:d}'
+
+
+def _die_with_parent() -> None:
+    # Else what a killed slot was running would go on, unseen, beside its own next attempt. Linux only; elsewhere the group is killed.
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def run_child(sock: socket.socket, out: int, err: int, folder: str, name: str, marker: bytes, drains: memoryview, trusts: Callable[[int], bool], parent: int) -> NoReturn:
+    """What a forked slot does; never returns.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        The slot's end of the pair.
+    out, err : int
+        Write ends of the output pipes.
+    folder, name, marker, drains, trusts
+        As for :class:`Slot`.
+    parent : int
+        The worker's process id.
+    """
+    status = 1
+    try:
+        os.setsid()  # Ctrl-C in the worker's terminal is for the worker; and what a task starts can be killed with it, as a group
+        _die_with_parent()
+        if os.getppid() != parent:
+            os._exit(1)  # the worker died before we asked to die with it
+        signal.set_wakeup_fd(-1)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.dup2(out, 1)
+        os.dup2(err, 2)
+        null = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(null, 0)
+        keep = os.dup2(sock.detach(), 3)
+        os.closerange(4, 1 << 20)  # the lock, leases, other slots' connections are the worker's
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        gc.freeze()  # what came with the fork stays shared, untouched by the collector
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=keep) as mine:
+            Slot(mine, folder, name, marker, drains, trusts).serve()
+        status = 0
+    except BaseException:
+        import traceback
+
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(status)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """One rank of an MPI slot: ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER``, started by ``mpiexec``."""
+    address, folder, name, marker = sys.argv[1:] if argv is None else argv
+    _die_with_parent()
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise MissingDependencyError(
+            'tasks with mpiprocs_per_worker > 1 need mpi4py where they run: pip install "desipipe[mpi]" (or the mpi4py of your MPI)'
+        ) from None
+    comm = MPI.COMM_WORLD
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
+        sock.connect(address)
+        slot = Slot(sock, folder, f'{name}.{comm.rank:d}', bytes.fromhex(marker), None, Config().trusts)
+        slot.comm = comm
+        sock.send(pickle.dumps(('ready', comm.rank, comm.size), 5))
+        slot.serve()
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,520 @@
+"""The state of a queue as a fold over its events: no clock, no I/O, the same for everyone who has read as far.
+
+Tasks are rows of columns (some 70 bytes a row, and as much again for the identity), details stay in the journal. Everything that is asked
+often is kept up to date as events come; everything else is computed when asked for.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Iterable, Iterator
+from itertools import accumulate, islice
+
+from .event import (
+    DROPPED,
+    ENDED,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
+    UNKNOWN,
+    UNSUCCESSFUL,
+    WAITING,
+    Event,
+    Group,
+    Ref,
+)
+
+ID = 16  # bytes of an identity
+_NONE = 0xFFFFFFFF  # no segment
+
+
+class Worker:
+    """What the journal says of one worker."""
+
+    __slots__ = ('ended', 'host', 'job', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+
+    def __init__(self, event: Event) -> None:
+        self.name: str = event['w']
+        self.mid: str | None = event.get('mid')
+        self.host: str = event.get('host', '')
+        self.pid: int = event.get('pid', 0)
+        self.slots: int = event.get('slots', 1)
+        self.job: str = event.get('job', '')
+        self.time: float = event['t']
+        self.ended: str | None = None
+        self.stop: str | None = None
+        """How it was asked to end: ``'politely'`` or ``'now'``."""
+        self.rows: set[int] = set()
+        """What it runs."""
+
+
+class State:
+    """The fold; a :class:`~desipipe.store.journal.Sink`."""
+
+    def __init__(self) -> None:
+        self.reset({})
+
+    def reset(self, header: Event) -> None:
+        """Begin again, with the header of a journal's generation."""
+        self.header = header
+        self.paused = False
+        self.rows: dict[bytes, int] = {}
+        self.ids: list[bytes] = []
+        self.status = bytearray()
+        self.attempt = array('I')
+        self.group = array('I')
+        self.index = array('I')
+        self.unmet = array('I')
+        self.args_segment = array('I')
+        self.args_offset = array('Q')
+        self.args_length = array('Q')
+        self.result_segment = array('I')
+        self.result_offset = array('Q')
+        self.result_length = array('Q')
+        self.added_at = array('Q')
+        self.ended_at = array('Q')
+        self.dependants: dict[int, int | list[int]] = {}
+        self.requires: dict[int, array[int]] = {}
+        self.burned: dict[int, int] = {}
+        self.history: dict[int, list[int]] = {}
+        self.segments: list[str] = []
+        self._segment: dict[str, int] = {}
+        self.groups: list[Group] = []
+        self.group_numbers: dict[Group, int] = {}
+        self.group_done: list[int] = []
+        self.group_time: list[int] = []  # microseconds
+        self.apps: dict[str, Event] = {}
+        self.managers: dict[str, Event] = {}
+        self.counts: dict[str, list[int]] = {}
+        self.pending: dict[str, dict[int, deque[int]]] = {}
+        self.workers: dict[str, Worker] = {}
+        self.alive: dict[str, Worker] = {}
+        self.manager: Event | None = None
+        self.running: dict[int, Worker | None] = {}
+        self.started: dict[int, float] = {}
+        self.versions: dict[tuple[str, str], dict[str, str]] = {}
+        self.damage: list[tuple[int, int]] = []
+        self.stale = 0
+        self.retried = 0
+        self._fold = {
+            'end': self._end,
+            'run': self._run,
+            'back': self._back,
+            'add': self._add,
+            'set': self._set,
+            'group': self._group,
+            'app': self._app,
+            'mgr': self._mgr,
+            'worker': self._worker,
+            'manager': self._manager,
+            'state': self._state,
+            'stop': self._stop,
+            'drop': self._drop,
+            'accept': self._accept,
+            'versions': self._versions,
+            'attempt': self._attempt,
+        }
+
+    def apply(self, event: Event, offset: int) -> None:
+        """Fold one event. Kinds of later versions are passed over: what changes the meaning of known ones raises the format's version."""
+        fold = self._fold.get(event['e'])
+        if fold is not None:
+            fold(event, offset)
+
+    def damaged(self, offset: int, length: int) -> None:
+        """Note a corrupt line."""
+        self.damage.append((offset, length))
+
+    # Words
+
+    def segment_number(self, name: str) -> int:
+        """The number by which columns refer to the segment ``name``."""
+        number = self._segment.get(name)
+        if number is None:
+            number = self._segment[name] = len(self.segments)
+            self.segments.append(name)
+        return number
+
+    def _group(self, event: Event, offset: int) -> None:
+        while len(self.groups) < event['g']:  # a lost line
+            self._append_group(Group('', '', '?', 'python'))
+        self._append_group(Group.from_event(event))
+
+    def _append_group(self, group: Group) -> None:
+        self.group_numbers[group] = len(self.groups)
+        self.groups.append(group)
+        self.group_done.append(0)
+        self.group_time.append(0)
+        self.counts.setdefault(group.mid, [0] * 8)
+
+    def _app(self, event: Event, offset: int) -> None:
+        self.apps[event['app']] = event
+
+    def _mgr(self, event: Event, offset: int) -> None:
+        self.managers[event['mid']] = event
+        self.counts.setdefault(event['mid'], [0] * 8)
+
+    def _state(self, event: Event, offset: int) -> None:
+        self.paused = event['paused']
+
+    # Tasks
+
+    def _fill(self, first: int) -> None:
+        # Rows of a line that was lost: they keep their numbers and count as dropped.
+        lost = first - len(self.status)
+        if lost > 0:
+            if not self.groups:
+                self._append_group(Group('', '', '?', 'python'))
+            self.ids.extend([b''] * lost)
+            self._extend(lost, DROPPED, 0, 0, 0)
+            for column in (self.args_segment, self.args_offset, self.args_length, self.index):
+                column.extend([0] * lost)
+
+    def _extend(self, n: int, status: int, group: int, offset: int, attempt: int) -> None:
+        self.status.extend(bytes((status,)) * n)
+        self.attempt.extend(array('I', (attempt,)) * n)
+        self.group.extend(array('I', (group,)) * n)
+        self.unmet.extend(array('I', (0,)) * n)
+        self.result_segment.extend(array('I', (_NONE,)) * n)
+        self.result_offset.extend(array('Q', (0,)) * n)
+        self.result_length.extend(array('Q', (0,)) * n)
+        self.added_at.extend(array('Q', (offset,)) * n)
+        self.ended_at.extend(array('Q', (0,)) * n)
+
+    def _add(self, event: Event, offset: int) -> None:
+        first: int = event['first']
+        number: int = event['g']
+        lengths: list[int] = event['len']
+        n = len(lengths)
+        self._fill(first)
+        if first != len(self.status) or number >= len(self.groups):
+            return  # rows that are known already, or of a group whose line was lost: not ours to guess
+        packed = bytes.fromhex(event['ids'])
+        ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
+        self.rows.update(zip(ids, range(first, first + n), strict=True))
+        self.ids += ids
+        self._extend(n, PENDING, number, offset, 0)
+        self.args_segment.extend(array('I', (self.segment_number(event['seg']),)) * n)
+        offsets = event['off']
+        self.args_offset.extend(islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets)
+        self.args_length.extend(lengths)
+        index: int = event['i']
+        self.index.extend(range(index, index + n))
+        waiting = 0
+        for i, required in event.get('req', ()):
+            row = first + i
+            self.requires[row] = array('I', required)
+            unmet = 0
+            for other in required:
+                self._depend(other, row)
+                if self.status[other] != SUCCEEDED:
+                    unmet += 1
+            if unmet:
+                self.unmet[row] = unmet
+                self.status[row] = WAITING
+                waiting += 1
+        group = self.groups[number]
+        counts = self.counts[group.mid]
+        counts[PENDING] += n - waiting
+        counts[WAITING] += waiting
+        queue = self._pending(group)
+        if waiting:
+            queue.extend(row for row in range(first, first + n) if self.status[row] == PENDING)
+        else:
+            queue.extend(range(first, first + n))
+
+    def _depend(self, required: int, row: int) -> None:
+        known = self.dependants.get(required)
+        if known is None:
+            self.dependants[required] = row
+        elif isinstance(known, int):
+            self.dependants[required] = [known, row]
+        else:
+            known.append(row)
+
+    def dependants_of(self, row: int) -> list[int]:
+        """The rows that need ``row``."""
+        known = self.dependants.get(row)
+        return [] if known is None else [known] if isinstance(known, int) else known
+
+    def _pending(self, group: Group) -> deque[int]:
+        queues = self.pending.setdefault(group.mid, {})
+        queue = queues.get(group.priority)
+        if queue is None:
+            queue = queues[group.priority] = deque()
+            self.pending[group.mid] = dict(sorted(queues.items(), reverse=True))
+        return queue
+
+    def next_pending(self, mids: Iterable[str], most: int) -> list[int]:
+        """The rows to claim next, in order of priority, then of their coming; nothing is claimed by this.
+
+        Parameters
+        ----------
+        mids : iterable of str
+            Task managers whose tasks are wanted.
+        most : int
+            How many.
+        """
+        found: list[int] = []
+        status = self.status
+        for mid in mids:
+            for queue in self.pending.get(mid, {}).values():
+                while queue and status[queue[0]] != PENDING:  # what was claimed, cancelled, dropped meanwhile
+                    queue.popleft()
+                if len(found) >= most:
+                    return found
+                for row in queue:
+                    if status[row] == PENDING:
+                        found.append(row)
+                        if len(found) >= most:
+                            return found
+        return found
+
+    def _move(self, row: int, status: int) -> None:
+        counts = self.counts[self.groups[self.group[row]].mid]
+        counts[self.status[row]] -= 1
+        counts[status] += 1
+        self.status[row] = status
+
+    def _run(self, event: Event, offset: int) -> None:
+        worker = self.workers.get(event['w'])
+        status, attempt, group, groups, running = self.status, self.attempt, self.group, self.groups, self.running
+        number, counts, time = -1, [0] * 8, event['t']
+        for row, n in zip(event['rows'], event['n'], strict=True):
+            if status[row] != PENDING or n != attempt[row] + 1:
+                continue
+            status[row] = RUNNING
+            attempt[row] = n
+            running[row] = worker
+            self.started[row] = time
+            if worker is not None:
+                worker.rows.add(row)
+            if group[row] != number:
+                number = group[row]
+                counts = self.counts[groups[number].mid]
+            counts[PENDING] -= 1
+            counts[RUNNING] += 1
+
+    def _leave(self, row: int) -> None:
+        worker = self.running.pop(row, None)
+        self.started.pop(row, None)
+        if worker is not None:
+            worker.rows.discard(row)
+
+    def _end(self, event: Event, offset: int) -> None:
+        status, attempt, group, running, started = self.status, self.attempt, self.group, self.running, self.started
+        refs, states = event['ref'], event['s']
+        segments = [self.segment_number(name) for name in event['seg']]
+        extra = event.get('x', {})
+        number, counts = -1, [0] * 8
+        dependants = self.dependants
+        if event.get('final') or event.get('past'):
+            self._compacted(event, offset)
+            if event.get('past'):
+                return
+        for i, row in enumerate(event['rows']):
+            if status[row] != RUNNING or attempt[row] != event['n'][i]:
+                # A report of an attempt that is no longer the current one: history, nothing else.
+                self.stale += 1
+                self.history.setdefault(row, []).append(offset)
+                continue
+            worker = running.pop(row, None)
+            started.pop(row, None)
+            if worker is not None:
+                worker.rows.discard(row)
+            if self.ended_at[row]:
+                self.history.setdefault(row, []).append(self.ended_at[row])
+            self.ended_at[row] = offset
+            if group[row] != number:
+                number = group[row]
+                counts = self.counts[self.groups[number].mid]
+            counts[RUNNING] -= 1
+            state = states if isinstance(states, int) else states[i]
+            segment = refs[3 * i]
+            if segment >= 0:
+                self.result_segment[row] = segments[segment]
+                self.result_offset[row] = refs[3 * i + 1]
+                self.result_length[row] = refs[3 * i + 2]
+            if state == SUCCEEDED:
+                status[row] = SUCCEEDED
+                counts[SUCCEEDED] += 1
+                self.group_done[number] += 1
+                self.group_time[number] += event['d'][i]
+                if row in dependants:
+                    self._met(row)
+                continue
+            if not event.get('final') and self._again(row, state, extra.get(str(i), {}).get('cause') or {}):
+                self.retried += 1
+                state = PENDING
+                self._pending(self.groups[number]).append(row)
+            status[row] = state
+            counts[state] += 1
+
+    def _compacted(self, event: Event, offset: int) -> None:
+        # Ends that compaction wrote down again, without the claims before them.
+        for row, n in zip(event['rows'], event['n'], strict=True):
+            self.attempt[row] = max(self.attempt[row], n)
+            if event.get('past'):
+                self.history.setdefault(row, []).append(offset)
+            else:
+                self.attempt[row] = n
+                self._move(row, RUNNING)
+
+    def _attempt(self, event: Event, offset: int) -> None:
+        for row, n, burned in zip(event['rows'], event['n'], event['burned'], strict=True):
+            self.attempt[row] = n
+            if burned:
+                self.burned[row] = burned
+
+    def _back(self, event: Event, offset: int) -> None:
+        # Claimed, and not begun: the attempt's number is used up, which fences a worker that gave back what it began after all.
+        for row, n in zip(event['rows'], event['n'], strict=True):
+            if self.status[row] == RUNNING and self.attempt[row] == n:
+                self._leave(row)
+                self._move(row, PENDING)
+                self._pending(self.groups[self.group[row]]).appendleft(row)
+
+    def _again(self, row: int, state: int, cause: Event) -> bool:
+        # Whether a failed attempt is followed by another one by itself. Part of the fold, so that all agree.
+        if cause.get('free'):
+            return True
+        group = self.groups[self.group[row]]
+        burned = self.burned.get(row, 0)
+        if burned >= group.retries or cause.get('kind') == 'cancelled':
+            return False
+        if group.retry_on and STATES[state] not in group.retry_on and not set(cause.get('kinds', ())) & set(group.retry_on):
+            return False
+        self.burned[row] = burned + 1
+        return True
+
+    def _met(self, row: int) -> None:
+        for other in self.dependants_of(row):
+            if self.unmet[other]:
+                self.unmet[other] -= 1
+                if self.unmet[other] == 0 and self.status[other] == WAITING:
+                    self._move(other, PENDING)
+                    self._pending(self.groups[self.group[other]]).append(other)
+
+    def _unmet(self, row: int) -> None:
+        # A result is taken back: what has not begun waits for the new one.
+        for other in self.dependants_of(row):
+            self.unmet[other] += 1
+            if self.status[other] == PENDING:
+                self._move(other, WAITING)
+
+    def _set(self, event: Event, offset: int) -> None:
+        target = event['s']
+        for row in event['rows']:
+            was = self.status[row]
+            if was == DROPPED:
+                continue
+            if was == RUNNING:
+                self._leave(row)
+            if self.ended_at[row]:
+                self.history.setdefault(row, []).append(self.ended_at[row])
+            if target in ENDED:
+                self.ended_at[row] = offset
+            else:
+                self.burned.pop(row, None)
+            state = WAITING if target == PENDING and self.unmet[row] else target
+            if state == was:
+                continue
+            self._move(row, state)
+            if state == PENDING:
+                self._pending(self.groups[self.group[row]]).append(row)
+            if state == SUCCEEDED:
+                self._met(row)
+            elif was == SUCCEEDED:
+                self._unmet(row)
+
+    def _accept(self, event: Event, offset: int) -> None:
+        old, new = event['old'], event['new']
+        self.result_segment[new] = self.result_segment[old]
+        self.result_offset[new] = self.result_offset[old]
+        self.result_length[new] = self.result_length[old]
+        self._set({'rows': [new], 's': SUCCEEDED}, offset)
+
+    def _drop(self, event: Event, offset: int) -> None:
+        for row in event['rows']:
+            if self.status[row] == DROPPED:
+                continue
+            if self.status[row] == RUNNING:
+                self._leave(row)
+            if self.status[row] == SUCCEEDED:
+                self._unmet(row)
+            self._move(row, DROPPED)
+            self.rows.pop(self.ids[row], None)
+
+    # Processes
+
+    def _worker(self, event: Event, offset: int) -> None:
+        if event['do'] == 'begin':
+            worker = self.workers[event['w']] = Worker(event)
+            self.alive[worker.name] = worker
+        elif (known := self.workers.get(event['w'])) is not None:
+            known.ended = event.get('why', '')
+            self.alive.pop(known.name, None)
+
+    def _versions(self, event: Event, offset: int) -> None:
+        self.versions[event['w'], event['app']] = event['versions']
+
+    def _manager(self, event: Event, offset: int) -> None:
+        if event['do'] == 'begin':
+            self.manager = event
+        elif event['do'] == 'say':
+            if self.manager is not None and self.manager['w'] == event['w']:
+                self.manager = {**self.manager, 'says': event['text']}
+        elif self.manager is not None and self.manager['w'] == event['w']:
+            self.manager = None
+
+    def _stop(self, event: Event, offset: int) -> None:
+        for name in event['workers']:
+            if name in self.alive:
+                self.alive[name].stop = event['how']
+        if event.get('manager') and self.manager is not None:
+            self.manager = {**self.manager, 'stop': event['how']}
+
+    # Questions
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def total(self, *states: int) -> int:
+        """How many tasks are in one of ``states``."""
+        return sum(counts[state] for counts in self.counts.values() for state in states)
+
+    def args(self, row: int) -> Ref:
+        """Where a task's arguments are."""
+        return Ref(self.segments[self.args_segment[row]], self.args_offset[row], self.args_length[row])
+
+    def result(self, row: int) -> Ref | None:
+        """Where a task's result is, or what it raised."""
+        segment = self.result_segment[row]
+        return None if segment == _NONE else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
+
+    def each(self) -> Iterator[int]:
+        """All rows that are tasks, in order of their coming."""
+        return (row for row in range(len(self.status)) if self.status[row] != DROPPED)
+
+    def blocked(self) -> dict[int, int]:
+        """The rows that can't run until someone retries, each with the row that is the cause."""
+        found: dict[int, int] = {}
+        if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > len(self.rows):
+            return found
+        stack = [(row, row) for row in self.dependants if self.status[row] in UNSUCCESSFUL or self.status[row] == DROPPED]
+        while stack:
+            row, cause = stack.pop()
+            for other in self.dependants_of(row):
+                if self.status[other] == WAITING and other not in found:
+                    found[other] = cause
+                    stack.append((other, cause))
+        return found
+
+    def attempts_at(self, row: int) -> list[int]:
+        """Offsets of the events that ended the attempts of ``row``, oldest first."""
+        last = self.ended_at[row]
+        return sorted(set(self.history.get(row, ())) | ({last} if last else set()))

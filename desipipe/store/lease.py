@@ -1,0 +1,150 @@
+"""Liveness without comparing clocks: a counter that the living raise, watched by the others on their own clock."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import orjson
+
+from ..errors import QueueGoneError
+from ..provenance import machine, process_alive, process_start
+
+LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
+_LOOK_MOST = 2.0  # s of silence that one look may add
+
+Record = dict[str, Any]
+
+
+def lease_path(folder: str, name: str) -> str:
+    """The file of the lease ``name`` in the queue ``folder``."""
+    return os.path.join(folder, 'workers', name + '.lease')
+
+
+class Lease:
+    """What a living process holds: call :meth:`beat` at least every third of the lease.
+
+    The beats come from the holder's own loop, not from a thread: a process whose loop hangs is not alive to others.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    name : str
+        The worker's name, or ``'manager'``.
+    shared : bool
+        Whether other hosts look: then each beat is flushed.
+    """
+
+    def __init__(self, folder: str, name: str, shared: bool, **info: object) -> None:
+        self.path = lease_path(folder, name)
+        self.shared = shared
+        self._count = 0
+        here = machine()
+        self.record: Record = {'name': name, **{key: here[key] for key in ('host', 'pid', 'boot', 'pidns')}, 'start': process_start(os.getpid()), **info}
+        try:
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:
+            raise QueueGoneError(f'the queue in {folder} is gone (deleted by someone?); nothing was recreated') from None
+        os.ftruncate(self._fd, 0)
+        self.beat()
+
+    def beat(self) -> None:
+        """Say that we are alive.
+
+        Raises
+        ------
+        QueueGoneError
+            The file is gone: the queue was deleted, or someone has judged us dead.
+        """
+        self._count += 1
+        if os.fstat(self._fd).st_nlink == 0:
+            raise QueueGoneError(f'{self.path} is gone: the queue was deleted, or this process was taken for dead; it stops')
+        # Always the same length, overwritten in place: no reader sees half a record, and a full disk stops no heart.
+        os.pwrite(self._fd, orjson.dumps({'beat': f'{self._count:020d}', **self.record}), 0)
+        if self.shared:
+            os.fsync(self._fd)
+
+    def close(self) -> None:
+        """End, and take the file away."""
+        if self._fd >= 0:
+            if os.fstat(self._fd).st_nlink:
+                os.unlink(self.path)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def read_lease(folder: str, name: str) -> Record | None:
+    """The last beat of ``name``, or ``None`` when it holds no lease (ended, or never began)."""
+    try:
+        with open(lease_path(folder, name), 'rb') as file:
+            record: Record = orjson.loads(file.read())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except orjson.JSONDecodeError:
+        return {'name': name}  # caught while being written for the first time
+    return record
+
+
+def gone(record: Record) -> bool | None:
+    """Whether the process that wrote ``record`` is gone, if that can be known at once.
+
+    Returns
+    -------
+    gone : bool or None
+        ``None`` when it runs on another machine (or in another process-id namespace): watch its beats then.
+    """
+    here = machine()
+    if 'pid' not in record or (record.get('boot'), record.get('pidns')) != (here['boot'], here['pidns']):
+        return None
+    return not process_alive(record['pid'], record['start'])
+
+
+class Observer:
+    """Judges others by their leases, on this process's own monotonic clock.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    lease : float, default=30
+        Seconds of silence after which a holder counts as dead.
+    """
+
+    def __init__(self, folder: str, lease: float = LEASE) -> None:
+        self.folder = folder
+        self.lease = lease
+        self._seen: dict[str, tuple[str, float, float]] = {}  # name: last beat, when we looked, silence since
+
+    def dead(self, name: str, now: float) -> bool:
+        """Whether ``name`` is dead, as far as can be told; call it again and again.
+
+        Parameters
+        ----------
+        name : str
+            Whose lease.
+        now : float
+            The observer's monotonic clock, in seconds.
+
+        Returns
+        -------
+        dead : bool
+            The process is gone from this machine, or its beat has not changed for the lease's length while we looked. ``False`` while unknown.
+        """
+        record = read_lease(self.folder, name)
+        if record is not None and (known := gone(record)):
+            return known
+        beat = '' if record is None else str(record.get('beat', ''))
+        last, looked, silence = self._seen.get(name, (None, now, 0.0))
+        if beat != last:
+            silence = 0.0
+        else:
+            # What happened while we did not look (we were stopped, or waited long for a lock that the other waited for too) proves
+            # nothing: a look adds a little at most.
+            silence += min(now - looked, _LOOK_MOST, self.lease / 3)
+        self._seen[name] = (beat, now, silence)
+        return silence >= self.lease
+
+    def forget(self, name: str) -> None:
+        """Stop keeping count of ``name``."""
+        self._seen.pop(name, None)

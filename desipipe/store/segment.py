@@ -1,0 +1,236 @@
+"""Payloads: append-only files, one writer each, read by reference (segment, offset, length)."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from ..errors import DiskFullError, PayloadError, PermissionDeniedError
+
+ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
+MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_WRITE_MOST = 1 << 30  # Linux writes at most 2 GiB - 4 kB a call
+
+
+def segment_path(folder: str, name: str) -> str:
+    """The file of segment ``name`` in the queue ``folder``."""
+    return os.path.join(folder, 'segments', name + '.bin')
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write every byte, in as many calls as it takes.
+
+    Raises
+    ------
+    OSError
+        As :func:`os.write`; some bytes may be there already.
+    """
+    view = memoryview(data).cast('B') if not isinstance(data, bytes) else memoryview(data)
+    while view:
+        view = view[os.write(fd, view[:_WRITE_MOST]) :]
+
+
+def disk_full(exc: OSError, path: str) -> DiskFullError | OSError:
+    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was missing."""
+    if exc.errno not in _NO_SPACE:
+        return exc
+    return DiskFullError(
+        f'no space or quota left for {path} ({exc.strerror}): what was being added is not in the queue, everything before it is intact. '
+        'Free some space (desipipe compact may help) and repeat the last step'
+    )
+
+
+class SegmentWriter:
+    """Appends payloads to a segment of its own; the file is made with the first payload.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    name : str
+        A name that no other writer has; a number is added when the file must be begun anew.
+    """
+
+    def __init__(self, folder: str, name: str) -> None:
+        self.folder = folder
+        self._stem = name
+        self._turn = 0
+        self.name = name
+        self._fd = -1
+        self._end = 0
+        self._dirty = False
+
+    def _open(self) -> None:
+        while True:
+            self.name = self._stem if self._turn == 0 else f'{self._stem}.{self._turn:d}'
+            self._turn += 1
+            try:
+                self._fd = os.open(segment_path(self.folder, self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+            except FileExistsError:
+                continue
+            except PermissionError as exc:
+                raise PermissionDeniedError(f'no permission to write to the queue in {self.folder} ({exc.strerror}); nothing was added') from None
+            except OSError as exc:
+                raise disk_full(exc, self.folder) from exc
+            self._end = 0
+            return
+
+    def append(self, parts: Sequence[bytes | memoryview], aligned: bool = False) -> int:
+        """Write one payload.
+
+        Parameters
+        ----------
+        parts : sequence of bytes-like
+            Written one after the other.
+        aligned : bool, default=False
+            Begin at a multiple of :data:`ALIGNMENT`.
+
+        Returns
+        -------
+        offset : int
+            Where the payload begins in the file.
+
+        Raises
+        ------
+        DiskFullError
+            No space left; the payload does not count.
+        """
+        if self._fd < 0:
+            self._open()
+        start = self._end
+        if aligned:
+            start += -start % ALIGNMENT
+        try:
+            os.lseek(self._fd, start, os.SEEK_SET)
+            for part in parts:
+                write_all(self._fd, part)
+        except OSError as exc:
+            # Half a payload may be there. Nothing refers to it: the next one begins at the same place.
+            raise disk_full(exc, segment_path(self.folder, self.name)) from exc
+        self._end = os.lseek(self._fd, 0, os.SEEK_CUR)
+        self._dirty = True
+        return start
+
+    def flush(self) -> None:
+        """Sync to disk, which on a network filesystem is also what makes the bytes visible to other hosts."""
+        if self._dirty and self._fd >= 0:
+            self._dirty = False  # before: what another thread appends meanwhile is dirty again
+            try:
+                os.fdatasync(self._fd)
+            except OSError as exc:
+                raise disk_full(exc, segment_path(self.folder, self.name)) from exc
+
+    def intact(self) -> bool:
+        """Whether the file is still there under its name; if not (compaction took it), the next :meth:`append` begins another."""
+        if self._fd < 0:
+            return True
+        try:
+            there = os.stat(segment_path(self.folder, self.name))
+        except FileNotFoundError:
+            pass
+        else:
+            if there.st_ino == os.fstat(self._fd).st_ino:
+                return True
+        self.close()
+        return False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+
+
+class SegmentReader:
+    """Reads payloads by reference; keeps a few files open.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    keep : int, default=32
+        How many files to keep open.
+    """
+
+    def __init__(self, folder: str, keep: int = 32) -> None:
+        self.folder = folder
+        self._keep = keep
+        self._fds: OrderedDict[str, int] = OrderedDict()
+
+    def _open(self, name: str, again: bool = False) -> int:
+        fd = self._fds.get(name, -1)
+        if fd >= 0 and not again:
+            self._fds.move_to_end(name)
+            return fd
+        if fd >= 0:
+            os.close(self._fds.pop(name))
+        if os.sep in name or name.startswith('.'):
+            raise PayloadError(f'the journal names a segment {name!r} outside of the queue: it is not read. Check with: desipipe doctor -q {self.folder}')
+        path = segment_path(self.folder, name)
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            raise PayloadError(
+                f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {self.folder}'
+            ) from exc
+        self._fds[name] = fd
+        if len(self._fds) > self._keep:
+            os.close(self._fds.popitem(last=False)[1])
+        return fd
+
+    def read(self, name: str, offset: int, length: int) -> bytes | memoryview:
+        """One payload: bytes, or for a large one a read-only view of the mapped file.
+
+        Parameters
+        ----------
+        name : str
+            The segment.
+        offset, length : int
+            Where the payload lies, in bytes.
+
+        Returns
+        -------
+        data : bytes or memoryview
+
+        Raises
+        ------
+        PayloadError
+            The bytes are not there.
+        """
+        fd = self._open(name)
+        if length >= MAP_FROM:
+            return self._map(name, fd, offset, length)
+        data = os.pread(fd, length, offset)
+        if len(data) != length:  # a network filesystem's client may still have the file's old size with the old descriptor
+            data = os.pread(self._open(name, again=True), length, offset)
+        if len(data) != length:
+            raise self._short(name, offset, length)
+        return data
+
+    def owner(self, name: str) -> int:
+        """The user (by id) who owns the segment ``name``."""
+        return os.fstat(self._open(name)).st_uid
+
+    def _map(self, name: str, fd: int, offset: int, length: int) -> memoryview:
+        if os.fstat(fd).st_size < offset + length:
+            fd = self._open(name, again=True)
+            if os.fstat(fd).st_size < offset + length:  # mapping beyond the end would be a bus error at the first access
+                raise self._short(name, offset, length)
+        start = offset - offset % mmap.ALLOCATIONGRANULARITY
+        mapped = mmap.mmap(fd, offset + length - start, prot=mmap.PROT_READ, offset=start)
+        return memoryview(mapped)[offset - start :]
+
+    def _short(self, name: str, offset: int, length: int) -> PayloadError:
+        return PayloadError(
+            f'{segment_path(self.folder, name)} ends before the {length:d} bytes at {offset:d} that the journal refers to: '
+            f'this value is lost, the others are intact. Check with: desipipe doctor -q {self.folder}'
+        )
+
+    def close(self) -> None:
+        """Close all files; views of mapped payloads stay valid."""
+        while self._fds:
+            os.close(self._fds.popitem()[1])

@@ -1,0 +1,100 @@
+"""Being woken by changes in a folder: inotify for those of this host, polling with back-off for those of others."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import sys
+import time
+
+_IN_MODIFY, _IN_MOVED_TO, _IN_DELETE = 0x2, 0x80, 0x200
+_IN_NONBLOCK, _IN_CLOEXEC = 0o4000, 0o2000000
+
+# (shortest, longest) seconds between two looks, when nothing wakes us
+_WOKEN = (1.0, 1.0)
+_POLL_LOCAL = (0.001, 0.02)
+_POLL_SHARED = (0.005, 0.25)
+
+
+def _inotify(folder: str) -> int:
+    # The standard library has no inotify; three calls do not earn a dependency. -1 where there is none (not Linux, or the
+    # user's instances are used up: fs.inotify.max_user_instances): polling serves then.
+    if not sys.platform.startswith('linux'):
+        return -1
+    libc = ctypes.CDLL(None, use_errno=True)
+    fd: int = libc.inotify_init1(_IN_NONBLOCK | _IN_CLOEXEC)
+    if fd < 0:
+        return -1
+    if libc.inotify_add_watch(fd, os.fsencode(folder), _IN_MODIFY | _IN_MOVED_TO | _IN_DELETE) < 0:
+        os.close(fd)
+        return -1
+    return fd
+
+
+class Watcher:
+    """Tells when to look at a folder again.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder; a change of any file directly in it wakes.
+    shared : bool
+        Whether other hosts may write too: their changes raise no event here, so that looking now and then is needed.
+    """
+
+    def __init__(self, folder: str, shared: bool) -> None:
+        self._fd = _inotify(folder)
+        if shared:
+            self._bounds = _POLL_SHARED
+        else:
+            self._bounds = _WOKEN if self._fd >= 0 else _POLL_LOCAL
+        self.interval = self._bounds[0]
+        """Seconds after which to look even if nothing woke us."""
+
+    def fileno(self) -> int:
+        """The descriptor to select on, ``-1`` where there is none."""
+        return self._fd
+
+    def drain(self) -> bool:
+        """Forget what woke us; whether anything did."""
+        woken = False
+        while self._fd >= 0:
+            try:
+                if not os.read(self._fd, 65536):
+                    break
+            except BlockingIOError:
+                break
+            woken = True
+        return woken
+
+    def seen(self, change: bool) -> None:
+        """Say whether the last look found something: the time to the next one shrinks or grows."""
+        self.interval = self._bounds[0] if change else min(self.interval * 1.5, self._bounds[1])
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Sleep until something changed, it is time to look anyway, or ``timeout`` seconds are over.
+
+        Returns
+        -------
+        woken : bool
+            Whether a change of this host woke us.
+        """
+        seconds = self.interval if timeout is None else max(0.0, min(self.interval, timeout))
+        if self._fd < 0:
+            time.sleep(seconds)
+            return False
+        poll = select.poll()  # not select(): descriptors above 1024 are common in notebook servers
+        poll.register(self._fd, select.POLLIN)
+        poll.poll(seconds * 1000)
+        return self.drain()
+
+    def close(self) -> None:
+        """Stop watching."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __del__(self) -> None:
+        if getattr(self, '_fd', -1) >= 0:
+            self.close()

@@ -1,0 +1,647 @@
+"""Tasks and their futures, as people hold them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+import os
+import threading
+import time
+from collections import namedtuple
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from typing import Any
+
+from .app import App, call
+from .errors import TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
+from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .ledger import Attempt, Ledger
+from .serialize import TaskReference
+
+logger = logging.getLogger('desipipe')
+
+_HINT_AFTER = 10.0  # s
+
+
+class Future(TaskReference):
+    """The result of a task, now or later; also from another process, also after a restart.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    tid : bytes
+        The task's identity.
+    """
+
+    __slots__ = ('_ledger', '__weakref__')
+
+    def __init__(self, ledger: Ledger, tid: bytes) -> None:
+        self.tid = tid
+        self._ledger = ledger
+
+    @property
+    def id(self) -> str:
+        """The task's identity, hexadecimal."""
+        return self.tid.hex()
+
+    @property
+    def task(self) -> Task:
+        """The task."""
+        return Task.stored(self._ledger, self._ledger.row(self.tid))
+
+    @property
+    def state(self) -> str:
+        """The task's state now."""
+        self._ledger.follow()
+        return STATES[self._status()]
+
+    def _status(self) -> int:
+        # While a batch is being collected its tasks are not in the queue yet.
+        row = self._ledger.state.rows.get(self.tid)
+        return self._ledger.state.status[self._ledger.row(self.tid) if row is None else row]
+
+    def _over(self) -> bool:
+        status = self._status()
+        return status in ENDED or (status == WAITING and self._ledger.row(self.tid) in self._ledger.blocked())
+
+    def done(self) -> bool:
+        """Whether the task ended, or can't run because one that it needs did not succeed."""
+        self._ledger.follow()
+        return self._over()
+
+    def running(self) -> bool:
+        """Whether the task is running."""
+        self._ledger.follow()
+        return self._status() == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether the task was cancelled."""
+        self._ledger.follow()
+        return self._status() == KILLED and self._ledger.cause(self._ledger.row(self.tid)).get('kind') == CANCELLED
+
+    def cancel(self) -> bool:
+        """Cancel the task; one that runs is killed.
+
+        Returns
+        -------
+        cancelled : bool
+            ``False`` if it had ended.
+        """
+        row = self._ledger.row(self.tid)
+        return bool(self._ledger.cancel(lambda state: [row])) or self.cancelled()
+
+    def _wait(self, timeout: float | None, timestep: float | None) -> None:
+        if self.tid in self._ledger.state.rows and self._over():
+            return
+        hint = _HINT_AFTER if timeout is None else min(timeout, _HINT_AFTER)
+        if self._ledger.wait(self._over, hint, timestep):
+            return
+        if timeout is None or timeout > hint:
+            if not self._ledger.state.alive and self._ledger.state.manager is None:
+                logger.warning('nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn', self._ledger.folder, self._ledger.folder)
+            if self._ledger.wait(self._over, None if timeout is None else timeout - hint, timestep):
+                return
+        state = self._ledger.state
+        raise TimeoutError(
+            f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]} after {timeout:g} s; it goes on, nothing is lost. '
+            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. See why with: desipipe explain -q {self._ledger.folder} {self.id[:12]}'
+        )
+
+    def result(self, timeout: float | None = None, timestep: float | None = None) -> Any:
+        """Wait for the task and return what it returned.
+
+        Parameters
+        ----------
+        timeout : float, default=None
+            Seconds to wait at most.
+        timestep : float, default=None
+            Seconds between two looks at most; changes made on this machine are seen at once in any case.
+
+        Returns
+        -------
+        result : object
+            Large arrays are read-only views of the queue's files.
+
+        Raises
+        ------
+        TimeoutError
+            The task has not ended yet.
+        Exception
+            What the task raised, with a :class:`~desipipe.errors.TaskFailedError` (remote traceback, log, the command to retry) as its cause; or
+            that error itself when the exception can't be carried here.
+        TaskKilledError, TaskLostError, TaskCancelledError
+            The task was ended from outside.
+        """
+        self._wait(timeout, timestep)
+        ledger = self._ledger
+        row = ledger.row(self.tid)
+        if ledger.state.status[row] == SUCCEEDED:
+            ref = ledger.state.result(row)
+            return None if ref is None else ledger.load(ref)
+        raise self._error(row)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the task and return what :meth:`result` would raise, or ``None``."""
+        self._wait(timeout, None)
+        row = self._ledger.row(self.tid)
+        return None if self._ledger.state.status[row] == SUCCEEDED else self._error(row)
+
+    def _error(self, row: int) -> BaseException:
+        ledger = self._ledger
+        task = Task.stored(ledger, row)
+        status = ledger.state.status[row]
+        if status == WAITING:
+            other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
+            error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
+            failed = TaskFailedError(
+                f'task {self.id[:12]} ({task.name}) can not run: it needs task {other.id[:12]} ({other.task.name}), which is {STATES[other._status()]}. '
+                f'Let both run again with: desipipe retry -q {ledger.folder} --tid {other.id[:12]}',
+                self.id,
+                'blocked',
+            )
+            failed.__cause__ = error
+            return failed
+        cause = ledger.cause(row)
+        words = cause.get('text') or 'no reason is known'
+        kind = {FAILED: TaskFailedError, KILLED: TaskKilledError, UNKNOWN: TaskLostError}.get(status, TaskFailedError)
+        if cause.get('kind') == CANCELLED:
+            kind = TaskCancelledError
+        trace = cause.get('trace')
+        err = task.err
+        message = f'task {self.id[:12]} ({task.name}) {"failed" if status == FAILED else "was ended"}: {words}'
+        if trace:
+            message += '\n\n' + ledger.read_text(trace).rstrip() + '\n'
+        elif err:
+            message += '\n\n' + err[-2000:].rstrip() + '\n'
+        message += f'\nIts output: desipipe logs -q {ledger.folder} {self.id[:12]}\nRun it again: desipipe retry -q {ledger.folder} --tid {self.id[:12]}'
+        error = kind(message, self.id, words)
+        ref = ledger.state.result(row)
+        if status == FAILED and ref is not None and cause.get('carried'):
+            raised = ledger.load(ref)
+            if isinstance(raised, BaseException):
+                raised.__cause__ = error
+                return raised
+        return error
+
+    def out(self, timeout: float | None = None, timestep: float | None = None) -> str:
+        """Wait for the task and return what it wrote to stdout.
+
+        Raises
+        ------
+        TimeoutError
+            The task has not ended yet.
+        """
+        self._wait(timeout, timestep)
+        return self.task.out
+
+    def err(self, timeout: float | None = None, timestep: float | None = None) -> str:
+        """Wait for the task and return what it wrote to stderr, the traceback included."""
+        self._wait(timeout, timestep)
+        return self.task.err
+
+    def add_done_callback(self, func: Callable[[Future], object]) -> None:
+        """Call ``func(future)`` when the task has ended, from a thread of this process; at once if it has."""
+        if self.done():
+            _called(func, self)
+        else:
+            _follower(self._ledger).add(self, func)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def tell() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        self.add_done_callback(lambda _: loop.call_soon_threadsafe(tell))
+        yield from over
+        return self.result()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Future) and other.tid == self.tid and other._ledger.folder == self._ledger.folder
+
+    def __hash__(self) -> int:
+        return hash(self.tid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_future, (self._ledger.folder, self.tid)
+
+    def __repr__(self) -> str:
+        try:
+            return f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}] {self.state}>'
+        except Exception as exc:  # a repr that raises hides what one is looking for
+            return f'<Future {self.id[:12]} ({type(exc).__name__})>'
+
+
+def open_future(folder: str, tid: bytes) -> Future:
+    """The future of the task ``tid`` of the queue in ``folder``."""
+    return Future(Ledger(folder), tid)
+
+
+def _called(func: Callable[[Future], object], future: Future) -> None:
+    try:
+        func(future)
+    except Exception:
+        logger.exception('a callback of %r raised', future)
+
+
+class _Follower:
+    """Calls callbacks of one ledger's futures; its thread lives as long as there are some."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._waiting: list[tuple[Future, Callable[[Future], object]]] = []
+        self._guard = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def add(self, future: Future, func: Callable[[Future], object]) -> None:
+        with self._guard:
+            self._waiting.append((future, func))
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name='desipipe-follow', daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            self._ledger.wait(self._ready)
+            with self._guard:
+                over = [pair for pair in self._waiting if pair[0]._over()]
+                self._waiting = [pair for pair in self._waiting if pair not in over]
+            for future, func in over:
+                _called(func, future)
+            with self._guard:
+                if not self._waiting:
+                    self._thread = None
+                    return
+
+    def _ready(self) -> bool:
+        return any(future._over() for future, _ in self._waiting)
+
+
+def _follower(ledger: Ledger) -> _Follower:
+    follower: _Follower | None = ledger.__dict__.get('_follower')
+    if follower is None:
+        follower = ledger.__dict__.setdefault('_follower', _Follower(ledger))
+    return follower
+
+
+DoneAndNotDone = namedtuple('DoneAndNotDone', ('done', 'not_done'))
+
+
+def wait(futures: Iterable[Future], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED) -> DoneAndNotDone:
+    """Wait for futures, as :func:`concurrent.futures.wait` does.
+
+    Parameters
+    ----------
+    futures : iterable of Future
+    timeout : float, default=None
+        Seconds to wait at most.
+    return_when : str, default='ALL_COMPLETED'
+        One of the constants of :mod:`concurrent.futures`.
+
+    Returns
+    -------
+    done, not_done : sets of Future
+    """
+    left = set(futures)
+    done: set[Future] = set()
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for batch in _arrivals(left, deadline):
+        done |= batch
+        if return_when == concurrent.futures.FIRST_COMPLETED or (
+            return_when == concurrent.futures.FIRST_EXCEPTION and any(future._status() != SUCCEEDED for future in batch)
+        ):
+            break
+    return DoneAndNotDone(done, left - done)
+
+
+def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
+    """Futures in the order in which their tasks end, as :func:`concurrent.futures.as_completed` does.
+
+    Raises
+    ------
+    TimeoutError
+        Not all ended in ``timeout`` seconds.
+    """
+    left = set(futures)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    for batch in _arrivals(set(left), deadline):
+        left -= batch
+        yield from batch
+    if left:
+        raise TimeoutError(f'{len(left):d} of the futures are not done after {timeout:g} s; their tasks go on, nothing is lost')
+
+
+def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]]:
+    left = set(left)
+    ledgers = {future._ledger for future in left}
+    while left:
+        for ledger in ledgers:
+            ledger.follow()
+        over = {future for future in left if future._over()}
+        if over:
+            left -= over
+            yield over
+            continue
+        seconds = None if deadline is None else deadline - time.monotonic()
+        if seconds is not None and seconds <= 0:
+            return
+        # Several queues: look at each in turn, none for long.
+        for ledger in ledgers:
+            ledger.wait(lambda: any(future._over() for future in left), 0.05 if len(ledgers) > 1 else seconds)
+
+
+class Task:
+    """A task: one in a queue, or one that may be added to it.
+
+    Parameters
+    ----------
+    app : App
+        What it calls.
+    kwargs : dict, default=None
+        Its arguments by name (``'*args'`` for positional ones beyond the named); defaults are filled in.
+    index : int, default=0
+        Order of call.
+    """
+
+    def __init__(self, app: App, kwargs: Mapping[str, Any] | None = None, index: int = 0) -> None:
+        self._app: App | None = app
+        self._kwargs: dict[str, Any] | None = _filled(app, kwargs or {})
+        self._tid: bytes | None = None
+        self._index = index
+        self._ledger: Ledger | None = None
+        self._row = -1
+
+    @classmethod
+    def stored(cls, ledger: Ledger, row: int) -> Task:
+        """The task of a row of a queue; what is costly is read when asked for."""
+        task = cls.__new__(cls)
+        task._app = None
+        task._kwargs = None
+        task._tid = ledger.state.ids[row]
+        task._index = ledger.state.index[row]
+        task._ledger = ledger
+        task._row = row
+        return task
+
+    @property
+    def tid(self) -> bytes:
+        """The identity, 16 bytes."""
+        if self._tid is None:
+            self._tid = self.app.identity(self.kwargs)
+        return self._tid
+
+    @property
+    def id(self) -> str:
+        """The identity, hexadecimal."""
+        return self.tid.hex()
+
+    @property
+    def index(self) -> int:
+        """Order of call, among those of its app object."""
+        return self._index
+
+    @property
+    def name(self) -> str:
+        """The app's name."""
+        if self._ledger is None:
+            return self.app.name
+        return self._group.name
+
+    @property
+    def _group(self) -> Any:
+        assert self._ledger is not None
+        return self._ledger.state.groups[self._ledger.state.group[self._row]]
+
+    @property
+    def mid(self) -> str:
+        """The identity of the task manager; empty for a task that is in no queue."""
+        return '' if self._ledger is None else self._group.mid
+
+    @property
+    def app(self) -> App:
+        """The app; that of a stored task is loaded."""
+        if self._app is None:
+            assert self._ledger is not None
+            self._app = StoredApp(self._ledger, self._row)
+        return self._app
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """The arguments; those of a stored task are loaded, with futures in the place of what other tasks return."""
+        if self._kwargs is None:
+            ledger = self._ledger
+            assert ledger is not None
+            loaded: Any = ledger.load(ledger.arguments_payload(self._row), lambda tid: Future(ledger, tid))
+            self._kwargs = loaded
+        assert self._kwargs is not None
+        return self._kwargs
+
+    @property
+    def arguments(self) -> dict[str, str]:
+        """The arguments as text; nothing is unpickled."""
+        if self._ledger is None:
+            from .serialize import text
+
+            return {name: text(value) for name, value in self.kwargs.items()}
+        return self._ledger.arguments(self._row)
+
+    @property
+    def require_ids(self) -> list[str]:
+        """Identities of the tasks it needs."""
+        if self._ledger is None:
+            from .serialize import dumps_arguments
+
+            return [tid.hex() for tid in dumps_arguments(self.kwargs)[1]]
+        state = self._ledger.state
+        return [state.ids[row].hex() for row in state.requires.get(self._row, ())]
+
+    @property
+    def state(self) -> str:
+        """The state's name now; ``'NEW'`` if it is in no queue."""
+        if self._ledger is None:
+            return 'NEW'
+        self._ledger.follow()
+        return STATES[self._ledger.state.status[self._row]]
+
+    @property
+    def future(self) -> Future:
+        """Its future."""
+        if self._ledger is None:
+            raise TaskError('this task is in no queue: add it with queue.add(task)', self.id)
+        return Future(self._ledger, self.tid)
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """Its attempts that ended, oldest first."""
+        return [] if self._ledger is None else self._ledger.attempts(self._row)
+
+    @property
+    def _last(self) -> Attempt | None:
+        attempts = [attempt for attempt in self.attempts if attempt.counts]
+        return attempts[-1] if attempts else None
+
+    @property
+    def jobid(self) -> str:
+        """The job (local process or batch job) that runs it, or ran it last."""
+        if self._ledger is None:
+            return ''
+        worker = self._ledger.state.running.get(self._row)
+        if worker is not None:
+            return worker.job
+        last = self._last
+        return last.job if last else ''
+
+    @property
+    def host(self) -> str:
+        """The machine that runs it, or ran it last."""
+        if self._ledger is None:
+            return ''
+        worker = self._ledger.state.running.get(self._row)
+        if worker is not None:
+            return worker.host
+        last = self._last
+        return last.host if last else ''
+
+    @property
+    def cause(self) -> str:
+        """Why it did not succeed, in words; empty otherwise."""
+        return '' if self._ledger is None else str(self._ledger.cause(self._row).get('text', ''))
+
+    @property
+    def errno(self) -> int | None:
+        """Exit status: 0 if it succeeded, ``None`` if it has not ended."""
+        if self._ledger is None or self._ledger.state.status[self._row] not in ENDED:
+            return None
+        return 0 if self._ledger.state.status[self._row] == SUCCEEDED else int(self._ledger.cause(self._row).get('errno', 1))
+
+    def _output(self, stream: str) -> str:
+        last = self._last
+        ref = getattr(last, stream) if last else None
+        assert self._ledger is not None or ref is None
+        return self._ledger.read_text(ref) if ref and self._ledger else ''
+
+    @property
+    def out(self) -> str:
+        """What its last attempt wrote to stdout."""
+        return self._output('out')
+
+    @property
+    def err(self) -> str:
+        """What its last attempt wrote to stderr, the traceback included."""
+        err = self._output('err')
+        if self._ledger is not None and (trace := self._ledger.cause(self._row).get('trace')):
+            err += self._ledger.read_text(trace)
+        return err
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Versions of the packages that its app uses, where it ran."""
+        last = self._last
+        if self._ledger is None or last is None:
+            return {}
+        return self._ledger.state.versions.get((last.worker, self._group.app), {})
+
+    @property
+    def result(self) -> Any:
+        """What it returned; ``None`` if it did not succeed (yet)."""
+        if self._ledger is None or self._ledger.state.status[self._row] != SUCCEEDED:
+            return None
+        ref = self._ledger.state.result(self._row)
+        return None if ref is None else self._ledger.load(ref)
+
+    @property
+    def t0(self) -> float | None:
+        """When its last attempt began, in seconds since the epoch."""
+        if self._ledger is None:
+            return None
+        started = self._ledger.state.started.get(self._row)
+        last = self._last
+        return started if started is not None else last.began if last else None
+
+    @property
+    def dtime(self) -> float | None:
+        """How long its last attempt took, in seconds."""
+        last = self._last
+        return last.duration if last else None
+
+    def run(self, **overrides: Any) -> Any:
+        """Run it here and now, in this process; the queue is not changed.
+
+        Parameters
+        ----------
+        **overrides
+            Arguments to replace.
+
+        Returns
+        -------
+        result : object
+            What the function returns; for a bash app what the command wrote to stdout.
+        """
+        arguments = {**self.kwargs, **overrides}
+        value = call(self.app.func, _resolved(arguments))
+        if self.app.kind != 'bash':
+            return value
+        import subprocess
+
+        done = subprocess.run(value, shell=isinstance(value, str), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TaskFailedError(f'the command returned exit status {done.returncode:d}: {done.stderr[-2000:]}', self.id, f'exit status {done.returncode:d}')
+        return done.stdout
+
+    def __repr__(self) -> str:
+        return f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>'
+
+
+def _filled(app: App, kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(kwargs) if any(name.startswith('*') for name in kwargs) else app.bind((), kwargs)
+
+
+def _resolved(value: Any) -> Any:
+    if isinstance(value, Future):
+        return value.result()
+    if type(value) in (list, tuple, set, frozenset):
+        return type(value)(_resolved(item) for item in value)
+    if type(value) is dict:
+        return {_resolved(key): _resolved(item) for key, item in value.items()}
+    return value
+
+
+class StoredApp(App):
+    """The app of a stored task: its text is read without loading the code."""
+
+    def __init__(self, ledger: Ledger, row: int) -> None:
+        group = ledger.state.groups[ledger.state.group[row]]
+        self.kind = group.kind
+        self.name = group.name
+        self._ledger = ledger
+        self._event = ledger.code(row)
+
+    @property
+    def func(self) -> Callable[..., Any]:  # type: ignore[override]
+        """The function; loading it may run code of the queue's owner."""
+        from .event import Ref
+
+        loaded: Any = self._ledger.load(Ref(*self._event['code']))
+        return loaded  # type: ignore[no-any-return]
+
+    @property
+    def code(self) -> str:
+        """The source of the function and of its helpers."""
+        return self._ledger.read_text(self._event['source'])
+
+    @property
+    def parts(self) -> dict[str, str]:
+        """What the identity is made of: readable name, digest."""
+        import orjson
+
+        parts: dict[str, str] = orjson.loads(self._ledger.read_text(self._event['parts']))
+        return parts
+
+
+def relative(path: str) -> str:
+    """``path`` as people would type it from here."""
+    short = os.path.relpath(path)
+    return path if short.startswith('..') else './' + short

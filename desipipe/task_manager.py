@@ -1,0 +1,281 @@
+"""What a script uses: decorators that make tasks of calls."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .app import App
+from .environment import BaseEnvironment, Environment
+from .errors import UnknownOptionError
+from .event import STATES, Event, state_code
+from .ledger import Batch
+from .provider import Provider
+from .provider.base import BaseProvider
+from .queue import Queue, mid_of
+from .scheduler import BaseScheduler, Scheduler
+from .serialize import TaskReference
+from .task import Future, Task
+
+
+class TaskManager:
+    """Where and with what tasks run: a queue, an environment, a scheduler, a provider.
+
+    Parameters
+    ----------
+    queue : Queue or str
+        What keeps the tasks; ``None`` only records the settings.
+    environ : Environment, str or dict, default=None
+        Environment of the workers.
+    scheduler : Scheduler, str or dict, default=None
+        How many workers at once, e.g. ``dict(max_workers=4)``.
+    provider : Provider, str or dict, default=None
+        Where workers come from, e.g. ``dict(provider='local')``.
+    """
+
+    def __init__(
+        self,
+        queue: Queue | str | None = None,
+        environ: BaseEnvironment | Mapping[str, Any] | str | None = None,
+        scheduler: BaseScheduler | Mapping[str, Any] | str | None = None,
+        provider: BaseProvider | Mapping[str, Any] | str | None = None,
+    ) -> None:
+        self.queue: Queue | None = Queue(queue) if isinstance(queue, str) else queue
+        config = self.queue.config if self.queue is not None else None
+        self.environ = Environment(environ if environ is not None else config and config['environ'])
+        self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
+        self.provider = Provider(_named(provider, 'provider'), config)
+
+    def clone(self, **kwargs: Any) -> TaskManager:
+        """Another task manager, with what is given replaced.
+
+        Parameters
+        ----------
+        **kwargs
+            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options that are there.
+
+        Returns
+        -------
+        task_manager : TaskManager
+        """
+        new = TaskManager.__new__(TaskManager)
+        new.__dict__.update(self.__dict__)
+        for key, value in kwargs.items():
+            if key not in ('queue', 'environ', 'scheduler', 'provider'):
+                raise UnknownOptionError(f'a task manager has no option {key!r}: use queue, environ, scheduler, provider')
+            if key == 'queue':
+                new.queue = Queue(value) if isinstance(value, str) else value
+            elif key == 'environ':
+                new.environ = Environment(value)
+            elif key == 'scheduler':
+                new.scheduler = self.scheduler.updated(**value) if _is_update(value, 'scheduler') else Scheduler(_named(value, 'scheduler'))
+            else:
+                new.provider = self.provider.updated(**value) if _is_update(value, 'provider') else Provider(_named(value, 'provider'))
+        return new
+
+    def to_spec(self) -> Event:
+        """Environment, scheduler and provider as plain data."""
+        return {'environ': self.environ.to_spec(), 'scheduler': self.scheduler.to_spec(), 'provider': self.provider.to_spec()}
+
+    @property
+    def id(self) -> str:
+        """Identity: that of the settings."""
+        return mid_of(self.to_spec())
+
+    def python_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Make tasks of the calls of a Python function.
+
+        Parameters
+        ----------
+        func : callable
+        skip : bool, default=False
+            Calls add nothing and return ``None``.
+        name : str or bool, default=None
+            Name of the tasks. If given (``True``: the function's own name), tasks of that name that are in the queue are reused in order of call, whatever
+            their code and arguments.
+        state : str, default=None
+            With ``name``: reuse only tasks in this state, compute the others with the new code.
+        timeout, retries, retry_on, priority, save_attrs, save_dir
+            As for :class:`~desipipe.app.App`.
+
+        Returns
+        -------
+        app : TaskApp
+            Call it as the function; it returns a :class:`~desipipe.task.Future`.
+        """
+        return self._app('python', func, options)
+
+    def bash_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
+        """Make tasks of commands: the function returns a list of arguments, or a string for the shell. Options as for :meth:`python_app`."""
+        return self._app('bash', func, options)
+
+    def _app(self, kind: str, func: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+        if func is None:
+            return lambda func: TaskApp(func, kind, self, **options)
+        return TaskApp(func, kind, self, **options)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return TaskManager, (self.queue, self.environ.to_spec(), self.scheduler.to_spec(), self.provider.to_spec())
+
+    def __desipipe_identity__(self) -> str:
+        return 'task manager'  # where tasks run is no part of what they compute
+
+    def __repr__(self) -> str:
+        return f'<TaskManager {self.id} {self.scheduler!r} {self.provider!r} of {self.queue!r}>'
+
+
+class TaskApp(App):
+    """An app of a task manager: calls are tasks of its queue.
+
+    Parameters
+    ----------
+    func : callable
+    kind : str
+    task_manager : TaskManager
+    skip, name, state, **options
+        As for :meth:`TaskManager.python_app`.
+    """
+
+    def __init__(
+        self, func: Callable[..., Any], kind: str, task_manager: TaskManager, skip: bool = False, name: str | bool | None = None, state: str | None = None, **options: Any
+    ) -> None:
+        super().__init__(func, kind, name if isinstance(name, str) else None, **options)
+        self.task_manager = task_manager
+        self.skip = skip
+        self.reuse = bool(name)
+        self.reuse_state = None if state is None else STATES[state_code(state)]
+        self._calls = itertools.count()
+        self._identifying = False
+        functools.update_wrapper(self, func, updated=())
+
+    @property
+    def queue(self) -> Queue:
+        """The task manager's queue."""
+        if self.task_manager.queue is None:
+            raise UnknownOptionError(f'the task manager of {self.name} has no queue: TaskManager(queue, ...)')
+        return self.task_manager.queue
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Future | None:
+        """Add the task of this call to the queue, unless it is known.
+
+        Returns
+        -------
+        future : Future or None
+            ``None`` with ``skip``.
+        """
+        if self.skip:
+            return None
+        futures = self._add([self.bind(args, kwargs)])
+        return futures[0]
+
+    def map(self, zip: bool = False, **ranges: Any) -> list[Future] | None:
+        """Add the tasks of many calls at once: one lock, one sync.
+
+        Parameters
+        ----------
+        zip : bool, default=False
+            Pair the ranges (which must have the same length) instead of taking their product.
+        **ranges
+            Arguments by name. Ranges, lists, tuples and arrays are swept, the last one fastest; everything else (strings, dictionaries, futures) is the same in all
+            calls. Wrap a list in a list to pass it as one value.
+
+        Returns
+        -------
+        futures : list of Future
+            In order of the calls.
+        """
+        if self.skip:
+            return None
+        swept = {name: list(values) for name, values in ranges.items() if _is_swept(values)}
+        fixed = {name: value for name, value in ranges.items() if name not in swept}
+        if zip:
+            lengths = {name: len(values) for name, values in swept.items()}
+            if len(set(lengths.values())) > 1:
+                raise ValueError(f'{self.name}.map(zip=True): the ranges have different lengths {lengths}; nothing was added')
+            rows: Any = list(map(tuple, _zip(swept.values()))) if swept else [()]
+        else:
+            rows = itertools.product(*swept.values())
+        names = tuple(swept)
+        return self._add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True)
+
+    def task(self, *args: Any, **kwargs: Any) -> Task:
+        """The task of a call, not added to the queue."""
+        return Task(self, self.bind(args, kwargs))
+
+    def explain(self, *args: Any, **kwargs: Any) -> str:
+        """Why the task of a call would be computed, or waits; see :meth:`Queue.explain`."""
+        return self.queue.explain(self.task(*args, **kwargs))
+
+    def _add(self, calls: Sequence[dict[str, Any]], sync: bool = False) -> list[Future]:
+        queue = self.queue
+        ledger = queue.ledger
+        spec = self.task_manager.to_spec()
+        group = self.group(mid_of(spec))
+        digest = self.description.digest
+        known = self._reusable() if self.reuse else {}
+        futures: list[Future] = []
+        batches: list[Batch] = []
+        batch: Batch | None = None
+        for arguments in calls:
+            index = next(self._calls)
+            if index in known:
+                futures.append(Future(ledger, known[index]))
+                batch = None
+                continue
+            if batch is None:
+                batch = Batch(group, index)
+                batches.append(batch)
+            futures.append(Future(ledger, self.pack(batch, arguments, digest)))
+        if batches:
+            queue.add_batches(batches, {group.app: self.description}, {group.mid: spec}, sync)
+        return futures
+
+    def _reusable(self) -> dict[int, bytes]:
+        # By order of call; of several with the same, the newest.
+        ledger = self.queue.ledger
+        return {ledger.state.index[row]: ledger.state.ids[row] for row in self.queue.select(name=self.name, state=self.reuse_state)}
+
+    def __desipipe_identity__(self) -> str:
+        # An app that another one's code refers to (a task that adds tasks), or its own.
+        if self._identifying:
+            return f'app {self.name}'
+        self._identifying = True
+        try:
+            return f'app {self.description.digest.hex()}'
+        finally:
+            self._identifying = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        name: str | bool | None = True if self.reuse else None
+        if self.name != getattr(self.func, '__name__', None):
+            name = self.name
+        return _make_app, (self.func, self.kind, self.task_manager, {'skip': self.skip, 'name': name, 'state': self.reuse_state, **self.options})
+
+
+def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:
+    return TaskApp(func, kind, task_manager, **options)
+
+
+def _zip(columns: Iterable[Iterable[Any]]) -> Iterator[tuple[Any, ...]]:
+    return zip(*columns, strict=True)  # under another name, since `zip` is an argument of map
+
+
+def _is_swept(value: Any) -> bool:
+    if isinstance(value, list | tuple | range):
+        return True
+    if isinstance(value, TaskReference | str | bytes | Mapping):
+        return False
+    return getattr(value, 'ndim', 0) == 1 and hasattr(value, 'tolist')
+
+
+def _named(value: Any, kind: str) -> Any:
+    # The original's dictionaries name their class under their own kind: dict(provider='nersc', time='01:00:00').
+    if isinstance(value, Mapping) and kind in value:
+        return {'name': value[kind], **{key: item for key, item in value.items() if key != kind}}
+    return value
+
+
+def _is_update(value: Any, kind: str) -> bool:
+    return isinstance(value, Mapping) and 'name' not in value and kind not in value

@@ -1,0 +1,571 @@
+"""The worker: one process a node, which claims tasks, runs them in its slots, and reports.
+
+One loop, one thread: what waits, waits in ``select``. Everything it decides it decides on the state folded from the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import selectors
+import signal
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .config import Config
+from .errors import DesipipeError, DiskFullError, QueueGoneError
+from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
+from .ledger import Ledger, find_mid
+from .process import LIVE_AFTER, Died, MPISlot, Sent, SlotProcess
+from .provenance import machine
+from .provider import Provider
+from .queue import Queue, get_queue
+from .store.journal import writer_name
+from .store.lease import LEASE, Lease, Observer
+
+logger = logging.getLogger('desipipe')
+
+MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
+BATCH_TIME = 0.02  # s of work to have at hand for each slot
+BATCH_MOST = 512  # tasks to have at hand for each slot
+REPORT_AFTER = 0.005  # s that a result waits for others before it is reported
+STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
+GRACE = 5.0  # s for running tasks to end after SIGTERM
+WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
+_FOLLOW_EVERY = 0.2  # s between two copies of live output
+
+
+class Worker:
+    """Runs tasks of a queue until nothing is left to do.
+
+    Parameters
+    ----------
+    queue : Queue
+    slots : int, default=1
+        How many tasks at once.
+    mid : str, default=None
+        Only tasks of this task manager.
+    jobid : str, default=''
+        How the provider calls what this process is part of.
+    timeout : float, default=None
+        Seconds after which to end, like a walltime.
+    linger : float, default=0
+        Seconds to stay when nothing is left.
+    mode : str or sequence of str, default=()
+        Of :data:`MODES`.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        slots: int = 1,
+        mid: str | None = None,
+        jobid: str = '',
+        timeout: float | None = None,
+        linger: float = 0.0,
+        mode: str | Sequence[str] = (),
+    ) -> None:
+        config = queue.config
+        self.name = writer_name()
+        self.ledger = Ledger(queue.folder, None, queue.ledger.trusts, self.name)
+        state = self.ledger.state
+        self.mid = None if mid is None else find_mid(state, mid)
+        self.slots = slots
+        self.jobid = jobid or f'local:{os.getpid():d}'
+        self.mode = check_mode(mode)
+        self.linger = linger
+        self.limit = 0 if 'no_out' in self.mode else int(config['output_limit'])
+        self.lease = float(self.ledger.journal.header.get('lease', LEASE))
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._observer = Observer(self.ledger.folder, self.lease)
+        self._selector = selectors.DefaultSelector()
+        self._processes: list[SlotProcess] = []
+        self._made = 0
+        self._backlog: deque[Sent] = deque()
+        self._ends: list[End] = []
+        self._results: list[tuple[int, bytes]] = []  # index into _ends, payload not yet written
+        self._back: list[tuple[int, int]] = []
+        self._first_end = 0.0
+        self._mean: dict[int, float] = {}
+        self._spent = 0
+        self._idle_since: float | None = None
+        self._stopping: str | None = None
+        self._stop_at = 0.0
+        self._cause: Event = {}
+        self._signals: list[int] = []
+        self._mpi = self._launcher()
+        self._said_disk_full = False
+
+    def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
+        event = self.ledger.state.managers.get(self.mid or '')
+        if event is None:
+            return None
+        provider = Provider(event['provider'])
+        return (lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker) if provider.mpiprocs_per_worker > 1 else None
+
+    # The loop
+
+    def run(self) -> None:
+        """Work until nothing is left, or someone asks to end.
+
+        Raises
+        ------
+        QueueGoneError
+            The queue was deleted or cleared; nothing was recreated.
+        """
+        ledger = self.ledger
+        identity = ledger.journal.header['id']
+        wake, wake_end = os.pipe()
+        os.set_blocking(wake, False)
+        os.set_blocking(wake_end, False)
+        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
+        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)}
+        lease = Lease(ledger.folder, self.name, ledger.journal.shared)
+        watcher = ledger.watcher()
+        self._selector.register(wake, selectors.EVENT_READ, None)
+        if watcher.fileno() >= 0:
+            self._selector.register(watcher.fileno(), selectors.EVENT_READ, None)
+        here = machine()
+        try:
+            ledger.begin_worker(self.name, mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
+            next_beat = next_look = next_copy = 0.0
+            while True:
+                now = time.monotonic()
+                if now >= next_beat:
+                    lease.beat()
+                    next_beat = now + self.lease / 3
+                    ledger.journal.sync()
+                if now >= next_look:
+                    # A second's rest between looks at the others: it costs a file each.
+                    next_look = now + min(1.0, self.lease / 3)
+                    if not self._busy():
+                        ledger.judge(self._observer, self.name)
+                if now >= next_copy:
+                    next_copy = now + _FOLLOW_EVERY
+                    self._follow_output(now)
+                if ledger.follow():
+                    watcher.seen(True)
+                    self._obey()
+                else:
+                    watcher.seen(False)
+                if ledger.journal.header['id'] != identity:
+                    raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
+                self._check_limits(now)
+                self._trade(now)
+                if self._over(now):
+                    break
+                until = min(next_beat, next_look) if not self._busy() else min(next_beat, next_copy)
+                if self._ends:
+                    until = min(until, self._first_end + REPORT_AFTER)
+                self._wait(max(0.0, min(until - time.monotonic(), watcher.interval)), wake, watcher.drain)
+        except QueueGoneError:
+            self._kill_all('gone', 'the queue was deleted')
+            raise
+        finally:
+            for process in self._processes:
+                process.kill('end', 'the worker ended')
+            for process in self._processes:
+                while not process.reap():
+                    time.sleep(0.001)  # the kernel is ending it; nothing else to wait on
+                process.close()
+            self._selector.close()
+            signal.set_wakeup_fd(-1)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+            os.close(wake)
+            os.close(wake_end)
+            try:
+                ledger.end_worker(self.name, self._cause.get('text', 'nothing left to do'))
+                lease.close()
+            except QueueGoneError:
+                logger.info('the queue is gone')
+            ledger.close()
+
+    def _busy(self) -> bool:
+        return any(process.sent for process in self._processes)
+
+    def _wait(self, seconds: float, wake: int, drain: Callable[[], bool]) -> None:
+        deaths = False
+        for key, _ in self._selector.select(seconds):
+            process = key.data
+            if process is None:
+                if key.fd == wake:
+                    os.read(wake, 4096)
+                    deaths = True
+                else:
+                    drain()
+            elif key.fd in (process.out.fd, process.err.fd):
+                process.drain()
+            else:
+                self._receive(process)
+        if deaths:
+            for process in [process for process in self._processes if process.reap()]:
+                self._bury(process)
+
+    def _over(self, now: float) -> bool:
+        if self._busy() or self._ends or self._backlog or self._back:
+            self._idle_since = None
+            return False
+        if self._stopping:
+            return True
+        state = self.ledger.state
+        counts = [state.counts[mid] for mid in self._mids() if mid in state.counts]
+        pending = 0 if state.paused else sum(count[PENDING] for count in counts)
+        if pending:
+            self._idle_since = None
+            return False
+        self._idle_since = self._idle_since or now
+        idle = now - self._idle_since
+        waiting = sum(count[WAITING] for count in counts)
+        if not state.paused and waiting and waiting > sum(1 for row in self.ledger.blocked() if state.groups[state.group[row]].mid in self._mids()):
+            return idle > max(self.linger, WAITING_LIMIT)
+        if any(count[RUNNING] for count in counts):
+            return idle > max(self.linger, 1.0)  # someone else's: they may fail and be retried
+        return idle >= self.linger
+
+    def _mids(self) -> list[str]:
+        return [self.mid] if self.mid is not None else list(self.ledger.state.managers)
+
+    # Orders
+
+    def _obey(self) -> None:
+        state = self.ledger.state
+        me = state.alive.get(self.name)
+        if me is None:
+            if self.name in state.workers:
+                raise QueueGoneError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
+            return
+        if me.stop and self._stopping != 'now':
+            self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
+        held = {process.sent[0].row for process in self._processes if process.sent}
+        if len(me.rows) != sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back):
+            self._drop_cancelled(me.rows, held)
+
+    def _drop_cancelled(self, mine: set[int], held: set[int]) -> None:
+        # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped, what runs is killed.
+        state = self.ledger.state
+
+        def lost(task: Sent) -> bool:
+            return task.row not in mine or state.attempt[task.row] != task.attempt
+
+        self._backlog = deque(task for task in self._backlog if not lost(task))
+        for process in self._processes:
+            if any(lost(task) for task in list(process.sent)[1:]):
+                self._backlog.extendleft(reversed([task for task in process.take_back() if not lost(task)]))
+            if process.sent and lost(process.sent[0]) and process.dying is None:
+                process.kill('cancelled', 'cancelled')
+
+    def _stop(self, how: str, kind: str, text: str) -> None:
+        if self._stopping is None:
+            logger.info('%s: %s', self.name, text)
+        self._stopping = how
+        self._cause = {'kind': kind, 'text': text}
+        self._stop_at = time.monotonic()
+        self._give_back()
+        if how == 'now':
+            self._kill_all(kind, text)
+
+    def _give_back(self) -> None:
+        for process in self._processes:
+            self._backlog.extend(process.take_back())
+        self._back += [(task.row, task.attempt) for task in self._backlog]
+        self._backlog.clear()
+
+    def _kill_all(self, kind: str, text: str) -> None:
+        for process in self._processes:
+            process.kill(kind, text)
+
+    def _check_limits(self, now: float) -> None:
+        for number in self._signals:
+            if number != signal.SIGCHLD:
+                self._stop('soon', 'terminated', f'its worker was told to end ({signal.Signals(number).name})')
+        self._signals.clear()
+        if self._deadline is not None and now >= self._deadline and self._stopping is None:
+            self._stop('walltime', 'walltime', 'its worker reached its time limit')
+        if self._stopping in ('soon', 'walltime') and now - self._stop_at > (GRACE if self._stopping == 'soon' else 0.0):
+            for process in self._processes:
+                if process.sent and process.dying is None:
+                    process.kill(self._cause['kind'], self._cause['text'])
+        for process in self._processes:
+            if isinstance(process, MPISlot):
+                process.overdue(now)
+            if not process.sent or process.dying is not None:
+                continue
+            ran = now - process.since
+            head = process.sent[0]
+            if head.timeout is not None and ran > head.timeout:
+                process.kill('timeout', f'timeout: it ran longer than {head.timeout:g} s')
+            elif len(process.sent) > 1 and ran > STUCK_AFTER:
+                # A long task: what stands behind it may run elsewhere.
+                self._backlog.extendleft(reversed(process.take_back()))
+                self._mean[head.group] = max(ran, self._mean.get(head.group, 0.0))
+
+    # Slots
+
+    def _start(self) -> SlotProcess:
+        name = f'{self.name}-{self._made:d}'
+        self._made += 1
+        process: SlotProcess
+        if self._mpi is not None:
+            process = MPISlot(self.ledger.folder, name, self.ledger.trusts, self.limit, *self._mpi)
+        else:
+            process = SlotProcess(self.ledger.folder, name, self.ledger.trusts, self.limit)
+        self._processes.append(process)
+        for fd in (process.sock, process.out.fd, process.err.fd):
+            self._selector.register(fd, selectors.EVENT_READ, process)
+        return process
+
+    def _receive(self, process: SlotProcess) -> None:
+        for message in process.receive():
+            if message[0] == 'done':
+                self._done(process, message)
+            elif message[0] == 'versions':
+                key = (self.name, message[1])
+                if message[2] and key not in self.ledger.state.versions:
+                    self.ledger.journal.write(lambda app=message[1], found=message[2]: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': found}])  # type: ignore[misc]
+        if isinstance(process, MPISlot):
+            known = set(self._selector.get_map())
+            for sock in process.sockets:
+                if sock.fileno() not in known:
+                    self._selector.register(sock, selectors.EVENT_READ, process)
+
+    def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
+        _, row, attempt, state, began, duration, result, cause, trace, marked = message
+        task = process.sent.popleft()
+        now = process.since = time.monotonic()
+        assert (task.row, task.attempt) == (row, attempt), 'a slot answers in the order in which it was asked'
+        seconds = duration * 1e-6
+        # Follows a change quickly upwards (never hoard behind tasks that got long), slowly downwards.
+        mean = self._mean.get(task.group, seconds)
+        self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
+        out, err = process.collect(marked)
+        self._end(End(row, attempt, state, began, duration, cause=cause), result, out, err, trace, now)
+        if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
+            self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
+
+    def _end(self, end: End, result: bytes | tuple[str, int, int] | None, out: bytes, err: bytes, trace: bytes | None, now: float) -> None:
+        if not self._ends:
+            self._first_end = now
+        if isinstance(result, bytes):
+            self._results.append((len(self._ends), result))
+        elif result is not None:
+            end = end._replace(result=Ref(*result))
+        if out and self.limit:
+            end = end._replace(out=self.ledger.store(out))
+        if err and self.limit:
+            end = end._replace(err=self.ledger.store(err))
+        if trace and end.cause is not None:
+            end.cause['trace'] = self.ledger.store(trace)
+        self._ends.append(end)
+
+    def _bury(self, process: SlotProcess) -> None:
+        self._receive(process)  # what it said before it died counts
+        process.drain()
+        for fd in (*process.sockets, process.out.fd, process.err.fd):
+            self._selector.unregister(fd)
+        died = process.died()
+        self._processes.remove(process)
+        self._backlog.extendleft(reversed(died.unbegun))
+        if died.victim is not None:
+            self._end_victim(process, died, died.victim)
+        process.close()
+        if self._stopping:
+            self._give_back()
+
+    def _end_victim(self, process: SlotProcess, died: Died, victim: Sent) -> None:
+        now = time.monotonic()
+        duration = round((now - process.since) * 1e6)
+        out, err = process.out.remains(), process.err.remains()
+        cause: Event = {'kind': died.kind, 'text': died.text, 'kinds': [died.kind], 'errno': -1}
+        end = End(victim.row, victim.attempt, KILLED, time.time() - duration * 1e-6, duration, cause=cause)
+        if died.kind == 'cancelled':
+            return  # its state was set by whoever cancelled it, and this report would not count
+        if process.last_word is not None:
+            _, _, _, state, _, _, _, cause, trace, _ = process.last_word
+            cause['text'] += ' (in one MPI process; the others were killed)'
+            self._end(end._replace(state=state, cause=cause), None, out, err, trace, now)
+            return
+        if died.kind == 'mpi':
+            end = end._replace(state=FAILED)
+        if died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode:
+            cause['free'] = True
+        self._end(end, None, out, err, None, now)
+
+    # Claiming and reporting
+
+    def _depth(self, group: int) -> int:
+        mean = self._mean.get(group)
+        if mean is None:
+            return 1
+        return max(1, min(BATCH_MOST, int(BATCH_TIME / max(mean, 1e-5))))
+
+    def _trade(self, now: float) -> None:
+        state = self.ledger.state
+        mids = self._mids()
+        pending = not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
+        at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)
+        want = 0
+        if pending:
+            rows = state.next_pending(mids, 1)
+            depth = self._depth(state.group[rows[0]]) if rows else 1
+            if self._mpi is not None:
+                depth = 1
+            # Asked for when half is used up, so that slots do not run dry meanwhile.
+            if at_hand < self.slots or 2 * at_hand <= depth * self.slots:
+                want = depth * self.slots - at_hand
+        idle = at_hand == 0 or any(not process.sent for process in self._processes)
+        due = self._ends and (idle or want > 0 or now - self._first_end >= REPORT_AFTER or self._stopping)
+        if due or want > 0 or self._back:
+            self._exchange(want, mids)
+        self._feed()
+
+    def _exchange(self, want: int, mids: list[str]) -> None:
+        try:
+            self._store_results()
+            claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids)
+        except DiskFullError as exc:
+            # What was computed is kept here and reported when there is space again; nothing new is claimed meanwhile.
+            if not self._said_disk_full:
+                logger.error('%s', exc)
+                self._said_disk_full = True
+            self._first_end = time.monotonic() + 1.0
+            return
+        self._said_disk_full = False
+        ends = self._ends
+        self._ends = []
+        self._back = []
+        state = self.ledger.state
+        for end in ends:
+            group = state.groups[state.group[end.row]]
+            if group.save_dir and end.state == SUCCEEDED:
+                self._save(end.row)
+        for row, attempt in claimed:
+            number = state.group[row]
+            self._backlog.append(Sent(row, attempt, number, state.groups[number].timeout))
+
+    def _store_results(self) -> None:
+        if not self._results:
+            return
+        data = [payload for _, payload in self._results]
+        segment, offset, _ = self.ledger.store(b''.join(data))
+        for (index, payload), _ in zip(self._results, data, strict=True):
+            self._ends[index] = self._ends[index]._replace(result=Ref(segment, offset, len(payload)))
+            offset += len(payload)
+        self._results = []
+
+    def _save(self, row: int) -> None:
+        from .task import Task
+
+        task = Task.stored(self.ledger, row)
+        try:
+            task.save()
+        except (OSError, DesipipeError) as exc:
+            logger.error('what save_attrs asks for of task %s could not be saved: %s', task.id[:12], exc)
+
+    def _feed(self) -> None:
+        backlog = self._backlog
+        if not backlog or self._stopping:
+            return
+        # Evenly, one after the other: the first to be free gets the next.
+        for process in self._processes:
+            if not process.sent and process.dying is None and backlog:
+                self._send(process)
+        while backlog and len(self._processes) < self.slots:
+            if not self._send(self._start()) and self._mpi is None:
+                return
+        progress = True
+        while backlog and progress:
+            progress = False
+            for process in self._processes:
+                if backlog and process.dying is None and len(process.sent) < process.ahead and _fits(process, self._mean, backlog[0]):
+                    progress |= self._send(process)
+
+    def _send(self, process: SlotProcess) -> bool:
+        task = self._backlog[0]
+        state = self.ledger.state
+        group = state.groups[task.group]
+        event = state.apps.get(group.app)
+        if event is None:
+            self._backlog.popleft()
+            cause = {'kind': 'code', 'text': 'the code of this task was in a damaged line of the journal: call its app again', 'errno': 1}
+            self._end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), None, b'', b'', None, time.monotonic())
+            return True
+        requires = [(state.ids[row], state.result(row)) for row in state.requires.get(task.row, ())]
+        packet = ('task', task.row, task.attempt, task.group, tuple(state.args(task.row)), [(tid, ref and tuple(ref)) for tid, ref in requires])
+        if not process.send(task, packet, ('group', task.group, tuple(group), tuple(event['code']), event.get('packages', [])), self._large):
+            return False
+        self._backlog.popleft()
+        return True
+
+    def _large(self, data: bytes) -> Ref:
+        ref = self.ledger.store(data)
+        if self.ledger.journal.shared:
+            self.ledger.writer.flush()
+        return ref
+
+    def _follow_output(self, now: float) -> None:
+        if 'no_stream' in self.mode or not self.limit:
+            return
+        for process in self._processes:
+            if process.sent and now - process.since > LIVE_AFTER:
+                process.follow(self.ledger.state.ids[process.sent[0].row].hex())
+
+
+def _fits(process: SlotProcess, mean: dict[int, float], task: Sent) -> bool:
+    """Whether ``task`` may stand behind what ``process`` has: only among tasks known to be short."""
+    if not process.sent:
+        return True
+    return mean.get(task.group, 1.0) < BATCH_TIME and mean.get(process.sent[-1].group, 1.0) < BATCH_TIME
+
+
+def check_mode(mode: str | Sequence[str]) -> frozenset[str]:
+    """The modes, checked.
+
+    Raises
+    ------
+    ValueError
+        Listing the valid ones.
+    """
+    modes = frozenset(mode.replace(',', ' ').split() if isinstance(mode, str) else mode)
+    unknown = sorted(modes - set(MODES))
+    if unknown:
+        raise ValueError(f'there is no mode {unknown[0]!r}: use any of {", ".join(MODES)}')
+    return modes
+
+
+def work(
+    queue: str | Queue,
+    slots: int = 1,
+    mid: str | None = None,
+    jobid: str = '',
+    timeout: float | None = None,
+    linger: float = 0.0,
+    mode: str | Sequence[str] = (),
+    config: Config | None = None,
+) -> None:
+    """Run tasks of a queue in this process and its children until nothing is left to do.
+
+    Parameters
+    ----------
+    queue : str or Queue
+    slots : int, default=1
+        How many tasks at once.
+    mid : str, default=None
+        Only tasks of this task manager.
+    jobid : str, default=''
+        Identifier of the job this process is part of.
+    timeout : float, default=None
+        Seconds after which to end; what runs then is KILLED, or runs again with mode ``'retry_at_timeout'``.
+    linger : float, default=0
+        Seconds to stay when nothing is left.
+    mode : str or sequence of str, default=()
+        Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
+    config : Config, default=None
+    """
+    if slots < 1:
+        raise ValueError(f'slots={slots!r}: a worker needs one at least')
+    Worker(get_queue(queue, config), slots, mid, jobid, timeout, linger, mode).run()
+
+
