@@ -1,0 +1,107 @@
+"""Workers as processes of this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from ..config import whole_number
+from ..environment import BaseEnvironment
+from ..errors import ConfigError
+from .base import BaseProvider, Job
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+__all__ = ['LocalProvider']
+
+
+class LocalProvider(BaseProvider):
+    """One worker process on this machine, with all slots, for each :meth:`launch`.
+
+    The worker has a session of its own: it survives the hang-up of the terminal and the end of the process that started it.
+
+    Parameters
+    ----------
+    mpiprocs_per_worker : int, default=1
+        Number of MPI processes that run a task together.
+    mpiexec : str, default='mpiexec -n {mpiprocs:d} {cmd}'
+        How a command is run by several MPI processes, see :class:`.BaseProvider`.
+    """
+
+    name = 'local'
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._jobs: dict[str, tuple[Job, Popen[bytes]]] = {}
+
+    def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
+        """Start one worker process with all slots; see :meth:`.BaseProvider.launch`."""
+        import subprocess
+
+        whole_number(slots, 'the number of slots')
+        # Not the process's number, which it does not know before it begins, and which another host gives to another process.
+        jobid = f'local:{os.urandom(4).hex()}'
+        argv = [*argv, '--slots', str(slots), '--jobid', jobid]
+        if environ.commands or environ.command:
+            # `exec`, so that the process that we know, signal and wait for becomes the worker.
+            argv = ['bash', '-c', f'{environ.to_script(strict=True)}exec "$@"', 'bash', *argv]
+            env = dict(os.environ)
+        else:
+            env = environ.to_dict(all=True)
+        if not os.path.isdir(cwd):
+            raise ConfigError(f'no worker was started, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.')
+        # Appending: several workers, and earlier ones, may share the file.
+        with open(log, 'ab', buffering=0) as file:
+            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=env, cwd=cwd, start_new_session=True)
+        job = Job(jobid, slots, 'running', node=os.uname().nodename)
+        self._jobs[jobid] = job, process
+        return [dataclasses.replace(job)]
+
+    def poll(self) -> list[Job]:
+        """State of the workers that were started here; see :meth:`.BaseProvider.poll`."""
+        jobs = []
+        for jobid, (job, process) in list(self._jobs.items()):
+            if self._reap(process):
+                job.state = 'ended'
+                job.exitcode = process.returncode
+                job.reason = self.describe_end(job)
+                del self._jobs[jobid]
+            jobs.append(dataclasses.replace(job))
+        return jobs
+
+    def cancel(self, job: Job, force: bool = False) -> None:
+        """End a worker; see :meth:`.BaseProvider.cancel`."""
+        if job.jobid not in self._jobs:
+            return
+        process = self._jobs[job.jobid][1]
+        if self._reap(process):
+            return
+        # Not reaped yet: be it alive or a zombie by now, its number can't have been given to somebody else.
+        if force:
+            _kill_group(process.pid)
+        else:
+            os.kill(process.pid, signal.SIGTERM)
+
+    def _reap(self, process: Popen[bytes]) -> bool:
+        """Tell whether a worker has ended, and take its exit status."""
+        if process.returncode is None and hasattr(os, 'waitid'):
+            # Look before reaping: as long as the zombie is there its number, which is that of the group, belongs to nobody else.
+            try:
+                ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:  # somebody in this process reaped it: `poll` knows what to make of it
+                ended = None
+            if ended is not None and (ended.si_code != os.CLD_EXITED or ended.si_status):
+                # It did not end by itself and could not stop its slots: what they run is going to be started again elsewhere, and must not run twice.
+                _kill_group(process.pid)
+        return process.poll() is not None
+
+
+def _kill_group(pid: int) -> None:
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        # Nobody left; macOS says EPERM for a group in which only zombies are.
+        return
