@@ -12,6 +12,7 @@ from .ledger import Ledger
 from .store.journal import decode, first_event, lines
 from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter
 
+OUT_OF_BAND = 4096  # bytes, as in serialize
 Move = Callable[[Ref], Ref]
 
 
@@ -115,8 +116,10 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
             return ref
         if ref not in moved:
             data = ledger.read(ref)
-            start = writer.append([b'\0' * (ref.offset % ALIGNMENT), data], aligned=True)  # arrays in it stay aligned
-            moved[ref] = Ref(writer.name, start + ref.offset % ALIGNMENT, ref.length)
+            # Arrays in it stay aligned; what is smaller than the smallest out-of-band buffer holds none.
+            skip = ref.offset % ALIGNMENT if ref.length >= OUT_OF_BAND else 0
+            start = writer.append([b'\0' * skip, data], aligned=bool(skip) or ref.length >= OUT_OF_BAND)
+            moved[ref] = Ref(writer.name, start + skip, ref.length)
         return moved[ref]
 
     return move
@@ -189,12 +192,12 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
 
 
 def _moved(end: End, move: Move) -> End:
-    cause = end.cause
-    if cause and 'trace' in cause:
-        cause = {**cause, 'trace': move(Ref(*cause['trace']))}
-    return end._replace(
-        result=end.result and move(end.result), out=end.out and move(end.out), err=end.err and move(end.err), cause=cause
-    )
+    end.result = end.result and move(end.result)
+    end.out = end.out and move(end.out)
+    end.err = end.err and move(end.err)
+    if end.cause and 'trace' in end.cause:
+        end.cause = {**end.cause, 'trace': move(Ref(*end.cause['trace']))}
+    return end
 
 
 def _end_event(worker: str, past: bool, ends: list[End], now: float) -> Event:

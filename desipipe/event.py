@@ -92,22 +92,48 @@ class Group(NamedTuple):
         return cls(**values)
 
 
-class End(NamedTuple):
-    """How one attempt ended, as a worker reports it."""
+class End:
+    """How one attempt ended, as a worker reports it.
 
-    row: int
-    attempt: int
-    state: int
-    began: float
-    """Seconds since the epoch."""
-    duration: int
-    """Microseconds."""
-    result: Ref | None = None
-    out: Ref | None = None
-    err: Ref | None = None
-    cause: Event | None = None
-    """For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
-    ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry)."""
+    Parameters
+    ----------
+    row, attempt : int
+    state : int
+        Code.
+    began : float
+        Seconds since the epoch.
+    duration : int
+        Microseconds.
+    result, out, err : Ref, default=None
+        What it returned or raised; what it wrote.
+    cause : dict, default=None
+        For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
+        ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry).
+    """
+
+    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'out', 'result', 'row', 'state')
+
+    def __init__(
+        self,
+        row: int,
+        attempt: int,
+        state: int,
+        began: float,
+        duration: int,
+        result: Ref | None = None,
+        out: Ref | None = None,
+        err: Ref | None = None,
+        cause: Event | None = None,
+    ) -> None:
+        self.row = row
+        self.attempt = attempt
+        self.state = state
+        self.began = began
+        self.duration = duration
+        self.result = result
+        self.out = out
+        self.err = err
+        self.cause = cause
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
@@ -134,11 +160,11 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
     refs: list[int] = []
     extra: dict[str, Event] = {}
     for i, end in enumerate(ends):
-        ref = end.result
-        if ref is None:
+        if end.result is None:
             refs += (-1, 0, 0)
         else:
-            refs += (segments.setdefault(ref.segment, len(segments)), ref.offset, ref.length)
+            segment, offset, length = end.result
+            refs += (segments.setdefault(segment, len(segments)), offset, length)
         if end.out or end.err or end.cause:
             detail: Event = {}
             if end.out:

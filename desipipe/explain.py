@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .event import FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .event import FAILED, KILLED, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
 from .task import StoredApp, Task
 

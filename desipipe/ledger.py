@@ -39,6 +39,7 @@ from .store.journal import SYNC_INTERVAL, Journal, writer_name
 from .store.lease import Observer
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
 from .store.watch import Watcher
+from .utils import username
 
 _TEXT = struct.Struct('<I')
 
@@ -240,8 +241,8 @@ class Ledger:
             self._checked.add(segment)
         else:
             raise UntrustedQueueError(
-                f'{self.folder} holds data written by user {user_name(owner)}: loading it would run their code as you, so it was not loaded. '
-                f'If you trust them, put "trusted_users: [{user_name(owner)}]" into your config.yaml, or set DESIPIPE_TRUST={user_name(owner)}'
+                f'{self.folder} holds data written by user {username(owner)}: loading it would run their code as you, so it was not loaded. '
+                f'If you trust them, put "trusted_users: [{username(owner)}]" into your config.yaml, or set DESIPIPE_TRUST={username(owner)}'
             )
 
     def load(self, ref: Ref, resolve: Callable[[bytes], object] | None = None) -> object:
@@ -306,8 +307,7 @@ class Ledger:
             How many were new.
         """
         with self._mutex:
-            self.follow()
-            known = self.state.rows.keys()
+            known = self.state.rows.keys()  # as far as we have read; the rest is seen under the lock
             batches = [batch for batch in batches if not known >= set(batch.ids)]
             if not batches:
                 return 0
@@ -684,16 +684,6 @@ class Ledger:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def user_name(uid: int) -> str:
-    """The name of a user, or the number where it has none."""
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)
 
 
 def find_mid(state: State, text: str) -> str:

@@ -214,12 +214,12 @@ class SlotProcess:
         self.out = Stream(out, self._marker, limit)
         self.err = Stream(err, self._marker, limit)
         try:
-            self._start(out_end, err_end)
+            self._start((out, out_end), (err, err_end))
         finally:
             os.close(out_end)
             os.close(err_end)
 
-    def _start(self, out: int, err: int) -> None:
+    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
         self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.setblocking(False)
         self._shared = mmap.mmap(-1, mmap.PAGESIZE)
@@ -237,7 +237,7 @@ class SlotProcess:
 
     # Feeding
 
-    def send(self, task: Sent, packet: tuple[Any, ...], group: tuple[Any, ...], store: Callable[[bytes], Ref]) -> bool:
+    def send(self, task: Sent, packet: tuple[Any, ...], group: Callable[[int], tuple[Any, ...]], store: Callable[[bytes], Ref]) -> bool:
         """Hand a task over.
 
         Parameters
@@ -245,8 +245,8 @@ class SlotProcess:
         task : Sent
         packet : tuple
             The ``task`` packet.
-        group : tuple
-            The ``group`` packet of its group, sent first if the slot does not know it.
+        group : callable
+            Makes the ``group`` packet of its group, which is sent first if the slot does not know it.
         store : callable
             Where to put a packet that is too large for the socket.
 
@@ -257,7 +257,7 @@ class SlotProcess:
         """
         try:
             if task.group not in self.groups:
-                self._put(pickle.dumps(group, 5))
+                self._put(pickle.dumps(group(task.group), 5))
                 self.groups.add(task.group)
             data = pickle.dumps(packet, 5)
             if len(data) > PACKET:
@@ -429,7 +429,7 @@ class MPISlot(SlotProcess):
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
 
-    def _start(self, out: int, err: int) -> None:
+    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
         # Short, because a Unix socket's path may have 107 characters at most.
         self._tmp = tempfile.mkdtemp(prefix='desipipe-')
         address = os.path.join(self._tmp, 's')
@@ -439,7 +439,7 @@ class MPISlot(SlotProcess):
         self.sock.setblocking(False)
         self.started = time.monotonic()
         argv = [sys.executable, '-m', 'desipipe.slot', address, self.folder, self.name, self._marker.hex()]
-        self._process = subprocess.Popen(list(self._command(argv)), stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        self._process = subprocess.Popen(list(self._command(argv)), stdin=subprocess.DEVNULL, stdout=out[1], stderr=err[1], start_new_session=True)
         self.pid = self._process.pid
 
     @property

@@ -193,7 +193,7 @@ class Queue:
             except QueueExistsError:
                 if create:
                     raise
-        self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusts)
+        self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusted_uids.__contains__)
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event]] | None = None
         self._spawned = 0.0
 

@@ -21,28 +21,29 @@ import gc
 import io
 import os
 import pickle
+import select
 import signal
 import socket
 import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .app import call
+from .app import caller
 from .config import Config
 from .errors import DesipipeError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
-from .ledger import user_name
 from .provenance import versions
 from .serialize import Payload, dumps, loads
 from .store.segment import SegmentReader, SegmentWriter
+from .utils import username
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 _TEXT = struct.Struct('<I')
 _PR_SET_PDEATHSIG = 1
+_Requires = list[tuple[bytes, tuple[str, int, int] | None]]
 
 
 class Slot:
@@ -60,11 +61,13 @@ class Slot:
         Written to stdout and stderr between tasks that wrote something.
     drains : memoryview, default=None
         One shared number, raised by the worker before each read of our output. Without it each task counts as having written.
+    unread : select.poll, default=None
+        Tells, with ``drains``, whether something is in the output pipes.
     trusts : callable
         Whether payloads of a user (by id) may be loaded.
     """
 
-    def __init__(self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, trusts: Callable[[int], bool]) -> None:
+    def __init__(self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]) -> None:
         self._sock = sock
         self._segments = SegmentReader(folder)
         self._writer = SegmentWriter(folder, name)
@@ -73,12 +76,11 @@ class Slot:
         self._drained = 0 if drains is None else drains[0]
         self._trusts = trusts
         self._checked: set[str] = set()
-        self._groups: dict[int, tuple[Group, Ref]] = {}
+        self._groups: dict[int, _Known] = {}
         self._functions: dict[Ref, Callable[..., Any]] = {}
-        self._packages: dict[str, list[str]] = {}
         self._told: set[str] = set()
         self._fflush = ctypes.CDLL(None).fflush
-        self._pending = bytearray(4)
+        self._unread = unread
         self.comm: Any = None
 
     def serve(self) -> None:
@@ -92,24 +94,23 @@ class Slot:
             self._task(*message[1:])
         elif message[0] == 'group':
             _, number, fields, code, packages = message
-            group = self._groups[number] = (Group(*fields), Ref(*code))
-            self._packages[group[0].app] = packages
+            self._groups[number] = _Known(Group(*fields), Ref(*code), packages)
         elif message[0] == 'large':
             self._handle(pickle.loads(self._segments.read(*message[1])))
 
     # One task
 
-    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: list[tuple[bytes, tuple[str, int, int]]]) -> None:
-        group, code = self._groups[number]
+    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: _Requires) -> None:
+        known = self._groups[number]
         began = time.time()
         clock = time.perf_counter
         start = clock()
         cause = trace = result = None
         state = SUCCEEDED
         try:
-            value = self._call(group, code, args, requires)
+            value = self._call(known, args, requires)
             if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
-                payload = dumps(value, 'result')
+                payload = dumps(value)
                 result = payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
         except BaseException as exc:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
@@ -118,22 +119,35 @@ class Slot:
         duration = round((clock() - start) * 1e6)
         marked = self._end_output()
         self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked))
-        if group.app not in self._told:
-            self._told.add(group.app)
-            self._send(('versions', group.app, versions(self._packages[group.app])))
+        if known.group.app not in self._told:
+            self._told.add(known.group.app)
+            self._send(('versions', known.group.app, versions(known.packages)))
 
-    def _call(self, group: Group, code: Ref, args: tuple[str, int, int], requires: list[tuple[bytes, tuple[str, int, int]]]) -> Any:
+    def _call(self, known: _Known, args: tuple[str, int, int], requires: _Requires) -> Any:
+        group = known.group
         if group.cwd and group.cwd != self._cwd():
             try:
                 os.chdir(group.cwd)
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
-        for entry in group.path:
-            if entry not in sys.path:
-                sys.path.append(entry)
-        function = self._functions.get(code)
+        function = known.function
         if function is None:
-            function = self._functions[code] = self._load(code, None)
+            for entry in group.path:
+                if entry not in sys.path:
+                    sys.path.append(entry)
+            function = known.function = self._functions.get(known.code)
+            if function is None:
+                function = known.function = self._functions[known.code] = caller(self._load(known.code))
+        if args[0] not in self._checked:
+            self._check(args[0])
+        data = self._segments.read(*args)
+        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], self._resolver(requires) if requires else None)
+        if 'mpicomm' in arguments and arguments['mpicomm'] is None:
+            arguments['mpicomm'] = self._communicator()
+        value = function(arguments)
+        return self._command(value) if group.kind == 'bash' else value
+
+    def _resolver(self, requires: _Requires) -> Callable[[bytes], Any]:
         references = dict(requires)
         values: dict[bytes, Any] = {}
 
@@ -141,16 +155,10 @@ class Slot:
             # The same task required twice is the same object twice.
             if tid not in values:
                 reference = references[tid]
-                values[tid] = None if reference is None else self._load(Ref(*reference), None)
+                values[tid] = None if reference is None else self._load(Ref(*reference))
             return values[tid]
 
-        self._check(args[0])
-        data = memoryview(self._segments.read(*args))
-        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], resolve)
-        if 'mpicomm' in arguments and arguments['mpicomm'] is None:
-            arguments['mpicomm'] = self._communicator()
-        value = call(function, arguments)
-        return self._command(value) if group.kind == 'bash' else value
+        return resolve
 
     @staticmethod
     def _cwd() -> str:
@@ -159,19 +167,19 @@ class Slot:
         except FileNotFoundError:
             return ''
 
-    def _load(self, ref: Ref, resolve: Callable[[bytes], Any] | None) -> Any:
-        self._check(ref.segment)
-        return loads(self._segments.read(*ref), resolve)
+    def _load(self, ref: Ref) -> Any:
+        if ref.segment not in self._checked:
+            self._check(ref.segment)
+        return loads(self._segments.read(*ref))
 
     def _check(self, segment: str) -> None:
-        if segment not in self._checked:
-            owner = self._segments.owner(segment)
-            if not self._trusts(owner):
-                raise DesipipeError(
-                    f'what this task needs was written by user {user_name(owner)}, whom the worker does not trust: it was not loaded. '
-                    f'To trust them, set DESIPIPE_TRUST={user_name(owner)} where the worker is started'
-                )
-            self._checked.add(segment)
+        owner = self._segments.owner(segment)
+        if not self._trusts(owner):
+            raise DesipipeError(
+                f'what this task needs was written by user {username(owner)}, whom the worker does not trust: it was not loaded. '
+                f'To trust them, set DESIPIPE_TRUST={username(owner)} where the worker is started'
+            )
+        self._checked.add(segment)
 
     def _communicator(self) -> Any:
         if self.comm is None:
@@ -237,12 +245,14 @@ class Slot:
     def _end_output(self) -> bool:
         # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the worker has read nothing from them since we
         # last looked at the counter, which it raises before it reads. The order matters: first the pipes, then the counter.
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(ValueError, OSError):  # a task may have closed it
-                stream.flush()
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        except (ValueError, OSError):
+            pass  # the task closed or replaced them: what it wrote before was flushed then
         self._fflush(None)
         if self._drains is not None:
-            waiting = self._unread(1) or self._unread(2)
+            waiting = self._unread.poll(0)
             drained = self._drains[0]
             if not waiting and drained == self._drained:
                 return False
@@ -251,12 +261,20 @@ class Slot:
             os.write(fd, self._marker)
         return True
 
-    def _unread(self, fd: int) -> bool:
-        fcntl.ioctl(fd, termios.FIONREAD, self._pending)
-        return self._pending != b'\0\0\0\0'
-
     def _send(self, message: tuple[Any, ...]) -> None:
         self._sock.send(pickle.dumps(message, 5))
+
+
+class _Known:
+    """What the slot knows of a group."""
+
+    __slots__ = ('code', 'function', 'group', 'packages')
+
+    def __init__(self, group: Group, code: Ref, packages: list[str]) -> None:
+        self.group = group
+        self.code = code
+        self.packages = packages
+        self.function: Callable[..., Any] | None = None
 
 
 class CommandFailed(DesipipeError):
@@ -281,15 +299,15 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run_child(sock: socket.socket, out: int, err: int, folder: str, name: str, marker: bytes, drains: memoryview, trusts: Callable[[int], bool], parent: int) -> NoReturn:
+def run_child(sock: socket.socket, out: tuple[int, int], err: tuple[int, int], folder: str, name: str, marker: bytes, drains: memoryview, trusts: Callable[[int], bool], parent: int) -> NoReturn:
     """What a forked slot does; never returns.
 
     Parameters
     ----------
     sock : socket.socket
         The slot's end of the pair.
-    out, err : int
-        Write ends of the output pipes.
+    out, err : tuple of int
+        Read and write ends of the output pipes.
     folder, name, marker, drains, trusts
         As for :class:`Slot`.
     parent : int
@@ -306,18 +324,24 @@ def run_child(sock: socket.socket, out: int, err: int, folder: str, name: str, m
             signal.signal(number, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.dup2(out, 1)
-        os.dup2(err, 2)
+        os.dup2(out[1], 1)
+        os.dup2(err[1], 2)
         null = os.open(os.devnull, os.O_RDONLY)
         os.dup2(null, 0)
-        keep = os.dup2(sock.detach(), 3)
-        os.closerange(4, 1 << 20)  # the lock, leases, other slots' connections are the worker's
+        # To the lowest numbers, out of each other's way, so that all the rest (the lock, leases, other slots' connections) can be closed.
+        kept = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1000) for fd in (sock.detach(), out[0], err[0])]
+        for number, fd in enumerate(kept, 3):
+            os.dup2(fd, number, inheritable=False)
+        os.closerange(3 + len(kept), 1 << 20)
+        unread = select.poll()
+        unread.register(4, select.POLLIN)
+        unread.register(5, select.POLLIN)
         sys.stdout = io.TextIOWrapper(io.FileIO(1, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
         sys.stderr = io.TextIOWrapper(io.FileIO(2, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=keep) as mine:
-            Slot(mine, folder, name, marker, drains, trusts).serve()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=3) as mine:
+            Slot(mine, folder, name, marker, drains, unread, trusts).serve()
         status = 0
     except BaseException:
         import traceback
@@ -341,7 +365,7 @@ def main(argv: list[str] | None = None) -> None:
     comm = MPI.COMM_WORLD
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
         sock.connect(address)
-        slot = Slot(sock, folder, f'{name}.{comm.rank:d}', bytes.fromhex(marker), None, Config().trusts)
+        slot = Slot(sock, folder, f'{name}.{comm.rank:d}', bytes.fromhex(marker), None, None, Config().trusted_uids.__contains__)
         slot.comm = comm
         sock.send(pickle.dumps(('ready', comm.rank, comm.size), 5))
         slot.serve()

@@ -11,7 +11,7 @@ from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
-from .app import App, call
+from .app import App, caller
 from .errors import TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
 from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Attempt, Ledger
@@ -581,7 +581,7 @@ class Task:
             What the function returns; for a bash app what the command wrote to stdout.
         """
         arguments = {**self.kwargs, **overrides}
-        value = call(self.app.func, _resolved(arguments))
+        value = caller(self.app.func)(_resolved(arguments))
         if self.app.kind != 'bash':
             return value
         import subprocess

@@ -47,6 +47,8 @@ class TaskManager:
         self.environ = Environment(environ if environ is not None else config and config['environ'])
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
+        self._spec: Event | None = None
+        self._mid = ''
 
     def clone(self, **kwargs: Any) -> TaskManager:
         """Another task manager, with what is given replaced.
@@ -62,6 +64,7 @@ class TaskManager:
         """
         new = TaskManager.__new__(TaskManager)
         new.__dict__.update(self.__dict__)
+        new._spec = None
         for key, value in kwargs.items():
             if key not in ('queue', 'environ', 'scheduler', 'provider'):
                 raise UnknownOptionError(f'a task manager has no option {key!r}: use queue, environ, scheduler, provider')
@@ -77,12 +80,16 @@ class TaskManager:
 
     def to_spec(self) -> Event:
         """Environment, scheduler and provider as plain data."""
-        return {'environ': self.environ.to_spec(), 'scheduler': self.scheduler.to_spec(), 'provider': self.provider.to_spec()}
+        if self._spec is None:
+            self._spec = {'environ': self.environ.to_spec(), 'scheduler': self.scheduler.to_spec(), 'provider': self.provider.to_spec()}
+            self._mid = mid_of(self._spec)
+        return self._spec
 
     @property
     def id(self) -> str:
         """Identity: that of the settings."""
-        return mid_of(self.to_spec())
+        self.to_spec()
+        return self._mid
 
     def python_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
         """Make tasks of the calls of a Python function.
@@ -212,7 +219,7 @@ class TaskApp(App):
         queue = self.queue
         ledger = queue.ledger
         spec = self.task_manager.to_spec()
-        group = self.group(mid_of(spec))
+        group = self.group(self.task_manager.id)
         digest = self.description.digest
         known = self._reusable() if self.reuse else {}
         futures: list[Future] = []

@@ -85,7 +85,7 @@ class Worker:
         self._made = 0
         self._backlog: deque[Sent] = deque()
         self._ends: list[End] = []
-        self._results: list[tuple[int, bytes]] = []  # index into _ends, payload not yet written
+        self._results: list[tuple[End, bytes]] = []  # payloads not yet written
         self._back: list[tuple[int, int]] = []
         self._first_end = 0.0
         self._mean: dict[int, float] = {}
@@ -349,13 +349,13 @@ class Worker:
         if not self._ends:
             self._first_end = now
         if isinstance(result, bytes):
-            self._results.append((len(self._ends), result))
+            self._results.append((end, result))
         elif result is not None:
-            end = end._replace(result=Ref(*result))
+            end.result = Ref(*result)
         if out and self.limit:
-            end = end._replace(out=self.ledger.store(out))
+            end.out = self.ledger.store(out)
         if err and self.limit:
-            end = end._replace(err=self.ledger.store(err))
+            end.err = self.ledger.store(err)
         if trace and end.cause is not None:
             end.cause['trace'] = self.ledger.store(trace)
         self._ends.append(end)
@@ -385,10 +385,11 @@ class Worker:
         if process.last_word is not None:
             _, _, _, state, _, _, _, cause, trace, _ = process.last_word
             cause['text'] += ' (in one MPI process; the others were killed)'
-            self._end(end._replace(state=state, cause=cause), None, out, err, trace, now)
+            end.state, end.cause = state, cause
+            self._end(end, None, out, err, trace, now)
             return
         if died.kind == 'mpi':
-            end = end._replace(state=FAILED)
+            end.state = FAILED
         if died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode:
             cause['free'] = True
         self._end(end, None, out, err, None, now)
@@ -448,11 +449,11 @@ class Worker:
     def _store_results(self) -> None:
         if not self._results:
             return
-        data = [payload for _, payload in self._results]
-        segment, offset, _ = self.ledger.store(b''.join(data))
-        for (index, payload), _ in zip(self._results, data, strict=True):
-            self._ends[index] = self._ends[index]._replace(result=Ref(segment, offset, len(payload)))
-            offset += len(payload)
+        segment, offset, _ = self.ledger.store(b''.join([payload for _, payload in self._results]))
+        for end, payload in self._results:
+            length = len(payload)
+            end.result = Ref(segment, offset, length)
+            offset += length
         self._results = []
 
     def _save(self, row: int) -> None:
@@ -485,19 +486,23 @@ class Worker:
     def _send(self, process: SlotProcess) -> bool:
         task = self._backlog[0]
         state = self.ledger.state
-        group = state.groups[task.group]
-        event = state.apps.get(group.app)
-        if event is None:
+        if state.groups[task.group].app not in state.apps:
             self._backlog.popleft()
             cause = {'kind': 'code', 'text': 'the code of this task was in a damaged line of the journal: call its app again', 'errno': 1}
             self._end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), None, b'', b'', None, time.monotonic())
             return True
-        requires = [(state.ids[row], state.result(row)) for row in state.requires.get(task.row, ())]
-        packet = ('task', task.row, task.attempt, task.group, tuple(state.args(task.row)), [(tid, ref and tuple(ref)) for tid, ref in requires])
-        if not process.send(task, packet, ('group', task.group, tuple(group), tuple(event['code']), event.get('packages', [])), self._large):
+        row = task.row
+        args = (state.segments[state.args_segment[row]], state.args_offset[row], state.args_length[row])
+        requires = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]] if row in state.requires else ()
+        if not process.send(task, ('task', row, task.attempt, task.group, args, requires), self._introduce, self._large):
             return False
         self._backlog.popleft()
         return True
+
+    def _introduce(self, number: int) -> tuple[Any, ...]:
+        group = self.ledger.state.groups[number]
+        event = self.ledger.state.apps[group.app]
+        return 'group', number, tuple(group), tuple(event['code']), event.get('packages', [])
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)
@@ -518,6 +523,10 @@ def _fits(process: SlotProcess, mean: dict[int, float], task: Sent) -> bool:
     if not process.sent:
         return True
     return mean.get(task.group, 1.0) < BATCH_TIME and mean.get(process.sent[-1].group, 1.0) < BATCH_TIME
+
+
+def _plain(ref: Ref | None) -> tuple[str, int, int] | None:
+    return None if ref is None else (ref.segment, ref.offset, ref.length)
 
 
 def check_mode(mode: str | Sequence[str]) -> frozenset[str]:

@@ -18,13 +18,13 @@ LAYERS = {
     'where': 'config environment provenance',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state',
-    'model': 'task app queue',
+    'model': 'ledger app task explain compact queue',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
-    'processes': 'slot worker manager',
+    'processes': 'slot process worker manager',
     'script': 'task_manager',
     'words out': 'summary',
-    'faces': 'cli notebook/ server/',
+    'faces': 'demo cli notebook/ server/',
 }
 # Not in the table: the version is a word, `python -m desipipe` is a face, and the package itself only points at what is public.
 RANK = {name.rstrip('/'): rank for rank, names in enumerate(LAYERS.values()) for name in names.split()}

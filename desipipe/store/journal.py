@@ -60,8 +60,14 @@ def encode(event: Event, at: int) -> bytes:
     line : bytes
         With its newline.
     """
-    body = b'%b,"at":%d' % (orjson.dumps(event)[:-1], at)
+    body = b'%b,"at":%d' % (orjson.dumps(event, default=_as_list)[:-1], at)
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
+
+
+def _as_list(value: Any) -> list[Any]:
+    if isinstance(value, tuple):  # a named one, which orjson does not take for a tuple
+        return list(value)
+    raise TypeError(f'{type(value).__name__} is no JSON')
 
 
 def decode(line: bytes, at: int) -> Event | None:

@@ -13,6 +13,8 @@ from ..errors import DiskFullError, PayloadError, PermissionDeniedError
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
+_NEAR = 1 << 13  # bytes between two of them at most
 _WRITE_MOST = 1 << 30  # Linux writes at most 2 GiB - 4 kB a call
 
 
@@ -109,11 +111,21 @@ class SegmentWriter:
             for part in parts:
                 write_all(self._fd, part)
         except OSError as exc:
-            # Half a payload may be there. Nothing refers to it: the next one begins at the same place.
+            # Half a payload may be there, to which nothing refers. Its space is given back, and the next one goes to another file: readers may
+            # have read ahead, so that no byte ever changes its value.
+            self._abandon(start)
             raise disk_full(exc, segment_path(self.folder, self.name)) from exc
         self._end = os.lseek(self._fd, 0, os.SEEK_CUR)
         self._dirty = True
         return start
+
+    def _abandon(self, end: int) -> None:
+        try:
+            os.ftruncate(self._fd, end)
+        except OSError:
+            pass  # it costs space, nothing else
+        self.flush()
+        self.close()
 
     def flush(self) -> None:
         """Sync to disk, which on a network filesystem is also what makes the bytes visible to other hosts."""
@@ -160,6 +172,8 @@ class SegmentReader:
         self.folder = folder
         self._keep = keep
         self._fds: OrderedDict[str, int] = OrderedDict()
+        self._last_name, self._last = '', 0
+        self._block_name, self._block_start, self._block_end, self._block = '', 0, 0, b''
 
     def _open(self, name: str, again: bool = False) -> int:
         fd = self._fds.get(name, -1)
@@ -201,10 +215,21 @@ class SegmentReader:
         PayloadError
             The bytes are not there.
         """
+        if name == self._block_name and self._block_start <= offset and offset + length <= self._block_end:
+            start = offset - self._block_start
+            self._last = offset + length
+            return self._block[start : start + length]
         fd = self._open(name)
         if length >= MAP_FROM:
             return self._map(name, fd, offset, length)
-        data = os.pread(fd, length, offset)
+        if name == self._last_name and 0 <= offset - self._last < _NEAR and length < _NEAR:
+            # One after the other, as tasks and results are: one read for many. What was written never changes.
+            data = os.pread(fd, _BLOCK, offset)
+            self._block_name, self._block_start, self._block_end, self._block = name, offset, offset + len(data), data
+            data = data[:length]
+        else:
+            data = os.pread(fd, length, offset)
+        self._last_name, self._last = name, offset + length
         if len(data) != length:  # a network filesystem's client may still have the file's old size with the old descriptor
             data = os.pread(self._open(name, again=True), length, offset)
         if len(data) != length:
@@ -234,3 +259,4 @@ class SegmentReader:
         """Close all files; views of mapped payloads stay valid."""
         while self._fds:
             os.close(self._fds.popitem()[1])
+        self._block_name, self._block = '', b''

@@ -1,0 +1,12 @@
+"""Identity and bytes: what makes a task the task it is, and how code, arguments and results get from one process to another.
+
+Pure: what is given in decides what comes out, the text of the code apart, which is read from where it was written.
+"""
+
+from __future__ import annotations
+
+from .identity import Code, current, describe, encode, task_identity, text
+from .payload import Payload, dumps, dumps_arguments, loads
+from .plain import TaskReference
+
+__all__ = ['Code', 'Payload', 'TaskReference', 'current', 'describe', 'dumps', 'dumps_arguments', 'encode', 'loads', 'task_identity', 'text']

@@ -1,0 +1,258 @@
+"""What makes a task the task it is: its code and its arguments, the same in every process."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+from .payload import Payload
+from .plain import DIGEST_SIZE, WORDS, TaskReference, digest, named, plain_text, short
+
+__all__ = ['Code', 'current', 'describe', 'encode', 'task_identity', 'text']
+
+_KINDS = ('python', 'bash')
+_SMALL = 1 << 60
+_MARK = 16  # hexadecimal digits
+# Their representation says all there is to say.
+_EXACT = frozenset(
+    ('builtins.complex', 'builtins.range', 'builtins.slice', 'builtins.ellipsis', 'builtins.bytearray', 'decimal.Decimal', 'fractions.Fraction', 'uuid.UUID')
+    + tuple(f'datetime.{name}' for name in ('date', 'time', 'timedelta'))
+)
+
+
+class Code(NamedTuple):
+    """A function as it is stored: what identifies it, what people read, what another process runs."""
+
+    digest: bytes
+    """Identity, 16 bytes."""
+    parts: dict[str, str]
+    """What the identity is made of: readable name → digest, hexadecimal. Two identities differ exactly if their parts do."""
+    source: str
+    """Source of the function, then of what it uses."""
+    payload: Payload
+    """The function."""
+    packages: tuple[str, ...]
+    """Installed packages that it refers to, by the name one imports."""
+    memory: Any = None
+    """What :func:`current` looks at."""
+
+
+def encode(value: object, name: str = 'value') -> bytes:
+    """Canonical bytes of a value: equal for equal values of equal type, in every process, and for no others.
+
+    Parameters
+    ----------
+    value : object
+        Futures in it count by the identity of their task.
+    name : str, default='value'
+        How an error calls it: the name of an argument, or other words.
+
+    Returns
+    -------
+    data : bytes
+        At most 65 bytes.
+
+    Raises
+    ------
+    NotSerializableError
+        If something in it has no stable content.
+    """
+    if type(value) is int and -_SMALL < value < _SMALL:
+        return b'=%d' % value  # the most common of all
+    data = plain_text(value)
+    if data:
+        return short(b'=' + data.encode())
+    from .walker import Walker
+
+    return Walker(named(name)).encode(value)
+
+
+def task_identity(app: bytes, arguments: Iterable[tuple[str, bytes]]) -> bytes:
+    """The identity of a call.
+
+    Parameters
+    ----------
+    app : bytes
+        Identity of the function, see :class:`Code`.
+    arguments : iterable of (str, bytes)
+        Names, and values as :func:`encode` gives them, in any order.
+
+    Returns
+    -------
+    tid : bytes
+        16 bytes.
+    """
+    pieces = [app]
+    for name, data in sorted(arguments):
+        words = name.encode('utf-8', 'surrogatepass')
+        pieces.append(b'%d:%b%d:%b' % (len(words), words, len(data), data))
+    return blake2b(b''.join(pieces), digest_size=DIGEST_SIZE, person=b'desipipe task').digest()
+
+
+def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
+    """Identity, source and bytes of a task's function.
+
+    What it uses of the user's own code (notebook, script, modules that are not installed), by the names it reads, is part of all
+    three. Its own decorators, and the defaults of its arguments, are not part of the identity: the decorators make it a task, and
+    the defaults are arguments of each call. Where the text of a function can't be found, or is no longer what was compiled, the
+    bytecode takes its place; that changes with the version of Python.
+
+    Parameters
+    ----------
+    func : callable
+    kind : str, default='python'
+        ``'python'`` or ``'bash'``.
+
+    Returns
+    -------
+    code : Code
+
+    Raises
+    ------
+    NotSerializableError
+        If it uses something that can't be carried to another process, or has no stable identity; the variable is named.
+    """
+    from types import FunctionType
+
+    from .payload import pack_payload
+    from .pickler import pickled
+    from .walker import Walker
+
+    if kind not in _KINDS:
+        raise ValueError(f'there is no app of kind {kind!r}: known are {" and ".join(_KINDS)}')
+    walker = Walker(references=False)
+    walker.root = func
+    inner: Any = func
+    while inner is not None:
+        if type(inner) is FunctionType:
+            walker.tasks.add(id(inner))
+        inner = getattr(inner, '__wrapped__', None) or getattr(inner, '__func__', None)
+    root = walker.describe(func)
+    # By name where the function is installed: then it has no parts.
+    parts = dict(walker.parts) or {f'function {getattr(func, "__qualname__", type(func).__qualname__)}': digest(root).hex()}
+    words = b'\0'.join([kind.encode(), root, walker.total()])
+    data, buffers, _ = pickled(func, [], used=walker.used, known=walker.statics)
+    notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
+    return Code(
+        digest=blake2b(words, digest_size=DIGEST_SIZE, person=b'desipipe code').digest(),
+        parts=parts,
+        source='\n\n\n'.join([*walker.texts, *(['\n'.join(notes)] if notes else [])]) + '\n',
+        payload=pack_payload(data, buffers),
+        packages=tuple(sorted(walker.packages)),
+        memory=walker,
+    )
+
+
+def current(code: Code) -> bool:
+    """Whether a description still holds: whether describing the function again would give the same identity.
+
+    Microseconds for a function that uses little; what it uses of large arrays or the user's objects is looked through again.
+
+    Parameters
+    ----------
+    code : Code
+        What :func:`describe` gave in this process.
+
+    Returns
+    -------
+    current : bool
+        False also where there is no telling.
+    """
+    return code.memory is not None and code.memory.unchanged()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# For people
+
+
+def text(value: object, limit: int = 200) -> str:
+    """Short text of a value, for people; never fails.
+
+    Parameters
+    ----------
+    value : object
+    limit : int, default=200
+        The most characters.
+
+    Returns
+    -------
+    text : str
+        Where it does not say everything about the value (because it was shortened, because of an array, because of an object), it ends
+        in ``#`` and a digest, so that different values give different texts.
+    """
+    if type(value) is int and -_SMALL < value < _SMALL:
+        return repr(value)
+    try:
+        shown, exact = _shown(value, limit)
+    except Exception as exc:  # of someone's __repr__: that is no reason not to run a task
+        shown, exact = f'{type(value).__qualname__} object ({type(exc).__name__} in its repr)', False
+    if not shown.isascii():
+        shown = shown.encode('utf-8', 'backslashreplace').decode()
+    if exact and len(shown) <= limit:
+        return shown
+    try:
+        mark = digest(encode(value)).hex()
+    except Exception:  # it has no identity: no task will have it as an argument
+        mark = digest(shown.encode()).hex()
+    space = max(limit - _MARK - 2, 0)
+    if len(shown) > space:
+        shown = shown[: max(space - 1, 0)] + '…'
+    return f'{shown} #{mark[:_MARK]}'
+
+
+def _shown(value: Any, limit: int) -> tuple[str, bool]:
+    kind: Any = type(value)
+    if kind is str or kind is bytes:
+        return repr(value[: limit + 1]), len(value) <= limit
+    if kind in WORDS:
+        if kind is int and value.bit_length() > 4 * limit:
+            return f'integer of {value.bit_length():d} bits', False
+        return repr(value), True
+    if kind in (list, tuple, set, frozenset):
+        return _shown_items(value, limit, {list: '[]', tuple: '()', set: '{}', frozenset: '{}'}[kind])
+    if kind is dict:
+        return _shown_items(value.items(), limit, '{}')
+    if isinstance(value, TaskReference):
+        return f'task {value.tid.hex()}', True
+    name = f'{kind.__module__}.{kind.__qualname__}'
+    if name in _EXACT:
+        return repr(value), True
+    top = kind.__module__.partition('.')[0]
+    if top == 'pathlib':
+        return repr(value), True
+    if name == 'datetime.datetime':
+        return repr(value), value.tzinfo is None
+    if top == 'numpy':
+        if hasattr(value, 'shape') and hasattr(value, 'dtype'):
+            if value.shape or kind.__name__ == 'ndarray':
+                return f'{value.dtype} {"array" if kind.__name__ == "ndarray" else kind.__name__} {value.shape}', False
+            return f'{kind.__name__}({value!s})', value.dtype.kind in 'biuf'
+    if callable(value) and isinstance(getattr(value, '__qualname__', None), str):
+        return f'{"class" if isinstance(value, type) else "function"} {value.__qualname__}', False
+    if kind.__repr__ is object.__repr__:
+        return f'{kind.__qualname__} object', False
+    return re.sub(r' at 0x[0-9a-fA-F]+', '', ' '.join(repr(value).split())), False
+
+
+def _shown_items(items: Iterable[Any], limit: int, brackets: str) -> tuple[str, bool]:
+    pieces: list[str] = []
+    length, exact = 0, True
+    for item in items:
+        if brackets == '{}' and isinstance(item, tuple) and not isinstance(items, (set, frozenset)):
+            key, its_exact = _shown(item[0], limit)
+            content, also = _shown(item[1], limit)
+            piece, its_exact = f'{key}: {content}', its_exact and also
+        else:
+            piece, its_exact = _shown(item, limit)
+        pieces.append(piece)
+        exact = exact and its_exact
+        length += len(piece) + 2
+        if length > limit:
+            return f'{brackets[0]}{", ".join(pieces)}', False
+    if isinstance(items, (set, frozenset)):
+        pieces.sort()
+    if brackets == '()' and len(pieces) == 1:
+        pieces.append('')
+    return f'{brackets[0]}{", ".join(pieces).rstrip(" ") if brackets == "()" else ", ".join(pieces)}{brackets[1]}', exact

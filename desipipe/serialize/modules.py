@@ -1,0 +1,285 @@
+"""Whose a module is: the user's own, whose code counts and travels by value, or an installed one, which counts by its name.
+
+The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the standard library, nor in
+``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.machinery
+import importlib.util
+import json
+import os
+import sys
+from collections.abc import Iterable
+from types import ModuleType
+from typing import NamedTuple
+
+from .source import Import, tree
+
+MAIN = frozenset(('__main__', '__mp_main__'))
+_EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
+_TOP = __name__.partition('.')[0]
+
+
+def is_user(name: object) -> bool:
+    """Whether the module ``name`` is the user's own.
+
+    A name that is not imported here can only be that of code that came by value from where it was: the user's own.
+    """
+    if not isinstance(name, str) or name in MAIN:
+        return True
+    module = sys.modules.get(name)
+    if module is None:
+        return name.partition('.')[0] not in sys.stdlib_module_names
+    return _is_user_module(name, getattr(module, '__file__', None), getattr(module, '__spec__', None), getattr(module, '__path__', None))
+
+
+def _is_user_module(name: str, file: str | None, spec: object, path: Iterable[str] | None) -> bool:
+    top = name.partition('.')[0]
+    if top == _TOP:
+        return False
+    if file is None and path is not None:
+        file = next((os.path.join(entry, '__init__.py') for entry in path if isinstance(entry, str)), None)  # a namespace package
+    if file is None:
+        # Built in, frozen, or made by a program: six.moves is its package's, a bare module of a notebook is the user's.
+        return getattr(spec, 'loader', None) is None and (is_user(name.rpartition('.')[0]) if '.' in name else top not in sys.stdlib_module_names)
+    return not file.endswith(_EXTENSIONS) and _is_user_file(file, name)
+
+
+def extension(name: str) -> str:
+    """Path of the compiled module ``name`` where the user built it; empty for every other module.
+
+    It can't be carried by value, but it counts by its bytes: building it again from other code is another code.
+    """
+    file = getattr(sys.modules.get(name), '__file__', None) or ''
+    return file if file.endswith(_EXTENSIONS) and _is_user_file(file, name) else ''
+
+
+@functools.cache
+def _is_user_file(file: str, name: str) -> bool:
+    file = os.path.abspath(file)
+    for path in {file, os.path.realpath(file)}:
+        if 'site-packages' in path.split(os.sep) or 'dist-packages' in path.split(os.sep) or path.startswith(_installed_roots()):
+            return False
+    return not any(_is_of_editable(os.path.realpath(file), name, *editable) for editable in _editables())
+
+
+@functools.cache
+def _installed_roots() -> tuple[str, ...]:
+    import site
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    roots = {paths[key] for key in ('stdlib', 'platstdlib', 'purelib', 'platlib')}
+    roots.update(site.getsitepackages(), [site.getusersitepackages()])
+    return tuple(sorted({os.path.join(form(root), '') for root in roots for form in (os.path.abspath, os.path.realpath)}))
+
+
+@functools.cache
+def _editables() -> tuple[tuple[str, frozenset[str]], ...]:
+    """Folder, and names of the top-level modules where the installation tells them, of what is installed in editable mode."""
+    import importlib.metadata
+    import urllib.parse
+    import urllib.request
+
+    found = []
+    for distribution in importlib.metadata.distributions():
+        text = distribution.read_text('direct_url.json')
+        if text:
+            direct = json.loads(text)
+            if direct.get('dir_info', {}).get('editable'):
+                folder = urllib.request.url2pathname(urllib.parse.urlparse(direct['url']).path)
+                found.append((os.path.realpath(folder), frozenset((distribution.read_text('top_level.txt') or '').split())))
+    return tuple(found)
+
+
+def _is_of_editable(file: str, name: str, folder: str, names: frozenset[str]) -> bool:
+    # A repository that is installed in editable mode holds notebooks too, and the files beside these are the user's own. Its packages
+    # are those it names itself; where it names none, the packages (not the single files) in its root or its `src`.
+    if not file.startswith(os.path.join(folder, '')):
+        return False
+    parts = name.split('.')
+    if names:
+        return parts[0] in names
+    is_package = os.path.basename(file).startswith('__init__.')
+    home = os.path.dirname(file)
+    for _ in range(len(parts) - (0 if is_package else 1)):
+        home = os.path.dirname(home)
+    return (is_package or len(parts) > 1) and home in (folder, os.path.join(folder, 'src'))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Modules that functions import when they run: found and read, never executed here
+
+
+class Static(NamedTuple):
+    """A module of the user as it is on disk."""
+
+    name: str
+    file: str
+    text: str
+    is_package: bool
+    digest: bytes
+    imports: frozenset[Import]
+    signature: tuple[int, int]  # of the file when it was read
+
+    @property
+    def package(self) -> str:
+        """What its relative imports are relative to."""
+        return self.name if self.is_package else self.name.rpartition('.')[0]
+
+
+def signature(file: str) -> tuple[int, int]:
+    """What changes when a file does; zeros if there is none."""
+    try:
+        status = os.stat(file)
+    except OSError:
+        return 0, 0
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=1024)
+def _read(name: str, file: str, text: str, is_package: bool, sign: tuple[int, int]) -> Static | None:
+    try:
+        module = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        return None  # its import will fail, and say why
+    imports = set()
+    for node in ast.walk(module):
+        if isinstance(node, ast.Import):
+            imports |= {Import(0, alias.name, ()) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            imports.add(Import(node.level, node.module or '', tuple(alias.name for alias in node.names)))
+    return Static(name, file, text, is_package, tree(module), frozenset(imports), sign)
+
+
+def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
+    """Find a module without executing it or the packages above it."""
+    parent, _, _ = name.rpartition('.')
+    try:
+        if not parent:
+            return importlib.util.find_spec(name)
+        above = _spec(parent)
+        if above is None or above.submodule_search_locations is None:
+            return None
+        for finder in sys.meta_path:
+            spec = finder.find_spec(name, list(above.submodule_search_locations))
+            if spec is not None:
+                return spec
+    except (ImportError, ValueError, AttributeError):
+        return None  # no such module, or one that was made by a program
+    return None
+
+
+def static(name: str) -> Static | None:
+    """Read a module of the user; None for every other, and for one without text.
+
+    The file on disk counts, whether or not the module is imported here: it is what another process would import.
+    """
+    spec = _spec(name)
+    if spec is None or spec.loader is None or not is_user_spec(name, spec):
+        return None
+    file = spec.origin or ''
+    sign = signature(file)
+    get_source = getattr(spec.loader, 'get_source', None)
+    try:
+        text = get_source(name) if get_source is not None else None
+    except (ImportError, OSError):
+        return None
+    if text is None:
+        return None
+    return _read(name, file, text, spec.submodule_search_locations is not None, sign)
+
+
+def is_user_spec(name: str, spec: importlib.machinery.ModuleSpec) -> bool:
+    """Whether what was found under ``name`` is the user's own."""
+    return _is_user_module(name, spec.origin if spec.has_location else None, spec, spec.submodule_search_locations)
+
+
+def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
+    """What an import statement executes.
+
+    Parameters
+    ----------
+    statement : Import
+    package : str
+        Of the module that holds the statement.
+
+    Returns
+    -------
+    modules : list of Static
+        Those of the user, packages before what is in them.
+    tops : set of str
+        Names of the installed packages.
+    """
+    name = statement.name
+    if statement.level:
+        base = package.split('.')
+        base = base[: len(base) - statement.level + 1]
+        name = '.'.join([*base, *([name] if name else [])])
+    modules: list[Static] = []
+    tops: set[str] = set()
+    if not name or name in MAIN:
+        return modules, tops
+    parts = name.split('.')
+    wanted = ['.'.join(parts[: i + 1]) for i in range(len(parts))] + [f'{name}.{item}' for item in statement.names if item != '*']
+    top = _spec(parts[0])
+    if top is None:
+        return modules, tops
+    if not is_user_spec(parts[0], top):
+        if parts[0] not in sys.stdlib_module_names:
+            tops.add(parts[0])
+        return modules, tops
+    for item in wanted:
+        found = static(item)
+        if found is not None:
+            modules.append(found)
+    return modules, tops
+
+
+def closure(statements: Iterable[Import], package: str) -> tuple[dict[str, Static], set[str]]:
+    """What import statements execute, and the user's modules among it in turn.
+
+    Returns
+    -------
+    modules : dict of Static
+        By name.
+    tops : set of str
+        Names of the installed packages.
+    """
+    modules: dict[str, Static] = {}
+    tops: set[str] = set()
+    todo = [(statement, package) for statement in statements]
+    for statement, where in todo:
+        found, names = imported(statement, where)
+        tops |= names
+        for module in found:
+            if module.name not in modules:
+                modules[module.name] = module
+                todo += [(item, module.package) for item in module.imports]
+    return modules, tops
+
+
+def package_of(namespace: dict[str, object]) -> str:
+    """What relative imports of code with these globals are relative to."""
+    package = namespace.get('__package__')
+    if isinstance(package, str):
+        return package
+    name = namespace.get('__name__')
+    return name if isinstance(name, str) and '__path__' in namespace else name.rpartition('.')[0] if isinstance(name, str) else ''
+
+
+def resolve(module: str | None, qualname: str) -> object:
+    """What ``module.qualname`` is now; None if there is no such thing."""
+    found: object = sys.modules.get(module or '')
+    if not isinstance(found, ModuleType):
+        return None
+    for name in qualname.split('.'):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            return None
+    return found

@@ -1,0 +1,181 @@
+"""Values to bytes and back.
+
+A payload is a plain pickle, which begins with ``0x80``, or, where it holds references to tasks or large buffers::
+
+    magic (8 bytes)  flags  number of buffers  length of the pickle  length of each buffer …  pickle  padding  buffer  padding …
+
+with every buffer at a multiple of 64 bytes from the start of the payload: a segment puts such a payload at a multiple of
+64 too, so that a mapped array is aligned.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import PayloadError
+from .plain import ATOMS, TaskReference, is_plain, named
+
+__all__ = ['Payload', 'dumps', 'dumps_arguments', 'loads']
+
+ALIGNMENT = 64
+_MAGIC = b'\xd3desipi1'
+_HEAD = struct.Struct('<8sIIQ')
+_REFERENCES = 1
+_REFERENCE_HOME = f'{__package__}.plain'
+
+
+class Payload(NamedTuple):
+    """Bytes to be appended one after the other."""
+
+    parts: list[bytes | memoryview]
+    """One part, unless the payload is aligned. The memory views are of the value itself: write them before it changes."""
+    nbytes: int
+    """Length of all parts."""
+    aligned: bool
+    """Whether the payload must begin at a multiple of 64 bytes."""
+
+
+def dumps(obj: object, name: str = 'result') -> Payload:
+    """Make the bytes of a value. Code of notebooks, scripts and their modules is carried by value; arrays are not copied.
+
+    Parameters
+    ----------
+    obj : object
+        Futures in it are carried as their class says.
+    name : str, default='result'
+        How an error calls it.
+
+    Returns
+    -------
+    payload : Payload
+
+    Raises
+    ------
+    NotSerializableError
+        If something in it can't be carried.
+    """
+    if type(obj) in ATOMS or is_plain(obj):
+        data = pickle.dumps(obj, 5)
+        return Payload([data], len(data), False)
+    from .pickler import pickled
+
+    data, buffers, _ = pickled(obj, [named(name)])
+    return pack_payload(data, buffers)
+
+
+def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]:
+    """Make the bytes of a call's arguments.
+
+    Parameters
+    ----------
+    kwargs : dict
+        Arguments by name. References to tasks (futures) in them, at any depth, are replaced by what :func:`loads` is told.
+
+    Returns
+    -------
+    payload : Payload
+    tids : list of bytes
+        Identities of the tasks that are referred to, each once, in order of first appearance.
+
+    Raises
+    ------
+    NotSerializableError
+        If an argument can't be carried.
+    """
+    if type(kwargs) is dict and (ATOMS.issuperset(map(type, kwargs.values())) or is_plain(kwargs)):
+        data = pickle.dumps(kwargs, 5)
+        return Payload([data], len(data), False), []
+    from .pickler import pickled
+
+    data, buffers, tids = pickled(dict(kwargs), [], references=True)
+    return pack_payload(data, buffers, _REFERENCES if tids else 0), tids
+
+
+def pack_payload(data: bytes, buffers: list[memoryview], flags: int = 0) -> Payload:
+    """Put a pickle and its buffers together."""
+    if not buffers and not flags:
+        return Payload([data], len(data), False)
+    lengths = [buffer.nbytes for buffer in buffers]
+    head = _HEAD.pack(_MAGIC, flags, len(buffers), len(data)) + struct.pack(f'<{len(lengths)}Q', *lengths) + data
+    parts: list[bytes | memoryview] = [head]
+    nbytes = len(head)
+    for buffer in buffers:
+        padding = -nbytes % ALIGNMENT
+        if padding:
+            parts.append(bytes(padding))
+        parts.append(buffer)
+        nbytes += padding + buffer.nbytes
+    return Payload(parts, nbytes, bool(buffers))
+
+
+def loads(data: bytes | memoryview, resolve: Callable[[bytes], object] | None = None) -> Any:
+    """Make a value of its bytes. Only for bytes of a trusted user: they may run code.
+
+    Parameters
+    ----------
+    data : bytes or memoryview
+        A payload. Large arrays are views of it, read-only.
+    resolve : callable, default=None
+        Called with the identity of each task that is referred to; gives what takes its place. By default a :class:`TaskReference`.
+
+    Returns
+    -------
+    obj : object
+
+    Raises
+    ------
+    PayloadError
+        If the bytes are no payload, or not all of one.
+    """
+    if data[:1] == b'\x80':
+        content, buffers, flags = data, None, 0
+    else:
+        content, buffers, flags = _split(memoryview(data).toreadonly())
+    try:
+        if flags & _REFERENCES:
+            return _Unpickler(content, buffers, resolve or TaskReference).load()
+        return pickle.loads(content, buffers=buffers)
+    except (pickle.UnpicklingError, EOFError) as exc:
+        raise _damaged(data, str(exc)) from exc
+
+
+def _split(view: memoryview) -> tuple[bytes | memoryview, list[memoryview] | None, int]:
+    try:
+        magic, flags, number, length = _HEAD.unpack_from(view)
+        lengths = struct.unpack_from(f'<{number:d}Q', view, _HEAD.size)
+    except struct.error as exc:
+        raise _damaged(view, str(exc)) from None
+    if magic != _MAGIC:
+        raise _damaged(view, 'they begin with none of the known words')
+    start = _HEAD.size + 8 * number
+    position = start + length
+    buffers = []
+    for size in lengths:
+        position += -position % ALIGNMENT
+        buffers.append(view[position : position + size])
+        position += size
+    if position > len(view):
+        raise _damaged(view, f'{position:d} bytes were written')
+    return view[start : start + length], buffers, flags
+
+
+def _damaged(data: bytes | memoryview, why: str) -> PayloadError:
+    return PayloadError(f'these {len(data):d} bytes are no payload, or not all of one ({why}): the value can not be read. Check with: desipipe doctor')
+
+
+class _Unpickler(pickle.Unpickler):
+    """Gives references to tasks to whoever resolves them."""
+
+    def __init__(self, content: bytes | memoryview, buffers: list[memoryview] | None, resolve: Callable[[bytes], object]) -> None:
+        super().__init__(io.BytesIO(content), buffers=buffers)
+        self.resolve = resolve
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See :meth:`pickle.Unpickler.find_class`."""
+        if name == 'reference' and module == _REFERENCE_HOME:
+            return self.resolve
+        return super().find_class(module, name)

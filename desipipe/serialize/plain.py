@@ -1,0 +1,238 @@
+"""Words that the rest of this package shares: references to tasks, canonical text of plain values, digests, refusals.
+
+This module is on the path of every task that is added: it imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from hashlib import blake2b
+from typing import Any
+
+from ..errors import NotSerializableError
+
+__all__ = ['TaskReference']
+
+DIGEST_SIZE = 16  # bytes; a task's identity is one
+_VERBATIM = 64  # bytes; what is shorter is readable in a dump, what is longer only costs more to hash again
+_DEPTH = 8  # levels of containers that are written as text: deeper (or cyclic, or shared many times) ones are hashed level by level
+
+# Exact types whose `ascii` is canonical: equal for equal values of equal type, in every version of Python, and for nothing else.
+WORDS: frozenset[type] = frozenset((int, float, str, bool, type(None)))
+# Exact types, and flat lists of them, that the C pickler carries without help. Long bytes would grow fourfold as text.
+ATOMS: frozenset[type] = WORDS | {bytes}
+
+
+class TaskReference:
+    """What stands for the result of a task: the base class of futures.
+
+    Parameters
+    ----------
+    tid : bytes
+        Identity of the task, 16 bytes.
+    """
+
+    __slots__ = ('tid',)
+    tid: bytes
+
+    def __init__(self, tid: bytes) -> None:
+        self.tid = tid
+
+    def __repr__(self) -> str:
+        return f'<{type(self).__name__} {self.tid.hex()[:12]}>'
+
+
+def reference(tid: bytes) -> TaskReference:
+    """What a reference to a task becomes where nobody resolves it. Payloads refer to this function by name."""
+    return TaskReference(tid)
+
+
+def digest(data: bytes | memoryview) -> bytes:
+    """Hash of ``data``, 16 bytes."""
+    return blake2b(data, digest_size=DIGEST_SIZE).digest()
+
+
+def short(data: bytes) -> bytes:
+    """``data`` itself where it is short, else ``b'#'`` and its digest; no caller's data begins with ``b'#'``."""
+    return data if len(data) <= _VERBATIM else b'#' + digest(data)
+
+
+def pack(tag: bytes, *chunks: bytes) -> bytes:
+    """Tag and chunks as one :func:`short` piece, each chunk with its length in front, so that no two lists of chunks give the same bytes."""
+    return short(tag + b''.join([b'%d:%b' % (len(chunk), chunk) for chunk in chunks]))
+
+
+def _word(value: Any) -> str:
+    try:
+        return ascii(value)
+    except ValueError:
+        # Python refuses to write huge integers (`sys.set_int_max_str_digits`); the text must not depend on that setting.
+        from decimal import Decimal
+
+        return format(Decimal(value), 'f')
+
+
+def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
+    """Canonical text of a plain value: numbers, text, bytes, None, and lists, tuples, dictionaries and sets of such.
+
+    It is a Python expression (in which ``@…`` is a task), with the items of dictionaries and sets in the order of their text.
+
+    Parameters
+    ----------
+    value : object
+    references : bool, default=True
+        Whether references to tasks are plain too.
+    depth : int
+        How many levels of containers to enter.
+
+    Returns
+    -------
+    text : str
+        ASCII; empty if the value is not plain.
+    """
+    kind = type(value)
+    if kind in WORDS:
+        return _word(value)
+    if kind is list or kind is tuple:
+        if WORDS.issuperset(map(type, value)):
+            try:
+                return ascii(value)
+            except ValueError:
+                texts = [_word(item) for item in value]
+        else:
+            if not depth:
+                return ''
+            texts = []
+            for item in value:
+                text = plain_text(item, references, depth - 1)
+                if not text:
+                    return ''
+                texts.append(text)
+        if kind is list:
+            return f'[{", ".join(texts)}]'
+        return f'({texts[0]},)' if len(texts) == 1 else f'({", ".join(texts)})'
+    if kind is dict and WORDS.issuperset(map(type, value)) and WORDS.issuperset(map(type, value.values())):
+        return f'{{{", ".join(sorted([f"{_word(key)}: {_word(item)}" for key, item in value.items()]))}}}'
+    if kind is dict or kind is set or kind is frozenset:
+        if not depth:
+            return ''
+        texts = []
+        for item in value:
+            text = plain_text(item, references, depth - 1)
+            if not text:
+                return ''
+            texts.append(text)
+        if kind is dict:
+            keys, texts = texts, []
+            for key, item in zip(keys, value.values(), strict=True):
+                text = plain_text(item, references, depth - 1)
+                if not text:
+                    return ''
+                texts.append(f'{key}: {text}')
+        body = f'{{{", ".join(sorted(texts))}}}' if texts or kind is dict else 'set()'
+        return f'frozenset({body})' if kind is frozenset else body
+    if kind is bytes:
+        return ascii(value) if len(value) <= _VERBATIM else f'b#{digest(value).hex()}'
+    if references and issubclass(kind, TaskReference):
+        return f'@{value.tid.hex()}'
+    return ''
+
+
+def is_plain(value: Any, depth: int = _DEPTH) -> bool:
+    """Whether a value holds nothing but exact plain types, which the C pickler carries without help."""
+    kind = type(value)
+    if kind in ATOMS:
+        return True
+    if kind is dict:
+        return ATOMS.issuperset(map(type, value)) and (
+            ATOMS.issuperset(map(type, value.values())) or (depth > 0 and all(is_plain(item, depth - 1) for item in value.values()))
+        )
+    if kind is list or kind is tuple:
+        return ATOMS.issuperset(map(type, value)) or (depth > 0 and all(is_plain(item, depth - 1) for item in value))
+    return False
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What can't be carried, in words
+
+
+def named(name: str) -> str:
+    """How errors call a value: a parameter's name becomes ``argument 'name'``, other words are used as they are."""
+    return f'argument {name!r}' if name not in ('value', 'result') and name.lstrip('*').isidentifier() else f'the {name}' if name == 'result' else name
+
+
+# Module and name of a class: what it is in words, what to do about it. The first class of an object's ancestry that is listed counts.
+_INSIDE = 'make it inside the function instead'
+_LIVE: dict[tuple[str, str], tuple[str, str]] = {
+    ('_io', '_IOBase'): ('an open file', 'open it inside the function instead'),
+    ('io', 'IOBase'): ('an open file', 'open it inside the function instead'),
+    ('_thread', 'lock'): ('a lock', _INSIDE),
+    ('_thread', 'RLock'): ('a lock', _INSIDE),
+    ('_multiprocessing', 'SemLock'): ('a lock', _INSIDE),
+    ('_thread', '_local'): ('data of a thread', _INSIDE),
+    ('threading', 'Thread'): ('a thread', 'start it inside the function instead'),
+    ('subprocess', 'Popen'): ('a process', 'start it inside the function instead'),
+    ('_socket', 'socket'): ('an open connection', 'open it inside the function instead'),
+    ('sqlite3', 'Connection'): ('an open data base', 'open it inside the function instead'),
+    ('mmap', 'mmap'): ('a mapped file', 'open it inside the function instead'),
+    ('h5py._hl.files', 'File'): ('an open file', 'open it inside the function instead'),
+    ('matplotlib.artist', 'Artist'): ('a live plot', 'plot inside the function, and return the figure or save it to a file'),
+    ('matplotlib.backend_bases', 'FigureCanvasBase'): ('a live plot', 'plot inside the function, and return the figure or save it to a file'),
+    ('ipywidgets.widgets.widget', 'Widget'): ('a live widget', 'use the value it holds instead'),
+    ('builtins', 'generator'): ('a generator', 'turn it into a list first'),
+    ('builtins', 'coroutine'): ('a coroutine', 'await it first'),
+    ('builtins', 'frame'): ('a frame of a running program', _INSIDE),
+    ('builtins', 'traceback'): ('a traceback', 'turn it into text first'),
+}
+
+
+def standard_stream(value: object) -> str:
+    """``'stdout'``, ``'stderr'`` or ``'stdin'`` for the streams that every process has, else empty."""
+    for name in ('stdout', 'stderr', 'stdin'):
+        if value is getattr(sys, name) or value is getattr(sys, f'__{name}__'):
+            return name
+    return ''
+
+
+def is_live(value: object) -> tuple[str, str] | None:
+    """What a live object is in words, and what to do instead; None for what is not known to be one."""
+    if isinstance(value, TaskReference):
+        return 'the future of a task', 'pass it as an argument instead'
+    for cls in type(value).__mro__:
+        found = _LIVE.get((cls.__module__, cls.__name__))
+        if found:
+            return None if standard_stream(value) else found
+    return None
+
+
+def refuse(trail: Sequence[str], value: object, reason: BaseException | str = '') -> NotSerializableError:
+    """The error for a value that can't be carried, or has no stable identity.
+
+    Parameters
+    ----------
+    trail : sequence of str
+        The way to it, in words.
+    value : object
+        What it is.
+    reason : exception or str, default=''
+        Why, for what is not known to be a live object.
+
+    Returns
+    -------
+    error : NotSerializableError
+    """
+    try:
+        shown = repr(value)
+    except Exception as exc:
+        shown = f'its repr raises {type(exc).__name__}'
+    what, advice = is_live(value) or (f'of class {type(value).__module__}.{type(value).__qualname__}', f'{_INSIDE}, or give its class a __reduce__ method')
+    shown = shown if len(shown) <= 80 else shown[:77] + '...'
+    if isinstance(reason, BaseException):
+        reason = f'{type(reason).__name__}: {reason}'
+    is_result = bool(trail) and trail[0] == 'the result'
+    if is_result and 'inside the function' in advice:
+        advice = 'return what you need of it (numbers, text, arrays, a path) instead'
+    why = f" It can't be carried to another process: {reason}." if reason else " It can't be carried to another process."
+    end = 'The task ran, but its result can not be kept' if is_result else 'Nothing was added to the queue'
+    return NotSerializableError(f'{", ".join(trail)} ({what}, {shown}): {advice}.{why} {end}.')

@@ -1,0 +1,513 @@
+"""What there is to say of a queue, its workers and its tasks, as plain dictionaries: the one shape that every face shows.
+
+Everything here can be written as JSON. Nothing is unpickled: code, arguments and output are the text that is kept beside the payloads. Whatever is costly to
+know (a task's cause, its times) is read from the journal for the tasks that are asked about, each line once.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from .errors import CorruptJournalError, PayloadError
+from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
+from .ledger import Ledger
+from .queue import Queue
+from .store.journal import decode, lines
+from .store.lease import Observer, gone, read_lease
+
+WINDOW = 60.0  # s over which tasks per second are counted
+FAILURES = 5  # failures that a queue's summary names
+RELATED = 100  # requirements and dependants that a task's detail names
+_TAIL = 256 * 1024  # bytes of the journal to look for recent ends in
+
+Dict = dict[str, Any]
+
+
+class Look(NamedTuple):
+    """How a state is shown everywhere. Never by the colour alone: each has its symbol."""
+
+    symbol: str
+    """One character, as wide as a letter."""
+    colour: str
+    """``#rrggbb``; legible on light and on dark, and told apart by the colour-blind."""
+    words: str
+
+
+LOOKS = {
+    'WAITING': Look('◌', '#8c8c8c', 'waits for other tasks'),
+    'PENDING': Look('○', '#56b4e9', 'waits for a worker'),
+    'RUNNING': Look('●', '#0a84d0', 'runs'),
+    'SUCCEEDED': Look('✓', '#009e73', 'has its result'),
+    'FAILED': Look('✕', '#d55e00', 'raised, or returned an error'),
+    'KILLED': Look('⊘', '#cc79a7', 'was ended from outside, or cancelled'),
+    'UNKNOWN': Look('?', '#e69f00', 'its worker vanished'),
+    'BLOCKED': Look('‖', '#b8860b', 'can not run until what it needs is retried'),
+    'DELETED': Look('–', '#8c8c8c', 'was deleted'),
+}
+"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed."""
+
+CONDITIONS = {
+    'empty': Look('·', '#8c8c8c', 'no tasks'),
+    'running': Look('●', '#0a84d0', 'running'),
+    'paused': Look('‖', '#e69f00', 'paused: no task begins'),
+    'stopped': Look('■', '#e69f00', 'tasks are left and nobody works on them'),
+    'failed': Look('✕', '#d55e00', 'ended, not all tasks succeeded'),
+    'done': Look('✓', '#009e73', 'all tasks succeeded'),
+}
+"""What a queue as a whole is doing, see :func:`queue_summary`."""
+
+
+def state_name(code: int) -> str:
+    """Name of a task's state, ``'DELETED'`` for one that was taken out of the queue."""
+    return 'DELETED' if code == DROPPED else STATES[code]
+
+
+def task_name(ledger: Ledger, row: int) -> str:
+    """The name of a task's app."""
+    return ledger.state.groups[ledger.state.group[row]].name
+
+
+def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool | None:
+    """Whether a worker or a manager that the journal says lives really does.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    name : str
+        Its name in the journal.
+    observer : Observer, default=None
+        For those who look again and again: judges processes of other machines by their beats.
+
+    Returns
+    -------
+    alive : bool or None
+        ``None`` if that can't be known from here (yet): it runs on another machine.
+    """
+    record = read_lease(folder, name)
+    if record is None:
+        return False  # a process takes its lease before it announces itself, and takes it away when it ends
+    known = gone(record)
+    if known is None:
+        return False if observer is not None and observer.dead(name, time.monotonic()) else None
+    return not known
+
+
+def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
+    """All there is to see of a queue at one glance.
+
+    Parameters
+    ----------
+    queue : Queue
+    observer : Observer, default=None
+        See :func:`is_alive`.
+
+    Returns
+    -------
+    summary : dict
+        - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or ``'ACTIVE'``)
+        - ``condition``: key of :data:`CONDITIONS`
+        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked)
+        - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
+          ``stopping``
+        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
+          ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+        - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
+        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
+        - ``causes``: see :func:`blocked_causes`
+        - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
+
+    Raises
+    ------
+    QueueGoneError
+        The queue was deleted.
+    """
+    ledger = queue.ledger
+    ledger.follow()
+    state = ledger.state
+    counts = {name: state.total(code) for code, name in enumerate(STATES)}
+    blocked = len(ledger.blocked())
+    left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
+    manager = _manager(ledger, observer)
+    workers = [_worker(ledger, worker, observer) for worker in list(state.alive.values())]
+    now = time.time()
+    rate = _rate(ledger, now) if counts['RUNNING'] else None
+    somebody = [process for process in (manager, *workers) if process is not None and process['alive'] is not False]
+    return {
+        'name': queue.name,
+        'folder': ledger.folder,
+        'time': now,
+        'state': 'PAUSED' if state.paused else 'ACTIVE',
+        'condition': _condition(counts, left, state.paused, bool(somebody)),
+        'total': len(state),
+        'counts': counts,
+        'blocked': blocked,
+        'left': left,
+        'manager': manager,
+        'workers': workers,
+        'rate': rate,
+        'eta': left / rate if rate and not state.paused else None,
+        'failures': _failures(ledger),
+        'causes': blocked_causes(ledger),
+        'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in state.damage],
+    }
+
+
+def _condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
+    if not any(counts.values()):
+        return 'empty'
+    if not left:
+        return 'done' if counts['SUCCEEDED'] == sum(counts.values()) else 'failed'
+    if paused:
+        return 'paused'
+    return 'running' if somebody else 'stopped'
+
+
+def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
+    event = ledger.state.manager
+    if event is None:
+        return None
+    return {
+        'name': event['w'],
+        'host': event['host'],
+        'pid': event['pid'],
+        'since': event['t'],
+        'alive': is_alive(ledger.folder, event['w'], observer),
+        'says': event.get('says', ''),
+        'stopping': bool(event.get('stop')),
+    }
+
+
+def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
+    state = ledger.state
+    # It may hold many short tasks; those that came first are in its slots.
+    rows = heapq.nsmallest(worker.slots, list(worker.rows))
+    return {
+        'name': worker.name,
+        'host': worker.host,
+        'pid': worker.pid,
+        'job': worker.job,
+        'mid': worker.mid or '',
+        'slots': worker.slots,
+        'since': worker.time,
+        'alive': is_alive(ledger.folder, worker.name, observer),
+        'stopping': worker.stop is not None,
+        'running': len(worker.rows),
+        'tasks': [{**_label(ledger, row), 'since': state.started.get(row)} for row in rows],
+    }
+
+
+def _label(ledger: Ledger, row: int) -> Dict:
+    return {'tid': ledger.state.ids[row].hex(), 'name': task_name(ledger, row), 'index': ledger.state.index[row]}
+
+
+def _rate(ledger: Ledger, now: float) -> float | None:
+    # From the times of the last lines of the journal, for people only: clocks of several hosts are mixed here.
+    ends, first = _recent(ledger)
+    now = max([now, *(when for when, _, _ in ends)])
+    ends = [end for end in ends if end[0] > now - WINDOW]
+    if ends:
+        since = max(now - WINDOW, first, min(began for _, began, _ in ends))
+        return sum(n for _, _, n in ends) / max(now - since, 1e-3)
+    # Long tasks, none of which ended lately: what those of the same app took before.
+    state = ledger.state
+    groups = Counter(state.group[row] for row in list(state.running))
+    rate = sum(n * 1e6 * state.group_done[group] / state.group_time[group] for group, n in groups.items() if state.group_time[group])
+    return rate or None
+
+
+def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
+    """The ends of the journal's tail (when they were reported, when the first of them began, how many), and the time from which on they are complete."""
+    found: list[tuple[float, float, int]] = []
+    end = ledger.journal.offset
+    start = max(0, end - _TAIL)
+    try:
+        with open(ledger.journal.path, 'rb') as file:
+            file.seek(start)
+            data = file.read(end - start)
+    except FileNotFoundError:  # the next look at the queue says what became of it
+        return found, 0.0
+    if start:
+        skip = data.find(b'\n') + 1
+        data, start = data[skip:], start + skip
+    first = 0.0
+    for offset, line in lines(data, start):
+        if not line.startswith((b'{"e":"end"', b'{"e":"run"')):
+            continue
+        event = _decoded(line, offset)
+        if event is None or 'past' in event or 'final' in event:  # compaction wrote down what had been long before
+            continue
+        if not first and start:
+            first = event['t']
+        elif event['e'] == 'end':
+            found.append((event['t'], event['t0'], len(event['rows'])))
+    return found, first
+
+
+def _decoded(line: bytes, offset: int) -> Event | None:
+    try:
+        return decode(line, offset)
+    except ValueError:
+        return None
+
+
+def _failures(ledger: Ledger) -> list[Dict]:
+    state = ledger.state
+    if not state.total(FAILED, KILLED, UNKNOWN):
+        return []
+    rows = [row for row, status in enumerate(state.status) if FAILED <= status <= UNKNOWN]
+    # The first in time, as others may be its consequence; but not what someone cancelled, if there is more to say.
+    first = heapq.nsmallest(FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row))
+    return [{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')} for task in task_summaries(ledger, first)]
+
+
+def blocked_causes(ledger: Ledger) -> list[Dict]:
+    """The tasks that did not succeed and that others need, with how many can't run because of each.
+
+    Parameters
+    ----------
+    ledger : Ledger
+
+    Returns
+    -------
+    causes : list of dict
+        ``tid``, ``name``, ``index``, ``state``, ``cause`` and ``count``; the one that blocks most first.
+    """
+    counts = Counter(ledger.blocked().values())
+    rows = [row for row, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    tasks = task_summaries(ledger, rows)
+    return [{**{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}, 'count': counts[row]} for row, task in zip(rows, tasks, strict=True)]
+
+
+# Tasks
+
+
+def _events(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
+    """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be read."""
+    with open(ledger.journal.path, 'rb') as file:
+        for offset in offsets:
+            file.seek(offset)
+            yield offset, _decoded(file.readline(), offset)
+
+
+def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
+    """What a list of tasks shows of each.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    rows : sequence of int
+
+    Returns
+    -------
+    tasks : list of dict
+        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``blocked`` (identity of the task that is the cause, or empty), ``mid``,
+        ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
+        unless it ended), ``cause`` (why it did not succeed).
+    """
+    state = ledger.state
+    blocked = ledger.blocked()
+    tasks: dict[int, Dict] = {}
+    ended: dict[int, list[int]] = {}
+    for row in rows:
+        status = state.status[row]
+        group = state.groups[state.group[row]]
+        task = tasks[row] = {
+            'tid': state.ids[row].hex(),
+            'name': group.name,
+            'index': state.index[row],
+            'state': state_name(status),
+            'blocked': state.ids[blocked[row]].hex() if row in blocked else '',
+            'mid': group.mid,
+            'attempt': state.attempt[row],
+            'worker': '',
+            'host': '',
+            'job': '',
+            'began': None,
+            'duration': None,
+            'cause': '',
+        }
+        if status == RUNNING:
+            task['began'] = state.started.get(row)
+            _worked(task, state.running.get(row))
+        elif status in ENDED and state.ended_at[row]:
+            ended.setdefault(state.ended_at[row], []).append(row)
+    if ended:
+        for offset, event in _events(ledger, sorted(ended)):
+            _ended(ledger, tasks, ended[offset], event)
+    return [tasks[row] for row in rows]
+
+
+def _worked(task: Dict, worker: Any) -> None:
+    if worker is not None:
+        task.update(worker=worker.name, host=worker.host, job=worker.job)
+
+
+def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event | None) -> None:
+    if event is None:
+        for row in rows:
+            tasks[row]['cause'] = 'its details are in a damaged line of the journal'
+    elif event['e'] == 'end':
+        places = {row: i for i, row in enumerate(event['rows'])}
+        extra = event.get('x', {})
+        for row in rows:
+            i, task = places[row], tasks[row]
+            task['began'] = event['t0'] + event['b'][i] * 1e-6
+            task['duration'] = event['d'][i] * 1e-6
+            task['cause'] = (extra.get(str(i), {}).get('cause') or {}).get('text', '')
+            _worked(task, ledger.state.workers.get(event['w']))
+    else:  # someone set it
+        for row in rows:
+            tasks[row]['cause'] = event.get('cause', {}).get('text', '')
+
+
+def task_summary(ledger: Ledger, row: int) -> Dict:
+    """What a list of tasks shows of one; for several, :func:`task_summaries` is faster."""
+    return task_summaries(ledger, [row])[0]
+
+
+def task_detail(ledger: Ledger, row: int) -> Dict:
+    """All that is known of a task; nothing is unpickled.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    row : int
+
+    Returns
+    -------
+    task : dict
+        What :func:`task_summary` has, and
+
+        - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``, ``retries``, ``retry_on``, ``priority``, ``cwd``
+        - ``code`` (text), ``arguments`` (text by name), ``versions``
+        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``, ``host``, ``job``, ``began``, ``duration``, ``cause``, ``current``,
+          ``out`` and ``err`` (bytes)
+        - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is ``None`` if there is none; ``trace``: the remote traceback
+        - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``, ``index``, ``state``); ``n_requires``, ``n_dependants``
+        - ``problems``: what could not be read, in words
+    """
+    state = ledger.state
+    group = state.groups[state.group[row]]
+    problems: list[str] = []
+    requires = list(state.requires.get(row, ()))
+    dependants = state.dependants_of(row)
+    result = state.result(row)
+    task = task_summary(ledger, row)
+    task.update(kind=group.kind, timeout=group.timeout, retries=group.retries, retry_on=list(group.retry_on), priority=group.priority, cwd=group.cwd)
+    task.update(added=None, code='', arguments={}, versions={}, attempts=[], out=0, err=0, trace='')
+    try:
+        task['added'] = ledger.journal.event_at(state.added_at[row]).get('t')
+    except CorruptJournalError as exc:
+        problems.append(str(exc))
+    try:
+        task['code'] = ledger.read_text(ledger.code(row)['source'])
+    except PayloadError as exc:
+        problems.append(str(exc))
+    try:
+        task['arguments'] = ledger.arguments(row)
+    except PayloadError as exc:
+        problems.append(str(exc))
+    try:
+        attempts = ledger.attempts(row)
+        trace = ledger.cause(row).get('trace')
+        task['trace'] = ledger.read_text(trace) if trace else ''
+    except (CorruptJournalError, PayloadError) as exc:
+        attempts = []
+        problems.append(str(exc))
+    for attempt in attempts:
+        task['attempts'].append(
+            {
+                'attempt': attempt.number,
+                'state': state_name(attempt.state),
+                'worker': attempt.worker,
+                'host': attempt.host,
+                'job': attempt.job,
+                'began': attempt.began,
+                'duration': attempt.duration,
+                'cause': attempt.cause.get('text', ''),
+                'current': attempt.counts,
+                'out': attempt.out.length if attempt.out else 0,
+                'err': attempt.err.length if attempt.err else 0,
+            }
+        )
+        if attempt.counts:
+            task['out'], task['err'] = (task['attempts'][-1][stream] for stream in ('out', 'err'))
+            task['versions'] = state.versions.get((attempt.worker, group.app), {})
+    task['result'] = result.length if result is not None and state.status[row] == SUCCEEDED else None
+    for key, rows in (('requires', requires), ('dependants', dependants)):
+        task[key] = [{**_label(ledger, other), 'state': state_name(state.status[other])} for other in rows[:RELATED]]
+        task[f'n_{key}'] = len(rows)
+    task['problems'] = problems
+    return task
+
+
+def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
+    """How long the tasks that succeeded took, app by app.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    names : iterable of str, default=None
+        Only apps of these names.
+
+    Returns
+    -------
+    apps : list of dict
+        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order of the apps' coming.
+    """
+    state = ledger.state
+    wanted = None if names is None else set(names)
+    taken: dict[str, list[int]] = {group.name: [] for group in state.groups}
+    status, ended_at, group = state.status, state.ended_at, state.group
+    offsets = sorted({ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]})
+    lists = [taken[item.name] for item in state.groups]
+    for offset, event in _events(ledger, offsets):
+        if event is not None and event['e'] == 'end':
+            for row, duration in zip(event['rows'], event['d'], strict=True):
+                if status[row] == SUCCEEDED and ended_at[row] == offset:
+                    lists[group[row]].append(duration)
+    return [{'name': name, **_statistics(values)} for name, values in taken.items() if values and (wanted is None or name in wanted)]
+
+
+def _statistics(values: list[int]) -> Dict:
+    values.sort()
+    n, total = len(values), sum(values)
+    median = (values[n // 2] + values[(n - 1) // 2]) / 2
+    seconds = {'mean': total / n, 'median': median, 'min': values[0], 'max': values[-1], 'total': total}
+    return {'n': n, **{key: value * 1e-6 for key, value in seconds.items()}}
+
+
+# Output
+
+
+def live_files(ledger: Ledger, row: int) -> list[str]:
+    """Files that may hold the output of a task that is running now.
+
+    Found by listing the folder: on a network filesystem a file that is looked up before it is there stays absent for a while.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    row : int
+
+    Returns
+    -------
+    paths : list of str
+    """
+    worker = ledger.state.running.get(row)
+    folder = os.path.join(ledger.folder, 'live')
+    if worker is None:
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith(worker.name + '-')]
+
+
+def is_left(ledger: Ledger, row: int) -> bool:
+    """Whether a task has neither ended nor is blocked."""
+    status = ledger.state.status[row]
+    return status in (PENDING, RUNNING) or (status == WAITING and row not in ledger.blocked())
