@@ -53,14 +53,14 @@ class App:
                 raise UnknownOptionError(f'an app has no option {key!r}: {close_names(key, (*_OPTIONS, "skip", "name", "state"), n=9)}')
         self.func = func
         self.kind = kind
-        self.name: str = name or getattr(func, '__name__', type(func).__name__)
+        self.name = name or str(getattr(func, '__name__', type(func).__name__))
         self.options = _check_options(options)
         self._described: Code | None = None
         self._signature: inspect.Signature | None = None
         self._plain: tuple[tuple[str, ...], dict[str, Any], int] | None = None
         self._names: frozenset[str] = frozenset()
         self._group: tuple[tuple[Any, ...], Group] | None = None
-        self._pieces: dict[tuple[str, Any], tuple[bytes, bytes]] = {}
+        self._pieces: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
 
     @property
     def description(self) -> Code:
@@ -158,13 +158,13 @@ class App:
         # What is passed again and again (the constants of a sweep) is encoded once. By type as well: 1 == 1.0 == True.
         kind = type(value)
         if kind is int or kind is str or kind is bool or kind is float or value is None:
-            key = (name, kind, value, str(value)) if kind is float else (name, kind, value)
-            piece = self._pieces.get(key)  # type: ignore[call-overload]
+            key: tuple[Any, ...] = (name, kind, value, str(value)) if kind is float else (name, kind, value)
+            piece = self._pieces.get(key)
             if piece is None:
                 if len(self._pieces) > 4096:
                     self._pieces.clear()
-                piece = self._pieces[key] = self._encode(name, value)  # type: ignore[index]
-            return piece  # type: ignore[no-any-return]
+                piece = self._pieces[key] = self._encode(name, value)
+            return piece
         return self._encode(name, value)
 
     @staticmethod

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from .environment import Environment
@@ -75,7 +75,7 @@ class Manager:
         Seconds after which to end, with the workers.
     timestep : float, default=10
         The longest wait between two looks at batch jobs, in seconds; local events are seen at once.
-    mode : str or sequence of str, default=()
+    mode : str or iterable of str, default=()
         As for :func:`~desipipe.worker.work`.
     max_workers : int, default=None
         The most tasks at once for each task manager, whatever its scheduler says.
@@ -88,7 +88,7 @@ class Manager:
         queue: Queue,
         timeout: float | None = None,
         timestep: float = TIMESTEP,
-        mode: str | Sequence[str] = (),
+        mode: str | Iterable[str] = (),
         max_workers: int | None = None,
         linger: float = 0.0,
     ) -> None:
@@ -363,7 +363,7 @@ def spawn(
     queue: str | Queue,
     timeout: float | None = None,
     timestep: float = TIMESTEP,
-    mode: str | Sequence[str] = (),
+    mode: str | Iterable[str] = (),
     max_workers: int | None = None,
     spawn: bool = False,
     linger: float | None = None,
@@ -378,7 +378,7 @@ def spawn(
         Seconds after which to end, with the workers.
     timestep : float, default=10
         The longest wait between two looks at batch jobs, in seconds; tasks and local workers are seen at once.
-    mode : str or sequence of str, default=()
+    mode : str or iterable of str, default=()
         Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     max_workers : int, default=None
         The most tasks at once for each task manager, whatever its scheduler says.

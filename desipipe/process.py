@@ -200,6 +200,7 @@ class SlotProcess:
         self.since = 0.0  # monotonic time at which the first of `sent` began, as far as we know
         self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
         self.reaped: int | None = None
+        self.answered = False
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._live = -1
         self._live_row = -1

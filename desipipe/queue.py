@@ -180,7 +180,7 @@ class Queue:
         config: Config | None = None,
     ) -> None:
         self.config = config or Config()
-        self.folder = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
+        self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
         self.spawn = spawn
         exists = os.path.isfile(os.path.join(self.folder, journals.FILE_NAME))
         if create is True and exists:
@@ -558,7 +558,7 @@ class Queue:
         """
         self._stop(kill)
         header = self.ledger.journal.header
-        fresh = {key: header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in header}
+        fresh: Event = {key: header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in header}
         live = set(self.ledger.state.alive)
         self.ledger.journal.replaced(lambda: [journals.first_event({**fresh, 't': time.time()})])
         for name in _FOLDERS:

@@ -320,8 +320,8 @@ def run_child(sock: socket.socket, out: tuple[int, int], err: tuple[int, int], f
         if os.getppid() != parent:
             os._exit(1)  # the worker died before we asked to die with it
         signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP):
-            signal.signal(number, signal.SIG_DFL)
+        for caught in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP):
+            signal.signal(caught, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.dup2(out[1], 1)
@@ -338,7 +338,7 @@ def run_child(sock: socket.socket, out: tuple[int, int], err: tuple[int, int], f
         unread.register(5, select.POLLIN)
         sys.stdout = io.TextIOWrapper(io.FileIO(1, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
         sys.stderr = io.TextIOWrapper(io.FileIO(2, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
-        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr
+        sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=3) as mine:
             Slot(mine, folder, name, marker, drains, unread, trusts).serve()

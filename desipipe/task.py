@@ -13,7 +13,7 @@ from typing import Any
 
 from .app import App, caller
 from .errors import TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
-from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Group
 from .ledger import Attempt, Ledger
 from .serialize import TaskReference
 
@@ -176,8 +176,13 @@ class Future(TaskReference):
         error = kind(message, self.id, words)
         ref = ledger.state.result(row)
         if status == FAILED and ref is not None and cause.get('carried'):
-            raised = ledger.load(ref)
-            if isinstance(raised, BaseException):
+            try:
+                raised = ledger.load(ref)
+            except Exception as exc:  # its class is not there, or does not load: the words say what it was
+                error.add_note(f'(the exception itself could not be loaded here: {exc})')
+                return error
+            # SystemExit and its like are words too: raised here they would end the session that asks.
+            if isinstance(raised, Exception):
                 raised.__cause__ = error
                 return raised
         return error
@@ -411,7 +416,7 @@ class Task:
         return self._group.name
 
     @property
-    def _group(self) -> Any:
+    def _group(self) -> Group:
         assert self._ledger is not None
         return self._ledger.state.groups[self._ledger.state.group[self._row]]
 
@@ -590,6 +595,26 @@ class Task:
         if done.returncode:
             raise TaskFailedError(f'the command returned exit status {done.returncode:d}: {done.stderr[-2000:]}', self.id, f'exit status {done.returncode:d}')
         return done.stdout
+
+    def save(self) -> str:
+        """Save the attributes that the app's ``save_attrs`` names as a JSON file in its ``save_dir``.
+
+        Returns
+        -------
+        path : str
+            The file; it is replaced as a whole.
+        """
+        import orjson
+
+        group = self._group
+        values = {name: self.app.code if name == 'code' else self.arguments if name == 'kwargs' else getattr(self, name) for name in group.save_attrs}
+        os.makedirs(group.save_dir, exist_ok=True)
+        path = os.path.join(group.save_dir, f'{self.name}-{self.index:d}-{self.id[:12]}.json')
+        temporary = f'{path}.{os.getpid():d}.tmp'
+        with open(temporary, 'wb') as file:
+            file.write(orjson.dumps({'id': self.id, 'name': self.name, **values}, default=repr, option=orjson.OPT_INDENT_2))
+        os.replace(temporary, path)
+        return path
 
     def __repr__(self) -> str:
         return f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>'

@@ -11,7 +11,7 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .config import Config
@@ -32,6 +32,7 @@ BATCH_TIME = 0.02  # s of work to have at hand for each slot
 BATCH_MOST = 512  # tasks to have at hand for each slot
 REPORT_AFTER = 0.005  # s that a result waits for others before it is reported
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
+STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
 GRACE = 5.0  # s for running tasks to end after SIGTERM
 WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
@@ -53,7 +54,7 @@ class Worker:
         Seconds after which to end, like a walltime.
     linger : float, default=0
         Seconds to stay when nothing is left.
-    mode : str or sequence of str, default=()
+    mode : str or iterable of str, default=()
         Of :data:`MODES`.
     """
 
@@ -65,7 +66,7 @@ class Worker:
         jobid: str = '',
         timeout: float | None = None,
         linger: float = 0.0,
-        mode: str | Sequence[str] = (),
+        mode: str | Iterable[str] = (),
     ) -> None:
         config = queue.config
         self.name = writer_name()
@@ -97,6 +98,7 @@ class Worker:
         self._signals: list[int] = []
         self._mpi = self._launcher()
         self._said_disk_full = False
+        self._stillborn = 0
 
     def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
         event = self.ledger.state.managers.get(self.mid or '')
@@ -334,6 +336,7 @@ class Worker:
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
         _, row, attempt, state, began, duration, result, cause, trace, marked = message
         task = process.sent.popleft()
+        process.answered = True
         now = process.since = time.monotonic()
         assert (task.row, task.attempt) == (row, attempt), 'a slot answers in the order in which it was asked'
         seconds = duration * 1e-6
@@ -363,14 +366,19 @@ class Worker:
     def _bury(self, process: SlotProcess) -> None:
         self._receive(process)  # what it said before it died counts
         process.drain()
-        for fd in (*process.sockets, process.out.fd, process.err.fd):
-            self._selector.unregister(fd)
+        for sock in process.sockets:
+            self._selector.unregister(sock)
+        for stream in (process.out, process.err):
+            self._selector.unregister(stream.fd)
         died = process.died()
         self._processes.remove(process)
         self._backlog.extendleft(reversed(died.unbegun))
         if died.victim is not None:
             self._end_victim(process, died, died.victim)
         process.close()
+        self._stillborn = 0 if died.victim is not None or process.answered else self._stillborn + 1
+        if self._stillborn >= STILLBORN_MOST and self._stopping is None:
+            self._stop('politely', 'slots', f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text})')
         if self._stopping:
             self._give_back()
 
@@ -529,7 +537,7 @@ def _plain(ref: Ref | None) -> tuple[str, int, int] | None:
     return None if ref is None else (ref.segment, ref.offset, ref.length)
 
 
-def check_mode(mode: str | Sequence[str]) -> frozenset[str]:
+def check_mode(mode: str | Iterable[str]) -> frozenset[str]:
     """The modes, checked.
 
     Raises
@@ -551,7 +559,7 @@ def work(
     jobid: str = '',
     timeout: float | None = None,
     linger: float = 0.0,
-    mode: str | Sequence[str] = (),
+    mode: str | Iterable[str] = (),
     config: Config | None = None,
 ) -> None:
     """Run tasks of a queue in this process and its children until nothing is left to do.
@@ -569,7 +577,7 @@ def work(
         Seconds after which to end; what runs then is KILLED, or runs again with mode ``'retry_at_timeout'``.
     linger : float, default=0
         Seconds to stay when nothing is left.
-    mode : str or sequence of str, default=()
+    mode : str or iterable of str, default=()
         Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     config : Config, default=None
     """

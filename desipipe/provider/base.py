@@ -58,6 +58,8 @@ class BaseProvider(Configurable, abc.ABC):
 
     mpiprocs_per_worker: int
     mpiexec: str
+    spare_slots_are_free: ClassVar[bool] = False
+    """Whether slots that have nothing to do cost nothing: then workers get all slots that the scheduler may ever want."""
 
     def check(self, option: str, value: Any) -> Any:
         """Check the options of every provider; see :meth:`.Configurable.check`."""

@@ -32,6 +32,7 @@ class LocalProvider(BaseProvider):
     """
 
     name = 'local'
+    spare_slots_are_free = True  # a slot is forked when there is a task for it
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)

@@ -6,8 +6,9 @@ import errno
 import fcntl
 import os
 import threading
+import weakref
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError
 
@@ -15,11 +16,34 @@ KINDS = ('flock', 'poll', 'soft')
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
 
 
+class Forkable(Protocol):
+    """What has to be told that it is now in a child process."""
+
+    def forked(self) -> None:
+        """Give up what belongs to the parent: locks that its threads hold, open file descriptions that it shares with us."""
+
+
+_forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
+
+
+def tell_fork(owner: Forkable) -> None:
+    """Let ``owner`` be told in every child that this process forks, as long as it lives."""
+    _forkable.add(owner)
+
+
+def _forked() -> None:
+    for owner in list(_forkable):
+        owner.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
 class QueueLock:
     """Exclusive lock between processes, and between threads of one process; reentrant in one thread.
 
     The descriptor is kept open: that makes an uncontended round trip some microseconds instead of some hundred.
-    What that costs is argued at the two places where it matters (:meth:`_open` and :meth:`_current`).
+    What that costs is argued at the two places where it matters (:meth:`forked` and :meth:`_current`).
 
     Parameters
     ----------
@@ -38,13 +62,23 @@ class QueueLock:
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
-        self._pid = 0
         self._soft: Any = None
+        tell_fork(self)
+
+    def forked(self) -> None:
+        """In a forked child: hold nothing, whatever the parent holds."""
+        # The child shares its parent's open file description, and with it the parent's lock: it would be let in while the parent is
+        # inside, its release would free the parent's lock, and while it lives the lock of a parent that was killed would stay taken.
+        # So its copy is closed, which frees nothing, and it opens the file itself.
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
+        self._soft = None
+        self._depth = 0
+        self._mutex = threading.RLock()
 
     def _open(self) -> int:
-        # A forked child shares its parent's open file description, and with it the parent's lock: it would be let in while the
-        # parent is inside, and its release would free the parent's lock. So each process opens the file itself.
-        if self._fd >= 0 and self._pid == os.getpid():
+        if self._fd >= 0:
             return self._fd
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
@@ -52,9 +86,10 @@ class QueueLock:
             raise QueueGoneError(
                 f'the queue in {os.path.dirname(self.path)} is gone (deleted by someone?); nothing was written. List what is there with: desipipe queues'
             ) from None
-        except PermissionError as exc:
+        except OSError as exc:
+            if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
             raise PermissionDeniedError(f'no permission to write to the queue in {os.path.dirname(self.path)} ({exc.strerror}); nothing was written') from None
-        self._pid = os.getpid()
         return self._fd
 
     def _current(self, fd: int) -> bool:
@@ -113,15 +148,16 @@ class QueueLock:
     def _acquire_soft(self) -> None:
         if not os.path.isdir(os.path.dirname(self.path)):
             raise QueueGoneError(f'the queue in {os.path.dirname(self.path)} is gone (deleted by someone?); nothing was written')
-        if self._soft is None or self._pid != os.getpid():
+        if self._soft is None:
             from filelock import StrictSoftFileLock
 
             self._soft = StrictSoftFileLock(self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False)
-            self._pid = os.getpid()
         self._soft.acquire()
 
     def release(self) -> None:
         """Give the lock back."""
+        if self._depth == 0:
+            return  # a forked child leaves a block that its parent entered
         self._depth -= 1
         try:
             if self._depth == 0:
@@ -134,7 +170,7 @@ class QueueLock:
 
     def close(self) -> None:
         """Close the descriptor; the next :meth:`acquire` opens it again."""
-        if self._fd >= 0 and self._pid == os.getpid():
+        if self._fd >= 0:
             os.close(self._fd)
         self._fd = -1
 

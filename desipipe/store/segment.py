@@ -13,6 +13,7 @@ from ..errors import DiskFullError, PayloadError, PermissionDeniedError
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
 _NEAR = 1 << 13  # bytes between two of them at most
 _WRITE_MOST = 1 << 30  # Linux writes at most 2 GiB - 4 kB a call
@@ -36,8 +37,10 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
         view = view[os.write(fd, view[:_WRITE_MOST]) :]
 
 
-def disk_full(exc: OSError, path: str) -> DiskFullError | OSError:
-    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was missing."""
+def disk_full(exc: OSError, path: str) -> OSError:
+    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was missing, :class:`PermissionDeniedError` when a permission was."""
+    if exc.errno in _NOT_ALLOWED:
+        return PermissionDeniedError(f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. Look at the mount and the modes with: desipipe doctor')
     if exc.errno not in _NO_SPACE:
         return exc
     return DiskFullError(
@@ -74,8 +77,6 @@ class SegmentWriter:
                 self._fd = os.open(segment_path(self.folder, self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             except FileExistsError:
                 continue
-            except PermissionError as exc:
-                raise PermissionDeniedError(f'no permission to write to the queue in {self.folder} ({exc.strerror}); nothing was added') from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
@@ -122,9 +123,9 @@ class SegmentWriter:
     def _abandon(self, end: int) -> None:
         try:
             os.ftruncate(self._fd, end)
+            os.fdatasync(self._fd)
         except OSError:
-            pass  # it costs space, nothing else
-        self.flush()
+            pass  # what was written before is reported as lost when it is read, if it is; the failure at hand is the one to tell
         self.close()
 
     def flush(self) -> None:
@@ -134,6 +135,7 @@ class SegmentWriter:
             try:
                 os.fdatasync(self._fd)
             except OSError as exc:
+                self._dirty = True
                 raise disk_full(exc, segment_path(self.folder, self.name)) from exc
 
     def intact(self) -> bool:

@@ -1,0 +1,549 @@
+"""Workers, with real processes: what they run, what they capture, and what becomes of a task whose process dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.errors import TaskCancelledError, TaskFailedError, TaskKilledError
+from desipipe.provenance import process_alive
+
+WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    return Queue('test', create=True)
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    return TaskManager(queue, scheduler=dict(max_workers=2))
+
+
+@pytest.fixture
+def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start workers; those that are left are killed at the end."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*options: str, **kwargs: Any) -> subprocess.Popen[bytes]:
+        started.append(subprocess.Popen([*WORK, queue.folder, *options], **kwargs))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def work(queue: Queue, *options: str) -> None:
+    subprocess.run([*WORK, queue.folder, *options], check=True, timeout=120)
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    """Look until a condition holds; the time is a limit, not an expectation."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, 'it did not come to that'
+        time.sleep(0.01)
+
+
+def test_results_and_dependencies(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def double(i: int) -> int:
+        return 2 * i
+
+    @tm.python_app
+    def total(values: list[int], more: dict[str, Any]) -> int:
+        return sum(values) + sum(more['nested'][0])
+
+    @tm.bash_app
+    def echo(value: int) -> list[str]:
+        return ['echo', '-n', f'total is {value}']
+
+    doubles = double.map(i=range(30))
+    sums = total(doubles[:10], {'nested': (doubles[10:],)})
+    said = echo(sums)
+    work(queue, '--slots', '2')
+    assert [future.result(timeout=0) for future in doubles] == list(range(0, 60, 2))
+    assert sums.result(timeout=0) == sum(range(0, 60, 2))
+    assert said.out(timeout=0) == 'total is 870'
+    assert queue.counts['SUCCEEDED'] == 32
+
+
+def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
+    np = pytest.importorskip('numpy')
+
+    @tm.python_app
+    def ones(n: int) -> Any:
+        import numpy as np
+
+        return {'ones': np.ones(n), 'name': 'a'}
+
+    @tm.python_app
+    def add(value: dict[str, Any], other: Any) -> float:
+        assert not value['ones'].flags.writeable
+        return float(value['ones'].sum() + other.sum())
+
+    large = ones(400_000)
+    added = add(large, np.arange(200_000.0))
+    work(queue)
+    result = large.result(timeout=0)
+    assert result['name'] == 'a'
+    assert not result['ones'].flags.owndata
+    assert result['ones'].ctypes.data % 64 == 0
+    assert added.result(timeout=0) == 400_000 + np.arange(200_000.0).sum()
+
+
+@pytest.mark.parametrize(
+    ('how', 'words'),
+    [
+        ('import ctypes; ctypes.string_at(0)', 'segmentation fault: signal 11 (SIGSEGV)'),
+        ('import os; os._exit(3)', 'exit status 3'),
+        ('import os; os.kill(os.getpid(), 9)', 'signal 9 (SIGKILL)'),
+        ('import os; os.abort()', 'abort: signal 6 (SIGABRT)'),
+    ],
+)
+def test_a_crash_costs_one_attempt_of_one_task(queue: Queue, tm: TaskManager, how: str, words: str) -> None:
+    @tm.python_app
+    def crash(how: str) -> None:
+        print('so far', flush=True)
+        exec(how)
+
+    @tm.python_app
+    def fine(i: int) -> int:
+        return i
+
+    before = fine.map(i=range(5))
+    crashed = crash(how)
+    after = fine.map(i=range(5, 300))
+    work(queue)
+    assert [future.result(timeout=0) for future in before + after] == list(range(300))
+    with pytest.raises(TaskKilledError, match='was ended') as caught:
+        crashed.result(timeout=0)
+    assert words in str(caught.value)
+    assert 'desipipe retry' in str(caught.value)
+    assert len(crashed.task.attempts) == 1
+    assert crashed.out() == 'so far\n'
+    assert queue.counts['SUCCEEDED'] == 300
+
+
+def test_output_of_each_is_its_own(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def speak(i: int) -> None:
+        import ctypes
+        import os
+        import subprocess
+        import sys
+
+        print('python', i)
+        ctypes.CDLL(None).printf(f'c library {i}\n'.encode())  # buffered by C, with no newline of Python's
+        os.system(f'echo shell {i}; echo shell error {i} >&2')
+        subprocess.run(['echo', f'subprocess {i}'], check=True)
+        print('error', i, file=sys.stderr)
+
+    @tm.python_app
+    def silent(i: int) -> int:
+        return i
+
+    spoken, quiet = [], []
+    for i in range(20):
+        spoken.append(speak(i))
+        quiet.append(silent(i))
+    work(queue, '--slots', '2')
+    for i, future in enumerate(spoken):
+        assert sorted(future.out(timeout=0).splitlines()) == sorted([f'python {i}', f'c library {i}', f'shell {i}', f'subprocess {i}'])
+        assert future.err() == f'shell error {i}\nerror {i}\n'
+    assert {future.out(timeout=0) + future.err() for future in quiet} == {''}
+
+
+def test_output_is_bounded(queue_dir: Path) -> None:
+    queue = Queue('bounded', create=True)
+    (Path(os.environ['DESIPIPE_CONFIG_DIR'])).mkdir(exist_ok=True, parents=True)
+    (Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml').write_text('output_limit: 1000\n')
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def shout() -> None:
+        for i in range(100_000):
+            print(f'line {i:06d}')
+
+    future = shout()
+    work(queue)
+    out = future.out(timeout=0)
+    assert out.startswith('line 000000\n')
+    assert out.endswith('line 099999\n')
+    assert '[desipipe: 1199000 of 1200000 bytes cut here' in out
+    assert len(out) < 1200
+
+
+def test_output_is_followed_live(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+    @tm.python_app
+    def wait(path: str) -> None:
+        import os
+        import time
+
+        print('waiting')
+        while not os.path.exists(path):
+            time.sleep(0.01)
+
+    future = wait(str(tmp_path / 'go'))
+    start()
+    wait_for(lambda: any('waiting' in path.read_text(errors='replace') for path in Path(queue.folder, 'live').iterdir()))
+    assert future.running()
+    (tmp_path / 'go').touch()
+    assert future.out(timeout=60) == 'waiting\n'
+
+
+@pytest.mark.parametrize('command', ['echo out; echo err >&2; exit 3', ['sh', '-c', 'echo out; echo err >&2; exit 3']])
+def test_bash_exit_status(queue: Queue, tm: TaskManager, command: Any) -> None:
+    @tm.bash_app
+    def run(command: Any) -> Any:
+        return command
+
+    future = run(command)
+    work(queue)
+    with pytest.raises(TaskFailedError, match='exit status 3'):
+        future.result(timeout=0)
+    assert (future.out(), future.err(), future.task.errno) == ('out\n', 'err\n', 3)
+
+
+def test_exceptions_come_back(queue: Queue, tm: TaskManager) -> None:
+    class Own(Exception):
+        def __init__(self, a: int, b: int) -> None:
+            super().__init__(f'{a} and {b}')  # can't be unpickled with one argument
+
+    @tm.python_app
+    def fail(which: str) -> None:
+        if which == 'own':
+            raise Own(1, 2)
+        if which == 'exit':
+            raise SystemExit(7)
+        raise ValueError('size must be positive')
+
+    plain, own, leave = fail('plain'), fail('own'), fail('exit')
+    work(queue)
+    with pytest.raises(ValueError, match='size must be positive') as caught:
+        plain.result(timeout=0)
+    cause = caught.value.__cause__
+    assert isinstance(cause, TaskFailedError)
+    for words in (plain.id[:12], 'in fail', 'ValueError: size must be positive', 'desipipe logs', 'desipipe retry'):
+        assert words in str(cause)
+    with pytest.raises(Exception, match='1 and 2'):
+        own.result(timeout=0)
+    with pytest.raises(TaskFailedError, match='SystemExit: 7'):
+        leave.result(timeout=0)
+    assert isinstance(plain.exception(), ValueError)
+
+
+def test_retries(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    @tm.python_app(retries=2)
+    def third_time(path: str) -> int:
+        import os
+
+        with open(path, 'a') as file:
+            file.write('x')
+        if os.path.getsize(path) < 3:
+            raise RuntimeError('not yet')
+        return os.path.getsize(path)
+
+    @tm.python_app(retries=5, retry_on=(OSError,))
+    def other_error(path: str) -> None:
+        with open(path, 'a') as file:
+            file.write('x')
+        raise ValueError('not to be retried')
+
+    @tm.python_app(retries=1, retry_on='KILLED')
+    def dies(path: str) -> str:
+        import os
+
+        if not os.path.exists(path):
+            open(path, 'w').close()
+            os._exit(1)
+        return 'lived'
+
+    a, b, c = third_time(str(tmp_path / 'a')), other_error(str(tmp_path / 'b')), dies(str(tmp_path / 'c'))
+    work(queue)
+    assert a.result(timeout=0) == 3
+    assert [attempt.number for attempt in a.task.attempts] == [1, 2, 3]
+    with pytest.raises(ValueError, match='not to be retried'):
+        b.result(timeout=0)
+    assert (tmp_path / 'b').read_text() == 'x'
+    assert c.result(timeout=0) == 'lived'
+
+
+def test_timeout_kills_what_the_task_started(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    @tm.bash_app(timeout=0.5)
+    def sleep(path: str) -> str:
+        return f'sleep 1000 & echo $! > {path}; wait'
+
+    @tm.python_app
+    def after() -> str:
+        return 'ran'
+
+    future, other = sleep(str(tmp_path / 'pid')), after()
+    work(queue)
+    with pytest.raises(TaskKilledError, match=r'timeout: it ran longer than 0\.5 s'):
+        future.result(timeout=0)
+    assert other.result(timeout=0) == 'ran'
+    wait_for(lambda: not process_alive(int((tmp_path / 'pid').read_text())))
+
+
+def test_cancel_pending_and_running(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+    @tm.python_app
+    def wait(i: int, path: str) -> int:
+        import os
+        import time
+
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        return i
+
+    futures = [wait(i, str(tmp_path / 'go')) for i in range(3)]
+    start('--slots', '1')
+    wait_for(futures[0].running)
+    assert futures[0].cancel()
+    assert futures[2].cancel()
+    wait_for(futures[1].running)
+    (tmp_path / 'go').touch()
+    assert futures[1].result(timeout=60) == 1
+    assert not futures[1].cancel()
+    for future in (futures[0], futures[2]):
+        assert future.cancelled()
+        with pytest.raises(TaskCancelledError):
+            future.result(timeout=60)
+
+
+def test_long_tasks_are_not_hoarded(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+    # Hundreds of short tasks teach the worker to hand out many at once; then one turns out to be long: what stands behind it must run.
+    @tm.python_app
+    def short(i: int, path: str) -> int:
+        import os
+        import time
+
+        while i == 500 and not os.path.exists(path):
+            time.sleep(0.01)
+        return i
+
+    futures = short.map(i=range(1000), path=str(tmp_path / 'go'))
+    start('--slots', '2')
+    others = [future for i, future in enumerate(futures) if i != 500]
+    assert [future.result(timeout=60) for future in others] == [i for i in range(1000) if i != 500]
+    assert futures[500].running()
+    (tmp_path / 'go').touch()
+    assert futures[500].result(timeout=60) == 500
+
+
+@pytest.mark.parametrize(('mode', 'state'), [('', 'KILLED'), ('retry_at_timeout', 'PENDING')])
+def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str) -> None:
+    @tm.python_app
+    def wait(i: int, path: str) -> None:
+        import time
+
+        open(f'{path}/{i}', 'w').close()
+        time.sleep(1000)
+
+    (tmp_path / 'begun').mkdir()
+    futures = wait.map(i=range(5), path=str(tmp_path / 'begun'))
+    process = start('--slots', '2', *(['--mode', mode] if mode else []))
+    wait_for(lambda: len(list((tmp_path / 'begun').iterdir())) == 2)  # what is only claimed goes back to PENDING in any case
+    process.terminate()
+    assert process.wait(60) == 0
+    assert queue.counts[state] == (2 if state == 'KILLED' else 5)
+    assert queue.counts['PENDING'] == (3 if state == 'KILLED' else 5)
+    assert queue.counts['RUNNING'] == 0
+    assert not queue.processes()
+    if state == 'KILLED':
+        with pytest.raises(TaskKilledError, match='SIGTERM'):
+            futures[0].result(timeout=0)
+
+
+def test_walltime(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def wait() -> None:
+        import time
+
+        time.sleep(1000)
+
+    future = wait()
+    work(queue, '--timeout', '1')
+    with pytest.raises(TaskKilledError, match='time limit'):
+        future.result(timeout=0)
+
+
+def test_a_killed_worker_takes_its_slots_along(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+    @tm.python_app(retries=1)
+    def wait(path: str, go: str) -> int:
+        import os
+        import time
+
+        with open(path, 'a') as file:
+            file.write(f'{os.getpid()}\n')
+        while not os.path.exists(go):
+            time.sleep(0.01)
+        return len(open(path).readlines())
+
+    future = wait(str(tmp_path / 'pids'), str(tmp_path / 'go'))
+    first = start()
+    wait_for(lambda: (tmp_path / 'pids').exists() and (tmp_path / 'pids').read_text().count('\n') == 1)
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    second = start()
+    wait_for(lambda: (tmp_path / 'pids').read_text().count('\n') == 2)
+    assert not process_alive(int((tmp_path / 'pids').read_text().split()[0]))
+    (tmp_path / 'go').touch()
+    assert future.result(timeout=60) == 2
+    assert second.wait(60) == 0
+    attempts = future.task.attempts
+    assert [attempt.number for attempt in attempts] == [1, 2]
+    assert 'vanished' in attempts[0].cause['text']
+
+
+def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: Path) -> None:
+    Path(os.environ['DESIPIPE_CONFIG_DIR']).mkdir(exist_ok=True, parents=True)
+    (Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml').write_text('lease: 1\n')
+    queue = Queue('stopped', create=True)
+    tm = TaskManager(queue)
+
+    @tm.python_app(retries=1)
+    def who(path: str) -> int:
+        import os
+        import time
+
+        with open(path, 'a') as file:
+            file.write('x')
+        first = os.path.getsize(path) == 1
+        while first and os.path.getsize(path) == 1:
+            time.sleep(0.01)
+        return 1 if first else 2
+
+    future = who(str(tmp_path / 'runs'))
+    first = subprocess.Popen([*WORK, queue.folder])
+    try:
+        wait_for(lambda: (tmp_path / 'runs').exists())
+        first.send_signal(signal.SIGSTOP)
+        # The other one, on this machine, sees a process that lives and says nothing for the lease's length.
+        work(queue)
+        assert future.result(timeout=60) == 2
+        first.send_signal(signal.SIGCONT)
+        assert first.wait(60) != 0
+    finally:
+        first.kill()
+        first.wait()
+    queue.ledger.follow()
+    assert future.result() == 2
+    assert len([attempt for attempt in future.task.attempts if attempt.counts]) == 1
+
+
+def test_deleted_queue_stays_deleted(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+    @tm.python_app
+    def wait() -> None:
+        import time
+
+        time.sleep(1000)
+
+    wait()
+    process = start(stderr=subprocess.PIPE)
+    wait_for(lambda: queue.counts['RUNNING'] == 1)
+    queue.delete(kill=False)
+    assert process.wait(60) != 0
+    assert not os.path.exists(queue.folder)
+    assert b'gone' in process.stderr.read()
+
+
+def test_cleared_queue_is_another(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+    @tm.python_app
+    def wait(i: int) -> None:
+        import time
+
+        time.sleep(1000 if i else 0)
+
+    wait(1)
+    process = start(stderr=subprocess.PIPE)
+    wait_for(lambda: queue.counts['RUNNING'] == 1)
+    queue.clear(kill=False)
+    assert process.wait(60) != 0
+    assert len(queue) == 0
+    future = wait(0)
+    work(queue)
+    assert future.result(timeout=0) is None
+
+
+def test_priority(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    def note(i: int, path: str) -> None:
+        with open(path, 'a') as file:
+            file.write(f'{i} ')
+
+    path = str(tmp_path / 'order')
+    low, high = tm.python_app(note), tm.python_app(priority=5)(note)
+    low.map(i=[1, 2], path=path)
+    high.map(i=[3, 4], path=path)
+    work(queue)
+    assert Path(path).read_text() == '3 4 1 2 '
+
+
+def test_tasks_add_tasks(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def leaf(i: int) -> int:
+        return i * i
+
+    @tm.python_app
+    def tree(n: int) -> list[str]:
+        return [leaf(i).id for i in range(n)]
+
+    future = tree(5)
+    work(queue)
+    ids = future.result(timeout=0)
+    assert sorted(queue.tasks(tid=ids, property='result')) == [0, 1, 4, 9, 16]
+
+
+def test_paused(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def one() -> int:
+        return 1
+
+    future = one()
+    queue.pause()
+    work(queue)
+    assert future.state == 'PENDING'
+    queue.resume()
+    work(queue)
+    assert future.result(timeout=0) == 1
+
+
+def test_stop_at_error(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def fail(i: int) -> None:
+        raise ValueError(i)
+
+    fail.map(i=range(5))
+    work(queue, '--mode', 'stop_at_error')
+    assert queue.counts['FAILED'] == 1
+    assert queue.counts['PENDING'] == 4
+
+
+def test_save_attrs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    import json
+
+    @tm.python_app(save_attrs=('code', 'kwargs', 'out', 'versions'), save_dir=tmp_path / 'saved')
+    def speak(word: str) -> None:
+        import numpy as np
+
+        print(word, np.pi)
+
+    future = speak('hello')
+    work(queue)
+    (path,) = (tmp_path / 'saved').iterdir()
+    saved = json.loads(path.read_text())
+    assert saved['id'] == future.id
+    assert saved['out'].startswith('hello 3.14')
+    assert 'print(word' in saved['code']
