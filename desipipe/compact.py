@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
-from .event import CHUNK, DROPPED, PENDING, RUNNING, WAITING, End, Event, Ref, detail_of, end_event
+from .errors import PayloadError
+from .event import CHUNK, DROPPED, ENDED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, end_at, end_event, run_event
 from .ledger import Ledger
 from .store.journal import decode, first_event, lines
-from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter
+from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 Move = Callable[[Ref], Ref]
@@ -41,22 +43,36 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     """
     before = sizes(ledger.folder)
     doomed: set[str] = set()
-    writer = SegmentWriter(ledger.folder, f'compact-{ledger.journal.header["id"]}')
+    # A name that never comes again: readers keep files open by their names.
+    writer = SegmentWriter(ledger.folder, f'compact-{secrets.token_hex(4)}')
+    replaced = False
 
     def events() -> list[Event]:
         doomed.clear()
         if not ledger.state.alive:
             # A worker has references of the old generation in its slots' hands; without one, only readers do, and they look again.
-            doomed.update(name for name, size in _segments(ledger.folder) if size < MAP_FROM)
-        move = _mover(ledger, doomed, writer)
-        found = list(_rewritten(ledger, move))
+            doomed.update(_small_segments(ledger.folder))
+        found, damaged = _read(ledger)
+        _put_aside(ledger, damaged)
+        rewritten = list(_rewritten(ledger, found, _mover(ledger, doomed, writer)))
         writer.flush()
-        return found
+        return rewritten
 
-    ledger.journal.replaced(events)
-    for name in doomed:
-        os.unlink(os.path.join(ledger.folder, 'segments', name + '.bin'))
-    writer.close()
+    def after() -> None:
+        # With the lock still held: who has payloads in these files, and no event yet, looks under the lock whether they are still there.
+        nonlocal replaced
+        replaced = True
+        for name in doomed:
+            os.unlink(segment_path(ledger.folder, name))
+
+    try:
+        with ledger.exclusive:
+            ledger.journal.replaced(events, after)
+    finally:
+        writer.close()
+        path = segment_path(ledger.folder, writer.name)
+        if not replaced and os.path.lexists(path):
+            os.unlink(path)  # nothing refers to it; a full disk gets the space back
     return {'before': before, 'after': sizes(ledger.folder)}
 
 
@@ -72,28 +88,13 @@ def repair(ledger: Ledger) -> int:
     moved : int
         How many lines.
     """
-    moved: list[tuple[int, bytes]] = []
+    moved: list[bytes] = []
 
     def events() -> Iterable[Event]:
-        moved.clear()
-        found: list[Event] = []
-        for offset, line in _lines(ledger):
-            try:
-                event = decode(line, offset)
-            except ValueError:
-                moved.append((offset, line))
-                continue
-            if event is not None:
-                found.append({key: value for key, value in event.items() if key != 'at'})
-        found[0] = first_event(found[0])
-        if moved:
-            aside = os.path.join(ledger.folder, f'journal.damaged-{time.strftime("%Y%m%d-%H%M%S")}')
-            with open(aside, 'xb') as file:
-                for _, line in moved:
-                    file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
-        return found
+        found, moved[:] = _read(ledger)
+        _put_aside(ledger, moved)
+        kept = [_plain(event) for _, event in found]
+        return [first_event(kept[0]), *kept[1:]]
 
     ledger.follow()
     if ledger.state.damage:
@@ -101,11 +102,43 @@ def repair(ledger: Ledger) -> int:
     return len(moved)
 
 
-def _segments(folder: str) -> Iterator[tuple[str, int]]:
+def _read(ledger: Ledger) -> tuple[list[tuple[int, Event]], list[bytes]]:
+    """The events with their offsets, and the damaged lines."""
+    found: list[tuple[int, Event]] = []
+    damaged: list[bytes] = []
+    with open(ledger.journal.path, 'rb') as file:
+        data = file.read(ledger.journal.offset)
+    for offset, line in lines(data, 0):
+        try:
+            event = decode(line, offset)
+        except ValueError:
+            damaged.append(line)
+            continue
+        if event is not None:
+            found.append((offset, event))
+    return found, damaged
+
+
+def _put_aside(ledger: Ledger, damaged: list[bytes]) -> None:
+    if not damaged:
+        return
+    path = os.path.join(ledger.folder, f'journal.damaged-{time.strftime("%Y%m%d")}-{ledger.journal.header["gen"]}')
+    try:
+        with open(path, 'wb') as file:
+            file.writelines(damaged)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as exc:
+        raise disk_full(exc, path) from exc
+
+
+def _small_segments(folder: str) -> Iterator[str]:
+    # Only this user's: whose a file is says whose code it holds, and copied it would be ours.
     with os.scandir(os.path.join(folder, 'segments')) as entries:
         for entry in entries:
-            if entry.name.endswith('.bin'):
-                yield entry.name.removesuffix('.bin'), entry.stat().st_size
+            status = entry.stat()
+            if entry.name.endswith('.bin') and status.st_size < MAP_FROM and status.st_uid == os.geteuid():
+                yield entry.name.removesuffix('.bin')
 
 
 def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
@@ -115,7 +148,10 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
         if ref.segment not in doomed:
             return ref
         if ref not in moved:
-            data = ledger.read(ref)
+            try:
+                data = ledger.read(ref)
+            except PayloadError:
+                return ref  # lost already; reading it says so
             # Arrays in it stay aligned; what is smaller than the smallest out-of-band buffer holds none.
             skip = ref.offset % ALIGNMENT if ref.length >= OUT_OF_BAND else 0
             start = writer.append([b'\0' * skip, data], aligned=bool(skip) or ref.length >= OUT_OF_BAND)
@@ -125,13 +161,7 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
     return move
 
 
-def _lines(ledger: Ledger) -> Iterator[tuple[int, bytes]]:
-    with open(ledger.journal.path, 'rb') as file:
-        data = file.read(ledger.journal.offset)
-    return lines(data, 0)
-
-
-def _rewritten(ledger: Ledger, move: Move) -> Iterator[Event]:
+def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> Iterator[Event]:
     state = ledger.state
     now = time.time()
     header = {key: value for key, value in state.header.items() if key != 'at'}
@@ -142,22 +172,23 @@ def _rewritten(ledger: Ledger, move: Move) -> Iterator[Event]:
         yield {**_plain(event), **{key: move(Ref(*event[key])) for key in ('code', 'source', 'parts')}}
     for number, group in enumerate(state.groups):
         yield group.to_event(number)
-    ends: dict[tuple[str, bool], list[End]] = defaultdict(list)
-    out: list[Event] = []
+    ends: dict[tuple[str, str], list[End]] = defaultdict(list)
+    added: dict[int, float] = {}
     used: set[str] = set(state.alive)
-    for offset, line in _lines(ledger):
-        event = _decoded(line, offset)
-        for (worker, past), end in _ends(ledger, event, offset):
-            used.add(worker)
-            pile = ends[worker, past]
-            pile.append(_moved(end, move))
-            if len(pile) == CHUNK:
-                out.append(_end_event(worker, past, pile, now))
-                pile.clear()
-    out += [_end_event(worker, past, pile, now) for (worker, past), pile in ends.items() if pile]
+    for offset, event in found:
+        if event['e'] == 'add':
+            added[offset] = event['t']
+        for key, end in _ends(ledger, event, offset):
+            used.add(key[0])
+            ends[key].append(_moved(end, move))
     yield from _workers(ledger, used)
-    yield from _tasks(ledger, move)
-    yield from sorted(out, key=lambda event: not event.get('past'))
+    yield from _tasks(ledger, move, added)
+    if state.status and state.status[-1] == DROPPED:
+        yield {'e': 'drop', 'rows': [len(state.status) - 1], 't': now}  # so that its number is not given to another task
+    for kind in ('past', 'last', 'final'):
+        for (worker, which), pile in ends.items():
+            if which == kind:
+                yield from ({**end_event(worker, pile[i : i + CHUNK], now), 'kind': kind} for i in range(0, len(pile), CHUNK))
     yield from _attempts(ledger)
     if state.manager is not None:
         yield _plain(state.manager)
@@ -169,26 +200,20 @@ def _plain(event: Event) -> Event:
     return {key: value for key, value in event.items() if key != 'at'}
 
 
-def _decoded(line: bytes, offset: int) -> Event:
-    try:
-        return decode(line, offset) or {'e': ''}
-    except ValueError:
-        return {'e': ''}
-
-
-def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str, bool], End]]:
-    """What an event says of attempts' ends, with the worker and whether it is past."""
+def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str, str], End]]:
+    """What an event says of attempts' ends, with the worker (none where a person decided), and whether it is past, the last one or final."""
     state = ledger.state
     if event['e'] == 'end':
-        for row in event['rows']:
-            if state.status[row] != DROPPED and (detail := detail_of(event, row)) is not None:
-                final = state.ended_at[row] == offset and state.status[row] not in (PENDING, WAITING, RUNNING)
-                yield (event['w'], not final), detail[0]
+        for i, row in enumerate(event['rows']):
+            if state.status[row] != DROPPED:
+                last = state.ended_at[row] == offset and event.get('kind') != 'past'
+                yield (event['w'], 'past' if not last else 'final' if state.status[row] in ENDED else 'last'), end_at(event, i)
     elif event['e'] in ('set', 'accept'):
         for row in event['rows'] if event['e'] == 'set' else [event['new']]:
-            if state.ended_at[row] == offset and state.status[row] != DROPPED:
-                result = state.result(row)
-                yield ('', False), End(row, state.attempt[row], state.status[row], event['t'], 0, result, cause=event.get('cause'))
+            if row < len(state.status) and state.status[row] != DROPPED and state.ended_at[row] == offset:
+                ended = state.status[row] in ENDED
+                number, status = (state.attempt[row], state.status[row]) if ended else (0, event.get('s', SUCCEEDED))
+                yield ('', 'final' if ended else 'last'), End(row, number, status, event['t'], 0, state.result(row), cause=event.get('cause'))
 
 
 def _moved(end: End, move: Move) -> End:
@@ -198,10 +223,6 @@ def _moved(end: End, move: Move) -> End:
     if end.cause and 'trace' in end.cause:
         end.cause = {**end.cause, 'trace': move(Ref(*end.cause['trace']))}
     return end
-
-
-def _end_event(worker: str, past: bool, ends: list[End], now: float) -> Event:
-    return {**end_event(worker, ends, now), 'past' if past else 'final': True}
 
 
 def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
@@ -221,6 +242,8 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
             'job': worker.job,
             't': worker.time,
         }
+        if worker.stop is not None:
+            yield {'e': 'stop', 'workers': [name], 'how': worker.stop, 'manager': False, 't': worker.time}
         if name not in state.alive:
             yield {'e': 'worker', 'do': 'end', 'w': name, 'why': worker.ended, 't': worker.time}
     for (name, app), versions in state.versions.items():
@@ -228,13 +251,14 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
             yield {'e': 'versions', 'w': name, 'app': app, 'versions': versions}
 
 
-def _tasks(ledger: Ledger, move: Move) -> Iterator[Event]:
+def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Event]:
     state = ledger.state
     rows = list(state.each())
     i = 0
     while i < len(rows):
         first = rows[i]
         refs = [move(state.args(first))]
+        began = added[state.added_at[first]]
         i += 1
         while (
             i < len(rows)
@@ -242,6 +266,7 @@ def _tasks(ledger: Ledger, move: Move) -> Iterator[Event]:
             and rows[i] == first + len(refs)
             and state.group[rows[i]] == state.group[first]
             and state.index[rows[i]] == state.index[first] + len(refs)
+            and added[state.added_at[rows[i]]] == began
             and (ref := move(state.args(rows[i]))).segment == refs[0].segment
         ):
             refs.append(ref)
@@ -257,7 +282,7 @@ def _tasks(ledger: Ledger, move: Move) -> Iterator[Event]:
             'off': [ref.offset for ref in refs],
             'len': [ref.length for ref in refs],
             'req': [(row - first, list(state.requires[row])) for row in range(first, first + n) if row in state.requires],
-            't': state.header.get('t', 0.0),
+            't': began,
         }
 
 
@@ -268,8 +293,8 @@ def _attempts(ledger: Ledger) -> Iterator[Event]:
         part = rows[i : i + CHUNK]
         numbers = [state.attempt[row] - (state.status[row] == RUNNING) for row in part]
         yield {'e': 'attempt', 'rows': part, 'n': numbers, 'burned': [state.burned.get(row, 0) for row in part]}
-    running: dict[str, list[int]] = defaultdict(list)
+    running: dict[tuple[str, float], list[int]] = defaultdict(list)
     for row, worker in state.running.items():
-        running['' if worker is None else worker.name].append(row)
-    for name, mine in running.items():
-        yield {'e': 'run', 'w': name, 'rows': mine, 'n': [state.attempt[row] for row in mine], 't': state.started[mine[0]]}
+        running['' if worker is None else worker.name, state.started[row]].append(row)
+    for (name, began), mine in running.items():
+        yield run_event(name, mine, [state.attempt[row] for row in mine], began)

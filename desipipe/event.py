@@ -27,6 +27,9 @@ CHUNK = 4096
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""
 
+BY_HAND = (CANCELLED, 'killed')
+"""Kinds of causes that someone decided: no retry follows by itself."""
+
 
 def state_code(name: str) -> int:
     """The code of a state's name.
@@ -191,12 +194,16 @@ def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
     """
     if row not in event['rows']:
         return None
-    i = event['rows'].index(row)
+    return end_at(event, event['rows'].index(row)), event['w'], event['t']
+
+
+def end_at(event: Event, i: int) -> End:
+    """What an ``end`` event says at place ``i``."""
     segment, offset, length = event['ref'][3 * i : 3 * i + 3]
     extra = event.get('x', {}).get(str(i), {})
     states = event['s']
-    end = End(
-        row=row,
+    return End(
+        row=event['rows'][i],
         attempt=event['n'][i],
         state=states if isinstance(states, int) else states[i],
         began=event['t0'] + event['b'][i] * 1e-6,
@@ -206,4 +213,3 @@ def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
         err=Ref(*extra['err']) if 'err' in extra else None,
         cause=extra.get('cause'),
     )
-    return end, event['w'], event['t']

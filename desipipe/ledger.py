@@ -10,11 +10,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from .errors import PayloadError, UnknownTaskError, UntrustedQueueError, close_names
+from .errors import CorruptJournalError, PayloadError, QueueGoneError, UnknownTaskError, UntrustedQueueError, close_names
 from .event import (
     CANCELLED,
     CHUNK,
@@ -37,11 +37,13 @@ from .serialize import Code, Payload, loads
 from .state import ID, State
 from .store.journal import SYNC_INTERVAL, Journal, writer_name
 from .store.lease import Observer
+from .store.lock import tell_fork
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
 from .store.watch import Watcher
 from .utils import username
 
 _TEXT = struct.Struct('<I')
+T = TypeVar('T')
 
 
 class Batch:
@@ -121,6 +123,17 @@ class Ledger:
         self._pid = os.getpid()
         self._local = threading.local()
         self._mutex = threading.RLock()
+        tell_fork(self)
+
+    def forked(self) -> None:
+        """In a forked child: no thread of the parent's is here, and whoever reads from the parent's watcher takes its wake-ups away."""
+        self._mutex = threading.RLock()
+        self._local = threading.local()
+
+    @property
+    def exclusive(self) -> threading.RLock:
+        """Keeps other threads of this process from adding and from reading payloads; to be taken before the journal is written to."""
+        return self._mutex
 
     # Looking
 
@@ -250,19 +263,32 @@ class Ledger:
         self.check_trust(ref.segment)
         return loads(self.read(ref), resolve)
 
+    def again(self, look: Callable[[], T]) -> T:
+        """What ``look`` finds, once more if the journal was compacted meanwhile: rows stay what they are, offsets and references do not."""
+        while True:
+            generation = self.journal.header['gen']
+            try:
+                return look()
+            except (PayloadError, CorruptJournalError):
+                self.follow()
+                if self.journal.header['gen'] == generation:
+                    raise
+
     def arguments(self, row: int) -> dict[str, str]:
         """A task's arguments as text; nothing is unpickled."""
-        data = self.read(self.state.args(row))
+        data = self.again(lambda: self.read(self.state.args(row)))
         size = _TEXT.unpack_from(data)[0]
         text: dict[str, str] = orjson.loads(bytes(data[4 : 4 + size]))
         return text
 
     def arguments_payload(self, row: int) -> Ref:
         """Where the pickled arguments of a task are."""
-        segment, offset, length = self.state.args(row)
-        with self._mutex:
-            size = 4 + _TEXT.unpack(self.segments.read(segment, offset, 4))[0]
-        return Ref(segment, offset + size, length - size)
+        def look() -> Ref:
+            segment, offset, length = self.state.args(row)
+            size = _TEXT.size + _TEXT.unpack(self.read(Ref(segment, offset, _TEXT.size)))[0]
+            return Ref(segment, offset + size, length - size)
+
+        return self.again(look)
 
     @property
     def writer(self) -> SegmentWriter:
@@ -433,6 +459,20 @@ class Ledger:
 
     # Working
 
+    def _write(self, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
+        """As :meth:`Journal.write`, for decisions about rows that the caller knows: in a queue that was cleared, the same numbers are other tasks."""
+        identity = self.journal.header['id']
+
+        def checked() -> Sequence[Event]:
+            if self.journal.header['id'] != identity:
+                raise QueueGoneError(
+                    f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and nothing was written. '
+                    f'Look what it holds now: desipipe status -q {self.folder}'
+                )
+            return decide()
+
+        self.journal.write(checked, sync)
+
     def exchange(self, worker: str, ends: Sequence[End] = (), back: Sequence[tuple[int, int]] = (), want: int = 0, mids: Sequence[str] = ()) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
@@ -475,7 +515,7 @@ class Ledger:
                     events.append(run_event(worker, rows, attempts, now))
             return events
 
-        self.journal.write(decide)
+        self._write(decide)
         return claimed
 
     def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
@@ -559,7 +599,7 @@ class Ledger:
             changed[:] = [row for row in choose(self.state) if self.state.status[row] not in (target, DROPPED)]
             return [{'e': 'set', 'rows': changed[i : i + CHUNK], 's': target, 'why': why, **extra, 't': time.time()} for i in range(0, len(changed), CHUNK)]
 
-        self.journal.write(decide)
+        self._write(decide)
         return changed
 
     def retry(self, choose: Callable[[State], Iterable[int]]) -> list[int]:
@@ -583,7 +623,7 @@ class Ledger:
                 raise UnknownTaskError(f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed')
             return [{'e': 'accept', 'old': old, 'new': new, 't': time.time()}]
 
-        self.journal.write(decide, sync=True)
+        self._write(decide, sync=True)
 
     def drop(self, choose: Callable[[State], Iterable[int]]) -> list[int]:
         """Take tasks out of the queue."""
@@ -593,7 +633,7 @@ class Ledger:
             dropped[:] = choose(self.state)
             return [{'e': 'drop', 'rows': dropped, 't': time.time()}] if dropped else []
 
-        self.journal.write(decide)
+        self._write(decide)
         return dropped
 
     def pause(self, paused: bool) -> None:
@@ -626,10 +666,9 @@ class Ledger:
 
     def cause(self, row: int) -> Event:
         """Why a task did not succeed: ``kind``, ``text``, …; empty if it did, or nothing is known."""
-        offset = self.state.ended_at[row]
-        if not offset:
+        event = self.again(lambda: self.journal.event_at(offset) if (offset := self.state.ended_at[row]) else None)
+        if event is None:
             return {}
-        event = self.journal.event_at(offset)
         if event['e'] == 'end':
             detail = detail_of(event, row)
             return {} if detail is None else detail[0].cause or {}
@@ -638,11 +677,14 @@ class Ledger:
 
     def attempts(self, row: int) -> list[Attempt]:
         """All attempts of a task that ended, oldest first."""
+        return self.again(lambda: self._attempts(row))
+
+    def _attempts(self, row: int) -> list[Attempt]:
         found = []
         for offset in self.state.attempts_at(row):
             event = self.journal.event_at(offset)
-            if event['e'] != 'end' or (detail := detail_of(event, row)) is None:
-                continue
+            if event['e'] != 'end' or not event['w'] or (detail := detail_of(event, row)) is None:
+                continue  # what a person decided was no attempt
             end, name, _ = detail
             worker = self.state.workers.get(name)
             found.append(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import accumulate, islice
 
 from .event import (
+    BY_HAND,
     DROPPED,
     ENDED,
     FAILED,
@@ -30,6 +31,7 @@ from .event import (
 
 ID = 16  # bytes of an identity
 _NONE = 0xFFFFFFFF  # no segment
+_LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
 class Worker:
@@ -94,6 +96,7 @@ class State:
         self.workers: dict[str, Worker] = {}
         self.alive: dict[str, Worker] = {}
         self.manager: Event | None = None
+        self.last_manager: Event = {}
         self.running: dict[int, Worker | None] = {}
         self.started: dict[int, float] = {}
         self.versions: dict[tuple[str, str], dict[str, str]] = {}
@@ -122,8 +125,12 @@ class State:
     def apply(self, event: Event, offset: int) -> None:
         """Fold one event. Kinds of later versions are passed over: what changes the meaning of known ones raises the format's version."""
         fold = self._fold.get(event['e'])
-        if fold is not None:
-            fold(event, offset)
+        if fold is None:
+            return
+        rows = event.get('rows')
+        if rows and max(rows) >= len(self.status):
+            self._fill(max(rows) + 1)
+        fold(event, offset)
 
     def damaged(self, offset: int, length: int) -> None:
         """Note a corrupt line."""
@@ -140,15 +147,13 @@ class State:
         return number
 
     def _group(self, event: Event, offset: int) -> None:
-        while len(self.groups) < event['g']:  # a lost line
-            self._append_group(Group('', '', '?', 'python'))
-        self._append_group(Group.from_event(event))
-
-    def _append_group(self, group: Group) -> None:
-        self.group_numbers[group] = len(self.groups)
-        self.groups.append(group)
-        self.group_done.append(0)
-        self.group_time.append(0)
+        number: int = event['g']
+        while len(self.groups) <= number:  # lost lines before it
+            self.groups.append(_LOST)
+            self.group_done.append(0)
+            self.group_time.append(0)
+        group = self.groups[number] = Group.from_event(event)
+        self.group_numbers[group] = number
         self.counts.setdefault(group.mid, [0] * 8)
 
     def _app(self, event: Event, offset: int) -> None:
@@ -164,11 +169,9 @@ class State:
     # Tasks
 
     def _fill(self, first: int) -> None:
-        # Rows of a line that was lost: they keep their numbers and count as dropped.
+        # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one of another task, and count as dropped.
         lost = first - len(self.status)
         if lost > 0:
-            if not self.groups:
-                self._append_group(Group('', '', '?', 'python'))
             self.ids.extend([b''] * lost)
             self._extend(lost, DROPPED, 0, 0, 0)
             for column in (self.args_segment, self.args_offset, self.args_length, self.index):
@@ -191,7 +194,7 @@ class State:
         lengths: list[int] = event['len']
         n = len(lengths)
         self._fill(first)
-        if first != len(self.status) or number >= len(self.groups):
+        if first != len(self.status) or number >= len(self.groups) or self.groups[number] is _LOST:
             return  # rows that are known already, or of a group whose line was lost: not ours to guess
         packed = bytes.fromhex(event['ids'])
         ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
@@ -259,20 +262,22 @@ class State:
         most : int
             How many.
         """
-        found: list[int] = []
+        # A row that left PENDING and came back (cancelled and retried, claimed and given back) stands in its queue twice: a dictionary
+        # gives it once, where it stands first.
+        found: dict[int, None] = {}
         status = self.status
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
                 while queue and status[queue[0]] != PENDING:  # what was claimed, cancelled, dropped meanwhile
                     queue.popleft()
                 if len(found) >= most:
-                    return found
+                    return list(found)
                 for row in queue:
                     if status[row] == PENDING:
-                        found.append(row)
+                        found[row] = None
                         if len(found) >= most:
-                            return found
-        return found
+                            return list(found)
+        return list(found)
 
     def _move(self, row: int, status: int) -> None:
         counts = self.counts[self.groups[self.group[row]].mid]
@@ -312,9 +317,10 @@ class State:
         extra = event.get('x', {})
         number, counts = -1, [0] * 8
         dependants = self.dependants
-        if event.get('final') or event.get('past'):
-            self._compacted(event, offset)
-            if event.get('past'):
+        kind = event.get('kind')
+        if kind:
+            self._compacted(event, offset, kind)
+            if kind != 'final':
                 return
         for i, row in enumerate(event['rows']):
             if status[row] != RUNNING or attempt[row] != event['n'][i]:
@@ -342,24 +348,35 @@ class State:
             if state == SUCCEEDED:
                 status[row] = SUCCEEDED
                 counts[SUCCEEDED] += 1
-                self.group_done[number] += 1
-                self.group_time[number] += event['d'][i]
+                if event['w']:
+                    self.group_done[number] += 1
+                    self.group_time[number] += event['d'][i]
                 if row in dependants:
                     self._met(row)
                 continue
-            if not event.get('final') and self._again(row, state, extra.get(str(i), {}).get('cause') or {}):
+            if not kind and self._again(row, state, extra.get(str(i), {}).get('cause') or {}):
                 self.retried += 1
-                state = PENDING
-                self._pending(self.groups[number]).append(row)
+                state = self._wanted(row)
             status[row] = state
             counts[state] += 1
 
-    def _compacted(self, event: Event, offset: int) -> None:
-        # Ends that compaction wrote down again, without the claims before them.
-        for row, n in zip(event['rows'], event['n'], strict=True):
-            self.attempt[row] = max(self.attempt[row], n)
-            if event.get('past'):
+    def _compacted(self, event: Event, offset: int, kind: str) -> None:
+        # Ends that compaction wrote down again, without the claims before them: of attempts that are past, of the last one of a task that is
+        # to run (again), of one that ended for good.
+        refs = event['ref']
+        for i, (row, n) in enumerate(zip(event['rows'], event['n'], strict=True)):
+            if self.status[row] == DROPPED:
+                continue
+            if kind == 'past':
+                self.attempt[row] = max(self.attempt[row], n)
                 self.history.setdefault(row, []).append(offset)
+            elif kind == 'last':
+                self.attempt[row] = max(self.attempt[row], n)
+                self.ended_at[row] = offset
+                if refs[3 * i] >= 0:
+                    self.result_segment[row] = self.segment_number(event['seg'][refs[3 * i]])
+                    self.result_offset[row] = refs[3 * i + 1]
+                    self.result_length[row] = refs[3 * i + 2]
             else:
                 self.attempt[row] = n
                 self._move(row, RUNNING)
@@ -375,8 +392,18 @@ class State:
         for row, n in zip(event['rows'], event['n'], strict=True):
             if self.status[row] == RUNNING and self.attempt[row] == n:
                 self._leave(row)
-                self._move(row, PENDING)
-                self._pending(self.groups[self.group[row]]).appendleft(row)
+                self._move(row, self._wanted(row, first=True))
+
+    def _wanted(self, row: int, first: bool = False) -> int:
+        # The state of a row that is to run (again): a result that it needs may have been taken back meanwhile.
+        if self.unmet[row]:
+            return WAITING
+        queue = self._pending(self.groups[self.group[row]])
+        if first:
+            queue.appendleft(row)
+        else:
+            queue.append(row)
+        return PENDING
 
     def _again(self, row: int, state: int, cause: Event) -> bool:
         # Whether a failed attempt is followed by another one by itself. Part of the fold, so that all agree.
@@ -384,7 +411,7 @@ class State:
             return True
         group = self.groups[self.group[row]]
         burned = self.burned.get(row, 0)
-        if burned >= group.retries or cause.get('kind') == 'cancelled':
+        if burned >= group.retries or cause.get('kind') in BY_HAND:
             return False
         if group.retry_on and STATES[state] not in group.retry_on and not set(cause.get('kinds', ())) & set(group.retry_on):
             return False
@@ -396,8 +423,7 @@ class State:
             if self.unmet[other]:
                 self.unmet[other] -= 1
                 if self.unmet[other] == 0 and self.status[other] == WAITING:
-                    self._move(other, PENDING)
-                    self._pending(self.groups[self.group[other]]).append(other)
+                    self._move(other, self._wanted(other))
 
     def _unmet(self, row: int) -> None:
         # A result is taken back: what has not begun waits for the new one.
@@ -420,12 +446,10 @@ class State:
                 self.ended_at[row] = offset
             else:
                 self.burned.pop(row, None)
-            state = WAITING if target == PENDING and self.unmet[row] else target
+            state = self._wanted(row) if target == PENDING else target
             if state == was:
                 continue
             self._move(row, state)
-            if state == PENDING:
-                self._pending(self.groups[self.group[row]]).append(row)
             if state == SUCCEEDED:
                 self._met(row)
             elif was == SUCCEEDED:
@@ -433,6 +457,8 @@ class State:
 
     def _accept(self, event: Event, offset: int) -> None:
         old, new = event['old'], event['new']
+        if max(old, new) >= len(self.status):
+            return  # of rows whose line was lost
         self.result_segment[new] = self.result_segment[old]
         self.result_offset[new] = self.result_offset[old]
         self.result_length[new] = self.result_length[old]
@@ -464,7 +490,7 @@ class State:
 
     def _manager(self, event: Event, offset: int) -> None:
         if event['do'] == 'begin':
-            self.manager = event
+            self.manager = self.last_manager = event
         elif event['do'] == 'say':
             if self.manager is not None and self.manager['w'] == event['w']:
                 self.manager = {**self.manager, 'says': event['text']}

@@ -8,10 +8,12 @@ from __future__ import annotations
 import atexit
 import errno
 import fcntl
+import logging
 import os
 import secrets
 import socket
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
@@ -19,14 +21,17 @@ from typing import Any, Protocol
 import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
-from .lock import QueueLock
+from .lock import QueueLock, tell_fork
 from .segment import disk_full, write_all
+
+logger = logging.getLogger('desipipe')
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
 _TAIL = len(b',"crc":"00000000"}\n')
 _CHUNK = 16 << 20
+_LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at a damaged line of a shared filesystem, before it is believed
 _TRIES = 5
 
 Event = dict[str, Any]
@@ -85,7 +90,7 @@ def decode(line: bytes, at: int) -> Event | None:
     """
     body = line[:-_TAIL]
     tail = line[-_TAIL:]
-    if tail[:8] != b',"crc":"' or tail[16:] != b'"}\n' or int(tail[8:16], 16) != zlib.crc32(body):
+    if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
         raise ValueError('check failed')
     event: Event = orjson.loads(body + b'}')
     return event if event.get('at') == at else None
@@ -117,7 +122,7 @@ def first_event(header: Event) -> Event:
     return {'e': 'queue', 'version': VERSION, 'id': secrets.token_hex(8), **header, 'gen': secrets.token_hex(8)}
 
 
-def replace(folder: str, events: Iterable[Event], exclusive: bool = False) -> None:
+def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still: Callable[[], bool] = lambda: True) -> bool:
     """Put a new journal with ``events`` in the place of the old one (its lock held), in one step that a crash can't halve.
 
     Parameters
@@ -128,6 +133,13 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False) -> No
         The first must be a ``queue`` event.
     exclusive : bool, default=False
         Refuse to replace (:class:`FileExistsError`).
+    still : callable, default=None
+        Asked when the new journal is on disk: whether the old one may go.
+
+    Returns
+    -------
+    replaced : bool
+        What ``still`` said.
     """
     path = os.path.join(folder, FILE_NAME)
     temporary = f'{path}.{secrets.token_hex(4)}.tmp'
@@ -146,6 +158,8 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False) -> No
             os.fsync(fd)
         finally:
             os.close(fd)
+        if not still():
+            return False
         if exclusive:
             os.link(temporary, path)
         else:
@@ -156,6 +170,7 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False) -> No
         if os.path.lexists(temporary):
             os.unlink(temporary)
     sync_folder(folder)
+    return True
 
 
 def sync_folder(folder: str) -> None:
@@ -194,6 +209,8 @@ class Journal:
         self._sink = sink
         self._file: tuple[int, int] | None = None
         self._first = b''
+        self._last = b''
+        self._begun = 0
         self._mutex = threading.RLock()
         self._sync_interval = sync_interval
         self._before_sync = before_sync
@@ -201,7 +218,15 @@ class Journal:
         self._syncer: threading.Thread | None = None
         self._sync_guard = threading.Lock()
         self._lock: QueueLock | None = None
+        tell_fork(self)
         self.follow()
+
+    def forked(self) -> None:
+        """In a forked child: whatever the parent's threads were about, they are not here."""
+        self._mutex = threading.RLock()
+        self._sync_guard = threading.Lock()
+        self._syncer = None
+        self._dirty = False  # what the parent wrote, the parent syncs
 
     # Reading
 
@@ -226,15 +251,15 @@ class Journal:
             return os.open(self.path, flags | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
-        except PermissionError as exc:
-            what = 'written to' if flags & os.O_RDWR else 'read'
-            raise PermissionDeniedError(f'{self.path} can not be {what} by you ({exc.strerror}); nothing was changed') from None
         except OSError as exc:
             if exc.errno == errno.ESTALE:
                 raise self._gone() from None
-            if exc.errno == errno.EROFS:
-                raise PermissionDeniedError(f'{self.path} can not be written to: the filesystem is read-only; nothing was changed') from None
-            raise
+            if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+                raise
+            what = 'written to' if flags & os.O_RDWR else 'read'
+            raise PermissionDeniedError(
+                f'{self.path} can not be {what} by you ({exc.strerror}); nothing was changed. Look at the mount and the modes with: desipipe doctor'
+            ) from None
 
     def follow(self) -> bool:
         """Fold what was appended since the last call; takes no lock.
@@ -254,24 +279,32 @@ class Journal:
                 # The page cache is the same for everyone: an unchanged size and inode says it all, at a tenth of the cost.
                 try:
                     status = os.stat(self.path)
-                except (FileNotFoundError, NotADirectoryError):
-                    raise self._gone() from None
-                if (status.st_dev, status.st_ino) == self._file and status.st_size == self.offset:
+                except OSError:
+                    status = None  # opening says why
+                if status is not None and (status.st_dev, status.st_ino) == self._file and status.st_size == self.offset:
                     return False
-            fd = self._open(os.O_RDONLY)
-            try:
-                return self._read(fd)
-            finally:
-                os.close(fd)
+            before = (self._begun, self.offset)
+            for _ in range(_TRIES):
+                fd = self._open(os.O_RDONLY)
+                try:
+                    if self._read(fd):
+                        break
+                finally:
+                    os.close(fd)
+            return (self._begun, self.offset) != before
 
-    def _read(self, fd: int) -> bool:
-        # An inode's number may be used again, so the first line, which holds the generation, is compared as well.
+    def _read(self, fd: int, locked: bool = False) -> bool:
+        # Whether it came to the end. An inode's number may be used again, so the first line, which holds the generation, is compared as
+        # well; and the end of what we read, since a writer whose disk was full takes back the lines of a batch that it could not write whole.
         status = os.fstat(fd)
-        before = self.offset
-        if (status.st_dev, status.st_ino) != self._file or os.pread(fd, len(self._first), 0) != self._first:
+        if (
+            (status.st_dev, status.st_ino) != self._file
+            or os.pread(fd, len(self._first), 0) != self._first
+            or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last
+        ):
             self._begin(fd)
             self._file = (status.st_dev, status.st_ino)
-            before = -1
+            self._begun += 1
         rest = b''
         position = self.offset
         while data := os.pread(fd, _CHUNK, position):
@@ -279,10 +312,14 @@ class Journal:
             if rest:
                 data = rest + data
             cut = data.rfind(b'\n') + 1
-            self._fold(data[:cut], self.offset)
-            self.offset += cut
+            folded = self._fold(data[:cut], self.offset, locked)
+            self.offset += folded
+            if folded:
+                self._last = data[:folded][-_TAIL:]
+            if folded != cut:
+                return False
             rest = data[cut:]
-        return self.offset != before
+        return True
 
     def _begin(self, fd: int) -> None:
         first = b''
@@ -314,21 +351,40 @@ class Journal:
                 'Use the desipipe that made it, or another queue name'
             )
         self._first = first
+        self._last = first[-_TAIL:]
         self.header = header
         self.offset = len(first)
         self._sink.reset(header)
 
-    def _fold(self, data: bytes, start: int) -> None:
+    def _fold(self, data: bytes, start: int, locked: bool) -> int:
+        # How many bytes were folded.
         for offset, line in lines(data, start):
             try:
                 event = decode(line, offset)
             except ValueError:
+                if not locked and not self._settled(data[offset - start :], offset):
+                    return offset - start
+                locked = True
                 self._sink.damaged(offset, len(line))
                 continue
             if event is None:
                 self.late += 1
             else:
                 self._sink.apply(event, offset)
+        return len(data)
+
+    def _settled(self, data: bytes, offset: int) -> bool:
+        # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
+        # then what the next one put in its place; and on a network filesystem the parts of a batch arrive in any order, with a hole between them.
+        for pause in _LOOKS if self.shared else (0.0,):
+            time.sleep(pause)
+            fd = self._open(os.O_RDONLY)
+            try:
+                if os.pread(fd, len(data), offset) != data:
+                    return False
+            finally:
+                os.close(fd)
+        return True
 
     def event_at(self, offset: int) -> Event:
         """Read one event again, for its details.
@@ -341,9 +397,16 @@ class Journal:
         Returns
         -------
         event : dict
+
+        Raises
+        ------
+        CorruptJournalError
+            The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask for the offset that the line has now.
         """
         fd = self._open(os.O_RDONLY)
         try:
+            if os.pread(fd, len(self._first), 0) != self._first:
+                raise CorruptJournalError(f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset)
             line, size = b'', 1 << 16
             while not line.endswith(b'\n'):
                 data = os.pread(fd, size, offset + len(line))
@@ -395,21 +458,24 @@ class Journal:
                     if self._write_locked(decide):
                         break
             else:
-                raise LockLostError(
-                    f'the lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it was held (is the network cut?); nothing was written. '
-                    'Repeat the last step when the filesystem is back'
-                )
+                raise self._lock_lost()
         if sync:
             self.sync()
         elif self._dirty and self._sync_interval is not None:
             self._sync_later()
+
+    def _lock_lost(self) -> LockLostError:
+        return LockLostError(
+            f'the lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it was held (is the network cut?); nothing was written. '
+            'Repeat the last step when the filesystem is back'
+        )
 
     def _write_locked(self, decide: Callable[[], Sequence[Event]]) -> bool:
         fd = self._open(os.O_RDWR | os.O_APPEND)
         try:
             if self.shared:
                 self._hold(fd)
-            self._read(fd)
+            self._read(fd, locked=True)
             if os.fstat(fd).st_size > self.offset:
                 os.ftruncate(fd, self.offset)  # an unterminated last line: its writer died with the lock
             events = decide()
@@ -433,6 +499,7 @@ class Journal:
             if self.shared and not self._stands(fd, bytes(data)):
                 return False
             self.offset += len(data)
+            self._last = bytes(data[-_TAIL:])
             self._dirty = not self.shared
             for event, at in placed:
                 self._sink.apply(event, at)
@@ -460,24 +527,45 @@ class Journal:
             # Best effort: what remains is an unterminated line, which the next writer cuts.
             return
 
-    def replaced(self, events: Callable[[], Iterable[Event]]) -> None:
+    def replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None] = lambda: None) -> None:
         """Replace the whole journal (compaction, clear) by ``events``, under the lock.
 
         Parameters
         ----------
         events : callable
-            Called with the lock held and the sink up to date.
+            Called with the lock held and the sink up to date; again when the lock was lost meanwhile.
+        after : callable, default=None
+            Called when the new journal is in its place and the lock still held: takes away what only the old one referred to.
         """
-        with self._mutex, self.lock:
-            fd = self._open(os.O_RDWR)
-            try:
-                if self.shared:
-                    self._hold(fd)
-                self._read(fd)
-                replace(self.folder, events())
-            finally:
-                os.close(fd)
+        with self._mutex:
+            for _ in range(_TRIES):
+                with self.lock:
+                    if self._replaced_locked(events):
+                        after()
+                        break
+            else:
+                raise self._lock_lost()
             self.follow()
+
+    def _replaced_locked(self, events: Callable[[], Iterable[Event]]) -> bool:
+        fd = self._open(os.O_RDWR)
+        try:
+            if self.shared:
+                self._hold(fd)
+            self._read(fd, locked=True)
+            size = os.fstat(fd).st_size
+            return replace(self.folder, events(), still=lambda: not self.shared or self._unchanged(size))
+        finally:
+            os.close(fd)
+
+    def _unchanged(self, size: int) -> bool:
+        # Whether the journal is as we read it: if not, we lost the lock, and what someone else appended would be lost with the file.
+        fd = self._open(os.O_RDONLY)
+        try:
+            there = os.fstat(fd)
+        finally:
+            os.close(fd)
+        return (there.st_dev, there.st_ino, there.st_size) == (*(self._file or (0, 0)), size)
 
     # Syncing
 
@@ -485,21 +573,25 @@ class Journal:
         """Put what was written on disk."""
         if not self._dirty:
             return
-        self._dirty = False
-        if self._before_sync is not None:
-            self._before_sync()
+        self._dirty = False  # before: what is written meanwhile is dirty again
         try:
-            fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return  # deleted meanwhile: nothing to keep
-        try:
-            os.fdatasync(fd)
-        finally:
-            os.close(fd)
+            if self._before_sync is not None:
+                self._before_sync()
+            try:
+                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+            except FileNotFoundError:
+                return  # deleted meanwhile: nothing to keep
+            try:
+                os.fdatasync(fd)
+            finally:
+                os.close(fd)
+        except OSError as exc:
+            self._dirty = True
+            raise disk_full(exc, self.path) from exc
 
     def _sync_later(self) -> None:
         with self._sync_guard:
-            if self._syncer is None:
+            if self._syncer is None or not self._syncer.is_alive():
                 self._syncer = threading.Thread(target=self._sync_soon, name='desipipe-sync', daemon=True)
                 atexit.register(self.sync)  # a daemon thread may be gone before it has slept enough
                 self._syncer.start()
@@ -510,11 +602,18 @@ class Journal:
         pause = threading.Event()
         while True:
             pause.wait(self._sync_interval)
-            self.sync()
+            try:
+                self.sync()
+                failed = False
+            except OSError as exc:
+                # Said here, since nobody waits for it; tried again with the next write, at exit, and where someone asks to sync.
+                logger.error('what was written to %s is not on disk yet: %s', self.folder, exc)
+                failed = True
             with self._sync_guard:
-                if not self._dirty:
+                if failed or not self._dirty:
                     self._syncer = None
-                    atexit.unregister(self.sync)
+                    if not failed:
+                        atexit.unregister(self.sync)
                     return
 
 

@@ -8,7 +8,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from ..errors import DiskFullError, PayloadError, PermissionDeniedError
+from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
@@ -40,7 +40,9 @@ def write_all(fd: int, data: bytes | memoryview) -> None:
 def disk_full(exc: OSError, path: str) -> OSError:
     """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was missing, :class:`PermissionDeniedError` when a permission was."""
     if exc.errno in _NOT_ALLOWED:
-        return PermissionDeniedError(f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. Look at the mount and the modes with: desipipe doctor')
+        return PermissionDeniedError(
+            f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. Look at the mount and the modes with: desipipe doctor'
+        )
     if exc.errno not in _NO_SPACE:
         return exc
     return DiskFullError(
@@ -77,6 +79,8 @@ class SegmentWriter:
                 self._fd = os.open(segment_path(self.folder, self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             except FileExistsError:
                 continue
+            except FileNotFoundError:
+                raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was added or recreated') from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
