@@ -240,7 +240,7 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
         if not line.startswith((b'{"e":"end"', b'{"e":"run"')):
             continue
         event = _decoded(line, offset)
-        if event is None or 'past' in event or 'final' in event:  # compaction wrote down what had been long before
+        if event is None or 'kind' in event:  # compaction wrote down again what had been long before
             continue
         if not first and start:
             first = event['t']
@@ -357,8 +357,9 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
         extra = event.get('x', {})
         for row in rows:
             i, task = places[row], tasks[row]
-            task['began'] = event['t0'] + event['b'][i] * 1e-6
-            task['duration'] = event['d'][i] * 1e-6
+            if event['w']:  # else someone had set it, and compaction wrote that down
+                task['began'] = event['t0'] + event['b'][i] * 1e-6
+                task['duration'] = event['d'][i] * 1e-6
             task['cause'] = (extra.get(str(i), {}).get('cause') or {}).get('text', '')
             _worked(task, ledger.state.workers.get(event['w']))
     else:  # someone set it
@@ -468,7 +469,7 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
     offsets = sorted({ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]})
     lists = [taken[item.name] for item in state.groups]
     for offset, event in _events(ledger, offsets):
-        if event is not None and event['e'] == 'end':
+        if event is not None and event['e'] == 'end' and event['w']:
             for row, duration in zip(event['rows'], event['d'], strict=True):
                 if status[row] == SUCCEEDED and ended_at[row] == offset:
                     lists[group[row]].append(duration)

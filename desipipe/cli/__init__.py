@@ -1,0 +1,121 @@
+"""The command line: ``desipipe <verb> -q QUEUE [options]``.
+
+Nothing but :mod:`argparse` is imported before it is known what is asked for: a worker, a shell completion and ``--help`` pay for nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from . import change, doctor, look, processes, tour
+from .common import Parser, Verbs
+
+__all__ = ['build_parser', 'main']
+
+_DESCRIPTION = 'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers anywhere.'
+_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of someone else, or a path (./folder/name). Where several make
+sense (queues, status, pause, resume, retry, cancel, kill, delete) it may be a quoted pattern ('test*') or several names.
+
+Example:
+  desipipe demo                        see it work
+  desipipe status -q my_queue          how far is it?
+  desipipe watch -q my_queue           the same, live
+  desipipe retry --help                options of a verb, with an example
+"""
+
+
+def build_parser() -> Parser:
+    """The parser of all verbs.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or ``None``: 0).
+    """
+    parser = Parser(prog='desipipe', description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='store_true', help='print the version and exit')
+    verbs = Verbs(parser)
+    for module in (look, change, processes, doctor, tour):
+        module.register(verbs)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : sequence of str, default=None
+        Arguments; by default those of the process.
+
+    Returns
+    -------
+    status : int
+        0: done; 1: what was looked at is not as it should be (:command:`watch`, :command:`doctor`); 2: it could not be done, the message says why;
+        130: Ctrl-C.
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, 'reconfigure'):
+            stream.reconfigure(errors='replace')  # a terminal that has no ✓ gets a ?, not a traceback
+    if argv[:1] == ['__complete']:
+        from .completion import complete
+
+        return complete(argv[1:])
+    try:
+        return _run(argv)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # Who read our output (head, less) has seen enough. What is still buffered has nowhere to go, and must not raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except SystemExit as exc:  # argparse: --help, or a mistyped option
+        return exc.code if isinstance(exc.code, int) else 2
+    except Exception as exc:
+        if '--debug' in argv or os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
+            raise
+        return _complain(exc)
+
+
+def _run(argv: list[str]) -> int:
+    parser = build_parser()
+    verbs = Verbs.of(parser)
+    if not argv:
+        parser.print_help()
+        return 0
+    if not argv[0].startswith('-') and argv[0] not in verbs:
+        from ..errors import close_names
+
+        parser.error(f'there is no verb {argv[0]!r}: {close_names(argv[0], verbs, n=30)}')
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        verbs.get(args.verb, parser).refuse(extra)
+    if args.version:
+        from .._version import __version__
+
+        print(f'desipipe {__version__}')
+        return 0
+    if not hasattr(args, 'handler'):
+        parser.error('say what to do')
+    status = args.handler(args)
+    sys.stdout.flush()  # here, where a broken pipe is still handled
+    return int(status or 0)
+
+
+def _complain(exc: Exception) -> int:
+    from ..errors import DesipipeError
+
+    if isinstance(exc, DesipipeError):
+        print(f'desipipe: {exc}', file=sys.stderr)
+    elif isinstance(exc, OSError):
+        print(f'desipipe: {exc}. With --debug: where it happened', file=sys.stderr)
+    else:
+        print(
+            f'desipipe: {type(exc).__name__}: {exc}\nThis should not happen; please report it with what you typed, and what it prints with --debug',
+            file=sys.stderr,
+        )
+    return 2

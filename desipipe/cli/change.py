@@ -1,0 +1,252 @@
+"""Verbs that change a queue: pause, resume, retry, cancel, delete, add, accept, compact."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .common import (
+    Verbs,
+    add_conditions,
+    add_json,
+    add_queue,
+    add_states,
+    check_names,
+    find_task,
+    find_tasks,
+    hint,
+    hint_nobody,
+    open_all,
+    open_one,
+    plural,
+    print_json,
+    seconds,
+    short,
+    type_queue,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    parser = verbs.add('pause', pause, 'let no task begin any more', 'Those that run go on.', 'desipipe pause -q my_queue', "desipipe pause -q 'test*'")
+    add_queue(parser, several=True)
+
+    parser = verbs.add('resume', resume, 'let tasks of a paused queue begin again', '', 'desipipe resume -q my_queue --spawn')
+    add_queue(parser, several=True)
+    _add_spawn(parser)
+
+    parser = verbs.add(
+        'retry',
+        retry,
+        'let tasks run again that ended',
+        'By default those that did not succeed; what they blocked follows. With --tid: these, however they ended.',
+        'desipipe retry -q my_queue --spawn',
+        'desipipe retry -q my_queue --state KILLED UNKNOWN --name fraction',
+    )
+    add_queue(parser, several=True)
+    add_states(parser, 'tasks in one of these states (default: FAILED KILLED UNKNOWN)')
+    add_conditions(parser, 'tid', 'name')
+    _add_spawn(parser)
+
+    parser = verbs.add(
+        'cancel',
+        cancel,
+        'let tasks not begin, or stop those that run',
+        'They are KILLED then, and what needs them is blocked; retry takes it back.',
+        'desipipe cancel -q my_queue --name fraction',
+        'desipipe cancel -q my_queue --state WAITING PENDING RUNNING  all that is left',
+    )
+    add_queue(parser, several=True)
+    add_states(parser, 'tasks in one of these states')
+    add_conditions(parser, 'tid', 'name')
+
+    parser = verbs.add(
+        'delete',
+        delete,
+        'delete queues, with all their tasks and results',
+        'Asks first. Workers and managers are ended.',
+        'desipipe delete -q my_queue',
+        "desipipe delete -q 'test*' --force",
+    )
+    add_queue(parser, several=True)
+    parser.add_argument('--force', action='store_true', help='do not ask')
+
+    parser = verbs.add(
+        'add',
+        add,
+        'add a command as a task',
+        'It runs in this folder. A single argument is a line for the shell (bash). The same command in the same folder is the same task, and is not run twice.',
+        'desipipe add -q my_queue -- wc -l /etc/hosts',
+        "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
+    )
+    add_queue(parser)
+    parser.add_argument('--name', help="name of the task (default: the command's)")
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='how long one attempt may take')
+    parser.add_argument('--retries', type=whole, default=0, metavar='N', help='how often a failed attempt is followed by another')
+    parser.add_argument('--priority', type=int, default=0, metavar='N', help='larger goes first')
+    parser.add_argument('--after', nargs='+', default=[], metavar='TASK', help='tasks that must succeed before: beginnings of identities, or app[index]')
+    parser.add_argument('--create', action='store_true', help='make the queue if there is none')
+    _add_spawn(parser)
+    add_json(parser)
+    parser.add_argument('command', nargs='+', metavar='COMMAND', help='after --')
+
+    parser = verbs.add(
+        'accept',
+        accept,
+        'take the result of an old task for a new one, whose code or arguments differ',
+        'For a change that you know makes no difference. What needed the new task goes on with the old result.',
+        'desipipe accept -q my_queue 1a2b3c4d 5e6f7a8b',
+    )
+    add_queue(parser)
+    parser.add_argument('old', metavar='OLD', help='a task that succeeded: beginning of its identity, or app[index]')
+    parser.add_argument('new', metavar='NEW', help='a task of the same app')
+
+    parser = verbs.add(
+        'compact',
+        compact,
+        'make the files of a long-lived queue smaller',
+        'Nothing that is known of a task is lost. When no worker lives, small files are gathered too.',
+        'desipipe compact -q my_queue',
+    )
+    add_queue(parser, several=True)
+    add_json(parser)
+
+
+def _add_spawn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--spawn', action='store_true', help='start a manager in the background, if none is at work')
+
+
+def _name(queue: Queue) -> str:
+    return short(queue.folder, queue.config)
+
+
+def pause(args: argparse.Namespace) -> None:
+    """``desipipe pause``."""
+    for queue in open_all(args):
+        queue.pause()
+        running = queue.counts['RUNNING']
+        print(f'{_name(queue)}: paused' + (f', {plural(running)} still running' if running else ''))
+
+
+def resume(args: argparse.Namespace) -> None:
+    """``desipipe resume``."""
+    for queue in open_all(args, args.spawn):
+        queue.resume()
+        print(f'{_name(queue)}: active')
+        if not args.spawn:
+            hint_nobody(queue)
+
+
+def retry(args: argparse.Namespace) -> None:
+    """``desipipe retry``."""
+    for queue in open_all(args, args.spawn):
+        check_names(queue, args.name)
+        conditions: dict[str, Any] = {key: value for key, value in (('tid', find_tasks(queue, args.tid)), ('state', args.state), ('name', args.name)) if value}
+        n = len(queue.retry(**conditions))
+        print(f'{_name(queue)}: {plural(n)} to run again')
+        if n and not args.spawn:
+            hint_nobody(queue)
+
+
+def cancel(args: argparse.Namespace) -> None:
+    """``desipipe cancel``."""
+    if not (args.state or args.tid or args.name):
+        from ..errors import QueueError
+
+        raise QueueError('nothing was cancelled: say what, with --tid, --name or --state. All that is left: --state WAITING PENDING RUNNING')
+    for queue in open_all(args):
+        check_names(queue, args.name)
+        n = len(queue.cancel(tid=find_tasks(queue, args.tid), state=args.state, name=args.name))
+        print(f'{_name(queue)}: {plural(n)} cancelled')
+
+
+def delete(args: argparse.Namespace) -> None:
+    """``desipipe delete``."""
+    from ..errors import QueueError
+
+    queues = list(open_all(args))
+    words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
+    if not args.force:
+        if not sys.stdin.isatty():
+            raise QueueError(f'nothing was deleted, as nobody can be asked here. It would be: {words}. Add --force')
+        print(f'Delete {plural(len(queues), "queue")}: {words}')
+        if input('with all results? [y/N] ').strip().lower() not in ('y', 'yes'):
+            print('Nothing was deleted')
+            return
+    for queue in queues:
+        queue.delete()
+        print(f'{_name(queue)}: deleted')
+
+
+# One queue
+
+
+def command(argv: list[str] | str, cwd: str, after: tuple[Any, ...] = ()) -> list[str] | str:
+    """What a task of ``desipipe add`` runs; the folder, and what it waits for, are arguments so that they are part of its identity."""
+    return argv
+
+
+def add(args: argparse.Namespace) -> None:
+    """``desipipe add``."""
+    from ..config import Config
+    from ..queue import Queue, queue_folder
+    from ..task import Future, Task
+    from ..task_manager import TaskManager
+
+    if args.create:
+        config = Config()
+        queue = Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)
+    else:
+        queue = open_one(args, args.spawn)
+    argv = args.command[0] if len(args.command) == 1 else args.command
+    after = tuple(queue.futures(tid=find_tasks(queue, args.after)) if args.after else ())
+    tm = TaskManager(queue)
+    app = tm.bash_app(command, retries=args.retries, priority=args.priority, **({'timeout': args.timeout} if args.timeout else {}))
+    app.name = args.name or _command_name(args.command)
+    task = Task(app, {'argv': argv, 'cwd': os.getcwd(), 'after': after}, index=len(queue.select(name=app.name)))
+    known = task.id in queue
+    future: Future = queue.add(task, tm)
+    where = type_queue(queue.folder, queue.config)
+    if args.json:
+        print_json({'tid': future.id, 'name': future.task.name, 'index': future.task.index, 'state': future.state, 'new': not known})
+        return
+    print(f'{future.task.name}[{future.task.index:d}] {future.id[:12]} {"is known, and" if known else "added:"} {future.state}')
+    if known and future.done():
+        hint(f'To run it again: desipipe retry {where} --tid {future.id[:12]}')
+    elif not args.spawn:
+        hint_nobody(queue)
+
+
+def _command_name(argv: list[str]) -> str:
+    words = argv[0].split()
+    return re.sub(r'[^\w.+-]', '_', os.path.basename(words[0]) if words else 'command') or 'command'
+
+
+def accept(args: argparse.Namespace) -> None:
+    """``desipipe accept``."""
+    queue = open_one(args)
+    old, new = find_task(queue, args.old), find_task(queue, args.new)
+    future = queue.accept(old, new)
+    print(f'{future.task.name}[{future.task.index:d}] {new[:12]} has the result of {old[:12]}')
+
+
+def compact(args: argparse.Namespace) -> None:
+    """``desipipe compact``."""
+    from ..utils import format_bytes
+
+    found = []
+    for queue in open_all(args):
+        sizes = queue.compact()
+        found.append({'queue': _name(queue), 'folder': queue.folder, **sizes})
+        if not args.json:
+            words = [f'{format_bytes(sizes[when]["bytes"])} in {plural(sizes[when]["files"], "file")}' for when in ('before', 'after')]
+            print(f'{_name(queue)}: {" → ".join(words)}')
+    if args.json:
+        print_json(found)

@@ -1,0 +1,367 @@
+"""What the verbs share: how options are declared, queues and tasks found by what people type, and things written out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..queue import Queue
+
+Handler = Callable[[argparse.Namespace], int | None]
+
+STATES = ('WAITING', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
+MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
+_PATTERN = re.compile(r'[*?\[]')
+_INDEXED = re.compile(r'(.+)\[(\d+)\]')
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line, and say where there is help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Complain, and exit with status 2."""
+        self.exit(2, f'{self.prog}: {message.rstrip(".")}{"" if message.endswith("?") else "."} See: {self.prog} --help\n')
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Complain about words that nobody asked for."""
+        from ..errors import close_names
+
+        word = words[0]
+        if word.startswith('-'):
+            options = [option for action in self._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
+            self.error(f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}')
+        self.error(f'{word!r} is one word too many')
+
+
+class Verbs:
+    """The verbs of a parser.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._sub = parser.add_subparsers(title='verbs', metavar='VERB', dest='verb')
+
+    @staticmethod
+    def of(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+        """The verbs' own parsers, by name."""
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return dict(action.choices)
+        return {}
+
+    def add(self, name: str, handler: Handler, words: str, description: str, *examples: str) -> argparse.ArgumentParser:
+        """Declare a verb.
+
+        Parameters
+        ----------
+        name : str
+        handler : callable
+            Called with the parsed arguments; returns the exit status, or ``None``.
+        words : str
+            A line for the list of verbs.
+        description : str
+            What follows the line in its own help.
+        *examples : str
+            Command lines, each with what it does after two blanks.
+        """
+        epilog = 'Example:\n' + '\n'.join('  ' + example for example in examples)
+        parser = self._sub.add_parser(
+            name,
+            help=words,
+            description=f'{words[0].upper()}{words[1:]}. {description}'.strip(),
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        parser.add_argument('--debug', action='store_true', help='show where an error happened')
+        parser.set_defaults(handler=handler)
+        return parser
+
+
+def add_queue(parser: argparse.ArgumentParser, several: bool = False, required: bool = True) -> None:
+    """Declare ``-q``."""
+    words = 'name of the queue, user/name, or path (./folder/name)'
+    if several:
+        default = '' if required else '; all of yours if left out'
+        parser.add_argument('-q', '--queue', nargs='+', required=required, metavar='QUEUE', help=f'{words}; several, or a quoted pattern{default}')
+    else:
+        parser.add_argument('-q', '--queue', required=required, metavar='QUEUE', help=words)
+
+
+def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON document') -> None:
+    """Declare ``--json``."""
+    parser.add_argument('--json', action='store_true', help=words)
+
+
+def add_states(parser: argparse.ArgumentParser, words: str) -> None:
+    """Declare ``--state``."""
+    parser.add_argument('--state', nargs='+', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}')
+
+
+def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Declare what tasks are chosen by: ``name``, ``tid``, ``mid``, ``jobid``, ``index``."""
+    words = {
+        'name': 'tasks of apps of this name',
+        'tid': 'the task of this identity (its beginning will do), or app[index]',
+        'mid': 'tasks of this task manager (the beginning of its identity will do)',
+        'jobid': 'tasks that this job runs, or ran last',
+        'index': 'tasks of this order of call',
+    }
+    for name in names:
+        kind: Any = whole if name == 'index' else str
+        parser.add_argument(f'--{name}', nargs='+', type=kind, metavar=name.upper(), help=words[name])
+
+
+def state(text: str) -> str:
+    """A state's name, in capitals or not."""
+    if text.upper() not in STATES:
+        from ..errors import close_names
+
+        raise argparse.ArgumentTypeError(f'there is no state {text!r}: {close_names(text.upper(), STATES, n=7)}')
+    return text.upper()
+
+
+def mode(text: str) -> str:
+    """Modes, separated by commas."""
+    for word in text.replace(',', ' ').split():
+        if word not in MODES:
+            from ..errors import close_names
+
+            raise argparse.ArgumentTypeError(f'there is no mode {word!r}: {close_names(word, MODES)}')
+    return text
+
+
+def seconds(text: str) -> float:
+    """A time span in seconds, not negative."""
+    value = _number(float, text, 'a number of seconds, such as 3600')
+    if not 0 <= value < float('inf'):
+        raise argparse.ArgumentTypeError(f'{text} is no time span: give a number of seconds, at least 0')
+    return float(value)
+
+
+def whole(text: str) -> int:
+    """A whole number that is not negative."""
+    value = _number(int, text, 'a whole number')
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative: give a whole number, at least 0')
+    return int(value)
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    if not whole(text):
+        raise argparse.ArgumentTypeError('0 is too few: give a whole number, at least 1')
+    return whole(text)
+
+
+def _number(kind: Callable[[str], Any], text: str, words: str) -> Any:
+    try:
+        return kind(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'{text!r} is no number: give {words}') from None
+
+
+# Queues
+
+
+def is_pattern(name: str) -> bool:
+    """Whether ``name`` may stand for several queues."""
+    return bool(_PATTERN.search(name))
+
+
+def find_folder(name: str, config: Config) -> str:
+    """The folder of the queue that someone typed.
+
+    Raises
+    ------
+    UnknownQueueError
+        There is none.
+    """
+    from ..queue import SUFFIX, queue_folder, unknown_queue
+    from ..store.journal import FILE_NAME
+
+    stem = name.rstrip('/')
+    if stem.endswith(SUFFIX) and os.path.isdir(stem):
+        name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
+    folder = queue_folder(name, config=config)
+    if not os.path.isfile(os.path.join(folder, FILE_NAME)):
+        error = unknown_queue(folder)
+        if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
+            raise type(error)(f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: did you mean ./{stem}?')
+        raise error
+    return folder
+
+
+def find_folders(names: Sequence[str], config: Config) -> list[str]:
+    """The folders of the queues that someone typed, each once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, paths and patterns.
+    config : Config
+
+    Raises
+    ------
+    UnknownQueueError
+        A name is unknown, or nothing fits a pattern.
+    """
+    from ..errors import UnknownQueueError
+    from ..queue import find_queues
+
+    folders: dict[str, None] = {}
+    for name in names:
+        found = find_queues(name, config=config) if is_pattern(name) else [find_folder(name, config)]
+        if not found:
+            raise UnknownQueueError(f'no queue fits {name!r}: nothing was done. List queues with: desipipe queues')
+        folders.update(dict.fromkeys(found))
+    return list(folders)
+
+
+def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
+    """The queue of ``-q``."""
+    from ..config import Config
+    from ..queue import Queue
+
+    config = Config()
+    return Queue(find_folder(args.queue, config), create=False, spawn=spawn, config=config)
+
+
+def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
+    """The queues of ``-q``; all names are looked at before the first one is opened."""
+    from ..config import Config
+    from ..queue import Queue
+
+    config = Config()
+    for folder in find_folders(args.queue, config):
+        yield Queue(folder, create=False, spawn=spawn, config=config)
+
+
+def short(folder: str, config: Config | None = None) -> str:
+    """What one types after ``-q`` for the queue in ``folder``, as short as it can be."""
+    from ..config import Config
+    from ..queue import SUFFIX
+
+    config = config or Config()
+    stem = folder.removesuffix(SUFFIX)
+    parent, name = os.path.split(stem)
+    if parent == config.queue_dir():
+        return name
+    if os.path.dirname(parent) == config.base_queue_dir:
+        return f'{os.path.basename(parent)}/{name}'
+    path = os.path.relpath(stem)
+    return stem if path.startswith('..') else f'./{path}'
+
+
+def type_queue(folder: str, config: Config | None = None) -> str:
+    """``-q QUEUE`` as one types it."""
+    import shlex
+
+    return f'-q {shlex.quote(short(folder, config))}'
+
+
+# Tasks
+
+
+def find_task(queue: Queue, text: str) -> str:
+    """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name if it has one task only.
+
+    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the newest is meant.
+
+    Raises
+    ------
+    UnknownTaskError
+        None, or several.
+    """
+    from ..errors import UnknownTaskError
+
+    ledger = queue.ledger
+    indexed = _INDEXED.fullmatch(text)
+    if indexed is None:
+        try:
+            return ledger.state.ids[ledger.find(text)].hex()
+        except UnknownTaskError:
+            rows = queue.select(name=text)
+            if not rows:
+                raise
+            if len(rows) > 1:
+                raise UnknownTaskError(
+                    f'{len(rows):d} tasks are named {text!r}: say which, such as {f"{text}[0]"!r}. List them with: {listing(queue, text)}'
+                ) from None
+    else:
+        check_names(queue, [indexed[1]])
+        rows = queue.select(name=indexed[1], index=int(indexed[2]))
+        if not rows:
+            raise UnknownTaskError(f'there is no task {text}. List them with: {listing(queue, indexed[1])}')
+    return ledger.state.ids[rows[-1]].hex()
+
+
+def find_tasks(queue: Queue, texts: Iterable[str] | None) -> list[str] | None:
+    """:func:`find_task` of each; ``None`` remains ``None``."""
+    return None if texts is None else [find_task(queue, text) for text in texts]
+
+
+def listing(queue: Queue, name: str) -> str:
+    """The command that lists the tasks of an app."""
+    return f'desipipe tasks {type_queue(queue.folder, queue.config)} --name {name}'
+
+
+def check_names(queue: Queue, names: Iterable[str] | None) -> None:
+    """Complain about names that no task has: they are mistyped.
+
+    Raises
+    ------
+    UnknownTaskError
+        With the close ones.
+    """
+    from ..errors import UnknownTaskError, close_names
+
+    if names:
+        queue.ledger.follow()
+        known = {group.name for group in queue.ledger.state.groups}
+        for name in names:
+            if name not in known:
+                raise UnknownTaskError(f'no task of this queue is named {name!r}: {close_names(name, known)}')
+
+
+# Writing
+
+
+def on_terminal() -> bool:
+    """Whether someone looks at the output; else it is read by a program, and is plain."""
+    return sys.stdout.isatty() and os.environ.get('TERM', '') != 'dumb'
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document."""
+    import orjson
+
+    print(orjson.dumps(value, default=repr, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+def plural(n: int, word: str = 'task') -> str:
+    """``'1 task'``, ``'2,000 tasks'``."""
+    return f'{n:,d} {word}{"" if n == 1 else "s"}'
+
+
+def hint(text: str) -> None:
+    """Say what may be typed next, to people and not into pipes."""
+    print(text, file=sys.stderr)
+
+
+def hint_nobody(queue: Queue) -> None:
+    """Say how to start a manager, if tasks are pending and nobody works on them."""
+    from ..summary import queue_summary
+
+    summary = queue_summary(queue)
+    if summary['condition'] == 'stopped':
+        hint(f'Nobody works on this queue. Start workers with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')

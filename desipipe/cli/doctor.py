@@ -1,0 +1,362 @@
+"""The verb that says what works here, and what to type about what does not: doctor."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .common import Verbs, add_json, add_queue, find_folders, plural, print_json, type_queue
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from ..queue import Queue
+
+_PACKAGES = ('cloudpickle', 'filelock', 'numpy', 'orjson', 'pyyaml', 'rich')
+_HELD = 3.0  # s; nobody who is well holds a lock that long
+_OLD = 3600.0  # s after which what is made and renamed at once is a leftover
+_SPACE = 100e6  # bytes
+_MOST = 5  # of the same kind to name
+
+
+class Finding(NamedTuple):
+    """What was looked at, and what was found."""
+
+    check: str
+    ok: bool | None
+    """``None``: good to know."""
+    words: str
+    fix: str = ''
+    """What to type."""
+
+
+def register(verbs: Verbs) -> None:
+    """Declare the verb."""
+    parser = verbs.add(
+        'doctor',
+        doctor,
+        'what works here: locks, permissions, packages, and, with -q, the journal and the processes of a queue',
+        'Exit status 1 if something is wrong. --repair moves damaged lines of the journal aside, so that they are not reported again.',
+        'desipipe doctor',
+        'desipipe doctor -q my_queue --repair',
+    )
+    add_queue(parser, several=True, required=False)
+    parser.add_argument('--repair', action='store_true', help='move damaged lines of the journal of the queue aside')
+    add_json(parser)
+
+
+def doctor(args: argparse.Namespace) -> int:
+    """``desipipe doctor``."""
+    from ..errors import ConfigError, DesipipeError, QueueError
+
+    if args.repair and not args.queue:
+        raise QueueError('nothing was repaired: say which queue, with -q')
+    findings = [_python()]
+    try:
+        config = _config()
+    except ConfigError as exc:
+        findings.append(Finding('configuration', False, str(exc)))
+        return _show(findings, args.json)
+    folders = find_folders(args.queue, config) if args.queue else []
+    findings.append(
+        Finding(
+            'configuration',
+            True,
+            f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; queues are in {config.queue_dir()}',
+        )
+    )
+    for base in dict.fromkeys([os.path.dirname(folder) for folder in folders] or [config.queue_dir()]):
+        findings += _base(base, config)
+    findings += _programs()
+    for folder in folders:
+        try:
+            findings += _queue(folder, config, args.repair)
+        except (DesipipeError, OSError) as exc:
+            findings.append(Finding(os.path.basename(folder), False, str(exc)))
+    return _show(findings, args.json)
+
+
+def _show(findings: list[Finding], as_json: bool) -> int:
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        from ..summary import CONDITIONS
+        from .view import Line, show_lines
+
+        looks = {True: CONDITIONS['done'], False: CONDITIONS['failed'], None: CONDITIONS['empty']}
+        lines: list[Line] = []
+        for finding in findings:
+            look = looks[finding.ok]
+            lines.append([(f'{look.symbol} {finding.check}: ', look.colour), (finding.words, '')])
+            if finding.fix:
+                lines.append([('  → ', 'dim'), (finding.fix, 'bold')])
+        bad = sum(finding.ok is False for finding in findings)
+        lines.append([(f'{plural(bad, "thing")} to put right' if bad else 'All is well', 'bold')])
+        show_lines(lines)
+    return 1 if any(finding.ok is False for finding in findings) else 0
+
+
+# This machine
+
+
+def _python() -> Finding:
+    from importlib import metadata
+
+    from .._version import __version__
+
+    versions, missing = [f'Python {".".join(map(str, sys.version_info[:3]))}', f'desipipe {__version__}'], []
+    for package in _PACKAGES:
+        try:
+            versions.append(f'{package} {metadata.version(package)}')
+        except metadata.PackageNotFoundError:
+            missing.append(package)
+    if missing:
+        return Finding('python', False, f'{", ".join(versions)}; missing: {", ".join(missing)}', f'{sys.executable} -m pip install {" ".join(missing)}')
+    return Finding('python', True, ', '.join(versions))
+
+
+def _config() -> Config:
+    from ..config import Config
+
+    config = Config()
+    config.queue_dir()  # it may hold a variable that is not set
+    return config
+
+
+def _programs() -> Iterator[Finding]:
+    import shutil
+
+    for check, program, use in (('Slurm', 'sbatch', 'the provider slurm needs it'), ('MPI', 'mpiexec', 'tasks of several MPI processes need it')):
+        path = shutil.which(program)
+        yield Finding(check, None, path or f'no {program} here; {use}')
+
+
+def _base(base: str, config: Config) -> Iterator[Finding]:
+    from ..errors import LockingError
+    from ..store.probe import mount_of, probe
+    from ..utils import format_bytes
+
+    there = base
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    if there != base:
+        yield Finding('folder', None, f'{base} is not there yet; it is made with the first queue')
+    mount = mount_of(there)
+    yield Finding(
+        'filesystem', True, f'{there} is on {mount.fstype}{", shared between machines" if mount.shared else ", of this machine only"}, mounted at {mount.point}'
+    )
+    if not os.access(there, os.W_OK | os.X_OK):
+        yield Finding('permissions', False, f'you can not write to {there}: queues can be looked at, not made there', 'export DESIPIPE_QUEUE_DIR=FOLDER')
+        return
+    space = os.statvfs(there)
+    free = space.f_bavail * space.f_frsize
+    words = f'{format_bytes(free)} free' + (f', {space.f_favail:,d} more files' if space.f_files else '') + ' (quotas not counted)'
+    if free < _SPACE or (space.f_files and space.f_favail < 1000):
+        yield Finding('space', False, words, "desipipe compact -q '*'")
+    else:
+        yield Finding('space', True, words)
+    try:
+        found = probe(there, config.lock)
+    except LockingError as exc:
+        yield Finding('locks', False, str(exc), 'export DESIPIPE_QUEUE_DIR=FOLDER')
+    else:
+        wake = f'; the next in line has the lock after {found.wake * 1000:.2g} ms' if found.lock != 'soft' else ''
+        yield Finding('locks', True, f'kind {found.lock!r} works in {there}{wake}')
+
+
+# A queue
+
+
+def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
+    from ..queue import Queue
+
+    queue = Queue(folder, create=False, config=config)
+    where = type_queue(folder, config)
+    header = queue.ledger.journal.header
+    # Not a word of it would be true, and `repair` would wait for ever, while someone sits on the lock.
+    held = _held(os.path.join(folder, 'lock'), str(header.get('lock')))
+    yield Finding(f'{queue.name}: lock', held is None, held or f'kind {header.get("lock")!r}, free', f'desipipe doctor {where}' if held else '')
+    if repair and held is None:
+        moved = queue.repair()
+        yield Finding(
+            f'{queue.name}: repair', True, f'{plural(moved, "damaged line")} moved aside, into {folder}/journal.damaged-…' if moved else 'no line was damaged'
+        )
+    yield from _permissions(queue, config)
+    yield from _journal(queue, where)
+    yield from _segments(queue, where)
+    yield from _processes(queue, where)
+    yield from _leftovers(queue)
+
+
+def _held(path: str, kind: str) -> str | None:
+    if kind == 'soft':
+        return None  # breaks by itself when its holder is gone
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except PermissionError:
+        return None  # what the permissions are is told beside this
+    deadline = time.monotonic() + _HELD
+    try:
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return None
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    break
+            time.sleep(0.01)
+        holder = _holder(os.fstat(fd).st_ino)
+    finally:
+        os.close(fd)
+    who = (
+        f'process {holder:d} of this machine holds it; if it was stopped, type kill -CONT {holder:d}, else end it'
+        if holder
+        else 'a process of another machine holds it'
+    )
+    return f'{path} has not been free for {_HELD:g} s, so that nobody can write: {who}. Then look again'
+
+
+def _holder(inode: int) -> int | None:
+    try:
+        with open('/proc/locks') as file:
+            for line in file:
+                fields = line.split()
+                if fields[1] == 'FLOCK' and fields[5].endswith(f':{inode:d}') and int(fields[4]) > 0:
+                    return int(fields[4])
+    except OSError:  # not Linux
+        return None
+    return None
+
+
+def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
+    from ..utils import username
+
+    status = os.stat(queue.folder)
+    quoted = shlex.quote(queue.folder)
+    mode = f'mode {status.st_mode & 0o777:04o}, owner {username(status.st_uid)}'
+    check = f'{queue.name}: permissions'
+    if status.st_mode & 0o002:
+        yield Finding(check, False, f'{mode}: everyone on this machine can put tasks into it, which run as whoever works on it', f'chmod -R o-w {quoted}')
+    elif status.st_uid not in config.trusted_uids:
+        user = username(status.st_uid)
+        yield Finding(check, None, f'{mode}: its tasks are not loaded unless you trust {user}', f'export DESIPIPE_TRUST={user}')
+    elif not os.access(queue.filename, os.W_OK):
+        yield Finding(check, False, f'{mode}: you can look at it, and change nothing', f'chmod u+w {shlex.quote(queue.filename)}')
+    else:
+        yield Finding(check, True, mode + (': shared with the group' if status.st_mode & 0o070 else ''))
+
+
+def _journal(queue: Queue, where: str) -> Iterator[Finding]:
+    journal, state = queue.ledger.journal, queue.ledger.state
+    check = f'{queue.name}: journal'
+    for offset, length in state.damage[:_MOST]:
+        yield Finding(
+            check,
+            False,
+            f'{journal.path}: the line of {length:d} bytes at offset {offset:d} is damaged; what it said is lost, the rest is intact',
+            f'desipipe doctor {where} --repair',
+        )
+    if len(state.damage) > _MOST:
+        yield Finding(check, False, f'and {len(state.damage) - _MOST:d} more damaged lines', f'desipipe doctor {where} --repair')
+    torn = os.path.getsize(journal.path) - journal.offset
+    if torn > 0:
+        yield Finding(check, None, f'its last line is not whole ({torn:d} bytes): being written, or its writer died; the next one cuts it')
+    if journal.late:
+        yield Finding(check, None, f'{plural(journal.late, "line")} of writers that had lost their lock, passed over')
+    if not state.damage:
+        yield Finding(
+            check,
+            True,
+            f'format version {journal.header.get("version")}, generation {journal.header.get("gen")}, {plural(len(state))}, {journal.offset:,d} bytes, whole',
+        )
+
+
+def _segments(queue: Queue, where: str) -> Iterator[Finding]:
+    """Whether all the bytes are there that the journal refers to."""
+    from ..event import SUCCEEDED
+
+    state = queue.ledger.state
+    needed: dict[str, int] = {}
+    lost: dict[str, list[int]] = {}
+    with os.scandir(os.path.join(queue.folder, 'segments')) as entries:
+        sizes = {entry.name.removesuffix('.bin'): entry.stat().st_size for entry in entries}
+    for row in state.each():
+        refs = [state.args(row)]
+        if state.status[row] == SUCCEEDED and (result := state.result(row)) is not None:
+            refs.append(result)
+        for ref in refs:
+            needed[ref.segment] = max(needed.get(ref.segment, 0), ref.offset + ref.length)
+            if ref.offset + ref.length > sizes.get(ref.segment, -1):
+                lost.setdefault(ref.segment, []).append(row)
+    check = f'{queue.name}: payloads'
+    for name, rows in lost.items():
+        words = f'is {sizes[name]:,d} bytes long instead of {needed[name]:,d}' if name in sizes else 'is missing'
+        ids = ' '.join(state.ids[row].hex()[:12] for row in dict.fromkeys(rows[:_MOST]))
+        more = ', …' if len(set(rows)) > _MOST else ''
+        fix = f'desipipe retry {where} --tid {ids}'
+        yield Finding(
+            check,
+            False,
+            f'{queue.folder}/segments/{name}.bin {words}: arguments or results of {plural(len(set(rows)))} are lost ({ids.replace(" ", ", ")}{more})',
+            fix,
+        )
+    if not lost:
+        yield Finding(check, True, f'{plural(len(sizes), "segment")}, {sum(sizes.values()):,d} bytes, all there')
+
+
+def _processes(queue: Queue, where: str) -> Iterator[Finding]:
+    from ..summary import queue_summary
+
+    summary = queue_summary(queue)
+    processes: list[tuple[str, dict[str, Any]]] = [('worker', worker) for worker in summary['workers']]
+    if summary['manager'] is not None:
+        processes.append(('manager', summary['manager']))
+    check = f'{queue.name}: processes'
+    for kind, process in processes:
+        if process['alive'] is False:
+            running = f'; {plural(process["running"])} in its hands will be UNKNOWN, or run again as their retries say' if process.get('running') else ''
+            yield Finding(
+                check,
+                False,
+                f'{kind} {process["name"]} (process {process["pid"]:d} on {process["host"]}) vanished without a word{running}',
+                f'desipipe spawn {where} --spawn',
+            )
+    if summary['manager'] is not None and summary['manager']['says']:
+        yield Finding(check, False, f'the manager says: {summary["manager"]["says"]}', f'tail {shlex.quote(queue.folder)}/manager.log')
+    alive = sum(process['alive'] is not False for _, process in processes)
+    if summary['condition'] == 'stopped' and not processes:
+        yield Finding(check, None, f'{plural(summary["left"])} to do, and nobody works', f'desipipe spawn {where} --spawn')
+    elif alive == len(processes):
+        unknown = sum(process['alive'] is None for _, process in processes)
+        words = f'{plural(alive, "process")} at work' if alive else 'nobody at work'
+        yield Finding(
+            check, True, words.replace('processs', 'processes') + (f', {unknown:d} of them on other machines, which only time can tell' if unknown else '')
+        )
+
+
+def _leftovers(queue: Queue) -> Iterator[Finding]:
+    state = queue.ledger.state
+    parent, base = os.path.split(queue.folder)
+    names = {*state.alive, *([state.manager['w']] if state.manager is not None else [])}
+    left = [os.path.join(parent, name) for name in os.listdir(parent) if name.startswith(base + '.') and name.endswith(('.new', '.deleted'))]
+    left += [os.path.join(queue.folder, name) for name in os.listdir(queue.folder) if name.endswith('.tmp')]
+    left = [path for path in left if _age(path) > _OLD]
+    for folder, ends in (('live', '-'), ('workers', '.')):
+        for name in os.listdir(os.path.join(queue.folder, folder)):
+            if name.rpartition(ends)[0] not in names:
+                left.append(os.path.join(queue.folder, folder, name))
+    if left:
+        words = ', '.join(left[:_MOST]) + (f' and {len(left) - _MOST:d} more' if len(left) > _MOST else '')
+        yield Finding(f'{queue.name}: leftovers', None, f'of processes that were killed: {words}', f'rm -r {shlex.join(left[:_MOST])}')
+
+
+def _age(path: str) -> float:
+    try:
+        return time.time() - os.lstat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0

@@ -1,0 +1,182 @@
+"""What a task printed: from the file that its worker copies it to while it runs, then from the journal."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from .common import hint, hint_nobody, type_queue
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+_FRAME = struct.Struct('<cI')
+_POLL = (0.1, 0.5)  # s between two looks at the file: on this machine's disk, on a shared one
+_MATCH = 256  # bytes by which the place where we are is found again in what is kept
+
+
+class Output:
+    """Writes out what one task printed.
+
+    Parameters
+    ----------
+    queue : Queue
+    tid : str
+        The task's identity.
+    streams : str
+        ``'o'``, ``'e'``, or ``'oe'``: standard output, standard error, or both.
+    file : binary file
+        Where to.
+    """
+
+    def __init__(self, queue: Queue, tid: str, streams: str, file: BinaryIO) -> None:
+        self._queue = queue
+        self._ledger = queue.ledger
+        self._tid = tid
+        self._streams = streams
+        self._file = file
+        self._part = ''
+        self._position = 0
+        self._begin(0)
+
+    def _begin(self, attempt: int) -> None:
+        self._attempt = attempt
+        self._written = {'o': 0, 'e': 0}
+        self._tail = {'o': b'', 'e': b''}
+
+    @property
+    def _row(self) -> int:
+        # Looked up again each time: it may be deleted meanwhile.
+        return self._ledger.row(bytes.fromhex(self._tid))
+
+    @property
+    def _status(self) -> str:
+        from ..event import STATES
+
+        return STATES[self._ledger.state.status[self._row]]
+
+    def now(self) -> None:
+        """Write what there is."""
+        self._ledger.follow()
+        status = self._status
+        if status == 'RUNNING':
+            self._live()
+            hint(
+                'It runs; this is what it printed so far. Follow it with: -f'
+                if any(self._written.values())
+                else 'It runs, and has printed nothing so far. Follow it with: -f'
+            )
+        else:
+            self._kept(status)
+
+    def follow(self) -> None:
+        """Write what comes until the task has ended, or is found to be blocked."""
+        from ..summary import is_left
+
+        ledger = self._ledger
+        ledger.follow()
+        pause = _POLL[ledger.journal.shared]
+        if self._status != 'RUNNING' and is_left(ledger, self._row):
+            hint(f'It is {self._status}; waiting for it to begin')
+            hint_nobody(self._queue)
+        while is_left(ledger, self._row):
+            if self._status == 'RUNNING':
+                self._live()
+            before = (self._status, ledger.state.attempt[self._row])
+            ledger.wait(lambda before=before: (self._status, ledger.state.attempt[self._row]) != before, pause)  # type: ignore[misc]
+        self._kept(self._status)
+
+    def _write(self, stream: str, data: bytes) -> None:
+        self._written[stream] += len(data)
+        self._tail[stream] = (self._tail[stream] + data)[-_MATCH:]
+        if stream in self._streams and data:
+            self._file.write(data)
+            self._file.flush()
+
+    # While it runs
+
+    def _live(self) -> None:
+        from ..summary import live_files
+
+        for path in live_files(self._ledger, self._row):
+            try:
+                with open(path, 'rb') as file:
+                    if self._frames(file):
+                        return
+            except FileNotFoundError:
+                continue  # its worker has just ended
+
+    def _frames(self, file: BinaryIO) -> bool:
+        import orjson
+
+        header = file.readline()
+        try:
+            info: dict[str, Any] = orjson.loads(header)
+        except orjson.JSONDecodeError:
+            return False  # being begun at this moment
+        if info.get('tid') != self._tid:
+            return False
+        if info['attempt'] != self._attempt:
+            if self._attempt:
+                hint(f'Attempt {info["attempt"]:d}:')
+            self._begin(info['attempt'])
+        if info['part'] != self._part:
+            self._part = info['part']
+            self._position = len(header)
+        file.seek(self._position)
+        data = file.read()
+        file.seek(0)
+        if file.readline() != header:
+            return True  # begun anew while we read: what we have may be of both; the next look tells
+        place = 0
+        while place + _FRAME.size <= len(data):
+            kind, length = _FRAME.unpack_from(data, place)
+            end = place + _FRAME.size + length
+            if end > len(data):
+                break  # its worker is about to write the rest
+            self._write(kind.decode(), data[place + _FRAME.size : end])
+            place = end
+        self._position += place
+        return True
+
+    # When it has ended
+
+    def _kept(self, status: str) -> None:
+        ledger = self._ledger
+        attempts = [attempt for attempt in ledger.attempts(self._row) if attempt.counts]
+        cause = ledger.cause(self._row)
+        kept = {'o': b'', 'e': b''}
+        if attempts:
+            last = attempts[-1]
+            if last.number != self._attempt:
+                self._begin(last.number)
+            for stream, ref in (('o', last.out), ('e', last.err)):
+                if ref is not None:
+                    kept[stream] = bytes(ledger.read(ref))
+        rest = {stream: self._rest(stream, data) for stream, data in kept.items()}
+        if 'trace' in cause:
+            rest['e'] += ledger.read_text(cause['trace']).encode()
+        self._write('o', rest['o'])
+        if self._streams == 'oe' and rest['e'] and self._written['o'] and not self._written['e']:
+            self._write('o', (b'' if self._tail['o'].endswith(b'\n') else b'\n') + b'--- standard error:\n')
+        self._write('e', rest['e'])
+        self._say(status, cause)
+
+    def _rest(self, stream: str, kept: bytes) -> bytes:
+        """What of the output that is kept was not written yet."""
+        written, tail = self._written[stream], self._tail[stream]
+        if kept[max(0, written - len(tail)) : written] == tail and len(kept) >= written:
+            return kept[written:]
+        place = kept.rfind(tail)  # the middle was cut, or we missed something
+        return kept[place + len(tail) :] if place >= 0 else kept
+
+    def _say(self, status: str, cause: dict[str, Any]) -> None:
+        ledger = self._ledger
+        where = type_queue(ledger.folder, self._queue.config)
+        if status in ('WAITING', 'PENDING'):
+            blocked = self._row in ledger.blocked()
+            hint(f'It {"can not run" if blocked else f"is {status}"}; see why with: desipipe explain {where} {self._tid[:12]}')
+        elif status != 'SUCCEEDED':
+            hint(f'{status}: {cause.get("text") or "no reason is known"}')
+        elif not any(self._written.values()):
+            hint('It printed nothing that is kept')

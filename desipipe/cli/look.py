@@ -1,0 +1,440 @@
+"""Verbs that look and change nothing: status, watch, queues, tasks, time, logs, explain."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from .common import (
+    Verbs,
+    add_conditions,
+    add_json,
+    add_queue,
+    add_states,
+    check_names,
+    find_folders,
+    find_task,
+    find_tasks,
+    hint,
+    is_pattern,
+    on_terminal,
+    open_one,
+    plural,
+    print_json,
+    seconds,
+    short,
+    type_queue,
+    whole,
+)
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+_PROPERTIES = 'id name index state mid jobid host t0 dtime errno cause arguments require_ids versions code out err result attempts'.split()
+_TERMINAL_LIMIT = 100
+_NOBODY = 5.0  # s without anybody at work before `watch` gives up; a manager that was just started needs some of them
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    parser = verbs.add(
+        'status',
+        status,
+        'counts, workers, what failed, what is blocked and why',
+        'With --json: the same as one object; as a list of objects for several queues or a pattern.',
+        'desipipe status -q my_queue',
+        "desipipe status -q 'test*' --json",
+    )
+    add_queue(parser, several=True, required=False)
+    add_json(parser)
+
+    parser = verbs.add(
+        'watch',
+        watch,
+        'the status, live, until nothing is left to do',
+        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; 2: it stopped before the end (paused, or nobody works).',
+        'desipipe watch -q my_queue',
+        'desipipe watch -q my_queue > progress.txt && echo done',
+    )
+    add_queue(parser)
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='stop watching after that, with exit status 2')
+    add_json(parser, 'print a JSON document a line, one for each change')
+
+    parser = verbs.add('queues', queues, 'list queues', '', 'desipipe queues', "desipipe queues '*/*'  those of all users")
+    parser.add_argument('pattern', nargs='*', help="names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all of yours")
+    parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same')
+    add_json(parser)
+
+    parser = verbs.add(
+        'tasks',
+        tasks,
+        'list tasks',
+        '',
+        'desipipe tasks -q my_queue --state FAILED',
+        'desipipe tasks -q my_queue --name fraction --property arguments err',
+    )
+    add_queue(parser)
+    add_states(parser, 'tasks in one of these states')
+    add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
+    parser.add_argument('--property', nargs='+', choices=_PROPERTIES, metavar='PROPERTY', help=f'print these instead of the table: {", ".join(_PROPERTIES)}')
+    parser.add_argument('--limit', type=whole, metavar='N', help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all')
+    add_json(parser)
+
+    parser = verbs.add('time', times, 'how long the tasks took that succeeded, for each app', '', 'desipipe time -q my_queue')
+    add_queue(parser)
+    add_conditions(parser, 'name')
+    add_json(parser)
+
+    parser = verbs.add(
+        'logs',
+        logs,
+        'what a task printed, as far as it is kept',
+        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or app[index].',
+        "desipipe logs -q my_queue 'fraction[3]'",
+        'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
+    )
+    add_queue(parser)
+    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
+    parser.add_argument('-f', '--follow', action='store_true', help='until the task has ended')
+    streams = parser.add_mutually_exclusive_group()
+    streams.add_argument('--out', action='store_true', help='standard output only')
+    streams.add_argument('--err', action='store_true', help='standard error, and the traceback, only')
+
+    parser = verbs.add(
+        'explain',
+        explain,
+        'why a task waits, or what makes it differ from the nearest other one',
+        'TASK is the beginning of its identity, or app[index].',
+        "desipipe explain -q my_queue 'average[0]'",
+    )
+    add_queue(parser)
+    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
+    add_json(parser)
+
+
+# Status
+
+
+def status(args: argparse.Namespace) -> None:
+    """``desipipe status``."""
+    from ..config import Config
+    from ..queue import Queue
+    from ..summary import queue_summary
+
+    config = Config()
+    names = args.queue or ['*']
+    folders = find_folders(names, config) if args.queue else _mine(config)
+    summaries = [queue_summary(Queue(folder, create=False, config=config)) for folder in folders]
+    if args.json:
+        several = not args.queue or len(names) > 1 or is_pattern(names[0])
+        print_json(summaries if several else summaries[0])
+        return
+    from .view import queue_lines, show_lines
+
+    for i, summary in enumerate(summaries):
+        show_lines([*([[]] if i else []), *queue_lines(summary, type_queue(summary['folder'], config), bar=on_terminal())])
+    if not summaries:
+        _no_queues(config)
+
+
+def _mine(config: Any) -> list[str]:
+    from ..queue import find_queues
+
+    return find_queues('*', config=config)
+
+
+def _no_queues(config: Any) -> None:
+    hint(f'There are no queues in {config.queue_dir()}. See what one looks like: desipipe demo')
+
+
+def watch(args: argparse.Namespace) -> int:
+    """``desipipe watch``."""
+    queue = open_one(args)
+    return follow(queue, args.json, args.timeout)
+
+
+def follow(queue: Queue, as_json: bool = False, timeout: float | None = None, patience: float = _NOBODY) -> int:
+    """Show a queue until nothing is left to do.
+
+    Parameters
+    ----------
+    queue : Queue
+    as_json : bool, default=False
+        A JSON document a change instead of what people read.
+    timeout : float, default=None
+        Seconds after which to stop.
+    patience : float, default=5
+        Seconds to go on while nobody works.
+
+    Returns
+    -------
+    status : int
+        0: all tasks succeeded; 1: some did not; 2: tasks are left.
+    """
+    where = type_queue(queue.folder, queue.config)
+    if as_json or not on_terminal():
+        return _watched(queue, _JSONLines() if as_json else _Lines(), where, timeout, patience)
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow='ellipsis') as live:
+        screen = _Screen(live, where)
+        status = _watched(queue, screen, where, timeout, patience)
+    print(screen.words)
+    return status
+
+
+class _Lines:
+    """Writes a line for each change."""
+
+    pause = 0.2
+
+    def __init__(self) -> None:
+        self._last: Any = None
+
+    def show(self, summary: dict[str, Any]) -> None:
+        told = (summary['counts'], summary['blocked'], summary['condition'])
+        if told != self._last:
+            self._last = told
+            self.write(summary)
+
+    def write(self, summary: dict[str, Any]) -> None:
+        from .view import change_line
+
+        print(change_line(summary), flush=True)
+
+    def end(self, words: str) -> None:
+        print(words, flush=True)
+
+
+class _JSONLines(_Lines):
+    def write(self, summary: dict[str, Any]) -> None:
+        import orjson
+
+        print(orjson.dumps(summary).decode(), flush=True)
+
+    def end(self, words: str) -> None:
+        hint(words)
+
+
+class _Screen:
+    """Redraws what changed."""
+
+    pause = 0.1
+
+    def __init__(self, live: Any, where: str) -> None:
+        self.words = ''
+        self._live = live
+        self._where = where
+        self._last: Any = None
+
+    def show(self, summary: dict[str, Any]) -> None:
+        from .view import queue_lines, styled
+
+        lines = queue_lines(summary, self._where, advise=summary['condition'] != 'stopped')  # who watches may have just started a manager
+        if lines != self._last:
+            self._last = lines
+            self._live.update(styled(lines), refresh=True)
+
+    def end(self, words: str) -> None:
+        self.words = words  # for below the picture, when it does not move any more
+
+
+def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | None, patience: float) -> int:
+    from ..store.lease import LEASE, Observer
+    from ..summary import queue_summary
+
+    ledger = queue.ledger
+    observer = Observer(ledger.folder, float(ledger.journal.header.get('lease', LEASE)))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    nobody_since: float | None = None
+    while True:
+        summary = queue_summary(queue, observer)
+        seen = (ledger.journal.header.get('gen'), ledger.journal.offset)
+        now = time.monotonic()
+        view.show(summary)
+        condition = summary['condition']
+        if condition in ('done', 'empty'):
+            view.end('no tasks' if condition == 'empty' else f'all {plural(summary["total"])} succeeded')
+            return 0
+        if condition == 'failed':
+            view.end(
+                f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
+            )
+            return 1
+        nobody_since = (nobody_since or now) if condition == 'stopped' else None
+        if condition == 'paused' and not summary['counts']['RUNNING']:
+            view.end(f'paused, {plural(summary["left"])} left. Go on with: desipipe resume {where} --spawn')
+            return 2
+        if nobody_since is not None and now - nobody_since >= patience:
+            view.end(f'nobody works, {plural(summary["left"])} left. Go on with: desipipe spawn {where} --spawn')
+            return 2
+        if deadline is not None and now >= deadline:
+            view.end(f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without being watched')
+            return 2
+        longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
+        if ledger.wait(lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen, longest):  # type: ignore[misc]
+            time.sleep(view.pause)  # so that a queue of many short tasks is drawn some times a second, not for each
+
+
+def _bad(summary: dict[str, Any]) -> str:
+    n = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+    return f'{n:,d}' + (f' (and {summary["blocked"]:,d} that need them)' if summary['blocked'] else '')
+
+
+# Lists
+
+
+def queues(args: argparse.Namespace) -> None:
+    """``desipipe queues``."""
+    from ..config import Config
+    from ..errors import DesipipeError
+    from ..queue import Queue
+    from ..summary import CONDITIONS, Look, queue_summary
+    from ..utils import format_count
+    from .view import Column, show_table
+
+    config = Config()
+    names = [*args.pattern, *(args.queue or [])]
+    rows: list[dict[str, Any]] = []
+    for folder in find_folders(names, config) if names else _mine(config):
+        row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
+        try:
+            summary = queue_summary(Queue(folder, create=False, config=config))
+        except DesipipeError as exc:  # of one queue; the others are there to be listed
+            row.update(condition='unreadable', error=str(exc))
+        else:
+            row.update({key: summary[key] for key in ('condition', 'state', 'total', 'counts', 'blocked', 'left', 'rate', 'eta', 'manager')})
+            row['workers'] = len(summary['workers'])
+            row['succeeded'] = summary['counts']['SUCCEEDED']
+            row['bad'] = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+            row['running'] = summary['counts']['RUNNING']
+        rows.append(row)
+    if not rows and not args.json:
+        _no_queues(config)
+        return
+    looks = {**CONDITIONS, 'unreadable': Look('!', 'red', '')}
+    numbers = [('total', 'tasks'), *((key, key) for key in ('succeeded', 'running')), ('bad', 'failed'), *((key, key) for key in ('blocked', 'workers'))]
+    columns = [
+        Column('queue', 'queue'),
+        Column('condition', 'condition', lambda name: f'{looks[name].symbol} {name}', style=lambda name: looks[name].colour),
+        *(Column(key, title, format_count, right=True) for key, title in numbers),
+        Column('error', ''),
+    ]
+    show_table(columns, rows, args.json)
+
+
+def tasks(args: argparse.Namespace) -> None:
+    """``desipipe tasks``."""
+    from ..summary import LOOKS, task_summaries
+    from .view import Column, show_table, span, state_text
+
+    queue = open_one(args)
+    check_names(queue, args.name)
+    rows = queue.select(tid=find_tasks(queue, args.tid), state=args.state, mid=args.mid, name=args.name, index=args.index)
+    limit = args.limit if args.limit is not None else _TERMINAL_LIMIT if on_terminal() and not args.json else 0
+    # What a job ran stands in the journal only: looked up for all, before the first N are taken.
+    found = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
+    if args.jobid:
+        known = [(row, task) for row, task in zip(rows, found, strict=True) if task['job'] in args.jobid]
+        rows, found = [row for row, _ in known], [task for _, task in known]
+    n = len(rows)
+    if limit:
+        rows, found = rows[:limit], found[:limit]
+    if args.property:
+        _properties(queue, rows, args)
+    else:
+        for task in found:
+            task['words'] = task['cause'] or (f'blocked by {task["blocked"][:12]}' if task['blocked'] else '')
+            task['shown'] = 'BLOCKED' if task['blocked'] else task['state']
+        columns = [
+            Column('tid', 'task', lambda tid: tid[:12]),
+            Column('name', 'name'),
+            Column('index', 'index', right=True),
+            Column('shown', 'state', state_text, style=lambda name: LOOKS[name].colour),
+            Column('attempt', 'attempt', right=True),
+            Column('duration', 'time', span, right=True),
+            Column('job', 'job'),
+            Column('words', 'why'),
+        ]
+        if args.json:
+            found = [{key: value for key, value in task.items() if key not in ('words', 'shown')} for task in found]
+        show_table(columns, found, args.json)
+    if len(rows) < n:
+        hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
+
+
+def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None:
+    from ..task import Task
+
+    known = [Task.stored(queue.ledger, row) for row in rows]
+    found = [{'id': task.id, **{name: task.app.code if name == 'code' else getattr(task, name) for name in args.property}} for task in known]
+    if args.json:
+        print_json([{key: _plain(value) for key, value in item.items()} for item in found])
+    elif len(args.property) == 1:
+        for item in found:
+            value = item[args.property[0]]
+            text = value if isinstance(value, str) else '' if value is None else _words(value)
+            print(text, end='' if text.endswith('\n') else '\n')
+    else:
+        from .view import Column, show_table
+
+        show_table([Column(name, name) for name in args.property], [{key: _words(value) for key, value in item.items()} for item in found])
+
+
+def _words(value: object) -> str:
+    if isinstance(value, dict):
+        return ', '.join(f'{key}={item}' for key, item in value.items())
+    return ', '.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, list) and value and hasattr(value[0], '_asdict'):
+        return [item._asdict() for item in value]
+    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+
+
+def times(args: argparse.Namespace) -> None:
+    """``desipipe time``."""
+    from ..summary import durations
+    from ..utils import format_count
+    from .view import Column, show_table, span
+
+    queue = open_one(args)
+    check_names(queue, args.name)
+    rows = durations(queue.ledger, args.name)
+    if not rows and not args.json:
+        hint('No task has succeeded yet')
+        return
+    numbers = [Column(key, key, span, right=True) for key in ('mean', 'median', 'min', 'max', 'total')]
+    show_table([Column('name', 'name'), Column('n', 'n', format_count, right=True), *numbers], rows, args.json)
+
+
+# Tasks
+
+
+def explain(args: argparse.Namespace) -> None:
+    """``desipipe explain``."""
+    queue = open_one(args)
+    tid = find_task(queue, args.task)
+    words = queue.explain(tid)
+    if args.json:
+        from ..summary import task_detail
+
+        print_json({**task_detail(queue.ledger, queue.ledger.find(tid)), 'words': words})
+    else:
+        print(words)
+
+
+def logs(args: argparse.Namespace) -> None:
+    """``desipipe logs``."""
+    from .logs import Output
+
+    queue = open_one(args)
+    output = Output(queue, find_task(queue, args.task), 'o' if args.out else 'e' if args.err else 'oe', sys.stdout.buffer)
+    if args.follow:
+        output.follow()
+    else:
+        output.now()

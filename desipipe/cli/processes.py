@@ -1,0 +1,167 @@
+"""Verbs that are, start or end processes: spawn, work, kill."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import TYPE_CHECKING
+
+from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds, short, type_queue
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+_START = 10.0  # s for a manager in the background to say that it is there
+_END = 10.0  # s for workers that were killed to be gone
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    parser = verbs.add(
+        'spawn',
+        spawn,
+        'start workers where tasks wait, until nothing is left',
+        'In the foreground it logs what it does, and Ctrl-C ends it with its workers. With --spawn it goes on in the background, also without the terminal.',
+        'desipipe spawn -q my_queue --spawn',
+        'desipipe spawn -q my_queue --max-workers 8 --mode stop_at_error',
+    )
+    add_queue(parser)
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, with the workers')
+    parser.add_argument('--timestep', type=seconds, default=10.0, metavar='SECONDS', help='the longest wait between two looks at batch jobs (default: 10)')
+    _add_mode(parser)
+    parser.add_argument('--max-workers', type=positive, metavar='N', help='the most tasks at once for each task manager, whatever its scheduler says')
+    parser.add_argument('--spawn', action='store_true', help='in the background')
+    parser.add_argument(
+        '--linger',
+        type=seconds,
+        metavar='SECONDS',
+        help="stay that long, with the workers, when nothing is left (default: 0; in the background the configuration's)",
+    )
+    parser.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
+
+    parser = verbs.add(
+        'work',
+        work,
+        'run tasks, here and now, until nothing is left',
+        'What a manager starts; also useful by hand, or in a batch script of your own.',
+        'desipipe work -q my_queue --slots 4',
+        'desipipe work -q my_queue --slots 128 --timeout 3500 --mode retry_at_timeout',
+    )
+    add_queue(parser)
+    parser.add_argument('--slots', type=positive, default=1, metavar='N', help='how many tasks at once (default: 1)')
+    parser.add_argument('--mid', help='only tasks of this task manager (the beginning of its identity will do)')
+    parser.add_argument('--jobid', default='', help='what the job of this worker is called')
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, as at the walltime of a batch job')
+    parser.add_argument('--linger', type=seconds, default=0.0, metavar='SECONDS', help='stay that long when nothing is left (default: 0)')
+    _add_mode(parser)
+
+    parser = verbs.add(
+        'kill',
+        kill,
+        'end workers at once',
+        'What they run is KILLED. Without --jobid and --mid: all workers, and the manager.',
+        'desipipe kill -q my_queue',
+        'desipipe kill -q my_queue --jobid local:1a2b3c4d',
+    )
+    add_queue(parser, several=True)
+    add_conditions(parser, 'jobid', 'mid')
+
+
+def _add_mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('--mode', type=mode, default='', metavar='MODES', help=f'of {", ".join(MODES)}; several with commas')
+
+
+def spawn(args: argparse.Namespace) -> int:
+    """``desipipe spawn``."""
+    queue = open_one(args)
+    if args.spawn:
+        return _background(queue, args)
+    from ..manager import spawn
+    from ..utils import setup_logging
+
+    setup_logging()
+    linger = args.linger
+    if linger is None:
+        linger = float(queue.config['linger']) if args.detached else 0.0
+    spawn(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=linger)
+    return 0
+
+
+def _background(queue: Queue, args: argparse.Namespace) -> int:
+    from ..errors import QueueError
+    from ..manager import spawn
+
+    ledger = queue.ledger
+    ledger.follow()
+    before = ledger.journal.offset
+    pid = spawn(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, spawn=True, linger=args.linger)
+    assert pid is not None
+    status: int | None = None
+
+    def there() -> bool:
+        # It announces itself under its own name; one that ended at once, for want of anything to do, has written something too.
+        nonlocal status
+        if status is None:
+            done, code = os.waitpid(pid, os.WNOHANG)
+            status = os.waitstatus_to_exitcode(code) if done else None
+        manager = ledger.state.manager
+        return status is not None or (manager is not None and manager['pid'] == pid and ledger.journal.offset > before)
+
+    ledger.wait(there, _START, 0.05)
+    where = type_queue(queue.folder, queue.config)
+    log = os.path.join(queue.folder, 'manager.log')
+    if status:
+        with open(log, 'rb') as file:
+            words = file.read()[-2000:].decode(errors='replace').strip().splitlines()
+        raise QueueError(f'the manager ended at once, with exit status {status:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}')
+    print(f'The manager is process {pid:d}; its log is {log}')
+    hint(f'Follow the queue with: desipipe watch {where}')
+    return 0
+
+
+def work(args: argparse.Namespace) -> None:
+    """``desipipe work``."""
+    from ..utils import setup_logging
+    from ..worker import work
+
+    queue = open_one(args)
+    setup_logging()
+    work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode)
+
+
+def kill(args: argparse.Namespace) -> None:
+    """``desipipe kill``."""
+    for queue in open_all(args):
+        where = short(queue.folder, queue.config)
+        asked, vanished = _killed(queue, args)
+        if vanished:
+            print(f'{where}: {plural(vanished, "worker")} had vanished before')
+        if not asked:
+            print(f'{where}: nobody to end')
+        elif queue.ledger.wait(lambda queue=queue, asked=asked: not _still(queue, asked), _END):  # type: ignore[misc]
+            print(f'{where}: ended {" and ".join(asked)}')
+        else:
+            print(f'{where}: asked {" and ".join(asked)} to end; {", ".join(_still(queue, asked))} did not within {_END:g} s')
+            hint(f'Look again with: desipipe status {type_queue(queue.folder, queue.config)}')
+
+
+def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int]:
+    """Ask to end; those who were asked (in words: their names in the journal), and how many turned out to be gone already."""
+    from ..store.lease import Observer
+    from ..summary import is_alive
+
+    ledger = queue.ledger
+    ledger.follow()
+    vanished = len(ledger.judge(Observer(ledger.folder)))
+    manager = ledger.state.manager if args.jobid is None and args.mid is None else None
+    names = queue.kill(jobid=args.jobid, mid=args.mid)
+    asked = {f'worker {ledger.state.workers[name].job}': name for name in names}
+    if manager is not None and is_alive(ledger.folder, manager['w']) is not False:
+        asked['the manager'] = manager['w']
+    return asked, vanished
+
+
+def _still(queue: Queue, asked: dict[str, str]) -> list[str]:
+    state = queue.ledger.state
+    there = {*state.alive, *([state.manager['w']] if state.manager is not None else [])}
+    return [words for words, name in asked.items() if name in there]
