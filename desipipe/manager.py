@@ -409,4 +409,4 @@ def spawn(
     for name, value in (('timeout', timeout), ('max-workers', max_workers), ('linger', linger), ('mode', ','.join(sorted(modes)) or None)):
         if value is not None:
             options += [f'--{name}', str(value)]
-    return start_manager(found.folder, *options)
+    return start_manager(found.folder, *options).pid

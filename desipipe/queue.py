@@ -6,6 +6,8 @@ import glob
 import os
 import re
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -195,7 +197,8 @@ class Queue:
                     raise
         self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusted_uids.__contains__)
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event]] | None = None
-        self._spawned = 0.0
+        self._manager: subprocess.Popen[bytes] | None = None
+        self._looked = self._started = 0.0
 
     @property
     def name(self) -> str:
@@ -254,7 +257,7 @@ class Queue:
             return
         self.ledger.add(batches, codes, managers, sync)
         if self.spawn:
-            self._keep_spawned()
+            self.keep_spawned()
 
     @contextmanager
     def batch(self) -> Generator[Queue, None, None]:
@@ -271,23 +274,28 @@ class Queue:
         if collected[0]:
             self.add_batches(*collected, sync=True)
 
-    def _keep_spawned(self) -> None:
-        # Looked at once a second: a manager says under the lock that it ends, and only when nothing is left to do, so an
-        # addition comes before that and is seen, or after it and starts another.
-        now = time.monotonic()
+    def keep_spawned(self) -> None:
+        """Start a detached manager if something is pending and none is there."""
+        # A manager says under the lock that it ends, and only when nothing is left to do: an addition comes before that and is seen,
+        # or after it, and then it is known here that another one is needed.
         state = self.ledger.state
-        if not state.total(PENDING):
+        if not state.total(PENDING) or state.paused:
             return
-        if state.manager is not None and now - self._spawned < 1.0:
-            return
-        record = read_lease(self.folder, state.manager['w']) if state.manager is not None else None
-        if record is not None and not gone(record):
-            self._spawned = now
-            return
-        if now - self._spawned < 1.0:
-            return  # just started, and not there yet
-        self._spawned = now
-        start_manager(self.folder)
+        now = time.monotonic()
+        if state.manager is not None:
+            if now - self._looked < 1.0:  # whether it was killed costs a file to know
+                return
+            self._looked = now
+            record = read_lease(self.folder, state.manager['w'])
+            if record is not None and not gone(record):
+                return
+        process = self._manager
+        if process is not None and process.poll() is None and state.last_manager.get('pid') != process.pid:
+            return  # started, and not there yet
+        if now - self._started < 1.0 and process is not None and process.poll():
+            return  # it failed at once; not more often than this
+        self._started = now
+        self._manager = start_manager(self.folder)
 
     # Looking
 
@@ -322,7 +330,7 @@ class Queue:
         """
         self.ledger.pause(False)
         if self.spawn if spawn is None else spawn:
-            self._keep_spawned()
+            self.keep_spawned()
 
     def select(
         self,
@@ -492,7 +500,7 @@ class Queue:
         rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
         self.ledger.change(lambda _: rows, state_code(state), 'set')
         if self.spawn:
-            self._keep_spawned()
+            self.keep_spawned()
 
     def retry(self, tid: str | Iterable[str] | None = None, state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'), **kwargs: Any) -> list[Task]:
         """Let tasks that ended run again; what they blocked waits for them again.
@@ -512,7 +520,7 @@ class Queue:
         rows = self.select(tid=tid, **kwargs) if tid is not None else self.select(state=state, **kwargs)
         retried = self.ledger.retry(lambda _: rows)
         if self.spawn and retried:
-            self._keep_spawned()
+            self.keep_spawned()
         return [Task.stored(self.ledger, row) for row in retried]
 
     def cancel(self, tid: str | Iterable[str] | None = None, **kwargs: Any) -> list[Task]:
@@ -750,7 +758,7 @@ def get_queue(queue: str | Queue, config: Config | None = None) -> Queue:
     return queue if isinstance(queue, Queue) else Queue(queue, create=False, config=config)
 
 
-def start_manager(folder: str, *options: str) -> int:
+def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
     """Start a detached manager process for the queue in ``folder``.
 
     Parameters
@@ -761,11 +769,8 @@ def start_manager(folder: str, *options: str) -> int:
 
     Returns
     -------
-    pid : int
+    process : subprocess.Popen
     """
-    import subprocess
-    import sys
-
     # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log, and in the journal, what becomes of it.
     with open(os.path.join(folder, 'manager.log'), 'ab') as log:
         return subprocess.Popen(
@@ -774,8 +779,7 @@ def start_manager(folder: str, *options: str) -> int:
             stdout=log,
             stderr=log,
             start_new_session=True,
-            close_fds=True,
-        ).pid
+        )
 
 
 def unknown_queue(folder: str) -> UnknownQueueError:
@@ -804,7 +808,7 @@ def retry(queue: str | Queue, spawn: bool = False, **kwargs: Any) -> list[Task]:
     found = get_queue(queue)
     tasks = found.retry(**kwargs)
     if spawn:
-        found._keep_spawned()
+        found.keep_spawned()
     return tasks
 
 

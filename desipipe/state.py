@@ -499,7 +499,7 @@ class State:
 
     def _stop(self, event: Event, offset: int) -> None:
         for name in event['workers']:
-            if name in self.alive:
+            if name in self.alive and self.alive[name].stop != 'now':
                 self.alive[name].stop = event['how']
         if event.get('manager') and self.manager is not None:
             self.manager = {**self.manager, 'stop': event['how']}

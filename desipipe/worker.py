@@ -184,6 +184,8 @@ class Worker:
             except QueueGoneError:
                 logger.info('the queue is gone')
             ledger.close()
+        if self._cause.get('kind') == 'slots':
+            raise DesipipeError(f'{self._cause["text"]}. The tasks are pending, nothing is lost')
 
     def _busy(self) -> bool:
         return any(process.sent for process in self._processes)
@@ -373,12 +375,16 @@ class Worker:
         died = process.died()
         self._processes.remove(process)
         self._backlog.extendleft(reversed(died.unbegun))
-        if died.victim is not None:
-            self._end_victim(process, died, died.victim)
+        victim = died.victim
+        if victim is None and died.kind == 'mpi' and self._backlog:
+            victim = self._backlog.popleft()  # not to blame, but every other would meet the same
+        if victim is not None:
+            self._end_victim(process, died, victim)
+        last_words = process.err.remains().decode(errors='replace').strip()[-500:]
         process.close()
-        self._stillborn = 0 if died.victim is not None or process.answered else self._stillborn + 1
+        self._stillborn = 0 if victim is not None or process.answered else self._stillborn + 1
         if self._stillborn >= STILLBORN_MOST and self._stopping is None:
-            self._stop('politely', 'slots', f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text})')
+            self._stop('politely', 'slots', f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text}): {last_words}')
         if self._stopping:
             self._give_back()
 
