@@ -36,7 +36,7 @@ def manager(folder: Path, name: str) -> Any:
 
 @contextlib.contextmanager
 def working(folder: Path, name: str, workers: int = 1, slots: int = 2) -> Iterator[None]:
-    """Run ``desipipe work`` processes beside this one.
+    """Run workers beside this process; they stay until the end of the block.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def working(folder: Path, name: str, workers: int = 1, slots: int = 2) -> Iterat
     slots : int, default=2
         Slots of each.
     """
-    command = [sys.executable, '-m', 'desipipe', 'work', '-q', str(folder / name), '--slots', str(slots)]
+    command = [sys.executable, '-c', f'from desipipe import work; work({str(folder / name)!r}, slots={slots:d}, linger=600)']
     running = [subprocess.Popen(command) for _ in range(workers)]
     try:
         yield
@@ -69,6 +69,11 @@ def warm(tm: Any, slots: int) -> None:
         Task manager of the queue that is worked on.
     slots : int
         Slots of all its workers.
+
+    Raises
+    ------
+    TimeoutError
+        The workers do not work.
     """
     def who(i: int, attempt: int) -> int:
         time.sleep(0.005)   # long enough that one slot can't take them all
@@ -78,7 +83,7 @@ def warm(tm: Any, slots: int) -> None:
     seen: set[int] = set()
     attempt = 0
     while len(seen) < slots:
-        seen.update(future.result() for future in app.map(i=range(4 * slots), attempt=attempt))
+        seen.update(future.result(timeout=60) for future in app.map(i=range(4 * slots), attempt=attempt))
         attempt += 1
 
 
