@@ -33,8 +33,8 @@ class Finder:
             return None
         file, _, is_package = known
         spec = importlib.machinery.ModuleSpec(name, self, origin=file, is_package=is_package)  # type: ignore[arg-type]
-        spec.has_location = True  # it has a `__file__`: people look for data beside it
-        if is_package and spec.submodule_search_locations is not None:
+        spec.has_location = bool(file)  # then it has a `__file__`: people look for data beside it
+        if file and spec.submodule_search_locations is not None:
             spec.submodule_search_locations.append(file.rpartition('/')[0])
         return spec
 

@@ -20,6 +20,7 @@ _EXACT = frozenset(
     ('builtins.complex', 'builtins.range', 'builtins.slice', 'builtins.ellipsis', 'builtins.bytearray', 'decimal.Decimal', 'fractions.Fraction', 'uuid.UUID')
     + tuple(f'datetime.{name}' for name in ('date', 'time', 'timedelta'))
 )
+_BRACKETS = {'list': ('[', ']'), 'tuple': ('(', ')'), 'dict': ('{', '}'), 'set': ('{', '}'), 'frozenset': ('frozenset({', '})')}
 
 
 class Code(NamedTuple):
@@ -28,7 +29,7 @@ class Code(NamedTuple):
     digest: bytes
     """Identity, 16 bytes."""
     parts: dict[str, str]
-    """What the identity is made of: readable name → digest, hexadecimal. Two identities differ exactly if their parts do."""
+    """What the identity is made of, the function first: readable name → digest, hexadecimal. Two versions of a function differ exactly if their parts do."""
     source: str
     """Source of the function, then of what it uses."""
     payload: Payload
@@ -130,10 +131,12 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
             walker.tasks.add(id(inner))
         inner = getattr(inner, '__wrapped__', None) or getattr(inner, '__func__', None)
     root = walker.describe(func)
-    # By name where the function is installed: then it has no parts.
-    parts = dict(walker.parts) or {f'function {getattr(func, "__qualname__", type(func).__qualname__)}': digest(root).hex()}
+    parts = dict(walker.parts)
+    if type(func) is not FunctionType or not parts:
+        # An object that is called, or a function that is installed: no part says all of it.
+        parts[f'task {getattr(func, "__qualname__", type(func).__qualname__)}'] = digest(root).hex()
     words = b'\0'.join([kind.encode(), root, walker.total()])
-    data, buffers, _ = pickled(func, [], used=walker.used, known=walker.statics)
+    data, buffers, _ = pickled(func, [], known=walker.statics)
     notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
     return Code(
         digest=blake2b(words, digest_size=DIGEST_SIZE, person=b'desipipe code').digest(),
@@ -210,10 +213,8 @@ def _shown(value: Any, limit: int) -> tuple[str, bool]:
         if kind is int and value.bit_length() > 4 * limit:
             return f'integer of {value.bit_length():d} bits', False
         return repr(value), True
-    if kind in (list, tuple, set, frozenset):
-        return _shown_items(value, limit, {list: '[]', tuple: '()', set: '{}', frozenset: '{}'}[kind])
-    if kind is dict:
-        return _shown_items(value.items(), limit, '{}')
+    if kind in (list, tuple, dict, set, frozenset):
+        return _shown_items(value, limit)
     if isinstance(value, TaskReference):
         return f'task {value.tid.hex()}', True
     name = f'{kind.__module__}.{kind.__qualname__}'
@@ -236,13 +237,12 @@ def _shown(value: Any, limit: int) -> tuple[str, bool]:
     return re.sub(r' at 0x[0-9a-fA-F]+', '', ' '.join(repr(value).split())), False
 
 
-def _shown_items(items: Iterable[Any], limit: int, brackets: str) -> tuple[str, bool]:
+def _shown_items(value: Any, limit: int) -> tuple[str, bool]:
     pieces: list[str] = []
     length, exact = 0, True
-    for item in items:
-        if brackets == '{}' and isinstance(item, tuple) and not isinstance(items, (set, frozenset)):
-            key, its_exact = _shown(item[0], limit)
-            content, also = _shown(item[1], limit)
+    for item in value.items() if type(value) is dict else value:
+        if type(value) is dict:
+            (key, its_exact), (content, also) = _shown(item[0], limit), _shown(item[1], limit)
             piece, its_exact = f'{key}: {content}', its_exact and also
         else:
             piece, its_exact = _shown(item, limit)
@@ -250,9 +250,9 @@ def _shown_items(items: Iterable[Any], limit: int, brackets: str) -> tuple[str, 
         exact = exact and its_exact
         length += len(piece) + 2
         if length > limit:
-            return f'{brackets[0]}{", ".join(pieces)}', False
-    if isinstance(items, (set, frozenset)):
+            exact = False
+            break
+    if isinstance(value, (set, frozenset)):
         pieces.sort()
-    if brackets == '()' and len(pieces) == 1:
-        pieces.append('')
-    return f'{brackets[0]}{", ".join(pieces).rstrip(" ") if brackets == "()" else ", ".join(pieces)}{brackets[1]}', exact
+    before, after = _BRACKETS[type(value).__name__] if pieces or type(value) is not set else ('set(', ')')
+    return f'{before}{", ".join(pieces)}{"," if type(value) is tuple and len(pieces) == 1 else ""}{after}', exact

@@ -180,8 +180,10 @@ def static(name: str) -> Static | None:
     The file on disk counts, whether or not the module is imported here: it is what another process would import.
     """
     spec = _spec(name)
-    if spec is None or spec.loader is None or not is_user_spec(name, spec):
+    if spec is None or not is_user_spec(name, spec):
         return None
+    if not spec.has_location and spec.submodule_search_locations is not None:
+        return _read(name, '', '', True, (0, 0))  # a folder without `__init__.py`
     file = spec.origin or ''
     sign = signature(file)
     get_source = getattr(spec.loader, 'get_source', None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copyreg
+import functools
 import io
 import pickle
 import sys
@@ -24,8 +25,22 @@ _registered: dict[str, list[Any]] = {}  # module name: the module, number of pic
 _MODULE_WORDS = ('__name__', '__package__', '__file__', '__path__', '__doc__')
 
 
+def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
+    return [key for key in vars(module) if not key.startswith('__') and (names is None or key in names)]
+
+
 def _fill(module: ModuleType, state: dict[str, Any]) -> None:
     module.__dict__.update(state)
+
+
+def _view(array: Any, dtype: Any) -> Any:
+    return array.view(dtype)
+
+
+def _cached_property(func: Callable[[Any], Any], name: str) -> functools.cached_property[Any]:
+    made = functools.cached_property(func)
+    made.attrname = name
+    return made
 
 
 class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
@@ -38,10 +53,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         See :class:`pickle.Pickler`.
     references : bool, default=False
         Whether references to tasks are replaced by their identity (see :func:`~.plain.reference`) and collected in ``tids``.
-    used : mapping, default=None
-        Names of the user's modules: attributes that are used of them, None for all. What is not used is left out.
     known : mapping, default=None
         Modules that functions import when they run, where the caller has read them already.
+    used : dict, default=None
+        What :meth:`discover` of another pickler found; without it modules are carried empty.
     """
 
     def __init__(
@@ -49,12 +64,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         file: Any,
         buffer_callback: Callable[[pickle.PickleBuffer], object] | None = None,
         references: bool = False,
-        used: Mapping[str, set[str] | None] | None = None,
         known: Mapping[str, modules.Static] | None = None,
+        used: dict[str, tuple[ModuleType, set[str] | None]] | None = None,
     ) -> None:
         super().__init__(file, protocol=5, buffer_callback=buffer_callback)
         self.references = references
         self.used = used or {}
+        self._full = used is not None
         self.known = known or {}
         self.tids: dict[bytes, None] = {}
         self.texts: dict[str, dict[int, str]] = {}
@@ -67,6 +83,21 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             super().dump(obj)
         finally:
             _unregister(self._mine)
+
+    def discover(self, obj: Any) -> None:
+        """Pickle a value, and everything that its functions use of modules: then it is known what that is."""
+        self.dump(obj)
+        done: set[tuple[str, str]] = set()
+        while True:
+            todo = {}
+            for name, (module, names) in self.used.items():
+                for key in _attributes(module, names):
+                    if (name, key) not in done:
+                        todo[name, key] = vars(module)[key]
+            if not todo:
+                return
+            done.update(todo)
+            self.dump(list(todo.values()))
 
     def reducer_override(self, obj: Any) -> Any:
         """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain types."""
@@ -88,6 +119,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if is_live(obj) and kind.__module__ in ('_io', 'io') and kind.__name__ not in ('BytesIO', 'StringIO'):
                 # Cloudpickle would read the file and carry its text: never what was meant.
                 raise TypeError('it is open in this process')
+        elif kind is functools.cached_property:
+            return _cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
         elif kind.__module__.partition('.')[0] == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
             return self._reduce_array(obj)
         return super().reducer_override(obj)
@@ -106,23 +139,43 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reads = source.reads(code)
         # Cloudpickle misses what the bodies of classes inside of functions read.
         carried_globals = reduced[2][1]['__globals__']
-        for name in reads.names:
-            if name not in carried_globals and name in namespace and name != '__builtins__':
-                carried_globals[name] = namespace[name]
+        for name, chains in reads.names.items():
+            if name in namespace and name != '__builtins__':
+                carried_globals.setdefault(name, namespace[name])
+                self._use(namespace[name], chains)
+        for cell, chains in zip(func.__closure__ or (), reads.cells.values(), strict=True):
+            try:
+                self._use(cell.cell_contents, chains)
+            except ValueError:
+                continue  # not set yet
         if modules.is_user(namespace.get('__name__')):
             found = source.find(code, namespace)
             if found is not None:
-                first, text = found.statement
-                self.texts.setdefault(code.co_filename, {})[first] = text
+                self.texts.setdefault(code.co_filename, {}).update(found.excerpt())
             if reads.imports:
                 for module in modules.closure(reads.imports, modules.package_of(namespace))[0].values():
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
         return reduced
 
+    def _use(self, value: Any, chains: Iterable[tuple[str, ...]]) -> None:
+        """Note what a function reads of a module: the rest may hold what can't be carried."""
+        if not isinstance(value, ModuleType) or value.__name__ in modules.MAIN or not modules.is_user(value.__name__):
+            return
+        for chain in chains:
+            _, names = self.used.setdefault(value.__name__, (value, set()))
+            if not chain:
+                self.used[value.__name__] = (value, None)  # the module as it is: anything of it may be used
+            else:
+                if names is not None:
+                    names.add(chain[0])
+                self._use(vars(value).get(chain[0]), [chain[1:]])
+
     def _reduce_module(self, module: ModuleType) -> Any:
-        names = self.used.get(module.__name__)
-        state = {key: value for key, value in vars(module).items() if key in _MODULE_WORDS or (names is None or key in names) and not key.startswith('__')}
+        _, names = self.used.setdefault(module.__name__, (module, None))
+        state = {key: vars(module)[key] for key in _MODULE_WORDS if key in vars(module)}
+        if self._full:
+            state.update((key, vars(module)[key]) for key in _attributes(module, names))
         return ModuleType, (module.__name__,), state, None, None, _fill
 
     def _reduce_array(self, array: Any) -> Any:
@@ -130,10 +183,12 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
 
         if type(array) is not np.ndarray:
             array = np.asarray(array)  # a mapped file: its content counts; no copy
-        elif array.nbytes < OUT_OF_BAND or array.dtype.hasobject or array.flags.forc:
+        elif array.nbytes < OUT_OF_BAND or array.dtype.hasobject:
             return super().reducer_override(array)
-        elif not array.dtype.hasobject:
+        if not array.flags.forc:
             array = np.ascontiguousarray(array)  # one copy instead of two, and it can be mapped when it is read
+        if array.dtype.kind in 'mM':
+            return _view, (array.view('i8'), array.dtype)  # dates have no buffer of their own
         return array.__reduce_ex__(5)
 
 
@@ -179,7 +234,6 @@ def pickled(
     obj: Any,
     trail: Iterable[str],
     references: bool = False,
-    used: Mapping[str, set[str] | None] | None = None,
     known: Mapping[str, modules.Static] | None = None,
 ) -> tuple[bytes, list[memoryview], list[bytes]]:
     """Pickle anything.
@@ -189,7 +243,7 @@ def pickled(
     obj : object
     trail : iterable of str
         How errors call it.
-    references, used, known
+    references, known
         See :class:`Pickler`.
 
     Returns
@@ -218,21 +272,21 @@ def pickled(
         buffers.append(raw)
         return False
 
-    def once(value: Any) -> tuple[bytes, Pickler]:
-        buffers.clear()
-        with io.BytesIO() as file:
-            pickler = Pickler(file, out_of_band, references, used, known)
-            pickler.dump(value)
-            return file.getvalue(), pickler
-
     try:
-        data, pickler = once(obj)
-        if pickler.texts or pickler.modules:
-            data, pickler = once(_Restored(obj, pickler))
+        with io.BytesIO() as file:
+            pickler = Pickler(file, out_of_band, references, known)
+            pickler.discover(obj)
+            data = file.getvalue()
+        if pickler.texts or pickler.modules or pickler.used:
+            # It brings code along: once more, now that it is known what that needs.
+            buffers.clear()
+            with io.BytesIO() as file:
+                Pickler(file, out_of_band, references, known, pickler.used).dump(_Restored(obj, pickler))
+                data = file.getvalue()
     except (MemoryError, KeyboardInterrupt):
         raise
     except Exception as exc:
-        path, culprit, reason = _culprit(obj, list(trail), exc, references, set())
+        path, culprit, reason = _culprit(obj, list(trail), exc, references)
         raise refuse(path or ['the arguments'], culprit, reason) from exc
     return data, buffers, list(pickler.tids)
 
@@ -241,16 +295,24 @@ def pickled(
 # What is to blame
 
 
-def _culprit(obj: Any, trail: list[str], reason: Exception, references: bool, seen: set[int]) -> tuple[list[str], Any, Exception]:
+def _culprit(obj: Any, trail: list[str], reason: Exception, references: bool) -> tuple[list[str], Any, Exception]:
     """Go down to the smallest part of ``obj`` that can't be pickled."""
-    seen.add(id(obj))
-    for words, part in _inside(obj, not trail):
-        if id(part) in seen:
-            continue
-        try:
-            Pickler(io.BytesIO(), lambda buffer: False, references).dump(part)
-        except Exception as exc:
-            return _culprit(part, [*trail, *words], exc, references, seen)
+    seen: set[int] = set()
+    while not is_live(obj):
+        seen.add(id(obj))
+        for words, part in _inside(obj, not trail):
+            if id(part) in seen:
+                continue
+            try:
+                Pickler(io.BytesIO(), lambda buffer: False, references).discover(part)
+            except Exception as exc:
+                # What is too deep is too deep at every level but the last: the first that has a name is enough.
+                if trail and isinstance(exc.__cause__ or exc, RecursionError):
+                    return trail, obj, reason
+                obj, trail, reason = part, [*trail, *words], exc
+                break
+        else:
+            break
     return trail, obj, reason
 
 
@@ -300,8 +362,11 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:
         if isinstance(reduced, tuple):
             _, args, state, items, pairs, *_ = (*reduced, None, None, None, None)
             for part in state if isinstance(state, tuple) else (state,):
-                for name, value in part.items() if isinstance(part, dict) else ():
-                    yield [f'attribute {name!r}'], value
+                if isinstance(part, dict):
+                    for name, value in part.items():
+                        yield [f'attribute {name!r}'], value
+                elif part is not obj:
+                    yield [], part
             for value in args if isinstance(args, tuple) else ():
                 if value is not obj:
                     yield [], value

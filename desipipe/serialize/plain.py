@@ -170,6 +170,10 @@ _LIVE: dict[tuple[str, str], tuple[str, str]] = {
     ('_thread', 'lock'): ('a lock', _INSIDE),
     ('_thread', 'RLock'): ('a lock', _INSIDE),
     ('_multiprocessing', 'SemLock'): ('a lock', _INSIDE),
+    ('threading', 'Condition'): ('a lock', _INSIDE),
+    ('threading', 'Event'): ('a lock', _INSIDE),
+    ('threading', 'Semaphore'): ('a lock', _INSIDE),
+    ('queue', 'Queue'): ('a queue of threads', _INSIDE),
     ('_thread', '_local'): ('data of a thread', _INSIDE),
     ('threading', 'Thread'): ('a thread', 'start it inside the function instead'),
     ('subprocess', 'Popen'): ('a process', 'start it inside the function instead'),
@@ -228,7 +232,9 @@ def refuse(trail: Sequence[str], value: object, reason: BaseException | str = ''
         shown = f'its repr raises {type(exc).__name__}'
     what, advice = is_live(value) or (f'of class {type(value).__module__}.{type(value).__qualname__}', f'{_INSIDE}, or give its class a __reduce__ method')
     shown = shown if len(shown) <= 80 else shown[:77] + '...'
-    if isinstance(reason, BaseException):
+    if isinstance(reason, BaseException) and isinstance(reason.__cause__ or reason, RecursionError):
+        reason = 'it is nested too deeply'
+    elif isinstance(reason, BaseException):
         reason = f'{type(reason).__name__}: {reason}'
     is_result = bool(trail) and trail[0] == 'the result'
     if is_result and 'inside the function' in advice:

@@ -130,14 +130,14 @@ class Found(NamedTuple):
         """Its own lines, for people, with the decorators."""
         return segment(self.text, self.node)
 
-    @property
-    def statement(self) -> tuple[int, str]:
-        """First line, counted from 1, and text of the statement of the file that holds it."""
-        for node in self.statements:
-            if node.lineno <= self.node.lineno <= (node.end_lineno or node.lineno):
-                first = _first_line(node)
-                return first, ''.join(self.text.splitlines(keepends=True)[first - 1 : node.end_lineno])
-        return 1, self.text  # a decorator that spans lines and holds the function itself
+    def excerpt(self) -> dict[int, str]:
+        """First line, counted from 1, and text of the statements of the file that this function needs to be found again.
+
+        The imports are among them: for a name that is imported the compiler writes other bytecode.
+        """
+        lines = self.text.splitlines(keepends=True)
+        held = [node for node in self.statements if _first_line(node) <= self.node.lineno <= (node.end_lineno or 0) or _is_import(node)]
+        return {_first_line(node): ''.join(lines[_first_line(node) - 1 : node.end_lineno]) for node in held}
 
     def class_source(self, qualname: str) -> str:
         """Lines of the class ``qualname`` of the same file; empty if it is not there."""
@@ -157,6 +157,10 @@ def segment(text: str, node: Any, decorators: bool = True) -> str:
 def _first_line(node: Any) -> int:
     first: int = min([node.lineno, *(item.lineno for item in getattr(node, 'decorator_list', ()))])
     return first
+
+
+def _is_import(statement: ast.stmt) -> bool:
+    return not isinstance(statement, _BODIES) and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(statement))
 
 
 class _Index(NamedTuple):

@@ -27,7 +27,7 @@ from typing import Any
 
 from ..errors import NotSerializableError
 from . import modules, source
-from .plain import TaskReference, digest, is_live, pack, plain_text, refuse, short, standard_stream
+from .plain import ATOMS, TaskReference, digest, is_live, pack, plain_text, refuse, short, standard_stream
 
 _MISSING = object()
 # Names that every module has: where it is and how it was found must not matter.
@@ -38,7 +38,7 @@ _MODULE_WORDS = frozenset(
 _CLASS_WORDS = frozenset(
     """__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __firstlineno__
     __static_attributes__ __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __pydantic_fields__ __parameters__ __orig_bases__ __type_params__
-    __abstractmethods__ _abc_impl __classcell__ __signature__ __wrapped__ _field_defaults _fields __conditional_annotations__""".split()
+    __abstractmethods__ _abc_impl __classcell__ __signature__ __wrapped__ _field_defaults _fields __conditional_annotations__ __slotnames__""".split()
 )
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _BUILTIN_METHODS = (types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, *_SLOTS)
@@ -66,7 +66,6 @@ class Walker:
         self.packages: set[str] = set()
         self.texts: dict[str, str] = {}
         self.notes: dict[str, str] = {}
-        self.used: dict[str, set[str] | None] = {}
         self.statics: dict[str, modules.Static] = {}
         self.tasks: set[int] = set()  # functions whose decorators don't count
         self.root: object = None
@@ -507,7 +506,10 @@ class Walker:
         text = plain_text(value, False)
         if 0 < len(text) <= 200:
             self.notes[label] = text
-        self._equal.append(self._still(get, self.value, data))
+        if type(value) in ATOMS or data.startswith((b'I', b'module')):
+            self._same.append(lambda: get() is value)  # it can't change, only be replaced
+        else:
+            self._equal.append(self._still(get, self.value, data))
         return b'V' + label.encode()
 
     def _still(self, get: Callable[[], Any], encode: Callable[[Any], bytes], data: bytes) -> Callable[[], bool]:
@@ -528,7 +530,6 @@ class Walker:
         label = self._labels.get(id(module))
         if label is not None:
             return b'D' + label.encode()
-        self.used[name] = None
         return self._define(module, None, 'module', name, lambda: self._module_content(module))
 
     def _module_content(self, module: ModuleType) -> bytes:
@@ -552,9 +553,6 @@ class Walker:
 
     def _attribute(self, who: str, path: str, module: ModuleType, chain: tuple[str, ...], whole: bool = False) -> list[bytes]:
         name, namespace = chain[0], vars(module)
-        names = self.used.setdefault(module.__name__, set())
-        if names is not None:
-            names.add(name)
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
             return [path.encode(), b'undefined']
@@ -595,7 +593,9 @@ class Walker:
     def _class_content(self, cls: type) -> bytes:
         """A class by what is in it: methods by their code, everything else by value; found the same way wherever it was defined."""
         own = dict(vars(cls))
-        self._same.append(lambda: len(vars(cls)) == len(own) and all(vars(cls).get(name, _MISSING) is value for name, value in own.items()))
+        # Python itself adds some of its words late.
+        kept = {key: value for key, value in own.items() if key not in _CLASS_WORDS}
+        self._same.append(lambda: _is_same({key: value for key, value in vars(cls).items() if key not in _CLASS_WORDS}, kept))
         name = cls.__qualname__.replace('.<locals>', '')
         chunks = [cls.__name__.encode()]
         with self._inside(f'the class {name!r}'):
@@ -668,6 +668,10 @@ class Walker:
         if is_special and not isinstance(value, (staticmethod, classmethod, property)):
             return bool(plain_text(value)) and value is not None
         return True
+
+
+def _is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return len(a) == len(b) and all(b.get(key, _MISSING) is value for key, value in a.items())
 
 
 def _unread(module: modules.Static) -> bool:

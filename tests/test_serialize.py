@@ -1,0 +1,661 @@
+"""Payloads: what goes in comes out, without copies, in another process, or an error names what can't."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import datetime
+import functools
+import io
+import json
+import mmap
+import os
+import pathlib
+import pickle
+import random
+import subprocess
+import sys
+import textwrap
+import threading
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desipipe.errors import NotSerializableError, PayloadError
+from desipipe.serialize import Payload, TaskReference, describe, dumps, dumps_arguments, encode, loads, text
+
+ROOT = Path(__file__).parent.parent
+
+
+def joined(payload: Payload) -> bytes:
+    """The bytes as a segment holds them; what a payload says of itself is checked on the way."""
+    data = b''.join(payload.parts)
+    assert len(data) == payload.nbytes
+    assert payload.aligned or len(payload.parts) == 1
+    return data
+
+
+def again(value: Any) -> Any:
+    return loads(joined(dumps(value)))
+
+
+def python(folder: Path, *args: str, **environ: str) -> str:
+    """Run Python in a folder, with the library that is tested; what it prints."""
+    environ = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONDONTWRITEBYTECODE': '1', **environ}
+    done = subprocess.run([sys.executable, *args], cwd=folder, env=environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Values
+
+numbers = st.booleans() | st.integers() | st.floats(allow_nan=False) | st.fractions() | st.complex_numbers(allow_nan=False)
+atoms = st.none() | numbers | st.text() | st.binary() | st.dates()
+hashable = st.recursive(atoms, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3), max_leaves=5)
+values = st.recursive(
+    hashable,
+    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(hashable, inner, max_size=4) | st.sets(hashable, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(values)
+def test_round_trip(value: Any) -> None:
+    found = again(value)
+    assert found == value
+    assert type(found) is type(value)
+    assert repr(type(found)) == repr(type(value))
+
+
+@given(st.dictionaries(st.text(), values, max_size=4))
+def test_arguments_round_trip(kwargs: dict[str, Any]) -> None:
+    payload, tids = dumps_arguments(kwargs)
+    assert tids == []
+    assert loads(joined(payload)) == kwargs
+    assert loads(joined(payload), lambda tid: tid) == kwargs
+
+
+def test_plain_values_are_plain_pickles() -> None:
+    for value in (3, 'a', None, [1, (2.0, {'a': b''})], {'seed': 3, 'size': 10000}):
+        data = joined(dumps(value))
+        assert data[:1] == b'\x80' and data == pickle.dumps(value, 5)
+
+
+def test_plain_values_need_nothing_heavy(tmp_path: Path) -> None:
+    command = """
+import sys
+from desipipe.serialize import *
+payload, tids = dumps_arguments({'seed': 3, 'size': [1, 2.0, {'a': (None, b'x')}]})
+loads(payload.parts[0]), loads(dumps('a').parts[0]), encode({'a': [1]}), text([1]), task_identity(b'', [('a', encode(1))]), TaskReference(b'')
+encode([TaskReference(b'')])
+print([name for name in ('cloudpickle', 'numpy', 'ast', 'dis', 'inspect', 'importlib.metadata', 'site', 'sysconfig') if name in sys.modules])
+"""
+    # Without the user's and the environment's startup files, which import things themselves.
+    assert python(tmp_path, '-S', '-c', command) == '[]\n'
+
+
+def test_numpy_is_not_imported_for_others(tmp_path: Path) -> None:
+    command = """
+import sys, fractions, pathlib
+from desipipe.serialize import *
+value = {'a': fractions.Fraction(1, 3), 'b': pathlib.Path('a'), 'f': lambda x: x}
+encode(value), text(value), loads(dumps(value).parts[0]), describe(value['f'])
+print('numpy' in sys.modules)
+"""
+    assert python(tmp_path, '-c', command) == 'False\n'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Arrays
+
+BIG = 4096
+structured = np.zeros(BIG, dtype=[('a', 'i4'), ('b', 'f8', (2,)), ('c', 'U3')])
+structured['a'] = np.arange(BIG)
+ARRAYS = {
+    'C order': np.arange(BIG, dtype='f8').reshape(64, -1),
+    'Fortran order': np.asfortranarray(np.arange(BIG, dtype='f8').reshape(64, -1)),
+    'not contiguous': np.arange(2 * BIG, dtype='f8')[::2],
+    'turned around': np.arange(BIG, dtype='f8')[::-1],
+    'transposed slice': np.arange(4 * BIG).reshape(4, 64, -1)[:, ::2].transpose(2, 0, 1),
+    'broadcast': np.broadcast_to(np.arange(64.0), (64, 64)),
+    'other byte order': np.arange(BIG, dtype='>f4'),
+    'booleans': np.arange(BIG) % 2 == 0,
+    'complex': np.arange(BIG) * 1j,
+    'dates': np.arange(BIG).astype('M8[s]'),
+    'text': np.array(['a', 'é'] * BIG),
+    'bytes': np.array([b'a', b'bc'] * BIG),
+    'structured': structured,
+    'structured slice': structured[::2],
+    'one field': structured['b'],
+    'small': np.arange(5.0),
+    'no dimension': np.array(3.0),
+    'no dimension, large': np.zeros((), dtype='V9999'),
+    'empty': np.zeros((0, 5)),
+    'empty in the middle': np.zeros((5, 0, 2), order='F'),
+    'objects': np.array([1, 'a', None, {'b': [2]}], dtype=object),
+    'many objects': np.array([1, 'a'] * BIG, dtype=object),
+}
+
+
+@pytest.mark.parametrize('array', ARRAYS.values(), ids=ARRAYS.keys())
+def test_arrays(array: Any) -> None:
+    payload = dumps(array)
+    found = loads(joined(payload))
+    assert type(found) is np.ndarray
+    assert found.dtype == array.dtype and found.shape == array.shape
+    assert np.array_equal(found, array)
+    apart = array.nbytes >= BIG and not array.dtype.hasobject
+    assert payload.aligned is apart
+    if apart:
+        assert not found.flags.writeable
+        with pytest.raises(ValueError, match='read-only'):
+            found[...] = found[...]
+    else:
+        assert found.flags.writeable
+    if array.flags.f_contiguous and not array.flags.c_contiguous:
+        assert found.flags.f_contiguous
+    pair = again({'a': [array], 'b': Box(array)})
+    assert np.array_equal(pair['a'][0], array) and pair['b'].item is pair['a'][0]
+
+
+class Box:
+    def __init__(self, item: Any) -> None:
+        self.item = item
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Box) and self.item == other.item
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+@pytest.mark.parametrize('name', ['C order', 'Fortran order', 'structured', 'text', 'no dimension, large'])
+def test_arrays_are_not_copied(name: str) -> None:
+    array = ARRAYS[name]
+    payload = dumps({'a': array})
+    views = [part for part in payload.parts if isinstance(part, memoryview)]
+    assert len(views) == 1 and np.shares_memory(np.frombuffer(views[0], 'u1'), array)
+    data = joined(payload)
+    for given_as in (data, memoryview(data), memoryview(bytearray(data))):
+        found = loads(given_as)['a']
+        assert np.shares_memory(np.frombuffer(given_as, 'u1'), found)
+        assert not found.flags.writeable
+
+
+def test_mapped_arrays_of_a_mapped_array(tmp_path: Path) -> None:
+    file = tmp_path / 'array'
+    mapped = np.memmap(file, dtype='f8', mode='w+', shape=(BIG,))
+    mapped[:] = np.arange(BIG)
+    payload = dumps(mapped)
+    assert any(isinstance(part, memoryview) and np.shares_memory(np.frombuffer(part, 'u1'), mapped) for part in payload.parts)
+    found = loads(joined(payload))
+    assert type(found) is np.ndarray and np.array_equal(found, mapped)
+    assert encode(found) == encode(mapped)
+
+
+def test_payloads_in_a_file_are_mapped(tmp_path: Path) -> None:
+    first, second = np.arange(1001.0), np.arange(7777, dtype='u1')
+    file = tmp_path / 'segment'
+    payload = dumps([first, second, {'third': first.reshape(7, -1)}])
+    file.write_bytes(bytes(64 * 3) + joined(payload))
+    with open(file, 'rb') as stream:
+        mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    found = loads(memoryview(mapped)[64 * 3 :])
+    assert np.array_equal(found[0], first) and np.array_equal(found[1], second)
+    assert all(array.ctypes.data % 64 == 0 for array in found[:2])
+    assert np.shares_memory(found[0], np.frombuffer(mapped, 'u1'))
+    del mapped
+    assert found[0].sum() == first.sum()  # the arrays keep the file mapped
+
+
+def test_buffers_of_others() -> None:
+    class Holder:
+        def __init__(self, data: bytes) -> None:
+            self.data = data
+
+        def __reduce_ex__(self, protocol: int) -> Any:
+            return bytearray, (pickle.PickleBuffer(self.data),)
+
+    for size in (0, 10, BIG - 1, BIG, 100001):
+        data = random.Random(size).randbytes(size)
+        payload = dumps([Holder(data), Holder(data)])
+        assert payload.aligned is (size >= BIG)
+        assert loads(joined(payload)) == [data, data]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# References to tasks
+
+
+class Future(TaskReference):
+    __slots__ = ('home', '__weakref__')
+
+    def __init__(self, tid: bytes, home: str = 'queue') -> None:
+        super().__init__(tid)
+        self.home = home
+
+    def __reduce__(self) -> Any:
+        return Future, (self.tid, 'opened')
+
+
+@dataclasses.dataclass
+class Data:
+    a: Any
+    b: Any = None
+
+
+class Pair(NamedTuple):
+    a: Any
+    b: Any
+
+
+def tid(i: int) -> bytes:
+    return i.to_bytes(16, 'big')
+
+
+def test_references_are_found_and_resolved() -> None:
+    f = [Future(tid(i)) for i in range(10)]
+    kwargs = {'x': f[3], 'y': [f[1], (f[3], {'k': f[0]})], 'z': Data(f[2], Pair(f[4], 1))}
+    kwargs |= {'s': {f[5]}, 'o': Box([f[1], Future(tid(1))]), 'a': np.array([f[6], 1], dtype=object)}
+    payload, tids = dumps_arguments(kwargs)
+    assert tids == [tid(i) for i in (3, 1, 0, 2, 4, 5, 6)]
+    found = loads(joined(payload), lambda key: int.from_bytes(key, 'big') * 100)
+    assert found['x'] == 300 and found['y'] == [100, (300, {'k': 0})]
+    assert (found['z'].a, found['z'].b, found['s'], found['o'].item, list(found['a'])) == (200, (400, 1), {500}, [100, 100], [600, 1])
+    bare = loads(joined(payload))
+    assert type(bare['x']) is TaskReference and bare['x'].tid == tid(3)
+
+
+def test_references_beside_large_arrays() -> None:
+    array = np.arange(10000.0)
+    payload, tids = dumps_arguments({'a': [array, TaskReference(tid(7))]})
+    assert tids == [tid(7)] and payload.aligned
+    found = loads(joined(payload), lambda key: array)
+    assert np.array_equal(found['a'][0], array) and found['a'][1] is array
+
+
+def test_futures_in_results_are_carried_as_they_say() -> None:
+    found = again([Future(tid(1))])[0]
+    assert type(found) is Future and found.home == 'opened'
+    assert again(TaskReference(tid(2))).tid == tid(2)
+
+
+def test_many_references() -> None:
+    futures = [Future(tid(i % 5000)) for i in range(10000)]
+    payload, tids = dumps_arguments({'fractions': futures})
+    assert tids == [tid(i) for i in range(5000)]
+    assert loads(joined(payload), lambda key: key)['fractions'] == [future.tid for future in futures]
+
+
+def test_what_resolves_may_fail() -> None:
+    payload, _ = dumps_arguments({'x': TaskReference(tid(1))})
+
+    def fail(key: bytes) -> object:
+        raise KeyError(key)
+
+    with pytest.raises(KeyError):
+        loads(joined(payload), fail)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Code of the user, by value
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., bytes]:
+    """Run a script beside modules, in a process that ends; all files are gone when the payload of its ``value`` is returned."""
+
+    def run(script: str, **files: str) -> bytes:
+        folder = tmp_path / 'project'
+        for name, content in files.items():
+            path = folder / f'{name}.py'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(textwrap.dedent(content))
+        end = "\nfrom desipipe.serialize import dumps\nopen('payload', 'wb').write(b''.join(dumps(value).parts))\n"
+        folder.mkdir(exist_ok=True)
+        (folder / 'script.py').write_text(textwrap.dedent(script) + end)
+        python(folder, 'script.py')
+        data = (folder / 'payload').read_bytes()
+        for path in sorted(folder.rglob('*'), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        return data
+
+    return run
+
+
+def test_modules_of_the_user_travel(project: Callable[..., bytes]) -> None:
+    script = """
+        import helpers as h
+        from helpers import Model
+        import pkg.sub
+        def value(x):
+            return h.f(x) + Model(2).scaled(x) + pkg.sub.g()
+    """
+    helpers = """
+        import threading
+        K = 10
+        lock = threading.Lock()
+        def f(x): return x * K + g()
+        def g(): return 0.5
+        def unused(): return lock
+        class Model:
+            def __init__(self, n): self.n = n
+            def scaled(self, x): return self.n * x * K
+    """
+    data = project(script, **{'helpers': helpers, 'pkg/__init__': 'handle = open(__file__)', 'pkg/sub': 'N = 7\ndef g(): return N'})
+    assert loads(data)(1) == 37.5
+    assert not {'helpers', 'pkg'} & set(sys.modules)
+
+
+def test_modules_that_functions_import_travel(project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    script = """
+        def value():
+            import outer
+            from box.inner import two
+            import folder.within
+            return outer.one() + two(), outer.__file__, outer.here()
+    """
+    files = {'outer': 'import deep\ndef one(): return deep.N\ndef here(): return __name__', 'deep': 'N = 1', 'folder/within': ''}
+    files |= {'box/__init__': '', 'box/inner': 'from .more import M\ndef two(): return M', 'box/more': 'M = 2'}
+    data = project(script, **files)
+    finders, before = list(sys.meta_path), set(sys.modules)
+    try:
+        total, file, name = loads(data)()
+        assert (total, name) == (3, 'outer') and file.endswith('project/outer.py')
+        # Another version of the task comes to the same process, with its own modules.
+        other = project(script, **{**files, 'outer': files['outer'].replace('deep.N', 'deep.N * 100')})
+        assert loads(other)()[0] == 102
+        assert loads(data)()[0] == 3
+    finally:
+        sys.meta_path[:] = finders
+        for name in set(sys.modules) - before:
+            del sys.modules[name]
+
+
+def test_modules_that_are_imported_already_stay(project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    data = project('def value():\n    import outer\n    return outer.N', outer='N = 1')
+    mine = types.ModuleType('outer')
+    mine.N = 2  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, 'outer', mine)
+    assert loads(data)() == 2
+    assert sys.modules['outer'] is mine
+
+
+def test_class_bodies_inside_of_functions(project: Callable[..., bytes]) -> None:
+    assert loads(project('N = 5\ndef value():\n    class A:\n        n = N\n    return A.n'))() == 5
+
+
+def test_tracebacks_show_the_text(project: Callable[..., bytes]) -> None:
+    import traceback
+
+    func = loads(project('def g(x):\n    # Why.\n    return 1 / x  # the culprit\n\ndef value(x):\n    return g(x)\n'))
+    try:
+        func(0)
+    except ZeroDivisionError:
+        shown = traceback.format_exc()
+    assert 'return 1 / x  # the culprit' in shown and 'return g(x)' in shown
+
+
+def test_objects_of_classes_of_scripts(project: Callable[..., bytes]) -> None:
+    script = """
+        import dataclasses, enum, functools, typing
+        class Kind(enum.Enum):
+            A = 1
+        class Point(typing.NamedTuple):
+            x: int
+        @dataclasses.dataclass
+        class Model:
+            kind: Kind
+            point: Point
+            @functools.cached_property
+            def twice(self): return self.point.x * 2
+        value = Model(Kind.A, Point(3))
+    """
+    found = loads(project(script))
+    assert found.twice == 6 and found.twice == 6 and found.kind.name == 'A' and found.point == (3,)
+
+
+def test_standard_streams(project: Callable[..., bytes], capsys: pytest.CaptureFixture[str]) -> None:
+    loads(project('import sys\nout = sys.stdout\ndef value(): out.write("seen")'))()
+    assert capsys.readouterr().out == 'seen'
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A module of the user that is imported here."""
+    (tmp_path / 'own_module.py').write_text('import threading\nlock = threading.Lock()\ndef f(): return 1\ndef g(): return lock\ndef h(x): return h and f()\n')
+    monkeypatch.syspath_prepend(tmp_path)
+    import own_module  # type: ignore[import-not-found]
+
+    monkeypatch.setitem(sys.modules, 'own_module', own_module)
+    return own_module
+
+
+def test_cloudpickle_is_left_as_it_was(own: Any) -> None:
+    assert loads(joined(dumps(own.f)))() == 1
+    assert cloudpickle.list_registry_pickle_by_value() == set()
+    with pytest.raises(NotSerializableError):
+        dumps(own.g)
+    assert cloudpickle.list_registry_pickle_by_value() == set()
+    cloudpickle.register_pickle_by_value(own)
+    try:
+        dumps(own.f)
+        assert cloudpickle.list_registry_pickle_by_value() == {'own_module'}
+    finally:
+        cloudpickle.unregister_pickle_by_value(own)
+
+
+def test_threads_pickle_at_once(own: Any) -> None:
+    wrong: list[object] = []
+
+    def work() -> None:
+        for _ in range(50):
+            data = joined(dumps([own.f, own.h]))
+            if b'own_module\x94\x8c\x01f' in data or loads(data)[1](1) != 1:
+                wrong.append(data)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert cloudpickle.list_registry_pickle_by_value() == set()
+
+
+def test_a_module_as_a_value(own: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotSerializableError, match="the module 'own_module', attribute 'lock' .a lock"):
+        dumps(own)
+    del own.lock
+    found = again({'m': own})['m']
+    assert found is not own and found.f() == 1 and found.h(0) == 1
+    assert again(json) is json
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What can't be carried
+
+
+def closure() -> Callable[[], Any]:
+    handle = open(__file__)
+    return lambda: handle
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'words'),
+    [
+        ({'a': 1, 'model': threading.Lock()}, "argument 'model' (a lock"),
+        ({'model': [1, {'b': threading.Lock()}]}, "argument 'model', item 1, item 'b' (a lock"),
+        ({'model': Box(threading.Lock())}, "argument 'model', attribute 'item' (a lock"),
+        ({'model': Data(1, (threading.Event(),))}, "argument 'model', attribute 'b', item 0 (a lock"),
+        ({'f': closure()}, "argument 'f', the function '<lambda>' uses 'handle' (an open file"),
+        ({'f': functools.partial(print, file=open(__file__))}, "argument 'f', attribute 'file' (an open file"),
+        ({'f': io.FileIO(__file__)}, "argument 'f' (an open file"),
+        ({'f': (i for i in 'ab')}, "argument 'f' (a generator"),
+        ({'f': np.array([threading.Lock()], dtype=object)}, '(a lock'),
+        ({'f': types.SimpleNamespace(m=Box(threading.Lock()).__eq__)}, "attribute 'm', attribute 'item' (a lock"),
+    ],
+)
+def test_refused_arguments(kwargs: dict[str, Any], words: str) -> None:
+    with pytest.raises(NotSerializableError) as error:
+        dumps_arguments(kwargs)
+    assert words in str(error.value)
+    assert str(error.value).startswith('argument ')
+    assert 'Nothing was added to the queue' in str(error.value)
+
+
+def test_refused_results() -> None:
+    with pytest.raises(NotSerializableError, match=r'^the result, item 0 \(an open file, .*return what you need of it.*can not be kept\.$'):
+        dumps([open(__file__)])
+    with pytest.raises(NotSerializableError, match=r'^the result \(a generator, .*turn it into a list first'):
+        dumps(i for i in 'ab')
+
+
+def test_errors_of_others_are_told() -> None:
+    class Stubborn:
+        def __reduce__(self) -> Any:
+            raise RuntimeError('not today')
+
+    with pytest.raises(NotSerializableError, match="argument 'x', item 0 .*RuntimeError: not today"):
+        dumps_arguments({'x': [Stubborn()]})
+
+
+def test_too_deep() -> None:
+    value: Any = None
+    for _ in range(100000):
+        value = [value]
+    with pytest.raises(NotSerializableError, match="argument 'x'"):
+        dumps_arguments({'x': value})
+    with pytest.raises(NotSerializableError, match="argument 'x'.* nested too deeply"):
+        encode(value, 'x')
+    text(value)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Damaged payloads
+
+
+@pytest.mark.parametrize('value', [{'a': 1, 'b': 'text'}, [np.arange(BIG), 'end'], TaskReference(tid(1))], ids=['pickle', 'buffers', 'reference'])
+def test_cut_payloads(value: Any) -> None:
+    data = joined(dumps_arguments({'x': value})[0])
+    for length in {*range(300), *range(len(data) - 300, len(data))} & set(range(len(data))):
+        with pytest.raises(PayloadError, match='doctor'):
+            loads(data[:length])
+    loads(data + b'more')
+
+
+def test_other_bytes() -> None:
+    for data in (b'', b'\x00' * 64, b'PK\x03\x04' * 20, b'\x80', b'\x80\x05garbage.'):
+        with pytest.raises(PayloadError, match=f'these {len(data):d} bytes are no payload'):
+            loads(data)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Text for people
+
+
+@pytest.mark.parametrize(
+    ('value', 'shown'),
+    [
+        (3, '3'),
+        (True, 'True'),
+        (2.5, '2.5'),
+        ('a\nb', "'a\\nb'"),
+        (None, 'None'),
+        (b'a', "b'a'"),
+        ([1, (2,), {'a': {3}}], "[1, (2,), {'a': {3}}]"),
+        ((), '()'),
+        (set(), 'set()'),
+        (frozenset({1}), 'frozenset({1})'),
+        ({}, '{}'),
+        ([(1, 2), [], {}], '[(1, 2), [], {}]'),
+        ({(1, 2)}, '{(1, 2)}'),
+        (Path('/a'), "PosixPath('/a')"),
+        (range(3), 'range(0, 3)'),
+        (datetime.date(2026, 1, 2), 'datetime.date(2026, 1, 2)'),
+        (np.float64(2.5), 'float64(2.5)'),
+        (TaskReference(tid(255)), 'task 000000000000000000000000000000ff'),
+        ([TaskReference(tid(255))], '[task 000000000000000000000000000000ff]'),
+    ],
+)
+def test_text_says_everything(value: Any, shown: str) -> None:
+    assert text(value) == shown
+
+
+@pytest.mark.parametrize(
+    ('value', 'start'),
+    [
+        (np.zeros((1000, 3)), 'float64 array (1000, 3) #'),
+        (np.zeros(2, dtype='i4'), 'int32 array (2,) #'),
+        ({'a': np.zeros(2)}, "{'a': float64 array (2,)} #"),
+        (Box(1), 'Box object #'),
+        (Data(1), 'Data(a=1, b=None) #'),
+        (len, 'function len #'),
+        (test_cut_payloads, 'function test_cut_payloads #'),
+        (Box, 'class Box #'),
+        ('x' * 1000, "'xxxx"),
+        (list(range(1000)), '[0, 1, 2, '),
+        (10**3000, 'integer of 9966 bits #'),
+        ([10**9000], '[integer of 29898 bits] #'),
+        (functools.partial(int, base=2), "functools.partial(<class 'int'>, base=2) #"),
+    ],
+)
+def test_text_ends_in_a_digest(value: Any, start: str) -> None:
+    shown = text(value)
+    assert shown.startswith(start)
+    assert len(shown) <= 200 and '\n' not in shown
+    assert len(shown.rpartition(' #')[2]) == 16 and int(shown.rpartition(' #')[2], 16) >= 0
+
+
+def test_text_tells_values_apart() -> None:
+    pairs: list[tuple[Any, Any]] = [(np.zeros(5), np.ones(5)), ('x' * 1000, 'x' * 999 + 'y'), (list(range(1000)), list(range(1001)))]
+    pairs += [(Box(1), Box(2)), (10**3000, 10**3000 + 1), (1, True), (1, 1.0), ('1', 1)]
+    for a, b in pairs:
+        assert text(a) != text(b)
+        assert text([a]) != text([b])
+        assert text({'k': a}) != text({'k': b})
+        assert text(a, 20) != text(b, 20)
+        assert len(text(a, 40)) <= 40
+    assert text(Box(1)) == text(Box(1))
+    assert text({'b', 'a'}) == "{'a', 'b'}"
+
+
+def test_text_never_fails() -> None:
+    class Bad:
+        def __repr__(self) -> str:
+            raise RuntimeError
+
+    cycle: list[Any] = []
+    cycle.append(cycle)
+    odd = ['\ud800' * 3, Path('/\udcff'), cycle, sys.stdout, collections.UserDict(a=Bad()), type('É', (), {})()]
+    for value in (Bad(), [Bad()], threading.Lock(), (i for i in 'a'), *odd):
+        shown = text(value)
+        assert 0 < len(shown) <= 200
+        shown.encode()
+    assert text(threading.Lock()).startswith('<unlocked _thread.lock object> #')
+
+
+@given(values, values)
+def test_text_of_plain_values(a: Any, b: Any) -> None:
+    assert len(text(a)) <= 200
+    assert (text(a) == text(b)) == (encode(a) == encode(b))
+
+
+def test_payload_of_a_description(own: Any) -> None:
+    assert loads(joined(describe(own.h).payload))(1) == 1
+    own.A = np.arange(10000.0)
+    exec('def k(): return A.sum()', own.__dict__)  # noqa: S102
+    payload = describe(own.k).payload
+    assert payload.aligned and loads(joined(payload))() == own.A.sum()
+
+
+def test_paths_and_pure_things() -> None:
+    assert again(pathlib.PurePosixPath('/a')) == pathlib.PurePosixPath('/a')
+    assert again(collections.OrderedDict([(2, 1), (1, 2)])) == collections.OrderedDict([(2, 1), (1, 2)])
