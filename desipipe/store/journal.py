@@ -377,7 +377,8 @@ class Journal:
         # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
         # then what the next one put in its place; and on a network filesystem the parts of a batch arrive in any order, with a hole between them.
         for pause in _LOOKS if self.shared else (0.0,):
-            time.sleep(pause)
+            if pause:
+                time.sleep(pause)
             fd = self._open(os.O_RDONLY)
             try:
                 if os.pread(fd, len(data), offset) != data:
@@ -516,7 +517,7 @@ class Journal:
     def _stands(self, fd: int, data: bytes) -> bool:
         try:
             there = os.stat(self.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
         return (there.st_dev, there.st_ino) == self._file and os.pread(fd, len(data), self.offset) == data
 
@@ -579,7 +580,7 @@ class Journal:
                 self._before_sync()
             try:
                 fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 return  # deleted meanwhile: nothing to keep
             try:
                 os.fdatasync(fd)

@@ -82,7 +82,7 @@ class QueueLock:
             return self._fd
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise QueueGoneError(
                 f'the queue in {os.path.dirname(self.path)} is gone (deleted by someone?); nothing was written. List what is there with: desipipe queues'
             ) from None
@@ -96,7 +96,7 @@ class QueueLock:
         # The queue may have been deleted and made again since the file was opened: then our lock excludes nobody.
         try:
             there = os.stat(self.path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         here = os.fstat(fd)
         return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)

@@ -79,7 +79,7 @@ class SegmentWriter:
                 self._fd = os.open(segment_path(self.folder, self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
             except FileExistsError:
                 continue
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was added or recreated') from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
@@ -148,7 +148,7 @@ class SegmentWriter:
             return True
         try:
             there = os.stat(segment_path(self.folder, self.name))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             pass
         else:
             if there.st_ino == os.fstat(self._fd).st_ino:
