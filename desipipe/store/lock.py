@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
+import socket
 import threading
 import weakref
 from types import TracebackType
 from typing import Any, Protocol
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError
+from ..provenance import process_alive
 
 KINDS = ('flock', 'poll', 'soft')
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
+_SOFT_LOOK = 1.0  # s of waiting for a soft lock, after which one looks whether its holder lives
+
+logger = logging.getLogger('desipipe')
 
 
 class Forkable(Protocol):
@@ -83,14 +89,22 @@ class QueueLock:
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
-            raise QueueGoneError(
-                f'the queue in {os.path.dirname(self.path)} is gone (deleted by someone?); nothing was written. List what is there with: desipipe queues'
-            ) from None
+            raise self._gone() from None
         except OSError as exc:
-            if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
-                raise
-            raise PermissionDeniedError(f'no permission to write to the queue in {os.path.dirname(self.path)} ({exc.strerror}); nothing was written') from None
+            raise self._refused(exc) from exc
         return self._fd
+
+    def _gone(self) -> QueueGoneError:
+        folder = os.path.dirname(self.path)
+        return QueueGoneError(f'the queue in {folder} is gone (deleted by someone?); nothing was written. List what is there with: desipipe queues')
+
+    def _refused(self, exc: OSError) -> OSError:
+        folder = os.path.dirname(self.path)
+        if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return PermissionDeniedError(
+                f'no permission to write to the queue in {folder} ({exc.strerror}); nothing was written. Look at the mount and the modes with: desipipe doctor'
+            )
+        return LockingError(f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the filesystem with: desipipe doctor -q {folder}')
 
     def _current(self, fd: int) -> bool:
         # The queue may have been deleted and made again since the file was opened: then our lock excludes nobody.
@@ -126,6 +140,7 @@ class QueueLock:
                         break
                     self.close()
         except BaseException:
+            self.close()  # interrupted (Ctrl-C) when it had the lock already: what is closed is free
             self._mutex.release()
             raise
         self._depth = 1
@@ -141,18 +156,36 @@ class QueueLock:
         except OSError as exc:
             if exc.errno in (errno.ESTALE, errno.EIO, errno.EBADF):
                 self.close()
-            raise LockingError(
-                f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the filesystem with: desipipe doctor -q {os.path.dirname(self.path)}'
-            ) from exc
+            raise self._refused(exc) from exc
 
     def _acquire_soft(self) -> None:
-        if not os.path.isdir(os.path.dirname(self.path)):
-            raise QueueGoneError(f'the queue in {os.path.dirname(self.path)} is gone (deleted by someone?); nothing was written')
-        if self._soft is None:
-            from filelock import StrictSoftFileLock
+        from filelock import StrictSoftFileLock, Timeout
 
+        if self._soft is None:
             self._soft = StrictSoftFileLock(self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False)
-        self._soft.acquire()
+        while True:
+            if not os.path.isdir(os.path.dirname(self.path)):
+                raise self._gone()
+            try:
+                self._soft.acquire(timeout=_SOFT_LOOK)
+            except Timeout:
+                self._free_from_dead()
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._gone() from None
+            except OSError as exc:
+                raise self._refused(exc) from exc
+            else:
+                return
+
+    def _free_from_dead(self) -> None:
+        # The library frees a claim only on request. Whether a process of this host is gone we can tell; for one of another host a person must.
+        for claim in self._soft.claims:
+            if claim.hostname == socket.gethostname() and not process_alive(claim.pid):
+                logger.warning('the lock of %s was held by process %d, which is gone: it is freed', self.path, claim.pid)
+                try:
+                    self._soft.force_break(claim.name)
+                except FileNotFoundError:
+                    continue  # someone else was faster
 
     def release(self) -> None:
         """Give the lock back."""

@@ -1,0 +1,335 @@
+"""The lock: one at a time, between processes and threads, whatever becomes of who holds it and of the file."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from engine import done, hear, process_state, talk, tell, until
+
+from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
+from desipipe.store.lock import KINDS, QueueLock
+
+HOLDER = """
+import os, sys
+from desipipe.store.lock import QueueLock
+lock = QueueLock(sys.argv[1], sys.argv[2])
+for word in sys.stdin:
+    try:
+        (lock.acquire if word == 'acquire\\n' else lock.release)()
+        print('ok', flush=True)
+    except Exception as exc:
+        print(type(exc).__name__, flush=True)
+"""
+
+COUNTER = """
+import sys
+from desipipe.store.lock import QueueLock
+lock, path, n = QueueLock(sys.argv[1], sys.argv[2]), sys.argv[3], int(sys.argv[4])
+print('ready', flush=True)
+sys.stdin.readline()
+for _ in range(n):
+    with lock:
+        with open(path) as file:
+            value = int(file.read())
+        with open(path, 'w') as file:
+            file.write(str(value + 1))
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A lock file."""
+    folder = tmp_path / 'q.queue'
+    folder.mkdir()
+    (folder / 'lock').touch()
+    return str(folder / 'lock')
+
+
+def waits(process: subprocess.Popen[str], kind: str, path: str) -> Callable[[], bool]:
+    """Whether a process waits for the lock."""
+
+    def look() -> bool:
+        if kind == 'flock':
+            with open('/proc/locks') as file:
+                return any('->' in line and f' {process.pid:d} ' in line for line in file)
+        # Those who poll sleep between two looks, and have opened what they look at.
+        opened = {os.path.realpath(f'/proc/{process.pid:d}/fd/{fd}') for fd in os.listdir(f'/proc/{process.pid:d}/fd')}
+        return (path in opened or kind == 'soft') and process_state(process.pid) == 'S'
+
+    return look
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_one_process_at_a_time(path: str, tmp_path: Path, kind: str) -> None:
+    counter = tmp_path / 'counter'
+    counter.write_text('0')
+    n = 20 if kind == 'soft' else 300
+    with talk(COUNTER, path, kind, counter, n) as one, talk(COUNTER, path, kind, counter, n) as two, talk(COUNTER, path, kind, counter, n) as three:
+        for process in (one, two, three):
+            assert hear(process) == 'ready'
+        for process in (one, two, three):
+            tell(process)
+        for process in (one, two, three):
+            done(process)
+    assert int(counter.read_text()) == 3 * n
+
+
+@pytest.mark.parametrize('kind', KINDS)
+@pytest.mark.parametrize('one_object', [True, False])
+def test_one_thread_at_a_time(path: str, kind: str, one_object: bool) -> None:
+    """Of one object and of several: an open file description of each is what excludes."""
+    shared = QueueLock(path, kind)
+    inside: list[int] = []
+    most = []
+
+    def run() -> None:
+        lock = shared if one_object else QueueLock(path, kind)
+        for _ in range(10 if kind == 'soft' else 100):
+            with lock:
+                inside.append(1)
+                most.append(len(inside))
+                inside.pop()
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(most) == {1} and len(most) == 4 * (10 if kind == 'soft' else 100)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_who_holds_it_may_take_it_again(path: str, kind: str) -> None:
+    lock = QueueLock(path, kind)
+    with talk(HOLDER, path, kind) as other:
+        with lock:
+            with lock:
+                pass
+            tell(other, 'acquire')
+            until(waits(other, kind, path), 'the other waits')
+        assert hear(other) == 'ok'
+        tell(other, 'release')
+        assert hear(other) == 'ok'
+        with lock:  # and again, after someone else
+            pass
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_it_is_free_after_an_exception(path: str, kind: str) -> None:
+    lock = QueueLock(path, kind)
+    with pytest.raises(KeyError), lock:
+        raise KeyError
+    with talk(HOLDER, path, kind) as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+
+
+@pytest.mark.parametrize('kind', ['flock', 'poll', 'soft'])
+def test_it_is_free_when_its_holder_is_killed(path: str, kind: str) -> None:
+    with talk(HOLDER, path, kind) as holder:
+        tell(holder, 'acquire')
+        assert hear(holder) == 'ok'
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with QueueLock(path, kind):
+        pass
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) -> None:
+    lock = QueueLock(path, kind)
+    entered, entered_end = os.pipe()
+    with talk(HOLDER, path, kind) as other:
+        with lock:
+            pid = os.fork()
+            if pid == 0:
+                try:
+                    with lock:  # waits for its parent
+                        os.write(entered_end, b'child')
+                finally:
+                    os._exit(0)
+            # A child that ends its block, and itself, does not let anyone in.
+            leaver = os.fork()
+            if leaver == 0:
+                lock.release()
+                os._exit(0)
+            os.waitpid(leaver, 0)
+            tell(other, 'acquire')
+            until(waits(other, kind, path), 'the other waits')
+            os.set_blocking(entered, False)
+            with pytest.raises(BlockingIOError):
+                os.read(entered, 10)
+        assert hear(other) == 'ok'
+        tell(other, 'release')
+        assert hear(other) == 'ok'
+        os.waitpid(pid, 0)
+        assert os.read(entered, 10) == b'child'
+        with lock:  # the parent's own goes on
+            pass
+    os.close(entered)
+    os.close(entered_end)
+
+
+@pytest.mark.parametrize('kind', ['flock', 'poll'])
+def test_a_living_child_does_not_keep_the_lock_of_its_killed_parent(path: str, kind: str) -> None:
+    with talk(
+        """
+import os, sys, signal
+from desipipe.store.lock import QueueLock
+lock = QueueLock(sys.argv[1], sys.argv[2])
+lock.acquire()
+pid = os.fork()
+if pid == 0:
+    signal.pause()
+print(pid, flush=True)
+signal.pause()
+""",
+        path,
+        kind,
+    ) as holder:
+        child = int(hear(holder))
+        try:
+            holder.send_signal(signal.SIGKILL)
+            holder.wait()
+            with QueueLock(path, kind):
+                os.kill(child, 0)
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_fork_while_another_thread_is_inside(path: str, kind: str) -> None:
+    lock = QueueLock(path, kind)
+    inside, leave = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            inside.set()
+            leave.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    inside.wait()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with lock:
+                pass
+        finally:
+            os._exit(0)
+    leave.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+@pytest.mark.parametrize('kind', ['flock', 'poll'])
+def test_the_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
+    folder = os.path.dirname(path)
+    with talk(HOLDER, path, kind) as waiter:
+        with QueueLock(path, kind):
+            tell(waiter, 'acquire')
+            until(waits(waiter, kind, path), 'the other waits')
+            shutil.rmtree(folder)
+        assert hear(waiter) == 'QueueGoneError'
+        # The same for who comes later, and nothing was made.
+        tell(waiter, 'acquire')
+        assert hear(waiter) == 'QueueGoneError'
+    assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize('kind', ['flock', 'poll'])
+def test_the_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
+    """The lock that counts is that of the file which is there now: one of the old file excludes nobody."""
+    with talk(HOLDER, path, kind) as waiter:
+        with QueueLock(path, kind):
+            tell(waiter, 'acquire')
+            until(waits(waiter, kind, path), 'the other waits')
+            os.unlink(path)
+            Path(path).touch()
+            new = QueueLock(path, kind)
+            new.acquire()
+        # It has the old file's lock now, and must come to wait for the new one's.
+        until(waits(waiter, kind, path), 'the other waits again')
+        new.release()
+        assert hear(waiter) == 'ok'
+        fd = os.open(path, os.O_RDWR)
+        with pytest.raises(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.close(fd)
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_deleted_queue_is_not_made_again(path: str, kind: str) -> None:
+    lock = QueueLock(path, kind)
+    with lock:
+        pass
+    shutil.rmtree(os.path.dirname(path))
+    for _ in range(2):
+        with pytest.raises(QueueGoneError, match='gone'):
+            lock.acquire()
+    assert not os.path.exists(os.path.dirname(path))
+
+
+def test_kinds() -> None:
+    with pytest.raises(LockingError, match='flock, poll, soft'):
+        QueueLock('lock', 'fcntl')
+
+
+def test_an_interrupt_leaves_it_free(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that comes when the lock has just been given."""
+    lock = QueueLock(path)
+    real = fcntl.flock
+
+    def flock(fd: int, operation: int) -> None:
+        real(fd, operation)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, 'flock', flock)
+        with pytest.raises(KeyboardInterrupt):
+            lock.acquire()
+    with talk(HOLDER, path, 'flock') as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
+@pytest.mark.parametrize('kind', KINDS)
+def test_no_permission(path: str, kind: str, tmp_path: Path) -> None:
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.is_relative_to('/tmp') and folder != Path('/tmp'):
+            folder.chmod(0o755)
+    lock = QueueLock(path, kind)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionDeniedError, match='nothing was written'):
+            lock.acquire()
+    finally:
+        os.seteuid(0)
+    with lock:
+        pass
+
+
+@pytest.mark.parametrize('number', [errno.EIO, errno.ENOLCK, errno.ESTALE, errno.EBADF])
+def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = QueueLock(path)
+
+    def flock(fd: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, 'flock', flock)
+        with pytest.raises(LockingError, match='could not lock') as info:
+            lock.acquire()
+    assert path in str(info.value) and 'nothing was written' in str(info.value) and 'desipipe doctor' in str(info.value)
+    with lock:
+        pass
