@@ -16,8 +16,8 @@ from .common import Parser, Verbs
 __all__ = ['build_parser', 'main']
 
 _DESCRIPTION = 'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers anywhere.'
-_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of someone else, or a path (./folder/name). Where several make
-sense (queues, status, pause, resume, retry, cancel, kill, delete) it may be a quoted pattern ('test*') or several names.
+_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of someone else, or a path
+(./folder/name). Where several make sense it may be several names, or a quoted pattern ('test*').
 
 Example:
   desipipe demo                        see it work
@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv[:1] == ['__complete']:
         from .completion import complete
 
-        return complete(argv[1:])
+        return complete(argv[1:], build_parser())
     try:
         return _run(argv)
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ def register(verbs: Verbs) -> None:
     parser = verbs.add('pause', pause, 'let no task begin any more', 'Those that run go on.', 'desipipe pause -q my_queue', "desipipe pause -q 'test*'")
     add_queue(parser, several=True)
 
-    parser = verbs.add('resume', resume, 'let tasks of a paused queue begin again', '', 'desipipe resume -q my_queue --spawn')
+    parser = verbs.add('resume', resume, 'let tasks of a paused queue begin again', 'Workers that wait go on at once.', 'desipipe resume -q my_queue --spawn')
     add_queue(parser, several=True)
     _add_spawn(parser)
 

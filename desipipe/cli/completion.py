@@ -36,16 +36,18 @@ complete -c desipipe -a '(__desipipe)'
 }
 
 
-def complete(words: Sequence[str]) -> int:
+def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
     """Print what may stand in the place of the last word, one a line; nothing, rather than an error.
 
     Parameters
     ----------
     words : sequence of str
         What was typed after ``desipipe``; the last one may be empty.
+    parser : argparse.ArgumentParser
+        That of all verbs.
     """
     try:
-        found = [word for word in candidates(list(words) or ['']) if word.startswith(words[-1] if words else '')]
+        found = [word for word in candidates(list(words) or [''], parser) if word.startswith(words[-1] if words else '')]
     except Exception:
         if os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
@@ -54,11 +56,8 @@ def complete(words: Sequence[str]) -> int:
     return 0
 
 
-def candidates(words: list[str]) -> Iterable[str]:
+def candidates(words: list[str], parser: argparse.ArgumentParser) -> Iterable[str]:
     """What may stand in the place of the last of ``words``."""
-    from . import build_parser
-
-    parser = build_parser()
     verbs = Verbs.of(parser)
     if len(words) == 1:
         return [*verbs, '--help', '--version']
@@ -68,7 +67,7 @@ def candidates(words: list[str]) -> Iterable[str]:
     current = words[-1]
     if current.startswith('-'):
         return [option for action in verb._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
-    option, place = _option(verb, words[1:-1])
+    option = _option(verb, words[1:-1])
     if option is None:
         positional = [action for action in verb._actions if not action.option_strings]
         if positional and positional[0].choices:
@@ -83,14 +82,13 @@ def candidates(words: list[str]) -> Iterable[str]:
     return map(str, option.choices or ())
 
 
-def _option(verb: argparse.ArgumentParser, words: list[str]) -> tuple[argparse.Action | None, int]:
-    """The option that a word after ``words`` would be a value of, and its place among these."""
+def _option(verb: argparse.ArgumentParser, words: list[str]) -> argparse.Action | None:
+    """The option that a word after ``words`` would be a value of."""
     for back, word in enumerate(reversed(words)):
         if word.startswith('-'):
             action = verb._option_string_actions.get(word)
-            takes = action is not None and (action.nargs in ('+', '*') or (action.nargs is None and back == 0))
-            return (action, back) if takes else (None, 0)
-    return None, 0
+            return action if action is not None and (action.nargs == '+' or (action.nargs is None and back == 0)) else None
+    return None
 
 
 def _queues(current: str) -> list[str]:

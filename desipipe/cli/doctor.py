@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..queue import Queue
 
 _PACKAGES = ('cloudpickle', 'filelock', 'numpy', 'orjson', 'pyyaml', 'rich')
-_HELD = 3.0  # s; nobody who is well holds a lock that long
+_HELD = 2.0  # s; nobody who is well holds a lock that long
 _OLD = 3600.0  # s after which what is made and renamed at once is a leftover
 _SPACE = 100e6  # bytes
 _MOST = 5  # of the same kind to name

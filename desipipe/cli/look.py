@@ -62,7 +62,9 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='stop watching after that, with exit status 2')
     add_json(parser, 'print a JSON document a line, one for each change')
 
-    parser = verbs.add('queues', queues, 'list queues', '', 'desipipe queues', "desipipe queues '*/*'  those of all users")
+    parser = verbs.add(
+        'queues', queues, 'list queues', 'With what each is doing, and how far it is.', 'desipipe queues', "desipipe queues '*/*'  those of all users"
+    )
     parser.add_argument('pattern', nargs='*', help="names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all of yours")
     parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same')
     add_json(parser)
@@ -71,7 +73,7 @@ def register(verbs: Verbs) -> None:
         'tasks',
         tasks,
         'list tasks',
-        '',
+        'Those that fit all of the conditions, in order of their coming. In a pipe: tab-separated values, with a header.',
         'desipipe tasks -q my_queue --state FAILED',
         'desipipe tasks -q my_queue --name fraction --property arguments err',
     )
@@ -82,7 +84,7 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('--limit', type=whole, metavar='N', help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all')
     add_json(parser)
 
-    parser = verbs.add('time', times, 'how long the tasks took that succeeded, for each app', '', 'desipipe time -q my_queue')
+    parser = verbs.add('time', times, 'how long tasks took, for each app', 'Of those that succeeded, in seconds.', 'desipipe time -q my_queue')
     add_queue(parser)
     add_conditions(parser, 'name')
     add_json(parser)

@@ -34,8 +34,8 @@ def register(verbs: Verbs) -> None:
         'completion',
         completion,
         'print what makes a shell complete verbs, options, states and names of queues',
-        '',
-        'eval "$(desipipe completion bash)"    put it into ~/.bashrc',
+        'Put the line of your shell into its start file.',
+        'eval "$(desipipe completion bash)"    ~/.bashrc',
         'eval "$(desipipe completion zsh)"     ~/.zshrc, after compinit',
         'desipipe completion fish | source    ~/.config/fish/config.fish',
     )
