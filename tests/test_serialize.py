@@ -659,3 +659,33 @@ def test_payload_of_a_description(own: Any) -> None:
 def test_paths_and_pure_things() -> None:
     assert again(pathlib.PurePosixPath('/a')) == pathlib.PurePosixPath('/a')
     assert again(collections.OrderedDict([(2, 1), (1, 2)])) == collections.OrderedDict([(2, 1), (1, 2)])
+
+
+def test_random_generators_that_a_process_shares_stay_there(project: Callable[..., bytes]) -> None:
+    script = """
+        import random
+        import numpy as np
+        from random import random as r
+        from numpy.random import uniform
+        random.seed(1)
+        np.random.seed(1)
+        value = lambda: (r(), uniform())
+    """
+    func = loads(project(script))
+    random.seed(5)
+    np.random.seed(5)
+    first = func()
+    random.seed(5)
+    np.random.seed(5)
+    assert (random.random(), np.random.uniform()) == first
+
+
+def test_deep_structures() -> None:
+    linked: Any = None
+    for i in range(2000):
+        linked = Data(i, linked)
+    found = again(linked)
+    for i in range(1999, -1, -1):
+        assert found.a == i
+        found = found.b
+    assert found is None

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from .payload import Payload
-from .plain import DIGEST_SIZE, WORDS, TaskReference, digest, named, plain_text, short
+from .plain import DIGEST_SIZE, WORDS, TaskReference, deep, digest, named, plain_text, refuse, short
 
 __all__ = ['Code', 'current', 'describe', 'encode', 'task_identity', 'text']
 
+_T = TypeVar('_T')
 _KINDS = ('python', 'bash')
 _SMALL = 1 << 60
 _MARK = 16  # hexadecimal digits
@@ -65,9 +66,23 @@ def encode(value: object, name: str = 'value') -> bytes:
     data = plain_text(value)
     if data:
         return short(b'=' + data.encode())
+    return _walk(lambda: _encode(value, name), [named(name)], value)
+
+
+def _encode(value: object, name: str) -> bytes:
     from .walker import Walker
 
     return Walker(named(name)).encode(value)
+
+
+def _walk(walk: Callable[[], _T], trail: list[str], value: object) -> _T:
+    try:
+        try:
+            return walk()
+        except RecursionError:
+            return deep(walk)
+    except RecursionError as exc:
+        raise refuse(trail, value, exc) from None
 
 
 def task_identity(app: bytes, arguments: Iterable[tuple[str, bytes]]) -> bytes:
@@ -115,14 +130,18 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
     NotSerializableError
         If it uses something that can't be carried to another process, or has no stable identity; the variable is named.
     """
+    if kind not in _KINDS:
+        raise ValueError(f'there is no app of kind {kind!r}: known are {" and ".join(_KINDS)}')
+    return _walk(lambda: _describe(func, kind), ['the function'], func)
+
+
+def _describe(func: Callable[..., Any], kind: str) -> Code:
     from types import FunctionType
 
-    from .payload import pack_payload
+    from .payload import REFERENCES, pack_payload
     from .pickler import pickled
     from .walker import Walker
 
-    if kind not in _KINDS:
-        raise ValueError(f'there is no app of kind {kind!r}: known are {" and ".join(_KINDS)}')
     walker = Walker(references=False)
     walker.root = func
     inner: Any = func
@@ -136,13 +155,14 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
         # An object that is called, or a function that is installed: no part says all of it.
         parts[f'task {getattr(func, "__qualname__", type(func).__qualname__)}'] = digest(root).hex()
     words = b'\0'.join([kind.encode(), root, walker.total()])
-    data, buffers, _ = pickled(func, [], known=walker.statics)
+    # Futures among the defaults of its arguments are never used: those of each call take their place.
+    data, buffers, tids = pickled(func, [], references=True, known=walker.statics)
     notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
     return Code(
         digest=blake2b(words, digest_size=DIGEST_SIZE, person=b'desipipe code').digest(),
         parts=parts,
         source='\n\n\n'.join([*walker.texts, *(['\n'.join(notes)] if notes else [])]) + '\n',
-        payload=pack_payload(data, buffers),
+        payload=pack_payload(data, buffers, REFERENCES if tids else 0),
         packages=tuple(sorted(walker.packages)),
         memory=walker,
     )

@@ -14,10 +14,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import NamedTuple
 
-from .source import Import, tree
+from .source import Import, parse, tree
 
 MAIN = frozenset(('__main__', '__mp_main__'))
 _EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
@@ -143,9 +143,8 @@ def signature(file: str) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=1024)
 def _read(name: str, file: str, text: str, is_package: bool, sign: tuple[int, int]) -> Static | None:
-    try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+    module = parse(text)
+    if module is None:
         return None  # its import will fail, and say why
     imports = set()
     for node in ast.walk(module):
@@ -272,6 +271,19 @@ def package_of(namespace: dict[str, object]) -> str:
         return package
     name = namespace.get('__name__')
     return name if isinstance(name, str) and '__path__' in namespace else name.rpartition('.')[0] if isinstance(name, str) else ''
+
+
+def shared(value: object) -> tuple[str, str] | None:
+    """Module and name of a random generator that all of a process shares: another process has its own, in another state."""
+    for module, name in (('random', '_inst'), ('numpy.random.mtrand', '_rand')):
+        if value is getattr(sys.modules.get(module), name, sys):
+            return module, name
+    return None
+
+
+def is_singledispatch(func: FunctionType) -> bool:
+    """Whether a function was made by :func:`functools.singledispatch`: it keeps weak references, but is more than these."""
+    return func.__code__.co_qualname == 'singledispatch.<locals>.wrapper' and func.__globals__.get('__name__') == 'functools'
 
 
 def resolve(module: str | None, qualname: str) -> object:

@@ -17,14 +17,14 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import PayloadError
-from .plain import ATOMS, TaskReference, is_plain, named
+from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
 
 __all__ = ['Payload', 'dumps', 'dumps_arguments', 'loads']
 
 ALIGNMENT = 64
 _MAGIC = b'\xd3desipi1'
 _HEAD = struct.Struct('<8sIIQ')
-_REFERENCES = 1
+REFERENCES = 1
 _REFERENCE_HOME = f'{__package__}.plain'
 
 
@@ -58,13 +58,20 @@ def dumps(obj: object, name: str = 'result') -> Payload:
     NotSerializableError
         If something in it can't be carried.
     """
-    if type(obj) in ATOMS or is_plain(obj):
+    if type(obj) in ATOMS or is_plain(obj) or _is_small_array(obj):
         data = pickle.dumps(obj, 5)
         return Payload([data], len(data), False)
     from .pickler import pickled
 
     data, buffers, _ = pickled(obj, [named(name)])
     return pack_payload(data, buffers)
+
+
+def _is_small_array(obj: Any) -> bool:
+    # Numbers and small arrays of NumPy: the most common results, and the C pickler can do them alone.
+    if type(obj).__module__ != 'numpy' or not hasattr(obj, 'nbytes') or type(obj).__name__ == 'memmap':
+        return False
+    return not obj.dtype.hasobject and bool(obj.nbytes < OUT_OF_BAND)
 
 
 def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]:
@@ -92,7 +99,7 @@ def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]
     from .pickler import pickled
 
     data, buffers, tids = pickled(dict(kwargs), [], references=True)
-    return pack_payload(data, buffers, _REFERENCES if tids else 0), tids
+    return pack_payload(data, buffers, REFERENCES if tids else 0), tids
 
 
 def pack_payload(data: bytes, buffers: list[memoryview], flags: int = 0) -> Payload:
@@ -136,7 +143,7 @@ def loads(data: bytes | memoryview, resolve: Callable[[bytes], object] | None = 
     else:
         content, buffers, flags = _split(memoryview(data).toreadonly())
     try:
-        if flags & _REFERENCES:
+        if flags & REFERENCES:
             return _Unpickler(content, buffers, resolve or TaskReference).load()
         return pickle.loads(content, buffers=buffers)
     except (pickle.UnpicklingError, EOFError) as exc:

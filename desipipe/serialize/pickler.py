@@ -15,9 +15,7 @@ from typing import Any, TypeVar
 import cloudpickle
 
 from . import carried, modules, source
-from .plain import TaskReference, is_live, reference, refuse, standard_stream
-
-OUT_OF_BAND = 4096  # bytes; smaller buffers stay in the pickle: apart they would cost more than they save
+from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
 
 _registry_lock = threading.Lock()
 _registered: dict[str, list[Any]] = {}  # module name: the module, number of picklers that are at work with it
@@ -31,6 +29,17 @@ def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
 
 def _fill(module: ModuleType, state: dict[str, Any]) -> None:
     module.__dict__.update(state)
+
+
+def _empty_dispatch() -> Any:
+    return functools.singledispatch(lambda *args: None)
+
+
+def _fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
+    wrapped, registry = state
+    functools.update_wrapper(dispatch, wrapped)
+    for cls, func in registry.items():
+        dispatch.register(cls, func)
 
 
 def _view(array: Any, dtype: Any) -> Any:
@@ -76,6 +85,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.texts: dict[str, dict[int, str]] = {}
         self.modules: dict[str, tuple[str, str, bool]] = {}
         self._mine: set[str] = set()
+        self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
 
     def dump(self, obj: Any) -> None:
         """See :meth:`pickle.Pickler.dump`."""
@@ -102,27 +112,34 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     def reducer_override(self, obj: Any) -> Any:
         """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain types."""
         kind = type(obj)
+        if kind in self._passed:
+            return NotImplemented
         if self.references and issubclass(kind, TaskReference):
             self.tids[obj.tid] = None
             return reference, (obj.tid,)
         if kind is FunctionType:
             return self._reduce_function(obj)
-        if kind is ModuleType or issubclass(kind, ModuleType):
+        if issubclass(kind, ModuleType):
             if modules.is_user(obj.__name__) and obj.__name__ not in modules.MAIN:
                 return self._reduce_module(obj)
         elif issubclass(kind, (type, TypeVar)):
             self._own(getattr(obj, '__module__', None))
-        elif issubclass(kind, io.IOBase) or standard_stream(obj):
+        elif issubclass(kind, io.IOBase):
             name = standard_stream(obj)
             if name:
                 return getattr, (sys, name)
-            if is_live(obj) and kind.__module__ in ('_io', 'io') and kind.__name__ not in ('BytesIO', 'StringIO'):
+            if is_live(obj) and kind not in (io.BytesIO, io.StringIO):
                 # Cloudpickle would read the file and carry its text: never what was meant.
                 raise TypeError('it is open in this process')
         elif kind is functools.cached_property:
             return _cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
         elif kind.__module__.partition('.')[0] == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
             return self._reduce_array(obj)
+        elif kind.__name__ in ('Random', 'RandomState') and (where := modules.shared(obj)):
+            return getattr, (sys.modules[where[0]], where[1])
+        elif kind.__name__ not in ('Random', 'RandomState'):
+            self._passed.add(kind)
+            return NotImplemented
         return super().reducer_override(obj)
 
     def _own(self, name: str | None) -> None:
@@ -131,6 +148,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 self._mine.add(name)
 
     def _reduce_function(self, func: FunctionType) -> Any:
+        if modules.is_singledispatch(func):
+            return _empty_dispatch, (), (func.__dict__['__wrapped__'], dict(func.__dict__['registry'])), None, None, _fill_dispatch
         self._own(func.__module__)
         reduced = super().reducer_override(func)
         if reduced is NotImplemented:
@@ -260,6 +279,21 @@ def pickled(
     NotSerializableError
         If it can't be carried; names what in it can't.
     """
+    try:
+        try:
+            return _pickled(obj, references, known)
+        except (RecursionError, pickle.PicklingError) as exc:
+            if not isinstance(exc.__cause__ or exc, RecursionError):
+                raise
+            return deep(lambda: _pickled(obj, references, known))
+    except MemoryError:
+        raise
+    except Exception as exc:
+        path, culprit, reason = _culprit(obj, list(trail), exc, references)
+        raise refuse(path or ['the arguments'], culprit, reason) from exc
+
+
+def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | None) -> tuple[bytes, list[memoryview], list[bytes]]:
     buffers: list[memoryview] = []
 
     def out_of_band(buffer: pickle.PickleBuffer) -> bool:
@@ -272,22 +306,16 @@ def pickled(
         buffers.append(raw)
         return False
 
-    try:
+    with io.BytesIO() as file:
+        pickler = Pickler(file, out_of_band, references, known)
+        pickler.discover(obj)
+        data = file.getvalue()
+    if pickler.texts or pickler.modules or pickler.used:
+        # It brings code along: once more, now that it is known what that needs.
+        buffers.clear()
         with io.BytesIO() as file:
-            pickler = Pickler(file, out_of_band, references, known)
-            pickler.discover(obj)
+            Pickler(file, out_of_band, references, known, pickler.used).dump(_Restored(obj, pickler))
             data = file.getvalue()
-        if pickler.texts or pickler.modules or pickler.used:
-            # It brings code along: once more, now that it is known what that needs.
-            buffers.clear()
-            with io.BytesIO() as file:
-                Pickler(file, out_of_band, references, known, pickler.used).dump(_Restored(obj, pickler))
-                data = file.getvalue()
-    except (MemoryError, KeyboardInterrupt):
-        raise
-    except Exception as exc:
-        path, culprit, reason = _culprit(obj, list(trail), exc, references)
-        raise refuse(path or ['the arguments'], culprit, reason) from exc
     return data, buffers, list(pickler.tids)
 
 

@@ -6,15 +6,17 @@ This module is on the path of every task that is added: it imports nothing heavy
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import NotSerializableError
 
 __all__ = ['TaskReference']
 
 DIGEST_SIZE = 16  # bytes; a task's identity is one
+OUT_OF_BAND = 4096  # bytes; smaller buffers stay in the pickle: apart they would cost more than they save
 _VERBATIM = 64  # bytes; what is shorter is readable in a dump, what is longer only costs more to hash again
 _DEPTH = 8  # levels of containers that are written as text: deeper (or cyclic, or shared many times) ones are hashed level by level
 
@@ -153,6 +155,44 @@ def is_plain(value: Any, depth: int = _DEPTH) -> bool:
     return False
 
 
+_T = TypeVar('_T')
+_DEEP = 30_000  # levels; Python's own limit is 1,000, of which one level of someone's data can take ten
+_DEEP_NAME = 'desipipe-deep'
+_deep_lock = threading.Lock()
+_STACK = 1 << 28  # bytes that these may take; only what is used is ever there
+
+
+def deep(call: Callable[[], _T]) -> _T:
+    """Call once more what has failed with a :class:`RecursionError`: in a thread with room for it.
+
+    Linked lists, trees, and functions that call each other in long chains are nested deeper than Python allows for by default.
+    """
+    result: list[_T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            result.append(call())
+        except BaseException as exc:
+            errors.append(exc)
+
+    if threading.current_thread().name == _DEEP_NAME:
+        return call()
+    with _deep_lock:  # limit and size are those of all threads
+        limit, size = sys.getrecursionlimit(), threading.stack_size(_STACK)
+        try:
+            sys.setrecursionlimit(max(limit, _DEEP))
+            thread = threading.Thread(target=run, name=_DEEP_NAME)
+            thread.start()
+            thread.join()
+        finally:
+            threading.stack_size(size)
+            sys.setrecursionlimit(limit)
+    if errors:
+        raise errors[0]
+    return result[0]
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # What can't be carried, in words
 
@@ -206,7 +246,7 @@ def is_live(value: object) -> tuple[str, str] | None:
     for cls in type(value).__mro__:
         found = _LIVE.get((cls.__module__, cls.__name__))
         if found:
-            return None if standard_stream(value) else found
+            return found
     return None
 
 

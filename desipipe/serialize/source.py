@@ -14,6 +14,8 @@ import functools
 import linecache
 import os
 import textwrap
+import threading
+import warnings
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
@@ -117,12 +119,21 @@ def _constant(value: Any) -> bytes:
     return f'{type(value).__name__}:{value!r}'.encode()  # complex, Ellipsis, slices
 
 
+class Statement(NamedTuple):
+    """A statement of a file or cell, not inside of any other."""
+
+    first: int
+    last: int
+    text: str
+    is_import: bool
+
+
 class Found(NamedTuple):
     """The text of a function, known to be what its code was compiled from."""
 
     node: FunctionNode
     text: str  # of the whole file or cell
-    statements: list[ast.stmt]
+    statements: list[Statement]
     classes: list[ast.ClassDef]
 
     @property
@@ -135,9 +146,8 @@ class Found(NamedTuple):
 
         The imports are among them: for a name that is imported the compiler writes other bytecode.
         """
-        lines = self.text.splitlines(keepends=True)
-        held = [node for node in self.statements if _first_line(node) <= self.node.lineno <= (node.end_lineno or 0) or _is_import(node)]
-        return {_first_line(node): ''.join(lines[_first_line(node) - 1 : node.end_lineno]) for node in held}
+        line = self.node.lineno
+        return {statement.first: statement.text for statement in self.statements if statement.is_import or statement.first <= line <= statement.last}
 
     def class_source(self, qualname: str) -> str:
         """Lines of the class ``qualname`` of the same file; empty if it is not there."""
@@ -164,22 +174,38 @@ def _is_import(statement: ast.stmt) -> bool:
 
 
 class _Index(NamedTuple):
-    statements: list[ast.stmt]
+    statements: list[Statement]
     classes: list[ast.ClassDef]
     codes: dict[str, list[CodeType]]
     nodes: dict[tuple[str, int], list[FunctionNode]]
 
 
+_quiet = threading.Lock()
+
+
+def _compiled(text: str, flags: int) -> Any:
+    # What there is to warn about was said when it was compiled first. The filters of warnings are those of all threads.
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            return compile(text, '<source>', 'exec', flags=flags, dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None  # not Python, or no longer
+
+
+def parse(text: str) -> ast.Module | None:
+    """The syntax tree of a text; None if it is not Python."""
+    tree: ast.Module | None = _compiled(text, ast.PyCF_ONLY_AST)
+    return tree
+
+
 @functools.lru_cache(maxsize=64)
 def _index(text: str, flags: int) -> _Index | None:
     """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython keeps them from cell to cell)."""
-    try:
-        # Cells may hold a top-level await.
-        flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
-        module = ast.parse(text)
-        code = compile(text, '<source>', 'exec', flags=flags, dont_inherit=True)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None  # not Python, or no longer
+    # Cells may hold a top-level await.
+    module, code = parse(text), _compiled(text, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    if module is None or code is None:
+        return None
     codes: dict[str, list[CodeType]] = {}
     for item in _codes(code):
         codes.setdefault(item.co_name, []).append(item)
@@ -191,7 +217,12 @@ def _index(text: str, flags: int) -> _Index | None:
         elif isinstance(node, FunctionNode):
             name = '<lambda>' if isinstance(node, ast.Lambda) else node.name
             nodes.setdefault((name, _first_line(node)), []).append(node)
-    return _Index(module.body, classes, codes, nodes)
+    lines = text.splitlines(keepends=True)
+    statements = []
+    for statement in module.body:
+        first, last = _first_line(statement), statement.end_lineno or statement.lineno
+        statements.append(Statement(first, last, ''.join(lines[first - 1 : last]), _is_import(statement)))
+    return _Index(statements, classes, codes, nodes)
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:
@@ -320,8 +351,17 @@ def reads(code: CodeType) -> Reads:
 
 def _read(code: CodeType, free: set[str], names: dict[str, set[tuple[str, ...]]], cells: dict[str, set[tuple[str, ...]]], imports: set[Import]) -> None:
     instructions = list(dis.get_instructions(code))
+    stored: set[str] = set()  # names that are those of a class body from there on
     for i, instruction in enumerate(instructions):
-        target = names if instruction.opname in _GLOBAL else cells if instruction.opname in _CELL and instruction.argval in free else None
+        if instruction.opname == 'STORE_NAME':
+            stored.add(instruction.argval)
+        target = (
+            names
+            if instruction.opname in _GLOBAL and instruction.argval not in stored
+            else cells
+            if instruction.opname in _CELL and instruction.argval in free
+            else None
+        )
         if target is not None:
             chain = []
             for following in instructions[i + 1 :]:

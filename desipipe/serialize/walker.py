@@ -16,6 +16,7 @@ import builtins
 import copyreg
 import enum
 import functools
+import io
 import sys
 import threading
 import types
@@ -117,7 +118,7 @@ class Walker:
             self._frozen = True
             try:
                 return all(check() for check in self._same) and all(check() for check in self._equal)
-            except (_Changed, NotSerializableError, LookupError, AttributeError, ValueError):
+            except (_Changed, NotSerializableError, LookupError, AttributeError, ValueError, RecursionError):
                 return False
             finally:
                 self._memo.clear()
@@ -160,8 +161,6 @@ class Walker:
         above, self._low = self._low, depth + 1
         try:
             data = self._content(value)
-        except RecursionError:
-            raise refuse(self._trail, value, 'it is nested too deeply') from None
         finally:
             del self._stack[key]
             low, self._low = self._low, min(above, self._low)
@@ -216,6 +215,8 @@ class Walker:
             return pack(b'P', self.value(dict(value)))
         if issubclass(kind, enum.Enum):
             return pack(b'E', self.value(kind), str(value._name_).encode(), self.value(value._value_))
+        if kind.__name__ in ('Random', 'RandomState') and (name := modules.shared(value)):
+            return self._by_name(*name)
         top, _, _ = kind.__module__.partition('.')
         if top == 'numpy':
             data = self._numpy(value)
@@ -226,8 +227,7 @@ class Walker:
             return pack(b'p', kind.__name__.encode(), str(value).encode('utf-8', 'surrogateescape'))
         if top == 'fractions' and kind.__name__ == 'Fraction':
             return pack(b'f', b'%d' % value.numerator, b'%d' % value.denominator)
-        stream = standard_stream(value)
-        if stream:
+        if issubclass(kind, io.IOBase) and (stream := standard_stream(value)):
             return self._by_name('sys', stream)
         if is_live(value):
             raise refuse(self._trail, value)
@@ -264,6 +264,8 @@ class Walker:
         try:
             reduce = copyreg.dispatch_table.get(kind)
             reduced: Any = reduce(value) if reduce is not None else value.__reduce_ex__(4)
+        except RecursionError:
+            raise
         except Exception as exc:
             raise refuse(self._trail, value, exc) from exc
         if isinstance(reduced, str):
@@ -288,6 +290,7 @@ class Walker:
     def _numpy(self, value: Any) -> bytes:
         import numpy as np
 
+        self.packages.add('numpy')
         if isinstance(value, np.ma.MaskedArray):
             mask, data = np.ma.getmaskarray(value), np.ma.getdata(value)
             return pack(b'masked', self._array(np.where(mask, np.zeros((), data.dtype), data)), self._array(mask), self.value(value.fill_value))
@@ -407,8 +410,19 @@ class Walker:
                     if found is func:
                         return self._by_name(func.__module__, func.__qualname__)
                     found = getattr(found, '__wrapped__', None)
+            if modules.is_singledispatch(func):
+                return self._define(func, func.__module__, 'function', func.__qualname__.replace('.<locals>', ''), lambda: self._dispatch_content(func))
             self._package(str(module))
         return self._define(func, module, 'function', _qualname(func), lambda: self._function_content(func, _qualname(func), True))
+
+    def _dispatch_content(self, func: Any) -> bytes:
+        def encode(registry: dict[type, Any]) -> bytes:
+            return pack(b'dispatch', *self._pairs(registry.items()))
+
+        with self._inside(f'the function {func.__name__!r}'):
+            data = encode(dict(func.registry))
+        self._equal.append(self._still(lambda: dict(func.registry), encode, data))
+        return data
 
     def _function_content(self, func: FunctionType, name: str, with_text: bool) -> bytes:
         code, namespace, defaults, keyword_defaults = func.__code__, func.__globals__, func.__defaults__, func.__kwdefaults__
