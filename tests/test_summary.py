@@ -258,7 +258,7 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     ledger.exchange('w', [End(number, attempt, SUCCEEDED, began, 5_000_000) for number, attempt in claimed[:3]])
     found = queue_summary(bare)
     # Three ended in the ten seconds (and what this machine needs) since the first of them began.
-    assert found['rate'] == pytest.approx(0.3, rel=0.2)
+    assert 3 / (time.time() - began) <= found['rate'] <= 3 / 10
     assert (found['left'], found['condition']) == (5, 'running')
     assert found['eta'] == pytest.approx(5 / found['rate'])
     (worker,) = found['workers']
