@@ -9,6 +9,7 @@ import orjson
 
 from ..errors import QueueGoneError
 from ..provenance import machine, process_alive, process_start
+from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _LOOK_MOST = 2.0  # s of silence that one look may add
@@ -44,8 +45,10 @@ class Lease:
         self.record: Record = {'name': name, **{key: here[key] for key in ('host', 'pid', 'boot', 'pidns')}, 'start': process_start(os.getpid()), **info}
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise QueueGoneError(f'the queue in {folder} is gone (deleted by someone?); nothing was recreated') from None
+        except OSError as exc:
+            raise disk_full(exc, self.path) from exc
         os.ftruncate(self._fd, 0)
         self.beat()
 
@@ -68,10 +71,12 @@ class Lease:
     def close(self) -> None:
         """End, and take the file away."""
         if self._fd >= 0:
-            if os.fstat(self._fd).st_nlink:
-                os.unlink(self.path)
             os.close(self._fd)
             self._fd = -1
+            try:
+                os.unlink(self.path)
+            except (FileNotFoundError, NotADirectoryError):
+                return  # the queue was deleted
 
 
 def read_lease(folder: str, name: str) -> Record | None:

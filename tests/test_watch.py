@@ -1,0 +1,230 @@
+"""Being woken: by what others write, never too late, also where nothing can wake."""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from engine import Notes, add, begin, done, fresh, hear, make_folder, note, talk, tell, until
+
+from desipipe.errors import QueueGoneError
+from desipipe.event import PENDING
+from desipipe.ledger import Ledger
+from desipipe.store import watch
+from desipipe.store.journal import Journal, first_event
+from desipipe.store.watch import Watcher
+
+linux = pytest.mark.skipif(not sys.platform.startswith('linux'), reason='inotify is of Linux')
+
+APPENDER = """
+import sys
+from engine import Notes, note
+from desipipe.store.journal import Journal
+journal = Journal(sys.argv[1], Notes(), None)
+print('ready', flush=True)
+for word in sys.stdin:
+    journal.write(lambda: [note(word)])
+    print('written', flush=True)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> str:
+    """A queue's folder."""
+    return make_folder(tmp_path)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who is not woken waits longer than the test may take."""
+    for name in ('_WOKEN', '_POLL_LOCAL', '_POLL_SHARED'):
+        monkeypatch.setattr(watch, name, (1e4, 1e4))
+
+
+@linux
+@pytest.mark.parametrize('shared', [False, True])
+def test_another_process_wakes(folder: str, patient: None, shared: bool) -> None:
+    watcher = Watcher(folder, shared)
+    with talk(APPENDER, folder) as process:
+        assert hear(process) == 'ready'
+        watcher.drain()
+        for _ in range(20):
+            tell(process)
+            assert watcher.wait()
+            assert hear(process) == 'written'
+            watcher.drain()
+            assert not watcher.drain()
+
+
+@linux
+def test_what_happens_between_a_look_and_the_wait_wakes(folder: str, patient: None) -> None:
+    journal = Journal(folder, Notes(), None)
+    watcher = Watcher(folder, False)
+    for i in range(5):
+        journal.write(lambda i=i: [note(i)])  # type: ignore[misc]
+        assert watcher.wait()
+
+
+@linux
+@pytest.mark.parametrize('look', [0, 1, 2])
+def test_nothing_is_missed_by_who_waits_for_a_state(folder: str, patient: None, look: int) -> None:
+    """Whatever the moment at which another one writes: before the first look, or just after one of them."""
+    ledger = Ledger(folder, None)
+    other = fresh(ledger)
+    looks: list[bool] = []
+
+    def ready() -> bool:
+        looks.append(ledger.state.total(PENDING) > 0)
+        if len(looks) == look:
+            add(other, ['a'])
+        return looks[-1]
+
+    if look == 0:
+        add(other, ['a'])
+    assert ledger.wait(ready)
+    assert looks == [False] * look + [True]
+
+
+@linux
+@pytest.mark.parametrize('what', ['compacted', 'deleted', 'renamed and deleted'])
+def test_what_becomes_of_the_journal_wakes(folder: str, patient: None, what: str) -> None:
+    ledger = Ledger(folder, None)
+    watcher = ledger.watcher()
+    if what == 'compacted':
+        other = Journal(folder, Notes(), None)
+        other.replaced(lambda: [first_event(other.header)])
+    elif what == 'deleted':
+        os.unlink(os.path.join(folder, 'journal.jsonl'))
+    else:
+        os.rename(folder, folder + '.deleted')
+        shutil.rmtree(folder + '.deleted')
+    assert watcher.wait()
+    if what == 'compacted':
+        assert ledger.follow()
+    else:
+        with pytest.raises(QueueGoneError):
+            ledger.wait(lambda: False)
+
+
+@linux
+def test_a_thread_is_woken(folder: str, patient: None) -> None:
+    ledger = Ledger(folder, None)
+    waiting, woken = threading.Event(), []
+
+    def wait() -> None:
+        def ready() -> bool:
+            waiting.set()
+            return ledger.state.total(PENDING) > 0
+
+        woken.append(ledger.wait(ready))
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    waiting.wait()
+    add(fresh(ledger), ['a'])
+    for thread in threads:
+        thread.join()
+    assert woken == [True] * 3
+
+
+@linux
+def test_a_forked_child_takes_no_wake_up_away(folder: str, patient: None) -> None:
+    ledger = Ledger(folder, None)
+    watcher = ledger.watcher()
+    writer = fresh(ledger)
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            mine = ledger.watcher()
+            add(writer, ['a'])
+            status = 0 if mine.drain() else 2
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert watcher.wait()
+
+
+@linux
+def test_it_can_be_selected_on(folder: str) -> None:
+    watcher = Watcher(folder, False)
+    assert select.select([watcher], [], [], 0)[0] == []
+    Journal(folder, Notes(), None).write(lambda: [note(1)])
+    assert select.select([watcher], [], [], 60)[0] == [watcher]
+    assert watcher.drain() and not watcher.drain()
+    assert select.select([watcher], [], [], 0)[0] == []
+    watcher.close()
+    watcher.close()
+    assert watcher.fileno() == -1 and not watcher.drain()
+
+
+@linux
+def test_nothing_stays_open(folder: str) -> None:
+    before = sorted(os.listdir('/proc/self/fd'))
+    for _ in range(20):
+        Watcher(folder, False)
+    assert sorted(os.listdir('/proc/self/fd')) == before
+
+
+@pytest.mark.parametrize('shared', [False, True])
+def test_without_inotify_it_looks_more_and_more_seldom(folder: str, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
+    slept: list[float] = []
+    monkeypatch.setattr(time, 'sleep', slept.append)
+    watcher = Watcher(folder, shared)
+    for _ in range(30):
+        assert not watcher.wait()
+        watcher.seen(False)
+    shortest, longest = watch._POLL_SHARED if shared else watch._POLL_LOCAL
+    assert slept[0] == shortest and slept[-1] == longest and slept == sorted(slept)
+    watcher.seen(True)
+    watcher.wait()
+    watcher.wait(shortest / 10)
+    watcher.wait(-1.0)
+    assert slept[-3:] == [shortest, shortest / 10, 0.0]
+
+
+def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
+    ledger = Ledger(folder, None)
+    with talk(APPENDER.replace('note(word)', '{"e": "state", "paused": True, "t": 0.0}'), folder) as process:
+        assert hear(process) == 'ready'
+        tell(process)
+        assert ledger.wait(lambda: ledger.state.paused)
+
+
+@linux
+def test_where_the_kernel_has_no_more_of_it_one_polls(folder: str) -> None:
+    """With no descriptor left for a watch, for example."""
+    with talk(
+        """
+import os, resource, sys
+from desipipe.store.watch import Watcher
+free = os.dup(0)
+os.close(free)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))
+print(Watcher(sys.argv[1], False).fileno(), Watcher(sys.argv[1], False).wait(0.001))
+""",
+        folder,
+    ) as process:
+        assert done(process) == '-1 False\n'
+
+
+def test_the_timeout_is_kept(folder: str) -> None:
+    ledger = Ledger(folder, None)
+    asked: list[int] = []
+    assert not ledger.wait(lambda: bool(asked.append(1)), timeout=0.0)
+    assert asked
+    assert ledger.wait(lambda: True, timeout=0.0)
+    # Whoever asks for it is looked after more often than the watcher would.
+    begin(ledger, 'w')
+    asked.clear()
+    assert not ledger.wait(lambda: bool(asked.append(1)), timeout=0.1, longest=0.01)
+    until(lambda: len(asked) > 3)
