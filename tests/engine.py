@@ -161,13 +161,10 @@ def facts(state: State) -> dict[str, Any]:
             }
         elif key == 'running':
             value = {row: worker and worker.name for row, worker in value.items()}
-        elif key in ('apps', 'managers', 'manager', 'versions'):
-            # Its own events a writer keeps as it wrote them, those of others as they were read.
-            value = json.loads(
-                json.dumps(
-                    [(name, _without_at(event)) for name, event in value.items()] if isinstance(value, dict) and key != 'manager' else _without_at(value)
-                )
-            )
+        elif key in ('manager', 'last_manager'):
+            value = _as_read(value)
+        elif key in ('apps', 'managers', 'versions'):
+            value = {name: _as_read(event) for name, event in value.items()}
         elif key == 'pending':
             # A row that comes back may keep its place, if nobody asked for tasks meanwhile.
             value = {
@@ -177,8 +174,9 @@ def facts(state: State) -> dict[str, Any]:
     return found
 
 
-def _without_at(event: Event | None) -> Event | None:
-    return event and {key: value for key, value in event.items() if key != 'at'}
+def _as_read(event: Event | None) -> Event | None:
+    # Its own events a writer keeps as it wrote them, those of others as they were read.
+    return event and {key: value for key, value in json.loads(json.dumps(event)).items() if key != 'at'}
 
 
 def knowledge(ledger: Ledger) -> dict[str, Any]:
