@@ -119,6 +119,7 @@ class Ledger:
         self.trusts = trusts or (lambda uid: uid == os.geteuid())
         self._checked: set[str] = set()
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
+        self._ended: tuple[int, Event] = (-1, {})
         self._writer: SegmentWriter | None = None
         self._pid = os.getpid()
         self._local = threading.local()
@@ -250,6 +251,10 @@ class Ledger:
             return
         with self._mutex:
             owner = self.segments.owner(segment)
+        if self.trusts(owner):
+            # The folder's owner decides what lies in it: their links, or references into the middle of what we wrote ourselves, could make our
+            # own bytes run as code that we never wrote.
+            owner = os.stat(self.folder).st_uid
         if self.trusts(owner):
             self._checked.add(segment)
         else:
@@ -495,8 +500,9 @@ class Ledger:
         """
         claimed: list[tuple[int, int]] = []
         state = self.state
-        # Flushed before the lock is taken: it is what takes long, and a report needs its payloads on disk.
+        # What takes long comes before the lock: a report needs its payloads on disk, and reading what the others did meanwhile would keep them waiting.
         self.writer.flush()
+        self.follow()
 
         def decide() -> list[Event]:
             now = time.time()
@@ -532,10 +538,11 @@ class Ledger:
 
     def end_worker(self, worker: str, why: str = '') -> None:
         """Say that a worker ends."""
-        self.journal.write(lambda: [{'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time.time()}] if worker in self.state.alive else [])
+        text = f'its worker {worker} ended without reporting it: {why}'
+        self.journal.write(lambda: self._last_events(worker, why, text) if worker in self.state.alive else [])
 
     def judge(self, observer: Observer, spare: str = '') -> list[str]:
-        """Find workers that vanished, and end their attempts as UNKNOWN. Costs a lock only when there are some.
+        """Find workers, and a manager, that vanished, and end the attempts of the workers as UNKNOWN. Costs a lock only when there are some.
 
         Parameters
         ----------
@@ -549,30 +556,34 @@ class Ledger:
         dead : list of str
         """
         now = time.monotonic()
-        dead = [name for name in list(self.state.alive) if name != spare and observer.dead(name, now)]
+        manager = self.state.manager
+        names = [name for name in self.state.alive if name != spare] + ([manager['w']] if manager is not None and manager['w'] != spare else [])
+        dead = [name for name in names if observer.dead(name, now)]
         if dead:
-            self.journal.write(lambda: self._bury(dead))
+            self.journal.write(lambda: [event for name in dead for event in self._bury(name)])
             for name in dead:
                 observer.forget(name)
         return dead
 
-    def _bury(self, names: Iterable[str]) -> list[Event]:
+    def _bury(self, name: str) -> list[Event]:
+        manager = self.state.manager
+        if manager is not None and manager['w'] == name:
+            return [{'e': 'manager', 'do': 'end', 'w': name, 'why': 'vanished', 't': time.time()}]
+        worker = self.state.alive.get(name)
+        if worker is None:
+            return []  # someone else was faster
+        return self._last_events(name, 'vanished', f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, or its node is gone)')
+
+    def _last_events(self, name: str, why: str, text: str) -> list[Event]:
+        # A worker ends, and with it the attempts it still has: nothing runs for ever.
         state = self.state
         now = time.time()
-        events: list[Event] = []
-        for name in names:
-            worker = state.alive.get(name)
-            if worker is None:
-                continue  # someone else was faster
-            text = f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, or its node is gone)'
-            ends = [
-                End(row, state.attempt[row], UNKNOWN, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause={'kind': 'vanished', 'text': text})
-                for row in sorted(worker.rows)
-            ]
-            if ends:
-                events.append(end_event(name, ends, now))
-            events.append({'e': 'worker', 'do': 'end', 'w': name, 'why': 'vanished', 't': now})
-        return events
+        cause = {'kind': 'vanished', 'text': text}
+        ends = [
+            End(row, state.attempt[row], UNKNOWN, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=cause)
+            for row in sorted(state.alive[name].rows)
+        ]
+        return [*([end_event(name, ends, now)] if ends else []), {'e': 'worker', 'do': 'end', 'w': name, 'why': why, 't': now}]
 
     # People's decisions
 
@@ -705,6 +716,16 @@ class Ledger:
             )
         return sorted(found, key=lambda attempt: attempt.number)
 
+    def job(self, row: int) -> str:
+        """The job that runs a task, or ran it last; empty if there was none."""
+        worker = self.state.running.get(row)
+        offset = self.state.ended_at[row]
+        if worker is None and offset:
+            if self._ended[0] != offset:  # neighbours ended together, as a rule
+                self._ended = (offset, self.journal.event_at(offset))
+            worker = self.state.workers.get(self._ended[1].get('w', ''))
+        return '' if worker is None else worker.job
+
     def code(self, row: int) -> Event:
         """The ``app`` event of a task's app version.
 
@@ -721,7 +742,7 @@ class Ledger:
 
     def close(self) -> None:
         """Sync and close files."""
-        self.journal.sync()
+        self.journal.close()
         self.segments.close()
         if self._writer is not None:
             self._writer.close()

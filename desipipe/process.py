@@ -23,7 +23,7 @@ import orjson
 from .event import Ref
 from .slot import PACKET, run_child, signal_name
 
-AHEAD = 48  # packets a slot may have before it; well below what a socket's default buffer holds
+AHEAD = 128  # packets a slot may have before it; well below what a socket's default buffer holds
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
@@ -445,6 +445,7 @@ class MPISlot(SlotProcess):
 
     @property
     def sockets(self) -> list[socket.socket]:
+        """The one that ranks connect to, and those of the ranks."""
         return [self.sock, *self._connected]
 
     @property
@@ -461,9 +462,11 @@ class MPISlot(SlotProcess):
             rank.setblocking(False)
 
     def take_back(self) -> list[Sent]:
-        return []  # one at a time: what was sent has begun
+        """Nothing: one task at a time, what was sent has begun."""
+        return []
 
     def receive(self) -> list[tuple[Any, ...]]:
+        """Packets that came; the ``done`` of a task when all ranks have said it."""
         while True:
             try:
                 self._connected.append(self.sock.accept()[0])
@@ -515,6 +518,7 @@ class MPISlot(SlotProcess):
             self.kill('rank', raised[7]['text'])
 
     def collect(self, marked: bool) -> tuple[bytes, bytes]:
+        """What all ranks wrote to stdout and stderr, as the launcher mixed it."""
         # Every rank wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT
         while (self.out.marks < self._ranks or self.err.marks < self._ranks) and time.monotonic() < deadline:
@@ -524,15 +528,18 @@ class MPISlot(SlotProcess):
         return self.out.take(min(self._ranks, self.out.marks)), self.err.take(min(self._ranks, self.err.marks))
 
     def drain(self) -> None:
+        """Read the pipes."""
         self.out.drain()
         self.err.drain()
 
     def reap(self) -> bool:
+        """Whether the launcher has ended; never waits."""
         if self.reaped is None and (code := self._process.poll()) is not None:
             self.reaped = -code if code < 0 else code << 8
         return self.reaped is not None
 
     def close(self) -> None:
+        """Let go of everything; the launcher must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
         for rank in self.sockets:

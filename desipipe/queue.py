@@ -30,7 +30,7 @@ from .ledger import Batch, Ledger, find_mid
 from .serialize import Code
 from .state import State
 from .store import journal as journals
-from .store.lease import gone, read_lease
+from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
@@ -364,7 +364,7 @@ class Queue:
             rows = [row for row in rows if known.index[row] in indices]
         if jobid is not None:
             jobs = set(_several(jobid))
-            rows = [row for row in rows if Task.stored(ledger, row).jobid in jobs]
+            rows = [row for row in rows if ledger.job(row) in jobs]
         return list(rows)
 
     def tasks(
@@ -593,6 +593,7 @@ class Queue:
 
     def _stop(self, kill: bool) -> None:
         if kill:
+            self.ledger.judge(Observer(self.folder))  # nobody waits for the dead of this machine
             self.kill(manager=True)
             self.wait_stopped(10.0)
 
@@ -786,7 +787,7 @@ def unknown_queue(folder: str) -> UnknownQueueError:
     """The error for a queue that does not exist, with the names that do."""
     parent, last = os.path.split(folder)
     known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
-    return UnknownQueueError(f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)} List queues with: desipipe queues')
+    return UnknownQueueError(f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)}. List queues with: desipipe queues')
 
 
 def kill(queue: str | Queue, **kwargs: Any) -> list[str]:

@@ -178,6 +178,17 @@ class State:
                 column.extend([0] * lost)
 
     def _extend(self, n: int, status: int, group: int, offset: int, attempt: int) -> None:
+        if n == 1:  # one call, one task: half of the time of an addition would go into one-element arrays
+            self.status.append(status)
+            self.attempt.append(attempt)
+            self.group.append(group)
+            self.unmet.append(0)
+            self.result_segment.append(_NONE)
+            self.result_offset.append(0)
+            self.result_length.append(0)
+            self.added_at.append(offset)
+            self.ended_at.append(0)
+            return
         self.status.extend(bytes((status,)) * n)
         self.attempt.extend(array('I', (attempt,)) * n)
         self.group.extend(array('I', (group,)) * n)
@@ -201,7 +212,7 @@ class State:
         self.rows.update(zip(ids, range(first, first + n), strict=True))
         self.ids += ids
         self._extend(n, PENDING, number, offset, 0)
-        self.args_segment.extend(array('I', (self.segment_number(event['seg']),)) * n)
+        self.args_segment.extend([self.segment_number(event['seg'])] * n)
         offsets = event['off']
         self.args_offset.extend(islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets)
         self.args_length.extend(lengths)

@@ -90,8 +90,9 @@ class Future(TaskReference):
         return bool(self._ledger.cancel(lambda state: [row])) or self.cancelled()
 
     def _wait(self, timeout: float | None, timestep: float | None) -> None:
-        if self.tid in self._ledger.state.rows and self._over():
-            return
+        row = self._ledger.state.rows.get(self.tid)
+        if row is not None and self._ledger.state.status[row] == SUCCEEDED:
+            return  # what succeeded stays so, and many results are read one after the other; a failure may have been retried elsewhere
         hint = _HINT_AFTER if timeout is None else min(timeout, _HINT_AFTER)
         if self._ledger.wait(self._over, hint, timestep):
             return
@@ -493,11 +494,7 @@ class Task:
         """The job (local process or batch job) that runs it, or ran it last."""
         if self._ledger is None:
             return ''
-        worker = self._ledger.state.running.get(self._row)
-        if worker is not None:
-            return worker.job
-        last = self._last
-        return last.job if last else ''
+        return self._ledger.job(self._row)
 
     @property
     def host(self) -> str:

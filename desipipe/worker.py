@@ -28,11 +28,15 @@ from .store.lease import LEASE, Lease, Observer
 logger = logging.getLogger('desipipe')
 
 MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
-BATCH_TIME = 0.02  # s of work to have at hand for each slot
+BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
 BATCH_MOST = 512  # tasks to have at hand for each slot
-REPORT_AFTER = 0.005  # s that a result waits for others before it is reported
+REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
+REPORT_COST = 10.0  # both grow so that an exchange, the wait for the lock included, costs at most one part in so many of the time between two
+REPORT_MOST = 0.2  # s
+BUSY_LOOK = 0.05  # s between two looks at the journal when all slots have work: cancellations and orders can wait so long
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
+ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to end, from mild to strict
 GRACE = 5.0  # s for running tasks to end after SIGTERM
 WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
@@ -79,6 +83,7 @@ class Worker:
         self.linger = linger
         self.limit = 0 if 'no_out' in self.mode else int(config['output_limit'])
         self.lease = float(self.ledger.journal.header.get('lease', LEASE))
+        self._sync_interval = float(config['sync_interval'])
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._observer = Observer(self.ledger.folder, self.lease)
         self._selector = selectors.DefaultSelector()
@@ -89,6 +94,7 @@ class Worker:
         self._results: list[tuple[End, bytes]] = []  # payloads not yet written
         self._back: list[tuple[int, int]] = []
         self._first_end = 0.0
+        self._cost = 0.0  # s of an exchange, lately
         self._mean: dict[int, float] = {}
         self._spent = 0
         self._idle_since: float | None = None
@@ -99,6 +105,7 @@ class Worker:
         self._mpi = self._launcher()
         self._said_disk_full = False
         self._stillborn = 0
+        self._listening = False
 
     def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
         event = self.ledger.state.managers.get(self.mid or '')
@@ -127,31 +134,33 @@ class Worker:
         lease = Lease(ledger.folder, self.name, ledger.journal.shared)
         watcher = ledger.watcher()
         self._selector.register(wake, selectors.EVENT_READ, None)
-        if watcher.fileno() >= 0:
-            self._selector.register(watcher.fileno(), selectors.EVENT_READ, None)
         here = machine()
         try:
             ledger.begin_worker(self.name, mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
-            next_beat = next_look = next_copy = 0.0
+            next_beat = next_look = next_copy = next_journal = next_sync = 0.0
             while True:
                 now = time.monotonic()
                 if now >= next_beat:
                     lease.beat()
                     next_beat = now + self.lease / 3
+                if now >= next_sync:
+                    next_sync = now + self._sync_interval
                     ledger.journal.sync()
                 if now >= next_look:
-                    # A second's rest between looks at the others: it costs a file each.
-                    next_look = now + min(1.0, self.lease / 3)
+                    # A look costs a file for each of the others; all together look as often whether they are few or many.
+                    next_look = now + min(max(1.0, 0.1 * len(ledger.state.alive)), self.lease / 3)
                     if not self._busy():
                         ledger.judge(self._observer, self.name)
                 if now >= next_copy:
                     next_copy = now + _FOLLOW_EVERY
                     self._follow_output(now)
-                if ledger.follow():
-                    watcher.seen(True)
-                    self._obey()
-                else:
-                    watcher.seen(False)
+                full = self._full()
+                if not full or now >= next_journal:
+                    next_journal = now + BUSY_LOOK
+                    changed = ledger.follow()
+                    watcher.seen(changed)
+                    if changed:
+                        self._obey()
                 if ledger.journal.header['id'] != identity:
                     raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
                 self._check_limits(now)
@@ -159,11 +168,18 @@ class Worker:
                 if self._over(now):
                     break
                 until = min(next_beat, next_look) if not self._busy() else min(next_beat, next_copy)
+                if ledger.journal.dirty:
+                    until = min(until, next_sync)
                 if self._ends:
-                    until = min(until, self._first_end + REPORT_AFTER)
-                self._wait(max(0.0, min(until - time.monotonic(), watcher.interval)), wake, watcher.drain)
+                    until = min(until, self._first_end + self._report_after())
+                until = min(until, next_journal if full else now + watcher.interval)
+                self._listen(watcher.fileno(), not full)
+                self._wait(max(0.0, until - time.monotonic()), wake, watcher.drain)
         except QueueGoneError:
             self._kill_all('gone', 'the queue was deleted')
+            raise
+        except BaseException as exc:
+            self._cause = {'kind': 'error', 'text': f'{type(exc).__name__}: {exc}'}
             raise
         finally:
             for process in self._processes:
@@ -186,6 +202,20 @@ class Worker:
             ledger.close()
         if self._cause.get('kind') == 'slots':
             raise DesipipeError(f'{self._cause["text"]}. The tasks are pending, nothing is lost')
+
+    def _full(self) -> bool:
+        # Then nothing new in the journal can make us do anything better; with many workers on one queue, each waking for every line of all the
+        # others would cost more than the work.
+        return len(self._processes) == self.slots and all(process.sent for process in self._processes)
+
+    def _listen(self, fd: int, wanted: bool) -> None:
+        if fd < 0 or wanted == self._listening:
+            return
+        self._listening = wanted
+        if wanted:
+            self._selector.register(fd, selectors.EVENT_READ, None)
+        else:
+            self._selector.unregister(fd)
 
     def _busy(self) -> bool:
         return any(process.sent for process in self._processes)
@@ -226,7 +256,8 @@ class Worker:
         if not state.paused and waiting and waiting > sum(1 for row in self.ledger.blocked() if state.groups[state.group[row]].mid in self._mids()):
             return idle > max(self.linger, WAITING_LIMIT)
         if any(count[RUNNING] for count in counts):
-            return idle > max(self.linger, 1.0)  # someone else's: they may fail and be retried
+            # Someone else's: they may fail and be retried, or their worker may vanish. That is for a manager to see, and for us if there is none.
+            return idle > max(self.linger, 1.0 if state.manager is not None else 2 * self.lease)
         return idle >= self.linger
 
     def _mids(self) -> list[str]:
@@ -241,7 +272,7 @@ class Worker:
             if self.name in state.workers:
                 raise QueueGoneError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
             return
-        if me.stop and self._stopping != 'now':
+        if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
         held = {process.sent[0].row for process in self._processes if process.sent}
         if len(me.rows) != sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back):
@@ -262,8 +293,9 @@ class Worker:
                 process.kill('cancelled', 'cancelled')
 
     def _stop(self, how: str, kind: str, text: str) -> None:
-        if self._stopping is None:
-            logger.info('%s: %s', self.name, text)
+        if self._stopping is not None and ORDERS.index(how) <= ORDERS.index(self._stopping):
+            return  # a milder order does not undo a stricter one, and the same does not begin its time again
+        logger.info('%s: %s', self.name, text)
         self._stopping = how
         self._cause = {'kind': kind, 'text': text}
         self._stop_at = time.monotonic()
@@ -414,29 +446,31 @@ class Worker:
         mean = self._mean.get(group)
         if mean is None:
             return 1
-        return max(1, min(BATCH_MOST, int(BATCH_TIME / max(mean, 1e-5))))
+        return max(1, min(BATCH_MOST, int(max(BATCH_TIME, 2 * self._report_after()) / max(mean, 1e-5))))
+
+    def _report_after(self) -> float:
+        return min(max(REPORT_AFTER, REPORT_COST * self._cost), REPORT_MOST)
 
     def _trade(self, now: float) -> None:
         state = self.ledger.state
         mids = self._mids()
-        pending = not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
+        self._feed()
         at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)
         want = 0
-        if pending:
+        if not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts):
             rows = state.next_pending(mids, 1)
-            depth = self._depth(state.group[rows[0]]) if rows else 1
-            if self._mpi is not None:
-                depth = 1
+            depth = self._depth(state.group[rows[0]]) if rows and self._mpi is None else 1
             # Asked for when half is used up, so that slots do not run dry meanwhile.
             if at_hand < self.slots or 2 * at_hand <= depth * self.slots:
                 want = depth * self.slots - at_hand
-        idle = at_hand == 0 or any(not process.sent for process in self._processes)
-        due = self._ends and (idle or want > 0 or now - self._first_end >= REPORT_AFTER or self._stopping)
+        idle = not self._backlog and (at_hand == 0 or any(not process.sent for process in self._processes))
+        due = self._ends and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
         if due or want > 0 or self._back:
             self._exchange(want, mids)
-        self._feed()
+            self._feed()
 
     def _exchange(self, want: int, mids: list[str]) -> None:
+        began = time.monotonic()
         try:
             self._store_results()
             claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids)
@@ -448,6 +482,7 @@ class Worker:
             self._first_end = time.monotonic() + 1.0
             return
         self._said_disk_full = False
+        self._cost += 0.2 * (time.monotonic() - began - self._cost)
         ends = self._ends
         self._ends = []
         self._back = []

@@ -218,6 +218,8 @@ class Journal:
         self._syncer: threading.Thread | None = None
         self._sync_guard = threading.Lock()
         self._lock: QueueLock | None = None
+        self._kept = -1
+        self._kept_file: tuple[int, int] | None = None
         tell_fork(self)
         self.follow()
 
@@ -229,6 +231,11 @@ class Journal:
         self._dirty = False  # what the parent wrote, the parent syncs
 
     # Reading
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was written that is not on disk yet."""
+        return self._dirty
 
     @property
     def shared(self) -> bool:
@@ -472,13 +479,14 @@ class Journal:
         )
 
     def _write_locked(self, decide: Callable[[], Sequence[Event]]) -> bool:
-        fd = self._open(os.O_RDWR | os.O_APPEND)
+        fd, size = self._writable()
         try:
             if self.shared:
                 self._hold(fd)
-            self._read(fd, locked=True)
-            if os.fstat(fd).st_size > self.offset:
-                os.ftruncate(fd, self.offset)  # an unterminated last line: its writer died with the lock
+            if size != self.offset or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last:
+                self._read(fd, locked=True)
+                if os.fstat(fd).st_size > self.offset:
+                    os.ftruncate(fd, self.offset)  # an unterminated last line: its writer died with the lock
             events = decide()
             if not events:
                 return True
@@ -506,7 +514,42 @@ class Journal:
                 self._sink.apply(event, at)
             return True
         finally:
-            os.close(fd)
+            if fd != self._kept:
+                os.close(fd)
+
+    def _writable(self) -> tuple[int, int]:
+        # A descriptor to write with, and the size up to which nothing is new, or -1 where that is not known. On a local disk the descriptor is
+        # kept: as long as it is open nobody else gets the inode's number, so that one look at the path says whether it is still the journal.
+        if self.shared:
+            return self._open(os.O_RDWR | os.O_APPEND), -1
+        try:
+            status = os.stat(self.path)
+        except OSError:
+            raise self._gone() from None
+        file = (status.st_dev, status.st_ino)
+        if self._kept < 0 or file != self._kept_file:
+            self._close_kept()
+            self._kept = self._open(os.O_RDWR | os.O_APPEND)
+            status = os.fstat(self._kept)
+            self._kept_file = (status.st_dev, status.st_ino)
+            return self._kept, -1
+        return self._kept, status.st_size if file == self._file else -1
+
+    def _close_kept(self) -> None:
+        if self._kept >= 0:
+            os.close(self._kept)
+            self._kept = -1
+
+    def close(self) -> None:
+        """Sync, and close what is kept open; the next write opens it again."""
+        self.sync()
+        with self._mutex:
+            self._close_kept()
+            self.lock.close()
+
+    def __del__(self) -> None:
+        if getattr(self, '_kept', -1) >= 0:
+            self._close_kept()
 
     def _hold(self, fd: int) -> None:
         # NFSv4 answers a write through a descriptor whose lock was lost with an error, but only through that descriptor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import Any
 
@@ -99,10 +100,16 @@ def gone(record: Record) -> bool | None:
     gone : bool or None
         ``None`` when it runs on another machine (or in another process-id namespace): watch its beats then.
     """
-    here = machine()
-    if 'pid' not in record or (record.get('boot'), record.get('pidns')) != (here['boot'], here['pidns']):
+    if 'pid' not in record or (record.get('boot'), record.get('pidns')) != _here():
         return None
     return not process_alive(record['pid'], record['start'])
+
+
+@functools.cache
+def _here() -> tuple[str, int]:
+    # Neither changes while a process lives, and a worker compares them with each other worker's every second.
+    here = machine()
+    return here['boot'], here['pidns']
 
 
 class Observer:
