@@ -225,6 +225,8 @@ def _path() -> tuple[str, ...]:
     if _known_path[0] != sys.path:
         prefixes = {os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
         entries = (os.path.abspath(entry or os.getcwd()) for entry in sys.path)
-        own = tuple(dict.fromkeys(entry for entry in entries if os.path.isdir(entry) and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes)))
+        own = tuple(
+            dict.fromkeys(entry for entry in entries if os.path.isdir(entry) and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes))
+        )
         _known_path = (list(sys.path), own)
     return _known_path[1]

@@ -194,7 +194,9 @@ class Ledger:
             self.follow()
             row = self.state.rows.get(tid)
         if row is None:
-            raise UnknownTaskError(f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {self.folder}')
+            raise UnknownTaskError(
+                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {self.folder}'
+            )
         return row
 
     def find(self, text: str) -> int:
@@ -288,6 +290,7 @@ class Ledger:
 
     def arguments_payload(self, row: int) -> Ref:
         """Where the pickled arguments of a task are."""
+
         def look() -> Ref:
             segment, offset, length = self.state.args(row)
             size = _TEXT.size + _TEXT.unpack(self.read(Ref(segment, offset, _TEXT.size)))[0]
@@ -338,30 +341,41 @@ class Ledger:
             How many were new.
         """
         with self._mutex:
-            known = self.state.rows.keys()  # as far as we have read; the rest is seen under the lock
-            batches = [batch for batch in batches if not known >= set(batch.ids)]
-            if not batches:
+            todo = self._unknown(batches)
+            if not todo and self.follow():
+                todo = self._unknown(batches)
+            if not todo:
                 return 0
+            generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
             apps: list[Event] = []
             added = 0
 
             def prepare() -> None:
-                written[:] = [self._write_arguments(batch) for batch in batches]
-                apps[:] = [self._write_code(codes[batch.group.app], batch.group) for batch in batches if batch.group.app not in self.state.apps]
+                nonlocal generation
+                generation = self.journal.header['gen']
+                written[:] = [self._write_arguments(batch) for batch in todo]
+                apps[:] = [self._write_code(codes[batch.group.app], batch.group) for batch in todo if batch.group.app not in self.state.apps]
                 if self.journal.shared or sync:
                     self.writer.flush()
 
             def decide() -> list[Event]:
-                nonlocal added
-                if not self.writer.intact():  # compaction took the file away after it was written and before we had the lock
+                nonlocal added, todo
+                # Between what we had read and the lock, what was known may have been deleted, and compaction or clearing have taken our file away.
+                more = batches if len(todo) == len(batches) else self._unknown(batches)
+                if len(more) > len(todo) or self.journal.header['gen'] != generation or not self.writer.intact():
+                    todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(batches, written, apps, managers)
+                events, added = self._add_events(todo, written, apps, managers)
                 return events
 
             prepare()
             self.journal.write(decide, sync)
             return added
+
+    def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
+        known = self.state.rows.keys()
+        return [batch for batch in batches if not known >= set(batch.ids)]
 
     def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
         writer = self.writer
@@ -478,7 +492,9 @@ class Ledger:
 
         self.journal.write(checked, sync)
 
-    def exchange(self, worker: str, ends: Sequence[End] = (), back: Sequence[tuple[int, int]] = (), want: int = 0, mids: Sequence[str] = ()) -> list[tuple[int, int]]:
+    def exchange(
+        self, worker: str, ends: Sequence[End] = (), back: Sequence[tuple[int, int]] = (), want: int = 0, mids: Sequence[str] = ()
+    ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
         Parameters
@@ -737,7 +753,9 @@ class Ledger:
         app = self.state.groups[self.state.group[row]].app
         event = self.state.apps.get(app)
         if event is None:
-            raise PayloadError(f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it can not run. Call the app again to add it')
+            raise PayloadError(
+                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it can not run. Call the app again to add it'
+            )
         return event
 
     def close(self) -> None:

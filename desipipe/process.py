@@ -421,7 +421,9 @@ class MPISlot(SlotProcess):
 
     ahead = 1
 
-    def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, command: Callable[[Sequence[str]], Sequence[str]], ranks: int) -> None:
+    def __init__(
+        self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, command: Callable[[Sequence[str]], Sequence[str]], ranks: int
+    ) -> None:
         self._command = command
         self._ranks = ranks
         self._connected: list[socket.socket] = []

@@ -42,6 +42,7 @@ SUFFIX = '.queue'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
 _FOLDERS = ('segments', 'live', 'workers')
 
+
 def check_name(name: str) -> str:
     """The name, if a queue may have it.
 
@@ -125,7 +126,9 @@ def create_folder(folder: str, config: Config) -> None:
         os.makedirs(parent, exist_ok=True)
         os.mkdir(temporary, 0o700)
     except PermissionError as exc:
-        raise PermissionDeniedError(f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
+        raise PermissionDeniedError(
+            f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR'
+        ) from None
     except OSError as exc:
         if exc.errno == 30:  # EROFS
             raise PermissionDeniedError(f'{parent} is on a read-only filesystem: choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
@@ -229,7 +232,11 @@ class Queue:
         """
         single = isinstance(tasks, Task)
         todo: list[Task] = [tasks] if isinstance(tasks, Task) else list(tasks)
-        spec: Event = task_manager.to_spec() if task_manager is not None else {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
+        spec: Event = (
+            task_manager.to_spec()
+            if task_manager is not None
+            else {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
+        )
         mid = mid_of(spec)
         batches: list[Batch] = []
         codes: dict[str, Code] = {}
@@ -404,7 +411,9 @@ class Queue:
         found: list[Any] = [Task.stored(self.ledger, row) for row in rows]
         if property is not None:
             if not hasattr(Task, property):
-                raise AttributeError(f'a task has no property {property!r}: {close_names(property, (name for name in dir(Task) if not name.startswith("_")), n=30)}')
+                raise AttributeError(
+                    f'a task has no property {property!r}: {close_names(property, (name for name in dir(Task) if not name.startswith("_")), n=30)}'
+                )
             found = [getattr(task, property) for task in found]
         return (found[0] if found else None) if one else found
 
@@ -787,7 +796,9 @@ def unknown_queue(folder: str) -> UnknownQueueError:
     """The error for a queue that does not exist, with the names that do."""
     parent, last = os.path.split(folder)
     known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
-    return UnknownQueueError(f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)}. List queues with: desipipe queues')
+    return UnknownQueueError(
+        f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)}. List queues with: desipipe queues'
+    )
 
 
 def kill(queue: str | Queue, **kwargs: Any) -> list[str]:

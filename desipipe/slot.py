@@ -67,7 +67,9 @@ class Slot:
         Whether payloads of a user (by id) may be loaded.
     """
 
-    def __init__(self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]) -> None:
+    def __init__(
+        self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]
+    ) -> None:
         self._sock = sock
         self._segments = SegmentReader(folder)
         self._writer = SegmentWriter(folder, name)
@@ -299,7 +301,17 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def run_child(sock: socket.socket, out: tuple[int, int], err: tuple[int, int], folder: str, name: str, marker: bytes, drains: memoryview, trusts: Callable[[int], bool], parent: int) -> NoReturn:
+def run_child(
+    sock: socket.socket,
+    out: tuple[int, int],
+    err: tuple[int, int],
+    folder: str,
+    name: str,
+    marker: bytes,
+    drains: memoryview,
+    trusts: Callable[[int], bool],
+    parent: int,
+) -> NoReturn:
     """What a forked slot does; never returns.
 
     Parameters

@@ -98,7 +98,11 @@ class Future(TaskReference):
             return
         if timeout is None or timeout > hint:
             if not self._ledger.state.alive and self._ledger.state.manager is None:
-                logger.warning('nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn', self._ledger.folder, self._ledger.folder)
+                logger.warning(
+                    'nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn',
+                    self._ledger.folder,
+                    self._ledger.folder,
+                )
             if self._ledger.wait(self._over, None if timeout is None else timeout - hint, timestep):
                 return
         state = self._ledger.state

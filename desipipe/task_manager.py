@@ -146,7 +146,14 @@ class TaskApp(App):
     """
 
     def __init__(
-        self, func: Callable[..., Any], kind: str, task_manager: TaskManager, skip: bool = False, name: str | bool | None = None, state: str | None = None, **options: Any
+        self,
+        func: Callable[..., Any],
+        kind: str,
+        task_manager: TaskManager,
+        skip: bool = False,
+        name: str | bool | None = None,
+        state: str | None = None,
+        **options: Any,
     ) -> None:
         super().__init__(func, kind, name if isinstance(name, str) else None, **options)
         self.task_manager = task_manager

@@ -625,5 +625,3 @@ def work(
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
     Worker(get_queue(queue, config), slots, mid, jobid, timeout, linger, mode).run()
-
-

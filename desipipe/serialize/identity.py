@@ -113,7 +113,8 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
     What it uses of the user's own code (notebook, script, modules that are not installed), by the names it reads, is part of all
     three. Its own decorators, and the defaults of its arguments, are not part of the identity: the decorators make it a task, and
     the defaults are arguments of each call. Where the text of a function can't be found, or is no longer what was compiled, the
-    bytecode takes its place; that changes with the version of Python.
+    bytecode takes its place; that changes with the version of Python. What is found by a name that is made at run time
+    (``globals()[name]``, ``importlib.import_module(name)``) is not seen.
 
     Parameters
     ----------

@@ -258,8 +258,7 @@ def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
     found = _match(code, ''.join(lines))
     if found is None and lines and os.path.exists(code.co_filename):
         # What was remembered may be older than what was imported. Never ask this for a cell: it would be forgotten.
-        linecache.checkcache(code.co_filename)
-        found = _match(code, ''.join(linecache.getlines(code.co_filename, namespace)))
+        found = _match(code, ''.join(linecache.updatecache(code.co_filename, namespace)))
     if found is not None:
         if len(_found) > 4096:
             _found.clear()

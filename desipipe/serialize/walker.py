@@ -83,6 +83,7 @@ class Walker:
         self._stack: dict[int, int] = {}
         self._low = 0
         self._memo: dict[int, tuple[object, bytes]] = {}
+        self._digests: dict[int, tuple[object, bytes]] = {}
         self._frozen = False
         self._volatile = False
         self._same: list[Callable[[], bool]] = []
@@ -100,6 +101,7 @@ class Walker:
         if type(func) is not FunctionType:
             self._equal.append(self._still(lambda: func, self.value, data))
         self._memo.clear()
+        self._digests.clear()
         return data
 
     def total(self) -> bytes:
@@ -122,6 +124,7 @@ class Walker:
                 return False
             finally:
                 self._memo.clear()
+                self._digests.clear()
                 self._frozen = False
 
     # -----------------------------------------------------------------------------------------------------------------
@@ -247,9 +250,12 @@ class Walker:
         return self._compared(item)
 
     def _compared(self, value: Any) -> bytes:
-        walker = Walker('', self.references, alone=True)
-        walker.tasks, walker.root, walker._base, walker._trail = self.tasks, self.root, self._base, list(self._trail)
-        return walker.encode(value)
+        known = self._digests.get(id(value))
+        if known is None:
+            walker = Walker('', self.references, alone=True)
+            walker.tasks, walker.root, walker._base, walker._trail = self.tasks, self.root, self._base, list(self._trail)
+            known = self._digests[id(value)] = (value, walker.encode(value))
+        return known[1]
 
     def _pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False) -> list[bytes]:
         pairs = list(items)
@@ -629,7 +635,7 @@ class Walker:
             if not text and type(func) is FunctionType:
                 found = source.find(func.__code__, func.__globals__)
                 text = found.class_source(cls.__qualname__) if found else ''
-        self.texts.setdefault(text or f'# class {name}', '')
+        self.texts.setdefault(text or _class_text(cls, own), '')
         return pack(b'class', *chunks)
 
     def _class_member(self, cls: type, name: str, value: Any) -> bytes:
@@ -701,6 +707,14 @@ def _contents(cell: types.CellType) -> Any:
 
 class _Unset:
     """What stands for a variable that is not set yet."""
+
+
+def _class_text(cls: type, own: dict[str, Any]) -> str:
+    """What a class without methods is, for people: its text is not found."""
+    values = {name: member._value_ for name, member in own.get('_member_map_', {}).items()} or own
+    lines = [f'{name} = {value!r}' for name, value in values.items() if not name.startswith('_') and plain_text(value)]
+    bases = ', '.join(base.__name__ for base in cls.__bases__ if base is not object)
+    return '\n    '.join([f'class {cls.__name__}{f"({bases})" if bases else ""}:', *(lines or ['...'])])
 
 
 def _qualname(func: FunctionType) -> str:
