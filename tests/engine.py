@@ -316,7 +316,7 @@ def record(folder: str) -> Ledger:
     ledger.cancel(lambda state: [first[5][0]])
     finish(ledger, 'w1', first[4:6])  # the second of them is late: it was cancelled
     ledger.retry(lambda state: [first[2][0]])
-    again = claim(ledger, 'w1', 20)
+    again = [pair for _ in range(9) for pair in claim(ledger, 'w1', 20)]
     row = ledger.state.rows[tid('again')]
     fail(ledger, 'w1', [pair for pair in again if pair[0] == row])
     finish(ledger, 'w1', [pair for pair in again if pair[0] != row])
