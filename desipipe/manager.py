@@ -299,7 +299,8 @@ class Manager:
                     pool.failures += 1
                     pause = min(BACKOFF[0] * 2 ** (pool.failures - 1), BACKOFF[1])
                     pool.not_before = now + pause
-                    text = f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {self._last_words(pool)}'
+                    words = self._last_words(pool)
+                    text = f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}'
                     logger.error('%s', text)
                     self.ledger.journal.write(lambda text=text: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])  # type: ignore[misc]
                 elif not job.exitcode:

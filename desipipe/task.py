@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import logging
 import os
 import threading
@@ -108,7 +109,8 @@ class Future(TaskReference):
         state = self._ledger.state
         raise TimeoutError(
             f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]} after {timeout:g} s; it goes on, nothing is lost. '
-            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. See why with: desipipe explain -q {self._ledger.folder} {self.id[:12]}'
+            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. '
+            f'See why with: desipipe explain -q {self._ledger.folder} {self.id[:12]}'
         )
 
     def result(self, timeout: float | None = None, timestep: float | None = None) -> Any:
@@ -360,7 +362,11 @@ def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]
             return
         # Several queues: look at each in turn, none for long.
         for ledger in ledgers:
-            ledger.wait(lambda: any(future._over() for future in left), 0.05 if len(ledgers) > 1 else seconds)
+            ledger.wait(functools.partial(_any_over, left), 0.05 if len(ledgers) > 1 else seconds)
+
+
+def _any_over(futures: set[Future]) -> bool:
+    return any(future._over() for future in futures)
 
 
 class Task:

@@ -192,8 +192,8 @@ class TaskApp(App):
         zip : bool, default=False
             Pair the ranges (which must have the same length) instead of taking their product.
         **ranges
-            Arguments by name. Ranges, lists, tuples and arrays are swept, the last one fastest; everything else (strings, dictionaries, futures) is the same in all
-            calls. Wrap a list in a list to pass it as one value.
+            Arguments by name. Ranges, lists, tuples and arrays are swept, the last one fastest; everything else (strings, dictionaries, futures) is the
+            same in all calls. Wrap a list in a list to pass it as one value.
 
         Returns
         -------

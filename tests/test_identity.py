@@ -1185,3 +1185,28 @@ def test_long_chains(load: Load) -> None:
     assert encode(linked) == encode(Box((999, linked.item[1])))
     assert encode(linked) != encode(linked.item[1])
     assert sys.getrecursionlimit() == limit and threading.stack_size() == 0
+
+
+def test_classes_without_methods_are_shown(load: Load) -> None:
+    text = 'import dataclasses, enum\nclass K(enum.Enum):\n    A = "a"\n@dataclasses.dataclass\nclass D:\n    n: int = 3\ndef f(): return K.A, D()'
+    source = describe(load(text).f).source
+    assert "class K(Enum):\n    A = 'a'" in source and 'class D:\n    n = 3' in source
+
+
+def test_text_of_an_older_version_does_not_hide_the_file(load: Load) -> None:
+    old = load('def f(): return 1\n')
+    payload = b''.join(describe(old.f).payload.parts)
+    file = Path(old.__file__)
+    linecache.cache.pop(str(file))
+    file.write_text('def f(): return 2\n')
+    loads(payload)  # brings the old text along
+    namespace: dict[str, Any] = {'__name__': 'pipeline', '__file__': str(file)}
+    exec(compile(file.read_text(), str(file), 'exec'), namespace)  # noqa: S102
+    assert describe(namespace['f']).digest == digest(load, 'def f(): return 2')
+
+
+def test_many_lambdas(load: Load) -> None:
+    lambdas = ', '.join(f'lambda x: x + {i}' for i in range(150))
+    code = describe(load(f'F = [{lambdas}]\ndef f(): return F').f)
+    assert len(code.parts) == 152
+    assert code.digest == digest(load, f'F = [\n{lambdas}]\ndef f(): return F')

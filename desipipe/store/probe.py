@@ -14,7 +14,26 @@ from dataclasses import dataclass
 from ..errors import LockingError
 
 _LOCAL = {'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'tmpfs', 'ramfs', 'overlay', 'jfs', 'reiserfs', 'bcachefs', 'apfs', 'hfs', 'ufs', 'hostfs'}
-_SHARED = {'nfs', 'nfs4', 'lustre', 'gpfs', 'beegfs', 'ceph', 'ocfs2', 'gfs2', 'fuse.glusterfs', 'fuse.mfs', 'fuse.moosefs', 'fuse.mfsmount', 'fuse.ceph', 'fuse.juicefs', 'wekafs', 'panfs', 'orangefs', 'dvs'}
+_SHARED = {
+    'nfs',
+    'nfs4',
+    'lustre',
+    'gpfs',
+    'beegfs',
+    'ceph',
+    'ocfs2',
+    'gfs2',
+    'fuse.glusterfs',
+    'fuse.mfs',
+    'fuse.moosefs',
+    'fuse.mfsmount',
+    'fuse.ceph',
+    'fuse.juicefs',
+    'wekafs',
+    'panfs',
+    'orangefs',
+    'dvs',
+}
 _ONE_HOST = {'nolock', 'local_lock=all', 'local_lock=flock', 'localflock', 'nobrl'}  # mount options that keep locks on this host
 _ROUNDS = 40
 _WAKE_MOST = 0.2  # s; a blocking lock that wakes later is polled instead

@@ -1,0 +1,143 @@
+"""Hosts that are user-mode-Linux guests: kernels of their own, which have the NFS client that namespaces can't give."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from . import ganesha
+from .hosts import HERE, SERVER_IP, Box, Cluster, Host, bridge, scratch, until
+
+PROGRAMS = ('linux.uml', 'modprobe', *ganesha.PROGRAMS)
+MEMORY = '256M'
+_AGENT = HERE / 'guest_agent.py'
+_PORT = 9000
+
+__all__ = ['GuestHost', 'PROGRAMS', 'nfs']
+
+
+class _Stand(subprocess.Popen[Any]):
+    """The process that stands for a program in a guest (see ``guest_agent.py``); signals go to the program."""
+
+    orders: IO[bytes]
+
+    def send_signal(self, sig: int) -> None:
+        if self.poll() is None:
+            self.orders.write(json.dumps({'signal': int(sig)}).encode() + b'\n')
+
+    def __del__(self, *args: Any) -> None:
+        self.orders.close()
+        super().__del__(*args)
+
+
+class GuestHost(Host):
+    """A user-mode-Linux guest that has mounted the shared folder.
+
+    Parameters
+    ----------
+    number : int
+        Its number, from which its addresses follow.
+    name : str
+        Its host name.
+    server : Box
+        Where its network is.
+    path : Path
+        The shared folder.
+    base : Path
+        Where its files go.
+    options : str
+        Mount options.
+    """
+
+    def __init__(self, number: int, name: str, server: Box, path: Path, base: Path, options: str) -> None:
+        super().__init__(name, server, f'port{number:d}', path)
+        self._control = f'10.78.0.{10 + number:d}'
+        for device, switch in ((self._port, 'bridge'), (f'control{number:d}', 'control')):
+            server.net('ip', 'tuntap', 'add', device, 'mode', 'tap')
+            server.net('ip', 'link', 'set', device, 'master', switch, 'up')
+        guest = {
+            'NAME': name,
+            'DATA': f'10.77.0.{10 + number:d}',
+            'CONTROL': self._control,
+            'OPTIONS': options,
+            'EXPORT': f'{SERVER_IP}:/export',
+            'PATH': path,
+            'PYTHON': sys.executable,
+            'AGENT': _AGENT,
+        }
+        kernel = f'mem={MEMORY} umid={name} uml_dir={base}/ rootfstype=hostfs root=/dev/root rootflags=/ rw init={HERE / "guest_init.sh"} quiet'
+        console = 'con=null con0=null,fd:1'
+        # Without `gro` a guest cuts packets that the server's kernel has merged: every reply of more than a few kB waits for a retransmission.
+        network = [f'vec{i:d}:transport=tap,ifname={device},depth=128,gro=1' for i, device in enumerate((self._port, f'control{number:d}'))]
+        self._kernel = server.popen(
+            ['linux.uml', *kernel.split(), *console.split(), *network, *(f'GUEST_{key}={value}' for key, value in guest.items())],
+            env={**os.environ, 'TMPDIR': '/dev/shm'},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors='replace',
+        )
+
+    def wait(self) -> None:
+        """Wait until it has mounted the shared folder and takes programs.
+
+        Raises
+        ------
+        EOFError
+            It did not come up; the message holds its console.
+        """
+        for line in ('mounted', 'ready'):
+            until(self._kernel, line)
+
+    def popen(self, argv: Sequence[str | os.PathLike[str]], **kw: Any) -> subprocess.Popen[Any]:
+        # /tmp is this machine's, through hostfs, where sockets do not work: temporary files go to the guest's memory.
+        env = {**(kw.pop('env', None) or os.environ), 'TMPDIR': '/run/tmp'}
+        request = {'argv': [os.fspath(arg) for arg in argv], 'cwd': os.fspath(kw.pop('cwd', None) or os.getcwd()), 'env': env}
+        kw.setdefault('stdin', subprocess.DEVNULL)
+        read, write = os.pipe()
+        orders = os.fdopen(write, 'wb', buffering=0)
+        enter = ['nsenter', f'--target={self._server.pid:d}', '--net', '--', sys.executable, '-I', '-S', str(_AGENT)]
+        try:
+            process = _Stand([*enter, 'run', self._control, str(_PORT), str(read)], pass_fds=(read,), **kw)
+        finally:
+            os.close(read)
+        process.args, process.orders = list(argv), orders
+        orders.write(json.dumps(request).encode() + b'\n')
+        return process
+
+
+@contextmanager
+def nfs(options: str = 'vers=4.2') -> Iterator[Cluster]:
+    """Two guests that share a folder through NFS.
+
+    Parameters
+    ----------
+    options : str, default='vers=4.2'
+        Mount options.
+
+    Yields
+    ------
+    cluster : Cluster
+        It ends with the context.
+    """
+    with ExitStack() as stack:
+        base = stack.enter_context(scratch())
+        server = Box('nfs-server')
+        stack.callback(server.close)
+        bridge(server)
+        for command in ('link add control address 02:00:00:00:00:02 type bridge', 'addr add 10.78.0.1/24 dev control', 'link set control up'):
+            server.net('ip', *command.split())
+        ganesha.serve(server, base)
+        path = base / 'shared'
+        path.mkdir()
+        (base / 'local').mkdir()
+        hosts = [GuestHost(number, f'nfs-{name}', server, path, base, options) for number, name in ((1, 'a'), (2, 'b'))]
+        for host in hosts:
+            host.wait()
+        yield Cluster('nfs', (hosts[0], hosts[1]), path, base / 'local')
