@@ -92,7 +92,8 @@ class App:
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """All arguments by name, defaults included: ``f(1)``, ``f(seed=1)`` and the default are the same call.
 
-        What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names.
+        What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names, or under ``'**kwargs'`` where a positional-only parameter
+        has that name.
 
         Raises
         ------
@@ -119,7 +120,11 @@ class App:
                 if value:
                     arguments['*' + name] = value
             elif kind is inspect.Parameter.VAR_KEYWORD:
-                arguments.update(value)
+                # f(1, a=2) of `def f(a, /, **more)`: two things of one name
+                apart = {key: item for key, item in value.items() if key in signature.parameters}
+                arguments.update({key: item for key, item in value.items() if key not in apart})
+                if apart:
+                    arguments['**' + name] = apart
             else:
                 arguments[name] = value
         return arguments
@@ -192,6 +197,8 @@ def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
                 args.append(keywords.pop(name))
             elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 args += keywords.pop('*' + name, ())
+            elif parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                keywords.update(keywords.pop('**' + name, {}))
         return func(*args, **keywords)
 
     return call

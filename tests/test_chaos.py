@@ -68,6 +68,7 @@ def test_kill_9_of_anyone(queue_dir: Path, tmp_path: Path) -> None:
     chance = random.Random(SEED)
     n = 0
     submitter = manager = None
+    workers: list[subprocess.Popen[bytes]] = []  # two of our own, beside those of the manager, so that there is always one to kill
     kills = {'submitter': 0, 'manager': 0, 'worker or slot': 0}
     log = (tmp_path / 'log').open('wb')
     while sum(kills.values()) < KILLS:
@@ -76,8 +77,12 @@ def test_kill_9_of_anyone(queue_dir: Path, tmp_path: Path) -> None:
             submitter = subprocess.Popen([sys.executable, str(script), queue.folder, str(n)], stdout=log, stderr=log)
         if manager is None or manager.poll() is not None:
             manager = subprocess.Popen([sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder, '--linger', '60'], stdout=log, stderr=log)
+        workers = [worker for worker in workers if worker.poll() is None]
+        while len(workers) < 2:
+            command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '2', '--linger', '60']
+            workers.append(subprocess.Popen(command, stdout=log, stderr=log))
         time.sleep(chance.uniform(0.0, 0.15))  # when the blow falls is part of the chance
-        kind = chance.choices(list(kills), [1, 1, 6])[0]
+        kind = chance.choices(list(kills), [1, 1, 4])[0]
         alone = {'submitter': submitter.pid, 'manager': manager.pid}
         victims = [alone[kind]] if kind in alone else [pid for pid in ours(queue.folder) if pid not in alone.values()]
         if not victims:
@@ -92,7 +97,7 @@ def test_kill_9_of_anyone(queue_dir: Path, tmp_path: Path) -> None:
         assert not reader.ledger.state.damage
         reader.ledger.close()
     assert min(kills.values()) >= KILLS // 20, kills
-    for process in (submitter, manager):
+    for process in (submitter, manager, *workers):
         assert process is not None
         process.kill()
         process.wait()

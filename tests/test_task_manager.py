@@ -1,0 +1,250 @@
+"""Task managers and apps: what is the same call, what is reused, what is refused, and why something is computed again."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.errors import AppChangedError, NotSerializableError, UnknownNameError, UnknownOptionError, UnknownTaskError
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    return Queue('apps', create=True)
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    return TaskManager(queue)
+
+
+def work(queue: Queue) -> None:
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120)
+
+
+def test_the_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def fraction(seed: int = 42, size: int = 10000) -> int:
+        return seed * size
+
+    ids = {fraction().id, fraction(42).id, fraction(seed=42).id, fraction(size=10000).id, fraction(42, 10000).id}
+    assert len(ids) == 1
+    assert len(queue) == 1
+    assert fraction(42.0).id not in ids  # another type is another value
+    with pytest.raises(TypeError, match=r'nothing was added. Its signature is fraction\(seed'):
+        fraction(sed=1)
+    with pytest.raises(TypeError, match='multiple values'):
+        fraction(1, seed=1)
+    assert len(queue) == 2
+
+
+def test_all_kinds_of_parameters(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def mixed(a: int, /, b: int, *rest: int, c: int = 3, **more: int) -> tuple[Any, ...]:
+        return a, b, rest, c, more
+
+    calls = [mixed(1, 2), mixed(1, 2, 4, 5, c=6, d=7), mixed(1, b=2, a=8)]
+    work(queue)
+    assert [future.result(timeout=0) for future in calls] == [(1, 2, (), 3, {}), (1, 2, (4, 5), 6, {'d': 7}), (1, 2, (), 3, {'a': 8})]
+
+
+def test_where_it_runs_is_no_part_of_what_it_is(queue: Queue, tm: TaskManager) -> None:
+    def one() -> int:
+        return 1
+
+    assert tm.python_app(one)().id == tm.clone(scheduler=dict(max_workers=7), environ=dict(A='b')).python_app(one)().id
+    assert len(queue) == 1
+
+
+def test_map(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def join(a: int, b: str, c: Any = None) -> str:
+        return f'{a}{b}{c}'
+
+    product = join.map(a=range(2), b=['x', 'y'], c='fixed')
+    paired = join.map(a=[5, 6], b=('p', 'q'), zip=True)
+    whole = join.map(a=[7], b=['r'], c=[[1, 2]])
+    work(queue)
+    assert [future.result(timeout=0) for future in product] == ['0xfixed', '0yfixed', '1xfixed', '1yfixed']
+    assert [future.result(timeout=0) for future in paired] == ['5pNone', '6qNone']
+    assert [future.result(timeout=0) for future in whole] == ['7r[1, 2]']
+    with pytest.raises(ValueError, match='different lengths'):
+        join.map(a=[1, 2], b=['x'], zip=True)
+    assert len(queue) == 7
+
+
+def test_batch_is_one_write_or_none(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def add(a: int, b: int) -> int:
+        return a + b
+
+    def lines() -> int:
+        return Path(queue.filename).read_bytes().count(b'\n')
+
+    before = lines()
+    with queue.batch():
+        futures = [add(i, i) for i in range(10)]
+        total = add(futures[0], futures[9])
+        assert lines() == before
+    assert len(queue) == 11
+    with pytest.raises(RuntimeError, match='of mine'), queue.batch():
+        add(100, 100)
+        raise RuntimeError('of mine')
+    assert len(queue) == 11
+    work(queue)
+    assert total.result(timeout=0) == 18
+
+
+def test_skip_name_and_state(queue: Queue, tm: TaskManager) -> None:
+    def first(i: int) -> int:
+        if i == 1:
+            raise ValueError(i)
+        return i
+
+    def second(i: int) -> int:
+        return 10 * i
+
+    assert tm.python_app(skip=True)(first)(0) is None
+    assert len(queue) == 0
+    old = tm.python_app(name='step')(first)
+    ids = [old(i).id for i in range(3)]
+    work(queue)
+    reused = tm.python_app(name='step')(second)
+    assert [reused(i).id for i in range(3)] == ids  # in order of call, whatever the code
+    assert [reused(3).id in ids for _ in range(1)] == [False]
+    better = tm.python_app(name='step', state='SUCCEEDED')(second)
+    mixed = [better(i) for i in range(3)]
+    assert [future.id in ids for future in mixed] == [True, False, True]
+    work(queue)
+    assert [future.result(timeout=0) for future in mixed] == [0, 10, 2]
+
+
+def test_wrong_options_list_the_valid_ones(queue: Queue, tm: TaskManager) -> None:
+    with pytest.raises(UnknownOptionError, match='did you mean timeout'):
+        tm.python_app(timeot=3)(lambda: 1)
+    with pytest.raises(UnknownOptionError, match='positive number of seconds'):
+        tm.python_app(timeout=-1)(lambda: 1)
+    with pytest.raises(UnknownOptionError, match='whole number'):
+        tm.python_app(retries=1.5)(lambda: 1)
+    with pytest.raises(UnknownOptionError, match='max_workers'):
+        TaskManager(queue, scheduler=dict(max_worker=3))
+    with pytest.raises(UnknownNameError, match='local'):
+        TaskManager(queue, provider='lokal')
+    with pytest.raises(UnknownOptionError, match='queue, environ, scheduler, provider'):
+        tm.clone(enviro={})
+    with pytest.raises(ValueError, match='SUCCEEDED'):
+        tm.python_app(name=True, state='SUCEEDED')(lambda: 1)
+    with pytest.raises(TypeError, match='coroutine or generator'):
+        tm.python_app(_generates)
+    assert len(queue) == 0
+
+
+def _generates() -> Any:
+    yield 1
+
+
+def test_what_can_not_be_carried_is_named(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    import threading
+
+    lock = threading.Lock()
+
+    @tm.python_app
+    def uses() -> bool:
+        return lock.locked()
+
+    @tm.python_app
+    def takes(handle: Any) -> None:
+        return None
+
+    with pytest.raises(NotSerializableError, match='lock'):
+        uses()
+    with open(tmp_path / 'file', 'w') as file, pytest.raises(NotSerializableError, match='handle'):
+        takes(file)
+    assert len(queue) == 0
+
+    @tm.python_app
+    def gives() -> Any:
+        import threading
+
+        return threading.Lock()
+
+    future = gives()
+    work(queue)
+    with pytest.raises(NotSerializableError, match='result'):
+        future.result(timeout=0)
+
+
+def test_a_future_of_another_queue(queue: Queue, tm: TaskManager, queue_dir: Path) -> None:
+    def one(i: Any) -> Any:
+        return i
+
+    other = TaskManager(Queue('other', create=True)).python_app(one)(1)
+    with pytest.raises(UnknownTaskError, match=r'Pass its result instead: future\.result\(\)'):
+        tm.python_app(one)(other)
+    assert len(queue) == 0
+
+
+SCRIPT = """
+    import sys
+    from desipipe import Queue, TaskManager
+
+    queue = Queue('apps')
+    tm = TaskManager(queue)
+    SCALE = 2
+    UNUSED = 1
+
+    def helper(x):
+        return SCALE * x
+
+    @tm.python_app
+    def compute(i, offset=0):
+        return helper(i) + offset
+
+    if sys.argv[1:] == ['explain']:
+        print(compute.explain(3))
+    elif sys.argv[1:] == ['accept']:
+        print(queue.accept(sys.stdin.read().strip(), compute.task(3)).result(timeout=0))
+    else:
+        print(compute(3).id)
+"""
+
+
+def test_explain_names_the_difference_and_accept_takes_it(queue: Queue, tmp_path: Path) -> None:
+    script = tmp_path / 'script.py'
+
+    def run(text: str, *args: str, stdin: str = '') -> str:
+        script.write_text(textwrap.dedent(text))
+        return subprocess.run([sys.executable, str(script), *args], check=True, timeout=60, input=stdin, stdout=subprocess.PIPE, text=True).stdout
+
+    tid = run(SCRIPT).strip()
+    work(queue)
+    assert 'SUCCEEDED: its result is used' in run(SCRIPT, 'explain')
+    assert run(SCRIPT.replace('UNUSED = 1', 'UNUSED = 2  # a comment')).strip() == tid
+    changed = SCRIPT.replace('return SCALE * x', 'return x * SCALE')
+    said = run(changed, 'explain')
+    assert 'would be computed' in said
+    assert re.search(r'function helper.* differs', said)
+    assert 'function compute' not in said
+    assert f'desipipe accept -q {queue.folder} {tid[:12]}' in said
+    said = run(SCRIPT.replace('SCALE = 2', 'SCALE = 3'), 'explain')
+    assert re.search(r'SCALE.* differs', said)
+    said = run(SCRIPT.replace('explain(3)', 'explain(4)'), 'explain')
+    assert re.search(r'argument i: 4, there 3', said)
+    assert len(queue) == 1
+    assert run(changed, 'accept', stdin=tid).strip() == '6'
+    assert len(queue) == 2
+    assert run(changed, 'explain').startswith('compute[0]')
+    with pytest.raises(AppChangedError, match='two apps'):
+        queue.accept(tid, TaskManager(queue).python_app(_other).task())
+    assert queue.counts['SUCCEEDED'] == 2
+
+
+def _other() -> int:
+    return 1
