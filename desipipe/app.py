@@ -70,6 +70,11 @@ class App:
         return self._described
 
     @property
+    def last_description(self) -> Code:
+        """The description as it was last looked at."""
+        return self.description if self._described is None else self._described
+
+    @property
     def code(self) -> str:
         """The source of the function and of its helpers."""
         return self.description.source
@@ -104,9 +109,10 @@ class App:
         if self._plain is not None:
             # The common case, at a tenth of the cost of Signature.bind; what does not fit gets its words from there.
             names, defaults, positional = self._plain
-            if len(args) <= positional:
-                merged = {**defaults, **kwargs, **dict(zip(names, args, strict=False))}
-                if len(merged) == len(names) and len(kwargs) + len(args) == len({*kwargs, *names[: len(args)]}) and merged.keys() == self._names:
+            first = dict(zip(names, args, strict=False))
+            if len(args) <= positional and not (args and kwargs and first.keys() & kwargs.keys()):
+                merged = {**defaults, **first, **kwargs}
+                if merged.keys() == self._names:
                     return merged
         try:
             bound = signature.bind(*args, **kwargs)

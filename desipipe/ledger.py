@@ -363,7 +363,8 @@ class Ledger:
                 nonlocal added, todo
                 # Between what we had read and the lock, what was known may have been deleted, and compaction or clearing have taken our file away.
                 more = batches if len(todo) == len(batches) else self._unknown(batches)
-                if len(more) > len(todo) or self.journal.header['gen'] != generation or not self.writer.intact():
+                if len(more) > len(todo) or self.journal.header['gen'] != generation:  # both make another generation
+                    self.writer.intact()  # if it is not, the next payload begins another file
                     todo = self._unknown(batches)
                     prepare()
                 events, added = self._add_events(todo, written, apps, managers)

@@ -178,17 +178,6 @@ class State:
                 column.extend([0] * lost)
 
     def _extend(self, n: int, status: int, group: int, offset: int, attempt: int) -> None:
-        if n == 1:  # one call, one task: half of the time of an addition would go into one-element arrays
-            self.status.append(status)
-            self.attempt.append(attempt)
-            self.group.append(group)
-            self.unmet.append(0)
-            self.result_segment.append(_NONE)
-            self.result_offset.append(0)
-            self.result_length.append(0)
-            self.added_at.append(offset)
-            self.ended_at.append(0)
-            return
         self.status.extend(bytes((status,)) * n)
         self.attempt.extend(array('I', (attempt,)) * n)
         self.group.extend(array('I', (group,)) * n)
@@ -207,6 +196,9 @@ class State:
         self._fill(first)
         if first != len(self.status) or number >= len(self.groups) or self.groups[number] is _LOST:
             return  # rows that are known already, or of a group whose line was lost: not ours to guess
+        if n == 1 and 'req' not in event:
+            self._add_one(event, offset, number)
+            return
         packed = bytes.fromhex(event['ids'])
         ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
         self.rows.update(zip(ids, range(first, first + n), strict=True))
@@ -240,6 +232,30 @@ class State:
             queue.extend(row for row in range(first, first + n) if self.status[row] == PENDING)
         else:
             queue.extend(range(first, first + n))
+
+    def _add_one(self, event: Event, row_at: int, number: int) -> None:
+        # One call, one task: the columns' one-element arrays would take most of the time of an addition.
+        row = event['first']
+        tid = bytes.fromhex(event['ids'])
+        offsets = event['off']
+        self.rows[tid] = row
+        self.ids.append(tid)
+        self.status.append(PENDING)
+        self.attempt.append(0)
+        self.group.append(number)
+        self.unmet.append(0)
+        self.result_segment.append(_NONE)
+        self.result_offset.append(0)
+        self.result_length.append(0)
+        self.added_at.append(row_at)
+        self.ended_at.append(0)
+        self.args_segment.append(self.segment_number(event['seg']))
+        self.args_offset.append(offsets if isinstance(offsets, int) else offsets[0])
+        self.args_length.append(event['len'][0])
+        self.index.append(event['i'])
+        group = self.groups[number]
+        self.counts[group.mid][PENDING] += 1
+        self._pending(group).append(row)
 
     def _depend(self, required: int, row: int) -> None:
         known = self.dependants.get(required)

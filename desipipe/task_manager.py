@@ -227,7 +227,7 @@ class TaskApp(App):
         ledger = queue.ledger
         spec = self.task_manager.to_spec()
         group = self.group(self.task_manager.id)
-        digest = self.description.digest
+        code = self.last_description  # that of the group: looked at once for all calls
         known = self._reusable() if self.reuse else {}
         futures: list[Future] = []
         batches: list[Batch] = []
@@ -241,9 +241,9 @@ class TaskApp(App):
             if batch is None:
                 batch = Batch(group, index)
                 batches.append(batch)
-            futures.append(Future(ledger, self.pack(batch, arguments, digest)))
+            futures.append(Future(ledger, self.pack(batch, arguments, code.digest)))
         if batches:
-            queue.add_batches(batches, {group.app: self.description}, {group.mid: spec}, sync)
+            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync)
         return futures
 
     def _reusable(self) -> dict[int, bytes]:

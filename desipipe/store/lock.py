@@ -68,6 +68,7 @@ class QueueLock:
         self._mutex = threading.RLock()
         self._depth = 0
         self._fd = -1
+        self._file: tuple[int, int] | None = None
         self._soft: Any = None
         tell_fork(self)
 
@@ -87,6 +88,7 @@ class QueueLock:
         if self._fd >= 0:
             return self._fd
         try:
+            self._file = None
             self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
@@ -112,8 +114,10 @@ class QueueLock:
             there = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
-        here = os.fstat(fd)
-        return (there.st_dev, there.st_ino) == (here.st_dev, here.st_ino)
+        if self._file is None:
+            here = os.fstat(fd)
+            self._file = (here.st_dev, here.st_ino)
+        return (there.st_dev, there.st_ino) == self._file
 
     def acquire(self) -> None:
         """Wait for the lock.
