@@ -28,7 +28,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'import': ('engine.imports', 5, 60, {'repeats': 10}, {'repeats': 3}),
 }
 TURNS = ('fan', 'array', 'contention')
-GIVE_UP = 2   # failures after which a system is not tried again: each may cost its time limit
+GIVE_UP = 2  # failures after which a system is not tried again: each may cost its time limit
 
 
 def _say(words: str) -> None:
@@ -113,7 +113,7 @@ def systems_table(found: dict[str, list[Outcome]]) -> Table:
         table.add_column(name, justify='right' if name in ('tasks/s', 'lowest – highest', 'latency (ms)') else 'left')
 
     def rate(system: System) -> float:
-        return Figure('', '', column(found[system.name], 'rate'), '').value or 0.
+        return Figure('', '', column(found[system.name], 'rate'), '').value or 0.0
 
     for system in sorted((system for system in SYSTEMS if system.name in found), key=rate, reverse=True):
         outcomes = found[system.name]
@@ -121,11 +121,20 @@ def systems_table(found: dict[str, list[Outcome]]) -> Table:
         failed = [outcome for outcome in outcomes if outcome.error]
         how = system.note
         if failed:
-            how = f'not installed: pip install {system.distribution}' if failed[0].missing else (
-                f'failed in {len(failed)} of {len(outcomes)} rounds: {failed[0].error.splitlines()[-1]}')
-        table.add_row(system.name, 'yes' if system.durable else 'no', _number(rate(system) or None),
-                      f'{_number(min(rates))} – {_number(max(rates))}' if rates else '', _number(latency), how,
-                      style='bold' if system is DESIPIPE else 'yellow' if failed else None)
+            how = (
+                f'not installed: pip install {system.distribution}'
+                if failed[0].missing
+                else (f'failed in {len(failed)} of {len(outcomes)} rounds: {failed[0].error.splitlines()[-1]}')
+            )
+        table.add_row(
+            system.name,
+            'yes' if system.durable else 'no',
+            _number(rate(system) or None),
+            f'{_number(min(rates))} – {_number(max(rates))}' if rates else '',
+            _number(latency),
+            how,
+            style='bold' if system is DESIPIPE else 'yellow' if failed else None,
+        )
     return table
 
 
@@ -141,8 +150,15 @@ def figures_table(figures: Sequence[Figure]) -> Table:
         if figure.passed is False and not figure.samples:
             passed = '[yellow]? not measured[/]'
         spread = f'{_number(min(figure.samples))} – {_number(max(figure.samples))}' if len(figure.samples) > 1 else ''
-        table.add_row(figure.text, _number(figure.value), figure.unit, spread, f'{figure.target.kind} {figure.target.value:g}' if figure.target else '',
-                      passed, figure.note)
+        table.add_row(
+            figure.text,
+            _number(figure.value),
+            figure.unit,
+            spread,
+            f'{figure.target.kind} {figure.target.value:g}' if figure.target else '',
+            passed,
+            figure.note,
+        )
     return table
 
 
@@ -160,12 +176,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         0; 1 when a measurement of desipipe crashed; 3 when ``--strict`` and a target was missed or not measured.
     """
     names = ['bag', *OWN, *(system.name for system in SYSTEMS)]
-    parser = argparse.ArgumentParser(prog='python -m benchmarks', description='Measure desipipe beside its peers, in one run on this machine.',
-                                     epilog='example: python -m benchmarks --only desipipe joblib fan --rounds 3')
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks',
+        description='Measure desipipe beside its peers, in one run on this machine.',
+        epilog='example: python -m benchmarks --only desipipe joblib fan --rounds 3',
+    )
     parser.add_argument('--quick', action='store_true', help='smaller sizes and one round: shows that everything runs, not how fast')
-    parser.add_argument('--only', nargs='+', choices=names, default=[], metavar='NAME',
-                        help='only these measurements (bag, {}) or, of the bag, these systems ({})'.format(
-                            ', '.join(OWN), ', '.join(system.name for system in SYSTEMS)))
+    parser.add_argument(
+        '--only',
+        nargs='+',
+        choices=names,
+        default=[],
+        metavar='NAME',
+        help='only these measurements (bag, {}) or, of the bag, these systems ({})'.format(', '.join(OWN), ', '.join(system.name for system in SYSTEMS)),
+    )
     parser.add_argument('--rounds', type=int, default=0, help='rounds whose median counts; default: 5, with --quick 1')
     parser.add_argument('--json', type=Path, default=Path('bench.json'), help='file to write; default: bench.json')
     parser.add_argument('--folder', type=Path, default=None, help='where queues and peers keep their files; default: the temporary folder')
@@ -195,12 +219,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(f'{name} crashed:\n{error}', markup=False, style='red')
 
     words: dict[str, Any] = {
-        'quick': args.quick, 'rounds': rounds, 'machine': about,
+        'quick': args.quick,
+        'rounds': rounds,
+        'machine': about,
         'versions': versions(['desipipe', 'numpy', *dict.fromkeys(system.distribution for system in SYSTEMS[1:] if system.distribution)]),
-        'systems': {name: {'durable': next(system.durable for system in SYSTEMS if system.name == name),
-                           'rounds': [{**outcome.values, **({'error': outcome.error} if outcome.error else {})} for outcome in outcomes]}
-                    for name, outcomes in found.items()},
-        'figures': [figure.to_dict() for figure in figures], 'crashed': crashed}
+        'systems': {
+            name: {
+                'durable': next(system.durable for system in SYSTEMS if system.name == name),
+                'rounds': [{**outcome.values, **({'error': outcome.error} if outcome.error else {})} for outcome in outcomes],
+            }
+            for name, outcomes in found.items()
+        },
+        'figures': [figure.to_dict() for figure in figures],
+        'crashed': crashed,
+    }
     args.json.write_text(json.dumps(words, indent=1, ensure_ascii=False) + '\n')
     missed = [figure for figure in figures if figure.passed is False]
     _say(f'{sum(figure.passed is True for figure in figures)} of {sum(figure.target is not None for figure in figures)} targets met; figures in {args.json}')

@@ -13,7 +13,7 @@ from .peers import DESIPIPE, SYSTEMS
 
 __all__ = ['figures', 'measure']
 
-WARM = 10_000_000   # arguments that the bag does not use: a system that knows a call's result must not be asked twice
+WARM = 10_000_000  # arguments that the bag does not use: a system that knows a call's result must not be asked twice
 
 
 def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, float]:
@@ -79,8 +79,10 @@ def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
     ours = rounds.get(DESIPIPE.name, ())
     if not ours:
         return []
-    found = [Figure('bag.rate', 'bag of no-op tasks, durable, until every result is known', column(ours, 'rate'), 'tasks/s'),
-             Figure('latency', 'one task from call to result, worker alive (median)', column(ours, 'latency', 1e3), 'ms', at_most(5))]
+    found = [
+        Figure('bag.rate', 'bag of no-op tasks, durable, until every result is known', column(ours, 'rate'), 'tasks/s'),
+        Figure('latency', 'one task from call to result, worker alive (median)', column(ours, 'latency', 1e3), 'ms', at_most(5)),
+    ]
     for row in SYSTEMS:
         theirs = rounds.get(row.name, ())
         if row is DESIPIPE or not theirs:

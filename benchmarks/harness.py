@@ -25,7 +25,7 @@ from typing import Any, Literal
 __all__ = ['ROOT', 'Figure', 'Outcome', 'Target', 'at_least', 'at_most', 'below', 'column', 'machine', 'ratios', 'run_child', 'versions']
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = 'DESIPIPE_BENCHMARK'   # an environment variable that every descendant of a measurement inherits
+MARK = 'DESIPIPE_BENCHMARK'  # an environment variable that every descendant of a measurement inherits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,8 +106,16 @@ class Figure:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the figure as plain words and numbers."""
-        return {'name': self.name, 'text': self.text, 'value': self.value, 'unit': self.unit, 'samples': list(self.samples),
-                'target': dataclasses.asdict(self.target) if self.target else None, 'passed': self.passed, 'note': self.note}
+        return {
+            'name': self.name,
+            'text': self.text,
+            'value': self.value,
+            'unit': self.unit,
+            'samples': list(self.samples),
+            'target': dataclasses.asdict(self.target) if self.target else None,
+            'passed': self.passed,
+            'note': self.note,
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +137,7 @@ class Outcome:
     missing: bool = False
 
 
-def column(outcomes: Iterable[Outcome], key: str, scale: float = 1.) -> list[float]:
+def column(outcomes: Iterable[Outcome], key: str, scale: float = 1.0) -> list[float]:
     """Return the number ``key`` of every outcome that has it, times ``scale``."""
     return [outcome.values[key] * scale for outcome in outcomes if key in outcome.values]
 
@@ -149,7 +157,7 @@ def _end_leftovers(token: str) -> None:
                 if mark in (entry / 'environ').read_bytes():
                     os.kill(int(entry.name), signal.SIGKILL)
             except (OSError, ProcessLookupError):
-                continue   # it ended in between, or is not ours to look at
+                continue  # it ended in between, or is not ours to look at
 
 
 def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path | None = None) -> Outcome:
@@ -180,8 +188,15 @@ def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path
         # Systems that start workers by command name must find those of this interpreter.
         env['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), env.get('PATH', os.defpath)])
         with open(log, 'wb') as out:
-            child = subprocess.Popen([sys.executable, '-m', 'benchmarks.child', module, json.dumps(params), str(scratch), str(answer)],
-                                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, env=env, cwd=scratch, start_new_session=True)
+            child = subprocess.Popen(
+                [sys.executable, '-m', 'benchmarks.child', module, json.dumps(params), str(scratch), str(answer)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=scratch,
+                start_new_session=True,
+            )
             try:
                 child.wait(limit)
                 error = ''
@@ -192,7 +207,7 @@ def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path
                 try:
                     os.killpg(child.pid, signal.SIGKILL)
                 except ProcessLookupError:
-                    pass   # nothing was left
+                    pass  # nothing was left
                 _end_leftovers(token)
                 child.wait()
         found: dict[str, Any] = {'error': error or f'ended with status {child.returncode} and no answer'}
@@ -217,8 +232,12 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 def machine(folder: Path) -> dict[str, Any]:
     """Return what a reader needs to judge the figures: processors, memory, kernel, filesystem, load."""
-    words: dict[str, Any] = {'system': platform.platform(), 'processors': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
-                             'load': list(os.getloadavg()), 'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())}
+    words: dict[str, Any] = {
+        'system': platform.platform(),
+        'processors': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+        'load': list(os.getloadavg()),
+        'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
+    }
     cpuinfo, meminfo, mounts = Path('/proc/cpuinfo'), Path('/proc/meminfo'), Path('/proc/self/mounts')
     if cpuinfo.exists():
         words['processor'] = next((line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith('model name')), '')

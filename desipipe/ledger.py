@@ -731,7 +731,8 @@ class Ledger:
                     offset == self.state.ended_at[row],
                 )
             )
-        return sorted(found, key=lambda attempt: attempt.number)
+        # A late report of an attempt comes after what had ended it, also in a journal that was compacted.
+        return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from desipipe.event import FAILED, PENDING, STATES, SUCCEEDED, End, Event, Group
+from desipipe.event import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, End, Event, Group
 from desipipe.ledger import Batch, Ledger
 from desipipe.serialize import Code, Payload
 from desipipe.state import State
@@ -174,6 +174,28 @@ def facts(state: State) -> dict[str, Any]:
     return found
 
 
+def consistent(state: State) -> None:
+    """What must always hold between the columns."""
+    for mid, counts in state.counts.items():
+        rows = [row for row in range(len(state.status)) if state.status[row] != 7 and state.groups[state.group[row]].mid == mid]
+        assert counts[:7] == [sum(state.status[row] == code for row in rows) for code in range(7)]
+    assert set(state.running) == set(state.started) == {row for row in state.each() if state.status[row] == RUNNING}
+    for row in state.each():
+        assert state.unmet[row] == sum(state.status[other] != SUCCEEDED for other in state.requires.get(row, ()))
+        if state.status[row] in (WAITING, PENDING):
+            assert (state.status[row] == WAITING) == (state.unmet[row] > 0)
+        assert state.rows[state.ids[row]] == row
+    for mid in state.counts:
+        pending = state.next_pending([mid], len(state.status) + 1)
+        assert sorted(pending) == [row for row in state.each() if state.status[row] == PENDING and state.groups[state.group[row]].mid == mid]
+    for worker in state.alive.values():
+        assert worker.rows == {row for row, other in state.running.items() if other is worker}
+    assert len({id(column) for column in (state.status, state.attempt)}) == 2
+    columns = (state.ids, state.attempt, state.group, state.index, state.unmet, state.args_segment, state.args_offset, state.args_length)
+    columns += (state.result_segment, state.result_offset, state.result_length, state.added_at, state.ended_at)
+    assert {len(column) for column in columns} == {len(state.status)}
+
+
 def _as_read(event: Event | None) -> Event | None:
     # Its own events a writer keeps as it wrote them, those of others as they were read.
     return event and {key: value for key, value in json.loads(json.dumps(event)).items() if key != 'at'}
@@ -198,7 +220,7 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
             'kwargs': ledger.load(ledger.arguments_payload(row)),
             'requires': list(state.requires.get(row, ())),
             'unmet': state.unmet[row],
-            'dependants': sorted(state.dependants_of(row)),
+            'dependants': sorted(other for other in state.dependants_of(row) if state.status[other] < len(STATES)),
             'blocked': blocked.get(row),
             'result': None if result is None else bytes(ledger.read(result)),
             'cause': ledger.cause(row),
@@ -226,6 +248,17 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
         'manager': state.manager and {key: value for key, value in state.manager.items() if key not in ('at', 'crc')},
         'versions': state.versions,
     }
+
+
+def differences(before: Any, after: Any, where: str = '') -> list[str]:
+    """What is not the same, in words, of plain data."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        return [
+            word for key in [*before, *(key for key in after if key not in before)] for word in differences(before.get(key), after.get(key), f'{where}.{key}')
+        ]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        return [word for i, pair in enumerate(zip(before, after, strict=True)) for word in differences(*pair, f'{where}[{i}]')]
+    return [] if before == after else [f'{where}: {before!r} -> {after!r}']
 
 
 def fresh(ledger: Ledger) -> Ledger:

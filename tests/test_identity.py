@@ -142,6 +142,11 @@ def test_comments_and_formatting_do_not_matter(load: Load) -> None:
         ('a, f = 1, lambda x: x + 1; g = lambda x: x + 2', 'f = lambda x: x + 1'),
         ('S = {"a", "b", "c"}\ndef f(): return S', 'S = {"c", "a", "b"}\ndef f(): return S'),
         ('S = dict(a=1, b=2)\ndef f(): return S', 'S = dict(b=2, a=1)\ndef f(): return S'),
+        ('D = {"a": lambda: 1, "b": lambda: 2}\ndef f(): return D', 'D = {"b": lambda: 2, "a": lambda: 1}\ndef f(): return D'),
+        (
+            'x = 1\ndef f():\n    class A:\n        x = 1\n        y = x\n    return A',
+            'x = 2\ndef f():\n    class A:\n        x = 1\n        y = x\n    return A',
+        ),
         ('def f(x): return __name__', '"""Words."""\ndef f(x): return __name__'),
     ],
 )
@@ -725,6 +730,16 @@ def test_what_does_not_matter_changes_nothing(load: Load) -> None:
     assert describe(module.f).digest == code.digest
 
 
+def test_changes_of_equal_copies_are_noticed(load: Load) -> None:
+    module = load('def g(x=1): return x\ndef f(): return F')
+    copy = types.FunctionType(module.g.__code__, module.g.__globals__, 'g', (1,))
+    module.F = [module.g, copy]
+    code = describe(module.f)
+    copy.__defaults__ = (2,)
+    assert not current(code)
+    assert describe(module.f).digest != code.digest
+
+
 def test_a_description_can_be_pickled(load: Load) -> None:
     import pickle
 
@@ -1048,6 +1063,14 @@ def test_cycles() -> None:
     other = {'children': [{'parent': None, 'name': 'b'}], 'name': 'a'}
     other['children'][0]['parent'] = other  # type: ignore[index]
     assert encode(tree) == encode(other)
+    # One object in two places of a cycle, or two.
+    shared: list[Any] = [[]]
+    shared.append([shared[0]])
+    shared[0].append(shared)
+    copied: list[Any] = [[], [[]]]
+    copied[0].append(copied)
+    copied[1][0].append(copied)
+    assert encode(shared) == encode(copied)
 
 
 def test_objects_count_by_content() -> None:
@@ -1101,6 +1124,9 @@ def test_functions_as_arguments(load: Load) -> None:
     assert encode(one.g) != encode(two.g)
     assert encode({'a': [one.g]}) != encode({'a': [two.g]})
     assert encode(one.g) == encode(load('#\nN = 1\n\ndef g(x):\n  return (x + N)').g)
+    box = Box(TaskReference(b'1' * 16))
+    with pytest.raises(NotSerializableError, match='the future of a task'):
+        encode([box, lambda: box])
     handle = load('fh = open(__file__)\ndef g(): return fh')
     with pytest.raises(NotSerializableError, match="^argument 'call', the function 'g' uses 'fh'"):
         encode([handle.g], 'call')

@@ -10,10 +10,10 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from engine import MANAGERS, MID, add, begin, claim, facts, fail, finish, fresh, group, journal_lines, make_folder, record, states
+from engine import MANAGERS, MID, add, begin, claim, consistent, facts, fail, finish, fresh, group, journal_lines, make_folder, record, states
 from hypothesis import given
 
-from desipipe.event import CHUNK, FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING, End, Event, Ref, end_event, run_event
+from desipipe.event import CHUNK, FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, End, Event, Ref, end_event, run_event
 from desipipe.ledger import Ledger
 from desipipe.state import ID, State
 from desipipe.store.journal import decode
@@ -28,28 +28,6 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
     yield ledger
     assert facts(fresh(ledger).state) == facts(ledger.state)
     consistent(ledger.state)
-
-
-def consistent(state: State) -> None:
-    """What must always hold between the columns."""
-    for mid, counts in state.counts.items():
-        rows = [row for row in range(len(state.status)) if state.status[row] != 7 and state.groups[state.group[row]].mid == mid]
-        assert counts[:7] == [sum(state.status[row] == code for row in rows) for code in range(7)]
-    assert set(state.running) == set(state.started) == {row for row in state.each() if state.status[row] == RUNNING}
-    for row in state.each():
-        assert state.unmet[row] == sum(state.status[other] != SUCCEEDED for other in state.requires.get(row, ()))
-        if state.status[row] in (WAITING, PENDING):
-            assert (state.status[row] == WAITING) == (state.unmet[row] > 0)
-        assert state.rows[state.ids[row]] == row
-    for mid in state.counts:
-        pending = state.next_pending([mid], len(state.status) + 1)
-        assert sorted(pending) == [row for row in state.each() if state.status[row] == PENDING and state.groups[state.group[row]].mid == mid]
-    for worker in state.alive.values():
-        assert worker.rows == {row for row, other in state.running.items() if other is worker}
-    assert len({id(column) for column in (state.status, state.attempt)}) == 2
-    columns = (state.ids, state.attempt, state.group, state.index, state.unmet, state.args_segment, state.args_offset, state.args_length)
-    columns += (state.result_segment, state.result_offset, state.result_length, state.added_at, state.ended_at)
-    assert {len(column) for column in columns} == {len(state.status)}
 
 
 # Adding

@@ -75,8 +75,9 @@ def warm(tm: Any, slots: int) -> None:
     TimeoutError
         The workers do not work.
     """
+
     def who(i: int, attempt: int) -> int:
-        time.sleep(0.005)   # long enough that one slot can't take them all
+        time.sleep(0.005)  # long enough that one slot can't take them all
         return os.getpid()
 
     app = tm.python_app(who)

@@ -17,7 +17,7 @@ def measure(folder: Path, tasks: int) -> dict[str, float]:
     for key in ('calls', 'batch', 'bulk', 'busy'):
         tm = manager(folder, key)
         task = tm.python_app(noop)
-        task(-1)   # the app itself is added with its first task
+        task(-1)  # the app itself is added with its first task
         if key == 'busy':
             with working(folder, key, slots=2):
                 warm(tm, 2)
@@ -45,7 +45,9 @@ def measure(folder: Path, tasks: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of additions."""
-    return [Figure('additions.calls', 'additions, one call a task', column(rounds, 'calls'), 'tasks/s', at_least(4000)),
-            Figure('additions.busy', 'the same, while two slots run them on the same processors', column(rounds, 'busy'), 'tasks/s'),
-            Figure('additions.batch', 'additions, one call a task, in queue.batch()', column(rounds, 'batch'), 'tasks/s'),
-            Figure('additions.bulk', 'additions by app.map', column(rounds, 'bulk'), 'tasks/s')]
+    return [
+        Figure('additions.calls', 'additions, one call a task', column(rounds, 'calls'), 'tasks/s', at_least(4000)),
+        Figure('additions.busy', 'the same, while two slots run them on the same processors', column(rounds, 'busy'), 'tasks/s'),
+        Figure('additions.batch', 'additions, one call a task, in queue.batch()', column(rounds, 'batch'), 'tasks/s'),
+        Figure('additions.bulk', 'additions by app.map', column(rounds, 'bulk'), 'tasks/s'),
+    ]

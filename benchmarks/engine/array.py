@@ -82,7 +82,7 @@ def measure(folder: Path, size: int, turn: int) -> dict[str, float]:
     tm = manager(folder, 'array')
     with working(folder, 'array', slots=1):
         warm(tm, 1)
-        tm.python_app(make)(0, 1000).result()   # numpy is imported on both sides
+        tm.python_app(make)(0, 1000).result()  # numpy is imported on both sides
         base = tm.python_app(peak)(0).result()
         for repeat in range(REPEATS):
             first = (turn + repeat) % len(KEYS)
@@ -100,8 +100,10 @@ def measure(folder: Path, size: int, turn: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of large results."""
-    return [Figure('array.vs.numpy', 'array result, call to read: times np.save + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy'), 'x', at_most(2)),
-            Figure('array.vs.numpy_sync', 'the same, times np.save + fsync + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy_sync'), 'x', at_most(2)),
-            Figure('array.time', 'array result, call to read', column(rounds, 'desipipe'), 's'),
-            Figure('array.reader', 'memory of the reader (not mapped), in copies of the array', column(rounds, 'reader'), 'copies', at_most(0.05)),
-            Figure('array.writer', 'highest memory of the slot, in copies of the array', column(rounds, 'writer'), 'copies')]
+    return [
+        Figure('array.vs.numpy', 'array result, call to read: times np.save + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy'), 'x', at_most(2)),
+        Figure('array.vs.numpy_sync', 'the same, times np.save + fsync + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy_sync'), 'x', at_most(2)),
+        Figure('array.time', 'array result, call to read', column(rounds, 'desipipe'), 's'),
+        Figure('array.reader', 'memory of the reader (not mapped), in copies of the array', column(rounds, 'reader'), 'copies', at_most(0.05)),
+        Figure('array.writer', 'highest memory of the slot, in copies of the array', column(rounds, 'writer'), 'copies'),
+    ]

@@ -33,6 +33,8 @@ def measure(folder: Path, tasks: int, turn: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of contention."""
-    return [Figure('contention', '16 workers of one slot: part of the rate of one worker of 16', ratios(rounds, 'many', 'one'), 'x', at_least(0.5)),
-            Figure('contention.many', '16 workers of one slot, tasks of 1 ms', column(rounds, 'many'), 'tasks/s'),
-            Figure('contention.one', 'one worker of 16 slots, tasks of 1 ms', column(rounds, 'one'), 'tasks/s')]
+    return [
+        Figure('contention', '16 workers of one slot: part of the rate of one worker of 16', ratios(rounds, 'many', 'one'), 'x', at_least(0.5)),
+        Figure('contention.many', '16 workers of one slot, tasks of 1 ms', column(rounds, 'many'), 'tasks/s'),
+        Figure('contention.one', 'one worker of 16 slots, tasks of 1 ms', column(rounds, 'one'), 'tasks/s'),
+    ]

@@ -47,6 +47,8 @@ def measure(folder: Path, width: int, turn: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of dependencies."""
-    return [Figure('fan.vs.free', 'fan-out → fan-in → fan-out: times the time of as many free tasks', ratios(rounds, 'fan', 'free'), 'x', at_most(2)),
-            Figure('fan.time', 'fan-out → fan-in → fan-out', column(rounds, 'fan'), 's'),
-            Figure('fan.free', 'as many free tasks', column(rounds, 'free'), 's')]
+    return [
+        Figure('fan.vs.free', 'fan-out → fan-in → fan-out: times the time of as many free tasks', ratios(rounds, 'fan', 'free'), 'x', at_most(2)),
+        Figure('fan.time', 'fan-out → fan-in → fan-out', column(rounds, 'fan'), 's'),
+        Figure('fan.free', 'as many free tasks', column(rounds, 'free'), 's'),
+    ]

@@ -28,7 +28,7 @@ def measure(folder: Path, repeats: int) -> dict[str, float]:
             _run(code)
             whole = time.perf_counter() - start
             alone = float(_run(f'from time import perf_counter as clock; start = clock(); {code}\nprint(clock() - start)'))
-            if repeat:   # the first one compiles and fills the page cache
+            if repeat:  # the first one compiles and fills the page cache
                 times.setdefault(f'whole_{name}', []).append(whole)
                 times.setdefault(f'alone_{name}', []).append(alone)
     heavy = _run(f'import desipipe, sys; print(sum(name in sys.modules for name in {HEAVY!r}))')
@@ -38,13 +38,21 @@ def measure(folder: Path, repeats: int) -> dict[str, float]:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of imports."""
     alone, whole = (ratios(rounds, f'{key}_desipipe', f'{key}_stdlib') for key in ('alone', 'whole'))
-    return [Figure('import.alone', 'import desipipe: times import json, argparse, subprocess', alone, 'x', at_most(3)),
-            Figure('import.whole', 'the same with start and end of the interpreter', whole, 'x', at_most(3)),
-            Figure('import.heavy', 'heavy modules (NumPy, IPython, rich, …) that import desipipe loads', column(rounds, 'heavy'), 'modules', at_most(0)),
-            # `import desipipe` loads next to nothing before a name is used: this is what a script that uses it pays.
-            Figure('import.names', 'from desipipe import Queue, TaskManager: times the same', ratios(rounds, 'alone_names', 'alone_stdlib'), 'x'),
-            *(Figure(f'import.{key}', text, column(rounds, key, 1e3), 'ms') for key, text in (
-                ('alone_desipipe', 'import desipipe'), ('alone_names', 'from desipipe import Queue, TaskManager'),
+    return [
+        Figure('import.alone', 'import desipipe: times import json, argparse, subprocess', alone, 'x', at_most(3)),
+        Figure('import.whole', 'the same with start and end of the interpreter', whole, 'x', at_most(3)),
+        Figure('import.heavy', 'heavy modules (NumPy, IPython, rich, …) that import desipipe loads', column(rounds, 'heavy'), 'modules', at_most(0)),
+        # `import desipipe` loads next to nothing before a name is used: this is what a script that uses it pays.
+        Figure('import.names', 'from desipipe import Queue, TaskManager: times the same', ratios(rounds, 'alone_names', 'alone_stdlib'), 'x'),
+        *(
+            Figure(f'import.{key}', text, column(rounds, key, 1e3), 'ms')
+            for key, text in (
+                ('alone_desipipe', 'import desipipe'),
+                ('alone_names', 'from desipipe import Queue, TaskManager'),
                 ('alone_stdlib', 'import json, argparse, subprocess'),
-                ('whole_desipipe', 'an interpreter that imports desipipe'), ('whole_stdlib', 'one that imports json, argparse, subprocess'),
-                ('whole_nothing', 'one that imports nothing')))]
+                ('whole_desipipe', 'an interpreter that imports desipipe'),
+                ('whole_stdlib', 'one that imports json, argparse, subprocess'),
+                ('whole_nothing', 'one that imports nothing'),
+            )
+        ),
+    ]

@@ -65,9 +65,11 @@ def measure(folder: Path, small: int, large: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of large queues."""
-    return [Figure('scale.growth', 'time a task in a bag of 100,000, beside one of 10,000', ratios(rounds, 'large', 'small'), 'x', at_most(1.3)),
-            Figure('scale.time', 'bag of 100,000: time a task', column(rounds, 'large', 1e6), 'µs'),
-            Figure('scale.files', "files in the queue's folder after 100,000 tasks", column(rounds, 'files'), 'files', at_most(50)),
-            Figure('scale.bytes', 'disk for a task, its argument and its result', column(rounds, 'bytes'), 'bytes'),
-            Figure('scale.status', 'desipipe status of 100,000 tasks, a fresh process', column(rounds, 'status'), 's', at_most(2)),
-            Figure('scale.memory', 'memory of a follower, a task', column(rounds, 'memory'), 'bytes', at_most(500))]
+    return [
+        Figure('scale.growth', 'time a task in a bag of 100,000, beside one of 10,000', ratios(rounds, 'large', 'small'), 'x', at_most(1.3)),
+        Figure('scale.time', 'bag of 100,000: time a task', column(rounds, 'large', 1e6), 'µs'),
+        Figure('scale.files', "files in the queue's folder after 100,000 tasks", column(rounds, 'files'), 'files', at_most(50)),
+        Figure('scale.bytes', 'disk for a task, its argument and its result', column(rounds, 'bytes'), 'bytes'),
+        Figure('scale.status', 'desipipe status of 100,000 tasks, a fresh process', column(rounds, 'status'), 's', at_most(2)),
+        Figure('scale.memory', 'memory of a follower, a task', column(rounds, 'memory'), 'bytes', at_most(500)),
+    ]

@@ -20,5 +20,6 @@ def session(folder: Path) -> Iterator[Session]:
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=str(folder)) as cluster:
         with distributed.Client(cluster) as client:
             # pure=False spares it the hashing of every argument, which makes it faster.
-            yield Session(bag=lambda n: list(client.gather(client.map(noop, range(n), pure=False))),
-                          call=lambda i: int(client.submit(noop, i, pure=False).result()))
+            yield Session(
+                bag=lambda n: list(client.gather(client.map(noop, range(n), pure=False))), call=lambda i: int(client.submit(noop, i, pure=False).result())
+            )

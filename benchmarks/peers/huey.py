@@ -44,4 +44,5 @@ def session(folder: Path, kind: str) -> Iterator[Session]:
 
 if __name__ == '__main__':
     _open(Path(sys.argv[1]), sys.argv[2])[0].create_consumer(
-        workers=2, worker_type='process', periodic=False, initial_delay=0.005, max_delay=0.02, backoff=1.05).run()
+        workers=2, worker_type='process', periodic=False, initial_delay=0.005, max_delay=0.02, backoff=1.05
+    ).run()

@@ -81,8 +81,8 @@ def _write(node: Any, out: list[str], left: set[int], in_function: bool) -> None
                 continue
             if name == 'annotation' and (isinstance(node, ast.arg) or in_function):
                 continue  # those of class bodies make the fields of dataclasses
-            if (value is None or value == []) and not isinstance(node, ast.Constant | ast.MatchSingleton):
-                continue  # fields that newer versions of Python added
+            if value is None or value == []:
+                continue  # newer versions of Python added fields; a constant without a value is None
             out.append(f' {name}=')
             _write(value, out, left, in_function)
         out.append(')')

@@ -12,7 +12,6 @@ It remembers what it read, so that :meth:`Walker.unchanged` can tell cheaply whe
 
 from __future__ import annotations
 
-import builtins
 import copyreg
 import enum
 import functools
@@ -478,10 +477,8 @@ class Walker:
         if name in _MODULE_WORDS:
             return []
         if name not in namespace:
-            known = namespace.get('__builtins__', builtins)
-            is_builtin = name in (known if isinstance(known, dict) else vars(known))
             self._same.append(lambda: name not in namespace)
-            return [] if is_builtin else [name.encode(), b'undefined']
+            return []  # of Python, or not there yet
         prefix = self._prefix(namespace.get('__name__'))
         base = f'module {prefix}{name}' if prefix else f'global {name}'
         return self._edge(f'{who} uses', name, base, (id(namespace), name), namespace, lambda: namespace[name], chains)
@@ -575,7 +572,7 @@ class Walker:
         name, namespace = chain[0], vars(module)
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
-            return [path.encode(), b'undefined']
+            return []
         prefix = self._prefix(module.__name__)
         base = f'module {prefix}{name}' if prefix else f'global {name}'
         return self._edge(who, path, base, (id(namespace), name), namespace, lambda: namespace[name], {chain[1:] if not whole else ()})

@@ -414,7 +414,9 @@ class Journal:
         fd = self._open(os.O_RDONLY)
         try:
             if os.pread(fd, len(self._first), 0) != self._first:
-                raise CorruptJournalError(f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset)
+                raise CorruptJournalError(
+                    f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset
+                )
             line, size = b'', 1 << 16
             while not line.endswith(b'\n'):
                 data = os.pread(fd, size, offset + len(line))
