@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import glob
+import itertools
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .config import Config
@@ -121,7 +124,8 @@ def create_folder(folder: str, config: Config) -> None:
         Nothing is left behind.
     """
     parent = os.path.dirname(folder)
-    temporary = f'{folder}.{os.getpid():d}.new'
+    temporary = f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
+    made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
     try:
         os.makedirs(parent, exist_ok=True)
         os.mkdir(temporary, 0o700)
@@ -130,7 +134,7 @@ def create_folder(folder: str, config: Config) -> None:
             f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR'
         ) from None
     except OSError as exc:
-        if exc.errno == 30:  # EROFS
+        if exc.errno == errno.EROFS:
             raise PermissionDeniedError(f'{parent} is on a read-only filesystem: choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
         raise disk_full(exc, parent) from exc
     try:
@@ -148,12 +152,22 @@ def create_folder(folder: str, config: Config) -> None:
         # replace a folder that has something in it.
         os.rename(temporary, folder)
     except OSError as exc:
-        if os.path.isfile(os.path.join(folder, journals.FILE_NAME)):
+        # Not looked up: what was absent before stays so for a while on a network filesystem's client.
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise QueueExistsError(f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {folder}') from None
         raise exc
     finally:
         if os.path.isdir(temporary):
             shutil.rmtree(temporary)
+            for path in made:
+                with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+                    os.rmdir(path)
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while True:
+        yield path
+        path = os.path.dirname(path)
 
 
 class Queue:
@@ -266,7 +280,7 @@ class Queue:
         if self.spawn:
             self.keep_spawned()
 
-    @contextmanager
+    @contextlib.contextmanager
     def batch(self) -> Generator[Queue, None, None]:
         """Collect what is added within, and write it at the end in one go; nothing is added if the block raises."""
         if self._collecting is not None:
@@ -594,7 +608,7 @@ class Queue:
         """
         self._stop(kill)
         # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
-        doomed = f'{self.folder}.{os.getpid():d}.deleted'
+        doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
         with self.ledger.journal.lock:
             os.rename(self.folder, doomed)
         self.ledger.close()

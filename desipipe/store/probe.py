@@ -90,7 +90,9 @@ def mount_of(folder: str) -> Mount:
     except FileNotFoundError:  # not Linux
         return Mount('/', 'apfs' if sys.platform == 'darwin' else 'unknown', frozenset())
     for line in table:
-        _, point, fstype, options = line.split(' ')[:4]
+        source, point, fstype, options = line.split(' ')[:4]
+        if fstype == 'fuse' and (driver := source.encode().decode('unicode_escape').partition('#'))[1]:
+            fstype = f'fuse.{driver[0]}'  # MooseFS says "mfs#host:port" there, and no more than "fuse" here
         point = point.encode().decode('unicode_escape')
         if (folder == point or folder.startswith(point.rstrip('/') + '/')) and len(point) >= len(best.point):
             best = Mount(point, fstype, frozenset(options.split(',')))
