@@ -188,12 +188,23 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
     for kind in ('past', 'last', 'final'):
         for (worker, which), pile in ends.items():
             if which == kind:
-                yield from ({**end_event(worker, pile[i : i + CHUNK], now), 'kind': kind} for i in range(0, len(pile), CHUNK))
+                yield from ({**end_event(worker, part, now), 'kind': kind} for part in _parts(pile))
     yield from _attempts(ledger)
     if state.manager is not None:
         yield _plain(state.manager)
     if state.paused:
         yield {'e': 'state', 'paused': True, 't': now}
+
+
+def _parts(ends: list[End]) -> Iterator[list[End]]:
+    # An event speaks of a row once; a worker may have reported one twice, in time and late.
+    part: dict[int, End] = {}
+    for end in ends:
+        if len(part) == CHUNK or end.row in part:
+            yield list(part.values())
+            part = {}
+        part[end.row] = end
+    yield list(part.values())
 
 
 def _plain(event: Event) -> Event:

@@ -121,6 +121,7 @@ class Ledger:
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
         self._ended: tuple[int, Event] = (-1, {})
         self._writer: SegmentWriter | None = None
+        self._written_for = ''  # generation
         self._pid = os.getpid()
         self._local = threading.local()
         self._mutex = threading.RLock()
@@ -354,6 +355,9 @@ class Ledger:
             def prepare() -> None:
                 nonlocal generation
                 generation = self.journal.header['gen']
+                if generation != self._written_for:  # what made this one (compaction, clearing) may have taken our file away: begin another
+                    self.writer.intact()
+                    self._written_for = generation
                 written[:] = [self._write_arguments(batch) for batch in todo]
                 apps[:] = [self._write_code(codes[batch.group.app], batch.group) for batch in todo if batch.group.app not in self.state.apps]
                 if self.journal.shared or sync:
@@ -363,8 +367,7 @@ class Ledger:
                 nonlocal added, todo
                 # Between what we had read and the lock, what was known may have been deleted, and compaction or clearing have taken our file away.
                 more = batches if len(todo) == len(batches) else self._unknown(batches)
-                if len(more) > len(todo) or self.journal.header['gen'] != generation:  # both make another generation
-                    self.writer.intact()  # if it is not, the next payload begins another file
+                if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
                 events, added = self._add_events(todo, written, apps, managers)

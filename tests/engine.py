@@ -221,7 +221,7 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
             'requires': list(state.requires.get(row, ())),
             'unmet': state.unmet[row],
             'dependants': sorted(other for other in state.dependants_of(row) if state.status[other] < len(STATES)),
-            'blocked': blocked.get(row),
+            'blocked': row in blocked,
             'result': None if result is None else bytes(ledger.read(result)),
             'cause': ledger.cause(row),
             'added': ledger.journal.event_at(state.added_at[row])['t'],

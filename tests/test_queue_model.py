@@ -1,0 +1,353 @@
+"""The queue against a plain model: whatever is done to it, by whomever, in whatever order, it is in the state that the model says."""
+
+from __future__ import annotations
+
+import itertools
+import pickle
+import shutil
+import tempfile
+from typing import Any
+
+import hypothesis.strategies as st
+from engine import add, begin, claim, consistent, differences, facts, finish, fresh, knowledge, make_folder, tid
+from hypothesis import Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from desipipe.compact import compact, repair
+from desipipe.event import STATES, state_code
+from desipipe.ledger import Ledger
+
+ENDED = ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
+APPS = {'plain': {}, 'flaky': {'retries': 1}, 'picky': {'retries': 2, 'retry_on': ('ValueError',)}, 'urgent': {'priority': 1}}
+
+
+class Model:
+    """One task, as people think of it."""
+
+    def __init__(self, name: int, app: str, requires: list[Model]) -> None:
+        self.name = name
+        self.app = app
+        self.requires = requires
+        self.state = ''
+        self.attempt = 0
+        self.burned = 0
+        self.worker = ''
+        self.result: object = None
+        self.row = -1
+        self.wait()
+
+    @property
+    def priority(self) -> int:
+        """Larger goes first."""
+        return int(APPS[self.app].get('priority', 0))
+
+    def wait(self) -> None:
+        """It is to run, when all that it needs is there."""
+        self.state = 'PENDING' if all(other.state == 'SUCCEEDED' for other in self.requires) else 'WAITING'
+
+    def end(self, state: str, result: object, kinds: list[str], free: bool) -> None:
+        """Its attempt ended."""
+        self.result = result
+        options = APPS[self.app]
+        wanted = options.get('retry_on')
+        if state != 'SUCCEEDED' and free:
+            self.wait()
+        elif state != 'SUCCEEDED' and self.burned < options.get('retries', 0) and (not wanted or state in wanted or set(kinds) & set(wanted)):
+            self.burned += 1
+            self.wait()
+        else:
+            self.state = state
+
+
+class Dead:
+    """An observer that knows."""
+
+    def __init__(self, names: set[str]) -> None:
+        self.names = names
+
+    def dead(self, name: str, now: float) -> bool:
+        """Whether it is among the dead."""
+        return name in self.names
+
+    def forget(self, name: str) -> None:
+        """Nothing to forget."""
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Three people with a view each, and workers that come and go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parent = tempfile.mkdtemp()
+        self.folder = make_folder(self.parent)
+        self.views = [Ledger(self.folder, None) for _ in range(3)]
+        self.tasks: dict[int, Model] = {}
+        self.all: list[Model] = []
+        self.paused = False
+        self.names = itertools.count()
+        self.workers: dict[str, tuple[Ledger, int]] = {}
+        self.alive: list[str] = []
+        self.reports: list[tuple[str, Model, int]] = []
+        self.stale = 0
+
+    def teardown(self) -> None:
+        """Take the folder away."""
+        for view in [*self.views, *(view for view, _ in self.workers.values())]:
+            view.close()
+        shutil.rmtree(self.parent)
+
+    # Words
+
+    def pick(self, data: st.DataObject, *states: str, most: int = 3) -> list[Model]:
+        """Some tasks, in these states if any are given."""
+        found = [task for task in self.tasks.values() if not states or task.state in states]
+        return data.draw(st.lists(st.sampled_from(found), max_size=most, unique=True)) if found else []
+
+    def view(self, data: st.DataObject) -> Ledger:
+        """Somebody's view."""
+        return data.draw(st.sampled_from(self.views))
+
+    def settle(self) -> None:
+        """What has not begun waits for what it needs."""
+        for task in self.all:
+            if task.state in ('WAITING', 'PENDING'):
+                task.wait()
+
+    # What can be done
+
+    @initialize(slots=st.lists(st.integers(1, 3), min_size=1, max_size=3))
+    def workers_begin(self, slots: list[int]) -> None:
+        """Some workers are there."""
+        for n in slots:
+            self.worker_begins(n)
+
+    @precondition(lambda self: len(self.alive) < 3)
+    @rule(slots=st.integers(1, 3))
+    def worker_begins(self, slots: int) -> None:
+        """A worker begins."""
+        name = f'w{len(self.workers):d}'
+        ledger = Ledger(self.folder, None, name=name)
+        begin(ledger, name, slots)
+        self.workers[name] = (ledger, slots)
+        self.alive.append(name)
+
+    @rule(data=st.data(), n=st.integers(1, 4), app=st.sampled_from(sorted(APPS)))
+    def adds(self, data: st.DataObject, n: int, app: str) -> None:
+        """Tasks are added, some of which are known already, some of which need others."""
+        known = [task.name for task in self.pick(data, most=2)]
+        names = [next(self.names) for _ in range(n)]
+        requires: dict[object, list[int]] = {}
+        for i, name in enumerate(names):
+            candidates = [*self.tasks, *names[:i]]
+            chosen = data.draw(st.lists(st.sampled_from(candidates), max_size=3, unique=True)) if candidates else []
+            if chosen:
+                requires[name] = chosen
+        # Also what was deleted comes again.
+        gone = [task for task in self.all if task.state == 'DROPPED' and task.name not in self.tasks]
+        again = [data.draw(st.sampled_from(gone)).name] if gone and data.draw(st.booleans()) else []
+        order = data.draw(st.permutations([*again, *known]))
+        rows = add(self.view(data), [*order, *names], requires, app, **APPS[app])
+        for name, row in zip([*order, *names], rows, strict=True):
+            if name not in self.tasks:
+                task = self.tasks[name] = Model(name, app, [self.tasks[other] for other in requires.get(name, ())])
+                task.row = row
+                self.all.append(task)
+            assert self.tasks[name].row == row
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data(), want=st.integers(1, 5))
+    def claims(self, data: st.DataObject, want: int) -> None:
+        """A worker claims."""
+        name = data.draw(st.sampled_from(self.alive))
+        ledger, slots = self.workers[name]
+        claimed = claim(ledger, name, want)
+        pending = [task for task in self.tasks.values() if task.state == 'PENDING']
+        total = sum(self.workers[other][1] for other in self.alive)
+        share = want if len(self.alive) == 1 else min(want, max(1, -(-len(pending) * slots // total)))
+        expected = 0 if self.paused else min(share, len(pending))
+        by_row = {task.row: task for task in pending}
+        # Which of those that are equally urgent is not promised to the last place, only that each goes once; see below for how many.
+        assert len({row for row, _ in claimed}) == len(claimed)
+        taken = [by_row.pop(row) for row, _ in claimed]
+        assert len(claimed) <= expected and bool(claimed) == bool(expected)
+        if taken and by_row:
+            assert min(task.priority for task in taken) >= max(task.priority for task in by_row.values()) or len(claimed) < expected
+        for task, (_, attempt) in zip(taken, claimed, strict=True):
+            task.state, task.attempt, task.worker = 'RUNNING', task.attempt + 1, name
+            assert attempt == task.attempt
+            self.reports.append((name, task, attempt))
+
+    @precondition(lambda self: self.reports)
+    @rule(
+        data=st.data(),
+        state=st.sampled_from(['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED', 'KILLED']),
+        kind=st.sampled_from(['ValueError', 'KeyError']),
+        free=st.booleans(),
+        keep=st.booleans(),
+    )
+    def reports_ends(self, data: st.DataObject, state: str, kind: str, free: bool, keep: bool) -> None:
+        """A worker reports, in time or late; sometimes it says it again later."""
+        name = data.draw(st.sampled_from([report[0] for report in self.reports]))
+        mine = [report for report in self.reports if report[0] == name]
+        chosen = data.draw(st.lists(st.sampled_from(mine), min_size=1, max_size=3, unique=True))
+        ledger, _ = self.workers[name]
+        extra: dict[str, Any] = {'kinds': [kind], **({'free': True} if free else {})}
+        finish(ledger, name, [(task.row, attempt) for _, task, attempt in chosen], state_code(state), **extra)
+        for _, task, attempt in chosen:
+            if task.state == 'RUNNING' and task.attempt == attempt:
+                task.end(state, (task.row, attempt, name), [kind], free)
+            else:
+                self.stale += 1
+        if not keep:
+            self.reports = [report for report in self.reports if report not in chosen]
+        self.settle()
+
+    @precondition(lambda self: self.reports)
+    @rule(data=st.data())
+    def gives_back(self, data: st.DataObject) -> None:
+        """A worker gives back what it says that it has not begun."""
+        name, task, attempt = data.draw(st.sampled_from(self.reports))
+        self.workers[name][0].exchange(name, back=[(task.row, attempt)])
+        if task.state == 'RUNNING' and task.attempt == attempt:
+            task.wait()
+
+    @precondition(lambda self: self.alive)
+    @rule(data=st.data())
+    def vanishes(self, data: st.DataObject) -> None:
+        """A worker is judged dead; its reports may still come."""
+        name = data.draw(st.sampled_from(self.alive))
+        view = self.view(data)
+        view.follow()
+        assert view.judge(Dead({name})) == [name]  # type: ignore[arg-type]
+        self.alive.remove(name)
+        for task in self.tasks.values():
+            if task.state == 'RUNNING' and task.worker == name:
+                task.end('UNKNOWN', task.result, [], False)
+        self.settle()
+
+    @rule(data=st.data())
+    def cancels(self, data: st.DataObject) -> None:
+        """Tasks are cancelled."""
+        chosen = self.pick(data)
+        self.view(data).cancel(lambda state: [task.row for task in chosen])
+        for task in chosen:
+            if task.state not in ENDED:
+                task.state = 'KILLED'
+
+    @rule(data=st.data())
+    def retries(self, data: st.DataObject) -> None:
+        """Tasks are to run again."""
+        chosen = self.pick(data, *ENDED)
+        self.view(data).retry(lambda state: [task.row for task in chosen])
+        for task in chosen:
+            task.burned = 0
+            task.state = 'PENDING'
+        self.settle()
+
+    @rule(data=st.data(), state=st.sampled_from(['SUCCEEDED', 'FAILED']))
+    def sets(self, data: st.DataObject, state: str) -> None:
+        """A state is set by hand."""
+        for task in self.pick(data, most=1):
+            self.view(data).change(lambda _, task=task: [task.row], state_code(state), 'set')  # type: ignore[misc]
+            task.state = state
+        self.settle()
+
+    @rule(data=st.data())
+    def accepts(self, data: st.DataObject) -> None:
+        """A result is taken for another task's."""
+        for old in self.pick(data, 'SUCCEEDED', most=1):
+            for new in self.pick(data, most=1):
+                if new is not old:
+                    self.view(data).accept(old.row, new.row)
+                    new.state, new.result = 'SUCCEEDED', old.result
+        self.settle()
+
+    @rule(data=st.data())
+    def drops(self, data: st.DataObject) -> None:
+        """Tasks are deleted."""
+        for task in self.pick(data, most=1):
+            self.view(data).drop(lambda state, task=task: [task.row])  # type: ignore[misc]
+            task.state = 'DROPPED'
+            del self.tasks[task.name]
+        self.settle()
+
+    @rule(data=st.data(), paused=st.booleans())
+    def pauses(self, data: st.DataObject, paused: bool) -> None:
+        """The queue is paused, or goes on."""
+        self.view(data).pause(paused)
+        self.paused = paused
+
+    @rule(data=st.data())
+    def compacts(self, data: st.DataObject) -> None:
+        """The journal is rewritten: nothing that was known is forgotten."""
+        view = self.view(data)
+        view.follow()
+        before = knowledge(view)
+        compact(view)
+        assert differences(before, knowledge(view)) == []
+        assert differences(before, knowledge(fresh(view))) == []
+
+    @rule(data=st.data())
+    def repairs(self, data: st.DataObject) -> None:
+        """There is nothing to repair."""
+        assert repair(self.view(data)) == 0
+
+    @rule(data=st.data())
+    def opens_again(self, data: st.DataObject) -> None:
+        """A process ends, and another one begins."""
+        i = data.draw(st.integers(0, len(self.views) - 1))
+        self.views[i].close()
+        self.views[i] = Ledger(self.folder, None)
+
+    # What holds
+
+    @invariant()
+    def is_as_the_model_says(self) -> None:
+        """For everyone who looks."""
+        for view in self.views:
+            view.follow()
+            state = view.state
+            assert state.paused == self.paused and state.damage == []
+            assert set(state.alive) == set(self.alive)
+            assert {state.ids[row]: row for row in state.each()} == {tid(task.name): task.row for task in self.tasks.values()}
+            for task in self.tasks.values():
+                row = task.row
+                assert (STATES[state.status[row]], state.attempt[row], state.burned.get(row, 0)) == (task.state, task.attempt, task.burned)
+                assert list(state.requires.get(row, ())) == [other.row for other in task.requires]
+                worker = state.running.get(row)
+                assert (worker is not None and worker.name) == (task.state == 'RUNNING' and task.worker)
+            blocked = state.blocked()
+            for task in self.tasks.values():
+                causes = {other.row for other in _above(task) if other.state in ('FAILED', 'KILLED', 'UNKNOWN', 'DROPPED')}
+                assert (task.row in blocked) == (task.state == 'WAITING' and bool(causes))
+                assert task.row not in blocked or blocked[task.row] in causes
+        for task in self.tasks.values():
+            ref = state.result(task.row)
+            assert (None if ref is None else pickle.loads(view.read(ref))) == task.result
+
+    @invariant()
+    def is_the_same_from_the_start(self) -> None:
+        """Who reads all of the journal now knows what those know who followed it."""
+        again = fresh(self.views[0]).state
+        consistent(again)
+        for view in self.views:
+            assert facts(view.state) == facts(again)
+
+
+def _above(task: Model) -> set[Model]:
+    """What it needs that has no result, and what that waits for."""
+    found: set[Model] = set()
+    stack = [task]
+    while stack:
+        for other in stack.pop().requires:
+            if other not in found and other.state != 'SUCCEEDED':
+                found.add(other)
+                if other.state == 'WAITING':
+                    stack.append(other)
+    return found
+
+
+# Not shrunk: that takes longer than a test may, and forty steps can be read.
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, phases=PHASES)
+TestQueue = QueueMachine.TestCase
