@@ -274,13 +274,16 @@ class Worker:
             return
         if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
-        held = {process.sent[0].row for process in self._processes if process.sent}
         if len(me.rows) != sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back):
-            self._drop_cancelled(me.rows, held)
+            self._settle(me.rows)
 
-    def _drop_cancelled(self, mine: set[int], held: set[int]) -> None:
+    def _settle(self, mine: set[int]) -> None:
         # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped, what runs is killed.
+        # Rows that are ours and that we do not know of: a claim that counted although the lock was lost when it was made. They go back.
         state = self.ledger.state
+        held = {task.row for process in self._processes for task in process.sent} | {task.row for task in self._backlog}
+        held |= {end.row for end in self._ends} | {row for row, _ in self._back}
+        self._back += [(row, state.attempt[row]) for row in mine - held]
 
         def lost(task: Sent) -> bool:
             return task.row not in mine or state.attempt[task.row] != task.attempt

@@ -548,10 +548,14 @@ def test_mkdir(tmp_path: Path) -> None:
 def logger() -> Iterator[logging.Logger]:
     logger = logging.getLogger('desipipe')
     level, handlers = logger.level, list(logger.handlers)
+    for handler in handlers:  # that of an earlier test would be replaced
+        logger.removeHandler(handler)
     yield logger
-    for handler in set(logger.handlers) - set(handlers):
+    for handler in list(logger.handlers):
         logger.removeHandler(handler)
         handler.close()
+    for handler in handlers:
+        logger.addHandler(handler)
     logger.setLevel(level)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -62,7 +63,10 @@ def waits(process: subprocess.Popen[str], kind: str, path: str) -> Callable[[], 
             with open('/proc/locks') as file:
                 return any('->' in line and f' {process.pid:d} ' in line for line in file)
         # Those who poll sleep between two looks, and have opened what they look at.
-        opened = {os.path.realpath(f'/proc/{process.pid:d}/fd/{fd}') for fd in os.listdir(f'/proc/{process.pid:d}/fd')}
+        opened = set()
+        for fd in os.listdir(f'/proc/{process.pid:d}/fd'):
+            with contextlib.suppress(FileNotFoundError):  # closed since it was listed
+                opened.add(os.readlink(f'/proc/{process.pid:d}/fd/{fd}'))
         return (path in opened or kind == 'soft') and process_state(process.pid) == 'S'
 
     return look

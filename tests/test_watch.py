@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import select
 import shutil
@@ -167,10 +168,11 @@ def test_it_can_be_selected_on(folder: str) -> None:
 
 @linux
 def test_nothing_stays_open(folder: str) -> None:
-    before = sorted(os.listdir('/proc/self/fd'))
+    gc.collect()  # what earlier tests left open is not to be closed meanwhile
+    before = len(os.listdir('/proc/self/fd'))
     for _ in range(20):
         Watcher(folder, False)
-    assert sorted(os.listdir('/proc/self/fd')) == before
+    assert len(os.listdir('/proc/self/fd')) <= before
 
 
 @pytest.mark.parametrize('shared', [False, True])

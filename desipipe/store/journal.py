@@ -464,9 +464,15 @@ class Journal:
         """
         with self._mutex:
             for _ in range(_TRIES):
-                with self.lock:
-                    if self._write_locked(decide):
-                        break
+                try:
+                    with self.lock:
+                        if self._write_locked(decide):
+                            break
+                except OSError as exc:
+                    # What an NFSv4 client answers through a descriptor whose lock its server gave to another one: decide again, with a new one.
+                    if exc.errno != errno.EIO or not self.shared:
+                        raise
+                    self.lock.close()
             else:
                 raise self._lock_lost()
         if sync:
@@ -503,7 +509,9 @@ class Journal:
                 if self.shared:
                     os.fsync(fd)
             except OSError as exc:
-                self._undo(fd)
+                # Not after a lost lock (EIO): what stands there now may be somebody else's.
+                if exc.errno != errno.EIO:
+                    self._undo(fd)
                 raise disk_full(exc, self.path) from exc
             # A network filesystem may have taken the lock away while we held it: then someone else may have replaced the file, or
             # appended first, and what we wrote does not stand where it says. It does not count; decide again.

@@ -28,7 +28,7 @@ _PREFIX = 'desipipe-netfs-'
 # Debian keeps servers and network tools where an ordinary user's PATH does not look.
 _PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
 
-__all__ = ['SERVER_IP', 'Box', 'Cluster', 'Host', 'NamespaceHost', 'bridge', 'cluster', 'finish', 'go', 'missing', 'scratch', 'until', 'wait_until']
+__all__ = ['SERVER_IP', 'Box', 'Cluster', 'Host', 'NamespaceHost', 'bridge', 'cluster', 'finish', 'go', 'line', 'missing', 'scratch', 'until', 'wait_until']
 
 
 def missing(*programs: str) -> str:
@@ -464,28 +464,56 @@ def cluster(kind: str, serve: Callable[[Box, Path], None], mount: Callable[[Box,
         yield Cluster(kind, (hosts[0], hosts[1]), path, base / 'local')
 
 
-def until(process: subprocess.Popen[str], line: str) -> None:
-    """Read what a program prints, up to a line.
+def line(process: subprocess.Popen[str]) -> str:
+    """Read the next line that a program prints.
 
     Parameters
     ----------
     process : subprocess.Popen
         The program, with its output in a pipe.
-    line : str
+
+    Returns
+    -------
+    text : str
         The line, without its end.
 
     Raises
     ------
     EOFError
-        The output ended before; the message holds what it was.
+        The program has ended.
+    RuntimeError
+        It has raised; the message holds the trace.
     """
     assert process.stdout is not None
+    text = process.stdout.readline()
+    if not text:
+        raise EOFError(f'{process.args!r} ended')
+    if text.startswith('Traceback'):
+        raise RuntimeError(f'{process.args!r} raised:\n{text}{process.stdout.read()}')
+    return text.strip()
+
+
+def until(process: subprocess.Popen[str], word: str) -> None:
+    """Read what a program prints, up to a line that is a certain word.
+
+    Parameters
+    ----------
+    process : subprocess.Popen
+        The program, with its output in a pipe.
+    word : str
+        The line, without its end.
+
+    Raises
+    ------
+    EOFError, RuntimeError
+        The program has ended, or raised; the message holds what it had printed.
+    """
     seen: list[str] = []
-    for text in process.stdout:
-        if text.strip() == line:
-            return
-        seen.append(text)
-    raise EOFError(f'{process.args!r} ended before it said {line!r}; it said: {"".join(seen) or "nothing"}')
+    try:
+        while (text := line(process)) != word:
+            seen.append(text)
+    except EOFError as exc:
+        raise EOFError(f'{exc} before it said {word!r}; it said: {seen}') from None
 
 
 def go(process: subprocess.Popen[str]) -> None:

@@ -92,8 +92,8 @@ class GuestHost(Host):
         EOFError
             It did not come up; the message holds its console.
         """
-        for line in ('mounted', 'ready'):
-            until(self._kernel, line)
+        for word in ('mounted', 'ready'):
+            until(self._kernel, word)
 
     def popen(self, argv: Sequence[str | os.PathLike[str]], **kw: Any) -> subprocess.Popen[Any]:
         # /tmp is this machine's, through hostfs, where sockets do not work: temporary files go to the guest's memory.
