@@ -258,6 +258,8 @@ def differences(before: Any, after: Any, where: str = '') -> list[str]:
         ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
         return [word for i, pair in enumerate(zip(before, after, strict=True)) for word in differences(*pair, f'{where}[{i}]')]
+    if isinstance(before, float) and isinstance(after, float) and abs(before - after) < 1e-5:
+        return []  # times are written in microseconds
     return [] if before == after else [f'{where}: {before!r} -> {after!r}']
 
 
