@@ -330,6 +330,14 @@ class SlotProcess:
         """Copy new output of the running task to the file that others follow."""
         if not self.sent or not (self.out.fresh or self.err.fresh):
             return
+        try:
+            self._copy(tid)
+        except OSError:
+            # A full disk: what there is to see live is less than what there is to lose. The output itself is kept, and reported at the end.
+            self.out.fresh.clear()
+            self.err.fresh.clear()
+
+    def _copy(self, tid: str) -> None:
         task = self.sent[0]
         if self._live < 0:
             self._live = os.open(os.path.join(self.folder, 'live', self.name + '.log'), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)

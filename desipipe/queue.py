@@ -83,6 +83,7 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
         return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), check_name(name) + SUFFIX)
     config = config or Config()
     if name.startswith(('./', '../', '/', '~')):
+        check_name(os.path.basename(stem))  # as typed: './..' is no name
         folder, last = os.path.split(os.path.abspath(os.path.expanduser(stem)))
         return os.path.join(folder, check_name(last) + SUFFIX)
     if '/' in stem:
