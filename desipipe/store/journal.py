@@ -509,8 +509,8 @@ class Journal:
                 if self.shared:
                     os.fsync(fd)
             except OSError as exc:
-                # Not after a lost lock (EIO): what stands there now may be somebody else's.
-                if exc.errno != errno.EIO:
+                # Not after a lost lock (EIO on a network filesystem): what stands there now may be somebody else's.
+                if exc.errno != errno.EIO or not self.shared:
                     self._undo(fd)
                 raise disk_full(exc, self.path) from exc
             # A network filesystem may have taken the lock away while we held it: then someone else may have replaced the file, or
