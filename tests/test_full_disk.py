@@ -1,4 +1,4 @@
-"""A real small filesystem that fills up, and a real read-only one: what was there stays, what did not fit is said."""
+"""A worker on a real filesystem that fills up; what adding to one means is in ``test_disk.py``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pathlib import Path
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.errors import DiskFullError, PermissionDeniedError
-from desipipe.ledger import Ledger
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='mounting needs root')
 SIZE = 2 << 20  # bytes
@@ -38,38 +36,6 @@ def fill(folder: Path) -> Path:
         except OSError:
             pass
     return ballast
-
-
-def fold(folder: str) -> dict[str, int]:
-    """What a fresh reader makes of the files."""
-    ledger = Ledger(folder)
-    assert not ledger.state.damage
-    return {task.hex(): ledger.state.status[row] for task, row in ledger.state.rows.items()}
-
-
-def test_adding_to_a_full_disk(small: Path) -> None:
-    queue = Queue('full', base_dir=small, create=True)
-    tm = TaskManager(queue)
-
-    @tm.python_app
-    def keep(data: bytes) -> int:
-        return len(data)
-
-    keep(b'first')
-    before = fold(queue.folder)
-    ballast = fill(small)
-    with pytest.raises(DiskFullError, match='is not in the queue, everything before it is intact') as caught:
-        keep(b'x' * 100_000)
-    assert 'desipipe compact' in str(caught.value)
-    with pytest.raises(DiskFullError):
-        keep.map(data=[bytes([i]) * 1000 for i in range(200)])
-    assert fold(queue.folder) == before
-    assert len(queue) == 1
-    ballast.unlink()
-    future = keep(b'x' * 100_000)
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=60)
-    assert future.result(timeout=0) == 100_000
-    assert queue.counts['SUCCEEDED'] == 2
 
 
 def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: Path, tmp_path: Path) -> None:
@@ -107,23 +73,3 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
         worker.kill()
         worker.communicate()
     assert (tmp_path / 'runs').read_text() == 'xxx'  # nothing was computed twice
-
-
-def test_read_only(small: Path, tmp_path: Path) -> None:
-    queue = Queue('fixed', base_dir=small, create=True)
-
-    @TaskManager(queue).python_app
-    def one() -> int:
-        return 1
-
-    one()
-    before = fold(queue.folder)
-    queue.ledger.close()  # what is open for writing holds the mount
-    subprocess.run(['mount', '-o', 'remount,ro', str(small)], check=True)
-    again = Queue('fixed', base_dir=small)
-    assert again.counts['PENDING'] == 1  # looking is possible
-    with pytest.raises(PermissionDeniedError, match='nothing was'):
-        again.pause()
-    with pytest.raises(PermissionDeniedError, match='read-only'):
-        Queue('another', base_dir=small)
-    assert fold(queue.folder) == before
