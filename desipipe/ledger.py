@@ -282,6 +282,11 @@ class Ledger:
                 if self.journal.header['gen'] == generation:
                     raise
 
+    def load_result(self, row: int) -> object:
+        """What a task that succeeded returned; ``None`` where there is nothing (its state was set by hand)."""
+        ref = self.state.result(row)
+        return None if ref is None else self.load(ref)
+
     def arguments(self, row: int) -> dict[str, str]:
         """A task's arguments as text; nothing is unpickled."""
         data = self.again(lambda: self.read(self.state.args(row)))

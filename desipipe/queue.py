@@ -202,7 +202,7 @@ class Queue:
         self.config = config or Config()
         self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
         self.spawn = spawn
-        exists = os.path.isfile(os.path.join(self.folder, journals.FILE_NAME))
+        exists = _exists(self.folder)
         if create is True and exists:
             raise QueueExistsError(f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {self.folder}')
         if create is False and not exists:
@@ -771,6 +771,18 @@ class Queue:
 
     def __desipipe_identity__(self) -> str:
         return f'queue {self.name}'
+
+
+def _exists(folder: str) -> bool:
+    try:
+        os.stat(os.path.join(folder, journals.FILE_NAME))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as exc:
+        raise PermissionDeniedError(
+            f'{folder} can not be looked into by you ({exc.strerror}); nothing was changed. Ask its owner, or choose another queue'
+        ) from None
+    return True
 
 
 def open_queue(folder: str, spawn: bool = False) -> Queue:

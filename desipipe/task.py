@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from .app import App, caller
-from .errors import TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
+from .errors import PayloadError, TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
 from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Group
 from .ledger import Attempt, Ledger
 from .serialize import TaskReference
@@ -47,6 +47,7 @@ class Future(TaskReference):
     @property
     def task(self) -> Task:
         """The task."""
+        self._ledger.follow()  # compaction may have put its details elsewhere
         return Task.stored(self._ledger, self._ledger.row(self.tid))
 
     @property
@@ -142,8 +143,13 @@ class Future(TaskReference):
         ledger = self._ledger
         row = ledger.row(self.tid)
         if ledger.state.status[row] == SUCCEEDED:
-            ref = ledger.state.result(row)
-            return None if ref is None else ledger.load(ref)
+            try:
+                return ledger.load_result(row)
+            except PayloadError:
+                # Compaction may have put it elsewhere since we last looked; only then is there anything new to try.
+                if not ledger.follow():
+                    raise
+                return ledger.load_result(ledger.row(self.tid))
         raise self._error(row)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -561,8 +567,7 @@ class Task:
         """What it returned; ``None`` if it did not succeed (yet)."""
         if self._ledger is None or self._ledger.state.status[self._row] != SUCCEEDED:
             return None
-        ref = self._ledger.state.result(self._row)
-        return None if ref is None else self._ledger.load(ref)
+        return self._ledger.load_result(self._row)
 
     @property
     def t0(self) -> float | None:

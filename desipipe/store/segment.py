@@ -205,6 +205,10 @@ class SegmentWriter:
             os.close(self._fd)
         self._fd = -1
 
+    def __del__(self) -> None:
+        if getattr(self, '_fd', -1) >= 0:
+            self.close()
+
 
 class SegmentReader:
     """Reads payloads by reference; keeps a few files open.
@@ -309,3 +313,7 @@ class SegmentReader:
         while self._fds:
             os.close(self._fds.popitem()[1])
         self._block_name, self._block = '', b''
+
+    def __del__(self) -> None:
+        if hasattr(self, '_block'):
+            self.close()
