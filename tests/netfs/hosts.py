@@ -1,8 +1,7 @@
 """Hosts made of Linux namespaces: own network, mounts, host name and processes on one machine.
 
-A `Box` is a set of namespaces; a `Host` is where a test runs programs and sees the shared folder. The server of a
-filesystem and its two clients each live in a box, wired by a bridge in the server's box, so that nothing of it
-is visible from the machine's own network, mount table or process list, and nothing can be left behind.
+A `Box` is a set of namespaces; a `Host` is where a test runs programs and sees the shared folder. The server of a filesystem and its two hosts each
+live in a box, wired by a bridge in the server's box, so that nothing of it is in the machine's own network or mount table, and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -295,7 +294,7 @@ class Host(ABC):
         """Cut the host off from the server of the shared folder, as by pulling the cable out of the switch: nobody is told."""
         # A port of a bridge that is down: nothing comes in or out. A device taken down would have the kernel answer programs with an error at
         # once, and user-mode Linux would never send on it again; one that belongs to no bridge would still be heard by the server.
-        self._server.net('ip', 'link', 'set', self._port, 'master', 'nowhere')
+        self._server.net('ip', 'link', 'set', self._port, 'master', 'no-bridge')
 
     def heal(self) -> None:
         """Undo `cut`."""
@@ -404,22 +403,25 @@ class Cluster:
             host.heal()
 
 
-def bridge(server: Box) -> None:
-    """Make the switch of a cluster in the server's box, with the server's address on it.
+def bridge(box: Box, name: str, address: str | None) -> None:
+    """Make a switch.
 
     Parameters
     ----------
-    server : Box
-        The server's box.
+    box : Box
+        Where.
+    name : str
+        Its name.
+    address : str or None
+        The address of the box on it, if any.
     """
-    # An address of its own: else it takes that of a port, and changes it, unknown to the hosts, when ports come and go.
-    for command in (
-        'link add nowhere type bridge',
-        'link add bridge address 02:00:00:00:00:01 type bridge',
-        f'addr add {SERVER_IP}/24 dev bridge',
-        'link set bridge up',
-    ):
-        server.net('ip', *command.split())
+    # A hardware address of its own: else it takes that of a port, and changes it, unknown to the hosts, when ports come and go.
+    hardware = ':'.join(f'{byte:02x}' for byte in (2, *name.encode()[:5].ljust(5)))
+    box.net('ip', 'link', 'add', name, 'address', hardware, 'type', 'bridge')
+    box.net('ip', 'link', 'add', f'no-{name}', 'type', 'bridge')
+    if address is not None:
+        box.net('ip', 'addr', 'add', f'{address}/24', 'dev', name)
+    box.net('ip', 'link', 'set', name, 'up')
 
 
 @contextmanager
@@ -447,7 +449,7 @@ def cluster(kind: str, serve: Callable[[Box, Path], None], mount: Callable[[Box,
             boxes.append(Box(f'{kind}-{name}'))
             stack.callback(boxes[-1].close)
         server = boxes[0]
-        bridge(server)
+        bridge(server, 'bridge', SERVER_IP)
         path = base / 'shared'
         path.mkdir()
         (base / 'local').mkdir()

@@ -45,7 +45,8 @@ class Team:
         self.logs.mkdir()
         (self.logs / 'config.yaml').write_text(f'lease: {LEASES.get(cluster.kind, 2):d}\n')
         path = os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]).rstrip(os.pathsep)
-        self.env = {**os.environ, 'DESIPIPE_CONFIG_DIR': str(self.logs), 'PYTHONPATH': path}
+        ours = {name: value for name, value in os.environ.items() if not name.startswith('DESIPIPE_')}
+        self.env = {**ours, 'DESIPIPE_CONFIG_DIR': str(self.logs), 'PYTHONPATH': path}
         self.a.run(['mkdir', self.folder], check=True)
 
     def talk(self, host: Host, verb: str, *args: object) -> subprocess.Popen[str]:

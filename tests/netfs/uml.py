@@ -1,4 +1,4 @@
-"""Hosts that are user-mode-Linux guests: kernels of their own, which have the NFS client that namespaces can't give."""
+"""User-mode-Linux guests: kernels of their own, which have the NFS server and client that namespaces can't give."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from . import ganesha
 from .hosts import HERE, SERVER_IP, Box, Cluster, Host, bridge, scratch, until
 
-PROGRAMS = ('linux.uml', 'modprobe', *ganesha.PROGRAMS)
+PROGRAMS = ('linux.uml', 'modprobe', 'mount.nfs4', 'exportfs', 'rpc.mountd', 'rpc.nfsd')
+LEASE = 10  # seconds after which the server gives the locks of a silent client away; the least that it takes
 MEMORY = '256M'
 _AGENT = HERE / 'guest_agent.py'
 _PORT = 9000
 
-__all__ = ['GuestHost', 'PROGRAMS', 'nfs']
+__all__ = ['LEASE', 'PROGRAMS', 'GuestHost', 'nfs']
 
 
 class _Stand(subprocess.Popen[Any]):
@@ -37,15 +37,15 @@ class _Stand(subprocess.Popen[Any]):
 
 
 class GuestHost(Host):
-    """A user-mode-Linux guest that has mounted the shared folder.
+    """A guest that shares a folder by NFS, or has mounted the one that is shared.
 
     Parameters
     ----------
     number : int
-        Its number, from which its addresses follow.
+        Its number, from which its addresses follow: 0 is the server.
     name : str
         Its host name.
-    server : Box
+    switch : Box
         Where its network is.
     path : Path
         The shared folder.
@@ -55,27 +55,30 @@ class GuestHost(Host):
         Mount options.
     """
 
-    def __init__(self, number: int, name: str, server: Box, path: Path, base: Path, options: str) -> None:
-        super().__init__(name, server, f'port{number:d}', path)
+    def __init__(self, number: int, name: str, switch: Box, path: Path, base: Path, options: str) -> None:
+        super().__init__(name, switch, f'port{number:d}', path)
         self._control = f'10.78.0.{10 + number:d}'
-        for device, switch in ((self._port, 'bridge'), (f'control{number:d}', 'control')):
-            server.net('ip', 'tuntap', 'add', device, 'mode', 'tap')
-            server.net('ip', 'link', 'set', device, 'master', switch, 'up')
+        devices = {self._port: 'bridge', f'control{number:d}': 'control'}
+        for device, master in devices.items():
+            switch.net('ip', 'tuntap', 'add', device, 'mode', 'tap')
+            switch.net('ip', 'link', 'set', device, 'master', master, 'up')
         guest = {
+            'ROLE': 'client' if number else 'server',
             'NAME': name,
-            'DATA': f'10.77.0.{10 + number:d}',
+            'DATA': f'10.77.0.{10 + number:d}' if number else SERVER_IP,
             'CONTROL': self._control,
+            'SERVER': SERVER_IP,
             'OPTIONS': options,
-            'EXPORT': f'{SERVER_IP}:/export',
+            'LEASE': LEASE,
             'PATH': path,
             'PYTHON': sys.executable,
             'AGENT': _AGENT,
         }
         kernel = f'mem={MEMORY} umid={name} uml_dir={base}/ rootfstype=hostfs root=/dev/root rootflags=/ rw init={HERE / "guest_init.sh"} quiet'
         console = 'con=null con0=null,fd:1'
-        # Without `gro` a guest cuts packets that the server's kernel has merged: every reply of more than a few kB waits for a retransmission.
-        network = [f'vec{i:d}:transport=tap,ifname={device},depth=128,gro=1' for i, device in enumerate((self._port, f'control{number:d}'))]
-        self._kernel = server.popen(
+        # Without `gro` a guest cuts packets that the other kernel has merged: all that is longer than a few kB waits for a retransmission.
+        network = [f'vec{i:d}:transport=tap,ifname={device},depth=128,gro=1' for i, device in enumerate(devices)]
+        self._kernel = switch.popen(
             ['linux.uml', *kernel.split(), *console.split(), *network, *(f'GUEST_{key}={value}' for key, value in guest.items())],
             env={**os.environ, 'TMPDIR': '/dev/shm'},
             stdout=subprocess.PIPE,
@@ -85,14 +88,14 @@ class GuestHost(Host):
         )
 
     def wait(self) -> None:
-        """Wait until it has mounted the shared folder and takes programs.
+        """Wait until it shares the folder, or has mounted it, and takes programs.
 
         Raises
         ------
         EOFError
             It did not come up; the message holds its console.
         """
-        for word in ('mounted', 'ready'):
+        for word in ('shared', 'ready'):
             until(self._kernel, word)
 
     def popen(self, argv: Sequence[str | os.PathLike[str]], **kw: Any) -> subprocess.Popen[Any]:
@@ -114,7 +117,7 @@ class GuestHost(Host):
 
 @contextmanager
 def nfs(options: str = 'vers=4.2') -> Iterator[Cluster]:
-    """Two guests that share a folder through NFS.
+    """Two guests that share a folder through NFS, served by a third.
 
     Parameters
     ----------
@@ -128,16 +131,18 @@ def nfs(options: str = 'vers=4.2') -> Iterator[Cluster]:
     """
     with ExitStack() as stack:
         base = stack.enter_context(scratch())
-        server = Box('nfs-server')
-        stack.callback(server.close)
-        bridge(server)
-        for command in ('link add control address 02:00:00:00:00:02 type bridge', 'addr add 10.78.0.1/24 dev control', 'link set control up'):
-            server.net('ip', *command.split())
-        ganesha.serve(server, base)
+        switch = Box('nfs-switch')
+        stack.callback(switch.close)
+        bridge(switch, 'bridge', None)
+        bridge(switch, 'control', '10.78.0.1')
         path = base / 'shared'
         path.mkdir()
         (base / 'local').mkdir()
-        hosts = [GuestHost(number, f'nfs-{name}', server, path, base, options) for number, name in ((1, 'a'), (2, 'b'))]
-        for host in hosts:
-            host.wait()
-        yield Cluster('nfs', (hosts[0], hosts[1]), path, base / 'local')
+        guests: list[GuestHost] = []
+        for number, name in enumerate(('server', 'a', 'b')):
+            guests.append(GuestHost(number, f'nfs-{name}', switch, path, base, options))
+            if not number:
+                guests[0].wait()
+        for guest in guests[1:]:
+            guest.wait()
+        yield Cluster('nfs', (guests[1], guests[2]), path, base / 'local')
