@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(abspath $(BIN)):$(PATH)
 
 NETFS_PACKAGES := moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3
-NFS_PACKAGES := user-mode-linux nfs-ganesha nfs-ganesha-vfs nfs-common kmod iproute2
+NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-nfs check format bench docs lab wheel clean
