@@ -126,6 +126,23 @@ def test_a_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
     assert ledger.state.alive['w'].rows == {row for row in range(2) if states(ledger.state)[row] == 'RUNNING'} != set()
 
 
+def test_a_report_that_came_twice(tmp_path: Path) -> None:
+    """In time and late, by the same worker: both are history."""
+    ledger = Ledger(make_folder(tmp_path), None)
+    begin(ledger, 'w')
+    add(ledger, ['a'])
+    first = claim(ledger, 'w')
+    fail(ledger, 'w', first)
+    finish(ledger, 'w', first)
+    ledger.retry(lambda state: [0])
+    finish(ledger, 'w', claim(ledger, 'w'))
+    before = knowledge(ledger)
+    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [(1, False), (1, False), (2, True)]
+    for _ in range(2):
+        compact(ledger)
+        assert differences(before, knowledge(ledger)) == []
+
+
 def test_a_number_is_not_given_again(tmp_path: Path) -> None:
     """That of the last task, which was deleted while it ran: a late report is not taken for one of the next."""
     ledger = Ledger(make_folder(tmp_path), None)
