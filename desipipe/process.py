@@ -28,6 +28,8 @@ LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others ca
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
 OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
+OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
+OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _READ = 1 << 16
 
 
@@ -189,6 +191,7 @@ class SlotProcess:
     """
 
     ahead = AHEAD
+    _blamed = 0  # out-of-memory kills that slots of this worker were said to have died of
 
     def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int) -> None:
         self.folder = folder
@@ -205,7 +208,8 @@ class SlotProcess:
         self._live = -1
         self._live_row = -1
         self._live_size = 0
-        self._oom = _oom_kills()
+        self._oom = self._other_oom_kills()
+        self._oom_at = time.monotonic()
         self.last_word: tuple[Any, ...] | None = None
         """What one of several processes reported before the others had to be killed."""
         out, out_end = os.pipe()
@@ -268,6 +272,8 @@ class SlotProcess:
             return False
         if not self.sent:
             self.since = time.monotonic()
+            if self.since - self._oom_at > OOM_AGE:
+                self._oom, self._oom_at = self._other_oom_kills(), self.since
         self.sent.append(task)
         return True
 
@@ -387,8 +393,8 @@ class SlotProcess:
         if os.WIFSIGNALED(status):
             number = os.WTERMSIG(status)
             name = signal_name(number)
-            if number == signal.SIGKILL and _oom_kills() > self._oom:
-                return 'oom', 'out of memory: the kernel killed it (SIGKILL)'
+            if number == signal.SIGKILL and self._out_of_memory():
+                return 'oom', OOM_WORDS
             if number == signal.SIGKILL:
                 return 'signal', 'killed by signal 9 (SIGKILL), from outside of desipipe'
             words = {signal.SIGSEGV: 'segmentation fault', signal.SIGBUS: 'bus error', signal.SIGABRT: 'abort', signal.SIGFPE: 'arithmetic error'}.get(
@@ -396,6 +402,17 @@ class SlotProcess:
             )
             return 'signal', f'{words}: signal {number:d} ({name})'
         return 'exit', f'its process ended in the middle (os._exit?) with exit status {os.WEXITSTATUS(status):d}'
+
+    def _out_of_memory(self) -> bool:
+        # The kernel counts such kills of the whole machine since boot. One that came after this slot got its task, and that no other slot of ours died
+        # of, says what it was as well as can be known: whom it killed, the kernel tells only those who may read its log.
+        found = self._other_oom_kills() > self._oom
+        SlotProcess._blamed += found
+        return found
+
+    @staticmethod
+    def _other_oom_kills() -> int:
+        return _oom_kills() - SlotProcess._blamed
 
     def close(self) -> None:
         """Let go of everything; the process must have ended."""
@@ -548,6 +565,12 @@ class MPISlot(SlotProcess):
             self.reaped = -code if code < 0 else code << 8
         return self.reaped is not None
 
+    def _why(self) -> tuple[str, str]:
+        # When a rank is killed the launcher lives, and says so by its exit status: the signal's number, or that and 128.
+        if os.WEXITSTATUS(self.reaped or 0) in (signal.SIGKILL, 128 + signal.SIGKILL) and self._out_of_memory():
+            return 'oom', OOM_WORDS
+        return super()._why()
+
     def close(self) -> None:
         """Let go of everything; the launcher must have ended."""
         for stream in (self.out, self.err):
@@ -561,12 +584,9 @@ class MPISlot(SlotProcess):
 
 
 def _oom_kills() -> int:
-    # Of the whole machine since boot: a change while a slot was killed by SIGKILL says what it was, as well as can be known.
+    # Of the whole machine since boot; 0 where the kernel does not say.
     try:
         with open('/proc/vmstat', 'rb') as file:
-            for line in file:
-                if line.startswith(b'oom_kill '):
-                    return int(line.split()[1])
+            return next((int(line.split()[1]) for line in file if line.startswith(b'oom_kill ')), 0)
     except OSError:
         return 0
-    return 0
