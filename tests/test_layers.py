@@ -18,7 +18,7 @@ LAYERS = {
     'where': 'config environment provenance',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state',
-    'model': 'ledger app task explain compact queue',
+    'model': 'ledger app task explain compact queue find',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
     'processes': 'slot process worker manager',

@@ -8,26 +8,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    Verbs,
-    add_conditions,
-    add_json,
-    add_queue,
-    add_states,
-    check_names,
-    find_task,
-    find_tasks,
-    hint,
-    hint_nobody,
-    open_all,
-    open_one,
-    plural,
-    print_json,
-    seconds,
-    short,
-    type_queue,
-    whole,
-)
+from ..find import check_names, find_task, find_tasks, short, type_queue
+from .common import Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue

@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from .common import Verbs, add_json, add_queue, find_folders, plural, print_json, type_queue
+from ..find import find_folders, type_queue
+from .common import Verbs, add_json, add_queue, plural, print_json
 
 if TYPE_CHECKING:
     from ..config import Config

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from .common import hint, hint_nobody, type_queue
+from ..find import type_queue
+from .common import hint, hint_nobody
 
 if TYPE_CHECKING:
     from ..queue import Queue

@@ -7,27 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from .common import (
-    Verbs,
-    add_conditions,
-    add_json,
-    add_queue,
-    add_states,
-    check_names,
-    find_folders,
-    find_task,
-    find_tasks,
-    hint,
-    is_pattern,
-    on_terminal,
-    open_one,
-    plural,
-    print_json,
-    seconds,
-    short,
-    type_queue,
-    whole,
-)
+from ..find import check_names, find_folders, find_task, find_tasks, is_pattern, short, type_queue
+from .common import Verbs, add_conditions, add_json, add_queue, add_states, hint, on_terminal, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue

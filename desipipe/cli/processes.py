@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import TYPE_CHECKING
 
-from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds, short, type_queue
+from ..find import short, type_queue
+from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds
 
 if TYPE_CHECKING:
     from ..queue import Queue
