@@ -6,16 +6,16 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
 from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
-from .serialize import Code, current, describe, dumps_arguments, encode, task_identity, text
+from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identity, text
 
-KINDS = ('python', 'bash')
+KINDS = ('python', 'bash', 'cell')
 _OPTIONS = ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs', 'save_dir')
 
 
@@ -25,7 +25,8 @@ class App:
     Parameters
     ----------
     func : callable
-        For kind ``'python'`` what runs; for ``'bash'`` what returns the command: a list of arguments, or one string for the shell.
+        For kinds ``'python'`` and ``'cell'`` (of a notebook: what it displays is kept) what runs; for ``'bash'`` what returns the command: a list of
+        arguments, or one string for the shell.
     kind : str, default='python'
     name : str, default=None
         Name of the tasks; the function's by default.
@@ -146,22 +147,30 @@ class App:
         """The identity of the call with ``arguments``."""
         return task_identity(self.description.digest, [(name, encode(value, name)) for name, value in arguments.items()])
 
-    def pack(self, batch: Batch, arguments: Mapping[str, Any], digest: bytes) -> bytes:
-        """Append the call with ``arguments`` to a batch.
+    def share(self, arguments: Mapping[str, Any]) -> Shared:
+        """Prepare the arguments that many calls have in common."""
+        found = [(name, *self._piece(name, value)) for name, value in arguments.items()]
+        pieces = [(name, encoded) for name, encoded, _ in found]
+        return Shared(task_identity(b'', pieces).hex(), pieces, [word for _, _, word in found], *dumps_arguments(arguments))
+
+    def pack(self, batch: Batch, arguments: Mapping[str, Any], digest: bytes, shared: Shared | None = None) -> bytes:
+        """Append the call with ``arguments``, and those that the batch shares, to a batch.
 
         Returns
         -------
         tid : bytes
-            The task's identity.
+            The task's identity: the same whether arguments are shared or not.
         """
-        pieces = []
-        words = []
+        pieces = list(shared.pieces) if shared else []
+        words = list(shared.words) if shared else []
         for name, value in arguments.items():
             encoded, word = self._piece(name, value)
             pieces.append((name, encoded))
             words.append(word)
         tid = task_identity(digest, pieces)
         payload, requires = dumps_arguments(arguments)
+        if shared and shared.requires:
+            requires = list(dict.fromkeys([*shared.requires, *requires]))
         batch.append(tid, b'{' + b','.join(words) + b'}', payload, requires)
         return tid
 
@@ -184,6 +193,17 @@ class App:
 
     def __repr__(self) -> str:
         return f'<{self.kind} app {self.name}>'
+
+
+class Shared(NamedTuple):
+    """Arguments that are the same in many calls: encoded, and stored, once."""
+
+    digest: str
+    """Hexadecimal."""
+    pieces: list[tuple[str, bytes]]
+    words: list[bytes]
+    payload: Payload
+    requires: list[bytes]
 
 
 def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:

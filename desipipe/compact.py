@@ -170,6 +170,8 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
         yield {**_plain(event), 'mid': mid}
     for event in state.apps.values():
         yield {**_plain(event), **{key: move(Ref(*event[key])) for key in ('code', 'source', 'parts')}}
+    for event in state.shared.values():
+        yield {**_plain(event), 'ref': move(Ref(*event['ref']))}
     for number, group in enumerate(state.groups):
         yield group.to_event(number)
     ends: dict[tuple[str, str], list[End]] = defaultdict(list)

@@ -62,7 +62,7 @@ class Group(NamedTuple):
     """Identity of the task manager."""
     name: str
     kind: str
-    """``'python'`` or ``'bash'``."""
+    """``'python'``, ``'bash'``, or ``'cell'`` of a notebook."""
     timeout: float | None = None
     """Seconds that one attempt may take."""
     retries: int = 0
@@ -77,6 +77,8 @@ class Group(NamedTuple):
     """What the script had in front of ``sys.path``."""
     save_attrs: tuple[str, ...] = ()
     save_dir: str = ''
+    shared: str = ''
+    """Digest of the arguments that are the same in all calls and were stored once, hexadecimal."""
 
     def to_event(self, number: int) -> Event:
         """The ``group`` event; defaults are left out."""

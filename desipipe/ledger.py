@@ -55,13 +55,16 @@ class Batch:
         What they share.
     index : int
         Order of call of the first; the others follow.
+    shared : Payload, default=None
+        The arguments that are the same in all calls, where the group names any.
     """
 
-    __slots__ = ('group', 'ids', 'index', 'payloads', 'requires', 'texts')
+    __slots__ = ('group', 'ids', 'index', 'payloads', 'requires', 'shared', 'texts')
 
-    def __init__(self, group: Group, index: int = 0) -> None:
+    def __init__(self, group: Group, index: int = 0, shared: Payload | None = None) -> None:
         self.group = group
         self.index = index
+        self.shared = shared
         self.ids: list[bytes] = []
         self.texts: list[bytes] = []
         self.payloads: list[Payload] = []
@@ -266,7 +269,7 @@ class Ledger:
                 f'If you trust them, put "trusted_users: [{username(owner)}]" into your config.yaml, or set DESIPIPE_TRUST={username(owner)}'
             )
 
-    def load(self, ref: Ref, resolve: Callable[[bytes], object] | None = None) -> object:
+    def load(self, ref: Ref, resolve: Callable[..., object] | None = None) -> object:
         """The object pickled at ``ref``."""
         self.check_trust(ref.segment)
         return loads(self.read(ref), resolve)
@@ -303,6 +306,25 @@ class Ledger:
             return Ref(segment, offset + size, length - size)
 
         return self.again(look)
+
+    def shared_payload(self, row: int) -> Ref | None:
+        """Where those of its pickled arguments are that many tasks share; ``None`` if there are none.
+
+        Raises
+        ------
+        PayloadError
+            Its line was lost.
+        """
+        digest = self.state.groups[self.state.group[row]].shared
+        if not digest:
+            return None
+        event = self.state.shared.get(digest)
+        if event is None:
+            raise PayloadError(
+                f'arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged line of {self.journal.path}: '
+                'the task can not run. Call its app again to add them'
+            )
+        return Ref(*event['ref'])
 
     @property
     def writer(self) -> SegmentWriter:
@@ -354,7 +376,7 @@ class Ledger:
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
-            apps: list[Event] = []
+            words: list[Event] = []
             added = 0
 
             def prepare() -> None:
@@ -364,7 +386,7 @@ class Ledger:
                     self.writer.intact()
                     self._written_for = generation
                 written[:] = [self._write_arguments(batch) for batch in todo]
-                apps[:] = [self._write_code(codes[batch.group.app], batch.group) for batch in todo if batch.group.app not in self.state.apps]
+                words[:] = self._write_words(todo, codes)
                 if self.journal.shared or sync:
                     self.writer.flush()
 
@@ -375,7 +397,7 @@ class Ledger:
                 if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(todo, written, apps, managers)
+                events, added = self._add_events(todo, written, words, managers)
                 return events
 
             prepare()
@@ -407,6 +429,17 @@ class Ledger:
             lengths.append(_TEXT.size + len(text) + payload.nbytes)
         return writer.name, offsets, lengths
 
+    def _write_words(self, batches: Sequence[Batch], codes: dict[str, Code]) -> list[Event]:
+        """What the groups of the batches refer to, and the queue does not know yet."""
+        events: dict[str, Event] = {}
+        for batch in batches:
+            group = batch.group
+            if group.app not in self.state.apps and group.app not in events:
+                events[group.app] = self._write_code(codes[group.app], group)
+            if batch.shared is not None and group.shared not in self.state.shared and group.shared not in events:
+                events[group.shared] = {'e': 'shared', 'id': group.shared, 'ref': self.store(batch.shared)}
+        return list(events.values())
+
     def _write_code(self, code: Code, group: Group) -> Event:
         return {
             'e': 'app',
@@ -420,7 +453,7 @@ class Ledger:
         }
 
     def _add_events(
-        self, batches: Sequence[Batch], written: list[tuple[str, list[int], list[int]]], apps: list[Event], managers: dict[str, Event]
+        self, batches: Sequence[Batch], written: list[tuple[str, list[int], list[int]]], words: list[Event], managers: dict[str, Event]
     ) -> tuple[list[Event], int]:
         state = self.state
         events: list[Event] = []
@@ -429,10 +462,10 @@ class Ledger:
         told: set[str] = set()
         now = time.time()
         first = row = len(state.status)
-        for app in apps:
-            if app['app'] not in state.apps and app['app'] not in told:
-                told.add(app['app'])
-                events.append(app)
+        for event in words:
+            # Another process may have written the same since.
+            if event['app'] not in state.apps if event['e'] == 'app' else event['id'] not in state.shared:
+                events.append(event)
         for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
             group = batch.group
             if group.mid not in state.managers and group.mid not in told:
@@ -458,7 +491,7 @@ class Ledger:
                     row += 1
                     i += 1
                 contiguous = offsets[i - 1] + lengths[i - 1] - offsets[begin] == sum(lengths[begin:i])
-                event: Event = {
+                event = {
                     'e': 'add',
                     'first': start,
                     'g': number,

@@ -3,7 +3,7 @@
 Packets go through a ``SOCK_SEQPACKET`` pair, one task a packet, pickled tuples whose first member is their kind:
 
 ====================  =====================================================================================
-worker → slot         ``('group', number, Group fields, code reference, packages)`` before the first task of a group
+worker → slot         ``('group', number, Group fields, code reference, shared arguments' reference, packages)`` before its first task
                       ``('task', row, attempt, group, arguments reference, [(tid, result reference), …])``
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
@@ -95,8 +95,8 @@ class Slot:
         if message[0] == 'task':
             self._task(*message[1:])
         elif message[0] == 'group':
-            _, number, fields, code, packages = message
-            self._groups[number] = _Known(Group(*fields), Ref(*code), packages)
+            _, number, fields, code, shared, packages = message
+            self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages)
         elif message[0] == 'large':
             self._handle(pickle.loads(self._segments.read(*message[1])))
 
@@ -143,22 +143,26 @@ class Slot:
         if args[0] not in self._checked:
             self._check(args[0])
         data = self._segments.read(*args)
-        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], self._resolver(requires) if requires else None)
+        resolve = self._resolver(requires) if requires else None
+        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], resolve)
+        if known.shared is not None:
+            # Loaded again for each task: what one of them changes must not be seen by the next.
+            arguments = {**self._load(known.shared, resolve), **arguments}
         if 'mpicomm' in arguments and arguments['mpicomm'] is None:
             arguments['mpicomm'] = self._communicator()
         value = function(arguments)
         return self._command(value) if group.kind == 'bash' else value
 
-    def _resolver(self, requires: _Requires) -> Callable[[bytes], Any]:
+    def _resolver(self, requires: _Requires) -> Callable[..., Any]:
         references = dict(requires)
         values: dict[bytes, Any] = {}
 
-        def resolve(tid: bytes) -> Any:
+        def resolve(tid: bytes, item: str = '') -> Any:
             # The same task required twice is the same object twice.
             if tid not in values:
                 reference = references[tid]
                 values[tid] = None if reference is None else self._load(Ref(*reference))
-            return values[tid]
+            return values[tid][item] if item else values[tid]
 
         return resolve
 
@@ -169,10 +173,10 @@ class Slot:
         except FileNotFoundError:
             return ''
 
-    def _load(self, ref: Ref) -> Any:
+    def _load(self, ref: Ref, resolve: Callable[..., Any] | None = None) -> Any:
         if ref.segment not in self._checked:
             self._check(ref.segment)
-        return loads(self._segments.read(*ref))
+        return loads(self._segments.read(*ref), resolve)
 
     def _check(self, segment: str) -> None:
         owner = self._segments.owner(segment)
@@ -270,11 +274,12 @@ class Slot:
 class _Known:
     """What the slot knows of a group."""
 
-    __slots__ = ('code', 'function', 'group', 'packages')
+    __slots__ = ('code', 'function', 'group', 'packages', 'shared')
 
-    def __init__(self, group: Group, code: Ref, packages: list[str]) -> None:
+    def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str]) -> None:
         self.group = group
         self.code = code
+        self.shared = shared
         self.packages = packages
         self.function: Callable[..., Any] | None = None
 

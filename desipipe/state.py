@@ -90,6 +90,7 @@ class State:
         self.group_done: list[int] = []
         self.group_time: list[int] = []  # microseconds
         self.apps: dict[str, Event] = {}
+        self.shared: dict[str, Event] = {}
         self.managers: dict[str, Event] = {}
         self.counts: dict[str, list[int]] = {}
         self.pending: dict[str, dict[int, deque[int]]] = {}
@@ -111,6 +112,7 @@ class State:
             'set': self._set,
             'group': self._group,
             'app': self._app,
+            'shared': self._shared,
             'mgr': self._mgr,
             'worker': self._worker,
             'manager': self._manager,
@@ -158,6 +160,9 @@ class State:
 
     def _app(self, event: Event, offset: int) -> None:
         self.apps[event['app']] = event
+
+    def _shared(self, event: Event, offset: int) -> None:
+        self.shared[event['id']] = event
 
     def _mgr(self, event: Event, offset: int) -> None:
         self.managers[event['mid']] = event

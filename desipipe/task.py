@@ -31,12 +31,14 @@ class Future(TaskReference):
     ledger : Ledger
     tid : bytes
         The task's identity.
+    item : str, default=''
+        Which of several outputs of the task is meant; empty: what it returns.
     """
 
     __slots__ = ('_ledger', '__weakref__')
 
-    def __init__(self, ledger: Ledger, tid: bytes) -> None:
-        self.tid = tid
+    def __init__(self, ledger: Ledger, tid: bytes, item: str = '') -> None:
+        super().__init__(tid, item)
         self._ledger = ledger
 
     @property
@@ -144,12 +146,13 @@ class Future(TaskReference):
         row = ledger.row(self.tid)
         if ledger.state.status[row] == SUCCEEDED:
             try:
-                return ledger.load_result(row)
+                result: Any = ledger.load_result(row)
             except PayloadError:
                 # Compaction may have put it elsewhere since we last looked; only then is there anything new to try.
                 if not ledger.follow():
                     raise
-                return ledger.load_result(ledger.row(self.tid))
+                result = ledger.load_result(ledger.row(self.tid))
+            return result[self.item] if self.item else result
         raise self._error(row)
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -238,24 +241,24 @@ class Future(TaskReference):
         return self.result()
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Future) and other.tid == self.tid and other._ledger.folder == self._ledger.folder
+        return isinstance(other, Future) and other.tid == self.tid and other.item == self.item and other._ledger.folder == self._ledger.folder
 
     def __hash__(self) -> int:
         return hash(self.tid)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return open_future, (self._ledger.folder, self.tid)
+        return open_future, (self._ledger.folder, self.tid, self.item)
 
     def __repr__(self) -> str:
         try:
-            return f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}] {self.state}>'
+            return f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}]{"." + self.item if self.item else ""} {self.state}>'
         except Exception as exc:  # a repr that raises hides what one is looking for
             return f'<Future {self.id[:12]} ({type(exc).__name__})>'
 
 
-def open_future(folder: str, tid: bytes) -> Future:
-    """The future of the task ``tid`` of the queue in ``folder``."""
-    return Future(Ledger(folder), tid)
+def open_future(folder: str, tid: bytes, item: str = '') -> Future:
+    """The future of the task ``tid`` of the queue in ``folder``, or of a part of its result."""
+    return Future(Ledger(folder), tid, item)
 
 
 def _called(func: Callable[[Future], object], future: Future) -> None:
@@ -456,8 +459,14 @@ class Task:
         if self._kwargs is None:
             ledger = self._ledger
             assert ledger is not None
-            loaded: Any = ledger.load(ledger.arguments_payload(self._row), lambda tid: Future(ledger, tid))
-            self._kwargs = loaded
+
+            def future(tid: bytes, item: str = '') -> Future:
+                return Future(ledger, tid, item)
+
+            shared = ledger.shared_payload(self._row)
+            loaded: Any = ledger.load(ledger.arguments_payload(self._row), future)
+            common: Any = ledger.load(shared, future) if shared else {}
+            self._kwargs = {**common, **loaded}
         assert self._kwargs is not None
         return self._kwargs
 

@@ -19,6 +19,8 @@ from .scheduler import BaseScheduler, Scheduler
 from .serialize import TaskReference
 from .task import Future, Task
 
+SHARED_FROM = 1024  # bytes: what is the same in all calls of a sweep is stored once from this size on; to look elsewhere for less costs more than it saves
+
 
 class TaskManager:
     """Where and with what tasks run: a queue, an environment, a scheduler, a provider.
@@ -212,7 +214,7 @@ class TaskApp(App):
         else:
             rows = itertools.product(*swept.values())
         names = tuple(swept)
-        return self._add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True)
+        return self._add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True, common=fixed)
 
     def task(self, *args: Any, **kwargs: Any) -> Task:
         """The task of a call, not added to the queue."""
@@ -222,12 +224,18 @@ class TaskApp(App):
         """Why the task of a call would be computed, or waits; see :meth:`Queue.explain`."""
         return self.queue.explain(self.task(*args, **kwargs))
 
-    def _add(self, calls: Sequence[dict[str, Any]], sync: bool = False) -> list[Future]:
+    def _add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> list[Future]:
         queue = self.queue
         ledger = queue.ledger
         spec = self.task_manager.to_spec()
         group = self.group(self.task_manager.id)
         code = self.last_description  # that of the group: looked at once for all calls
+        shared = self.share(common) if common and len(calls) > 1 else None
+        if shared is not None and shared.payload.nbytes < SHARED_FROM:
+            shared = None
+        if shared is not None and common is not None:
+            group = group._replace(shared=shared.digest)
+            calls = [{name: value for name, value in arguments.items() if name not in common} for arguments in calls]
         known = self._reusable() if self.reuse else {}
         futures: list[Future] = []
         batches: list[Batch] = []
@@ -239,9 +247,9 @@ class TaskApp(App):
                 batch = None
                 continue
             if batch is None:
-                batch = Batch(group, index)
+                batch = Batch(group, index, shared and shared.payload)
                 batches.append(batch)
-            futures.append(Future(ledger, self.pack(batch, arguments, code.digest)))
+            futures.append(Future(ledger, self.pack(batch, arguments, code.digest, shared)))
         if batches:
             queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync)
         return futures

@@ -538,9 +538,10 @@ class Worker:
     def _send(self, process: SlotProcess) -> bool:
         task = self._backlog[0]
         state = self.ledger.state
-        if state.groups[task.group].app not in state.apps:
+        group = state.groups[task.group]
+        if group.app not in state.apps or (group.shared and group.shared not in state.shared):
             self._backlog.popleft()
-            cause = {'kind': 'code', 'text': 'the code of this task was in a damaged line of the journal: call its app again', 'errno': 1}
+            cause = {'kind': 'code', 'text': 'the code or arguments of this task were in a damaged line of the journal: call its app again', 'errno': 1}
             self._end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), None, b'', b'', None, time.monotonic())
             return True
         row = task.row
@@ -554,7 +555,8 @@ class Worker:
     def _introduce(self, number: int) -> tuple[Any, ...]:
         group = self.ledger.state.groups[number]
         event = self.ledger.state.apps[group.app]
-        return 'group', number, tuple(group), tuple(event['code']), event.get('packages', [])
+        shared = tuple(self.ledger.state.shared[group.shared]['ref']) if group.shared else None
+        return 'group', number, tuple(group), tuple(event['code']), shared, event.get('packages', [])
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)

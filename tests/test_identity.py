@@ -175,7 +175,7 @@ def test_different(load: Load, versions: str) -> None:
 def test_kind_matters(load: Load) -> None:
     f = load('def f(): return "ls"').f
     assert describe(f, 'python').digest != describe(f, 'bash').digest
-    with pytest.raises(ValueError, match='python and bash'):
+    with pytest.raises(ValueError, match='python, bash, cell'):
         describe(f, 'fortran')
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import re
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from desipipe import Queue, TaskManager
+from desipipe import Future, Queue, TaskManager
 from desipipe.errors import AppChangedError, NotSerializableError, UnknownNameError, UnknownOptionError, UnknownTaskError
 
 
@@ -248,3 +249,45 @@ def test_explain_names_the_difference_and_accept_takes_it(queue: Queue, tmp_path
 
 def _other() -> int:
     return 1
+
+
+def test_what_calls_share_is_stored_once(queue: Queue, tm: TaskManager) -> None:
+    """And loaded anew for each task: what one of them changes is not seen by the next. It outlives a compaction."""
+    import numpy as np
+
+    @tm.python_app
+    def change(i: int, table: Any, seen: dict[str, int]) -> int:
+        seen['times'] += 1
+        return int(table[0, i] + seen['times'])
+
+    table = np.arange(1_000_000).reshape(1000, 1000)
+    seen = {'times': 0, **{f'other {i}': i for i in range(200)}}
+    futures = change.map(i=range(20), table=table, seen=seen)
+    assert sum(path.stat().st_size for path in Path(queue.folder, 'segments').iterdir()) < 2 * table.nbytes
+    assert futures == [change(i, table, seen) for i in range(20)]
+    assert len(queue) == 20
+    assert futures[3].task.kwargs['seen'] == seen
+    queue.compact()
+    work(queue)
+    assert [future.result() for future in futures] == [i + 1 for i in range(20)]
+    assert futures[3].task.kwargs['i'] == 3 and futures[3].task.kwargs['seen'] == seen
+
+
+def test_a_part_of_a_result(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def both() -> dict[str, int]:
+        return {'a': 1, 'b': 2}
+
+    @tm.python_app
+    def add(x: int, y: list[int], whole: dict[str, int]) -> int:
+        return x + 10 * y[0] + 100 * len(whole)
+
+    future = both()
+    a, b = (Future(queue.ledger, future.tid, item) for item in ('a', 'b'))
+    total = add(a, [b], future)
+    assert total.id != add(b, [b], future).id != add(future, [b], future).id
+    assert a != b and a != future and pickle.loads(pickle.dumps(a)) == a
+    assert total.task.kwargs['x'] == a and total.task.require_ids == [future.id]
+    work(queue)
+    assert total.result() == 221
+    assert (a.result(), b.result()) == (1, 2)

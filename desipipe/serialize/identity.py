@@ -13,7 +13,7 @@ from .plain import DIGEST_SIZE, WORDS, TaskReference, deep, digest, named, plain
 __all__ = ['Code', 'current', 'describe', 'encode', 'task_identity', 'text']
 
 _T = TypeVar('_T')
-_KINDS = ('python', 'bash')
+_KINDS = ('python', 'bash', 'cell')
 _SMALL = 1 << 60
 _MARK = 16  # hexadecimal digits
 # Their representation says all there is to say.
@@ -120,7 +120,7 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
     ----------
     func : callable
     kind : str, default='python'
-        ``'python'`` or ``'bash'``.
+        ``'python'``, ``'bash'`` or ``'cell'``.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
         If it uses something that can't be carried to another process, or has no stable identity; the variable is named.
     """
     if kind not in _KINDS:
-        raise ValueError(f'there is no app of kind {kind!r}: known are {" and ".join(_KINDS)}')
+        raise ValueError(f'there is no app of kind {kind!r}: known are {", ".join(_KINDS)}')
     return _walk(lambda: _describe(func, kind), ['the function'], func)
 
 
@@ -237,7 +237,7 @@ def _shown(value: Any, limit: int) -> tuple[str, bool]:
     if kind in (list, tuple, dict, set, frozenset):
         return _shown_items(value, limit)
     if isinstance(value, TaskReference):
-        return f'task {value.tid.hex()}', True
+        return f'task {value.tid.hex()}{"." + value.item if value.item else ""}', True
     name = f'{kind.__module__}.{kind.__qualname__}'
     if name in _EXACT:
         return repr(value), True

@@ -119,7 +119,7 @@ def pack_payload(data: bytes, buffers: list[memoryview], flags: int = 0) -> Payl
     return Payload(parts, nbytes, bool(buffers))
 
 
-def loads(data: bytes | memoryview, resolve: Callable[[bytes], object] | None = None) -> Any:
+def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None) -> Any:
     """Make a value of its bytes. Only for bytes of a trusted user: they may run code.
 
     Parameters
@@ -127,7 +127,8 @@ def loads(data: bytes | memoryview, resolve: Callable[[bytes], object] | None = 
     data : bytes or memoryview
         A payload. Large arrays are views of it, read-only.
     resolve : callable, default=None
-        Called with the identity of each task that is referred to; gives what takes its place. By default a :class:`TaskReference`.
+        Called with the identity of each task that is referred to, and with the key of a part of its result where only that is meant; gives what takes
+        its place. By default a :class:`TaskReference`.
 
     Returns
     -------
@@ -177,7 +178,7 @@ def _damaged(data: bytes | memoryview, why: str) -> PayloadError:
 class _Unpickler(pickle.Unpickler):
     """Gives references to tasks to whoever resolves them."""
 
-    def __init__(self, content: bytes | memoryview, buffers: list[memoryview] | None, resolve: Callable[[bytes], object]) -> None:
+    def __init__(self, content: bytes | memoryview, buffers: list[memoryview] | None, resolve: Callable[..., object]) -> None:
         super().__init__(io.BytesIO(content), buffers=buffers)
         self.resolve = resolve
 

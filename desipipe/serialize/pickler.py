@@ -116,7 +116,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return NotImplemented
         if self.references and issubclass(kind, TaskReference):
             self.tids[obj.tid] = None
-            return reference, (obj.tid,)
+            return reference, ((obj.tid, obj.item) if obj.item else (obj.tid,))
         if kind is FunctionType:
             return self._reduce_function(obj)
         if issubclass(kind, ModuleType):

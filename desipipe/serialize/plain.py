@@ -33,21 +33,25 @@ class TaskReference:
     ----------
     tid : bytes
         Identity of the task, 16 bytes.
+    item : str, default=''
+        Key of what is meant, for a task that returns a dictionary; empty: all that it returns.
     """
 
-    __slots__ = ('tid',)
+    __slots__ = ('item', 'tid')
     tid: bytes
+    item: str
 
-    def __init__(self, tid: bytes) -> None:
+    def __init__(self, tid: bytes, item: str = '') -> None:
         self.tid = tid
+        self.item = item
 
     def __repr__(self) -> str:
-        return f'<{type(self).__name__} {self.tid.hex()[:12]}>'
+        return f'<{type(self).__name__} {self.tid.hex()[:12]}{"." + self.item if self.item else ""}>'
 
 
-def reference(tid: bytes) -> TaskReference:
+def reference(tid: bytes, item: str = '') -> TaskReference:
     """What a reference to a task becomes where nobody resolves it. Payloads refer to this function by name."""
-    return TaskReference(tid)
+    return TaskReference(tid, item)
 
 
 def digest(data: bytes | memoryview) -> bytes:
@@ -137,7 +141,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     if kind is bytes:
         return ascii(value) if len(value) <= _VERBATIM else f'b#{digest(value).hex()}'
     if references and issubclass(kind, TaskReference):
-        return f'@{value.tid.hex()}'
+        return f'@{value.tid.hex()}.{value.item}' if value.item else f'@{value.tid.hex()}'
     return ''
 
 
