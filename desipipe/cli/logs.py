@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..find import type_queue
@@ -11,7 +10,6 @@ from .common import hint, hint_nobody
 if TYPE_CHECKING:
     from ..queue import Queue
 
-_FRAME = struct.Struct('<cI')
 _POLL = (0.1, 0.5)  # s between two looks at the file: on this machine's disk, on a shared one
 _MATCH = 256  # bytes by which the place where we are is found again in what is kept
 
@@ -110,6 +108,8 @@ class Output:
     def _frames(self, file: BinaryIO) -> bool:
         import orjson
 
+        from ..output import frames
+
         header = file.readline()
         try:
             info: dict[str, Any] = orjson.loads(header)
@@ -129,15 +129,10 @@ class Output:
         file.seek(0)
         if file.readline() != header:
             return True  # begun anew while we read: what we have may be of both; the next look tells
-        place = 0
-        while place + _FRAME.size <= len(data):
-            kind, length = _FRAME.unpack_from(data, place)
-            end = place + _FRAME.size + length
-            if end > len(data):
-                break  # its worker is about to write the rest
-            self._write(kind.decode(), data[place + _FRAME.size : end])
-            place = end
-        self._position += place
+        begin = self._position
+        for kind, piece, end in frames(data):
+            self._write(kind.decode(), piece)
+            self._position = begin + end
         return True
 
     # When it has ended

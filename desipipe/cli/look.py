@@ -274,6 +274,7 @@ def queues(args: argparse.Namespace) -> None:
     """``desipipe queues``."""
     from ..config import Config
     from ..errors import DesipipeError
+    from ..listing import queue_line
     from ..queue import Queue
     from ..summary import CONDITIONS, Look, queue_summary
     from ..utils import format_count
@@ -285,15 +286,9 @@ def queues(args: argparse.Namespace) -> None:
     for folder in find_folders(names, config) if names else _mine(config):
         row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
         try:
-            summary = queue_summary(Queue(folder, create=False, config=config))
+            row.update(queue_line(queue_summary(Queue(folder, create=False, config=config))))
         except DesipipeError as exc:  # of one queue; the others are there to be listed
             row.update(condition='unreadable', error=str(exc))
-        else:
-            row.update({key: summary[key] for key in ('condition', 'state', 'total', 'counts', 'blocked', 'left', 'rate', 'eta', 'manager')})
-            row['workers'] = len(summary['workers'])
-            row['succeeded'] = summary['counts']['SUCCEEDED']
-            row['bad'] = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
-            row['running'] = summary['counts']['RUNNING']
         rows.append(row)
     if not rows and not args.json:
         _no_queues(config)
