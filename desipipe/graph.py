@@ -22,6 +22,8 @@ INTERVALS = 5000
 """The most intervals that a timeline shows one by one."""
 LANES = 250
 """The most workers that a timeline shows."""
+BINS = 500
+"""The most pieces into which a worker's time is cut, where its attempts are counted."""
 _CHUNK = 4 << 20
 
 Dict = dict[str, Any]
@@ -200,23 +202,17 @@ class Timeline:
         ends = [self._ended[i] for i in found] + ([now] if running else [])
         aggregated = len(starts) > limit
         first, last = (max(min(starts), since), min(max(ends), until)) if starts else (0.0, 0.0)
-        bins = max(10, limit // max(1, len(names[:LANES])))
+        bins = min(BINS, max(10, limit // max(1, len(names[:LANES]))))
+
+        def drawn(ended: list[int], live: list[tuple[int, float]]) -> Dict:
+            return self._bins(ended, live, first, max(last, first + 1e-3), bins, now) if aggregated else self._intervals(ended, live)
+
         return {
             'began': first if starts else None,
             'ended': last if starts else None,
             'total': len(starts),
             'aggregated': aggregated,
-            'lanes': [
-                {
-                    **self._lane(name),
-                    **(
-                        self._bins(lanes.get(name, []), live.get(name, []), first, max(last, first + 1e-3), bins, now)
-                        if aggregated
-                        else self._intervals(lanes.get(name, []), live.get(name, []))
-                    ),
-                }
-                for name in names[:LANES]
-            ],
+            'lanes': [{**self._lane(name), **drawn(lanes.get(name, []), live.get(name, []))} for name in names[:LANES]],
             'hidden': max(0, len(names) - LANES),
         }
 
@@ -226,7 +222,7 @@ class Timeline:
 
     def _intervals(self, ended: list[int], running: list[tuple[int, float]]) -> Dict:
         state = self._ledger.state
-        items = [(self._began[i], self._ended[i], state_name(self._state[i]), self._rows[i]) for i in ended]
+        items: list[tuple[float, float | None, str, int]] = [(self._began[i], self._ended[i], state_name(self._state[i]), self._rows[i]) for i in ended]
         items += [(start, None, 'RUNNING', row) for row, start in running]
         levels: list[float] = []
         intervals = []
@@ -278,11 +274,12 @@ def _new_lines(ledger: Ledger, start: int) -> Iterator[tuple[bytes, int]]:
         file.seek(start)
         rest = b''
         while start < end:
-            data = rest + file.read(min(_CHUNK, end - start - len(rest)))
+            more = file.read(min(_CHUNK, end - start - len(rest)))
+            if not more:
+                return  # rewritten meanwhile, and shorter; the next look begins again
+            data = rest + more
             cut = data.rfind(b'\n') + 1
             for offset, line in lines(data[:cut], start):
                 yield line, offset
-            if not cut and len(data) == end - start:
-                return  # rewritten meanwhile; the next look begins again
             start += cut
             rest = data[cut:]
