@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from . import change, doctor, look, processes, tour
 from .common import Parser, Verbs
 
-__all__ = ['build_parser', 'main']
+__all__ = ['build_parser', 'main', 'parse']
 
 _DESCRIPTION = 'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers anywhere.'
 _EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of someone else, or a path
@@ -27,15 +27,20 @@ Example:
 """
 
 
-def build_parser() -> Parser:
+def build_parser(prog: str = 'desipipe') -> Parser:
     """The parser of all verbs.
+
+    Parameters
+    ----------
+    prog : str, default='desipipe'
+        What one types before a verb.
 
     Returns
     -------
     parser : argparse.ArgumentParser
         After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or ``None``: 0).
     """
-    parser = Parser(prog='desipipe', description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog=prog, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='store_true', help='print the version and exit')
     verbs = Verbs(parser)
     for module in (look, change, processes, doctor, tour):
@@ -81,26 +86,43 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(exc)
 
 
-def _run(argv: list[str]) -> int:
-    parser = build_parser()
+def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
+    """Arguments of a verb; what is mistyped ends in ``SystemExit``, with the nearest words on the standard error.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    parser : argparse.ArgumentParser
+        Of :func:`build_parser`.
+
+    Returns
+    -------
+    args : argparse.Namespace
+    """
     verbs = Verbs.of(parser)
-    if not argv:
-        parser.print_help()
-        return 0
-    if not argv[0].startswith('-') and argv[0] not in verbs:
+    if argv and not argv[0].startswith('-') and argv[0] not in verbs:
         from ..errors import close_names
 
         parser.error(f'there is no verb {argv[0]!r}: {close_names(argv[0], verbs, n=30)}')
     args, extra = parser.parse_known_args(argv)
     if extra:
         verbs.get(args.verb, parser).refuse(extra)
+    if not args.version and not hasattr(args, 'handler'):
+        parser.error('say what to do')
+    return args
+
+
+def _run(argv: list[str]) -> int:
+    parser = build_parser()
+    if not argv:
+        parser.print_help()
+        return 0
+    args = parse(argv, parser)
     if args.version:
         from .._version import __version__
 
         print(f'desipipe {__version__}')
         return 0
-    if not hasattr(args, 'handler'):
-        parser.error('say what to do')
     status = args.handler(args)
     sys.stdout.flush()  # here, where a broken pipe is still handled
     return int(status or 0)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import sys
 from typing import TYPE_CHECKING, Any
 
 from ..find import check_names, find_task, find_tasks, short, type_queue
-from .common import Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json, seconds, whole
+from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -156,10 +155,10 @@ def delete(args: argparse.Namespace) -> None:
     queues = list(open_all(args))
     words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
-        if not sys.stdin.isatty():
+        answer = FACE.get().ask(f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] ')
+        if answer is None:
             raise QueueError(f'nothing was deleted, as nobody can be asked here. It would be: {words}. Add --force')
-        print(f'Delete {plural(len(queues), "queue")}: {words}')
-        if input('with all results? [y/N] ').strip().lower() not in ('y', 'yes'):
+        if answer.strip().lower() not in ('y', 'yes'):
             print('Nothing was deleted')
             return
     for queue in queues:

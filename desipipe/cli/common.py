@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..find import find_folder, find_folders, type_queue
@@ -193,26 +195,57 @@ def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
 # Writing
 
 
+class Face:
+    """Who reads what the verbs write: people at a terminal, or a program at the other end of a pipe. A notebook puts one of its own into :data:`FACE`."""
+
+    def seen(self) -> bool:
+        """Whether people look at it: then there are tables, bars and colours."""
+        return sys.stdout.isatty() and os.environ.get('TERM', '') != 'dumb'
+
+    def console(self) -> Any:
+        """A ``rich`` console to print with, where people look."""
+        from rich.console import Console
+
+        return Console(highlight=False)
+
+    def live(self) -> AbstractContextManager[Any]:
+        """What is drawn in place: within it, ``update(renderable, refresh=True)`` draws."""
+        from rich.live import Live
+
+        return Live(console=self.console(), auto_refresh=False, vertical_overflow='ellipsis')
+
+    def ask(self, question: str) -> str | None:
+        """The answer of a person; ``None`` if nobody can be asked."""
+        return input(question) if sys.stdin.isatty() else None
+
+    def hint(self, text: str) -> None:
+        """Say what may be typed next, to people and not into pipes."""
+        print(text, file=sys.stderr)
+
+    def json(self, value: Any) -> None:
+        """Hand over one JSON document."""
+        import orjson
+
+        print(orjson.dumps(value, default=repr, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+
+
+FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it has no state
+"""The one that the verbs write for."""
+
+
 def on_terminal() -> bool:
     """Whether someone looks at the output; else it is read by a program, and is plain."""
-    return sys.stdout.isatty() and os.environ.get('TERM', '') != 'dumb'
+    return FACE.get().seen()
 
 
 def print_json(value: Any) -> None:
     """Write one JSON document."""
-    import orjson
-
-    print(orjson.dumps(value, default=repr, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
-
-
-def plural(n: int, word: str = 'task') -> str:
-    """``'1 task'``, ``'2,000 tasks'``."""
-    return f'{n:,d} {word}{"" if n == 1 else "s"}'
+    FACE.get().json(value)
 
 
 def hint(text: str) -> None:
     """Say what may be typed next, to people and not into pipes."""
-    print(text, file=sys.stderr)
+    FACE.get().hint(text)
 
 
 def hint_nobody(queue: Queue) -> None:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from .common import MODES, STATES, Verbs
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+
+_MOST = 50  # tasks of an app to offer
 
 SCRIPTS = {
     'bash': """\
@@ -56,8 +63,18 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
     return 0
 
 
-def candidates(words: list[str], parser: argparse.ArgumentParser) -> Iterable[str]:
-    """What may stand in the place of the last of ``words``."""
+def candidates(words: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None) -> Iterable[str]:
+    """What may stand in the place of the last of ``words``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        At least one; it may be empty.
+    parser : argparse.ArgumentParser
+        That of all verbs.
+    queue : Queue, default=None
+        Whose tasks are meant where no ``-q`` says otherwise.
+    """
     verbs = Verbs.of(parser)
     if len(words) == 1:
         return [*verbs, '--help', '--version']
@@ -67,31 +84,73 @@ def candidates(words: list[str], parser: argparse.ArgumentParser) -> Iterable[st
     current = words[-1]
     if current.startswith('-'):
         return [option for action in verb._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
-    option = _option(verb, words[1:-1])
-    if option is None:
-        positional = [action for action in verb._actions if not action.option_strings]
-        if positional and positional[0].choices:
-            return map(str, positional[0].choices)
-        return _queues(current) if positional and positional[0].dest == 'pattern' else []
-    if option.dest == 'queue':
-        return _queues(current)
-    if option.dest == 'state':
-        return STATES
-    if option.dest == 'mode':
-        return MODES
-    return map(str, option.choices or ())
+    return _values(argument(verb, words[1:-1]), words, queue)
 
 
-def _option(verb: argparse.ArgumentParser, words: list[str]) -> argparse.Action | None:
-    """The option that a word after ``words`` would be a value of."""
+def argument(verb: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Action | None:
+    """The option, or else the positional argument, that a word after ``words`` would be a value of."""
     for back, word in enumerate(reversed(words)):
         if word.startswith('-'):
             action = verb._option_string_actions.get(word)
-            return action if action is not None and (action.nargs == '+' or (action.nargs is None and back == 0)) else None
+            if action is not None and (action.nargs == '+' or (action.nargs is None and back == 0)):
+                return action
+            break
+    positional = [action for action in verb._actions if not action.option_strings]
+    return positional[0] if positional else None
+
+
+def _values(action: argparse.Action | None, words: Sequence[str], queue: Queue | None) -> Iterable[str]:
+    dest = '' if action is None else action.dest
+    if action is not None and action.choices:
+        return map(str, action.choices)
+    if dest in ('queue', 'pattern'):
+        return queues(words[-1])
+    if dest == 'state':
+        return STATES
+    if dest == 'mode':
+        return MODES
+    if dest in ('task', 'old', 'new', 'tid', 'after', 'name', 'jobid', 'mid') and words[0] != 'add' or dest == 'after':
+        found = _chosen(words) or queue
+        return [] if found is None else _known(found, dest, words[-1])
+    return []
+
+
+def _chosen(words: Sequence[str]) -> Queue | None:
+    """The queue of ``-q``."""
+    for option, name in zip(words, words[1:-1], strict=False):
+        if option in ('-q', '--queue'):
+            from ..config import Config
+            from ..find import find_folder
+            from ..queue import Queue
+
+            config = Config()
+            return Queue(find_folder(name, config), create=False, config=config)
     return None
 
 
-def _queues(current: str) -> list[str]:
+def _known(queue: Queue, dest: str, current: str) -> list[str]:
+    """Names of a queue's apps, its tasks as one types them, its jobs, its task managers."""
+    queue.ledger.follow()
+    state = queue.ledger.state
+    if dest == 'mid':
+        return list(state.managers)
+    if dest == 'jobid':
+        return [worker.job for worker in list(state.workers.values())]
+    names = list(dict.fromkeys(group.name for group in state.groups))
+    if dest == 'name':
+        return names
+    # Of many tasks the first will do to show how one types them.
+    found: list[str] = []
+    for name in names:
+        if current.startswith(f'{name}[') or name.startswith(current):
+            rows = queue.select(name=name)
+            fitting = (text for row in rows if (text := f'{name}[{state.index[row]:d}]').startswith(current))
+            found += [name] if len(rows) == 1 and name.startswith(current) else dict.fromkeys(itertools.islice(fitting, _MOST))
+    return found
+
+
+def queues(current: str) -> list[str]:
+    """Names of the queues that begin with what was typed."""
     from ..config import Config
     from ..queue import SUFFIX, find_queues
 

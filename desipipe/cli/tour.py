@@ -9,7 +9,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .common import Verbs, hint, on_terminal
+from .common import FACE, Verbs, hint, on_terminal
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -82,10 +82,9 @@ def _show_script(script: str) -> None:
         text = file.read()
     print(f'This is {script}:\n')
     if on_terminal():
-        from rich.console import Console
         from rich.syntax import Syntax
 
-        Console().print(Syntax(text, 'python', theme='ansi_dark', background_color='default'))
+        FACE.get().console().print(Syntax(text, 'python', theme='ansi_dark', background_color='default'))
     else:
         print(text)
     sys.stdout.flush()

@@ -11,15 +11,9 @@ from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration
-from .common import on_terminal, plural, print_json
+from .common import FACE, on_terminal, plural, print_json
 
-Piece = tuple[str, str]
-Line = list[Piece]
-
-BAR = 40
 _WORKERS = 12  # that are shown one by one
-# From the left: done for good, done badly, going on. Characters differ, so that a bar can be read without its colours.
-_CELLS = (('SUCCEEDED', '█'), ('FAILED', '✕'), ('KILLED', '⊘'), ('UNKNOWN', '?'), ('RUNNING', '▓'), ('BLOCKED', '‖'), ('REST', '░'))
 
 
 class Column(NamedTuple):
@@ -41,42 +35,13 @@ def clock(when: float | None) -> str:
     return time.strftime('%H:%M:%S' if then[:3] == time.localtime()[:3] else '%Y-%m-%d %H:%M', then)
 
 
-def span(value: float | None) -> str:
-    """A duration: milliseconds matter for short tasks only."""
-    if value is None:
-        return ''
-    if value < 0.001:
-        return f'{value * 1e6:.0f} µs'
-    if value < 0.0995:
-        return f'{value * 1000:.3g} ms'
-    return f'{value:.1f} s' if value < 59.95 else format_duration(value)
-
-
-def one_line(text: object, most: int = 200) -> str:
-    """Text as it fits into a cell."""
-    words = ' '.join(str(text).split())
-    return words if len(words) <= most else words[: most - 1] + '…'
-
-
-def state_text(state: str) -> str:
-    """Symbol and name of a state."""
-    return f'{LOOKS[state].symbol} {state}'
-
-
-def label(task: dict[str, Any]) -> str:
-    """``'fraction[3] 1a2b3c4d5e6f'``."""
-    return f'{task["name"]}[{task["index"]}] {task["tid"][:12]}'
-
-
 # Writing
 
 
 def show_lines(lines: Iterable[Line]) -> None:
     """Print lines, coloured on a terminal."""
     if on_terminal():
-        from rich.console import Console
-
-        Console(highlight=False).print(styled(lines), soft_wrap=True)
+        FACE.get().console().print(styled(lines), soft_wrap=True)
     else:
         for line in lines:
             print(''.join(text for text, _ in line))
@@ -108,7 +73,6 @@ def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_jso
         print('\n'.join(text))
         return
     from rich.box import SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -120,7 +84,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_jso
         )
     for row in rows:
         table.add_row(*(Text(_cell(column, row), column.style(row.get(column.key)) if column.style else '') for column in columns))
-    Console(highlight=False).print(table)
+    FACE.get().console().print(table)
 
 
 def _cell(column: Column, row: dict[str, Any]) -> str:
@@ -176,45 +140,6 @@ def queue_lines(summary: dict[str, Any], where: str, bar: bool = True, advise: b
     return lines + [[(f'  → {words}: ', 'dim'), (command, 'bold')] for words, command in (advice(summary, where) if advise else ())]
 
 
-def ended(summary: dict[str, Any]) -> int:
-    """How many tasks ended."""
-    return sum(summary['counts'][state] for state in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'))
-
-
-def bar_pieces(summary: dict[str, Any], width: int = BAR) -> Line:
-    """The counts as a bar, in which whatever is there at all has a cell."""
-    counts = {**summary['counts'], 'BLOCKED': summary['blocked']}
-    counts['REST'] = summary['total'] - sum(counts[state] for state, _ in _CELLS[:-1])
-    total = max(summary['total'], 1)
-    cells = {state: max(int(width * counts[state] / total), 1 if counts[state] else 0) for state, _ in _CELLS}
-    # What rounding left over, or took too much, is settled with the largest part.
-    largest = max(cells, key=lambda state: counts[state])
-    cells[largest] += width - sum(cells.values())
-    return [(cell * cells[state], LOOKS[state].colour if state in LOOKS else 'dim') for state, cell in _CELLS if cells[state] > 0]
-
-
-def count_pieces(summary: dict[str, Any]) -> Line:
-    """``'✓ 12 succeeded, ● 4 running'``."""
-    pieces: Line = []
-    for name in ('SUCCEEDED', 'RUNNING', 'PENDING', 'WAITING', 'FAILED', 'KILLED', 'UNKNOWN'):
-        n = summary['counts'][name]
-        if n:
-            words = f'{LOOKS[name].symbol} {format_count(n)} {name.lower()}'
-            if name == 'WAITING' and summary['blocked']:
-                words += f' ({format_count(summary["blocked"])} blocked)'
-            pieces += [(', ', ''), (words, LOOKS[name].colour)]
-    return pieces[1:] or [('no tasks', 'dim')]
-
-
-def pace_text(summary: dict[str, Any]) -> str:
-    """``'0.8 tasks/s, about 0:14 left'``."""
-    rate, eta = summary['rate'], summary['eta']
-    if not rate or not summary['left']:
-        return ''
-    pace = f'{rate:,.0f} tasks/s' if rate >= 10 else f'{rate:.2g} tasks/s' if rate >= 0.1 else f'{rate * 3600:.2g} tasks/h'
-    return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
-
-
 def _alive(process: dict[str, Any]) -> str:
     return {True: '', False: ', vanished', None: ', on another machine'}[process['alive']] + (', ending' if process['stopping'] else '')
 
@@ -239,23 +164,6 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     if len(summary['workers']) > _WORKERS:
         lines.append([(f'  and {plural(len(summary["workers"]) - _WORKERS, "more worker")}', 'dim')])
     return lines
-
-
-def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
-    """What one may want to type next: words and commands."""
-    found = []
-    if summary['condition'] == 'stopped':
-        found.append(('nobody works on it', f'desipipe spawn {where} --spawn'))
-    if summary['condition'] == 'paused':
-        found.append(('go on', f'desipipe resume {where}'))
-    bad = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
-    if bad:
-        task = (summary['failures'] or summary['causes'])[0]
-        found.append(('what it printed', f'desipipe logs {where} {task["tid"][:12]}'))
-        found.append(('run what did not succeed again', f'desipipe retry {where} --spawn'))
-    if summary['damage']:
-        found.append(('move damaged lines aside', f'desipipe doctor {where} --repair'))
-    return found
 
 
 def change_line(summary: dict[str, Any]) -> str:
