@@ -222,11 +222,12 @@ class Face:
         """Say what may be typed next, to people and not into pipes."""
         print(text, file=sys.stderr)
 
-    def json(self, value: Any) -> None:
-        """Hand over one JSON document."""
+    def json(self, value: Any, line: bool = False) -> None:
+        """Hand over a JSON document; ``line``: it is one of several, a line each."""
         import orjson
 
-        print(orjson.dumps(value, default=repr, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
+        options = orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
+        print(orjson.dumps(value, default=repr, option=options).decode(), flush=line)
 
 
 FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it has no state

@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..find import check_names, find_folders, find_task, find_tasks, is_pattern, short, type_queue
-from .common import Verbs, add_conditions, add_json, add_queue, add_states, hint, on_terminal, open_one, plural, print_json, seconds, whole
+from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, on_terminal, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -159,10 +159,7 @@ def follow(queue: Queue, as_json: bool = False, timeout: float | None = None, pa
     where = type_queue(queue.folder, queue.config)
     if as_json or not on_terminal():
         return _watched(queue, _JSONLines() if as_json else _Lines(), where, timeout, patience)
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow='ellipsis') as live:
+    with FACE.get().live() as live:
         screen = _Screen(live, where)
         status = _watched(queue, screen, where, timeout, patience)
     print(screen.words)
@@ -194,9 +191,7 @@ class _Lines:
 
 class _JSONLines(_Lines):
     def write(self, summary: dict[str, Any]) -> None:
-        import orjson
-
-        print(orjson.dumps(summary).decode(), flush=True)
+        FACE.get().json(summary, line=True)
 
     def end(self, words: str) -> None:
         hint(words)
