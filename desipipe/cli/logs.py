@@ -108,7 +108,7 @@ class Output:
     def _frames(self, file: BinaryIO) -> bool:
         import orjson
 
-        from ..output import frames
+        from ..printed import frames
 
         header = file.readline()
         try:
