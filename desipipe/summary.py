@@ -143,7 +143,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
         'folder': ledger.folder,
         'time': now,
         'state': 'PAUSED' if state.paused else 'ACTIVE',
-        'condition': _condition(counts, left, state.paused, bool(somebody)),
+        'condition': condition(counts, left, state.paused, bool(somebody)),
         'total': len(state),
         'counts': counts,
         'blocked': blocked,
@@ -158,7 +158,8 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     }
 
 
-def _condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
+def condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
+    """The key of :data:`CONDITIONS` for tasks of these counts by state, of which ``left`` can still run, if ``somebody`` is at work."""
     if not any(counts.values()):
         return 'empty'
     if not left:
@@ -214,9 +215,13 @@ def _rate(ledger: Ledger, now: float) -> float | None:
     if ends:
         since = max(now - WINDOW, first, min(began for _, began, _ in ends))
         return sum(n for _, _, n in ends) / max(now - since, 1e-3)
-    # Long tasks, none of which ended lately: what those of the same app took before.
+    return usual_rate(ledger, list(ledger.state.running))
+
+
+def usual_rate(ledger: Ledger, rows: Iterable[int]) -> float | None:
+    """Tasks per second, by what tasks of the same apps took before, of running ones: for long tasks, none of which ended lately."""
     state = ledger.state
-    groups = Counter(state.group[row] for row in list(state.running))
+    groups = Counter(state.group[row] for row in rows)
     rate = sum(n * 1e6 * state.group_done[group] / state.group_time[group] for group, n in groups.items() if state.group_time[group])
     return rate or None
 
@@ -266,28 +271,31 @@ def _failures(ledger: Ledger) -> list[Dict]:
     return [{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')} for task in task_summaries(ledger, first)]
 
 
-def blocked_causes(ledger: Ledger) -> list[Dict]:
+def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Dict]:
     """The tasks that did not succeed and that others need, with how many can't run because of each.
 
     Parameters
     ----------
     ledger : Ledger
+    rows : iterable of int, default=None
+        The blocked tasks that count; by default all.
 
     Returns
     -------
     causes : list of dict
         ``tid``, ``name``, ``index``, ``state``, ``cause`` and ``count``; the one that blocks most first.
     """
-    counts = Counter(ledger.blocked().values())
-    rows = [row for row, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    tasks = task_summaries(ledger, rows)
-    return [{**{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}, 'count': counts[row]} for row, task in zip(rows, tasks, strict=True)]
+    blocked = ledger.blocked()
+    counts = Counter(blocked.values() if rows is None else (blocked[row] for row in rows))
+    causes = [row for row, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    tasks = task_summaries(ledger, causes)
+    return [{**{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}, 'count': counts[row]} for row, task in zip(causes, tasks, strict=True)]
 
 
 # Tasks
 
 
-def _events(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
+def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
     """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be read."""
     with open(ledger.journal.path, 'rb') as file:
         for offset in offsets:
@@ -338,7 +346,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
         elif status in ENDED and state.ended_at[row]:
             ended.setdefault(state.ended_at[row], []).append(row)
     if ended:
-        for offset, event in _events(ledger, sorted(ended)):
+        for offset, event in events_at(ledger, sorted(ended)):
             _ended(ledger, tasks, ended[offset], event)
     return [tasks[row] for row in rows]
 
@@ -468,7 +476,7 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
     status, ended_at, group = state.status, state.ended_at, state.group
     offsets = sorted({ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]})
     lists = [taken[item.name] for item in state.groups]
-    for offset, event in _events(ledger, offsets):
+    for offset, event in events_at(ledger, offsets):
         if event is not None and event['e'] == 'end' and event['w']:
             for row, duration in zip(event['rows'], event['d'], strict=True):
                 if status[row] == SUCCEEDED and ended_at[row] == offset:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ['format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'setup_logging', 'username']
+__all__ = ['format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'plural', 'setup_logging', 'username']
 
 
 def is_sequence(item: object) -> TypeGuard[Collection[Any]]:
@@ -84,6 +84,23 @@ def format_count(n: int) -> str:
     count : str
     """
     return f'{n:,d}'
+
+
+def plural(n: int, word: str = 'task') -> str:
+    """So many of something: ``'1 task'``, ``'2,000 tasks'``.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    word : str, default='task'
+        Of what.
+
+    Returns
+    -------
+    words : str
+    """
+    return f'{n:,d} {word}{"" if n == 1 else "s"}'
 
 
 def format_bytes(n: float) -> str:

@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..find import find_folder, find_folders, type_queue
+from ..utils import plural as plural
 
 if TYPE_CHECKING:
     from ..queue import Queue

@@ -302,7 +302,8 @@ def queues(args: argparse.Namespace) -> None:
 def tasks(args: argparse.Namespace) -> None:
     """``desipipe tasks``."""
     from ..summary import LOOKS, task_summaries
-    from .view import Column, show_table, span, state_text
+    from ..words import span, state_text
+    from .view import Column, show_table
 
     queue = open_one(args)
     check_names(queue, args.name)
@@ -373,7 +374,8 @@ def times(args: argparse.Namespace) -> None:
     """``desipipe time``."""
     from ..summary import durations
     from ..utils import format_count
-    from .view import Column, show_table, span
+    from ..words import span
+    from .view import Column, show_table
 
     queue = open_one(args)
     check_names(queue, args.name)

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS
-from ..utils import format_count, format_duration
-from .common import FACE, on_terminal, plural, print_json
+from ..utils import format_count, plural
+from ..words import Line, advice, bar_pieces, count_pieces, ended, label, one_line, pace_text, state_text
+from .common import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
 
