@@ -1,0 +1,374 @@
+/**
+ * The line that says how a cell's tasks are doing, and what can be done. Knows nothing of servers: props in, callbacks out.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  closeIcon,
+  ellipsesIcon,
+  refreshIcon
+} from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { ago, clock, duration, moment, number } from '../format';
+import {
+  Action,
+  CONDITION_SYMBOLS,
+  count,
+  ICellSummary,
+  isOver,
+  State,
+  STATES,
+  SYMBOLS,
+  TARGETS
+} from '../tokens';
+
+/** Properties of {@link Status}. */
+export interface IStatusProps {
+  summary: ICellSummary;
+  /** When the summary was true, by `performance.now()`, ms. */
+  received: number;
+  /** Whether clocks tick: someone looks, and the summary goes on being true. */
+  ticking: boolean;
+  /** Nobody can say whether the summary still holds. */
+  stale: boolean;
+  /** The action under way. */
+  acting: Action | null;
+  /** Why the last action failed. */
+  problem: string;
+  /** Whether the details are open. */
+  open: boolean;
+  onAct: (action: Action) => void;
+  onToggle: () => void;
+  trans: TranslationBundle;
+}
+
+/** Names of states for people. */
+export function stateWords(
+  trans: TranslationBundle
+): Record<State | 'BLOCKED', string> {
+  return {
+    SUCCEEDED: trans.__('succeeded'),
+    FAILED: trans.__('failed'),
+    KILLED: trans.__('killed'),
+    UNKNOWN: trans.__('lost'),
+    RUNNING: trans.__('running'),
+    PENDING: trans.__('pending'),
+    WAITING: trans.__('waiting'),
+    BLOCKED: trans.__('blocked')
+  };
+}
+
+/** Everything about a cell but its outputs. */
+export function Status(props: IStatusProps): JSX.Element {
+  const { summary, trans } = props;
+  const quiet = summary.condition === 'done';
+  return (
+    <div
+      className="jp-desipipe-Status"
+      data-condition={summary.condition}
+      role="group"
+      aria-label={trans.__('Tasks of %1', summary.title || summary.queue)}
+    >
+      <div className="jp-desipipe-line">
+        {quiet ? <QuietLine {...props} /> : <Progress {...props} />}
+        <Buttons {...props} />
+      </div>
+      {summary.failure && <Failure {...props} />}
+      {props.problem && (
+        <div className="jp-desipipe-problem" role="alert">
+          {props.problem}
+        </div>
+      )}
+      {props.open && <Details {...props} />}
+    </div>
+  );
+}
+
+function Progress(props: IStatusProps): JSX.Element {
+  const { summary, trans } = props;
+  const done = count(summary, ['SUCCEEDED']);
+  return (
+    <>
+      <span className="jp-desipipe-title">{summary.title}</span>
+      <Bar {...props} />
+      <span className="jp-desipipe-numbers">
+        {number(done)}/{number(summary.total)}
+      </span>
+      <ConditionWords {...props} />
+      <Counts {...props} />
+      <Clocks {...props} />
+      {props.stale && (
+        <span className="jp-desipipe-asof">
+          {trans.__('as of %1', moment(summary.time))}
+        </span>
+      )}
+    </>
+  );
+}
+
+function Bar({ summary, trans }: IStatusProps): JSX.Element {
+  const done = count(summary, ['SUCCEEDED']);
+  const total = Math.max(summary.total, 1);
+  return (
+    <div
+      className="jp-desipipe-bar"
+      role="progressbar"
+      aria-label={summary.title || summary.queue}
+      aria-valuemin={0}
+      aria-valuemax={summary.total}
+      aria-valuenow={done}
+      aria-valuetext={trans.__('%1 of %2 tasks succeeded', done, summary.total)}
+    >
+      {STATES.slice(0, 5).map(state => (
+        <span
+          key={state}
+          data-state={state}
+          style={{ width: `${(100 * (summary.counts[state] ?? 0)) / total}%` }}
+        />
+      ))}
+    </div>
+  );
+}
+
+function ConditionWords({ summary, trans }: IStatusProps): JSX.Element | null {
+  const words: Partial<Record<string, string>> = {
+    empty: trans.__('no tasks'),
+    paused: trans.__('paused'),
+    stopped: trans.__('no worker')
+  };
+  const word = words[summary.condition];
+  return word ? (
+    <span className="jp-desipipe-condition">
+      <Symbol text={CONDITION_SYMBOLS[summary.condition]} /> {word}
+    </span>
+  ) : null;
+}
+
+/** How many are in the states that one must know of at a glance. */
+function Counts({ summary, trans }: IStatusProps): JSX.Element {
+  const words = stateWords(trans);
+  const counts: [State | 'BLOCKED', number][] = [
+    ['RUNNING', count(summary, ['RUNNING'])],
+    ...TARGETS.retry.map((state): [State, number] => [
+      state,
+      count(summary, [state])
+    ]),
+    ['BLOCKED', summary.blocked]
+  ];
+  return (
+    <>
+      {counts
+        .filter(([, n]) => n > 0)
+        .map(([state, n]) => (
+          <span
+            key={state}
+            className="jp-desipipe-count"
+            data-state={state}
+            title={words[state]}
+          >
+            <Symbol text={SYMBOLS[state]} /> {number(n)} {words[state]}
+          </span>
+        ))}
+    </>
+  );
+}
+
+function Symbol({ text }: { text: string }): JSX.Element {
+  return (
+    <span className="jp-desipipe-symbol" aria-hidden="true">
+      {text}
+    </span>
+  );
+}
+
+/** What has passed and what remains: the only things that move by themselves, once a second while someone looks. */
+function Clocks(props: IStatusProps): JSX.Element | null {
+  const { summary, received, ticking, trans } = props;
+  const [now, setNow] = React.useState(received);
+  React.useEffect(() => {
+    if (!ticking) {
+      return;
+    }
+    setNow(performance.now());
+    const timer = setInterval(() => setNow(performance.now()), 1000);
+    return () => clearInterval(timer);
+  }, [ticking]);
+  const passed = ticking ? Math.max(0, now - received) / 1000 : 0;
+  const { elapsed, eta } = summary;
+  return (
+    <span className="jp-desipipe-clocks" role="timer" aria-live="off">
+      {elapsed !== null && (
+        <span title={trans.__('since the first task began')}>
+          {isOver(summary) ? duration(elapsed, trans) : clock(elapsed + passed)}
+        </span>
+      )}
+      {eta !== null && !props.stale && (
+        <span title={trans.__('what remains, at the rate of late')}>
+          {trans.__('ETA %1', clock(eta - passed))}
+        </span>
+      )}
+    </span>
+  );
+}
+
+function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
+  const parts = [
+    trans._n('%1 task', '%1 tasks', summary.total, number(summary.total))
+  ];
+  if (!summary.cached && summary.elapsed !== null) {
+    const time = duration(summary.elapsed, trans);
+    parts.push(
+      summary.workers
+        ? trans._n(
+            '%2 on %1 worker',
+            '%2 on %1 workers',
+            summary.workers,
+            number(summary.workers),
+            time
+          )
+        : time
+    );
+  }
+  if (summary.cached) {
+    parts.push(
+      summary.computed === null
+        ? trans.__('from the queue')
+        : trans.__('from the queue (computed %1)', ago(summary.computed))
+    );
+  }
+  return (
+    <span className="jp-desipipe-quiet">
+      <Symbol text={SYMBOLS.SUCCEEDED} /> {parts.join(' · ')}
+    </span>
+  );
+}
+
+function Failure({ summary, trans }: IStatusProps): JSX.Element {
+  const failure = summary.failure!;
+  const words = stateWords(trans);
+  const counts = TARGETS.retry
+    .filter(state => summary.counts[state])
+    .map(state => `${number(summary.counts[state] ?? 0)} ${words[state]}`);
+  const name =
+    failure.index === null ? failure.name : `${failure.name}[${failure.index}]`;
+  return (
+    <div className="jp-desipipe-failure" title={name}>
+      <Symbol text="⚠" /> {counts.join(', ')}: <code>{failure.cause}</code>
+      {failure.line !== null && (
+        <span> {trans.__('(cell line %1)', failure.line)}</span>
+      )}
+    </div>
+  );
+}
+
+function Buttons(props: IStatusProps): JSX.Element {
+  const { summary, acting, trans } = props;
+  const failed = count(summary, TARGETS.retry);
+  return (
+    <span className="jp-desipipe-buttons">
+      {failed > 0 && (
+        <button
+          type="button"
+          disabled={acting !== null}
+          aria-busy={acting === 'retry'}
+          title={trans._n(
+            'Retry the task that did not succeed',
+            'Retry the %1 tasks that did not succeed',
+            failed,
+            number(failed)
+          )}
+          aria-label={trans.__('Retry')}
+          onClick={() => props.onAct('retry')}
+        >
+          <refreshIcon.react tag="span" height="16px" width="16px" />
+        </button>
+      )}
+      {!isOver(summary) && (
+        <button
+          type="button"
+          disabled={acting !== null}
+          aria-busy={acting === 'cancel'}
+          title={trans.__('Cancel what is left')}
+          aria-label={trans.__('Cancel')}
+          onClick={() => props.onAct('cancel')}
+        >
+          <closeIcon.react tag="span" height="16px" width="16px" />
+        </button>
+      )}
+      <button
+        type="button"
+        title={trans.__('Details')}
+        aria-label={trans.__('Details')}
+        aria-expanded={props.open}
+        onClick={props.onToggle}
+      >
+        <ellipsesIcon.react tag="span" height="16px" width="16px" />
+      </button>
+    </span>
+  );
+}
+
+function Details({ summary, trans }: IStatusProps): JSX.Element {
+  const words = stateWords(trans);
+  const states = STATES.filter(state => summary.counts[state]);
+  return (
+    <dl className="jp-desipipe-details">
+      <dt>{trans.__('Tasks')}</dt>
+      <dd>
+        {states.map(state => (
+          <span key={state} className="jp-desipipe-count" data-state={state}>
+            <Symbol text={SYMBOLS[state]} />{' '}
+            {number(summary.counts[state] ?? 0)} {words[state]}
+          </span>
+        ))}
+      </dd>
+      {summary.rate !== null && (
+        <>
+          <dt>{trans.__('Rate')}</dt>
+          <dd>{trans.__('%1 tasks/s', number(summary.rate, 2))}</dd>
+        </>
+      )}
+      <dt>{trans.__('Workers')}</dt>
+      <dd>{number(summary.workers)}</dd>
+      {summary.began !== null && (
+        <>
+          <dt>{trans.__('Began')}</dt>
+          <dd>{moment(summary.began)}</dd>
+        </>
+      )}
+      {summary.ended !== null && (
+        <>
+          <dt>{trans.__('Ended')}</dt>
+          <dd>{moment(summary.ended)}</dd>
+        </>
+      )}
+      <dt>{trans.__('Queue')}</dt>
+      <dd>
+        {summary.queue} <code>{summary.folder}</code>
+      </dd>
+      {summary.causes.length > 0 && (
+        <>
+          <dt>{trans.__('Blocked by')}</dt>
+          <dd>
+            {summary.causes.map(cause => (
+              <div key={cause.tid}>
+                {cause.index === null
+                  ? cause.name
+                  : `${cause.name}[${cause.index}]`}
+                : <code>{cause.cause}</code> ({number(cause.count)})
+              </div>
+            ))}
+          </dd>
+        </>
+      )}
+      {summary.advice.map(([what, command]) => (
+        <React.Fragment key={command}>
+          <dt>{what}</dt>
+          <dd>
+            <code>{command}</code>
+          </dd>
+        </React.Fragment>
+      ))}
+    </dl>
+  );
+}

@@ -1,0 +1,37 @@
+/**
+ * The extension's plugins: wiring only.
+ */
+import {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ITranslator, nullTranslator } from '@jupyterlab/translation';
+
+import { Follower } from './model';
+import { rendererFactory } from './renderer';
+import { Api } from './request';
+
+/** Text of a bundle's HTML has rank 50 to 60 in the registry; this one is more. */
+const RANK = 10;
+
+const renderer: JupyterFrontEndPlugin<void> = {
+  id: 'desipipe-lab:renderer',
+  description: 'Shows the tasks of %%desipipe cells, live.',
+  autoStart: true,
+  requires: [IRenderMimeRegistry],
+  optional: [ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    rendermime: IRenderMimeRegistry,
+    translator: ITranslator | null
+  ) => {
+    const follower = new Follower(new Api(app.serviceManager.serverSettings));
+    rendermime.addFactory(
+      rendererFactory(rendermime, follower, translator ?? nullTranslator),
+      RANK
+    );
+  }
+};
+
+export default [renderer];

@@ -1,0 +1,334 @@
+/**
+ * What is known of a cell's tasks, and how it stays true: from the kernel, and from the server while someone looks.
+ */
+import { IDisposable, DisposableDelegate } from '@lumino/disposable';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { Api, RequestError } from './request';
+import { Action, ICellSummary, isOver } from './tokens';
+
+/** Times of the follower and of the models, in ms. */
+export interface ITiming {
+  /** Subscriptions that come together become one stream. */
+  gather: number;
+  /** First wait before the stream is opened again; doubles up to `patience`. */
+  backoff: number;
+  /** Longest wait before the stream is opened again. */
+  patience: number;
+  /** Shortest time between two looks at the same cell. */
+  interval: number;
+}
+
+const TIMING: ITiming = {
+  gather: 50,
+  backoff: 500,
+  patience: 30_000,
+  interval: 250
+};
+
+/** How far what is shown can be trusted. */
+export type Freshness = 'unknown' | 'stale' | 'live';
+
+/** A saved state this young (s) is not old news, whatever the clocks of two machines say. */
+const FRESH = 5;
+
+/**
+ * The one event stream of this page, for all cells that someone looks at.
+ */
+export class Follower {
+  constructor(
+    readonly api: Api,
+    readonly timing: ITiming = TIMING
+  ) {}
+
+  /**
+   * Be told of changes of a queue, and once when the stream is there again after it was lost.
+   *
+   * @returns what to dispose of when nobody looks any more
+   */
+  follow(folder: string, changed: () => void): IDisposable {
+    const listener = { folder, changed };
+    const known = this._folders().includes(folder);
+    this._listeners.add(listener);
+    if (!known) {
+      this._restart();
+    }
+    return new DisposableDelegate(() => {
+      this._listeners.delete(listener);
+      if (!this._folders().includes(folder)) {
+        this._restart();
+      }
+    });
+  }
+
+  private _folders(): string[] {
+    return [...new Set([...this._listeners].map(item => item.folder))].sort();
+  }
+
+  private _restart(): void {
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => {
+      this._abort?.abort();
+      this._abort = null;
+      if (this._listeners.size) {
+        this._abort = new AbortController();
+        void this._run(this._folders(), this._abort.signal);
+      }
+    }, this.timing.gather);
+  }
+
+  private async _run(folders: string[], signal: AbortSignal): Promise<void> {
+    let wait = this.timing.backoff;
+    let lost = false;
+    while (!signal.aborted) {
+      try {
+        await this.api.events(
+          folders,
+          () => {
+            wait = this.timing.backoff;
+            if (lost) {
+              lost = false;
+              this._tell(); // of what was missed
+            }
+          },
+          event => this._tell(event.folder),
+          signal
+        );
+      } catch (error) {
+        if (error instanceof RequestError && error.isFinal) {
+          return; // no desipipe there, or not for us: the models know by their own requests
+        }
+      }
+      if (!signal.aborted) {
+        if (!lost) {
+          lost = true;
+          this._tell(); // each finds out whether the server is gone
+        }
+        await pause(wait, signal);
+        wait = Math.min(2 * wait, this.timing.patience);
+      }
+    }
+  }
+
+  private _tell(folder?: string): void {
+    for (const listener of [...this._listeners]) {
+      if (folder === undefined || folder === listener.folder) {
+        listener.changed();
+      }
+    }
+  }
+
+  private _abort: AbortController | null = null;
+  private _listeners = new Set<{ folder: string; changed: () => void }>();
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+}
+
+/**
+ * The state behind one display.
+ */
+export class CellModel implements IDisposable {
+  constructor(readonly follower: Follower) {}
+
+  /** Something that is shown has changed. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** The newest that is known; `null` before anything came. */
+  get summary(): ICellSummary | null {
+    return this._summary;
+  }
+
+  /** When `summary` was true, by this page's monotonic clock (ms). */
+  get received(): number {
+    return this._received;
+  }
+
+  /** Whether `summary` goes on being true: `unknown` when it came with a notebook and the server was not asked yet, `stale` when nobody can say. */
+  get freshness(): Freshness {
+    return this._freshness;
+  }
+
+  /** The action that is under way. */
+  get acting(): Action | null {
+    return this._acting;
+  }
+
+  /** Why the last action failed, in words; empty if it did not. */
+  get problem(): string {
+    return this._problem;
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      this._following?.dispose();
+      Signal.clearData(this);
+    }
+  }
+
+  /** What the kernel, or the saved notebook, says. The newer of what is known counts. */
+  receive(summary: ICellSummary): void {
+    const known = this._summary;
+    if (known && sameTasks(known, summary)) {
+      if (summary.time > known.time) {
+        this._fromServer = false;
+        this._take(summary, 'live');
+      }
+      return;
+    }
+    const age = Date.now() / 1000 - summary.time;
+    this._fromServer = false;
+    this._take(summary, known || age < FRESH ? 'live' : 'unknown');
+    this._refollow();
+  }
+
+  /** Whether someone looks; nothing is asked for otherwise. */
+  get visible(): boolean {
+    return this._visible;
+  }
+
+  set visible(visible: boolean) {
+    if (visible !== this._visible) {
+      this._visible = visible;
+      this._refollow();
+      this._changed.emit(); // clocks tick again, or stop
+    }
+  }
+
+  /** Ask the server to do something with the cell's tasks. Rejects never; `problem` tells. */
+  async act(action: Action): Promise<void> {
+    if (!this._summary || this._acting) {
+      return;
+    }
+    this._acting = action;
+    this._problem = '';
+    this._changed.emit();
+    try {
+      await this.follower.api.act(action, this._summary);
+      await this._ask();
+    } catch (error) {
+      this._problem = error instanceof Error ? error.message : `${error}`;
+    }
+    this._acting = null;
+    this._changed.emit();
+  }
+
+  private _take(summary: ICellSummary, freshness: Freshness): void {
+    this._summary = summary;
+    this._freshness = freshness;
+    this._received = performance.now();
+    if (isOver(summary)) {
+      this._unfollow();
+    } else if (!this._following) {
+      this._refollow();
+    }
+    this._changed.emit();
+  }
+
+  private _refollow(): void {
+    this._unfollow();
+    const summary = this._summary;
+    if (!this._visible || !summary || this._isDisposed) {
+      return;
+    }
+    if (!isOver(summary)) {
+      this._following = this.follower.follow(summary.folder, () =>
+        this._look()
+      );
+    }
+    // What failed may have been retried from elsewhere; what is done stays so.
+    if (summary.condition !== 'done') {
+      this._look();
+    }
+  }
+
+  private _unfollow(): void {
+    this._following?.dispose();
+    this._following = null;
+  }
+
+  /** Ask the server soon; calls that come while it is being asked become one more question. */
+  private _look(): void {
+    this._wanted = true;
+    if (!this._looking) {
+      this._looking = true;
+      void this._answerAll();
+    }
+  }
+
+  private async _answerAll(): Promise<void> {
+    while (this._wanted && this._visible && !this._isDisposed) {
+      this._wanted = false;
+      await this._ask();
+      await pause(this.follower.timing.interval);
+    }
+    this._looking = false;
+  }
+
+  private async _ask(): Promise<void> {
+    const asked = this._summary;
+    if (!asked) {
+      return;
+    }
+    let answer: ICellSummary;
+    try {
+      answer = await this.follower.api.cell(asked);
+    } catch (error) {
+      if (this._isDisposed || this._summary !== asked) {
+        return;
+      }
+      if (error instanceof RequestError && error.isFinal) {
+        this._unfollow(); // another queue's events must not suffer from this one's absence
+      }
+      if (
+        this._freshness !== 'stale' &&
+        (this._fromServer || this._freshness === 'unknown')
+      ) {
+        this._freshness = 'stale';
+        this._changed.emit();
+      }
+      return;
+    }
+    const known = this._summary;
+    if (!this._isDisposed && known && sameTasks(known, asked)) {
+      if (answer.time > known.time) {
+        this._fromServer = true;
+        this._take({ ...answer, title: known.title }, 'live');
+      }
+    }
+  }
+
+  private _acting: Action | null = null;
+  private _changed = new Signal<this, void>(this);
+  private _following: IDisposable | null = null;
+  private _freshness: Freshness = 'unknown';
+  private _fromServer = false;
+  private _isDisposed = false;
+  private _looking = false;
+  private _problem = '';
+  private _received = 0;
+  private _summary: ICellSummary | null = null;
+  private _visible = false;
+  private _wanted = false;
+}
+
+/** Wait some ms, or until it is no use any more. */
+function pause(time: number, signal?: AbortSignal): Promise<void> {
+  return new Promise(resolve => {
+    const timer = setTimeout(resolve, time);
+    signal?.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** Whether two summaries are of the same tasks of the same life of a queue. */
+function sameTasks(a: ICellSummary, b: ICellSummary): boolean {
+  return a.folder === b.folder && a.rows === b.rows && a.first === b.first;
+}

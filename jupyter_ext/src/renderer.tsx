@@ -1,0 +1,254 @@
+/**
+ * The renderer of a cell's display: its outputs, as if the cell had run here, and the line that says how its tasks are doing.
+ */
+import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
+import {
+  OutputAreaModel,
+  SimplifiedOutputArea
+} from '@jupyterlab/outputarea';
+import type * as nbformat from '@jupyterlab/nbformat';
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
+import { JSONExt } from '@lumino/coreutils';
+import type { Message } from '@lumino/messaging';
+import { Panel } from '@lumino/widgets';
+import React from 'react';
+
+import { Status } from './components/status';
+import { number } from './format';
+import { CellModel, Follower } from './model';
+import {
+  Action,
+  count,
+  ICellSummary,
+  isOver,
+  MIME_TYPE,
+  TARGETS,
+  VERSION
+} from './tokens';
+
+/**
+ * What makes renderers, for a registry of renderers.
+ *
+ * @param rendermime - the registry whose other renderers show the outputs
+ * @param follower - the page's event stream
+ * @param translator - the reader's language
+ */
+export function rendererFactory(
+  rendermime: IRenderMimeRegistry,
+  follower: Follower,
+  translator: ITranslator
+): IRenderMime.IRendererFactory {
+  const trans = translator.load('desipipe');
+  return {
+    safe: true, // nothing of the JSON is put into the page but as text, or by a renderer that knows whether the output is trusted
+    mimeTypes: [MIME_TYPE],
+    createRenderer: options =>
+      new CellDisplay(
+        // With the links and the sanitizer of the document that it is in.
+        rendermime.clone({
+          ...(options.resolver && { resolver: options.resolver }),
+          ...(options.linkHandler && { linkHandler: options.linkHandler }),
+          ...(options.sanitizer && { sanitizer: options.sanitizer })
+        }),
+        new CellModel(follower),
+        trans
+      )
+  };
+}
+
+/** The display under a cell. */
+export class CellDisplay extends Panel implements IRenderMime.IRenderer {
+  constructor(
+    readonly rendermime: IRenderMimeRegistry,
+    readonly model: CellModel,
+    readonly trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('jp-desipipe-Cell');
+    this._status = new StatusWidget(model, trans);
+    this.addWidget(this._status);
+    model.changed.connect(this._onChanged, this);
+  }
+
+  async renderModel(mime: IRenderMime.IMimeModel): Promise<void> {
+    const summary = mime.data[MIME_TYPE] as unknown as ICellSummary;
+    if (summary.version !== VERSION) {
+      // The display beside it in the bundle is for such cases; the output area shows it when this fails.
+      throw new Error(
+        this.trans.__(
+          'This display was made by another version of desipipe (%1, not %2): update desipipe where JupyterLab runs.',
+          summary.version,
+          VERSION
+        )
+      );
+    }
+    this._trusted = mime.trusted;
+    this.model.receive(summary);
+  }
+
+  override dispose(): void {
+    if (!this.isDisposed) {
+      this._unwatch();
+      this.model.dispose();
+      super.dispose();
+      this._outputs?.dispose();
+    }
+  }
+
+  protected override onAfterAttach(msg: Message): void {
+    super.onAfterAttach(msg);
+    // Whether it is scrolled out of sight, in a hidden tab, or in a collapsed output: the browser knows.
+    this._observer = new IntersectionObserver(entries => {
+      this._inView = entries[entries.length - 1].isIntersecting;
+      this._look();
+    });
+    this._observer.observe(this.node);
+    document.addEventListener('visibilitychange', this._look);
+  }
+
+  protected override onBeforeDetach(msg: Message): void {
+    this._unwatch();
+    super.onBeforeDetach(msg);
+  }
+
+  private _unwatch(): void {
+    this._observer?.disconnect();
+    this._observer = null;
+    this._inView = false;
+    document.removeEventListener('visibilitychange', this._look);
+    this._look();
+  }
+
+  private _look = (): void => {
+    if (!this.model.isDisposed) {
+      this.model.visible = this._inView && !document.hidden;
+    }
+  };
+
+  private _onChanged(): void {
+    const summary = this.model.summary;
+    if (summary) {
+      this._showOutputs(summary.outputs);
+      // What is under way stands first, so that it does not move down with each line that is printed.
+      const place = isOver(summary) ? this.widgets.length - 1 : 0;
+      if (this.widgets[place] !== this._status) {
+        this.insertWidget(place, this._status);
+      }
+    }
+  }
+
+  /** Change those outputs that have changed. */
+  private _showOutputs(outputs: nbformat.IOutput[]): void {
+    const shown = this._shown;
+    if (!outputs.length && !shown.length) {
+      return;
+    }
+    if (!this._outputs) {
+      this._outputs = new OutputAreaModel({ trusted: this._trusted });
+      const area = new SimplifiedOutputArea({
+        model: this._outputs,
+        rendermime: this.rendermime
+      });
+      area.addClass('jp-desipipe-outputs');
+      this.addWidget(area);
+    }
+    const model = this._outputs;
+    model.trusted = this._trusted;
+    let same = 0;
+    while (
+      same < Math.min(shown.length, outputs.length) &&
+      JSONExt.deepEqual(shown[same], outputs[same])
+    ) {
+      same += 1;
+    }
+    if (same === shown.length && model.length === shown.length) {
+      outputs.slice(same).forEach(output => model.add(output));
+    } else if (same < outputs.length || same < shown.length) {
+      model.fromJSON(outputs);
+    }
+    this._shown = outputs;
+  }
+
+  private _inView = false;
+  private _observer: IntersectionObserver | null = null;
+  private _outputs: OutputAreaModel | null = null;
+  private _shown: nbformat.IOutput[] = [];
+  private _status: StatusWidget;
+  private _trusted = false;
+}
+
+/** The line itself. */
+class StatusWidget extends ReactWidget {
+  constructor(
+    readonly model: CellModel,
+    readonly trans: TranslationBundle
+  ) {
+    super();
+    model.changed.connect(() => this.update(), this);
+  }
+
+  protected render(): JSX.Element | null {
+    const { model, trans } = this;
+    const { summary, freshness } = model;
+    return summary ? (
+      <Status
+        summary={summary}
+        received={model.received}
+        ticking={model.visible && freshness === 'live' && !isOver(summary)}
+        stale={freshness === 'stale'}
+        acting={model.acting}
+        problem={model.problem}
+        open={this._open}
+        onAct={action => void this._act(action, summary)}
+        onToggle={() => {
+          this._open = !this._open;
+          this.update();
+        }}
+        trans={trans}
+      />
+    ) : null;
+  }
+
+  private async _act(action: Action, summary: ICellSummary): Promise<void> {
+    const { trans } = this;
+    if (action === 'cancel') {
+      const n = count(summary, TARGETS.cancel);
+      const running = count(summary, ['RUNNING']);
+      const lines = [
+        trans._n(
+          '%1 task of %2 has not ended yet.',
+          '%1 tasks of %2 have not ended yet.',
+          n,
+          number(n),
+          summary.title || summary.queue
+        ),
+        running
+          ? trans._n(
+              '%1 of them runs now: what it has computed so far is lost.',
+              '%1 of them run now: what they have computed so far is lost.',
+              running,
+              number(running)
+            )
+          : '',
+        trans.__('Results that are there stay. Retry brings back the others.')
+      ];
+      const answer = await showDialog({
+        title: trans.__('Cancel what is left?'),
+        body: lines.filter(line => line).join(' '),
+        buttons: [
+          Dialog.cancelButton({ label: trans.__('Keep them') }),
+          Dialog.warnButton({ label: trans.__('Cancel tasks') })
+        ],
+        defaultButton: 0
+      });
+      if (!answer.button.accept) {
+        return;
+      }
+    }
+    await this.model.act(action);
+  }
+
+  private _open = false;
+}

@@ -1,0 +1,152 @@
+/**
+ * The only place that talks to the server.
+ */
+import { URLExt } from '@jupyterlab/coreutils';
+import { ServerConnection } from '@jupyterlab/services';
+
+import { Action, ICellSummary, TARGETS } from './tokens';
+
+/** What the server, or the way to it, refused. */
+export class RequestError extends Error {
+  /**
+   * @param message - what the server says, for people
+   * @param status - HTTP status; 0 if there was no answer
+   * @param kind - name of desipipe's error class; empty if it is not desipipe that answered
+   */
+  constructor(
+    message: string,
+    readonly status: number,
+    readonly kind: string
+  ) {
+    super(message);
+    this.name = 'RequestError';
+  }
+
+  /** Whether asking again can't help: this server has no desipipe, or desipipe refused. */
+  get isFinal(): boolean {
+    return this.status >= 400 && this.status < 500 && this.status !== 429;
+  }
+}
+
+/** One server-sent event: the parsed JSON of its data. */
+export interface IServerEvent {
+  /** Folder of the queue that changed; all of them did if it is missing. */
+  folder?: string;
+}
+
+/** The REST interface of desipipe's server extension. */
+export class Api {
+  constructor(readonly settings: ServerConnection.ISettings) {}
+
+  /** What the server knows of a cell's tasks now. */
+  async cell(summary: ICellSummary): Promise<ICellSummary> {
+    const { folder, rows, first, title } = summary;
+    const response = await this._request('cell', {
+      queue: folder,
+      rows,
+      first,
+      title
+    });
+    return response.json();
+  }
+
+  /** Do something with those of a cell's tasks that it is for. */
+  async act(action: Action, summary: ICellSummary): Promise<void> {
+    const { folder, rows, first } = summary;
+    await this._request(
+      `actions/${action}`,
+      {},
+      {
+        method: 'POST',
+        body: JSON.stringify({
+          queue: folder,
+          rows,
+          first,
+          states: TARGETS[action]
+        })
+      }
+    );
+  }
+
+  /**
+   * Follow queues until the stream ends or is aborted.
+   *
+   * By `fetch` and not by `EventSource`, which can't send the token.
+   */
+  async events(
+    folders: readonly string[],
+    onOpen: () => void,
+    onEvent: (event: IServerEvent) => void,
+    signal: AbortSignal
+  ): Promise<void> {
+    const response = await this._request(
+      'events',
+      { queue: folders },
+      { signal, headers: { Accept: 'text/event-stream' } }
+    );
+    if (!response.body) {
+      throw new RequestError('The server sent no stream.', 0, '');
+    }
+    onOpen();
+    const reader = response.body.getReader();
+    const decoder = new TextDecoder();
+    let rest = '';
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) {
+        return;
+      }
+      rest += decoder.decode(value, { stream: true });
+      const blocks = rest.split(/\r?\n\r?\n/);
+      rest = blocks.pop() ?? '';
+      for (const block of blocks) {
+        const data = block
+          .split(/\r?\n/)
+          .filter(line => line.startsWith('data:'))
+          .map(line => line.slice(5).trimStart())
+          .join('\n');
+        if (data) {
+          onEvent(JSON.parse(data));
+        }
+      }
+    }
+  }
+
+  private async _request(
+    path: string,
+    query: Record<string, string | readonly string[]>,
+    init: RequestInit = {}
+  ): Promise<Response> {
+    const search = new URLSearchParams();
+    for (const [name, values] of Object.entries(query)) {
+      for (const value of typeof values === 'string' ? [values] : values) {
+        search.append(name, value);
+      }
+    }
+    const url = URLExt.join(this.settings.baseUrl, 'desipipe/api', path);
+    let response: Response;
+    try {
+      response = await ServerConnection.makeRequest(
+        search.size ? `${url}?${search}` : url,
+        init,
+        this.settings
+      );
+    } catch (error) {
+      throw new RequestError(`No answer from the server: ${error}`, 0, '');
+    }
+    if (!response.ok) {
+      const text = await response.text();
+      let message = `${response.status} ${response.statusText}`;
+      let kind = '';
+      try {
+        const answer = JSON.parse(text);
+        kind = answer.error ?? '';
+        message = answer.message || message;
+      } catch {
+        // A page for people: not desipipe's answer.
+      }
+      throw new RequestError(message, response.status, kind);
+    }
+    return response;
+  }
+}

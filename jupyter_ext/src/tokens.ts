@@ -1,0 +1,130 @@
+/**
+ * Words that all of the front end shares: types of what kernel and server send, names of states. Imports nothing local.
+ */
+import type * as nbformat from '@jupyterlab/nbformat';
+
+/** MIME type of the display of a `%%desipipe` cell. */
+export const MIME_TYPE = 'application/vnd.desipipe.v1+json';
+
+/** Version of the JSON that this renderer understands. */
+export const VERSION = 1;
+
+/** States of a task, in the order of a bar: what ended well, what ended badly, what runs, what waits. */
+export const STATES = [
+  'SUCCEEDED',
+  'FAILED',
+  'KILLED',
+  'UNKNOWN',
+  'RUNNING',
+  'PENDING',
+  'WAITING'
+] as const;
+
+/** State of a task. */
+export type State = (typeof STATES)[number];
+
+/** What a cell's tasks, or a queue, as a whole are doing. */
+export type Condition =
+  | 'empty'
+  | 'running'
+  | 'paused'
+  | 'stopped'
+  | 'failed'
+  | 'done';
+
+/**
+ * How states are told apart without colour; those of desipipe/summary.py. The colours are in style/base.css.
+ */
+export const SYMBOLS: Readonly<Record<State | 'BLOCKED', string>> = {
+  WAITING: '◌',
+  PENDING: '○',
+  RUNNING: '●',
+  SUCCEEDED: '✓',
+  FAILED: '✕',
+  KILLED: '⊘',
+  UNKNOWN: '?',
+  BLOCKED: '‖'
+};
+
+/** The same for conditions. */
+export const CONDITION_SYMBOLS: Readonly<Record<Condition, string>> = {
+  empty: '·',
+  running: '●',
+  paused: '‖',
+  stopped: '■',
+  failed: '✕',
+  done: '✓'
+};
+
+/** A task that did not succeed. */
+export interface IFailure {
+  tid: string;
+  name: string;
+  index: number | null;
+  state: string;
+  /** Last line of its traceback, or why it was ended. */
+  cause: string;
+  /** Line of the cell, counted from 1, the `%%desipipe` line. */
+  line: number | null;
+}
+
+/** A task that others wait for in vain. */
+export interface ICause {
+  tid: string;
+  name: string;
+  index: number | null;
+  state: string;
+  cause: string;
+  count: number;
+}
+
+/** What kernel and server say of a cell: `desipipe.summary.cell_summary`. Times are in seconds since the epoch. */
+export interface ICellSummary {
+  version: number;
+  queue: string;
+  folder: string;
+  title: string;
+  rows: string;
+  first: string;
+  time: number;
+  condition: Condition;
+  total: number;
+  counts: Partial<Record<State, number>>;
+  blocked: number;
+  left: number;
+  workers: number;
+  rate: number | null;
+  eta: number | null;
+  elapsed: number | null;
+  began: number | null;
+  ended: number | null;
+  cached: boolean;
+  computed: number | null;
+  failure: IFailure | null;
+  causes: ICause[];
+  advice: [string, string][];
+  outputs: nbformat.IOutput[];
+  truncated: string;
+}
+
+/** What can be asked of the server. */
+export type Action = 'retry' | 'cancel';
+
+/** States of the tasks that an action is for. */
+export const TARGETS: Readonly<Record<Action, readonly State[]>> = {
+  retry: ['FAILED', 'KILLED', 'UNKNOWN'],
+  cancel: ['RUNNING', 'PENDING', 'WAITING']
+};
+
+/** How many of a cell's tasks are in one of some states. */
+export function count(
+  summary: ICellSummary,
+  states: readonly State[] = STATES
+): number {
+  return states.reduce((sum, state) => sum + (summary.counts[state] ?? 0), 0);
+}
+
+/** Whether nothing can change by itself any more. */
+export function isOver(summary: ICellSummary): boolean {
+  return summary.left === 0;
+}
