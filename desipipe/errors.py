@@ -12,11 +12,13 @@ from collections.abc import Iterable
 
 __all__ = [
     'AppChangedError',
+    'CellError',
     'ConfigError',
     'CorruptJournalError',
     'DesipipeError',
     'DiskFullError',
     'InvalidQueueNameError',
+    'LaunchError',
     'LockLostError',
     'LockingError',
     'ManagerRunningError',
@@ -81,6 +83,22 @@ class UnknownOptionError(DesipipeError, TypeError):
     """An option that a provider, a scheduler, an environment or an app does not have; the valid ones are listed."""
 
 
+class LaunchError(DesipipeError):
+    """The batch system did not accept a job; the message holds its own words. The tasks wait.
+
+    Parameters
+    ----------
+    message : str
+        What was refused, and what to type next.
+    later : bool, default=False
+        Whether it may accept the same later.
+    """
+
+    def __init__(self, message: str, later: bool = False) -> None:
+        super().__init__(message)
+        self.later = later
+
+
 class UnknownNameError(DesipipeError, ValueError):
     """A provider, scheduler or environment of that name is not registered; the valid ones are listed."""
 
@@ -91,6 +109,10 @@ class MissingDependencyError(DesipipeError, ImportError):
 
 class NotSerializableError(DesipipeError, TypeError):
     """A value, or what a function uses, can't be carried to another process or has no stable identity."""
+
+
+class CellError(DesipipeError):
+    """A cell of a notebook can't become a task as it is."""
 
 
 class QueueError(DesipipeError):

@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import orjson
 
 from .event import Ref
-from .slot import PACKET, run_child, signal_name
+from .shell import OOM_WORDS, oom_kills, signal_name
+from .slot import PACKET, run_child
 
 AHEAD = 128  # packets a slot may have before it; well below what a socket's default buffer holds
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
 OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
-OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
 OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _READ = 1 << 16
 
@@ -412,7 +412,7 @@ class SlotProcess:
 
     @staticmethod
     def _other_oom_kills() -> int:
-        return _oom_kills() - SlotProcess._blamed
+        return oom_kills() - SlotProcess._blamed
 
     def close(self) -> None:
         """Let go of everything; the process must have ended."""
@@ -581,12 +581,3 @@ class MPISlot(SlotProcess):
             os.unlink(os.path.join(self._tmp, 's'))
         os.rmdir(self._tmp)
         self._close_live()
-
-
-def _oom_kills() -> int:
-    # Of the whole machine since boot; 0 where the kernel does not say.
-    try:
-        with open('/proc/vmstat', 'rb') as file:
-            return next((int(line.split()[1]) for line in file if line.startswith(b'oom_kill ')), 0)
-    except OSError:
-        return 0

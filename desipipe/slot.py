@@ -14,7 +14,6 @@ slot → worker         ``('ready', rank, size)`` from MPI ranks
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import fcntl
 import gc
@@ -36,13 +35,13 @@ from .errors import DesipipeError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .provenance import versions
 from .serialize import Payload, dumps, loads
+from .shell import CommandFailed, call, die_with_parent
 from .store.segment import SegmentReader, SegmentWriter
 from .utils import username
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 _TEXT = struct.Struct('<I')
-_PR_SET_PDEATHSIG = 1
 _Requires = list[tuple[bytes, tuple[str, int, int] | None]]
 
 
@@ -150,8 +149,13 @@ class Slot:
             arguments = {**self._load(known.shared, resolve), **arguments}
         if 'mpicomm' in arguments and arguments['mpicomm'] is None:
             arguments['mpicomm'] = self._communicator()
+        if group.kind == 'cell' and (self.comm is None or self.comm.rank == 0):
+            from .display import captured  # only here: other tasks need none of it
+
+            with captured(lambda: self._fflush(None)):
+                return function(arguments)
         value = function(arguments)
-        return self._command(value) if group.kind == 'bash' else value
+        return call(value) if group.kind == 'bash' else value
 
     def _resolver(self, requires: _Requires) -> Callable[..., Any]:
         references = dict(requires)
@@ -195,22 +199,6 @@ class Slot:
                 return None  # one process without MPI: the function's own default for that
             self.comm = MPI.COMM_WORLD
         return self.comm
-
-    def _command(self, command: Any) -> None:
-        import subprocess
-
-        if isinstance(command, str):
-            argv: Any = [next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'), '-c', command]
-        else:
-            try:
-                argv = [os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command]
-            except TypeError:
-                raise TypeError(f'a bash app returns a list of arguments or a string for the shell, not {type(command).__name__} {command!r}') from None
-            if not argv:
-                raise ValueError('the bash app returned an empty list: there is no command to run')
-        status = subprocess.run(argv, stdin=subprocess.DEVNULL, check=False, preexec_fn=_die_with_parent).returncode
-        if status:
-            raise CommandFailed(status)
 
     def _store(self, payload: Payload) -> tuple[str, int, int]:
         offset = self._writer.append(payload.parts, payload.aligned)
@@ -284,28 +272,6 @@ class _Known:
         self.function: Callable[..., Any] | None = None
 
 
-class CommandFailed(DesipipeError):
-    """A bash app's command returned something else than 0."""
-
-    def __init__(self, status: int) -> None:
-        self.status = status
-        super().__init__(f'exit status {status:d}' if status > 0 else f'killed by signal {-status:d} ({signal_name(-status)})')
-
-
-def signal_name(number: int) -> str:
-    """``'SIGKILL'`` for 9."""
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f'signal {number:d}'
-
-
-def _die_with_parent() -> None:
-    # Else what a killed slot was running would go on, unseen, beside its own next attempt. Linux only; elsewhere the group is killed.
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def run_child(
     sock: socket.socket,
     out: tuple[int, int],
@@ -333,7 +299,7 @@ def run_child(
     status = 1
     try:
         os.setsid()  # Ctrl-C in the worker's terminal is for the worker; and what a task starts can be killed with it, as a group
-        _die_with_parent()
+        die_with_parent()
         if os.getppid() != parent:
             os._exit(1)  # the worker died before we asked to die with it
         signal.set_wakeup_fd(-1)
@@ -371,7 +337,7 @@ def run_child(
 def main(argv: list[str] | None = None) -> None:
     """One rank of an MPI slot: ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER``, started by ``mpiexec``."""
     address, folder, name, marker = sys.argv[1:] if argv is None else argv
-    _die_with_parent()
+    die_with_parent()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     try:
         from mpi4py import MPI

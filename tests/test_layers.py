@@ -21,7 +21,7 @@ LAYERS = {
     'model': 'ledger app task explain compact queue find',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
-    'processes': 'slot process worker manager',
+    'processes': 'shell slot process worker manager',
     'script': 'task_manager',
     'words out': 'summary cell_summary words listing output graph',
     'faces': 'demo cli notebook/ server/',

@@ -19,6 +19,7 @@ import warnings
 from collections.abc import Iterator
 from types import CodeType
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 from .plain import digest, pack, plain_text
 
@@ -236,6 +237,27 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 _found: dict[int, tuple[CodeType, Found]] = {}
 
 
+# Functions that were made of a text in which they do not stand as such: the cells of a notebook. As long as the code lives.
+_registered: WeakKeyDictionary[CodeType, Found] = WeakKeyDictionary()
+
+
+def register(code: CodeType, node: FunctionNode, text: str) -> None:
+    """Say what a function was made of, for which there is no text to be found.
+
+    Parameters
+    ----------
+    code : code
+    node : ast.FunctionDef
+        What it was compiled from, with the line numbers of ``text``.
+    text : str
+        What people wrote.
+    """
+    lines = text.count('\n') + 1
+    _registered[code] = Found(node, text, [Statement(1, lines, text, False)], [])
+    # For tracebacks in this process. Without a time: such entries are never thrown away.
+    linecache.cache[code.co_filename] = (len(text), None, text.splitlines(keepends=True), code.co_filename)
+
+
 def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
     """Find the text that a function was compiled from.
 
@@ -254,6 +276,9 @@ def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
     known = _found.get(id(code))
     if known is not None:
         return known[1]
+    made = _registered.get(code)
+    if made is not None:
+        return made
     lines = linecache.getlines(code.co_filename, namespace)
     found = _match(code, ''.join(lines))
     if found is None and lines and os.path.exists(code.co_filename):

@@ -1,0 +1,393 @@
+"""A cell becomes a function: what it reads from the notebook are its arguments, what it gives back its result.
+
+The cell's statements are put, as they are, into the body of a function whose syntax tree is known to :mod:`desipipe.serialize.source`: identity, source
+and tracebacks are then those of any function of the user.
+"""
+
+from __future__ import annotations
+
+import __future__
+
+import ast
+import builtins
+import functools
+import hashlib
+import importlib
+import keyword
+import re
+import tokenize
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from ..app import App
+from ..errors import CellError, close_names
+from ..serialize import source
+from ..shell import placeholders
+from .names import Names, find_names
+
+_CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
+_SHOW = ' show'  # no name that a cell could bind
+_RUN = ' run'
+_FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+
+
+class Cell(NamedTuple):
+    """A cell that can be called."""
+
+    func: FunctionType
+    """Its parameters are what is swept, then the inputs."""
+    inputs: dict[str, Any]
+    """The values of the inputs, as they were in the notebook."""
+    outputs: tuple[str, ...]
+    """What it returns: one value, or a dictionary by name for several."""
+    text: str
+    """Of the cell, with the line of the magic."""
+
+
+def make_cell(
+    line: str, body: str, namespace: Mapping[str, Any], name: str = '', outputs: Sequence[str] = (), swept: Sequence[str] = (), flags: int = 0, bash: bool = False
+) -> Cell:
+    """Make a function of a cell.
+
+    Parameters
+    ----------
+    line : str
+        The magic's line, for people.
+    body : str
+        The rest.
+    namespace : mapping
+        The notebook's variables.
+    name : str, default=''
+        Of the function; by default that of its first output, or ``'cell'``.
+    outputs : sequence of str, default=()
+        Names whose values are wanted; by default the last one that the cell assigns, if it assigns any.
+    swept : sequence of str, default=()
+        Names that each call gets a value of its own for.
+    flags : int, default=0
+        Of the compiler: the notebook's ``from __future__ import``.
+    bash : bool, default=False
+        Whether the body is for the shell; its one output is what the commands write to stdout.
+
+    Returns
+    -------
+    cell : Cell
+
+    Raises
+    ------
+    CellError
+        For whatever a worker could not run, with the line (the magic's is 1).
+    SyntaxError
+        As for any cell.
+    """
+    text = f'{line.rstrip()}\n{body}'
+    if bash:
+        return _bash(text, body, namespace, name, outputs, swept)
+    # A file of its own for each text: a process that runs two versions of a cell shows each with its own lines.
+    file = f'<%%desipipe {name or (outputs[0] if outputs else "cell")} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
+    tree = _parse('\n' + body, file)
+    if not tree.body:
+        raise CellError('the cell is empty, or only comments: nothing was added. Write what a worker is to run below the line of the magic')
+    _expand_stars(tree)
+    names = find_names(_compile(tree, file, flags))
+    wanted = tuple(outputs) or _last_assigned(tree)
+    _check_outputs(wanted, names, namespace)
+    inputs, used = _resolve(names, namespace, swept)
+    function = _function(tree, name or (wanted[0] if wanted else 'cell'), [*swept, *inputs], wanted, text, names)
+    return Cell(_made(function, file, text, used, flags), inputs, wanted, text)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _parse(text: str, file: str) -> ast.Module:
+    try:
+        tree = ast.parse(text, file)
+    except SyntaxError as exc:
+        found = _shell_line(text)
+        if found:
+            raise CellError(
+                f'line {found[0]:d} of the cell ({found[1]}) is for IPython, which a worker does not have: nothing was added. '
+                'Put it into a cell of its own above, or write a cell for the shell with: %%desipipe --bash'
+            ) from None
+        raise exc.with_traceback(None) from None
+    awaited = _first_await(tree)
+    if awaited:
+        raise CellError(
+            f'line {awaited:d} of the cell awaits something outside of a function: a worker has no event loop running, nothing was added. '
+            'Write: import asyncio; asyncio.run(...)'
+        )
+    return tree
+
+
+def _shell_line(text: str) -> tuple[int, str] | None:
+    """Number and text of the first line that only IPython understands."""
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    try:
+        changed = TransformerManager().transform_cell(text).splitlines()
+    except SyntaxError:
+        return None
+    for number, (before, after) in enumerate(zip(text.splitlines(), changed, strict=False), 1):
+        if before != after and 'get_ipython()' in after:
+            return number, before.strip()
+    return None
+
+
+def _first_await(tree: ast.Module) -> int:
+    todo: list[ast.AST] = list(tree.body)
+    lines = []
+    while todo:
+        node = todo.pop()
+        if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) or (isinstance(node, ast.comprehension) and node.is_async):
+            lines.append(getattr(node, 'lineno', 0) or node.target.lineno)  # type: ignore[attr-defined]
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            todo += ast.iter_child_nodes(node)
+    return min(lines, default=0)
+
+
+def _expand_stars(tree: ast.Module) -> None:
+    """Write out ``from module import *``, which no function may hold: the names that the cell uses."""
+    read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
+            module: Any = importlib.import_module('.' * node.level + (node.module or ''))
+            public = getattr(module, '__all__', None) or [key for key in vars(module) if not key.startswith('_')]
+            node.names = [ast.copy_location(ast.alias(key), node) for key in sorted(read & set(public))] or [ast.copy_location(ast.alias(public[0]), node)]
+
+
+def _compile(tree: ast.Module, file: str, flags: int) -> CodeType:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # they are said when the function is compiled
+        return compile(tree, file, 'exec', flags=flags & _FUTURES, dont_inherit=True)
+
+
+def _last_assigned(tree: ast.Module) -> tuple[str, ...]:
+    last: tuple[int, int, str] | None = None
+    for node in _statements(tree.body):
+        for target in _targets(node):
+            place = (target.lineno, target.col_offset, target.id)
+            last = max(last, place) if last else place
+    return (last[2],) if last else ()
+
+
+def _statements(body: Iterable[ast.AST]) -> Iterable[ast.AST]:
+    for node in body:
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda):
+            yield from _statements(ast.iter_child_nodes(node))
+
+
+def _targets(node: ast.AST) -> Iterable[ast.Name]:
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AugAssign | ast.NamedExpr) or (isinstance(node, ast.AnnAssign) and node.value is not None):
+        targets = [node.target]
+    for target in targets:
+        for item in ast.walk(target):
+            if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store):
+                yield item
+
+
+def _check_outputs(outputs: Sequence[str], names: Names, namespace: Mapping[str, Any]) -> None:
+    for name in outputs:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise CellError(f'--out {name}: this is no name for a variable; nothing was added')
+        if name not in names.bound:
+            near = close_names(name, sorted(names.bound))
+            raise CellError(f'--out {name}: the cell never assigns {name!r}; nothing was added. {near[:1].upper()}{near[1:]}')
+        if hasattr(builtins, name) and name not in namespace:
+            warnings.warn(f'--out {name} hides the builtin {name!r} in this notebook: get it back with `del {name}`', stacklevel=3)
+    if len(set(outputs)) < len(outputs):
+        raise CellError(f'--out {" ".join(outputs)}: each name once; nothing was added')
+
+
+def _resolve(names: Names, namespace: Mapping[str, Any], swept: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The values of the inputs, and what goes along with the code: functions, classes and modules, followed from there by what they use."""
+    from .. import display
+
+    inputs: dict[str, Any] = {}
+    used: dict[str, Any] = {'__name__': '__main__', _SHOW: display.show}
+    if names.deleted:
+        name, line = next(iter(names.deleted.items()))
+        raise CellError(f'line {line:d} of the cell reads {name!r}, which it has deleted; nothing was added')
+    for name, line in names.inputs.items():
+        if name in swept or name.startswith('__'):
+            continue
+        if name in namespace:
+            value = namespace[name]
+            if name == 'get_ipython':
+                raise CellError(f'line {line:d} of the cell asks for get_ipython(): a worker has no IPython shell, nothing was added')
+            if name == 'display' and getattr(value, '__module__', '').startswith('IPython.'):
+                used[name] = display.display
+            elif isinstance(value, _CODE) and name not in names.bound:
+                used[name] = value
+            else:
+                inputs[name] = value
+        elif name in names.required and not hasattr(builtins, name):
+            near = close_names(name, [key for key in namespace if not key.startswith('_')], 3)
+            raise CellError(
+                f'line {line:d} of the cell reads {name!r}, which does not exist; nothing was added. '
+                f'Assign it in a cell above, or sweep it with --for {name}=... ({near})'
+            )
+    return inputs, used
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Making
+
+
+def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str, names: Names) -> ast.FunctionDef:
+    local = names.bound | set(parameters)
+    body = [statement for node in tree.body for statement in [_Scoped(local).visit(node)] if statement is not None]
+    last = body[-1] if body else None
+    if isinstance(last, ast.Expr) and not _is_quiet(text):
+        last.value = ast.copy_location(ast.Call(ast.copy_location(ast.Name(_SHOW, ast.Load()), last.value), [last.value], []), last.value)
+    value: ast.expr | None = None
+    if len(outputs) == 1:
+        value = ast.Name(outputs[0], ast.Load())
+    elif outputs:
+        value = ast.Dict([ast.Constant(item) for item in outputs], [ast.Name(item, ast.Load()) for item in outputs])
+    lines = text.count('\n') + 1
+    if value is not None:
+        back = ast.Return(value, lineno=lines, col_offset=0, end_lineno=lines, end_col_offset=0)
+        # Under the last statement: a cell that did not assign what it promised says so there.
+        if body:
+            ast.copy_location(back, body[-1])
+        body.append(ast.fix_missing_locations(back))
+    arguments = ast.arguments([], [ast.arg(item, lineno=1, col_offset=0, end_lineno=1, end_col_offset=0) for item in parameters], None, [], [], None, [])
+    function = ast.FunctionDef(_identifier(name), arguments, body or [ast.Pass()], [], lineno=1, col_offset=0, end_lineno=lines, end_col_offset=0)
+    if 'type_params' in ast.FunctionDef._fields:
+        function.type_params = []  # type: ignore[attr-defined]
+    return ast.fix_missing_locations(function)
+
+
+class _Scoped(ast.NodeTransformer):
+    """What was global in the cell is local in its function: nested functions that rebind it say ``nonlocal``."""
+
+    def __init__(self, local: frozenset[str] | set[str]) -> None:
+        self._local = local
+        self._depth = 0
+
+    def visit_Global(self, node: ast.Global) -> Any:  # noqa: N802 (the name of the node)
+        if not self._depth:
+            return None
+        return ast.copy_location(ast.Nonlocal(node.names), node) if set(node.names) <= self._local else node
+
+    def _nested(self, node: Any) -> Any:
+        self._depth += 1
+        try:
+            return self.generic_visit(node)
+        finally:
+            self._depth -= 1
+
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _nested
+
+
+def _is_quiet(text: str) -> bool:
+    """Whether the text ends in a semicolon, as in IPython."""
+    last = ''
+    lines = iter(text.split('\n', 1)[1].splitlines(keepends=True))
+    for token in tokenize.generate_tokens(lambda: next(lines, '')):
+        if token.type not in (tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.ENDMARKER, tokenize.INDENT, tokenize.DEDENT):
+            last = token.string
+    return last == ';'
+
+
+def _identifier(name: str) -> str:
+    word = re.sub(r'\W', '_', name)
+    return f'_{word}' if not word.isidentifier() or keyword.iskeyword(word) else word
+
+
+def _made(node: ast.FunctionDef, file: str, text: str, used: dict[str, Any], flags: int) -> FunctionType:
+    module = ast.Module([node], [])
+    code = compile(module, file, 'exec', flags=flags & _FUTURES, dont_inherit=True)
+    inner = next(item for item in code.co_consts if isinstance(item, CodeType))
+    source.register(inner, node, text)
+    func = FunctionType(inner, {**used, '__builtins__': builtins}, node.name)
+    func.__module__ = '__main__'
+    return func
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Cells for the shell
+
+
+def _bash(text: str, body: str, namespace: Mapping[str, Any], name: str, outputs: Sequence[str], swept: Sequence[str]) -> Cell:
+    from .. import shell
+
+    if not any(line.strip() and not line.lstrip().startswith('#') for line in body.splitlines()):
+        raise CellError('the cell is empty, or only comments: nothing was added. Write the commands below the line of the magic')
+    if len(outputs) > 1:
+        raise CellError(f'--out {" ".join(outputs)}: a cell for the shell has one output, what it writes to stdout; nothing was added')
+    found = placeholders(body)
+    inputs: dict[str, Any] = {}
+    for item, line in found.items():
+        if item in swept:
+            continue
+        if item not in namespace:
+            near = close_names(item, [key for key in namespace if not key.startswith('_')], 3)
+            raise CellError(
+                f'line {line + 1:d} of the cell fills in {{{item}}}, which does not exist; nothing was added. Assign it in a cell above, sweep it with '
+                f'--for {item}=..., or write {{{{{item}}}}} for the braces themselves ({near})'
+            )
+        inputs[item] = namespace[item]
+    parameters = [*swept, *inputs]
+    at: dict[str, int] = {'lineno': 1, 'col_offset': 0, 'end_lineno': 1, 'end_col_offset': 0}
+    values = ast.Dict([ast.Constant(item) for item in parameters], [ast.Name(item, ast.Load()) for item in parameters])
+    call = ast.Return(ast.Call(ast.Name(_RUN, ast.Load()), [ast.Constant(body), values], []))
+    arguments = ast.arguments([], [ast.arg(item, **at) for item in parameters], None, [], [], None, [])
+    node = ast.FunctionDef(_identifier(name or (outputs[0] if outputs else 'bash')), arguments, [call], [], **at)
+    if 'type_params' in ast.FunctionDef._fields:
+        node.type_params = []  # type: ignore[attr-defined]
+    for item in ast.walk(node):
+        for key, value in at.items():
+            if key in item._attributes:
+                setattr(item, key, value)
+    node.end_lineno = text.count('\n') + 1
+    file = f'<%%desipipe {node.name} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
+    return Cell(_made(node, file, text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), text)
+
+
+def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -> list[dict[str, Any]]:
+    """The arguments of all calls of a sweep.
+
+    Parameters
+    ----------
+    cell : Cell
+    ranges : dict
+        What is swept, by name; the last one fastest.
+    pair : bool, default=False
+        Pair the ranges instead of taking their product.
+
+    Returns
+    -------
+    calls : list of dict
+
+    Raises
+    ------
+    CellError
+        For what can't be swept.
+    """
+    import itertools
+
+    columns: list[list[Any]] = []
+    for name, values in ranges.items():
+        if isinstance(values, str | bytes):
+            raise CellError(f'--for {name}: sweeps over text go letter by letter, which is seldom meant; nothing was added. Write [{values!r}], or list(...)')
+        try:
+            columns.append(list(values))
+        except TypeError:
+            raise CellError(f'--for {name}: {type(values).__name__} {values!r:.80} can not be swept; nothing was added. Give a range, a list, an array') from None
+        if not columns[-1]:
+            raise CellError(f'--for {name}: there is nothing to sweep over, the range is empty; nothing was added')
+    if pair and len({len(column) for column in columns}) > 1:
+        lengths = ', '.join(f'{name}: {len(column):d}' for name, column in zip(ranges, columns, strict=True))
+        raise CellError(f'--zip: the ranges have different lengths ({lengths}); nothing was added')
+    rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if pair and columns else itertools.product(*columns)
+    return [{**dict(zip(ranges, row, strict=True)), **cell.inputs} for row in rows]
+
+

@@ -1,0 +1,207 @@
+"""Which names a cell takes from the notebook, and which it gives back.
+
+The compiler has read the cell already: its bytecode says, in order and with every branch, loop and handler, which names are read and bound. Following that
+(a data-flow analysis as compilers do it for "may be used uninitialised") leaves nothing of the language out.
+"""
+
+from __future__ import annotations
+
+import dis
+from collections.abc import Iterator
+from types import CodeType
+from typing import NamedTuple
+
+_LOADS = frozenset(('LOAD_NAME', 'LOAD_GLOBAL', 'LOAD_FROM_DICT_OR_GLOBALS'))
+_STORES = frozenset(('STORE_NAME', 'STORE_GLOBAL'))
+_DELETES = frozenset(('DELETE_NAME', 'DELETE_GLOBAL'))
+_JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
+# After these, what follows in the text is reached by jumps only.
+_ENDS = frozenset(('JUMP_FORWARD', 'JUMP_BACKWARD', 'JUMP_BACKWARD_NO_INTERRUPT', 'RETURN_VALUE', 'RETURN_CONST', 'RAISE_VARARGS', 'RERAISE'))
+# Between a function's code and the name that it is bound to.
+_MAKERS = frozenset(('MAKE_FUNCTION', 'SET_FUNCTION_ATTRIBUTE'))
+
+
+class Names(NamedTuple):
+    """The names of a cell."""
+
+    inputs: dict[str, int]
+    """What it reads that may come from outside, with the line of the first reading, in that order."""
+    required: dict[str, int]
+    """Those of them that nothing in the cell can have bound before."""
+    deleted: dict[str, int]
+    """What it reads after it has deleted it."""
+    bound: frozenset[str]
+    """Everything that it may bind."""
+
+
+class _Point(NamedTuple):
+    """What is known before an instruction."""
+
+    sure: frozenset[str]  # bound, whatever way led here
+    maybe: frozenset[str]  # bound, if some way was taken
+    gone: frozenset[str]  # deleted, whatever way led here
+
+    def merged(self, other: _Point) -> _Point:
+        return _Point(self.sure & other.sure, self.maybe | other.maybe, self.gone & other.gone)
+
+
+def find_names(code: CodeType) -> Names:
+    """Find the names that a cell reads and binds.
+
+    Parameters
+    ----------
+    code : code
+        Of the cell, compiled as a module.
+
+    Returns
+    -------
+    names : Names
+        Functions and classes of the cell read their names when they are first used, not where they are defined.
+    """
+    instructions = [instruction for instruction in dis.get_instructions(code) if instruction.opname != 'EXTENDED_ARG']
+    points = _flow(code, instructions)
+    finder = _Finder()
+    line = 1
+    for i, (instruction, point) in enumerate(zip(instructions, points, strict=True)):
+        positions = instruction.positions
+        line = positions.lineno or line if positions else line
+        if point is None:
+            continue
+        if instruction.opname in _LOADS:
+            finder.read(instruction.argval, line, point)
+        elif instruction.opname in _DELETES and instruction.argval not in point.sure:
+            finder.read(instruction.argval, line, point)
+        elif isinstance(instruction.argval, CodeType):
+            finder.defined(instruction.argval, point, _target(instructions, i))
+    ends = [point for instruction, point in zip(instructions, points, strict=True) if point and instruction.opname in ('RETURN_VALUE', 'RETURN_CONST')]
+    if ends:
+        last = ends[0]
+        for point in ends[1:]:
+            last = last.merged(point)
+        finder.rest(last)
+    bound = finder.bound.union(instruction.argval for instruction in instructions if instruction.opname in _STORES)
+    # What a function binds by `global` may be there as soon as the function has run.
+    required = {name: line for name, line in finder.required.items() if name not in finder.bound}
+    return Names(finder.inputs, required, finder.deleted, frozenset(bound))
+
+
+def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | None]:
+    """What is known before each instruction; ``None`` before those that can't be reached."""
+    places = {instruction.offset: i for i, instruction in enumerate(instructions)}
+    offsets = [instruction.offset for instruction in instructions]
+
+    def place(offset: int) -> int:
+        # A jump may lead to the EXTENDED_ARG in front of an instruction.
+        while offset not in places:
+            offset += 2
+        return places[offset]
+
+    handlers: list[list[int]] = [[] for _ in instructions]
+    for entry in getattr(dis.Bytecode(code), 'exception_entries', ()):
+        target = place(entry.target)
+        for i, offset in enumerate(offsets):
+            if entry.start <= offset < entry.end:
+                handlers[i].append(target)
+    points: list[_Point | None] = [None] * len(instructions)
+    nothing: frozenset[str] = frozenset()
+    todo = [(0, _Point(nothing, nothing, nothing))]
+    while todo:
+        i, point = todo.pop()
+        known = points[i]
+        if known is not None:
+            point = known.merged(point)
+            if point == known:
+                continue
+        points[i] = point
+        instruction = instructions[i]
+        todo += [(target, point) for target in handlers[i]]
+        if instruction.opname in _STORES:
+            name = frozenset((instruction.argval,))
+            point = _Point(point.sure | name, point.maybe | name, point.gone - name)
+        elif instruction.opname in _DELETES:
+            name = frozenset((instruction.argval,))
+            point = _Point(point.sure - name, point.maybe - name, point.gone | name)
+        if instruction.opcode in _JUMPS:
+            todo.append((place(instruction.argval), point))
+        if instruction.opname not in _ENDS:
+            todo.append((i + 1, point))
+    return points
+
+
+def _target(instructions: list[dis.Instruction], i: int) -> str:
+    """The name under which the code at ``i`` will be known; empty for what is used on the spot."""
+    code: CodeType = instructions[i].argval
+    if not code.co_name.startswith('<'):
+        return code.co_name  # def and class bind their own name, whatever decorators do in between
+    if code.co_name == '<lambda>':
+        for following in instructions[i + 1 :]:
+            if following.opname not in _MAKERS:
+                return following.argval if following.opname in _STORES else ''
+    return ''
+
+
+class _Finder:
+    """Collects what is read."""
+
+    def __init__(self) -> None:
+        self.inputs: dict[str, int] = {}
+        self.required: dict[str, int] = {}
+        self.deleted: dict[str, int] = {}
+        self.bound: set[str] = set()
+        self._later: dict[str, list[CodeType]] = {}  # what is read when a name is used
+
+    def read(self, name: str, line: int, point: _Point) -> None:
+        """A name is read at a point."""
+        if name in point.gone and name not in point.maybe:
+            self.deleted.setdefault(name, line)
+        elif name not in point.sure:
+            self.inputs.setdefault(name, line)
+            if name not in point.maybe:
+                self.required.setdefault(name, line)
+        for code in self._later.pop(name, ()):
+            self._enter(code, point)
+
+    def defined(self, code: CodeType, point: _Point, name: str) -> None:
+        """A function or class is made at a point, and bound to a name, or used there."""
+        if _is_class(code):
+            self._body(code, point)  # runs now; its methods later
+            self._later.setdefault(name, []).extend(_codes(code))
+        elif name:
+            self._later.setdefault(name, []).append(code)
+        else:
+            self._enter(code, point)
+
+    def rest(self, point: _Point) -> None:
+        """What was defined and not used is read at the end, by whoever gets it."""
+        while self._later:
+            _, codes = self._later.popitem()
+            for code in codes:
+                self._enter(code, point)
+
+    def _enter(self, code: CodeType, point: _Point) -> None:
+        """A function runs at a point, as far as one can tell, with the functions inside of it."""
+        self._body(code, point)
+        for item in _codes(code):
+            self._enter(item, point)
+
+    def _body(self, code: CodeType, point: _Point) -> None:
+        mine: set[str] = set()
+        line = code.co_firstlineno
+        for instruction in dis.get_instructions(code):
+            positions = instruction.positions
+            line = positions.lineno or line if positions else line
+            if instruction.opname == 'STORE_NAME':
+                mine.add(instruction.argval)  # of a class body
+            elif instruction.opname == 'STORE_GLOBAL':
+                self.bound.add(instruction.argval)
+                mine.add(instruction.argval)
+            elif instruction.opname in _LOADS and instruction.argval not in mine:
+                self.read(instruction.argval, line, point)
+
+
+def _is_class(code: CodeType) -> bool:
+    return not code.co_flags & 0x2  # CO_NEWLOCALS: functions have it
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    return (item for item in code.co_consts if isinstance(item, CodeType))
