@@ -87,7 +87,8 @@ def _show(findings: list[Finding], as_json: bool) -> int:
         print_json([finding._asdict() for finding in findings])
     else:
         from ..summary import CONDITIONS
-        from .view import Line, show_lines
+        from ..words import Line
+        from .view import show_lines
 
         looks = {True: CONDITIONS['done'], False: CONDITIONS['failed'], None: CONDITIONS['empty']}
         lines: list[Line] = []
