@@ -1,0 +1,452 @@
+"""``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look as if it had run in the notebook.
+
+While a cell runs in a slot, what it displays is written to its stdout as marks (see :mod:`desipipe.outputs`), in order with what it prints. There is no
+IPython shell in a slot, and none is pretended: making one takes 0.2 s, a history data base and a profile folder, and libraries that ask for a shell would
+find one without a kernel. Instead IPython's three functions that displays go through are pointed here, when and if the task imports IPython.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TextIO
+
+from .outputs import mark
+
+DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; the larger ones are replaced by what is smaller, at last by words
+BACKEND = 'module://desipipe.figures'
+_TEXT_LIMIT = 16 * 1024  # characters of text/plain that stay of such a display
+_PLAIN = frozenset({int, float, bool, complex, str, bytes})  # IPython shows them by their repr, and is slow to import
+_FUNCTIONS = 'IPython.core.display_functions'
+_WIDGET = 'application/vnd.jupyter.widget-view+json'
+_METHODS = {
+    'text/html': '_repr_html_',
+    'text/markdown': '_repr_markdown_',
+    'text/latex': '_repr_latex_',
+    'image/svg+xml': '_repr_svg_',
+    'image/png': '_repr_png_',
+    'image/jpeg': '_repr_jpeg_',
+    'application/pdf': '_repr_pdf_',
+    'application/json': '_repr_json_',
+    'application/javascript': '_repr_javascript_',
+}
+
+_Bundle = dict[str, Any]
+_cell: _Cell | None = None
+_native: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they are pointed here
+_formatter: Any = None
+
+
+class DisplayHandle:
+    """A display that can be updated, as IPython's.
+
+    Parameters
+    ----------
+    display_id : str, default=None
+        A new one by default.
+    """
+
+    def __init__(self, display_id: str | None = None) -> None:
+        self.display_id = display_id or _new_id()
+
+    def display(self, obj: Any, **kwargs: Any) -> None:
+        """Display ``obj`` once more, and in the place of what has this id."""
+        display(obj, display_id=self.display_id, **kwargs)
+
+    def update(self, obj: Any, **kwargs: Any) -> None:
+        """Display ``obj`` in the place of what has this id."""
+        display(obj, display_id=self.display_id, update=True, **kwargs)
+
+    def __repr__(self) -> str:
+        return f'<DisplayHandle display_id={self.display_id}>'
+
+
+def display(
+    *objs: Any,
+    include: Iterable[str] | None = None,
+    exclude: Iterable[str] | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    transient: Mapping[str, Any] | None = None,
+    display_id: str | bool | None = None,
+    raw: bool = False,
+    clear: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Display objects, as :func:`IPython.display.display` does; outside of a cell that runs as a task it is that function.
+
+    Parameters
+    ----------
+    *objs
+        What to display.
+    include, exclude : iterable of str, default=None
+        MIME types: only these, not these.
+    metadata : dict, default=None
+        By MIME type.
+    transient : dict, default=None
+        May hold the ``display_id``.
+    display_id : str or bool, default=None
+        Name by which the display can be updated; ``True`` for a new one.
+    raw : bool, default=False
+        The objects are dictionaries of MIME types and data.
+    clear : bool, default=False
+        Remove before what was shown so far.
+    **kwargs
+        ``update=True``: take the place of the displays of this ``display_id``.
+
+    Returns
+    -------
+    handle : DisplayHandle or None
+        If ``display_id`` was asked for.
+    """
+    name = _new_id() if display_id is True else display_id or (transient or {}).get('display_id')
+    options = {'include': include, 'exclude': exclude, 'metadata': metadata, 'transient': transient, 'raw': raw, 'clear': clear, **kwargs}
+    cell = _cell
+    if cell is None:
+        _outside('display', print)(*objs, **{key: value for key, value in {**options, 'display_id': name}.items() if value})
+        return DisplayHandle(str(name)) if display_id else None
+    if kwargs.get('update') and not name:
+        raise TypeError('display(update=True) replaces the display of a display_id: give its display_id')
+    if not objs and name:
+        objs, raw = ({},), True  # a place for what comes
+    if clear:
+        cell.emit({'c': True, 'w': True})
+    for obj in objs:
+        data, about = (obj, {}) if raw else _formatted(obj, include, exclude)
+        if data or raw:
+            about = {**about, **{mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more for mime, more in (metadata or {}).items()}}
+            cell.show(data, about, str(name or ''), bool(kwargs.get('update')))
+    return DisplayHandle(str(name)) if display_id else None
+
+
+def show(value: Any) -> None:
+    """Display the value of a cell's last expression; ``None`` shows nothing.
+
+    Parameters
+    ----------
+    value : object
+    """
+    if value is None:
+        return
+    if _cell is None and not _shell():
+        print(repr(value))  # as Python's own prompt
+    else:
+        display(value)
+
+
+def captures() -> bool:
+    """Whether a cell runs here now whose displays go somewhere."""
+    return _cell is not None
+
+
+@contextlib.contextmanager
+def captured(flush: Callable[[], object]) -> Iterator[None]:
+    """Run a cell: mark what it displays, and the order of what it writes; display its figures at its end, also if it raised.
+
+    Parameters
+    ----------
+    flush : callable
+        Writes out what C libraries hold back.
+    """
+    global _cell
+    before = os.environ.get('MPLBACKEND')
+    os.environ['MPLBACKEND'] = BACKEND  # also where the notebook's kernel handed its own down
+    if 'matplotlib' in sys.modules:
+        sys.modules['matplotlib'].use(BACKEND)
+    _point_here()
+    cell = _cell = _Cell(flush)
+    try:
+        yield
+    finally:
+        try:
+            if 'desipipe.figures' in sys.modules:  # Matplotlib has imported it
+                sys.modules['desipipe.figures'].finish()
+        finally:
+            _cell = None
+            cell.close()
+            if os.environ.get('MPLBACKEND') == BACKEND:
+                os.environ.pop('MPLBACKEND')
+                if before is not None:
+                    os.environ['MPLBACKEND'] = before
+
+
+class _Cell:
+    """What the running cell writes, in order.
+
+    Each stream has a ``write`` of its own meanwhile, on the object itself: who took hold of ``sys.stderr`` long ago (a log handler) writes through it too.
+    Two threads that print to different streams at the same moment may be told in the other order; no mark is ever within another, though.
+    """
+
+    def __init__(self, flush: Callable[[], object]) -> None:
+        self._flush = flush
+        self._streams: tuple[TextIO, ...] = tuple(stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None)
+        self._last = self._streams[0]
+        self._turns = 0
+        self._lock = threading.RLock()
+        self._pid: int | None = os.getpid()
+        for stream in self._streams:
+            vars(stream)['write'] = self._ordered(stream)
+
+    def _ordered(self, stream: TextIO) -> Callable[[str], int]:
+        plain = stream.write
+
+        def write(text: str, /) -> int:
+            if self._last is not stream:
+                self._turn(stream)
+            return plain(text)
+
+        return write
+
+    def _turn(self, stream: TextIO) -> None:
+        # Children that the cell forks share the streams: they don't count. Nor do threads that outlive the cell: it may be another task's output by now.
+        if self._pid != os.getpid():
+            return
+        with self._lock:
+            if self._last is not stream:
+                self._flush_all()
+                self._turns += 1
+                self._last = stream
+                for fd in (1, 2):
+                    _write(fd, mark({'n': self._turns}))
+
+    def _flush_all(self) -> None:
+        for stream in self._streams:
+            with contextlib.suppress(ValueError, OSError):  # the cell closed it
+                stream.flush()
+        self._flush()
+
+    def emit(self, message: Mapping[str, Any]) -> None:
+        """Write a mark after all that was written so far."""
+        data = mark(message)
+        if self._last is not self._streams[0]:
+            self._turn(self._streams[0])
+        with self._lock:
+            self._flush_all()
+            _write(1, data)
+
+    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any], name: str, update: bool) -> None:
+        """Write a display."""
+        message: _Bundle = {'d': _bounded(data), 'm': {mime: more for mime, more in metadata.items() if mime in data or '/' not in mime}}
+        if name:
+            message['i'] = name
+        if update:
+            message['u'] = True
+        self.emit(message)
+
+    def close(self) -> None:
+        """Streams are as they were."""
+        self._pid = None
+        for stream in self._streams:
+            vars(stream).pop('write', None)
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _new_id() -> str:
+    return os.urandom(16).hex()
+
+
+# Formatting
+
+
+def _bounded(data: Mapping[str, Any]) -> _Bundle:
+    """Data that is small enough, and text where it is binary."""
+    import json
+    from base64 import b64encode
+
+    kept = {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != _WIDGET}
+    sizes = {mime: len(json.dumps(value, default=repr)) for mime, value in kept.items()}
+    left_out = []
+    for mime in sorted(sizes, key=lambda mime: (mime == 'text/plain', -sizes[mime])):
+        if sum(sizes[other] for other in kept) <= DISPLAY_LIMIT:
+            break
+        del kept[mime]
+        left_out.append(f'{mime} of {sizes[mime]:d} bytes')
+    if left_out and kept.keys() <= {'text/plain'}:
+        text = str(data.get('text/plain', ''))
+        text = text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + '…'
+        kept = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} left out: more than the {DISPLAY_LIMIT // 1024:d} kB that a display may have]'}
+    return kept
+
+
+def _formatted(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+    if type(obj) in _PLAIN:
+        data: _Bundle = {'text/plain': repr(obj)}
+    elif isinstance(obj, getattr(sys.modules.get('matplotlib.figure'), 'Figure', ())):
+        data = _figure(obj)
+    else:
+        return _formatted_by_ipython(obj, include, exclude)
+    chosen = data.keys() & set(include) if include else data.keys()
+    return {mime: value for mime, value in data.items() if mime in chosen and mime not in (exclude or ())}, {}
+
+
+def _figure(figure: Any) -> _Bundle:
+    """A Matplotlib figure, as the inline backend shows it; as JPEG, or smaller, where its PNG is too large (maps of noise)."""
+    from base64 import b64encode
+    from io import BytesIO
+
+    data: _Bundle = {'text/plain': repr(figure)}
+    if not (figure.axes or figure.lines):
+        return data  # nothing is on it
+    for form, scale in (('png', 1.0), ('jpeg', 1.0), ('jpeg', 0.5)):
+        file = BytesIO()
+        looks = {'facecolor': figure.get_facecolor(), 'edgecolor': figure.get_edgecolor()} if form == 'png' else {}
+        try:
+            figure.canvas.print_figure(file, format=form, dpi=scale * figure.dpi, bbox_inches='tight', **looks)
+        except Exception:  # of a label that TeX does not understand; as in a notebook, it costs the picture, and not what the cell computed
+            import traceback
+
+            traceback.print_exc()
+            return data
+        encoded = b64encode(file.getvalue()).decode('ascii')
+        if len(encoded) + len(data['text/plain']) < DISPLAY_LIMIT - 1024:
+            break
+    data[f'image/{form}'] = encoded
+    return data
+
+
+def _formatted_by_ipython(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+    global _formatter
+    if _formatter is None:
+        try:
+            from IPython.core.formatters import DisplayFormatter
+        except ImportError:
+            return _formatted_by_methods(obj, include, exclude)
+        _formatter = DisplayFormatter()
+    data, metadata = _formatter.format(obj, include=include, exclude=exclude)
+    return dict(data), dict(metadata)
+
+
+def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+    """Where there is no IPython: what objects say of themselves."""
+    data: _Bundle = {'text/plain': repr(obj)}
+    metadata: _Bundle = {}
+
+    def call(name: str, **kwargs: Any) -> Any:
+        method = None if isinstance(obj, type) else getattr(obj, name, None)
+        try:
+            return method(**kwargs) if callable(method) else None
+        except Exception:  # as IPython: it is said, and the other representations are shown
+            import traceback
+
+            traceback.print_exc()
+
+    if not isinstance(obj, type) and callable(getattr(obj, '_ipython_display_', None)):
+        call('_ipython_display_')
+        return {}, {}
+    found = {mime: call(name) for mime, name in _METHODS.items()}
+    bundle = call('_repr_mimebundle_', include=include, exclude=exclude)
+    if isinstance(bundle, tuple):
+        bundle, about = bundle
+        metadata.update(about)
+    for mime, value in {**found, **(bundle or {})}.items():
+        if isinstance(value, tuple):
+            value, metadata[mime] = value
+        if value is not None:
+            data[mime] = value
+    chosen = data.keys() & set(include) if include else data.keys()
+    return {mime: value for mime, value in data.items() if mime in chosen and mime not in (exclude or ())}, metadata
+
+
+# IPython's own functions
+
+
+def _shell() -> bool:
+    ipython = sys.modules.get('IPython')
+    return ipython is not None and ipython.get_ipython() is not None
+
+
+def _outside(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """IPython's function of this name where a shell runs; else what prints objects."""
+    if not _shell():
+        return lambda *objs, **kwargs: otherwise(*objs)
+    import IPython.display
+
+    function: Callable[..., Any] = getattr(IPython.display, name)
+    return function
+
+
+def _point_here() -> None:
+    """Let IPython's displays come here; if it is not imported yet, once it is."""
+    module = sys.modules.get(_FUNCTIONS)
+    if module is not None:
+        _repoint(module)
+    elif _Watch not in sys.meta_path:
+        sys.meta_path.insert(0, _Watch)
+
+
+class _Watch:
+    """Notices that IPython's display functions are imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if name != _FUNCTIONS:
+            return None
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: types.ModuleType) -> None:
+                load(module)
+                _repoint(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _repoint(module: types.ModuleType) -> None:
+    # Others may have taken the functions out of the module before us (`from IPython.display import display`): they see it too, as the function stays the
+    # same object, and only its code changes. Without a cell it is what it was.
+    if _native:
+        return
+    for function in (_ipython_display, _ipython_publish_display_data, _ipython_clear_output):
+        name = function.__name__.removeprefix('_ipython_')
+        theirs = getattr(module, name)
+        _native[name] = types.FunctionType(theirs.__code__, theirs.__globals__, name, theirs.__defaults__, theirs.__closure__)
+        _native[name].__kwdefaults__ = theirs.__kwdefaults__
+        theirs.__code__, theirs.__defaults__, theirs.__kwdefaults__ = function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+# The code of these three runs in IPython's module: it knows no names of ours.
+
+
+def _ipython_display(*objs: Any, **kwargs: Any) -> Any:
+    from desipipe.display import called
+
+    return called('display', *objs, **kwargs)
+
+
+def _ipython_publish_display_data(*args: Any, **kwargs: Any) -> Any:
+    from desipipe.display import called
+
+    return called('publish_display_data', *args, **kwargs)
+
+
+def _ipython_clear_output(*args: Any, **kwargs: Any) -> Any:
+    from desipipe.display import called
+
+    return called('clear_output', *args, **kwargs)
+
+
+def called(name: str, *args: Any, **kwargs: Any) -> Any:
+    """One of IPython's functions was called in a slot."""
+    cell = _cell
+    if cell is None:
+        return _native[name](*args, **kwargs)
+    if name == 'display':
+        return display(*args, **kwargs)
+    if name == 'publish_display_data':
+        return _publish(*args, **kwargs)
+    return cell.emit({'c': True, 'w': bool(args[0] if args else kwargs.get('wait'))})
+
+
+def _publish(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, transient: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+    display(data, raw=True, metadata=metadata, transient=transient, **kwargs)
