@@ -194,6 +194,12 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
     yield from _attempts(ledger)
     if state.manager is not None:
         yield _plain(state.manager)
+    jobs: dict[str, list[list[object]]] = defaultdict(list)
+    for jobid, job in state.jobs.items():
+        jobs[job['mid']].append([jobid, *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends'))])
+    yield from ({'e': 'job', 'mid': mid, 'jobs': rows, 't': now} for mid, rows in jobs.items())
+    for mid in sorted(state.resized):  # the one for all first
+        yield {'e': 'resize', 'mid': mid, 'max': state.resized[mid], 't': now}
     if state.paused:
         yield {'e': 'state', 'paused': True, 't': now}
 

@@ -113,7 +113,8 @@ class End:
         What it returned or raised; what it wrote.
     cause : dict, default=None
         For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
-        ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry).
+        ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry), ``final`` (does not go back, whatever
+        retries are left).
     """
 
     __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'out', 'result', 'row', 'state')

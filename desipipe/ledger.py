@@ -599,7 +599,7 @@ class Ledger:
         text = f'its worker {worker} ended without reporting it: {why}'
         self.journal.write(lambda: self._last_events(worker, why, text) if worker in self.state.alive else [])
 
-    def judge(self, observer: Observer, spare: str = '') -> list[str]:
+    def judge(self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None) -> list[str]:
         """Find workers, and a manager, that vanished, and end the attempts of the workers as UNKNOWN. Costs a lock only when there are some.
 
         Parameters
@@ -607,7 +607,9 @@ class Ledger:
         observer : Observer
             This process's.
         spare : str, default=''
-            The caller's own name, if it is a worker.
+            The caller's own name, if it is a worker. Then workers in jobs of a batch system are left to the manager, if there is one: it knows more of them.
+        leave : callable, default=None
+            Whether to leave a worker that is dead (by name) for now, as someone may say why.
 
         Returns
         -------
@@ -616,7 +618,11 @@ class Ledger:
         now = time.monotonic()
         manager = self.state.manager
         names = [name for name in self.state.alive if name != spare] + ([manager['w']] if manager is not None and manager['w'] != spare else [])
+        if spare and manager is not None:
+            names = [name for name in names if name == manager['w'] or self.state.alive[name].job not in self.state.jobs]
         dead = [name for name in names if observer.dead(name, now)]
+        if leave is not None:
+            dead = [name for name in dead if name not in self.state.alive or not leave(name)]
         if dead:
             self.journal.write(lambda: [event for name in dead for event in self._bury(name)])
             for name in dead:
@@ -632,15 +638,28 @@ class Ledger:
             return []  # someone else was faster
         return self._last_events(name, 'vanished', f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, or its node is gone)')
 
-    def _last_events(self, name: str, why: str, text: str) -> list[Event]:
+    def bury(self, names: Iterable[str], why: str, cause: Callable[[int], tuple[int, Event]]) -> None:
+        """End workers of which it is known what became of them, whether they still seem to live or not, and the attempts they have.
+
+        Parameters
+        ----------
+        names : iterable of str
+            Of the workers; those that have ended by themselves are passed over.
+        why : str
+            In words.
+        cause : callable
+            Given a row, its state and cause.
+        """
+        self.journal.write(lambda: [event for name in names if name in self.state.alive for event in self._last_events(name, why, '', cause)])
+
+    def _last_events(self, name: str, why: str, text: str, cause: Callable[[int], tuple[int, Event]] | None = None) -> list[Event]:
         # A worker ends, and with it the attempts it still has: nothing runs for ever.
         state = self.state
         now = time.time()
-        cause = {'kind': 'vanished', 'text': text}
-        ends = [
-            End(row, state.attempt[row], UNKNOWN, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=cause)
-            for row in sorted(state.alive[name].rows)
-        ]
+        ends = []
+        for row in sorted(state.alive[name].rows):
+            code, words = cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
+            ends.append(End(row, state.attempt[row], code, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=words))
         return [*([end_event(name, ends, now)] if ends else []), {'e': 'worker', 'do': 'end', 'w': name, 'why': why, 't': now}]
 
     # People's decisions
@@ -708,6 +727,31 @@ class Ledger:
     def pause(self, paused: bool) -> None:
         """Pause, or resume: a paused queue lets no task begin."""
         self.journal.write(lambda: [{'e': 'state', 'paused': paused, 't': time.time()}] if self.state.paused != paused else [])
+
+    def note_jobs(self, mid: str, jobs: Iterable[tuple[str, int, str, str, str, float | None]]) -> None:
+        """Write down what became of jobs of a batch system.
+
+        Parameters
+        ----------
+        mid : str
+            The task manager whose jobs they are.
+        jobs : iterable of tuple
+            Identity, slots, state (``'pending'``, ``'running'``, ``'ended'``), reason, node, end (seconds since the epoch or None) of each.
+        """
+        rows = [list(job) for job in jobs]
+        self.journal.write(lambda: [{'e': 'job', 'mid': mid, 'jobs': rows, 't': time.time()}])
+
+    def resize(self, most: int | None, mid: str = '') -> None:
+        """Say how many tasks may run at once, whatever the scheduler and the manager were told.
+
+        Parameters
+        ----------
+        most : int or None
+            None: what they were told holds again.
+        mid : str, default=''
+            For one task manager; by default for each of them.
+        """
+        self.journal.write(lambda: [{'e': 'resize', 'mid': mid, 'max': most, 't': time.time()}])
 
     def stop(self, choose: Callable[[State], Iterable[str]], how: str, manager: bool) -> list[str]:
         """Ask workers, and the manager, to end.

@@ -98,6 +98,10 @@ class State:
         self.alive: dict[str, Worker] = {}
         self.manager: Event | None = None
         self.last_manager: Event = {}
+        self.jobs: dict[str, Event] = {}
+        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``, ``reason``, ``node``, ``ends``."""
+        self.resized: dict[str, int] = {}
+        """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
         self.running: dict[int, Worker | None] = {}
         self.started: dict[int, float] = {}
         self.versions: dict[tuple[str, str], dict[str, str]] = {}
@@ -118,6 +122,8 @@ class State:
             'manager': self._manager,
             'state': self._state,
             'stop': self._stop,
+            'job': self._job,
+            'resize': self._resize,
             'drop': self._drop,
             'accept': self._accept,
             'versions': self._versions,
@@ -443,7 +449,7 @@ class State:
             return True
         group = self.groups[self.group[row]]
         burned = self.burned.get(row, 0)
-        if burned >= group.retries or cause.get('kind') in BY_HAND:
+        if burned >= group.retries or cause.get('kind') in BY_HAND or cause.get('final'):
             return False
         if group.retry_on and STATES[state] not in group.retry_on and not set(cause.get('kinds', ())) & set(group.retry_on):
             return False
@@ -536,7 +542,26 @@ class State:
         if event.get('manager') and self.manager is not None:
             self.manager = {**self.manager, 'stop': event['how']}
 
+    def _job(self, event: Event, offset: int) -> None:
+        for jobid, slots, state, reason, node, ends in event['jobs']:
+            if state == 'ended':
+                self.jobs.pop(jobid, None)
+            else:
+                self.jobs[jobid] = {'mid': event['mid'], 'slots': slots, 'state': state, 'reason': reason, 'node': node, 'ends': ends}
+
+    def _resize(self, event: Event, offset: int) -> None:
+        if not event['mid']:
+            self.resized.clear()  # what is said of all holds for each
+        if event['max'] is None:
+            self.resized.pop(event['mid'], None)
+        else:
+            self.resized[event['mid']] = event['max']
+
     # Questions
+
+    def most(self, mid: str) -> int | None:
+        """The most tasks at once of a task manager, if someone has said so."""
+        return self.resized.get(mid, self.resized.get(''))
 
     def __len__(self) -> int:
         return len(self.rows)
