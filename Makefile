@@ -3,22 +3,25 @@
 #   VENV=.venv  PYTHON=python3      the environment, and what it is made with
 #   PYTEST_ARGS='-k queue -x'       more arguments for pytest
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
+#   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 
 SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
 NETFS ?= auto
+LAB ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Programs that come as wheels (mpiexec, desipipe itself) are found as in an activated environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
 NETFS_PACKAGES := moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3
+LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nfs check format bench docs lab wheel clean
+.PHONY: help demo test test-nfs check format bench docs lab labextension wheel clean
 # A recipe that fails half-way must not leave a stamp that looks new.
 .DELETE_ON_ERROR:
 
@@ -32,8 +35,32 @@ if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; t
 fi
 endef
 
+# Shell text: look for Node, install it where that is possible; $$why is empty, or says why there is none.
+define find_node
+why=''; new_enough='process.exit(Number(process.versions.node.split(".")[0]) < 20)'; \
+if ! node -e "$$new_enough" 2>/dev/null; then \
+	$(call install_packages,nodejs npm); \
+	node -e "$$new_enough" 2>/dev/null || why='Node 20 or later is not there, and could not be installed with apt-get'; \
+fi
+endef
+
+# Shell text: the same for what `check` and `test` do of the JupyterLab side, which LAB leaves out or demands.
+define find_node_for
+$(call find_node); \
+if [ '$(LAB)' = 0 ]; then why='LAB=0 was asked for'; fi; \
+if [ -n "$$why" ]; then \
+	printf '%s\n' '' '!!! LEFT OUT: $(1)' "!!! $$why" '' >&2; \
+	if [ '$(LAB)' = 1 ]; then echo '!!! LAB=1 asks for them in any case.' >&2; exit 1; fi; \
+fi
+endef
+
+# jlpm (yarn) does not know npm's configuration: which registry is to be asked.
+JLPM = YARN_NPM_REGISTRY_SERVER="$${YARN_NPM_REGISTRY_SERVER:-$$(npm config get registry 2>/dev/null)}" $(BIN)/jlpm
+FRONT_END := jupyter_ext/labextension
+FRONT_END_SOURCES := package.json jupyter_ext/tsconfig.json $(shell find jupyter_ext/src jupyter_ext/style -type f -not -path '*/__tests__/*')
+
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 # The environment is made once; what is in it is brought up to date when pyproject.toml changed, and only then.
 $(VENV)/.made:
@@ -52,19 +79,43 @@ $(VENV)/.installed-%: pyproject.toml | $(VENV)/.made
 	$(PIP) install -q -e '.[$*]'
 	@touch $@
 
+# These need Node, and an environment with jlpm: `labextension`, `test` and `check` see to both.
+node_modules/.installed: package.json yarn.lock .yarnrc.yml
+	@log=$$(mktemp); $(JLPM) install --immutable >"$$log" 2>&1 || { cat "$$log"; rm -f "$$log"; exit 1; }; rm -f "$$log"
+	@touch $@
+
+$(FRONT_END)/package.json: node_modules/.installed $(FRONT_END_SOURCES)
+	$(JLPM) build:prod
+	@touch $@
+
 demo: $(VENV)/.installed  ## a real pipeline on local workers; makes the environment first
 	@$(BIN)/desipipe demo
 
-test: $(VENV)/.installed-test  ## all tests; as root, also installs the network filesystems they need
-	@marks='not nfs and not netfs'; why=''; \
+test: $(VENV)/.installed-test  ## all tests; as root, also installs what they need: network filesystems, a browser
+	@$(call find_node_for,the tests of the JupyterLab side (jest; mark browser)); \
+	$(if $(PYTEST_ARGS),,[ -n "$$why" ] || { $(MAKE) --no-print-directory node_modules/.installed && $(JLPM) test; })
+	@marks='not nfs'; \
+	$(call find_node); \
+	if [ '$(LAB)' = 0 ] || [ -n "$$why" ]; then marks="$$marks and not browser"; \
+	else \
+		$(MAKE) --no-print-directory $(FRONT_END)/package.json || exit 1; \
+		if [ -z "$$CHROMIUM" ]; then $(call install_packages,$(LAB_PACKAGES)); else missing=''; fi; \
+		if [ -n "$$missing" ] && ! command -v chromium >/dev/null; then \
+			marks="$$marks and not browser"; \
+			printf '%s\n' '' '!!! LEFT OUT: the tests in a browser (mark browser):' "!!! these Debian packages are missing and could not be installed:$$missing" '' >&2; \
+			if [ '$(LAB)' = 1 ]; then echo '!!! LAB=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
+		fi; \
+	fi; \
+	why=''; \
 	if [ '$(NETFS)' = 0 ]; then why='NETFS=0 was asked for'; \
 	elif [ "$$(id -u)" != 0 ]; then why='they mount filesystems in namespaces of their own, which needs root. Try: sudo make test'; \
 	elif ! unshare --mount --net --uts true 2>/dev/null || [ ! -e /dev/fuse ]; then why='this root may not make namespaces, or has no /dev/fuse (a container?)'; \
 	else \
 		$(call install_packages,$(NETFS_PACKAGES)); \
-		if [ -z "$$missing" ]; then marks='not nfs'; else why="these Debian packages are missing and could not be installed:$$missing"; fi; \
+		if [ -n "$$missing" ]; then why="these Debian packages are missing and could not be installed:$$missing"; fi; \
 	fi; \
 	if [ -n "$$why" ]; then \
+		marks="$$marks and not netfs"; \
 		printf '%s\n' '' '!!! LEFT OUT: the tests on network filesystems (mark netfs), where two hosts share a queue:' "!!! $$why" '' >&2; \
 		if [ '$(NETFS)' = 1 ]; then echo '!!! NETFS=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
 	fi; \
@@ -76,14 +127,17 @@ test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux
 	[ -z "$$missing" ] || { echo "These Debian packages are missing and could not be installed; no test was run:$$missing" >&2; exit 1; }
 	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 $(BIN)/python -m pytest -m nfs $(PYTEST_ARGS)
 
-check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy
+check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@$(call find_node_for,the checks of the JupyterLab side); \
+	[ -n "$$why" ] || { $(MAKE) --no-print-directory node_modules/.installed && $(JLPM) check; }
 
-format: $(VENV)/.installed-lint  ## let ruff correct what it can
+format: $(VENV)/.installed-lint  ## let ruff, and where it is installed prettier, correct what they can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@[ ! -e node_modules/.installed ] || $(JLPM) format
 
 bench: $(VENV)/.installed-bench  ## desipipe beside its peers; prints the table, writes bench.json
 	$(BIN)/python -m benchmarks
@@ -91,12 +145,19 @@ bench: $(VENV)/.installed-bench  ## desipipe beside its peers; prints the table,
 docs: $(VENV)/.installed-docs  ## the documentation, in docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs docs/_build/html
 
-lab: $(VENV)/.installed-notebook  ## JupyterLab with desipipe
+lab: labextension  ## JupyterLab with desipipe; builds its JupyterLab side first
 	$(BIN)/jupyter lab
 
-wheel: $(VENV)/.made  ## what users install, in dist
+labextension: $(VENV)/.installed-notebook  ## build the JupyterLab side into the environment; needs Node
+	@$(call find_node); [ -z "$$why" ] || { echo "The JupyterLab side was not built: $$why." >&2; exit 1; }
+	@$(MAKE) --no-print-directory $(FRONT_END)/package.json
+	@mkdir -p $(VENV)/share/jupyter/labextensions
+	ln -sfn $(abspath $(FRONT_END)) $(VENV)/share/jupyter/labextensions/desipipe-lab
+
+wheel: $(VENV)/.made  ## what users install, in dist, with the JupyterLab side built; needs Node
+	@$(call find_node); [ -z "$$why" ] || { echo "No wheel was built: $$why." >&2; exit 1; }
 	$(PIP) wheel -q --no-deps -w dist .
 
 clean:  ## remove all that these commands made, the environment too
-	rm -rf $(VENV) dist build docs/_build bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
