@@ -37,7 +37,7 @@ endef
 
 # Shell text: look for Node, install it where that is possible; $$why is empty, or says why there is none.
 define find_node
-why=''; new_enough='process.exit(Number(process.versions.node.split(".")[0]) < 20)'; \
+why=''; new_enough='process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)'; \
 if ! node -e "$$new_enough" 2>/dev/null; then \
 	$(call install_packages,nodejs npm); \
 	node -e "$$new_enough" 2>/dev/null || why='Node 20 or later is not there, and could not be installed with apt-get'; \
