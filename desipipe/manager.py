@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from typing import Any
 
 from .environment import Environment
-from .errors import DesipipeError, ManagerRunningError, QueueGoneError
+from .errors import DesipipeError, ManagerRunningError, QueueError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .provenance import machine
@@ -29,6 +30,7 @@ TIMESTEP = 10.0  # s between two questions to a batch system, at least
 LOCAL_STEP = 0.25  # s between two looks at local processes
 EARLY = 5.0  # s: a worker that ends with an error before that "died at once"
 BACKOFF = (0.5, 60.0)  # s before the next try, doubling
+START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
 
 
@@ -403,11 +405,91 @@ def spawn(
     if not spawn:
         Manager(found, timeout, timestep, modes, max_workers, linger or 0.0).run()
         return None
-    manager = found.ledger.state.manager
-    if manager is not None and (record := read_lease(found.folder, manager['w'])) is not None and gone(record) is False:
-        raise Manager(found)._running(manager)
+    return _start(found, timeout, timestep, modes, max_workers, linger).pid
+
+
+def _start(
+    queue: Queue, timeout: float | None, timestep: float, modes: Iterable[str], max_workers: int | None, linger: float | None
+) -> subprocess.Popen[bytes]:
+    manager = queue.ledger.state.manager
+    if manager is not None and (record := read_lease(queue.folder, manager['w'])) is not None and gone(record) is False:
+        raise Manager(queue)._running(manager)
     options: list[str] = ['--timestep', str(timestep)]
     for name, value in (('timeout', timeout), ('max-workers', max_workers), ('linger', linger), ('mode', ','.join(sorted(modes)) or None)):
         if value is not None:
             options += [f'--{name}', str(value)]
-    return start_manager(found.folder, *options).pid
+    return start_manager(queue.folder, *options)
+
+
+def begin(
+    queue: Queue,
+    timeout: float | None = None,
+    timestep: float = TIMESTEP,
+    mode: str | Iterable[str] = (),
+    max_workers: int | None = None,
+    linger: float | None = None,
+) -> tuple[int, str]:
+    """Start a detached manager, and wait until it is there.
+
+    Parameters
+    ----------
+    queue, timeout, timestep, mode, max_workers, linger
+        As for :func:`spawn`.
+
+    Returns
+    -------
+    pid, log : int, str
+        The process, and the file it writes to.
+
+    Raises
+    ------
+    ManagerRunningError
+        Another manager works on this queue.
+    QueueError
+        It ended at once; the message has its last words.
+    """
+    ledger = queue.ledger
+    ledger.follow()
+    before = ledger.journal.offset
+    process = _start(queue, timeout, timestep, check_mode(mode), max_workers, linger)
+
+    def there() -> bool:
+        # It announces itself under its own name; one that ended at once, for want of anything to do, has written something too.
+        manager = ledger.state.manager
+        return process.poll() is not None or (manager is not None and manager['pid'] == process.pid and ledger.journal.offset > before)
+
+    ledger.wait(there, START, 0.05)
+    log = os.path.join(queue.folder, 'manager.log')
+    if process.returncode:
+        with open(log, 'rb') as file:
+            words = file.read()[-2000:].decode(errors='replace').strip().splitlines()
+        raise QueueError(
+            f'the manager ended at once, with exit status {process.returncode:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}'
+        )
+    return process.pid, log
+
+
+def resize(queue: Queue, max_workers: int) -> tuple[int, str]:
+    """Let at most so many tasks run at once from now on: another manager takes the place of the one that is there. What runs may end.
+
+    Parameters
+    ----------
+    queue : Queue
+    max_workers : int
+        The most tasks at once for each task manager.
+
+    Returns
+    -------
+    pid, log : int, str
+        As for :func:`begin`.
+
+    Raises
+    ------
+    ManagerRunningError
+        The one that is there does not end: it may run on a machine that is gone.
+    """
+    ledger = queue.ledger
+    ledger.judge(Observer(ledger.folder))
+    ledger.stop(lambda state: [], 'politely', True)
+    ledger.wait(lambda: ledger.state.manager is None, START)
+    return begin(queue, max_workers=max_workers)

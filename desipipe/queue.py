@@ -362,6 +362,7 @@ class Queue:
         jobid: str | Iterable[str] | None = None,
         name: str | Iterable[str] | None = None,
         index: int | Iterable[int] | None = None,
+        row: int | Iterable[int] | None = None,
     ) -> list[int]:
         """Rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several."""
         ledger = self.ledger
@@ -384,6 +385,9 @@ class Queue:
         if index is not None:
             indices = {index} if isinstance(index, int) else set(index)
             rows = [row for row in rows if known.index[row] in indices]
+        if row is not None:
+            wanted = {row} if isinstance(row, int) else set(row)
+            rows = [row for row in rows if row in wanted]
         if jobid is not None:
             jobs = set(_several(jobid))
             rows = [row for row in rows if ledger.job(row) in jobs]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from ..find import short, type_queue
@@ -12,7 +11,6 @@ from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_al
 if TYPE_CHECKING:
     from ..queue import Queue
 
-_START = 10.0  # s for a manager in the background to say that it is there
 _END = 10.0  # s for workers that were killed to be gone
 
 
@@ -89,34 +87,11 @@ def spawn(args: argparse.Namespace) -> int:
 
 
 def _background(queue: Queue, args: argparse.Namespace) -> int:
-    from ..errors import QueueError
-    from ..manager import spawn
+    from ..manager import begin
 
-    ledger = queue.ledger
-    ledger.follow()
-    before = ledger.journal.offset
-    pid = spawn(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, spawn=True, linger=args.linger)
-    assert pid is not None
-    status: int | None = None
-
-    def there() -> bool:
-        # It announces itself under its own name; one that ended at once, for want of anything to do, has written something too.
-        nonlocal status
-        if status is None:
-            done, code = os.waitpid(pid, os.WNOHANG)
-            status = os.waitstatus_to_exitcode(code) if done else None
-        manager = ledger.state.manager
-        return status is not None or (manager is not None and manager['pid'] == pid and ledger.journal.offset > before)
-
-    ledger.wait(there, _START, 0.05)
-    where = type_queue(queue.folder, queue.config)
-    log = os.path.join(queue.folder, 'manager.log')
-    if status:
-        with open(log, 'rb') as file:
-            words = file.read()[-2000:].decode(errors='replace').strip().splitlines()
-        raise QueueError(f'the manager ended at once, with exit status {status:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}')
+    pid, log = begin(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=args.linger)
     print(f'The manager is process {pid:d}; its log is {log}')
-    hint(f'Follow the queue with: desipipe watch {where}')
+    hint(f'Follow the queue with: desipipe watch {type_queue(queue.folder, queue.config)}')
     return 0
 
 
