@@ -88,15 +88,24 @@ class Stripper:
 
     def __init__(self) -> None:
         self._held = ''
+        self._missed = False
+
+    def miss(self) -> None:
+        """Some is missing before what comes next."""
+        self._held, self._missed = '', True
 
     def feed(self, data: bytes) -> bytes:
         """What of ``data``, and of what was held back before, is no mark; a beginning of one is held back."""
         text = self._held + data.decode('latin-1')
+        if self._missed and not {'\n', '\x1b'} & {*text[:-1]}:  # it may be the rest of a mark
+            self._held = text
+            return b''
+        begins, self._missed = self._missed, False
         place = text.rfind(_START)
         if place < 0 or -1 < text.find('\x1b', place + len(_START)) < len(text) - 1:
             place = len(text) - _begun(text)
         self._held = text[place:]
-        return ''.join(words for kind, words in _tokens(text[:place], False) if kind != 'mark').encode('latin-1')
+        return ''.join(words for kind, words in _tokens(text[:place], begins) if kind != 'mark').encode('latin-1')
 
 
 def split(out: str, err: str) -> list[Output]:

@@ -104,6 +104,7 @@ class Stream:
         self._closed: deque[bytes] = deque()
         self._marks = 0
         self.fresh = bytearray()  # for those who follow; taken by the worker
+        self.gap = False  # whether some of it came too fast to be followed
 
     def drain(self) -> bool:
         """Read what is there; whether there was anything."""
@@ -142,9 +143,15 @@ class Stream:
     def _take(self, data: bytes) -> None:
         if data:
             self._open.write(data)
-            self.fresh += data[-self._limit :]
+            self.fresh += data
             if len(self.fresh) > 2 * self._limit:
-                del self.fresh[: -self._limit]
+                del self.fresh[: len(self.fresh) - self._limit]
+                self.gap = True
+
+    @property
+    def followed(self) -> int:
+        """How many bytes of the running task's output came before ``fresh``."""
+        return self._open.total - len(self.fresh)
 
     @property
     def marks(self) -> int:
@@ -206,7 +213,7 @@ class SlotProcess:
         self.answered = False
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._live = -1
-        self._live_row = -1
+        self._live_attempt = (-1, -1)
         self._live_size = 0
         self._oom = self._other_oom_kills()
         self._oom_at = time.monotonic()
@@ -347,12 +354,14 @@ class SlotProcess:
         task = self.sent[0]
         if self._live < 0:
             self._live = os.open(os.path.join(self.folder, 'live', self.name + '.log'), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
-        if self._live_row != task.row or self._live_size > 4 * self.limit:
+        if self._live_attempt != (task.row, task.attempt) or self._live_size > 4 * self.limit or self.out.gap or self.err.gap:
             # Another task, or too much: begin again. Who follows sees the file shrink, or its first line change.
-            header = orjson.dumps({'tid': tid, 'attempt': task.attempt, 'part': secrets.token_hex(4)}) + b'\n'
+            missed = self.out.followed, self.err.followed
+            header = orjson.dumps({'tid': tid, 'attempt': task.attempt, 'part': secrets.token_hex(4), 'missed': missed}) + b'\n'
             os.ftruncate(self._live, 0)
             self._live_size = os.pwrite(self._live, header, 0)
-            self._live_row = task.row
+            self._live_attempt = (task.row, task.attempt)
+            self.out.gap = self.err.gap = False
         for kind, stream in ((b'o', self.out), (b'e', self.err)):
             if stream.fresh:
                 self._live_size += os.pwrite(self._live, kind + struct.pack('<I', len(stream.fresh)) + stream.fresh, self._live_size)

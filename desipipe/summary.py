@@ -7,7 +7,6 @@ know (a task's cause, its times) is read from the journal for the tasks that are
 from __future__ import annotations
 
 import heapq
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -490,30 +489,6 @@ def _statistics(values: list[int]) -> Dict:
     median = (values[n // 2] + values[(n - 1) // 2]) / 2
     seconds = {'mean': total / n, 'median': median, 'min': values[0], 'max': values[-1], 'total': total}
     return {'n': n, **{key: value * 1e-6 for key, value in seconds.items()}}
-
-
-# Output
-
-
-def live_files(ledger: Ledger, row: int) -> list[str]:
-    """Files that may hold the output of a task that is running now.
-
-    Found by listing the folder: on a network filesystem a file that is looked up before it is there stays absent for a while.
-
-    Parameters
-    ----------
-    ledger : Ledger
-    row : int
-
-    Returns
-    -------
-    paths : list of str
-    """
-    worker = ledger.state.running.get(row)
-    folder = os.path.join(ledger.folder, 'live')
-    if worker is None:
-        return []
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith(worker.name + '-')]
 
 
 def is_left(ledger: Ledger, row: int) -> bool:

@@ -548,7 +548,12 @@ class Task:
         last = self._last
         ref = getattr(last, stream) if last else None
         assert self._ledger is not None or ref is None
-        return self._ledger.read_text(ref) if ref and self._ledger else ''
+        text = self._ledger.read_text(ref) if ref and self._ledger else ''
+        if text and self._group.kind == 'cell':
+            from .outputs import strip
+
+            return strip(text)
+        return text
 
     @property
     def out(self) -> str:
@@ -562,6 +567,16 @@ class Task:
         if self._ledger is not None and (trace := self._ledger.cause(self._row).get('trace')):
             err += self._ledger.read_text(trace)
         return err
+
+    @property
+    def outputs(self) -> list[dict[str, Any]]:
+        """What its last attempt printed and displayed, so far if it runs, as a notebook shows it: see :func:`desipipe.live.outputs`."""
+        if self._ledger is None:
+            return []
+        from .live import outputs
+
+        self._ledger.follow()
+        return outputs(self._ledger, self._row)
 
     @property
     def versions(self) -> dict[str, str]:

@@ -18,7 +18,7 @@ LAYERS = {
     'where': 'config environment provenance',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state outputs',
-    'model': 'ledger app task explain compact queue find',
+    'model': 'ledger live app task explain compact queue find',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
     'processes': 'shell display figures slot process worker manager',

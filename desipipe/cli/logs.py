@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..find import type_queue
+from ..live import LiveReader
+from ..outputs import Stripper
 from .common import hint, hint_nobody
 
 if TYPE_CHECKING:
@@ -34,19 +36,24 @@ class Output:
         self._tid = tid
         self._streams = streams
         self._file = file
-        self._part = ''
-        self._position = 0
+        self._live_reader = LiveReader(self._ledger, bytes.fromhex(tid))
         self._begin(0)
 
     def _begin(self, attempt: int) -> None:
         self._attempt = attempt
         self._written = {'o': 0, 'e': 0}
         self._tail = {'o': b'', 'e': b''}
+        self._strippers = {'o': Stripper(), 'e': Stripper()}
 
     @property
     def _row(self) -> int:
         # Looked up again each time: it may be deleted meanwhile.
         return self._ledger.row(bytes.fromhex(self._tid))
+
+    @property
+    def _is_cell(self) -> bool:
+        state = self._ledger.state
+        return state.groups[state.group[self._row]].kind == 'cell'
 
     @property
     def _status(self) -> str:
@@ -89,51 +96,21 @@ class Output:
         self._written[stream] += len(data)
         self._tail[stream] = (self._tail[stream] + data)[-_MATCH:]
         if stream in self._streams and data:
-            self._file.write(data)
+            self._file.write(self._strippers[stream].feed(data) if self._is_cell else data)
             self._file.flush()
 
     # While it runs
 
     def _live(self) -> None:
-        from ..summary import live_files
-
-        for path in live_files(self._ledger, self._row):
-            try:
-                with open(path, 'rb') as file:
-                    if self._frames(file):
-                        return
-            except FileNotFoundError:
-                continue  # its worker has just ended
-
-    def _frames(self, file: BinaryIO) -> bool:
-        import orjson
-
-        from ..printed import frames
-
-        header = file.readline()
-        try:
-            info: dict[str, Any] = orjson.loads(header)
-        except orjson.JSONDecodeError:
-            return False  # being begun at this moment
-        if info.get('tid') != self._tid:
-            return False
-        if info['attempt'] != self._attempt:
+        pieces = self._live_reader.read()
+        if self._live_reader.attempt != self._attempt:
             if self._attempt:
-                hint(f'Attempt {info["attempt"]:d}:')
-            self._begin(info['attempt'])
-        if info['part'] != self._part:
-            self._part = info['part']
-            self._position = len(header)
-        file.seek(self._position)
-        data = file.read()
-        file.seek(0)
-        if file.readline() != header:
-            return True  # begun anew while we read: what we have may be of both; the next look tells
-        begin = self._position
-        for kind, piece, end in frames(data):
-            self._write(kind.decode(), piece)
-            self._position = begin + end
-        return True
+                hint(f'Attempt {self._live_reader.attempt:d}:')
+            self._begin(self._live_reader.attempt)
+        for piece in pieces:
+            if piece.missed:
+                self._strippers[piece.stream].miss()
+            self._write(piece.stream, piece.data)
 
     # When it has ended
 

@@ -1,0 +1,189 @@
+"""What tasks wrote: while they run from the file that their worker copies it to, then from what is kept."""
+
+from __future__ import annotations
+
+import os
+import struct
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .event import FAILED, KILLED, RUNNING, STATES, UNKNOWN
+from .ledger import Ledger
+from .outputs import Output, split
+
+_FRAME = struct.Struct('<cI')  # before each piece in the file: b'o' or b'e', and its length
+
+
+def _files(ledger: Ledger, row: int) -> list[str]:
+    # Found by listing the folder: on a network filesystem a file that is looked up before it is there stays absent for a while.
+    worker = ledger.state.running.get(row)
+    folder = os.path.join(ledger.folder, 'live')
+    if worker is None:
+        return []
+    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith(worker.name + '-')]
+
+
+def _frames(data: bytes) -> Iterator[tuple[str, bytes, int]]:
+    place = 0
+    while place + _FRAME.size <= len(data):
+        kind, length = _FRAME.unpack_from(data, place)
+        end = place + _FRAME.size + length
+        if end > len(data):
+            return  # its worker is about to write the rest
+        yield kind.decode('latin-1'), data[place + _FRAME.size : end], end
+        place = end
+
+
+class Piece(NamedTuple):
+    """Some of what a running task wrote."""
+
+    stream: str
+    """``'o'`` or ``'e'``."""
+    data: bytes
+    missed: int = 0
+    """Bytes before ``data`` that nobody will see until the task ends, because there were too many."""
+
+    @property
+    def said(self) -> bytes:
+        """The data, after a line in the place of what was missed."""
+        return (b'\n[desipipe: %d of %d bytes cut here while it runs]\n' % (self.missed, self.missed) if self.missed else b'') + self.data
+
+
+class LiveReader:
+    """Reads what a running task writes, as it comes.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    tid : bytes
+        The task's identity.
+    """
+
+    def __init__(self, ledger: Ledger, tid: bytes) -> None:
+        self._ledger = ledger
+        self._tid = tid
+        self._position = 0
+        self._known = {'o': 0, 'e': 0}  # bytes that were read or missed
+        self.attempt = 0
+        """The attempt that was read; 0 if none was found."""
+        self.part = ''
+        """Of the attempt's output: another one when the file was begun anew because it was too large."""
+
+    def read(self) -> list[Piece]:
+        """What came since the last call."""
+        for path in _files(self._ledger, self._ledger.row(self._tid)):
+            try:
+                found = self._read(path)
+            except FileNotFoundError:
+                continue  # its worker has just ended
+            if found is not None:
+                return found
+        return []
+
+    def _read(self, path: str) -> list[Piece] | None:
+        import orjson
+
+        with open(path, 'rb') as file:
+            header = file.readline()
+            try:
+                info: dict[str, Any] = orjson.loads(header)
+            except orjson.JSONDecodeError:
+                return None  # being begun at this moment
+            if info.get('tid') != self._tid.hex():
+                return None
+            anew = (info['attempt'], info['part']) != (self.attempt, self.part)
+            start = len(header) if anew else self._position
+            file.seek(start)
+            data = file.read()
+            file.seek(0)
+            if file.readline() != header:
+                return []  # begun anew while we read: what we have may be of both; the next look tells
+        pieces = []
+        if anew:
+            if info['attempt'] != self.attempt:
+                self._known = {'o': 0, 'e': 0}
+            self.attempt, self.part = info['attempt'], info['part']
+            for stream, before in zip('oe', info['missed'], strict=True):
+                if before > self._known[stream]:
+                    pieces.append(Piece(stream, b'', before - self._known[stream]))
+                    self._known[stream] = before
+        self._position = start
+        for stream, piece, end in _frames(data):
+            pieces.append(Piece(stream, piece))
+            self._known[stream] += len(piece)
+            self._position = start + end
+        return pieces
+
+
+class Written(NamedTuple):
+    """What a task wrote, as it was captured: marks of cells (see :mod:`desipipe.outputs`) are in it."""
+
+    attempt: int
+    """Whose output it is; 0 if none is known."""
+    part: str
+    """Tells texts apart of which one is not the beginning of the other."""
+    out: bytes
+    err: bytes
+
+
+def written(ledger: Ledger, row: int) -> Written:
+    """What a task wrote to its two streams: its last attempt, or so far.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+
+    Returns
+    -------
+    written : Written
+    """
+    if ledger.state.status[row] == RUNNING:
+        reader = LiveReader(ledger, ledger.state.ids[row])
+        pieces = reader.read()
+        out, err = (b''.join(piece.said for piece in pieces if piece.stream == stream) for stream in 'oe')
+        return Written(reader.attempt or ledger.state.attempt[row], f'{reader.attempt:d}-{reader.part}' if reader.attempt else '', out, err)
+    return ledger.again(lambda: _kept(ledger, row))
+
+
+def _kept(ledger: Ledger, row: int) -> Written:
+    attempts = [attempt for attempt in ledger.attempts(row) if attempt.counts]
+    if not attempts:
+        return Written(0, '', b'', b'')
+    last = attempts[-1]
+    out, err = (b'' if ref is None else bytes(ledger.read(ref)) for ref in (last.out, last.err))
+    return Written(last.number, f'{last.number:d}-kept', out, err)
+
+
+def outputs(ledger: Ledger, row: int) -> list[Output]:
+    """What a task wrote and displayed, as a notebook shows it; of a task that runs, so far.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+
+    Returns
+    -------
+    outputs : list of dict
+        As in nbformat 4: ``stream``, ``display_data``; the last of a task that did not succeed is its ``error``.
+    """
+    now = written(ledger, row)
+    found = split(now.out.decode(errors='replace'), now.err.decode(errors='replace'))
+    if ledger.state.status[row] in (FAILED, KILLED, UNKNOWN):
+        found.append(ledger.again(lambda: _error(ledger, row)))
+    return found
+
+
+def _error(ledger: Ledger, row: int) -> Output:
+    cause = ledger.cause(row)
+    text = str(cause.get('text') or 'no reason is known')
+    name = STATES[ledger.state.status[row]]
+    trace = ledger.read_text(cause['trace']) if 'trace' in cause else ''
+    if trace:
+        # The words begin with the class, qualified by its module where that is not a builtin's.
+        name, (head, _, words) = cause['kind'], text.partition(': ')
+        text = words if head.rpartition('.')[2] == name else '' if text.rpartition('.')[2] == name else text
+    return {'output_type': 'error', 'ename': name, 'evalue': text, 'traceback': trace.splitlines() or [text]}
