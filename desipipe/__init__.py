@@ -74,6 +74,20 @@ if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from
         return value
 
 
+def load_ipython_extension(shell: object) -> None:
+    """``%load_ext desipipe``."""
+    from .notebook import load_ipython_extension
+
+    load_ipython_extension(shell)
+
+
+def unload_ipython_extension(shell: object) -> None:
+    """``%unload_ext desipipe``."""
+    from .notebook import unload_ipython_extension
+
+    unload_ipython_extension(shell)
+
+
 def __dir__() -> list[str]:
     """List the public names, also those not imported yet."""
     return sorted({*globals(), *__all__})

@@ -183,7 +183,7 @@ class TaskApp(App):
         """
         if self.skip:
             return None
-        futures = self._add([self.bind(args, kwargs)])
+        futures = self.add([self.bind(args, kwargs)])
         return futures[0]
 
     def map(self, zip: bool = False, **ranges: Any) -> list[Future] | None:
@@ -214,7 +214,7 @@ class TaskApp(App):
         else:
             rows = itertools.product(*swept.values())
         names = tuple(swept)
-        return self._add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True, common=fixed)
+        return self.add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True, common=fixed)
 
     def task(self, *args: Any, **kwargs: Any) -> Task:
         """The task of a call, not added to the queue."""
@@ -224,7 +224,23 @@ class TaskApp(App):
         """Why the task of a call would be computed, or waits; see :meth:`Queue.explain`."""
         return self.queue.explain(self.task(*args, **kwargs))
 
-    def _add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> list[Future]:
+    def add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> list[Future]:
+        """Add the tasks of calls whose arguments are complete.
+
+        Parameters
+        ----------
+        calls : sequence of dict
+            As :meth:`~desipipe.app.App.bind` makes them.
+        sync : bool, default=False
+            Whether to be on disk when this returns.
+        common : mapping, default=None
+            Those of the arguments that are the same in all calls: what is large among them is stored once.
+
+        Returns
+        -------
+        futures : list of Future
+            In order of the calls.
+        """
         queue = self.queue
         ledger = queue.ledger
         spec = self.task_manager.to_spec()

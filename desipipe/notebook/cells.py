@@ -5,7 +5,6 @@ and tracebacks are then those of any function of the user.
 """
 
 from __future__ import annotations
-
 import __future__
 
 import ast
@@ -29,7 +28,7 @@ from .names import Names, find_names
 
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
-_RUN = ' run'
+_RUN = '__run__'
 _FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -42,12 +41,34 @@ class Cell(NamedTuple):
     """The values of the inputs, as they were in the notebook."""
     outputs: tuple[str, ...]
     """What it returns: one value, or a dictionary by name for several."""
-    text: str
-    """Of the cell, with the line of the magic."""
+    imports: dict[str, Import]
+    """What it imports, by the name that it gets."""
+
+
+class Import(NamedTuple):
+    """Something that a cell imports."""
+
+    module: str
+    name: str
+    """Of it; empty: the module itself."""
+
+    def value(self) -> Any:
+        """What it is here."""
+        module = importlib.import_module(self.module)
+        if not self.name:
+            return module
+        return getattr(module, self.name) if hasattr(module, self.name) else importlib.import_module(f'{self.module}.{self.name}')
 
 
 def make_cell(
-    line: str, body: str, namespace: Mapping[str, Any], name: str = '', outputs: Sequence[str] = (), swept: Sequence[str] = (), flags: int = 0, bash: bool = False
+    line: str,
+    body: str,
+    namespace: Mapping[str, Any],
+    name: str = '',
+    outputs: Sequence[str] = (),
+    swept: Sequence[str] = (),
+    flags: int = 0,
+    imported: Mapping[str, Import] | None = None,
 ) -> Cell:
     """Make a function of a cell.
 
@@ -67,8 +88,8 @@ def make_cell(
         Names that each call gets a value of its own for.
     flags : int, default=0
         Of the compiler: the notebook's ``from __future__ import``.
-    bash : bool, default=False
-        Whether the body is for the shell; its one output is what the commands write to stdout.
+    imported : mapping, default=None
+        What cells above import, which the notebook itself may not have.
 
     Returns
     -------
@@ -78,28 +99,34 @@ def make_cell(
     ------
     CellError
         For whatever a worker could not run, with the line (the magic's is 1).
-    SyntaxError
-        As for any cell.
     """
     text = f'{line.rstrip()}\n{body}'
-    if bash:
-        return _bash(text, body, namespace, name, outputs, swept)
     # A file of its own for each text: a process that runs two versions of a cell shows each with its own lines.
-    file = f'<%%desipipe {name or (outputs[0] if outputs else "cell")} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
+    file = _file(name or (outputs[0] if outputs else 'cell'), text)
     tree = _parse('\n' + body, file)
     if not tree.body:
         raise CellError('the cell is empty, or only comments: nothing was added. Write what a worker is to run below the line of the magic')
     _expand_stars(tree)
     names = find_names(_compile(tree, file, flags))
     wanted = tuple(outputs) or _last_assigned(tree)
-    _check_outputs(wanted, names, namespace)
-    inputs, used = _resolve(names, namespace, swept)
+    _check_outputs(wanted, names)
+    inputs, used = _resolve(names, namespace, imported or {}, swept)
     function = _function(tree, name or (wanted[0] if wanted else 'cell'), [*swept, *inputs], wanted, text, names)
-    return Cell(_made(function, file, text, used, flags), inputs, wanted, text)
+    return Cell(_made(function, file, text, used, flags), inputs, wanted, _imports(tree))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Reading
+
+
+def _file(name: str, text: str) -> str:
+    return f'<%%desipipe {name} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
+
+
+def _wrong(exc: SyntaxError) -> CellError:
+    line = (exc.text or '').rstrip('\n')
+    shown = f'\n    {line}\n    {" " * max((exc.offset or 1) - 1, 0)}^' if line.strip() else ''
+    return CellError(f'line {exc.lineno or 1:d} of the cell: {exc.msg}; nothing was added{shown}')
 
 
 def _parse(text: str, file: str) -> ast.Module:
@@ -112,7 +139,7 @@ def _parse(text: str, file: str) -> ast.Module:
                 f'line {found[0]:d} of the cell ({found[1]}) is for IPython, which a worker does not have: nothing was added. '
                 'Put it into a cell of its own above, or write a cell for the shell with: %%desipipe --bash'
             ) from None
-        raise exc.with_traceback(None) from None
+        raise _wrong(exc) from None
     awaited = _first_await(tree)
     if awaited:
         raise CellError(
@@ -127,11 +154,11 @@ def _shell_line(text: str) -> tuple[int, str] | None:
     from IPython.core.inputtransformer2 import TransformerManager
 
     try:
-        changed = TransformerManager().transform_cell(text).splitlines()
+        changed = TransformerManager().transform_cell(f'pass{text}').splitlines()  # it takes empty lines away from the beginning
     except SyntaxError:
         return None
     for number, (before, after) in enumerate(zip(text.splitlines(), changed, strict=False), 1):
-        if before != after and 'get_ipython()' in after:
+        if number > 1 and before != after and 'get_ipython()' in after:
             return number, before.strip()
     return None
 
@@ -142,7 +169,7 @@ def _first_await(tree: ast.Module) -> int:
     while todo:
         node = todo.pop()
         if isinstance(node, ast.Await | ast.AsyncFor | ast.AsyncWith) or (isinstance(node, ast.comprehension) and node.is_async):
-            lines.append(getattr(node, 'lineno', 0) or node.target.lineno)  # type: ignore[attr-defined]
+            lines.append(node.target.lineno if isinstance(node, ast.comprehension) else node.lineno)
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             todo += ast.iter_child_nodes(node)
     return min(lines, default=0)
@@ -161,7 +188,23 @@ def _expand_stars(tree: ast.Module) -> None:
 def _compile(tree: ast.Module, file: str, flags: int) -> CodeType:
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # they are said when the function is compiled
-        return compile(tree, file, 'exec', flags=flags & _FUTURES, dont_inherit=True)
+        try:
+            code: CodeType = compile(tree, file, 'exec', flags=flags & _FUTURES, dont_inherit=True)
+        except SyntaxError as exc:  # `return` outside of a function, and the like
+            raise _wrong(exc) from None
+    return code
+
+
+def _imports(tree: ast.Module) -> dict[str, Import]:
+    found: dict[str, Import] = {}
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found.update(
+                {alias.asname or alias.name.split('.')[0]: Import(alias.name if alias.asname else alias.name.split('.')[0], '') for alias in node.names}
+            )
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.update({alias.asname or alias.name: Import(node.module, alias.name) for alias in node.names})
+    return found
 
 
 def _last_assigned(tree: ast.Module) -> tuple[str, ...]:
@@ -192,20 +235,18 @@ def _targets(node: ast.AST) -> Iterable[ast.Name]:
                 yield item
 
 
-def _check_outputs(outputs: Sequence[str], names: Names, namespace: Mapping[str, Any]) -> None:
+def _check_outputs(outputs: Sequence[str], names: Names) -> None:
     for name in outputs:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise CellError(f'--out {name}: this is no name for a variable; nothing was added')
         if name not in names.bound:
             near = close_names(name, sorted(names.bound))
             raise CellError(f'--out {name}: the cell never assigns {name!r}; nothing was added. {near[:1].upper()}{near[1:]}')
-        if hasattr(builtins, name) and name not in namespace:
-            warnings.warn(f'--out {name} hides the builtin {name!r} in this notebook: get it back with `del {name}`', stacklevel=3)
     if len(set(outputs)) < len(outputs):
         raise CellError(f'--out {" ".join(outputs)}: each name once; nothing was added')
 
 
-def _resolve(names: Names, namespace: Mapping[str, Any], swept: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, Import], swept: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the inputs, and what goes along with the code: functions, classes and modules, followed from there by what they use."""
     from .. import display
 
@@ -227,6 +268,8 @@ def _resolve(names: Names, namespace: Mapping[str, Any], swept: Sequence[str]) -
                 used[name] = value
             else:
                 inputs[name] = value
+        elif name in imported and name in names.required:
+            used[name] = imported[name].value()
         elif name in names.required and not hasattr(builtins, name):
             near = close_names(name, [key for key in namespace if not key.startswith('_')], 3)
             raise CellError(
@@ -272,7 +315,7 @@ class _Scoped(ast.NodeTransformer):
         self._local = local
         self._depth = 0
 
-    def visit_Global(self, node: ast.Global) -> Any:  # noqa: N802 (the name of the node)
+    def visit_Global(self, node: ast.Global) -> Any:
         if not self._depth:
             return None
         return ast.copy_location(ast.Nonlocal(node.names), node) if set(node.names) <= self._local else node
@@ -316,40 +359,34 @@ def _made(node: ast.FunctionDef, file: str, text: str, used: dict[str, Any], fla
 # Cells for the shell
 
 
-def _bash(text: str, body: str, namespace: Mapping[str, Any], name: str, outputs: Sequence[str], swept: Sequence[str]) -> Cell:
+def make_shell_cell(line: str, body: str, namespace: Mapping[str, Any], name: str = '', outputs: Sequence[str] = (), swept: Sequence[str] = ()) -> Cell:
+    """Make a function of a cell for the shell; its one output is what the commands write to stdout. Parameters as for :func:`make_cell`."""
     from .. import shell
 
+    text = f'{line.rstrip()}\n{body}'
     if not any(line.strip() and not line.lstrip().startswith('#') for line in body.splitlines()):
         raise CellError('the cell is empty, or only comments: nothing was added. Write the commands below the line of the magic')
     if len(outputs) > 1:
         raise CellError(f'--out {" ".join(outputs)}: a cell for the shell has one output, what it writes to stdout; nothing was added')
     found = placeholders(body)
     inputs: dict[str, Any] = {}
-    for item, line in found.items():
+    for item, number in found.items():
         if item in swept:
             continue
         if item not in namespace:
             near = close_names(item, [key for key in namespace if not key.startswith('_')], 3)
             raise CellError(
-                f'line {line + 1:d} of the cell fills in {{{item}}}, which does not exist; nothing was added. Assign it in a cell above, sweep it with '
+                f'line {number + 1:d} of the cell fills in {{{item}}}, which does not exist; nothing was added. Assign it in a cell above, sweep it with '
                 f'--for {item}=..., or write {{{{{item}}}}} for the braces themselves ({near})'
             )
         inputs[item] = namespace[item]
     parameters = [*swept, *inputs]
-    at: dict[str, int] = {'lineno': 1, 'col_offset': 0, 'end_lineno': 1, 'end_col_offset': 0}
-    values = ast.Dict([ast.Constant(item) for item in parameters], [ast.Name(item, ast.Load()) for item in parameters])
-    call = ast.Return(ast.Call(ast.Name(_RUN, ast.Load()), [ast.Constant(body), values], []))
-    arguments = ast.arguments([], [ast.arg(item, **at) for item in parameters], None, [], [], None, [])
-    node = ast.FunctionDef(_identifier(name or (outputs[0] if outputs else 'bash')), arguments, [call], [], **at)
-    if 'type_params' in ast.FunctionDef._fields:
-        node.type_params = []  # type: ignore[attr-defined]
-    for item in ast.walk(node):
-        for key, value in at.items():
-            if key in item._attributes:
-                setattr(item, key, value)
+    values = ', '.join(f'{item!r}: {item}' for item in parameters)
+    function = ast.parse(f'def {_identifier(name or (outputs[0] if outputs else "bash"))}({", ".join(parameters)}): return {_RUN}({body!r}, {{{values}}})')
+    node = function.body[0]
+    assert isinstance(node, ast.FunctionDef)
     node.end_lineno = text.count('\n') + 1
-    file = f'<%%desipipe {node.name} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
-    return Cell(_made(node, file, text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), text)
+    return Cell(_made(node, _file(node.name, text), text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), {})
 
 
 def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -> list[dict[str, Any]]:
@@ -381,7 +418,9 @@ def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -
         try:
             columns.append(list(values))
         except TypeError:
-            raise CellError(f'--for {name}: {type(values).__name__} {values!r:.80} can not be swept; nothing was added. Give a range, a list, an array') from None
+            raise CellError(
+                f'--for {name}: {type(values).__name__} {values!r:.80} can not be swept; nothing was added. Give a range, a list, an array'
+            ) from None
         if not columns[-1]:
             raise CellError(f'--for {name}: there is nothing to sweep over, the range is empty; nothing was added')
     if pair and len({len(column) for column in columns}) > 1:
@@ -389,5 +428,3 @@ def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -
         raise CellError(f'--zip: the ranges have different lengths ({lengths}); nothing was added')
     rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if pair and columns else itertools.product(*columns)
     return [{**dict(zip(ranges, row, strict=True)), **cell.inputs} for row in rows]
-
-

@@ -474,8 +474,8 @@ class Walker:
         return pack(b'function', *chunks)
 
     def _global(self, who: str, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> list[bytes]:
-        if name in _MODULE_WORDS:
-            return []
+        if name in _MODULE_WORDS or name.startswith(' '):
+            return []  # of the module; or no name that one can write: put there by what made the function, for itself
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
             return []  # of Python, or not there yet

@@ -1,0 +1,259 @@
+"""``%desipipe`` and ``%%desipipe``: what they are told is read here, and done elsewhere."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+    from ..queue import Queue
+    from ..task import Future
+    from ..task_manager import TaskApp, TaskManager
+    from .cells import Cell, Import
+
+# The engine is imported when it is first needed: `%load_ext` costs a notebook next to nothing.
+
+
+@magics_class
+class PipelineMagics(Magics):  # type: ignore[misc]
+    """The magics, and the queue that a notebook uses."""
+
+    def __init__(self, shell: Any) -> None:
+        super().__init__(shell)
+        self.task_manager: TaskManager | None = None
+        self.imported: dict[str, Import] = {}
+        self._forget = _complete(shell, self)
+
+    @property
+    def queue(self) -> Queue | None:
+        """The notebook's queue."""
+        return self.task_manager.queue if self.task_manager is not None else None
+
+    def forget(self) -> None:
+        """Take completion away again."""
+        self._forget()
+
+    @line_magic('desipipe')  # type: ignore[untyped-decorator]
+    def line(self, line: str) -> object:
+        """Use a queue in this notebook, look at it, change it.
+
+        ``%desipipe use QUEUE [--workers N] [--provider NAME] [--environ NAME] [--base-dir DIR] [--no-spawn] [options of the provider]``
+            Cells marked with ``%%desipipe`` become tasks of this queue; a manager in the background starts workers.
+
+        ``%desipipe VERB ...``
+            The verbs and options of the command line; ``-q`` is this notebook's queue. ``%desipipe`` alone lists them, ``--help`` explains each.
+            With ``--json`` the result is a Python object.
+        """
+        import shlex
+
+        with _plainly():
+            try:
+                words = shlex.split(line)
+            except ValueError as exc:
+                from ..errors import CellError
+
+                raise CellError(f'%desipipe {line}: {exc}') from None
+            if words[:1] == ['use']:
+                self._use(words[1:])
+                return None
+            from . import verbs
+
+            return verbs.run(words, self.shell, self.queue)
+
+    @no_var_expand  # type: ignore[untyped-decorator]
+    @cell_magic('desipipe')  # type: ignore[untyped-decorator]
+    def cell(self, line: str, cell: str) -> None:
+        """Make a task of this cell.
+
+        ``%%desipipe [NAME] [--for NAME=VALUES ...] [--zip] [--out NAME ...] [--wait] [--dry-run] [--bash]``
+        ``           [--timeout SECONDS] [--retries N] [--retry-on NAME ...] [--priority N] [--name [NAME]] [--state STATE] [--skip] [--tm NAME]``
+
+        Names that the cell reads and does not define are taken from the notebook, as they are now; futures among them are waited for. With ``--for`` there
+        is a task for each value (several: for each combination, or with ``--zip`` for each pair). What ``--out`` names becomes a future here (with ``--for``
+        a list); by default what the cell assigns last. ``--bash`` is for the shell: ``{name}`` is filled in, and what is written to stdout is the result.
+        """
+        from .arguments import parse_cell
+
+        with _plainly():
+            args = parse_cell(line)
+            manager = self._manager(args.tm)
+            ranges = {name: self._evaluate(name, expression) for name, expression in args.sweeps.items()}
+            made = self._make(line, cell, args)
+            self._submit(args, manager, made, ranges)
+
+    # Doing
+
+    def _use(self, words: list[str]) -> None:
+        from ..queue import Queue
+        from ..task_manager import TaskManager
+        from .arguments import parse_use
+
+        args, options = parse_use(words)
+        if args.queue is None:
+            if self.task_manager is None:
+                print('no queue is set: %desipipe use my_queue --workers 4')
+            else:
+                _tell(self.task_manager)
+            return
+        provider = {'provider': args.provider, **options} if args.provider else options
+        scheduler = {'scheduler': args.scheduler} if args.scheduler else {}
+        if args.workers is not None:
+            scheduler['max_workers'] = args.workers
+        queue = Queue(args.queue, base_dir=args.base_dir, spawn=not args.no_spawn)
+        self.task_manager = TaskManager(queue, environ=args.environ, scheduler=scheduler or None, provider=provider or None)
+        _tell(self.task_manager)
+
+    def _manager(self, name: str | None) -> TaskManager:
+        from ..errors import CellError
+        from ..task_manager import TaskManager
+
+        if name is None:
+            if self.task_manager is None:
+                raise CellError('no queue is set in this notebook; nothing was added. Set one with: %desipipe use my_queue --workers 4')
+            return self.task_manager
+        found = self.shell.user_ns.get(name)
+        if not isinstance(found, TaskManager):
+            what = 'does not exist' if found is None else f'is no TaskManager but {type(found).__name__}'
+            raise CellError(f'--tm {name}: {name!r} {what}; nothing was added. Make one with: {name} = TaskManager(queue, scheduler=dict(max_workers=4))')
+        return found
+
+    def _evaluate(self, name: str, expression: str) -> Any:
+        from ..errors import CellError
+
+        try:
+            return self.shell.ev(expression)
+        except Exception as exc:
+            raise CellError(f'--for {name}={expression}: {type(exc).__name__}: {exc}; nothing was added') from None
+
+    def _make(self, line: str, body: str, args: Namespace) -> Cell:
+        from .cells import make_cell, make_shell_cell
+
+        first = f'%%desipipe {line}'
+        namespace = self.shell.user_ns
+        name = args.title or (args.name if isinstance(args.name, str) else '')
+        if args.bash:
+            made = make_shell_cell(first, body, namespace, name, args.out, tuple(args.sweeps))
+        else:
+            made = make_cell(first, body, namespace, name, args.out, tuple(args.sweeps), self.shell.compile.flags, self.imported)
+        for name in made.outputs:
+            if hasattr(builtins, name) and name not in namespace:
+                print(f'desipipe: {name!r} hides the builtin of that name in this notebook from here on; to have it back: del {name}', file=sys.stderr)
+        return made
+
+    def _submit(self, args: Namespace, manager: TaskManager, made: Cell, ranges: dict[str, Any]) -> None:
+        from ..task_manager import TaskApp
+        from .cells import calls
+
+        app = TaskApp(
+            made.func,
+            'cell',
+            manager,
+            name=args.name,
+            state=args.state,
+            timeout=args.timeout,
+            retries=args.retries,
+            retry_on=tuple(args.retry_on),
+            priority=args.priority,
+        )
+        arguments = calls(made, ranges, args.zip)
+        if args.skip:
+            print(f'{app.name}: skipped, nothing was added')
+            return
+        if args.dry_run:
+            _tell_plan(app, arguments)
+            return
+        futures = app.add(arguments, common=made.inputs)
+        self.imported.update(made.imports)
+        self.shell.push(_outputs(made, futures, bool(ranges)), interactive=True)
+        self._show(args, app, futures)
+
+    def _show(self, args: Namespace, app: TaskApp, futures: list[Future]) -> None:
+        from ..event import SUCCEEDED
+        from . import live
+
+        state = app.queue.ledger.state
+        rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
+        if len(rows) < len(futures):
+            return  # within `with queue.batch()`: they are not in the queue yet
+        handle = live.show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
+        if args.wait:
+            live.wait(handle)
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What desipipe complains about is shown in its own words, without the way there; the cells below do not run."""
+    from ..errors import DesipipeError
+
+    try:
+        yield
+    except DesipipeError as exc:
+        from .verbs import CommandError
+
+        raise CommandError(str(exc)) from None
+
+
+def _outputs(made: Cell, futures: list[Future], swept: bool) -> dict[str, Any]:
+    from ..task import Future
+
+    found: dict[str, Any] = {}
+    for name in made.outputs:
+        item = name if len(made.outputs) > 1 else ''
+        parts = [Future(future._ledger, future.tid, item) if item else future for future in futures]
+        found[name] = parts if swept else parts[0]
+    return found
+
+
+def _tell(manager: TaskManager) -> None:
+    from ..utils import plural
+
+    queue = manager.queue
+    assert queue is not None
+    counts = ', '.join(f'{n} {state}' for state, n in queue.counts.items() if n) or 'empty'
+    spec = manager.to_spec()
+    workers = spec['scheduler'].get('max_workers', 1)
+    print(f'desipipe: queue {queue.name} ({counts}) in {queue.folder}; at most {plural(workers, "worker")} of provider {spec["provider"]["name"]}')
+
+
+def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
+    from collections import Counter
+
+    from ..event import STATES
+    from ..task import Task
+    from ..utils import plural
+
+    ledger = app.queue.ledger
+    ledger.follow()
+    tasks = [Task(app, values, index) for index, values in enumerate(arguments)]
+    rows = [ledger.state.rows.get(task.tid) for task in tasks]
+    known = Counter(STATES[ledger.state.status[row]] for row in rows if row is not None)
+    new = [task for task, row in zip(tasks, rows, strict=True) if row is None]
+    words = ', '.join(f'{n} {state}' for state, n in known.items())
+    print(f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added' + (f'; known: {words}' if known else ''))
+    if new:
+        print(app.queue.explain(new[0]))
+
+
+def _complete(shell: Any, magics: PipelineMagics) -> Any:
+    """Complete what follows ``%desipipe``; what knows how is imported at the first tab."""
+    from IPython.core.completer import context_matcher
+
+    @context_matcher(identifier='desipipe')  # type: ignore[untyped-decorator]
+    def matcher(context: Any) -> Any:
+        if 'desipipe' not in context.full_text:
+            return {'completions': []}
+        from . import verbs
+
+        return verbs._matches(context, shell)
+
+    if shell.Completer is None:
+        return lambda: None
+    shell.Completer.custom_matchers.append(matcher)
+    return lambda: shell.Completer.custom_matchers.remove(matcher)
