@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from . import change, doctor, look, processes, tour
 from .common import Parser, Verbs
@@ -27,13 +27,15 @@ Example:
 """
 
 
-def build_parser(prog: str = 'desipipe') -> Parser:
+def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Parser:
     """The parser of all verbs.
 
     Parameters
     ----------
     prog : str, default='desipipe'
         What one types before a verb.
+    *more : callable
+        What declares the verbs that a face has beyond these.
 
     Returns
     -------
@@ -45,6 +47,8 @@ def build_parser(prog: str = 'desipipe') -> Parser:
     verbs = Verbs(parser)
     for module in (look, change, processes, doctor, tour):
         module.register(verbs)
+    for register in more:
+        register(verbs)
     return parser
 
 

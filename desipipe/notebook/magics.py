@@ -251,7 +251,7 @@ def _complete(shell: Any, magics: PipelineMagics) -> Any:
             return {'completions': []}
         from . import verbs
 
-        return verbs._matches(context, shell)
+        return verbs.matches(context, shell)
 
     if shell.Completer is None:
         return lambda: None
