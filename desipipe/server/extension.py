@@ -1,0 +1,36 @@
+"""The extension as Jupyter Server knows it: its configuration, its beginning and its end."""
+
+from __future__ import annotations
+
+from jupyter_server.extension.application import ExtensionApp
+from traitlets import Float, Int, List, Unicode
+
+from .._version import __version__
+from .handlers import handlers
+from .hub import Hub
+
+
+class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
+    """Shows desipipe's queues to JupyterLab, and does to them what is asked for there."""
+
+    name = 'desipipe'
+    version = __version__
+    description = 'Queues of desipipe: REST and events for JupyterLab'
+
+    folders = List(
+        Unicode(),
+        help='Folders whose queues are shown, besides those of the configured queue folder and of the folder that the server shows (root_dir). '
+        'Queues elsewhere are refused.',
+    ).tag(config=True)
+    keep = Float(600.0, min=1.0, help='Seconds for which a queue that nobody asks for stays in memory.').tag(config=True)
+    most_queues = Int(128, min=1, help='The most queues in memory at once.').tag(config=True)
+    most_tasks = Int(1_000_000, min=1, help='Queues that nobody follows leave the memory when there are more tasks than these in it.').tag(config=True)
+
+    def initialize_handlers(self) -> None:
+        """Add the routes to the server."""
+        self.hub = Hub(self.serverapp.root_dir, self.folders, self.keep, self.most_queues, self.most_tasks)
+        self.handlers.extend(handlers(self.hub))
+
+    async def stop_extension(self) -> None:
+        """End the streams, and let go of the queues."""
+        self.hub.close()

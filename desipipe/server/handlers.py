@@ -1,0 +1,301 @@
+"""Requests and answers: who may ask, whether what is asked can be meant, and errors as JSON. What is answered is in the routes."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import math
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from typing import Any, TypeVar, cast
+
+import orjson
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import best_match
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, authenticated
+
+from .. import errors
+from .._version import __version__
+from .hub import BusyError, Hub, Page, failure
+from .openapi import describe, schema_of
+from .routes import EVENTS, LOOKS, ORDERS, Route
+
+Dict = dict[str, Any]
+Method = TypeVar('Method', bound=Callable[..., Any])
+
+BODY = 4 << 20  # bytes of a request
+SILENCE = 15.0  # s after which a stream says that it is there: proxies close what is silent
+PAGES = 256  # streams at once
+
+# The first that fits counts; everything else is 500: an error of ours, which is logged.
+STATUS: tuple[tuple[type[BaseException], HTTPStatus], ...] = (
+    (BusyError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.UnknownQueueError, HTTPStatus.NOT_FOUND),
+    (errors.UnknownTaskError, HTTPStatus.NOT_FOUND),
+    (errors.QueueGoneError, HTTPStatus.GONE),
+    (errors.PermissionDeniedError, HTTPStatus.FORBIDDEN),
+    (errors.UntrustedQueueError, HTTPStatus.FORBIDDEN),
+    (errors.ManagerRunningError, HTTPStatus.CONFLICT),
+    (errors.DiskFullError, HTTPStatus.INSUFFICIENT_STORAGE),
+    (errors.LockLostError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.LockingError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (errors.CorruptJournalError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.PayloadError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.QueueVersionError, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (errors.DesipipeError, HTTPStatus.BAD_REQUEST),
+    (OSError, HTTPStatus.SERVICE_UNAVAILABLE),
+)
+
+
+def allowed(method: Method) -> Method:
+    """Only for those who are known to the server, and may read (GET) or write (POST) what is desipipe's."""
+    return cast(Method, authenticated(authorized(method)))
+
+
+class BadRequest(errors.DesipipeError):
+    """What is asked can't be meant."""
+
+
+class Handler(APIHandler):  # type: ignore[misc]
+    """What all of them share."""
+
+    auth_resource = 'desipipe'
+
+    def initialize(self, hub: Hub) -> None:
+        """Know the queues."""
+        self.hub = hub
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Say what went wrong as JSON: ``error``, a class of :mod:`desipipe.errors` or HTTP's words, and ``message``."""
+        exc = kwargs.get('exc_info', (None, None))[1]
+        if isinstance(exc, HTTPError) or exc is None:
+            phrase = HTTPStatus(status_code).phrase
+            answer = {'error': phrase.replace(' ', ''), 'message': (exc.log_message if exc is not None else None) or phrase}
+        else:
+            answer = failure(exc)
+        self.finish(orjson.dumps(answer))
+
+    def log_exception(self, *exc_info: Any) -> None:
+        """Log what is no error of who asks."""
+        if self._status_of(exc_info[1]) >= 500:
+            super().log_exception(*exc_info)
+
+    @staticmethod
+    def _status_of(exc: BaseException) -> int:
+        if isinstance(exc, HTTPError):
+            return int(exc.status_code)
+        return int(next((status for kind, status in STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR))
+
+    def refuse(self, exc: Exception) -> None:
+        """Answer with an error."""
+        status = self._status_of(exc)
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self.log.error('desipipe: %s', self.request.path, exc_info=exc)
+        self.send_error(status, exc_info=(type(exc), exc, exc.__traceback__))
+
+    async def answer(self, route: Route, asked: Dict) -> None:
+        """Answer what is asked, or say what is wrong with it."""
+        try:
+            check(route, asked)
+            found = await route.answer(self.hub, asked)
+        except Exception as exc:  # each has its status
+            self.refuse(exc)
+            return
+        self.set_header('Cache-Control', 'no-store')
+        self.finish(orjson.dumps(found, option=orjson.OPT_NON_STR_KEYS))
+
+
+def check(route: Route, asked: Dict) -> None:
+    """Hold a request against its schema.
+
+    Raises
+    ------
+    BadRequest
+    """
+    wrong = best_match(Draft202012Validator(schema_of(route)).iter_errors(asked))
+    if wrong is not None:
+        where = '.'.join(map(str, wrong.path))
+        message = wrong.message if len(wrong.message) < 500 else f'{wrong.message[:250]} … {wrong.message[-200:]}'
+        raise BadRequest(f'{where}: {message}. Nothing was done' if where else f'{message}. Nothing was done')
+
+
+class RouteHandler(Handler):
+    """One route of the table."""
+
+    def initialize(self, hub: Hub, route: Route) -> None:  # type: ignore[override]
+        """Know what it is for."""
+        super().initialize(hub)
+        self.route = route
+
+
+class LookHandler(RouteHandler):
+    """Answers a GET."""
+
+    _track_activity = False  # what a page looks at by itself keeps no server alive
+
+    @allowed
+    async def get(self) -> None:
+        """Look."""
+        try:
+            asked = query(self.request.query_arguments, self.route.members)
+        except BadRequest as exc:
+            self.refuse(exc)
+            return
+        await self.answer(self.route, asked)
+
+
+class OrderHandler(RouteHandler):
+    """Answers a POST, which changes something."""
+
+    @allowed
+    async def post(self) -> None:
+        """Do what is asked for."""
+        try:
+            asked = body(self.request.body)
+        except BadRequest as exc:
+            self.refuse(exc)
+            return
+        await self.answer(self.route, asked)
+
+
+def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict:
+    """The parameters of an address. What nobody knows is passed over: front ends add a number that keeps caches out.
+
+    Raises
+    ------
+    BadRequest
+        Text that is no UTF-8, a number that is none, several values where one is expected.
+    """
+    asked: Dict = {}
+    for name, values in given.items():
+        schema = members.get(name)
+        if schema is None:
+            continue
+        several = schema['type'] == 'array'
+        if len(values) > 1 and not several:
+            raise BadRequest(f'{name}: {len(values):d} values, one is expected. Nothing was done')
+        found = [_value(name, value, schema['items'] if several else schema) for value in values]
+        asked[name] = found if several else found[0]
+    return asked
+
+
+def _value(name: str, value: bytes, schema: Dict) -> Any:
+    try:
+        text = value.decode('utf-8')
+        if schema['type'] == 'integer':
+            return int(text) if len(text) < 20 and text.removeprefix('-').isdecimal() else text
+        if schema['type'] == 'number':
+            number = float(text)
+            if not math.isfinite(number):
+                raise ValueError
+            return number
+        return text
+    except UnicodeDecodeError:
+        raise BadRequest(f'{name}: no UTF-8. Nothing was done') from None
+    except ValueError:
+        raise BadRequest(f'{name}: {text[:100]!r} is no number. Nothing was done') from None
+
+
+def body(data: bytes) -> Dict:
+    """The JSON object of a request.
+
+    Raises
+    ------
+    BadRequest
+    """
+    if len(data) > BODY:
+        raise BadRequest(f'the request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done')
+    try:
+        asked = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        raise BadRequest(f'the request is no JSON ({exc}). Nothing was done') from None
+    if not isinstance(asked, dict):
+        raise BadRequest('the request is no JSON object. Nothing was done')
+    return asked
+
+
+class EventsHandler(Handler):
+    """The stream of events of one page."""
+
+    _track_activity = False
+
+    @allowed
+    async def get(self) -> None:
+        """Tell what happens to queues, until the page goes."""
+        try:
+            asked = query(self.request.query_arguments, EVENTS.members)
+            check(EVENTS, asked)
+            if len(self.hub.pages) >= PAGES:
+                raise BusyError(f'{len(self.hub.pages):d} pages follow queues already: close some, and ask again')
+        except (BadRequest, BusyError) as exc:
+            self.refuse(exc)
+            return
+        self.page = page = Page()
+        self.set_header('Content-Type', 'text/event-stream; charset=utf-8')
+        self.set_header('Cache-Control', 'no-store')
+        self.set_header('X-Accel-Buffering', 'no')  # a proxy that gathers what it passes on would hold events back
+        try:
+            await self._subscribe(page, asked['queue'])
+            self.write(b': desipipe\n\n')
+            await self.flush()
+            while not page.closed:
+                news = await page.next(SILENCE)
+                for kind, data in news:
+                    self.write(b'event: %b\ndata: %b\n\n' % (kind.encode(), orjson.dumps(data)))
+                if not news:
+                    self.write(b': still there\n\n')
+                await self.flush()  # waits for a slow page; what happens meanwhile becomes one event a queue
+        except (StreamClosedError, asyncio.CancelledError):
+            return  # the page went
+        finally:
+            self.hub.unsubscribe(page)
+
+    async def _subscribe(self, page: Page, names: list[str]) -> None:
+        # A name that can't be followed is told of, and does not keep the page from the others.
+        folders: dict[str, str] = {}
+        for name in dict.fromkeys(names):
+            try:
+                folders[name] = await self.hub.run(functools.partial(self.hub.folder, name))
+            except (errors.DesipipeError, OSError, ValueError) as exc:
+                page.tell(name, 'trouble', {'folder': name, **failure(exc)})
+        self.hub.subscribe(page, folders)
+
+    def on_connection_close(self) -> None:
+        """The page went."""
+        super().on_connection_close()
+        if hasattr(self, 'page'):
+            self.page.close()
+
+
+class DescriptionHandler(Handler):
+    """The OpenAPI description."""
+
+    @allowed
+    async def get(self) -> None:
+        """Describe."""
+        self.finish(orjson.dumps(describe(f'{self.base_url}desipipe/api', __version__)))
+
+
+class NothingHandler(Handler):
+    """Everything else below our address."""
+
+    @allowed
+    async def get(self) -> None:
+        """There is nothing."""
+        raise HTTPError(404, f'there is nothing at {self.request.path}; what there is: {self.base_url}desipipe/api/openapi.json')
+
+    post = put = patch = delete = get
+
+
+def handlers(hub: Hub) -> list[tuple[str, type[Handler], Dict]]:
+    """Addresses below the server's ``base_url``, and who answers."""
+    root = 'desipipe/api'
+    return [
+        *((f'{root}/{route.path}', OrderHandler if route.write else LookHandler, {'hub': hub, 'route': route}) for route in (*LOOKS, *ORDERS)),
+        (f'{root}/events', EventsHandler, {'hub': hub}),
+        (f'{root}/openapi.json', DescriptionHandler, {'hub': hub}),
+        (f'{root}(?:/.*)?', NothingHandler, {'hub': hub}),
+    ]

@@ -1,0 +1,30 @@
+"""What the server answers."""
+
+from __future__ import annotations
+
+import engine
+from pages import Ask
+
+from desipipe import Queue
+
+
+async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
+    ledger = queue.ledger
+    engine.add(ledger, range(5))
+    engine.begin(ledger, 'w1', 2)
+    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', 2))
+    engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+    status, lines = await ask('queues')
+    assert status == 200
+    assert [(line['queue'], line['total'], line['succeeded'], line['bad']) for line in lines] == [('demo', 5, 2, 1)]
+    status, found = await ask('queue', queue='demo')
+    assert (status, found['folder'], found['counts']['PENDING']) == (200, queue.folder, 2)
+    status, page = await ask('tasks', queue='demo', state=['FAILED', 'PENDING'], limit=2, offset=1)
+    assert (status, page['total'], [task['row'] for task in page['tasks']]) == (200, 3, [3, 4])
+    status, task = await ask('task', queue=queue.folder, tid='fraction[2]')
+    assert (status, task['state'], task['cause'], task['row']) == (200, 'FAILED', 'FAILED 2 1', 2)
+    status, log = await ask('log', queue='demo', tid=task['tid'])
+    assert (status, log['text'], log['over']) == (200, 'out 2 1', True)
+    status, _ = await ask('actions/retry', body={'queue': 'demo'})
+    assert status == 200
+    assert queue.counts['PENDING'] == 3
