@@ -419,21 +419,21 @@ def _repoint(module: types.ModuleType) -> None:
 
 
 def _ipython_display(*objs: Any, **kwargs: Any) -> Any:
-    from desipipe.display import called
+    import sys
 
-    return called('display', *objs, **kwargs)
+    return sys.modules['desipipe.display'].called('display', *objs, **kwargs)
 
 
 def _ipython_publish_display_data(*args: Any, **kwargs: Any) -> Any:
-    from desipipe.display import called
+    import sys
 
-    return called('publish_display_data', *args, **kwargs)
+    return sys.modules['desipipe.display'].called('publish_display_data', *args, **kwargs)
 
 
 def _ipython_clear_output(*args: Any, **kwargs: Any) -> Any:
-    from desipipe.display import called
+    import sys
 
-    return called('clear_output', *args, **kwargs)
+    return sys.modules['desipipe.display'].called('clear_output', *args, **kwargs)
 
 
 def called(name: str, *args: Any, **kwargs: Any) -> Any:

@@ -70,7 +70,7 @@ class Capture:
         if data:
             self._tail.append(data)
             self._tail_size += len(data)
-            while self._tail_size - len(self._tail[0]) >= self._half:
+            while self._tail and self._tail_size - len(self._tail[0]) >= self._half:
                 self._tail_size -= len(self._tail.popleft())
 
     def value(self) -> bytes:
@@ -377,6 +377,12 @@ class SlotProcess:
             with contextlib.suppress(ProcessLookupError):
                 target(self.pid, number)
 
+    def tell(self) -> None:
+        """Let the running task know, by SIGUSR1, that its job's time limit is near."""
+        if self.sent and self.dying is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGUSR1)
+
     def reap(self) -> bool:
         """Whether the process has ended; never waits."""
         if self.reaped is None:
@@ -500,6 +506,9 @@ class MPISlot(SlotProcess):
     def take_back(self) -> list[Sent]:
         """Nothing: one task at a time, what was sent has begun."""
         return []
+
+    def tell(self) -> None:
+        """Nothing: what a launcher makes of a signal differs from one to the next, and some end their ranks."""
 
     def receive(self) -> list[tuple[Any, ...]]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
