@@ -24,6 +24,7 @@ from ..app import App
 from ..errors import CellError, close_names
 from ..serialize import source
 from ..shell import placeholders
+from ..task import Future
 from .names import Names, find_names
 
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
@@ -110,8 +111,12 @@ def make_cell(
     names = find_names(_compile(tree, file, flags))
     wanted = tuple(outputs) or _last_assigned(tree)
     _check_outputs(wanted, names)
-    inputs, used = _resolve(names, namespace, imported or {}, swept)
-    function = _function(tree, name or (wanted[0] if wanted else 'cell'), [*swept, *inputs], wanted, text, names)
+    title = name or (wanted[0] if wanted else 'cell')
+    mine = {item for item in wanted if item not in names.required and _is_of(namespace.get(item), title)}
+    # What it may not assign after all stays what it was.
+    kept = {item: 1 for item in wanted if item not in names.sure and item in namespace}
+    inputs, used = _resolve(names._replace(inputs=kept | names.inputs), namespace, imported or {}, {*swept, *mine})
+    function = _function(tree, title, [*swept, *inputs], wanted, text)
     return Cell(_made(function, file, text, used, flags), inputs, wanted, _imports(tree))
 
 
@@ -246,7 +251,13 @@ def _check_outputs(outputs: Sequence[str], names: Names) -> None:
         raise CellError(f'--out {" ".join(outputs)}: each name once; nothing was added')
 
 
-def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, Import], swept: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _is_of(value: Any, title: str) -> bool:
+    """Whether a value is what this cell put there when it ran before: read where it may be bound by then, it would make of each run another task."""
+    futures = value if isinstance(value, list) else [value]
+    return bool(futures) and all(isinstance(future, Future) and future.task.name == title for future in futures[:1])
+
+
+def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, Import], passed: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """The values of the inputs, and what goes along with the code: functions, classes and modules, followed from there by what they use."""
     from .. import display
 
@@ -256,7 +267,7 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
         name, line = next(iter(names.deleted.items()))
         raise CellError(f'line {line:d} of the cell reads {name!r}, which it has deleted; nothing was added')
     for name, line in names.inputs.items():
-        if name in swept or name.startswith('__'):
+        if name in passed or name.startswith('__'):
             continue
         if name in namespace:
             value = namespace[name]
@@ -283,9 +294,11 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
 # Making
 
 
-def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str, names: Names) -> ast.FunctionDef:
-    local = names.bound | set(parameters)
-    body = [statement for node in tree.body for statement in [_Scoped(local).visit(node)] if statement is not None]
+def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str) -> ast.FunctionDef:
+    scoped = _Scoped()
+    body = [statement for node in tree.body for statement in [scoped.visit(node)] if statement is not None]
+    # `nonlocal` wants a binding around it; one that is never run will do.
+    body[:0] = [ast.If(ast.Constant(False), [ast.Assign([ast.Name(item, ast.Store())], ast.Constant(None))], []) for item in sorted(scoped.rebound)]
     last = body[-1] if body else None
     if isinstance(last, ast.Expr) and not _is_quiet(text):
         last.value = ast.copy_location(ast.Call(ast.copy_location(ast.Name(_SHOW, ast.Load()), last.value), [last.value], []), last.value)
@@ -311,14 +324,15 @@ def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: S
 class _Scoped(ast.NodeTransformer):
     """What was global in the cell is local in its function: nested functions that rebind it say ``nonlocal``."""
 
-    def __init__(self, local: frozenset[str] | set[str]) -> None:
-        self._local = local
+    def __init__(self) -> None:
         self._depth = 0
+        self.rebound: set[str] = set()
 
     def visit_Global(self, node: ast.Global) -> Any:
         if not self._depth:
             return None
-        return ast.copy_location(ast.Nonlocal(node.names), node) if set(node.names) <= self._local else node
+        self.rebound.update(node.names)
+        return ast.copy_location(ast.Nonlocal(node.names), node)
 
     def _nested(self, node: Any) -> Any:
         self._depth += 1

@@ -7,6 +7,7 @@ The compiler has read the cell already: its bytecode says, in order and with eve
 from __future__ import annotations
 
 import dis
+import functools
 from collections.abc import Iterator
 from types import CodeType
 from typing import NamedTuple
@@ -32,6 +33,8 @@ class Names(NamedTuple):
     """What it reads after it has deleted it."""
     bound: frozenset[str]
     """Everything that it may bind."""
+    sure: frozenset[str]
+    """What is bound at its end, whatever way led there."""
 
 
 class _Point(NamedTuple):
@@ -43,6 +46,9 @@ class _Point(NamedTuple):
 
     def merged(self, other: _Point) -> _Point:
         return _Point(self.sure & other.sure, self.maybe | other.maybe, self.gone & other.gone)
+
+
+_NOWHERE = _Point(frozenset(), frozenset(), frozenset())
 
 
 def find_names(code: CodeType) -> Names:
@@ -74,15 +80,12 @@ def find_names(code: CodeType) -> Names:
         elif isinstance(instruction.argval, CodeType):
             finder.defined(instruction.argval, point, _target(instructions, i))
     ends = [point for instruction, point in zip(instructions, points, strict=True) if point and instruction.opname in ('RETURN_VALUE', 'RETURN_CONST')]
-    if ends:
-        last = ends[0]
-        for point in ends[1:]:
-            last = last.merged(point)
-        finder.rest(last)
+    last = functools.reduce(_Point.merged, ends) if ends else _NOWHERE
+    finder.rest(last)
     bound = finder.bound.union(instruction.argval for instruction in instructions if instruction.opname in _STORES)
     # What a function binds by `global` may be there as soon as the function has run.
     required = {name: line for name, line in finder.required.items() if name not in finder.bound}
-    return Names(finder.inputs, required, finder.deleted, frozenset(bound))
+    return Names(finder.inputs, required, finder.deleted, frozenset(bound), last.sure)
 
 
 def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | None]:
@@ -103,8 +106,7 @@ def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | 
             if entry.start <= offset < entry.end:
                 handlers[i].append(target)
     points: list[_Point | None] = [None] * len(instructions)
-    nothing: frozenset[str] = frozenset()
-    todo = [(0, _Point(nothing, nothing, nothing))]
+    todo = [(0, _NOWHERE)]
     while todo:
         i, point = todo.pop()
         known = points[i]
@@ -121,11 +123,16 @@ def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | 
         elif instruction.opname in _DELETES:
             name = frozenset((instruction.argval,))
             point = _Point(point.sure - name, point.maybe - name, point.gone | name)
-        if instruction.opcode in _JUMPS:
+        if instruction.opcode in _JUMPS and not _is_suppressed(instructions, i):
             todo.append((place(instruction.argval), point))
         if instruction.opname not in _ENDS:
             todo.append((i + 1, point))
     return points
+
+
+def _is_suppressed(instructions: list[dis.Instruction], i: int) -> bool:
+    # Where `with` goes on after an exception: few context managers swallow any, and with that way taken for real nothing that is bound inside would count.
+    return any(before.opname == 'WITH_EXCEPT_START' for before in instructions[max(i - 2, 0) : i])
 
 
 def _target(instructions: list[dis.Instruction], i: int) -> str:
