@@ -12,15 +12,15 @@ import threading
 import time
 from array import array
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
-from .event import DROPPED, ENDED, FAILED, KILLED, STATES, UNKNOWN, WAITING
+from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, UNKNOWN, WAITING
 from .find import type_queue
+from .live import outputs
 from .queue import Queue
 from .store.lease import Observer
 from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, task_name, task_summary, usual_rate
-from .task import Task
 from .utils import plural
 from .words import advice, one_line
 
@@ -135,6 +135,8 @@ class Cell:
         self.first = state.ids[self.rows[0]].hex() if self.rows else ''
         self.published: dict[int, int] = {}
         """Rows, with the attempts, whose outputs stand elsewhere and are left out."""
+        self.judge: Callable[[str], bool | None] | None = None
+        """Says whether a worker or a manager lives, instead of :func:`~desipipe.summary.is_alive`."""
         self._queue = self.ledger.journal.header.get('id')
         self._mids = {state.groups[state.group[row]].mid for row in self.rows}
         self._where = type_queue(self.ledger.folder, queue.config)
@@ -155,29 +157,32 @@ class Cell:
         self._shown: dict[int, tuple[int, list[Dict]]] = {}
         self._swept: dict[int, str] = {}
 
+    def holds(self, row: int) -> bool:
+        """Whether a row is one of the cell's."""
+        return row in self._members
+
+    def left(self) -> int:
+        """How many of the tasks have neither ended nor are blocked, as the queue was last followed."""
+        self._check()
+        status, _ = self._columns()
+        return sum(map(status.count, (WAITING, PENDING, RUNNING))) - len(self._blocked(status))
+
     def summary(
-        self, title: str = '', cached: bool = False, observer: Observer | None = None, outputs: bool = True, limit: int = LIMIT, most: int = MOST
+        self, title: str = '', cached: bool = False, observer: Observer | None = None, with_outputs: bool = True, limit: int = LIMIT, most: int = MOST
     ) -> Dict:
         """See :func:`cell_summary`."""
         with self._guard:
-            return self._summary(title, cached, observer, outputs, limit, most)
+            return self._summary(title, cached, observer, with_outputs, limit, most)
 
-    def _summary(self, title: str, cached: bool, observer: Observer | None, outputs: bool, limit: int, most: int) -> Dict:
-        ledger = self.ledger
+    def _summary(self, title: str, cached: bool, observer: Observer | None, with_outputs: bool, limit: int, most: int) -> Dict:
+        ledger, state = self.ledger, self.ledger.state
         ledger.follow()
-        header, state = ledger.journal.header, ledger.state
-        if header.get('id') != self._queue:
-            raise QueueGoneError(f'the queue in {ledger.folder} was cleared: the tasks of this cell are gone. Run the cell again to compute them anew')
-        if header.get('gen') != self._gen:
-            self._begin()
+        self._check()
         status, ended_at = self._columns()
         self._read_ends(ended_at)
         numbers = [status.count(code) for code in range(len(STATES))]
         counts = dict(zip(STATES, numbers, strict=True))
-        blocked: list[int] = []
-        if counts['WAITING']:
-            causes = ledger.blocked()
-            blocked = [row for row, code in zip(self.rows, status, strict=True) if code == WAITING and row in causes]
+        blocked = self._blocked(status)
         left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - len(blocked)
         running = [row for row in list(state.running) if row in self._members] if counts['RUNNING'] else []
         now = time.time()
@@ -190,7 +195,7 @@ class Cell:
         somebody = bool(alive) or (manager is not None and self._is_alive(manager['w'], observer) is not False)
         rate = self._rate(now, running) if running else None
         failure = self._first_failure(status, ended_at) if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN)) else None
-        shown, truncated = self._outputs(status, ended_at, running, limit, most) if outputs else ([], '')
+        shown, truncated = self._outputs(status, ended_at, running, limit, most) if with_outputs else ([], '')
         found = {
             'version': 1,
             'queue': self.queue.name,
@@ -220,6 +225,19 @@ class Cell:
         }
         found['advice'] = [list(pair) for pair in advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)]
         return found
+
+    def _check(self) -> None:
+        header = self.ledger.journal.header
+        if header.get('id') != self._queue:
+            raise QueueGoneError(f'the queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. Run the cell again to compute them anew')
+        if header.get('gen') != self._gen:
+            self._begin()
+
+    def _blocked(self, status: bytearray) -> list[int]:
+        if WAITING not in status:
+            return []
+        causes = self.ledger.blocked()
+        return [row for row, code in zip(self.rows, status, strict=True) if code == WAITING and row in causes]
 
     def _columns(self) -> tuple[bytearray, array[int]]:
         # Copies, made of parts in one go: another thread may fold events meanwhile. Rows that were deleted may be missing at the end after a compaction.
@@ -255,7 +273,7 @@ class Cell:
                 continue
             for i in places:
                 detail = extra.get(str(i)) if extra else None
-                if detail and ('out' in detail or 'err' in detail or 'trace' in (detail.get('cause') or {})):
+                if detail:
                     self._printed[event['rows'][i]] = event['n'][i]
             if event['w']:
                 span = event['t0'] + min(begin[i] for i in places) * 1e-6, event['t0'] + max(begin[i] + length[i] for i in places) * 1e-6
@@ -283,6 +301,8 @@ class Cell:
         return min(total, sum(worker.slots for worker in workers if worker is not None))
 
     def _is_alive(self, name: str, observer: Observer | None) -> bool | None:
+        if self.judge is not None:
+            return self.judge(name)
         now = time.monotonic()
         when, alive = self._alive.get(name, (float('-inf'), None))
         if now - when > _JUDGED[self.ledger.journal.shared]:
@@ -333,15 +353,15 @@ class Cell:
                     logs = f'desipipe logs {self._where} {state.ids[more[0]].hex()[:12]}'
                     words.append(f'what {plural(len(more), "more task")} printed is not shown; the first of them: {logs}')
                 break
-            outputs = self._task_outputs(row, row in slots)
-            if not outputs:
+            items = self._task_outputs(row, row in slots)
+            if not items:
                 continue
             if len(self.rows) > 1:
                 found.append(self._label(row))
             logs = f'desipipe logs {self._where} {state.ids[row].hex()[:12]}'
-            if len(outputs) > most - n:
+            if len(items) > most - n:
                 words.append(f'{self._name(row)} has more outputs: {logs}')
-            for output in outputs[: most - n]:
+            for output in items[: most - n]:
                 n += 1
                 cut, length = _bounded(output, limit - size)
                 size += length
@@ -360,12 +380,10 @@ class Cell:
         return known[1]
 
     def _read_outputs(self, row: int) -> list[Dict]:
-        task = Task.stored(self.ledger, row)
         try:
-            streams = {'stdout': task.out, 'stderr': task.err}
+            return outputs(self.ledger, row)
         except DesipipeError as exc:
             return [{'output_type': 'stream', 'name': 'stderr', 'text': f'desipipe: {exc}\n'}]
-        return [{'output_type': 'stream', 'name': name, 'text': text} for name, text in streams.items() if text]
 
     def _name(self, row: int) -> str:
         return f'{task_name(self.ledger, row)}[{self.ledger.state.index[row]:d}]'
