@@ -13,8 +13,7 @@ from urllib.parse import urlencode
 import pytest
 from pages import Ask, Stream
 from pytest_jupyter.jupyter_server import *  # noqa: F403  (fixtures, which must be seen in this folder only)
-from tornado.httpclient import HTTPClientError, HTTPRequest
-from tornado.simple_httpclient import SimpleAsyncHTTPClient
+from tornado.httpclient import HTTPClientError
 
 from desipipe import Queue
 
@@ -43,21 +42,29 @@ def ask(jp_fetch: Any) -> Ask:
 
 
 @pytest.fixture
-def follow(http_server_client: Any, jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str) -> Callable[..., Any]:
-    """Follow queues as a page does: ``async with follow('q1', 'q2') as stream``."""
+def follow(http_server: Any, jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str) -> Callable[..., Any]:
+    """Follow queues as a page does: ``async with follow('q1', 'q2') as stream``; at the end the connection is cut."""
 
     @asynccontextmanager
     async def streaming(*names: str) -> AsyncIterator[Stream]:
+        reader, writer = await asyncio.open_connection('localhost', jp_serverapp.port)
+        path = f'{jp_base_url}desipipe/api/events?{urlencode([("queue", name) for name in names])}'
+        # Version 1.0, so that what comes is not wrapped once more.
+        writer.write(f'GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: {jp_auth_header["Authorization"]}\r\n\r\n'.encode())
+        head = await reader.readuntil(b'\r\n\r\n')
+        assert b' 200 ' in head.split(b'\r\n')[0] and b'text/event-stream' in head, head
         stream = Stream()
-        url = f'http://localhost:{jp_serverapp.port}{jp_base_url}desipipe/api/events?{urlencode([("queue", name) for name in names])}'
-        # A client of its own: leaving it is how a page goes.
-        client = SimpleAsyncHTTPClient(force_instance=True)
-        request = asyncio.ensure_future(client.fetch(HTTPRequest(url, headers=jp_auth_header, streaming_callback=stream.feed, request_timeout=0)))
+
+        async def read() -> None:
+            while data := await reader.read(65536):
+                stream.feed(data)
+
+        reading = asyncio.ensure_future(read())
         try:
             yield stream
         finally:
-            client.close()
-            request.cancel()
+            reading.cancel()
+            writer.close()
 
     return streaming
 

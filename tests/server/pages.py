@@ -15,6 +15,7 @@ class Stream:
     """The events that a page gets."""
 
     def __init__(self) -> None:
+        self.told = 0
         self._rest = b''
         self._events: asyncio.Queue[tuple[str, dict[str, Any]]] = asyncio.Queue()
 
@@ -24,6 +25,7 @@ class Stream:
         for block in blocks:
             lines = dict(line.split(b': ', 1) for line in block.split(b'\n') if not line.startswith(b':'))
             if b'data' in lines:
+                self.told += 1
                 self._events.put_nowait((lines[b'event'].decode(), json.loads(lines[b'data'])))
 
     async def next(self, fits: Callable[[str, dict[str, Any]], bool] = lambda kind, data: True) -> tuple[str, dict[str, Any]]:
@@ -33,11 +35,6 @@ class Stream:
                 kind, data = await self._events.get()
                 if fits(kind, data):
                     return kind, data
-
-    @property
-    def waiting(self) -> int:
-        """How many events nobody has taken yet."""
-        return self._events.qsize()
 
 
 async def until(ready: Callable[[], bool]) -> None:
