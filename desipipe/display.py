@@ -156,6 +156,8 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
     os.environ['MPLBACKEND'] = BACKEND  # also where the notebook's kernel handed its own down
     if 'matplotlib' in sys.modules:
         sys.modules['matplotlib'].use(BACKEND)
+        if 'matplotlib.pyplot' in sys.modules:
+            sys.modules['matplotlib.pyplot'].close('all')  # what another task left open
     _point_here()
     cell = _cell = _Cell(flush)
     try:
@@ -282,8 +284,7 @@ def _formatted(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] |
         data = _figure(obj)
     else:
         return _formatted_by_ipython(obj, include, exclude)
-    chosen = data.keys() & set(include) if include else data.keys()
-    return {mime: value for mime, value in data.items() if mime in chosen and mime not in (exclude or ())}, {}
+    return {mime: value for mime, value in data.items() if (not include or mime in include) and mime not in (exclude or ())}, {}
 
 
 def _figure(figure: Any) -> _Bundle:
@@ -314,18 +315,18 @@ def _figure(figure: Any) -> _Bundle:
 def _formatted_by_ipython(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
     global _formatter
     if _formatter is None:
-        try:
+        with contextlib.suppress(ImportError):
             from IPython.core.formatters import DisplayFormatter
-        except ImportError:
-            return _formatted_by_methods(obj, include, exclude)
-        _formatter = DisplayFormatter()
+
+            _formatter = DisplayFormatter()
+    if _formatter is None:
+        return _formatted_by_methods(obj, include, exclude)
     data, metadata = _formatter.format(obj, include=include, exclude=exclude)
     return dict(data), dict(metadata)
 
 
 def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
     """Where there is no IPython: what objects say of themselves."""
-    data: _Bundle = {'text/plain': repr(obj)}
     metadata: _Bundle = {}
 
     def call(name: str, **kwargs: Any) -> Any:
@@ -340,18 +341,17 @@ def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iter
     if not isinstance(obj, type) and callable(getattr(obj, '_ipython_display_', None)):
         call('_ipython_display_')
         return {}, {}
-    found = {mime: call(name) for mime, name in _METHODS.items()}
-    bundle = call('_repr_mimebundle_', include=include, exclude=exclude)
+    chosen = [mime for mime in ('text/plain', *_METHODS) if (not include or mime in include) and mime not in (exclude or ())]
+    data: _Bundle = {mime: repr(obj) if mime == 'text/plain' else call(_METHODS[mime]) for mime in chosen}
+    bundle = call('_repr_mimebundle_', include=include, exclude=exclude) or {}
     if isinstance(bundle, tuple):
         bundle, about = bundle
         metadata.update(about)
-    for mime, value in {**found, **(bundle or {})}.items():
+    data.update({mime: value for mime, value in bundle.items() if (not include or mime in include) and mime not in (exclude or ())})
+    for mime, value in data.items():
         if isinstance(value, tuple):
-            value, metadata[mime] = value
-        if value is not None:
-            data[mime] = value
-    chosen = data.keys() & set(include) if include else data.keys()
-    return {mime: value for mime, value in data.items() if mime in chosen and mime not in (exclude or ())}, metadata
+            data[mime], metadata[mime] = value
+    return {mime: value for mime, value in data.items() if value is not None}, metadata
 
 
 # IPython's own functions

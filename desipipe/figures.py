@@ -14,8 +14,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from . import display
 
+_Manager: Any = FigureManagerBase  # Matplotlib is typed in parts: so type checkers say the same with and without it
 
-class FigureManager(FigureManagerBase):
+
+class FigureManager(_Manager):  # type: ignore[misc]
     """Of one figure: ``figure.show()`` displays it, and leaves it open."""
 
     def show(self) -> None:
@@ -24,7 +26,7 @@ class FigureManager(FigureManagerBase):
             display.display(self.canvas.figure)
 
 
-class FigureCanvas(FigureCanvasAgg):
+class FigureCanvas(FigureCanvasAgg):  # type: ignore[misc]
     """Figures are drawn in memory."""
 
     manager_class = FigureManager

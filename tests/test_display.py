@@ -1,0 +1,489 @@
+"""A cell that a worker runs looks as if it had run in the notebook: what it prints, displays and draws, in order, also while it runs."""
+
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from engine import until
+
+from desipipe import Queue, TaskManager, display
+from desipipe.task import Future
+from desipipe.task_manager import TaskApp
+
+WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
+PNG = b'\x89PNG'
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    return Queue('test', create=True)
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    return TaskManager(queue, scheduler=dict(max_workers=1))
+
+
+def run(queue: Queue, **environ: str) -> None:
+    # The kernel's choice of a backend is in the environment that a notebook hands down.
+    env = {**os.environ, 'MPLBACKEND': 'module://matplotlib_inline.backend_inline', **environ}
+    subprocess.run([*WORK, queue.folder, '--slots', '1'], check=True, timeout=120, env=env)
+
+
+def cell(tm: TaskManager, function: Callable[..., Any], *args: Any) -> Future:
+    future: Future = TaskApp(function, 'cell', tm)(*args)
+    return future
+
+
+def seen(future: Future) -> list[Any]:
+    """What is seen, in short: text with its stream, of displays their types and text."""
+    found: list[Any] = []
+    for output in future.task.outputs:
+        if output['output_type'] == 'stream':
+            found.append((output['name'], output['text']))
+        elif output['output_type'] == 'error':
+            found.append(('error', output['ename'], output['evalue']))
+        else:
+            assert set(output) == {'output_type', 'data', 'metadata'}
+            found.append(({*output['data']} - {'text/plain'} or {'text/plain'}, output['data']['text/plain']))
+    return found
+
+
+def images(future: Future) -> list[bytes]:
+    displays = [output['data'] for output in future.task.outputs if output['output_type'] == 'display_data']
+    return [base64.b64decode(data['image/png']) for data in displays if 'image/png' in data]
+
+
+def test_as_if_it_had_run_here(queue: Queue, tm: TaskManager) -> None:
+    def work() -> Any:
+        import ctypes
+        import subprocess
+        import sys
+
+        from IPython.display import HTML
+
+        from desipipe.display import display, show
+
+        print('to stdout, ', end='')
+        print('to stderr', file=sys.stderr)
+        sys.stderr.write('without an end')
+        print('to stdout again')
+        display(HTML('<b>bold</b>'))
+        ctypes.CDLL(None).printf(b'from C\n')
+        display({'text/plain': 'raw', 'text/html': '<i>raw</i>'}, raw=True)
+        subprocess.run(['sh', '-c', 'echo from a child'], check=True)
+        import matplotlib.pyplot as plt
+
+        plt.plot([1, 2])
+        plt.show()
+        plt.show()
+        print('between', file=sys.stderr, flush=True)
+        figure, _ = plt.subplots(2)
+        figure.show()
+        show([1, 'two'])
+        return plt.get_fignums()
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.result(timeout=0) == [1]
+    assert seen(future) == [
+        ('stdout', 'to stdout, '),
+        ('stderr', 'to stderr\nwithout an end'),
+        ('stdout', 'to stdout again\n'),
+        ({'text/html'}, '<IPython.core.display.HTML object>'),
+        ('stdout', 'from C\n'),
+        ({'text/html'}, 'raw'),
+        ('stdout', 'from a child\n'),
+        ({'image/png'}, '<Figure size 640x480 with 1 Axes>'),
+        ('stderr', 'between\n'),
+        ({'image/png'}, '<Figure size 640x480 with 2 Axes>'),
+        ({'text/plain'}, "[1, 'two']"),
+        ({'image/png'}, '<Figure size 640x480 with 2 Axes>'),
+    ]
+    assert all(image.startswith(PNG) for image in images(future))
+    assert future.out(timeout=0) == 'to stdout, to stdout again\nfrom C\nfrom a child\n'
+    assert future.err(timeout=0) == 'to stderr\nwithout an endbetween\n'
+    logs = subprocess.run([sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, future.id], check=True, capture_output=True, timeout=60)
+    assert b'\x1b' not in logs.stdout and b'from a child' in logs.stdout
+
+
+def test_figures_are_those_of_a_notebook(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import matplotlib.pyplot as plt
+
+        plt.plot([1, 2], label='a')
+        plt.legend()
+
+    future = cell(tm, work)
+    run(queue)
+    source = 'from IPython.core.pylabtools import print_figure; import matplotlib.pyplot as plt, sys; line, = plt.plot([1, 2], label="a"); plt.legend()\n'
+    source += 'sys.stdout.buffer.write(print_figure(line.figure, bbox_inches="tight"))'
+    env = {**os.environ, 'MPLBACKEND': 'agg'}
+    assert images(future) == [subprocess.run([sys.executable, '-c', source], check=True, capture_output=True, env=env).stdout]
+
+
+def test_a_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import matplotlib.pyplot as plt
+
+        plt.plot([1, 2])
+        print('so far')
+        raise ValueError('size: must be positive')
+
+    def bare() -> None:
+        raise KeyError
+
+    failed, empty = cell(tm, work), cell(tm, bare)
+    run(queue)
+    assert seen(failed) == [('stdout', 'so far\n'), ({'image/png'}, '<Figure size 640x480 with 1 Axes>'), ('error', 'ValueError', 'size: must be positive')]
+    trace = failed.task.outputs[-1]['traceback']
+    assert trace[0] == 'Traceback (most recent call last):' and trace[-1] == 'ValueError: size: must be positive'
+    assert not any('desipipe/' in line for line in trace)
+    assert seen(empty) == [('error', 'KeyError', '')]
+
+
+def test_only_what_is_needed_is_imported(queue: Queue, tm: TaskManager) -> None:
+    def work() -> list[str]:
+        import sys
+
+        from desipipe.display import show
+
+        print('text', file=sys.stderr)
+        show(3)
+        show('three')
+        show(None)
+        return [name for name in ('IPython', 'matplotlib', 'numpy') if name in sys.modules]
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.result(timeout=0) == []
+    assert seen(future) == [('stderr', 'text\n'), ({'text/plain'}, '3'), ({'text/plain'}, "'three'")]
+
+
+def test_nothing_stays_after_a_cell(queue: Queue, tm: TaskManager) -> None:
+    """A slot runs one task after the other; only the first of these is a cell."""
+
+    def work() -> None:
+        import sys
+
+        import matplotlib
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
+        matplotlib.rcParams['lines.linewidth'] = 9
+        plt.figure()
+        sys.modules['kept'] = display, sys.stderr.write  # type: ignore[assignment]
+        print('text', file=sys.stderr)
+
+    def after() -> Any:
+        import os
+        import sys
+
+        import matplotlib
+        import matplotlib.pyplot as plt
+        from IPython.display import HTML, clear_output
+
+        display, write = sys.modules['kept']  # type: ignore[misc]
+        display(HTML('<b>bold</b>'))
+        write('to stderr\n')
+        clear_output()
+        plt.figure()
+        plt.show()
+        return os.environ['MPLBACKEND'], matplotlib.rcParams['lines.linewidth'], [vars(stream).get('write') for stream in (sys.stdout, sys.stderr)]
+
+    first = cell(tm, work)
+    second = tm.python_app(after)()
+    third = cell(tm, lambda: __import__('matplotlib.pyplot').pyplot.get_fignums())
+    run(queue)
+    assert first.exception(timeout=0) is None
+    assert second.result(timeout=0) == ('module://matplotlib_inline.backend_inline', 1.5, [None, None])
+    assert second.out() == '<IPython.core.display.HTML object>\n\x1b[2K\r\x1b[2K\r'
+    assert second.err() == 'to stderr\n'
+    assert third.result(timeout=0) == []
+
+
+def test_ipython_that_came_before_the_cell(queue: Queue, tm: TaskManager) -> None:
+    def before() -> None:
+        import sys
+
+        import matplotlib.pyplot as plt
+        from IPython.display import display
+
+        plt.figure()
+        sys.modules['kept'] = display  # type: ignore[assignment]
+
+    def work() -> None:
+        import sys
+
+        import matplotlib.pyplot as plt
+        from IPython.display import Markdown
+
+        plt.plot([1])
+        sys.modules['kept'](Markdown('*text*'))  # type: ignore[operator]
+
+    tm.python_app(before)()
+    future = cell(tm, work)
+    run(queue)
+    assert seen(future) == [({'text/markdown'}, '<IPython.core.display.Markdown object>'), ({'image/png'}, '<Figure size 640x480 with 1 Axes>')]
+
+
+def test_updates_and_clears(queue: Queue, tm: TaskManager) -> None:
+    def work() -> str:
+        from IPython.display import HTML, DisplayHandle, clear_output, publish_display_data, update_display
+        from IPython.display import display as theirs
+
+        from desipipe.display import display
+
+        print('gone')
+        display('gone', display_id='gone')
+        clear_output(wait=True)
+        handle = display('first', display_id=True)
+        other = theirs('second', display_id='other')
+        display(display_id='place')
+        print('printed')
+        handle.update('FIRST')
+        other.update(HTML('SECOND'))
+        update_display('PLACE', display_id='place')
+        update_display('nowhere', display_id='gone')
+        publish_display_data({'text/plain': 'published'}, transient={'display_id': 'public'})
+        DisplayHandle('public').update({'text/plain': 'PUBLISHED'}, raw=True)
+        display('with metadata', metadata={'text/plain': {'isolated': True}}, exclude=['text/html'])
+        return repr(handle)[:26]
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.result(timeout=0) == '<DisplayHandle display_id='
+    outputs = future.task.outputs
+    assert [output.get('text') or output['data']['text/plain'] for output in outputs] == [
+        "'FIRST'",
+        '<IPython.core.display.HTML object>',
+        "'PLACE'",
+        'printed\n',
+        'PUBLISHED',
+        "'with metadata'",
+    ]
+    assert outputs[-1]['metadata'] == {'text/plain': {'isolated': True}}
+
+
+def test_large_displays_say_so(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import matplotlib.pyplot as plt
+        import numpy as np
+
+        from desipipe.display import display, show
+
+        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True)
+        display({'text/plain': 'a picture', 'image/png': b'x' * 300_000, 'image/jpeg': b'small'}, raw=True)
+        show('y' * 300_000)
+        plt.imshow(np.random.default_rng(1).normal(size=(500, 700)), cmap='viridis')
+
+    future = cell(tm, work)
+    run(queue)
+    table, picture, text, noise = (output['data'] for output in future.task.outputs)
+    assert table == {'text/plain': 'a table\n[desipipe: text/html of 300002 bytes left out: more than the 256 kB that a display may have]'}
+    assert picture == {'text/plain': 'a picture', 'image/jpeg': base64.b64encode(b'small').decode()}
+    assert text['text/plain'].startswith("'yyy") and len(text['text/plain']) < 20_000 and 'left out' in text['text/plain']
+    assert set(noise) == {'text/plain', 'image/jpeg'} and len(noise['image/jpeg']) < display.DISPLAY_LIMIT
+
+
+def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import os
+        import sys
+        import threading
+
+        from desipipe.display import display
+
+        def say(number: int) -> None:
+            for i in range(200):
+                print(f'out {number} {i}\n', end='', file=sys.stdout)
+                print(f'err {number} {i}\n', end='', file=sys.stderr)
+            display(number)
+
+        threads = [threading.Thread(target=say, args=(number,)) for number in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for _ in range(3):
+            if (pid := os.fork()) == 0:
+                print('a child', file=sys.stderr)
+                print('a child')
+                os._exit(0)
+            os.waitpid(pid, 0)
+
+    future = cell(tm, work)
+    run(queue)
+    said = sorted(f'{number} {i}' for number in range(3) for i in range(200))
+    assert sorted(line[4:] for line in future.out(timeout=0).splitlines() if line[:4] == 'out ') == said
+    assert sorted(line[4:] for line in future.err(timeout=0).splitlines() if line[:4] == 'err ') == said
+    assert future.out().count('a child\n') == future.err().count('a child\n') == 3
+    assert sorted(output['data']['text/plain'] for output in future.task.outputs if 'data' in output) == ['0', '1', '2']
+
+
+def test_a_figure_that_cannot_be_drawn_costs_the_figure(queue: Queue, tm: TaskManager) -> None:
+    def work() -> int:
+        import matplotlib.pyplot as plt
+
+        plt.title(r'$\nosuchsymbol$')
+        return 3
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.result(timeout=0) == 3
+    (stream, said), figure = seen(future)
+    assert stream == 'stderr' and 'nosuchsymbol' in said
+    assert figure == ({'text/plain'}, '<Figure size 640x480 with 1 Axes>')
+
+
+def test_while_it_runs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    def work(go: str) -> None:
+        import sys
+        import time
+
+        from desipipe.display import display
+
+        print('begun')
+        print('well', file=sys.stderr)
+        display({'text/html': '<b>bold</b>', 'text/plain': 'bold'}, raw=True)
+        while not __import__('os').path.exists(go):
+            time.sleep(0.01)
+        print('ended')
+
+    go = tmp_path / 'go'
+    future = cell(tm, work, str(go))
+    begun = [('stdout', 'begun\n'), ('stderr', 'well\n'), ({'text/html'}, 'bold')]
+    process = subprocess.Popen([*WORK, queue.folder])
+    logs = None
+    try:
+        until(lambda: seen(future) == begun, 'its output')
+        assert future.state == 'RUNNING'
+        logs = subprocess.Popen([sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, '-f', future.id], stdout=subprocess.PIPE)
+        assert logs.stdout is not None
+        assert {logs.stdout.readline() for _ in range(2)} == {b'begun\n', b'well\n'}
+        go.touch()
+        assert logs.stdout.read() == b'ended\n'
+        assert process.wait(60) == 0
+    finally:
+        for started in (process, logs):
+            if started is not None:
+                started.kill()
+                started.wait()
+    assert seen(future) == [*begun, ('stdout', 'ended\n')]
+
+
+def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    """What a running task wrote is seen from the middle of a mark on; it says so, and shows no piece of it."""
+
+    def work(go: str) -> None:
+        import os
+        import time
+
+        from desipipe.display import display
+
+        for i in range(1000):
+            display({'text/plain': f'{i:d} ' + '{x' * 500}, raw=True)
+        while not os.path.exists(go):
+            time.sleep(0.01)
+
+    go = tmp_path / 'go'
+    config = Path(os.environ['DESIPIPE_CONFIG_DIR'])
+    (config / 'config.yaml').write_text('output_limit: 20000\n')
+    future = cell(tm, work, str(go))
+    process = subprocess.Popen([*WORK, queue.folder])
+    try:
+        until(lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '), 'its output')
+        found = seen(future)
+        assert found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
+        assert all(item[0] == {'text/plain'} for item in found[1:])
+        go.touch()
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+        process.wait()
+    found = seen(future)
+    assert found[0][1].startswith('0 ') and found[-1][1].startswith('999 ')
+    assert [item[0] for item in found if item[0] != {'text/plain'}] == ['stdout']
+
+
+# Outside of a worker
+
+
+def test_outside_of_a_slot_it_is_ipythons(capsys: pytest.CaptureFixture[str]) -> None:
+    source = """
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+from desipipe.display import display, show
+from IPython.display import HTML
+shell = InteractiveShell.instance()
+with capture_output() as captured:
+    handle = display(HTML('<b>bold</b>'), display_id='me')
+    handle.update(HTML('<b>bolder</b>'))
+    show(HTML('<i>last</i>'))
+    show(None)
+assert [output.data['text/html'] for output in captured.outputs] == ['<b>bold</b>', '<b>bolder</b>', '<i>last</i>'], captured.outputs
+assert captured.outputs[1].update and captured.outputs[1].transient == {'display_id': 'me'}
+"""
+    subprocess.run([sys.executable, '-c', source], check=True, timeout=60)
+    display.display('a', 3, metadata={})
+    display.show('a')
+    display.show(None)
+    handle = display.display('b', display_id='me')
+    handle.update('c')
+    assert capsys.readouterr().out == "a 3\n'a'\nb\nc\n"
+
+
+class Rich:
+    """Something that says much of itself."""
+
+    def __repr__(self) -> str:
+        return 'rich'
+
+    def _repr_html_(self) -> str:
+        return '<b>rich</b>'
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        return b'png', {'width': 3}
+
+    def _repr_latex_(self) -> None:
+        return None
+
+    def _repr_svg_(self) -> str:
+        raise ValueError('no picture')
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+        return {'application/x-own': {'a': 1}}, {'application/x-own': {'b': 2}}
+
+
+class Itself:
+    """Something that displays itself."""
+
+    def _ipython_display_(self) -> None:
+        print('itself')
+
+
+@pytest.mark.parametrize('options', [{}, {'include': ['text/html', 'application/x-own']}, {'exclude': ['text/html', 'image/png']}])
+def test_the_same_without_ipython(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    options = {'include': None, 'exclude': None, **options}
+    for thing in (Rich(), Rich, [1], Itself()):
+        monkeypatch.setattr(display, '_formatter', None)
+        with_ipython = display._formatted(thing, **options)
+        said = capsys.readouterr()
+        with monkeypatch.context() as patch:
+            patch.setattr(display, '_formatter', None)
+            patch.setitem(sys.modules, 'IPython.core.formatters', None)
+            without = display._formatted(thing, **options)
+        if isinstance(thing, type):  # IPython writes the names of classes in its own way
+            assert (set(without[0]), without[1]) == (set(with_ipython[0]), with_ipython[1])
+            continue
+        data = {mime: base64.b64decode(value) if mime == 'image/png' and isinstance(value, str) else value for mime, value in with_ipython[0].items()}
+        assert without == (data, with_ipython[1])
+        again = capsys.readouterr()
+        assert ('no picture' in said.err, said.out) == ('no picture' in again.err, again.out)
