@@ -9,7 +9,7 @@ from typing import Any
 
 from .app import App
 from .environment import BaseEnvironment, Environment
-from .errors import UnknownOptionError
+from .errors import MissingDependencyError, UnknownOptionError
 from .event import STATES, Event, state_code
 from .ledger import Batch
 from .provider import Provider
@@ -18,6 +18,7 @@ from .queue import Queue, mid_of
 from .scheduler import BaseScheduler, Scheduler
 from .serialize import TaskReference
 from .task import Future, Task
+from .utils import faces
 
 SHARED_FROM = 1024  # bytes: what is the same in all calls of a sweep is stored once from this size on; to look elsewhere for less costs more than it saves
 
@@ -223,6 +224,27 @@ class TaskApp(App):
     def explain(self, *args: Any, **kwargs: Any) -> str:
         """Why the task of a call would be computed, or waits; see :meth:`Queue.explain`."""
         return self.queue.explain(self.task(*args, **kwargs))
+
+    def form(self) -> Any:
+        """A form made of the signature, for a notebook: its button adds a task, or with its sweep switched on the tasks of all combinations.
+
+        Numbers are bounded, and choices offered, where the annotations say so: ``Annotated[float, (0, 1)]``, ``Annotated[int, range(10)]``,
+        ``Annotated[str, ['a', 'b']]``, ``Literal['a', 'b']``, an :class:`enum.Enum`.
+
+        Returns
+        -------
+        form : Form
+            Shown where it is the last line of a cell; ``form.futures`` are those that it added last.
+
+        Raises
+        ------
+        MissingDependencyError
+            The notebook's extension is not loaded, or there is no ``ipywidgets``.
+        """
+        make = faces.get('form')
+        if make is None:
+            raise MissingDependencyError('a form is shown by a notebook: load its extension first, with: %load_ext desipipe')
+        return make(self)
 
     def add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> list[Future]:
         """Add the tasks of calls whose arguments are complete.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from typing import TextIO
 
-__all__ = ['format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'plural', 'setup_logging', 'username']
+__all__ = ['faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'plural', 'setup_logging', 'username']
+
+faces: dict[str, Callable[..., Any]] = {}
+"""What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
 
 
 def is_sequence(item: object) -> TypeGuard[Collection[Any]]:

@@ -14,8 +14,10 @@ def load_ipython_extension(shell: Any) -> None:
     ----------
     shell : IPython.core.interactiveshell.InteractiveShell
     """
+    from .hooks import install
     from .magics import PipelineMagics
 
+    install(shell)
     if not isinstance(shell.magics_manager.registry.get('PipelineMagics'), PipelineMagics):
         shell.register_magics(PipelineMagics)
 
@@ -27,6 +29,9 @@ def unload_ipython_extension(shell: Any) -> None:
     ----------
     shell : IPython.core.interactiveshell.InteractiveShell
     """
+    from .hooks import remove
+
+    remove(shell)
     magics = shell.magics_manager.registry.pop('PipelineMagics', None)
     if magics is not None:
         magics.forget()

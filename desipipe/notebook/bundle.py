@@ -77,7 +77,8 @@ def lines(summary: Dict) -> list[Line]:
     if summary['gone']:
         found.append([(f'– {summary["gone"]}', LOOKS['DELETED'].colour)])
     else:
-        found += [[(f'→ {words}: ', 'dim'), (command, 'bold')] for words, command in summary['advice']]
+        # As one types it here: the line magic knows the same verbs.
+        found += [[(f'→ {words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')] for words, command in summary['advice']]
     return found
 
 
@@ -193,7 +194,7 @@ def plain(text: str) -> str:
 def as_html(summary: Dict, table: bool = False) -> str:
     """As a page shows it that nothing else belongs to: no scripts, no style sheets, all that users wrote escaped."""
     bar = bar_pieces(summary, _BAR)
-    said = ''.join(f'<div>{_line_html(line, bar)}</div>' for line in lines(summary))
+    said = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
     if table:
         cells = ''.join(f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>' for name, value in _table(summary))
         said += f'<table><tbody>{cells}</tbody></table>'
@@ -207,7 +208,15 @@ def as_html(summary: Dict, table: bool = False) -> str:
     return f'<div class="desipipe-cell">{box + shown if summary["left"] else shown + box}</div>'
 
 
-def _line_html(line: Line, bar: Line) -> str:
+def line_html(line: Line, bar: Line) -> str:
+    """A line of words as HTML.
+
+    Parameters
+    ----------
+    line : line
+    bar : line
+        The pieces of its bar, if it has one: shown as characters of one width.
+    """
     pieces = [_piece_html(text, style) for text, style in line]
     for i in range(len(line) - len(bar) + 1) if bar else ():
         if line[i : i + len(bar)] == bar:  # its characters as wide as each other

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ['CommandError', 'install_completion', 'matches', 'overview', 'remove_completion', 'run']
+__all__ = ['CommandError', 'install_completion', 'matches', 'overview', 'remove_completion', 'run', 'typed']
 
 PROG = '%desipipe'
 WIDTH = 110  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has about as many
@@ -100,7 +100,7 @@ def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> ob
     except Exception as exc:
         if '--debug' in argv or os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
-        raise CommandError(_typed(_words(exc))) from None
+        raise CommandError(typed(_words(exc))) from None
     finally:
         FACE.reset(token)
 
@@ -136,7 +136,7 @@ def overview() -> str:
     -------
     text : str
     """
-    return _typed(_parser().format_help())
+    return typed(_parser().format_help())
 
 
 def _words(exc: Exception) -> str:
@@ -332,7 +332,7 @@ class _Drawn:
 
         text = io.StringIO()
         self._face.console(text).print(self._last, soft_wrap=True, end='')
-        bundle = {'text/plain': _typed(text.getvalue())}
+        bundle = {'text/plain': typed(text.getvalue())}
         if self._handle is None:
             self._handle = display(bundle, raw=True, display_id=True)
         else:
@@ -347,7 +347,7 @@ class _Stream(io.TextIOBase):
         self.buffer = _Bytes(stream)
 
     def write(self, text: str) -> int:
-        self._stream.write(_typed(text))
+        self._stream.write(typed(text))
         return len(text)
 
     def flush(self) -> None:
@@ -379,8 +379,8 @@ def _command() -> re.Pattern[str]:
     return re.compile(rf'(?:(?<=\x1b\[1m)|(?<![\w%./-]))desipipe (?=(?:{"|".join(verbs)})\b)')
 
 
-def _typed(text: str) -> str:
-    """Text in which commands read as one types them here."""
+def typed(text: str) -> str:
+    """Text in which commands read as one types them in a notebook: ``%desipipe retry`` for ``desipipe retry``."""
     return _command().sub(f'{PROG} ', text) if 'desipipe ' in text else text
 
 

@@ -1,0 +1,52 @@
+"""What IPython and the layers below ask for by name: how a queue and a future look, and forms. Nothing is imported before they do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..utils import faces
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+    from ..task import Future
+    from ..task_manager import TaskApp
+
+_SHOWN = (('desipipe.queue', 'Queue'), ('desipipe.task', 'Future'))
+
+
+def install(shell: Any) -> None:
+    """Let queues and futures show themselves as the last line of a cell, and apps make forms.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+    """
+
+    def queue(queue: Queue) -> None:
+        from .widgets import show_queue
+
+        show_queue(queue, shell)
+
+    def future(future: Future) -> None:
+        from .widgets import show_future
+
+        show_future(future, shell)
+
+    def form(app: TaskApp) -> Any:
+        from .widgets import form
+
+        return form(app)
+
+    # Not `_ipython_display_` of the classes: they are below the notebook, and know nothing of it.
+    formatter = shell.display_formatter.ipython_display_formatter
+    for (module, name), show in zip(_SHOWN, (queue, future), strict=True):
+        formatter.for_type_by_name(module, name, show)
+    faces['form'] = form
+
+
+def remove(shell: Any) -> None:
+    """Take back :func:`install`."""
+    formatter = shell.display_formatter.ipython_display_formatter
+    for module, name in _SHOWN:
+        formatter.pop(f'{module}.{name}', None)
+    faces.pop('form', None)
