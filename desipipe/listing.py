@@ -1,4 +1,4 @@
-"""Lists of queues and of tasks, cut into pages: the columns of the state are looked through, and only what is shown is read.
+"""Lists of tasks, cut into pages: the columns of the state are looked through, and only what is shown is read.
 
 As in :mod:`desipipe.summary`, all of it is plain dictionaries, and nothing is unpickled.
 """
@@ -10,35 +10,12 @@ from typing import Any
 
 from .event import DROPPED, STATES, WAITING, state_code
 from .ledger import Ledger
+from .state import ID
 from .summary import task_summaries
 
 Dict = dict[str, Any]
 
-_LINE = ('name', 'folder', 'time', 'condition', 'state', 'total', 'counts', 'blocked', 'left', 'rate', 'eta', 'manager')
-
-
-def queue_line(summary: Dict) -> Dict:
-    """What a list of queues shows of one.
-
-    Parameters
-    ----------
-    summary : dict
-        Of :func:`~desipipe.summary.queue_summary`.
-
-    Returns
-    -------
-    line : dict
-        Members of the summary that do not grow with the queue, and ``workers`` (how many), ``succeeded``, ``running``, ``bad`` (how many neither
-        succeeded nor are blocked).
-    """
-    counts = summary['counts']
-    return {
-        **{key: summary[key] for key in _LINE},
-        'workers': len(summary['workers']),
-        'succeeded': counts['SUCCEEDED'],
-        'running': counts['RUNNING'],
-        'bad': sum(counts[state] for state in ('FAILED', 'KILLED', 'UNKNOWN')),
-    }
+LEAST = 4  # characters that may be the beginning of an identity
 
 
 def task_page(
@@ -60,7 +37,7 @@ def task_page(
     names : collection of str, default=()
         Names of apps; any if empty.
     text : str, default=''
-        Part of ``name[index]``, or the beginning of the identity.
+        Part of ``name[index]``, or the beginning of the identity (4 characters at least).
     rows : iterable of int, default=None
         Only these rows.
     offset, limit : int
@@ -108,29 +85,26 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
 
 
 def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
+    # A name, a number and an identity are looked for where each is known once, then all rows are compared in one pass.
     state = ledger.state
-    ids, group, index = state.ids, state.group, state.index
-    labels = [item.name.lower() + '[' for item in state.groups]
-    # Most of what is typed is part of a name, or of none: known group by group.
-    whole = {number for number, label in enumerate(labels) if text in label}
-    stem = _stem(text)
-    if '[' in text:
-        last, _, first = text.partition('[')
-        ending = {number for number, label in enumerate(labels) if label.endswith(last + '[')}
-        return [row for row in rows if group[row] in whole or (group[row] in ending and f'{index[row]:d}]'.startswith(first))]
-    digits = text.removesuffix(']').isdecimal()
-
-    def fits(row: int) -> bool:
-        return bool(stem is not None and ids[row].startswith(stem) and ids[row].hex().startswith(text)) or (digits and text in f'{index[row]:d}]')
-
-    if stem is None and not digits:
-        return [row for row in rows if group[row] in whole]
-    return [row for row in rows if group[row] in whole or fits(row)]
+    group, index = state.group, state.index
+    names = [item.name.lower() for item in state.groups]
+    name, bracket, number = text.partition('[')
+    if bracket:
+        groups = {i for i, item in enumerate(names) if item.endswith(name)}
+        numbers = {i for i in set(index) if f'{i:d}]'.startswith(number)}
+        return [row for row in rows if group[row] in groups and index[row] in numbers]
+    groups = {i for i, item in enumerate(names) if text in item}
+    numbers = {i for i in set(index) if text in f'{i:d}]'} if text.removesuffix(']').isdecimal() else set()
+    named = _named(ledger, text)
+    if numbers or named:
+        return [row for row in rows if group[row] in groups or index[row] in numbers or row in named]
+    return [row for row in rows if group[row] in groups]
 
 
-def _stem(text: str) -> bytes | None:
-    """The whole bytes of what may be the beginning of an identity."""
-    try:
-        return bytes.fromhex(text[: len(text) // 2 * 2]) if text and not set(text) - set('0123456789abcdef') else None
-    except ValueError:
-        return None
+def _named(ledger: Ledger, text: str) -> set[int]:
+    """The rows whose identities begin with ``text``."""
+    if len(text) < LEAST or len(text) > 2 * ID or set(text) - set('0123456789abcdef'):
+        return set()
+    stem = bytes.fromhex(text[: len(text) // 2 * 2])
+    return {row for tid, row in ledger.state.rows.items() if tid.startswith(stem) and tid.hex().startswith(text)}

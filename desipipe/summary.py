@@ -97,8 +97,8 @@ def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool |
     return not known
 
 
-def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
-    """All there is to see of a queue at one glance.
+def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
+    """What a list of queues shows of one: cheap, however large the queue is.
 
     Parameters
     ----------
@@ -108,18 +108,14 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
 
     Returns
     -------
-    summary : dict
+    brief : dict
         - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or ``'ACTIVE'``)
         - ``condition``: key of :data:`CONDITIONS`
         - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked)
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
-        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
-          ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+        - ``workers``: how many live, as far as the journal knows
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
-        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
-        - ``causes``: see :func:`blocked_causes`
-        - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
 
     Raises
     ------
@@ -133,27 +129,60 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     blocked = len(ledger.blocked())
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = _manager(ledger, observer)
-    workers = [_worker(ledger, worker, observer) for worker in list(state.alive.values())]
+    # One that is at work says enough; it is known by reading its lease.
+    somebody = bool(manager and manager['alive'] is not False) or any(is_alive(ledger.folder, name, observer) is not False for name in list(state.alive))
     now = time.time()
     rate = _rate(ledger, now) if counts['RUNNING'] else None
-    somebody = [process for process in (manager, *workers) if process is not None and process['alive'] is not False]
     return {
         'name': queue.name,
         'folder': ledger.folder,
         'time': now,
         'state': 'PAUSED' if state.paused else 'ACTIVE',
-        'condition': condition(counts, left, state.paused, bool(somebody)),
+        'condition': condition(counts, left, state.paused, somebody),
         'total': len(state),
         'counts': counts,
         'blocked': blocked,
         'left': left,
         'manager': manager,
-        'workers': workers,
+        'workers': len(state.alive),
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,
+    }
+
+
+def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
+    """All there is to see of a queue at one glance.
+
+    Parameters
+    ----------
+    queue : Queue
+    observer : Observer, default=None
+        See :func:`is_alive`.
+
+    Returns
+    -------
+    summary : dict
+        What :func:`queue_brief` has, and
+
+        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
+          ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
+        - ``causes``: see :func:`blocked_causes`
+        - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
+
+    Raises
+    ------
+    QueueGoneError
+        The queue was deleted.
+    """
+    brief = queue_brief(queue, observer)
+    ledger = queue.ledger
+    return {
+        **brief,
+        'workers': [_worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())],
         'failures': _failures(ledger),
         'causes': blocked_causes(ledger),
-        'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in state.damage],
+        'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in ledger.state.damage],
     }
 
 

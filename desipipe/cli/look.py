@@ -269,9 +269,8 @@ def queues(args: argparse.Namespace) -> None:
     """``desipipe queues``."""
     from ..config import Config
     from ..errors import DesipipeError
-    from ..listing import queue_line
     from ..queue import Queue
-    from ..summary import CONDITIONS, Look, queue_summary
+    from ..summary import CONDITIONS, Look, queue_brief
     from ..utils import format_count
     from .view import Column, show_table
 
@@ -281,7 +280,9 @@ def queues(args: argparse.Namespace) -> None:
     for folder in find_folders(names, config) if names else _mine(config):
         row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
         try:
-            row.update(queue_line(queue_summary(Queue(folder, create=False, config=config))))
+            row.update(queue_brief(Queue(folder, create=False, config=config)))
+            row.update(succeeded=row['counts']['SUCCEEDED'], running=row['counts']['RUNNING'])
+            row['bad'] = sum(row['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
         except DesipipeError as exc:  # of one queue; the others are there to be listed
             row.update(condition='unreadable', error=str(exc))
         rows.append(row)

@@ -19,11 +19,10 @@ from ..config import Config
 from ..errors import DesipipeError, InvalidQueueNameError, PermissionDeniedError, QueueGoneError, UnknownQueueError
 from ..find import find_folder
 from ..graph import Timeline
-from ..listing import queue_line
 from ..queue import SUFFIX, Queue, find_queues, queue_folder
 from ..store.lease import LEASE, Observer
 from ..store.watch import Watcher
-from ..summary import queue_summary
+from ..summary import queue_brief, queue_summary
 
 logger = logging.getLogger('desipipe')
 
@@ -344,7 +343,7 @@ class Followed:
 
     def line(self, queue: Queue) -> Dict:
         """What lists show of it."""
-        return {'queue': short(self.folder, queue.config), 'error': '', **queue_line(self.summary(queue))}
+        return {'queue': short(self.folder, queue.config), 'error': '', **queue.ledger.again(lambda: queue_brief(queue, self.observer))}
 
     def summary(self, queue: Queue) -> Dict:
         """All there is to see at one glance."""

@@ -137,7 +137,9 @@ async def _queues(hub: Hub, asked: Dict) -> list[Dict]:
 
 async def _queue(hub: Hub, asked: Dict) -> Dict:
     found = await hub.queue(asked['queue'])
-    return {'queue': short(found.folder, Config()), **await found.do(found.summary)}
+    summary = await found.do(found.summary)
+    cut = {key: summary[key][:most] for key, most in (('workers', MOST), ('causes', 100), ('damage', 100))}
+    return {'queue': short(found.folder, Config()), **summary, **cut, **{f'n_{key}': len(summary[key]) for key in cut}}
 
 
 async def _tasks(hub: Hub, asked: Dict) -> Dict:

@@ -16,7 +16,7 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
     status, lines = await ask('queues')
     assert status == 200
-    assert [(line['queue'], line['total'], line['succeeded'], line['bad']) for line in lines] == [('demo', 5, 2, 1)]
+    assert [(line['queue'], line['total'], line['counts']['SUCCEEDED'], line['counts']['FAILED']) for line in lines] == [('demo', 5, 2, 1)]
     status, found = await ask('queue', queue='demo')
     assert (status, found['folder'], found['counts']['PENDING']) == (200, queue.folder, 2)
     status, page = await ask('tasks', queue='demo', state=['FAILED', 'PENDING'], limit=2, offset=1)
