@@ -1,8 +1,8 @@
 """``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look as if it had run in the notebook.
 
 While a cell runs in a slot, what it displays is written to its stdout as marks (see :mod:`desipipe.outputs`), in order with what it prints. There is no
-IPython shell in a slot, and none is pretended: making one takes 0.2 s, a history data base and a profile folder, and libraries that ask for a shell would
-find one without a kernel. Instead IPython's three functions that displays go through are pointed here, when and if the task imports IPython.
+IPython shell in a slot, and none is pretended: it would bring a history data base, a profile folder and hooks into the interpreter, and libraries that ask for
+a shell would find one without a kernel. Instead IPython's three functions that displays go through are pointed here, when and if the task imports IPython.
 """
 
 from __future__ import annotations

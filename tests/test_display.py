@@ -140,13 +140,23 @@ def test_a_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
     def bare() -> None:
         raise KeyError
 
-    failed, empty = cell(tm, work), cell(tm, bare)
+    def gone() -> None:
+        import os
+
+        from desipipe.display import display
+
+        display('so far')
+        os._exit(3)
+
+    failed, empty, killed = cell(tm, work), cell(tm, bare), cell(tm, gone)
     run(queue)
     assert seen(failed) == [('stdout', 'so far\n'), ({'image/png'}, '<Figure size 640x480 with 1 Axes>'), ('error', 'ValueError', 'size: must be positive')]
     trace = failed.task.outputs[-1]['traceback']
     assert trace[0] == 'Traceback (most recent call last):' and trace[-1] == 'ValueError: size: must be positive'
     assert not any('desipipe/' in line for line in trace)
     assert seen(empty) == [('error', 'KeyError', '')]
+    (_, shown), (kind, name, words) = seen(killed)
+    assert (shown, kind, name) == ("'so far'", 'error', 'KILLED') and 'exit status 3' in words
 
 
 def test_only_what_is_needed_is_imported(queue: Queue, tm: TaskManager) -> None:
