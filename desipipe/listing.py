@@ -85,21 +85,19 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
 
 
 def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
-    # A name, a number and an identity are looked for where each is known once, then all rows are compared in one pass.
+    # Names are known by group and identities by prefix, so that only numbers are compared row by row.
     state = ledger.state
     group, index = state.group, state.index
     names = [item.name.lower() for item in state.groups]
     name, bracket, number = text.partition('[')
     if bracket:
         groups = {i for i, item in enumerate(names) if item.endswith(name)}
-        numbers = {i for i in set(index) if f'{i:d}]'.startswith(number)}
-        return [row for row in rows if group[row] in groups and index[row] in numbers]
+        return [row for row in rows if group[row] in groups and f'{index[row]}]'.startswith(number)]
     groups = {i for i, item in enumerate(names) if text in item}
-    numbers = {i for i in set(index) if text in f'{i:d}]'} if text.removesuffix(']').isdecimal() else set()
     named = _named(ledger, text)
-    if numbers or named:
-        return [row for row in rows if group[row] in groups or index[row] in numbers or row in named]
-    return [row for row in rows if group[row] in groups]
+    if text.removesuffix(']').isdecimal():
+        return [row for row in rows if group[row] in groups or text in f'{index[row]}]' or row in named]
+    return [row for row in rows if group[row] in groups or row in named]
 
 
 def _named(ledger: Ledger, text: str) -> set[int]:
