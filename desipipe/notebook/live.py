@@ -134,7 +134,8 @@ def _place(cell: Cell, title: str) -> tuple[tuple[str, ...], str]:
     return ((str(name),) if name else (cell.queue.folder, title, cell.text)), run
 
 
-def _noninteractive() -> bool:
+def noninteractive() -> bool:
+    """Whether nobody looks on: the documentation is built, or tests run."""
     return os.environ.get('DESIPIPE_NONINTERACTIVE', '') not in ('', '0')
 
 
@@ -169,7 +170,7 @@ def show(queue: Queue, rows: Iterable[int | range], title: str = '', cached: boo
     """
     handle = Handle(queue, rows, title, cached)
     _replace(handle)
-    if _noninteractive():
+    if noninteractive():
         _wait_here(handle)
         _publish_outputs(handle, update=False, table=True)
     elif not handle.cell.summary(with_outputs=False)['left']:
@@ -219,7 +220,7 @@ def wait(handle: Handle) -> bool:
 def _wait_here(handle: Handle) -> None:
     """Wait in this thread: in a terminal with a bar, elsewhere silently."""
     ledger = handle.cell.ledger
-    if sys.stdout.isatty() and not _noninteractive():
+    if sys.stdout.isatty() and not noninteractive():
         from rich.console import Console
         from rich.live import Live
 

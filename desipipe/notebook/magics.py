@@ -175,6 +175,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         self._show(args, app, futures)
 
     def _show(self, args: Namespace, app: TaskApp, futures: list[Future]) -> None:
+        from ..errors import CellError
         from ..event import SUCCEEDED
         from . import live
 
@@ -183,8 +184,11 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if len(rows) < len(futures):
             return  # within `with queue.batch()`: they are not in the queue yet
         handle = live.show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
-        if args.wait:
-            live.wait(handle)
+        waited = live.wait(handle) if args.wait else handle.published and live.noninteractive()
+        failure = handle.summary.get('failure')
+        if waited and failure:
+            # As if the cell had run here: those below it do not run.
+            raise CellError(f'{failure["name"]}[{failure["index"]}] did not succeed: {failure["cause"]}')
 
 
 @contextmanager

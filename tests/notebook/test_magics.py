@@ -1,0 +1,351 @@
+"""Cells as tasks, in real kernels, with real workers: what a person types, and what stands under the cell then."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+from desipipe import Queue
+from desipipe.notebook.arguments import split
+
+pytestmark = pytest.mark.kernel
+
+MIME = 'application/vnd.desipipe.v1+json'
+USE = '%load_ext desipipe\n%desipipe use ./q/nb --workers 2'
+FRACTION = """%%desipipe fraction --for seed=range(20) --out frac --wait
+import numpy as np
+rng = np.random.default_rng(seed)
+x, y = rng.uniform(-1, 1, (2, size))
+frac = np.mean(x**2 + y**2 < 1)
+"""
+PI = """%%desipipe --out pi --wait
+pi = 4 * np.mean(frac)
+print(f'pi is ~ {pi:.4f}')
+"""
+
+
+class Notebook:
+    """A kernel of its own, cell by cell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.node = nbformat.v4.new_notebook()
+        self.node.metadata['kernelspec'] = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+        self.client = nbclient.NotebookClient(self.node, timeout=120, allow_errors=True, resources={'metadata': {'path': str(folder)}})
+        self.folder = folder
+        self._setup = self.client.setup_kernel()
+        self._setup.__enter__()
+
+    def run(self, text: str) -> list[Any]:
+        """Run a cell; its outputs."""
+        self.node.cells.append(nbformat.v4.new_code_cell(text))
+        index = len(self.node.cells) - 1
+        self.client.execute_cell(self.node.cells[index], index)
+        return list(self.node.cells[index].outputs)
+
+    def text(self, text: str) -> str:
+        """Run a cell; all that it printed, or raised, and its value."""
+        found = []
+        for output in self.run(text):
+            if output.output_type == 'stream':
+                found.append(output.text)
+            elif output.output_type == 'error':
+                found.append(re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(output.traceback)))
+            elif MIME not in output.data:
+                found.append(output.data.get('text/plain', ''))
+        return ''.join(found)
+
+    def value(self, expression: str) -> Any:
+        """Value of an expression, by JSON."""
+        return json.loads(self.text(f'import json; print(json.dumps({expression}))'))
+
+    @property
+    def pid(self) -> int:
+        """The kernel's."""
+        return int(self.client.km.provisioner.pid)
+
+    def restart(self) -> None:
+        """Restart the kernel."""
+        self.close()
+        self._setup = self.client.setup_kernel()
+        self._setup.__enter__()
+
+    def close(self) -> None:
+        """End the kernel."""
+        self._setup.__exit__(None, None, None)
+
+
+@pytest.fixture
+def open_notebook(tmp_path: Path, queue_dir: Path) -> Iterator[Callable[[], Notebook]]:
+    opened: list[Notebook] = []
+
+    def make() -> Notebook:
+        opened.append(Notebook(tmp_path))
+        return opened[-1]
+
+    yield make
+    for notebook in opened:
+        notebook.close()
+    folder = tmp_path / 'q' / 'nb.queue'
+    if folder.exists():
+        subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', str(folder)], check=False, timeout=60, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def notebook(open_notebook: Callable[[], Notebook]) -> Notebook:
+    found = open_notebook()
+    assert 'at most 2 workers of provider local' in found.text(USE)
+    return found
+
+
+def states(notebook: Notebook) -> dict[str, int]:
+    return {state: n for state, n in Queue('nb', base_dir=str(notebook.folder / 'q')).counts.items() if n}
+
+
+def shown(outputs: list[Any]) -> dict[str, Any]:
+    """The summary of the display among a cell's outputs."""
+    (found,) = [output.data[MIME] for output in outputs if output.output_type == 'display_data' and MIME in output.data]
+    return dict(found)
+
+
+def test_the_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
+    """That of the documentation; again in another kernel, from the queue; with a comment changed; with the code changed."""
+    notebook.run('size = 10000')
+    assert shown(notebook.run(FRACTION))['counts']['SUCCEEDED'] == 20
+    outputs = notebook.run(PI)
+    assert [output.text for output in outputs if output.output_type == 'stream'] == ['pi is ~ 3.1398\n']
+    assert notebook.value('[len(frac), float(pi.result()), pi.out()]') == [20, 3.1398, 'pi is ~ 3.1398\n']
+    assert states(notebook) == {'SUCCEEDED': 21}
+
+    again = open_notebook()
+    for text in (USE, 'size = 10000', FRACTION.replace('rng =', '# a comment\nrng  ='), PI):
+        outputs = again.run(text)
+    assert shown(outputs)['cached'] and 'from the queue' in outputs[-1].data['text/plain']
+    assert outputs[0].text == 'pi is ~ 3.1398\n', 'what it printed is there again, before the line that says so'
+    assert states(notebook) == {'SUCCEEDED': 21}
+    again.run(PI.replace('4 *', '4. *'))
+    assert states(notebook) == {'SUCCEEDED': 22}, 'only what was edited'
+    again.run('size = 20000')
+    again.run(FRACTION)
+    assert states(notebook) == {'SUCCEEDED': 42}
+
+
+def test_it_never_blocks(notebook: Notebook) -> None:
+    """A cell is back before its task has ended; what waits for it as well."""
+    gate = notebook.folder / 'gate'
+    summary = shown(notebook.run(f"%%desipipe slow --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = 1"))
+    assert summary['left'] == 1
+    assert shown(notebook.run('%%desipipe --out b\nb = a + 1'))['counts']['WAITING'] == 1
+    gate.touch()
+    assert notebook.value('b.result(60)') == 2
+
+
+def test_outputs(notebook: Notebook) -> None:
+    """Several outputs are parts of one task's result; an output is the last name that is assigned, by default."""
+    notebook.run('%%desipipe both --out a b\na = 1\nb = [a, 2]')
+    notebook.run('%%desipipe\nc = a + sum(b)\nd = c * 10')
+    assert notebook.value('[a.result(60), b.result(), d.result(60), "c" in globals()]') == [1, [1, 2], 40, False]
+    notebook.run('%%desipipe --for i=range(2) --for j="ab" --out p\np = (i, j)'.replace('"ab"', "['a', 'b']"))
+    assert notebook.value('[x.result(60) for x in p]') == [[0, 'a'], [0, 'b'], [1, 'a'], [1, 'b']]
+    notebook.run("%%desipipe --zip --for i=[1, 2] --for j=['x', 'y'] --out p q\np, q = i, j")
+    assert notebook.value('[[x.result(60) for x in p], [x.result() for x in q]]') == [[1, 2], ['x', 'y']]
+
+
+def test_what_the_notebook_defines(notebook: Notebook) -> None:
+    """Functions and classes go along, with what they use; an edit of them is an edit of the cells that use them, and explain says which."""
+    notebook.run('factor = 3\ndef helper(x):\n    return x * factor')
+    notebook.run('class Model:\n    def __init__(self, k):\n        self.k = k\n    def run(self):\n        return helper(self.k)')
+    cell = '%%desipipe --out y --wait\ny = Model(2).run()'
+    notebook.run(cell)
+    assert notebook.value('y.result()') == 6
+    notebook.run('def helper(x):\n    # more to read\n    return x * factor')
+    assert shown(notebook.run(cell))['cached']
+    notebook.run('def helper(x):\n    return x + factor')
+    assert 'function helper differs' in notebook.text(cell.replace('--wait', '--dry-run'))
+    assert not shown(notebook.run(cell))['cached']
+    assert notebook.value('y.result()') == 5
+    assert 'function helper differs' in notebook.text('%desipipe explain y')
+
+
+def test_values_are_those_of_the_moment(notebook: Notebook) -> None:
+    notebook.run('settings = {"n": 1}\nstore = []')
+    gate = notebook.folder / 'gate'
+    notebook.run(f"%%desipipe --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = settings['n']")
+    notebook.run('settings["n"] = 2')
+    gate.touch()
+    assert notebook.value('a.result(60)') == 1
+    notebook.run('%%desipipe --for i=range(6) --out n --wait\nstore.append(i)\nn = len(store)')
+    assert notebook.value('[x.result() for x in n]') == [1] * 6, 'what one task changes is not seen by the next'
+
+
+def test_run_again_it_does_not_wait_for_itself(notebook: Notebook) -> None:
+    """What a cell puts out is in the notebook then; where it is only perhaps read before it is bound, it is not what was meant."""
+    cell = '%%desipipe --out total --wait\nfor i in range(3):\n    total = i\nprint(total)'
+    notebook.run(cell)
+    assert shown(notebook.run(cell))['cached']
+    cell = '%%desipipe --out total --wait\nwith open("/dev/null") as file:\n    total = file.read()\nprint(len(total))'
+    notebook.run(cell)
+    assert shown(notebook.run(cell))['cached']
+
+
+def test_a_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
+    outputs = notebook.run('%%desipipe bad --wait\nx = 1\nraise ValueError(f"no {x}")')
+    assert shown(outputs)['failure']['line'] == 3
+    assert outputs[-1].output_type == 'error' and 'ValueError: no 1' in outputs[-1].evalue, 'the cells below do not run'
+    assert any('raise ValueError(f"no {x}")' in output.text for output in outputs if output.output_type == 'stream')
+    notebook.run('%%desipipe --out z\nz = pi_of = 1/0')
+    text = notebook.text('z.result(60)')
+    assert 'ZeroDivisionError' in text and 'line 2' in text and 'z = pi_of = 1/0' in text
+
+
+def test_cells_for_the_shell(notebook: Notebook) -> None:
+    notebook.run('name = "a b"\nitems = ["x", "$HOME"]')
+    notebook.run('%%desipipe --bash --out text --wait\nX=y; printf "<%s>" {name} {items} "${X}" {{name}}\necho >&2 err')
+    assert notebook.value('[text.result(), text.err()]') == ['<a b><x><$HOME><y><{name}>', 'err\n']
+    outputs = notebook.run('%%desipipe --bash --wait failing\nexit 3')
+    assert 'exit status 3' in shown(outputs)['failure']['cause']
+    assert 'CommandFailed' not in json.dumps(shown(outputs))
+    assert '{nothing}, which does not exist' in notebook.text('%%desipipe --bash\necho {nothing}')
+
+
+@pytest.mark.parametrize(
+    ('cell', 'words'),
+    [
+        ('%%desipipe --outt x\nx = 1', 'did you mean --out'),
+        ('%%desipipe --out y\nx = 1', "the cell never assigns 'y'; nothing was added. Known: x"),
+        ('%%desipipe --out 3\nx = 1', 'no name for a variable'),
+        ('%%desipipe --for i=3\nx = i', 'int 3 can not be swept'),
+        ('%%desipipe --for i=[]\nx = i', 'the range is empty'),
+        ('%%desipipe --for i=nope\nx = i', "NameError: name 'nope' is not defined"),
+        ('%%desipipe --for "i=text"\nx = i', 'sweeps over text go letter by letter'),
+        ('%%desipipe --for i\nx = i', 'write name=values'),
+        ('%%desipipe --for i=[1 --out x\nx = i', '] is missing'),
+        ('%%desipipe --zip --for i=[1] --for j=[1, 2]\nx = i', 'different lengths (i: 1, j: 2)'),
+        ('%%desipipe\nx = 1\ny = sise', "line 3 of the cell reads 'sise', which does not exist"),
+        ('%%desipipe\ny = sise', 'did you mean size?'),
+        ('%%desipipe\nx = 1\ndel x\ny = x', "reads 'x', which it has deleted"),
+        ('%%desipipe\n# nothing\n', 'only comments'),
+        ('%%desipipe\nx = 1\n!ls', 'line 3 of the cell (!ls) is for IPython'),
+        ('%%desipipe\n%time x = 1', 'line 2 of the cell (%time x = 1) is for IPython'),
+        ('%%desipipe\nx = get_ipython()', 'a worker has no IPython shell'),
+        ('%%desipipe\nimport asyncio\nawait asyncio.sleep(1)', 'line 3 of the cell awaits'),
+        ('%%desipipe\nx = = 1', 'line 2 of the cell: invalid syntax'),
+        ('%%desipipe\nreturn 1', "line 2 of the cell: 'return' outside function"),
+        ('%%desipipe\nx = file.read()', "argument 'file' (an open file"),
+        ('%%desipipe --tm nobody\nx = 1', "'nobody' does not exist"),
+        ('%%desipipe --tm size\nx = 1', 'is no TaskManager but int'),
+        ('%%desipipe --state FAILED\nx = 1', 'there is no --name'),
+        ('%%desipipe --timeout soon\nx = 1', 'soon'),
+        ('%%desipipe a b\nx = 1', "'b' is one word too many"),
+        ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
+        ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
+        ('%desipipe statuss', 'did you mean status'),
+    ],
+)
+def test_bad_input(bad: Notebook, cell: str, words: str) -> None:
+    before = states(bad)
+    outputs = bad.run(cell)
+    (error,) = [output for output in outputs if output.output_type == 'error']
+    assert words in error.evalue
+    assert 'File ' not in '\n'.join(error.traceback), 'of our own code there is nothing to see'
+    assert states(bad) == before
+
+
+@pytest.fixture(scope='module')
+def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
+    found = Notebook(tmp_path_factory.mktemp('bad'))
+    found.run('%load_ext desipipe')
+    assert 'no queue is set in this notebook' in found.text('%%desipipe\nx = 1')
+    found.run('%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = open("/dev/null")')
+    yield found
+    found.close()
+
+
+def test_an_output_that_hides_a_builtin(bad: Notebook) -> None:
+    assert "'sum' hides the builtin" in bad.text('%%desipipe --out sum --dry-run\nsum = 1')
+
+
+def test_interrupts(notebook: Notebook) -> None:
+    """An interrupt of a wait ends the wait and nothing else."""
+    gate = notebook.folder / 'gate'
+    began = notebook.folder / 'began'
+    cell = f"%%desipipe --out a --wait\nimport os, time\nopen('{began}', 'w').close()\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = 1"
+    interrupter = subprocess.Popen(
+        [sys.executable, '-c', f'import os, time\nwhile not os.path.exists({str(began)!r}): time.sleep(0.02)\nos.kill({notebook.pid}, {int(signal.SIGINT)})']
+    )
+    assert 'the wait was interrupted, and only that' in notebook.text(cell)
+    interrupter.wait(60)
+    gate.touch()
+    assert notebook.value('a.result(60)') == 1
+
+
+def test_restart_and_two_notebooks(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
+    """A kernel that is killed takes nothing along; another notebook on the same queue gets the same tasks."""
+    gate = notebook.folder / 'gate'
+    cell = f"%%desipipe --for i=range(3) --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = i"
+    notebook.run(cell)
+    other = open_notebook()
+    other.run(USE)
+    other.run(cell)
+    os.kill(notebook.pid, signal.SIGKILL)
+    gate.touch()
+    assert other.value('[x.result(60) for x in a]') == [0, 1, 2]
+    assert states(notebook) == {'SUCCEEDED': 3}
+    other.restart()
+    other.run(USE)
+    assert shown(other.run(cell))['cached']
+
+
+def test_autoreload(notebook: Notebook) -> None:
+    """A module beside the notebook: what was edited is what runs."""
+    module = notebook.folder / 'mine.py'
+    module.write_text('def f():\n    return 1\n')
+    notebook.run('%load_ext autoreload\n%autoreload 2\nimport mine')
+    cell = '%%desipipe --out a --wait\na = mine.f()'
+    notebook.run(cell)
+    module.write_text('def f():\n    return 2  # edited\n')
+    os.utime(module, (1, 2e9))
+    assert not shown(notebook.run(cell))['cached']
+    assert notebook.value('a.result()') == 2
+
+
+def test_reuse_by_name(notebook: Notebook) -> None:
+    notebook.run('%%desipipe f --for i=range(3) --out a --wait\na = 1 / (i - 1)')
+    notebook.run('%%desipipe f --for i=range(3) --out b --wait --name --state SUCCEEDED\nb = 7')
+    assert notebook.value('[x.result() for x in b]') == [-1.0, 7, 1.0]
+    assert 'skipped' in notebook.text('%%desipipe f --skip\nb = 8')
+
+
+def test_noninteractive(open_notebook: Callable[[], Notebook], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where documentation is built, each cell waits, and says what it has to say once."""
+    monkeypatch.setenv('DESIPIPE_NONINTERACTIVE', '1')
+    notebook = open_notebook()
+    notebook.run(USE)
+    outputs = notebook.run('%%desipipe --for i=range(3) --out a\nprint(i)\na = i')
+    assert shown(outputs)['counts']['SUCCEEDED'] == 3
+    assert [output.text for output in outputs if output.output_type == 'stream']
+    assert notebook.run('%%desipipe\nx = 1 / 0')[-1].output_type == 'error'
+
+
+@pytest.mark.parametrize(
+    ('line', 'words'),
+    [
+        ('a --for x=[1, 2] --out b', ['a', '--for', 'x=[1, 2]', '--out', 'b']),
+        ("--for x=['a b', 'c']", ['--for', "x=['a b', 'c']"]),
+        ('--for "x=range(3)"', ['--for', 'x=range(3)']),
+        ('--for x={"a": (1, 2)}', ['--for', 'x={"a": (1, 2)}']),
+        ("--for x='a' y", ['--for', "x='a'", 'y']),
+    ],
+)
+def test_split(line: str, words: list[str]) -> None:
+    assert split(line) == words
