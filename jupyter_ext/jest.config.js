@@ -22,13 +22,24 @@ const esModules = [
   'yjs'
 ].join('|');
 
+const base = jestJupyterLab(__dirname);
+
 module.exports = {
-  ...jestJupyterLab(__dirname),
+  ...base,
   automock: false,
   collectCoverageFrom: ['src/**/*.{ts,tsx}'],
   coverageReporters: ['text'],
   modulePathIgnorePatterns: ['<rootDir>/labextension', '<rootDir>/lib'],
   reporters: ['default'],
+  testEnvironment: '<rootDir>/jest-environment.js',
   testRegex: 'src/.*\\.spec\\.tsx?$',
+  transform: {
+    ...base.transform,
+    '^.+\\.tsx?$': [
+      'ts-jest/legacy',
+      // Types are checked by `jlpm check:types`, once for all files.
+      { tsconfig: '<rootDir>/tsconfig.test.json', isolatedModules: true }
+    ]
+  },
   transformIgnorePatterns: [`/node_modules/(?!${esModules}).+`]
 };

@@ -8,7 +8,10 @@ import {
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
+// A notebook that is restored shows its cells before anything could be loaded later: a renderer is made at once, or another one is taken.
+// eslint-disable-next-line jupyter/prefer-lazy-imports
 import { Follower } from './model';
+// eslint-disable-next-line jupyter/prefer-lazy-imports
 import { rendererFactory } from './renderer';
 import { Api } from './request';
 

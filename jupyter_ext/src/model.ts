@@ -91,7 +91,7 @@ export class Follower {
               this._tell(); // of what was missed
             }
           },
-          event => this._tell(event.folder),
+          event => this._tell(event.queue),
           signal
         );
       } catch (error) {

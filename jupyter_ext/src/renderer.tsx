@@ -2,19 +2,14 @@
  * The renderer of a cell's display: its outputs, as if the cell had run here, and the line that says how its tasks are doing.
  */
 import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
-import {
-  OutputAreaModel,
-  SimplifiedOutputArea
-} from '@jupyterlab/outputarea';
-import type * as nbformat from '@jupyterlab/nbformat';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { ITranslator, TranslationBundle } from '@jupyterlab/translation';
-import { JSONExt } from '@lumino/coreutils';
 import type { Message } from '@lumino/messaging';
 import { Panel } from '@lumino/widgets';
 import React from 'react';
 
+import { Outputs } from './components/outputs';
 import { Status } from './components/status';
 import { number } from './format';
 import { CellModel, Follower } from './model';
@@ -84,7 +79,11 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
         )
       );
     }
-    this._trusted = mime.trusted;
+    const trusted = mime.trusted;
+    if (trusted !== this._trusted) {
+      this._trusted = trusted;
+      this._onChanged();
+    }
     this.model.receive(summary);
   }
 
@@ -93,7 +92,6 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
       this._unwatch();
       this.model.dispose();
       super.dispose();
-      this._outputs?.dispose();
     }
   }
 
@@ -129,52 +127,26 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
 
   private _onChanged(): void {
     const summary = this.model.summary;
-    if (summary) {
-      this._showOutputs(summary.outputs);
-      // What is under way stands first, so that it does not move down with each line that is printed.
-      const place = isOver(summary) ? this.widgets.length - 1 : 0;
-      if (this.widgets[place] !== this._status) {
-        this.insertWidget(place, this._status);
-      }
-    }
-  }
-
-  /** Change those outputs that have changed. */
-  private _showOutputs(outputs: nbformat.IOutput[]): void {
-    const shown = this._shown;
-    if (!outputs.length && !shown.length) {
+    if (!summary) {
       return;
     }
-    if (!this._outputs) {
-      this._outputs = new OutputAreaModel({ trusted: this._trusted });
-      const area = new SimplifiedOutputArea({
-        model: this._outputs,
-        rendermime: this.rendermime
-      });
-      area.addClass('jp-desipipe-outputs');
-      this.addWidget(area);
+    if (summary.outputs.length || this._outputs) {
+      if (!this._outputs) {
+        this._outputs = new Outputs(this.rendermime);
+        this.addWidget(this._outputs);
+      }
+      this._outputs.render(summary.outputs, this._trusted);
     }
-    const model = this._outputs;
-    model.trusted = this._trusted;
-    let same = 0;
-    while (
-      same < Math.min(shown.length, outputs.length) &&
-      JSONExt.deepEqual(shown[same], outputs[same])
-    ) {
-      same += 1;
+    // What is under way stands first, so that it does not move down with each line that is printed; the quiet line comes after what the cell printed.
+    const place = summary.condition === 'done' ? this.widgets.length - 1 : 0;
+    if (this.widgets[place] !== this._status) {
+      this.insertWidget(place, this._status);
     }
-    if (same === shown.length && model.length === shown.length) {
-      outputs.slice(same).forEach(output => model.add(output));
-    } else if (same < outputs.length || same < shown.length) {
-      model.fromJSON(outputs);
-    }
-    this._shown = outputs;
   }
 
   private _inView = false;
   private _observer: IntersectionObserver | null = null;
-  private _outputs: OutputAreaModel | null = null;
-  private _shown: nbformat.IOutput[] = [];
+  private _outputs: Outputs | null = null;
   private _status: StatusWidget;
   private _trusted = false;
 }
@@ -218,16 +190,16 @@ class StatusWidget extends ReactWidget {
       const running = count(summary, ['RUNNING']);
       const lines = [
         trans._n(
-          '%1 task of %2 has not ended yet.',
-          '%1 tasks of %2 have not ended yet.',
+          '%2 task of %3 has not ended yet.',
+          '%2 tasks of %3 have not ended yet.',
           n,
           number(n),
           summary.title || summary.queue
         ),
         running
           ? trans._n(
-              '%1 of them runs now: what it has computed so far is lost.',
-              '%1 of them run now: what they have computed so far is lost.',
+              '%2 of them runs now: what it has computed so far is lost.',
+              '%2 of them run now: what they have computed so far is lost.',
               running,
               number(running)
             )

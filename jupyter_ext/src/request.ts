@@ -28,10 +28,10 @@ export class RequestError extends Error {
   }
 }
 
-/** One server-sent event: the parsed JSON of its data. */
+/** One server-sent event: something happened to a queue, for better or worse. */
 export interface IServerEvent {
-  /** Folder of the queue that changed; all of them did if it is missing. */
-  folder?: string;
+  /** The queue, as it was asked for. */
+  queue: string;
 }
 
 /** The REST interface of desipipe's server extension. */
@@ -62,7 +62,9 @@ export class Api {
           queue: folder,
           rows,
           first,
-          states: TARGETS[action]
+          states: TARGETS[action],
+          // Who retries wants it to run, also when those who would run it have ended since.
+          ...(action === 'retry' && { spawn: true })
         })
       }
     );
@@ -127,7 +129,7 @@ export class Api {
     let response: Response;
     try {
       response = await ServerConnection.makeRequest(
-        search.size ? `${url}?${search}` : url,
+        search.toString() ? `${url}?${search}` : url,
         init,
         this.settings
       );

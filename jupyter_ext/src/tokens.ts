@@ -25,12 +25,7 @@ export type State = (typeof STATES)[number];
 
 /** What a cell's tasks, or a queue, as a whole are doing. */
 export type Condition =
-  | 'empty'
-  | 'running'
-  | 'paused'
-  | 'stopped'
-  | 'failed'
-  | 'done';
+  'empty' | 'running' | 'paused' | 'stopped' | 'failed' | 'done';
 
 /**
  * How states are told apart without colour; those of desipipe/summary.py. The colours are in style/base.css.
@@ -105,6 +100,8 @@ export interface ICellSummary {
   advice: [string, string][];
   outputs: nbformat.IOutput[];
   truncated: string;
+  /** What became of the tasks, where they are no more. */
+  gone?: string;
 }
 
 /** What can be asked of the server. */

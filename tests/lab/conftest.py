@@ -6,6 +6,7 @@ A test of this folder is marked `browser`. It asks for `page` (a fresh browser w
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -18,7 +19,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def chromium() -> str | None:
     """The browser: the one that `CHROMIUM` names, or Debian's."""
     return os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
+    """Look until it holds; what it gave then."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f'waited {timeout:.0f} s in vain for {what}')
+        time.sleep(0.05)
+    return value
 
 
 @dataclass
@@ -175,7 +186,6 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
         port = probe.getsockname()[1]
     command = [sys.executable, '-m', 'jupyter', app, '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}']
     command += ['--ServerApp.port_retries=0', f'--ServerApp.root_dir={workdir}', f'--ServerApp.base_url={base_url}']
-    # A person's server has it enabled by the file that the package installs, which an environment made before that may not have.
     command += ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly', *options]
     with open(home / 'server.log', 'wb') as log:
         process = subprocess.Popen(command, env=environ, cwd=workdir, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
@@ -194,13 +204,12 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
 
 def stop_lab(lab: Lab) -> None:
     """End a server and its kernels."""
-    if lab.process.poll() is None:
-        lab.process.send_signal(signal.SIGTERM)
-    try:
-        lab.process.wait(20)
-    except subprocess.TimeoutExpired:
-        os.killpg(lab.process.pid, signal.SIGKILL)
-        lab.process.wait()
+    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+        if lab.process.poll() is not None:
+            return
+        os.killpg(lab.process.pid, number) if number == signal.SIGKILL else lab.process.send_signal(number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            lab.process.wait(10)
 
 
 @pytest.fixture(scope='session')
@@ -248,12 +257,17 @@ class LabPage:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.page, name)
 
-    def open_notebook(self, name: str, kernel: bool = True) -> None:
-        """Open a notebook of `lab.workdir`, and wait until its cells are there and its kernel (if it is to have one) is idle."""
+    def open_notebook(self, name: str) -> None:
+        """Open a notebook of `lab.workdir`, and wait until its cells are there and its kernel is idle."""
         self.page.goto(self.lab.address(name))
         self.page.locator('.jp-Notebook .jp-Cell').first.wait_for()
-        if kernel:
-            self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+        # The page shows an idle kernel before there is one, and a server that is told to end while a kernel begins hangs: so ask.
+        wait_for(lambda: self._kernel_state(name) == 'idle', f'the kernel of {name}')
+        self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
+
+    def _kernel_state(self, name: str) -> str | None:
+        states = [session['kernel']['execution_state'] for session in self.lab.request('api/sessions') if session['path'] == name]
+        return states[0] if states else None
 
     def cell(self, index: int) -> Any:
         """The locator of a cell of the notebook that is shown."""

@@ -74,6 +74,10 @@ export function Status(props: IStatusProps): JSX.Element {
         <Buttons {...props} />
       </div>
       {summary.failure && <Failure {...props} />}
+      {summary.truncated && (
+        <div className="jp-desipipe-note">{summary.truncated}</div>
+      )}
+      {summary.gone && <div className="jp-desipipe-note">{summary.gone}</div>}
       {props.problem && (
         <div className="jp-desipipe-problem" role="alert">
           {props.problem}
@@ -213,15 +217,15 @@ function Clocks(props: IStatusProps): JSX.Element | null {
 
 function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
   const parts = [
-    trans._n('%1 task', '%1 tasks', summary.total, number(summary.total))
+    trans._n('%2 task', '%2 tasks', summary.total, number(summary.total))
   ];
   if (!summary.cached && summary.elapsed !== null) {
     const time = duration(summary.elapsed, trans);
     parts.push(
       summary.workers
         ? trans._n(
-            '%2 on %1 worker',
-            '%2 on %1 workers',
+            '%3 on %2 worker',
+            '%3 on %2 workers',
             summary.workers,
             number(summary.workers),
             time
@@ -273,7 +277,7 @@ function Buttons(props: IStatusProps): JSX.Element {
           aria-busy={acting === 'retry'}
           title={trans._n(
             'Retry the task that did not succeed',
-            'Retry the %1 tasks that did not succeed',
+            'Retry the %2 tasks that did not succeed',
             failed,
             number(failed)
           )}

@@ -1,0 +1,235 @@
+import { nullTranslator } from '@jupyterlab/translation';
+import React, { act } from 'react';
+import { createRoot, Root } from 'react-dom/client';
+
+import { IStatusProps, Status } from '../components/status';
+import { ICellSummary } from '../tokens';
+import { done, example } from './example';
+
+(
+  globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
+).IS_REACT_ACT_ENVIRONMENT = true;
+
+describe('Status', () => {
+  let host: HTMLElement;
+  let root: Root;
+  let acted: string[];
+
+  beforeEach(() => {
+    host = document.body.appendChild(document.createElement('div'));
+    root = createRoot(host);
+    acted = [];
+  });
+
+  afterEach(() => {
+    act(() => root.unmount());
+    host.remove();
+    jest.useRealTimers();
+  });
+
+  function show(
+    summary: ICellSummary,
+    props: Partial<IStatusProps> = {}
+  ): void {
+    act(() =>
+      root.render(
+        <Status
+          summary={summary}
+          received={performance.now()}
+          ticking={false}
+          stale={false}
+          acting={null}
+          problem=""
+          open={false}
+          onAct={action => acted.push(action)}
+          onToggle={() => acted.push('details')}
+          trans={nullTranslator.load('desipipe')}
+          {...props}
+        />
+      )
+    );
+  }
+
+  function button(name: string): HTMLButtonElement | null {
+    return host.querySelector(`button[aria-label="${name}"]`);
+  }
+
+  const texts = (selector: string) =>
+    [...host.querySelectorAll(selector)].map(node => node.textContent);
+
+  it('shows how far the tasks are', () => {
+    show(example());
+    expect(host.textContent).toContain('fraction');
+    expect(host.textContent).toContain('13/20');
+    expect(texts('.jp-desipipe-count')).toEqual(['● 4 running', '✕ 1 failed']);
+    expect(host.textContent).toContain('ETA 0:08');
+    const bar = host.querySelector('[role="progressbar"]')!;
+    expect(bar.getAttribute('aria-valuenow')).toBe('13');
+    expect(bar.getAttribute('aria-valuemax')).toBe('20');
+    expect(bar.getAttribute('aria-valuetext')).toBe('13 of 20 tasks succeeded');
+    expect(
+      [...bar.querySelectorAll<HTMLElement>('span')]
+        .filter(part => part.style.width !== '0%')
+        .map(part => [part.dataset.state, part.style.width])
+    ).toEqual([
+      ['SUCCEEDED', '65%'],
+      ['FAILED', '5%'],
+      ['RUNNING', '20%']
+    ]);
+  });
+
+  it('shows the first error, and where it came from', () => {
+    show(example());
+    expect(texts('.jp-desipipe-failure')).toEqual([
+      '⚠ 1 failed: ValueError: size must be positive (cell line 4)'
+    ]);
+  });
+
+  it('shows what others did to tasks, and what they block', () => {
+    show(
+      example({
+        counts: { SUCCEEDED: 1, KILLED: 1200, UNKNOWN: 1, WAITING: 3 },
+        blocked: 3,
+        total: 1205,
+        condition: 'stopped'
+      })
+    );
+    expect(texts('.jp-desipipe-count')).toEqual([
+      `⊘ ${(1200).toLocaleString()} killed`,
+      '? 1 lost',
+      '‖ 3 blocked'
+    ]);
+    expect(texts('.jp-desipipe-condition')).toEqual(['■ no worker']);
+  });
+
+  it('is quiet when all is well', () => {
+    show(done());
+    expect(texts('.jp-desipipe-Status')).toEqual([
+      '✓ 20 tasks · 25 s on 4 workers'
+    ]);
+    expect(host.querySelector('[role="progressbar"]')).toBe(null);
+    expect(button('Retry')).toBe(null);
+    expect(button('Cancel')).toBe(null);
+    expect(button('Details')).not.toBe(null);
+  });
+
+  it('says when results were there already', () => {
+    show(
+      done({ cached: true, computed: Date.now() / 1000 - 7200, workers: 0 })
+    );
+    expect(texts('.jp-desipipe-quiet')).toEqual([
+      '✓ 20 tasks · from the queue (computed 2 hours ago)'
+    ]);
+  });
+
+  it('counts down between two updates, while someone looks and not else', () => {
+    jest.useFakeTimers();
+    const received = performance.now();
+    const eta = () => /ETA ([\d:]+)/.exec(host.textContent ?? '')?.[1];
+    const summary = example();
+    show(summary, { received, ticking: true });
+    expect(eta()).toBe('0:08');
+    act(() => void jest.advanceTimersByTime(3000));
+    expect(eta()).toBe('0:05');
+    expect(host.textContent).toContain('0:20');
+    act(() => void jest.advanceTimersByTime(60_000));
+    expect(eta()).toBe('0:00');
+    show(summary, { received, ticking: false });
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('says since when it does not know', () => {
+    show(example({ time: 1000 }), { stale: true });
+    expect(host.textContent).toContain(
+      `as of ${new Date(1000_000).toLocaleString()}`
+    );
+    expect(host.textContent).not.toContain('ETA');
+  });
+
+  it('has buttons for what can be done', () => {
+    show(example());
+    button('Retry')!.click();
+    button('Cancel')!.click();
+    button('Details')!.click();
+    expect(acted).toEqual(['retry', 'cancel', 'details']);
+    show(example({ counts: { RUNNING: 20 }, failure: null }));
+    expect(button('Retry')).toBe(null);
+    show(example({ condition: 'failed', left: 0 }));
+    expect(button('Cancel')).toBe(null);
+  });
+
+  it('takes one action at a time', () => {
+    show(example(), { acting: 'retry' });
+    expect(button('Retry')!.disabled).toBe(true);
+    expect(button('Cancel')!.disabled).toBe(true);
+    expect(button('Details')!.disabled).toBe(false);
+  });
+
+  it('says why an action did not work', () => {
+    show(example(), { problem: 'It does not work.' });
+    expect(texts('[role="alert"]')).toEqual(['It does not work.']);
+  });
+
+  it('shows details when asked for', () => {
+    show(
+      example({
+        causes: [
+          {
+            tid: 'cd',
+            name: 'load',
+            index: 2,
+            state: 'FAILED',
+            cause: 'OSError: gone',
+            count: 3
+          }
+        ],
+        advice: [['start workers', 'desipipe spawn -q test']]
+      }),
+      { open: true }
+    );
+    expect(button('Details')!.getAttribute('aria-expanded')).toBe('true');
+    const details = host.querySelector('.jp-desipipe-details')!.textContent;
+    expect(details).toContain('load[2]: OSError: gone (3)');
+    expect(details).toContain('desipipe spawn -q test');
+    expect(details).toContain('/queues/test.queue');
+    expect(details).toContain('○ 2 pending');
+  });
+
+  it('shows text as text', () => {
+    const failure = example().failure!;
+    show(
+      example({
+        title: '<img src=x>',
+        failure: { ...failure, cause: '<b>x</b>' }
+      })
+    );
+    expect(host.querySelector('img')).toBe(null);
+    expect(host.textContent).toContain('<b>x</b>');
+  });
+
+  it('touches only what changed', () => {
+    const summary = example();
+    show(summary);
+    const before = [...host.querySelectorAll('*')];
+    const records: MutationRecord[] = [];
+    const observer = new MutationObserver(found => records.push(...found));
+    observer.observe(host, {
+      attributes: true,
+      characterData: true,
+      childList: true,
+      subtree: true
+    });
+    show({ ...summary, time: summary.time + 1 });
+    records.push(...observer.takeRecords());
+    expect(records).toEqual([]);
+    show({
+      ...summary,
+      counts: { ...summary.counts, SUCCEEDED: 14, PENDING: 1 }
+    });
+    records.push(...observer.takeRecords());
+    observer.disconnect();
+    expect(records.length).toBeGreaterThan(0);
+    expect(records.length).toBeLessThan(6);
+    expect([...host.querySelectorAll('*')]).toEqual(before);
+  });
+});
