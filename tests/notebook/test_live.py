@@ -1,0 +1,384 @@
+"""Displays of tasks in real kernels, with real workers: they follow, also while the kernel is busy, and end as they should."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pexpect
+import pytest
+from kernels import Cell, Kernel, work
+
+from desipipe import Queue, TaskManager
+from desipipe.summary import LOOKS
+
+pytestmark = pytest.mark.kernel
+
+SETUP = """
+import os, time
+from desipipe import Queue, TaskManager
+from desipipe.notebook import live
+queue = Queue('mine')
+tm = TaskManager(queue)
+
+def show(futures, title='cell', cached=False):
+    global handle
+    state = queue.ledger.state
+    handle = live.show(queue, [state.rows[future.tid] for future in futures], title, cached)
+
+@tm.python_app
+def step(x, gate=''):
+    print('step', x)
+    while gate and not os.path.exists(gate):
+        time.sleep(0.01)
+    return x
+
+@tm.python_app
+def bad(x, gate=''):
+    if not os.path.exists(gate):
+        raise ValueError(f'no <b>{x}</b>')
+    print('good now')
+"""
+
+
+@pytest.fixture
+def ready(kernel: Kernel) -> Kernel:
+    """A kernel with a queue of which nobody takes care."""
+    kernel.execute(SETUP)
+    return kernel
+
+
+def place(kernel: Kernel) -> str:
+    """The queue's folder, wherever the configuration puts it."""
+    (found,) = (kernel.folder / 'queues').rglob('mine.queue')
+    return str(found)
+
+
+@contextmanager
+def working(kernel: Kernel, slots: int = 2) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker beside the kernel."""
+    process = subprocess.Popen(
+        [sys.executable, '-c', f'from desipipe import work; work({place(kernel)!r}, slots={slots:d}, linger=600)'],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def test_follows_from_the_first_event_to_the_quiet_line(ready: Kernel, tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    cell = ready.execute(f"show([step(x, {str(gate)!r}) for x in range(3)], 'steps')")
+    assert cell.summary['condition'] == 'stopped'
+    assert (cell.summary['total'], cell.summary['left'], cell.summary['title']) == (3, 3, 'steps')
+    with working(ready):
+        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING'] >= 2)
+        # What runs is followed too.
+        ready.wait_for_update(cell, lambda summary: any(output.get('text') == 'step 1\n' for output in summary['outputs']))
+        gate.touch()
+        summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
+    assert summary['condition'] == 'done'
+    assert [output.get('text') or output['metadata']['desipipe']['label'] for output in summary['outputs']] == [
+        'step[0]',
+        'step 0\n',
+        'step[1]',
+        'step 1\n',
+        'step[2]',
+        'step 2\n',
+    ]
+    assert [output['metadata']['desipipe']['arguments'] for output in summary['outputs'][::2]] == ['x=0', 'x=1', 'x=2']
+    data = cell.bundles[0]
+    assert data['text/plain'].splitlines()[-1].startswith('✓ steps  3 tasks · ')
+    assert ready.execute('print(handle.over.is_set())').text == 'True\n'
+    # Nothing follows it any more: no thread is left.
+    threads = 'import threading; print([thread.name for thread in threading.enumerate()])'
+    ready.wait_for(lambda: 'desipipe-live' not in ready.execute(threads).text, 'the end of the thread')
+
+
+def test_updates_arrive_while_the_main_thread_sleeps(ready: Kernel, tmp_path: Path) -> None:
+    go = tmp_path / 'go'
+    cell = ready.execute('show([step(x) for x in range(4)])')
+    # Asleep in C, by polling a folder for a file; it holds the interpreter's lock now and then only.
+    busy = ready.start(f'while not os.path.exists({str(go)!r}): time.sleep(0.2)')
+    with working(ready):
+        summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    assert not busy.idle
+    assert summary['counts']['SUCCEEDED'] == 4
+    go.touch()
+    ready.finish(busy)
+    assert not busy.outputs
+
+
+def test_failure_is_shown_and_a_retry_followed(ready: Kernel, tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    cell = ready.execute(f"show([bad(x, {str(gate)!r}) for x in range(2)] + [step(7)], 'mixed')")
+    work(place(ready))
+    summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
+    assert summary['condition'] == 'failed'
+    assert summary['failure']['cause'] == 'ValueError: no <b>0</b>'
+    data = cell.bundles[0]
+    assert '⚠ 2 failed: bad[0]: ValueError: no <b>0</b>' in data['text/plain']
+    assert 'no &lt;b&gt;0&lt;/b&gt;' in data['text/html']
+    assert 'no <b>0</b>' not in data['text/html']
+    assert any(command.startswith('desipipe retry') for _, command in summary['advice'])
+    # From elsewhere, as a button or a terminal do.
+    gate.touch()
+    Queue(place(ready), create=False).retry()
+    ready.wait_for_update(cell, lambda summary: summary['left'])
+    work(place(ready))
+    summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    assert sum(output.get('text') == 'good now\n' for output in summary['outputs']) == 2
+    assert summary['failure'] is None
+
+
+def test_what_was_there_already_looks_as_if_it_had_run_here(ready: Kernel) -> None:
+    ready.execute('futures = [step(x) for x in range(2)]')
+    work(place(ready))
+    cell = ready.execute('show(futures, cached=True)')
+    kinds = [(output['output_type'], output.get('text') or output['data']['text/plain']) for output in cell.outputs]
+    assert kinds[:4] == [('display_data', 'step[0]  x=0'), ('stream', 'step 0\n'), ('display_data', 'step[1]  x=1'), ('stream', 'step 1\n')]
+    assert len(kinds) == 5
+    assert re.fullmatch(r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · from the queue \(computed just now\)', kinds[4][1])
+    assert cell.summary['outputs'] == []
+    assert ready.execute('print(live.wait(handle))').text == 'True\n'
+    assert len(cell.outputs) == 5
+
+
+def test_errors_of_tasks_are_no_errors_of_the_cell(ready: Kernel) -> None:
+    ready.execute('futures = [bad(1)]')
+    work(place(ready))
+    cell = ready.execute('show(futures)')
+    assert not cell.errors
+    assert "raise ValueError(f'no <b>{x}</b>')" in cell.err
+    assert cell.summary['condition'] == 'failed'
+    # A retry is followed, and only what is new stands in the display.
+    Queue(place(ready), create=False).set_task_state(ready.execute('print(futures[0].id)').text.strip(), 'SUCCEEDED')
+    summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    assert summary['outputs'] == []
+
+
+def test_wait_is_live_and_ends_with_native_outputs(ready: Kernel, tmp_path: Path) -> None:
+    gate = tmp_path / 'gate'
+    cell = ready.start(f'show([step(x, {str(gate)!r}) for x in range(2)]); print(live.wait(handle))')
+    ready.wait_for(lambda: cell.bundles, 'the display')
+    with working(ready):
+        ready.wait_for_update(cell, lambda summary: summary['counts']['RUNNING'] == 2)
+        assert not cell.idle
+        gate.touch()
+        ready.finish(cell)
+    assert [output.get('text', '') for output in cell.outputs] == ['', '', 'step 0\n', '', 'step 1\nTrue\n']
+    assert cell.summary['condition'] == 'done'
+    assert cell.summary['outputs'] == []
+
+
+def test_interrupt_ends_only_the_wait(ready: Kernel) -> None:
+    cell = ready.start('show([step(1)])\nprint(live.wait(handle))')
+    ready.wait_for(lambda: cell.bundles, 'the display')
+    # The display is there a moment before the wait begins: interrupted then, the cell would end with an error.
+    ready.wait_for(lambda: waits(ready), 'the wait')
+    ready.interrupt()
+    ready.finish(cell)
+    assert 'the wait was interrupted' in cell.text and cell.text.endswith('False\n')
+    work(place(ready))
+    ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+
+
+def waits(kernel: Kernel) -> bool:
+    """Whether the kernel's main thread sleeps on a lock, as a wait does."""
+    pid = kernel.manager.provisioner.process.pid
+    with open(f'/proc/{pid:d}/wchan') as file:
+        return 'futex' in file.read()
+
+
+def test_a_cell_that_runs_again_lets_go_of_its_older_display(ready: Kernel) -> None:
+    first = ready.execute('show([step(1)])', cell='a')
+    other = ready.execute("show([step(1)], 'other')", cell='b')
+    second = ready.execute('show([step(1), step(2)])', cell='a')
+    work(place(ready))
+    for cell in (other, second):
+        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    ready.drain()
+    assert first.summary['left'] == 1
+
+
+@pytest.mark.parametrize(('how', 'words'), [('clear', 'was cleared'), ('delete', 'gone')])
+def test_last_words(ready: Kernel, how: str, words: str) -> None:
+    cell = ready.execute('show([step(x) for x in range(3)])')
+    getattr(Queue(place(ready), create=False), how)()
+    summary = ready.wait_for_update(cell, lambda summary: summary['gone'])
+    assert words in summary['gone']
+    assert summary['total'] == 3
+    assert words in cell.bundles[0]['text/plain'] and words in cell.bundles[0]['text/html']
+    assert ready.execute('print(live.wait(handle))').text == 'False\n'
+    # A new queue in its place is followed like any.
+    ready.execute(SETUP)
+    again = ready.execute('show([step(8)])')
+    work(place(ready))
+    ready.wait_for_update(again, lambda summary: summary['condition'] == 'done')
+    assert cell.summary == summary
+
+
+def test_compaction_changes_nothing(ready: Kernel) -> None:
+    cell = ready.execute('show([step(x) for x in range(3)] + [step(9, "/nowhere")])')
+    queue = Queue(place(ready), create=False)
+    with working(ready, slots=1):
+        ready.wait_for_update(cell, lambda summary: summary['counts']['SUCCEEDED'] == 3 and summary['counts']['RUNNING'] == 1)
+        queue.compact()
+        queue.cancel(name='step')
+        summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
+    assert (summary['counts']['SUCCEEDED'], summary['counts']['KILLED']) == (3, 1)
+    assert sum(output.get('text', '').startswith('step') for output in summary['outputs']) >= 3
+
+
+def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
+    cell = ready.execute('show([step(1, "/nowhere")])')
+    with working(ready, slots=1) as process:
+        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING'])
+        process.kill()
+        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'stopped')
+
+
+def test_updates_are_few_and_only_of_what_changed(ready: Kernel) -> None:
+    cell = ready.execute('show([step(x) for x in range(400)])')
+    with working(ready):
+        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    ready.drain()
+    times = [when for when, *_ in ready.updates]
+    # By the kernel's clock they are 0.25 s apart; what is on the way in between is little.
+    assert all(later - earlier > 0.1 for earlier, later in zip(times, times[1:], strict=False))
+    # Nothing changes: nothing is said.
+    done = len(ready.updates)
+    ready.execute('show([step(x) for x in range(3, 6)] + [step(-1)])')
+    ready.execute('time.sleep(3)')
+    assert len(ready.updates) == done
+
+
+def test_updates_are_routed_by_display_and_not_by_cell(ready: Kernel) -> None:
+    cell = ready.execute('show([step(1)])')
+    work(place(ready))
+    ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    later = ready.execute('show([step(2)])')
+    after = ready.execute('1 + 1')
+    work(place(ready))
+    ready.wait_for_update(later, lambda summary: summary['condition'] == 'done')
+    assert [output['output_type'] for output in after.outputs] == ['execute_result']
+    # nbclient takes a message only if it belongs to the cell that it runs now: it does, as the last one that ran.
+    assert ready.updates[-1][2] == after.msg_id
+
+
+def test_captured_output_is_left_as_it_was(ready: Kernel) -> None:
+    ready.execute('%%capture got\nshow([step(1)])')
+    work(place(ready))
+    ready.execute('time.sleep(1)')
+    assert ready.execute('print(len(got.outputs))').text == '1\n'
+
+
+def test_a_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
+    cell = ready.execute('show([step(1)])')
+    code = """
+    pid = os.fork()
+    if not pid:
+        os._exit(len(live._followers))
+    print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+    """
+    assert ready.execute(textwrap.dedent(code)).text == '0\n'
+    work(place(ready))
+    ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+
+
+def test_two_notebooks_on_one_queue(kernels: Callable[..., Kernel]) -> None:
+    cells: list[tuple[Kernel, Cell]] = []
+    for _ in range(2):
+        kernel = kernels()
+        kernel.execute(SETUP)
+        cells.append((kernel, kernel.execute('show([step(x) for x in range(3)])')))
+    work(place(cells[0][0]))
+    for kernel, cell in cells:
+        summary = kernel.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+        assert summary['total'] == 3
+
+
+def test_noninteractive(kernels: Callable[..., Kernel]) -> None:
+    kernel = kernels(DESIPIPE_NONINTERACTIVE='1')
+    kernel.execute(SETUP)
+    with working(kernel):
+        cell = kernel.execute("show([step(1), step(2)], 'steps')")
+    assert [output.get('text', '') for output in cell.outputs] == ['', 'step 1\n', '', 'step 2\n', '']
+    assert not kernel.updates
+    data = cell.bundles[0]
+    assert '<table>' in data['text/html']
+    assert f'{LOOKS["SUCCEEDED"].symbol} succeeded' in data['text/plain']
+
+
+def test_kernel_shuts_down_while_it_follows(ready: Kernel) -> None:
+    ready.execute('show([step(1)])')
+    code = """
+    import atexit, threading
+    def end():
+        with open('end.txt', 'w') as file:
+            file.write(' '.join(thread.name for thread in threading.enumerate()))
+    atexit.unregister(live._end)
+    atexit.register(end)
+    atexit.register(live._end)
+    """
+    ready.execute(textwrap.dedent(code))
+    ready.manager.shutdown_kernel(now=False)
+    assert not ready.manager.has_kernel
+    names = (ready.folder / 'end.txt').read_text().split()
+    assert names and 'desipipe-live' not in names
+
+
+# Without a kernel
+
+
+def test_console(tmp_path: Path) -> None:
+    (tmp_path / 'setup.py').write_text(SETUP)
+    env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'), 'IPYTHONDIR': str(tmp_path / 'ipython'), 'TERM': 'dumb', 'PYTHONUNBUFFERED': '1'}
+    argv = ['-m', 'IPython', '--simple-prompt', '--no-banner', '--colors=NoColor', '-i', str(tmp_path / 'setup.py')]
+    with pexpect.spawn(sys.executable, argv, env=env, cwd=str(tmp_path), encoding='utf-8', timeout=60, dimensions=(40, 200)) as console:
+        console.expect('In .*: ')
+        console.sendline("show([step(1), step(2)], 'steps')")
+        console.expect(r'steps  ░{20}  0/2')
+        console.expect('In .*: ')
+        assert 'step 1' not in console.before
+        console.sendline('print(live.wait(handle), "waited")')
+        (found,) = (tmp_path / 'queues').rglob('mine.queue')
+        work(found)
+        console.expect('step 1')
+        console.expect('step 2')
+        console.expect('✓ steps  2 tasks')
+        console.expect('True waited')
+        console.sendline('exit')
+        console.expect(pexpect.EOF)
+
+
+def test_plain_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from desipipe.notebook import live
+
+    queue = Queue('q', base_dir=tmp_path)
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def app(x):
+        print('app', x)
+
+    future = app(1)
+    handle = live.show(queue, [queue.ledger.row(future.tid)], 'one')
+    assert capsys.readouterr().out.startswith('one  ░')
+    worker = threading.Thread(target=work, args=(queue.folder,))
+    worker.start()
+    assert live.wait(handle)
+    worker.join()
+    assert capsys.readouterr().out.startswith('app 1\n✓ one  1 task · ')
+    assert live.wait(handle)
+    assert capsys.readouterr().out == ''
