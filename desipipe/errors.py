@@ -23,6 +23,7 @@ __all__ = [
     'LockingError',
     'ManagerRunningError',
     'MissingDependencyError',
+    'MissingFileError',
     'NotSerializableError',
     'PayloadError',
     'PermissionDeniedError',
@@ -39,6 +40,7 @@ __all__ = [
     'UnknownOptionError',
     'UnknownQueueError',
     'UnknownTaskError',
+    'UntrustedFileError',
     'UntrustedQueueError',
     'close_names',
 ]
@@ -105,6 +107,20 @@ class UnknownNameError(DesipipeError, ValueError):
 
 class MissingDependencyError(DesipipeError, ImportError):
     """An optional package is needed; the message holds the command that installs it."""
+
+
+class MissingFileError(DesipipeError, FileNotFoundError):
+    """A file of the catalogue that is asked for is not there."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
+
+
+class UntrustedFileError(DesipipeError, PermissionError):
+    """A file of another user that would run code when it is loaded; it was not."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
 
 
 class NotSerializableError(DesipipeError, TypeError):

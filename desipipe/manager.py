@@ -8,16 +8,17 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from .environment import Environment
-from .errors import DesipipeError, ManagerRunningError, QueueError, QueueGoneError
+from .errors import DesipipeError, LaunchError, ManagerRunningError, QueueError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .provenance import machine
 from .provider import Provider
-from .provider.base import Job
+from .provider.base import FREE, Job
 from .queue import Queue, get_queue, start_manager
 from .scheduler import Scheduler
 from .store.journal import writer_name
@@ -27,11 +28,12 @@ from .worker import check_mode
 logger = logging.getLogger('desipipe')
 
 TIMESTEP = 10.0  # s between two questions to a batch system, at least
-LOCAL_STEP = 0.25  # s between two looks at local processes
 EARLY = 5.0  # s: a worker that ends with an error before that "died at once"
 BACKOFF = (0.5, 60.0)  # s before the next try, doubling
 START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
+SILENT_MOST = 60.0  # s for a batch system to say what became of a worker that shows no sign of life
+AGAIN_AFTER = 60.0  # s before a job that somebody cancelled before it began is submitted again
 
 
 class Pool:
@@ -47,23 +49,39 @@ class Pool:
 
     def __init__(self, mid: str, spec: Event) -> None:
         self.mid = mid
+        self.said = self.trouble = ''
         self.environ = Environment(spec['environ'])
-        self.scheduler = Scheduler(spec['scheduler'])
+        self._spec = spec['scheduler']
+        self.scheduler = Scheduler(self._spec)
+        self.limit: int | None = None
         self.provider = Provider(spec['provider'])
         self.jobs: dict[str, Job] = {}
         self.launched: dict[str, float] = {}
         self.failures = 0
         self.not_before = 0.0
+        self.withdrawn: set[str] = set()
+        self.past: set[str] = set()
+        """Workers of earlier runs of jobs that began again."""
 
-    def missing(self, pending: int, running: int, have: int, most: int | None) -> int:
+    def resize(self, most: int | None, limit: int | None) -> None:
+        """Follow what someone said of the number of tasks at once, and the manager's own limit."""
+        scheduler = Scheduler(self._spec)
+        if most is not None and 'max_workers' in scheduler.defaults:
+            scheduler = scheduler.updated(max_workers=most)
+        self.scheduler, self.limit = scheduler, most if most is not None else limit
+
+    def wanted(self, pending: int, running: int) -> int:
+        """How many slots to have, when so many tasks are pending and running."""
+        wanted = self.scheduler.wanted(pending, running)
+        return wanted if self.limit is None else min(wanted, self.limit)
+
+    def missing(self, pending: int, running: int, have: int) -> int:
         """How many slots to start, given how many there are."""
         if not pending:
             return 0
-        wanted = self.scheduler.wanted(pending, running)
+        wanted = self.wanted(pending, running)
         if wanted > have and self.provider.spare_slots_are_free:
-            wanted = self.scheduler.wanted(sys.maxsize, running)
-        if most is not None:
-            wanted = min(wanted, most)
+            wanted = self.wanted(sys.maxsize, running)
         return max(0, wanted - have)
 
 
@@ -108,6 +126,10 @@ class Manager:
         self._signals: list[int] = []
         self._bad: dict[str, str] = {}
         self._unsuccessful = 0
+        self._first = True
+        self._next_poll = 0.0
+        self._silent: dict[str, float] = {}
+        self._ended: tuple[int, Counter[str]] = (0, Counter())
 
     # One manager a queue
 
@@ -118,12 +140,16 @@ class Manager:
         if other is not None:
             self._wait_for_sign(other)
         here = machine()
+        # If there was one before, there may be jobs of which nobody knows: it may have died right after it submitted them.
+        self._first = not ledger.state.last_manager
 
         def decide() -> list[Event]:
             now = ledger.state.manager
             if now is not None and (other is None or now['w'] != other['w']):
                 raise self._running(now)
             end = [{'e': 'manager', 'do': 'end', 'w': now['w'], 'why': 'vanished', 't': time.time()}] if now is not None else []
+            if self.max_workers is not None and ledger.state.resized:
+                end.append({'e': 'resize', 'mid': '', 'max': None, 't': time.time()})  # what was said last counts
             return [*end, {'e': 'manager', 'do': 'begin', 'w': self.name, 'host': here['host'], 'pid': here['pid'], 't': time.time()}]
 
         ledger.journal.write(decide)
@@ -175,7 +201,7 @@ class Manager:
         logger.info('managing %s', ledger.folder)
         why = 'nothing left to do'
         try:
-            next_beat = next_look = next_poll = 0.0
+            next_beat = next_look = 0.0
             quiet_since: float | None = None
             while True:
                 now = time.monotonic()
@@ -188,8 +214,8 @@ class Manager:
                 if (order := self._ordered(now)) is not None:
                     why = order
                     break
-                if now >= next_poll:
-                    next_poll = now + self._poll(now)
+                if now >= self._next_poll:
+                    self._next_poll = now + self._poll(now)
                 if now >= next_look:
                     next_look = now + min(1.0, self.lease / 3)
                     self._judge()
@@ -198,7 +224,7 @@ class Manager:
                 quiet_since = None if left else quiet_since or now
                 if quiet_since is not None and now - quiet_since >= self.linger and self._end_if_nothing_left():
                     break
-                until = [next_beat, next_poll, next_look]
+                until = [next_beat, self._next_poll, next_look]
                 if quiet_since is not None:
                     until.append(quiet_since + self.linger)
                 if self._deadline is not None:
@@ -266,13 +292,23 @@ class Manager:
             return
         if why.startswith('told to end') or self._deadline is not None and time.monotonic() >= self._deadline:
             self._cancel_all()
+        for pool in self.pools.values():
+            for job in [job for job in pool.jobs.values() if job.state == 'pending' and pool.provider.batch]:
+                self._withdraw(pool, job)
+                ledger.note_jobs(pool.mid, [(job.jobid, job.slots, 'ended', '', '', None)])
         deadline = time.monotonic() + END_WAIT
         watcher = ledger.watcher()
-        while time.monotonic() < deadline and any(pool.jobs for pool in self.pools.values()):
+        while time.monotonic() < deadline and self._busy():
             self._poll(time.monotonic())
+            ledger.follow()
             watcher.wait(0.05)
         ledger.follow()
         self._judge()
+
+    def _busy(self) -> bool:
+        # Whether there is a worker of ours. Those of a batch system say themselves when they end; that of their jobs, it may tell much later.
+        jobs = {jobid: pool.provider.batch for pool in self.pools.values() for jobid in pool.jobs}
+        return any(not batch for batch in jobs.values()) or any(worker.job in jobs for worker in self.ledger.state.alive.values())
 
     def _cancel_all(self) -> None:
         for pool in self.pools.values():
@@ -282,32 +318,99 @@ class Manager:
     # Workers
 
     def _judge(self) -> None:
-        for name in self.ledger.judge(self._observer):
+        for name in self.ledger.judge(self._observer, leave=self._leave):
+            self._silent.pop(name, None)
             logger.warning('worker %s vanished; what it ran is UNKNOWN, or runs again as its retries say', name)
+
+    def _leave(self, name: str) -> bool:
+        # It shows no sign of life. What became of its job is better known to the batch system, which is given time to say it; as long as that does
+        # not answer at all, nothing is decided.
+        job = self.ledger.state.alive[name].job
+        pool = next((pool for pool in self.pools.values() if pool.provider.batch and job in pool.jobs), None)
+        if pool is None:
+            return False
+        pool.provider.hurry()
+        now = time.monotonic()
+        return bool(pool.provider.trouble) or now - self._silent.setdefault(name, now) < SILENT_MOST
 
     def _poll(self, now: float) -> float:
         step = self.timestep
         for pool in self.pools.values():
-            if pool.provider.name == 'local':
-                step = min(step, LOCAL_STEP)
+            changed = []
             for job in pool.provider.poll():
+                old = pool.jobs.get(job.jobid)
+                if pool.provider.batch and _seen(job) != (old and _seen(old)):
+                    changed.append(job)
                 if job.state != 'ended':
+                    if job.state == 'pending' and job.fate and (old is None or old.state != 'pending'):
+                        self._settle(pool, job, 'it was put back into the queue')
+                        pool.past |= {worker.name for worker in self.ledger.state.workers.values() if worker.job == job.jobid}
                     pool.jobs[job.jobid] = job
                     continue
                 pool.jobs.pop(job.jobid, None)
-                ran = now - pool.launched.pop(job.jobid, now)
-                self._judge()
-                if job.exitcode and ran < EARLY:
-                    pool.failures += 1
-                    pause = min(BACKOFF[0] * 2 ** (pool.failures - 1), BACKOFF[1])
-                    pool.not_before = now + pause
-                    words = self._last_words(pool)
-                    text = f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}'
-                    logger.error('%s', text)
-                    self.ledger.journal.write(lambda text=text: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])  # type: ignore[misc]
-                elif not job.exitcode:
-                    pool.failures = 0
+                self._job_ended(pool, job, now)
+            if changed:
+                self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, *_seen(job)) for job in changed])
+            if pool.provider.trouble != pool.trouble:
+                pool.trouble = pool.provider.trouble
+                words = f'the batch system does not answer: {pool.trouble}. Jobs that run go on, nothing is lost; waiting'
+                self._say(words if pool.trouble else 'the batch system answers again')
+            step = min(step, pool.provider.pause)
         return step
+
+    def _job_ended(self, pool: Pool, job: Job, now: float) -> None:
+        ran = now - pool.launched.pop(job.jobid, now)
+        if not pool.provider.batch:
+            self._judge()
+            bad, good = bool(job.exitcode) and ran < EARLY, not job.exitcode
+        else:
+            logger.info('job %s ended: %s', job.jobid, job.reason)
+            good = any(worker.job == job.jobid for worker in self.ledger.state.workers.values())
+            if good:
+                self._settle(pool, job, job.reason)
+            if job.fate == 'cancelled' and not good and job.jobid not in pool.withdrawn:
+                pool.not_before = now + AGAIN_AFTER
+                self._say(f'job {job.jobid} was cancelled before it began: tasks that wait get another one in {AGAIN_AFTER:g} s. To stop that: desipipe pause')
+            pool.withdrawn.discard(job.jobid)
+            bad = not good and job.fate in ('completed', 'failed', 'launch', 'oom')
+        if bad:
+            pool.failures += 1
+            pause = min(BACKOFF[0] * 2 ** (pool.failures - 1), BACKOFF[1])
+            pool.not_before = now + pause
+            words = self._last_words(pool)
+            self._say(f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}')
+        elif good:
+            pool.failures = 0
+
+    def _settle(self, pool: Pool, job: Job, why: str) -> None:
+        """End the workers of a job that has ended, as the batch system says, and what they ran."""
+        state = self.ledger.state
+        self.ledger.follow()
+        names = [worker.name for worker in state.alive.values() if worker.job == job.jobid]
+        if not names or not job.fate:
+            return  # they ended well, or nobody knows more than their leases tell
+        text = job.reason or why
+        if job.state == 'pending':
+            text = f'its job was put back into the queue (Slurm: {job.reason})'
+
+        def cause(row: int) -> tuple[int, Event]:
+            worker = state.running.get(row)
+            words: Event = {'kind': job.fate, 'text': text, 'kinds': [job.fate], 'errno': -1}
+            if job.fate in FREE:
+                words['free'] = True
+            elif job.fate == 'walltime':
+                first = worker is not None and state.started[row] - worker.time < 0.1 * (time.time() - worker.time)
+                words |= pool.provider.after_walltime(first, 'retry_at_timeout' in self.mode)
+            elif job.fate == 'cancelled':
+                words['final'] = True
+            return (KILLED if job.fate in ('walltime', 'oom', 'cancelled') else UNKNOWN), words
+
+        self.ledger.bury(names, why, cause)
+        logger.warning('job %s: %s. Its workers %s are gone', job.jobid, text, ', '.join(names))
+
+    def _say(self, text: str) -> None:
+        logger.error('%s', text)
+        self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])
 
     def _log(self, pool: Pool) -> str:
         return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')
@@ -325,30 +428,104 @@ class Manager:
         state = self.ledger.state
         if state.paused:
             return
-        for mid, counts in state.counts.items():
-            if not counts[PENDING] or mid in self._bad:
+        for mid, counts in list(state.counts.items()):
+            if mid in self._bad or not (counts[PENDING] or mid in self.pools or any(job['mid'] == mid for job in state.jobs.values())):
                 continue
+            pool: Pool | None = None
             try:
                 pool = self._pool(mid)
-                if pool is None or now < pool.not_before:
+                if pool is None or not pool.provider.settled:
                     continue
-                there = {worker.job for worker in state.alive.values()}
-                have = sum(worker.slots for worker in state.alive.values() if worker.mid in (None, mid) and worker.stop is None)
-                have += sum(job.slots for job in pool.jobs.values() if job.jobid not in there)
-                missing = pool.missing(counts[PENDING], counts[RUNNING], have, self.max_workers)
-                if missing:
+                pool.resize(state.most(mid), self.max_workers)
+                have = self._have(pool)
+                missing = pool.missing(counts[PENDING], counts[RUNNING], have)
+                if missing and now >= pool.not_before:
                     self._launch(pool, missing, now)
+                elif have:
+                    self._shrink(pool, counts[PENDING], counts[RUNNING], have)
+            except LaunchError as exc:
+                if not exc.later or pool is None:
+                    self._bad[mid] = str(exc)
+                    self._say(str(exc))
+                    continue
+                pool.failures += 1
+                pool.not_before = now + min(self.timestep * 2 ** (pool.failures - 1), BACKOFF[1])
+                if pool.said != str(exc):
+                    pool.said = str(exc)
+                    self._say(pool.said)
             except (DesipipeError, OSError) as exc:
                 # Of one task manager; the others go on.
                 self._bad[mid] = str(exc)
-                logger.error('no worker can be started for task manager %s: %s', mid, exc)
-                self.ledger.journal.write(lambda text=str(exc): [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])  # type: ignore[misc]
+                self._say(f'no worker can be started for task manager {mid}: {exc}')
+
+    def _have(self, pool: Pool) -> int:
+        """Slots that there are, or will be: of workers at work, and of jobs that have not begun."""
+        state = self.ledger.state
+        if self._ended[0] != len(state.workers) - len(state.alive):
+            ended = Counter[str]()
+            for worker in state.workers.values():
+                if worker.ended is not None:
+                    ended[worker.job] += worker.slots
+            self._ended = len(state.workers) - len(state.alive), ended
+        gone = Counter[str]()
+        have = 0
+        for worker in state.alive.values():
+            if worker.mid not in (None, pool.mid):
+                continue
+            if worker.stop is not None:
+                gone[worker.job] += worker.slots
+                have += len(worker.rows)  # what it still runs counts
+            elif worker.job not in pool.jobs:
+                have += worker.slots
+        past = Counter[str]()
+        for name in pool.past:
+            past[state.workers[name].job] += state.workers[name].slots
+        for jobid, job in pool.jobs.items():
+            if job.state == 'pending':
+                have += 0 if jobid in pool.withdrawn else job.slots
+            else:
+                have += max(0, job.slots - gone[jobid] - self._ended[1][jobid] + past[jobid])
+        return have
+
+    def _shrink(self, pool: Pool, pending: int, running: int, have: int) -> None:
+        """Withdraw jobs that are no longer needed, the newest first; after a resize, let workers end too."""
+        if not pool.provider.batch and self.ledger.state.most(pool.mid) is None:
+            return
+        surplus = have - pool.wanted(pending, running)
+        for job in reversed(list(pool.jobs.values())):
+            if 0 < job.slots <= surplus and job.state == 'pending' and job.jobid not in pool.withdrawn:
+                self._withdraw(pool, job)
+                surplus -= job.slots
+        over = have - pool.wanted(sys.maxsize, running)
+        state = self.ledger.state
+        names = []
+        for worker in sorted(state.alive.values(), key=lambda worker: -worker.time):
+            if over > 0 and worker.job in pool.jobs and worker.stop is None:
+                names.append(worker.name)
+                over -= worker.slots
+        if names and over <= 0 and state.most(pool.mid) is not None:
+            self.ledger.stop(lambda state: names, 'politely', False)
+
+    def _withdraw(self, pool: Pool, job: Job) -> None:
+        logger.info('job %s is no longer needed', job.jobid)
+        pool.withdrawn.add(job.jobid)
+        pool.provider.withdraw(job)
 
     def _pool(self, mid: str) -> Pool | None:
         pool = self.pools.get(mid)
-        spec = self.ledger.state.managers.get(mid)
+        state = self.ledger.state
+        spec = state.managers.get(mid)
         if pool is None and spec is not None:
             pool = self.pools[mid] = Pool(mid, spec)
+            pool.provider.timestep = self.timestep
+            self._next_poll = 0.0
+            jobs = [
+                Job(jobid, job['slots'], job['state'], job['reason'], node=job['node'], ends=job['ends'])
+                for jobid, job in state.jobs.items()
+                if job['mid'] == mid
+            ]
+            pool.jobs = {job.jobid: job for job in jobs}
+            pool.provider.adopt(f'{self.queue.name}-{self.ledger.journal.header["id"][:6]}-{mid[:8]}', jobs, not self._first)
         return pool
 
     def _launch(self, pool: Pool, slots: int, now: float) -> None:
@@ -360,6 +537,15 @@ class Manager:
             pool.jobs[job.jobid] = job
             pool.launched[job.jobid] = now
             logger.info('started %s with %d slots for task manager %s', job.jobid, job.slots, pool.mid)
+        if pool.provider.batch:
+            self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, *_seen(job)) for job in pool.jobs.values() if pool.launched.get(job.jobid) == now])
+            pool.failures = 0
+            pool.said = ''
+            self._next_poll = 0.0
+
+
+def _seen(job: Job) -> tuple[str, str, str, float | None]:
+    return job.state, job.reason, job.node, job.ends
 
 
 def spawn(

@@ -118,6 +118,8 @@ class Slot:
             state = FAILED
             cause, trace, result = self._failure(exc)
         duration = round((clock() - start) * 1e6)
+        if signal.getsignal(signal.SIGUSR1) is not _time_is_short:
+            signal.signal(signal.SIGUSR1, _time_is_short)  # the next task has its own ideas
         marked = self._end_output()
         self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked))
         if known.group.app not in self._told:
@@ -272,6 +274,11 @@ class _Known:
         self.function: Callable[..., Any] | None = None
 
 
+def _time_is_short(number: int, frame: object) -> None:
+    # Sent by the worker when its job's time limit is near. A task that wants to save its state sets a handler of its own: for all others nothing happens.
+    return
+
+
 def run_child(
     sock: socket.socket,
     out: tuple[int, int],
@@ -303,7 +310,8 @@ def run_child(
         if os.getppid() != parent:
             os._exit(1)  # the worker died before we asked to die with it
         signal.set_wakeup_fd(-1)
-        for caught in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR1, signal.SIGHUP):
+        signal.signal(signal.SIGUSR1, _time_is_short)
+        for caught in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR2, signal.SIGHUP):
             signal.signal(caught, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -20,7 +20,7 @@ from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Ev
 from .ledger import Ledger, find_mid
 from .process import LIVE_AFTER, Died, MPISlot, Sent, SlotProcess
 from .provenance import machine
-from .provider import Provider
+from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer
@@ -38,7 +38,9 @@ STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken ba
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
 ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to end, from mild to strict
 GRACE = 5.0  # s for running tasks to end after SIGTERM
+END_MARGIN = 10.0  # s before a job's time limit at which what runs is ended, so that there is time to report it; less for short jobs
 WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)  # also those that users ask Slurm to send
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
 
 
@@ -84,7 +86,11 @@ class Worker:
         self.limit = 0 if 'no_out' in self.mode else int(config['output_limit'])
         self.lease = float(self.ledger.journal.header.get('lease', LEASE))
         self._sync_interval = float(config['sync_interval'])
-        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._provider = self._find_provider()
+        self._started = time.monotonic()
+        self._deadline = self._find_deadline(timeout)
+        self._warned = False
+        self._claimed = 0
         self._observer = Observer(self.ledger.folder, self.lease)
         self._selector = selectors.DefaultSelector()
         self._processes: list[SlotProcess] = []
@@ -107,11 +113,23 @@ class Worker:
         self._stillborn = 0
         self._listening = False
 
-    def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
+    def _find_provider(self) -> BaseProvider | None:
         event = self.ledger.state.managers.get(self.mid or '')
-        if event is None:
+        return None if event is None else Provider(event['provider'])
+
+    def _find_deadline(self, timeout: float | None) -> float | None:
+        now = time.monotonic()
+        ends = self._provider.ends_at() if self._provider is not None else None
+        found = [] if timeout is None else [now + timeout]
+        if ends is not None:
+            left = ends - time.time()
+            found.append(now + left - min(END_MARGIN, 0.1 * max(left, 0.0)))
+        return min(found, default=None)
+
+    def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
+        provider = self._provider
+        if provider is None:
             return None
-        provider = Provider(event['provider'])
         return (lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker) if provider.mpiprocs_per_worker > 1 else None
 
     # The loop
@@ -130,7 +148,7 @@ class Worker:
         os.set_blocking(wake, False)
         os.set_blocking(wake_end, False)
         signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD)}
+        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in _SIGNALS}
         lease = Lease(ledger.folder, self.name, ledger.journal.shared)
         watcher = ledger.watcher()
         self._selector.register(wake, selectors.EVENT_READ, None)
@@ -317,12 +335,18 @@ class Worker:
             process.kill(kind, text)
 
     def _check_limits(self, now: float) -> None:
-        for number in self._signals:
-            if number != signal.SIGCHLD:
-                self._stop('soon', 'terminated', f'its worker was told to end ({signal.Signals(number).name})')
+        told = [number for number in self._signals if number != signal.SIGCHLD]
         self._signals.clear()
-        if self._deadline is not None and now >= self._deadline and self._stopping is None:
-            self._stop('walltime', 'walltime', 'its worker reached its time limit')
+        if told:
+            self._told_to_end(told[0], now)
+        if self._deadline is not None and self._stopping in (None, 'politely'):
+            if now >= self._deadline:
+                batch = self._provider is not None and self._provider.batch
+                self._stop('walltime', 'walltime', f'its {"job" if batch else "worker"} reached its time limit')
+            elif not self._warned and self._provider is not None and self._provider.batch and now >= self._deadline - self._warning():
+                self._warned = True
+                for process in self._processes:
+                    process.tell()
         if self._stopping in ('soon', 'walltime') and now - self._stop_at > (GRACE if self._stopping == 'soon' else 0.0):
             for process in self._processes:
                 if process.sent and process.dying is None:
@@ -340,6 +364,38 @@ class Worker:
                 # A long task: what stands behind it may run elsewhere.
                 self._backlog.extendleft(reversed(process.take_back()))
                 self._mean[head.group] = max(ran, self._mean.get(head.group, 0.0))
+
+    def _told_to_end(self, number: int, now: float) -> None:
+        text = f'its worker was told to end ({signal.Signals(number).name})'
+        told = None
+        if self._provider is not None and self._provider.batch and self._stopping not in ('soon', 'walltime', 'now'):
+            if self._busy():
+                told = self._provider.told_to_end()
+        if told is None:
+            self._stop('soon', 'terminated', text)
+        elif told.fate == 'walltime' and told.seconds:
+            # Not the end yet, and perhaps another one than we knew of: what runs may use the time that is left.
+            limit = time.monotonic() + told.seconds - min(END_MARGIN, 0.1 * told.seconds)
+            self._deadline = limit if self._deadline is None else min(limit, self._deadline)
+        else:
+            # 'cancelled' is what is said of a task that someone cancelled: that its state is known, and needs no report.
+            self._stop('soon', 'cancelled-job' if told.fate == 'cancelled' else told.fate, told.text)
+
+    def _warning(self) -> float:
+        # Seconds before the end from which on running tasks are told, and nothing begins of which it is not known how long it takes.
+        assert self._deadline is not None and self._provider is not None
+        return min(self._provider.warning, 0.25 * (self._deadline - self._started))
+
+    def _fits(self, group: int, now: float) -> bool:
+        """Whether a task can end before this worker does, by what its app has taken so far, else by its own time limit."""
+        if self._deadline is None or now - self._started < 0.1 * (self._deadline - self._started):
+            return True  # no other worker will have more time than this one
+        state = self.ledger.state
+        taken = [self._mean[group]] if group in self._mean else []
+        if state.group_done[group]:
+            taken.append(state.group_time[group] / state.group_done[group] * 1e-6)
+        expected = max(taken) if taken else state.groups[group].timeout
+        return not self._warned if expected is None else now + expected <= self._deadline
 
     # Slots
 
@@ -439,8 +495,12 @@ class Worker:
             return
         if died.kind == 'mpi':
             end.state = FAILED
-        if died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode:
+        if died.kind in FREE or (died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode):
             cause['free'] = True
+        elif died.kind == 'walltime' and self._provider is not None and self._provider.batch:
+            cause |= self._provider.after_walltime(not process.answered)
+        elif died.kind == 'cancelled-job':
+            cause |= {'kind': 'killed', 'final': True}
         self._end(end, None, out, err, None, now)
 
     # Claiming and reporting
@@ -462,10 +522,18 @@ class Worker:
         want = 0
         if not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts):
             rows = state.next_pending(mids, 1)
+            if rows and not self._fits(state.group[rows[0]], now):
+                if not at_hand and not self._ends:
+                    self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
+                rows = []
             depth = self._depth(state.group[rows[0]]) if rows and self._mpi is None else 1
             # Asked for when half is used up, so that slots do not run dry meanwhile.
-            if at_hand < self.slots or 2 * at_hand <= depth * self.slots:
+            if rows and (at_hand < self.slots or 2 * at_hand <= depth * self.slots):
                 want = depth * self.slots - at_hand
+        if want > 0 and self._provider is not None and self._provider.stop_after is not None:
+            want = min(want, self._provider.stop_after * self.slots - self._claimed)
+            if want <= 0 and not at_hand:
+                self._stop('politely', 'stop_after', f'its slots have run {self._provider.stop_after:d} tasks each')
         idle = not self._backlog and (at_hand == 0 or any(not process.sent for process in self._processes))
         due = self._ends and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
         if due or want > 0 or self._back:
@@ -494,6 +562,7 @@ class Worker:
             group = state.groups[state.group[end.row]]
             if group.save_dir and end.state == SUCCEEDED:
                 self._save(end.row)
+        self._claimed += len(claimed)
         for row, attempt in claimed:
             number = state.group[row]
             self._backlog.append(Sent(row, attempt, number, state.groups[number].timeout))

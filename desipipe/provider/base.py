@@ -5,15 +5,40 @@ from __future__ import annotations
 import abc
 import shlex
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 from ..config import Configurable, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
 
-__all__ = ['BaseProvider', 'Job', 'Provider', 'get_provider']
+__all__ = ['FATES', 'BaseProvider', 'Job', 'Provider', 'Told', 'get_provider']
+
+FATES = {
+    'completed': 'its workers ended by themselves',
+    'failed': 'its script ended with an error',
+    'launch': 'it ended before a worker began',
+    'walltime': 'it reached its time limit',
+    'oom': 'it used more memory than it had asked for',
+    'cancelled': 'someone cancelled it',
+    'preempted': 'a more important job took its place',
+    'node': 'its node failed',
+    'requeued': 'it was put back into the queue of the batch system, and begins again',
+}
+"""What may become of a job, in a word. What it ran in the last three cases begins again and burns no retry."""
+
+FREE = ('preempted', 'node', 'requeued')
+
+
+class Told(NamedTuple):
+    """Why a worker was told to end, and how long it has."""
+
+    fate: str
+    """Of :data:`FATES`, or ``'terminated'`` if nobody knows."""
+    text: str
+    seconds: float | None = None
+    """Until it is killed; None if unknown."""
 
 
 @dataclass(slots=True)
@@ -32,6 +57,10 @@ class Job:
     """Exit status of its process, negative for the signal that killed it; None while there is none."""
     node: str = ''
     """Name of the machine."""
+    fate: str = ''
+    """What became of it, of :data:`FATES`; empty as long as it has not ended, or if its exit status says all."""
+    ends: float | None = None
+    """When it reaches its time limit, in seconds since the epoch; None if never, or unknown."""
 
 
 class BaseProvider(Configurable, abc.ABC):
@@ -51,7 +80,11 @@ class BaseProvider(Configurable, abc.ABC):
     kind = 'provider'
     key = 'provider'
     default = 'local'
-    builtin: ClassVar[Mapping[str, str]] = {'local': 'desipipe.provider.local:LocalProvider'}
+    builtin: ClassVar[Mapping[str, str]] = {
+        'local': 'desipipe.provider.local:LocalProvider',
+        'slurm': 'desipipe.provider.slurm:SlurmProvider',
+        'nersc': 'desipipe.provider.nersc:NERSCProvider',
+    }
     defaults: ClassVar[Mapping[str, Any]] = {'mpiprocs_per_worker': 1, 'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}'}
     placeholders: ClassVar[tuple[str, ...]] = ('mpiprocs', 'cmd')
     """What a template of ``mpiexec`` may hold; see :meth:`mpi_values`."""
@@ -60,6 +93,16 @@ class BaseProvider(Configurable, abc.ABC):
     mpiexec: str
     spare_slots_are_free: ClassVar[bool] = False
     """Whether slots that have nothing to do cost nothing: then workers get all slots that the scheduler may ever want."""
+    batch: ClassVar[bool] = False
+    """Whether jobs are those of a batch system: they wait, outlive the manager, and what became of them is for the batch system to say."""
+    killed_at_timeout: bool | None = None
+    """Whether what runs at the time limit is KILLED (True) or begins again (False); None: KILLED if it was the first of its slot."""
+    stop_after: int | None = None
+    """Number of tasks after which a slot ends; None: no limit."""
+    warning: float = 60.0
+    """Seconds before a job's time limit at which running tasks are told; less for short jobs."""
+    timestep: float = 10.0
+    """Seconds between two questions to the batch system, at least; set by the manager."""
 
     def check(self, option: str, value: Any) -> Any:
         """Check the options of every provider; see :meth:`.Configurable.check`."""
@@ -125,6 +168,67 @@ class BaseProvider(Configurable, abc.ABC):
         force : bool, default=False
             If False, the workers are asked to end (SIGTERM), and settle their tasks. If True, they are killed (SIGKILL) with everything they started.
         """
+
+    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False) -> None:
+        """Called by a manager before anything else: what its jobs are called, and those that a manager before it had started.
+
+        Parameters
+        ----------
+        name : str
+            Of queue and task manager, unlike that of any other.
+        jobs : iterable of Job
+            Jobs that had not ended when they were last heard of.
+        look : bool, default=False
+            Whether there may be others of that name.
+        """
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is known what jobs there are: nothing is launched before."""
+        return True
+
+    @property
+    def trouble(self) -> str:
+        """What keeps the batch system from answering, in words; empty if nothing does."""
+        return ''
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next :meth:`poll` makes sense."""
+        return self.timestep
+
+    def hurry(self) -> None:
+        """Something has happened to a job: look as soon as that is allowed."""
+
+    def ends_at(self) -> float | None:
+        """In a worker: when its job reaches its time limit, in seconds since the epoch; None if never."""
+        return None
+
+    def told_to_end(self) -> Told | None:
+        """In a worker that was told to end by a signal: why; None if the provider knows no more than that. May take a few seconds."""
+        return None
+
+    def withdraw(self, job: Job) -> None:
+        """Cancel a job that has not begun; nothing happens to one that has."""
+        self.cancel(job)
+
+    def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
+        """What follows for a task that its job's time limit has ended.
+
+        Parameters
+        ----------
+        first : bool
+            Whether it was the first of its slot: then it had about all the time there is.
+        again : bool, default=False
+            Whether the mode is ``'retry_at_timeout'``.
+
+        Returns
+        -------
+        members : dict
+            Of its cause: ``free`` if it begins again, ``final`` if not; its retries are left in both cases.
+        """
+        killed = self.killed_at_timeout if not again else False
+        return {'free': True} if killed is False or (killed is None and not first) else {'final': True}
 
     def describe_end(self, job: Job) -> str:
         """How a job ended.

@@ -61,6 +61,11 @@ class LocalProvider(BaseProvider):
         self._jobs[jobid] = job, process
         return [dataclasses.replace(job)]
 
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks at processes; see :meth:`.BaseProvider.pause`."""
+        return 0.25
+
     def poll(self) -> list[Job]:
         """State of the workers that were started here; see :meth:`.BaseProvider.poll`."""
         jobs = []

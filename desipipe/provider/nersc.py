@@ -1,0 +1,52 @@
+"""Workers in jobs at NERSC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from .slurm import SlurmProvider
+
+__all__ = ['NERSCProvider']
+
+PROCESSES = 128  # MPI processes a node, at most
+GPUS = 4  # a node
+
+
+class NERSCProvider(SlurmProvider):
+    """As :class:`.SlurmProvider`, with what holds at NERSC.
+
+    A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. With ``constraint='gpu'`` the account gets its ``_g``, and jobs
+    all four GPUs of their nodes.
+
+    Parameters
+    ----------
+    account : str, default='desi'
+        Account that pays.
+    constraint : str, default='cpu'
+        'cpu' or 'gpu'.
+    qos : str, default='regular'
+        Quality of service.
+    threshold_nodes : int, default=1
+        Workers are put into one job as long as it has no more nodes than that.
+    **options
+        As for :class:`.SlurmProvider`.
+    """
+
+    name = 'nersc'
+    defaults: ClassVar[Mapping[str, Any]] = {**SlurmProvider.defaults, 'account': 'desi', 'constraint': 'cpu', 'qos': 'regular', 'threshold_nodes': 1}
+    threshold_nodes: int
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.nodes_per_worker = max(self.nodes_per_worker, self.mpiprocs_per_worker / PROCESSES)
+        if self.nodes_per_worker > 1:
+            self.nodes_per_worker = float(self.nodes())
+        if self.constraint == 'gpu':
+            if self.account and not self.account.endswith('_g'):
+                self.account += '_g'
+            self.kwargs = {'gpus-per-node': GPUS, **self.kwargs}
+
+    def cost(self, workers: int = 1) -> float:
+        """What a job costs: the same up to ``threshold_nodes``, then its nodes; see :meth:`.SlurmProvider.cost`."""
+        return max(0, self.nodes(workers) - self.threshold_nodes)
