@@ -5,8 +5,24 @@ Pure: what is given in decides what comes out, the text of the code apart, which
 
 from __future__ import annotations
 
-from .identity import Code, current, describe, encode, task_identity, text
+from .identity import Anatomy, Code, anatomy, code_identity, current, describe, encode, part_digest, task_identity, text
 from .payload import Payload, dumps, dumps_arguments, loads
 from .plain import TaskReference
 
-__all__ = ['Code', 'Payload', 'TaskReference', 'current', 'describe', 'dumps', 'dumps_arguments', 'encode', 'loads', 'task_identity', 'text']
+__all__ = [
+    'Anatomy',
+    'Code',
+    'Payload',
+    'TaskReference',
+    'anatomy',
+    'code_identity',
+    'current',
+    'describe',
+    'dumps',
+    'dumps_arguments',
+    'encode',
+    'loads',
+    'part_digest',
+    'task_identity',
+    'text',
+]

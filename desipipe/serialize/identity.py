@@ -8,9 +8,9 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 from .payload import Payload
-from .plain import DIGEST_SIZE, WORDS, TaskReference, deep, digest, named, plain_text, refuse, short
+from .plain import DIGEST_SIZE, WORDS, TaskReference, deep, digest, named, pack, plain_text, refuse, short
 
-__all__ = ['Code', 'current', 'describe', 'encode', 'task_identity', 'text']
+__all__ = ['Anatomy', 'Code', 'anatomy', 'code_identity', 'current', 'describe', 'encode', 'part_digest', 'task_identity', 'text']
 
 _T = TypeVar('_T')
 _KINDS = ('python', 'bash', 'cell')
@@ -137,36 +137,94 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
 
 
 def _describe(func: Callable[..., Any], kind: str) -> Code:
-    from types import FunctionType
-
     from .payload import REFERENCES, pack_payload
     from .pickler import pickled
     from .walker import Walker
 
     walker = Walker(references=False)
-    walker.root = func
-    inner: Any = func
-    while inner is not None:
-        if type(inner) is FunctionType:
-            walker.tasks.add(id(inner))
-        inner = getattr(inner, '__wrapped__', None) or getattr(inner, '__func__', None)
-    root = walker.describe(func)
-    parts = dict(walker.parts)
-    if type(func) is not FunctionType or not parts:
-        # An object that is called, or a function that is installed: no part says all of it.
-        parts[f'task {getattr(func, "__qualname__", type(func).__qualname__)}'] = digest(root).hex()
-    words = b'\0'.join([kind.encode(), root, walker.total()])
+    root, parts = _walked(walker, func)
     # Futures among the defaults of its arguments are never used: those of each call take their place.
     data, buffers, tids = pickled(func, [], references=True, known=walker.statics)
     notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
     return Code(
-        digest=blake2b(words, digest_size=DIGEST_SIZE, person=b'desipipe code').digest(),
+        digest=_code_identity(kind, root, walker.total()),
         parts=parts,
         source='\n\n\n'.join([*walker.texts, *(['\n'.join(notes)] if notes else [])]) + '\n',
         payload=pack_payload(data, buffers, REFERENCES if tids else 0),
         packages=tuple(sorted(walker.packages)),
         memory=walker,
     )
+
+
+def _walked(walker: Any, func: Callable[..., Any]) -> tuple[bytes, dict[str, str]]:
+    from types import FunctionType
+
+    walker.root = func
+    inner: Any = func
+    while inner is not None:
+        if type(inner) is FunctionType:
+            walker.tasks.add(id(inner))
+        inner = getattr(inner, '__wrapped__', None) or getattr(inner, '__func__', None)
+    root: bytes = walker.describe(func)
+    parts = dict(walker.parts)
+    if type(func) is not FunctionType or not parts:
+        # An object that is called, or a function that is installed: no part says all of it.
+        parts[f'task {getattr(func, "__qualname__", type(func).__qualname__)}'] = digest(root).hex()
+    return root, parts
+
+
+def _code_identity(kind: str, root: bytes, total: bytes) -> bytes:
+    return blake2b(b'\0'.join([kind.encode(), root, total]), digest_size=DIGEST_SIZE, person=b'desipipe code').digest()
+
+
+class Anatomy(NamedTuple):
+    """What the identity of a function is made of, so that someone who has only the words can make it again."""
+
+    digest: bytes
+    """As of :class:`Code`."""
+    root: bytes
+    """How the function itself is referred to."""
+    parts: dict[str, str]
+    """As of :class:`Code`."""
+    pieces: dict[str, list[bytes]]
+    """Of the parts that are functions: what their digests are made of. The first piece is that of the syntax tree."""
+
+
+def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
+    """What the identity of a function is made of; parameters and errors as for :func:`describe`."""
+
+    def look() -> Anatomy:
+        from .walker import Walker
+
+        walker = Walker(references=False)
+        walker.pieces = {}
+        root, parts = _walked(walker, func)
+        kept = {label: walker.pieces[found] for label, found in parts.items() if found in walker.pieces}
+        return Anatomy(_code_identity(kind, root, walker.total()), root, parts, kept)
+
+    return _walk(look, ['the function'], func)
+
+
+def code_identity(kind: str, root: bytes, parts: dict[str, str]) -> bytes:
+    """The identity that a function has, by what :func:`anatomy` says of it; nothing is looked up.
+
+    Parameters
+    ----------
+    kind : str
+    root : bytes
+    parts : dict
+
+    Returns
+    -------
+    digest : bytes
+    """
+    named_parts = sorted(label for label in parts if not label.startswith('task '))  # see `_walked`: those say the root
+    return _code_identity(kind, root, digest(''.join(f'{label}\0{parts[label]}\0' for label in named_parts).encode('utf-8', 'surrogatepass')))
+
+
+def part_digest(pieces: Iterable[bytes]) -> str:
+    """The digest of a part that is a function, by its pieces, hexadecimal."""
+    return digest(pack(b'function', *pieces)).hex()
 
 
 def current(code: Code) -> bool:

@@ -88,6 +88,8 @@ class Walker:
         self._same: list[Callable[[], bool]] = []
         self._equal: list[Callable[[], bool]] = []
         self._lock = threading.Lock()
+        self.pieces: dict[str, list[bytes]] | None = None
+        """What digests of functions are made of, the syntax tree's first, by the digest; only where someone wants to know."""
 
     def encode(self, value: Any) -> bytes:
         """Bytes of a value, with what its code is made of."""
@@ -471,7 +473,10 @@ class Walker:
                 chunks += self._edge(f'{who} wraps', getattr(wrapped, '__name__', ''), 'wrapped', (id(func), 'wrapped'), func, get, {()})
         finally:
             self._users.pop()
-        return pack(b'function', *chunks)
+        data = pack(b'function', *chunks)
+        if self.pieces is not None:
+            self.pieces[digest(data).hex()] = chunks
+        return data
 
     def _global(self, who: str, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> list[bytes]:
         if name in _MODULE_WORDS or name.startswith(' '):
