@@ -1,0 +1,277 @@
+"""A real Slurm on this machine: controller, nodes, accounting, in one folder and on the loopback; all of it ends with the process that started it.
+
+Each node has a name, mounts and process numbers of its own, so that its workers are as far from the manager as those of another machine: only their leases
+tell whether they live.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+PROGRAMS = ('slurmctld', 'slurmd', 'munged', 'sbatch')
+ACCOUNTING = ('slurmdbd', 'mariadbd', 'mysql_install_db')
+_PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
+_PORTS = 40  # of one cluster: controller, accounting, nodes
+TIMEOUT = 90.0  # s; only what hangs takes so long
+
+
+def missing(*programs: str) -> str:
+    """Why there can be no Slurm here; empty if there can."""
+    if sys.platform != 'linux' or os.geteuid() != 0:
+        return 'Slurm of the tests needs Linux and root'
+    absent = [program for program in (*PROGRAMS, 'unshare', *programs) if shutil.which(program, path=_PATH) is None]
+    return f'not installed: {", ".join(absent)} (`make test` as root installs them)' if absent else ''
+
+
+def until(what: str, condition: Callable[[], Any], timeout: float = TIMEOUT, every: float = 0.05) -> Any:
+    """Look until a condition holds; what it gave is returned."""
+    deadline = time.monotonic() + timeout
+    while not (found := condition()):
+        assert time.monotonic() < deadline, f'after {timeout:g} s still not: {what}'
+        time.sleep(every)
+    return found
+
+
+def _free_ports() -> int:
+    """The first of a row of ports that nobody listens on."""
+    for first in range(20000 + os.getpid() % 200 * 50, 60000, 50):
+        with contextlib.ExitStack() as stack, contextlib.suppress(OSError):
+            for port in range(first, first + _PORTS):
+                stack.enter_context(socket.socket()).bind(('127.0.0.1', port))
+            return first
+    raise RuntimeError('no free ports')
+
+
+def _die_with_parent() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Slurm:
+    """A cluster.
+
+    Parameters
+    ----------
+    base : path
+        An empty folder for everything; its path must be short, as there are sockets in it.
+    nodes : int, default=2
+        Number of nodes, ``n1``, …; the last one has the feature 'gpu' and four of them.
+    cpus : int, default=8
+        Of each node.
+    accounting : bool, default=True
+        Whether there are slurmdbd and its data base.
+    options : str, default=''
+        Further lines of slurm.conf.
+    """
+
+    def __init__(self, base: Path, nodes: int = 2, cpus: int = 8, accounting: bool = True, options: str = '') -> None:
+        self.base = base
+        self.accounting = accounting
+        self.nodes = [f'n{i:d}' for i in range(1, nodes + 1)]
+        self.environ = {'SLURM_CONF': str(base / 'slurm.conf'), 'PATH': _PATH}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._port = _free_ports()
+        self._cgroup = Path('/sys/fs/cgroup/memory').is_dir() and Path('/sys/fs/cgroup/freezer').is_dir()
+        self._configure(cpus, options)
+
+    @property
+    def kills_for_memory(self) -> bool:
+        """Whether jobs that take too much memory are killed by the kernel, and said to be."""
+        return self._cgroup
+
+    def _configure(self, cpus: int, options: str) -> None:
+        base, port, here = self.base, self._port, socket.gethostname()
+        for folder in ('log', 'munge', 'state', 'spool', *(f'spool/{node}' for node in self.nodes)):
+            (base / folder).mkdir()
+        base.chmod(0o755)
+        (base / 'munge').chmod(0o755)
+        key = base / 'munge' / 'key'
+        key.write_bytes(os.urandom(128))
+        key.chmod(0o600)
+        (base / 'hosts').write_text(Path('/etc/hosts').read_text() + ''.join(f'127.0.0.1 {node}\n' for node in self.nodes))
+        lines = [
+            'ClusterName=test',
+            f'SlurmctldHost={here}(127.0.0.1)',
+            f'SlurmctldPort={port:d}',
+            'SlurmUser=root',
+            'SlurmdUser=root',
+            'AuthType=auth/munge',
+            'CredType=cred/munge',
+            f'AuthInfo=socket={base}/munge/socket',
+            'CommunicationParameters=NoCtldInAddrAny,NoInAddrAny',
+            f'StateSaveLocation={base}/state',
+            f'SlurmdSpoolDir={base}/spool/%n',
+            f'SlurmctldPidFile={base}/slurmctld.pid',
+            f'SlurmdPidFile={base}/slurmd-%n.pid',
+            f'SlurmctldLogFile={base}/log/slurmctld.log',
+            f'SlurmdLogFile={base}/log/slurmd-%n.log',
+            f'ProctrackType=proctrack/{"cgroup" if self._cgroup else "linuxproc"}',
+            f'TaskPlugin=task/{"cgroup" if self._cgroup else "none"}',
+            f'JobAcctGatherType=jobacct_gather/{"cgroup" if self._cgroup else "linux"}',
+            'JobAcctGatherFrequency=1',
+            'MpiDefault=none',
+            'ReturnToService=2',
+            'SlurmdParameters=config_overrides',
+            'SelectType=select/cons_tres',
+            'SelectTypeParameters=CR_CPU_Memory',
+            'DefMemPerCPU=150',
+            'GresTypes=gpu',
+            'PreemptType=preempt/partition_prio',
+            'PreemptMode=CANCEL',
+            'SchedulerParameters=sched_interval=1,bf_interval=1,batch_sched_delay=0',
+            'KillWait=8',
+            'SlurmdTimeout=6',
+            'SlurmctldTimeout=10',
+            'CompleteWait=0',
+            'MessageTimeout=5',
+            'MaxArraySize=2001',
+            'PriorityType=priority/basic',
+            options,
+        ]
+        if self.accounting:
+            lines += [
+                'AccountingStorageType=accounting_storage/slurmdbd',
+                'AccountingStorageHost=127.0.0.1',
+                f'AccountingStoragePort={port + 1:d}',
+                f'AccountingStoragePass={base}/munge/socket',
+                'AccountingStorageEnforce=associations,limits,qos',
+                'AccountingStorageTRES=gres/gpu',
+            ]
+            words = f'AuthType=auth/munge\nAuthInfo=socket={base}/munge/socket\nDbdHost={here}\nDbdAddr=127.0.0.1\nDbdPort={port + 1:d}\nSlurmUser=root\n'
+            words += f'LogFile={base}/log/slurmdbd.log\nPidFile={base}/slurmdbd.pid\nStorageType=accounting_storage/mysql\nStorageHost=localhost\n'
+            (base / 'slurmdbd.conf').write_text(words + 'StorageUser=root\nStorageLoc=slurm_acct_db\n')
+            (base / 'slurmdbd.conf').chmod(0o600)
+        for i, node in enumerate(self.nodes):
+            gpus = 'Feature=cpu,gpu Gres=gpu:4' if i == len(self.nodes) - 1 else 'Feature=cpu'
+            lines.append(f'NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={port + 2 + i:d} CPUs={cpus:d} RealMemory=4000 {gpus} State=UNKNOWN')
+        lines += [
+            'PartitionName=regular Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP PreemptMode=OFF',
+            'PartitionName=debug Nodes=n1 MaxTime=30 State=UP PreemptMode=OFF',
+            'PartitionName=scavenge Nodes=ALL MaxTime=60 State=UP PriorityTier=1 PreemptMode=CANCEL',
+            'PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=9 PreemptMode=OFF',
+        ]
+        (base / 'slurm.conf').write_text('\n'.join(lines) + '\n')
+        (base / 'gres.conf').write_text(f'NodeName={self.nodes[-1]} Name=gpu File=/dev/tty[0-3]\n')
+        (base / 'cgroup.conf').write_text('CgroupAutomount=no\nCgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainSwapSpace=yes\nConstrainCores=no\n')
+
+    # Processes
+
+    def _start(self, name: str, argv: Sequence[str], **environ: str) -> None:
+        with open(self.base / 'log' / f'{name}.out', 'ab') as log:
+            self._processes[name] = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**os.environ, **self.environ, **environ},
+                preexec_fn=_die_with_parent,
+                start_new_session=True,
+            )
+
+    def start(self) -> None:
+        """Start everything, and wait until the nodes are there."""
+        munge = self.base / 'munge'
+        names = {'key-file': 'key', 'socket': 'socket', 'pid-file': 'pid', 'log-file': 'log', 'seed-file': 'seed'}
+        self._start('munged', ['munged', '-F', '--force', *(f'--{option}={munge / name}' for option, name in names.items())])
+        until('munge', (munge / 'socket').exists)
+        if self.accounting:
+            self._start_accounting()
+        self.start_controller()
+        for node in self.nodes:
+            self.start_node(node)
+        until('all nodes are idle', lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes)
+
+    def _start_accounting(self) -> None:
+        data, sock = self.base / 'mysql', self.base / 'mysql.sock'
+        data.mkdir()
+        common = ['--no-defaults', '--user=root', f'--datadir={data}']
+        how = ['--auth-root-authentication-method=socket', '--auth-root-socket-user=root', '--skip-test-db', '--skip-name-resolve']
+        subprocess.run(['mysql_install_db', *common, *how], check=True, stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, 'PATH': _PATH})
+        small = ['--innodb-log-file-size=16M', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', '--innodb-lock-wait-timeout=900']
+        self._start('mariadbd', ['mariadbd', *common, f'--socket={sock}', '--skip-networking', '--skip-log-bin', *small])
+        until('the data base', sock.exists)
+        self.start_accounting()
+        until('accounting', lambda: self._tried('sacctmgr', '-n', '-i', 'show', 'cluster'))
+        for words in (
+            'add cluster test',
+            'add account desi Description=desi Organization=desi',
+            'add account desi_g Description=desi Organization=desi',
+            'add qos debug,regular',
+            'add user root Account=desi,desi_g DefaultAccount=desi',
+            'modify account desi set qos=normal,debug,regular defaultqos=normal',
+            'modify account desi_g set qos=normal,debug,regular defaultqos=normal',
+        ):
+            self._tried('sacctmgr', '-i', '-Q', *words.split())
+
+    def start_accounting(self) -> None:
+        """Start slurmdbd."""
+        self._start('slurmdbd', ['slurmdbd', '-D'], MYSQL_UNIX_PORT=str(self.base / 'mysql.sock'))
+
+    def start_controller(self) -> None:
+        """Start slurmctld, with what it knew."""
+        self._start('slurmctld', ['slurmctld', '-D'])
+        until('the controller', lambda: self._tried('scontrol', 'ping') and 'is UP' in self.run('scontrol', 'ping'))
+
+    def start_node(self, node: str) -> None:
+        """Start slurmd of a node, in namespaces of its own."""
+        words = f'hostname {node}; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
+        self._start(node, ['unshare', '--uts', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'slave', 'sh', '-c', words])
+
+    def signal(self, name: str, number: int) -> None:
+        """Signal a process: ``'slurmctld'``, ``'slurmdbd'``, or slurmd by the name of its node."""
+        pid = self._processes[name].pid
+        if name in self.nodes:  # behind unshare
+            pid = int(Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()[0])
+        os.kill(pid, number)
+
+    def stop_one(self, name: str) -> None:
+        """End a process."""
+        process = self._processes.pop(name)
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+    def stop(self) -> None:
+        """End everything."""
+        for node in self.nodes:
+            with contextlib.suppress(KeyError, ProcessLookupError, IndexError, FileNotFoundError):
+                self.signal(node, signal.SIGCONT)
+        if 'slurmctld' in self._processes:
+            self._tried('scancel', '-u', 'root')
+        for name in [*self.nodes, 'slurmctld', 'slurmdbd', 'mariadbd', 'munged']:
+            if name in self._processes:
+                self.stop_one(name)
+        # slurmd leaves its version 1 groups.
+        for group in Path('/sys/fs/cgroup').glob('*/slurm_n[0-9]*'):
+            for folder, _, _ in os.walk(group, topdown=False):
+                with contextlib.suppress(OSError):
+                    os.rmdir(folder)
+
+    # Commands
+
+    def run(self, *argv: str) -> str:
+        """What a command of Slurm prints; it must succeed."""
+        done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **self.environ}, timeout=TIMEOUT)
+        assert done.returncode == 0, f'{argv}: {done.stderr}'
+        return done.stdout
+
+    def _tried(self, *argv: str) -> bool:
+        return subprocess.run(argv, capture_output=True, env={**os.environ, **self.environ}, timeout=TIMEOUT).returncode == 0
+
+    def jobs(self, state: str = 'all') -> dict[str, str]:
+        """States of jobs by identity."""
+        rows = self.run('squeue', '-h', '--array', '-t', state, '-o', '%i %T').splitlines()
+        return dict(row.split() for row in rows)

@@ -1,0 +1,105 @@
+"""Fixtures: a real Slurm, and queues whose workers are its jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue
+
+from .cluster import ACCOUNTING, Slurm, missing, until
+
+REQUIRE = 'DESIPIPE_REQUIRE_SLURM'
+
+
+@contextmanager
+def running(**options: Any) -> Iterator[Slurm]:
+    """A cluster, and a folder for it that is gone afterwards."""
+    reason = missing(*(ACCOUNTING if options.get('accounting', True) else ()))
+    if reason:
+        if os.environ.get(REQUIRE):
+            pytest.fail(f'{REQUIRE} is set, but {reason}', pytrace=False)
+        pytest.skip(f'NO SLURM, so nothing of it was tested: {reason}')
+    base = Path(tempfile.mkdtemp(prefix='desipipe-slurm-'))
+    slurm = Slurm(base, **options)
+    try:
+        slurm.start()
+        yield slurm
+    finally:
+        slurm.stop()
+        shutil.rmtree(base, ignore_errors=True)
+
+
+@pytest.fixture(scope='session')
+def cluster() -> Iterator[Slurm]:
+    """Two nodes of eight processors, with accounting."""
+    with running() as slurm:
+        yield slurm
+
+
+@pytest.fixture
+def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
+    """The cluster, for this test and the processes that it starts; it is empty before and after."""
+    for name, value in cluster.environ.items():
+        monkeypatch.setenv(name, value)
+    yield cluster
+    cluster.run('scancel', '-u', 'root')
+    until('the cluster is empty', lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'))
+
+
+class Runs:
+    """Managers of a test; all end with it."""
+
+    def __init__(self) -> None:
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def __call__(self, queue: Queue, *options: str, **kw: Any) -> subprocess.Popen[bytes]:
+        """Start a manager, which asks Slurm each half second."""
+        argv = [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder, '--timestep', '0.5', *options]
+        with open(Path(queue.folder).parent / 'manager.log', 'ab') as log:
+            self.processes.append(subprocess.Popen(argv, stderr=log, stdout=log, **kw))
+        return self.processes[-1]
+
+
+@pytest.fixture
+def spawn() -> Iterator[Runs]:
+    """Starts managers."""
+    runs = Runs()
+    yield runs
+    for process in runs.processes:
+        process.terminate()
+    for process in runs.processes:
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+@pytest.fixture
+def queue(queue_dir: Path, slurm: Slurm) -> Iterator[Queue]:
+    """A queue that all nodes see; its log is shown when the test fails."""
+    queue = Queue('test', create=True)
+    yield queue
+    log = queue_dir / queue.folder.split('/')[-2] / 'manager.log'
+    if log.exists():
+        print(log.read_text()[-5000:])
+    for path in Path(queue.folder).glob('workers-*.log'):
+        print(path.read_text()[-3000:])
+
+
+Wait = Callable[..., Any]
+
+
+@pytest.fixture
+def wait_for(slurm: Slurm) -> Wait:
+    """Look until a condition holds."""
+    return until
