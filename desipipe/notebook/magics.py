@@ -49,7 +49,12 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
         ``%desipipe VERB ...``
             The verbs and options of the command line; ``-q`` is this notebook's queue. ``%desipipe`` alone lists them, ``--help`` explains each.
-            With ``--json`` the result is a Python object.
+            With ``--json`` the result is a Python object. A variable that holds a queue may follow ``-q``; one that holds a future stands for its task.
+
+        Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
+        Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``delete`` ``add`` ``accept`` ``compact``
+        Processes:  ``spawn`` ``work`` ``kill``
+        Help:       ``doctor`` ``demo`` ``completion``
         """
         import shlex
 
@@ -60,12 +65,12 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 from ..errors import CellError
 
                 raise CellError(f'%desipipe {line}: {exc}') from None
-            if words[:1] == ['use']:
+            if words[:1] == ['use'] and not {'-h', '--help'}.intersection(words):
                 self._use(words[1:])
                 return None
-            from . import verbs
+        from . import verbs  # which says what is wrong itself; with --debug where
 
-            return verbs.run(words, self.shell, self.queue)
+        return verbs.run(words, self.shell, self.queue)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @cell_magic('desipipe')  # type: ignore[untyped-decorator]
@@ -216,6 +221,7 @@ def _outputs(made: Cell, futures: list[Future], swept: bool) -> dict[str, Any]:
 
 
 def _tell(manager: TaskManager) -> None:
+    from ..task import relative
     from ..utils import plural
 
     queue = manager.queue
@@ -223,7 +229,7 @@ def _tell(manager: TaskManager) -> None:
     counts = ', '.join(f'{n} {state}' for state, n in queue.counts.items() if n) or 'empty'
     spec = manager.to_spec()
     workers = spec['scheduler'].get('max_workers', 1)
-    print(f'desipipe: queue {queue.name} ({counts}) in {queue.folder}; at most {plural(workers, "worker")} of provider {spec["provider"]["name"]}')
+    print(f'desipipe: queue {queue.name} ({counts}) in {relative(queue.folder)}; at most {plural(workers, "worker")} of provider {spec["provider"]["name"]}')
 
 
 def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:

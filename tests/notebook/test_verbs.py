@@ -2,210 +2,57 @@
 
 from __future__ import annotations
 
-import os
-import queue as queues
 import re
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from front import PIPELINE, Front, Ran
+from kernels import work
 
 pytestmark = pytest.mark.kernel
-manager = pytest.importorskip('jupyter_client.manager')
-pytest.importorskip('ipykernel')
-
-TIMEOUT = 60.0  # s; only what hangs gets there
-
-# What the extension does with these two functions, and nothing else of it.
-REGISTER = """
-import shlex
-from IPython.core.magic import Magics, line_magic, magics_class
-from desipipe import Future, Queue, TaskManager
-from desipipe.notebook import verbs
-
-@magics_class
-class Line(Magics):
-    queue = None
-
-    @line_magic
-    def desipipe(self, line):
-        return verbs.run(shlex.split(line), self.shell, self.queue)
-
-line = Line(get_ipython())
-get_ipython().register_magics(line)
-verbs.install_completion(get_ipython())
-"""
-
-PIPELINE = """
-queue = Queue('mine')
-tm = TaskManager(queue)
-
-@tm.python_app
-def square(x):
-    print('square of', x)
-    if x < 0:
-        raise ValueError('x must not be negative')
-    return x * x
-
-@tm.python_app
-def total(values):
-    return sum(values)
-
-squares = [square(x) for x in range(3)]
-worst = square(-1)
-whole = total([*squares, worst])
-line.queue = queue
-"""
 
 
-class Ran(NamedTuple):
-    """What a cell did."""
-
-    out: str
-    err: str
-    displays: list[dict[str, Any]]
-    """Data of displays, each as it was last."""
-    value: str
-    """Text of ``Out[]``."""
-    error: tuple[str, str, list[str]] | None
-    prompts: list[str]
-    status: str
-
-    @property
-    def plain(self) -> str:
-        """What it printed, without colours."""
-        return re.sub(r'\x1b\[[0-9;]*m', '', self.out)
-
-
-class Kernel:
-    """A real kernel and its client."""
-
-    def __init__(self, folder: Path) -> None:
-        env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(folder / 'queues'), 'DESIPIPE_CONFIG_DIR': str(folder / 'config'), 'IPYTHONDIR': str(folder / 'ipython')}
-        for name in ('COLUMNS', 'DESIPIPE_DEBUG', 'DESIPIPE_NONINTERACTIVE'):
-            env.pop(name, None)
-        self.folder = folder
-        self.manager, self.client = manager.start_new_kernel(kernel_name='python3', cwd=str(folder), env=env, startup_timeout=TIMEOUT)
-
-    def __call__(
-        self, code: str, answer: str | None = None, ok: bool = True, during: Callable[[Ran], bool] | None = None, allow_stdin: bool | None = None
-    ) -> Ran:
-        """Run a cell to its end.
-
-        Parameters
-        ----------
-        code : str
-        answer : str, default=None
-            To a question; none: this front end can't be asked.
-        ok : bool, default=True
-            Whether it must succeed.
-        during : callable, default=None
-            Looks at what came so far; when it says so, the kernel is interrupted.
-        """
-        allow = answer is not None if allow_stdin is None else allow_stdin
-        sent = self.client.execute(code, allow_stdin=allow, store_history=True)
-        shown: dict[str, dict[str, Any]] = {}
-        out, err, value, error, prompts = '', '', '', None, []
-        deadline = time.monotonic() + TIMEOUT
-        while time.monotonic() < deadline:
-            if during is not None and during(Ran(out, err, list(shown.values()), value, error, prompts, '')):
-                self.manager.interrupt_kernel()
-                during = None
-            try:
-                message = self.client.get_iopub_msg(timeout=0.05)
-            except queues.Empty:
-                if allow:
-                    try:
-                        prompts.append(self.client.get_stdin_msg(timeout=0.05)['content']['prompt'])
-                        self.client.input(answer or '')
-                    except queues.Empty:
-                        continue
-                continue
-            if message['parent_header'].get('msg_id') != sent:
-                continue
-            kind, content = message['msg_type'], message['content']
-            if kind == 'stream':
-                out, err = (out + content['text'], err) if content['name'] == 'stdout' else (out, err + content['text'])
-            elif kind in ('display_data', 'update_display_data'):
-                shown[content['transient'].get('display_id', f'{len(shown)}')] = content['data']
-            elif kind == 'execute_result':
-                value = content['data']['text/plain']
-            elif kind == 'error':
-                error = (content['ename'], content['evalue'], content['traceback'])
-            elif kind == 'status' and content['execution_state'] == 'idle':
-                break
-        else:
-            raise AssertionError(f'the cell did not end: {code}\n{out}\n{err}')
-        reply = self.reply(sent)
-        ran = Ran(out, err, list(shown.values()), value, error, prompts, reply['status'])
-        assert (ran.status == 'ok') == ok, ran
-        return ran
-
-    def reply(self, sent: str) -> dict[str, Any]:
-        """The reply to a request on the shell channel."""
-        while True:
-            message = self.client.get_shell_msg(timeout=TIMEOUT)
-            if message['parent_header'].get('msg_id') == sent:
-                content: dict[str, Any] = message['content']
-                return content
-
-    def tab(self, code: str) -> list[str]:
-        """The text that each choice would leave before the cursor's end; a | in ``code`` is the cursor, else it is at the end."""
-        place = code.find('|') if '|' in code else len(code)
-        code = code.replace('|', '', 1)
-        content = self.reply(self.client.complete(code, place))
-        return [code[: content['cursor_start']] + match for match in content['matches']]
-
-    def end(self) -> None:
-        """Shut it down."""
-        self.client.stop_channels()
-        self.manager.shutdown_kernel(now=True)
-
-
-def work(folder: str) -> None:
-    """Do what there is to do."""
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', folder], check=True, timeout=120, capture_output=True)
+def folder(front: Front) -> str:
+    """Of its queue ``mine``."""
+    return front.get('queue.folder')[1:-1]
 
 
 @pytest.fixture(scope='module')
-def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     """With a queue ``mine`` whose tasks ended; tests only look at it."""
-    kernel = Kernel(tmp_path_factory.mktemp('kernel'))
+    pytest.importorskip('ipykernel')
+    kernel = Front(tmp_path_factory.mktemp('kernel'))
     try:
-        kernel(REGISTER)
         kernel(PIPELINE)
-        work(eval(kernel('queue.folder').value))  # noqa: S307  a string of ours
+        work(folder(kernel))
         yield kernel
     finally:
         kernel.end()
 
 
 @pytest.fixture
-def fresh(tmp_path: Path) -> Iterator[Kernel]:
+def fresh(tmp_path: Path) -> Iterator[Front]:
     """With a queue ``mine`` on which nobody worked yet."""
-    kernel = Kernel(tmp_path)
+    pytest.importorskip('ipykernel')
+    kernel = Front(tmp_path)
     try:
-        kernel(REGISTER)
         kernel(PIPELINE)
         yield kernel
     finally:
         kernel.end()
 
 
-def test_the_queue_of_the_notebook_is_meant(kernel: Kernel) -> None:
+def test_the_queue_of_the_notebook_is_meant(kernel: Front) -> None:
     ran = kernel('%desipipe status')
     assert '3 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in ran.plain
     assert 'ValueError: x must not be negative' in ran.plain
     assert '%desipipe retry -q mine --spawn' in ran.plain  # as one types it here
     assert '\x1b[' in ran.out  # front ends show colours
-    assert ran.err == '' and ran.value == ''
+    assert ran.value == ''
 
 
-def test_tables_are_text(kernel: Kernel) -> None:
+def test_tables_are_text(kernel: Front) -> None:
     ran = kernel('%desipipe tasks --name square')
     assert not ran.displays
     rows = [row.split()[1:3] for row in ran.plain.splitlines() if re.match('[0-9a-f]{12} ', row)]
@@ -213,7 +60,7 @@ def test_tables_are_text(kernel: Kernel) -> None:
     assert max(map(len, ran.plain.splitlines())) <= 110
 
 
-def test_json_is_objects(kernel: Kernel) -> None:
+def test_json_is_objects(kernel: Front) -> None:
     kernel('found = %desipipe tasks --state FAILED --json')
     assert kernel('[task["cause"] for task in found]').value == "['ValueError: x must not be negative']"
     assert "'name': 'mine'" in kernel('%desipipe status --json').value
@@ -224,41 +71,40 @@ def test_json_is_objects(kernel: Kernel) -> None:
 
 
 @pytest.mark.parametrize('task', ['squares[2]', 'squares[-1]', 'square[2]', '{squares[2].id}'])
-def test_task_by_variable(kernel: Kernel, task: str) -> None:
+def test_task_by_variable(kernel: Front, task: str) -> None:
     assert kernel(f'%desipipe logs {task}').out == 'square of 2\n'
 
 
-def test_what_tasks_wrote_is_left_as_it_is(fresh: Kernel) -> None:
+def test_what_tasks_wrote_is_left_as_it_is(fresh: Front) -> None:
     fresh("@tm.python_app\ndef say():\n    print('type desipipe status µ')\n    return 1\nsaid = say()")
-    work(eval(fresh('queue.folder').value))  # noqa: S307
+    work(folder(fresh))
     assert fresh('%desipipe logs said').out == 'type desipipe status µ\n'
 
 
-def test_futures_in_options(kernel: Kernel) -> None:
+def test_futures_in_options(kernel: Front) -> None:
     kernel('found = %desipipe tasks --tid squares worst --json')
     assert kernel('[task["state"] for task in found]').value == "['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED']"
     ran = kernel('%desipipe explain squares', ok=False)
-    assert ran.error is not None and 'squares holds 3 futures: say which, such as squares[0]' in ran.error[1]
+    assert 'squares holds 3 futures: say which, such as squares[0]' in ran.error[1]
     ran = kernel('%desipipe logs squares[7]', ok=False)
-    assert ran.error is not None and 'there is no squares[7]' in ran.error[1]
+    assert 'there is no squares[7]' in ran.error[1]
 
 
-def test_queue_by_variable_or_by_future(kernel: Kernel) -> None:
-    kernel('other = Queue("other"); both = line.queue; elsewhere = TaskManager(other).python_app(square.func)(5)')
+def test_queue_by_variable_or_by_future(kernel: Front) -> None:
+    kernel('other = Queue("other"); elsewhere = TaskManager(other).python_app(square.func)(5)')
     try:
         kernel('tasks = %desipipe tasks -q other --json')
         assert kernel('len(tasks)').value == '1'
         ran = kernel('%desipipe explain elsewhere')  # of the other queue, which is not the notebook's
         assert 'worker' in ran.plain or 'pending' in ran.plain.lower()
-        kernel('line.queue = None')
+        kernel('magics = get_ipython().magics_manager.registry["PipelineMagics"]; used, magics.task_manager = magics.task_manager, None')
         ran = kernel('%desipipe tasks', ok=False)
-        assert ran.error is not None
         assert ran.error[1] == 'which queue? This notebook has none yet: say %desipipe use QUEUE first, or %desipipe tasks -q QUEUE'
         assert kernel('%desipipe logs whole', ok=True).plain.startswith('It can not run')
         ran = kernel('%desipipe tasks --tid elsewhere whole', ok=False)
-        assert ran.error is not None and 'tasks of 2 queues' in ran.error[1]
+        assert 'tasks of 2 queues' in ran.error[1]
     finally:
-        kernel('line.queue = both')
+        kernel('magics.task_manager = used')
 
 
 @pytest.mark.parametrize(
@@ -273,19 +119,18 @@ def test_queue_by_variable_or_by_future(kernel: Kernel) -> None:
         ('cancel', r'nothing was cancelled: say what'),
     ],
 )
-def test_errors_are_one_line(kernel: Kernel, line: str, words: str) -> None:
+def test_errors_are_one_line(kernel: Front, line: str, words: str) -> None:
     ran = kernel(f'%desipipe {line}', ok=False)  # 'error': Run All stops
-    assert ran.error is not None
     name, text, shown = ran.error
     assert name == 'CommandError'
     assert re.search(words, text)
     assert shown == [f'desipipe: {text}']  # no traceback
-    assert ran.out == ran.err == ''
+    assert ran.out == ''
 
 
-def test_help(kernel: Kernel) -> None:
+def test_help(kernel: Front) -> None:
     ran = kernel('%desipipe tasks --help')
-    assert ran.status == 'ok' and ran.out.startswith('usage: %desipipe tasks')
+    assert ran.out.startswith('usage: %desipipe tasks')
     assert '%desipipe tasks -q my_queue --state FAILED' in ran.out
     for line in ('', '--help'):
         ran = kernel(f'%desipipe {line}')
@@ -293,18 +138,27 @@ def test_help(kernel: Kernel) -> None:
     assert kernel('%desipipe --version').out.startswith('desipipe ')
 
 
-def test_doctor_and_queues(kernel: Kernel) -> None:
+def test_help_of_the_magic_lists_all_verbs(kernel: Front) -> None:
+    words = kernel.get("get_ipython().object_inspect_text('%desipipe')")
+    verbs = [line.removeprefix('%desipipe ') for line in kernel.tab('%desipipe ')]
+    assert len(verbs) > 20
+    for verb in verbs:
+        assert verb.startswith('-') or f'`{verb}`' in words or f'desipipe {verb} ' in words, verb
+    assert kernel('%desipipe use --help').out.startswith('usage: %desipipe use')
+
+
+def test_doctor_and_queues(kernel: Front) -> None:
     assert 'mine' in kernel('%desipipe doctor').plain  # of the notebook's queue too
     kernel('found = %desipipe queues --json')
     assert kernel("'mine' in [item['queue'] for item in found]").value == 'True'
 
 
-def test_debug_shows_where(kernel: Kernel) -> None:
+def test_debug_shows_where(kernel: Front) -> None:
     ran = kernel('%desipipe tasks -q mien --debug', ok=False)
-    assert ran.error is not None and ran.error[0] == 'UnknownQueueError' and len(ran.error[2]) > 1
+    assert ran.error[0] == 'UnknownQueueError' and len(ran.error[2]) > 1
 
 
-def test_noninteractive_is_plain(kernel: Kernel) -> None:
+def test_noninteractive_is_plain(kernel: Front) -> None:
     kernel('import os; os.environ["DESIPIPE_NONINTERACTIVE"] = "1"')
     try:
         assert '\x1b' not in kernel('%desipipe status').out + kernel('%desipipe tasks').out
@@ -317,7 +171,7 @@ def test_noninteractive_is_plain(kernel: Kernel) -> None:
 # Verbs that change
 
 
-def test_pause_retry_add(fresh: Kernel) -> None:
+def test_pause_retry_add(fresh: Front) -> None:
     assert fresh('%desipipe pause').out == 'mine: paused\n'
     assert fresh('queue.paused').value == 'True'
     assert fresh('%desipipe resume').plain.splitlines() == [
@@ -331,27 +185,27 @@ def test_pause_retry_add(fresh: Kernel) -> None:
     assert fresh('%desipipe add --name again --json -- echo hello').value.startswith("{'tid'")
 
 
-def test_delete_asks(fresh: Kernel) -> None:
+def test_delete_asks(fresh: Front) -> None:
     ran = fresh('%desipipe delete', answer='no')
     assert ran.prompts == ['Delete 1 queue: mine (5 tasks)\nwith all results? [y/N] '] and 'Nothing was deleted' in ran.out
     ran = fresh('%desipipe delete', ok=False)  # a front end that can't ask
-    assert ran.error is not None and 'nobody can be asked here' in ran.error[1] and '--force' in ran.error[1]
+    assert 'nobody can be asked here' in ran.error[1] and '--force' in ran.error[1]
     assert fresh('len(queue)').value == '5'
     assert fresh('%desipipe delete', answer='y').out.endswith('mine: deleted\n')
     assert fresh('import os; os.path.exists(queue.folder)').value == 'False'
 
 
-def test_work_is_interrupted_without_harm(fresh: Kernel) -> None:
+def test_work_is_interrupted_without_harm(fresh: Front) -> None:
     fresh("import time\n@tm.python_app\ndef slow(flag):\n    open(flag, 'w').close()\n    time.sleep(600)\nslept = slow('began')")
     flag = fresh.folder / 'began'
     ran = fresh('%desipipe work --slots 2', ok=False, during=lambda _: flag.exists())
-    assert ran.error is not None and ran.error[1].startswith('work was interrupted, and has ended')
+    assert ran.error[1].startswith('work was interrupted, and has ended')
     assert fresh('slept.state, len(queue.processes())').value == "('KILLED', 0)"
     assert fresh('[future.result() for future in squares]').value == '[0, 1, 4]'
     assert fresh('import signal; signal.getsignal(signal.SIGINT) is signal.default_int_handler').value == 'True'
 
 
-def test_watch_in_place_and_interrupted(fresh: Kernel) -> None:
+def test_watch_in_place_and_interrupted(fresh: Front) -> None:
     fresh("import time, os\n@tm.python_app\ndef until(flag):\n    while not os.path.exists(flag):\n        time.sleep(0.05)\nheld = until('go')")
     assert '%desipipe watch' in fresh('%desipipe spawn --spawn --max-workers 2').out
 
@@ -360,7 +214,7 @@ def test_watch_in_place_and_interrupted(fresh: Kernel) -> None:
 
     ran = fresh('%desipipe watch', ok=False, during=shown)
     assert len(ran.displays) == 1  # one, in its place
-    assert ran.error is not None and ran.error[1] == 'watch was interrupted here; what runs elsewhere goes on'
+    assert ran.error[1] == 'watch was interrupted here; what runs elsewhere goes on'
     assert fresh('held.state').value == "'RUNNING'"
     (fresh.folder / 'go').touch()
     ran = fresh('%desipipe watch')
@@ -369,11 +223,11 @@ def test_watch_in_place_and_interrupted(fresh: Kernel) -> None:
     assert '%desipipe tasks -q mine --state FAILED' in ran.plain
 
 
-def test_logs_are_followed_and_interrupted(fresh: Kernel) -> None:
+def test_logs_are_followed_and_interrupted(fresh: Front) -> None:
     fresh("import time\n@tm.python_app\ndef talk():\n    print('hello', flush=True)\n    time.sleep(600)\ntalked = talk()")
     fresh('%desipipe spawn --spawn --max-workers 2')
     ran = fresh('%desipipe logs talked -f', ok=False, during=lambda ran: 'hello' in ran.out)
-    assert ran.error is not None and 'interrupted here' in ran.error[1]
+    assert 'interrupted here' in ran.error[1]
     assert fresh('talked.state').value == "'RUNNING'"
     assert 'ended' in fresh('%desipipe kill').out
     assert fresh('talked.state').value == "'KILLED'"
@@ -412,12 +266,12 @@ def test_logs_are_followed_and_interrupted(fresh: Kernel) -> None:
         ('%%desipipe power --for x=squa', {'%%desipipe power --for x=squares'}),
     ],
 )
-def test_completion(kernel: Kernel, code: str, found: set[str]) -> None:
+def test_completion(kernel: Front, code: str, found: set[str]) -> None:
     (kernel.folder / 'folder').mkdir(exist_ok=True)
     assert set(kernel.tab(code)) == found
 
 
-def test_completion_offers_all_verbs_and_options(kernel: Kernel) -> None:
+def test_completion_offers_all_verbs_and_options(kernel: Front) -> None:
     assert {'%desipipe status', '%desipipe use', '%desipipe doctor'} <= set(kernel.tab('%desipipe '))
     options = '--for --zip --out --bash --name --skip --state --timeout --retries --retry-on --priority --tm --wait --dry-run'
     assert set(kernel.tab('%%desipipe power --')) == {f'%%desipipe power {option}' for option in options.split()}
@@ -426,12 +280,12 @@ def test_completion_offers_all_verbs_and_options(kernel: Kernel) -> None:
     )
 
 
-def test_completion_leaves_the_rest_alone(kernel: Kernel) -> None:
+def test_completion_leaves_the_rest_alone(kernel: Front) -> None:
     assert 'squares' in kernel.tab('squa')
     assert '%%desipipe power\nsquares' in kernel.tab('%%desipipe power\nsqua')
     assert '%desipipe tasks -q nothing --name square' not in kernel.tab('%desipipe tasks -q nothing --name squ')
 
 
-def test_completion_of_the_terminal(kernel: Kernel) -> None:
+def test_completion_of_the_terminal(kernel: Front) -> None:
     # The same matcher, through the interface that a terminal's front end uses.
     assert kernel("get_ipython().complete('F', '%desipipe tasks --state F', 25)[1]").value == "['FAILED']"
