@@ -28,3 +28,12 @@ def kernels(tmp_path: Path) -> Iterator[Callable[..., Kernel]]:
 def kernel(kernels: Callable[..., Kernel]) -> Kernel:
     """A kernel of the test's own; its queues are in the folder ``queues`` of ``tmp_path``."""
     return kernels()
+
+
+@pytest.fixture(scope='module')
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel for all tests of a module: they leave it as they found it, and begin with ``forget``."""
+    pytest.importorskip('ipykernel')
+    kernel = Kernel(tmp_path_factory.mktemp('kernel'))
+    yield kernel
+    kernel.end()

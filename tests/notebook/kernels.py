@@ -89,9 +89,11 @@ class Kernel:
             'TERM': 'xterm',
             **env,
         }
+        self.queue = ''
+        """For tests to note the name of the queue that they use."""
         self.cells: list[Cell] = []
-        self.updates: list[tuple[float, str, str]] = []
-        """When a display was updated, its id, and the cell that ran at that moment by its message's id."""
+        self.updates: list[tuple[dict[str, Any], str, str]] = []
+        """What a display was updated to, its id, and the cell that ran at that moment by its message's id."""
         self.manager = KernelManager(kernel_name='python3')
         self.manager.start_kernel(cwd=str(folder), env=self.env)
         self.client = self.manager.client()
@@ -177,7 +179,7 @@ class Kernel:
         parent = message['parent_header'].get('msg_id')
         if kind == 'update_display_data':
             name = content['transient']['display_id']
-            self.updates.append((time.monotonic(), name, parent))
+            self.updates.append((content['data'], name, parent))
             for output in [output for cell in self.cells for output in cell.outputs if output.get('id') == name]:
                 output.update(data=content['data'], metadata=content['metadata'])
             return True
@@ -201,6 +203,10 @@ class Kernel:
     def drain(self) -> None:
         """Apply what the kernel has said so far: all that it published before it answers now."""
         self.execute('pass')
+
+    def forget(self) -> None:
+        """Begin a new page: what ran before is not looked at any more."""
+        self.cells, self.updates = [], []
 
     def interrupt(self) -> None:
         """As the button does."""

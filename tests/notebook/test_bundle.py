@@ -1,0 +1,415 @@
+"""What a cell shows of its tasks: the summary, and its forms, that are read where nothing runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from desipipe import Queue, TaskManager
+from desipipe.cell_summary import LIMIT, Cell, cell_summary, format_rows, parse_rows
+from desipipe.errors import QueueGoneError, UnknownTaskError
+from desipipe.event import FAILED
+from desipipe.ledger import Ledger
+from desipipe.notebook.bundle import MIME, ansi_html, as_html, as_text, bundle, plain
+from desipipe.summary import CONDITIONS, LOOKS
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+import engine
+
+KEYS = (
+    'version queue folder title rows first time condition total counts blocked left workers rate eta elapsed began ended cached computed failure causes '
+    'outputs truncated gone advice'
+).split()
+
+
+def work(queue: Queue) -> None:
+    """Run what is there to the end."""
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, capture_output=True)
+
+
+@pytest.fixture(scope='module')
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Queue, dict[str, list[int]]]:
+    """A queue whose tasks ended, and their rows; nothing may be changed in it."""
+    queue = Queue('ran', base_dir=tmp_path_factory.mktemp('ran'))
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def good(x, y=0):
+        import sys
+
+        print('\x1b[32mgood\x1b[0m <i>', x)
+        print('warned', x, file=sys.stderr)
+        return x
+
+    @tm.python_app
+    def bad(x):
+        raise ValueError('size must be <b>positive</b> & finite')
+
+    @tm.python_app
+    def quiet(x):
+        return x
+
+    futures = {
+        'good': [good(x) for x in range(3)],
+        'bad': [bad(1), bad(2)],
+        'quiet': [quiet(1)],
+        'blocked': [quiet(bad(1))],
+    }
+    work(queue)
+    return queue, {name: [queue.ledger.row(future.tid) for future in found] for name, found in futures.items()}
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> tuple[Queue, Ledger]:
+    """A queue for pretend workers."""
+    queue = Queue('q', base_dir=tmp_path)
+    return queue, queue.ledger
+
+
+# Rows
+
+
+@given(st.lists(st.integers(0, 300)))
+def test_rows_are_read_as_they_were_written(rows: list[int]) -> None:
+    assert [row for part in parse_rows(format_rows(rows)) for row in part] == rows
+
+
+def test_rows_are_short() -> None:
+    assert format_rows([*range(20), 40]) == '0-19,40'
+    assert format_rows([range(5), range(5, 8), 3]) == '0-7,3'
+    assert parse_rows(' 0-19, 40 ') == [range(20), range(40, 41)]
+    assert parse_rows('') == []
+    assert len(format_rows(range(10_000))) < 10
+
+
+@pytest.mark.parametrize('text', ['x', '1-', '-1', '3-1', '1,,2', '1.5', '٣', '9' * 20])
+def test_other_text_is_no_rows(text: str) -> None:
+    with pytest.raises(UnknownTaskError, match='0-19,40'):
+        parse_rows(text)
+
+
+# The summary
+
+
+def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    found = cell_summary(queue, rows['good'], title='good', cached=True)
+    assert sorted(found) == sorted(KEYS)
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert (found['condition'], found['total'], found['left'], found['blocked']) == ('done', 3, 0, 0)
+    assert found['counts'] == {'WAITING': 0, 'PENDING': 0, 'RUNNING': 0, 'SUCCEEDED': 3, 'FAILED': 0, 'KILLED': 0, 'UNKNOWN': 0}
+    assert found['began'] < found['ended'] == found['computed'] <= found['time']
+    assert 0 < found['elapsed'] == pytest.approx(found['ended'] - found['began'])
+    assert 1 <= found['workers'] <= 3
+    assert (found['failure'], found['causes'], found['advice'], found['truncated'], found['rate'], found['eta']) == (None, [], [], '', None, None)
+    assert found['first'] == queue.ledger.state.ids[rows['good'][0]].hex()
+    assert found['rows'] == format_rows(rows['good'])
+    label, out, err = found['outputs'][:3]
+    assert label['metadata']['desipipe'] == {'tid': found['first'], 'label': 'good[0]', 'arguments': 'x=0'}
+    assert (out, err) == (
+        {'output_type': 'stream', 'name': 'stdout', 'text': '\x1b[32mgood\x1b[0m <i> 0\n'},
+        {'output_type': 'stream', 'name': 'stderr', 'text': 'warned 0\n'},
+    )
+    assert len(found['outputs']) == 9
+    assert cell_summary(queue, found['rows'], title='good', cached=True, outputs=False) | {'time': 0} == {**found, 'outputs': [], 'time': 0}
+
+
+def test_order_is_that_of_the_cell(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    found = cell_summary(queue, [*rows['good'][::-1], rows['good'][1]])
+    assert found['total'] == 3
+    assert [output['metadata']['desipipe']['arguments'] for output in found['outputs'][::3]] == ['x=2', 'x=1', 'x=0']
+
+
+def test_one_task_has_no_label(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    assert [output['output_type'] for output in cell_summary(queue, rows['good'][:1])['outputs']] == ['stream', 'stream']
+    assert cell_summary(queue, rows['quiet'])['outputs'] == []
+
+
+def test_failure(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    found = cell_summary(queue, [*rows['quiet'], *rows['bad'], *rows['blocked']])
+    assert (found['condition'], found['blocked'], found['left']) == ('failed', 1, 0)
+    assert {key: found['failure'][key] for key in ('name', 'index', 'state', 'cause', 'line')} == {
+        'name': 'bad',
+        'index': 0,
+        'state': 'FAILED',
+        'cause': 'ValueError: size must be <b>positive</b> & finite',
+        'line': None,
+    }
+    assert [(cause['name'], cause['count']) for cause in found['causes']] == [('bad', 1)]
+    assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
+    assert [output['ename'] for output in found['outputs'] if output['output_type'] == 'error'] == ['ValueError', 'ValueError']
+    # What blocks a cell may be no task of its own.
+    found = cell_summary(queue, rows['blocked'])
+    assert (found['condition'], found['failure'], found['causes'][0]['name']) == ('failed', None, 'bad')
+    assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
+
+
+def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(2))
+    engine.begin(bare, 'w')
+    trace = '  File "<%%desipipe fraction 1a2b>", line 7, in <cell>\n  File "<%%desipipe fraction 1a2b>", line 4, in size\n  File "numpy.py", line 99, in f\n'
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 2), FAILED, trace=list(bare.store(trace.encode())))
+    found = cell_summary(queue, rows)
+    assert found['failure']['line'] == 4
+    assert '(cell line 4)' in as_text(found)
+
+
+def test_running_waiting_stopped(ledger: tuple[Queue, Ledger]) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(10))
+    assert cell_summary(queue, rows)['condition'] == 'stopped'
+    engine.begin(bare, 'w', slots=4)
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 4))
+    engine.claim(bare, 'w', 2)
+    found = cell_summary(queue, rows)
+    # The pretend worker has no lease: it vanished.
+    assert (found['condition'], found['left'], found['workers']) == ('stopped', 6, 0)
+    assert found['rate'] > 0 and found['eta'] == pytest.approx(6 / found['rate'])
+    cell = Cell(queue, rows)
+    cell.judge = lambda name: True
+    found = cell.summary()
+    assert (found['condition'], found['workers']) == ('running', 4)
+    assert as_text(found).startswith('████████▓▓▓▓░░░░░░░░  4/10  ● 2 running')
+    bare.pause(True)
+    assert cell.summary()['condition'] == 'paused'
+
+
+def test_elapsed_leaves_out_long_pauses(ledger: tuple[Queue, Ledger]) -> None:
+    # The pretend workers' tasks began at 100 s + their row, and took a millisecond.
+    queue, bare = ledger
+    rows = engine.add(bare, range(300))
+    engine.begin(bare, 'w')
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 10))
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 40))
+    bare.cancel(lambda state: range(50, 290))
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 10))
+    assert cell_summary(queue, rows[:50])['elapsed'] == pytest.approx(49, abs=0.1)
+    assert cell_summary(queue, rows[290:])['elapsed'] == pytest.approx(9, abs=0.1)
+    assert cell_summary(queue, [*rows[:50], *rows[290:]])['elapsed'] == pytest.approx(58, abs=0.1)
+
+
+def test_deleted_and_gone(ledger: tuple[Queue, Ledger], tmp_path: Path) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(5))
+    cell = Cell(queue, rows)
+    bare.drop(lambda state: [3, 4])
+    assert (cell.summary()['total'], cell.summary()['condition']) == (3, 'stopped')
+    queue.compact()
+    assert cell.summary()['total'] == 3
+    queue.clear()
+    with pytest.raises(QueueGoneError, match='cleared'):
+        cell.summary()
+    with pytest.raises(UnknownTaskError, match='no row 4'):
+        cell_summary(queue, rows)
+    queue.delete()
+    with pytest.raises(QueueGoneError):
+        cell_summary(queue, [0])
+
+
+def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
+    queue, bare = ledger
+    rows = engine.add(bare, range(1000))
+    engine.begin(bare, 'w')
+    engine.finish(bare, 'w', engine.claim(bare, 'w', 1000))
+    found = cell_summary(queue, rows)
+    assert len(found['outputs']) <= 400
+    more = re.search(r'what (\d+) more tasks printed is not shown; the first of them: (desipipe logs .*)', found['truncated'])
+    assert more and 0 < int(more[1]) < 1000
+    run = subprocess.run([sys.executable, '-m', *more[2].split()], check=True, capture_output=True, text=True)
+    assert re.search(r'out \d+ 1', run.stdout)
+    few = cell_summary(queue, rows, limit=100)
+    assert sum(len(output.get('text', '')) for output in few['outputs']) < 3000
+    assert few['truncated']
+
+
+def test_large_output_is_cut(tmp_path: Path) -> None:
+    queue = Queue('q', base_dir=tmp_path)
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def much():
+        print('first')
+        print('x' * 200_000)
+        print('last')
+
+    row = queue.ledger.row(much().tid)
+    work(queue)
+    found = cell_summary(queue, [row], limit=10_000)
+    (output,) = found['outputs']
+    assert output['text'].startswith('first\n') and output['text'].endswith('last\n')
+    assert len(output['text']) < 11_000
+    assert 'much[0]' in found['truncated'] and 'desipipe logs' in found['truncated']
+    assert LIMIT > 200_000
+    assert len(as_text(cell_summary(queue, [row]))) < 25_000
+
+
+# Its forms
+
+
+class Page(HTMLParser):
+    """Collects text, and looks whether every element is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text = ''
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        """Begin."""
+        self.tags.append(tag)
+        if tag not in ('img', 'br'):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """End."""
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        """Text."""
+        self.text += data
+
+
+def test_what_users_wrote_is_escaped(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    found = cell_summary(queue, [*rows['good'], *rows['bad'], *rows['blocked']], title='<script>alert(1)</script>')
+    html = as_html(found)
+    page = Page(html)
+    assert not page.open
+    assert not {'script', 'i', 'style', 'link'} & set(page.tags)
+    assert 'good <i> 0' in page.text
+    assert '<script>alert(1)</script>' in page.text
+    assert '<span style="color:#009e73">good</span> &lt;i&gt; 0' in html
+    assert 'size must be <b>positive</b> & finite' in page.text
+
+
+def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    found = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
+    data = bundle(found)
+    assert list(data) == ['text/plain', 'text/html', MIME]
+    assert data[MIME] is found
+    text = Page(data['text/html']).text
+    for words in ('✕ mixed', '3 of 5 tasks succeeded', '⚠ 2 failed: bad[0]: ValueError', '→ what it printed: %desipipe logs', 'good <i> 2', 'warned 1'):
+        assert words in data['text/plain'].replace('  ', ' '), words
+        assert words in text.replace('\u2002', ' '), words
+    assert 'as of 2' in text
+    assert '\x1b' not in data['text/plain'] + data['text/html']
+
+
+@pytest.mark.parametrize('condition', CONDITIONS)
+def test_every_condition_has_words(condition: str) -> None:
+    counts = {state: 0 for state in LOOKS if state not in ('BLOCKED', 'DELETED')}
+    counts['PENDING'] = 4
+    found = dict.fromkeys(KEYS) | {
+        'queue': 'q',
+        'title': 'name',
+        'condition': condition,
+        'total': 4,
+        'counts': counts,
+        'blocked': 0,
+        'left': 4,
+        'workers': 0,
+        'elapsed': 0.0,
+        'time': 1e9,
+        'outputs': [],
+        'truncated': '',
+        'gone': '',
+        'causes': [],
+        'advice': [],
+    }
+    for words in (as_text(found), as_html(found), as_text(found | {'gone': 'deleted'})):
+        assert 'name' in words
+    if condition not in ('running', 'done'):
+        assert CONDITIONS[condition].symbol in as_text(found)
+    assert as_text(found | {'gone': 'the queue was deleted'}).endswith('– the queue was deleted')
+
+
+def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
+    queue, rows = ran
+    display = {'output_type': 'display_data', 'metadata': {}}
+    found = cell_summary(queue, rows['quiet']) | {
+        'outputs': [
+            {**display, 'data': {'image/png': 'aGVs\nbG8=', 'text/plain': '<Figure>'}},
+            {**display, 'data': {'image/svg+xml': '<svg><script>bad()</script></svg>'}},
+            {**display, 'data': {'text/html': '<table><tr><td>7</td></tr></table>', 'text/plain': '7'}},
+            {**display, 'data': {'text/latex': '$a<b$'}},
+            {**display, 'data': {'application/x-thing': {'a': 1}}},
+            {'output_type': 'error', 'ename': 'E', 'evalue': '<v>', 'traceback': ['\x1b[31mE\x1b[0m: <v>']},
+        ]
+    }
+    html = as_html(found)
+    assert 'src="data:image/png;base64,aGVsbG8="' in html
+    assert 'data:image/svg+xml;base64,' in html and 'bad()' not in html
+    assert '<table><tr><td>7</td></tr></table>' in html
+    assert '$a&lt;b$' in html and 'application/x-thing' in html
+    assert '<span style="color:#d55e00">E</span>: &lt;v&gt;' in html
+    assert not Page(html).open
+    assert as_text(found).splitlines()[:5] == ['<Figure>', '<image/svg+xml>', '7', '<text/latex>', '<application/x-thing>']
+
+
+@pytest.mark.parametrize(
+    ('text', 'html'),
+    [
+        ('a<b', 'a&lt;b'),
+        ('\x1b[1mbold\x1b[22m not', '<span style="font-weight:bold">bold</span> not'),
+        ('\x1b[38;5;196mx\x1b[39my', '<span style="color:#ff0000">x</span>y'),
+        ('\x1b[38;2;1;2;3mx\x1b[m', '<span style="color:#010203">x</span>'),
+        ('\x1b[31;4mx\x1b[0;32my', '<span style="color:#d55e00;text-decoration:underline">x</span><span style="color:#009e73">y</span>'),
+        ('\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\', 'link'),
+        ('\x1b]0;title\x07x\x1b[2K\x1b[?25ly', 'xy'),
+        (' 10%\r 20%\r100%\nnext\r\nlast', '100%\nnext\nlast'),
+        ('\x1b[38;5mx\x1b[', 'x'),
+        ('\x1b[38;2;999;0;0m<', '<span style="color:#ff0000">&lt;</span>'),
+    ],
+)
+def test_colours_of_terminals(text: str, html: str) -> None:
+    assert ansi_html(text) == html
+    assert plain(text) == re.sub('<[^>]*>', '', html).replace('&lt;', '<')
+
+
+@given(st.text(st.sampled_from('\x1b[]m;0138\r\n\\\x07<a"'), max_size=30))
+def test_no_text_of_a_task_breaks_the_page(text: str) -> None:
+    page = Page(f'<pre>{ansi_html(text)}</pre>')
+    assert not page.open
+    assert set(page.tags) <= {'pre', 'span'}
+    assert '\x1b' not in plain(text)
+
+
+def test_exported_notebook_shows_the_truth(ran: tuple[Queue, dict[str, list[int]]], tmp_path: Path) -> None:
+    pytest.importorskip('nbconvert')
+    queue, rows = ran
+    cell = Cell(queue, [*rows['good'], *rows['bad'], *rows['quiet']])
+    found = cell.summary('power')
+    running = {**found, 'left': 1, 'condition': 'running', 'outputs': []}
+    book = nbformat.v4.new_notebook(
+        cells=[nbformat.v4.new_code_cell('x', outputs=[nbformat.v4.new_output('display_data', bundle(words)) for words in (running, found)])]
+    )
+    nbformat.validate(book)
+    path = tmp_path / 'book.ipynb'
+    nbformat.write(book, path)
+    env = {**os.environ, 'JUPYTER_CONFIG_DIR': str(tmp_path), 'IPYTHONDIR': str(tmp_path)}
+    subprocess.run([sys.executable, '-m', 'jupyter', 'nbconvert', '--to', 'html', str(path)], check=True, capture_output=True, env=env, timeout=120)
+    html = (tmp_path / 'book.html').read_text()
+    text = re.sub('<[^>]*>', '', html)
+    assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;6/6' in text.replace('\u2002', '&ensp;')
+    assert '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite' in text
+    assert 'good &lt;i&gt; 1' in text
+    assert '4 of 6 tasks succeeded' in text
