@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import re
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.cell_summary import cell_summary
+from desipipe.summary import LOOKS
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')
@@ -78,3 +89,108 @@ def test_saved_display(lab: Any, page: Any) -> None:
     texts = display.locator('.jp-OutputArea-output').all_inner_texts()
     assert [text.strip().split()[0] for text in texts] == ['plain', 'rich', 'Traceback']
     assert not [error for error in page.errors if 'desipipe-lab' in error]
+
+
+def test_colours_and_symbols_are_those_of_the_summary() -> None:
+    """One look everywhere: the front end has a copy of it."""
+    source = Path(__file__).resolve().parents[2] / 'jupyter_ext'
+    colours = dict(re.findall(r'--desipipe-(\w+): (#\w+);', (source / 'style' / 'base.css').read_text()))
+    symbols = dict(re.findall(r"^  ([A-Z]+): '(.)'", (source / 'src' / 'tokens.ts').read_text(), re.MULTILINE))
+    shown = {name: look for name, look in LOOKS.items() if name != 'DELETED'}
+    assert colours == {name.lower(): look.colour for name, look in shown.items()}
+    assert symbols == {name: look.symbol for name, look in shown.items()}
+
+
+@contextmanager
+def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
+    """A worker in the background; it stays until it is told to end."""
+    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', str(slots), '--linger', '300']
+    worker = subprocess.Popen(command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
+def add_gated(queue: Queue, gates: Path, n: int) -> None:
+    """Tasks that end when they are let: task ``i`` when the file ``i`` is in ``gates``, with what is written in it; an empty one makes it fail."""
+
+    def gated(i: int, folder: str) -> str:
+        import os
+        import time
+
+        path = os.path.join(folder, str(i))
+        while not os.path.exists(path):
+            time.sleep(0.02)
+        text = open(path).read()
+        if not text:
+            os.remove(path)
+            raise ValueError(f'nothing for task {i}')
+        print(text)
+        return text
+
+    gates.mkdir()
+    app = TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated)
+    app.map(i=range(n), folder=str(gates))
+
+
+def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
+    """A notebook that was opened again follows its tasks through the server; failed tasks are retried from there."""
+    queue = Queue('live', base_dir=lab.queues, create=True)
+    gates = tmp_path / 'gates'
+    add_gated(queue, gates, 4)
+    page.open_notebook(lab.write('live.ipynb', cell(cell_summary(queue, '0-3', title='gated'))))
+    display = page.display(0)
+    expect(display).to_contain_text('0/4')
+    expect(display).to_contain_text('no worker')
+    with working(lab, queue):
+        expect(display).to_contain_text('2 running')
+        (gates / '1').write_text('one')
+        expect(display).to_contain_text('1/4')
+        expect(display.locator('.jp-desipipe-label')).to_have_text(re.compile(r'gated\[1\]'))
+        (gates / '0').touch()
+        expect(display).to_contain_text('1 failed: ValueError: nothing for task 0')
+        for i in (2, 3):
+            (gates / str(i)).write_text(f'text {i}')
+        expect(display.locator('[data-condition="failed"]')).to_be_visible()
+        expect(display).to_contain_text('3/4')
+        (gates / '0').write_text('zero')
+        display.get_by_role('button', name='Retry').click()
+        expect(display).to_contain_text(re.compile(r'✓ 4 tasks · .* on 2 workers'))
+    expect(display.get_by_role('progressbar')).to_have_count(0)
+    texts = display.locator('.jp-OutputArea-output').all_inner_texts()
+    assert [text.strip() for text in texts] == ['zero', 'one', 'text 2', 'text 3']
+    queue.kill()
+
+
+def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
+    queue = Queue('cancelled', base_dir=lab.queues, create=True)
+    add_gated(queue, tmp_path / 'gates', 3)
+    page.open_notebook(lab.write('cancelled.ipynb', cell(cell_summary(queue, '0-2', title='gated'))))
+    display = page.display(0)
+    for answer in ('Keep them', 'Cancel tasks'):
+        assert queue.counts['KILLED'] == 0
+        display.get_by_role('button', name='Cancel').click()
+        page.get_by_role('dialog').get_by_role('button', name=answer).click()
+    expect(display).to_contain_text('3 killed')
+    assert queue.counts['KILLED'] == 3
+
+
+def test_a_cell_from_its_run_to_the_next_day(lab: Any, page: Any) -> None:
+    """The whole way: a cell is run, shows its tasks, then what it printed; the saved notebook shows the same when it is opened again."""
+    code = '%%desipipe --for i=range(3) --out square\nsquare = i**2\nprint(f"square of {i}")'
+    page.open_notebook(lab.write('cell.ipynb', '%load_ext desipipe\n%desipipe use ./cells --workers 2', code))
+    page.run_cell(0)
+    page.run_cell(1)
+    display = page.display(1)
+    expect(display.locator('.jp-desipipe-quiet')).to_contain_text('3 tasks')
+    texts = [text.strip() for text in display.locator('.jp-OutputArea-output').all_inner_texts()]
+    assert texts == [f'square of {i}' for i in range(3)]
+    page.save()
+    saved = json.loads((lab.workdir / 'cell.ipynb').read_text())
+    (output,) = saved['cells'][1]['outputs']
+    assert {'text/plain', 'text/html', MIME} <= set(output['data'])
+    page.open_notebook('cell.ipynb')
+    expect(page.display(1).locator('.jp-desipipe-quiet')).to_contain_text('3 tasks')
+    Queue('cells', base_dir=lab.workdir, create=False).kill()

@@ -96,7 +96,7 @@ describe('Status', () => {
     );
     expect(texts('.jp-desipipe-count')).toEqual([
       `⊘ ${(1200).toLocaleString()} killed`,
-      '? 1 lost',
+      '? 1 unknown',
       '‖ 3 blocked'
     ]);
     expect(texts('.jp-desipipe-condition')).toEqual(['■ no worker']);

@@ -50,7 +50,7 @@ export function stateWords(
     SUCCEEDED: trans.__('succeeded'),
     FAILED: trans.__('failed'),
     KILLED: trans.__('killed'),
-    UNKNOWN: trans.__('lost'),
+    UNKNOWN: trans.__('unknown'),
     RUNNING: trans.__('running'),
     PENDING: trans.__('pending'),
     WAITING: trans.__('waiting'),
