@@ -1,23 +1,67 @@
-"""Reading and writing files by type: text, json, yaml, npy, npz. A file is written whole or not at all."""
+"""Reading and writing files by type. A file is written whole or not at all.
+
+A file type is a class, known by its `name` as soon as it is defined::
+
+    class PowerFile(BaseFile):
+        name = 'power'
+        suffixes = ('.pk',)
+
+        def load(self):
+            return np.loadtxt(self.path)
+
+        def save(self, power):
+            np.savetxt(self.path, power)
+
+`save` is given a path of a temporary folder; what it wrote there takes its place when all of it is on disk. A package makes its types known by entry points::
+
+    [project.entry-points.'desipipe.filetypes']
+    power = 'my_package.files:PowerFile'
+"""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, ClassVar
 
-from .errors import UnknownNameError, close_names
+from .errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError, close_names
 
-__all__ = ['atomic_write', 'filetypes', 'load', 'save']
+__all__ = [
+    'BaseFile',
+    'FitsFile',
+    'GenericFile',
+    'HDF5File',
+    'JSONFile',
+    'NpyFile',
+    'NpzFile',
+    'PickleFile',
+    'StreamFile',
+    'TextFile',
+    'YAMLFile',
+    'atomic_folder',
+    'atomic_write',
+    'filetypes',
+    'get_filetype',
+    'load',
+    'save',
+]
+
+Path = str | os.PathLike[str]
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing whole files
 
 
 @contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """File to write, that takes its name only when all of it is on disk; folders are made.
 
-    Readers see the old content or the new one, never a part, also when this process is killed. A link is followed.
+    Readers see the old content or the new one, never a part, also when this process is killed. A link is followed. A file that is replaced keeps its
+    permissions; a new one belongs to the folder's group, which may write to it if it may write to the folder.
 
     Parameters
     ----------
@@ -35,84 +79,571 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         As of `open`; what was at ``path`` is unchanged.
     """
     path = os.path.realpath(path)  # renaming over a symbolic link would replace the link, not what it points to
-    folder = os.path.dirname(path)
-    temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')  # of its own length: the name may have the longest that is allowed
-    try:
-        os.makedirs(folder, exist_ok=True)
-        # Not `tempfile`: its files are 0600. Here the umask, the folder's default access list and its group apply, as for any new file.
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), 'wb') as file:
-            with suppress(FileNotFoundError):
-                os.fchmod(file.fileno(), os.stat(path).st_mode & 0o7777)
+    temporary = _beside(path)
+    with _unchanged_if_failed(path, temporary):
+        make_folders(os.path.dirname(path))
+        with open(_open_temporary(temporary), 'wb') as file:
             yield file
             file.flush()
+            _adopt(file.fileno(), path)
             os.fsync(file.fileno())  # before the rename, or a power cut could leave the name with nothing behind it
+            if not os.path.lexists(temporary):  # it has no name yet
+                # A folder's descriptor, though both paths are absolute: without one, Python asks for a link to the link that is there.
+                with _opened(os.path.dirname(path)) as folder:
+                    os.link(f'/proc/self/fd/{file.fileno():d}', os.path.basename(temporary), dst_dir_fd=folder, follow_symlinks=True)
         os.replace(temporary, path)
+        _sync_folder(os.path.dirname(path))
+
+
+def _open_temporary(temporary: str) -> int:
+    # A file without a name leaves nothing when its writer is killed. Network filesystems have no such files: there it has the temporary name from the start.
+    # Not `tempfile`, whose files are 0600: here the umask, the folder's default access list and its group apply, as for any new file.
+    with suppress(OSError, AttributeError):
+        fd = os.open(os.path.dirname(temporary), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        if os.path.exists(f'/proc/self/fd/{fd:d}'):
+            return fd
+        os.close(fd)
+    return os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[str]:
+    """Path in a temporary folder to write to, for libraries that open files themselves; what is there at the end takes its place.
+
+    Files that the library writes beside it (such as ``power.txt`` beside ``power.npy``) are moved too, the file itself last.
+
+    Parameters
+    ----------
+    path : str, PathLike
+        The name that the file will have.
+
+    Yields
+    ------
+    temporary : str
+        Of the same file name.
+
+    Raises
+    ------
+    FileNotFoundError
+        If no file of that name was written.
+    OSError
+        As of `open`; what was at ``path`` is unchanged.
+    """
+    path = os.path.realpath(path)
+    folder, name = os.path.split(path)
+    temporary = _beside(path)
+    with _unchanged_if_failed(path, temporary):
+        make_folders(folder)
+        os.mkdir(temporary, 0o700)
+        yield os.path.join(temporary, name)
+        written = sorted(os.listdir(temporary), key=lambda other: other == name)
+        if name not in written:
+            raise FileNotFoundError(f'the function that saves wrote {", ".join(written) or "nothing"}, but was asked to write {name}')
+        for other in written:
+            with _opened(os.path.join(temporary, other)) as fd:
+                if stat.S_ISREG(os.fstat(fd).st_mode):
+                    _adopt(fd, os.path.join(folder, other))
+                os.fsync(fd)
+        for other in written:
+            os.replace(os.path.join(temporary, other), os.path.join(folder, other))
+        os.rmdir(temporary)
+        _sync_folder(folder)
+
+
+def _beside(path: str) -> str:
+    return os.path.join(os.path.dirname(path), f'.{secrets.token_hex(8)}.tmp')  # of its own length: the name may have the longest that is allowed
+
+
+@contextmanager
+def _unchanged_if_failed(path: str, temporary: str) -> Iterator[None]:
+    try:
+        yield
     except BaseException as error:
-        with suppress(OSError):
-            os.unlink(temporary)
-        if isinstance(error, OSError) and error.filename == temporary:
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                os.unlink(temporary)
+        if isinstance(error, OSError) and isinstance(error.filename, str) and error.filename.startswith(temporary):
             error.filename, error.filename2 = path, None
         error.add_note(f'{path} was not written; what was there before, if anything, is unchanged.')
         raise
 
 
-def _load_npz(file: BinaryIO) -> dict[str, Any]:
-    import numpy as np
+def _adopt(fd: int, path: str) -> None:
+    """Give a new file the permissions and the group it has to have at ``path``."""
+    mine = os.fstat(fd)
+    mode, group = stat.S_IMODE(mine.st_mode), mine.st_gid
+    try:
+        old = os.stat(path)
+        mode, group = stat.S_IMODE(old.st_mode), old.st_gid
+    except FileNotFoundError:
+        folder = os.stat(os.path.dirname(path))
+        if _is_shared(folder):
+            mode, group = mode | (0o060 if folder.st_mode & stat.S_IWGRP else 0), folder.st_gid
+    if group != mine.st_gid:
+        with suppress(PermissionError):  # not a member of that group: it stays ours
+            os.fchown(fd, -1, group)
+    if mode != stat.S_IMODE(mine.st_mode):
+        os.fchmod(fd, mode)
 
-    with np.load(file, allow_pickle=False) as arrays:
-        return dict(arrays)
+
+def _is_shared(folder: os.stat_result) -> bool:
+    # Whether a group works in it together. One with the sticky bit, such as /tmp, belongs to nobody in particular.
+    return bool(folder.st_mode & (stat.S_IWGRP | stat.S_ISGID)) and not folder.st_mode & stat.S_ISVTX
 
 
-def _save_npz(file: BinaryIO, data: Mapping[str, Any]) -> None:
-    import zipfile
+def make_folders(folder: str) -> None:
+    """Make a folder and those above it; where a group may write to the one they are in, it may write to them, too.
 
-    import numpy as np
+    Raises
+    ------
+    OSError
+        As of `os.makedirs`.
+    """
+    if not folder or os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder)
+    make_folders(parent)
+    try:
+        os.mkdir(folder)
+    except FileExistsError:
+        if not os.path.isdir(folder):
+            raise
+        return  # someone else was faster
+    above = os.stat(parent or os.curdir)
+    if _is_shared(above):
+        with suppress(PermissionError):
+            os.chown(folder, -1, above.st_gid)
+            os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | (above.st_mode & (0o070 | stat.S_ISGID)))
 
-    # Not `np.savez`, whose own arguments are names that no array could have.
-    with zipfile.ZipFile(file, 'w') as archive:
-        for name, array in data.items():
-            with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
-                np.save(member, array, allow_pickle=False)
+
+def _sync_folder(folder: str) -> None:
+    with suppress(OSError), _opened(folder) as fd:  # some filesystems have no such thing: there the rename is as safe as it gets
+        os.fsync(fd)
 
 
-def _functions(filetype: str) -> tuple[Callable[[BinaryIO], Any], Callable[[BinaryIO, Any], object]]:
-    """How to read and how to write a type. Libraries are imported when their type is used."""
-    if filetype == 'text':
-        return lambda file: file.read().decode(), lambda file, data: file.write(data.encode())
-    if filetype == 'json':
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# File types
+
+_registry: dict[str, type[BaseFile]] = {}
+
+
+class BaseFile:
+    """A file of some type; subclasses have a `name`, and are known by it.
+
+    Parameters
+    ----------
+    path : str, PathLike
+        The file.
+    """
+
+    name: ClassVar[str] = 'base'
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Ends of names of files that are of this type if nothing else is said, in lower case, such as ``('.npy',)``."""
+    install: ClassVar[str] = ''
+    """What to install for this type."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'name' in cls.__dict__:
+            _registry[cls.name] = cls
+
+    def __init__(self, path: Path) -> None:
+        self.path = os.fspath(path)
+
+    def load(self, *args: Any, **kwargs: Any) -> Any:
+        """Content of the file."""
+        raise NotImplementedError(f'{type(self).__name__} has no method load')
+
+    def save(self, *args: Any, **kwargs: Any) -> Any:
+        """Write the file at `path`."""
+        raise NotImplementedError(f'{type(self).__name__} has no method save')
+
+    def _library(self, module: str) -> Any:
+        import importlib
+
+        try:
+            return importlib.import_module(module)
+        except ImportError as exc:
+            package = module.partition('.')[0]
+            raise MissingDependencyError(
+                f'{self.path}: files of the type {self.name!r} need {package}, which is not installed here; nothing was read or written. '
+                f'Type: pip install {package}'
+            ) from exc
+
+
+class StreamFile(BaseFile):
+    """A file type that reads from, and writes to, an open binary file: subclasses have `read` and `write`."""
+
+    def read(self, file: BinaryIO) -> Any:
+        """Content of an open file."""
+        raise NotImplementedError(f'{type(self).__name__} has no method read')
+
+    def write(self, file: BinaryIO, data: Any) -> object:
+        """Write to an open file."""
+        raise NotImplementedError(f'{type(self).__name__} has no method write')
+
+    def load(self) -> Any:
+        """Content of the file."""
+        with open(self.path, 'rb') as file:
+            return self.read(file)
+
+    def save(self, data: Any) -> Any:
+        """Write the file, whole or not at all."""
+        with atomic_write(self.path) as file:
+            self.write(file, data)
+
+
+class TextFile(StreamFile):
+    """Text, UTF-8."""
+
+    name = 'text'
+    suffixes = ('.txt',)
+
+    def read(self, file: BinaryIO) -> str:
+        """See :class:`StreamFile`."""
+        return file.read().decode()
+
+    def write(self, file: BinaryIO, data: str) -> object:
+        """See :class:`StreamFile`."""
+        return file.write(data.encode())
+
+
+class JSONFile(StreamFile):
+    """JSON; arrays of NumPy are written as lists."""
+
+    name = 'json'
+    suffixes = ('.json',)
+
+    def read(self, file: BinaryIO) -> Any:
+        """See :class:`StreamFile`."""
         import orjson
 
-        return lambda file: orjson.loads(file.read()), lambda file, data: file.write(
-            orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
-        )
-    if filetype == 'yaml':
+        return orjson.loads(file.read())
+
+    def write(self, file: BinaryIO, data: Any) -> object:
+        """See :class:`StreamFile`."""
+        import orjson
+
+        return file.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+
+
+class YAMLFile(StreamFile):
+    """YAML of plain values: tags that would make objects are refused."""
+
+    name = 'yaml'
+    suffixes = ('.yaml', '.yml')
+
+    def read(self, file: BinaryIO) -> Any:
+        """See :class:`StreamFile`."""
         import yaml
 
-        return yaml.safe_load, lambda file, data: yaml.safe_dump(data, file, encoding='utf-8', sort_keys=False)
-    import numpy as np
+        return yaml.safe_load(file)
 
-    # Never pickled objects: a file from someone else must not run code.
-    if filetype == 'npy':
-        return lambda file: np.load(file, allow_pickle=False), lambda file, data: np.save(file, data, allow_pickle=False)
-    return _load_npz, _save_npz
+    def write(self, file: BinaryIO, data: Any) -> object:
+        """See :class:`StreamFile`."""
+        import yaml
 
-
-_SUFFIXES = {'.txt': 'text', '.json': 'json', '.yaml': 'yaml', '.yml': 'yaml', '.npy': 'npy', '.npz': 'npz'}
-filetypes = tuple(dict.fromkeys(_SUFFIXES.values()))
+        return yaml.safe_dump(data, file, encoding='utf-8', sort_keys=False)
 
 
-def _filetype(path: str, filetype: str | None) -> str:
-    suffix = os.path.splitext(path)[1].lower()
-    found = filetype or _SUFFIXES.get(suffix, '')
-    if found not in filetypes:
-        what = f'the file type {filetype!r} is not known' if filetype else f'no file type is known for the suffix {suffix!r}'
-        raise UnknownNameError(
-            f'{path}: {what}; nothing was read or written. Name one of {", ".join(filetypes)}: {close_names(found or suffix[1:], filetypes)}'
+class NpyFile(StreamFile):
+    """An array. Never pickled objects: a file from someone else must not run code."""
+
+    name = 'npy'
+    suffixes = ('.npy',)
+
+    def read(self, file: BinaryIO) -> Any:
+        """See :class:`StreamFile`."""
+        import numpy as np
+
+        return np.load(file, allow_pickle=False)
+
+    def write(self, file: BinaryIO, data: Any) -> None:
+        """See :class:`StreamFile`."""
+        import numpy as np
+
+        np.save(file, data, allow_pickle=False)
+
+
+class NpzFile(StreamFile):
+    """A dictionary of arrays, without pickled objects."""
+
+    name = 'npz'
+    suffixes = ('.npz',)
+
+    def read(self, file: BinaryIO) -> dict[str, Any]:
+        """See :class:`StreamFile`."""
+        import numpy as np
+
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+
+    def write(self, file: BinaryIO, data: Mapping[str, Any]) -> None:
+        """See :class:`StreamFile`."""
+        import zipfile
+
+        import numpy as np
+
+        # Not `np.savez`, whose own arguments are names that no array could have.
+        with zipfile.ZipFile(file, 'w') as archive:
+            for name, array in data.items():
+                with archive.open(f'{name}.npy', 'w', force_zip64=True) as member:
+                    np.save(member, array, allow_pickle=False)
+
+
+class PickleFile(StreamFile):
+    """Any object of Python's. Loading one runs code, so only files of one's own are loaded, which no one else may write to."""
+
+    name = 'pickle'
+    suffixes = ('.pkl', '.pickle')
+
+    def read(self, file: BinaryIO) -> Any:
+        """See :class:`StreamFile`."""
+        import pickle
+
+        from .utils import username
+
+        found = os.fstat(file.fileno())
+        if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
+            whose = f'belongs to user {username(found.st_uid)}' if found.st_uid != os.geteuid() else 'may be written to by everyone'
+            raise UntrustedFileError(
+                f'{self.path} {whose}: loading a pickle runs whatever code is in it, so it was not loaded. '
+                'If you trust it, copy it, and load the copy; better, have it written as npz, json or hdf5'
+            )
+        return pickle.load(file)
+
+    def write(self, file: BinaryIO, data: Any) -> None:
+        """See :class:`StreamFile`."""
+        import pickle
+
+        pickle.dump(data, file, protocol=5)
+
+
+class GenericFile(BaseFile):
+    """A file that someone else reads and writes: a function of a path, or an object with the methods `load` or `read`, `save` or `write`."""
+
+    name = 'generic'
+
+    def load(self, load: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Content of the file.
+
+        Parameters
+        ----------
+        load : callable, object
+            Called with the path; or its method ``load``, or ``read``.
+        *args, **kwargs
+            Passed on.
+        """
+        return self._method(load, 'load', 'read')(self.path, *args, **kwargs)
+
+    def save(self, save: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Write the file.
+
+        Parameters
+        ----------
+        save : callable, object
+            Called with the path to write to; or its method ``save``, or ``write``.
+        *args, **kwargs
+            Passed on.
+        """
+        return self._method(save, 'save', 'write')(self.path, *args, **kwargs)
+
+    def _method(self, given: Any, *names: str) -> Callable[..., Any]:
+        for name in names:
+            found = getattr(given, name, None)
+            if callable(found):
+                return found  # type: ignore[no-any-return]
+        if callable(given):
+            return given  # type: ignore[no-any-return]
+        raise ConfigError(
+            f'{self.path}: a generic file is {names[0]}ed by a function of its path, or an object with a method {" or ".join(names)}, not by {given!r:.100}; '
+            f'nothing was read or written. Name another file type of the entry: {", ".join(filetypes())}'
         )
-    return found
 
 
-def load(path: str | os.PathLike[str], filetype: str | None = None) -> Any:
+class FitsFile(BaseFile):
+    """FITS, by `astropy`: tables and images."""
+
+    name = 'fits'
+    suffixes = ('.fits', '.fit', '.fits.gz')
+
+    def load(self, hdu: int | str | None = None, **kwargs: Any) -> Any:
+        """Content of the file.
+
+        Parameters
+        ----------
+        hdu : int, str, default=None
+            Number or name; by default the first one that holds something.
+        **kwargs
+            Passed to :func:`astropy.io.fits.open`.
+
+        Returns
+        -------
+        data : astropy.table.Table, array
+        """
+        fits, table = self._library('astropy.io.fits'), self._library('astropy.table')
+        with fits.open(self.path, memmap=False, **kwargs) as found:
+            chosen = found[hdu] if hdu is not None else next((one for one in found if one.data is not None), found[0])
+            if isinstance(chosen, fits.BinTableHDU | fits.TableHDU):
+                return table.Table.read(chosen)
+            return chosen.data
+
+    def save(self, data: Any, **kwargs: Any) -> None:
+        """Write the file.
+
+        Parameters
+        ----------
+        data : Table, dict of columns, structured array, array, HDUList
+        **kwargs
+            Passed to ``writeto`` of :mod:`astropy.io.fits`.
+        """
+        fits, table = self._library('astropy.io.fits'), self._library('astropy.table')
+        if hasattr(data, 'writeto'):
+            hdus = data
+        elif isinstance(data, Mapping | table.Table) or getattr(getattr(data, 'dtype', None), 'names', None):
+            hdus = fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table.Table(data))])
+        else:
+            import numpy as np
+
+            hdus = fits.PrimaryHDU(np.asarray(data))
+        hdus.writeto(self.path, **kwargs)
+
+
+class HDF5File(BaseFile):
+    """HDF5, by `h5py`: dictionaries (groups) of arrays, numbers and texts (data sets)."""
+
+    name = 'hdf5'
+    suffixes = ('.h5', '.hdf5', '.hdf')
+
+    def load(self, name: str = '/', **kwargs: Any) -> Any:
+        """Content of the file.
+
+        Parameters
+        ----------
+        name : str, default='/'
+            Of a group or data set.
+        **kwargs
+            Passed to :class:`h5py.File`.
+
+        Returns
+        -------
+        data : dict, array, number, str
+        """
+        h5py = self._library('h5py')
+
+        def content(item: Any) -> Any:
+            if isinstance(item, h5py.Group):
+                return {key: content(value) for key, value in item.items()}
+            value = item.asstr()[()] if h5py.check_string_dtype(item.dtype) else item[()]
+            return value.item() if item.shape == () and hasattr(value, 'item') else value
+
+        with h5py.File(self.path, 'r', **kwargs) as file:
+            return content(file[name])
+
+    def save(self, data: Mapping[str, Any], **kwargs: Any) -> None:
+        """Write the file.
+
+        Parameters
+        ----------
+        data : dict
+        **kwargs
+            Passed to ``create_dataset``, for arrays: ``compression='gzip'``.
+        """
+        h5py = self._library('h5py')
+
+        def write(group: Any, values: Mapping[str, Any]) -> None:
+            for key, value in values.items():
+                if isinstance(value, Mapping):
+                    write(group.create_group(key), value)
+                else:
+                    import numpy as np
+
+                    array = np.asarray(value)
+                    text = array.dtype.kind == 'U'
+                    options = kwargs if array.shape else {}
+                    group.create_dataset(key, data=array.astype(object) if text else array, dtype=h5py.string_dtype() if text else None, **options)
+
+        with h5py.File(self.path, 'w') as file:
+            write(file, data)
+
+
+def filetypes() -> tuple[str, ...]:
+    """Names of the known file types, those of entry points included."""
+    return tuple(sorted({*_registry, *_points()}))
+
+
+def _points() -> dict[str, str]:
+    from importlib.metadata import entry_points
+
+    return {point.name: point.value for point in entry_points(group='desipipe.filetypes')}
+
+
+def _find(filetype: str) -> type[BaseFile] | None:
+    if filetype not in _registry and filetype in (points := _points()):
+        import importlib
+
+        module, _, name = points[filetype].partition(':')
+        _registry.setdefault(filetype, getattr(importlib.import_module(module), name))
+    return _registry.get(filetype)
+
+
+def _class(path: str, filetype: str | None) -> type[BaseFile]:
+    if filetype:
+        found = _find(filetype)
+        if found is not None:
+            return found
+        words = f'the file type {filetype!r} is not known'
+    else:
+        lower = path.lower()
+        fitting = [(suffix, cls) for cls in _registry.values() for suffix in cls.suffixes if lower.endswith(suffix)]
+        if fitting:
+            return max(fitting, key=lambda pair: len(pair[0]))[1]
+        filetype = os.path.splitext(path)[1]
+        words = f'no file type is known for the suffix {filetype!r}'
+    known = filetypes()
+    raise UnknownNameError(
+        f'{path}: {words}; nothing was read or written. Name one of {", ".join(known)} (or define one, see desipipe.io): '
+        f'{close_names(filetype.lstrip("."), known)}'
+    )
+
+
+def get_filetype(filetype: str | BaseFile | None, path: Path) -> BaseFile:
+    """A file of some type.
+
+    Parameters
+    ----------
+    filetype : str, BaseFile
+        One of :func:`filetypes`; empty: what the suffix of ``path`` says. An instance is returned as it is.
+    path : str, PathLike
+        The file.
+
+    Returns
+    -------
+    file : BaseFile
+
+    Raises
+    ------
+    UnknownNameError
+        If the type is not known.
+    """
+    if isinstance(filetype, BaseFile):
+        return filetype
+    path = os.fspath(path)
+    return _class(path, filetype)(path)
+
+
+def load(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> Any:
     """Read a file.
 
     Parameters
@@ -120,42 +651,58 @@ def load(path: str | os.PathLike[str], filetype: str | None = None) -> Any:
     path : str, PathLike
         The file.
     filetype : str, optional
-        One of `filetypes`; by default what the suffix of ``path`` says.
+        One of :func:`filetypes`; by default what the suffix of ``path`` says.
+    *args, **kwargs
+        Those of the type: a generic file takes the function that loads it, which no other does.
 
     Returns
     -------
     data : object
-        ``str`` (text, UTF-8), what json or yaml hold, an array (npy), or a dictionary of arrays (npz).
+        ``str`` (text, UTF-8), what json or yaml hold, an array (npy), a dictionary of arrays (npz), …
 
     Raises
     ------
     UnknownNameError
         If the type is not known.
     """
-    path = os.fspath(path)
-    read, _ = _functions(_filetype(path, filetype))
-    with open(path, 'rb') as file:
-        return read(file)
+    return get_filetype(_generic(filetype, args, path), path).load(*args, **kwargs)
 
 
-def save(path: str | os.PathLike[str], data: Any, filetype: str | None = None) -> None:
-    """Write a file, whole or not at all; see `atomic_write`.
+def save(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> Any:
+    """Write a file, whole or not at all; see :func:`atomic_write` and :func:`atomic_folder`.
 
     Parameters
     ----------
     path : str, PathLike
         The file; its folders are made.
-    data : object
-        What `load` gives back.
     filetype : str, optional
-        One of `filetypes`; by default what the suffix of ``path`` says.
+        One of :func:`filetypes`; by default what the suffix of ``path`` says.
+    *args, **kwargs
+        Those of the type: the data; of a generic file the function that saves it.
+
+    Returns
+    -------
+    saved : object
+        What the type's own method returns.
 
     Raises
     ------
     UnknownNameError
         If the type is not known.
     """
-    path = os.fspath(path)
-    _, write = _functions(_filetype(path, filetype))
-    with atomic_write(path) as file:
-        write(file, data)
+    file = get_filetype(_generic(filetype, args, path), path)
+    if isinstance(file, StreamFile):
+        return file.save(*args, **kwargs)
+    with atomic_folder(path) as temporary:
+        return type(file)(temporary).save(*args, **kwargs)
+
+
+def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | None:
+    # A function instead of data, or an object that saves itself, where nothing says what else the file could be.
+    if filetype or not args:
+        return filetype
+    if callable(args[0]):
+        return GenericFile.name
+    lower = os.fspath(path).lower()
+    known = any(lower.endswith(suffix) for cls in _registry.values() for suffix in cls.suffixes)
+    return GenericFile.name if not known and any(callable(getattr(args[0], name, None)) for name in ('load', 'read', 'save', 'write')) else None

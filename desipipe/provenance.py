@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from typing import TypedDict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, TypedDict
 
 from .utils import username
 
-__all__ = ['Machine', 'machine', 'process_alive', 'process_start', 'versions']
+__all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'snapshot', 'versions']
 
 
 class Machine(TypedDict):
@@ -188,3 +188,194 @@ def _distributions() -> Mapping[str, list[str]]:
     from importlib import metadata
 
     return metadata.packages_distributions()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Everything that a process runs with
+
+
+def snapshot(folder: str = '', environ: Mapping[str, object] | None = None) -> dict[str, str]:
+    """Everything that what this process computes may depend on, besides its code and its data.
+
+    Distributions are found by their folders' names (one listing for each entry of ``sys.path``), so that a look costs a millisecond, and it is
+    taken again only when something new was imported.
+
+    Parameters
+    ----------
+    folder : str, default=''
+        That of the script; of the `git` repository that it is in, commit, branch and changes are noted.
+    environ : dict, default=None
+        The declared environment, as :meth:`~desipipe.environment.BaseEnvironment.to_spec` says it.
+
+    Returns
+    -------
+    versions : dict
+        ``python``, ``platform``; versions of imported packages by the name one imports; and, where there are some, under names that no package has:
+        ``git commit``, ``git branch``, ``git diff`` (sha256 of what differs from the commit), ``conda environment``, ``virtual environment``,
+        ``environment modules``, ``declared environment``.
+    """
+    return {**_versions(len(sys.modules)), **(_git(folder) if folder else {}), **_declared(environ or {})}
+
+
+@functools.lru_cache(maxsize=1)
+def _versions(imported: int) -> dict[str, str]:
+    uname = os.uname()
+    found = {'python': '.'.join(map(str, sys.version_info[:3])), 'platform': f'{uname.sysname}-{uname.release}-{uname.machine}'}
+    packages = {}
+    # `__main__`, and what the user's own files are, have no version; names with underscores are parts of others.
+    for name, module in list(sys.modules.items()):
+        if '.' in name or name.startswith('_') or name in sys.stdlib_module_names:
+            continue
+        version = _installed().get(_normal(name)) or getattr(module, '__version__', None) or _foreign(name, module)
+        if version and isinstance(version, str):
+            packages[name] = version
+    found.update(sorted(packages.items()))
+    if os.environ.get('CONDA_DEFAULT_ENV'):
+        found['conda environment'] = os.environ['CONDA_DEFAULT_ENV']
+    if sys.prefix != sys.base_prefix:
+        found['virtual environment'] = sys.prefix
+    if os.environ.get('LOADEDMODULES'):
+        found['environment modules'] = os.environ['LOADEDMODULES']
+    return found
+
+
+def _foreign(name: str, module: object) -> str:
+    # Installed under another name than one imports, and without a version of its own: looked for in all distributions, which takes long.
+    file = getattr(module, '__file__', None) or next(iter(getattr(module, '__path__', ())), '')
+    return _version(name) if '/site-packages/' in file or '/dist-packages/' in file else ''
+
+
+@functools.cache
+def _installed() -> dict[str, str]:
+    """Versions of all distributions, by normalised name."""
+    found: dict[str, str] = {}
+    for entry in dict.fromkeys(sys.path):
+        try:
+            names = os.listdir(entry or os.curdir)
+        except OSError:  # a zip archive, or not there: as when importing
+            continue
+        for name in names:
+            stem, suffix = os.path.splitext(name)
+            if suffix in ('.dist-info', '.egg-info') and '-' in stem:
+                distribution, version = stem.split('-')[:2]
+                found.setdefault(_normal(distribution), version)
+    return found
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace('-', '_').replace('.', '_')
+
+
+@functools.cache
+def _git(folder: str) -> dict[str, str]:
+    """The state of the repository that a folder is in; empty if it is in none, or `git` can't tell within seconds."""
+    import hashlib
+    import subprocess
+
+    # A look, before a process is started for nothing.
+    parent = os.path.abspath(folder)
+    while not os.path.exists(os.path.join(parent, '.git')):
+        if parent == os.path.dirname(parent):
+            return {}
+        parent = os.path.dirname(parent)
+
+    def ask(*words: str) -> bytes:
+        # Nothing that the repository's configuration could have run; and no lock taken, for someone may be at work there.
+        argv = ['git', '--no-optional-locks', '-c', 'core.fsmonitor=false', '-C', folder, *words]
+        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=5.0).stdout
+
+    try:
+        lines = ask('status', '--porcelain=v2', '--branch', '--untracked-files=no').decode(errors='replace').splitlines()
+        heads = dict(line[len('# branch.') :].split(' ', 1) for line in lines if line.startswith('# branch.') and ' ' in line[len('# branch.') :])
+        found = {'git commit': heads.get('oid', ''), 'git branch': heads.get('head', '')}
+        if any(not line.startswith('#') for line in lines):
+            changes = ask('diff', '--no-ext-diff', '--no-textconv', '--binary', *([] if found['git commit'] == '(initial)' else ['HEAD']))
+            found['git diff'] = hashlib.sha256(changes).hexdigest()
+    except (OSError, subprocess.SubprocessError):  # no git, not our repository, a huge one
+        return {}
+    return {name: value for name, value in found.items() if value}
+
+
+def _declared(environ: Mapping[str, object]) -> dict[str, str]:
+    if not any(environ.get(key) for key in ('data', 'command')) and environ.get('name', 'base') == 'base':
+        return {}
+    import orjson
+
+    return {'declared environment': orjson.dumps(dict(environ), default=str).decode()}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What a task reads and writes
+
+
+class Content(NamedTuple):
+    """What was in a file."""
+
+    size: int
+    """Bytes."""
+    mtime: int
+    """Last change, nanoseconds since the epoch: with ``size`` a quick check."""
+    sha256: str
+    """Digest, hexadecimal."""
+
+
+class Making:
+    """One attempt of a task, while it runs: who makes the files that are written meanwhile, and of what.
+
+    Parameters
+    ----------
+    queue : str
+        Folder.
+    tid : str
+        Identity.
+    attempt : int
+    name : str
+        The app's.
+    app : str
+        Identity of the app version, hexadecimal.
+    source : callable
+        Gives the source of the app.
+    folder : str, default=''
+        The script's, see :func:`snapshot`.
+    environ : dict, default=None
+        The declared environment.
+    """
+
+    __slots__ = ('app', 'attempt', 'environ', 'folder', 'name', 'queue', 'read', 'source', 'tid', 'written')
+
+    def __init__(
+        self,
+        queue: str,
+        tid: str,
+        attempt: int,
+        name: str,
+        app: str,
+        source: Callable[[], str],
+        folder: str = '',
+        environ: Mapping[str, object] | None = None,
+    ) -> None:
+        self.queue = queue
+        self.tid = tid
+        self.attempt = attempt
+        self.name = name
+        self.app = app
+        self.source = source
+        self.folder = folder
+        self.environ = environ
+        self.read: dict[str, Content] = {}
+        """Files that were loaded, by absolute path, as they were."""
+        self.written: dict[str, Content] = {}
+        """Files that were saved."""
+
+    def report(self) -> bytes:
+        """What was read and written, a JSON line a file; lines of several processes that run one task may be put one after the other."""
+        if not self.read and not self.written:
+            return b''
+        import orjson
+
+        lines = [{'do': do, 'path': path, **known._asdict()} for do, files in (('read', self.read), ('write', self.written)) for path, known in files.items()]
+        return b''.join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+
+
+making: Making | None = None
+"""What this process is making; set by what runs a task, for all of its threads."""

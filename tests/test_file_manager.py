@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pickle
-import signal
-import stat
-import subprocess
-import sys
 from itertools import product
 from pathlib import Path
 
@@ -16,8 +13,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from desipipe import FileManager, io
-from desipipe.errors import ConfigError, DesipipeError, UnknownNameError, UnknownOptionError
+import desipipe
+from desipipe import FileManager
+from desipipe.errors import ConfigError, DesipipeError, MissingFileError, UnknownNameError, UnknownOptionError
 from desipipe.file_manager import BaseFile, BaseFileEntry
 
 DATABASE = """
@@ -57,7 +55,7 @@ def test_entries_and_files(fm: FileManager, tmp_path: Path) -> None:
     assert fm.filepaths == [*expected, f'{out}/covariance_LRG_0.8.npy', f'{out}/covariance_QSO_0.8.npy', f'{out}/readme.txt']
     assert [file.filepath for entry in fm for file in entry] == fm.filepaths
     assert '3 entries, 403 files' in repr(fm)
-    assert '400 files' in repr(fm.entries[0])
+    assert 'files: 400' in repr(fm[0])
 
 
 def test_select(fm: FileManager) -> None:
@@ -73,8 +71,8 @@ def test_select(fm: FileManager) -> None:
     assert ids(keywords='nothing of that') == []
     assert ids(tracer='BGS') == []
     selection = fm.select(id='power', tracer='ELG', i=[98, 3, 1000])
-    assert [(file.options['region'], file.options['i']) for file in selection.entries[0]] == [('NGC', 98), ('NGC', 3), ('SGC', 98), ('SGC', 3)]
-    assert len(fm.select(i=range(10)).entries[0]) == 40
+    assert [(file.options['region'], file.options['i']) for file in selection[0]] == [('NGC', 98), ('NGC', 3), ('SGC', 98), ('SGC', 3)]
+    assert len(fm.select(i=range(10))[0]) == 40
     assert [len(entry) for entry in fm] == [400, 2, 1]  # what was selected from is as it was
 
 
@@ -174,20 +172,28 @@ def test_large_entries_are_not_laid_out() -> None:
     ('text', 'error', 'words'),
     [
         ('path: [a\nid: b', ConfigError, 'db.yaml, line 2, column 3: '),
-        ('path: a\n---\n- 1', ConfigError, 'db.yaml, document 2: an entry is a mapping with the fields path, options'),
+        ('path: a\n---\n- 1', ConfigError, 'db.yaml, document 2: an entry is a mapping with the fields path, ro'),
         ('just text', ConfigError, 'document 1: an entry is a mapping'),
         ('id: a', ConfigError, 'document 1: the entry has no path'),
         ('path: a\nfiletyp: npy', UnknownOptionError, "the field 'filetyp' is not known: did you mean filetype?"),
-        ('path: a\nimport: b', UnknownOptionError, "the field 'import' is not known"),
+        ('path: a\nid: power\n---\nimport: powr', UnknownNameError, "db.yaml, document 2: there is no entry 'powr' to import: did you mean power?"),
+        ('id: a\nimport: b\n---\nid: b\nimport: a', ConfigError, 'document 1: entries import each other: b → a → b'),
+        ('path: a\nfileentry: basic', UnknownNameError, "there is no kind of file entry 'basic': did you mean base?"),
+        ('path: a\nro: [a]', ConfigError, 'ro must be two texts'),
+        ('path: a_{x}\noptions: {x: [1, 2]}\nfoptions: {x: [a]}', ConfigError, "foptions of 'x' must be 2, one for each value"),
         ('path: 12', ConfigError, 'path must be text, not 12'),
         ('path: a_{tracr}\noptions: {tracer: 1}', ConfigError, 'no option for the placeholder {tracr} of a_{tracr}: did you mean tracer?'),
         ('path: a_{\noptions: {tracer: 1}', ConfigError, 'can not be read'),
         ('path: a\noptions: [1]', ConfigError, 'options must be a mapping'),
-        ('path: a\noptions: {x: {LRG: lrg}}', ConfigError, "option 'x' can be a value, a list of values or range(...)"),
-        ('path: a\noptions: {x: [[[1]]]}', ConfigError, "option 'x' can be"),
-        ('path: a\noptions: {x: "..."}', ConfigError, "option 'x' can be"),
-        ('path: a\noptions: {x: range(a)}', ConfigError, "option 'x' can be"),
-        ('path: a\noptions: {x: "range(1, 2, 0)"}', ConfigError, "option 'x', range(1, 2, 0): range() arg 3 must not be zero"),
+        ('path: a\noptions: {x: [{LRG: lrg}]}', ConfigError, "option 'x' can be a value, a list of values, range(...)"),
+        ('path: a\noptions: {x: [[[[[[1]]]]]]}', ConfigError, "option 'x' holds a value with lists more than 4 deep"),
+        (
+            'path: a\noptions: {x: [&a [1, 2], &b [*a, *a]' + ''.join(f', &c{i} [*c{i - 1}, *c{i - 1}]' if i else ', &c0 [*b, *b]' for i in range(40)) + ']}',
+            ConfigError,
+            'deep',
+        ),
+        ('path: a\noptions: {x: range(a)}', ConfigError, "option 'x' is 'range(a)': range takes one to three whole numbers"),
+        ('path: a\noptions: {x: "range(1, 2, 0)"}', ConfigError, "option 'x' is range(1, 2, 0): range() arg 3 must not be zero"),
         ('path: !!python/object/apply:os.system ["touch hacked"]', ConfigError, 'db.yaml, line 1, column 7: could not determine a constructor'),
         ('path: 2026-13-45', ConfigError, 'db.yaml: this is not YAML'),
         ('a: ' + '[' * 5000, ConfigError, 'db.yaml'),
@@ -211,30 +217,102 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ('path', 'options', 'expected'),
+    [
+        ('{"LRG_test" if tracer == "LRG" else tracer}', {'tracer': 'LRG'}, 'LRG_test'),
+        ('{"LRG_test" if tracer == "LRG" else tracer}', {'tracer': 'ELG'}, 'ELG'),
+        ('{tracer.lower()}_{tracer.replace("_", "-"):>5}', {'tracer': 'A_B'}, 'a_b_  A-B'),
+        ('{zrange[0]:.2f}-{zrange[1]:.1f}', {'zrange': (0.4, 0.6)}, '0.40-0.6'),
+        ('{zrange[::-1][0]}{zrange[-1]!r:>5}', {'zrange': (0.4, 0.6)}, '0.6  0.6'),
+        ('{i + 1:03d}_{i * 2 - 1}_{i // 2}_{i % 2}_{-i}_{i**2}_{1 / i:.1f}', {'i': 4}, '005_7_2_0_-4_16_0.2'),
+        ('{"a" if 0 < i <= 4 and not (i in [1, 2] or i is None) else "b"}', {'i': 4}, 'a'),
+        ('{"" if cut is None else "_{}cut" if cut == () else cut[0] + "cut"}', {'cut': ('rp', 2.5)}, 'rpcut'),
+        ('{"ab"[i]}{["x", "y"][i]}{"z" * 3}', {'i': 1}, 'byzzz'),
+        ('{i:{width}d}|{i:>{width}}', {'i': 7, 'width': 3}, '  7|  7'),
+        ('{{{i}}}', {'i': 1}, '{1}'),
+        ('{"b" if x != "a:}" else "a"}', {'x': 'a:}'}, 'a'),
+    ],
+)
+def test_expressions(path: str, options: dict[str, object], expected: str) -> None:
+    entry = BaseFileEntry(path, options={name: [value] for name, value in options.items()})
+    assert entry.filepaths == [expected]
+    assert [file.filepath for file in entry] == [expected]
+
+
+@pytest.mark.parametrize(
     'placeholder',
     [
         '{i.real}',
         '{i.__class__}',
-        '{i[0]}',
-        '{"a" if i else "b"}',
-        '{i!r}',
-        '{i:{i}}',
+        '{().__class__.__bases__[0].__subclasses__()}',
+        '{"".join.__self__}',
+        '{i!z}',
         '{i:>1000000000}',
+        '{i:>{10**9}}',
         '{i:.9999f}',
         '{}',
-        '{0}',
         '{__import__("os")}',
-        '{i + 1}',
+        '{__import__("os").system("touch hacked")}',
+        '{open("hacked", "w")}',
+        '{print(i)}',
+        '{lambda: 1}',
+        '{(lambda: 1)()}',
+        '{[x for x in (1, 2)]}',
+        '{(x := 1)}',
+        '{f"{i}"}',
+        '{"{0.__class__}".format(i)}',
+        '{"a".format_map}',
+        '{9**9**9**9}',
+        '{i**1000000}',
+        '{"a" * 10**9}',
+        '{10**9 * [1]}',
+        '{("a" * 4000).replace("a", "a" * 4000).replace("a", "a" * 4000)}',
+        '{"a".ljust(10**9)}',
+        '{"%1000000000d" % i}',
+        '{[["a" * 4000] * 4000] * 4000}',
+        '{1 << 10**9}',
+        '{' + '-' * 3000 + '1}',
+        '{' + '(' * 500 + '1' + ')' * 500 + '}',
+        '{i' + '[0]' * 1000 + '}',
+        '{i\n}\0',
+        '{1 / 0}',
+        '{"a" + i}',
+        '{i[3]}',
+        '{await i}',
+        '{yield}',
+        '{*i}',
+        '{i}' + "'" * 3 + '{i}' + '"' * 3,
     ],
 )
-def test_nothing_is_evaluated(placeholder: str) -> None:
-    with pytest.raises(ConfigError, match='executes nothing|no option for the placeholder'):
-        BaseFileEntry(f'a_{placeholder}', options={'i': [1]})
+def test_nothing_else_is_evaluated(placeholder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError):
+        BaseFileEntry(f'a_{placeholder}', options={'i': [1]}).filepaths  # noqa: B018
+    assert os.listdir() == []
+
+
+def test_no_source_evaluates() -> None:
+    """No `eval`, no `exec`, no loader of YAML that makes objects, where files are looked up, read and written."""
+    package = Path(desipipe.__file__).parent
+    for path in [*package.glob('file_manager/*.py'), package / 'io.py', package / 'provenance.py', package / 'environment.py']:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call):
+                assert getattr(node.func, 'id', '') not in ('eval', 'exec'), path
+            assert getattr(node, 'attr', '') not in ('unsafe_load', 'full_load', 'UnsafeLoader', 'FullLoader'), path
+
+
+def test_placeholders_are_checked_when_read() -> None:
+    with pytest.raises(ConfigError, match=r'reads the attribute \.__class__, in the placeholder \{i\.__class__\}. Allowed are options'):
+        BaseFileEntry('a_{i.__class__}', options={'i': [1]})
+    with pytest.raises(ConfigError, match='calls open'):
+        BaseFileEntry('a_{open("x")}', options={'i': [1]})
 
 
 def test_format_that_does_not_fit() -> None:
     with pytest.raises(ConfigError, match=r"can not be filled with \{'i': 'a'\}"):
         BaseFileEntry('a_{i:d}', options={'i': ['a']}).filepaths  # noqa: B018
+    with pytest.raises(ConfigError, match=r'takes any value of the option i: say which, with select\(i=...\)'):
+        BaseFileEntry('a_{i}', options={'i': ...}).filepaths  # noqa: B018
 
 
 VALUES = st.integers(-5, 5) | st.text(max_size=3).filter(lambda text: text != '...')  # kept for "any value"
@@ -251,93 +329,357 @@ def test_selecting_is_filtering(pools: list[list[object]], data: st.DataObject) 
     assert sorted(files) == sorted(expected)
 
 
+def test_file_of_ones_own(tmp_path: Path) -> None:
+    file = BaseFile(f'{tmp_path}/data_{{boxsize:.0f}}_{{i:d}}.txt', description='A mock', author='You', options={'boxsize': 1000.0, 'i': 1})
+    assert os.fspath(file) == str(file) == file.filepath == f'{tmp_path}/data_1000_1.txt'
+    assert (file.name, file.stem, file.suffix, file.parent.filepath) == ('data_1000_1.txt', 'data_1000_1', '.txt', str(tmp_path))
+    assert (file.name.filepath, file.stem.filepath, file.extname()) == ('data_1000_1.txt', f'{tmp_path}/data_1000_1', '.txt')
+    assert (file.parent / 'other' / 'x{1}.txt').filepath == f'{tmp_path}/other/x{{1}}.txt'
+    assert Path(file.parent) == tmp_path
+    new = file.clone(description='created', options={**file.options, 'csize': 1000})
+    assert (new.options, new.description, file.description) == ({'boxsize': 1000.0, 'i': 1, 'csize': 1000}, 'created', 'A mock')
+    assert {file: 1}[file.clone()] == 1
+    assert file == file.clone() != new
+    assert BaseFile(dict(path='test.fits')).filepath == BaseFile('test.fits').filepath == 'test.fits'
+    with pytest.raises(UnknownOptionError, match="the field 'pth' is not known: did you mean path"):
+        file.clone(pth='x')
+
+
+def test_files_with_a_mirror_for_reading(tmp_path: Path) -> None:
+    file = BaseFile(f'{tmp_path}/data/a_{{i}}.txt', options={'i': 1}, ro=[f'{tmp_path}/data', f'{tmp_path}/mirror'])
+    file.save('written')
+    assert file.filepathro == f'{tmp_path}/mirror/a_1.txt'
+    with pytest.raises(FileNotFoundError):
+        file.load()
+    (tmp_path / 'mirror').mkdir()
+    (tmp_path / 'mirror/a_1.txt').write_text('mirrored')
+    assert file.load() == 'mirrored'
+    fm = FileManager({'path': f'{tmp_path}/data/a_{{i}}.txt', 'options': {'i': [1]}})
+    fm.update(ro=(f'{tmp_path}/data', f'{tmp_path}/mirror'))
+    assert fm.get().load() == 'mirrored'
+    assert fm.exists()
+
+
+def test_symlinks(tmp_path: Path) -> None:
+    entry = BaseFileEntry(f'{tmp_path}/a_{{i}}.txt', options={'i': range(2)}, link=f'{tmp_path}/links/b_{{i}}.txt')
+    with pytest.raises(MissingFileError, match='a_0.txt does not exist: no link was made'):
+        entry.symlink()
+    entry.symlink(raise_error=False)
+    for file in entry:
+        file.save('x')
+    entry.symlink()
+    entry.symlink()  # again: one that is there is replaced
+    assert (tmp_path / 'links/b_1.txt').resolve() == tmp_path / 'a_1.txt'
+    assert entry.get(i=0).sympath == f'{tmp_path}/links/b_0.txt'
+    (tmp_path / 'links/b_1.txt').unlink()
+    (tmp_path / 'links/b_1.txt').write_text('mine')
+    with pytest.raises(FileExistsError):
+        entry.symlink()
+    assert (tmp_path / 'links/b_1.txt').read_text() == 'mine'
+    assert sorted(os.listdir(tmp_path / 'links')) == ['b_0.txt', 'b_1.txt']
+    with pytest.raises(ConfigError, match='no link is given'):
+        BaseFile('a').symlink()
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What the original's users do
+
+LOGNORMAL = """
+description: Some lognormal catalogs
+id: catalog
+filetype: catalog
+path: ${DIR}/_catalogs/{field}_{tracer}_{imock:d}.fits
+link: ${DIR}/_links/{field}_{tracer}_{imock:d}.fits
+options:
+  field: ['data', 'randoms']
+  tracer: ['LRG', 'ELG']
+  imock: range(0, 3, 1)
+---
+description: Power spectra of lognormal catalogs.
+id: catalog_power
+filetype: power
+path: ${DIR}/_pk/power_{tracer}_{zrange[0]:.2f}_{zrange[1]:.2f}_{imock:d}{shuffled}.fits
+options:
+  tracer: ['LRG', 'ELG']
+  imock: range(0, 3, 1)
+  zrange: [[1., 1.2], [1.2, 1.4]]
+  shuffled: {false: '', true: _shuffled}
+---
+import: catalog_power
+id: catalog_correlation
+filetype: correlation
+path: ${DIR}/_xi/xi_{tracer}_{zrange[0]:.2f}_{imock:d}{shuffled}_{cut}_{version}.npy
+options:
+  imock: ...
+  cut: [None, [theta, 5e-2]]
+  version: v1
+foptions:
+  cut: ['', thetacut0.05]
+"""
+
+
+@pytest.fixture
+def lognormal(tmp_path: Path) -> FileManager:
+    (tmp_path / 'lognormal.yaml').write_text(LOGNORMAL)
+    return FileManager(database=tmp_path / 'lognormal.yaml', environ=dict(DIR='.'))
+
+
+def test_options_of_all_kinds(lognormal: FileManager) -> None:
+    catalog, power, correlation = lognormal
+    assert [len(entry) for entry in lognormal] == [12, 24, 16]
+    assert catalog.options == {'field': ['data', 'randoms'], 'tracer': ['LRG', 'ELG'], 'imock': range(3)}
+    assert power.options['zrange'] == [(1.0, 1.2), (1.2, 1.4)]
+    assert power.get(tracer='LRG', imock=2, zrange=(1.2, 1.4), shuffled=True).filepath == './_pk/power_LRG_1.20_1.40_2_shuffled.fits'
+    assert power.get(tracer='LRG', imock=2, zrange=[1.2, 1.4], shuffled=False).filepath == './_pk/power_LRG_1.20_1.40_2.fits'
+    assert correlation.options == {**power.options, 'imock': ..., 'cut': [None, ('theta', 0.05)], 'version': ['v1']}
+    assert (correlation.filetype, correlation.description) == ('correlation', 'Power spectra of lognormal catalogs.')
+    assert (
+        correlation.get(tracer='ELG', imock=2345, zrange=(1.0, 1.2), cut=('theta', 0.05), shuffled=False).filepath
+        == './_xi/xi_ELG_1.00_2345_thetacut0.05_v1.npy'
+    )
+    file = correlation.get(tracer='ELG', imock=7, zrange=(1.0, 1.2), cut=None, shuffled=True)
+    assert file.filepath == './_xi/xi_ELG_1.00_7_shuffled__v1.npy'
+    assert file.options == {'tracer': 'ELG', 'imock': 7, 'zrange': (1.0, 1.2), 'shuffled': True, 'cut': None, 'version': 'v1'}
+    assert [len(one) for one in correlation.select(imock=[1, 2], cut=[None, ('theta', 0.05)]).iter(include='imock')] == [16, 16]
+
+
+def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
+    fm = lognormal
+    assert len(fm.select(keywords='power', zrange=[1.0, 1.2])) == 2
+    assert len(fm.select(keywords='power', filetype='power', zrange=[1.0, 1.2]).filepaths) == 12
+    assert len(fm.select(zrange=[1.0, 1.2])) == 2
+    assert len(fm.select(zrange=[(1.0, 1.2), (1.2, 1.4)])[0]) == 24
+    assert len(fm.select(zrange=[1.0, 1.2], ignore=True)) == 3
+    assert len(fm.select(field='data', ignore=['field'])) == 3
+    assert len(fm.select(id=['CATALOG', 'catalog_power'])) == 2
+    assert len(fm.select(filetype=['catalog', 'correlation'])) == 2
+    assert not fm.select(tracer='QSO')
+    assert not fm.select(nothing=1)
+    assert fm.select('catalog', imock='2').filepaths[0] == './_catalogs/data_LRG_2.fits'  # as from a command line
+    assert fm.get('catalog', tracer='LRG', field='data', imock=5, raise_error=False) is None
+    assert fm.get('catalog', tracer='LRG', raise_error=False) is None
+    assert fm.get('catalog', tracer='LRG', field='data', imock=1, check_exists=True, raise_error=False) is None
+    with pytest.raises(MissingFileError, match='data_LRG_1.fits does not exist'):
+        fm.get('catalog', tracer='LRG', field='data', imock=1, check_exists=True)
+    with pytest.raises(MissingFileError, match='data_LRG_0.fits and 11 others'):
+        fm[0].select(check_exists=True)
+    assert fm[0].select(check_exists=True, raise_error=False) is None
+    assert fm[0].select(zrange=1, raise_error=False) is None
+    assert len(fm[0].select(zrange=1, ignore=True)) == 12
+
+
 @pytest.mark.parametrize(
-    ('name', 'data'),
+    ('asked', 'error', 'words'),
     [
-        ('a.txt', 'π is 3.14\n'),
-        ('a.json', {'a': [1, 2.5, None, 'π']}),
-        ('a.yaml', {'b': 'π', 'a': [1, None]}),
-        ('a.npy', np.arange(6, dtype='>i2').reshape(2, 3)),
-        ('a.npz', {'x': np.arange(3), 'file': np.array(['a', 'bc'])}),
-        ('A.NPY', np.array(3.0)),
+        ({'id': 'catlog'}, UnknownNameError, "no file entry has the id 'catlog': did you mean catalog"),
+        ({'filetype': 'powr'}, UnknownNameError, "no file entry has the filetype 'powr': did you mean power?"),
+        ({'trcer': 'LRG'}, UnknownOptionError, "no file entry has an option 'trcer': did you mean tracer?"),
+        ({'tracer': 'LRGG'}, UnknownNameError, "tracer='LRGG': did you mean LRG?"),
+        ({'id': 'catalog', 'filetype': 'power'}, UnknownNameError, "no file entry has id, filetype and keywords together: id='catalog', filetype='power'"),
     ],
 )
-def test_load_gives_what_was_saved(tmp_path: Path, name: str, data: object) -> None:
-    path = tmp_path / 'new' / 'folder' / name
-    io.save(path, data)
-    loaded = io.load(path)
-    if isinstance(data, dict) and name.endswith('npz'):
-        assert set(loaded) == set(data)
-    np.testing.assert_equal(loaded, data)
-    assert os.listdir(path.parent) == [name]
-    io.save(tmp_path / 'without_suffix', data, filetype=name.lower()[2:].replace('txt', 'text'))
-    np.testing.assert_equal(io.load(tmp_path / 'without_suffix', filetype=name.lower()[2:].replace('txt', 'text')), data)
+def test_nothing_selected_says_why(lognormal: FileManager, asked: dict[str, object], error: type[DesipipeError], words: str) -> None:
+    assert len(lognormal.select(**asked)) == 0  # type: ignore[arg-type]
+    for choose in (lambda: lognormal.select(empty_error=True, **asked), lambda: lognormal.get(**asked)):  # type: ignore[arg-type]
+        with pytest.raises(error) as caught:
+            choose()
+        assert words in str(caught.value)
+    with pytest.raises(UnknownNameError, match='there are no file entries'):
+        FileManager().get('a')
 
 
-def test_unknown_file_type(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"no file type is known for the suffix '\.npx'; nothing was read or written.*did you mean npz, npy"):
-        io.save(tmp_path / 'a.npx', 1)
-    with pytest.raises(UnknownNameError, match="the file type 'jsn' is not known.*did you mean json"):
-        io.load(tmp_path / 'a.json', filetype='jsn')
-    assert os.listdir(tmp_path) == []
+def test_going_through(lognormal: FileManager) -> None:
+    fm = lognormal
+    one = fm.select(id='catalog')
+    assert [file.filepath for file in one.iter()] == one.filepaths
+    parts = one.iter(exclude=['field'])
+    assert [type(part) for part in parts] == [FileManager] * 6
+    assert [part.options['field'] for part in parts] == [['data', 'randoms']] * 6
+    assert parts[0].get(field='randoms').filepath == './_catalogs/randoms_LRG_0.fits'
+    assert [part.filepaths for part in one.iter(include='field')] == [one[0].select(field=field).filepaths for field in ('data', 'randoms')]
+    assert [str(file) for file in one.iter(include=['field', 'tracer', 'imock'], get=True)] == one.filepaths
+    assert all(isinstance(part, FileManager) for part in one.iter(get=False))
+    # Several entries: what they have in common, with all of them in each part.
+    both = fm.select(filetype=['catalog', 'power'])
+    parts = both.iter(intersection=True)
+    assert [(part.options['tracer'], part.options['imock']) for part in parts] == [([t], [i]) for t in ('LRG', 'ELG') for i in range(3)]
+    assert [len(part) for part in parts] == [2] * 6
+    assert len(both.iter(exclude='zrange')) == 12 + 12
+    assert both.iter_options(intersection=True) == [{'tracer': t, 'imock': i} for t in ('LRG', 'ELG') for i in range(3)]
+    assert both.iter_options(include=['tracer']) == [{'tracer': 'LRG'}, {'tracer': 'ELG'}]
+    assert len(both.iter_options()) == 12 + 24
+    assert one[0].iter_options(include=['imock']) == [{'imock': i} for i in range(3)]
+    assert fm[1].iter_options(include='shuffled', return_foptions=True) == [
+        ({'shuffled': False}, {'shuffled': ''}),
+        ({'shuffled': True}, {'shuffled': '_shuffled'}),
+    ]
+    assert [entry.options['tracer'] for entry in one[0].iter(include='tracer')] == [['LRG'], ['ELG']]
+    assert one[0].iter()[0] == one.iter()[0]
+    # What is part of another one is said once.
+    two = FileManager([{'path': 'a_{x}', 'options': {'x': [1, 2]}}, {'path': 'b_{x}_{y}', 'options': {'x': [2, 3], 'y': [0]}}])
+    assert two.iter_options() == [{'x': 1}, {'x': 2, 'y': 0}, {'x': 3, 'y': 0}]
+    assert FileManager().iter() == []
 
 
-def test_objects_are_not_unpickled(tmp_path: Path) -> None:
-    np.save(tmp_path / 'a.npy', np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(ValueError, match='allow_pickle'):
-        io.load(tmp_path / 'a.npy')
-    with pytest.raises(ValueError, match='Object arrays'):
-        io.save(tmp_path / 'b.npy', np.array([{}], dtype=object))
-    with pytest.raises(ValueError, match='Object arrays'):
-        io.save(tmp_path / 'b.npz', {'x': np.array([{}], dtype=object)})
-    assert os.listdir(tmp_path) == ['a.npy']
+class LowerEntry(BaseFileEntry):
+    name = 'lower_entry'
+
+    def _get_file(self, options: dict[str, object], foptions: dict[str, object] | None = None) -> BaseFile:
+        foptions = dict(foptions or options)
+        foptions['option'] = str(foptions['option']).lower() + '_custom'
+        return super()._get_file(options, foptions=foptions)
 
 
-def test_failed_write_changes_nothing(tmp_path: Path) -> None:
-    path = tmp_path / 'a.json'
-    io.save(path, [1])
-    with pytest.raises(TypeError) as caught:
-        io.save(path, [object()])
-    assert caught.value.__notes__ == [f'{path} was not written; what was there before, if anything, is unchanged.']
-    assert io.load(path) == [1]
-    assert os.listdir(tmp_path) == ['a.json']
-    with pytest.raises(OSError) as other:
-        io.save(path / 'b.json', [1])  # a file where a folder should be
-    assert str(path) in str(other.value)
-
-
-def test_permissions_and_links_are_kept(tmp_path: Path) -> None:
-    path = tmp_path / 'a.txt'
-    old = os.umask(0o027)
-    try:
-        io.save(path, 'one')
-    finally:
-        os.umask(old)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o640
-    path.chmod(0o604)
-    (tmp_path / 'link.txt').symlink_to('a.txt')
-    io.save(tmp_path / 'link.txt', 'two')
-    assert (tmp_path / 'link.txt').is_symlink()
-    assert path.read_text() == 'two'
-    assert stat.S_IMODE(path.stat().st_mode) == 0o604
-
-
-def test_killed_writer_leaves_no_half_file(tmp_path: Path) -> None:
-    path = tmp_path / 'a.txt'
-    path.write_text('old')
-    script = (
-        'import os, sys\nfrom desipipe import io\n'
-        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
+def test_saved_and_loaded_are_equal(lognormal: FileManager, tmp_path: Path) -> None:
+    fm = lognormal
+    fm.append(dict(description='added file', id='added', filetype='catalog', path='test.fits'))
+    fm.append(LowerEntry(dict(description='added file', id='added_2', path='test_{option}.fits', options={'option': ['MY']})))
+    fm.append(dict(fileentry='lower_entry', id='added_3', path='test_{option}.fits', options={'option': ['MY_2']}, ro=['a', 'b'], author='π: "x"'))
+    fm.append(
+        BaseFileEntry(path='{a}{b}', options={'a': ['None', '1e5', '1', '...', 'range(2)', True, None, -0.0, 1e-30], 'b': {(1, ('a', 2.0)): 'x', None: ''}})
     )
-    with subprocess.Popen([sys.executable, '-c', script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == 'half\n'
-        assert path.read_text() == 'old'
-        writer.kill()
-    assert writer.returncode == -signal.SIGKILL
-    assert path.read_text() == 'old'
+    n = len(fm)
+    fm.append(fm[0])
+    assert len(fm) == n
+    fm.save(tmp_path / 'new' / 'saved.yaml')
+    again = FileManager(tmp_path / 'new' / 'saved.yaml', environ={'DIR': '.'})
+    assert again == fm
+    assert [repr(entry.options) for entry in again] == [repr(entry.options) for entry in fm]
+    assert again.get(id='added_2').filepath == 'test_my_custom.fits'
+    assert again.select(id=['added_2', 'added_3']).filepaths == ['test_my_custom.fits', 'test_my_2_custom.fits']
+    fm.save(tmp_path / 'replaced.yaml', replace_environ=True)
+    assert FileManager(tmp_path / 'replaced.yaml')[0].path.startswith('./_catalogs/')
+    with pytest.raises(ConfigError, match='was not written: options of an entry hold what YAML can not'):
+        FileManager(BaseFileEntry('{a}', options={'a': [object()]})).save(tmp_path / 'not.yaml')
+    assert not (tmp_path / 'not.yaml').exists()
 
 
-def test_file_of_ones_own() -> None:
-    file = BaseFile('x.dat', filetype='text')
-    assert (os.fspath(file), file.id, file.options) == ('x.dat', '', {})
+def test_lists_of_entries(lognormal: FileManager) -> None:
+    fm = lognormal
+    assert fm['catalog'] is fm[0] is fm[-3]
+    assert [entry.id for entry in fm[1:]] == ['catalog_power', 'catalog_correlation']
+    assert [entry.id for entry in fm[[0, 2]]] == ['catalog', 'catalog_correlation']
+    total = fm[:1] + fm[1:] + fm[:1]
+    assert total == fm
+    assert sum([fm[:1], fm[1:]]) == fm
+    copy = fm.clone()
+    del copy[0]
+    del copy['catalog_correlation']
+    assert [entry.id for entry in copy] == ['catalog_power']
+    copy.update(environ={'DIR': '/data'}, data=[*copy, {'path': '${DIR}/x'}])
+    assert copy.filepaths[-1] == '/data/x'
+    assert len(fm) == 3
+    assert fm[0].filepaths[0].startswith('./')
+    with pytest.raises(UnknownNameError, match="no file entries have the id 'catalg': did you mean catalog"):
+        fm['catalg']
+    with pytest.raises(UnknownOptionError, match="no 'envron' to update: did you mean environ"):
+        fm.clone(envron={})
+
+
+def test_other_folders(lognormal: FileManager) -> None:
+    fm = lognormal.select(filetype=['catalog', 'power'])
+    new = fm.clone()
+    new.chgdir('/other')
+    assert [entry.path[:17] for entry in new] == ['/other/_catalogs/', '/other/_pk/power_']
+    assert fm[0].path.startswith('${DIR}')
+    entry = fm[0].clone()
+    entry.chgdir('/other')
+    assert entry.path == '/other/{field}_{tracer}_{imock:d}.fits'
+    entry.chgdir('/third', olddir='/other')
+    assert entry.path == '/third/{field}_{tracer}_{imock:d}.fits'
+
+
+def test_clones_of_entries_keep_texts(lognormal: FileManager) -> None:
+    entry = lognormal['catalog_power']
+    new = entry.clone(options={**entry.options, 'imock': ...})
+    assert new.get(tracer='LRG', imock=9, zrange=(1.0, 1.2), shuffled=True).filepath.endswith('_9_shuffled.fits')
+    new = entry.clone(path='{shuffled}', options={'shuffled': [True, False]}, foptions={'shuffled': ['yes', 'no']})
+    assert new.filepaths == ['yes', 'no']
+    with pytest.raises(ConfigError, match='no option for the placeholder {shufled}'):
+        new.update(path='{shufled}')
+    assert new.filepaths == ['yes', 'no']
+    file = entry.get(tracer='LRG', imock=1, zrange=(1.0, 1.2), shuffled=True)
+    assert file.clone(options={**file.options, 'imock': 2}).filepath == './_pk/power_LRG_1.00_1.20_2_shuffled.fits'
+
+
+def test_exists(tmp_path: Path) -> None:
+    fm = FileManager({'path': f'{tmp_path}/a_{{i}}.txt', 'options': {'i': range(3)}})
+    fm.get(i=1).save('x')
+    assert fm.exists() == {True: [f'{tmp_path}/a_1.txt'], False: [f'{tmp_path}/a_0.txt', f'{tmp_path}/a_2.txt']}
+    assert not fm.exists()
+    assert fm.select(i=1).exists()
+    assert fm.exists(return_type='str').startswith('exists = True\n=============\n' + f'{tmp_path}/a_1.txt\n')
+    with pytest.raises(ConfigError, match='return_type'):
+        fm.exists(return_type='list')
+
+
+def test_patterns_in_paths(tmp_path: Path) -> None:
+    file = BaseFile(f'{tmp_path}/a_*.txt')
+    (tmp_path / 'a_1.txt').write_text('x')
+    assert file.load() == 'x'
+    assert FileManager({'path': f'{tmp_path}/a_*.txt'}).filepaths == [f'{tmp_path}/a_1.txt']
+    (tmp_path / 'a_2.txt').write_text('x')
+    with pytest.raises(ConfigError, match='2 files match'):
+        file.load()
+
+
+def test_a_root_is_not_left(tmp_path: Path) -> None:
+    root = tmp_path / 'root'
+    root.mkdir()
+    (tmp_path / 'secret.txt').write_text('secret')
+    (root / 'out').symlink_to(tmp_path)
+    fm = FileManager({'path': '{x}.txt', 'options': {'x': ['a', '../secret', '/etc/passwd', 'out/secret', 'b/../c']}}, root=root)
+    assert fm.get(x='a').filepath == f'{root}/a.txt'
+    assert fm.get(x='b/../c').filepath == f'{root}/c.txt'
+    for x in ('../secret', '/etc/passwd', 'out/secret'):
+        file = fm.get(x=x)
+        for act in (file.load, lambda file=file: file.save('x'), file.exists, lambda x=x: fm.select(x=x).filepaths):
+            with pytest.raises(ConfigError, match='which it must not; nothing was read or written'):
+                act()
+    assert (tmp_path / 'secret.txt').read_text() == 'secret'
+
+
+def test_what_notebooks_show(lognormal: FileManager) -> None:
+    shown = lognormal._repr_html_()
+    assert '<td style="text-align: left">catalog_power</td>' in shown
+    assert 'oninput' not in shown
+    many = FileManager([{'id': f'<b>{i}', 'path': f'{i}'} for i in range(30)])._repr_html_()
+    assert 'oninput' in many
+    assert '<b>' not in many
+    large = BaseFileEntry('{i}', options={'i': range(10**9)})._repr_html_()
+    assert 'the first 500 of 1,000,000,000' in large
+    assert '... (any value)' in repr(lognormal[2])
+    assert 'True → ' in repr(lognormal[1])
+
+
+def test_large_entries_are_quick() -> None:
+    """Choosing looks at no combination, and lists long as well as ranges are looked up."""
+    values = [f'v{i}' for i in range(100_000)]
+    entry = BaseFileEntry('{a}_{b}', options={'a': range(10**9), 'b': values})
+    assert entry.get(a=10**9 - 1, b='v99999').filepath == '999999999_v99999'
+    assert entry.get(a=5.0, b='v7').filepath == '5_v7'
+    assert len(entry.select(a=0.5)) == 0
+    assert len(entry.select(b=values[::2])) == 50_000 * 10**9
+    assert next(entry.paths()) == '0_v0'
+    values.append('later')
+    assert entry.options['b'] is not values
+
+
+@given(st.lists(st.lists(VALUES, min_size=1, max_size=4), min_size=1, max_size=4))
+def test_paths_of_blocks_are_those_of_files(pools: list[list[object]]) -> None:
+    options = {f'o{number:d}': pool for number, pool in enumerate(pools)}
+    path = '/'.join(f'{{{name}}}_{{o0!r}}' for name in options)
+    entry = BaseFileEntry(path, options=options)
+    assert entry.filepaths == [file.filepath for file in entry]
+    big = entry.clone(path='{n}' + path, options={**entry.options, 'n': range(1500)})
+    if len(entry) <= 4:
+        assert big.filepaths == [file.filepath for file in big]
+
+
+@pytest.mark.parametrize('environ', ['dict', 'Environment', 'command', 'name'])
+def test_environments(environ: str) -> None:
+    from desipipe import Environment
+
+    command = Environment(command='export A=x')
+    given: object = {'dict': {'A': 'x'}, 'Environment': Environment({'A': 'x'}), 'command': command, 'name': {'data': {'A': 'x'}}}[environ]
+    assert FileManager({'path': '${A}/b'}, environ=given).filepaths == ['x/b']  # type: ignore[arg-type]

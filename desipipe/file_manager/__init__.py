@@ -15,12 +15,25 @@ A data base holds one YAML document for each kind of file::
     path: ${OUTDIR}/covariance_{tracer}.npy
     options: {tracer: [LRG, ELG]}
 
-Nothing in a data base is ever executed: placeholders are names of options and a format.
+Nothing in a data base is ever executed: see :mod:`desipipe.file_manager.template` for what a placeholder may be.
 """
 
 from __future__ import annotations
 
-from .catalogue import FileManager
-from .entry import BaseFile, BaseFileEntry
+from .catalogue import FileEntryCollection, FileManager
+from .entry import BaseFileEntry, get_file_entry
+from .file import BaseFile
+from .made import Provenance
+from .options import common_options, in_options, iter_options
 
-__all__ = ['BaseFile', 'BaseFileEntry', 'FileManager']
+__all__ = [
+    'BaseFile',
+    'BaseFileEntry',
+    'FileEntryCollection',
+    'FileManager',
+    'Provenance',
+    'common_options',
+    'get_file_entry',
+    'in_options',
+    'iter_options',
+]

@@ -2,29 +2,574 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
 
+from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
-from .entry import BaseFile, BaseFileEntry
+from . import made
+from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
+from .file import Fields, base_folder
+from .made import Provenance
+from .options import Pool, chosen_names, common_options, iter_options
 
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
 
-_FIELDS = ('path', 'options', 'id', 'filetype', 'description', 'author')
+_FIELDS = tuple(Fields._defaults)
 
 
-class FileManager:
+class FileEntryCollection:
+    """Several file entries; iterating gives them.
+
+    Parameters
+    ----------
+    data : list, optional
+        Entries, or dictionaries with their fields; or the path of a data base.
+    string : str, optional
+        Text of a data base, added to ``data``.
+    environ : dict, optional
+        Variables for ``${NAME}`` in paths, before those of the process.
+
+    Raises
+    ------
+    ConfigError, UnknownNameError, UnknownOptionError
+        As of :class:`FileManager`.
+    """
+
+    def __init__(self, data: Any = None, string: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+        self.environ: dict[str, str] = dict(environ or {})
+        self.root = ''
+        self.data: list[BaseFileEntry] = []
+        if isinstance(data, FileEntryCollection):
+            self.environ = self.environ or dict(data.environ)
+        self._read(data if data is not None else ())
+        if string is not None:
+            self._extend(list(_numbered(_documents(string, 'the text'), 'the text')))
+
+    def _read(self, database: Any) -> None:
+        """Add one or several data bases."""
+        if isinstance(database, str | os.PathLike):
+            path = os.fspath(database)
+            try:
+                with open(path, 'rb') as file:
+                    text = file.read()
+            except OSError as error:
+                raise ConfigError(f'the data base {path} can not be read: {error.strerror}. Check the path, or its permissions.') from error
+            self._extend(list(_numbered(_documents(text, path), path)))
+        elif isinstance(database, Mapping | BaseFileEntry):
+            self._extend([('file entry', database)])
+        elif isinstance(database, FileEntryCollection):
+            self._extend([('file entry', entry) for entry in database.data])
+        elif isinstance(database, Iterable) and not isinstance(database, bytes):
+            for one in database:
+                self._read(one)
+        else:
+            raise ConfigError(
+                f'{database!r:.100} is no data base of files: give the path of a YAML file, an entry, a dictionary with its fields, or a list of these'
+            )
+
+    def _extend(self, documents: Sequence[tuple[str, Any]]) -> None:
+        known: dict[tuple[str, str], list[BaseFileEntry]] = {}
+        for entry in self.data:
+            known.setdefault((entry.path, entry.id), []).append(entry)
+        importing = _Imports(self.data, documents)
+        for where, data in documents:
+            entry = self._entry(where, data, importing)
+            alike = known.setdefault((entry.path, entry.id), [])
+            if entry not in alike:
+                alike.append(entry)
+                self.data.append(entry)
+
+    def _entry(self, where: str, data: Any, importing: _Imports) -> BaseFileEntry:
+        if isinstance(data, BaseFileEntry):
+            entry = data.copy()
+        elif not isinstance(data, Mapping):
+            raise ConfigError(f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not {type(data).__name__} {data!r:.60}.')
+        else:
+            try:
+                fields = importing.resolved(data)
+                if not fields.get('path'):
+                    raise ConfigError('the entry has no path. Add one, e.g. path: ${HOME}/data_{i:03d}.npy')
+                for name in fields:
+                    if name not in _FIELDS and name != 'fileentry':
+                        raise UnknownOptionError(f'the field {name!r} is not known: {close_names(str(name), _FIELDS, n=len(_FIELDS))}')
+                entry = get_file_entry(fields)
+            except (ConfigError, UnknownNameError, UnknownOptionError) as exc:
+                raise type(exc)(f'{where}: {exc}') from exc
+        entry.environ, entry.root = self.environ, self.root
+        return entry
+
+    def append(self, entry: BaseFileEntry | Mapping[str, Any]) -> None:
+        """Add an entry, unless an equal one is there.
+
+        Parameters
+        ----------
+        entry : BaseFileEntry, dict
+            The entry, or its fields; ``import`` may name the id of one that is there, whose fields it takes over.
+
+        Raises
+        ------
+        ConfigError, UnknownNameError, UnknownOptionError
+            As of :class:`FileManager`; nothing is added then.
+        """
+        self._extend([('file entry', entry)])
+
+    # Choosing
+
+    def _fitting(self, id: Any, filetype: Any, keywords: Any) -> list[int]:
+        """Positions of entries by what is not an option."""
+        wanted_id, wanted_type = (None if given is None else {text.lower() for text in _texts(given)} for given in (id, filetype))
+        words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
+        return [
+            place
+            for place, entry in enumerate(self.data)
+            if (wanted_id is None or entry.id.lower() in wanted_id)
+            and (wanted_type is None or entry.filetype.lower() in wanted_type)
+            and (words is None or any(all(word in f'{entry.description} {entry.id}'.lower() for word in several) for several in words))
+        ]
+
+    def _found(self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Iterator[tuple[int, BaseFileEntry]]:
+        for place in fitting:
+            selected = self.data[place].select(ignore=ignore, raise_error=False, **options) if options else self.data[place]
+            if selected:
+                yield place, selected
+
+    def index(
+        self,
+        id: str | Iterable[str] | None = None,
+        filetype: str | Iterable[str] | None = None,
+        keywords: str | Iterable[str] | None = None,
+        empty_error: bool = False,
+        ignore: bool | str | Iterable[str] = False,
+        return_entry: bool = False,
+        **options: Any,
+    ) -> Any:
+        """Positions of entries of some kind; parameters as of `select`.
+
+        Parameters
+        ----------
+        return_entry : bool, default=False
+            Whether to return what is selected of them, too.
+
+        Returns
+        -------
+        index : list of int
+        """
+        fitting = self._fitting(id, filetype, keywords)
+        found = list(self._found(fitting, ignore, options))
+        if not found and empty_error:
+            raise self._nothing(fitting, id, filetype, keywords, ignore, options)
+        places, entries = [place for place, _ in found], [entry for _, entry in found]
+        return (places, entries) if return_entry else places
+
+    def select(
+        self,
+        id: str | Iterable[str] | None = None,
+        filetype: str | Iterable[str] | None = None,
+        keywords: str | Iterable[str] | None = None,
+        empty_error: bool = False,
+        ignore: bool | str | Iterable[str] = False,
+        **options: Any,
+    ) -> Self:
+        """Entries, and files of entries, of some kind; none may be left.
+
+        Parameters
+        ----------
+        id, filetype : str, list, optional
+            Those of the entry, or several that will do; in capitals or not.
+        keywords : str, list, optional
+            Words that the description, or id, must hold, in any order, in capitals or not; of several texts, the words of one of them.
+        empty_error : bool, default=False
+            Whether it is an error if nothing is left.
+        ignore : bool, str, list, default=False
+            ``True``: entries that do not have some of the options are kept as if these were not asked for. Names: these options are not asked for.
+        **options
+            Option: a value, or a list (or range) of values. Entries without the option, or without any of the values, are left out.
+
+        Returns
+        -------
+        selection : FileManager
+
+        Raises
+        ------
+        UnknownNameError, UnknownOptionError
+            With ``empty_error``: what is not known, and what comes close.
+        """
+        return self._with(self.index(id, filetype, keywords, empty_error, ignore, return_entry=True, **options)[1])
+
+    def get(
+        self,
+        id: str | Iterable[str] | None = None,
+        filetype: str | Iterable[str] | None = None,
+        keywords: str | Iterable[str] | None = None,
+        check_exists: bool = False,
+        raise_error: bool = True,
+        ignore: bool | str | Iterable[str] = False,
+        **options: Any,
+    ) -> Any:
+        """The one file of some kind.
+
+        Parameters
+        ----------
+        id, filetype, keywords, ignore, **options
+            As of `select`.
+        check_exists : bool, default=False
+            Whether it must be there.
+        raise_error : bool, default=True
+            If ``False``, ``None`` is returned where there would be an error.
+
+        Returns
+        -------
+        file : BaseFile, None
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none, or more than one; the message says what comes close, or what to add.
+        UnknownOptionError
+            If no entry has an option of that name.
+        MissingFileError
+            With ``check_exists``.
+        """
+        fitting = self._fitting(id, filetype, keywords)
+        found = [entry for _, entry in self._found(fitting, ignore, options)]
+        if sum(map(len, found)) != 1:
+            if not raise_error:
+                return None
+            if not found:
+                raise self._nothing(fitting, id, filetype, keywords, ignore, options)
+            raise not_one(self.data, found, {'id': id, 'filetype': filetype, 'keywords': keywords, **options}, options)
+        if check_exists:
+            try:
+                check_files(found)
+            except FileNotFoundError:
+                if raise_error:
+                    raise
+                return None
+        return next(iter(found[0]))
+
+    def _nothing(self, fitting: Sequence[int], id: Any, filetype: Any, keywords: Any, ignore: Any, options: Mapping[str, Any]) -> Exception:
+        """Why nothing is left."""
+        if not self.data:
+            return UnknownNameError('there are no file entries: nothing can be found. Add a data base: FileManager(path)')
+        for field, given in (('id', id), ('filetype', filetype)):
+            if given is not None and not self._fitting(**{'id': None, 'filetype': None, 'keywords': None, field: given}):
+                known = {getattr(entry, field) for entry in self.data} - {''}
+                return UnknownNameError(f'no file entry has the {field} {given!r}: {close_names(_texts(given)[0] if _texts(given) else "", known)}')
+        asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
+        entries = [self.data[place] for place in fitting]
+        passed = set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
+        for name in options:
+            if entries and name not in passed and not any(name in entry.options for entry in entries):
+                known = {known for entry in entries for known in entry.options}
+                return UnknownOptionError(f'no file entry has an option {name!r}: {close_names(name, known)}. With ignore=True unknown options are passed over')
+        if not entries:
+            return UnknownNameError(
+                f'no file entry has id, filetype and keywords together: {", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
+            )
+        return not_one(entries, [], asked, {name: value for name, value in options.items() if name not in passed})
+
+    # Going through
+
+    @property
+    def options(self) -> dict[str, Pool]:
+        """Options, and values, that all entries have."""
+        return common_options([entry.options for entry in self.data])
+
+    def iter_options(
+        self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None, intersection: bool = False
+    ) -> list[dict[str, Any]]:
+        """Combinations of values of options.
+
+        Parameters
+        ----------
+        include, exclude : str, list, default=None
+            Names of options to go through, or to leave out.
+        intersection : bool, default=False
+            If ``True``, only of options that all entries have; else of each entry, those that are part of another one's left out.
+
+        Returns
+        -------
+        options : list of dict
+        """
+        if intersection:
+            return list(iter_options(self.options, include, exclude))
+        # By what options they are of: what is known of the larger set is known of each smaller one.
+        found: dict[tuple[str, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
+        for entry in self.data:
+            names = tuple(sorted(chosen_names(entry.options, include, exclude)))
+            mine = found.setdefault(names, {})
+            for options in iter_options(entry.options, include, exclude):
+                mine.setdefault(tuple(options[name] for name in names), options)
+        for names in sorted(found, key=len):
+            larger = [(other, table) for other, table in found.items() if set(names) < set(other)]
+            covered = {tuple(options[name] for name in names) for _, table in larger for options in table.values()}
+            found[names] = {key: options for key, options in found[names].items() if key not in covered}
+        return [options for table in found.values() for options in table.values()]
+
+    def iter(
+        self,
+        include: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
+        get: bool | None = None,
+        intersection: bool = False,
+    ) -> list[Any]:
+        """What there is for each combination of values of options.
+
+        Parameters
+        ----------
+        include, exclude : str, list, default=None
+            Names of options to go through, or to leave out.
+        get : bool, default=None
+            ``True``: files; ``False``: file managers; ``None``: files, if nothing is excluded and each combination is one file, else file managers.
+        intersection : bool, default=False
+            If ``True``, go through the options that all entries have, with all entries in each file manager; else through each entry by itself.
+
+        Returns
+        -------
+        selections : list of FileManager, BaseFile
+        """
+        if not self.data:
+            return []
+        several: Iterable[list[BaseFileEntry]]
+        if intersection:
+            several = (self._selected(options) for options in self.iter_options(include, exclude, intersection=True))
+        else:
+            several = ([part] for entry in self.data for part in entry._split(chosen_names(entry.options, include, exclude)))
+        found = [entries for entries in several if entries]
+        if get is None:
+            get = exclude is None and all(
+                len(entries) == 1 and all(pool is not ... and len(pool) == 1 for pool in entries[0].options.values()) for entries in found
+            )
+        managers = (self._with(entries) for entries in found)
+        return [manager.get() for manager in managers] if get else list(managers)
+
+    def _selected(self, options: Mapping[str, Any]) -> list[BaseFileEntry]:
+        # A value that is a tuple is one value here, not several.
+        wanted = {name: value if value is Ellipsis else [value] for name, value in options.items()}
+        return [selected for entry in self.data if (selected := entry._select(False, wanted))]
+
+    def __iter__(self) -> Iterator[BaseFileEntry]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, str):
+            return self._one(index)
+        if isinstance(index, slice):
+            return self._with(self.data[index])
+        return self._with([self.data[place] for place in index]) if isinstance(index, Iterable) else self.data[index]
+
+    def _one(self, id: str) -> BaseFileEntry:
+        found = [entry for entry in self.data if entry.id == id]
+        if len(found) != 1:
+            raise UnknownNameError(f'{len(found) or "no":} file entries have the id {id!r}: {close_names(id, (entry.id for entry in self.data))}')
+        return found[0]
+
+    def __delitem__(self, index: Any) -> None:
+        if isinstance(index, str):
+            index = self.data.index(self._one(index))
+        if isinstance(index, Iterable):
+            gone = {range(len(self.data))[place] for place in index}  # negative ones count from the end
+            self.data = [entry for place, entry in enumerate(self.data) if place not in gone]
+        else:
+            del self.data[index]
+
+    def __add__(self, other: FileEntryCollection) -> Self:
+        if not isinstance(other, FileEntryCollection):
+            return NotImplemented
+        new = self.copy()
+        mine = new.environ
+        new.environ = {**other.environ, **mine}
+        new._extend([('file entry', entry) for entry in other.data])
+        for entry in new.data[: len(self.data)]:
+            entry.environ = new.environ
+        return new
+
+    def __radd__(self, other: object) -> Self:
+        return self.copy() if other == 0 else NotImplemented  # sum() begins with 0
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileEntryCollection) and self.data == other.data
+
+    __hash__ = None  # type: ignore[assignment]
+
+    # Changing
+
+    def _with(self, entries: Iterable[BaseFileEntry]) -> Self:
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new.data = list(entries)
+        return new
+
+    def copy(self) -> Self:
+        """A copy with copies of the entries."""
+        return self._with(entry.copy() for entry in self.data)
+
+    __copy__ = copy
+
+    def clone(self, **kwargs: Any) -> Self:
+        """A copy with other entries or variables; see `update`."""
+        new = self.copy()
+        new.update(**kwargs)
+        return new
+
+    def update(self, **kwargs: Any) -> None:
+        """Change it in place.
+
+        Parameters
+        ----------
+        data : list, optional
+            Entries, or dictionaries with their fields.
+        environ : Environment, dict, optional
+            Variables for ``${NAME}``.
+        ro : list, optional
+            For all entries, see :class:`BaseFileEntry`.
+
+        Raises
+        ------
+        UnknownOptionError
+            For anything else.
+        """
+        for name in kwargs:
+            if name not in ('data', 'environ', 'ro'):
+                raise UnknownOptionError(f'a file manager has no {name!r} to update: {close_names(name, ("data", "environ", "ro"))}')
+        if 'environ' in kwargs:
+            self.environ = variables(kwargs['environ'])
+            for entry in self.data:
+                entry.environ = self.environ
+        if 'data' in kwargs:
+            new = self._with(())
+            new._read(kwargs['data'])
+            self.data = new.data
+        if 'ro' in kwargs:
+            for entry in self.data:
+                entry.update(ro=kwargs['ro'])
+
+    def chgdir(self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> None:
+        """Change the folder in the paths of all entries.
+
+        Parameters
+        ----------
+        newdir : str, PathLike
+            The new one.
+        olddir : str, PathLike, default=None
+            What it takes the place of; by default the folder that all entries have in common, down to where the first option is.
+        """
+        if olddir is None and self.data:
+            try:
+                olddir = os.path.commonpath([base_folder(entry.path) for entry in self.data])
+            except ValueError as exc:
+                raise ConfigError('the entries have no folder in common: say which one to change, with olddir; nothing was changed') from exc
+        for entry in self.data:
+            entry.chgdir(newdir, olddir=olddir)
+
+    def save(self, fn: str | os.PathLike[str], replace_environ: bool = False) -> None:
+        """Write a data base that, read again, gives equal entries.
+
+        Parameters
+        ----------
+        fn : str, PathLike
+            A YAML file; it is replaced as a whole.
+        replace_environ : bool, default=False
+            Whether to write the values of ``${NAME}`` instead of the names.
+
+        Raises
+        ------
+        ConfigError
+            If a value of an option can't be written.
+        """
+        import yaml
+
+        documents = [self._document(entry, replace_environ) for entry in self.data]
+        try:
+            text = yaml.dump_all(documents, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=120)
+        except yaml.YAMLError as exc:
+            raise ConfigError(f'{os.fspath(fn)} was not written: options of an entry hold what YAML can not: {exc}') from exc
+        with io.atomic_write(fn) as file:
+            file.write(text.encode())
+
+    def _document(self, entry: BaseFileEntry, replace_environ: bool) -> dict[str, Any]:
+        fields = {name: value for name, value in entry.to_dict().items() if value not in ('', None) and name not in ('options', 'foptions')}
+        if replace_environ:
+            for name in ('path', 'link'):
+                if name in fields:
+                    fields[name] = _replaced(fields[name], entry.environ)
+        if fields.get('ro'):
+            fields['ro'] = list(fields['ro'])
+        if entry.name != BaseFileEntry.name:
+            fields['fileentry'] = entry.name
+        if entry.options:
+            fields['options'] = {name: _plain(pool) for name, pool in entry.options.items()}
+        texts = {name: _plain(pool) for name, pool in entry.foptions.items() if pool is not entry.options[name]}
+        return {**fields, 'foptions': texts} if texts else fields
+
+    # Files
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Paths of all files of all entries."""
+        return [path for entry in self.data for path in entry.paths()]
+
+    def exists(self, return_type: str = 'dict') -> Any:
+        """Which files are there; see :meth:`BaseFileEntry.exists`."""
+        return existence(self.data, return_type)
+
+    def status(self) -> Status:
+        """How many files are missing, stale, current; see :meth:`BaseFileEntry.status`."""
+        return status(self.data)
+
+    def symlink(self, raise_error: bool = True) -> None:
+        """Make the symbolic links of all files; see :meth:`BaseFile.symlink`."""
+        for entry in self.data:
+            entry.symlink(raise_error=raise_error)
+
+    def provenance(self, path: str | os.PathLike[str]) -> Provenance:
+        """Who made a file, of what, with which code and versions, and whether that still holds.
+
+        Parameters
+        ----------
+        path : str, PathLike
+            Of any file that a task saved through a file manager.
+
+        Returns
+        -------
+        provenance : Provenance
+        """
+        return made.provenance_of(path)
+
+    def __desipipe_identity__(self) -> str:
+        return '\n'.join(entry.__desipipe_identity__() for entry in self.data)
+
+    def __repr__(self) -> str:
+        files = sum(map(len, self.data))
+        lines = [f'{type(self).__name__}({len(self):,d} entries, {files:,d} files)']
+        lines += [f'  {entry.id or "(no id)"}: {len(entry):,d} files, {entry.path}' for entry in self.data[:20]]
+        return '\n'.join(lines + ([f'  … and {len(self) - 20:,d} more entries'] if len(self) > 20 else []))
+
+    def _repr_html_(self) -> str:
+        from .view import entries_table
+
+        return entries_table(self.data)
+
+
+class FileManager(FileEntryCollection):
     """Catalogue of files; iterating gives its entries, iterating an entry gives its files.
 
     Parameters
     ----------
-    database : str, PathLike, dict, list
-        A YAML file of one or several documents, a dictionary with the fields of one entry, or several of these.
-    environ : Environment, dict, optional
-        Variables for ``${NAME}`` in paths, before those of the process.
+    database : str, PathLike, dict, BaseFileEntry, FileManager, list
+        A YAML file of one or several documents, a dictionary with the fields of one entry, an entry, or several of these.
+    environ : Environment, str, dict, optional
+        Variables for ``${NAME}`` in paths, before those of the process: an environment (its commands are run once, now), its name, or a dictionary.
+    root : str, PathLike, optional
+        Folder that relative paths begin at, and that no path may leave.
 
     Raises
     ------
@@ -32,6 +577,8 @@ class FileManager:
         If a data base can't be read or used; the message holds file, and line or document.
     UnknownOptionError
         If an entry has a field that is not known.
+    UnknownNameError
+        If an entry imports, or is of a kind, that is not known.
 
     Examples
     --------
@@ -43,144 +590,144 @@ class FileManager:
     """
 
     def __init__(
-        self, database: str | os.PathLike[str] | Mapping[str, Any] | Iterable[Any] = (), environ: BaseEnvironment | Mapping[str, str] | None = None
+        self, database: Any = (), environ: BaseEnvironment | Mapping[str, Any] | str | None = None, root: str | os.PathLike[str] | None = None
     ) -> None:
-        if isinstance(environ, Mapping | None):
-            self.environ = dict(environ or {})
-        else:  # without what this process has anyway, which may be secret, and would travel with every task that gets this catalogue
-            self.environ = {name: value for name, value in environ.to_dict(all=True).items() if os.environ.get(name) != value}
-        self.entries: list[BaseFileEntry] = []
-        databases = [database] if isinstance(database, str | os.PathLike | Mapping) else database
-        for one in databases:
-            if isinstance(one, Mapping):
-                self._add(one, 'file entry')
-            else:
-                for number, document in enumerate(_documents(one), start=1):
-                    if document is not None:  # nothing between two `---`
-                        self._add(document, f'{os.fspath(one)}, document {number:d}')
-
-    def _add(self, data: Any, where: str) -> None:
-        if not isinstance(data, Mapping):
-            raise ConfigError(f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not {type(data).__name__}.')
-        for name in data:
-            if name not in _FIELDS:
-                raise UnknownOptionError(f'{where}: the field {name!r} is not known: {close_names(str(name), _FIELDS, n=len(_FIELDS))}')
-        if 'path' not in data:
-            raise ConfigError(f'{where}: the entry has no path. Add one, e.g. path: ${{HOME}}/data_{{i:03d}}.npy')
-        self.entries.append(BaseFileEntry(**data, environ=self.environ, where=where))
-
-    def select(self, id: str | None = None, keywords: str | Iterable[str] | None = None, **options: Any) -> FileManager:
-        """Entries, and files of entries, of some kind; none may be left.
-
-        Parameters
-        ----------
-        id : str, optional
-            Of the entry.
-        keywords : str, list, optional
-            Words that the description, or id, must hold, in any order and case; of several texts, the words of one of them.
-        **options
-            Option: a value, or a list (or range) of values. Entries without the option, or without any of the values, are left out.
-
-        Returns
-        -------
-        selection : FileManager
-
-        Raises
-        ------
-        UnknownNameError
-            If there is no entry of that id.
-        UnknownOptionError
-            If no entry has an option of that name.
-        """
-        entries = self.entries
-        if id is not None:
-            entries = [entry for entry in entries if entry.id == id]
-            if not entries:
-                raise UnknownNameError(f'no file entry has the id {id!r}: {close_names(id, (entry.id for entry in self.entries))}')
-        for name in options:
-            if entries and not any(name in entry.options for entry in entries):
-                known = {known for entry in entries for known in entry.options}
-                raise UnknownOptionError(f'no file entry has an option {name!r}: {close_names(name, known)}')
-        if keywords is not None:
-            wanted = [text.lower().split() for text in ([keywords] if isinstance(keywords, str) else keywords)]
-            entries = [entry for entry in entries if any(all(word in f'{entry.description} {entry.id}'.lower() for word in words) for words in wanted)]
-        chosen = (entry.select(**options) for entry in entries if all(name in entry.options for name in options))
-        new = copy.copy(self)
-        new.entries = [entry for entry in chosen if len(entry)]
-        return new
-
-    def get(self, id: str | None = None, keywords: str | Iterable[str] | None = None, **options: Any) -> BaseFile:
-        """The one file of some kind; parameters as of `select`.
-
-        Returns
-        -------
-        file : BaseFile
-
-        Raises
-        ------
-        UnknownNameError
-            If there is none, or more than one; the message says what comes close, or what to add.
-        UnknownOptionError
-            If no entry has an option of that name.
-        """
-        selection = self.select(id=id, keywords=keywords, **options)
-        count = sum(map(len, selection))
-        if count == 1:
-            return next(iter(selection.entries[0]))
-        asked = ', '.join(f'{name}={value!r}' for name, value in {'id': id, 'keywords': keywords, **options}.items() if value is not None) or 'nothing'
-        if count:
-            ids = sorted({entry.id for entry in selection})
-            free = [f'id ({", ".join(ids)})'] if len(ids) > 1 else []
-            for name in dict.fromkeys(name for entry in selection for name in entry.options):
-                pools = [entry.options[name] for entry in selection if len(entry.options.get(name, ())) > 1]
-                free += [f'{name} ({_values(pools[0])})'] if pools else []
-            raise UnknownNameError(
-                f'{count:,d} files match {asked}, where one was asked for. Narrow it down by: {"; ".join(free) or "fewer entries that are alike"}'
-            )
-        near = []
-        for name, value in options.items():
-            pools = [entry.options[name] for entry in self.select(id=id, keywords=keywords) if name in entry.options]
-            if not any(value in pool for pool in pools):
-                words = [str(known) for pool in pools for known in pool[:1000]]
-                near.append(f'{name}={value!r}: {close_names(str(value), words)}')
-        raise UnknownNameError(f'no file matches {asked}. {"; ".join(near) or "Each value is known, but not together: leave some out."}')
-
-    def __iter__(self) -> Iterator[BaseFileEntry]:
-        return iter(self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    @property
-    def filepaths(self) -> list[str]:
-        """Paths of all files of all entries."""
-        return [path for entry in self for path in entry.filepaths]
-
-    def exists(self) -> bool:
-        """Whether all files of all entries are there."""
-        return all(entry.exists() for entry in self)
-
-    def __repr__(self) -> str:
-        return f'{type(self).__name__}({len(self):,d} entries, {sum(map(len, self)):,d} files)'
+        super().__init__(environ=variables(environ))
+        self.root = '' if root is None else os.path.abspath(root)
+        if environ is None and isinstance(database, FileEntryCollection):
+            self.environ = dict(database.environ)
+        self._read(database)
 
 
-def _values(pool: Any) -> str:
-    return str(pool) if isinstance(pool, range) else ', '.join(map(str, pool[:5])) + (', ...' if len(pool) > 5 else '')
+def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict[str, str]:
+    """Variables that paths may need, of an environment.
+
+    Parameters
+    ----------
+    environ : Environment, str, dict, default=None
+
+    Returns
+    -------
+    variables : dict
+        Without what this process has anyway: that may be secret, and would travel with every task that gets a file manager.
+    """
+    if environ is None:
+        return {}
+    if isinstance(environ, Mapping) and not environ.keys() & {'name', 'environ', 'data', 'command'}:
+        return {str(name): str(value) for name, value in environ.items()}
+    from ..environment import Environment
+
+    return {name: value for name, value in Environment(environ).to_dict(all=True).items() if os.environ.get(name) != value}
 
 
-def _documents(path: str | os.PathLike[str]) -> list[Any]:
-    """Documents of a YAML file, read without constructing any object of Python's."""
+class _Imports:
+    """Fields of entries that take over those of others."""
+
+    def __init__(self, known: Iterable[BaseFileEntry], documents: Iterable[tuple[str, Any]]) -> None:
+        self._known = known
+        self._documents = documents
+        self._by_id: dict[str, Any] | None = None
+
+    def resolved(self, data: Mapping[str, Any], trail: tuple[str, ...] = ()) -> dict[str, Any]:
+        """All fields of an entry."""
+        fields = dict(data)
+        if 'import' not in fields:
+            return fields
+        name = fields.pop('import')
+        if self._by_id is None:
+            # What is there already goes first, then the data base, of several with one id the first.
+            self._by_id = {entry.id: entry for entry in reversed(list(self._known))}
+            self._by_id |= {
+                str(other.get('id')): other for _, other in self._documents if isinstance(other, Mapping) and str(other.get('id')) not in self._by_id
+            }
+        if name in trail:
+            raise ConfigError(f'entries import each other: {" → ".join([*trail, name])}')
+        if name not in self._by_id:
+            raise UnknownNameError(f'there is no entry {name!r} to import: {close_names(str(name), self._by_id)}')
+        other = self._by_id[name]
+        if isinstance(other, BaseFileEntry):
+            inherited = {**other.to_dict(), **({'fileentry': other.name} if other.name != BaseFileEntry.name else {})}
+        else:
+            inherited = self.resolved(other, (*trail, name))
+        new = fields.get('options') or {}
+        for key in ('options', 'foptions'):
+            mine = fields.get(key) or {}
+            theirs = inherited.get(key) or {}
+            if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+                # An option that is given anew brings its own texts.
+                fields[key] = {**{name: value for name, value in theirs.items() if key == 'options' or name not in new}, **mine}
+        return {**inherited, **fields}
+
+
+def _texts(given: Any) -> list[str]:
+    return [given] if isinstance(given, str) else [str(text) for text in given]
+
+
+def _plain(pool: Any) -> Any:
+    if pool is Ellipsis:
+        return '...'
+    if isinstance(pool, range):
+        return str(pool)
+    return [_plain(list(value)) if isinstance(value, tuple) else value.item() if type(value).__module__ == 'numpy' else value for value in pool]
+
+
+def _replaced(path: str, environ: Mapping[str, str]) -> str:
+    def value(match: re.Match[str]) -> str:
+        found = environ.get(match[1], os.environ.get(match[1]))
+        return match[0] if found is None else str(found).replace('{', '{{').replace('}', '}}')
+
+    return re.sub(r'\$\{(\w+)\}', value, path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# YAML
+
+
+def _numbered(documents: Iterable[Any], where: str) -> Iterator[tuple[str, Any]]:
+    for number, document in enumerate(documents, start=1):
+        if document is not None:  # nothing between two `---`
+            yield f'{where}, document {number:d}', document
+
+
+@functools.cache
+def _loader() -> Any:
+    """A loader that constructs plain values only, and reads ``1e-5`` and ``None`` as their users mean them."""
     import yaml
 
-    loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times faster where libyaml is
+    base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times faster where libyaml is
+
+    class Loader(base):  # type: ignore[misc, valid-type]
+        pass
+
+    Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+    Loader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
+    return Loader
+
+
+@functools.cache
+def _dumper() -> Any:
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        def ignore_aliases(self, data: Any) -> bool:
+            return True
+
+    Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True))
+    # Texts that our loader would take for a number or nothing are put in quotes.
+    Dumper.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+    Dumper.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
+    return Dumper
+
+
+def _documents(text: str | bytes, where: str) -> list[Any]:
+    """Documents of YAML, read without constructing any object of Python's."""
+    import yaml
+
     try:
-        with open(path, encoding='utf-8') as file:
-            return list(yaml.load_all(file, Loader=loader))
+        return list(yaml.load_all(text, Loader=_loader()))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f', line {mark.line + 1:d}, column {mark.column + 1:d}' if mark else ''
-        raise ConfigError(f'{os.fspath(path)}{line}: {error.problem}. No entry of this data base is known; correct that line.') from error
-    except OSError as error:
-        raise ConfigError(f'the data base {os.fspath(path)} can not be read: {error.strerror}. Check the path, or its permissions.') from error
+        raise ConfigError(f'{where}{line}: {error.problem}. No entry of this data base is known; correct that line.') from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist, bytes that are no UTF-8, a thousand brackets
-        raise ConfigError(f'{os.fspath(path)}: this is not YAML: {error}. No entry of this data base is known.') from error
+        raise ConfigError(f'{where}: this is not YAML: {error}. No entry of this data base is known.') from error

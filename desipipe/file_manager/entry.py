@@ -2,203 +2,506 @@
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import os
-import re
-import string
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from types import EllipsisType
+from typing import Any, ClassVar, Self
 
-from .. import io
-from ..errors import ConfigError, UnknownOptionError, close_names
+from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOptionError, close_names
+from . import made
+from .file import BaseFile, Fields, _mapping, moved
+from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, values_of
+from .template import Part
 
-Pool = tuple[Any, ...] | range
-_RANGE = re.compile(r'range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)')
-
-
-@dataclass(frozen=True, slots=True)
-class BaseFile(os.PathLike[str]):
-    """A file of the catalogue, there or not: a path (``open(file)`` works), with the options it stands for.
-
-    Parameters
-    ----------
-    filepath : str
-        Its path, all placeholders filled.
-    options : dict, optional
-        Values of the options.
-    id, filetype : str, optional
-        Those of its entry.
-    """
-
-    filepath: str
-    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    id: str = ''
-    filetype: str = ''
-
-    def __fspath__(self) -> str:
-        return self.filepath
-
-    def exists(self) -> bool:
-        """Whether the file is there."""
-        return os.path.exists(self.filepath)
-
-    def load(self) -> Any:
-        """Content of the file, read by its type, else by its suffix; see `desipipe.io.load`."""
-        return io.load(self.filepath, self.filetype)
-
-    def save(self, data: Any) -> None:
-        """Write the file, whole or not at all; see `desipipe.io.save`."""
-        io.save(self.filepath, data, self.filetype)
+_BLOCK = 1024  # paths that are made at once
+_registry: dict[str, type[BaseFileEntry]] = {}
 
 
-class BaseFileEntry:
+class Existence(dict[bool, list[str]]):
+    """Paths by whether they exist; true if all do."""
+
+    def __bool__(self) -> bool:
+        return not self[False]
+
+    def __str__(self) -> str:
+        return '\n'.join(line for exists, paths in self.items() for line in (f'exists = {exists}', '=' * len(f'exists = {exists}'), *paths))
+
+
+class Status(dict[str, int]):
+    """How many files are missing, stale, current; `paths` says which."""
+
+    def __init__(self, paths: Mapping[str, list[str]]) -> None:
+        self.paths = dict(paths)
+        super().__init__({state: len(found) for state, found in paths.items()})
+
+
+class BaseFileEntry(Fields):
     """Files that differ by the values of options; iterating gives them, the last option fastest.
+
+    An own kind of entry is a subclass with a `name`, by which data bases call it (``fileentry: name``); most change `_get_file` only::
+
+        class MyEntry(BaseFileEntry):
+            name = 'my_entry'
+
+            def _get_file(self, options, foptions=None):
+                foptions = {**(foptions or options), 'region': options['region'].lower()}
+                return super()._get_file(options, foptions=foptions)
 
     Parameters
     ----------
     path : str
-        With ``{option}`` or ``{option:format}`` for options, ``${NAME}`` for variables of the environment.
+        With ``{option}``, ``{option:format}``, or an expression of options; and ``${NAME}`` for variables of the environment.
+    ro : list, optional
+        Part of the path, and what stands in its place where files are only read.
+    filetype, id, author, description, link : str, optional
+        See the attributes.
     options : dict, optional
-        Name of option: its value, a list of values, or (text) ``range(...)``. A list in a list is one value, a tuple.
-    id, filetype, description, author : str, optional
-        What the entry is known by.
-    environ : dict, optional
-        Variables for ``path``, before those of the process.
-    where : str, optional
-        For errors: where the entry was read.
+        Name of option: its value, a list of values, ``range(...)``, ``...`` (any value), or a dictionary: value, and the text for it in the path. A list
+        in a list is one value, a tuple.
+    foptions : dict, optional
+        Name of option: what stands for its values in the path, in their order.
 
     Raises
     ------
     ConfigError
         If the path, or the value of an option, can't be used.
+    UnknownOptionError
+        For a field that there is not.
     """
 
-    def __init__(
-        self,
-        path: str,
-        options: Mapping[str, Any] | None = None,
-        id: str = '',
-        filetype: str = '',
-        description: str = '',
-        author: str = '',
-        environ: Mapping[str, str] | None = None,
-        where: str = '',
-    ) -> None:
-        self.path, self.id, self.filetype, self.description, self.author = path, id, filetype, description, author
-        self.environ = dict(environ or {})
-        self.where = where or 'file entry'
-        for name in ('path', 'id', 'filetype', 'description', 'author'):
-            if not isinstance(getattr(self, name), str):
-                raise ConfigError(f'{self.where}: {name} must be text, not {getattr(self, name)!r}. Put it in quotes.')
-        if not isinstance(options, Mapping | None):
-            raise ConfigError(f'{self.where}: options must be a mapping of names to values, not {options!r}.')
-        self.options: dict[str, Pool] = {str(name): self._pool(name, value) for name, value in (options or {}).items()}
-        self._parts = self._parse()
+    name: ClassVar[str] = 'base'
+    _file_cls: ClassVar[type[BaseFile]] = BaseFile
 
-    def _pool(self, name: str, value: Any) -> Pool:
-        """Values of an option."""
-        if isinstance(value, range):
-            return value
-        if isinstance(value, str) and (match := _RANGE.fullmatch(value.strip())):
-            try:
-                return range(*(int(number) for number in match.groups() if number))
-            except ValueError as error:  # a step of zero
-                raise ConfigError(f'{self.where}: option {name!r}, {value}: {error}') from error
-        # Lists one level deep: YAML's aliases could make a few lines of deeper ones fill the memory.
-        values = [tuple(one) if isinstance(one, list) else one for one in (value if isinstance(value, list) else [value])]
-        for one in itertools.chain.from_iterable(one if isinstance(one, tuple) else [one] for one in values):
-            if isinstance(one, dict | list | set) or one in ('...', ...) or isinstance(one, str) and one.startswith('range('):
-                raise ConfigError(f'{self.where}: option {name!r} can be a value, a list of values or range(...), not {one!r}. No file was looked up.')
-        return tuple(values)
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if 'name' in cls.__dict__:
+            _registry[cls.name] = cls
 
-    def _parse(self) -> list[tuple[str, str | None, str]]:
-        """Literal text, option (``$NAME``: variable) after it, its format."""
-        parts = []
+    def update(self, **kwargs: Any) -> None:
+        """Set fields; see `Fields.update`."""
+        before = dict(self.__dict__)
+        super().update(**kwargs)
         try:
-            for literal, name, spec, conversion in string.Formatter().parse(re.sub(r'\$\{(\w+)\}', r'{$\1}', self.path)):
-                parts.append((literal, name, spec or ''))
-                if name is None or name.startswith('$') and not spec:
-                    continue
-                # Widths of four digits would make texts of any length out of a short path.
-                if not name.isidentifier() or conversion or '{' in (spec or '') or re.search(r'\d{4}', spec or ''):
-                    text = name + (f'!{conversion}' if conversion else '') + (f':{spec}' if spec else '')
-                    raise ConfigError(
-                        f'{self.where}: the placeholder {{{text}}} is an expression; this version knows {{option}} and {{option:format}} only, and executes '
-                        f'nothing. Write what it gives as an option of its own (path: {self.path}).'
-                    )
-                if name not in self.options:
-                    raise ConfigError(f'{self.where}: no option for the placeholder {{{name}}} of {self.path}: {close_names(name, self.options)}')
-        except ValueError as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f'{self.where}: the path {self.path!r} can not be read: {error}. Write {{{{ and }}}} for braces.') from error
-        return parts
+            missing = sorted(self._template(self.path).names - set(self.options)) if type(self)._get_file is BaseFileEntry._get_file else ()
+            if missing:
+                raise self._unknown_placeholder(self.path, missing[0], self.options)
+        except ConfigError:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
 
-    def _resolved(self) -> list[tuple[str, str | None, str]]:
-        """The path's parts with the variables of the environment filled in."""
-        parts = []
-        for literal, name, spec in self._parts:
-            if name and name.startswith('$'):
-                value = self.environ.get(name[1:], os.environ.get(name[1:]))
-                if value is None:
-                    raise ConfigError(
-                        f'{self.where}: the path {self.path} needs the variable {name[1:]} of the environment, which is not set; no file was looked up. '
-                        f'Type: export {name[1:]}=... or FileManager(..., environ={{{name[1:]!r}: ...}})'
-                    )
-                literal, name = literal + str(value), None
-            parts.append((literal, name, spec))
-        return parts
+    def _updated_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        options: dict[str, Pool] = self.options
+        texts: dict[str, Pool] = self.foptions
+        if 'options' in given:
+            old, old_texts = options, texts
+            options, texts = {}, {}
+            for name, values in _mapping(self._label(given), 'options', given['options']).items():
+                pool = old.get(name)
+                if pool is not None and values is pool:
+                    options[name], texts[name] = pool, old_texts[name]
+                    continue
+                try:
+                    options[name], text = make_pool(values)
+                except ConfigError as exc:
+                    raise ConfigError(f'{self._label(given)}: option {name!r} {exc}.') from exc
+                texts[name] = options[name] if text is None else text
+        if 'foptions' in given:
+            texts = dict(texts)
+            for name, values in _mapping(self._label(given), 'foptions', given['foptions']).items():
+                if name not in options:
+                    continue
+                try:
+                    text = values if isinstance(values, list) else make_pool(values)[0]
+                except ConfigError as exc:
+                    raise ConfigError(f'{self._label(given)}: foptions of {name!r} {exc}.') from exc
+                number = len(values_of(options[name]))
+                if isinstance(text, EllipsisType) != isinstance(options[name], EllipsisType) or len(values_of(text)) != number:
+                    raise ConfigError(f'{self._label(given)}: foptions of {name!r} must be {number:d}, one for each value of the option')
+                texts[name] = options[name] if text == options[name] and not isinstance(text, range) else text
+        return {'options': options, 'foptions': texts}
+
+    # Files
+
+    def _get_file(self, options: dict[str, Any], foptions: dict[str, Any] | None = None) -> BaseFile:
+        """The file of one value for each option; for subclasses to change.
+
+        Parameters
+        ----------
+        options : dict
+        foptions : dict, default=None
+            What stands for the options in the path.
+
+        Returns
+        -------
+        file : BaseFile
+        """
+        file = self._file_cls.__new__(self._file_cls)
+        known = file.__dict__
+        known.update(self.__dict__)
+        known['options'] = options
+        known['foptions'] = dict(options) if foptions is None else foptions
+        return file
 
     def __iter__(self) -> Iterator[BaseFile]:
-        parts = self._resolved()
-        for values in itertools.product(*self.options.values()):
-            options = dict(zip(self.options, values, strict=True))
-            try:
-                path = ''.join([literal if name is None else literal + format(options[name], spec) for literal, name, spec in parts])
-            except (ValueError, TypeError) as error:
-                raise ConfigError(f'{self.where}: the path {self.path} can not be filled with {options}: {error}. Change the format or the value.') from error
-            yield BaseFile(path, options, self.id, self.filetype)
+        names = tuple(self.options)
+        pools = [values_of(self.options[name]) for name in names]
+        if all(self.foptions[name] is self.options[name] for name in names):
+            for values in product(pools):
+                options = dict(zip(names, values, strict=True))
+                yield self._get_file(options, foptions=options.copy())
+        else:
+            texts = [values_of(self.foptions[name]) for name in names]
+            for values, words in zip(product(pools), product(texts), strict=True):
+                yield self._get_file(dict(zip(names, values, strict=True)), foptions=dict(zip(names, words, strict=True)))
 
     def __len__(self) -> int:
-        return math.prod(map(len, self.options.values()))
+        return math.prod(len(values_of(pool)) for pool in self.options.values())
 
-    def select(self, **options: Any) -> BaseFileEntry:
+    def __bool__(self) -> bool:
+        return all(len(values_of(pool)) for pool in self.options.values())
+
+    def paths(self) -> Iterator[str]:
+        """Paths of all files, one after the other.
+
+        Yields
+        ------
+        path : str
+        """
+        if type(self)._get_file is not BaseFileEntry._get_file or self._file_cls is not BaseFile or self.root or '*' in self.path:
+            yield from (file.filepath for file in self)
+            return
+        # Many at once: what does not change within a block is made once for it, and joining is left to C.
+        parts = self._template(self.path).parts
+        names = list(self.options)
+        texts = [values_of(self.foptions[name]) for name in names]
+        first = len(names)
+        size = 1
+        while first and size < _BLOCK:
+            first -= 1
+            size *= len(texts[first])
+        inner = frozenset(names[first:])
+        for outside in product(texts[:first]):
+            outer = dict(zip(names[:first], outside, strict=True))
+            inside = product(texts[first:])
+            while block := list(itertools.islice(inside, _BLOCK)):
+                yield from self._joined(parts, outer, names[first:], inner, block)
+
+    def _joined(self, parts: Sequence[Part], outer: dict[str, Any], names: list[str], inner: frozenset[str], block: list[tuple[Any, ...]]) -> Iterator[str]:
+        columns: list[Iterable[str]] = []
+        several = [{**outer, **dict(zip(names, values, strict=True))} for values in block]
+        try:
+            for part in parts:
+                columns.append(
+                    [part.fill(options, self.environ) for options in several] if part.names & inner else itertools.repeat(part.fill(outer, self.environ))
+                )
+        except ConfigError as exc:
+            raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
+        if all(isinstance(column, itertools.repeat) for column in columns):
+            return itertools.repeat(''.join(next(iter(column)) for column in columns), len(block))
+        return map(''.join, zip(*columns, strict=False))
+
+    @property
+    def filepaths(self) -> list[str]:
+        """Paths of all files."""
+        return list(self.paths())
+
+    def exists(self, return_type: str = 'dict') -> Any:
+        """Which files are there.
+
+        Parameters
+        ----------
+        return_type : str, default='dict'
+            ``'dict'``: ``{True: paths, False: paths}``, itself true if all files are there; ``'str'``: the same for people.
+
+        Returns
+        -------
+        exists : Existence, str
+        """
+        return existence([self], return_type)
+
+    def status(self) -> Status:
+        """How many files are missing, stale (a file they were made of holds something else now) or current; see :meth:`FileManager.provenance`.
+
+        Returns
+        -------
+        status : Status
+            ``{'missing': n, 'stale': n, 'current': n}``; its `paths` are the same with lists of paths.
+        """
+        return status([self])
+
+    def symlink(self, raise_error: bool = True) -> None:
+        """Make the symbolic links of all files; see :meth:`BaseFile.symlink`."""
+        for file in self:
+            file.symlink(raise_error=raise_error)
+
+    # Choosing
+
+    def select(self, ignore: bool | str | Iterable[str] = False, check_exists: bool = False, raise_error: bool = True, **options: Any) -> Any:
         """The same kind of file, with fewer values for some options; without any of the values asked for: with no file.
 
         Parameters
         ----------
+        ignore : bool, str, list, default=False
+            ``True``: options that the entry does not have are passed over. Names: these options are passed over.
+        check_exists : bool, default=False
+            Whether all files must be there.
+        raise_error : bool, default=True
+            If ``False``, ``None`` is returned where there would be an error.
         **options
             Option: a value, or a list (or range) of values.
 
         Returns
         -------
-        entry : BaseFileEntry
+        entry : BaseFileEntry, None
 
         Raises
         ------
         UnknownOptionError
             If the entry has no such option.
+        MissingFileError
+            If files are to be checked, and one is not there.
         """
-        new = copy.copy(self)
-        new.options = dict(self.options)
+        try:
+            chosen = self._select(ignore, options)
+            if check_exists:
+                check_files([chosen])
+            return chosen
+        except (UnknownOptionError, MissingFileError):
+            if raise_error:
+                raise
+            return None
+
+    def _select(self, ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Self:
+        passed = () if isinstance(ignore, bool) else as_names(ignore) or ()
+        new = self.copy()
+        new.options, new.foptions = dict(self.options), dict(self.foptions)
         for name, wanted in options.items():
+            if name in passed:
+                continue
             if name not in self.options:
-                raise UnknownOptionError(f'{self.where}: there is no option {name!r}: {close_names(name, self.options)}')
-            pool = self.options[name]
-            new.options[name] = tuple(pool[pool.index(value)] for value in (wanted if isinstance(wanted, list | range) else [wanted]) if value in pool)
+                if ignore is True:
+                    continue
+                raise UnknownOptionError(f'{self._label()}: there is no option {name!r}: {close_names(name, self.options)}')
+            pool, texts = self.options[name], self.foptions[name]
+            if isinstance(pool, EllipsisType):
+                if wanted is Ellipsis:
+                    continue
+                values = list(map(freeze, wanted)) if isinstance(wanted, list | range) else [freeze(wanted)]
+                new.options[name] = new.foptions[name] = values
+                continue
+            places = choose(wanted, pool)
+            new.options[name] = [pool[place] for place in places]
+            new.foptions[name] = new.options[name] if texts is pool else [texts[place] for place in places]
         return new
 
-    @property
-    def filepaths(self) -> list[str]:
-        """Paths of all files."""
-        return [file.filepath for file in self]
+    def get(self, ignore: bool | str | Iterable[str] = False, check_exists: bool = False, raise_error: bool = True, **options: Any) -> Any:
+        """The one file for values of options; parameters as of `select`.
 
-    def exists(self) -> bool:
-        """Whether all files are there."""
-        return all(file.exists() for file in self)
+        Returns
+        -------
+        file : BaseFile, None
+
+        Raises
+        ------
+        UnknownNameError
+            If there is none, or more than one; the message says what comes close, or what to add.
+        UnknownOptionError, MissingFileError
+            As of `select`.
+        """
+        new = self.select(ignore, check_exists, raise_error, **options)
+        if new is None:
+            return None
+        if len(new) == 1:
+            return next(iter(new))
+        if raise_error:
+            raise not_one([self], [new] if new else [], options, options)
+        return None
+
+    def iter_options(self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None, return_foptions: bool = False) -> list[Any]:
+        """All combinations of the values of options, the last one fastest.
+
+        Parameters
+        ----------
+        include, exclude : str, list, default=None
+            Names of options to go through, or to leave out.
+        return_foptions : bool, default=False
+            Whether to return pairs: options, and what stands for them in the path.
+
+        Returns
+        -------
+        options : list of dict
+        """
+        found = iter_options(self.options, include, exclude)
+        return list(zip(found, iter_options(self.foptions, include, exclude), strict=True)) if return_foptions else list(found)
+
+    def iter(self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None) -> list[Any]:
+        """Files; or, where options are left out, entries that have all of their values.
+
+        Parameters
+        ----------
+        include, exclude : str, list, default=None
+            Names of options to go through, or to leave out.
+
+        Returns
+        -------
+        files : list of BaseFile, BaseFileEntry
+        """
+        names = chosen_names(self.options, include, exclude)
+        return list(self) if len(names) == len(self.options) else list(self._split(names))
+
+    def _split(self, names: Sequence[str]) -> Iterator[Self]:
+        """Entries with one value for each of these options."""
+        pools, texts = ([values_of(pools[name]) for name in names] for pools in (self.options, self.foptions))
+        for values, words in zip(product(pools), product(texts), strict=True):
+            new = self.copy()
+            new.options = {**self.options, **{name: [value] if value is not Ellipsis else value for name, value in zip(names, values, strict=True)}}
+            new.foptions = {**self.foptions, **{name: [word] if word is not Ellipsis else word for name, word in zip(names, words, strict=True)}}
+            yield new
+
+    def chgdir(self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> None:
+        """Change the folder in `path`.
+
+        Parameters
+        ----------
+        newdir : str, PathLike
+            The new one.
+        olddir : str, PathLike, default=None
+            What it takes the place of; by default the folder down to where the first option is.
+        """
+        self.update(path=moved(self.path, newdir, olddir))
+
+    def __desipipe_identity__(self) -> str:
+        return self._identity()
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}(id={self.id!r}, path={self.path!r}, {len(self):,d} files)'
+        known = {name: value for name, value in self.to_dict().items() if name not in ('options', 'foptions') and value not in ('', None)}
+        lines = [f'{name}: {value}' for name, value in known.items()]
+        if self.options:
+            lines += ['options:', *(f'  {name}: {values_text(pool, self.foptions[name])}' for name, pool in self.options.items())]
+        lines.append(f'files: {len(self):,d}')
+        return f'{type(self).__name__}(\n' + ''.join(f'  {line}\n' for line in lines) + ')'
+
+    def _repr_html_(self) -> str:
+        from .view import files_table
+
+        return files_table(self)
+
+
+_registry[BaseFileEntry.name] = BaseFileEntry
+
+
+def get_file_entry(file_entry: BaseFileEntry | str | Mapping[str, Any] | None = None, **kwargs: Any) -> BaseFileEntry:
+    """A file entry, of whatever people write.
+
+    Parameters
+    ----------
+    file_entry : BaseFileEntry, str, dict, default=None
+        An entry, which is returned; the name of a class of entries; or fields, with ``fileentry`` for the class if it is not the base.
+    **kwargs
+        Fields.
+
+    Returns
+    -------
+    entry : BaseFileEntry
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no class of that name.
+    UnknownOptionError, ConfigError
+        As of :class:`BaseFileEntry`.
+    """
+    if isinstance(file_entry, BaseFileEntry):
+        return file_entry
+    if isinstance(file_entry, Mapping):
+        kwargs = {**file_entry, **kwargs}
+        file_entry = kwargs.pop('fileentry', None)
+    name: Any = BaseFileEntry.name if file_entry is None else file_entry
+    if not isinstance(name, str) or name not in _registry:
+        raise UnknownNameError(
+            f'there is no kind of file entry {name!r}: {close_names(str(name), _registry)}. '
+            'Define a subclass of BaseFileEntry of that name before the data base is read'
+        )
+    return _registry[name](**kwargs)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Several entries
+
+
+def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> Any:
+    """See :meth:`BaseFileEntry.exists`."""
+    if return_type not in ('dict', 'str'):
+        raise ConfigError(f"there is no return_type {return_type!r}: use 'dict' or 'str'")
+    found = Existence({True: [], False: []})
+    there, missing, isfile = found[True].append, found[False].append, os.path.isfile
+    for entry in entries:
+        for path in entry.paths():
+            (there if isfile(path) else missing)(path)
+    return found if return_type == 'dict' else str(found)
+
+
+def status(entries: Iterable[BaseFileEntry]) -> Status:
+    """See :meth:`BaseFileEntry.status`."""
+    found: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
+    for entry in entries:
+        for path in entry.paths():
+            found[made.state_of(path)].append(path)
+    return Status(found)
+
+
+def check_files(entries: Iterable[BaseFileEntry]) -> None:
+    """Raise :class:`~desipipe.errors.MissingFileError` if a file is not there."""
+    missing = existence(entries)[False]
+    if missing:
+        more = f' and {len(missing) - 1:,d} others' if len(missing) > 1 else ''
+        raise MissingFileError(f'the file {missing[0]}{more} does not exist. Have it made, or see which are there with: .exists()')
+
+
+def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry], asked: Mapping[str, Any], options: Mapping[str, Any]) -> UnknownNameError:
+    """What to say where one file was asked for, and none or several match.
+
+    Parameters
+    ----------
+    entries : list of BaseFileEntry
+        Those that fit but for the options.
+    selected : list of BaseFileEntry
+        What matches.
+    asked : dict
+        All that was asked for.
+    options : dict
+        The options among it.
+    """
+    words = ', '.join(f'{name}={value!r}' for name, value in asked.items() if value is not None) or 'nothing'
+    count = sum(map(len, selected))
+    if count:
+        ids = sorted({entry.id for entry in selected})
+        free = [f'id ({", ".join(ids)})'] if len(ids) > 1 else []
+        for name in dict.fromkeys(name for entry in selected for name in entry.options):
+            pools = [entry.options[name] for entry in selected if len(values_of(entry.options.get(name, ()))) > 1]
+            free += [f'{name} ({values_text(pools[0])})'] if pools else []
+        return UnknownNameError(
+            f'{count:,d} files match {words}, where one was asked for. Narrow it down by: {"; ".join(free) or "fewer entries that are alike"}'
+        )
+    near = []
+    for name, value in options.items():
+        pools = [pool for entry in entries if not isinstance(pool := entry.options.get(name, ...), EllipsisType)]
+        if pools and not any(choose(value, pool) for pool in pools):
+            near.append(f'{name}={value!r}: {close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}')
+    return UnknownNameError(f'no file matches {words}. {"; ".join(near) or "Each value is known, but not together: leave some out."}')
+
+
+def values_text(pool: Pool, texts: Pool | None = None, most: int = 5) -> str:
+    """The values of an option, for people."""
+    if isinstance(pool, EllipsisType):
+        return '... (any value)'
+    if isinstance(pool, range):
+        return str(pool)
+    word: Callable[[int], str] = lambda i: str(pool[i])  # noqa: E731
+    if texts is not None and texts is not pool and not isinstance(texts, EllipsisType):
+        word = lambda i: f'{pool[i]} → {texts[i]!r}'  # noqa: E731
+    more = f', … ({len(pool):,d} values)' if len(pool) > most else ''
+    return ', '.join(word(i) for i in range(min(len(pool), most))) + more if pool else 'none'

@@ -1,0 +1,445 @@
+"""Who made a file, of what: what tasks write down beside the files they save, and what can be read from it.
+
+``.desipipe/`` beside the files holds ``<host>-<user>.jsonl``, a line for each file that was saved, and ``<app>.py`` and ``<app>.versions``, the script and the
+versions, as links to what is named by its digest: as many files as hosts, versions of apps and sets of packages, however many files were saved. Lines are
+appended by one host only, whose processes exclude each other: no network filesystem is trusted with appends from several.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import logging
+import os
+import re
+import secrets
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from .. import provenance
+from ..provenance import Content, Making
+from ..utils import format_bytes, username
+
+FOLDER = '.desipipe'
+_REMEMBERED = 65536  # digests that a process remembers
+_digests: dict[str, tuple[tuple[int, ...], str]] = {}
+_scripts: set[tuple[str, str]] = set()
+
+logger = logging.getLogger('desipipe')
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Content
+
+
+def content(path: str) -> Content | None:
+    """What is in a file now: read once, and again when size, time or file number differ.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    content : Content or None
+        ``None`` if there is no such file.
+    """
+    for _ in range(3):
+        try:
+            with open(path, 'rb') as file:
+                before = _signature(os.fstat(file.fileno()))
+                known = _digests.get(path)
+                if known is not None and known[0] == before:
+                    return Content(before[0], before[1], known[1])
+                digest = hashlib.file_digest(file, 'sha256').hexdigest()
+                after = _signature(os.fstat(file.fileno()))
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        if before == after:
+            break  # else someone writes to it meanwhile: once more
+    if len(_digests) >= _REMEMBERED:
+        _digests.clear()
+    _digests[path] = (after, digest)
+    return Content(after[0], after[1], digest)
+
+
+def _signature(status: os.stat_result) -> tuple[int, ...]:
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, status.st_dev
+
+
+def unchanged(path: str, known: Content) -> bool | None:
+    """Whether a file still holds what it held: by size and time, and by its digest if the time differs.
+
+    Parameters
+    ----------
+    path : str
+    known : Content
+
+    Returns
+    -------
+    unchanged : bool or None
+        ``None`` if there is no such file.
+    """
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if status.st_size != known.size:
+        return False
+    if status.st_mtime_ns == known.mtime:
+        return True
+    now = content(path)
+    return None if now is None else now.sha256 == known.sha256
+
+
+def quick_content(path: str) -> Content | None:
+    """As :func:`content`, but of a file that a task saved, and that has the size and the time it had then, the digest is that of then."""
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    for line in reversed(_records(path)):
+        if line['size'] == status.st_size and line['mtime'] == status.st_mtime_ns:
+            return _content_of(line)
+    return content(path)
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Writing down
+
+
+def note_read(path: str, actual: str) -> None:
+    """Note that the task that runs here, if one does, loaded a file.
+
+    Parameters
+    ----------
+    path : str
+        Its name.
+    actual : str
+        Where it was read: the same, or a mirror of it.
+    """
+    making = provenance.making
+    if making is None:
+        return
+    path = os.path.realpath(path)
+    # Later versions of what the task itself wrote are not what it was made of.
+    if path not in making.written:
+        found = quick_content(path) if actual == path or os.path.realpath(actual) == path else content(actual)
+        if found is not None:
+            making.read[path] = found
+
+
+def note_written(path: str) -> None:
+    """Note, here and beside the file, that the task that runs here, if one does, saved a file."""
+    making = provenance.making
+    if making is None:
+        return
+    path = os.path.realpath(path)
+    found = content(path)
+    if found is None:
+        return  # someone removed it
+    read = dict(making.read)
+    making.written[path] = found
+    folder = os.path.join(os.path.dirname(path), FOLDER)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        versions = _write_script(folder, making)
+        line = {
+            'file': os.path.basename(path),
+            **found._asdict(),
+            'time': time.time(),
+            'task': making.tid,
+            'attempt': making.attempt,
+            'app': making.name,
+            'code': making.app,
+            'queue': making.queue,
+            'versions': versions,
+            'user': username(),
+            'host': socket.gethostname(),
+        }
+        _append(folder, line, {name: list(known) for name, known in read.items() if name != path})
+    except OSError as exc:
+        # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
+        logger.warning('%s: it is not noted beside it who made it (%s); the queue %s knows', path, exc, making.queue)
+
+
+def _append(folder: str, line: dict[str, Any], read: dict[str, list[Any]]) -> None:
+    path = os.path.join(folder, f'{_word(line["host"])}-{_word(line["user"])}.jsonl')
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        # What a task has read is said once in a file, by the first line after it: a thousand files made of a thousand need two thousand lines' space.
+        told = _told.setdefault((path, line['task'], line['attempt']), set())
+        line['in'] = [[name, *known] for name, known in read.items() if name not in told]
+        # A line that was cut by a crash or a full disk ends here, and is passed over by readers.
+        data = b'\n' + orjson.dumps(line) + b'\n'
+        if os.write(fd, data) < len(data):
+            raise OSError(28, 'No space left on device', path)
+        told.update(read)
+    finally:
+        os.close(fd)  # and with it the lock
+    while len(_told) > 16:
+        _told.pop(next(iter(_told)))
+
+
+_told: dict[tuple[str, str, int], set[str]] = {}
+
+
+def _write_script(folder: str, making: Making) -> str:
+    """Write script and versions of an app, if they are not there; gives the digest of the versions."""
+    found = provenance.snapshot(making.folder, making.environ)
+    text = ''.join(f'{name}={value}\n' for name, value in found.items()).encode(errors='backslashreplace')
+    digest = hashlib.sha256(text).hexdigest()[:16]
+    if (folder, making.app + digest) not in _scripts:
+        app = _word(making.name)
+        for name, link, data in (
+            (f'{app}-{making.app[:16]}.py', f'{app}.py', making.source().encode(errors='backslashreplace')),
+            (f'versions-{digest}.txt', f'{app}.versions', text),
+        ):
+            if not os.path.exists(os.path.join(folder, name)):
+                temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
+                with open(temporary, 'wb') as file:
+                    file.write(data)
+                os.replace(temporary, os.path.join(folder, name))
+            with suppress(OSError):  # not all filesystems have links; what they point to is there
+                temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
+                os.symlink(name, temporary)
+                os.replace(temporary, os.path.join(folder, link))
+        _scripts.add((folder, making.app + digest))
+    return digest
+
+
+def _word(text: str) -> str:
+    return re.sub(r'[^A-Za-z0-9_.-]', '_', text)[:100].lstrip('.') or '_'
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+
+def _content_of(line: dict[str, Any]) -> Content:
+    return Content(line['size'], line['mtime'], line['sha256'])
+
+
+def _records(path: str) -> list[dict[str, Any]]:
+    """What is written down of a file, oldest first; each with all that its task had read until then as ``read``."""
+    folder, name = os.path.split(path)
+    return _catalogued(os.path.join(folder, FOLDER)).get(name, [])
+
+
+_catalogues: dict[str, tuple[tuple[Any, ...], dict[str, list[dict[str, Any]]]]] = {}
+
+
+def _catalogued(folder: str) -> dict[str, list[dict[str, Any]]]:
+    try:
+        names = sorted(name for name in os.listdir(folder) if name.endswith('.jsonl'))
+        stamps = tuple((name, (status := os.stat(os.path.join(folder, name))).st_size, status.st_ino) for name in names)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    known = _catalogues.get(folder)
+    if known is not None and known[0] == stamps:
+        return known[1]
+    found: dict[str, list[dict[str, Any]]] = {}
+    for name in names:
+        for line in _read_lines(os.path.join(folder, name)):
+            found.setdefault(line['file'], []).append(line)
+    for lines in found.values():
+        lines.sort(key=lambda line: line['time'])
+    while len(_catalogues) > 64:
+        _catalogues.pop(next(iter(_catalogues)))
+    _catalogues[folder] = (stamps, found)
+    return found
+
+
+def _read_lines(path: str) -> Iterable[dict[str, Any]]:
+    read: dict[tuple[str, int], dict[str, Content]] = {}
+    with open(path, 'rb') as file:
+        for data in file:
+            try:
+                line = orjson.loads(data)
+                key = line['task'], line['attempt']
+                # A dictionary that grows with the task: a line sees it as it was then by counting.
+                mine = read.setdefault(key, {})
+                mine.update({name: Content(size, mtime, digest) for name, size, mtime, digest in line['in']})
+                line['read'], line['count'] = mine, len(mine)
+                _content_of(line)
+                str(line['file']), float(line['time'])
+            except (ValueError, KeyError, TypeError):
+                continue  # an empty line, or one that was cut
+            yield line
+
+
+@dataclass(frozen=True)
+class Input:
+    """A file that another one was made of."""
+
+    path: str
+    content: Content
+    """As it was then."""
+    same: bool | None
+    """Whether it still is; ``None`` if it is gone."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Who made a file, of what, with what; and whether that still holds."""
+
+    path: str
+    state: str
+    """``'missing'``, ``'stale'`` (a file it was made of holds something else now), ``'current'``."""
+    same: bool | None = None
+    """Whether it holds what the task wrote; ``None`` if it is missing, or nothing is known of who made it."""
+    task: str = ''
+    """Identity of the task; empty if nothing is known."""
+    attempt: int = 0
+    app: str = ''
+    """Name of the app."""
+    queue: str = ''
+    """Folder of the queue."""
+    time: float = 0.0
+    """When it was saved, seconds since the epoch."""
+    user: str = ''
+    host: str = ''
+    content: Content | None = None
+    """As the task wrote it."""
+    code: str = ''
+    """Identity of the app version."""
+    script: str = ''
+    """Where the app's source is kept."""
+    versions: dict[str, str] = field(default_factory=dict)
+    """See :func:`desipipe.provenance.snapshot`."""
+    inputs: tuple[Input, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The app's source; empty if it is not kept (any more)."""
+        try:
+            with open(self.script, encoding='utf-8') as file:
+                return file.read()
+        except OSError:
+            return ''
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it, as plain data."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain['content'] = self.content._asdict() if self.content else None
+        plain['inputs'] = [{'path': item.path, **item.content._asdict(), 'same': item.same} for item in self.inputs]
+        return plain
+
+    def __repr__(self) -> str:
+        lines = [self.path]
+        if not self.task:
+            lines.append('is missing, and no task is known to have made it' if self.state == 'missing' else 'is there; no task is known to have made it')
+            return '\n  '.join(lines)
+        words = {
+            'missing': 'missing: it was made, and is gone',
+            'stale': 'stale: made of a file that holds something else now',
+            'current': 'current: as the task wrote it, and so is all it was made of',
+        }[self.state]
+        if self.same is False:
+            words = 'changed: something else than the task wrote is in it now'
+        elif self.state == 'current' and any(item.same is None for item in self.inputs):
+            words = 'current: as the task wrote it; not all it was made of is still there'
+        lines.append(words)
+        when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.time))
+        lines.append(f'made by {self.app}, task {self.task[:12]}, attempt {self.attempt:d}, on {self.host} by {self.user}, {when}')
+        if self.content:
+            lines.append(f'{format_bytes(self.content.size)}, sha256 {self.content.sha256}')
+        lines += [f'of {item.path}{" (gone)" if item.same is None else "" if item.same else " (changed)"}' for item in self.inputs]
+        lines.append(f'code {self.script or self.code}')
+        if self.versions:
+            lines.append('with ' + ', '.join(f'{name} {value}' for name, value in self.versions.items() if '\n' not in value and len(value) < 80))
+        lines.append(f'queue {self.queue}')
+        return '\n  '.join(lines)
+
+
+def provenance_of(path: str | os.PathLike[str]) -> Provenance:
+    """Who made a file, of what, as far as it is written down beside it.
+
+    Parameters
+    ----------
+    path : str, PathLike
+
+    Returns
+    -------
+    provenance : Provenance
+    """
+    path = os.path.realpath(path)
+    exists = os.path.exists(path)
+    line, same = _fitting(path)
+    if line is None:
+        return Provenance(path, 'current' if exists else 'missing')
+    inputs = tuple(Input(name, known, unchanged(name, known)) for name, known in _inputs(line))
+    folder = os.path.join(os.path.dirname(path), FOLDER)
+    script = os.path.join(folder, f'{_word(line["app"])}-{line["code"][:16]}.py')
+    stale = bool(same) and any(item.same is False for item in inputs)
+    return Provenance(
+        path,
+        'missing' if not exists else 'stale' if stale else 'current',
+        same,
+        line['task'],
+        line['attempt'],
+        line['app'],
+        line['queue'],
+        line['time'],
+        line['user'],
+        line['host'],
+        _content_of(line),
+        line['code'],
+        script if os.path.exists(script) else '',
+        _read_versions(os.path.join(folder, f'versions-{_word(line["versions"])}.txt')),
+        inputs,
+    )
+
+
+def state_of(path: str) -> str:
+    """``'missing'``, ``'stale'`` or ``'current'``, see :class:`Provenance`."""
+    path = os.path.realpath(path)
+    if not os.path.exists(path):
+        return 'missing'
+    line, same = _fitting(path)
+    if line is None or not same:
+        return 'current'
+    return 'stale' if any(unchanged(name, known) is False for name, known in _inputs(line)) else 'current'
+
+
+def maker_of(path: str) -> str:
+    """The name of the app whose task wrote what is in a file; empty if that is not known."""
+    line, same = _fitting(os.path.realpath(path))
+    return line['app'] if line is not None and same else ''
+
+
+def _inputs(line: dict[str, Any]) -> list[tuple[str, Content]]:
+    return [(name, known) for number, (name, known) in enumerate(line['read'].items()) if number < line['count']]
+
+
+def _fitting(path: str) -> tuple[dict[str, Any] | None, bool | None]:
+    """The record of what is in a file now, else the newest; and whether it is so (``None``: the file is missing)."""
+    lines = _records(path)
+    if not lines:
+        return None, None
+    # By content, not by time: clocks of several hosts are no order.
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return lines[-1], None
+    for line in reversed(lines):
+        if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns):
+            return line, True
+    fitting = [line for line in lines if line['size'] == status.st_size]
+    now = content(path) if fitting else None
+    return next(((line, True) for line in reversed(fitting) if now and line['sha256'] == now.sha256), (lines[-1], False))
+
+
+def _read_versions(path: str) -> dict[str, str]:
+    try:
+        with open(path, encoding='utf-8') as file:
+            return dict(line.rstrip('\n').split('=', 1) for line in file if '=' in line)
+    except OSError:
+        return {}

@@ -1,0 +1,286 @@
+"""Values that options take, and choosing among them."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import EllipsisType
+from typing import Any
+
+from ..errors import ConfigError
+
+Pool = list[Any] | range | EllipsisType
+"""The values of an option; ``...``: any."""
+
+_RANGE = re.compile(r'range\(\s*(-?\d+)\s*(?:,\s*(-?\d+)\s*)?(?:,\s*(-?\d+)\s*)?\)')
+_DEEPEST = 4  # lists in lists in one value
+_MOST = 1000  # items of one value, however deep: aliases of YAML make billions of a few lines
+_LAID_OUT = 65536  # values
+_LINEAR = 4096  # comparisons, above which values are looked up in a dictionary
+_tables: OrderedDict[int, tuple[list[Any], dict[Any, int]]] = OrderedDict()
+
+
+def freeze(value: Any) -> Any:
+    """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of Python.
+
+    Raises
+    ------
+    ConfigError
+        If it can be no value: a dictionary or set, or lists that are deep or long.
+    """
+    kind = type(value)
+    if kind is str or kind is int or kind is float or kind is bool or value is None:
+        return value
+    return _frozen(value, _DEEPEST, [_MOST])
+
+
+def _frozen(value: Any, depth: int, left: list[int]) -> Any:
+    if isinstance(value, list | tuple):
+        left[0] -= len(value)
+        if depth == 0 or left[0] < 0:
+            raise ConfigError(f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
+        return tuple(_frozen(item, depth - 1, left) for item in value)
+    if isinstance(value, Mapping | set | frozenset):
+        raise ConfigError(f'can be a value, a list of values, range(...), ..., or a dictionary of values and their texts, but no value is {value!r:.200}')
+    if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
+        value = value.tolist()
+        return _frozen(value, depth, left) if isinstance(value, list) else value
+    return value
+
+
+def make_pool(values: Any) -> tuple[Pool, Pool | None]:
+    """The values of an option, as written.
+
+    Parameters
+    ----------
+    values : object
+        A value, a list of values, a range (``'range(...)'`` is one too), ``...`` (any value; ``'...'`` too), or a dictionary: values, and what stands
+        for them in paths.
+
+    Returns
+    -------
+    pool, texts : list, range or Ellipsis
+        Values; what stands for each of them, ``None`` if they stand for themselves.
+
+    Raises
+    ------
+    ConfigError
+        Without the words where it stands.
+    """
+    if isinstance(values, Mapping):
+        return [freeze(value) for value in values], list(values.values())
+    if isinstance(values, range):
+        return values, None
+    if values is Ellipsis or isinstance(values, str) and values == '...':
+        return ..., None
+    if isinstance(values, str) and values.startswith('range('):
+        match = _RANGE.fullmatch(values.strip())
+        try:
+            if match is not None:
+                return range(*(int(number) for number in match.groups() if number)), None
+        except ValueError as exc:  # a step of zero
+            raise ConfigError(f'is {values}: {exc}') from exc
+        raise ConfigError(f'is {values!r:.200}: range takes one to three whole numbers')
+    if type(values).__module__ == 'numpy' and hasattr(values, 'tolist'):
+        values = values.tolist()
+    return [freeze(value) for value in values] if isinstance(values, list) else [freeze(values)], None
+
+
+def position(value: Any, pool: Sequence[Any]) -> int | None:
+    """Where a value stands among those of an option, ``None`` if it does not."""
+    if isinstance(pool, range):
+        # A range compares with anything but whole numbers one by one.
+        if isinstance(value, float) and value.is_integer() or type(value).__module__ == 'numpy':
+            value = int(value)
+        elif not isinstance(value, int):
+            return None
+        return pool.index(value) if value in pool else None
+    if len(pool) > _LINEAR:
+        table = _table(pool)
+        try:
+            found = table.get(value)
+            if found is not None and found < len(pool) and pool[found] == value:
+                return found
+        except TypeError:  # not hashable
+            pass
+    try:
+        return pool.index(value)
+    except ValueError:
+        return None
+
+
+def _table(pool: Sequence[Any]) -> dict[Any, int]:
+    # The list is kept with its table, so that no other gets its number; and it is looked at again before what the table says is used.
+    assert isinstance(pool, list)
+    known = _tables.get(id(pool))
+    if known is None:
+        table: dict[Any, int] = {}
+        try:
+            table.update(zip(reversed(pool), range(len(pool) - 1, -1, -1), strict=True))  # of equal ones, the first
+        except TypeError:
+            table.clear()
+        known = _tables[id(pool)] = (pool, table)
+        while len(_tables) > 16:
+            _tables.popitem(last=False)
+    return known[1]
+
+
+def _converted(value: Any, pool: Sequence[Any]) -> Any:
+    # From a command line or a file name, numbers come as text; nothing else is taken for something else.
+    kinds = set(map(type, pool)) if len(pool) < _LINEAR and not isinstance(pool, range) else {type(pool[0])}
+    if len(kinds) != 1:
+        return None
+    kind = kinds.pop()
+    if isinstance(value, str) and kind in (int, float):
+        try:
+            return kind(value)
+        except ValueError:
+            return None
+    return str(value) if kind is str and isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def choose(values: Any, pool: Sequence[Any]) -> list[int]:
+    """Positions of the wanted values among those of an option, in the order in which they are asked for; what is not there is left out.
+
+    Parameters
+    ----------
+    values : object
+        A value, or several: a list, tuple, range or array. One that is itself a value (a tuple) is that one.
+    pool : list or range
+
+    Returns
+    -------
+    positions : list of int
+    """
+    if not len(pool):
+        return []
+    if values is Ellipsis:
+        return list(range(len(pool)))
+    if type(values).__module__ == 'numpy' and hasattr(values, 'tolist'):
+        values = values.tolist()
+    wanted: Iterable[Any] = (values,)
+    if isinstance(values, list | tuple | range | set | frozenset):
+        whole = freeze(values) if isinstance(values, list | tuple) and len(values) <= _MOST else None
+        found = position(whole, pool) if whole is not None else None
+        if found is not None:
+            return [found]
+        wanted = values
+    positions = []
+    for value in wanted:
+        value = freeze(value)
+        found = position(value, pool)
+        if found is None and (converted := _converted(value, pool)) is not None:
+            found = position(converted, pool)
+        if found is not None:
+            positions.append(found)
+    return positions
+
+
+def in_options(values: Any, options: Any, return_index: bool = False) -> Any:
+    """The wanted values that are among those of an option.
+
+    Parameters
+    ----------
+    values : object
+        As for :func:`choose`.
+    options : list, range or Ellipsis
+        Those of the option.
+    return_index : bool, default=False
+        Whether to return their positions too (``...`` if any value will do).
+
+    Returns
+    -------
+    values : list
+    """
+    if options is Ellipsis:
+        pool = make_pool(values)[0]
+        return (pool, ...) if return_index else pool
+    pool = options if isinstance(options, list | range) else [freeze(value) for value in options]
+    positions = choose(values, pool)
+    found = [pool[place] for place in positions]
+    return (found, positions) if return_index else found
+
+
+def as_names(names: str | Iterable[str] | None) -> list[str] | None:
+    """A list of names of options, of one or several."""
+    return None if names is None else [names] if isinstance(names, str) else list(names)
+
+
+def chosen_names(options: Iterable[str], include: str | Iterable[str] | None, exclude: str | Iterable[str] | None) -> list[str]:
+    """Names of the options to go through, in their order."""
+    wanted, unwanted = as_names(include), as_names(exclude) or ()
+    return [name for name in options if (wanted is None or name in wanted) and name not in unwanted]
+
+
+def values_of(pool: Pool) -> Sequence[Any]:
+    """The values to go through: of an option that takes any, ``...`` itself."""
+    return (...,) if isinstance(pool, EllipsisType) else pool
+
+
+def product(pools: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
+    """As :func:`itertools.product`, which lays out what it is given first: here long ranges are gone through as they are."""
+    if all(len(pool) <= _LAID_OUT for pool in pools):
+        yield from itertools.product(*pools)
+        return
+    for value in pools[0]:
+        for values in product(pools[1:]):
+            yield (value, *values)
+
+
+def iter_options(
+    options: Mapping[str, Pool], include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None
+) -> Iterator[dict[str, Any]]:
+    """All combinations of the values of options, the last one fastest.
+
+    Parameters
+    ----------
+    options : dict
+        Name: values.
+    include, exclude : str, list, default=None
+        Names of options to go through, or to leave out.
+
+    Yields
+    ------
+    options : dict
+        Name: value.
+    """
+    names = chosen_names(options, include, exclude)
+    for values in product([values_of(options[name]) for name in names]):
+        yield dict(zip(names, values, strict=True))
+
+
+def common_options(several: Sequence[Mapping[str, Pool]], intersection: bool = True) -> dict[str, Pool]:
+    """Options of several entries together.
+
+    Parameters
+    ----------
+    several : list of dict
+    intersection : bool, default=True
+        Whether to keep only the options, and the values, that all have; else all.
+
+    Returns
+    -------
+    options : dict
+    """
+    common: dict[str, Pool] = dict(several[0]) if several else {}
+    for options in several[1:]:
+        if intersection:
+            common = {name: _shared(pool, options[name]) for name, pool in common.items() if name in options}
+        else:
+            for name, pool in options.items():
+                known = common.get(name, [])
+                if isinstance(known, EllipsisType) or isinstance(pool, EllipsisType):
+                    common[name] = ...
+                else:
+                    common[name] = [*known, *(value for value in pool if position(value, known) is None)] if known else pool
+    return common
+
+
+def _shared(one: Pool, other: Pool) -> Pool:
+    if isinstance(one, EllipsisType):
+        return other
+    if isinstance(other, EllipsisType) or one is other or one == other:
+        return one
+    return [value for value in one if position(value, other) is not None]
