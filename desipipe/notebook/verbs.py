@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ['CommandError', 'install_completion', 'matches', 'overview', 'remove_completion', 'run', 'typed']
+__all__ = ['CommandError', 'matches', 'overview', 'run', 'typed']
 
 PROG = '%desipipe'
 WIDTH = 110  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has about as many
@@ -428,31 +428,6 @@ def _apart(argv: list[str]) -> None:
 
 
 # Completion
-
-
-def install_completion(shell: InteractiveShell) -> None:
-    """Complete verbs, options, and names of queues, tasks, states, variables and files after ``%desipipe`` and in the first line of ``%%desipipe``.
-
-    Parameters
-    ----------
-    shell : InteractiveShell
-        One matcher of its completer serves the terminal and all front ends.
-    """
-    from IPython.core.completer import context_matcher
-
-    remove_completion(shell)
-
-    @context_matcher(identifier='desipipe')  # type: ignore[untyped-decorator]
-    def matcher(context: CompletionContext) -> SimpleMatcherResult:
-        return matches(context, shell)
-
-    shell.Completer.custom_matchers.append(matcher)
-
-
-def remove_completion(shell: InteractiveShell) -> None:
-    """Take back :func:`install_completion`."""
-    matchers = shell.Completer.custom_matchers
-    matchers[:] = [matcher for matcher in matchers if getattr(matcher, 'matcher_identifier', '') != 'desipipe']
 
 
 def matches(context: CompletionContext, shell: InteractiveShell) -> SimpleMatcherResult:

@@ -19,6 +19,7 @@ import html
 import inspect
 import itertools
 import logging
+import math
 import os
 import threading
 import time
@@ -58,6 +59,8 @@ Made = tuple[Dict, bool]
 
 PAUSE = 0.2  # s between two updates of a display; what is seen is at most so old
 LONGEST = 5.0  # s between two looks while nothing is written: at workers that may have vanished, at the time that is left
+MOST = 100_000
+"""Tasks that a form adds at most."""
 _MOST = 8  # displays of one queue that are kept up to date; older ones stay as they were
 _BUSY = 1.0  # s that a cell runs before the buttons say that they wait
 _VALUE = 1_000_000  # bytes of a result that is loaded to be shown
@@ -507,7 +510,9 @@ class Field:
         self._required = parameter.default is parameter.empty
         default = None if self._required else parameter.default
         self._kind, self._optional, extra = _unwrapped(annotation, default)
-        self.widget = self._made(widgets, default, extra)
+        self._choices = _choices(self._kind, extra)
+        self._bounds = next((found for item in extra if (found := _bounds(item)) is not None), None)
+        self.widget = self._made(widgets, default)
         self.given: Any = None
         if self._optional:
             self.given = widgets.Checkbox(value=default is not None or self._required, description='give it', indent=False, layout=widgets.Layout(width='auto'))
@@ -518,15 +523,14 @@ class Field:
         self.row = widgets.HBox([label, self._one])
         self._label = label
 
-    def _made(self, widgets: Any, default: Any, extra: Sequence[Any]) -> Any:
-        choices = _choices(self._kind, extra)
-        if choices is not None:
-            return widgets.Dropdown(options=choices, value=default if default in dict(choices).values() else choices[0][1])
+    def _made(self, widgets: Any, default: Any) -> Any:
+        if self._choices is not None:
+            values = [value for _, value in self._choices]
+            return widgets.Dropdown(options=self._choices, value=default if default in values else values[0])
         if self._kind is bool:
             return widgets.Checkbox(value=bool(default), indent=False)
-        bounds = next((found for item in extra if (found := _bounds(item)) is not None), None)
-        if self._kind in (int, float) and bounds is not None:
-            low, high, step = bounds
+        if self._kind in (int, float) and self._bounds is not None:
+            low, high, step = self._bounds
             start = min(max(default if default is not None else low, low), high)
             if self._kind is int:
                 return widgets.IntSlider(value=int(start), min=int(low), max=int(high), step=int(step or 1), continuous_update=False)
@@ -545,12 +549,27 @@ class Field:
     def sweep(self, on: bool) -> None:
         """Show the field for one value, or that for several."""
         if on and not self.values.value:
-            try:
-                value = self.value()
-            except _Invalid:
-                value = ''
-            self.values.value = value if isinstance(value, str) else repr(value)
+            self.values.value = self._written()
         self.row.children = [self._label, self.values if on else self._one]
+
+    def _written(self) -> str:
+        """The one value, as it is written among several."""
+        try:
+            value = self.value()
+        except _Invalid:
+            return ''
+        for label, choice in self._choices or ():
+            if value == choice:
+                return label
+        if isinstance(value, str):
+            return value if not _is_expression(value) and ',' not in value else repr([value])
+        # An expression is kept as it was typed, such as the name of a variable.
+        text = self.widget.value if self._reads_python and value is not None else repr(value)
+        return f'[{text}]' if isinstance(value, Iterable) else text
+
+    @property
+    def _reads_python(self) -> bool:
+        return self._kind is not str and isinstance(self.widget.value, str) and self._choices is None
 
     def value(self) -> Any:
         """The one value.
@@ -562,7 +581,7 @@ class Field:
         if self.given is not None and not self.given.value:
             return None
         value = self.widget.value
-        if self._kind is not str and isinstance(value, str) and type(self.widget).__name__ == 'Text':
+        if self._reads_python:
             if not value.strip():
                 raise _Invalid('give a value')
             value = self._read(value)
@@ -579,7 +598,7 @@ class Field:
         if not text and self._kind is not str:
             raise _Invalid('give a value, or several')
         words = [word.strip() for word in text.split(',')]
-        choices = {label: value for label, value in _choices(self._kind, ()) or () if isinstance(value, enum.Enum)}
+        choices = dict(self._choices or ())
         if choices and all(word in choices for word in words):
             return [choices[word] for word in words]
         if self._kind is str and not _is_expression(text):
@@ -587,9 +606,11 @@ class Field:
         value = self._read(text)
         if isinstance(value, str | bytes | Mapping | Future) or not isinstance(value, Iterable):
             value = [value]
-        values = [self._checked(item) for item in value]
+        values = [self._checked(item) for item in itertools.islice(value, MOST + 1)]
         if not values:
             raise _Invalid(f'{text} is empty')
+        if len(values) > MOST:
+            raise _Invalid(f'{text} has more than {MOST:,d} values, too many for a form: use .map(...)')
         return values
 
     def _read(self, text: str) -> Any:
@@ -605,9 +626,13 @@ class Field:
         if hasattr(value, 'item') and getattr(value, 'ndim', None) == 0:  # NumPy's numbers, of an array that is swept
             value = value.item()
         if self._kind is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
+            value = float(value)
         if self._kind in (int, float, bool, str) and type(value) is not self._kind:
             raise _Invalid(f'{value!r} is no {self._kind.__name__}')
+        if self._bounds is not None and not self._bounds[0] <= value <= self._bounds[1]:
+            raise _Invalid(f'{value!r} is not between {self._bounds[0]} and {self._bounds[1]}')
+        if self._choices is not None and value not in [choice for _, choice in self._choices]:
+            raise _Invalid(f'{value!r} is none of {", ".join(label for label, _ in self._choices)}')
         return value
 
 
@@ -640,7 +665,7 @@ def _unwrapped(annotation: Any, default: Any) -> tuple[Any, bool, list[Any]]:
             annotation = rest[0] if len(rest) == 1 else None
         else:
             break
-    if annotation in (inspect.Parameter.empty, None, typing.Any):
+    if annotation in (inspect.Parameter.empty, None, typing.Any) or isinstance(annotation, str):
         annotation = type(default) if isinstance(default, bool | int | float | str | enum.Enum) else None
     return annotation, optional, extra
 
@@ -738,6 +763,20 @@ class Form:
         ValueError
             What is wrong with which field.
         """
+        values, n = self._values()
+        if self.sweep.value and self.zip.value:
+            rows: Iterable[tuple[Any, ...]] = zip(*(items if len(items) > 1 else items * n for items in values.values()), strict=True)
+        else:
+            rows = itertools.product(*values.values())
+        positional = [name for name, p in self.app.signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+        found = []
+        for row in rows:
+            named = dict(zip(values, row, strict=True))
+            found.append(self.app.bind(tuple(named.pop(name) for name in positional), named))
+        return found
+
+    def _values(self) -> tuple[dict[str, list[Any]], int]:
+        """The values of each field, and how many tasks that makes."""
         wrong: list[str] = []
         values: dict[str, list[Any]] = {}
         for name, field in self.fields.items():
@@ -751,16 +790,11 @@ class Form:
             lengths = {name: len(items) for name, items in values.items() if len(items) > 1}
             if len(set(lengths.values())) > 1:
                 raise ValueError(f'values that are paired must be as many for each: {", ".join(f"{name} has {n}" for name, n in lengths.items())}')
-            n = max(lengths.values(), default=1)
-            rows: Iterable[tuple[Any, ...]] = zip(*(items if len(items) > 1 else items * n for items in values.values()), strict=True)
-        else:
-            rows = itertools.product(*values.values())
-        positional = [name for name, p in self.app.signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
-        found = []
-        for row in rows:
-            named = dict(zip(values, row, strict=True))
-            found.append(self.app.bind(tuple(named.pop(name) for name in positional), named))
-        return found
+            return values, max(lengths.values(), default=1)
+        n = math.prod(map(len, values.values()))
+        if n > MOST:
+            raise ValueError(f'these are {n:,d} combinations, too many for a form: use {self.app.name}.map(...)')
+        return values, n
 
     def _switched(self, _: Any) -> None:
         for field in self.fields.values():
@@ -774,8 +808,8 @@ class Form:
         self.message.value = ''
         if self.sweep.value:
             try:
-                words = f'Add {plural(len(self.calls()))}'
-            except (ValueError, TypeError, DesipipeError) as exc:
+                words = f'Add {plural(self._values()[1])}'
+            except ValueError as exc:
                 words = 'Add tasks'
                 self._complain(exc)
         self.button.description = words
@@ -818,5 +852,5 @@ def _hints(app: TaskApp) -> dict[str, Any]:
     """Annotations as objects; those that can't be resolved are left as they are written."""
     try:
         return typing.get_type_hints(app.func, include_extras=True)
-    except Exception:  # a name that is known to type checkers only
+    except (NameError, TypeError, AttributeError, SyntaxError):  # names that type checkers know, and nobody else: types are those of the defaults
         return {}
