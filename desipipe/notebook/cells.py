@@ -25,7 +25,7 @@ from ..errors import CellError, close_names
 from ..serialize import source
 from ..shell import placeholders
 from ..task import Future
-from .names import Names, find_names
+from .names import Names, find_names, rebound
 
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
@@ -116,7 +116,7 @@ def make_cell(
     # What it may not assign after all stays what it was.
     kept = {item: 1 for item in wanted if item not in names.sure and item in namespace}
     inputs, used = _resolve(names._replace(inputs=kept | names.inputs), namespace, imported or {}, {*swept, *mine})
-    function = _function(tree, title, [*swept, *inputs], wanted, text)
+    function = _function(tree, title, [*swept, *inputs], wanted, text, names)
     return Cell(_made(function, file, text, used, flags), inputs, wanted, _imports(tree))
 
 
@@ -294,9 +294,9 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
 # Making
 
 
-def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str) -> ast.FunctionDef:
-    scoped = _Scoped()
-    body = [statement for node in tree.body for statement in [scoped.visit(node)] if statement is not None]
+def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str, names: Names) -> ast.FunctionDef:
+    scoped = _Scoped(names.bound | set(parameters))
+    body: list[ast.stmt] = scoped.visit(tree).body
     # `nonlocal` wants a binding around it; one that is never run will do.
     body[:0] = [ast.If(ast.Constant(False), [ast.Assign([ast.Name(item, ast.Store())], ast.Constant(None))], []) for item in sorted(scoped.rebound)]
     last = body[-1] if body else None
@@ -322,9 +322,10 @@ def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: S
 
 
 class _Scoped(ast.NodeTransformer):
-    """What was global in the cell is local in its function: nested functions that rebind it say ``nonlocal``."""
+    """What was global in the cell is local in its function: nested functions that rebind it say ``nonlocal``, classes that do are told its value."""
 
-    def __init__(self) -> None:
+    def __init__(self, local: set[str] | frozenset[str]) -> None:
+        self._local = local
         self._depth = 0
         self.rebound: set[str] = set()
 
@@ -341,7 +342,16 @@ class _Scoped(ast.NodeTransformer):
         finally:
             self._depth -= 1
 
-    visit_FunctionDef = visit_AsyncFunctionDef = visit_ClassDef = visit_Lambda = _nested
+    visit_FunctionDef = visit_AsyncFunctionDef = visit_Lambda = _nested
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> Any:
+        if self._depth:
+            return self._nested(node)
+        # `size = size` in its body: a name that a class binds is looked for in the class and in the module, and in no function between.
+        both = [name for name in rebound(compile(ast.Module([node], []), '', 'exec', dont_inherit=True)) if name in self._local]
+        node = self._nested(node)
+        node.body[:0] = [ast.Assign([ast.Name(name, ast.Store())], ast.Name(f'{name} outside', ast.Load())) for name in both]
+        return [*(ast.Assign([ast.Name(f'{name} outside', ast.Store())], ast.Name(name, ast.Load())) for name in both), node]
 
 
 def _is_quiet(text: str) -> bool:

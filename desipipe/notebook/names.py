@@ -88,6 +88,27 @@ def find_names(code: CodeType) -> Names:
     return Names(finder.inputs, required, finder.deleted, frozenset(bound), last.sure)
 
 
+def rebound(code: CodeType) -> list[str]:
+    """Names that the body of a class reads before it binds them itself.
+
+    Parameters
+    ----------
+    code : code
+        Of the statement, compiled as a module.
+    """
+    found: dict[str, None] = {}
+    for body in filter(_is_class, _codes(code)):
+        read: set[str] = set()
+        bound: set[str] = set()
+        for instruction in dis.get_instructions(body):
+            if instruction.opname in _STORES:
+                found.update(dict.fromkeys(read & {instruction.argval}))
+                bound.add(instruction.argval)
+            elif instruction.opname in _LOADS and instruction.argval not in bound:
+                read.add(instruction.argval)
+    return list(found)
+
+
 def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | None]:
     """What is known before each instruction; ``None`` before those that can't be reached."""
     places = {instruction.offset: i for i, instruction in enumerate(instructions)}

@@ -21,6 +21,16 @@ def inputs(text: str) -> set[str]:
     return {name for name in names(text).inputs if not hasattr(builtins, name)} - {'__name__'}
 
 
+MATCH = """match c:
+    case {"x": a, **rest}:
+        y = a, rest
+    case [b, *more] if b > lim:
+        y = b, more
+    case K(z=q) | q:
+        y = q
+"""
+
+
 @pytest.mark.parametrize(
     ('text', 'expected'),
     [
@@ -51,10 +61,7 @@ def inputs(text: str) -> set[str]:
         ("f'{v:{w}} {u!r}'", 'v w u'),
         ('class A(B):\n    z = k\n    def f(self): return later\nlater = 1\nA().f()', 'B k'),
         ('@deco\ndef f():\n    return f', 'deco'),
-        (
-            'match c:\n    case {"x": a, **rest}:\n        y = a, rest\n    case [b, *more] if b > lim:\n        y = b, more\n    case K(z=q) | q:\n        y = q',
-            'c lim K',
-        ),
+        (MATCH, 'c lim K'),
         ('import a.b\nfrom c import d as e\nx = a, e', ''),
         ('def f():\n    global g\n    g = 1\nf()\nx = g', 'g'),
         ('x: int = 1\ny: T\nz = x', 'T'),
@@ -115,6 +122,7 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             LETTERS,
             body.map(lambda text: text.replace('    ', '        ', 1).replace('\n', '\n    ')),
         ),
+        st.builds('class A:\n    {0} = {1}\n{0} = A.{0} + 1'.format, LETTERS, EXPRESSIONS),
         st.builds('def f():\n    return {0}'.format, EXPRESSIONS.filter(lambda text: ':=' not in text)),
         st.builds('def f():\n    global {0}\n    {0} = {1}'.format, LETTERS, EXPRESSIONS.filter(lambda text: ':=' not in text)),
     )

@@ -1,0 +1,57 @@
+"""The example notebooks: each runs from top to bottom, and what is saved in it is what comes out."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbclient
+import nbformat
+import pytest
+
+NB = Path(__file__).parents[2] / 'nb'
+# What a reader of the saved notebook takes away, and an execution finds again.
+RESULTS = {
+    '01_pi': ["'bash app says pi is ~ 3.1398'", 'pi is ~ 3.1398', 'function average differs', '22 succeeded'],
+    'task_manager_examples': ['3 is no good seed', '[True, True, True, False, True, True]', 'FileNotFoundError', '[0, 0, 10, 20, 20, 40]'],
+    '02_power_spectrum': ['200 mocks, 15 bins', r'slope     = -1.407 ± 0.017', 'image/png'],
+}
+
+
+def words(notebook: Any) -> str:
+    """All outputs as text."""
+    found = []
+    for cell in notebook.cells:
+        for output in cell.get('outputs', []):
+            if output.output_type == 'error':
+                found.append(f'{output.ename}: {output.evalue}')
+            elif output.output_type == 'stream':
+                found.append(output.text)
+            else:
+                found += [f'{kind}: {value}' for kind, value in output.data.items() if kind != 'text/html']
+    return re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(found))
+
+
+def test_all_are_tested() -> None:
+    assert RESULTS.keys() <= {path.stem for path in NB.glob('*.ipynb')}
+
+
+@pytest.mark.slow
+@pytest.mark.kernel
+@pytest.mark.parametrize('name', RESULTS)
+def test_notebook(name: str, tmp_path: Path, queue_dir: Path) -> None:
+    notebook = nbformat.read(NB / f'{name}.ipynb', as_version=4)
+    nbformat.validate(notebook)
+    saved = words(notebook)
+    assert not re.search(r'/(work|root|tmp/(?!ipykernel_1/))', saved), 'paths of the machine where it was run'
+    try:
+        nbclient.NotebookClient(notebook, timeout=200, resources={'metadata': {'path': str(tmp_path)}}).execute()
+    finally:
+        for folder in tmp_path.glob('_tests/*.queue'):
+            subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', str(folder)], check=False, timeout=60, stdout=subprocess.DEVNULL)
+    for text in RESULTS[name]:
+        assert text in words(notebook)
+        assert text in saved
