@@ -204,7 +204,10 @@ class Hub:
         """
         self.pages.add(page)
         for name, folder in folders.items():
-            self.followed(folder).subscribe(page, name)
+            try:
+                self.followed(folder).subscribe(page, name)
+            except BusyError as exc:  # there is no room for this one
+                page.tell(name, 'trouble', {'folder': folder, **failure(exc)})
 
     def unsubscribe(self, page: Page) -> None:
         """Tell it no more."""

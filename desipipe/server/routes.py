@@ -22,7 +22,8 @@ from .hub import Followed, Hub, short
 Dict = dict[str, Any]
 Answer = Callable[[Hub, Dict], Awaitable[Any]]
 
-MOST = 1000  # tasks on a page, names in a condition
+MOST = 1000  # tasks on a page, tasks or names in an order
+FEW = 100  # values of a parameter of an address
 TEXT = 200_000  # characters of one text in an answer
 _BAD = [STATES[code] for code in (FAILED, KILLED, UNKNOWN)]
 
@@ -324,8 +325,8 @@ LOOKS = (
         _tasks,
         {
             'queue': _QUEUE,
-            'state': _several(_SHOWN, 'Only tasks in one of these states'),
-            'name': _several(_NAME, 'Only tasks of these apps'),
+            'state': _several(_SHOWN, 'Only tasks in one of these states', FEW),
+            'name': _several(_NAME, 'Only tasks of these apps', FEW),
             'text': {'type': 'string', 'maxLength': 1000, 'description': 'Part of name[index], or the beginning of the identity'},
             'rows': _ROWS,
             'first': _FIRST,
@@ -362,7 +363,7 @@ LOOKS = (
         'graph',
         'Which tasks need which; grouped by app when there are many',
         _graph,
-        {'queue': _QUEUE, 'name': _several(_NAME, 'Apps whose tasks are shown one by one')},
+        {'queue': _QUEUE, 'name': _several(_NAME, 'Apps whose tasks are shown one by one', FEW)},
         ('queue',),
         _object(grouped=_FLAG, total=_COUNT, nodes=_LIST, edges=_LIST),
     ),

@@ -1,0 +1,414 @@
+"""Whoever may not ask is refused, whatever can't be meant is refused, and nothing of it changes a queue, runs code, or blocks the server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import engine
+import pytest
+from jupyter_server.auth import Authorizer
+from pages import Ask, until
+from tornado.httpclient import HTTPClientError
+
+from desipipe import Queue
+from desipipe.ledger import Batch
+from desipipe.serialize import Code, Payload
+from desipipe.server import hub as hubs
+from desipipe.server.routes import LOOKS, ORDERS
+
+Follow = Callable[..., Any]
+GETS = [route.path for route in LOOKS] + ['events', 'openapi.json', 'nothing']
+POSTS = [route.path for route in ORDERS]
+
+
+async def code_of(request: Any) -> int:
+    """The status of an answer."""
+    try:
+        return int((await request).code)
+    except HTTPClientError as exc:
+        return exc.code
+
+
+# Who may ask
+
+
+@pytest.mark.parametrize('path', GETS)
+async def test_no_look_without_a_token(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue, path: str) -> None:
+    assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}?queue=demo', follow_redirects=False)) == 403
+
+
+@pytest.mark.parametrize('path', POSTS)
+async def test_no_order_without_a_token(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue, path: str) -> None:
+    body = json.dumps({'queue': 'demo', 'max_workers': 1})
+    assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}', method='POST', body=body)) == 403
+    assert not queue.paused and Path(queue.folder).exists()
+
+
+async def logged_in(http_server_client: Any, jp_serverapp: Any, jp_base_url: str) -> str:
+    """The cookie of a browser that is logged in."""
+    page = await http_server_client.fetch(f'{jp_base_url}desipipe/api/queues?token={jp_serverapp.identity_provider.token}')
+    cookie = '; '.join(value.split(';')[0] for value in page.headers.get_list('Set-Cookie'))
+    assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/queues', headers={'Cookie': cookie})) == 200
+    return cookie
+
+
+@pytest.mark.parametrize('path', POSTS)
+async def test_no_order_by_a_cookie_without_xsrf(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue, path: str) -> None:
+    # A browser that is logged in, sent here by another site's form: its cookie alone is not enough.
+    cookie = await logged_in(http_server_client, jp_serverapp, jp_base_url)
+    address = f'{jp_base_url}desipipe/api/{path}'
+    body = json.dumps({'queue': 'demo', 'max_workers': 1})
+    for headers in ({'Cookie': cookie}, {'Cookie': cookie, 'X-XSRFToken': 'guess'}):
+        assert await code_of(http_server_client.fetch(address, method='POST', body=body, headers=headers)) == 403
+    assert not queue.paused and Path(queue.folder).exists() and not queue.processes()
+
+
+async def test_no_look_from_another_origin(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue) -> None:
+    cookie = await logged_in(http_server_client, jp_serverapp, jp_base_url)
+    headers = {'Cookie': cookie, 'Origin': 'http://evil.example'}
+    for path in ('queues', 'events'):
+        assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}?queue=demo', headers=headers)) == 404
+
+
+@pytest.mark.parametrize('method', ['PUT', 'PATCH', 'DELETE', 'HEAD', 'POST', 'GET'])
+@pytest.mark.parametrize('path', ['queues', 'actions/delete', 'events'])
+async def test_other_methods(jp_fetch: Any, queue: Queue, method: str, path: str) -> None:
+    if method == ('POST' if '/' in path else 'GET'):
+        return
+    code = await code_of(jp_fetch('desipipe', 'api', *path.split('/'), method=method, params={'queue': 'demo'}, allow_nonstandard_methods=True))
+    assert code == 405 and Path(queue.folder).exists()
+
+
+class ReadOnly(Authorizer):
+    """Lets people look."""
+
+    asked: list[tuple[str, str]] = []
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        """Not write."""
+        self.asked.append((action, resource))
+        return action == 'read'
+
+
+async def test_people_who_may_only_look(ask: Ask, queue: Queue, jp_serverapp: Any) -> None:
+    ReadOnly.asked.clear()
+    jp_serverapp.web_app.settings['authorizer'] = ReadOnly(parent=jp_serverapp)
+    assert (await ask('queue', queue='demo'))[0] == 200
+    for path in POSTS:
+        status, found = await ask(path, body={'queue': 'demo', 'max_workers': 1})
+        assert (status, found['error']) == (403, 'Forbidden')
+    assert set(ReadOnly.asked) == {('read', 'desipipe'), ('write', 'desipipe')}
+    assert not queue.paused and Path(queue.folder).exists()
+
+
+# What may be asked for
+
+OUTSIDE = ['/etc/passwd', '/', '/tmp', '//etc//passwd', '/etc/../etc/x', 'demo/../../../etc/x', '../demo', './demo', '.', '..', '~', '~root/x', '~/x', 'a/b/c']
+OUTSIDE += ['x\0y', '%2e%2e/x', '..%2fx', '\\..\\x', 'demo\n', ' ', '-q', '*', 'de*', '[d]emo', 'demo.queue/journal', 'x' * 4000, 'ü', '\N{ZERO WIDTH SPACE}']
+OUTSIDE += ['file:///etc/x']
+
+
+@pytest.mark.parametrize('name', OUTSIDE)
+async def test_no_queue_outside(ask: Ask, queue: Queue, name: str) -> None:
+    for path in (route.path for route in LOOKS if 'queue' in route.required):
+        status, found = await ask(path, queue=name, tid='aaaa', rows='0')
+        assert status in (400, 403, 404), (path, status, found)
+        assert found['error'] in ('InvalidQueueNameError', 'PermissionDeniedError', 'UnknownQueueError', 'ConfigError')
+    for path in POSTS:
+        status, found = await ask(path, body={'queue': name, 'max_workers': 1, **({'states': ['PENDING']} if 'cancel' in path else {})})
+        assert status in (400, 403, 404), (path, status, found)
+    assert Path(queue.folder).exists() and not queue.paused
+
+
+async def test_a_real_queue_outside_is_not_shown(ask: Ask, queue: Queue, tmp_path: Path, jp_root_dir: Path) -> None:
+    outside = Queue('secret', base_dir=tmp_path / 'elsewhere')
+    os.symlink(outside.folder, jp_root_dir / 'link.queue')  # a link into it, where looking is allowed
+    os.symlink(tmp_path / 'elsewhere', jp_root_dir / 'folder')
+    for name in (outside.folder, str(jp_root_dir / 'link'), str(jp_root_dir / 'folder' / 'secret'), f'{jp_root_dir}/../elsewhere/secret'):
+        status, found = await ask('queue', queue=name)
+        assert (status, found['error']) == (403, 'PermissionDeniedError'), name
+        assert 'DesipipeExtension.folders' in found['message']
+        assert (await ask('actions/delete', body={'queue': name}))[0] == 403
+    for folder in ('folder', '..', str(tmp_path), '/'):
+        assert (await ask('queues', folder=folder))[0] == 403
+    assert all('secret' not in line['folder'] for line in (await ask('queues'))[1] if not line['error'])
+    assert Path(outside.folder).exists()
+
+
+async def test_queues_below_the_root_and_in_configured_folders(ask: Ask, hub: Any, jp_root_dir: Path, tmp_path: Path) -> None:
+    Queue('here', base_dir=jp_root_dir)
+    Queue('deep', base_dir=jp_root_dir / 'a' / 'b')
+    Queue('far', base_dir=tmp_path / 'far')
+    assert [line['queue'].split('/')[-1] for line in (await ask('queues'))[1]] == ['here']
+    assert [line['queue'].split('/')[-1] for line in (await ask('queues', folder=['a/b']))[1]] == ['here', 'deep']
+    assert (await ask('queue', queue=str(jp_root_dir / 'a' / 'b' / 'deep')))[0] == 200
+    assert (await ask('queue', queue=str(tmp_path / 'far' / 'far.queue')))[0] == 403
+    hub.folders.append(str(tmp_path / 'far'))
+    assert (await ask('queue', queue=str(tmp_path / 'far' / 'far.queue')))[0] == 200
+    assert [line['queue'].split('/')[-1] for line in (await ask('queues'))[1]] == ['here', 'far']
+
+
+@pytest.mark.parametrize(
+    ('path', 'params'),
+    [
+        ('tasks', {'limit': '1001'}),
+        ('tasks', {'limit': '0'}),
+        ('tasks', {'limit': '-1'}),
+        ('tasks', {'limit': 'all'}),
+        ('tasks', {'limit': '9' * 5000}),
+        ('tasks', {'offset': '-1'}),
+        ('tasks', {'offset': '1e3'}),
+        ('tasks', {'offset': ''}),
+        ('tasks', {'offset': ['1', '2']}),
+        ('tasks', {'state': 'RUNING'}),
+        ('tasks', {'rows': 'a'}),
+        ('tasks', {'text': 'x' * 2000}),
+        ('tasks', {'name': ['x'] * 101}),
+        ('task', {}),
+        ('task', {'tid': ''}),
+        ('log', {'tid': 'aaaa', 'stream': 'both'}),
+        ('log', {'tid': 'aaaa', 'offset': '-5'}),
+        ('cell', {}),
+        ('timeline', {'begin': 'nan'}),
+        ('timeline', {'begin': 'inf'}),
+        ('timeline', {'end': 'today'}),
+    ],
+)
+async def test_parameters_that_can_not_be_meant(ask: Ask, queue: Queue, path: str, params: dict[str, Any]) -> None:
+    status, found = await ask(path, queue='demo', **params)
+    assert (status, found['error']) == (400, 'BadRequest')
+    assert 'Nothing was done' in found['message'] and len(found['message']) < 1000
+
+
+@pytest.mark.parametrize(
+    'body',
+    [
+        '',
+        '{',
+        'null',
+        '[]',
+        '"demo"',
+        '{"queue": "demo"',
+        '{"queue": 1, "states": ["PENDING"]}',
+        '{"queue": null, "states": ["PENDING"]}',
+        '{"queue": ["demo"], "states": ["PENDING"]}',
+        '{"queue": "demo", "states": "PENDING"}',
+        '{"queue": "demo", "states": ["NOT"]}',
+        '{"queue": "demo", "tids": [1]}',
+        '{"queue": "demo", "rows": "0-"}',
+        '{"queue": "demo", "rows": "5-1"}',
+        '{"queue": "demo", "rows": [1]}',
+        '{"queue": "demo", "everything": true}',
+        '{"queue": "demo", "states": ["PENDING"], "__class__": "x"}',
+        '{"queue": "demo", "states": ["PENDING"], "first": "../"}',
+        '[' * 10_000,
+        b'\xff\xfe',
+    ],
+)
+async def test_bodies_that_can_not_be_meant(ask: Ask, queue: Queue, body: str | bytes) -> None:
+    engine.add(queue.ledger, range(3))
+    status, found = await ask('actions/cancel', body=body)
+    assert status in (400, 404), found
+    assert queue.counts['PENDING'] == 3
+
+
+async def test_a_huge_body(ask: Ask, queue: Queue) -> None:
+    status, found = await ask('actions/cancel', body=json.dumps({'queue': 'demo', 'rows': '0,' * 3_000_000}))
+    assert (status, found['error']) == (400, 'BadRequest')
+
+
+async def test_rows_far_beyond_the_end(ask: Ask, queue: Queue) -> None:
+    engine.add(queue.ledger, range(3))
+    status, page = await ask('tasks', queue='demo', rows='1-999999999999,0-999999999999')
+    assert (status, page['total']) == (200, 3)
+    assert (await ask('tasks', queue='demo', rows='5-9'))[0] == 410
+    status, page = await ask('tasks', queue='demo', offset=1_000_000)
+    assert (status, page['total'], page['tasks']) == (200, 3, [])
+
+
+async def test_another_users_queue(ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(queue.folder, 'journal.jsonl').chmod(0)
+    if os.geteuid() == 0:
+        real = os.open
+
+        def refused(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if os.fspath(path) == queue.filename:
+                raise PermissionError(13, 'Permission denied', path)
+            return real(path, flags, *args, **kwargs)
+
+        monkeypatch.setattr(os, 'open', refused)
+    status, found = await ask('queue', queue='demo')
+    assert (status, found['error']) == (403, 'PermissionDeniedError')
+    _, (line,) = await ask('queues')
+    assert line['condition'] == 'unreadable' and 'can not be read by you' in line['error']
+
+
+async def test_a_damaged_queue(ask: Ask, queue: Queue) -> None:
+    engine.add(queue.ledger, range(3))
+    data = Path(queue.filename).read_bytes()
+    Path(queue.filename).write_bytes(b'x' + data[1:])
+    status, found = await ask('queue', queue='demo')
+    assert (status, found['error']) == (422, 'CorruptJournalError') and 'offset 0' in found['message']
+    lines = data.splitlines(keepends=True)
+    lines[-1] = lines[-1].replace(b'"e"', b'"X"')
+    Path(queue.filename).write_bytes(b''.join(lines))
+    status, found = await ask('queue', queue='demo')
+    assert (status, found['total'], found['n_damage']) == (200, 0, 1)
+
+
+# What is shown
+
+
+class Poison:
+    """Does harm when it is loaded."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (os.fspath(self.path),)
+
+
+async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_path: Path) -> None:
+    ledger = queue.ledger
+    harm = tmp_path / 'harm'
+    data = pickle.dumps(Poison(harm))
+    poison = Payload([data], len(data), False)
+    group = engine.group()
+    batch = Batch(group)
+    for name in range(4):
+        batch.append(engine.tid(name), json.dumps({'x': '<script>alert(1)</script>'}).encode(), poison, [engine.tid(0)] if name == 3 else [])
+    code = Code(digest=bytes.fromhex(group.app), parts={}, source='def fraction(): ...', payload=poison, packages=())
+    ledger.add([batch], {group.app: code}, engine.MANAGERS)
+    engine.begin(ledger, 'w1', 4)
+    claimed = engine.claim(ledger, 'w1', 3)
+    from desipipe.event import FAILED, SUCCEEDED, End
+
+    ends = [
+        End(row, attempt, SUCCEEDED if row else FAILED, 1.0, 1, ledger.store(data), ledger.store(b'<b>\x1b[31m\0\xff'), ledger.store(data), {'text': '<i>'})
+        for row, attempt in claimed[:2]
+    ]
+    ledger.exchange('w1', ends)
+    rows = f'0-{len(ledger.state.status) - 1}'
+    async with follow('demo') as stream:
+        await stream.next()
+        for path in (route.path for route in LOOKS):
+            for row in range(4):
+                for which in ('out', 'err'):
+                    assert (await ask(path, queue='demo', tid=f'fraction[{row}]', rows=rows, stream=which, text='frac'))[0] == 200, path
+        _, piece = await ask('log', queue='demo', tid='fraction[0]')
+        assert piece['text'] == '<b>\x1b[31m\0\N{REPLACEMENT CHARACTER}'  # text is told as text
+        for path, more in (('pause', {}), ('retry', {}), ('cancel', {'rows': rows}), ('resume', {}), ('kill', {})):
+            assert (await ask(f'actions/{path}', body={'queue': 'demo', **more}))[0] == 200, path
+    assert not harm.exists()
+    pickle.loads(data)
+    assert harm.exists()  # it would have done harm
+
+
+async def test_answers_are_no_pages(jp_fetch: Any, queue: Queue) -> None:
+    response = await jp_fetch('desipipe', 'api', 'queues')
+    assert response.headers['Content-Type'].startswith('application/json')
+    assert response.headers['X-Content-Type-Options'] == 'nosniff'
+    assert "default-src 'none'" in response.headers['Content-Security-Policy']
+    assert response.headers['Cache-Control'] == 'no-store'
+
+
+async def test_large_output_comes_in_pieces(ask: Ask, queue: Queue) -> None:
+    ledger = queue.ledger
+    engine.add(ledger, range(1))
+    engine.begin(ledger, 'w1')
+    ((row, attempt),) = engine.claim(ledger, 'w1')
+    from desipipe.event import SUCCEEDED, End
+
+    text = 'äöü€' * 250_000  # one line, and no piece may end within a character
+    ledger.exchange('w1', [End(row, attempt, SUCCEEDED, 1.0, 1, None, ledger.store(text.encode()))])
+    got, offset, part, n = '', 0, '', 0
+    while True:
+        _, piece = await ask('log', queue='demo', tid='fraction[0]', offset=offset, part=part)
+        got, offset, part, n = got + piece['text'], piece['offset'], piece['part'], n + 1
+        assert len(piece['text'].encode()) <= 256 * 1024
+        if piece['over']:
+            break
+        assert piece['more']
+    assert got == text and n > 5
+
+
+async def test_large_texts_are_cut(ask: Ask, queue: Queue) -> None:
+    ledger = queue.ledger
+    group = engine.group()
+    batch = Batch(group)
+    batch.append(engine.tid(0), json.dumps({'x': 'y' * 5_000_000}).encode(), Payload([b''], 0, False), [])
+    ledger.add([batch], {group.app: engine.code()}, engine.MANAGERS)
+    _, task = await ask('task', queue='demo', tid='fraction[0]')
+    assert len(task['arguments']['x']) < 210_000 and 'characters are not shown here' in task['arguments']['x']
+
+
+# The server goes on
+
+
+async def test_a_queue_that_hangs_keeps_nobody_else_waiting(ask: Ask, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    import threading
+
+    Queue('other')
+    hang = threading.Event()
+    await ask('queue', queue='demo')
+    followed = hub.open[0]
+    stuck = [asyncio.ensure_future(followed.do(lambda queue: hang.wait(60))) for _ in range(hubs.WAITING)]
+    try:
+        await until(lambda: followed._waiting == hubs.WAITING)
+        assert (await ask('queue', queue='other'))[0] == 200
+        status, found = await ask('queue', queue='demo')
+        assert (status, found['error']) == (503, 'BusyError')
+        monkeypatch.setattr(hubs, 'ANSWER', 0.1)
+        lines = {line['queue']: line for line in (await ask('queues'))[1]}
+        assert lines['demo']['condition'] == 'unreadable' and lines['other']['condition'] == 'empty'
+    finally:
+        hang.set()
+        await asyncio.gather(*stuck)
+    assert (await ask('queue', queue='demo'))[0] == 200
+
+
+async def test_what_nobody_asks_for_leaves_the_memory(ask: Ask, follow: Follow, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    Queue('other')
+    monkeypatch.setattr(hub, 'keep', 0.05)
+    async with follow('demo') as stream:
+        await stream.next()
+        await ask('queue', queue='other')
+        await until(lambda: [followed.folder for followed in hub.open] == [queue.folder])
+    await until(lambda: not hub.open)
+    assert (await ask('queue', queue='demo'))[0] == 200
+
+
+async def test_the_memory_is_bounded(ask: Ask, follow: Follow, hub: Any, queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f'q{i}' for i in range(5)]
+    for name in names:
+        engine.add(Queue(name).ledger, range(10))
+    monkeypatch.setattr(hub, 'most_queues', 2)
+    for name in names:
+        assert (await ask('queue', queue=name))[1]['total'] == 10
+        assert len(hub.open) <= 2
+    assert [line['total'] for line in (await ask('queues'))[1]] == [10] * 5
+    monkeypatch.setattr(hub, 'most_queues', 5)
+    monkeypatch.setattr(hub, 'most_tasks', 25)
+    for name in names:
+        await ask('queue', queue=name)
+        assert sum(followed.size for followed in hub.open) <= 40
+    monkeypatch.setattr(hub, 'most_queues', 2)
+    async with follow(*names) as stream:  # more than there is room for: those that there is none for are told so
+        kinds = [(await stream.next())[1].get('error') for _ in range(5)]
+        assert kinds.count('BusyError') == 3
+
+
+async def test_an_error_of_ours_is_told_without_its_details(ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*args: Any) -> None:
+        raise ZeroDivisionError('secret')
+
+    monkeypatch.setattr(hubs, 'queue_summary', broken)
+    status, found = await ask('queue', queue='demo')
+    assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found['message']
