@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 from typing import Any, NoReturn
 
 from ..errors import CellError, UnknownOptionError, close_names
@@ -92,6 +93,7 @@ def _names(words: list[list[str]]) -> list[str]:
     return [name for group in words for word in group for name in word.split(',') if name]
 
 
+@functools.cache
 def cell_parser() -> argparse.ArgumentParser:
     """The parser of the line of ``%%desipipe``.
 
