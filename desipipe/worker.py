@@ -378,6 +378,8 @@ class Worker:
             limit = time.monotonic() + told.seconds - min(END_MARGIN, 0.1 * told.seconds)
             self._deadline = limit if self._deadline is None else min(limit, self._deadline)
         else:
+            for process in self._processes:
+                process.tell()
             # 'cancelled' is what is said of a task that someone cancelled: that its state is known, and needs no report.
             self._stop('soon', 'cancelled-job' if told.fate == 'cancelled' else told.fate, told.text)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..find import short, type_queue
+from ..find import short, type_queue, whole
 from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds
 
 if TYPE_CHECKING:
@@ -37,6 +37,19 @@ def register(verbs: Verbs) -> None:
         help="stay that long, with the workers, when nothing is left (default: 0; in the background the configuration's)",
     )
     parser.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
+
+    parser = verbs.add(
+        'resize',
+        resize,
+        'change how many tasks run at once, while they run',
+        'Counts for each task manager of the queue, whatever its scheduler says, until the next spawn with --max-workers. Batch jobs that wait and are no '
+        'longer needed are cancelled; workers that are too many end when their tasks have. With 0: what the schedulers say holds again.',
+        'desipipe resize -q my_queue --max-workers 16',
+        'desipipe resize -q my_queue --max-workers 2 --mid 1a2b3c4d',
+    )
+    add_queue(parser, several=True)
+    parser.add_argument('--max-workers', type=whole, required=True, metavar='N', help='the most tasks at once')
+    parser.add_argument('--mid', help='only of this task manager (the beginning of its identity will do)')
 
     parser = verbs.add(
         'work',
@@ -93,6 +106,18 @@ def _background(queue: Queue, args: argparse.Namespace) -> int:
     print(f'The manager is process {pid:d}; its log is {log}')
     hint(f'Follow the queue with: desipipe watch {type_queue(queue.folder, queue.config)}')
     return 0
+
+
+def resize(args: argparse.Namespace) -> None:
+    """``desipipe resize``."""
+    from ..ledger import find_mid
+
+    for queue in open_all(args):
+        queue.ledger.follow()
+        mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
+        queue.ledger.resize(args.max_workers or None, mid)
+        words = f'at most {plural(args.max_workers)} at once' if args.max_workers else 'as many tasks at once as its schedulers say'
+        print(f'{short(queue.folder, queue.config)}: {words}{f" for task manager {mid}" if mid else ""}')
 
 
 def work(args: argparse.Namespace) -> None:

@@ -229,15 +229,18 @@ class Slurm:
 
     def signal(self, name: str, number: int) -> None:
         """Signal a process: ``'slurmctld'``, ``'slurmdbd'``, or slurmd by the name of its node."""
+        os.kill(self._pid(name), number)
+
+    def _pid(self, name: str) -> int:
         pid = self._processes[name].pid
-        if name in self.nodes:  # behind unshare
+        if name in self.nodes:  # behind unshare, which passes nothing on
             pid = int(Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()[0])
-        os.kill(pid, number)
+        return pid
 
     def stop_one(self, name: str) -> None:
         """End a process."""
+        self.signal(name, signal.SIGTERM)
         process = self._processes.pop(name)
-        process.terminate()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -246,14 +249,11 @@ class Slurm:
 
     def stop(self) -> None:
         """End everything."""
-        for node in self.nodes:
-            with contextlib.suppress(KeyError, ProcessLookupError, IndexError, FileNotFoundError):
-                self.signal(node, signal.SIGCONT)
-        if 'slurmctld' in self._processes:
-            self._tried('scancel', '-u', 'root')
-        for name in [*self.nodes, 'slurmctld', 'slurmdbd', 'mariadbd', 'munged']:
-            if name in self._processes:
-                self.stop_one(name)
+        # Killed, as nothing of it is needed any more; what runs on a node goes with its namespace.
+        for process in reversed(list(self._processes.values())):
+            process.kill()
+            process.wait(10)
+        self._processes.clear()
         # slurmd leaves its version 1 groups.
         for group in Path('/sys/fs/cgroup').glob('*/slurm_n[0-9]*'):
             for folder, _, _ in os.walk(group, topdown=False):

@@ -50,3 +50,149 @@ def test_pi(queue: Queue, spawn: Any) -> None:
     assert not queue.processes()
     scripts = [path.read_text() for path in Path(queue.folder).glob('desipipe-test-*.sh')]
     assert sorted(script.rpartition(' ')[2].strip() for script in scripts) == ['1', '2']  # slots
+
+
+def waiter(tm: TaskManager, **options: Any) -> Any:
+    """An app whose tasks say that they began, and wait for a file."""
+
+    @tm.python_app(**options)
+    def wait(i: int, path: str) -> int:
+        import os
+        import time
+
+        open(f'{path}-{i}-{os.environ["SLURM_JOB_ID"]}', 'w').close()
+        while not os.path.exists(path):
+            time.sleep(0.02)
+        return i
+
+    return wait
+
+
+def causes(future: Any) -> list[str]:
+    """Why the attempts of a task ended, oldest first."""
+    return [attempt.cause.get('text', '') for attempt in future.task.attempts]
+
+
+def the_job(queue: Queue) -> str:
+    """The job that runs the one task that runs."""
+    queue.ledger.follow()
+    (worker,) = queue.ledger.state.running.values()
+    return worker.job
+
+
+# How jobs end
+
+
+def test_cancelled_by_a_user(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    future = waiter(manager(queue), retries=3)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    slurm.run('scancel', the_job(queue))
+    until('it ended', future.done)
+    assert future.state == 'KILLED'  # someone wanted that: no retry
+    assert 'its job was cancelled by user 0 (Slurm: CANCELLED' in future.task.cause
+
+
+def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """A worker that says nothing any more: Slurm knows what became of it."""
+    future = waiter(manager(queue))(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    slurm.run('scancel', '--signal=KILL', '--full', the_job(queue))
+    until('it ended', future.done)
+    assert future.state in ('KILLED', 'UNKNOWN')
+    assert 'Slurm: ' in future.task.cause
+
+
+def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """The first task of a slot is KILLED; what had less time than it could have begins again, and burns no retry."""
+    tm = manager(queue, time='3', killed_at_timeout=None)
+    first = waiter(tm, retries=2)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', first.running)
+    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+5')
+    until('it ended', first.done)
+    assert first.state == 'KILLED'
+    assert 'its job reached its time limit' in first.task.cause
+
+    @tm.python_app
+    def short(i: int) -> int:
+        return i
+
+    one, second = short(1), waiter(tm)(2, str(tmp_path / 'go'))
+    spawn(queue, '--linger', '1')
+    assert one.result(timeout=60) == 1
+    until('it runs', second.running)
+    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+5')
+    until('it runs again', lambda: len(list(tmp_path.glob('go-2-*'))) == 2)
+    (tmp_path / 'go').touch()
+    assert second.result(timeout=60) == 2
+    assert 'its job reached its time limit' in causes(second)[0]
+
+
+def test_out_of_memory(queue: Queue, slurm: Slurm, spawn: Any) -> None:
+    if not slurm.kills_for_memory:
+        pytest.skip('this machine has no cgroups of version 1, with which Slurm 22.05 limits memory')
+    tm = manager(queue, kwargs={'mem': 200})
+
+    @tm.python_app
+    def eat() -> int:
+        return len(bytearray(b'x') * 1_000_000_000)
+
+    future = eat()
+    spawn(queue)
+    until('it ended', future.done)
+    assert future.state == 'KILLED'
+    assert 'out of memory' in future.task.cause
+
+
+def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    future = waiter(manager(queue))(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    job = the_job(queue)
+    slurm.run('scontrol', 'requeue', job)
+    until('it waits', lambda: future.state == 'PENDING')
+    until('Slurm has it back', lambda: slurm.jobs().get(job) == 'PENDING')
+    slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
+    until('it runs again', future.running)
+    (tmp_path / 'go').touch()
+    assert future.result(timeout=60) == 1
+    assert 'put back into the queue' in causes(future)[0]
+    until('no job is left, neither that one nor another', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
+
+
+def test_preempted(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    tm = manager(queue, kwargs={'partition': 'scavenge', 'exclusive': True, 'nodelist': 'n1'})
+    future = waiter(tm)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    urgent = slurm.run('sbatch', '--parsable', '-p', 'urgent', '-w', 'n1', '--exclusive', '-t', '5', '--wrap', 'sleep 300').strip()
+    until('it waits', lambda: future.state == 'PENDING')
+    slurm.run('scancel', urgent)
+    (tmp_path / 'go').touch()
+    assert future.result(timeout=60) == 1
+    assert 'preempted' in causes(future)[0]
+
+
+@pytest.mark.slow
+def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Slurm loses a node; what runs there goes on, and reports. The report is too late, and changes nothing."""
+    import signal
+
+    tm = manager(queue, kwargs={'no-requeue': True})
+    future = waiter(tm)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    (node,) = [process['host'] for process in queue.processes() if process['kind'] == 'worker']
+    slurm.signal(node, signal.SIGSTOP)
+    try:
+        until('it runs on the other node', lambda: len(list(tmp_path.glob('go-1-*'))) == 2)
+        (tmp_path / 'go').touch()
+        assert future.result(timeout=60) == 1
+        attempts = future.task.attempts
+        assert f'its node {node} failed' in causes(future)[0]
+        assert [attempt.host for attempt in attempts if attempt.counts] != [node]
+    finally:
+        slurm.signal(node, signal.SIGCONT)
+        until('the node is back', lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2)
