@@ -1,0 +1,307 @@
+"""The manager over real Slurm: gentle, elastic, patient, replaceable."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.provenance import process_alive
+
+from .cluster import Slurm, until
+from .conftest import running
+from .test_jobs import causes, manager, the_job, waiter
+
+pytestmark = pytest.mark.slurm
+
+
+@pytest.fixture
+def calls(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Counts calls of Slurm's commands: each notes itself, and when, before it runs."""
+    folder, notes = tmp_path / 'bin', tmp_path / 'calls'
+    folder.mkdir()
+    for name in ('sbatch', 'squeue', 'sacct', 'scancel', 'scontrol', 'sinfo', 'sacctmgr'):
+        path = subprocess.run(['which', name], capture_output=True, text=True, check=True).stdout.strip()
+        (folder / name).write_text(f'#!/bin/bash\necho "$(date +%s.%N) {name} $*" >> {notes}\nexec {path} "$@"\n')
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+
+    def read() -> list[tuple[float, str, str]]:
+        lines = notes.read_text().splitlines() if notes.exists() else []
+        return [(float(line.split()[0]), line.split()[1], line.partition(' ')[2].partition(' ')[2]) for line in lines]
+
+    return read
+
+
+def short(tm: TaskManager, seconds: float) -> Any:
+    """An app whose tasks take their time."""
+
+    @tm.python_app
+    def work(i: int, seconds: float) -> tuple[int, str]:
+        import os
+        import time
+
+        time.sleep(seconds)
+        return i, os.environ['DESIPIPE_JOB']
+
+    return lambda n: work.map(i=range(n), seconds=seconds)
+
+
+def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any) -> None:
+    """200 tasks of two task managers over 16 jobs on two nodes: one sbatch for each, and never two questions within the time step."""
+    tms = [manager(queue, 8, nodes_per_worker=1), manager(queue, 8, nodes_per_worker=1, time='11')]
+    futures = [future for tm in tms for future in short(tm, 0.1)(100)]
+    began = time.monotonic()
+    process = spawn(queue)
+    jobs = {future.result(timeout=120)[1] for future in futures}
+    assert process.wait(60) == 0
+    took = time.monotonic() - began
+    assert len(jobs) > 8 and all('_' in job for job in jobs)
+    found = calls()
+    assert sum(name == 'sbatch' for _, name, _ in found) == 2  # two arrays of eight
+    questions = [when for when, name, _ in found if name == 'squeue']
+    assert all(later - when > 0.45 for when, later in zip(questions, questions[1:], strict=False))
+    assert len(questions) <= took / 0.5 + 1
+    assert sum(name == 'sacct' for _, name, _ in found) <= len(questions)
+    assert {name for _, name, _ in found} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
+
+
+def test_asks_less_often_when_nothing_changes(queue: Queue, slurm: Slurm, spawn: Any, calls: Any, tmp_path: Path) -> None:
+    future = waiter(manager(queue))(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    until('six questions', lambda: sum(name == 'squeue' for _, name, _ in calls()) >= 6)
+    questions = [when for when, name, _ in calls() if name == 'squeue']
+    steps = [later - when for when, later in zip(questions, questions[1:], strict=False)]
+    assert steps[-1] > 2 * min(steps) and steps[-1] > steps[-2]
+    (tmp_path / 'go').touch()
+    assert future.result(timeout=60) == 1
+
+
+def test_jobs_that_are_no_longer_needed_are_withdrawn(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """The newest first, and never more jobs than tasks."""
+    tm = manager(queue, 8, nodes_per_worker=1, kwargs={'exclusive': True})
+    futures = waiter(tm).map(i=range(5), path=str(tmp_path / 'go'))
+    spawn(queue)
+    until('two run', lambda: queue.counts['RUNNING'] == 2)
+    assert len(slurm.jobs('PENDING,RUNNING')) == 5
+    waiting = sorted(slurm.jobs('PENDING'))
+    queue.cancel([future.id for future in futures if future.state == 'PENDING'][:2])
+    until('two are withdrawn', lambda: len(slurm.jobs('PENDING')) == 1)
+    assert sorted(slurm.jobs('PENDING')) == waiting[:1]
+    queue.ledger.follow()
+    job = queue.ledger.state.jobs[waiting[0]]
+    assert (job['state'], job['reason']) == ('pending', 'Resources')
+    (tmp_path / 'go').touch()
+    assert len([future for future in futures if future.state == 'KILLED' or future.result(timeout=60) is not None]) == 5
+    until('no job is left', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
+
+
+def test_resize(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(i=range(6), path=str(tmp_path / 'go'))
+    spawn(queue)
+    until('two run', lambda: queue.counts['RUNNING'] == 2)
+    resize = [sys.executable, '-m', 'desipipe', 'resize', '-q', queue.folder, '--max-workers']
+    subprocess.run([*resize, '4'], check=True)
+    until('four run', lambda: queue.counts['RUNNING'] == 4)
+    subprocess.run([*resize, '1'], check=True)
+    until('three are asked to end', lambda: queue.ledger.follow() and sum(worker.stop is not None for worker in queue.ledger.state.alive.values()) == 3)
+    assert queue.counts['RUNNING'] == 4  # no task is ended for it
+    (tmp_path / 'go').touch()
+    assert [future.result(timeout=60) for future in futures] == list(range(6))
+
+
+def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Jobs that run, jobs that wait, and one that ended in between and that nobody has heard of since."""
+    tm = manager(queue, 8, nodes_per_worker=1, kwargs={'exclusive': True})
+    futures = waiter(tm).map(i=range(3), path=str(tmp_path / 'go'))
+    first = spawn(queue)
+    until('two run', lambda: queue.counts['RUNNING'] == 2)
+    until('three jobs are known', lambda: queue.ledger.follow() or len(queue.ledger.state.jobs) == 3)
+    first.kill()
+    first.wait()
+    jobs = sorted(slurm.jobs('PENDING,RUNNING'))
+    slurm.run('scancel', '--signal=KILL', '--full', the_first_job(queue))
+    until('it is gone', lambda: sorted(slurm.jobs('PENDING,RUNNING')) != jobs or len(slurm.jobs('RUNNING')) == 2)
+    spawn(queue)
+    until('someone knows', lambda: any(future.state in ('UNKNOWN', 'KILLED') for future in futures))
+    (tmp_path / 'go').touch()
+    until('all ended', lambda: all(future.done() for future in futures))
+    assert sorted(future.state for future in futures)[:2] == ['SUCCEEDED', 'SUCCEEDED'] or [future.state for future in futures].count('SUCCEEDED') == 2
+    assert sorted(slurm.jobs()) == [*sorted(set(slurm.jobs()) - set(jobs)), *jobs]
+    assert not set(slurm.jobs('PENDING,RUNNING')) - set(jobs)  # nothing was submitted twice
+
+
+def the_first_job(queue: Queue) -> str:
+    queue.ledger.follow()
+    return min(worker.job for worker in queue.ledger.state.running.values())
+
+
+def test_job_that_nobody_noted_is_found(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The manager dies right after sbatch: the next one finds the job by its name, and submits no other."""
+    tm = manager(queue)
+    future = waiter(tm)(1, str(tmp_path / 'go'))
+    code = (
+        'import os, sys\n'
+        'from desipipe import Queue\n'
+        'from desipipe.manager import Manager\n'
+        'queue = Queue(sys.argv[1], create=False)\n'
+        'queue.ledger.note_jobs = lambda *args: os._exit(9)\n'
+        'Manager(queue, timestep=0.5).run()\n'
+    )
+    slurm.run('scontrol', 'update', 'partition=regular', 'State=DOWN')
+    try:
+        assert subprocess.run([sys.executable, '-c', code, queue.folder]).returncode == 9
+        (job,) = slurm.jobs('PENDING')
+        spawn(queue)
+        until('it is known', lambda: queue.ledger.follow() or job in queue.ledger.state.jobs)
+        assert list(slurm.jobs('PENDING')) == [job]
+    finally:
+        slurm.run('scontrol', 'update', 'partition=regular', 'State=UP')
+    until('it runs', future.running)
+    assert the_job(queue) == job
+    (tmp_path / 'go').touch()
+    assert future.result(timeout=60) == 1
+
+
+def test_controller_away_for_a_while(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Nothing fails; what runs goes on, what waits waits, and it is said."""
+    tm = manager(queue)
+    future = waiter(tm)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    slurm.stop_one('slurmctld')
+    try:
+        later = waiter(manager(queue, time='11'))(2, str(tmp_path / 'go'))
+        until('it is said', lambda: queue.ledger.follow() and 'does not answer' in (queue.ledger.state.manager or {}).get('says', ''))
+        (tmp_path / 'go').touch()
+        assert future.result(timeout=60) == 1
+        assert later.state == 'PENDING'
+    finally:
+        slurm.start_controller()
+    assert later.result(timeout=90) == 2
+    assert len(future.task.attempts) == 1
+
+
+@pytest.mark.parametrize(
+    ('options', 'words'),
+    [
+        ({'account': 'desy'}, "Slurm refused account 'desy'.*it may be: desi, desi_g"),
+        ({'qos': 'fast'}, "Slurm refused qos 'fast'.*it may be: debug, normal, regular"),
+        ({'constraint': 'knl'}, "Slurm refused constraint 'knl'.*it may be: cpu, gpu"),
+        ({'kwargs': {'partition': 'nowhere'}}, "Slurm refused partition 'nowhere'.*it may be: debug, regular, scavenge, urgent"),
+        ({'kwargs': {'mem': '1T'}}, 'Slurm refused the job: .*Memory specification'),
+        ({'kwargs': {'no-such-option': 1}}, 'Slurm refused the job: .*no-such-option'),
+    ],
+)
+def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) -> None:
+    import re
+
+    future = short(manager(queue, **options), 0)(1)[0]
+    spawn(queue)
+    says = until('it is said', lambda: queue.ledger.follow() and (queue.ledger.state.manager or {}).get('says', ''))
+    assert re.search(words, says), says
+    assert future.state == 'PENDING'
+    assert says in queue.explain(future)
+
+
+# Time
+
+
+def test_what_can_not_end_in_time_does_not_begin(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Each task takes 3 s; a job of a minute that has 54 s for tasks gets no more than it can end, and nothing is killed."""
+    tm = manager(queue, time='1', killed_at_timeout=True)
+
+    @tm.python_app(timeout=30)
+    def one(i: int, seconds: float) -> str:
+        import os
+        import time
+
+        time.sleep(seconds)
+        return os.environ['DESIPIPE_JOB']
+
+    first = one(0, 8.0)
+    rest = [one(i, 0.1) for i in range(1, 3)]
+    spawn(queue)
+    until('it runs', first.running)
+    # As if much of the time had passed: the limit comes nearer, and Slurm sends its signal.
+    job = the_job(queue)
+    slurm.run('scontrol', 'update', f'jobid={job}', 'EndTime=now+14')
+    assert first.result(timeout=60) == job
+    assert {future.result(timeout=60) for future in rest} != {job}
+    assert all(not causes(future)[0] for future in [first, *rest])
+
+
+def test_tasks_are_told_that_the_end_is_near(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    tm = manager(queue, time='2')
+
+    @tm.python_app
+    def save(path: str) -> str:
+        import signal
+        import time
+
+        told = []
+        signal.signal(signal.SIGUSR1, lambda number, frame: told.append(time.time()))
+        open(path, 'w').close()
+        while not told:
+            time.sleep(0.02)
+        return 'saved'
+
+    future = save(str(tmp_path / 'begun'))
+    spawn(queue)
+    until('it runs', (tmp_path / 'begun').exists)
+    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+6')
+    assert future.result(timeout=60) == 'saved'
+
+
+def test_stop_after(queue: Queue, spawn: Any) -> None:
+    futures = short(manager(queue, stop_after=2), 0)(5)
+    spawn(queue)
+    jobs = [future.result(timeout=60)[1] for future in futures]
+    assert sorted(jobs.count(job) for job in set(jobs)) == [1, 2, 2]
+
+
+# Without accounting
+
+
+@pytest.fixture(scope='module')
+def bare() -> Iterator[Slurm]:
+    """A cluster of one node that keeps no accounts."""
+    with running(nodes=1, accounting=False, options='MinJobAge=2') as slurm:
+        yield slurm
+
+
+def test_without_accounting(bare: Slurm, queue_dir: Path, spawn: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, value in bare.environ.items():
+        monkeypatch.setenv(name, value)
+    queue = Queue('bare', create=True)
+    tm = manager(queue, 4)
+    futures = short(tm, 0.1)(20)
+    process = spawn(queue)
+    assert [future.result(timeout=60)[0] for future in futures] == list(range(20))
+    assert process.wait(60) == 0
+    future = waiter(tm)(1, str(tmp_path / 'go'))
+    spawn(queue)
+    until('it runs', future.running)
+    bare.run('scancel', the_job(queue))
+    until('it ended', future.done)
+    assert future.state == 'KILLED' and 'cancelled' in future.task.cause
+
+
+def test_end_by_a_signal_ends_the_jobs(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    futures = waiter(manager(queue, 3, nodes_per_worker=1, kwargs={'exclusive': True})).map(i=range(3), path=str(tmp_path / 'go'))
+    process = spawn(queue)
+    until('two run', lambda: queue.counts['RUNNING'] == 2)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) == 0
+    assert not process_alive(process.pid)
+    until('no job is left', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
+    assert queue.counts['RUNNING'] == 0 and len(futures) == 3
