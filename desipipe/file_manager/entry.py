@@ -13,9 +13,9 @@ from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOpt
 from . import made
 from .file import BaseFile, Fields, _mapping, moved
 from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, values_of
-from .template import Part
 
-_BLOCK = 1024  # paths that are made at once
+_BLOCK = 256  # paths to be made at once, at least if there are as many
+_MOST = 4096
 _registry: dict[str, type[BaseFileEntry]] = {}
 
 
@@ -173,35 +173,41 @@ class BaseFileEntry(Fields):
         if type(self)._get_file is not BaseFileEntry._get_file or self._file_cls is not BaseFile or self.root or '*' in self.path:
             yield from (file.filepath for file in self)
             return
-        # Many at once: what does not change within a block is made once for it, and joining is left to C.
-        parts = self._template(self.path).parts
+        # Many at once: each value is put into words once for a block of combinations, and joining is left to C.
         names = list(self.options)
         texts = [values_of(self.foptions[name]) for name in names]
-        first = len(names)
-        size = 1
+        first, size = len(names), 1
         while first and size < _BLOCK:
             first -= 1
             size *= len(texts[first])
-        inner = frozenset(names[first:])
         for outside in product(texts[:first]):
             outer = dict(zip(names[:first], outside, strict=True))
-            inside = product(texts[first:])
-            while block := list(itertools.islice(inside, _BLOCK)):
-                yield from self._joined(parts, outer, names[first:], inner, block)
+            places = product([range(len(pool)) for pool in texts[first:]])
+            while block := list(itertools.islice(places, _MOST)):
+                yield from self._joined(outer, dict(zip(names[first:], zip(*block, strict=True), strict=True)), len(block))
 
-    def _joined(self, parts: Sequence[Part], outer: dict[str, Any], names: list[str], inner: frozenset[str], block: list[tuple[Any, ...]]) -> Iterator[str]:
+    def _joined(self, outer: dict[str, Any], inner: dict[str, tuple[int, ...]], number: int) -> Iterator[str]:
+        """Paths of a block of combinations: values of the outer options, positions of those of the inner ones."""
         columns: list[Iterable[str]] = []
-        several = [{**outer, **dict(zip(names, values, strict=True))} for values in block]
         try:
-            for part in parts:
-                columns.append(
-                    [part.fill(options, self.environ) for options in several] if part.names & inner else itertools.repeat(part.fill(outer, self.environ))
-                )
+            for part in self._template(self.path).parts:
+                mine = [name for name in part.names if name in inner]
+                if not mine:
+                    columns.append(itertools.repeat(part.fill(outer, self.environ), number))
+                elif len(mine) == 1:
+                    (name,) = mine
+                    pool = values_of(self.foptions[name])
+                    words = {place: part.fill({**outer, name: pool[place]}, self.environ) for place in set(inner[name])}
+                    columns.append(map(words.__getitem__, inner[name]))
+                else:
+                    several = zip(*(inner[name] for name in mine), strict=True)
+                    options = (
+                        {**outer, **{name: values_of(self.foptions[name])[place] for name, place in zip(mine, places, strict=True)}} for places in several
+                    )
+                    columns.append([part.fill(values, self.environ) for values in options])
         except ConfigError as exc:
             raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
-        if all(isinstance(column, itertools.repeat) for column in columns):
-            return itertools.repeat(''.join(next(iter(column)) for column in columns), len(block))
-        return map(''.join, zip(*columns, strict=False))
+        return map(''.join, zip(*columns, strict=True))
 
     @property
     def filepaths(self) -> list[str]:

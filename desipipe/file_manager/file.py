@@ -226,7 +226,12 @@ class BaseFile(Fields, os.PathLike[str]):
         return {'options': options, 'foptions': {name: texts.get(name, value) for name, value in options.items()} | texts}
 
     def __fspath__(self) -> str:
-        path = self._filled(self.path, self.foptions)
+        try:
+            path = template(self.path).fill(self.foptions, self.environ)
+        except ConfigError:
+            path = self._filled(self.path, self.foptions)  # with words
+        if self.root:
+            path = self._inside(path)
         if '*' in path:
             found = sorted(glob.glob(path))
             if len(found) > 1:
@@ -236,10 +241,7 @@ class BaseFile(Fields, os.PathLike[str]):
 
     __str__ = __fspath__
 
-    @property
-    def filepath(self) -> str:
-        """Its path, all placeholders filled."""
-        return self.__fspath__()
+    filepath: property = property(__fspath__, doc='Its path, all placeholders filled.')
 
     @property
     def filepathro(self) -> str:

@@ -53,7 +53,7 @@ class Template:
         If it can't be read, or holds more than is allowed; without the words where it stands.
     """
 
-    __slots__ = ('names', 'parts', 'text', 'variables')
+    __slots__ = ('_formats', 'names', 'parts', 'text', 'variables')
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -62,6 +62,8 @@ class Template:
         """Options that it reads."""
         self.variables = tuple(dict.fromkeys(part.variable for part in self.parts if part.variable))
         """Variables of the environment that it reads."""
+        # By the values of variables: the same as one format, in which nothing but options, indices and formats stand; several times faster.
+        self._formats: dict[tuple[str | None, ...], str] | None = None if any(isinstance(part, _Expression) for part in self.parts) else {}
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         """The path for values of options.
@@ -82,7 +84,25 @@ class Template:
         ConfigError
             If a variable is missing, or the values do not fit.
         """
+        formats = self._formats
+        if formats is not None:
+            values = tuple([environ[name] if name in environ else os.environ.get(name) for name in self.variables]) if self.variables else ()
+            known = formats.get(values) or self._as_format(values, environ)
+            try:
+                text = known.format_map(options)
+            except Exception:  # the words for it are found below
+                text = ''
+            if text and 'Ellipsis' not in text:
+                return text
         return ''.join([part.fill(options, environ) for part in self.parts])
+
+    def _as_format(self, values: tuple[str | None, ...], environ: Mapping[str, str]) -> str:
+        text = ''.join([part.as_format(environ) for part in self.parts])
+        assert self._formats is not None
+        if len(self._formats) >= _MEMO:
+            self._formats.clear()
+        self._formats[values] = text
+        return text
 
 
 @functools.lru_cache(maxsize=4096)
@@ -104,6 +124,10 @@ class Part:
         """Its text."""
         return self.literal
 
+    def as_format(self, environ: Mapping[str, str]) -> str:
+        """The same for :meth:`str.format_map`."""
+        return _escaped(self.literal)
+
 
 class _Variable(Part):
     def __init__(self, literal: str, name: str) -> None:
@@ -120,6 +144,9 @@ class _Variable(Part):
                 f'Type: export {self.variable}=... or FileManager(..., environ={{{self.variable!r}: ...}})'
             )
         return self.literal + str(value)
+
+    def as_format(self, environ: Mapping[str, str]) -> str:
+        return _escaped(self.fill({}, environ))
 
 
 class _Option(Part):
@@ -139,6 +166,29 @@ class _Option(Part):
             return self.literal + format(value, self._spec)
         except Exception as exc:
             raise _unfit(f'{self._name}:{self._spec}' if self._spec else self._name, options, self.names, exc) from exc
+
+    def as_format(self, environ: Mapping[str, str]) -> str:
+        return f'{_escaped(self.literal)}{{{self._name}:{self._spec}}}'
+
+
+class _Item(Part):
+    """``{option[0]:format}``: too common to be evaluated."""
+
+    def __init__(self, literal: str, name: str, index: int, spec: str) -> None:
+        super().__init__(literal)
+        self.names = frozenset((name,))
+        self._name = name
+        self._index = index
+        self._spec = spec
+
+    def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+        try:
+            return self.literal + format(options[self._name][self._index], self._spec)
+        except Exception as exc:
+            raise _unfit(f'{self._name}[{self._index:d}]', options, self.names, exc) from exc
+
+    def as_format(self, environ: Mapping[str, str]) -> str:
+        return f'{_escaped(self.literal)}{{{self._name}[{self._index:d}]:{self._spec}}}'
 
 
 class _Expression(Part):
@@ -179,6 +229,10 @@ class _Expression(Part):
         if self._conversion is not None:
             value = self._conversion(value)
         return str(_bounded(format(value, spec)))
+
+
+def _escaped(text: str) -> str:
+    return text.replace('{', '{{').replace('}', '}}')
 
 
 def _is_plain(value: Any) -> bool:
@@ -239,11 +293,15 @@ def _part(literal: str, field: ast.FormattedValue) -> Part:
         return _Variable(literal[:-1], inner.id)
     _check(inner)
     spec = _literal(field.format_spec)
-    if spec is not None:
+    if spec is not None and '{' not in spec and '}' not in spec:
         _check_spec(spec)
         if plain:
             assert isinstance(inner, ast.Name)
             return _Option(literal, inner.id, spec)
+        if isinstance(inner, ast.Subscript) and isinstance(inner.value, ast.Name) and isinstance(inner.slice, ast.Constant) and field.conversion == -1:
+            index = inner.slice.value
+            if type(index) is int and index >= 0:
+                return _Item(literal, inner.value.id, index, spec)
     return _Expression(literal, field)
 
 
