@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..find import short, type_queue, whole
-from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds
+from ..find import short, type_queue
+from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue
