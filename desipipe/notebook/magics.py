@@ -53,7 +53,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
         Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
         Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``delete`` ``add`` ``accept`` ``compact``
-        Processes:  ``spawn`` ``work`` ``kill``
+        Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Help:       ``doctor`` ``demo`` ``completion``
         """
         import shlex
