@@ -154,8 +154,8 @@ export class CellModel implements IDisposable {
     return this._acting;
   }
 
-  /** Why the last action failed, in words; empty if it did not. */
-  get problem(): string {
+  /** Why the last action failed; `null` if it did not. */
+  get problem(): Error | null {
     return this._problem;
   }
 
@@ -206,13 +206,13 @@ export class CellModel implements IDisposable {
       return;
     }
     this._acting = action;
-    this._problem = '';
+    this._problem = null;
     this._changed.emit();
     try {
       await this.follower.api.act(action, this._summary);
       await this._ask();
     } catch (error) {
-      this._problem = error instanceof Error ? error.message : `${error}`;
+      this._problem = error instanceof Error ? error : new Error(`${error}`);
     }
     this._acting = null;
     this._changed.emit();
@@ -310,7 +310,7 @@ export class CellModel implements IDisposable {
   private _fromServer = false;
   private _isDisposed = false;
   private _looking = false;
-  private _problem = '';
+  private _problem: Error | null = null;
   private _received = 0;
   private _summary: ICellSummary | null = null;
   private _visible = false;

@@ -13,6 +13,7 @@ import { Outputs } from './components/outputs';
 import { Status } from './components/status';
 import { number } from './format';
 import { CellModel, Follower } from './model';
+import { RequestError } from './request';
 import {
   Action,
   count,
@@ -171,7 +172,7 @@ class StatusWidget extends ReactWidget {
         ticking={model.visible && freshness === 'live' && !isOver(summary)}
         stale={freshness === 'stale'}
         acting={model.acting}
-        problem={model.problem}
+        problem={this._words(model.problem)}
         open={this._open}
         onAct={action => void this._act(action, summary)}
         onToggle={() => {
@@ -181,6 +182,14 @@ class StatusWidget extends ReactWidget {
         trans={trans}
       />
     ) : null;
+  }
+
+  private _words(problem: Error | null): string {
+    return problem instanceof RequestError && problem.isAbsent
+      ? this.trans.__(
+          'Nothing was done: this Jupyter server has no desipipe. Install desipipe in the environment that the server runs in.'
+        )
+      : (problem?.message ?? '');
   }
 
   private async _act(action: Action, summary: ICellSummary): Promise<void> {

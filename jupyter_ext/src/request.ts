@@ -22,6 +22,11 @@ export class RequestError extends Error {
     this.name = 'RequestError';
   }
 
+  /** Whether it was not desipipe that answered: the server does not have it. */
+  get isAbsent(): boolean {
+    return this.status === 404 && !this.kind;
+  }
+
   /** Whether asking again can't help: this server has no desipipe, or desipipe refused. */
   get isFinal(): boolean {
     return this.status >= 400 && this.status < 500 && this.status !== 429;

@@ -76,7 +76,10 @@ class Lab:
     """Home of its kernels; `queues` in it is their `DESIPIPE_QUEUE_DIR`."""
     env: dict[str, str]
     """Environment of the server and its kernels; for processes of the test that work on the same queues."""
-    process: subprocess.Popen[bytes]
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    app: str = 'lab'
+    """`lab` or `notebook`."""
 
     @property
     def queues(self) -> Path:
@@ -90,7 +93,33 @@ class Lab:
 
     def address(self, path: str = '') -> str:
         """Where a notebook (or, without one, an empty Lab) is, with the token, and without what was open there before."""
-        return f'{self.url}lab/{"tree/" + path if path else ""}?token={self.token}&reset'
+        place = f'notebooks/{path}' if self.app == 'notebook' else f'lab/tree/{path}' if path else 'lab'
+        return f'{self.url}{place}?token={self.token}&reset'
+
+    def start(self) -> None:
+        """Start the server (again, where it was before), and wait until it answers."""
+        with open(self.home / 'server.log', 'ab') as log:
+            self.process = subprocess.Popen(self.command, env=self.env, cwd=self.workdir, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                self.request('api')
+                return
+            except OSError as exc:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.stop()
+                    raise RuntimeError(f'JupyterLab gave no answer ({exc}):\n{self.log}') from exc
+                time.sleep(0.05)
+
+    def stop(self) -> None:
+        """End the server and its kernels."""
+        assert self.process is not None
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is not None:
+                return
+            os.killpg(self.process.pid, number) if number == signal.SIGKILL else self.process.send_signal(number)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(10)
 
     def request(self, path: str, data: Any = None, method: str | None = None) -> Any:
         """Ask the server, as its owner: the parsed JSON of the answer.
@@ -141,6 +170,13 @@ class Lab:
         return name
 
 
+def need_lab() -> None:
+    """Skip the test where there is no JupyterLab, or nothing to show in it."""
+    pytest.importorskip('jupyterlab', reason='JupyterLab is not installed; try: make test')
+    if not (FRONT_END / 'package.json').exists():
+        pytest.skip('the front end is not built; try: make labextension')
+
+
 def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', env: dict[str, str] | None = None) -> Lab:
     """Start a server with fresh folders on a free port of the loopback interface, and wait until it answers.
 
@@ -160,12 +196,16 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
     Returns
     -------
     lab : Lab
-        To be ended by :func:`stop_lab`.
+        To be ended by its ``stop``.
     """
     workdir = home / 'work'
     config = home / 'jupyter' / 'config'
     for folder in (workdir, home / 'queues', home / 'config', config / 'labconfig'):
         folder.mkdir(parents=True, exist_ok=True)
+    # Whatever the environment has of the front end: that of this checkout is tested.
+    extensions = home / 'jupyter' / 'data' / 'labextensions'
+    extensions.mkdir(parents=True)
+    (extensions / 'desipipe-lab').symlink_to(FRONT_END)
     # Without the question whether one wants news, which lies over a corner of the page.
     (config / 'labconfig' / 'page_config.json').write_text(json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}}))
     token = secrets.token_hex(16)
@@ -187,47 +227,35 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
     command = [sys.executable, '-m', 'jupyter', app, '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}']
     command += ['--ServerApp.port_retries=0', f'--ServerApp.root_dir={workdir}', f'--ServerApp.base_url={base_url}']
     command += ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly', *options]
-    with open(home / 'server.log', 'wb') as log:
-        process = subprocess.Popen(command, env=environ, cwd=workdir, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    lab = Lab(f'http://127.0.0.1:{port}{base_url.rstrip("/")}/', token, workdir, home, environ, process)
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            lab.request('api')
-            return lab
-        except OSError as exc:
-            if process.poll() is not None or time.monotonic() > deadline:
-                stop_lab(lab)
-                raise RuntimeError(f'JupyterLab gave no answer ({exc}):\n{lab.log}') from exc
-            time.sleep(0.05)
-
-
-def stop_lab(lab: Lab) -> None:
-    """End a server and its kernels."""
-    for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
-        if lab.process.poll() is not None:
-            return
-        os.killpg(lab.process.pid, number) if number == signal.SIGKILL else lab.process.send_signal(number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            lab.process.wait(10)
+    lab = Lab(f'http://127.0.0.1:{port}{base_url.rstrip("/")}/', token, workdir, home, environ, command, app=app)
+    lab.start()
+    return lab
 
 
 @pytest.fixture(scope='session')
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One JupyterLab for all tests: its own home, configuration, kernels and queues."""
-    pytest.importorskip('jupyterlab', reason='JupyterLab is not installed; try: make test')
-    if not (FRONT_END / 'package.json').exists():
-        pytest.skip('the front end is not built; try: make labextension')
-    # The environment that runs the tests may have another build, or none: this folder's is what is tested.
-    home = tmp_path_factory.mktemp('lab')
-    extensions = home / 'jupyter' / 'data' / 'labextensions'
-    extensions.mkdir(parents=True)
-    (extensions / 'desipipe-lab').symlink_to(FRONT_END)
-    lab = start_lab(home)
+    need_lab()
+    lab = start_lab(tmp_path_factory.mktemp('lab'))
     try:
         yield lab
     finally:
-        stop_lab(lab)
+        lab.stop()
+
+
+@pytest.fixture
+def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
+    """A function that starts another server, with the arguments of :func:`start_lab` but the folder: for tests that end it, or want other options."""
+    need_lab()
+    labs: list[Lab] = []
+
+    def start(*options: str, **more: Any) -> Lab:
+        labs.append(start_lab(tmp_path / f'lab{len(labs)}', *options, **more))
+        return labs[-1]
+
+    yield start
+    for lab in labs:
+        lab.stop()
 
 
 @pytest.fixture(scope='session')
@@ -237,6 +265,7 @@ def browser() -> Iterator[Any]:
     executable = chromium()
     if executable is None:
         pytest.skip('there is no Chromium; on Debian: apt-get install chromium')
+    sync_api.expect.set_options(timeout=PATIENCE * 1e3)
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, headless=True, args=FLAGS)
         yield browser

@@ -194,3 +194,42 @@ def test_a_cell_from_its_run_to_the_next_day(lab: Any, page: Any) -> None:
     page.open_notebook('cell.ipynb')
     expect(page.display(1).locator('.jp-desipipe-quiet')).to_contain_text('3 tasks')
     Queue('cells', base_dir=lab.workdir, create=False).kill()
+
+
+def test_notebook_7_behind_a_prefix(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+    pytest.importorskip('notebook', reason='Notebook 7 is not installed; try: make test')
+    lab = new_lab(app='notebook', base_url='/hub/user/')
+    queue = Queue('prefix', base_dir=lab.queues, create=True)
+    gates = tmp_path / 'gates'
+    add_gated(queue, gates, 2)
+    page = new_page(lab=lab)
+    page.open_notebook(lab.write('prefix.ipynb', cell(cell_summary(queue, '0-1', title='gated'))))
+    display = page.display(0)
+    expect(display).to_contain_text('0/2')
+    with working(lab, queue):
+        (gates / '0').write_text('zero')
+        expect(display).to_contain_text('1/2')
+        (gates / '1').write_text('one')
+        expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')
+
+
+def test_a_server_that_goes_and_comes_back(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+    """What is shown stays, says since when, and goes on by itself."""
+    lab = new_lab()
+    queue = Queue('back', base_dir=lab.queues, create=True)
+    gates = tmp_path / 'gates'
+    add_gated(queue, gates, 2)
+    page = new_page(lab=lab)
+    page.open_notebook(lab.write('back.ipynb', cell(cell_summary(queue, '0-1', title='gated'))))
+    display = page.display(0)
+    with working(lab, queue):
+        expect(display).to_contain_text('2 running')
+        lab.stop()
+        expect(display).to_contain_text('as of')
+        expect(display).to_contain_text('2 running')
+        (gates / '0').write_text('zero')
+        lab.start()
+        expect(display).to_contain_text('1/2')
+        expect(display).not_to_contain_text('as of')
+        (gates / '1').write_text('one')
+        expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')

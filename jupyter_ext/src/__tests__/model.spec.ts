@@ -126,7 +126,7 @@ describe('CellModel', () => {
     expect(server.count('cell')).toBe(1);
     expect(server.count('events')).toBeLessThan(2);
     expect(model.summary?.left).toBe(6);
-    expect(model.problem).toBe('');
+    expect(model.problem).toBe(null);
   });
 
   it('does not call old what the kernel has just said', async () => {
@@ -191,10 +191,10 @@ describe('CellModel', () => {
     server.refuse = 403;
     model.receive(example());
     await model.act('retry');
-    expect(model.problem).toBe('It does not work.');
+    expect(model.problem?.message).toBe('It does not work.');
     server.refuse = 0;
     await model.act('retry');
-    expect(model.problem).toBe('');
+    expect(model.problem).toBe(null);
   });
 });
 

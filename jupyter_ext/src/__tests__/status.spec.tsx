@@ -102,9 +102,31 @@ describe('Status', () => {
     expect(texts('.jp-desipipe-condition')).toEqual(['■ no worker']);
   });
 
+  it('says what to do where nothing goes on by itself', () => {
+    const advice: [string, string][] = [
+      ['to start workers', 'desipipe spawn -q test']
+    ];
+    show(example({ condition: 'stopped', advice }));
+    expect(texts('.jp-desipipe-note')).toEqual([
+      '→ to start workers: %desipipe spawn -q test'
+    ]);
+    show(example({ advice }));
+    expect(texts('.jp-desipipe-note')).toEqual([]);
+  });
+
+  it('tells a screen reader of failures and of the end, not of each step', () => {
+    const said = () => texts('[role="status"]');
+    show(example({ counts: { RUNNING: 20 }, failure: null }));
+    expect(said()).toEqual(['']);
+    show(example());
+    expect(said()).toEqual(['1 task did not succeed']);
+    show(done());
+    expect(said()).toEqual(['All tasks succeeded']);
+  });
+
   it('is quiet when all is well', () => {
     show(done());
-    expect(texts('.jp-desipipe-Status')).toEqual([
+    expect(texts('.jp-desipipe-facts')).toEqual([
       '✓ 20 tasks · 25 s on 4 workers'
     ]);
     expect(host.querySelector('[role="progressbar"]')).toBe(null);
@@ -125,7 +147,8 @@ describe('Status', () => {
   it('counts down between two updates, while someone looks and not else', () => {
     jest.useFakeTimers();
     const received = performance.now();
-    const eta = () => /ETA ([\d:]+)/.exec(host.textContent ?? '')?.[1];
+    const eta = () =>
+      /ETA (\S+)/.exec(texts('.jp-desipipe-clocks')[0] ?? '')?.[1];
     const summary = example();
     show(summary, { received, ticking: true });
     expect(eta()).toBe('0:08');
@@ -144,6 +167,7 @@ describe('Status', () => {
       `as of ${new Date(1000_000).toLocaleString()}`
     );
     expect(host.textContent).not.toContain('ETA');
+    expect(button('Retry') ?? button('Cancel')).toBe(null);
   });
 
   it('has buttons for what can be done', () => {

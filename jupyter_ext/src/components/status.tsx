@@ -29,7 +29,7 @@ export interface IStatusProps {
   received: number;
   /** Whether clocks tick: someone looks, and the summary goes on being true. */
   ticking: boolean;
-  /** Nobody can say whether the summary still holds. */
+  /** Nobody can say whether the summary still holds, and nobody could do anything. */
   stale: boolean;
   /** The action under way. */
   acting: Action | null;
@@ -62,6 +62,9 @@ export function stateWords(
 export function Status(props: IStatusProps): JSX.Element {
   const { summary, trans } = props;
   const quiet = summary.condition === 'done';
+  // Nothing goes on by itself: what to do must be seen at once.
+  const stands =
+    summary.condition === 'stopped' || summary.condition === 'paused';
   return (
     <div
       className="jp-desipipe-Status"
@@ -70,9 +73,12 @@ export function Status(props: IStatusProps): JSX.Element {
       aria-label={trans.__('Tasks of %1', summary.title || summary.queue)}
     >
       <div className="jp-desipipe-line">
-        {quiet ? <QuietLine {...props} /> : <Progress {...props} />}
+        <div className="jp-desipipe-facts">
+          {quiet ? <QuietLine {...props} /> : <Progress {...props} />}
+        </div>
         <Buttons {...props} />
       </div>
+      <Announcement {...props} />
       {summary.failure && <Failure {...props} />}
       {summary.truncated && (
         <div className="jp-desipipe-note">{summary.truncated}</div>
@@ -83,9 +89,49 @@ export function Status(props: IStatusProps): JSX.Element {
           {props.problem}
         </div>
       )}
+      {!props.open && stands && <Advice {...props} />}
       {props.open && <Details {...props} />}
     </div>
   );
+}
+
+/** What a screen reader says when it happens; not each step of the bar. */
+function Announcement({ summary, trans }: IStatusProps): JSX.Element {
+  const bad = count(summary, TARGETS.retry);
+  const words =
+    summary.condition === 'done'
+      ? trans.__('All tasks succeeded')
+      : bad
+        ? trans._n(
+            '%2 task did not succeed',
+            '%2 tasks did not succeed',
+            bad,
+            number(bad)
+          )
+        : '';
+  return (
+    <span className="jp-desipipe-announcement" role="status">
+      {words}
+    </span>
+  );
+}
+
+/** What to type next. */
+function Advice({ summary }: IStatusProps): JSX.Element {
+  return (
+    <>
+      {summary.advice.map(([what, command]) => (
+        <div key={command} className="jp-desipipe-note">
+          → {what}: <code>{typed(command)}</code>
+        </div>
+      ))}
+    </>
+  );
+}
+
+/** A command as one types it in a notebook, where the line magic knows the same verbs. */
+function typed(command: string): string {
+  return command.startsWith('desipipe ') ? `%${command}` : command;
 }
 
 function Progress(props: IStatusProps): JSX.Element {
@@ -198,12 +244,14 @@ function Clocks(props: IStatusProps): JSX.Element | null {
     return () => clearInterval(timer);
   }, [ticking]);
   const passed = ticking ? Math.max(0, now - received) / 1000 : 0;
-  const { elapsed, eta } = summary;
+  const { began, elapsed, eta } = summary;
   return (
     <span className="jp-desipipe-clocks" role="timer" aria-live="off">
-      {elapsed !== null && (
+      {elapsed !== null && began !== null && (
         <span title={trans.__('since the first task began')}>
-          {isOver(summary) ? duration(elapsed, trans) : clock(elapsed + passed)}
+          {isOver(summary)
+            ? duration(elapsed, trans)
+            : clock(elapsed + (count(summary, ['RUNNING']) ? passed : 0))}
         </span>
       )}
       {eta !== null && !props.stale && (
@@ -270,7 +318,7 @@ function Buttons(props: IStatusProps): JSX.Element {
   const failed = count(summary, TARGETS.retry);
   return (
     <span className="jp-desipipe-buttons">
-      {failed > 0 && (
+      {failed > 0 && !props.stale && (
         <button
           type="button"
           disabled={acting !== null}
@@ -287,7 +335,7 @@ function Buttons(props: IStatusProps): JSX.Element {
           <refreshIcon.react tag="span" height="16px" width="16px" />
         </button>
       )}
-      {!isOver(summary) && (
+      {!isOver(summary) && !props.stale && (
         <button
           type="button"
           disabled={acting !== null}
@@ -369,7 +417,7 @@ function Details({ summary, trans }: IStatusProps): JSX.Element {
         <React.Fragment key={command}>
           <dt>{what}</dt>
           <dd>
-            <code>{command}</code>
+            <code>{typed(command)}</code>
           </dd>
         </React.Fragment>
       ))}
