@@ -349,3 +349,24 @@ def test_noninteractive(open_notebook: Callable[[], Notebook], monkeypatch: pyte
 )
 def test_split(line: str, words: list[str]) -> None:
     assert split(line) == words
+
+
+def test_killed_while_submitting(open_notebook: Callable[[], Notebook]) -> None:
+    """A sweep is there as a whole or not at all, and the next run of the cell adds what is missing: nothing lost, nothing doubled."""
+    first = open_notebook()
+    first.run('%load_ext desipipe\n%desipipe use ./q/nb --no-spawn')
+    cells = [f'%%desipipe part{k} --for i=range(3000) --out a{k}\na{k} = i + {k}' for k in range(8)]
+    journal = Path(Queue('nb', base_dir=str(first.folder / 'q')).filename)
+    size = journal.stat().st_size
+    for cell in cells:
+        first.client.kc.execute(cell)
+    while journal.stat().st_size == size:
+        os.sched_yield()
+    os.kill(first.pid, signal.SIGKILL)
+    again = open_notebook()
+    again.run('%load_ext desipipe\n%desipipe use ./q/nb --no-spawn')
+    there = states(again)['PENDING']
+    assert 3000 <= there <= 24000 and there % 3000 == 0
+    for cell in cells:
+        again.run(cell)
+    assert states(again) == {'PENDING': 24000}
