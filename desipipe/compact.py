@@ -239,6 +239,7 @@ def _moved(end: End, move: Move) -> End:
     end.result = end.result and move(end.result)
     end.out = end.out and move(end.out)
     end.err = end.err and move(end.err)
+    end.files = end.files and move(end.files)
     if end.cause and 'trace' in end.cause:
         end.cause = {**end.cause, 'trace': move(Ref(*end.cause['trace']))}
     return end

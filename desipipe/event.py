@@ -111,13 +111,15 @@ class End:
         Microseconds.
     result, out, err : Ref, default=None
         What it returned or raised; what it wrote.
+    files : Ref, default=None
+        What it read and wrote through the file manager: see :meth:`.Making.report`.
     cause : dict, default=None
         For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
         ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry), ``final`` (does not go back, whatever
         retries are left).
     """
 
-    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'out', 'result', 'row', 'state')
+    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'out', 'result', 'row', 'state')
 
     def __init__(
         self,
@@ -130,6 +132,7 @@ class End:
         out: Ref | None = None,
         err: Ref | None = None,
         cause: Event | None = None,
+        files: Ref | None = None,
     ) -> None:
         self.row = row
         self.attempt = attempt
@@ -140,6 +143,7 @@ class End:
         self.out = out
         self.err = err
         self.cause = cause
+        self.files = files
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
@@ -171,7 +175,7 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
         else:
             segment, offset, length = end.result
             refs += (segments.setdefault(segment, len(segments)), offset, length)
-        if end.out or end.err or end.cause:
+        if end.out or end.err or end.cause or end.files:
             detail: Event = {}
             if end.out:
                 detail['out'] = list(end.out)
@@ -179,6 +183,8 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
                 detail['err'] = list(end.err)
             if end.cause:
                 detail['cause'] = end.cause
+            if end.files:
+                detail['files'] = list(end.files)
             extra[str(i)] = detail
     event['seg'] = list(segments)
     event['ref'] = refs
@@ -215,4 +221,5 @@ def end_at(event: Event, i: int) -> End:
         out=Ref(*extra['out']) if 'out' in extra else None,
         err=Ref(*extra['err']) if 'err' in extra else None,
         cause=extra.get('cause'),
+        files=Ref(*extra['files']) if 'files' in extra else None,
     )

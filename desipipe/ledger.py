@@ -96,6 +96,8 @@ class Attempt(NamedTuple):
     result: Ref | None
     counts: bool
     """Whether it was the current one when it was reported."""
+    files: Ref | None = None
+    """What it read and wrote through the file manager."""
 
 
 class Ledger:
@@ -814,10 +816,15 @@ class Ledger:
                     end.err,
                     end.result,
                     offset == self.state.ended_at[row],
+                    end.files,
                 )
             )
         # A late report of an attempt comes after what had ended it, also in a journal that was compacted.
         return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))
+
+    def files(self, ref: Ref | None) -> list[Event]:
+        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``."""
+        return [] if ref is None else [orjson.loads(line) for line in bytes(self.read(ref)).splitlines()]
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""

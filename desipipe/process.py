@@ -535,7 +535,8 @@ class MPISlot(SlotProcess):
         failed = self._raised()
         if len(self._done) == self._ranks:
             # The first that failed speaks for all, else rank 0, whose result is the task's.
-            found.append(failed or next(message for rank, message in self._done if rank == 0))
+            chosen = failed or next(message for rank, message in self._done if rank == 0)
+            found.append((*chosen[:10], b''.join(message[10] for _, message in self._done)))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:

@@ -3,12 +3,14 @@
 Packets go through a ``SOCK_SEQPACKET`` pair, one task a packet, pickled tuples whose first member is their kind:
 
 ====================  =====================================================================================
-worker → slot         ``('group', number, Group fields, code reference, shared arguments' reference, packages)`` before its first task
-                      ``('task', row, attempt, group, arguments reference, [(tid, result reference), …])``
+worker → slot         ``('group', number, Group fields, code reference, shared arguments' reference, packages,
+                      source reference, environment, whether to look at versions)`` before its first task
+                      ``('task', row, attempt, group, arguments reference, [(tid, result reference), …], tid)``
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
-                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked)``
+                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files)``
                       ``('versions', app, {package: version})`` after the first ``done`` of an app
+                      ``('snapshot', {name: version})`` after that, if asked for
 ====================  =====================================================================================
 """
 
@@ -29,11 +31,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from . import provenance
 from .app import caller
 from .config import Config
 from .errors import DesipipeError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
-from .provenance import versions
 from .serialize import Payload, dumps, loads
 from .shell import CommandFailed, call, die_with_parent
 from .store.segment import SegmentReader, SegmentWriter
@@ -41,6 +43,7 @@ from .utils import username
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
+FILES = 16 * 1024  # bytes; longer lists of files, too
 _TEXT = struct.Struct('<I')
 _Requires = list[tuple[bytes, tuple[str, int, int] | None]]
 
@@ -70,6 +73,7 @@ class Slot:
         self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]
     ) -> None:
         self._sock = sock
+        self._folder = folder
         self._segments = SegmentReader(folder)
         self._writer = SegmentWriter(folder, name)
         self._marker = marker
@@ -94,15 +98,16 @@ class Slot:
         if message[0] == 'task':
             self._task(*message[1:])
         elif message[0] == 'group':
-            _, number, fields, code, shared, packages = message
-            self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages)
+            _, number, fields, code, shared, packages, source, environ, look = message
+            self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages, Ref(*source), environ, look)
         elif message[0] == 'large':
             self._handle(pickle.loads(self._segments.read(*message[1])))
 
     # One task
 
-    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: _Requires) -> None:
+    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: _Requires, tid: bytes) -> None:
         known = self._groups[number]
+        making = provenance.making = self._making(known, tid, attempt)
         began = time.time()
         clock = time.perf_counter
         start = clock()
@@ -121,10 +126,33 @@ class Slot:
         if signal.getsignal(signal.SIGUSR1) is not _time_is_short:
             signal.signal(signal.SIGUSR1, _time_is_short)  # the next task has its own ideas
         marked = self._end_output()
-        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked))
+        provenance.making = None
+        files = self._files(making.report())
+        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files))
         if known.group.app not in self._told:
             self._told.add(known.group.app)
-            self._send(('versions', known.group.app, versions(known.packages)))
+            self._send(('versions', known.group.app, provenance.versions(known.packages)))
+            if known.look and (self.comm is None or self.comm.rank == 0):
+                self._send(('snapshot', provenance.snapshot(known.folder, known.environ)))
+
+    def _making(self, known: _Known, tid: bytes, attempt: int) -> provenance.Making:
+        group = known.group
+        source = known.source
+        return provenance.Making(
+            self._folder,
+            tid.hex(),
+            attempt,
+            group.name,
+            group.app,
+            lambda: str(bytes(self._segments.read(*source)), 'utf-8', 'replace'),
+            known.folder,
+            known.environ,
+        )
+
+    def _files(self, report: bytes) -> bytes | tuple[str, int, int]:
+        if len(report) > INLINE and self.comm is not None:  # those of all processes are put together: the first so many of each
+            report = report[: report.rindex(b'\n', 0, INLINE) + 1]
+        return report if len(report) <= FILES or self.comm is not None else self._store(Payload([report], len(report), False))
 
     def _call(self, known: _Known, args: tuple[str, int, int], requires: _Requires) -> Any:
         group = known.group
@@ -264,12 +292,16 @@ class Slot:
 class _Known:
     """What the slot knows of a group."""
 
-    __slots__ = ('code', 'function', 'group', 'packages', 'shared')
+    __slots__ = ('code', 'environ', 'folder', 'function', 'group', 'look', 'packages', 'shared', 'source')
 
-    def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str]) -> None:
+    def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str], source: Ref, environ: dict[str, Any], look: bool) -> None:
         self.group = group
         self.code = code
         self.shared = shared
+        self.source = source
+        self.environ = environ
+        self.look = look
+        self.folder = (group.path or (group.cwd,))[0]  # that of the script comes first
         self.packages = packages
         self.function: Callable[..., Any] | None = None
 

@@ -111,6 +111,7 @@ class Worker:
         self._mpi = self._launcher()
         self._said_disk_full = False
         self._stillborn = 0
+        self._looked: set[str] = set()
         self._listening = False
 
     def _find_provider(self) -> BaseProvider | None:
@@ -422,6 +423,11 @@ class Worker:
                 key = (self.name, message[1])
                 if message[2] and key not in self.ledger.state.versions:
                     self.ledger.journal.write(lambda app=message[1], found=message[2]: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': found}])  # type: ignore[misc]
+            elif message[0] == 'snapshot':
+                before = self.ledger.state.versions.get((self.name, ''), {})
+                found = {**before, **message[1]}
+                if found != before:
+                    self.ledger.journal.write(lambda found=found: [{'e': 'versions', 'w': self.name, 'app': '', 'versions': found}])  # type: ignore[misc]
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
             for sock in process.sockets:
@@ -429,7 +435,7 @@ class Worker:
                     self._selector.register(sock, selectors.EVENT_READ, process)
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
-        _, row, attempt, state, began, duration, result, cause, trace, marked = message
+        _, row, attempt, state, began, duration, result, cause, trace, marked, files = message
         task = process.sent.popleft()
         process.answered = True
         now = process.since = time.monotonic()
@@ -439,7 +445,10 @@ class Worker:
         mean = self._mean.get(task.group, seconds)
         self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
         out, err = process.collect(marked)
-        self._end(End(row, attempt, state, began, duration, cause=cause), result, out, err, trace, now)
+        end = End(row, attempt, state, began, duration, cause=cause)
+        if files:
+            end.files = self.ledger.store(files) if isinstance(files, bytes) else Ref(*files)
+        self._end(end, result, out, err, trace, now)
         if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
 
@@ -467,6 +476,7 @@ class Worker:
             self._selector.unregister(stream.fd)
         died = process.died()
         self._processes.remove(process)
+        self._looked &= {app for name, app in self.ledger.state.versions if name == self.name}  # another one has to look in its place
         self._backlog.extendleft(reversed(died.unbegun))
         victim = died.victim
         if victim is None and died.kind == 'mpi' and self._backlog:
@@ -490,7 +500,7 @@ class Worker:
         if died.kind == 'cancelled':
             return  # its state was set by whoever cancelled it, and this report would not count
         if process.last_word is not None:
-            _, _, _, state, _, _, _, cause, trace, _ = process.last_word
+            _, _, _, state, _, _, _, cause, trace, *_ = process.last_word
             cause['text'] += ' (in one MPI process; the others were killed)'
             end.state, end.cause = state, cause
             self._end(end, None, out, err, trace, now)
@@ -618,7 +628,7 @@ class Worker:
         row = task.row
         args = (state.segments[state.args_segment[row]], state.args_offset[row], state.args_length[row])
         requires = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]] if row in state.requires else ()
-        if not process.send(task, ('task', row, task.attempt, task.group, args, requires), self._introduce, self._large):
+        if not process.send(task, ('task', row, task.attempt, task.group, args, requires, state.ids[row]), self._introduce, self._large):
             return False
         self._backlog.popleft()
         return True
@@ -627,7 +637,11 @@ class Worker:
         group = self.ledger.state.groups[number]
         event = self.ledger.state.apps[group.app]
         shared = tuple(self.ledger.state.shared[group.shared]['ref']) if group.shared else None
-        return 'group', number, tuple(group), tuple(event['code']), shared, event.get('packages', [])
+        # What everything is run with is looked at by one slot, after the first task of an app: what it imports is known then.
+        look = group.app not in self._looked
+        self._looked.add(group.app)
+        environ = self.ledger.state.managers.get(group.mid, {}).get('environ', {})
+        return 'group', number, tuple(group), tuple(event['code']), shared, event.get('packages', []), tuple(event['source']), environ, look
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)
