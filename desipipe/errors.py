@@ -31,6 +31,7 @@ __all__ = [
     'QueueExistsError',
     'QueueGoneError',
     'QueueVersionError',
+    'RecordError',
     'TaskCancelledError',
     'TaskError',
     'TaskFailedError',
@@ -129,6 +130,10 @@ class NotSerializableError(DesipipeError, TypeError):
 
 class CellError(DesipipeError):
     """A cell of a notebook can't become a task as it is."""
+
+
+class RecordError(DesipipeError, ValueError):
+    """A notebook, a record or a crate that can't be read as one, or can't be made; nothing was written."""
 
 
 class QueueError(DesipipeError):

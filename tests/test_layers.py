@@ -24,6 +24,7 @@ LAYERS = {
     'processes': 'shell display figures slot process worker manager',
     'script': 'task_manager',
     'words out': 'summary cell_summary words listing printed graph',
+    'records': 'record/',
     'faces': 'demo cli notebook/ server/',
 }
 # Not in the table: the version is a word, `python -m desipipe` is a face, and the package itself only points at what is public.

@@ -1,0 +1,278 @@
+"""Verbs that make records and check them: run, record, verify, import."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .common import FACE, Verbs, add_json, hint, on_terminal, plural, positive, print_json, seconds
+
+if TYPE_CHECKING:
+    from ..queue import Queue
+    from ..record.model import QueueModel
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    parser = verbs.add(
+        'run',
+        run,
+        'execute a notebook or a script without a screen, and wait for its tasks',
+        'The notebook is written after every cell. Parameters go into a cell below the one that is tagged "parameters", as papermill does it. Exit status as '
+        'of watch: 0: all tasks succeeded; 1: a cell or a task failed; 2: it could not be done, or tasks are left.',
+        'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
+        'desipipe run analysis.ipynb -o out.ipynb --no-wait',
+        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from the queue',
+        'desipipe run pipeline.py',
+    )
+    parser.add_argument('notebook', metavar='NOTEBOOK', help='a notebook (.ipynb), or a script (.py; in percent format it is run as a notebook, with jupytext)')
+    parser.add_argument(
+        '-p', '--parameter', action='append', default=[], metavar='NAME=VALUE', help='a parameter; its value is read as YAML: 1, 0.5, true, [1, 2], text'
+    )
+    parser.add_argument('-r', '--raw', action='append', default=[], metavar='NAME=TEXT', help='a parameter whose value is text, whatever it looks like')
+    parser.add_argument('-f', '--parameters-file', action='append', default=[], metavar='FILE', help='a YAML file of parameters')
+    parser.add_argument('-o', '--output', metavar='FILE', help='where to write the executed notebook; default: NAME.out.ipynb beside it')
+    parser.add_argument('--resume', action='store_true', help='go on: the parameters are those of the notebook, and tasks that did not succeed are retried')
+    parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take')
+    parser.add_argument('--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own")
+    parser.add_argument('--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook')
+
+    parser = verbs.add(
+        'record',
+        record,
+        'the record of a notebook and its tasks, as a notebook that can be read anywhere and checked',
+        'Tables under the cells, and in the metadata everything that is known of the tasks. The same notebook and queue give the same bytes.',
+        'desipipe record analysis.ipynb',
+        'desipipe record analysis.ipynb -o pipeline.record.ipynb --crate pipeline.zip',
+        'desipipe record -q my_queue            of a queue alone',
+        'desipipe record analysis.ipynb --with-results   so that someone else can go on with: desipipe import',
+    )
+    parser.add_argument('notebook', nargs='?', metavar='NOTEBOOK', help='the notebook, executed and saved; it may be left out with -q')
+    parser.add_argument('-q', '--queue', nargs='+', default=[], metavar='QUEUE', help='queues that it uses, beside those that its cells name')
+    parser.add_argument('-o', '--output', metavar='FILE', help='where to write the record; default: NAME.record.ipynb beside the notebook')
+    parser.add_argument('--crate', metavar='FOLDER', help='write a Workflow Run RO-Crate, too: a new folder, or a file that ends in .zip')
+    parser.add_argument('--prov', metavar='FILE', help='write a PROV-JSON document, too')
+    parser.add_argument('--root', metavar='DIR', help='paths are written relative to this folder; default: that of the notebook')
+    parser.add_argument('--include', nargs='+', default=[], metavar='KIND', help='keep what is left out otherwise: environ (values of variables), users, paths')
+    parser.add_argument('--with-results', action='store_true', help='keep the bytes of code, arguments, results and outputs')
+    parser.add_argument('--all', action='store_true', help='all tasks of the queues, also those that belong to no cell')
+
+    parser = verbs.add(
+        'verify',
+        verify,
+        'check a record or a crate: against itself, and against its queue and files',
+        'Exit status 0: nothing differs; 1: something does; 2: it can not be read. What can not be checked is said.',
+        'desipipe verify pipeline.record.ipynb',
+        'desipipe verify pipeline.zip --queue my_queue --root . --json',
+        'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
+    )
+    parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
+    parser.add_argument('-q', '--queue', nargs='+', default=[], metavar='QUEUE', help='the queues to compare it with')
+    parser.add_argument('--root', metavar='DIR', help='the folder that paths of files are relative to')
+    parser.add_argument('--rerun', type=positive, metavar='N', help='compute N tasks chosen at random again, and compare the results; this runs their code')
+    parser.add_argument('--seed', type=int, metavar='N', help='which ones --rerun chooses; default: others each time')
+    parser.add_argument('--rtol', type=float, metavar='X', help='relative tolerance for floating-point numbers of --rerun; default: equal to the last bit')
+    parser.add_argument('--atol', type=float, default=0.0, metavar='X', help='absolute tolerance')
+    parser.add_argument('--trust', action='store_true', help='run code that comes with the record itself, not from a queue of yours')
+    add_json(parser)
+
+    parser = verbs.add(
+        'import',
+        import_,
+        'a queue out of a record that was made with --with-results, to go on where it stopped',
+        'The code of its tasks will run as you: only from people you trust.',
+        'desipipe import pipeline.record.ipynb --trust',
+        'desipipe import pipeline.zip -q continued --with-results --trust',
+    )
+    parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
+    parser.add_argument('-q', '--queue', metavar='QUEUE', help='name of the new queue; default: that of the record')
+    parser.add_argument('--with-results', action='store_true', help='take the results, too; otherwise everything is computed anew')
+    parser.add_argument('--trust', action='store_true', help='do not ask whether its author is trusted')
+
+
+# Record
+
+
+def _open(names: list[str]) -> list[Queue]:
+    from ..config import Config
+    from ..find import find_folders
+    from ..queue import Queue
+
+    config = Config()
+    return [Queue(folder, create=False, config=config) for folder in find_folders(names, config)] if names else []
+
+
+def record(args: argparse.Namespace) -> None:
+    """``desipipe record``."""
+    from ..errors import RecordError
+    from ..notebook.stored import cell_node
+    from ..record import files
+    from ..record.notebook import make_record
+    from ..record.privacy import Privacy
+
+    if args.notebook is None and not args.queue:
+        raise RecordError('say what to record: a notebook, or queues with -q. For instance: desipipe record analysis.ipynb')
+    queues = _open(args.queue)
+    source = args.notebook or queues[0].name
+    notebook = None if args.notebook is None else _read(args.notebook)
+    root = args.root or (os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd())
+    output = args.output or f'{os.path.splitext(source)[0]}.record.ipynb'
+    if args.notebook and os.path.exists(output) and os.path.samefile(output, args.notebook):
+        raise RecordError(f'{output} is the notebook itself: the record is written to a file of its own, say which with -o')
+    made, models = make_record(notebook, source, queues, Privacy(root, args.include), cell_node, args.with_results, args.all)
+    data = files.notebook_bytes(made)
+    files.write(output, data)
+    written = [output]
+    if args.prov:
+        from ..record.prov import prov_bytes
+
+        files.write(args.prov, prov_bytes(made['metadata'][files.KEY], models))
+        written.append(args.prov)
+    if args.crate:
+        from ..record.crate import write_crate
+
+        write_crate(args.crate, made, models, data)
+        written.append(args.crate)
+    total = made['metadata'][files.KEY]['totals']['tasks']
+    print(f'{plural(total)} recorded in {", ".join(written)}')
+    for words in made['metadata'][files.KEY]['left_out']:
+        hint(f'left out: {words}' if not words.startswith('(') else words)
+    for entry in made['metadata'][files.KEY]['cells']:
+        for note in entry.get('notes', ()):
+            hint(f'cell {entry["cell"] + 1:d}: {note}')
+
+
+def _read(path: str) -> dict[str, Any]:
+    from ..record.files import read_notebook
+
+    if path.endswith('.py'):
+        from ..record.run import script_notebook
+
+        return script_notebook(path)
+    return read_notebook(path)
+
+
+# Verify
+
+
+def verify(args: argparse.Namespace) -> int:
+    """``desipipe verify``."""
+    from ..notebook.stored import cell_node
+    from ..record.files import read_record
+    from ..record.verify import verdict
+    from ..record.verify import verify as check
+
+    queues = _open(args.queue)
+
+    def find(model: QueueModel) -> Queue | None:
+        fitting = [queue for queue in queues if queue.ledger.state.header.get('id') == model.head['id']]
+        named = [queue for queue in queues if queue.name == model.head['name']]
+        return next(iter([*fitting, *named, *(queues if len(queues) == 1 else [])]), None)
+
+    found = read_record(args.record)
+    checks = check(found, cell_node, find if queues else None, args.root)
+    if args.rerun:
+        from ..record.rerun import rerun
+
+        checks[-2:-2] = rerun(found, find if queues else None, args.rerun, args.seed, args.rtol, args.atol, args.trust)
+    good = verdict(checks)
+    if args.json:
+        print_json({'record': os.path.abspath(args.record), 'ok': good, 'checks': [item.to_dict() for item in checks]})
+    else:
+        _show(checks, good)
+    return 0 if good else 1
+
+
+def _show(checks: list[Any], good: bool) -> None:
+    looks = {'ok': ('✓', 'green'), 'differs': ('✕', 'bold red'), 'note': ('!', 'yellow'), 'cannot be checked': ('–', 'dim')}
+    lines = []
+    for item in checks:
+        symbol, style = looks[item.status]
+        lines.append((f'{symbol} {item.name:<12} {item.status:<18}{item.words}', style))
+        lines += [(f'    {words}', '') for words in item.details]
+        if item.more:
+            lines.append((f'    and {item.more:,d} more', 'dim'))
+    n = {status: sum(item.status == status for item in checks) for status in looks}
+    words = f'{n["ok"]} checks ok' + (f', {n["note"]} to know' if n['note'] else '') + f', {n["cannot be checked"]} that can not be made'
+    lines.append((f'{words}: nothing differs' if good else f'{n["differs"]} checks found differences; {words}', 'bold'))
+    if on_terminal():
+        from rich.text import Text
+
+        console = FACE.get().console()
+        for text, style in lines:
+            console.print(Text(text, style=style))
+    else:
+        print('\n'.join(text for text, _ in lines))
+
+
+# Import
+
+
+def import_(args: argparse.Namespace) -> int:
+    """``desipipe import``."""
+    from ..record.files import read_record
+    from ..record.importer import make_queues
+
+    found = read_record(args.record)
+    if not args.trust:
+        names = ', '.join(sorted({app['name'] for model in found.models for app in model.head['apps']}))
+        answer = FACE.get().ask(f'The code of its tasks ({names[:300]}) will run as you. Do you trust whoever made {args.record}? [y/N] ')
+        if answer is None:
+            print('desipipe: the code of its tasks would run as you; nothing was made. If you trust whoever made it, add --trust', file=sys.stderr)
+            return 2
+        if answer.strip().lower() not in ('y', 'yes'):
+            print('nothing was made')
+            return 2
+    for queue, words in make_queues(found, args.queue, args.with_results):
+        from ..find import type_queue
+
+        print(f'{queue.folder}: {words}')
+        hint(f'Go on with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
+    return 0
+
+
+# Run
+
+
+def run(args: argparse.Namespace) -> int:
+    """``desipipe run``."""
+    from ..record.run import parse_parameters, run_notebook, run_script
+
+    parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
+    if args.notebook.endswith('.py'):
+        ran = run_script(args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint)
+    else:
+        ran = run_notebook(args.notebook, parameters, args.output, args.resume, args.timeout, args.kernel, args.cwd, hint)
+    if ran.error:
+        print(f'desipipe: {ran.error}', file=sys.stderr)
+        return 1
+    status = 0
+    if not args.no_wait:
+        status = _wait(ran)
+    ran.finish(_bundle)
+    if ran.output:
+        hint(f'The executed notebook: {ran.output}')
+    return status
+
+
+def _wait(ran: Any) -> int:
+    from ..queue import open_queue
+    from .look import follow
+
+    worst = 0
+    for folder in ran.queues:
+        queue = open_queue(folder)
+        queue.spawn = ran.spawns.get(folder, False)
+        if queue.spawn:
+            queue.keep_spawned()
+        worst = max(worst, follow(queue, patience=30.0))
+    return worst
+
+
+def _bundle(summary: dict[str, Any]) -> dict[str, Any]:
+    from ..notebook.bundle import bundle
+
+    return bundle(summary)

@@ -1,0 +1,53 @@
+"""The function that the text of a ``%%desipipe`` cell stands for, made again from the text alone: what a stored identity is held against.
+
+Nothing is run, and no variable of a notebook is looked at.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+
+from ..errors import CellError
+from ..serialize import source
+from .arguments import parse_cell
+from .cells import _compile, _expand_stars, _file, _function, _last_assigned, _parse, make_shell_cell
+from .names import find_names
+
+
+def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
+    """The syntax tree of a cell's function.
+
+    Parameters
+    ----------
+    text : str
+        The cell, with the magic's line.
+    parameters : sequence of str
+        Of the function, in order.
+
+    Returns
+    -------
+    node : ast.FunctionDef
+
+    Raises
+    ------
+    CellError
+        The text is no such cell.
+    """
+    line, _, body = text.lstrip().partition('\n')
+    magic, _, rest = line.strip().partition(' ')
+    if magic != '%%desipipe':
+        raise CellError('this is no %%desipipe cell')
+    args = parse_cell(rest)
+    name = args.title or (args.name if isinstance(args.name, str) else '')
+    if args.bash:
+        made = make_shell_cell(line, body, {}, name, args.out, tuple(parameters))
+        found = source.find(made.func.__code__, {})
+        assert found is not None and isinstance(found.node, ast.FunctionDef)  # it was registered as it was made
+        return found.node
+    file = _file(name or 'cell', text)
+    tree = _parse('\n' + body, file)
+    _expand_stars(tree)
+    names = find_names(_compile(tree, file, 0))
+    outputs = tuple(args.out) or _last_assigned(tree)
+    return _function(tree, name or (outputs[0] if outputs else 'cell'), parameters, outputs, f'{line.rstrip()}\n{body}', names)

@@ -1,0 +1,399 @@
+"""Records as bytes: how they are written, what their digests cover, and how one that came from somewhere is read without trusting it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import zipfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from ..errors import RecordError
+from ..io import atomic_write
+from ..utils import format_bytes
+from .model import VERSION, QueueModel
+
+Dict = dict[str, Any]
+
+KEY = 'desipipe_record'
+"""Where a notebook's metadata hold the record."""
+ADDED = 'desipipe-record'
+"""Tag of the cells that a record adds."""
+RECORD = 'pipeline.record.ipynb'
+METADATA = 'ro-crate-metadata.json'
+DIGESTS = 'desipipe-digests.json'
+"""What a crate's files are called."""
+
+MOST = 4 << 30
+"""Bytes of a record, or of a crate with all that is in it, that are read at most."""
+MEMBERS = 20_000
+"""Files of a crate that are read at most."""
+RATIO = 500
+"""How many times larger than its bytes the content of a zip may be."""
+
+_DIGEST = re.compile(rb'"file_digest": "sha256:([0-9a-f]{64})"')
+_NONE = b'0' * 64
+_VIEW = ('id', 'cell_type', 'source', 'outputs', 'execution_count', 'attachments')
+
+
+# Notebooks
+
+
+def content_digest(notebook: Mapping[str, Any]) -> str:
+    """Digest of what a record says: all cells, and the record itself; not of how the file is laid out, nor of what is folded or trusted in someone's view.
+
+    Parameters
+    ----------
+    notebook : dict
+
+    Returns
+    -------
+    digest : str
+        ``'sha256:…'``.
+    """
+    cells = []
+    for cell in notebook['cells']:
+        metadata = cell.get('metadata', {})
+        cells.append({**{key: cell[key] for key in _VIEW if key in cell}, 'metadata': {key: metadata[key] for key in ('tags', KEY) if key in metadata}})
+    known = notebook['metadata'][KEY]
+    covered = {'cells': cells, KEY: {key: value for key, value in known.items() if key not in ('content_digest', 'file_digest')}}
+    return 'sha256:' + hashlib.sha256(orjson.dumps(covered, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def file_digest(data: bytes) -> tuple[str, str]:
+    """The digest that a record's file has, and the one that it says it has; each is empty if it says none, or several."""
+    found = list(_DIGEST.finditer(data))
+    if len(found) != 1:
+        return '', ''
+    start, end = found[0].span(1)
+    digest = hashlib.sha256(data[:start])
+    digest.update(_NONE)
+    digest.update(data[end:])
+    return digest.hexdigest(), found[0][1].decode()
+
+
+def notebook_bytes(notebook: Dict) -> bytes:
+    """A record as a file, digests filled in: always the same bytes for the same content."""
+    known = notebook['metadata'][KEY]
+    known['content_digest'] = content_digest(notebook)
+    known['file_digest'] = 'sha256:' + _NONE.decode()
+    data = plain_bytes(notebook)
+    digest, _ = file_digest(data)
+    return data.replace(b'"file_digest": "sha256:' + _NONE, b'"file_digest": "sha256:' + digest.encode(), 1)
+
+
+def plain_bytes(value: Any) -> bytes:
+    """A JSON document as this package writes it."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def write(path: str, data: bytes) -> None:
+    """Write a file, whole or not at all."""
+    with atomic_write(path) as file:
+        file.write(data)
+
+
+def read_notebook(path: str) -> Dict:
+    """A notebook, whoever wrote it.
+
+    Raises
+    ------
+    RecordError
+        It is none.
+    """
+    return parse_notebook(read_bytes(path), path)
+
+
+def read_bytes(path: str) -> bytes:
+    """What is in a file.
+
+    Raises
+    ------
+    RecordError
+        It is not there, or too large.
+    """
+    try:
+        size = os.stat(path).st_size
+        if size > MOST:
+            raise RecordError(f'{path} has {format_bytes(size)}: more than the {format_bytes(MOST)} that are read at most; it was not opened')
+        with open(path, 'rb') as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        near = _near(path)
+        raise RecordError(f'there is no file {path}: nothing was read. {near}'.strip()) from None
+    except IsADirectoryError:
+        raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
+
+
+def _near(path: str) -> str:
+    from ..errors import close_names
+
+    folder = os.path.dirname(path) or '.'
+    try:
+        names = [name for name in os.listdir(folder) if name.endswith(('.ipynb', '.py', '.zip'))]
+    except OSError:
+        return ''
+    words = close_names(os.path.basename(path), names)
+    return words[:1].upper() + words[1:]
+
+
+def parse_notebook(data: bytes, path: str) -> Dict:
+    """A notebook from its bytes.
+
+    Raises
+    ------
+    RecordError
+        They are none: what is wrong, and where.
+    """
+    try:
+        found: Any = orjson.loads(data)
+    except orjson.JSONDecodeError as exc:
+        where = f'line {exc.lineno:d}, column {exc.colno:d}'
+        cut = not data.rstrip().endswith(b'}')
+        raise RecordError(
+            f'{path} is no notebook: its JSON ends in the middle, it was truncated at {format_bytes(len(data))} ({exc.msg}, {where})'
+            if cut
+            else f'{path} is no notebook: {exc.msg} at {where}; the file is damaged, or was edited by hand'
+        ) from None
+    wrong = _wrong_notebook(found)
+    if wrong:
+        raise RecordError(f'{path} is no notebook: {wrong}')
+    notebook: Dict = found
+    for cell in notebook['cells']:
+        if isinstance(cell['source'], list):
+            cell['source'] = ''.join(cell['source'])
+    return notebook
+
+
+def _wrong_notebook(found: Any) -> str:
+    if not isinstance(found, dict) or not isinstance(found.get('cells'), list):
+        old = isinstance(found, dict) and 'worksheets' in found
+        return 'it has no list of cells' + (' (it is of format 3 or older: open and save it in Jupyter)' if old else '')
+    if found.get('nbformat') != 4:
+        return f'it is of format {found.get("nbformat")!r}, of which this version knows nothing; 4 is known'
+    if not isinstance(found.get('metadata'), dict):
+        return 'it has no metadata'
+    for number, cell in enumerate(found['cells'], 1):
+        source = cell.get('source') if isinstance(cell, dict) else None
+        if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
+            return f'its cell {number:d} has no source'
+        if not isinstance(cell.get('cell_type'), str) or not isinstance(cell.get('metadata', {}), dict):
+            return f'its cell {number:d} has no type'
+        outputs = cell.get('outputs', [])
+        if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
+            return f'the outputs of its cell {number:d} are none'
+    return ''
+
+
+# Records
+
+
+@dataclass
+class Record:
+    """A record that was read."""
+
+    path: str
+    data: bytes
+    """The notebook's bytes."""
+    notebook: Dict
+    document: Dict
+    """What its metadata hold."""
+    models: list[QueueModel]
+    files: dict[str, bytes] = field(default_factory=dict)
+    """What else is in a crate, by name."""
+    problems: list[str] = field(default_factory=list)
+    """What is wrong with the container, in words."""
+    is_crate: bool = False
+
+    def payload(self, digest: str) -> bytes | None:
+        """The bytes of a digest, where they were recorded; they are compared with it."""
+        import base64
+
+        for document, model in zip(self.document['queues'], self.models, strict=True):
+            text = document.get('payloads', {}).get(digest)
+            if isinstance(text, str):
+                data = base64.b85decode(text)
+                model.payloads[digest] = data
+                return data if hashlib.sha256(data).hexdigest() == digest else None
+        return None
+
+
+def read_record(path: str) -> Record:
+    """A record, or a crate (folder or zip) that holds one. Nothing of it is executed, unpacked or followed.
+
+    Parameters
+    ----------
+    path : str
+
+    Returns
+    -------
+    record : Record
+
+    Raises
+    ------
+    RecordError
+        It is none, or can't be read safely.
+    """
+    if os.path.isdir(path):
+        files, problems = _read_folder(path)
+    elif _is_zip(path):
+        files, problems = _read_zip(path)
+    else:
+        data = read_bytes(path)
+        return _record(path, data, {}, [])
+    if RECORD not in files:
+        raise RecordError(f'{path} holds no {RECORD}: it is no crate of desipipe, or it is not whole')
+    return _record(path, files[RECORD], files, problems)
+
+
+def _record(path: str, data: bytes, files: dict[str, bytes], problems: list[str]) -> Record:
+    notebook = parse_notebook(data, path)
+    document = notebook['metadata'].get(KEY)
+    if not isinstance(document, dict):
+        raise RecordError(f'{path} is a notebook, but no record. Make one with: desipipe record {path}')
+    if document.get('version') != VERSION:
+        raise RecordError(
+            f'{path} is a record of version {document.get("version")!r}; this desipipe knows version {VERSION:d}. Read it with the version that wrote it'
+        )
+    try:
+        models = [QueueModel({key: value for key, value in queue.items() if key not in ('tasks', 'payloads')}, queue['tasks']) for queue in document['queues']]
+        _check(document, models)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
+        raise RecordError(f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or edited by hand') from None
+    return Record(path, data, notebook, document, models, files, problems, bool(files))
+
+
+def _check(document: Dict, models: list[QueueModel]) -> None:
+    """Complain about what a reader would stumble over."""
+    for key, kind in (('cells', list), ('queues', list), ('totals', dict), ('left_out', list), ('made', dict), ('notebook', dict)):
+        if not isinstance(document[key], kind):
+            raise TypeError(f'{key!r} is no {kind.__name__}')
+    for model in models:
+        for key in ('groups', 'apps', 'managers', 'workers', 'versions'):
+            if not isinstance(model.head[key], list) or not all(isinstance(item, dict) for item in model.head[key]):
+                raise TypeError(f'{key!r} is no list of objects')
+        if not isinstance(model.lines, list) or not all(isinstance(line, str) for line in model.lines):
+            raise TypeError("'tasks' is no list of lines")
+        for key in ('name', 'total', 'counts', 'blocked', 'busy', 'as_of', 'others'):
+            model.head[key]
+        for group in model.head['groups']:
+            model.head['apps'][group['app']], model.head['managers'][group['manager']], str(group['name'])
+        for app in model.head['apps']:
+            str(app['id']), app['parts'].items(), app['source'].split, app['kind'], app['versions']
+
+
+def _is_zip(path: str) -> bool:
+    try:
+        with open(path, 'rb') as file:
+            return file.read(4) in (b'PK\x03\x04', b'PK\x05\x06')
+    except OSError:
+        return False
+
+
+def _read_folder(path: str) -> tuple[dict[str, bytes], list[str]]:
+    files: dict[str, bytes] = {}
+    total = 0
+    for name, full in _walk(path):
+        size = os.lstat(full).st_size
+        total += size
+        if total > MOST or len(files) > MEMBERS:
+            raise RecordError(f'{path} holds more than {format_bytes(MOST)}, or more than {MEMBERS:d} files: it was not read')
+        with open(full, 'rb') as file:
+            files[name] = file.read()
+    return files, []
+
+
+def _walk(path: str) -> Iterator[tuple[str, str]]:
+    for where, folders, names in os.walk(path):
+        folders.sort()
+        for name in sorted([*names, *(folder for folder in folders if os.path.islink(os.path.join(where, folder)))]):
+            full = os.path.join(where, name)
+            inside = os.path.relpath(full, path)
+            if not stat.S_ISREG(os.lstat(full).st_mode):
+                raise RecordError(f'{path} holds {inside!r}, which is a link, or no file: it may lead out of the crate, nothing was read')
+            yield inside, full
+
+
+def _read_zip(path: str) -> tuple[dict[str, bytes], list[str]]:
+    data = read_bytes(path)
+    files: dict[str, bytes] = {}
+    problems: list[str] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+            total = sum(member.file_size for member in members)
+            if len(members) > MEMBERS or total > MOST or total > RATIO * max(len(data), 1000):
+                raise RecordError(
+                    f'{path} ({format_bytes(len(data))}) says it holds {format_bytes(total)} in {len(members):d} files: '
+                    'more than can be right; it was not unpacked'
+                )
+            for member in members:
+                _check_name(path, member)
+                if member.is_dir():
+                    continue
+                if member.filename in files:
+                    problems.append(f'it holds {member.filename!r} twice')
+                with archive.open(member) as file:
+                    # The size that is said may be a lie: never more than that.
+                    files[member.filename] = file.read(member.file_size + 1)
+                if len(files[member.filename]) != member.file_size:
+                    raise RecordError(f'{path}: {member.filename!r} is not of the size that is said; it was not read')
+            problems += _zip_problems(archive.comment, data)
+    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as exc:
+        if isinstance(exc, RecordError):
+            raise
+        raise RecordError(f'{path} is no zip archive, or damaged: {exc}') from None
+    except Exception as exc:  # zlib.error and its like are of C modules
+        raise RecordError(f'{path} is damaged: {exc}') from None
+    return files, problems
+
+
+def _check_name(path: str, member: zipfile.ZipInfo) -> None:
+    name = member.filename
+    parts = name.rstrip('/').split('/')
+    if name.startswith(('/', '\\')) or '\\' in name or ':' in parts[0] or any(part in ('', '.', '..') for part in parts):
+        raise RecordError(f'{path} holds {name!r}, which leads out of the crate: nothing of it was read')
+    if stat.S_ISLNK(member.external_attr >> 16):
+        raise RecordError(f'{path} holds the link {name!r}, which may lead out of the crate: nothing of it was read')
+
+
+# Crates as zip archives: the comment at the end is the digest of all before it.
+
+
+def zip_bytes(files: Mapping[str, bytes]) -> bytes:
+    """A zip archive, the same bytes for the same files."""
+    import io
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, 'w', zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+        for name in sorted(files):
+            member = zipfile.ZipInfo(name)  # of 1980, for nobody can know more
+            member.external_attr = 0o644 << 16
+            member.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(member, files[name])
+        archive.comment = b'sha256:' + _NONE
+    data = buffer.getvalue()
+    body = data[: -len(_NONE)]
+    return body + hashlib.sha256(body).hexdigest().encode()
+
+
+def _zip_problems(comment: bytes, data: bytes) -> list[str]:
+    if len(comment) != 71 or not comment.startswith(b'sha256:'):
+        return ['its archive has no digest: another program packed it']
+    if hashlib.sha256(data[:-64]).hexdigest().encode() != comment[7:]:
+        return ['the bytes of its archive were changed since it was written']
+    return []
+
+
+def digests_bytes(files: Mapping[str, bytes]) -> bytes:
+    """The list of a crate's files with their digests, which lies beside them."""
+    listed = {name: {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()} for name, data in files.items() if name != DIGESTS}
+    document: Dict = {'version': VERSION, 'files': listed, 'file_digest': 'sha256:' + _NONE.decode()}
+    data = plain_bytes(document)
+    digest, _ = file_digest(data)
+    return data.replace(_NONE, digest.encode(), 1)

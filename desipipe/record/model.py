@@ -1,0 +1,498 @@
+"""One plain model of everything that is recorded of a queue: what the notebook, the crate and the PROV document are written from.
+
+Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and each can be held against its digest. Everything in a model
+comes from the queue: the same queue gives the same model, whenever it is asked.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import linecache
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from zlib import crc32
+
+import orjson
+
+from ..errors import CorruptJournalError, DesipipeError, NotSerializableError, PayloadError, UntrustedQueueError
+from ..event import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, end_at
+from ..ledger import Ledger
+from ..queue import Queue
+from ..serialize import anatomy, encode, task_identity, text
+from ..serialize.source import register
+from ..summary import events_at, state_name
+from .privacy import Privacy
+
+Dict = dict[str, Any]
+Node = Callable[[str, Sequence[str]], ast.FunctionDef]
+"""The function that the text of a notebook's cell stands for, given its parameters; known to the notebook side."""
+
+VERSION = 1
+TEXT = 80  # characters of a value that people see
+
+
+@dataclass
+class QueueModel:
+    """What is recorded of one queue."""
+
+    head: Dict
+    """All but the tasks: ``name``, ``folder``, ``id``, ``as_of``, ``counts``, ``apps``, ``groups``, ``managers``, ``workers``, ``versions``, …"""
+    lines: list[str]
+    """The tasks, one JSON object each, in order of their rows."""
+    payloads: dict[str, bytes] = field(default_factory=dict)
+    """Bytes by their sha256, where they were asked for."""
+    places: dict[int, int] = field(default_factory=dict)
+    """Row of the queue: place in ``lines``."""
+
+    def tasks(self) -> Iterator[Dict]:
+        """The tasks, one after the other."""
+        for line in self.lines:
+            yield orjson.loads(line)
+
+    def task(self, place: int) -> Dict:
+        """The task at a place."""
+        task: Dict = orjson.loads(self.lines[place])
+        return task
+
+
+# Words of identities: what can be read is written as it is, the rest hexadecimal.
+
+
+def word_of(piece: bytes) -> str:
+    """A piece of an identity as text: ``'=42'``, or ``'0x…'``."""
+    return piece.decode('ascii') if piece[:1] == b'=' and piece.isascii() else '0x' + piece.hex()
+
+
+def piece_of(word: str) -> bytes:
+    """The inverse of :func:`word_of`.
+
+    Raises
+    ------
+    ValueError
+        It is no such word.
+    """
+    if word.startswith('='):
+        return word.encode('ascii')
+    if word.startswith('0x'):
+        return bytes.fromhex(word[2:])
+    raise ValueError(f'{word[:40]!r} is no piece of an identity')
+
+
+def seal(task: Dict) -> str:
+    """A task as a line, its last member the CRC-32 of what is before it: a line that was changed is known by itself."""
+    data = orjson.dumps(task)[:-1]
+    return f'{data.decode()},"crc":{crc32(data):d}}}'
+
+
+def sealed(line: str) -> bool:
+    """Whether a line is as :func:`seal` wrote it."""
+    body, mark, rest = line.rpartition(',"crc":')
+    return bool(mark) and rest == f'{crc32(body.encode()):d}}}'
+
+
+def closure(ledger: Ledger, rows: Iterable[int]) -> list[int]:
+    """Rows, and all that they need, in order."""
+    state = ledger.state
+    found = set()
+    stack = list(rows)
+    while stack:
+        row = stack.pop()
+        if row not in found and state.status[row] != DROPPED:
+            found.add(row)
+            stack += state.requires.get(row, ())
+    return sorted(found)
+
+
+def read_queue(
+    queue: Queue,
+    privacy: Privacy,
+    rows: Iterable[int] | None = None,
+    node: Node | None = None,
+    payloads: bool = False,
+) -> QueueModel:
+    """Read all that is recorded of a queue.
+
+    Parameters
+    ----------
+    queue : Queue
+    privacy : Privacy
+        What to leave out.
+    rows : iterable of int, default=None
+        These tasks, and what they need; by default all.
+    node : callable, default=None
+        For cells of notebooks, see :data:`Node`.
+    payloads : bool, default=False
+        Whether to keep the bytes of code, arguments, results and outputs, too.
+
+    Returns
+    -------
+    model : QueueModel
+    """
+    queue.ledger.follow()
+    return queue.ledger.again(lambda: _Reader(queue, privacy, node, payloads).read(rows))
+
+
+class _Reader:
+    """Reads one queue, once."""
+
+    def __init__(self, queue: Queue, privacy: Privacy, node: Node | None, payloads: bool) -> None:
+        self.queue = queue
+        self.ledger = queue.ledger
+        self.state = queue.ledger.state
+        self.privacy = privacy
+        self.node = node
+        self.keep = payloads
+        self.payloads: dict[str, bytes] = {}
+        self.apps: dict[str, int] = {}
+        self.groups: dict[int, int] = {}
+        self.managers: dict[str, int] = {}
+        self.workers: dict[str, int] = {}
+        self.versions: dict[str, int] = {}
+        self.used: dict[str, set[int]] = {}
+        self.as_of = float(self.state.header.get('t', 0.0))
+        self.busy = 0.0  # s
+        self._shared: dict[str, tuple[dict[str, bytes], dict[str, Any]]] = {}
+        self._values: dict[tuple[type, Any], str] = {}
+
+    def read(self, rows: Iterable[int] | None) -> QueueModel:
+        state = self.state
+        every = list(state.each())
+        chosen = every if rows is None else closure(self.ledger, rows)
+        blocked = self.ledger.blocked()
+        attempts = self._attempts(chosen)
+        added = self._added(chosen)
+        lines = [self._line(row, attempts.pop(row, ()), added[state.added_at[row]], blocked) for row in chosen]
+        counts = dict.fromkeys(STATES, 0)
+        for row in chosen:
+            counts[STATES[state.status[row]]] += 1
+        head: Dict = {
+            'name': self.queue.name,
+            'folder': self.privacy.path(self.queue.folder),
+            'id': state.header.get('id', ''),
+            'as_of': self.as_of,
+            'total': len(chosen),
+            'others': len(every) - len(chosen),
+            'counts': counts,
+            'blocked': sum(row in blocked for row in chosen),
+            'busy': round(self.busy, 6),
+            'damage': len(state.damage),
+            # Each list asks for entries of those after it.
+            'groups': [self._group(number) for number in self.groups],
+            'apps': [self._app(app) for app in self.apps],
+            'managers': [self._manager(mid) for mid in self.managers],
+            'workers': [self._worker(name) for name in self.workers],
+            'versions': [orjson.loads(key) for key in self.versions],
+        }
+        return QueueModel(head, lines, self.payloads, {row: place for place, row in enumerate(chosen)})
+
+    # Events
+
+    def _added(self, rows: Sequence[int]) -> dict[int, float]:
+        found: dict[int, float] = {}
+        for offset, event in events_at(self.ledger, sorted({self.state.added_at[row] for row in rows})):
+            found[offset] = 0.0 if event is None else event.get('t', 0.0)
+            self.as_of = max(self.as_of, found[offset])
+        return found
+
+    def _attempts(self, rows: Sequence[int]) -> dict[int, list[tuple[Dict, End]]]:
+        """What ended the attempts of tasks; each line of the journal is read once."""
+        state = self.state
+        wanted: dict[int, list[int]] = {}
+        for row in rows:
+            for offset in state.attempts_at(row):
+                wanted.setdefault(offset, []).append(row)
+        found: dict[int, list[tuple[Dict, End]]] = {}
+        for offset, event in events_at(self.ledger, sorted(wanted)):
+            if event is None:
+                self.privacy.notes['some attempts: their lines of the journal are damaged'] = None
+                continue
+            if event['e'] != 'end' or not event['w']:
+                for row in wanted[offset]:
+                    if state.ended_at[row] == offset:
+                        found.setdefault(row, []).append(self._decided(event, row))
+                continue
+            places = {row: i for i, row in enumerate(event['rows'])}
+            if 'kind' not in event:  # else compaction wrote down again, later, what had been before
+                self.as_of = max(self.as_of, event['t'])
+            for row in wanted[offset]:
+                if row in places:
+                    end = end_at(event, places[row])
+                    found.setdefault(row, []).append((self._attempt(event, end, offset == state.ended_at[row]), end))
+        return found
+
+    def _decided(self, event: Event, row: int) -> tuple[Dict, End]:
+        # A person set the state, or took the result of another task.
+        kind = {'accept': 'accepted', 'set': str(event.get('why', 'set'))}.get(event['e'], 'set')
+        attempt: Dict = {'n': 0, 'state': state_name(self.state.status[row]), 'hand': kind}
+        if event['e'] == 'accept':
+            attempt['of'] = self.state.ids[event['old']].hex()
+        if event.get('cause', {}).get('text'):
+            attempt['cause'] = {'text': self.privacy.text(event['cause']['text'])}
+        if event['e'] != 'end':
+            attempt['t'] = event['t']
+            self.as_of = max(self.as_of, event['t'])
+        return attempt, End(row, 0, 0, 0.0, 0)
+
+    def _attempt(self, event: Event, end: End, current: bool) -> Dict:
+        worker = self.workers.setdefault(event['w'], len(self.workers))
+        found: Dict = {'n': end.attempt, 'state': STATES[end.state], 'worker': worker, 'began': round(end.began, 6), 'seconds': round(end.duration * 1e-6, 6)}
+        self.busy += end.duration * 1e-6
+        if not current:
+            found['past'] = True
+        if end.cause:
+            found['cause'] = self._cause(end.cause)
+        for name in ('out', 'err'):
+            ref = getattr(end, name)
+            if ref:
+                found[name] = self._content(ref)
+        return found
+
+    def _cause(self, cause: Event) -> Dict:
+        found: Dict = {key: cause[key] for key in ('kind', 'errno', 'kinds') if key in cause}
+        if cause.get('text'):
+            found['text'] = self.privacy.text(str(cause['text']))
+        if cause.get('trace'):
+            try:
+                # The traceback as people read it, not as it lies there: paths are taken out of it.
+                found['trace'] = self.privacy.text(self.ledger.read_text(cause['trace']))[-2000:]
+            except PayloadError as exc:
+                found['trace'] = self.privacy.text(str(exc))
+        return found
+
+    def _content(self, ref: Ref) -> Dict:
+        try:
+            data = self.ledger.read(ref)
+        except PayloadError:
+            return {'size': ref.length, 'lost': True}
+        digest = hashlib.sha256(data).hexdigest()
+        if self.keep:
+            self.payloads.setdefault(digest, bytes(data))
+        return {'size': ref.length, 'sha256': digest}
+
+    # Tasks
+
+    def _line(self, row: int, attempts: Iterable[tuple[Dict, End]], added: float, blocked: Mapping[int, int]) -> str:
+        state = self.state
+        status = state.status[row]
+        number = state.group[row]
+        group = state.groups[number]
+        place = self.groups.setdefault(number, len(self.groups))
+        self.apps.setdefault(group.app, len(self.apps))
+        self.managers.setdefault(group.mid, len(self.managers))
+        task: Dict = {'id': state.ids[row].hex(), 'row': row, 'group': place, 'index': state.index[row], 'state': STATES[status], 'added': added}
+        self._arguments(row, group, task)
+        needs = state.requires.get(row)
+        if needs:
+            task['needs'] = list(needs)
+        if row in blocked:
+            task['blocked'] = blocked[row]
+        pairs = sorted(attempts, key=lambda pair: (pair[0]['n'] or 1 << 40, 'past' not in pair[0]))
+        if pairs:
+            task['attempts'] = [attempt for attempt, _ in pairs]
+        if status == SUCCEEDED:
+            self._result(row, task)
+            versions = state.versions.get((str(self._worker_of(pairs)), group.app))
+            if versions:
+                key = orjson.dumps({name: self.privacy.text(str(value)) for name, value in versions.items()}, option=orjson.OPT_SORT_KEYS).decode()
+                task['versions'] = self.versions.setdefault(key, len(self.versions))
+                self.used.setdefault(group.app, set()).add(task['versions'])
+        elif status not in ENDED:
+            task['unfinished'] = True
+        return seal(task)
+
+    def _worker_of(self, pairs: Sequence[tuple[Dict, End]]) -> str:
+        names = list(self.workers)
+        return next((names[attempt['worker']] for attempt, _ in reversed(pairs) if 'worker' in attempt and 'past' not in attempt), '')
+
+    def _arguments(self, row: int, group: Group, task: Dict) -> None:
+        """Arguments as they are part of the identity, and what people see of them where that says more."""
+        try:
+            words = self.ledger.arguments(row)
+        except PayloadError:
+            task['args'], task['unchecked'] = {}, 'its arguments are lost'
+            return
+        try:
+            pieces = self._pieces(row, group)
+        except (DesipipeError, *_LOADING) as exc:
+            task['args'] = dict.fromkeys(words)
+            task['text'] = {name: self.privacy.text(word) for name, word in words.items()}
+            task['unchecked'] = self.privacy.text(_why(exc))
+            return
+        args: Dict = {}
+        shown: Dict = {}
+        for name, piece in pieces.items():
+            word = word_of(piece)
+            private = self.privacy.text(word)
+            args[name] = word if private == word else None
+            seen = self.privacy.text(words.get(name, ''))
+            if word[1:] != seen:
+                shown[name] = seen
+        task['args'] = args
+        if shown:
+            task['text'] = shown
+        if None in args.values():
+            task['unchecked'] = 'an argument is, or holds, an absolute path, which was left out'
+        elif task_identity(bytes.fromhex(group.app), pieces.items()) != self.state.ids[row]:
+            task['unchecked'] = 'its arguments do not give its identity in this process: a class or a package of theirs differs here'
+        if self.keep:
+            task['payload'] = self._content(self.ledger.arguments_payload(row))['sha256']
+            if group.shared:
+                ref = self.ledger.shared_payload(row)
+                assert ref is not None
+                task['shared'] = self._content(ref)['sha256']
+
+    def _pieces(self, row: int, group: Group) -> dict[str, bytes]:
+        common: dict[str, bytes] = {}
+        if group.shared:
+            known = self._shared.get(group.shared)
+            if known is None:
+                ref = self.ledger.shared_payload(row)
+                loaded: Any = self.ledger.load(ref) if ref else {}
+                known = self._shared[group.shared] = ({name: encode(value, name) for name, value in loaded.items()}, loaded)
+            common = known[0]
+        own: Any = self.ledger.load(self.ledger.arguments_payload(row))
+        return {**common, **{name: encode(value, name) for name, value in own.items()}}
+
+    def _result(self, row: int, task: Dict) -> None:
+        ref = self.state.result(row)
+        if ref is None:
+            return
+        found = task['result'] = self._content(ref)
+        if 'lost' in found:
+            return
+        try:
+            value = self.ledger.load(ref)
+            kind = type(value)
+            key = (kind, value) if kind in (int, bool, str) else None
+            word = self._values.get(key) if key else None
+            if word is None:
+                word = word_of(encode(value, 'result'))
+                if key and len(self._values) < 4096:
+                    self._values[key] = word
+        except UntrustedQueueError:
+            self.privacy.notes['values of results: they belong to another user who is not trusted'] = None
+            return
+        except (DesipipeError, *_LOADING) as exc:
+            found['value'] = None
+            found['text'] = self.privacy.text(_why(exc))
+            return
+        private = self.privacy.text(word)
+        found['value'] = word if private == word else None
+        seen = self.privacy.text(text(value, TEXT))
+        if word[1:] != seen:
+            found['text'] = seen
+
+    # What tasks share
+
+    def _app(self, app: str) -> Dict:
+        event = self.state.apps.get(app)
+        if event is None:
+            return {'id': app, 'name': '?', 'kind': 'python', 'source': '', 'parts': {}, 'unchecked': 'its line of the journal is damaged'}
+        found: Dict = {'id': app, 'name': event['name'], 'kind': event['kind'], 'packages': list(event['packages']), 'versions': sorted(self.used.get(app, ()))}
+        try:
+            source = self.ledger.read_text(event['source'])
+            found['source'] = source
+            found['parts'] = orjson.loads(self.ledger.read_text(event['parts']))
+            found['code'] = self._content(Ref(*event['code']))
+        except PayloadError as exc:
+            found.setdefault('source', '')
+            found.setdefault('parts', {})
+            found['unchecked'] = self.privacy.text(str(exc))
+            return found
+        if self.privacy.text(source) != source:
+            self.privacy.notes[f'(kept: the source of {event["name"]} names absolute paths; code is recorded as it ran)'] = None
+        try:
+            func: Any = self.ledger.load(Ref(*event['code']))
+            code = getattr(func, '__code__', None)
+            parameters = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
+            if event['kind'] == 'cell' and self.node is not None and code is not None:
+                found['cell'] = ''.join(linecache.getlines(code.co_filename))
+                register(code, self.node(found['cell'], parameters), found['cell'])
+            known = anatomy(func, event['kind'])
+        except (DesipipeError, *_LOADING) as exc:
+            found['unchecked'] = self.privacy.text(_why(exc))
+            return found
+        found['parameters'] = parameters
+        if known.digest.hex() != app:
+            differing = sorted(name for name in known.parts.keys() | found['parts'].keys() if known.parts.get(name) != found['parts'].get(name))
+            words = ', '.join(differing)[:200] or 'what it is called'
+            found['unchecked'] = f'its stored code does not give its identity in this process ({words} differs here)'
+            return found
+        found['root'] = word_of(known.root)
+        found['pieces'] = {label: [word_of(piece) for piece in pieces] for label, pieces in known.pieces.items()}
+        return found
+
+    def _group(self, number: int) -> Dict:
+        group = self.state.groups[number]
+        found: Dict = {'app': self.apps[group.app], 'manager': self.managers[group.mid], 'name': group.name, 'cwd': self.privacy.path(group.cwd)}
+        for key in ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs'):
+            value = getattr(group, key)
+            if value != group._field_defaults[key]:
+                found[key] = value
+        return found
+
+    def _manager(self, mid: str) -> Dict:
+        event = self.state.managers.get(mid, {})
+        environ = dict(event.get('environ', {}))
+        if environ.get('data'):
+            environ['data'] = self.privacy.environ(environ['data'])
+        if environ.get('command') and 'environ' not in self.privacy.keep:
+            self.privacy.left['environ'] += 1
+            environ['command'] = ['…' for _ in environ['command']]
+        return {'id': mid, 'environ': environ, **{key: self._plain(event.get(key, {})) for key in ('scheduler', 'provider')}}
+
+    def _plain(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.privacy.text(value)
+        if isinstance(value, dict):
+            return {key: self._plain(item) for key, item in value.items()}
+        return [self._plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+    def _worker(self, name: str) -> Dict:
+        worker = self.state.workers.get(name)
+        if worker is None:
+            return {'name': name}
+        return {'name': name, 'host': worker.host, 'job': worker.job, 'slots': worker.slots, 'since': worker.time}
+
+
+# What someone's own classes may raise while they are loaded, or looked at.
+_LOADING = (ImportError, AttributeError, TypeError, ValueError, LookupError, NameError, ArithmeticError, RuntimeError, OSError, AssertionError)
+
+
+def _why(exc: BaseException) -> str:
+    if isinstance(exc, UntrustedQueueError):
+        return 'it belongs to another user who is not trusted'
+    if isinstance(exc, NotSerializableError | CorruptJournalError | PayloadError):
+        return str(exc).partition('. ')[0]
+    return f'{type(exc).__name__}: {exc}'[:300]
+
+
+def totals(models: Sequence[QueueModel]) -> Dict:
+    """Numbers over all queues.
+
+    Returns
+    -------
+    totals : dict
+        ``tasks``, ``counts`` (by state), ``busy`` (seconds of all attempts together), ``workers``, ``hosts``.
+    """
+    counts = dict.fromkeys(STATES, 0)
+    for model in models:
+        for state, n in model.head['counts'].items():
+            counts[state] += n
+    workers = [worker for model in models for worker in model.head['workers']]
+    return {
+        'tasks': sum(model.head['total'] for model in models),
+        'counts': counts,
+        'busy': round(sum(model.head['busy'] for model in models), 6),
+        'workers': len(workers),
+        'hosts': sorted({worker['host'] for worker in workers if worker.get('host')}),
+    }
+
+
+def relative_root(paths: Collection[str]) -> str:
+    """The folder that paths are written relative to where none was said: that of the notebook, else the one that holds all of them."""
+    found = [os.path.abspath(path) for path in paths if path]
+    return os.path.commonpath(found) if found else os.getcwd()

@@ -1,0 +1,104 @@
+"""What may not leave the machine is left out of records, and it is counted what was."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Collection
+from functools import lru_cache
+
+from ..errors import UnknownOptionError, close_names
+
+KINDS = {
+    'environ': 'values of environment variables, and shell commands of environments',
+    'users': 'names of users',
+    'paths': 'absolute paths outside of the root; only their last part is kept',
+}
+"""What is left out unless it is asked for."""
+
+# A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is one; a URL's is none.
+_PATH = re.compile(r'(?<![\w.:/~<…-])/(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
+
+
+class Privacy:
+    """Decides what is kept, and counts what is not.
+
+    Parameters
+    ----------
+    root : str
+        The folder that paths are written relative to.
+    keep : collection of str, default=()
+        Of :data:`KINDS`, what is kept after all.
+
+    Raises
+    ------
+    UnknownOptionError
+        There is no such kind.
+    """
+
+    def __init__(self, root: str, keep: Collection[str] = ()) -> None:
+        for word in keep:
+            if word not in KINDS:
+                raise UnknownOptionError(f'there is nothing called {word!r} to include: {close_names(word, KINDS)}')
+        self.root = os.path.abspath(root)
+        self.keep = frozenset(keep)
+        self.left: Counter[str] = Counter()
+        """How often something of a kind was left out."""
+        self.notes: dict[str, None] = {}
+        """What else is to be said, in words, each once."""
+        self._root = self.root.rstrip('/') + '/'
+        self._home = os.path.expanduser('~').rstrip('/') + '/'
+        # `/root/` and `/home/` are where people are, not who they are.
+        self._rooted = re.compile(r'(?<![\w.:/~-])' + re.escape(self._root) + r'(?=[\w.+@=,~-])') if self._root != '/' else None
+        self._whole = re.compile(r'(?<![\w.:/~-])' + re.escape(self._root[:-1]) + r'(?![\w.+@=,~/-])') if self._root != '/' else None
+        self.text: Callable[[str], str] = lru_cache(maxsize=4096)(self.scrub)
+
+    def path(self, path: str) -> str:
+        """A path relative to the root; one outside of it is left out but for its last part."""
+        if not path:
+            return ''
+        path = os.path.normpath(path)
+        if path + '/' == self._root:
+            return '.'
+        if path.startswith(self._root) and self._root != '/':
+            return path[len(self._root) :]
+        if not os.path.isabs(path):
+            return path
+        if 'paths' in self.keep:
+            return path
+        self.left['paths'] += 1
+        return f'…/{os.path.basename(path)}'
+
+    def scrub(self, text: str) -> str:
+        """Text without absolute paths: relative to the root, where they are below it. :attr:`text` does the same for what comes again and again."""
+        if '/' not in text:
+            return text
+        if self._rooted is not None and self._whole is not None:
+            text = self._whole.sub('.', self._rooted.sub('', text))
+        if 'paths' in self.keep:
+            return text
+
+        def short(found: re.Match[str]) -> str:
+            self.left['paths'] += 1
+            return f'…/{os.path.basename(found[0].rstrip("/"))}'
+
+        return _PATH.sub(short, text)
+
+    def user(self, name: str) -> str:
+        """The name of a user, or nothing."""
+        if name and 'users' not in self.keep:
+            self.left['users'] += 1
+            return ''
+        return name
+
+    def environ(self, values: dict[str, str | None]) -> dict[str, str | None]:
+        """Environment variables: their names, and their values if they are kept."""
+        if 'environ' in self.keep:
+            return {name: value if value is None else self.text(value) for name, value in values.items()}
+        self.left['environ'] += sum(value is not None for value in values.values())
+        return {name: None if value is None else '…' for name, value in values.items()}
+
+    def summary(self) -> list[str]:
+        """What was left out, in words; the same for the same record."""
+        return [*(f'{KINDS[kind]} (to keep them: --include {kind})' for kind in KINDS if self.left[kind]), *self.notes]

@@ -1,0 +1,297 @@
+"""Pictures as SVG: the graph of the tasks, and who ran what when. Drawn from the model alone, the same bytes for the same model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from ..event import STATES
+from ..summary import LOOKS
+from ..words import span
+from .model import QueueModel
+
+Dict = dict[str, Any]
+
+NODES = 60
+"""The most tasks that a graph shows one by one; more are grouped by app."""
+INTERVALS = 1500
+"""The most attempts that a timeline shows one by one; more are counted."""
+LANES = 40
+"""The most rows of a timeline."""
+BINS = 240
+
+_WIDTH = 900
+_FONT = 'font-family="system-ui,-apple-system,Segoe UI,Roboto,sans-serif"'
+# Legible on light and on dark pages alike, where an image can't know which it is on.
+_INK, _LINE = '#7f7f7f', '#a6a6a6'
+
+
+def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" {_FONT}>'
+    return '\n'.join([head, f'<title>{escape(title)}</title>', *body, '</svg>', ''])
+
+
+def _text(x: float, y: float, words: str, size: int = 12, anchor: str = 'start', weight: str = '', colour: str = _INK) -> str:
+    style = f' font-weight="{weight}"' if weight else ''
+    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"{style}>{escape(words)}</text>'
+
+
+# The graph
+
+
+def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
+    """Which tasks need which, of all queues of a record.
+
+    Parameters
+    ----------
+    models : sequence of QueueModel
+    limit : int, default=60
+        The most tasks that are shown one by one; more are grouped by app.
+
+    Returns
+    -------
+    graph : dict
+        ``grouped``, ``nodes`` (``id``, ``name``, ``counts`` by state, ``total``), ``edges`` (``source``, ``target``, ``count``).
+    """
+    total = sum(model.head['total'] for model in models)
+    grouped = total > limit
+    nodes: dict[str, Dict] = {}
+    edges: Counter[tuple[str, str]] = Counter()
+    for number, model in enumerate(models):
+        names: dict[int, str] = {}
+        for task in model.tasks():
+            group = model.head['groups'][task['group']]
+            key = f'{number}:{group["name"]}' if grouped else task['id']
+            names[task['row']] = key
+            label = group['name'] if grouped else f'{group["name"]}[{task["index"]}]'
+            node = nodes.setdefault(key, {'id': key, 'name': label, 'counts': dict.fromkeys([*STATES, 'BLOCKED'], 0), 'total': 0})
+            node['total'] += 1
+            node['counts']['BLOCKED' if 'blocked' in task else task['state']] += 1
+            for other in task.get('needs', ()):
+                if other in names:
+                    edges[names[other], key] += 1
+    return {'grouped': grouped, 'nodes': list(nodes.values()), 'edges': [{'source': a, 'target': b, 'count': n} for (a, b), n in edges.items()]}
+
+
+def _depths(graph: Dict) -> dict[str, int]:
+    # Longest way from a task that needs none. Apps may need each other in a circle: as many rounds as there are nodes, at most, and then it stays as it is.
+    depth = {node['id']: 0 for node in graph['nodes']}
+    for _ in range(len(depth)):
+        moved = False
+        for edge in graph['edges']:
+            if edge['source'] != edge['target'] and depth[edge['target']] <= depth[edge['source']] < len(depth):
+                depth[edge['target']] = depth[edge['source']] + 1
+                moved = True
+        if not moved:
+            break
+    return depth
+
+
+def draw_graph(graph: Dict) -> str:
+    """The graph as SVG, from left to right.
+
+    Parameters
+    ----------
+    graph : dict
+        Of :func:`graph_of`.
+
+    Returns
+    -------
+    svg : str
+    """
+    depth = _depths(graph)
+    levels = sorted(set(depth.values()))
+    columns: list[list[str]] = [[node['id'] for node in graph['nodes'] if depth[node['id']] == level] for level in levels]
+    before: dict[str, list[str]] = {}
+    for edge in graph['edges']:
+        before.setdefault(edge['target'], []).append(edge['source'])
+    place: dict[str, float] = {}
+    for column in columns:
+        # Each beside the middle of what it needs: fewer lines cross.
+        middle = {key: (sum(place.get(other, 0) for other in before[key]) / len(before[key]) if before.get(key) else float(i)) for i, key in enumerate(column)}
+        column.sort(key=lambda key: middle[key])
+        place.update({key: float(i) for i, key in enumerate(column)})
+    high = max((len(column) for column in columns), default=1)
+    wide, row = 170.0, 40.0 if high <= 20 else 26.0
+    width, height = max(320.0, len(columns) * (wide + 60) + 20), high * row + 40
+    where: dict[str, tuple[float, float]] = {}
+    for i, column in enumerate(columns):
+        for j, key in enumerate(column):
+            where[key] = 20 + i * (wide + 60), 20 + (j + 0.5) * row + (high - len(column)) * row / 2
+    body = []
+    for edge in graph['edges']:
+        if edge['source'] == edge['target']:
+            continue
+        (x0, y0), (x1, y1) = where[edge['source']], where[edge['target']]
+        x0 += wide
+        bend = max(30.0, (x1 - x0) / 2)
+        body.append(
+            f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}" fill="none" stroke="{_LINE}"'
+            f' stroke-width="{min(4.0, 1 + edge["count"] / 2000):.1f}"/>'
+        )
+        if edge['count'] > 1:
+            body.append(_text((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle'))
+    for node in graph['nodes']:
+        x, y = where[node['id']]
+        state = _main_state(node['counts'])
+        look = LOOKS[state]
+        tall = min(30.0, row - 6)
+        body.append(f'<g><title>{escape(_told(node))}</title>')
+        body.append(
+            f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{wide:.0f}" height="{tall:.0f}" rx="4"'
+            f' fill="{look.colour}" fill-opacity="0.14" stroke="{look.colour}"/>'
+        )
+        count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
+        body.append(_text(x + 8, y + 4, f'{look.symbol} {_short(node["name"], 20 - len(count))}{count}', 12, colour=look.colour))
+        if node['total'] > 1:
+            body += _bar(node['counts'], node['total'], x, y + tall / 2 - 3, wide)
+        body.append('</g>')
+    return _svg(width, height, 'Tasks, and what they need', body)
+
+
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + '…'
+
+
+def _told(node: Dict) -> str:
+    return f'{node["name"]}: ' + ', '.join(f'{n:,d} {state}' for state, n in node['counts'].items() if n)
+
+
+def _main_state(counts: Mapping[str, int]) -> str:
+    for state in ('FAILED', 'KILLED', 'UNKNOWN', 'BLOCKED', 'RUNNING', 'PENDING', 'WAITING'):
+        if counts.get(state):
+            return state
+    return 'SUCCEEDED'
+
+
+def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float) -> list[str]:
+    found = []
+    for state, n in counts.items():
+        if n:
+            part = width * n / total
+            found.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(part, 1):.1f}" height="3" fill="{LOOKS[state].colour}"/>')
+            x += part
+    return found
+
+
+# The timeline
+
+
+def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
+    """Who ran what when.
+
+    Parameters
+    ----------
+    models : sequence of QueueModel
+    limit : int, default=1500
+        The most attempts that are shown one by one.
+
+    Returns
+    -------
+    timeline : dict
+        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``, ``host``, ``items`` (``start``, ``end``, ``state``, ``label``,
+        ``level``), ``height``; ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``; ``hidden``: how many lanes are left out.
+    """
+    lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
+    n = 0
+    for number, model in enumerate(models):
+        for task in model.tasks():
+            for attempt in task.get('attempts', ()):
+                if 'worker' in attempt:
+                    label = f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'
+                    end = attempt['began'] + attempt['seconds']
+                    lanes.setdefault((number, attempt['worker']), []).append((attempt['began'], end, attempt['state'], label))
+                    n += 1
+    if not lanes:
+        return {'began': None, 'ended': None, 'lanes': [], 'aggregated': False, 'hidden': 0}
+    began = min(item[0] for lane in lanes.values() for item in lane)
+    ended = max(item[1] for lane in lanes.values() for item in lane)
+    aggregated = n > limit
+    found = []
+    for (number, worker), items in sorted(lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0]))[:LANES]:
+        about = models[number].head['workers'][worker]
+        lane = _binned(items, began, max(ended, began + 1e-6)) if aggregated else _levels(items)
+        found.append({'name': about['name'], 'host': about.get('host', ''), 'slots': about.get('slots', 1), **lane})
+    return {'began': began, 'ended': ended, 'lanes': found, 'aggregated': aggregated, 'hidden': max(0, len(lanes) - LANES)}
+
+
+def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
+    free: list[float] = []
+    shown = []
+    for start, end, state, label in sorted(items):
+        level = next((level for level, when in enumerate(free) if when <= start + 1e-5), len(free))
+        free[level : level + 1] = [end]
+        shown.append({'start': start, 'end': end, 'state': state, 'label': label, 'level': level})
+    return {'items': shown, 'height': len(free)}
+
+
+def _binned(items: list[tuple[float, float, str, str]], began: float, ended: float) -> Dict:
+    width = (ended - began) / BINS
+    busy = [0.0] * BINS
+    counts: list[Counter[str]] = [Counter() for _ in range(BINS)]
+    for start, end, state, _ in items:
+        first, last = (min(BINS - 1, int((when - began) / width)) for when in (start, end))
+        counts[last][state] += 1
+        for k in range(first, last + 1):
+            busy[k] += max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
+    most = max(busy)
+    shown = [
+        {
+            'start': began + k * width,
+            'end': began + (k + 1) * width,
+            'state': _main_state(counts[k]),
+            'busy': busy[k] / most if most else 0.0,
+            'label': f'{sum(counts[k].values())} tasks',
+        }
+        for k in range(BINS)
+        if busy[k] or counts[k]
+    ]
+    return {'items': shown, 'height': 1}
+
+
+def draw_timeline(timeline: Dict) -> str:
+    """The timeline as SVG, a lane a worker.
+
+    Parameters
+    ----------
+    timeline : dict
+        Of :func:`timeline_of`.
+
+    Returns
+    -------
+    svg : str
+    """
+    if timeline['began'] is None:
+        return _svg(320, 40, 'Nothing ran', [_text(10, 25, 'nothing ran')])
+    began, left = timeline['began'], 190.0
+    total = max(timeline['ended'] - began, 1e-6)
+    scale = (_WIDTH - left - 20) / total
+    body, y = [], 14.0
+    for lane in timeline['lanes']:
+        bar = 14.0 if lane['height'] <= 4 else max(4.0, 56.0 / lane['height'])
+        tall = max(20.0, lane['height'] * bar)
+        body.append(_text(left - 8, y + tall / 2 + 4, _short(lane['host'] or lane['name'], 26), 11, 'end'))
+        body.append(f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" y2="{y + tall + 2:.1f}" stroke="{_LINE}" stroke-opacity="0.4"/>')
+        for item in lane['items']:
+            x, wide = left + (item['start'] - began) * scale, max(0.8, (item['end'] - item['start']) * scale)
+            look = LOOKS[item['state']]
+            if timeline['aggregated']:
+                high = tall * max(0.08, item['busy'])
+                top = y + tall - high
+            else:
+                high, top = bar - 1.5, y + item['level'] * bar
+            words = f'{look.symbol} {item["label"]} {item["state"]}, {span(item["end"] - item["start"])}'
+            body.append(
+                f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
+                f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(words)}</title></rect>'
+            )
+            if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
+                body.append(_text(x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour))
+        y += tall + 6
+    body.append(_text(left, y + 12, '0', 10))
+    body.append(_text(_WIDTH - 20, y + 12, span(total), 10, 'end'))
+    if timeline['hidden']:
+        body.append(_text(left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10))
+    return _svg(_WIDTH, y + 20, 'Who ran what when', body)

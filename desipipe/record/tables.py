@@ -1,0 +1,276 @@
+"""What people read in a record: Markdown, which notebooks show everywhere, with what is long folded away."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..summary import LOOKS
+from ..utils import format_bytes, format_count, plural
+from ..words import one_line, span
+from .model import QueueModel
+
+Dict = dict[str, Any]
+
+ROWS = 20
+"""Tasks that a table shows."""
+BAD = 20
+"""Tasks that did not succeed that it shows besides."""
+_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
+
+
+def plain(value: object, most: int = 120) -> str:
+    """Words that mean nothing to Markdown, in one line."""
+    return one_line(value, most).translate(_MARKS)
+
+
+def code(value: object, most: int = 80) -> str:
+    """The same, as code."""
+    words = plain(value, most)
+    return f'<code>{words}</code>' if words else ''
+
+
+def fenced(text: str, language: str = '') -> str:
+    """A block of text as it is, whatever is in it."""
+    fence = '`' * max(3, 1 + max((len(found) for found in re.findall('`+', text)), default=0))
+    return f'{fence}{language}\n{text.rstrip()}\n{fence}'
+
+
+def folded(title: str, *parts: str) -> str:
+    """Something long that opens when asked; titles are Markdown's HTML."""
+    return '\n\n'.join([f'<details><summary>{title}</summary>', *parts, '</details>'])
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
+    """A table."""
+    rule = ['---:' if i in right else '---' for i in range(len(head))]
+    return '\n'.join('| ' + ' | '.join(row) + ' |' for row in [head, rule, *rows])
+
+
+def moment(seconds: float | None) -> str:
+    """A time, the same on every machine."""
+    return '' if not seconds else time.strftime('%Y-%m-%d %H:%M:%S UTC', time.gmtime(seconds))
+
+
+def state_words(state: str) -> str:
+    """Symbol and name of a state."""
+    return f'{LOOKS[state].symbol} {state.lower()}'
+
+
+def shown_state(task: Dict) -> str:
+    """A task's state, as it is shown."""
+    return 'BLOCKED' if 'blocked' in task else str(task['state'])
+
+
+def last_attempt(task: Dict) -> Dict:
+    """The attempt that counts; empty if there is none."""
+    return next((attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt), {})
+
+
+def arguments(task: Dict) -> dict[str, str]:
+    """A task's arguments as people read them."""
+    texts = task.get('text', {})
+    return {name: texts.get(name) or (word[1:] if word and word.startswith('=') else word or '…') for name, word in task['args'].items()}
+
+
+def result_words(task: Dict) -> str:
+    """A task's result as people read it."""
+    result = task.get('result')
+    if not result:
+        return ''
+    word = result.get('value') or ''
+    return result.get('text') or (word[1:] if word.startswith('=') else '') or f'{format_bytes(result["size"])}'
+
+
+def counts_words(counts: dict[str, int], blocked: int = 0) -> str:
+    """``'✓ 12 succeeded, ✕ 1 failed'``."""
+    shown = {**counts, 'BLOCKED': blocked}
+    shown['WAITING'] -= blocked
+    return ', '.join(f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in shown.items() if n) or 'no tasks'
+
+
+def cell_section(model: QueueModel, places: Sequence[int], title: str, notes: Sequence[str] = ()) -> str:
+    """What stands below a cell whose tasks are recorded.
+
+    Parameters
+    ----------
+    model : QueueModel
+    places : sequence of int
+        Its tasks' places in the model.
+    title : str
+    notes : sequence of str, default=()
+        What else there is to say, such as that the cell was changed.
+
+    Returns
+    -------
+    text : str
+        Markdown.
+    """
+    counts: Counter[str] = Counter()
+    shown: list[Dict] = []
+    bad: list[Dict] = []
+    began, ended, busy = float('inf'), 0.0, 0.0
+    workers: set[int] = set()
+    apps: dict[int, None] = {}
+    for place in places:
+        task = model.task(place)
+        state = shown_state(task)
+        counts[state] += 1
+        apps.setdefault(model.head['groups'][task['group']]['app'])
+        for attempt in task.get('attempts', ()):
+            if 'worker' in attempt:
+                began, ended = min(began, attempt['began']), max(ended, attempt['began'] + attempt['seconds'])
+                busy += attempt['seconds']
+                workers.add(attempt['worker'])
+        if len(shown) < ROWS:
+            shown.append(task)
+        elif state != 'SUCCEEDED' and len(bad) < BAD:
+            bad.append(task)
+    words = ', '.join(f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in counts.items())
+    line = f'**{plain(title)}** · {plural(len(places))}: {words}'
+    if workers:
+        line += f' · {span(busy)} of work in {span(max(0.0, ended - began))}, on {plural(len(workers), "worker")} · {moment(began)}'
+    listed = [*shown, *bad]
+    names = [name for name in arguments(listed[0]) if len(listed) == 1 or len({arguments(task).get(name) for task in listed}) > 1] if listed else []
+    rows = [_row(model, task, names[:4]) for task in listed]
+    text = [line, *(f'⚠ {plain(note, 400)}' for note in notes)]
+    if rows:
+        text.append(table(['task', 'state', *map(plain, names[:4]), 'time', 'host', 'result, or why not', 'identity'], rows, right=(2 + len(names[:4]),)))
+    if len(listed) < len(places):
+        text.append(f'{format_count(len(places) - len(listed))} more tasks of this cell are in the metadata of this notebook.')
+    text.append(folded('How they were computed', *[_app_section(model, app) for app in apps], *_attempts_section(model, listed)))
+    return '\n\n'.join(text)
+
+
+def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
+    last = last_attempt(task)
+    known = arguments(task)
+    worker = model.head['workers'][last['worker']] if 'worker' in last else {}
+    seconds = span(last['seconds']) if 'seconds' in last else 'by hand' if 'hand' in last else ''
+    why = result_words(task) if task['state'] == 'SUCCEEDED' else last.get('cause', {}).get('text', '')
+    return [
+        plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'),
+        state_words(shown_state(task)),
+        *[code(known.get(name, ''), 40) for name in names],
+        seconds,
+        plain(worker.get('host', ''), 30),
+        code(why, 60),
+        code(task['id'][:12]),
+    ]
+
+
+def _app_section(model: QueueModel, number: int) -> str:
+    app = model.head['apps'][number]
+    words = [f'**{plain(app["name"])}**, code {code(app["id"][:16])}', fenced(app['source'] or '(its text is lost)', 'python')]
+    if app['parts']:
+        words.append('Made of: ' + ', '.join(f'{plain(name)} {code(digest[:8])}' for name, digest in list(app['parts'].items())[:30]))
+    for place in app['versions'][:3]:
+        found = model.head['versions'][place]
+        words.append('With: ' + ', '.join(f'{plain(name)} {plain(value, 60)}' for name, value in found.items()))
+    return '\n\n'.join(words)
+
+
+def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
+    rows = []
+    for task in tasks:
+        name = plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]')
+        for attempt in task.get('attempts', ()):
+            worker = model.head['workers'][attempt['worker']] if 'worker' in attempt else {}
+            digests = [f'{key} {code(attempt[key].get("sha256", "lost")[:12])}' for key in ('out', 'err') if key in attempt]
+            if task.get('result') and 'past' not in attempt:
+                digests.insert(0, f'result {code(task["result"].get("sha256", "lost")[:12])}')
+            rows.append(
+                [
+                    name,
+                    str(attempt['n'] or attempt.get('hand', '')),
+                    state_words(attempt['state']) if attempt['state'] in LOOKS else attempt['state'],
+                    moment(attempt.get('began') or attempt.get('t')),
+                    span(attempt['seconds']) if 'seconds' in attempt else '',
+                    plain(f'{worker.get("host", "")} {worker.get("job", "")}'),
+                    plain(attempt.get('cause', {}).get('text', ''), 80),
+                    ', '.join(digests),
+                ]
+            )
+    if not rows:
+        return []
+    return [table(['task', 'attempt', 'state', 'began', 'time', 'host, job', 'cause', 'digests'], rows, right=(4,))]
+
+
+def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]) -> str:
+    """What stands at the end of a record: totals, pictures, versions, what was left out.
+
+    Parameters
+    ----------
+    document : dict
+        The record's head.
+    models : sequence of QueueModel
+    pictures : sequence of (str, str)
+        Words and names of attachments.
+
+    Returns
+    -------
+    text : str
+        Markdown.
+    """
+    totals = document['totals']
+    rows = [
+        [
+            plain(model.head['name']),
+            format_count(model.head['total']),
+            counts_words(model.head['counts'], model.head['blocked']),
+            span(model.head['busy']),
+            str(len(model.head['workers'])),
+            moment(model.head['as_of']),
+        ]
+        for model in models
+    ]
+    text = [
+        '## Record',
+        f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: {counts_words(totals["counts"], sum(model.head["blocked"] for model in models))}; '
+        f'{span(totals["busy"])} of work by {plural(totals["workers"], "worker")} on {plain(", ".join(totals["hosts"][:10])) or "no host"}.',
+        table(['queue', 'tasks', 'states', 'work', 'workers', 'as of'], rows, right=(1, 3, 4)),
+    ]
+    for words, name in pictures:
+        text.append(f'![{words}](attachment:{name})')
+    text.append(_apps_table(models))
+    asked = [
+        [plain(manager['id'][:12]), code(manager['environ'].get('name', ''), 40), code(manager['scheduler'], 60), code(manager['provider'], 100)]
+        for model in models
+        for manager in model.head['managers']
+    ]
+    made = [[plain(name), code(value, 100)] for name, value in document['made'].items()]
+    text.append(
+        folded(
+            'Resources asked for, and what this record was made with',
+            table(['task manager', 'environment', 'scheduler', 'provider'], asked),
+            table(['made with', ''], made),
+        )
+    )
+    left = document['left_out']
+    text.append(folded('What was left out', '\n'.join(f'- {plain(words, 400)}' for words in left)) if left else 'Nothing was left out.')
+    text.append(
+        'Check it: `desipipe verify`, and the name of this file. What that proves, and what it does not: page *Records* of the documentation of desipipe.'
+    )
+    return '\n\n'.join(text)
+
+
+def _apps_table(models: Sequence[QueueModel]) -> str:
+    rows = []
+    for model in models:
+        taken: dict[int, list[float]] = {}
+        counts: dict[int, Counter[str]] = {}
+        for task in model.tasks():
+            app = model.head['groups'][task['group']]['app']
+            counts.setdefault(app, Counter())[shown_state(task)] += 1
+            last = last_attempt(task)
+            if task['state'] == 'SUCCEEDED' and 'seconds' in last:
+                taken.setdefault(app, []).append(last['seconds'])
+        for number, app in enumerate(model.head['apps']):
+            times = taken.get(number, [])
+            states = ', '.join(f'{LOOKS[state].symbol} {format_count(n)}' for state, n in counts.get(number, {}).items())
+            mean = span(sum(times) / len(times)) if times else ''
+            rows.append([plain(app['name']), states, mean, span(sum(times)) if times else '', code(app['id'][:12])])
+    return table(['app', 'tasks', 'mean time', 'total time', 'code'], rows, right=(2, 3))
