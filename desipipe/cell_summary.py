@@ -7,6 +7,7 @@ columns of the state are looked through as bytes. As in :mod:`desipipe.summary`,
 from __future__ import annotations
 
 import heapq
+import os
 import re
 import threading
 import time
@@ -101,6 +102,15 @@ def _ranges(rows: Iterable[int | range]) -> list[range]:
 # The cell
 
 
+def _where(queue: Queue) -> str:
+    # Kept: it asks the user database, and each cell of a notebook would.
+    here = os.getcwd()
+    known: tuple[str, str] | None = queue.__dict__.get('_typed')
+    if known is None or known[0] != here:
+        known = queue.__dict__['_typed'] = here, type_queue(queue.folder, queue.config)
+    return known[1]
+
+
 class Cell:
     """The tasks of one cell, and what was read of them so far.
 
@@ -139,7 +149,7 @@ class Cell:
         """Says whether a worker or a manager lives, instead of :func:`~desipipe.summary.is_alive`."""
         self._queue = self.ledger.journal.header.get('id')
         self._mids = {state.groups[state.group[row]].mid for row in self.rows}
-        self._where = type_queue(self.ledger.folder, queue.config)
+        self._where = _where(queue)
         self._guard = threading.Lock()
         self._alive: dict[str, tuple[float, bool | None]] = {}
         self._begin()

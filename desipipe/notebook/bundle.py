@@ -113,7 +113,9 @@ def _over(summary: Dict) -> Line:
         rest += f' · {span(summary["elapsed"])}{slots}'
     if summary['cached']:
         rest += f' · from the queue{_computed(summary)}'
-    return [(f'{look.symbol} ', look.colour), *_title(summary), (words, look.colour), (rest, 'dim')]
+    # Where all is well, one quiet line is enough.
+    bar = [*bar_pieces(summary, _BAR), ('  ', '')] if good < total > 1 else []
+    return [(f'{look.symbol} ', look.colour), *_title(summary), *bar, (words, look.colour), (rest, 'dim')]
 
 
 def _computed(summary: Dict) -> str:

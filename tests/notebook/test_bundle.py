@@ -412,4 +412,4 @@ def test_exported_notebook_shows_the_truth(ran: tuple[Queue, dict[str, list[int]
     assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;6/6' in text.replace('\u2002', '&ensp;')
     assert '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite' in text
     assert 'good &lt;i&gt; 1' in text
-    assert '4 of 6 tasks succeeded' in text
+    assert '✕ power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;4 of 6 tasks succeeded' in text.replace('\u2002', '&ensp;')

@@ -37,6 +37,7 @@ def show(futures, title='cell', cached=False):
 @tm.python_app
 def step(x, gate=''):
     print('step', x)
+    time.sleep(0.02)
     while gate and not os.path.exists(gate):
         time.sleep(0.01)
     return x
@@ -188,23 +189,27 @@ def test_wait_is_live_and_ends_with_native_outputs(ready: Kernel, tmp_path: Path
     assert cell.summary['outputs'] == []
 
 
-def test_interrupt_ends_only_the_wait(ready: Kernel) -> None:
-    cell = ready.start('show([step(1)])\nprint(live.wait(handle))')
-    ready.wait_for(lambda: cell.bundles, 'the display')
-    # The display is there a moment before the wait begins: interrupted then, the cell would end with an error.
-    ready.wait_for(lambda: waits(ready), 'the wait')
+def test_interrupt_ends_only_the_wait(ready: Kernel, tmp_path: Path) -> None:
+    # An interrupt before the wait begins would end the cell with an error, as that of any cell.
+    code = f"""
+    import sys, threading, traceback
+    def watch(main):
+        while True:
+            frames = [(frame.filename, frame.name) for frame in traceback.extract_stack(sys._current_frames()[main])]
+            if (live.__file__, 'wait') in frames[:-1] and frames[-1] == (threading.__file__, 'wait'):
+                return open({str(tmp_path / 'waits')!r}, 'x').close()
+            time.sleep(0.01)
+    show([step(1)])
+    threading.Thread(target=watch, args=(threading.get_ident(),)).start()
+    print(live.wait(handle))
+    """
+    cell = ready.start(textwrap.dedent(code))
+    ready.wait_for((tmp_path / 'waits').exists, 'the wait')
     ready.interrupt()
     ready.finish(cell)
     assert 'the wait was interrupted' in cell.text and cell.text.endswith('False\n')
     work(place(ready))
     ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
-
-
-def waits(kernel: Kernel) -> bool:
-    """Whether the kernel's main thread sleeps on a lock, as a wait does."""
-    pid = kernel.manager.provisioner.process.pid
-    with open(f'/proc/{pid:d}/wchan') as file:
-        return 'futex' in file.read()
 
 
 def test_a_cell_that_runs_again_lets_go_of_its_older_display(ready: Kernel) -> None:
@@ -256,11 +261,11 @@ def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
 
 
 def test_updates_are_few(ready: Kernel) -> None:
-    cell = ready.execute('show([step(x) for x in range(400)])')
+    cell = ready.execute('show([step(x) for x in range(60)])')
     with working(ready):
         ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     times = [data[MIME]['time'] for data, *_ in ready.updates]
-    assert 2 <= len(times) <= 3 + (times[-1] - times[0]) / INTERVAL
+    assert 1 <= len(times) <= 3 + (times[-1] - times[0]) / INTERVAL
 
 
 def test_only_what_changed_is_said(ready: Kernel) -> None:
@@ -353,6 +358,18 @@ def test_kernel_shuts_down_while_it_follows(kernel: Kernel) -> None:
     assert not kernel.manager.has_kernel
     names = (kernel.folder / 'end.txt').read_text().split()
     assert names and 'desipipe-live' not in names
+
+
+def test_executed_by_nbclient(tmp_path: Path) -> None:
+    nbformat, nbclient = pytest.importorskip('nbformat'), pytest.importorskip('nbclient')
+    code = [SETUP, 'show([step(x) for x in range(2)])', 'from kernels import work; work(queue.folder)', 'live.wait(handle)', 'handle.over.wait()']
+    book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in code])
+    env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'), 'PYTHONPATH': str(Path(__file__).parent)}
+    nbclient.NotebookClient(book, timeout=90, resources={'metadata': {'path': str(tmp_path)}}).execute(env=env)
+    nbformat.validate(book)
+    (output,) = book.cells[1].outputs
+    assert output['data'][MIME]['condition'] == 'done'
+    assert [output.get('text') for output in book.cells[3].outputs if 'text' in output] == ['step 0\n', 'step 1\n']
 
 
 # Without a kernel
