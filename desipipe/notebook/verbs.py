@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ['CommandError', 'matches', 'overview', 'run', 'typed']
 
 PROG = '%desipipe'
-WIDTH = 110  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has about as many
+WIDTH = 100  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has some more
 _FUTURES = ('task', 'old', 'new', 'tid', 'after')  # arguments of verbs that name tasks
 _FILES = {'DIR', 'FILE', 'PATH', 'NOTEBOOK', 'SCRIPT', 'RECORD'}  # words of what they are called in the help
 _APART = ('spawn', 'work')

@@ -57,7 +57,7 @@ def test_tables_are_text(kernel: Front) -> None:
     assert not ran.displays
     rows = [row.split()[1:3] for row in ran.plain.splitlines() if re.match('[0-9a-f]{12} ', row)]
     assert rows == [['square', str(i)] for i in range(4)]
-    assert max(map(len, ran.plain.splitlines())) <= 110
+    assert max(map(len, ran.plain.splitlines())) <= 100
 
 
 def test_json_is_objects(kernel: Front) -> None:
