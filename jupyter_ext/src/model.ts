@@ -4,7 +4,7 @@
 import { IDisposable, DisposableDelegate } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { Api, RequestError } from './request';
+import { Api, IServerEvent, RequestError } from './request';
 import { Action, ICellSummary, isOver } from './tokens';
 
 /** Times of the follower and of the models, in ms. */
@@ -41,17 +41,34 @@ export class Follower {
     readonly timing: ITiming = TIMING
   ) {}
 
+  /** A queue is followed that was not before, or the stream was lost, or is there again. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** Whether the server gives no answer, though it is asked again and again. */
+  get isLost(): boolean {
+    return this._lost && this._listeners.size > 0;
+  }
+
+  /** The queues that somebody looks at, or wants to be told of. */
+  get folders(): string[] {
+    return this._folders();
+  }
+
   /**
    * Be told of changes of a queue, and once when the stream is there again after it was lost.
    *
+   * @param changed - called with what the server said, if it did
    * @returns what to dispose of when nobody looks any more
    */
-  follow(folder: string, changed: () => void): IDisposable {
+  follow(folder: string, changed: (event?: IServerEvent) => void): IDisposable {
     const listener = { folder, changed };
     const known = this._folders().includes(folder);
     this._listeners.add(listener);
     if (!known) {
       this._restart();
+      this._changed.emit();
     }
     return new DisposableDelegate(() => {
       this._listeners.delete(listener);
@@ -59,6 +76,11 @@ export class Follower {
         this._restart();
       }
     });
+  }
+
+  /** Open the stream again at once, instead of after a while, or where the server had refused. */
+  retry(): void {
+    this._restart();
   }
 
   private _folders(): string[] {
@@ -79,29 +101,29 @@ export class Follower {
 
   private async _run(folders: string[], signal: AbortSignal): Promise<void> {
     let wait = this.timing.backoff;
-    let lost = false;
     while (!signal.aborted) {
       try {
         await this.api.events(
           folders,
           () => {
             wait = this.timing.backoff;
-            if (lost) {
-              lost = false;
+            if (this._lost) {
+              this._setLost(false);
               this._tell(); // of what was missed
             }
           },
-          event => this._tell(event.queue),
+          event => this._tell(event.queue, event),
           signal
         );
       } catch (error) {
         if (error instanceof RequestError && error.isFinal) {
+          this._setLost(false); // it answers
           return; // no desipipe there, or not for us: the models know by their own requests
         }
       }
       if (!signal.aborted) {
-        if (!lost) {
-          lost = true;
+        if (!this._lost) {
+          this._setLost(true);
           this._tell(); // each finds out whether the server is gone
         }
         await pause(wait, signal);
@@ -110,16 +132,28 @@ export class Follower {
     }
   }
 
-  private _tell(folder?: string): void {
+  private _tell(folder?: string, event?: IServerEvent): void {
     for (const listener of [...this._listeners]) {
       if (folder === undefined || folder === listener.folder) {
-        listener.changed();
+        listener.changed(event);
       }
     }
   }
 
+  private _setLost(lost: boolean): void {
+    if (lost !== this._lost) {
+      this._lost = lost;
+      this._changed.emit();
+    }
+  }
+
+  private _changed = new Signal<this, void>(this);
+  private _lost = false;
   private _abort: AbortController | null = null;
-  private _listeners = new Set<{ folder: string; changed: () => void }>();
+  private _listeners = new Set<{
+    folder: string;
+    changed: (event?: IServerEvent) => void;
+  }>();
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
 

@@ -37,42 +37,52 @@ export class RequestError extends Error {
 export interface IServerEvent {
   /** The queue, as it was asked for. */
   queue: string;
+  /** What a list shows of it; or, as `error` and `message`, why it can't be read. */
+  [member: string]: unknown;
 }
+
+/** A stream that says nothing for so long (ms) is dead, whatever the network says: the server says every 15 s that it is there. */
+const SILENCE = 40_000;
 
 /** The REST interface of desipipe's server extension. */
 export class Api {
   constructor(readonly settings: ServerConnection.ISettings) {}
 
+  /** Ask what there is to see. */
+  async look<T>(
+    path: string,
+    query: Record<string, string | readonly string[]> = {}
+  ): Promise<T> {
+    return (await this._request(path, query)).json();
+  }
+
+  /** Have something done to a queue. */
+  async order<T>(action: string, body: object): Promise<T> {
+    const response = await this._request(
+      `actions/${action}`,
+      {},
+      { method: 'POST', body: JSON.stringify(body) }
+    );
+    return response.json();
+  }
+
   /** What the server knows of a cell's tasks now. */
   async cell(summary: ICellSummary): Promise<ICellSummary> {
     const { folder, rows, first, title } = summary;
-    const response = await this._request('cell', {
-      queue: folder,
-      rows,
-      first,
-      title
-    });
-    return response.json();
+    return this.look('cell', { queue: folder, rows, first, title });
   }
 
   /** Do something with those of a cell's tasks that it is for. */
   async act(action: Action, summary: ICellSummary): Promise<void> {
     const { folder, rows, first } = summary;
-    await this._request(
-      `actions/${action}`,
-      {},
-      {
-        method: 'POST',
-        body: JSON.stringify({
-          queue: folder,
-          rows,
-          first,
-          states: TARGETS[action],
-          // Who retries wants it to run, also when those who would run it have ended since.
-          ...(action === 'retry' && { spawn: true })
-        })
-      }
-    );
+    await this.order(action, {
+      queue: folder,
+      rows,
+      first,
+      states: TARGETS[action],
+      // Who retries wants it to run, also when those who would run it have ended since.
+      ...(action === 'retry' && { spawn: true })
+    });
   }
 
   /**
@@ -99,7 +109,7 @@ export class Api {
     const decoder = new TextDecoder();
     let rest = '';
     for (;;) {
-      const { value, done } = await reader.read();
+      const { value, done } = await spoken(reader);
       if (done) {
         return;
       }
@@ -155,5 +165,23 @@ export class Api {
       throw new RequestError(message, response.status, kind);
     }
     return response;
+  }
+}
+
+/** What comes next in a stream. Rejects when nothing comes, as when a network is cut without a word. */
+async function spoken(
+  reader: ReadableStreamDefaultReader<Uint8Array>
+): Promise<ReadableStreamReadResult<Uint8Array>> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const silence = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(new RequestError('The server fell silent.', 0, ''));
+      void reader.cancel().catch(() => undefined); // what becomes of it is of no interest
+    }, SILENCE);
+  });
+  try {
+    return await Promise.race([reader.read(), silence]);
+  } finally {
+    clearTimeout(timer);
   }
 }
