@@ -37,8 +37,7 @@ module.exports = {
     ...base.transform,
     '^.+\\.tsx?$': [
       'ts-jest/legacy',
-      // Types are checked by `jlpm check:types`, once for all files.
-      { tsconfig: '<rootDir>/tsconfig.test.json', isolatedModules: true }
+      { tsconfig: '<rootDir>/tsconfig.test.json' }
     ]
   },
   transformIgnorePatterns: [`/node_modules/(?!${esModules}).+`]

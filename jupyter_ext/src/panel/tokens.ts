@@ -1,0 +1,271 @@
+/**
+ * Words of the panel: types of what the server sends, ids of commands and of places. Imports nothing but the front end's own words.
+ */
+import type { Condition, ICause, State } from '../tokens';
+
+/** Id of the panel in the sidebar. */
+export const PANEL_ID = 'desipipe-panel';
+
+/** Id of the plugin, and of its settings. */
+export const PLUGIN_ID = 'desipipe-lab:panel';
+
+/** Ids of commands. */
+export const COMMANDS = {
+  open: 'desipipe:open',
+  refresh: 'desipipe:refresh',
+  start: 'desipipe:start',
+  pause: 'desipipe:pause',
+  resume: 'desipipe:resume',
+  retry: 'desipipe:retry',
+  cancel: 'desipipe:cancel',
+  kill: 'desipipe:kill',
+  delete: 'desipipe:delete',
+  resize: 'desipipe:resize',
+  graph: 'desipipe:graph',
+  timeline: 'desipipe:timeline',
+  settings: 'desipipe:settings',
+  copyPath: 'desipipe:copy-path',
+  openTask: 'desipipe:open-task',
+  retryTask: 'desipipe:retry-task',
+  cancelTask: 'desipipe:cancel-task',
+  showCell: 'desipipe:show-cell',
+  showCellTasks: 'desipipe:show-cell-tasks',
+  endWorker: 'desipipe:end-worker'
+} as const;
+
+/** A queue's manager: the process that keeps enough workers. */
+export interface IManager {
+  name: string;
+  host: string;
+  pid: number;
+  since: number;
+  /** Unknown (`null`) where it runs on another machine and was not watched long enough. */
+  alive: boolean | null;
+  /** Its last trouble, in words. */
+  says: string;
+  stopping: boolean;
+}
+
+/** What a list shows of a queue: `desipipe.summary.queue_brief`. Times are in seconds since the epoch. */
+export interface IQueueLine {
+  /** The shortest name by which one can ask for it. */
+  queue: string;
+  folder: string;
+  /** Why it can't be read; then there is nothing else but the condition. */
+  error: string;
+  condition: Condition | 'unreadable';
+  time: number;
+  state: 'PAUSED' | 'ACTIVE';
+  total: number;
+  counts: Partial<Record<State, number>>;
+  blocked: number;
+  left: number;
+  manager: IManager | null;
+  rate: number | null;
+  eta: number | null;
+}
+
+/** A worker that is there, as far as is known. */
+export interface IWorker {
+  name: string;
+  host: string;
+  pid: number;
+  /** `local:…` or `slurm:…` */
+  job: string;
+  slots: number;
+  since: number;
+  alive: boolean | null;
+  stopping: boolean;
+  running: number;
+  tasks: (ITaskLabel & { since: number | null })[];
+  /** Of workers with a limit: when it ends. */
+  until?: number | null;
+}
+
+/** What a task is called. */
+export interface ITaskLabel {
+  tid: string;
+  name: string;
+  index: number;
+}
+
+/** All there is to see of a queue at one glance: `desipipe.summary.queue_summary`. */
+export interface IQueueSummary extends IQueueLine {
+  workers: IWorker[];
+  n_workers: number;
+  failures: (ITaskLabel & { state: State; cause: string })[];
+  causes: ICause[];
+  n_causes: number;
+  damage: { file: string; offset: number; length: number }[];
+  n_damage: number;
+}
+
+/** What a list of tasks shows of one. */
+export interface ITaskLine extends ITaskLabel {
+  row: number;
+  state: State;
+  /** Identity of the task that keeps it from running. */
+  blocked: string;
+  attempt: number;
+  worker: string;
+  host: string;
+  job: string;
+  began: number | null;
+  duration: number | null;
+  cause: string;
+}
+
+/** A page of a list of tasks. */
+export interface ITaskPage {
+  total: number;
+  offset: number;
+  tasks: ITaskLine[];
+}
+
+/** Which tasks are listed. */
+export interface IFilter {
+  /** One of the states, or all if empty. */
+  state: State | 'BLOCKED' | '';
+  text: string;
+  /** Only the tasks of a cell. */
+  cell: { rows: string; first: string; title: string } | null;
+}
+
+/** A filter that everything passes. */
+export const NO_FILTER: IFilter = { state: '', text: '', cell: null };
+
+/** An attempt to run a task. */
+export interface IAttempt {
+  attempt: number;
+  state: State;
+  worker: string;
+  host: string;
+  job: string;
+  began: number | null;
+  duration: number | null;
+  cause: string;
+  /** Whether it is the one that counts. */
+  current: boolean;
+  out: number;
+  err: number;
+}
+
+/** All that is known of a task: `desipipe.summary.task_detail`. */
+export interface ITask extends ITaskLine {
+  kind: string;
+  added: number | null;
+  timeout: number | null;
+  retries: number;
+  retry_on: string[];
+  priority: number;
+  cwd: string;
+  code: string;
+  arguments: Record<string, string>;
+  versions: Record<string, string>;
+  attempts: IAttempt[];
+  out: number;
+  err: number;
+  /** Bytes of the result; `null` if there is none. */
+  result: number | null;
+  trace: string;
+  requires: (ITaskLabel & { state: State })[];
+  n_requires: number;
+  dependants: (ITaskLabel & { state: State })[];
+  n_dependants: number;
+  problems: string[];
+}
+
+/** A piece of what a task printed: `desipipe.printed.read_output`. */
+export interface IPiece {
+  text: string;
+  offset: number;
+  part: string;
+  /** It is the beginning, and takes the place of what was shown. */
+  fresh: boolean;
+  more: boolean;
+  over: boolean;
+  attempt: number;
+}
+
+/** Node of a graph: a task, or an app that stands for its tasks. */
+export interface INode {
+  id: string;
+  name: string;
+  /** Of a task. */
+  tid?: string;
+  index?: number;
+  state?: State;
+  /** Of a task: whether it is blocked; of an app: how many are. */
+  blocked: boolean | number;
+  /** Of an app. */
+  total?: number;
+  counts?: Partial<Record<State, number>>;
+}
+
+/** Which tasks need which. */
+export interface IGraph {
+  grouped: boolean;
+  total: number;
+  nodes: INode[];
+  edges: { source: string; target: string; count: number }[];
+}
+
+/** What a worker did, from when to when: one attempt, or a piece of its time in which attempts were counted. */
+export interface IInterval {
+  start: number;
+  /** `null`: it runs. */
+  end: number | null;
+  /** Of an attempt. */
+  state?: State;
+  name?: string;
+  index?: number;
+  tid?: string;
+  level?: number;
+  /** Of a piece. */
+  count?: number;
+  counts?: Partial<Record<State, number>>;
+  busy?: number;
+}
+
+/** A worker's line in the timeline. */
+export interface ILane {
+  worker: string;
+  host: string;
+  job: string;
+  slots: number;
+  height: number;
+  intervals: IInterval[];
+}
+
+/** Who ran what when. */
+export interface ITimeline {
+  began: number | null;
+  ended: number | null;
+  total: number;
+  aggregated: boolean;
+  lanes: ILane[];
+  hidden: number;
+}
+
+/** What the panel remembers from one day to the next. */
+export interface IPanelState {
+  /** Folder of the queue that is open. */
+  open: string | null;
+  filter: IFilter;
+  /** Whether its workers are shown. */
+  workers: boolean;
+}
+
+/** What can be set; see schema/panel.json. */
+export interface ISettings {
+  folders: string[];
+  refresh: number;
+  background: boolean;
+  notifyFailure: boolean;
+  notifyCompletion: boolean;
+}
+
+/** How a task is called. */
+export function label(task: ITaskLabel): string {
+  return `${task.name}[${task.index}]`;
+}
