@@ -147,6 +147,8 @@ class Cell:
         """Rows, with the attempts, whose outputs stand elsewhere and are left out."""
         self.judge: Callable[[str], bool | None] | None = None
         """Says whether a worker or a manager lives, instead of :func:`~desipipe.summary.is_alive`."""
+        self.grace = 0.0
+        """Until when, on the monotonic clock, a manager that was just started is expected: nobody is missed before."""
         self._queue = self.ledger.journal.header.get('id')
         self._mids = {state.groups[state.group[row]].mid for row in self.rows}
         self._where = _where(queue)
@@ -202,7 +204,7 @@ class Cell:
         alive = [worker for worker in list(state.alive.values()) if worker.mid in self._mids or worker.mid is None]
         alive = [worker for worker in alive if self._is_alive(worker.name, observer) is not False]
         manager = state.manager
-        somebody = bool(alive) or (manager is not None and self._is_alive(manager['w'], observer) is not False)
+        somebody = bool(alive) or (manager is not None and self._is_alive(manager['w'], observer) is not False) or time.monotonic() < self.grace
         rate = self._rate(now, running) if running else None
         failure = self._first_failure(status, ended_at) if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN)) else None
         shown, truncated = self._outputs(status, ended_at, running, limit, most) if with_outputs else ([], '')

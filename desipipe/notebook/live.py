@@ -47,6 +47,7 @@ _OUTPUTS = (0.3, 1.0)
 _LEASES = (2.0, 10.0)
 _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
 _HINT_AFTER = 10.0  # s
+_STARTS = 5.0  # s that a manager may take until it says that it is there
 _TICKING = ('time', 'elapsed', 'eta', 'rate')  # what changes by itself, and front ends count
 
 
@@ -67,6 +68,7 @@ class Handle:
         self.id = f'desipipe-{uuid.uuid4().hex}'
         self.cell = Cell(queue, rows)
         """What the notebook's own thread knows; the follower has its own."""
+        self.cell.grace = time.monotonic() + _STARTS if queue.spawn else 0.0
         self.title = title
         self.cached = cached
         self.over = threading.Event()
@@ -422,7 +424,11 @@ class _Follower:
                 return
             now = time.monotonic()
             for handle in handles:
-                handle.dirty |= changed or (bool(workers) and _runs_at(ledger, cells.get(handle.id), workers))
+                cell = cells.get(handle.id)
+                if cell is not None and 0 < cell.grace <= now:
+                    cell.grace = 0.0
+                    handle.dirty = True
+                handle.dirty |= changed or (bool(workers) and _runs_at(ledger, cell, workers))
                 if handle.dirty and now >= handle.due:
                     self._update(handle, queue, cells, probe)
             for gone in cells.keys() - {handle.id for handle in handles}:
@@ -459,6 +465,7 @@ class _Follower:
                         raise QueueGoneError(f'the queue in {self.folder} was cleared: these tasks are gone. Run the cell again to compute them anew')
                     cell.judge = probe.alive
                     cell.published = handle.cell.published
+                    cell.grace = handle.cell.grace
                     cells[handle.id] = cell
                 summary = cell.summary(handle.title, handle.cached)
             except (QueueGoneError, UnknownTaskError) as exc:

@@ -260,6 +260,15 @@ def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
         ready.wait_for_update(cell, lambda summary: summary['condition'] == 'stopped')
 
 
+def test_a_manager_that_starts_is_waited_for(ready: Kernel) -> None:
+    ready.execute('queue.spawn = True\nqueue.keep_spawned = lambda: None')
+    cell = ready.execute('show([step(1)])')
+    assert cell.summary['condition'] == 'running'
+    assert not cell.summary['advice']
+    # It did not come.
+    ready.wait_for_update(cell, lambda summary: summary['condition'] == 'stopped')
+
+
 def test_updates_are_few(ready: Kernel) -> None:
     cell = ready.execute('show([step(x) for x in range(60)])')
     with working(ready):
