@@ -54,6 +54,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
         Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``delete`` ``add`` ``accept`` ``compact``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
+        Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
         Help:       ``doctor`` ``demo`` ``completion``
         """
         import shlex

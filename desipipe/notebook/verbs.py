@@ -28,18 +28,18 @@ from ..errors import DesipipeError
 from ..queue import Queue
 from ..task import Future
 from .arguments import cell_parser
+from .commands import PROG, typed
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-__all__ = ['CommandError', 'matches', 'overview', 'run', 'typed']
+__all__ = ['CommandError', 'matches', 'overview', 'run']
 
-PROG = '%desipipe'
 WIDTH = 100  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has some more
 _FUTURES = ('task', 'old', 'new', 'tid', 'after')  # arguments of verbs that name tasks
 _FILES = {'DIR', 'FILE', 'PATH', 'NOTEBOOK', 'SCRIPT', 'RECORD'}  # words of what they are called in the help
-_APART = ('spawn', 'work')
+_APART = ('spawn', 'work', 'run')  # what is a process of its own: managers and workers, and other notebooks with an event loop of theirs
 _VARIABLE = re.compile(r'([^\W\d]\w*)((?:\[-?\d+\])*)')
 _LINE = re.compile(r'\s*(?:[^%=]*=\s*)?%desipipe\s+(.*)')
 _CELL = re.compile(r'%%desipipe\s+(.*)')
@@ -119,7 +119,7 @@ def _run(argv: list[str], shell: InteractiveShell, queue: Queue | None, face: _N
         return None
     _resolve(args, shell.user_ns, queue)
     if args.verb in _APART and not getattr(args, 'spawn', False):
-        _apart([*argv, f'--queue={args.queue}'])
+        _apart([*argv, f'--queue={args.queue}'] if getattr(args, 'queue', None) else argv)
         return None
     if args.verb == 'monitor':
         from .widgets import monitor
@@ -373,21 +373,10 @@ class _Bytes(io.RawIOBase):
         self._stream.flush()
 
 
-@cache
-def _command() -> re.Pattern[str]:
-    verbs = [verb for verb in Verbs.of(build_parser()) if verb != 'completion']  # which is for shells
-    return re.compile(rf'(?:(?<=\x1b\[1m)|(?<![\w%./-]))desipipe (?=(?:{"|".join(verbs)})\b)')
-
-
-def typed(text: str) -> str:
-    """Text in which commands read as one types them in a notebook: ``%desipipe retry`` for ``desipipe retry``."""
-    return _command().sub(f'{PROG} ', text) if 'desipipe ' in text else text
-
-
 def _apart(argv: list[str]) -> None:
-    """Run a verb that stays in a process of its own, and show what it says until it ends.
+    """Run a verb in a process of its own, and show what it says until it ends.
 
-    Workers fork, handle signals and count on being alone; a kernel has threads, and handlers of its own.
+    Workers fork, handle signals and count on being alone; a kernel has threads, an event loop, and handlers of its own.
     """
     import signal
     import subprocess
@@ -422,7 +411,7 @@ def _apart(argv: list[str]) -> None:
     finally:
         process.stdout.close()
     if interrupted:
-        raise CommandError(f'{argv[0]} was interrupted, and has ended; what it was running is KILLED, and runs again with: %desipipe retry')
+        raise CommandError(f'{argv[0]} was interrupted, and has ended; tasks that it was running are KILLED, and run again with: %desipipe retry')
     if status:
         raise CommandError(f'{argv[0]} ended with exit status {status:d}; what it said is above')
 

@@ -41,7 +41,7 @@ from ..task import Future
 from ..utils import plural
 from ..words import advice, bar_pieces
 from .bundle import MIME, as_html, as_text, bundle, line_html
-from .verbs import typed
+from .commands import typed
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
