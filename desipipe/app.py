@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -42,16 +42,22 @@ class App:
         Attributes of the task (``'code'``, ``'versions'``, ``'kwargs'``, ``'out'``, …) to save as a file when it succeeded.
     save_dir : str, default=''
         Where.
+    inputs : str, default='path'
+        ``'content'``: what is in the files among the arguments counts for the identity of a task, too, except in those that this app wrote itself. Every
+        file is read once, in the process that calls the app, and again when its size or time differ.
     """
+
+    inputs = 'path'
 
     def __init__(self, func: Callable[..., Any], kind: str = 'python', name: str | None = None, **options: Any) -> None:
         if not callable(func):
             raise TypeError(f'an app is made of a function, not of {type(func).__name__} {func!r}: decorate a function')
         if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
             raise TypeError(f'{func.__name__} is a coroutine or generator function: its call returns before anything is computed. Make it an ordinary function')
+        self.inputs = _check_inputs(options.pop('inputs', 'path'))
         for key in options:
             if key not in _OPTIONS:
-                raise UnknownOptionError(f'an app has no option {key!r}: {close_names(key, (*_OPTIONS, "skip", "name", "state"), n=9)}')
+                raise UnknownOptionError(f'an app has no option {key!r}: {close_names(key, (*_OPTIONS, "inputs", "skip", "name", "state"), n=10)}')
         self.func = func
         self.kind = kind
         self.name = name or str(getattr(func, '__name__', type(func).__name__))
@@ -145,7 +151,7 @@ class App:
 
     def identity(self, arguments: Mapping[str, Any]) -> bytes:
         """The identity of the call with ``arguments``."""
-        return task_identity(self.description.digest, [(name, encode(value, name)) for name, value in arguments.items()])
+        return task_identity(self.description.digest, [(name, self._encode(name, value)[0]) for name, value in arguments.items()])
 
     def share(self, arguments: Mapping[str, Any]) -> Shared:
         """Prepare the arguments that many calls have in common."""
@@ -187,9 +193,12 @@ class App:
             return piece
         return self._encode(name, value)
 
-    @staticmethod
-    def _encode(name: str, value: Any) -> tuple[bytes, bytes]:
-        return encode(value, name), orjson.dumps(name) + b':' + orjson.dumps(text(value))
+    def _encode(self, name: str, value: Any) -> tuple[bytes, bytes]:
+        encoded, words = encode(value, name), text(value)
+        if self.inputs == 'content' and (contents := list(_contents(value, self.name))):
+            encoded = encode((encoded, contents), name)
+            words += f' holding #{encoded.hex()[-16:]}'
+        return encoded, orjson.dumps(name) + b':' + orjson.dumps(words)
 
     def __repr__(self) -> str:
         return f'<{self.kind} app {self.name}>'
@@ -228,6 +237,29 @@ def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
         return func(*args, **keywords)
 
     return call
+
+
+def _contents(value: Any, app: str) -> Iterator[str]:
+    """What is in the files among an argument: of objects of upper layers, which say it themselves."""
+    content = getattr(type(value), '__desipipe_content__', None)
+    if content is not None:
+        found = content(value, app)
+        if found:
+            yield found
+    elif type(value) is dict:
+        for item in value.items():
+            yield from _contents(item, app)
+    elif type(value) in (list, tuple):
+        for item in value:
+            yield from _contents(item, app)
+    elif type(value) in (set, frozenset):
+        yield from sorted(content for item in value for content in _contents(item, app))
+
+
+def _check_inputs(value: Any) -> str:
+    if value not in ('path', 'content'):
+        raise UnknownOptionError(f"inputs={value!r}: give 'path' (files among the arguments count by their paths) or 'content' (by what is in them, too)")
+    return str(value)
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:

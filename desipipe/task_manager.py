@@ -107,7 +107,7 @@ class TaskManager:
             their code and arguments.
         state : str, default=None
             With ``name``: reuse only tasks in this state, compute the others with the new code.
-        timeout, retries, retry_on, priority, save_attrs, save_dir
+        timeout, retries, retry_on, priority, save_attrs, save_dir, inputs
             As for :class:`~desipipe.app.App`.
 
         Returns
@@ -311,7 +311,8 @@ class TaskApp(App):
         name: str | bool | None = True if self.reuse else None
         if self.name != getattr(self.func, '__name__', None):
             name = self.name
-        return _make_app, (self.func, self.kind, self.task_manager, {'skip': self.skip, 'name': name, 'state': self.reuse_state, **self.options})
+        options = {'skip': self.skip, 'name': name, 'state': self.reuse_state, 'inputs': self.inputs, **self.options}
+        return _make_app, (self.func, self.kind, self.task_manager, options)
 
 
 def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from . import change, doctor, look, processes, records, tour
+from . import change, doctor, files, look, processes, records, tour
 from .common import Parser, Verbs
 
 __all__ = ['build_parser', 'main', 'parse']
@@ -45,7 +45,7 @@ def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Pars
     parser = Parser(prog=prog, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='store_true', help='print the version and exit')
     verbs = Verbs(parser)
-    for module in (look, change, processes, records, doctor, tour):
+    for module in (look, change, processes, files, records, doctor, tour):
         module.register(verbs)
     for register in more:
         register(verbs)

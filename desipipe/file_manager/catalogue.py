@@ -544,6 +544,10 @@ class FileEntryCollection:
         """
         return made.provenance_of(path)
 
+    def __desipipe_content__(self, app: str) -> str:
+        found = ((place, entry.__desipipe_content__(app)) for place, entry in enumerate(self.data))
+        return '\n'.join(f'{place:d}: {content}' for place, content in found if content)
+
     def __desipipe_identity__(self) -> str:
         return '\n'.join(entry.__desipipe_identity__() for entry in self.data)
 

@@ -382,6 +382,10 @@ class BaseFileEntry(Fields):
     def __desipipe_identity__(self) -> str:
         return self._identity()
 
+    def __desipipe_content__(self, app: str) -> str:
+        found = ((place, made.content_for(path, app)) for place, path in enumerate(self.paths()))
+        return '\n'.join(f'{place:d} {digest}' for place, digest in found if digest)
+
     def __repr__(self) -> str:
         known = {name: value for name, value in self.to_dict().items() if name not in ('options', 'foptions') and value not in ('', None)}
         lines = [f'{name}: {value}' for name, value in known.items()]

@@ -241,7 +241,10 @@ class BaseFile(Fields, os.PathLike[str]):
 
     __str__ = __fspath__
 
-    filepath: property = property(__fspath__, doc='Its path, all placeholders filled.')
+    @property
+    def filepath(self) -> str:
+        """Its path, all placeholders filled."""
+        return self.__fspath__()
 
     @property
     def filepathro(self) -> str:
@@ -413,6 +416,9 @@ class BaseFile(Fields, os.PathLike[str]):
 
     def __desipipe_identity__(self) -> str:
         return self._identity()
+
+    def __desipipe_content__(self, app: str) -> str:
+        return made.content_for(self.filepath, app)
 
     def __repr__(self) -> str:
         known = {name: value for name, value in self.to_dict().items() if name not in ('path', 'foptions', 'link') and value not in ('', None, {})}

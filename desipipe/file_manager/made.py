@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import logging
 import os
 import re
 import secrets
 import socket
+import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
@@ -30,8 +30,6 @@ FOLDER = '.desipipe'
 _REMEMBERED = 65536  # digests that a process remembers
 _digests: dict[str, tuple[tuple[int, ...], str]] = {}
 _scripts: set[tuple[str, str]] = set()
-
-logger = logging.getLogger('desipipe')
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -166,7 +164,8 @@ def note_written(path: str) -> None:
         _append(folder, line, {name: list(known) for name, known in read.items() if name != path})
     except OSError as exc:
         # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
-        logger.warning('%s: it is not noted beside it who made it (%s); the queue %s knows', path, exc, making.queue)
+        # On the task's own stderr, which is kept with it.
+        print(f'desipipe: {path}: it is not noted beside it who made it ({exc}); the queue {making.queue} knows', file=sys.stderr)
 
 
 def _append(folder: str, line: dict[str, Any], read: dict[str, list[Any]]) -> None:
@@ -409,10 +408,17 @@ def state_of(path: str) -> str:
     return 'stale' if any(unchanged(name, known) is False for name, known in _inputs(line)) else 'current'
 
 
-def maker_of(path: str) -> str:
-    """The name of the app whose task wrote what is in a file; empty if that is not known."""
-    line, same = _fitting(os.path.realpath(path))
-    return line['app'] if line is not None and same else ''
+def content_for(path: str, app: str) -> str:
+    """The digest of a file for the tasks of an app: empty if it is missing, or if a task of that app wrote what is in it.
+
+    What an app writes is an argument of its tasks as much as what it reads. If it counted, a task would be another one as soon as it has run.
+    """
+    path = os.path.realpath(path)
+    line, same = _fitting(path)
+    if line is not None and same:
+        return '' if line['app'] == app else str(line['sha256'])
+    found = content(path)
+    return '' if found is None else found.sha256
 
 
 def _inputs(line: dict[str, Any]) -> list[tuple[str, Content]]:

@@ -1,0 +1,153 @@
+"""Which files the tasks of a queue read and wrote: what the journal knows, also when what is noted beside the files is gone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from ..errors import PayloadError
+from ..event import STATES, End, end_at
+from ..ledger import Ledger
+from ..provenance import Content
+from ..store.journal import decode, lines
+from .made import unchanged
+
+_MARK = b'"files":'
+
+
+class Attempt(NamedTuple):
+    """One attempt of a task, and its files."""
+
+    row: int
+    end: End
+    worker: str
+    read: dict[str, Content]
+    written: dict[str, Content]
+
+
+def attempts(ledger: Ledger) -> list[Attempt]:
+    """The attempts that read or wrote files, in the order in which they ended.
+
+    Parameters
+    ----------
+    ledger : Ledger
+
+    Returns
+    -------
+    attempts : list of Attempt
+    """
+    ledger.follow()
+    return ledger.again(lambda: list(_attempts(ledger)))
+
+
+def _attempts(ledger: Ledger) -> Iterator[Attempt]:
+    found: list[tuple[End, str]] = []
+    with open(ledger.journal.path, 'rb') as file:
+        data = file.read(ledger.journal.offset)
+    for offset, line in lines(data, 0):
+        if _MARK not in line:
+            continue
+        try:
+            event = decode(line, offset)
+        except ValueError:  # a damaged line, of which `desipipe doctor` tells
+            continue
+        if event is not None and event['e'] == 'end':
+            found += ((end_at(event, int(place)), event['w']) for place, extra in event.get('x', {}).items() if 'files' in extra)
+    ids = ledger.state.ids
+    for end, worker in sorted(found, key=lambda pair: pair[0].began + 1e-6 * pair[0].duration):
+        if end.row < len(ids) and ledger.state.rows.get(ids[end.row]) == end.row:
+            yield _attempt(ledger, end, worker)
+
+
+def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
+    found: dict[str, dict[str, Content]] = {'read': {}, 'write': {}}
+    generation = ledger.journal.header['gen']
+    try:
+        for line in ledger.files(end.files):
+            found[line['do']][line['path']] = Content(line['size'], line['mtime'], line['sha256'])
+    except PayloadError:
+        ledger.follow()
+        if ledger.journal.header['gen'] != generation:
+            raise  # compaction put it elsewhere: all is looked at again
+    return Attempt(end.row, end, worker, found['read'], found['write'])
+
+
+def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, Any]]:
+    """The files that the tasks of a queue read and wrote.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    path : str, default=None
+        Only this file, or those in this folder.
+
+    Returns
+    -------
+    files : list of dict
+        By path: ``path``, ``state``, ``size``, ``sha256`` and ``mtime`` (ns) as it was written, else as it was last read; ``maker``: ``None``, or a
+        dictionary with ``tid``, ``name``, ``index``, ``attempt``, ``state``, ``time``, ``host``, ``app``, ``versions``; ``inputs``: ``path``, ``size``,
+        ``mtime``, ``sha256``, and ``same``: whether it still holds that, ``None`` if it is gone; ``readers``: ``tid``, ``name``, ``index`` of tasks that
+        read it.
+        ``state`` is ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``: a file it was made of holds something
+        else now; ``'current'``; or ``'input'``: no task of the queue wrote it.
+    """
+    wanted = None if path is None else os.path.realpath(path)
+    makers: dict[str, tuple[Attempt, Content]] = {}
+    readers: dict[str, dict[int, Content]] = {}
+    for attempt in attempts(ledger):
+        for name, content in attempt.read.items():
+            readers.setdefault(name, {})[attempt.row] = content
+        for name, content in attempt.written.items():
+            makers[name] = (attempt, content)
+    known: dict[tuple[str, Content], bool | None] = {}
+
+    def same(name: str, content: Content) -> bool | None:
+        if (name, content) not in known:
+            known[name, content] = unchanged(name, content)
+        return known[name, content]
+
+    found = []
+    for name in sorted(makers.keys() | readers.keys()):
+        if wanted is not None and name != wanted and not name.startswith(os.path.join(wanted, '')):
+            continue
+        maker, content = makers[name] if name in makers else (None, next(reversed(readers[name].values())))
+        inputs = [] if maker is None else [{'path': other, **was._asdict(), 'same': same(other, was)} for other, was in maker.read.items()]
+        now = same(name, content)
+        if now is None:
+            state = 'missing'
+        elif maker is None:
+            state = 'input'
+        else:
+            state = 'changed' if not now else 'stale' if any(item['same'] is False for item in inputs) else 'current'
+        found.append(
+            {
+                'path': name,
+                'state': state,
+                **content._asdict(),
+                'maker': None if maker is None else _maker(ledger, maker),
+                'inputs': inputs,
+                'readers': [_label(ledger, row) for row in readers.get(name, ())],
+            }
+        )
+    return found
+
+
+def _label(ledger: Ledger, row: int) -> dict[str, Any]:
+    state = ledger.state
+    return {'tid': state.ids[row].hex(), 'name': state.groups[state.group[row]].name, 'index': state.index[row]}
+
+
+def _maker(ledger: Ledger, attempt: Attempt) -> dict[str, Any]:
+    state, end = ledger.state, attempt.end
+    app = state.groups[state.group[attempt.row]].app
+    worker = state.workers.get(attempt.worker)
+    return {
+        **_label(ledger, attempt.row),
+        'attempt': end.attempt,
+        'state': STATES[end.state],
+        'time': end.began + 1e-6 * end.duration,
+        'host': worker.host if worker else '',
+        'app': app,
+        'versions': {**state.versions.get((attempt.worker, ''), {}), **state.versions.get((attempt.worker, app), {})},
+    }

@@ -1,0 +1,334 @@
+"""Who made a file, of what: as tasks of real workers note it, beside the files and in the journal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from desipipe import FileManager, Queue, TaskManager, provenance, work
+from desipipe.errors import UnknownOptionError
+from desipipe.file_manager import BaseFile
+from desipipe.file_manager.history import file_summaries
+
+
+@pytest.fixture
+def fm(tmp_path: Path) -> FileManager:
+    """Three files that are there, and three to be made of them."""
+    data = tmp_path / 'data'
+    found = FileManager(
+        [
+            {'id': 'raw', 'path': f'{data}/raw_{{i}}.txt', 'options': {'i': range(3)}},
+            {'id': 'out', 'path': f'{data}/out_{{i}}.json', 'options': {'i': range(3)}},
+        ]
+    )
+    for file in found['raw']:
+        file.save(f'raw {file.options["i"]}')
+    return found
+
+
+@pytest.fixture
+def tm(queue_dir: Path) -> TaskManager:
+    return TaskManager(Queue('q'), scheduler=dict(max_workers=2))
+
+
+def upper_app(tm: TaskManager, **options: Any) -> Any:
+    @tm.python_app(**options)
+    def upper(raw: BaseFile, out: BaseFile) -> BaseFile:
+        out.save({'text': raw.load().upper()})
+        return out
+
+    return upper
+
+
+def run(fm: FileManager, tm: TaskManager, **options: Any) -> list[Any]:
+    upper = upper_app(tm, **options)
+    futures = [upper(fm.get('raw', i=i), fm.get('out', i=i)) for i in range(3)]
+    work(tm.queue)
+    return futures
+
+
+def test_a_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
+    assert fm['out'].status() == {'missing': 3, 'stale': 0, 'current': 0}
+    futures = run(fm, tm)
+    file = futures[1].result()
+    assert file.load() == {'text': 'RAW 1'}
+    assert fm.status() == {'missing': 0, 'stale': 0, 'current': 6}
+    made = fm.provenance(file)
+    assert (made.state, made.same, made.task, made.attempt, made.app) == ('current', True, futures[1].id, 1, 'upper')
+    assert made.queue == tm.queue.folder
+    assert [(item.path, item.same) for item in made.inputs] == [(fm.get('raw', i=1).filepath, True)]
+    assert 'raw.load().upper()' in made.source
+    assert made.versions['python'] == '.'.join(map(str, sys.version_info[:3]))
+    assert made.versions['orjson']
+    assert made.code == futures[1].task.app._event['app']
+    assert f'made by upper, task {futures[1].id[:12]}, attempt 1' in repr(made)
+    assert json.loads(json.dumps(made.to_dict()))['inputs'][0]['sha256'] == made.inputs[0].content.sha256
+    folder = Path(file.filepath).parent / '.desipipe'
+    assert (folder / 'upper.py').read_text() == made.source
+    assert f'python={made.versions["python"]}\n' in (folder / 'upper.versions').read_text()
+    # However many files: one list of this host and user, one script, one list of versions, and two links.
+    assert len(list(folder.iterdir())) == 5
+    # Of what no task made nothing is known.
+    raw = fm.provenance(fm.get('raw', i=1))
+    assert (raw.task, raw.state, raw.same, raw.inputs) == ('', 'current', None, ())
+    assert 'no task is known' in repr(raw)
+    assert fm.provenance('/nowhere/at.all').state == 'missing'
+
+
+def test_stale_is_by_content(fm: FileManager, tm: TaskManager) -> None:
+    run(fm, tm)
+    raw, out = fm.get('raw', i=1), fm.get('out', i=1)
+    # Written again, with the same in it: an hour later by its time.
+    raw.save('raw 1')
+    os.utime(raw, (time.time() + 3600,) * 2)
+    assert out.status() == 'current'
+    raw.save('other')
+    assert out.status() == 'stale'
+    assert fm['out'].status() == {'missing': 0, 'stale': 1, 'current': 2}
+    assert fm['out'].status().paths['stale'] == [out.filepath]
+    assert '(changed)' in repr(fm.provenance(out))
+    os.unlink(raw)
+    made = out.provenance()
+    assert (made.state, made.inputs[0].same) == ('current', None)
+    assert '(gone)' in repr(made)
+    # What someone else wrote is not what the task made.
+    other = fm.get('out', i=2)
+    other.save({'text': 'mine'})
+    assert (other.provenance().same, other.status()) == (False, 'current')
+    os.unlink(other)
+    assert (other.provenance().state, other.provenance().task != '') == ('missing', True)
+
+
+def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
+    futures = run(fm, tm)
+    for path in (Path(fm.get('out', i=0).filepath).parent / '.desipipe').iterdir():
+        path.unlink()
+    fm.get('raw', i=1).save('changed')
+    fm.get('out', i=2).save({})
+    found = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
+    states = {name: file['state'] for name, file in found.items()}
+    assert states == {
+        'out_0.json': 'current',
+        'out_1.json': 'stale',
+        'out_2.json': 'changed',
+        'raw_0.txt': 'input',
+        'raw_1.txt': 'input',
+        'raw_2.txt': 'input',
+    }
+    assert found['out_0.json']['maker']['tid'] == futures[0].id
+    assert found['out_0.json']['maker']['versions']['python']
+    assert [reader['tid'] for reader in found['raw_0.txt']['readers']] == [futures[0].id]
+    tm.queue.compact()
+    again = {os.path.basename(file['path']): file for file in file_summaries(Queue('q').ledger)}
+    for file in (*found.values(), *again.values()):
+        if file['maker']:
+            file['maker']['time'] = round(file['maker']['time'], 3)
+    assert again == found
+    assert len(file_summaries(tm.queue.ledger, fm.get('out', i=0).filepath)) == 1
+    assert len(file_summaries(tm.queue.ledger, os.path.dirname(fm.get('out', i=0).filepath))) == 6
+
+
+def test_the_command(fm: FileManager, tm: TaskManager) -> None:
+    run(fm, tm)
+
+    def desipipe(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words], capture_output=True, text=True, timeout=60)
+
+    assert '\tcurrent\t' in desipipe().stdout
+    path = fm.get('out', i=1).filepath
+    one = desipipe(path).stdout
+    assert one.startswith(f'{path}\n  current')
+    assert 'made by upper[1]' in one
+    assert [file['state'] for file in json.loads(desipipe('--json').stdout)] == ['current'] * 3 + ['input'] * 3
+    assert json.loads(desipipe('--json', '--state', 'stale').stdout) == []
+    wrong = desipipe(path.replace('out_1', 'out_7'))
+    assert (wrong.returncode, wrong.stdout) == (2, '')
+    assert 'did you mean' in wrong.stderr
+
+
+def test_content_of_inputs_counts_if_asked_for(fm: FileManager, tm: TaskManager) -> None:
+    first = [future.id for future in run(fm, tm, inputs='content')]
+    # As before, though what it writes is there now.
+    assert [future.id for future in run(fm, tm, inputs='content')] == first
+    fm.get('raw', i=1).save('other')
+    again = run(fm, tm, inputs='content')
+    assert [future.id == tid for future, tid in zip(again, first, strict=True)] == [True, False, True]
+    assert again[1].result().load() == {'text': 'OTHER'}
+    assert fm['out'].status() == {'missing': 0, 'stale': 0, 'current': 3}
+    words = tm.queue.explain(again[1].id)
+    assert 'argument raw: ' in words and 'holding #' in words
+    # Written by hand into what it made: it is made again.
+    fm.get('out', i=0).save({'text': 'mine'})
+    assert [future.id == tid for future, tid in zip(run(fm, tm, inputs='content'), first, strict=True)] == [False, False, True]
+    assert fm.get('out', i=0).load() == {'text': 'RAW 0'}
+    # Whole catalogues count, too; by path alone nothing changes.
+    upper = upper_app(tm, inputs='content')
+    ids = {upper.task(fm, fm['raw']).id, upper.task(fm, fm['raw']).id, upper.task([fm], (fm['raw'],)).id}
+    assert len(ids) == 2
+    fm.get('raw', i=2).save('third')
+    assert upper.task(fm, fm['raw']).id not in ids
+    by_path = upper_app(tm)
+    same = by_path.task(fm, fm['raw']).id
+    fm.get('raw', i=2).save('fourth')
+    assert by_path.task(fm, fm['raw']).id == same
+    with pytest.raises(UnknownOptionError, match="inputs='contents': give 'path'"):
+        upper_app(tm, inputs='contents')
+
+
+def test_words_about_files_are_no_part_of_a_task(fm: FileManager, tm: TaskManager) -> None:
+    upper = upper_app(tm)
+    raw, out = fm.get('raw', i=1), fm.get('out', i=1)
+    tid = upper.task(raw, out).id
+    assert upper.task(raw.clone(description='other words', author='me'), out).id == tid
+    assert upper.task(FileManager(fm).get('raw', i=1), out).id == tid
+    assert upper.task(fm.get('raw', i=2), out).id != tid
+    assert upper.task(raw.clone(path=raw.path + 'x'), out).id != tid
+
+
+def test_many_files_of_one_task(tmp_path: Path, tm: TaskManager) -> None:
+    """More than fits a packet; each output of what was read before it."""
+    fm = FileManager(
+        [
+            {'id': 'in', 'path': f'{tmp_path}/in_{{i:04d}}.txt', 'options': {'i': range(150)}},
+            {'id': 'out', 'path': f'{tmp_path}/out_{{i:04d}}.txt', 'options': {'i': range(150)}},
+        ]
+    )
+    for file in fm['in']:
+        file.save('x')
+
+    @tm.python_app
+    def copy(fm: FileManager) -> None:
+        for i in range(150):
+            fm.get('out', i=i).save(fm.get('in', i=i).load())
+
+    copy(fm)
+    work(tm.queue)
+    assert len(fm.provenance(fm.get('out', i=0)).inputs) == 1
+    assert len(fm.provenance(fm.get('out', i=99)).inputs) == 100
+    assert len(file_summaries(tm.queue.ledger)) == 300
+    assert len(os.listdir(tmp_path / '.desipipe')) == 5
+    assert os.path.getsize(next((tmp_path / '.desipipe').glob('*.jsonl'))) < 150 * 1200
+
+
+def test_a_killed_task_left_word_of_what_it_saved(tmp_path: Path, tm: TaskManager) -> None:
+    fm = FileManager({'id': 'out', 'path': f'{tmp_path}/out_{{i}}.txt', 'options': {'i': range(2)}})
+
+    @tm.python_app
+    def doomed(out: Any) -> None:
+        import os
+
+        out.get(i=0).save('whole')
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    future = doomed(fm['out'])
+    work(tm.queue)
+    assert future.state == 'KILLED'
+    made = fm.provenance(fm.get(i=0))
+    assert (made.task, made.same) == (future.id, True)
+
+
+def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
+    run(fm, tm)
+    (lines,) = (Path(fm.get('out', i=0).filepath).parent / '.desipipe').glob('*.jsonl')
+    text = lines.read_bytes()
+    lines.write_bytes(text[: len(text) - 40])  # a crash in the middle of the last one
+    fm.get('raw', i=0).save('new')
+    upper = upper_app(tm, inputs='content')
+    future = upper(fm.get('raw', i=0), fm.get('out', i=0))
+    work(tm.queue)
+    assert fm.provenance(fm.get('out', i=0)).task == future.id
+    assert sum(fm.provenance(file).task != '' for file in fm['out']) == 2
+
+
+def test_a_folder_that_takes_no_notes_costs_no_task(tmp_path: Path, fm: FileManager, tm: TaskManager) -> None:
+    (tmp_path / 'data' / '.desipipe').write_text('a file where the folder should be')
+    futures = run(fm, tm)
+    assert futures[0].result().load() == {'text': 'RAW 0'}
+    assert 'it is not noted beside it who made it' in futures[0].err()
+    assert fm.provenance(fm.get('out', i=0)).task == ''
+    assert file_summaries(tm.queue.ledger)[0]['maker']['tid'] == futures[0].id
+
+
+def test_a_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) -> None:
+    (tmp_path / 'mirror').mkdir()
+    fm = FileManager({'id': 'a', 'path': f'{tmp_path}/data/{{x}}.txt', 'options': {'x': ['in', 'out']}, 'ro': [f'{tmp_path}/data', f'{tmp_path}/mirror']})
+    fm.get(x='in').save('x')
+    (tmp_path / 'mirror/in.txt').write_text('x')
+
+    @tm.python_app
+    def copy(one: BaseFile, other: BaseFile) -> None:
+        other.save(one.load())
+
+    copy(fm.get(x='in'), fm.get(x='out'))
+    work(tm.queue)
+    assert [item.path for item in fm.provenance(fm.get(x='out')).inputs] == [f'{tmp_path}/data/in.txt']
+
+
+def test_versions_are_looked_at_once_a_worker(fm: FileManager, tm: TaskManager, tmp_path: Path) -> None:
+    """Everything the worker runs with, in one event, however many tasks and slots there are."""
+    repository = tmp_path / 'repository'
+    repository.mkdir()
+    (repository / 'script.py').write_text('x = 1\n')
+    git = ['git', '-C', str(repository), '-c', 'user.name=a', '-c', 'user.email=a@b.c']
+    for words in (['init', '-q', '-b', 'trunk'], ['add', '.'], ['commit', '-q', '-m', 'first']):
+        subprocess.run([*git, *words], check=True)
+    (repository / 'script.py').write_text('x = 2\n')
+    code = (
+        'import sys\nfrom desipipe import *\n'
+        "queue = Queue('q')\ntm = TaskManager(queue, environ={'data': {'MARKER': 'x'}}, scheduler=dict(max_workers=2))\n"
+        '@tm.python_app\ndef f(i):\n    import numpy\n    return i\n'
+        '@tm.python_app\ndef g(i):\n    return i\n'
+        'f.map(i=range(200)); g.map(i=range(200))\nwork(queue, slots=2)\n'
+    )
+    environ = {**os.environ, 'LOADEDMODULES': 'PrgEnv-gnu/8.5:cray-mpich/8.1', 'CONDA_DEFAULT_ENV': 'desi'}
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=repository, env=environ, timeout=120)
+    state = tm.queue.ledger.state
+    tm.queue.ledger.follow()
+    snapshots = [versions for (_, app), versions in state.versions.items() if app == '']
+    assert len(snapshots) == 1
+    (found,) = snapshots
+    assert found['git branch'] == 'trunk'
+    assert len(found['git commit']) == 40
+    assert len(found['git diff']) == 64
+    assert found['numpy'] and found['python'] and found['platform']
+    assert found['environment modules'] == 'PrgEnv-gnu/8.5:cray-mpich/8.1'
+    assert found['conda environment'] == 'desi'
+    assert json.loads(found['declared environment'])['data'] == {'MARKER': 'x'}
+    with open(tm.queue.ledger.journal.path) as journal:
+        assert sum('"app":""' in line for line in journal) <= 2  # one an app
+
+
+def test_snapshot_of_modules_without_a_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'own_module.py').write_text("__version__ = '7.1'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    __import__('own_module')
+    found = provenance.snapshot()
+    assert found['own_module'] == '7.1'
+    assert found['yaml'] == yaml.__version__  # of a distribution with another name
+    assert not any(name.startswith('git') for name in provenance.snapshot(str(tmp_path)))
+    monkeypatch.setenv('PATH', '/nowhere')
+    (tmp_path / '.git').mkdir()
+    assert not any(name.startswith('git') for name in provenance.snapshot(str(tmp_path)))
+
+
+def test_writers_of_one_host_do_not_mix_lines(tmp_path: Path) -> None:
+    code = (
+        'import sys\nfrom desipipe import provenance\nfrom desipipe.file_manager import BaseFile\n'
+        "provenance.making = provenance.Making('q', 't' + sys.argv[2], 1, 'app', 'c' * 32, lambda: 'source')\n"
+        'for i in range(50):\n    BaseFile(f"{sys.argv[1]}/{sys.argv[2]}_{i}.txt").save("x")\n'
+    )
+    writers = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path), str(n)]) for n in range(4)]
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+    (lines,) = (tmp_path / '.desipipe').glob('*.jsonl')
+    found = [json.loads(line) for line in lines.read_text().splitlines() if line]
+    assert len(found) == 200
+    assert {line['file'] for line in found} == {f'{n}_{i}.txt' for n in range(4) for i in range(50)}
