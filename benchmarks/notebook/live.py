@@ -35,7 +35,7 @@ print(time.perf_counter() - begin)
 """
 
 
-class _Page:
+class Page:
     """A kernel's front end, as far as it is needed: cells, and the one display that is updated."""
 
     def __init__(self, folder: Path) -> None:
@@ -96,7 +96,7 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
     """
     from desipipe import Queue
 
-    page = _Page(folder)
+    page = Page(folder)
     try:
         page.run(SETUP.format(folder=str(folder), tasks=tasks))
         values = {'bare': _idle(page)}
@@ -119,14 +119,14 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
         page.end()
 
 
-def _idle(page: _Page) -> float:
+def _idle(page: Page) -> float:
     time.sleep(1.0)  # what was begun ends
     before, begun = page.processor_time(), time.perf_counter()
     time.sleep(IDLE)
     return (page.processor_time() - before) / (time.perf_counter() - begun)
 
 
-def _burst(page: _Page, queue: Any, ids: list[str], known: int) -> float:
+def _burst(page: Page, queue: Any, ids: list[str], known: int) -> float:
     """How late the latest of many events was shown, that come faster than the display is updated."""
     events: list[float] = []
 
