@@ -293,7 +293,7 @@ class Manager:
         if why.startswith('told to end') or self._deadline is not None and time.monotonic() >= self._deadline:
             self._cancel_all()
         for pool in self.pools.values():
-            for job in [job for job in pool.jobs.values() if job.state == 'pending' and pool.provider.batch]:
+            for job in [job for job in pool.jobs.values() if job.state == 'pending' and pool.provider.batch and job.jobid not in pool.withdrawn]:
                 self._withdraw(pool, job)
                 ledger.note_jobs(pool.mid, [(job.jobid, job.slots, 'ended', '', '', None)])
         deadline = time.monotonic() + END_WAIT
@@ -339,7 +339,7 @@ class Manager:
             changed = []
             for job in pool.provider.poll():
                 old = pool.jobs.get(job.jobid)
-                if pool.provider.batch and _seen(job) != (old and _seen(old)):
+                if pool.provider.batch and _seen(job) != (old and _seen(old)) and not (job.jobid in pool.withdrawn and job.state == 'pending'):
                     changed.append(job)
                 if job.state != 'ended':
                     if job.state == 'pending' and job.fate and (old is None or old.state != 'pending'):
@@ -396,7 +396,7 @@ class Manager:
         def cause(row: int) -> tuple[int, Event]:
             worker = state.running.get(row)
             words: Event = {'kind': job.fate, 'text': text, 'kinds': [job.fate], 'errno': -1}
-            if job.fate in FREE:
+            if job.fate in FREE or job.jobid in pool.withdrawn:
                 words['free'] = True
             elif job.fate == 'walltime':
                 first = worker is not None and state.started[row] - worker.time < 0.1 * (time.time() - worker.time)
@@ -509,7 +509,9 @@ class Manager:
     def _withdraw(self, pool: Pool, job: Job) -> None:
         logger.info('job %s is no longer needed', job.jobid)
         pool.withdrawn.add(job.jobid)
-        pool.provider.withdraw(job)
+        # Noted first: it may begin just now, and its worker must know that nobody has cancelled what it took.
+        self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, 'withdrawn', job.reason, '', None)])
+        pool.provider.cancel(job)
 
     def _pool(self, mid: str) -> Pool | None:
         pool = self.pools.get(mid)
@@ -520,7 +522,7 @@ class Manager:
             pool.provider.timestep = self.timestep
             self._next_poll = 0.0
             jobs = [
-                Job(jobid, job['slots'], job['state'], job['reason'], node=job['node'], ends=job['ends'])
+                Job(jobid, job['slots'], 'running' if job['state'] == 'running' else 'pending', job['reason'], node=job['node'], ends=job['ends'])
                 for jobid, job in state.jobs.items()
                 if job['mid'] == mid
             ]

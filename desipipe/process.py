@@ -12,7 +12,6 @@ import socket
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from .event import Ref
+from .ranks import Connection, Listener
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import PACKET, run_child
 
@@ -140,6 +140,10 @@ class Stream:
         self._rest = data[len(data) - keep :]
         self._take(data[: len(data) - keep])
 
+    def write(self, data: bytes) -> None:
+        """Take in what did not come through the pipe."""
+        self._take(data)
+
     def _take(self, data: bytes) -> None:
         if data:
             self._open.write(data)
@@ -243,7 +247,7 @@ class SlotProcess:
             run_child(self._inner, out, err, self.folder, self.name, self._marker, self._drains, self.trusts, parent)
 
     @property
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> Sequence[Connection]:
         """What to select on for packets."""
         return [self.sock]
 
@@ -396,12 +400,15 @@ class SlotProcess:
 
     def died(self) -> Died:
         """Say what the end of this slot means; call after :meth:`reap`, and after its last packets were handled."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)  # what its task had started
+        self._sweep()
         unbegun = self.take_back()
         victim = self.sent.popleft() if self.sent else None
         kind, text = self.dying or self._why()
         return Died(victim, unbegun + list(self.sent), text, kind)
+
+    def _sweep(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)  # what its task had started
 
     def _why(self) -> tuple[str, str]:
         status = self.reaped or 0
@@ -457,38 +464,47 @@ class MPISlot(SlotProcess):
         Turns the command line of a rank into that of the launcher.
     ranks : int
         How many to expect.
+    remote : bool, default=False
+        Whether they may be on other nodes.
     """
 
     ahead = 1
 
     def __init__(
-        self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, command: Callable[[Sequence[str]], Sequence[str]], ranks: int
+        self,
+        folder: str,
+        name: str,
+        trusts: Callable[[int], bool],
+        limit: int,
+        command: Callable[[Sequence[str]], Sequence[str]],
+        ranks: int,
+        remote: bool = False,
     ) -> None:
         self._command = command
+        self._remote = remote
         self._ranks = ranks
-        self._connected: list[socket.socket] = []
-        self._number: dict[socket.socket, int] = {}
+        self._connected: list[Connection] = []
+        self._number: dict[Connection, int] = {}
         self._done: list[tuple[int, tuple[Any, ...]]] = []
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
 
     def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
-        # Short, because a Unix socket's path may have 107 characters at most.
-        self._tmp = tempfile.mkdtemp(prefix='desipipe-')
-        address = os.path.join(self._tmp, 's')
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.sock.bind(address)
-        self.sock.listen(self._ranks)
-        self.sock.setblocking(False)
+        self._listener = Listener(self.folder, self.name, self._remote, self._ranks)
+        self.sock = self._listener.sock
         self.started = time.monotonic()
-        argv = [sys.executable, '-m', 'desipipe.slot', address, self.folder, self.name, self._marker.hex()]
+        argv = [sys.executable, '-m', 'desipipe.slot', self._listener.address, self.folder, self.name, self._marker.hex()]
         self._process = subprocess.Popen(list(self._command(argv)), stdin=subprocess.DEVNULL, stdout=out[1], stderr=err[1], start_new_session=True)
         self.pid = self._process.pid
 
     @property
-    def sockets(self) -> list[socket.socket]:
+    def sockets(self) -> Sequence[Connection]:
         """The one that ranks connect to, and those of the ranks."""
         return [self.sock, *self._connected]
+
+    def _accept(self) -> None:
+        while (rank := self._listener.accept()) is not None:
+            self._connected.append(rank)
 
     @property
     def ready(self) -> bool:
@@ -512,16 +528,15 @@ class MPISlot(SlotProcess):
 
     def receive(self) -> list[tuple[Any, ...]]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
-        while True:
-            try:
-                self._connected.append(self.sock.accept()[0])
-            except BlockingIOError:
-                break
-            self._connected[-1].setblocking(False)
+        self._accept()
         found: list[tuple[Any, ...]] = []
         for sock in self._connected:
             try:
-                while data := sock.recv(PACKET * 2):
+                while True:
+                    data = sock.recv(PACKET * 2)
+                    if not data:
+                        self._gone(sock)
+                        break
                     message = pickle.loads(data)
                     if message[0] == 'ready':
                         self._number[sock] = message[1]
@@ -543,14 +558,21 @@ class MPISlot(SlotProcess):
             self._failed_at = time.monotonic()
         return found
 
+    def _gone(self, rank: Connection) -> None:
+        # Nothing: its launcher ends, and says how.
+        return
+
+    def _wanted(self) -> int:
+        return self._ranks
+
     def _raised(self) -> tuple[Any, ...] | None:
         return next((message for _, message in self._done if message[7] is not None), None)
 
     def _check(self, size: int) -> None:
-        if size != self._ranks:
+        if size != self._wanted():
             self.kill(
                 'mpi',
-                f'the launcher gave an MPI communicator of {size:d} process{"es" if size > 1 else ""} instead of {self._ranks:d} '
+                f'the launcher gave an MPI communicator of {size:d} process{"es" if size > 1 else ""} instead of {self._wanted():d} '
                 '(mpiexec of another MPI than that of mpi4py?): see the provider option mpiexec',
             )
 
@@ -561,6 +583,9 @@ class MPISlot(SlotProcess):
         raised = self._raised()
         if raised is not None and self._failed_at and now - self._failed_at > RANKS_WAIT:
             self.last_word = raised
+            if isinstance(raised[9], tuple):
+                self.out.write(raised[9][0])
+                self.err.write(raised[9][1])
             self.kill('rank', raised[7]['text'])
 
     def collect(self, marked: bool) -> tuple[bytes, bytes]:
@@ -594,9 +619,159 @@ class MPISlot(SlotProcess):
         """Let go of everything; the launcher must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
-        for rank in self.sockets:
+        for rank in self._connected:
             rank.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(self._tmp, 's'))
-        os.rmdir(self._tmp)
+        self._listener.close()
+        self._close_live()
+
+
+class Division:
+    """One launcher, the processes of which are divided among several slots: each has a communicator of its own.
+
+    Parameters
+    ----------
+    folder, name
+        As for :class:`MPISlot`.
+    command : callable
+        Turns the command line of a rank into that of the launcher; None if the ranks come by themselves.
+    total : int
+        Processes in all.
+    splits : int
+        Slots.
+    remote : bool
+        Whether ranks may be on other nodes.
+    """
+
+    def __init__(self, folder: str, name: str, command: Callable[[Sequence[str]], Sequence[str]] | None, total: int, splits: int, remote: bool) -> None:
+        self.total = total
+        self.splits = splits
+        self.free = deque(range(splits))
+        """Communicators that no slot has had."""
+        self.culprit = -1
+        """The one because of whose task the launcher may have ended all the others."""
+        self.slots: set[int] = set()
+        self.listener = Listener(folder, name, remote, total)
+        self.marker = secrets.token_bytes(8)
+        self._come: dict[int, list[tuple[Connection, tuple[Any, ...]]]] = {color: [] for color in range(splits)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.argv = [self.listener.address, folder, name, self.marker.hex(), str(splits)]
+        if command is not None:
+            argv = list(command([sys.executable, '-m', 'desipipe.slot', *self.argv]))
+            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
+
+    def ranks(self, color: int) -> int:
+        """Processes of a slot: they are divided as evenly as can be, as :func:`desipipe.slot.main` does."""
+        return sum(rank * self.splits // self.total == color for rank in range(self.total))
+
+    def accept(self) -> None:
+        """Take in the ranks that have come; each says first to which communicator it belongs."""
+        while (rank := self.listener.accept()) is not None:
+            rank.setblocking(True)
+            if data := rank.recv(PACKET):
+                message = pickle.loads(data)
+                rank.setblocking(False)
+                self._come[message[3]].append((rank, message))
+
+    def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...]]]:
+        """Ranks of a communicator that have come since the last look, with what they said."""
+        found, self._come[color] = self._come[color], []
+        return found
+
+    def ended(self) -> int | None:
+        """Exit status of the launcher, as of :func:`os.waitpid`; None while it runs."""
+        code = self._process.poll() if self._process is not None else None
+        return None if code is None else -code if code < 0 else code << 8
+
+    def leave(self, color: int) -> None:
+        """A slot has ended; with the last one the launcher does."""
+        self.slots.discard(color)
+        if not self.slots:
+            self.free.clear()
+            self.listener.close()
+            if self._process is not None:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self._process.wait(2 * OUTPUT_WAIT)  # its ranks end when nobody listens to them
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(self._process.pid, signal.SIGKILL)
+                self._process.wait()
+
+
+class SplitSlot(MPISlot):
+    """A slot whose processes are a part of those of a launcher.
+
+    Parameters
+    ----------
+    folder, name, trusts, limit
+        As for :class:`SlotProcess`.
+    division : Division
+        Whose next communicator it takes.
+    """
+
+    def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, division: Division) -> None:
+        self.division = division
+        self.color = division.free.popleft()
+        self._outputs: dict[int, tuple[bytes, bytes]] = {}
+        super().__init__(folder, name, trusts, limit, lambda argv: argv, division.ranks(self.color))
+
+    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
+        # Ranks send their output with their reports; the pipes stay open, and empty.
+        self._ends = os.dup(out[1]), os.dup(err[1])
+        self.division.slots.add(self.color)
+        self.sock = self.division.listener.sock.dup()
+        self.started = time.monotonic()
+        self.pid = 0
+
+    def _accept(self) -> None:
+        self.division.accept()
+        for rank, message in self.division.come(self.color):
+            self._connected.append(rank)
+            self._number[rank] = message[1]
+            self._check(message[2])
+
+    def _wanted(self) -> int:
+        return self.division.total
+
+    def _gone(self, rank: Connection) -> None:
+        if self.division.culprit < 0:
+            self.division.culprit = self.color
+        if self.division.culprit == self.color or self.division.ended() is None:
+            self.kill('exit', f'its MPI process of rank {self._number.get(rank, -1):d} ended in the middle (killed, os._exit?)')
+
+    def collect(self, marked: Any) -> tuple[bytes, bytes]:
+        """What the ranks wrote, one after the other."""
+        return b''.join(out for out, _ in marked), b''.join(err for _, err in marked)
+
+    def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
+        """End the processes of this slot: they end themselves when the worker has left them."""
+        if self.dying is None:
+            self.dying = kind, text
+            if self.division.culprit < 0 and self.sent:
+                self.division.culprit = self.color
+            for rank in self._connected:
+                with contextlib.suppress(OSError):
+                    rank.shutdown(socket.SHUT_RDWR)
+            os.kill(os.getpid(), signal.SIGCHLD)  # so that the worker looks who has ended
+
+    def reap(self) -> bool:
+        """Whether it has ended, or the launcher."""
+        if self.reaped is None:
+            self.reaped = 0 if self.dying is not None else self.division.ended()
+        return self.reaped is not None
+
+    def _sweep(self) -> None:
+        return
+
+    def _why(self) -> tuple[str, str]:
+        if self.division.culprit not in (-1, self.color):
+            return 'neighbour', 'the launcher ended all MPI processes of its job, since a task beside it had failed'
+        return super()._why()
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for fd in (self.out.fd, self.err.fd, *self._ends):
+            os.close(fd)
+        self.sock.close()
+        for rank in self._connected:
+            rank.close()
+        self.division.leave(self.color)
         self._close_live()

@@ -29,6 +29,7 @@ import struct
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any, NoReturn
 
 from . import provenance
@@ -36,12 +37,14 @@ from .app import caller
 from .config import Config
 from .errors import DesipipeError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
+from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
 from .shell import CommandFailed, call, die_with_parent
 from .store.segment import SegmentReader, SegmentWriter
 from .utils import username
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
+RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of several tasks keeps
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
 _TEXT = struct.Struct('<I')
@@ -53,7 +56,7 @@ class Slot:
 
     Parameters
     ----------
-    sock : socket.socket
+    sock : socket.socket or Channel
         To the worker.
     folder : str
         The queue's folder.
@@ -69,9 +72,7 @@ class Slot:
         Whether payloads of a user (by id) may be loaded.
     """
 
-    def __init__(
-        self, sock: socket.socket, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]
-    ) -> None:
+    def __init__(self, sock: Connection, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]) -> None:
         self._sock = sock
         self._folder = folder
         self._segments = SegmentReader(folder)
@@ -87,6 +88,16 @@ class Slot:
         self._fflush = ctypes.CDLL(None).fflush
         self._unread = unread
         self.comm: Any = None
+        self._captured: tuple[int, int] | None = None
+
+    def capture(self) -> None:
+        """Keep output here and send it with the report: what ranks of several tasks write to their launcher nobody could tell apart."""
+        import tempfile
+
+        self._captured = (1, 2)
+        for fd in self._captured:
+            with tempfile.TemporaryFile() as file:
+                os.dup2(file.fileno(), fd)
 
     def serve(self) -> None:
         """Run what comes until the worker closes the connection."""
@@ -266,7 +277,7 @@ class Slot:
 
     # Output
 
-    def _end_output(self) -> bool:
+    def _end_output(self) -> bool | tuple[bytes, ...]:
         # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the worker has read nothing from them since we
         # last looked at the counter, which it raises before it reads. The order matters: first the pipes, then the counter.
         try:
@@ -275,6 +286,8 @@ class Slot:
         except (ValueError, OSError):
             pass  # the task closed or replaced them: what it wrote before was flushed then
         self._fflush(None)
+        if self._captured is not None:
+            return tuple(_taken(fd) for fd in self._captured)
         if self._drains is not None:
             waiting = self._unread.poll(0)
             drained = self._drains[0]
@@ -304,6 +317,19 @@ class _Known:
         self.folder = (group.path or (group.cwd,))[0]  # that of the script comes first
         self.packages = packages
         self.function: Callable[..., Any] | None = None
+
+
+def _taken(fd: int) -> bytes:
+    # Head and tail of what is in a file, which is empty afterwards.
+    size = os.lseek(fd, 0, os.SEEK_END)
+    data = os.pread(fd, RANK_OUTPUT // 2, 0)
+    if size > len(data):
+        rest = min(size - len(data), RANK_OUTPUT // 2)
+        cut = size - len(data) - rest
+        data += (b'\n[desipipe: %d bytes cut here]\n' % cut if cut else b'') + os.pread(fd, rest, size - rest)
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return data
 
 
 def _time_is_short(number: int, frame: object) -> None:
@@ -375,23 +401,50 @@ def run_child(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """One rank of an MPI slot: ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER``, started by ``mpiexec``."""
-    address, folder, name, marker = sys.argv[1:] if argv is None else argv
+    """One rank of an MPI slot: ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by ``mpiexec``.
+
+    Parameters
+    ----------
+    argv : list of str, default=None
+        By default those of the process. With ``SPLITS``, the communicator is divided into so many, each of which runs tasks of its own.
+    """
+    address, folder, name, marker, *more = sys.argv[1:] if argv is None else argv
+    splits = int(more[0]) if more else 0
     die_with_parent()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    comm = world()
+    size, color = comm.size, 0
+    if splits:
+        from mpi4py import MPI
+
+        color = comm.rank * splits // size
+        comm = comm.Split(color, comm.rank)
+        MPI.COMM_WORLD = comm  # type: ignore[misc]  # also for code that does not ask for an argument
+    with closing(connect(address)) as sock:
+        slot = Slot(sock, folder, f'{name}.{color:d}.{comm.rank:d}', bytes.fromhex(marker), None, None, Config().trusted_uids.__contains__)
+        slot.comm = comm
+        if splits or address.startswith('@'):
+            die_with(sock)
+        if splits:
+            slot.capture()
+        sock.send(pickle.dumps(('ready', comm.rank, size, color), 5))
+        slot.serve()
+
+
+def world() -> Any:
+    """The communicator of all MPI processes.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
     try:
         from mpi4py import MPI
     except ImportError:
         raise MissingDependencyError(
             'tasks with mpiprocs_per_worker > 1 need mpi4py where they run: pip install "desipipe[mpi]" (or the mpi4py of your MPI)'
         ) from None
-    comm = MPI.COMM_WORLD
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as sock:
-        sock.connect(address)
-        slot = Slot(sock, folder, f'{name}.{comm.rank:d}', bytes.fromhex(marker), None, None, Config().trusted_uids.__contains__)
-        slot.comm = comm
-        sock.send(pickle.dumps(('ready', comm.rank, comm.size), 5))
-        slot.serve()
+    return MPI.COMM_WORLD
 
 
 if __name__ == '__main__':

@@ -11,17 +11,18 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .config import Config
 from .errors import DesipipeError, DiskFullError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
 from .ledger import Ledger, find_mid
-from .process import LIVE_AFTER, Died, MPISlot, Sent, SlotProcess
+from .process import LIVE_AFTER, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
 from .provenance import machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
+from .shell import die_with_parent
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer
 
@@ -36,6 +37,8 @@ REPORT_MOST = 0.2  # s
 BUSY_LOOK = 0.05  # s between two looks at the journal when all slots have work: cancellations and orders can wait so long
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
+_SIZES = ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS')  # where launchers say how many processes they started
+_RANKS = ('PMI_RANK', 'PMIX_RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')  # and which of them this is
 ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to end, from mild to strict
 GRACE = 5.0  # s for running tasks to end after SIGTERM
 END_MARGIN = 10.0  # s before a job's time limit at which what runs is ended, so that there is time to report it; less for short jobs
@@ -62,6 +65,8 @@ class Worker:
         Seconds to stay when nothing is left.
     mode : str or iterable of str, default=()
         Of :data:`MODES`.
+    division : Division, default=None
+        MPI processes that have come by themselves, for all slots.
     """
 
     def __init__(
@@ -73,6 +78,7 @@ class Worker:
         timeout: float | None = None,
         linger: float = 0.0,
         mode: str | Iterable[str] = (),
+        division: Division | None = None,
     ) -> None:
         config = queue.config
         self.name = writer_name()
@@ -108,7 +114,9 @@ class Worker:
         self._stop_at = 0.0
         self._cause: Event = {}
         self._signals: list[int] = []
-        self._mpi = self._launcher()
+        self._divisions = [] if division is None else [division]
+        provider = self._provider
+        self._mpi = division is not None or (provider is not None and provider.mpiprocs_per_worker > 1)
         self._said_disk_full = False
         self._stillborn = 0
         self._looked: set[str] = set()
@@ -127,11 +135,18 @@ class Worker:
             found.append(now + left - min(END_MARGIN, 0.1 * max(left, 0.0)))
         return min(found, default=None)
 
-    def _launcher(self) -> tuple[Callable[[Sequence[str]], Sequence[str]], int] | None:
-        provider = self._provider
-        if provider is None:
-            return None
-        return (lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker) if provider.mpiprocs_per_worker > 1 else None
+    def _divide(self, name: str) -> Division:
+        """A launcher that has processes for one more slot."""
+        assert self._provider is not None
+        for division in self._divisions:
+            if division.free and division.ended() is None:
+                return division
+        # The first is for all slots. Where a part of one has died, what takes its place stands beside the rest.
+        splits, provider = self._provider.mpi_splits(self.slots) if not self._divisions else 1, self._provider
+        total = splits * provider.mpiprocs_per_worker
+        made = Division(self.ledger.folder, f'{name}-mpi', lambda argv: provider.mpi_command(list(argv), splits), total, splits, provider.remote_ranks)
+        self._divisions.append(made)
+        return made
 
     # The loop
 
@@ -382,7 +397,10 @@ class Worker:
             for process in self._processes:
                 process.tell()
             # 'cancelled' is what is said of a task that someone cancelled: that its state is known, and needs no report.
-            self._stop('soon', 'cancelled-job' if told.fate == 'cancelled' else told.fate, told.text)
+            fate = 'cancelled-job' if told.fate == 'cancelled' else told.fate
+            if fate == 'cancelled-job' and self.ledger.state.jobs.get(self.jobid, {}).get('state') == 'withdrawn':
+                fate = 'requeued'  # by the manager, who thought that it had not begun: what it took goes back
+            self._stop('soon', fate, told.text)
 
     def _warning(self) -> float:
         # Seconds before the end from which on running tasks are told, and nothing begins of which it is not known how long it takes.
@@ -406,8 +424,11 @@ class Worker:
         name = f'{self.name}-{self._made:d}'
         self._made += 1
         process: SlotProcess
-        if self._mpi is not None:
-            process = MPISlot(self.ledger.folder, name, self.ledger.trusts, self.limit, *self._mpi)
+        provider, common = self._provider, (self.ledger.folder, name, self.ledger.trusts, self.limit)
+        if self._divisions or (provider is not None and self._mpi and provider.mpi_splits(self.slots) > 1):
+            process = SplitSlot(*common, self._divide(name))
+        elif provider is not None and self._mpi:
+            process = MPISlot(*common, lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker, provider.remote_ranks)
         else:
             process = SlotProcess(self.ledger.folder, name, self.ledger.trusts, self.limit)
         self._processes.append(process)
@@ -430,9 +451,10 @@ class Worker:
                     self.ledger.journal.write(lambda found=found: [{'e': 'versions', 'w': self.name, 'app': '', 'versions': found}])  # type: ignore[misc]
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
-            for sock in process.sockets:
-                if sock.fileno() not in known:
-                    self._selector.register(sock, selectors.EVENT_READ, process)
+            for other in self._processes:  # who shares a launcher takes in the others' processes too
+                for sock in other.sockets if isinstance(other, MPISlot) else ():
+                    if sock.fileno() not in known:
+                        self._selector.register(sock, selectors.EVENT_READ, other)
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
         _, row, attempt, state, began, duration, result, cause, trace, marked, files = message
@@ -507,7 +529,7 @@ class Worker:
             return
         if died.kind == 'mpi':
             end.state = FAILED
-        if died.kind in FREE or (died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode):
+        if died.kind in (*FREE, 'neighbour') or (died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode):
             cause['free'] = True
         elif died.kind == 'walltime' and self._provider is not None and self._provider.batch:
             cause |= self._provider.after_walltime(not process.answered)
@@ -538,7 +560,7 @@ class Worker:
                 if not at_hand and not self._ends:
                     self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
                 rows = []
-            depth = self._depth(state.group[rows[0]]) if rows and self._mpi is None else 1
+            depth = self._depth(state.group[rows[0]]) if rows and not self._mpi else 1
             # Asked for when half is used up, so that slots do not run dry meanwhile.
             if rows and (at_hand < self.slots or 2 * at_hand <= depth * self.slots):
                 want = depth * self.slots - at_hand
@@ -607,7 +629,7 @@ class Worker:
             if not process.sent and process.dying is None and backlog:
                 self._send(process)
         while backlog and len(self._processes) < self.slots:
-            if not self._send(self._start()) and self._mpi is None:
+            if not self._send(self._start()) and not self._mpi:
                 return
         progress = True
         while backlog and progress:
@@ -692,6 +714,7 @@ def work(
     linger: float = 0.0,
     mode: str | Iterable[str] = (),
     config: Config | None = None,
+    mpisplits: int | None = None,
 ) -> None:
     """Run tasks of a queue in this process and its children until nothing is left to do.
 
@@ -711,7 +734,43 @@ def work(
     mode : str or iterable of str, default=()
         Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     config : Config, default=None
+    mpisplits : int, default=None
+        For all processes of an ``mpiexec`` or ``srun`` together: divide their communicator among so many tasks at once.
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
-    Worker(get_queue(queue, config), slots, mid, jobid, timeout, linger, mode).run()
+    found = get_queue(queue, config)
+    if mpisplits is None:
+        Worker(found, slots, mid, jobid, timeout, linger, mode).run()
+    else:
+        _work_together(mpisplits, lambda division: Worker(found, mpisplits, mid, jobid, timeout, linger, mode, division), found.folder)
+
+
+def _work_together(splits: int, make: Callable[[Division], Worker], folder: str) -> None:
+    # All processes of a launcher are here. The first one forks, before MPI begins in it: the child is the worker, and all of them are its ranks.
+    size = int(next((os.environ[name] for name in _SIZES if name in os.environ), '1'))
+    rank = int(next((os.environ[name] for name in _RANKS if name in os.environ), '0'))
+    if not 1 <= splits <= size:
+        raise ValueError(f'mpisplits={splits:d}, but there are {size:d} MPI processes: start desipipe work with mpiexec -n or srun -n, and as many at least')
+    argv: list[str] | None = None
+    pid = 0
+    if rank == 0:
+        division = Division(folder, f'{writer_name()}-mpi', None, size, splits, remote=True)
+        argv = division.argv
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                die_with_parent()
+                make(division).run()
+                status = 0
+            except DesipipeError as exc:
+                logger.error('%s', exc)
+            finally:
+                os._exit(status)
+        division.listener.sock.close()
+    from .slot import main, world
+
+    main(world().bcast(argv, root=0))
+    if pid and os.waitpid(pid, 0)[1]:
+        raise DesipipeError('the worker of these MPI processes ended with an error, see above; what it ran is UNKNOWN, or runs again as its retries say')

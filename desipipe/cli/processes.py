@@ -58,9 +58,13 @@ def register(verbs: Verbs) -> None:
         'What a manager starts; also useful by hand, or in a batch script of your own.',
         'desipipe work -q my_queue --slots 4',
         'desipipe work -q my_queue --slots 128 --timeout 3500 --mode retry_at_timeout',
+        'srun -n 64 desipipe work -q my_queue --mpisplits 4  four tasks of 16 MPI processes at once',
     )
     add_queue(parser)
     parser.add_argument('--slots', type=positive, default=1, metavar='N', help='how many tasks at once (default: 1)')
+    parser.add_argument(
+        '--mpisplits', type=positive, metavar='N', help='started by mpiexec or srun: divide the MPI processes among so many tasks at once, instead of --slots'
+    )
     parser.add_argument('--mid', help='only tasks of this task manager (the beginning of its identity will do)')
     parser.add_argument('--jobid', default='', help='what the job of this worker is called')
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, as at the walltime of a batch job')
@@ -127,7 +131,7 @@ def work(args: argparse.Namespace) -> None:
 
     queue = open_one(args)
     setup_logging()
-    work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode)
+    work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode, mpisplits=args.mpisplits)
 
 
 def kill(args: argparse.Namespace) -> None:

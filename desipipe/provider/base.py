@@ -208,10 +208,6 @@ class BaseProvider(Configurable, abc.ABC):
         """In a worker that was told to end by a signal: why; None if the provider knows no more than that. May take a few seconds."""
         return None
 
-    def withdraw(self, job: Job) -> None:
-        """Cancel a job that has not begun; nothing happens to one that has."""
-        self.cancel(job)
-
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
         """What follows for a task that its job's time limit has ended.
 
@@ -261,13 +257,34 @@ class BaseProvider(Configurable, abc.ABC):
         """
         return {'mpiprocs': self.mpiprocs_per_worker}
 
-    def mpi_command(self, argv: list[str]) -> list[str]:
+    def split_values(self, splits: int) -> dict[str, Any]:
+        """Those that are others when one launcher serves several slots."""
+        return {'mpiprocs': self.mpiprocs_per_worker * splits}
+
+    def mpi_splits(self, slots: int) -> int:
+        """Among how many slots the processes of one launcher are divided; 1 if each slot has a launcher of its own.
+
+        Parameters
+        ----------
+        slots : int
+            Slots of the worker.
+        """
+        return 1
+
+    @property
+    def remote_ranks(self) -> bool:
+        """Whether MPI processes may run on other nodes than their worker."""
+        return False
+
+    def mpi_command(self, argv: list[str], splits: int = 1) -> list[str]:
         """Command line that runs a command as ``mpiprocs_per_worker`` MPI processes.
 
         Parameters
         ----------
         argv : list of str
             Command line of one process.
+        splits : int, default=1
+            For so many slots together.
 
         Returns
         -------
@@ -276,7 +293,7 @@ class BaseProvider(Configurable, abc.ABC):
         """
         if self.mpiprocs_per_worker == 1:
             return list(argv)
-        values = {**self.mpi_values(), 'cmd': shlex.join(argv)}
+        values = {**self.mpi_values(), **(self.split_values(splits) if splits > 1 else {}), 'cmd': shlex.join(argv)}
         words = shlex.split(self.mpiexec)
         if '{' not in self.mpiexec:
             words += ['-n', '{mpiprocs:d}']

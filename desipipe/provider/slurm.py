@@ -200,6 +200,19 @@ class SlurmProvider(BaseProvider):
         """Values of the placeholders in ``mpiexec``; see :meth:`.BaseProvider.mpi_values`."""
         return {**super().mpi_values(), 'nodes': self.nodes()}
 
+    def split_values(self, splits: int) -> dict[str, Any]:
+        """Those for several slots; see :meth:`.BaseProvider.split_values`."""
+        return {**super().split_values(splits), 'nodes': self.nodes(splits)}
+
+    def mpi_splits(self, slots: int) -> int:
+        """All slots that share nodes: one launcher gives each of them processors of its own; see :meth:`.BaseProvider.mpi_splits`."""
+        return slots if self.nodes_per_worker < 1 else 1
+
+    @property
+    def remote_ranks(self) -> bool:
+        """Whether MPI processes may run on other nodes than their worker; see :meth:`.BaseProvider.remote_ranks`."""
+        return int(os.environ.get('SLURM_JOB_NUM_NODES', '1')) > 1
+
     # Submitting
 
     def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
@@ -264,6 +277,7 @@ class SlurmProvider(BaseProvider):
             "printf -v DESIPIPE_JOB_END '%(%s)T' -1",
             f'export DESIPIPE_JOB_END=${{SLURM_JOB_END_TIME:-$((DESIPIPE_JOB_END + {self.walltime:d}))}}',
             'export DESIPIPE_JOB=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}',
+            *(['export SLURM_OVERLAP=1'] if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1 else []),  # one step after the other died
             environ.to_script(strict=True).rstrip('\n'),
         ]
         command = f'{shlex.join(argv)} --jobid "$DESIPIPE_JOB" --slots'
@@ -437,10 +451,6 @@ class SlurmProvider(BaseProvider):
         """End a job; see :meth:`.BaseProvider.cancel`. Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force`` says."""
         self._watching().cancel(job.jobid)
 
-    def withdraw(self, job: Job) -> None:
-        """Cancel a job if it still waits; see :meth:`.BaseProvider.withdraw`."""
-        self._watching().cancel(job.jobid, pending=True)
-
     # In a worker
 
     def ends_at(self) -> float | None:
@@ -499,7 +509,7 @@ class _Watch:
         self._tracked: dict[str, float] = {}  # since when
         self._missing: dict[str, int] = {}  # answers without it
         self._asked: set[str] = set()  # of accounting, with an answer or without hope for one
-        self._to_cancel: dict[bool, list[str]] = {True: [], False: []}  # only if it waits, or in any case
+        self._to_cancel: list[str] = []
         self._step = 0.0
         self._began = -math.inf
         self._urgent = False
@@ -539,7 +549,7 @@ class _Watch:
 
     def pause(self, timestep: float) -> float:
         """Seconds until :meth:`look` has something to do."""
-        if self._running is not None or self._cancelling is not None or any(self._to_cancel.values()):
+        if self._running is not None or self._cancelling is not None or self._to_cancel:
             return BUSY
         return max(BUSY, self._due(timestep) - time.monotonic())
 
@@ -610,28 +620,19 @@ class _Watch:
 
     # Cancelling
 
-    def cancel(self, jobid: str, pending: bool = False) -> None:
-        """Cancel a job, soon; many together with one command.
-
-        Parameters
-        ----------
-        jobid : str
-        pending : bool, default=False
-            Whether only if it still waits.
-        """
-        self._to_cancel[pending].append(jobid)
+    def cancel(self, jobid: str) -> None:
+        """Cancel a job, soon; many together with one command."""
+        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one that is named then.
+        self._to_cancel.append(jobid)
         self.hurry()
-        self._cancel_some()
 
     def _cancel_some(self) -> None:
         if self._cancelling is not None and self._cancelling.done(time.monotonic()):
             self._cancelling = None
-        for pending, jobids in self._to_cancel.items():
-            if self._cancelling is None and jobids:
-                where = ['-M', ','.join(sorted(self.clusters))] if self.clusters else []
-                argv = ['scancel', *(['--state=PENDING'] if pending else []), *where, *jobids]
-                self._cancelling = _Question(argv, lambda answer: None)
-                self._to_cancel[pending] = []
+        if self._cancelling is None and self._to_cancel:
+            where = ['-M', ','.join(sorted(self.clusters))] if self.clusters else []
+            self._cancelling = _Question(['scancel', *where, *self._to_cancel], lambda answer: None)
+            self._to_cancel = []
 
 
 class _Question:

@@ -218,7 +218,19 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
 
 # What sbatch says when it refuses. The texts are those of slurm_strerror, which have not changed for many versions; Slurm gives no code.
 _LIMITS = ('limit', 'too many', 'exceed', 'temporarily', 'try again', 'slow down', 'rate', 'maxsubmit', 'job submit', 'slurm job array')
-_AWAY = ('unable to contact', 'connection refused', 'timed out', 'timeout', 'socket', 'communication', 'connect', 'unable to resolve', 'backup', 'zero bytes', 'configuration source')
+_AWAY = (
+    'unable to contact',
+    'connection refused',
+    'timed out',
+    'timeout',
+    'socket',
+    'communication',
+    'connect',
+    'unable to resolve',
+    'backup',
+    'zero bytes',
+    'configuration source',
+)
 _WRONG = {
     'account': ('invalid account',),
     'qos': ('invalid qos',),

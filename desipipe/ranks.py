@@ -1,0 +1,202 @@
+"""How MPI processes find their worker: a Unix socket on one machine, an authenticated connection between several."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import os
+import secrets
+import signal
+import socket
+import struct
+import tempfile
+import threading
+import time
+
+_LENGTH = struct.Struct('<I')
+_MOST = 1 << 20  # bytes of a packet
+_PATIENCE = 5.0  # s for the other side to prove who it is
+_LINGER = 1.0  # s for a rank to end by itself when its worker has gone
+_WORDS = (b'desipipe worker ', b'desipipe rank ')
+
+
+class Channel:
+    """Whole packets over a stream, as a ``SOCK_SEQPACKET`` socket has them.
+
+    Parameters
+    ----------
+    sock : socket.socket
+        Connected.
+    """
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._buffer = bytearray()
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a node that lost its power says no goodbye
+
+    def send(self, data: bytes) -> None:
+        """Send one packet."""
+        self._sock.sendall(_LENGTH.pack(len(data)) + data)
+
+    def recv(self, size: int) -> bytes:
+        """The next packet; empty at the end.
+
+        Raises
+        ------
+        BlockingIOError
+            None is there as a whole, and the channel does not block.
+        """
+        while True:
+            if len(self._buffer) >= _LENGTH.size:
+                length = _LENGTH.unpack_from(self._buffer)[0]
+                if length > _MOST:
+                    return b''
+                end = _LENGTH.size + length
+                if len(self._buffer) >= end:
+                    data = bytes(self._buffer[_LENGTH.size : end])
+                    del self._buffer[:end]
+                    return data
+            more = self._sock.recv(1 << 16)
+            if not more:
+                return b''
+            self._buffer += more
+
+    def fileno(self) -> int:
+        """To select on."""
+        return self._sock.fileno()
+
+    def setblocking(self, flag: bool) -> None:
+        """As that of a socket."""
+        self._sock.setblocking(flag)
+
+    def shutdown(self, how: int) -> None:
+        """As that of a socket."""
+        self._sock.shutdown(how)
+
+    def close(self) -> None:
+        """As that of a socket."""
+        self._sock.close()
+
+
+Connection = socket.socket | Channel
+
+
+class Listener:
+    """Where ranks come to.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder, which all nodes see and nobody else may look into.
+    name : str
+        Of the slot.
+    remote : bool
+        Whether ranks may come from other machines.
+    most : int
+        How many may come at once.
+    """
+
+    def __init__(self, folder: str, name: str, remote: bool, most: int) -> None:
+        self._token = b''
+        self._made = ''
+        if remote:
+            self.sock = socket.create_server(('', 0), backlog=most)
+            self._token = secrets.token_bytes(32)
+            # In a file and not on the command line, which everybody on the machine can read.
+            self.path = os.path.join(folder, 'workers', f'{name}.address')
+            words = json.dumps({'host': socket.gethostname(), 'port': self.sock.getsockname()[1], 'token': self._token.hex()})
+            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'w') as file:
+                file.write(words)
+                file.flush()
+                os.fsync(file.fileno())
+            self.address = '@' + self.path
+        else:
+            # Short, because a Unix socket's path may have 107 characters at most.
+            self._made = tempfile.mkdtemp(prefix='desipipe-')
+            self.path = self.address = os.path.join(self._made, 's')
+            self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.sock.bind(self.address)
+            self.sock.listen(most)
+        self.sock.setblocking(False)
+
+    def accept(self) -> Connection | None:
+        """The next that came; None if there is none, or if it could not prove that it is one of ours."""
+        try:
+            sock = self.sock.accept()[0]
+        except BlockingIOError:
+            return None
+        if not self._token:
+            sock.setblocking(False)
+            return sock
+        channel = Channel(sock)
+        sock.settimeout(_PATIENCE)
+        try:
+            theirs, mine = channel.recv(64), secrets.token_bytes(16)
+            channel.send(mine + _proof(self._token, _WORDS[0] + theirs))
+            good = hmac.compare_digest(channel.recv(64), _proof(self._token, _WORDS[1] + mine))
+        except OSError:
+            good = False
+        if not good:
+            channel.close()
+            return None
+        channel.setblocking(False)
+        return channel
+
+    def close(self) -> None:
+        """Close, and take the address away."""
+        self.sock.close()
+        os.unlink(self.path)
+        if self._made:
+            os.rmdir(self._made)
+
+
+def connect(address: str) -> Connection:
+    """Connect to the worker; the other side of :meth:`Listener.accept`.
+
+    Parameters
+    ----------
+    address : str
+        Of the listener.
+
+    Raises
+    ------
+    ConnectionError
+        It is not the one that wrote the address.
+    """
+    if not address.startswith('@'):
+        local = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        local.connect(address)
+        return local
+    with open(address[1:]) as file:
+        where = json.load(file)
+    token, mine = bytes.fromhex(where['token']), secrets.token_bytes(16)
+    sock = socket.create_connection((where['host'], where['port']), timeout=60.0)
+    channel = Channel(sock)
+    channel.send(mine)
+    answer = channel.recv(64)
+    # What comes is unpickled: not from whoever happens to have got the port.
+    if not hmac.compare_digest(answer[16:], _proof(token, _WORDS[0] + mine)):
+        raise ConnectionError(f'who answers on port {where["port"]:d} of {where["host"]} is not the worker')
+    channel.send(_proof(token, _WORDS[1] + answer[:16]))
+    sock.settimeout(None)
+    return channel
+
+
+def _proof(token: bytes, text: bytes) -> bytes:
+    return hmac.digest(token, text, 'sha256')
+
+
+def die_with(connection: Connection) -> None:
+    """Let this process be killed when the other side of a connection goes, whatever it is doing: waiting for other ranks that have died, say."""
+    import select
+
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLRDHUP)
+
+    def watch() -> None:
+        poll.poll()
+        time.sleep(_LINGER)  # who waits for the worker only, ends by itself
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()
