@@ -466,8 +466,9 @@ class GenericFile(BaseFile):
                 return found  # type: ignore[no-any-return]
         if callable(given):
             return given  # type: ignore[no-any-return]
+        verb = names[0].rstrip('e')
         raise ConfigError(
-            f'{self.path}: a generic file is {names[0]}ed by a function of its path, or an object with a method {" or ".join(names)}, not by {given!r:.100}; '
+            f'{self.path}: a generic file is {verb}ed by a function of its path, or an object with a method {" or ".join(names)}, not by {given!r:.100}; '
             f'nothing was read or written. Name another file type of the entry: {", ".join(filetypes())}'
         )
 
@@ -605,10 +606,9 @@ def _class(path: str, filetype: str | None) -> type[BaseFile]:
             return found
         words = f'the file type {filetype!r} is not known'
     else:
-        lower = path.lower()
-        fitting = [(suffix, cls) for cls in _registry.values() for suffix in cls.suffixes if lower.endswith(suffix)]
-        if fitting:
-            return max(fitting, key=lambda pair: len(pair[0]))[1]
+        found = _by_suffix(path)
+        if found is not None:
+            return found
         filetype = os.path.splitext(path)[1]
         words = f'no file type is known for the suffix {filetype!r}'
     known = filetypes()
@@ -616,6 +616,18 @@ def _class(path: str, filetype: str | None) -> type[BaseFile]:
         f'{path}: {words}; nothing was read or written. Name one of {", ".join(known)} (or define one, see desipipe.io): '
         f'{close_names(filetype.lstrip("."), known)}'
     )
+
+
+def _by_suffix(path: str) -> type[BaseFile] | None:
+    lower = path.lower()
+
+    def fitting() -> list[tuple[str, type[BaseFile]]]:
+        return [(suffix, cls) for cls in _registry.values() for suffix in cls.suffixes if lower.endswith(suffix)]
+
+    if not fitting():
+        for name in _points():  # known by their names only, until they are loaded
+            _find(name)
+    return max(fitting(), key=lambda pair: len(pair[0]), default=('', None))[1]
 
 
 def get_filetype(filetype: str | BaseFile | None, path: Path) -> BaseFile:
@@ -703,6 +715,5 @@ def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | N
         return filetype
     if callable(args[0]):
         return GenericFile.name
-    lower = os.fspath(path).lower()
-    known = any(lower.endswith(suffix) for cls in _registry.values() for suffix in cls.suffixes)
+    known = _by_suffix(os.fspath(path)) is not None
     return GenericFile.name if not known and any(callable(getattr(args[0], name, None)) for name in ('load', 'read', 'save', 'write')) else None

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from desipipe import io
-from desipipe.errors import UnknownNameError
+from desipipe.errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError
 
 
 @pytest.mark.parametrize(
@@ -101,3 +101,177 @@ def test_killed_writer_leaves_no_half_file(tmp_path: Path) -> None:
         writer.kill()
     assert writer.returncode == -signal.SIGKILL
     assert path.read_text() == 'old'
+
+
+def test_killed_writer_leaves_nothing(tmp_path: Path) -> None:
+    """Not even a temporary file, where the filesystem has files without names."""
+    script = (
+        'import os, sys\nfrom desipipe import io\n'
+        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
+    )
+    path = tmp_path / 'a.txt'
+    with subprocess.Popen([sys.executable, '-c', script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == 'half\n'
+        seen = os.listdir(tmp_path)
+        writer.kill()
+    assert os.listdir(tmp_path) == seen
+    if hasattr(os, 'O_TMPFILE'):
+        try:
+            os.close(os.open(tmp_path, os.O_TMPFILE | os.O_WRONLY))
+        except OSError:
+            return
+        assert seen == []
+
+
+def test_without_nameless_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on network filesystems."""
+    monkeypatch.delattr(os, 'O_TMPFILE')
+    io.save(tmp_path / 'a.txt', 'one')
+    io.save(tmp_path / 'a.txt', 'two')
+    with pytest.raises(TypeError):
+        io.save(tmp_path / 'b.json', object())
+    assert (os.listdir(tmp_path), io.load(tmp_path / 'a.txt')) == (['a.txt'], 'two')
+
+
+def test_shared_folders_stay_shared(tmp_path: Path) -> None:
+    folder = tmp_path / 'shared'
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, -1, 12345)
+    folder.chmod(0o770)
+    old = os.umask(0o077)
+    try:
+        io.save(folder / 'new' / 'deep' / 'a.txt', 'x')
+        io.save(folder / 'b.dat', lambda path: Path(path).write_text('x'))
+        io.save(tmp_path / 'mine.txt', 'x')
+    finally:
+        os.umask(old)
+    group = folder.stat().st_gid
+    for path, mode in ((folder / 'new', 0o770), (folder / 'new' / 'deep', 0o770), (folder / 'new' / 'deep' / 'a.txt', 0o660), (folder / 'b.dat', 0o660)):
+        assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, group), path
+    assert stat.S_IMODE((tmp_path / 'mine.txt').stat().st_mode) == 0o600
+    (folder / 'b.dat').chmod(0o644)
+    io.save(folder / 'b.dat', lambda path: Path(path).write_text('y'))
+    assert stat.S_IMODE((folder / 'b.dat').stat().st_mode) == 0o644
+
+
+def test_pickles_are_ones_own(tmp_path: Path) -> None:
+    path = tmp_path / 'a.pkl'
+    io.save(path, {'a': {1, 2}})
+    assert io.load(path) == {'a': {1, 2}}
+    path.chmod(0o666)
+    with pytest.raises(UntrustedFileError, match='may be written to by everyone: loading a pickle runs whatever code is in it'):
+        io.load(path)
+    path.chmod(0o600)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, -1)
+        with pytest.raises(UntrustedFileError, match='belongs to user 12345'):
+            io.load(path)
+
+
+class Own:
+    def __init__(self, text: str = '') -> None:
+        self.text = text
+
+    def write(self, path: str, end: str = '') -> None:
+        Path(path).write_text(self.text + end)
+        Path(path).with_suffix('.log').write_text('log')
+
+    @classmethod
+    def read(cls, path: str) -> Own:
+        return cls(Path(path).read_text())
+
+
+def test_generic_files(tmp_path: Path) -> None:
+    path = tmp_path / 'new' / 'a.own'
+    io.save(path, Own('x'), end='y')
+    assert io.load(path, Own).text == 'xy'
+    assert sorted(os.listdir(path.parent)) == ['a.log', 'a.own']  # and what was written beside it
+    io.save(path, Own('z').write, filetype='generic')
+    assert io.load(path, lambda path: Path(path).read_text()) == 'z'
+    io.save(tmp_path / 'a.npy', lambda path: np.save(path, np.ones(2)))
+    np.testing.assert_equal(io.load(tmp_path / 'a.npy', np.load), np.ones(2))
+
+    def fails(path: str) -> None:
+        Path(path).write_text('half')
+        raise RuntimeError('no')
+
+    with pytest.raises(RuntimeError):
+        io.save(path, fails)
+    with pytest.raises(FileNotFoundError, match='wrote other, but was asked to write a.own'):
+        io.save(path, lambda path: Path(path).with_name('other').write_text(''))
+    with pytest.raises(ConfigError, match='a generic file is saved by a function of its path'):
+        io.save(path, 3, filetype='generic')
+    assert (path.read_text(), sorted(os.listdir(path.parent))) == ('z', ['a.log', 'a.own'])
+
+
+def test_fits(tmp_path: Path) -> None:
+    pytest.importorskip('astropy')
+    path = tmp_path / 'a.fits'
+    io.save(path, {'ra': np.arange(3.0), 'name': np.array(['a', 'b', 'c'])})
+    table = io.load(path)
+    assert (list(table['ra']), list(table['name'])) == ([0.0, 1.0, 2.0], ['a', 'b', 'c'])
+    io.save(path, table)
+    assert list(io.load(path, hdu=1)['ra']) == [0.0, 1.0, 2.0]
+    io.save(path, np.ones((2, 3)))
+    np.testing.assert_array_equal(io.load(path), np.ones((2, 3)))
+    assert os.listdir(tmp_path) == ['a.fits']
+
+
+def test_hdf5(tmp_path: Path) -> None:
+    pytest.importorskip('h5py')
+    path = tmp_path / 'a.h5'
+    data = {'k': np.arange(5), 'deep': {'er': np.ones((2, 2)), 'name': 'π', 'n': 3}, 'words': np.array(['a', 'bc'])}
+    io.save(path, data, compression='gzip')
+    found = io.load(path)
+    np.testing.assert_equal(found['k'], data['k'])
+    assert (found['deep']['name'], found['deep']['n'], list(found['words'])) == ('π', 3, ['a', 'bc'])
+    np.testing.assert_equal(io.load(path, 'deep/er'), np.ones((2, 2)))
+
+
+def test_missing_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, 'h5py', None)
+    monkeypatch.setitem(sys.modules, 'astropy.io.fits', None)
+    for name, package in (('a.h5', 'h5py'), ('a.fits', 'astropy')):
+        words = f'need {package}, which is not installed here; nothing was read or written. Type: pip install {package}'
+        with pytest.raises(MissingDependencyError, match=words):
+            io.save(tmp_path / name, {})
+    assert os.listdir(tmp_path) == []
+
+
+def test_own_types_by_subclass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(io, '_registry', dict(io._registry))
+
+    class Rows(io.BaseFile):
+        name = 'rows'
+        suffixes = ('.rows',)
+
+        def load(self) -> list[list[float]]:
+            return np.loadtxt(self.path, ndmin=2).tolist()  # type: ignore[no-any-return]
+
+        def save(self, rows: list[list[float]]) -> None:
+            np.savetxt(self.path, rows)
+
+    io.save(tmp_path / 'a.rows', [[1, 2], [3, 4]])
+    assert io.load(tmp_path / 'a.rows') == [[1, 2], [3, 4]]
+    assert io.load(tmp_path / 'a.rows', filetype='rows') == [[1, 2], [3, 4]]
+    assert isinstance(io.get_filetype('rows', tmp_path / 'b'), Rows)
+    assert 'rows' in io.filetypes()
+    assert os.listdir(tmp_path) == ['a.rows']
+
+
+def test_own_types_by_entry_point(tmp_path: Path) -> None:
+    package = tmp_path / 'site'
+    (package / 'plugin-1.0.dist-info').mkdir(parents=True)
+    (package / 'plugin-1.0.dist-info' / 'METADATA').write_text('Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n')
+    (package / 'plugin-1.0.dist-info' / 'entry_points.txt').write_text('[desipipe.filetypes]\nupper = plugin_files:Upper\n')
+    (package / 'plugin_files.py').write_text(
+        'from desipipe.io import StreamFile\n'
+        'class Upper(StreamFile):\n'
+        "    name = 'upper'\n    suffixes = ('.upper',)\n"
+        '    def read(self, file):\n        return file.read().decode().upper()\n'
+        '    def write(self, file, data):\n        file.write(data.encode())\n'
+    )
+    code = "from desipipe import io\nassert 'upper' in io.filetypes()\nio.save('a.upper', 'abc')\nassert io.load('a.upper', filetype='upper') == 'ABC'\n"
+    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(package)})
