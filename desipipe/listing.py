@@ -85,24 +85,48 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
 
 
 def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
-    # Names are known by group and identities by prefix, so that only numbers are compared row by row.
     state = ledger.state
-    group, index = state.group, state.index
+    group = state.group
     names = [item.name.lower() for item in state.groups]
     name, bracket, number = text.partition('[')
     if bracket:
         groups = {i for i, item in enumerate(names) if item.endswith(name)}
-        return [row for row in rows if group[row] in groups and f'{index[row]}]'.startswith(number)]
+        hits = _numbered(state.index, bracket + number) if number else range(len(group))
+        return [row for row in rows if row in hits and group[row] in groups]
     groups = {i for i, item in enumerate(names) if text in item}
-    named = _named(ledger, text)
-    if text.removesuffix(']').isdecimal():
-        return [row for row in rows if group[row] in groups or text in f'{index[row]}]' or row in named]
-    return [row for row in rows if group[row] in groups or row in named]
+    found = _named(ledger, text)
+    if not set(text) - set('0123456789]'):
+        found |= _numbered(state.index, text)
+    return [row for row in rows if row in found or group[row] in groups] if groups else [row for row in rows if row in found]
+
+
+def _numbered(index: Sequence[int], text: str) -> set[int]:
+    """The rows in whose ``[index]`` the text is."""
+    found: set[int] = set()
+    if ']' in text[:-1]:
+        return found
+    # One search through one text, several times as fast as one for each row.
+    line = f'[{"][".join(map(str, index))}]'
+    row, place = -1, 0
+    while (hit := line.find(text, place)) >= 0:
+        row += line.count('[', place, hit + 1)
+        found.add(row)
+        place = hit + 1
+    return found
 
 
 def _named(ledger: Ledger, text: str) -> set[int]:
     """The rows whose identities begin with ``text``."""
+    found: set[int] = set()
     if len(text) < LEAST or len(text) > 2 * ID or set(text) - set('0123456789abcdef'):
-        return set()
+        return found
     stem = bytes.fromhex(text[: len(text) // 2 * 2])
-    return {row for tid, row in ledger.state.rows.items() if tid.startswith(stem) and tid.hex().startswith(text)}
+    line = b''.join(ledger.state.ids)  # rows of lines that were lost have none
+    if len(line) != ID * len(ledger.state.ids):
+        return {row for tid, row in ledger.state.rows.items() if tid.hex().startswith(text)}
+    place = line.find(stem)
+    while place >= 0:
+        if place % ID == 0 and line[place : place + ID].hex().startswith(text):
+            found.add(place // ID)
+        place = line.find(stem, place + 1)
+    return found
