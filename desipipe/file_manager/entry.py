@@ -148,14 +148,22 @@ class BaseFileEntry(Fields):
     def __iter__(self) -> Iterator[BaseFile]:
         names = tuple(self.options)
         pools = [values_of(self.options[name]) for name in names]
-        if all(self.foptions[name] is self.options[name] for name in names):
-            for values in product(pools):
-                options = dict(zip(names, values, strict=True))
-                yield self._get_file(options, foptions=options.copy())
-        else:
+        if any(self.foptions[name] is not self.options[name] for name in names):
             texts = [values_of(self.foptions[name]) for name in names]
             for values, words in zip(product(pools), product(texts), strict=True):
                 yield self._get_file(dict(zip(names, values, strict=True)), foptions=dict(zip(names, words, strict=True)))
+        elif type(self)._get_file is not BaseFileEntry._get_file:
+            for values in product(pools):
+                options = dict(zip(names, values, strict=True))
+                yield self._get_file(options, foptions=options.copy())
+        else:  # the common case, at half the cost of the method
+            cls, common = self._file_cls, dict(self.__dict__)
+            new = cls.__new__
+            for values in product(pools):
+                file = new(cls)
+                file.__dict__ = known = common.copy()
+                known['options'] = known['foptions'] = dict(zip(names, values))  # noqa: B905 (`strict` would cost a fifth of it all)
+                yield file
 
     def __len__(self) -> int:
         return math.prod(len(values_of(pool)) for pool in self.options.values())
@@ -447,10 +455,14 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
     if return_type not in ('dict', 'str'):
         raise ConfigError(f"there is no return_type {return_type!r}: use 'dict' or 'str'")
     found = Existence({True: [], False: []})
-    there, missing, isfile = found[True].append, found[False].append, os.path.isfile
+    there, missing, stat = found[True].append, found[False].append, os.stat
     for entry in entries:
         for path in entry.paths():
-            (there if isfile(path) else missing)(path)
+            try:
+                regular = stat(path).st_mode & 0o170000 == 0o100000
+            except (OSError, ValueError):  # not there, or not to be looked at
+                regular = False
+            (there if regular else missing)(path)
     return found if return_type == 'dict' else str(found)
 
 

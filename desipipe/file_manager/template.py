@@ -53,7 +53,7 @@ class Template:
         If it can't be read, or holds more than is allowed; without the words where it stands.
     """
 
-    __slots__ = ('_formats', 'names', 'parts', 'text', 'variables')
+    __slots__ = ('_format', '_formats', 'names', 'parts', 'text', 'variables')
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -64,6 +64,7 @@ class Template:
         """Variables of the environment that it reads."""
         # By the values of variables: the same as one format, in which nothing but options, indices and formats stand; several times faster.
         self._formats: dict[tuple[str | None, ...], str] | None = None if any(isinstance(part, _Expression) for part in self.parts) else {}
+        self._format = None if self._formats is None or self.variables else ''.join([part.as_format({}) for part in self.parts])
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         """The path for values of options.
@@ -84,10 +85,11 @@ class Template:
         ConfigError
             If a variable is missing, or the values do not fit.
         """
-        formats = self._formats
-        if formats is not None:
-            values = tuple([environ[name] if name in environ else os.environ.get(name) for name in self.variables]) if self.variables else ()
-            known = formats.get(values) or self._as_format(values, environ)
+        known = self._format
+        if known is None and self._formats is not None:
+            values = tuple([environ[name] if name in environ else os.environ.get(name) for name in self.variables])
+            known = self._formats.get(values) or self._as_format(values, environ)
+        if known is not None:
             try:
                 text = known.format_map(options)
             except Exception:  # the words for it are found below
