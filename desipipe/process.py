@@ -551,7 +551,8 @@ class MPISlot(SlotProcess):
         if len(self._done) == self._ranks:
             # The first that failed speaks for all, else rank 0, whose result is the task's.
             chosen = failed or next(message for rank, message in self._done if rank == 0)
-            found.append((*chosen[:10], b''.join(message[10] for _, message in self._done)))
+            said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
+            found.append((*chosen[:9], tuple(message[9] for message in said), b''.join(message[10] for message in said)))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:
@@ -650,6 +651,8 @@ class Division:
         self.culprit = -1
         """The one because of whose task the launcher may have ended all the others."""
         self.slots: set[int] = set()
+        self.given = command is None
+        """Whether the ranks came by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
         self._come: dict[int, list[tuple[Connection, tuple[Any, ...]]]] = {color: [] for color in range(splits)}

@@ -137,10 +137,10 @@ class Worker:
 
     def _divide(self, name: str) -> Division:
         """A launcher that has processes for one more slot."""
-        assert self._provider is not None
         for division in self._divisions:
             if division.free and division.ended() is None:
                 return division
+        assert self._provider is not None
         # The first is for all slots. Where a part of one has died, what takes its place stands beside the rest.
         splits, provider = self._provider.mpi_splits(self.slots) if not self._divisions else 1, self._provider
         total = splits * provider.mpiprocs_per_worker
@@ -507,6 +507,10 @@ class Worker:
             self._end_victim(process, died, victim)
         last_words = process.err.remains().decode(errors='replace').strip()[-500:]
         process.close()
+        if isinstance(process, SplitSlot) and process.division.given:
+            self.slots -= 1  # nothing can take its place
+            if not self.slots:
+                self._stop('politely', 'slots', 'the MPI processes that were given to it have ended')
         self._stillborn = 0 if victim is not None or process.answered else self._stillborn + 1
         if self._stillborn >= STILLBORN_MOST and self._stopping is None:
             self._stop('politely', 'slots', f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text}): {last_words}')
@@ -764,8 +768,8 @@ def _work_together(splits: int, make: Callable[[Division], Worker], folder: str)
                 die_with_parent()
                 make(division).run()
                 status = 0
-            except DesipipeError as exc:
-                logger.error('%s', exc)
+            except BaseException:
+                logger.exception('the worker of these MPI processes ends')
             finally:
                 os._exit(status)
         division.listener.sock.close()
