@@ -15,7 +15,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FRONT_END = 'jupyter_ext/labextension'
 INSTALLED = 'share/jupyter/labextensions/desipipe-lab'
-SOURCES = ['jupyter_ext/src', 'jupyter_ext/style', 'package.json']
+SOURCES = ['jupyter_ext/src', 'jupyter_ext/style', 'jupyter_ext/schema', 'package.json']
 
 
 class FrontEndHook(BuildHookInterface[Any]):
