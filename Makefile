@@ -3,6 +3,7 @@
 #   VENV=.venv  PYTHON=python3      the environment, and what it is made with
 #   PYTEST_ARGS='-k queue -x'       more arguments for pytest
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
+#   SLURM=auto|1|0                  tests on a Slurm of their own: the same
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 
 SHELL := /bin/bash
@@ -10,6 +11,7 @@ VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
 NETFS ?= auto
+SLURM ?= auto
 LAB ?= auto
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -17,6 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export PATH := $(abspath $(BIN)):$(PATH)
 
 NETFS_PACKAGES := moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3
+SLURM_PACKAGES := slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server-core mariadb-client-core
 LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
@@ -119,7 +122,20 @@ test: $(VENV)/.installed-test  ## all tests; as root, also installs what they ne
 		printf '%s\n' '' '!!! LEFT OUT: the tests on network filesystems (mark netfs), where two hosts share a queue:' "!!! $$why" '' >&2; \
 		if [ '$(NETFS)' = 1 ]; then echo '!!! NETFS=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
 	fi; \
-	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 $(BIN)/python -m pytest -m "$$marks" $(PYTEST_ARGS)
+	why=''; \
+	if [ '$(SLURM)' = 0 ]; then why='SLURM=0 was asked for'; \
+	elif [ "$$(id -u)" != 0 ]; then why='they start a Slurm of their own, which needs root. Try: sudo make test'; \
+	elif ! unshare --mount --pid --fork --uts true 2>/dev/null; then why='this root may not make namespaces (a container?)'; \
+	else \
+		$(call install_packages,$(SLURM_PACKAGES)); \
+		if [ -n "$$missing" ]; then why="these Debian packages are missing and could not be installed:$$missing"; fi; \
+	fi; \
+	if [ -n "$$why" ]; then \
+		marks="$$marks and not slurm"; \
+		printf '%s\n' '' '!!! LEFT OUT: the tests on a real Slurm (mark slurm):' "!!! $$why" '' >&2; \
+		if [ '$(SLURM)' = 1 ]; then echo '!!! SLURM=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
+	fi; \
+	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" $(PYTEST_ARGS)
 
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }

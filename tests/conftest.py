@@ -15,7 +15,7 @@ hypothesis.settings.register_profile('dev', max_examples=50, deadline=None, prin
 hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci' if os.environ.get('CI') else 'dev'))
 
 # Where `make test` installed everything, it sets this: a test of these marks that skips itself has then lost what it needs, and says so by failing.
-PROMISED = {'netfs', 'nfs', 'kernel', 'mpi', 'browser'}
+PROMISED = {'netfs', 'nfs', 'slurm', 'kernel', 'mpi', 'browser'}
 COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
 
 
