@@ -33,4 +33,4 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
 
     async def stop_extension(self) -> None:
         """End the streams, and let go of the queues."""
-        self.hub.close()
+        await self.hub.close()

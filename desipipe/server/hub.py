@@ -180,13 +180,14 @@ class Hub:
         """What a list of queues shows: of those that are found, and of those that pages look at."""
         folders = await self.run(lambda: self.find(asked))
         folders += [queue.folder for queue in self.open if queue.pages and queue.folder not in folders]
-        return await asyncio.gather(*(self._line(folder) for folder in folders))
+        some = asyncio.Semaphore(min(THREADS, self.most_queues))  # there may be more than have room at once
+        return await asyncio.gather(*(self._line(folder, some) for folder in folders))
 
-    async def _line(self, folder: str) -> Dict:
-        queue = None
+    async def _line(self, folder: str, some: asyncio.Semaphore) -> Dict:
         try:
-            queue = self.followed(folder)
-            return await asyncio.wait_for(queue.do(queue.line), ANSWER)
+            async with some, asyncio.timeout(ANSWER):
+                queue = self.followed(folder)
+                return await queue.do(queue.line)
         except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
             words = str(exc) or f'it did not answer within {ANSWER:g} s (is its filesystem there?)'
             return {'queue': short(folder, Config()), 'folder': folder, 'condition': 'unreadable', 'error': words}
@@ -215,14 +216,17 @@ class Hub:
         for queue in self.open:
             queue.pages.pop(page, None)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the streams, and let go of everything."""
         for page in self.pages:
             page.close()
+        tasks = [queue.following for queue in self.open if queue.following is not None]
         if self._tidying is not None:
             self._tidying.cancel()
+            tasks.append(self._tidying)
         for queue in self.open:
             self._drop(queue)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self.threads.shutdown(wait=False)
 
 
@@ -289,7 +293,7 @@ class Followed:
         self._queue: Queue | None = None
         self.observer: Observer | None = None
         self._timeline: Timeline | None = None
-        self._following: asyncio.Task[None] | None = None
+        self.following: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
         self._watched = ''
         self._shared = True
@@ -366,8 +370,8 @@ class Followed:
             page.tell(name, 'trouble', self._trouble)
         elif self._told is not None:
             page.tell(name, 'queue', self._told[1])
-        if self._following is None:
-            self._following = asyncio.get_running_loop().create_task(self._follow())
+        if self.following is None:
+            self.following = asyncio.get_running_loop().create_task(self._follow())
 
     def _tell(self, kind: str, news: Dict) -> None:
         for page, names in self.pages.items():
@@ -392,7 +396,7 @@ class Followed:
                 await self._change()
         finally:
             self._unwatch()
-            self._following = self._trouble = self._told = None
+            self.following = self._trouble = self._told = None
 
     def _tell_trouble(self, exc: Exception) -> None:
         self._unwatch()
@@ -450,8 +454,8 @@ class Followed:
 
     def close(self) -> None:
         """Let go of it."""
-        if self._following is not None:
-            self._following.cancel()
+        if self.following is not None:
+            self.following.cancel()
 
         def forget() -> None:
             with self._mutex:

@@ -80,7 +80,7 @@ async def test_a_page_that_goes_is_forgotten(follow: Follow, hub: Any, queue: Qu
         followed = hub.open[0]
         assert followed.pages and hub.pages
     await until(lambda: not followed.pages and not hub.pages)
-    await until(lambda: followed._following is None and followed._watcher is None)
+    await until(lambda: followed.following is None and followed._watcher is None)
 
 
 async def test_deleted_and_made_again(follow: Follow, ask: Ask, queue: Queue) -> None:
