@@ -178,7 +178,7 @@ def test_large_entries_are_not_laid_out() -> None:
         ('path: a\nfiletyp: npy', UnknownOptionError, "the field 'filetyp' is not known: did you mean filetype?"),
         ('path: a\nid: power\n---\nimport: powr', UnknownNameError, "db.yaml, document 2: there is no entry 'powr' to import: did you mean power?"),
         ('id: a\nimport: b\n---\nid: b\nimport: a', ConfigError, 'document 1: entries import each other: b → a → b'),
-        ('path: a\nfileentry: basic', UnknownNameError, "there is no kind of file entry 'basic': did you mean base?"),
+        ('path: a\nfileentry: basic', UnknownNameError, "(define a subclass of BaseFileEntry of that name before the data base is read): did you mean base?"),
         ('path: a\nro: [a]', ConfigError, 'ro must be two texts'),
         ('path: a_{x}\noptions: {x: [1, 2]}\nfoptions: {x: [a]}', ConfigError, "foptions of 'x' must be 2, one for each value"),
         ('path: 12', ConfigError, 'path must be text, not 12'),

@@ -62,7 +62,7 @@ def _unknown(path: str, known: list[dict[str, Any]], queue: str) -> Exception:
     from ..errors import UnknownNameError, close_names
 
     near = close_names(os.path.realpath(path), [file['path'] for file in known])
-    return UnknownNameError(f'no task of this queue has read or written {path} through the file manager: {near}. List files with: desipipe files {queue}')
+    return UnknownNameError(f'no task of this queue has read or written {path} through the file manager (list files with: desipipe files {queue}): {near}')
 
 
 def _maker(file: dict[str, Any]) -> str:

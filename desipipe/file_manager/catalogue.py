@@ -266,7 +266,7 @@ class FileEntryCollection:
         for name in options:
             if entries and name not in passed and not any(name in entry.options for entry in entries):
                 known = {known for entry in entries for known in entry.options}
-                return UnknownOptionError(f'no file entry has an option {name!r}: {close_names(name, known)}. With ignore=True unknown options are passed over')
+                return UnknownOptionError(f'no file entry has an option {name!r}: {close_names(name, known)}')
         if not entries:
             return UnknownNameError(
                 f'no file entry has id, filetype and keywords together: {", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'

@@ -440,8 +440,8 @@ def get_file_entry(file_entry: BaseFileEntry | str | Mapping[str, Any] | None = 
     name: Any = BaseFileEntry.name if file_entry is None else file_entry
     if not isinstance(name, str) or name not in _registry:
         raise UnknownNameError(
-            f'there is no kind of file entry {name!r}: {close_names(str(name), _registry)}. '
-            'Define a subclass of BaseFileEntry of that name before the data base is read'
+            f'there is no kind of file entry {name!r} (define a subclass of BaseFileEntry of that name before the data base is read): '
+            f'{close_names(str(name), _registry)}'
         )
     return _registry[name](**kwargs)
 
