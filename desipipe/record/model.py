@@ -112,6 +112,7 @@ def read_queue(
     rows: Iterable[int] | None = None,
     node: Node | None = None,
     payloads: bool = False,
+    closed: bool = True,
 ) -> QueueModel:
     """Read all that is recorded of a queue.
 
@@ -126,13 +127,15 @@ def read_queue(
         For cells of notebooks, see :data:`Node`.
     payloads : bool, default=False
         Whether to keep the bytes of code, arguments, results and outputs, too.
+    closed : bool, default=True
+        Whether what the tasks need is read, too.
 
     Returns
     -------
     model : QueueModel
     """
     queue.ledger.follow()
-    return queue.ledger.again(lambda: _Reader(queue, privacy, node, payloads).read(rows))
+    return queue.ledger.again(lambda: _Reader(queue, privacy, node, payloads).read(rows, closed))
 
 
 class _Reader:
@@ -157,10 +160,10 @@ class _Reader:
         self._shared: dict[str, tuple[dict[str, bytes], dict[str, Any]]] = {}
         self._values: dict[tuple[type, Any], str] = {}
 
-    def read(self, rows: Iterable[int] | None) -> QueueModel:
+    def read(self, rows: Iterable[int] | None, closed: bool = True) -> QueueModel:
         state = self.state
         every = list(state.each())
-        chosen = every if rows is None else closure(self.ledger, rows)
+        chosen = every if rows is None else closure(self.ledger, rows) if closed else sorted(rows)
         blocked = self.ledger.blocked()
         attempts = self._attempts(chosen)
         added = self._added(chosen)
@@ -292,16 +295,30 @@ class _Reader:
         pairs = sorted(attempts, key=lambda pair: (pair[0]['n'] or 1 << 40, 'past' not in pair[0]))
         if pairs:
             task['attempts'] = [attempt for attempt, _ in pairs]
+        files = self._files(pairs)
+        if files:
+            task['files'] = files
         if status == SUCCEEDED:
             self._result(row, task)
             versions = state.versions.get((str(self._worker_of(pairs)), group.app))
             if versions:
-                key = orjson.dumps({name: self.privacy.text(str(value)) for name, value in versions.items()}, option=orjson.OPT_SORT_KEYS).decode()
-                task['versions'] = self.versions.setdefault(key, len(self.versions))
+                task['versions'] = self._versions(versions)
                 self.used.setdefault(group.app, set()).add(task['versions'])
         elif status not in ENDED:
             task['unfinished'] = True
         return seal(task)
+
+    def _files(self, pairs: Sequence[tuple[Dict, End]]) -> list[Dict]:
+        """What the attempt that counts read and wrote through the file manager."""
+        ref = next((end.files for attempt, end in reversed(pairs) if 'past' not in attempt), None)
+        if ref is None:
+            return []
+        try:
+            found = self.ledger.files(ref)
+        except (PayloadError, ValueError):
+            self.privacy.notes['some lists of files that tasks read and wrote: they are lost'] = None
+            return []
+        return [{'do': item['do'], 'path': self.privacy.path(item['path']), 'size': item['size'], 'sha256': item['sha256']} for item in found]
 
     def _worker_of(self, pairs: Sequence[tuple[Dict, End]]) -> str:
         names = list(self.workers)
@@ -455,7 +472,18 @@ class _Reader:
         worker = self.state.workers.get(name)
         if worker is None:
             return {'name': name}
-        return {'name': name, 'host': worker.host, 'job': worker.job, 'slots': worker.slots, 'since': worker.time}
+        found: Dict = {'name': name, 'host': worker.host, 'job': worker.job, 'slots': worker.slots, 'since': worker.time}
+        snapshot = self.state.versions.get((name, ''))
+        if snapshot:
+            found['with'] = self._versions(snapshot)
+        return found
+
+    def _versions(self, versions: Mapping[str, str]) -> int:
+        kept = {name: self.privacy.text(str(value)) for name, value in versions.items()}
+        if 'declared environment' in kept and 'environ' not in self.privacy.keep:
+            del kept['declared environment']  # the task manager says what may be said of it
+            self.privacy.left['environ'] += 1
+        return self.versions.setdefault(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode(), len(self.versions))
 
 
 # What someone's own classes may raise while they are loaded, or looked at.

@@ -217,6 +217,7 @@ def make_record(
         'paths': 'relative to the folder of the notebook' if 'paths' not in privacy.keep else 'as they were',
     }
     if payloads:
+        privacy.notes['(kept: the bytes of code, arguments, results and outputs, as asked for; paths and names in them are as they were)'] = None
         for entry, model in zip(document['queues'], models, strict=True):
             entry['payloads'] = {digest: base64.b85encode(data).decode() for digest, data in sorted(model.payloads.items())}
     record = _composed(notebook, document, models, privacy)
@@ -265,10 +266,13 @@ def _cells(
 ) -> list[Dict]:
     cells: list[Dict] = []
     claimed: set[tuple[int, int]] = set()
-    for use in found:
+    # Cells that are tasks first: of the others, those that show nothing else (a future, a panel) have no tasks of their own.
+    for use in sorted(found, key=lambda use: not _is_task(notebook, use.cell)):
         number = numbers[opened[use.folder].folder]
         rows, _ = _rows(opened[use.folder], use)
         places = [models[number].places[row] for row in rows]
+        if not _is_task(notebook, use.cell) and use.cell not in gone and all((number, place) in claimed for place in places):
+            continue
         claimed.update((number, place) for place in places)
         cells.append({'cell': use.cell, 'queue': number, 'tasks': format_rows(places), 'title': use.title, 'how': 'display'})
         if use.cell in gone:
@@ -286,6 +290,10 @@ def _cells(
             if cell is not None:
                 cells.append({'cell': cell, 'queue': number, 'tasks': format_rows(places), 'title': model.head['apps'][app]['name'], 'how': 'source'})
     return sorted(cells, key=lambda entry: (entry['cell'], entry['queue']))
+
+
+def _is_task(notebook: Dict | None, cell: int) -> bool:
+    return notebook is not None and source_of(notebook['cells'][cell]).lstrip().startswith('%%desipipe')
 
 
 def _defining(notebook: Dict, app: Dict, node: Node | None, shown: set[int]) -> int | None:

@@ -19,6 +19,8 @@ ROWS = 20
 """Tasks that a table shows."""
 BAD = 20
 """Tasks that did not succeed that it shows besides."""
+FILES = 50
+"""Files that it lists."""
 _MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
 
 
@@ -141,7 +143,7 @@ def cell_section(model: QueueModel, places: Sequence[int], title: str, notes: Se
         text.append(table(['task', 'state', *map(plain, names[:4]), 'time', 'host', 'result, or why not', 'identity'], rows, right=(2 + len(names[:4]),)))
     if len(listed) < len(places):
         text.append(f'{format_count(len(places) - len(listed))} more tasks of this cell are in the metadata of this notebook.')
-    text.append(folded('How they were computed', *[_app_section(model, app) for app in apps], *_attempts_section(model, listed)))
+    text.append(folded('How they were computed', *[_app_section(model, app) for app in apps], *_attempts_section(model, listed), *_files_section(listed)))
     return '\n\n'.join(text)
 
 
@@ -236,6 +238,7 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
     for words, name in pictures:
         text.append(f'![{words}](attachment:{name})')
     text.append(_apps_table(models))
+    text += _run_with(models)
     asked = [
         [plain(manager['id'][:12]), code(manager['environ'].get('name', ''), 40), code(manager['scheduler'], 60), code(manager['provider'], 100)]
         for model in models
@@ -255,6 +258,29 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
         'Check it: `desipipe verify`, and the name of this file. What that proves, and what it does not: page *Records* of the documentation of desipipe.'
     )
     return '\n\n'.join(text)
+
+
+def _run_with(models: Sequence[QueueModel]) -> list[str]:
+    """With what workers ran: Python, packages, the state of the repository."""
+    parts = []
+    for model in models:
+        for number, versions in enumerate(model.head['versions']):
+            workers = [worker for worker in model.head['workers'] if worker.get('with') == number]
+            if workers:
+                hosts = ', '.join(sorted({worker['host'] for worker in workers})[:5])
+                rows = [[plain(name), code(value, 100)] for name, value in versions.items()]
+                parts += [f'{plural(len(workers), "worker")} on {plain(hosts)}:', table(['', 'version'], rows)]
+    return [folded('Python, packages, repository: what the tasks ran with', *parts)] if parts else []
+
+
+def _files_section(tasks: Iterable[Dict]) -> list[str]:
+    rows = [
+        [plain(file['path'], 100), 'read' if file['do'] == 'read' else 'written', format_bytes(file['size']), code(file['sha256'][:12])]
+        for task in tasks
+        for file in task.get('files', ())
+    ]
+    more = [f'{format_count(len(rows) - FILES)} more files are in the metadata.'] if len(rows) > FILES else []
+    return [table(['file', '', 'size', 'sha256'], rows[:FILES], right=(2,)), *more] if rows else []
 
 
 def _apps_table(models: Sequence[QueueModel]) -> str:

@@ -1,0 +1,240 @@
+"""A queue out of a record with its payloads: someone else goes on where it stopped.
+
+What is written here is what the record holds, digest by digest; nothing of it is loaded. But the queue is then this user's own, and its tasks run:
+whoever calls this has decided to trust the record's author.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from ..errors import RecordError
+from ..event import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event
+from ..queue import Queue, mid_of
+from ..store.segment import ALIGNMENT
+from ..utils import plural
+from . import tables
+from .files import Record
+from .model import QueueModel
+
+Dict = dict[str, Any]
+Payload = Callable[[str], bytes | None]
+
+_TEXT = struct.Struct('<I')
+_LARGE = 4096  # bytes; from here on a payload may hold arrays, which lie aligned
+
+
+def make_queues(record: Record, name: str | None = None, results: bool = False) -> Iterator[tuple[Queue, str]]:
+    """Make the queues of a record.
+
+    Parameters
+    ----------
+    record : Record
+        Made with its payloads.
+    name : str, default=None
+        What to call the queue; by default as it was. Of several, each gets its own name after it.
+    results : bool, default=False
+        Whether to take the results; else everything is to be computed anew.
+
+    Yields
+    ------
+    queue, words : Queue, str
+        And what is in it.
+
+    Raises
+    ------
+    RecordError
+        The record has no payloads, or they are damaged.
+    QueueExistsError
+        There is a queue of that name.
+    """
+    several = len(record.models) > 1
+    for model in record.models:
+        check(record, model)
+        title = model.head['name'] if name is None else f'{name}-{model.head["name"]}' if several else name
+        queue = Queue(title, create=True)
+        try:
+            done = fill(queue, model, record.payload, results)
+        except BaseException:
+            queue.delete(kill=False)  # a part of it would be taken for the whole
+            raise
+        yield queue, f'{plural(model.head["total"])}, {done} of them with results'
+
+
+def check(record: Record, model: QueueModel) -> None:
+    """Complain about what is missing, before anything is made.
+
+    Raises
+    ------
+    RecordError
+    """
+    for task in model.tasks():
+        if 'payload' not in task:
+            raise RecordError(
+                f'{record.path} holds no code and no arguments, so no queue can be made of it: nothing was made. '
+                'Whoever has the queue makes one that does with: desipipe record NOTEBOOK --with-results'
+            )
+        break
+    wanted = {app['code']['sha256'] for app in model.head['apps'] if 'code' in app}
+    for task in model.tasks():
+        wanted.update(digest for digest in (task.get('payload'), task.get('shared')) if digest)
+    for digest in wanted:
+        if record.payload(digest) is None:
+            raise RecordError(
+                f'{record.path}: the bytes of {digest[:16]}… are missing, or damaged: nothing was made. Check with: desipipe verify {record.path}'
+            )
+
+
+def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True, again: Collection[int] | None = None, cwd: str = '') -> int:
+    """Put the tasks of a model into a fresh queue.
+
+    Parameters
+    ----------
+    queue : Queue
+        An empty one.
+    model : QueueModel
+    payload : callable
+        Gives the bytes of a digest.
+    results : bool, default=True
+        Whether those that succeeded have their results.
+    again : collection of int, default=None
+        Places of tasks that are to be computed in any case; the others then need nothing, as they are only there to be needed.
+    cwd : str, default=''
+        The folder that tasks run in; by default this one.
+
+    Returns
+    -------
+    done : int
+        How many tasks have a result.
+    """
+    ledger = queue.ledger
+    head = model.head
+    stored: dict[str, Ref] = {}
+
+    def store(digest: str) -> Ref:
+        if digest not in stored:
+            data = payload(digest)
+            if data is None:
+                raise RecordError(f'the bytes of {digest[:16]}… are missing, or damaged: nothing was made')
+            stored[digest] = Ref(ledger.writer.name, ledger.writer.append([data], len(data) >= _LARGE), len(data))
+            stored[digest] = stored[digest]._replace(segment=ledger.writer.name)
+        return stored[digest]
+
+    now = time.time()
+    events: list[Event] = []
+    specs = [_spec(manager) for manager in head['managers']]
+    mids = [mid_of(spec) for spec in specs]
+    events += [{'e': 'mgr', 'mid': mid, **spec} for mid, spec in dict(zip(mids, specs, strict=True)).items()]
+    for app in head['apps']:
+        if 'code' in app:
+            source, parts = ledger.store(app['source'].encode()), ledger.store(orjson.dumps(app['parts']))
+            code = store(app['code']['sha256'])
+            events.append(
+                {
+                    'e': 'app',
+                    'app': app['id'],
+                    'name': app['name'],
+                    'kind': app['kind'],
+                    'code': code,
+                    'source': source,
+                    'parts': parts,
+                    'packages': app['packages'],
+                }
+            )
+    groups: dict[tuple[int, str], int] = {}
+    rows: dict[int, int] = {}
+    done: list[tuple[int, Dict]] = []
+    adds: list[Event] = []
+    shared: dict[str, str] = {}
+    for row, task in enumerate(model.tasks()):
+        common = task.get('shared', '')
+        if common and common not in shared:
+            # Any name will do that the group and the event agree on.
+            shared[common] = common[:32]
+            events.append({'e': 'shared', 'id': shared[common], 'ref': store(common)})
+        key = (task['group'], shared.get(common, ''))
+        if key not in groups:
+            groups[key] = len(groups)
+            events.append(_group(head, task['group'], mids, key[1], cwd or os.getcwd()).to_event(groups[key]))
+        rows[task['row']] = row
+        needs = [rows[other] for other in task.get('needs', ())] if again is None or row in again else []
+        adds.append(_add(ledger, task, row, groups[key], needs, payload, now))
+        if results and (again is None or row not in again) and task['state'] == 'SUCCEEDED' and 'sha256' in task.get('result', {}):
+            done.append((row, task))
+    ends: dict[int, list[End]] = {}
+    for row, task in done:
+        ends.setdefault(tables.last_attempt(task).get('worker', -1), []).append(_end(row, task, store(task['result']['sha256'])))
+    ledger.writer.flush()
+    for place, mine in ends.items():
+        worker = head['workers'][place] if place >= 0 else {'name': 'by hand'}
+        name = worker['name']
+        events_of = {
+            'e': 'worker',
+            'do': 'begin',
+            'w': name,
+            'host': worker.get('host', ''),
+            'pid': 0,
+            'slots': worker.get('slots', 1),
+            'job': worker.get('job', ''),
+        }
+        adds.append({**events_of, 't': worker.get('since', now)})
+        # As compaction writes them: ends without the claims before them, whatever their tasks wait for.
+        adds += [{**end_event(name, mine[i : i + CHUNK], now), 'kind': 'final'} for i in range(0, len(mine), CHUNK)]
+        adds.append({'e': 'worker', 'do': 'end', 'w': name, 'why': 'imported', 't': now})
+    ledger.journal.write(lambda: [*events, *adds], True)
+    return len(done)
+
+
+def _end(row: int, task: Dict, ref: Ref) -> End:
+    last = tables.last_attempt(task)
+    return End(row, 1, SUCCEEDED, float(last.get('began', 0.0)), round(last.get('seconds', 0.0) * 1e6), ref)
+
+
+def _spec(manager: Dict) -> Event:
+    environ = manager['environ']
+    # What was left out can't be set. And where it ran is not where it will: workers are local ones until someone says otherwise.
+    data = {name: value for name, value in (environ.get('data') or {}).items() if value != '…'}
+    command = [line for line in environ.get('command') or () if line != '…']
+    return {
+        'environ': {'name': environ.get('name', 'base'), 'data': data, 'command': command},
+        'scheduler': dict(manager['scheduler']) or {'name': 'simple'},
+        'provider': {'name': 'local'},
+    }
+
+
+def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) -> Group:
+    group = head['groups'][number]
+    app = head['apps'][group['app']]
+    options: Dict = {key: tuple(group[key]) if key == 'retry_on' else group[key] for key in ('timeout', 'retries', 'retry_on', 'priority') if key in group}
+    return Group(app=app['id'], mid=mids[group['manager']], name=group['name'], kind=app['kind'], cwd=cwd, shared=shared, **options)
+
+
+def _add(ledger: Any, task: Dict, row: int, group: int, needs: list[int], payload: Payload, now: float) -> Event:
+    data = payload(task['payload'])
+    if data is None:
+        raise RecordError(f'the arguments of task {task["id"][:12]} are missing, or damaged: nothing was made')
+    text = orjson.dumps(tables.arguments(task))
+    aligned = len(data) >= _LARGE
+    if aligned:
+        text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)
+    offset = ledger.writer.append([_TEXT.pack(len(text)), text, data], aligned)
+    event: Event = {
+        'e': 'add',
+        'first': row,
+        'g': group,
+        'i': task['index'],
+        'ids': task['id'],
+        'seg': ledger.writer.name,
+        'off': offset,
+        'len': [_TEXT.size + len(text) + len(data)],
+        't': now,
+    }
+    if needs:
+        event['req'] = [(0, needs)]
+    return event
