@@ -24,7 +24,7 @@ LANES = 250
 """The most workers that a timeline shows."""
 BINS = 500
 """The most pieces into which a worker's time is cut, where its attempts are counted."""
-_CHUNK = 4 << 20
+_CHUNK = 1 << 20  # bytes of the journal at once
 
 Dict = dict[str, Any]
 

@@ -29,7 +29,7 @@ logger = logging.getLogger('desipipe')
 Dict = dict[str, Any]
 T = TypeVar('T')
 
-THREADS = 16
+THREADS = 8  # each keeps some memory that it used
 WAITING = 64  # requests that may wait for one queue
 PACE = 0.25  # s between two looks at a queue that changes
 SLOW = 0.75  # s, when a look is costly: what happened is told within a second
