@@ -178,7 +178,7 @@ def test_large_entries_are_not_laid_out() -> None:
         ('path: a\nfiletyp: npy', UnknownOptionError, "the field 'filetyp' is not known: did you mean filetype?"),
         ('path: a\nid: power\n---\nimport: powr', UnknownNameError, "db.yaml, document 2: there is no entry 'powr' to import: did you mean power?"),
         ('id: a\nimport: b\n---\nid: b\nimport: a', ConfigError, 'document 1: entries import each other: b → a → b'),
-        ('path: a\nfileentry: basic', UnknownNameError, "(define a subclass of BaseFileEntry of that name before the data base is read): did you mean base?"),
+        ('path: a\nfileentry: basic', UnknownNameError, '(define a subclass of BaseFileEntry of that name before the data base is read): did you mean base?'),
         ('path: a\nro: [a]', ConfigError, 'ro must be two texts'),
         ('path: a_{x}\noptions: {x: [1, 2]}\nfoptions: {x: [a]}', ConfigError, "foptions of 'x' must be 2, one for each value"),
         ('path: 12', ConfigError, 'path must be text, not 12'),
@@ -206,6 +206,35 @@ def test_bad_databases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: st
         FileManager('db.yaml')
     assert words in str(caught.value)
     assert os.listdir() == ['db.yaml']
+
+
+BOMB = '[&a0 [1, 2]' + ''.join(f', &a{i} [*a{i - 1}, *a{i - 1}]' for i in range(1, 60)) + ']'
+
+
+@pytest.mark.parametrize(
+    'text',
+    [
+        f'path: {BOMB}',
+        f'{BOMB}',
+        f'path: a\noptions: {BOMB}',
+        f'path: a\noptions: {{x: {BOMB}}}',
+        f'path: "{{x}}"\noptions: {{x: {{1: {BOMB}}}}}',
+        f'path: "{{x}}"\noptions: {{x: [{{1: {BOMB}}}]}}',
+        f'path: "{{x}}"\noptions: {{x: [1]}}\nfoptions: {{x: [{BOMB}]}}',
+        f'path: a\nro: {BOMB}',
+        f'path: a\nid: {BOMB}',
+        f'path: a\n---\nimport: {BOMB}',
+        f'path: a\nfileentry: {BOMB}',
+        f'path: a\nfoo: {BOMB}',
+        'path: a\noptions: &a {x: *a}',
+        'path: a\noptions: {x: &a [*a]}',
+    ],
+)
+def test_aliases_fill_no_memory(tmp_path: Path, text: str) -> None:
+    (tmp_path / 'db.yaml').write_text(text)
+    with pytest.raises((ConfigError, UnknownNameError, UnknownOptionError)) as caught:
+        FileManager(tmp_path / 'db.yaml')
+    assert len(str(caught.value)) < 20_000
 
 
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields, base_folder
 from .made import Provenance
-from .options import Pool, chosen_names, common_options, iter_options
+from .options import Pool, chosen_names, common_options, iter_options, shown
 
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
@@ -88,7 +88,7 @@ class FileEntryCollection:
         if isinstance(data, BaseFileEntry):
             entry = data.copy()
         elif not isinstance(data, Mapping):
-            raise ConfigError(f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not {type(data).__name__} {data!r:.60}.')
+            raise ConfigError(f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not {type(data).__name__} {shown(data)}.')
         else:
             try:
                 fields = importing.resolved(data)
@@ -641,13 +641,13 @@ class _Imports:
         if self._by_id is None:
             # What is there already goes first, then the data base, of several with one id the first.
             self._by_id = {entry.id: entry for entry in reversed(list(self._known))}
-            self._by_id |= {
-                str(other.get('id')): other for _, other in self._documents if isinstance(other, Mapping) and str(other.get('id')) not in self._by_id
-            }
+            for _, other in self._documents:
+                if isinstance(other, Mapping) and isinstance(other.get('id'), str):
+                    self._by_id.setdefault(other['id'], other)
         if name in trail:
             raise ConfigError(f'entries import each other: {" → ".join([*trail, name])}')
-        if name not in self._by_id:
-            raise UnknownNameError(f'there is no entry {name!r} to import: {close_names(str(name), self._by_id)}')
+        if not isinstance(name, str) or name not in self._by_id:
+            raise UnknownNameError(f'there is no entry {shown(name)} to import: {close_names(name if isinstance(name, str) else "", self._by_id)}')
         other = self._by_id[name]
         if isinstance(other, BaseFileEntry):
             inherited = {**other.to_dict(), **({'fileentry': other.name} if other.name != BaseFileEntry.name else {})}

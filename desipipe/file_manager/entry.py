@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self
 from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOptionError, close_names
 from . import made
 from .file import BaseFile, Fields, _mapping, moved
-from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, values_of
+from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, shown, values_of
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
 _MOST = 4096
@@ -114,7 +114,7 @@ class BaseFileEntry(Fields):
                 if name not in options:
                     continue
                 try:
-                    text = values if isinstance(values, list) else make_pool(values)[0]
+                    text = [freeze(value) for value in values] if isinstance(values, list) else make_pool(values)[0]
                 except ConfigError as exc:
                     raise ConfigError(f'{self._label(given)}: foptions of {name!r} {exc}.') from exc
                 number = len(values_of(options[name]))
@@ -440,8 +440,8 @@ def get_file_entry(file_entry: BaseFileEntry | str | Mapping[str, Any] | None = 
     name: Any = BaseFileEntry.name if file_entry is None else file_entry
     if not isinstance(name, str) or name not in _registry:
         raise UnknownNameError(
-            f'there is no kind of file entry {name!r} (define a subclass of BaseFileEntry of that name before the data base is read): '
-            f'{close_names(str(name), _registry)}'
+            f'there is no kind of file entry {shown(name)} (define a subclass of BaseFileEntry of that name before the data base is read): '
+            f'{close_names(name if isinstance(name, str) else "", _registry)}'
         )
     return _registry[name](**kwargs)
 

@@ -14,6 +14,7 @@ from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_na
 from ..serialize import encode
 from . import made
 from .made import Provenance
+from .options import shown
 from .template import Template, template
 
 
@@ -113,7 +114,7 @@ class Fields:
         if value is None:
             return self._defaults[name]
         if not isinstance(value, str):
-            raise ConfigError(f'{self._label(given)}: {name} must be text, not {value!r:.100}. Put it in quotes.')
+            raise ConfigError(f'{self._label(given)}: {name} must be text, not {shown(value)}. Put it in quotes.')
         return value
 
     def _updated_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +123,8 @@ class Fields:
     def _label(self, given: Mapping[str, Any] | None = None) -> str:
         known = {**self.__dict__, **(given or {})}
         kind = type(self).__name__
-        return f'{kind} {known["id"]!r}' if known.get('id') else f'{kind} of {known["path"]}' if known.get('path') else kind
+        id, path = (value if isinstance(value, str) else '' for value in (known.get('id'), known.get('path')))
+        return f'{kind} {id!r}' if id else f'{kind} of {path}' if path else kind
 
     def clone(self, **kwargs: Any) -> Self:
         """A copy with other values of some fields, see `update`."""
@@ -433,7 +435,7 @@ def _mapping(label: str, name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f'{label}: {name} must be a mapping of names to values, not {value!r:.100}.')
+        raise ConfigError(f'{label}: {name} must be a mapping of names to values, not {shown(value)}.')
     return {str(key): item for key, item in value.items()}
 
 

@@ -22,6 +22,13 @@ _LINEAR = 4096  # comparisons, above which values are looked up in a dictionary
 _tables: OrderedDict[int, tuple[list[Any], dict[Any, int]]] = OrderedDict()
 
 
+def shown(value: Any) -> str:
+    """A value for people, short: lists in lists of the same lists are long when they are written out."""
+    import reprlib
+
+    return reprlib.repr(value)
+
+
 def freeze(value: Any) -> Any:
     """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of Python.
 
@@ -43,7 +50,7 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
             raise ConfigError(f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
         return tuple(_frozen(item, depth - 1, left) for item in value)
     if isinstance(value, Mapping | set | frozenset):
-        raise ConfigError(f'can be a value, a list of values, range(...), ..., or a dictionary of values and their texts, but no value is {value!r:.200}')
+        raise ConfigError(f'can be a value, a list of values, range(...), ..., or a dictionary of values and their texts, but no value is {shown(value)}')
     if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
         value = value.tolist()
         return _frozen(value, depth, left) if isinstance(value, list) else value
@@ -70,7 +77,7 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
         Without the words where it stands.
     """
     if isinstance(values, Mapping):
-        return [freeze(value) for value in values], list(values.values())
+        return [freeze(value) for value in values], [freeze(text) for text in values.values()]
     if isinstance(values, range):
         return values, None
     if values is Ellipsis or isinstance(values, str) and values == '...':
