@@ -28,6 +28,7 @@ AHEAD = 128  # packets a slot may have before it; well below what a socket's def
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
+NEIGHBOUR_WORDS = 'the launcher ended all MPI processes of its job, since a task beside it had failed'
 OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
 OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _READ = 1 << 16
@@ -583,11 +584,15 @@ class MPISlot(SlotProcess):
             self.kill('mpi', f'only {len(self._connected):d} of {self._ranks:d} MPI processes came within {MPI_WAIT:.0f} s: see the provider option mpiexec')
         raised = self._raised()
         if raised is not None and self._failed_at and now - self._failed_at > RANKS_WAIT:
-            self.last_word = raised
-            if isinstance(raised[9], tuple):
-                self.out.write(raised[9][0])
-                self.err.write(raised[9][1])
-            self.kill('rank', raised[7]['text'])
+            self._last_of(raised)
+
+    def _last_of(self, raised: tuple[Any, ...]) -> None:
+        # One process has raised, and the others wait for it for ever: what it said is what there is to say.
+        self.last_word = raised
+        if isinstance(raised[9], tuple):
+            self.out.write(raised[9][0])
+            self.err.write(raised[9][1])
+        self.kill('rank', raised[7]['text'])
 
     def collect(self, marked: bool) -> tuple[bytes, bytes]:
         """What all ranks wrote to stdout and stderr, as the launcher mixed it."""
@@ -713,7 +718,8 @@ class SplitSlot(MPISlot):
     def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, division: Division) -> None:
         self.division = division
         self.color = division.free.popleft()
-        self._outputs: dict[int, tuple[bytes, bytes]] = {}
+        self._lost_at = 0.0
+        self._lost = ''
         super().__init__(folder, name, trusts, limit, lambda argv: argv, division.ranks(self.color))
 
     def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
@@ -735,10 +741,28 @@ class SplitSlot(MPISlot):
         return self.division.total
 
     def _gone(self, rank: Connection) -> None:
+        if self.dying is not None or self._lost_at:
+            return
+        self._lost_at = time.monotonic()
+        self._lost = f'its MPI process of rank {self._number.get(rank, -1):d} ended in the middle (killed, os._exit?)'
         if self.division.culprit < 0:
             self.division.culprit = self.color
-        if self.division.culprit == self.color or self.division.ended() is None:
-            self.kill('exit', f'its MPI process of rank {self._number.get(rank, -1):d} ended in the middle (killed, os._exit?)')
+        self.overdue(self._lost_at)
+
+    def overdue(self, now: float) -> None:
+        """End the slot when a rank has gone, as well as for what ends any MPI slot."""
+        if not self._lost_at or self.dying is not None:
+            super().overdue(now)
+            return
+        raised = self._raised()
+        if raised is not None:
+            self._last_of(raised)
+        elif self.division.culprit == self.color:
+            self.kill('exit', self._lost)
+        elif self.division.ended() is not None or (self.division.given and now - self._lost_at > OUTPUT_WAIT):
+            self.kill('neighbour', NEIGHBOUR_WORDS)
+        elif now - self._lost_at > OUTPUT_WAIT:  # the launcher lives, and with it the others: it was this one alone
+            self.kill('exit', self._lost)
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
         """What the ranks wrote, one after the other."""
@@ -765,8 +789,11 @@ class SplitSlot(MPISlot):
         return
 
     def _why(self) -> tuple[str, str]:
+        if (raised := self._raised()) is not None:
+            self._last_of(raised)
+            return 'rank', raised[7]['text']
         if self.division.culprit not in (-1, self.color):
-            return 'neighbour', 'the launcher ended all MPI processes of its job, since a task beside it had failed'
+            return 'neighbour', NEIGHBOUR_WORDS
         return super()._why()
 
     def close(self) -> None:

@@ -224,7 +224,8 @@ class Slurm:
 
     def start_node(self, node: str) -> None:
         """Start slurmd of a node, in namespaces of its own."""
-        words = f'hostname {node}; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
+        # Memory of its own too: MPI names its segments by job and step, which are the same in each cluster that begins anew.
+        words = f'hostname {node}; mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
         self._start(node, ['unshare', '--uts', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'slave', 'sh', '-c', words])
 
     def signal(self, name: str, number: int) -> None:

@@ -105,26 +105,24 @@ def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path
 
 
 def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """The first task of a slot is KILLED; what had less time than it could have begins again, and burns no retry."""
-    tm = manager(queue, time='3', killed_at_timeout=None)
-    first = waiter(tm, retries=2)(1, str(tmp_path / 'go'))
+    """The first task of a slot is KILLED; what had less time than it could have begins again. Both burn no retry."""
+    tm, tm2 = manager(queue, time='3'), manager(queue, time='4')
+
+    @tm2.python_app
+    def short() -> int:
+        return 1
+
+    first, one, second = waiter(tm, retries=2)(1, str(tmp_path / 'go')), short(), waiter(tm2)(2, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', first.running)
-    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+5')
-    until('it ended', first.done)
+    assert one.result(timeout=60) == 1
+    until('both run', lambda: first.running() and second.running())
+    queue.ledger.follow()
+    for worker in queue.ledger.state.running.values():
+        slurm.run('scontrol', 'update', f'jobid={worker.job}', 'EndTime=now+5')
+    until('the first ended', first.done)
     assert first.state == 'KILLED'
     assert 'its job reached its time limit' in first.task.cause
-
-    @tm.python_app
-    def short(i: int) -> int:
-        return i
-
-    one, second = short(1), waiter(tm)(2, str(tmp_path / 'go'))
-    spawn(queue, '--linger', '1')
-    assert one.result(timeout=60) == 1
-    until('it runs', second.running)
-    slurm.run('scontrol', 'update', f'jobid={the_job(queue)}', 'EndTime=now+5')
-    until('it runs again', lambda: len(list(tmp_path.glob('go-2-*'))) == 2)
+    until('the second runs again', lambda: len(list(tmp_path.glob('go-2-*'))) == 2)
     (tmp_path / 'go').touch()
     assert second.result(timeout=60) == 2
     assert 'its job reached its time limit' in causes(second)[0]

@@ -18,7 +18,7 @@ from desipipe.provenance import process_alive
 
 from .cluster import Slurm, until
 from .conftest import running
-from .test_jobs import causes, manager, the_job, waiter
+from .test_jobs import manager, the_job, waiter
 
 pytestmark = pytest.mark.slurm
 
@@ -52,13 +52,13 @@ def short(tm: TaskManager, seconds: float) -> Any:
         time.sleep(seconds)
         return i, os.environ['DESIPIPE_JOB']
 
-    return lambda n: work.map(i=range(n), seconds=seconds)
+    return lambda n, first=0: work.map(i=range(first, first + n), seconds=seconds)
 
 
 def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any) -> None:
     """200 tasks of two task managers over 16 jobs on two nodes: one sbatch for each, and never two questions within the time step."""
     tms = [manager(queue, 8, nodes_per_worker=1), manager(queue, 8, nodes_per_worker=1, time='11')]
-    futures = [future for tm in tms for future in short(tm, 0.1)(100)]
+    futures = [future for i, tm in enumerate(tms) for future in short(tm, 0.1)(100, 100 * i)]
     began = time.monotonic()
     process = spawn(queue)
     jobs = {future.result(timeout=120)[1] for future in futures}
@@ -135,8 +135,7 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, slurm: S
     until('someone knows', lambda: any(future.state in ('UNKNOWN', 'KILLED') for future in futures))
     (tmp_path / 'go').touch()
     until('all ended', lambda: all(future.done() for future in futures))
-    assert sorted(future.state for future in futures)[:2] == ['SUCCEEDED', 'SUCCEEDED'] or [future.state for future in futures].count('SUCCEEDED') == 2
-    assert sorted(slurm.jobs()) == [*sorted(set(slurm.jobs()) - set(jobs)), *jobs]
+    assert [future.state for future in futures].count('SUCCEEDED') == 2
     assert not set(slurm.jobs('PENDING,RUNNING')) - set(jobs)  # nothing was submitted twice
 
 
@@ -216,28 +215,31 @@ def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) 
 # Time
 
 
-def test_what_can_not_end_in_time_does_not_begin(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """Each task takes 3 s; a job of a minute that has 54 s for tasks gets no more than it can end, and nothing is killed."""
-    tm = manager(queue, time='1', killed_at_timeout=True)
+def test_what_can_not_end_in_time_does_not_begin(queue: Queue, spawn: Any) -> None:
+    """Of a job of a minute seven seconds are gone, so a task that may take 50 s is left to another job; what is known to be short is not."""
+    tm = manager(queue, time='1')
 
-    @tm.python_app(timeout=30)
-    def one(i: int, seconds: float) -> str:
+    @tm.python_app
+    def first(i: int, seconds: float) -> str:
         import os
         import time
 
         time.sleep(seconds)
         return os.environ['DESIPIPE_JOB']
 
-    first = one(0, 8.0)
-    rest = [one(i, 0.1) for i in range(1, 3)]
+    @tm.python_app(timeout=50)
+    def long(job: str) -> str:
+        import os
+
+        return os.environ['DESIPIPE_JOB']
+
+    begun = first(0, 7.0)
+    again = first(1, 0.0)
+    other = long(begun)
     spawn(queue)
-    until('it runs', first.running)
-    # As if much of the time had passed: the limit comes nearer, and Slurm sends its signal.
-    job = the_job(queue)
-    slurm.run('scontrol', 'update', f'jobid={job}', 'EndTime=now+14')
-    assert first.result(timeout=60) == job
-    assert {future.result(timeout=60) for future in rest} != {job}
-    assert all(not causes(future)[0] for future in [first, *rest])
+    assert again.result(timeout=60) == begun.result(timeout=60)
+    assert other.result(timeout=60) != begun.result(timeout=60)
+    assert len(other.task.attempts) == 1
 
 
 def test_tasks_are_told_that_the_end_is_near(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
