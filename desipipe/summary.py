@@ -115,6 +115,9 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
         - ``workers``: how many live, as far as the journal knows
+        - ``jobs``: of batch systems, that have not ended: list of dictionaries with ``job``, ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``,
+          ``'withdrawn'``), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``),
+          ``workers`` (their names)
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
 
     Raises
@@ -422,7 +425,8 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
         What :func:`task_summary` has, and
 
         - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``, ``retries``, ``retry_on``, ``priority``, ``cwd``
-        - ``code`` (text), ``arguments`` (text by name), ``versions``
+        - ``code`` (text), ``arguments`` (text by name), ``versions`` (of what its app uses), ``environment`` (everything else that its worker ran with)
+        - ``files``: the first :data:`RELATED` that its last attempt read and wrote (``do``, ``path``, ``size``, ``mtime``, ``sha256``); ``n_files``
         - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``, ``host``, ``job``, ``began``, ``duration``, ``cause``, ``current``,
           ``out`` and ``err`` (bytes)
         - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is ``None`` if there is none; ``trace``: the remote traceback
@@ -437,7 +441,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
     result = state.result(row)
     task = task_summary(ledger, row)
     task.update(kind=group.kind, timeout=group.timeout, retries=group.retries, retry_on=list(group.retry_on), priority=group.priority, cwd=group.cwd)
-    task.update(added=None, code='', arguments={}, versions={}, attempts=[], out=0, err=0, trace='')
+    task.update(added=None, code='', arguments={}, versions={}, environment={}, files=[], n_files=0, attempts=[], out=0, err=0, trace='')
     try:
         task['added'] = ledger.journal.event_at(state.added_at[row]).get('t')
     except CorruptJournalError as exc:
@@ -476,6 +480,13 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
         if attempt.counts:
             task['out'], task['err'] = (task['attempts'][-1][stream] for stream in ('out', 'err'))
             task['versions'] = state.versions.get((attempt.worker, group.app), {})
+            task['environment'] = state.versions.get((attempt.worker, ''), {})
+            try:
+                files = ledger.files(attempt.files)
+            except PayloadError as exc:
+                files = []
+                problems.append(str(exc))
+            task['files'], task['n_files'] = files[:RELATED], len(files)
     task['result'] = result.length if result is not None and state.status[row] == SUCCEEDED else None
     for key, rows in (('requires', requires), ('dependants', dependants)):
         task[key] = [{**_label(ledger, other), 'state': state_name(state.status[other])} for other in rows[:RELATED]]

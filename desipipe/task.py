@@ -587,6 +587,13 @@ class Task:
         return self._ledger.state.versions.get((last.worker, self._group.app), {})
 
     @property
+    def files(self) -> list[dict[str, Any]]:
+        """Files that its last attempt read and wrote through the file manager: ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),
+        ``sha256``."""
+        last = self._last
+        return [] if self._ledger is None or last is None else self._ledger.files(last.files)
+
+    @property
     def result(self) -> Any:
         """What it returned; ``None`` if it did not succeed (yet)."""
         if self._ledger is None or self._ledger.state.status[self._row] != SUCCEEDED:

@@ -18,6 +18,7 @@ from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
 from desipipe.file_manager import BaseFile
 from desipipe.file_manager.history import file_summaries
+from desipipe.summary import task_detail
 
 
 @pytest.fixture
@@ -77,6 +78,10 @@ def test_a_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
     assert f'python={made.versions["python"]}\n' in (folder / 'upper.versions').read_text()
     # However many files: one list of this host and user, one script, one list of versions, and two links.
     assert len(list(folder.iterdir())) == 5
+    task = futures[1].task
+    assert [(item['do'], item['path']) for item in task.files] == [('read', fm.get('raw', i=1).filepath), ('write', file.filepath)]
+    detail = task_detail(tm.queue.ledger, tm.queue.ledger.row(futures[1].tid))
+    assert (detail['files'], detail['n_files'], detail['environment']['python']) == (task.files, 2, made.versions['python'])
     # Of what no task made nothing is known.
     raw = fm.provenance(fm.get('raw', i=1))
     assert (raw.task, raw.state, raw.same, raw.inputs) == ('', 'current', None, ())
