@@ -73,8 +73,9 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
     else:
         found = [row for row in there if status[row] != DROPPED]
     if states:
-        codes = {state_code(name) for name in states if name.upper() != 'BLOCKED'}
-        blocked = ledger.blocked() if len(codes) < len(states) and WAITING not in codes else {}
+        wanted_names = {name.upper() for name in states}
+        codes = {state_code(name) for name in wanted_names - {'BLOCKED'}}
+        blocked = ledger.blocked() if 'BLOCKED' in wanted_names and WAITING not in codes else {}
         # One pass over the column of bytes, with a table of what is wanted instead of a comparison with each.
         wanted = bytes(code in codes for code in range(len(STATES) + 1))
         found = [row for row in found if wanted[status[row]] or row in blocked]

@@ -83,6 +83,11 @@ def test_rows(ledger: Ledger) -> None:
     assert task_page(ledger, rows=[])['total'] == 0
 
 
+def test_a_state_named_twice(ledger: Ledger) -> None:
+    assert task_page(ledger, ['PENDING', 'PENDING'])['total'] == task_page(ledger, ['PENDING'])['total'] > 0
+    assert task_page(ledger, ['BLOCKED', 'blocked'])['total'] == len(ledger.blocked()) == 2
+
+
 def test_unknown_state(ledger: Ledger) -> None:
     with pytest.raises(ValueError, match='there is no task state'):
         task_page(ledger, ['RUNING'])
