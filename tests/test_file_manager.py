@@ -591,6 +591,12 @@ def test_lists_of_entries(lognormal: FileManager) -> None:
     total = fm[:1] + fm[1:] + fm[:1]
     assert total == fm
     assert sum([fm[:1], fm[1:]]) == fm
+    other = fm[:1].clone(environ={'DIR': '/elsewhere'})
+    assert [path[:12] for path in (fm[:1] + other).filepaths[::12]] == ['./_catalogs/', '/elsewhere/_']
+    part = fm.select('catalog')
+    part.chgdir('/new')
+    fm[:2].chgdir('/new', olddir='.')
+    assert fm[0].path.startswith('${DIR}')
     copy = fm.clone()
     del copy[0]
     del copy['catalog_correlation']

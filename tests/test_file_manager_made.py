@@ -16,7 +16,7 @@ import yaml
 
 from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
-from desipipe.file_manager import BaseFile
+from desipipe.file_manager import BaseFile, BaseFileEntry
 from desipipe.file_manager.history import file_summaries
 from desipipe.summary import task_detail
 
@@ -197,6 +197,19 @@ def test_words_about_files_are_no_part_of_a_task(fm: FileManager, tm: TaskManage
     assert upper.task(FileManager(fm).get('raw', i=1), out).id == tid
     assert upper.task(fm.get('raw', i=2), out).id != tid
     assert upper.task(raw.clone(path=raw.path + 'x'), out).id != tid
+    entry, same, other = (entry_of(step) for step in (1, 1, 2))  # as from two versions of a notebook
+    assert upper.task(entry, out).id == upper.task(same, out).id != upper.task(other, out).id
+
+
+def entry_of(step: int) -> BaseFileEntry:
+    class StepEntry(BaseFileEntry):
+        name = 'step_entry'
+        width = step
+
+        def _get_file(self, options: dict[str, Any], foptions: dict[str, Any] | None = None) -> BaseFile:
+            return super()._get_file(options, foptions={'i': options['i'] * self.width})
+
+    return StepEntry('a_{i}', options={'i': [1]})
 
 
 def test_many_files_of_one_task(tmp_path: Path, tm: TaskManager) -> None:
@@ -252,6 +265,21 @@ def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
     work(tm.queue)
     assert fm.provenance(fm.get('out', i=0)).task == future.id
     assert sum(fm.provenance(file).task != '' for file in fm['out']) == 2
+
+
+@pytest.mark.parametrize('line', [b'[]', b'{}', b'\xff', b'{"file": "out_0.json", "in": 3}', b'{"file": 1, "task": [], "attempt": 1, "in": []}'])
+def test_notes_of_others_do_no_harm(fm: FileManager, tm: TaskManager, line: bytes) -> None:
+    folder = Path(fm.get('out', i=0).filepath).parent / '.desipipe'
+    folder.mkdir()
+    os.mkfifo(folder.parent / 'pipe')
+    forged = {'file': 'raw_0.txt', 'size': 5, 'mtime': 0, 'sha256': '', 'time': 1.0, 'task': 'x', 'attempt': 1, 'app': '../../x', 'code': '/etc', 'queue': ''}
+    forged |= {'versions': '../../../etc/passwd', 'user': '', 'host': '', 'in': [[str(folder.parent / 'pipe'), 0, 0, '']]}
+    (folder / 'other.jsonl').write_bytes(line + b'\n' + json.dumps({**forged, 'mtime': os.stat(fm.get('raw', i=0)).st_mtime_ns}).encode() + b'\n')
+    futures = run(fm, tm)
+    assert fm.provenance(fm.get('out', i=0)).task == futures[0].id
+    made = fm.provenance(fm.get('raw', i=0))
+    assert (made.task, made.script, made.versions, made.inputs[0].same) == ('x', '', {}, None)
+    assert 'made by ../../x' in repr(made)
 
 
 def test_a_folder_that_takes_no_notes_costs_no_task(tmp_path: Path, fm: FileManager, tm: TaskManager) -> None:

@@ -134,7 +134,7 @@ class FileEntryCollection:
 
     def _found(self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Iterator[tuple[int, BaseFileEntry]]:
         for place in fitting:
-            selected = self.data[place].select(ignore=ignore, raise_error=False, **options) if options else self.data[place]
+            selected = self.data[place].select(ignore=ignore, raise_error=False, **options) if options else self.data[place].copy()
             if selected:
                 yield place, selected
 
@@ -363,8 +363,8 @@ class FileEntryCollection:
         if isinstance(index, str):
             return self._one(index)
         if isinstance(index, slice):
-            return self._with(self.data[index])
-        return self._with([self.data[place] for place in index]) if isinstance(index, Iterable) else self.data[index]
+            return self._with(entry.copy() for entry in self.data[index])
+        return self._with([self.data[place].copy() for place in index]) if isinstance(index, Iterable) else self.data[index]
 
     def _one(self, id: str) -> BaseFileEntry:
         found = [entry for entry in self.data if entry.id == id]
@@ -385,11 +385,10 @@ class FileEntryCollection:
         if not isinstance(other, FileEntryCollection):
             return NotImplemented
         new = self.copy()
-        mine = new.environ
-        new.environ = {**other.environ, **mine}
-        new._extend([('file entry', entry) for entry in other.data])
-        for entry in new.data[: len(self.data)]:
-            entry.environ = new.environ
+        for entry in other.data:
+            # With its own variables: the same names may stand for other folders.
+            if not any(entry == known and entry.environ == known.environ for known in new.data):
+                new.data.append(entry.copy())
         return new
 
     def __radd__(self, other: object) -> Self:

@@ -189,7 +189,8 @@ class Fields:
         # What a task computes from it depends on where the file is and what it stands for, not on words for people.
         variables = dict.fromkeys(self._template(self.path).variables)
         values = {name: self.environ.get(name, os.environ.get(name)) for name in variables}
-        return encode((self.path, values, self.filetype, self.options, self.foptions), self._label()).hex()
+        # The class too: by its code, if it is the user's own and makes other paths of the options.
+        return encode((type(self), self.path, values, self.filetype, self.options, self.foptions), self._label()).hex()
 
 
 class PathText(str):
@@ -352,6 +353,9 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.state_of(self.filepath)
 
     # As of paths
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other) and isinstance(other, BaseFile) and (self.environ == other.environ or self.filepath == other.filepath)
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(self.__fspath__())

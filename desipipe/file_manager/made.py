@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import socket
+import stat
 import sys
 import time
 from collections.abc import Iterable
@@ -28,6 +29,11 @@ from ..utils import format_bytes, username
 
 FOLDER = '.desipipe'
 _REMEMBERED = 65536  # digests that a process remembers
+_LINE: dict[str, Any] = {
+    **dict.fromkeys(('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str),
+    **dict.fromkeys(('size', 'mtime', 'attempt'), int),
+    'time': float,
+}
 _digests: dict[str, tuple[tuple[int, ...], str]] = {}
 _scripts: set[tuple[str, str]] = set()
 
@@ -50,6 +56,8 @@ def content(path: str) -> Content | None:
     """
     for _ in range(3):
         try:
+            if not stat.S_ISREG(os.stat(path).st_mode):
+                return None  # a pipe, for instance, would be waited for
             with open(path, 'rb') as file:
                 before = _signature(os.fstat(file.fileno()))
                 known = _digests.get(path)
@@ -262,15 +270,14 @@ def _read_lines(path: str) -> Iterable[dict[str, Any]]:
         for data in file:
             try:
                 line = orjson.loads(data)
-                key = line['task'], line['attempt']
                 # A dictionary that grows with the task: a line sees it as it was then by counting.
-                mine = read.setdefault(key, {})
-                mine.update({name: Content(size, mtime, digest) for name, size, mtime, digest in line['in']})
+                mine = read.setdefault((line['task'], line['attempt']), {})
+                mine.update({str(name): Content(int(size), int(mtime), str(digest)) for name, size, mtime, digest in line['in']})
                 line['read'], line['count'] = mine, len(mine)
-                _content_of(line)
-                str(line['file']), float(line['time'])
+                if not all(isinstance(line[name], kind) for name, kind in _LINE.items()):
+                    continue
             except (ValueError, KeyError, TypeError):
-                continue  # an empty line, or one that was cut
+                continue  # an empty line, or one that was cut, or that someone else wrote
             yield line
 
 
