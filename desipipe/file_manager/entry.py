@@ -13,6 +13,7 @@ from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOpt
 from . import made
 from .file import BaseFile, Fields, _mapping, moved
 from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, shown, values_of
+from .template import Part
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
 _MOST = 4096
@@ -188,34 +189,35 @@ class BaseFileEntry(Fields):
         while first and size < _BLOCK:
             first -= 1
             size *= len(texts[first])
+        parts = self._template(self.path).parts
+        known: list[dict[int, str]] = [{} for _ in parts]
         for outside in product(texts[:first]):
             outer = dict(zip(names[:first], outside, strict=True))
             places = product([range(len(pool)) for pool in texts[first:]])
             while block := list(itertools.islice(places, _MOST)):
-                yield from self._joined(outer, dict(zip(names[first:], zip(*block, strict=True), strict=True)), len(block))
+                inner = dict(zip(names[first:], zip(*block, strict=True), strict=True))
+                try:
+                    columns = [self._column(part, words, outer, inner, len(block)) for part, words in zip(parts, known, strict=True)]
+                except ConfigError as exc:
+                    raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
+                yield from map(''.join, zip(*columns, strict=True))
 
-    def _joined(self, outer: dict[str, Any], inner: dict[str, tuple[int, ...]], number: int) -> Iterator[str]:
-        """Paths of a block of combinations: values of the outer options, positions of those of the inner ones."""
-        columns: list[Iterable[str]] = []
-        try:
-            for part in self._template(self.path).parts:
-                mine = [name for name in part.names if name in inner]
-                if not mine:
-                    columns.append(itertools.repeat(part.fill(outer, self.environ), number))
-                elif len(mine) == 1:
-                    (name,) = mine
-                    pool = values_of(self.foptions[name])
-                    words = {place: part.fill({**outer, name: pool[place]}, self.environ) for place in set(inner[name])}
-                    columns.append(map(words.__getitem__, inner[name]))
-                else:
-                    several = zip(*(inner[name] for name in mine), strict=True)
-                    options = (
-                        {**outer, **{name: values_of(self.foptions[name])[place] for name, place in zip(mine, places, strict=True)}} for places in several
-                    )
-                    columns.append([part.fill(values, self.environ) for values in options])
-        except ConfigError as exc:
-            raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
-        return map(''.join, zip(*columns, strict=True))
+    def _column(self, part: Part, known: dict[int, str], outer: dict[str, Any], inner: dict[str, tuple[int, ...]], number: int) -> Iterable[str]:
+        """What a part of the path becomes in a block of combinations: values of the outer options, positions of those of the inner ones."""
+        mine = [name for name in part.names if name in inner]
+        if not mine:
+            return itertools.repeat(part.fill(outer, self.environ), number)
+        pools = [values_of(self.foptions[name]) for name in mine]
+        if len(mine) == 1:
+            (name,), (pool,) = mine, pools
+            if len(part.names) > 1 or len(pool) > 16 * _MOST:
+                known.clear()  # it depends on the outer options, too; or it would be many
+            for place in set(inner[name]).difference(known):
+                known[place] = part.fill({**outer, name: pool[place]}, self.environ)
+            return map(known.__getitem__, inner[name])
+        several = zip(*(inner[name] for name in mine), strict=True)
+        options = ({**outer, **{name: pool[place] for name, pool, place in zip(mine, pools, places, strict=True)}} for places in several)
+        return [part.fill(values, self.environ) for values in options]
 
     @property
     def filepaths(self) -> list[str]:
