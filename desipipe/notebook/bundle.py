@@ -16,6 +16,7 @@ from typing import Any
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration, plural
 from ..words import Line, bar_pieces, ended, label, one_line, pace_text, span
+from .commands import typed
 
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
@@ -77,9 +78,8 @@ def lines(summary: Dict) -> list[Line]:
     if summary['gone']:
         found.append([(f'– {summary["gone"]}', LOOKS['DELETED'].colour)])
     else:
-        # As one types it here: the line magic knows the same verbs.
-        found += [[(f'→ {words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')] for words, command in summary['advice']]
-    return found
+        found += [[(f'→ {words}: ', 'dim'), (command, 'bold')] for words, command in summary['advice']]
+    return [[(typed(text), style) for text, style in line] for line in found]
 
 
 def _title(summary: Dict) -> Line:
@@ -91,11 +91,13 @@ def _going(summary: Dict) -> Line:
     pieces = [*_title(summary), *bar_pieces(summary, _BAR), (f'  {format_count(ended(summary))}/{format_count(summary["total"])}', '')]
     if counts['RUNNING']:
         pieces += [('  ', ''), (f'{LOOKS["RUNNING"].symbol} {format_count(counts["RUNNING"])} running', LOOKS['RUNNING'].colour)]
+    else:  # what is still to come says nothing while something goes on
+        for state, n in (('PENDING', counts['PENDING']), ('WAITING', counts['WAITING'] - summary['blocked'])):
+            if n:
+                pieces += [('  ', ''), (f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}', LOOKS[state].colour)]
     if summary['condition'] != 'running':
         look = CONDITIONS[summary['condition']]
         pieces += [('  ', ''), (f'{look.symbol} {look.words}', look.colour)]
-    elif not counts['RUNNING']:
-        pieces += [('  ', ''), (f'{LOOKS["PENDING"].symbol} waiting', LOOKS['PENDING'].colour)]
     if summary['condition'] == 'running' and (pace := pace_text(summary)):
         pieces.append((f'  {pace}', 'dim'))
     return pieces

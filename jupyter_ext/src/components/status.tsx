@@ -197,8 +197,12 @@ function ConditionWords({ summary, trans }: IStatusProps): JSX.Element | null {
 /** How many are in the states that one must know of at a glance. */
 function Counts({ summary, trans }: IStatusProps): JSX.Element {
   const words = stateWords(trans);
+  const running = count(summary, ['RUNNING']);
   const counts: [State | 'BLOCKED', number][] = [
-    ['RUNNING', count(summary, ['RUNNING'])],
+    ['RUNNING', running],
+    // What is still to come says nothing while something goes on.
+    ['PENDING', running ? 0 : count(summary, ['PENDING'])],
+    ['WAITING', running ? 0 : count(summary, ['WAITING']) - summary.blocked],
     ...TARGETS.retry.map((state): [State, number] => [
       state,
       count(summary, [state])
