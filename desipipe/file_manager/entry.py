@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, ClassVar, Self
 
 from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOptionError, close_names
 from . import made
 from .file import BaseFile, Fields, _mapping, moved
-from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, shown, values_of
+from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, shown, values_of, values_text
 from .template import Part
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
@@ -516,16 +516,3 @@ def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry],
         if pools and not any(choose(value, pool) for pool in pools):
             near.append(f'{name}={value!r}: {close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}')
     return UnknownNameError(f'no file matches {words}. {"; ".join(near) or "Each value is known, but not together: leave some out."}')
-
-
-def values_text(pool: Pool, texts: Pool | None = None, most: int = 5) -> str:
-    """The values of an option, for people."""
-    if isinstance(pool, EllipsisType):
-        return '... (any value)'
-    if isinstance(pool, range):
-        return str(pool)
-    word: Callable[[int], str] = lambda i: str(pool[i])  # noqa: E731
-    if texts is not None and texts is not pool and not isinstance(texts, EllipsisType):
-        word = lambda i: f'{pool[i]} → {texts[i]!r}'  # noqa: E731
-    more = f', … ({len(pool):,d} values)' if len(pool) > most else ''
-    return ', '.join(word(i) for i in range(min(len(pool), most))) + more if pool else 'none'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any
 
@@ -291,3 +291,16 @@ def _shared(one: Pool, other: Pool) -> Pool:
     if isinstance(other, EllipsisType) or one is other or one == other:
         return one
     return [value for value in one if position(value, other) is not None]
+
+
+def values_text(pool: Pool, texts: Pool | None = None, most: int = 5) -> str:
+    """The values of an option, for people."""
+    if isinstance(pool, EllipsisType):
+        return '... (any value)'
+    if isinstance(pool, range):
+        return str(pool)
+    word: Callable[[int], str] = lambda i: str(pool[i])  # noqa: E731
+    if texts is not None and texts is not pool and not isinstance(texts, EllipsisType):
+        word = lambda i: f'{pool[i]} → {texts[i]!r}'  # noqa: E731
+    more = f', … ({len(pool):,d} values)' if len(pool) > most else ''
+    return ', '.join(word(i) for i in range(min(len(pool), most))) + more if pool else 'none'

@@ -5,12 +5,9 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
-from .entry import values_text
-
-if TYPE_CHECKING:
-    from .entry import BaseFileEntry
+from .options import values_text
 
 LONG = 20  # rows, above which there is a field to filter them
 MOST = 500  # rows that are shown
@@ -33,7 +30,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], to
     return f'<div><div>{html.escape(title)}</div>{search}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>'
 
 
-def entries_table(entries: Sequence[BaseFileEntry]) -> str:
+def entries_table(entries: Sequence[Any]) -> str:
     """Entries, a row each."""
     rows = (
         (
@@ -50,7 +47,7 @@ def entries_table(entries: Sequence[BaseFileEntry]) -> str:
     return _table(title, ('id', 'filetype', 'description', 'options', 'files', 'path'), rows, len(entries))
 
 
-def files_table(entry: BaseFileEntry) -> str:
+def files_table(entry: Any) -> str:
     """Files of an entry, a row each."""
     names = tuple(entry.options)
     # Not its path, which an option without a value, or a missing variable, may keep from being known.
