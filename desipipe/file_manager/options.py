@@ -92,7 +92,10 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
         raise ConfigError(f'is {values!r:.200}: range takes one to three whole numbers')
     if type(values).__module__ == 'numpy' and hasattr(values, 'tolist'):
         values = values.tolist()
-    return [freeze(value) for value in values] if isinstance(values, list) else [freeze(values)], None
+    pool = [freeze(value) for value in values] if isinstance(values, list) else [freeze(values)]
+    if len(pool) > _LINEAR:
+        _table(pool)  # now, where it takes less than reading the values did, so that the first to choose among them does not wait
+    return pool, None
 
 
 def position(value: Any, pool: Sequence[Any]) -> int | None:
@@ -129,7 +132,7 @@ def _table(pool: Sequence[Any]) -> dict[Any, int]:
         except TypeError:
             table.clear()
         known = _tables[id(pool)] = (pool, table)
-        while len(_tables) > 16:
+        while len(_tables) > 64:
             _tables.popitem(last=False)
     return known[1]
 
