@@ -16,7 +16,6 @@ from typing import Any
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration, plural
 from ..words import Line, bar_pieces, ended, label, one_line, pace_text, span
-from .commands import typed
 
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
@@ -78,8 +77,9 @@ def lines(summary: Dict) -> list[Line]:
     if summary['gone']:
         found.append([(f'– {summary["gone"]}', LOOKS['DELETED'].colour)])
     else:
-        found += [[(f'→ {words}: ', 'dim'), (command, 'bold')] for words, command in summary['advice']]
-    return [[(typed(text), style) for text, style in line] for line in found]
+        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs: the command line makes bundles too.
+        found += [[(f'→ {words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')] for words, command in summary['advice']]
+    return found
 
 
 def _title(summary: Dict) -> Line:
