@@ -187,6 +187,8 @@ def _value(name: str, value: bytes, schema: Dict) -> Any:
         text = value.decode('utf-8')
         if schema['type'] == 'integer':
             return int(text) if len(text) < 20 and text.removeprefix('-').isdecimal() else text
+        if schema['type'] == 'boolean':
+            return {'true': True, 'false': False}.get(text, text)
         if schema['type'] == 'number':
             number = float(text)
             if not math.isfinite(number):

@@ -178,7 +178,7 @@ async def _cell(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
         queue.ledger.follow()
         _rows(queue, asked['rows'], asked.get('first', ''))
-        return cell_summary(queue, asked['rows'], title=asked.get('title', ''), observer=found.observer)
+        return cell_summary(queue, asked['rows'], title=asked.get('title', ''), observer=found.observer, outputs=asked.get('outputs', True))
 
     return await found.do(look)
 
@@ -355,7 +355,13 @@ LOOKS = (
         'cell',
         'All there is to see of the tasks of a cell',
         _cell,
-        {'queue': _QUEUE, 'rows': _ROWS, 'first': _FIRST, 'title': {'type': 'string', 'maxLength': 1000}},
+        {
+            'queue': _QUEUE,
+            'rows': _ROWS,
+            'first': _FIRST,
+            'title': {'type': 'string', 'maxLength': 1000},
+            'outputs': {'type': 'boolean', 'default': True, 'description': 'Whether to tell what the tasks printed and drew'},
+        },
         ('queue', 'rows'),
         _object(version=_COUNT, queue=_TEXT, folder=_TEXT, rows=_TEXT, condition=_TEXT, total=_COUNT, counts=_COUNTS, left=_COUNT, outputs=_LIST),
     ),

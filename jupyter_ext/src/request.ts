@@ -66,10 +66,13 @@ export class Api {
     return response.json();
   }
 
-  /** What the server knows of a cell's tasks now. */
+  /** What the server knows of a cell's tasks now; of a whole queue's without what they printed. */
   async cell(summary: ICellSummary): Promise<ICellSummary> {
-    const { folder, rows, first, title } = summary;
-    return this.look('cell', { queue: folder, rows, first, title });
+    const { folder, rows, first, title, kind } = summary;
+    const query = { queue: folder, rows, first, title };
+    return kind === 'queue'
+      ? { ...(await this.look('cell', { ...query, outputs: 'false' })), kind }
+      : this.look('cell', query);
   }
 
   /** Do something with those of a cell's tasks that it is for. */

@@ -76,6 +76,8 @@ export interface ICause {
 /** What kernel and server say of a cell: `desipipe.summary.cell_summary`. Times are in seconds since the epoch. */
 export interface ICellSummary {
   version: number;
+  /** What the tasks are all of, if they are not those of a cell. */
+  kind?: 'queue';
   queue: string;
   folder: string;
   title: string;

@@ -25,6 +25,8 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
     assert (status, task['state'], task['cause'], task['row']) == (200, 'FAILED', 'FAILED 2 1', 2)
     status, log = await ask('log', queue='demo', tid=task['tid'])
     assert (status, log['text'], log['over']) == (200, 'out 2 1', True)
+    assert [bool((await ask('cell', queue='demo', rows='2', outputs=outputs))[1]['outputs']) for outputs in ('true', 'false')] == [True, False]
+    assert (await ask('cell', queue='demo', rows='2', outputs='no'))[0] == 400
     status, _ = await ask('actions/retry', body={'queue': 'demo'})
     assert status == 200
     assert queue.counts['PENDING'] == 3

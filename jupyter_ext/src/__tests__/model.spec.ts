@@ -45,6 +45,19 @@ describe('CellModel', () => {
     await until(() => server.stream.aborted, 'the stream is closed');
   });
 
+  it('asks for no outputs of a whole queue, again and again', async () => {
+    server.cell = example({ time: Date.now() / 1000 + 10, left: 3 });
+    model.receive(example({ kind: 'queue' }));
+    model.visible = true;
+    await until(() => model.summary?.left === 3, 'the server has answered');
+    await until(() => server.streams.length === 1, 'the stream is open');
+    await settle();
+    server.stream.send({ queue: '/queues/test.queue' });
+    await until(() => server.count('cell') === 2, 'the server is asked');
+    const questions = server.asked.filter(url => url.includes('/cell?'));
+    expect(questions.every(url => url.endsWith('&outputs=false'))).toBe(true);
+  });
+
   it('shows the newer of what kernel and server say', async () => {
     const now = Date.now() / 1000;
     server.cell = example({ time: now + 10, left: 3 });
