@@ -169,6 +169,9 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
 
         - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
           ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+        - ``jobs``: of batch systems, that have not ended: list of dictionaries with ``job``, ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``,
+          ``'withdrawn'``), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``),
+          ``workers`` (their names)
         - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
         - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
@@ -183,6 +186,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     return {
         **brief,
         'workers': [_worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())],
+        'jobs': _jobs(ledger),
         'failures': _failures(ledger),
         'causes': blocked_causes(ledger),
         'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in ledger.state.damage],
@@ -213,6 +217,13 @@ def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
         'says': event.get('says', ''),
         'stopping': bool(event.get('stop')),
     }
+
+
+def _jobs(ledger: Ledger) -> list[Dict]:
+    names: dict[str, list[str]] = {}
+    for worker in list(ledger.state.alive.values()):
+        names.setdefault(worker.job, []).append(worker.name)
+    return [{'job': jobid, **job, 'workers': names.get(jobid, [])} for jobid, job in list(ledger.state.jobs.items())]
 
 
 def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:

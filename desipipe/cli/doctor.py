@@ -45,9 +45,11 @@ def register(verbs: Verbs) -> None:
         'Exit status 1 if something is wrong. --repair moves damaged lines of the journal aside, so that they are not reported again.',
         'desipipe doctor',
         'desipipe doctor -q my_queue --repair',
+        'desipipe doctor -q my_queue --job  does a node of Slurm see it?',
     )
     add_queue(parser, several=True, required=False)
     parser.add_argument('--repair', action='store_true', help='move damaged lines of the journal of the queue aside')
+    parser.add_argument('--job', action='store_true', help='also run a Slurm job of a second, to see whether a node sees the folder of the queues')
     add_json(parser)
 
 
@@ -74,6 +76,9 @@ def doctor(args: argparse.Namespace) -> int:
     for base in dict.fromkeys([os.path.dirname(folder) for folder in folders] or [config.queue_dir()]):
         findings += _base(base, config)
     findings += _programs()
+    if args.job:
+        for base in dict.fromkeys([*folders] or [config.queue_dir()]):
+            findings += _shared(base) if os.path.isdir(base) else [Finding('node', None, f'{base} is not there yet; make a queue first')]
     for folder in folders:
         try:
             findings += _queue(folder, config, args.repair)
@@ -133,9 +138,61 @@ def _config() -> Config:
 def _programs() -> Iterator[Finding]:
     import shutil
 
-    for check, program, use in (('Slurm', 'sbatch', 'the provider slurm needs it'), ('MPI', 'mpiexec', 'tasks of several MPI processes need it')):
-        path = shutil.which(program)
-        yield Finding(check, None, path or f'no {program} here; {use}')
+    yield Finding('MPI', None, shutil.which('mpiexec') or 'no mpiexec here; tasks of several MPI processes need it')
+    if shutil.which('sbatch') is None:
+        yield Finding('Slurm', None, 'no sbatch here; the provider slurm needs it')
+        return
+    from ..provider.slurm import choices
+
+    missing = [program for program in ('squeue', 'scancel', 'scontrol', 'srun') if shutil.which(program) is None]
+    if missing:
+        yield Finding('Slurm', False, f'there is sbatch, but no {", ".join(missing)}', 'echo $PATH')
+    names = {what: choices(what) for what in ('partition', 'constraint', 'account', 'qos')}
+    if not names['partition']:
+        yield Finding('Slurm', False, 'it does not answer: jobs wait until it does', 'scontrol ping')
+        return
+    words = '; '.join(f'{what}: {", ".join(found)}' if found else f'{what}: not known' for what, found in names.items())
+    yield Finding('Slurm', True, f'it answers. {words}')
+    if shutil.which('sacct') is None or not names['account']:
+        yield Finding('Slurm accounts', None, 'it keeps none, or does not show them: why a job ended is then known for some minutes only')
+
+
+def _shared(folder: str) -> Iterator[Finding]:
+    """A job of a second: whether a node sees the folder, and what is written there."""
+    import secrets
+    import shutil
+    import subprocess
+
+    from ..provider.slurm import run
+
+    if shutil.which('srun') is None:
+        yield Finding('node', False, 'no srun here: nothing was tried', 'desipipe doctor')
+        return
+    path = os.path.join(folder, f'doctor-{secrets.token_hex(4)}.tmp')
+    words = secrets.token_hex(8)
+    with open(path, 'w') as file:
+        file.write(words)
+        file.flush()
+        os.fsync(file.fileno())
+    script = 'cat "$1" && hostname && echo "$2" >> "$1"'
+    try:
+        done = run(['srun', '-N1', '-n1', '-t1', '--immediate=60', '--chdir=/', 'sh', '-c', script, 'sh', path, f' {words}'], 90.0)
+        said = done.stdout.removeprefix(words).strip()
+        with open(path) as file:
+            seen = file.read().split() == [words, words]
+    except subprocess.TimeoutExpired:
+        yield Finding('node', None, 'no node was free within a minute: nothing is known', 'sinfo')
+        return
+    finally:
+        os.unlink(path)
+    if done.returncode == 0 and seen:
+        yield Finding('node', True, f'{said} sees {folder}, and what it writes there is seen here')
+    elif 'Unable to allocate' in done.stderr or 'immediate' in done.stderr:
+        yield Finding('node', None, f'no node was given: {" ".join(done.stderr.split())}', 'sinfo')
+    else:
+        yield Finding(
+            'node', False, f'a node does not see {folder}: {" ".join(done.stderr.split()) or "what it wrote is not here"}', 'export DESIPIPE_QUEUE_DIR=FOLDER'
+        )
 
 
 def _base(base: str, config: Config) -> Iterator[Finding]:

@@ -58,7 +58,7 @@ def register(verbs: Verbs) -> None:
         'What a manager starts; also useful by hand, or in a batch script of your own.',
         'desipipe work -q my_queue --slots 4',
         'desipipe work -q my_queue --slots 128 --timeout 3500 --mode retry_at_timeout',
-        'srun -n 64 desipipe work -q my_queue --mpisplits 4  four tasks of 16 MPI processes at once',
+        'desipipe work -q my_queue --mpisplits 4  after srun -n 64: four tasks of 16 MPI processes at once',
     )
     add_queue(parser)
     parser.add_argument('--slots', type=positive, default=1, metavar='N', help='how many tasks at once (default: 1)')
@@ -160,10 +160,29 @@ def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int
     vanished = len(ledger.judge(Observer(ledger.folder)))
     manager = ledger.state.manager if args.jobid is None and args.mid is None else None
     names = queue.kill(jobid=args.jobid, mid=args.mid)
+    if manager is None or is_alive(ledger.folder, manager['w']) is False:
+        _cancel_jobs(queue, args)
     asked = {f'worker {ledger.state.workers[name].job}': name for name in names}
     if manager is not None and is_alive(ledger.folder, manager['w']) is not False:
         asked['the manager'] = manager['w']
     return asked, vanished
+
+
+def _cancel_jobs(queue: Queue, args: argparse.Namespace) -> None:
+    """Jobs of a batch system that wait: a manager withdraws its own, without one somebody else has to."""
+    from ..provider import Provider
+
+    state = queue.ledger.state
+    for mid, spec in state.managers.items():
+        jobs = [
+            jobid
+            for jobid, job in state.jobs.items()
+            if job['mid'] == mid and job['state'] == 'pending' and (args.jobid is None or jobid in args.jobid) and (args.mid is None or mid in args.mid)
+        ]
+        if jobs:
+            Provider(spec['provider']).withdraw(jobs)
+            queue.ledger.note_jobs(mid, [(jobid, 0, 'ended', '', '', None) for jobid in jobs])
+            print(f'{short(queue.folder, queue.config)}: cancelled {plural(len(jobs), "job")} that had not begun: {", ".join(jobs)}')
 
 
 def _still(queue: Queue, asked: dict[str, str]) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS
-from ..utils import format_count, plural
+from ..utils import format_count, format_duration, plural
 from ..words import Line, advice, bar_pieces, count_pieces, ended, label, one_line, pace_text, state_text
 from .common import FACE, on_terminal, print_json
 
@@ -155,13 +155,27 @@ def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     return lines
 
 
+def _job_text(job: dict[str, Any] | None, now: float) -> str:
+    if job is None or job['ends'] is None:
+        return ''
+    return f', {format_duration(job["ends"] - now)} left'
+
+
 def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     lines: list[Line] = []
+    jobs = {job['job']: job for job in summary['jobs']}
+    waiting = [job for job in summary['jobs'] if job['state'] != 'running']
+    for job in waiting[:_WORKERS]:
+        reason = f' ({job["reason"]})' if job['reason'] else ''
+        lines.append([(f'  job {job["job"]} {job["state"]}{reason}, {plural(job["slots"], "slot")}', 'dim')])
+    if len(waiting) > _WORKERS:
+        lines.append([(f'  and {plural(len(waiting) - _WORKERS, "more job")} pending', 'dim')])
     for worker in summary['workers'][:_WORKERS]:
         running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
         more = worker['running'] - min(len(worker['tasks']), 4)
         doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
-        lines.append([(f'  worker {worker["job"]} on {worker["host"]}, {plural(worker["slots"], "slot")}: {doing}{_alive(worker)}', 'dim')])
+        where = f'{worker["job"]} on {worker["host"]}, {plural(worker["slots"], "slot")}{_job_text(jobs.get(worker["job"]), summary["time"])}'
+        lines.append([(f'  worker {where}: {doing}{_alive(worker)}', 'dim')])
     if len(summary['workers']) > _WORKERS:
         lines.append([(f'  and {plural(len(summary["workers"]) - _WORKERS, "more worker")}', 'dim')])
     return lines

@@ -208,6 +208,16 @@ class BaseProvider(Configurable, abc.ABC):
         """In a worker that was told to end by a signal: why; None if the provider knows no more than that. May take a few seconds."""
         return None
 
+    def withdraw(self, jobids: Iterable[str]) -> None:
+        """Cancel jobs that wait and that nobody manages any more; returns when it is done.
+
+        Parameters
+        ----------
+        jobids : iterable of str
+            As the queue knows them.
+        """
+        raise ConfigError(f'jobs of the {self.kind} {self.label} can not be withdrawn by others than their manager')
+
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
         """What follows for a task that its job's time limit has ended.
 

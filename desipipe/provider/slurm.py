@@ -451,6 +451,18 @@ class SlurmProvider(BaseProvider):
         """End a job; see :meth:`.BaseProvider.cancel`. Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force`` says."""
         self._watching().cancel(job.jobid)
 
+    def withdraw(self, jobids: Iterable[str]) -> None:
+        """Cancel jobs that nobody manages; see :meth:`.BaseProvider.withdraw`.
+
+        Raises
+        ------
+        LaunchError
+            Slurm did not do it, and what it said.
+        """
+        done = run(['scancel', *jobids], SUBMIT_WAIT)
+        if done.returncode:
+            raise LaunchError(f'Slurm did not cancel {", ".join(jobids)}: {" ".join(done.stderr.split())}. Try: scancel {" ".join(jobids)}')
+
     # In a worker
 
     def ends_at(self) -> float | None:
