@@ -184,7 +184,7 @@ class _Index(NamedTuple):
 _quiet = threading.Lock()
 
 
-def _compiled(text: str, flags: int) -> Any:
+def _compiled(text: str | ast.Module, flags: int) -> Any:
     # What there is to warn about was said when it was compiled first. The filters of warnings are those of all threads.
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter('ignore')
@@ -201,15 +201,23 @@ def parse(text: str) -> ast.Module | None:
 
 
 @functools.lru_cache(maxsize=64)
-def _index(text: str, flags: int) -> _Index | None:
-    """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython keeps them from cell to cell)."""
+def _index(text: str, flags: int, apart: bool) -> _Index | None:
+    """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython keeps them from cell to cell).
+
+    ``apart``: statement by statement, as IPython does it. A call of something that the same text imports is then compiled otherwise.
+    """
     # Cells may hold a top-level await.
-    module, code = parse(text), _compiled(text, flags | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
-    if module is None or code is None:
+    flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    module = parse(text)
+    if module is None:
         return None
+    compiled = [_compiled(ast.Module([item], []), flags) for item in module.body] if apart else [_compiled(text, flags)]
     codes: dict[str, list[CodeType]] = {}
-    for item in _codes(code):
-        codes.setdefault(item.co_name, []).append(item)
+    for code in compiled:
+        if code is None:
+            return None
+        for item in _codes(code):
+            codes.setdefault(item.co_name, []).append(item)
     nodes: dict[tuple[str, int], list[FunctionNode]] = {}
     classes = []
     for node in ast.walk(module):
@@ -294,7 +302,14 @@ def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
 def _match(code: CodeType, text: str) -> Found | None:
     if not text:
         return None
-    index = _index(text, code.co_flags & _FUTURES)
+    for apart in (False, True):
+        found = _match_in(code, text, _index(text, code.co_flags & _FUTURES, apart))
+        if found is not None:
+            return found
+    return None
+
+
+def _match_in(code: CodeType, text: str, index: _Index | None) -> Found | None:
     if index is None:
         return None
     wanted = fingerprint(code)
