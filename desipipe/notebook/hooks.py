@@ -23,19 +23,19 @@ def install(shell: Any) -> None:
     """
 
     def queue(queue: Queue) -> None:
-        from .widgets import show_queue
+        from .shows import QueueDisplay
 
-        show_queue(queue, shell)
+        QueueDisplay(queue).show()
 
     def future(future: Future) -> None:
-        from .widgets import show_future
+        from .shows import show_future
 
-        show_future(future, shell)
+        show_future(future)
 
     def form(app: TaskApp) -> Any:
-        from .widgets import form
+        from .form import Form
 
-        return form(app)
+        return Form(app)
 
     # Not `_ipython_display_` of the classes: they are below the notebook, and know nothing of it.
     formatter = shell.display_formatter.ipython_display_formatter

@@ -184,13 +184,14 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         from ..errors import CellError
         from ..event import SUCCEEDED
         from . import live
+        from .follow import noninteractive
 
         state = app.queue.ledger.state
         rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
         if len(rows) < len(futures):
             return  # within `with queue.batch()`: they are not in the queue yet
         handle = live.show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
-        waited = live.wait(handle) if args.wait else handle.published and live.noninteractive()
+        waited = live.wait(handle) if args.wait else handle.published and noninteractive()
         failure = handle.summary.get('failure')
         if waited and failure:
             # As if the cell had run here: those below it do not run.

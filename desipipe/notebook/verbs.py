@@ -122,9 +122,9 @@ def _run(argv: list[str], shell: InteractiveShell, queue: Queue | None, face: _N
         _apart([*argv, f'--queue={args.queue}'] if getattr(args, 'queue', None) else argv)
         return None
     if args.verb == 'monitor':
-        from .widgets import monitor
+        from .panel import Panel
 
-        return monitor(queue if queue is not None and queue.folder == args.queue else open_one(args))
+        return Panel(queue if queue is not None and queue.folder == args.queue else open_one(args))
     args.handler(args)
     return face.value
 

@@ -17,7 +17,7 @@ import pytest
 from kernels import MIME, Cell, Kernel, work
 
 from desipipe import Queue, TaskManager
-from desipipe.notebook.live import INTERVAL
+from desipipe.notebook.follow import INTERVAL
 from desipipe.summary import LOOKS
 
 pytestmark = pytest.mark.kernel
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.kernel
 SETUP = """
 import os, time
 from desipipe import Queue, TaskManager
-from desipipe.notebook import live
+from desipipe.notebook import follow, live
 queue = Queue('mine')
 tm = TaskManager(queue)
 
@@ -110,7 +110,7 @@ def test_follows_from_the_first_event_to_the_quiet_line(ready: Kernel, tmp_path:
     assert data['text/plain'].splitlines()[-1].startswith('✓ steps  3 tasks · ')
     assert ready.execute('print(handle.over.is_set())').text == 'True\n'
     # Nothing follows it any more: no thread is left.
-    ready.wait_for(lambda: 'None' in ready.execute('print(live._followers[queue.folder]._thread)').text, 'the end of the thread')
+    ready.wait_for(lambda: 'None' in ready.execute('print(follow._followers[queue.folder]._thread)').text, 'the end of the thread')
 
 
 def test_updates_arrive_while_the_main_thread_sleeps(ready: Kernel, tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ def test_a_fork_of_the_kernel_displays_nothing(ready: Kernel) -> None:
     code = """
     pid = os.fork()
     if not pid:
-        os._exit(len(live._followers))
+        os._exit(len(follow._followers))
     print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     """
     assert ready.execute(textwrap.dedent(code)).text == '0\n'
@@ -358,9 +358,9 @@ def test_kernel_shuts_down_while_it_follows(kernel: Kernel) -> None:
     def end():
         with open('end.txt', 'w') as file:
             file.write(' '.join(thread.name for thread in threading.enumerate()))
-    atexit.unregister(live._end)
+    atexit.unregister(follow._end)
     atexit.register(end)
-    atexit.register(live._end)
+    atexit.register(follow._end)
     """
     kernel.execute(textwrap.dedent(code))
     kernel.manager.shutdown_kernel(now=False)

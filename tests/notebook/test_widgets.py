@@ -119,9 +119,10 @@ def test_what_the_live_display_needs_is_there(front: Front) -> None:
 def test_a_deleted_queue_says_so(front: Front) -> None:
     ran = front('queue')
     front('%desipipe delete --force')
-    front.wait_for(lambda: ran.displays[0]['text/plain'] == '– mine was deleted')
+    front.wait_for(lambda: ran.displays[0]['text/plain'].startswith('– mine: the queue in '))
+    assert 'deleted' in ran.shown
     assert MIME not in ran.displays[0]  # nobody to ask
-    front.wait_for(lambda: front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-displays"]') == '[]')
+    front.wait_for(lambda: front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]') == '[]')
 
 
 def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
@@ -162,7 +163,7 @@ def test_without_anybody_looking(front: Front) -> None:
     ran = front('queue')
     assert MIME not in ran.displays[0] and '0 / 5' in ran.shown
     assert len(front('%desipipe monitor').displays) == 1
-    assert front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-displays"]') == '[]'
+    assert front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]') == '[]'
 
 
 def test_captured_displays_are_left_to_who_captured_them(front: Front) -> None:
