@@ -149,7 +149,8 @@ def _programs() -> Iterator[Finding]:
         yield Finding('Slurm', False, f'there is sbatch, but no {", ".join(missing)}', 'echo $PATH')
     names = {what: choices(what) for what in ('partition', 'constraint', 'account', 'qos')}
     if not names['partition']:
-        yield Finding('Slurm', False, 'it does not answer: jobs wait until it does', 'scontrol ping')
+        here = bool(os.environ.get('SLURM_CONF')) or os.path.exists('/etc/slurm/slurm.conf')
+        yield Finding('Slurm', False if here else None, 'it does not answer; jobs would wait until it does', 'scontrol ping')
         return
     words = '; '.join(f'{what}: {", ".join(found)}' if found else f'{what}: not known' for what, found in names.items())
     yield Finding('Slurm', True, f'it answers. {words}')
