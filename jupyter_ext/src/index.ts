@@ -10,18 +10,21 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 // A notebook that is restored shows its cells before anything could be loaded later: a renderer is made at once, or another one is taken.
 // eslint-disable-next-line jupyter/prefer-lazy-imports
-import { Follower } from './model';
+import { Follower, IFollower } from './model';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
 import { rendererFactory } from './renderer';
+import { panelPlugin } from './panel/plugin';
+// eslint-disable-next-line jupyter/prefer-lazy-imports
 import { Api } from './request';
 
 /** Text of a bundle's HTML has rank 50 to 60 in the registry; this one is more. */
 const RANK = 10;
 
-const renderer: JupyterFrontEndPlugin<void> = {
+const renderer: JupyterFrontEndPlugin<Follower> = {
   id: 'desipipe-lab:renderer',
   description: 'Shows the tasks of %%desipipe cells, live.',
   autoStart: true,
+  provides: IFollower,
   requires: [IRenderMimeRegistry],
   optional: [ITranslator],
   activate: (
@@ -34,7 +37,8 @@ const renderer: JupyterFrontEndPlugin<void> = {
       rendererFactory(rendermime, follower, translator ?? nullTranslator),
       RANK
     );
+    return follower;
   }
 };
 
-export default [renderer];
+export default [renderer, panelPlugin];

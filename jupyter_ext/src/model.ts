@@ -1,6 +1,7 @@
 /**
  * What is known of a cell's tasks, and how it stays true: from the kernel, and from the server while someone looks.
  */
+import { Token } from '@lumino/coreutils';
 import { IDisposable, DisposableDelegate } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
@@ -40,6 +41,9 @@ export class Follower {
     readonly api: Api,
     readonly timing: ITiming = TIMING
   ) {}
+
+  /** Show the tasks of a cell in the panel, where there is one. */
+  show: ((summary: ICellSummary) => void) | null = null;
 
   /** A queue is followed that was not before, or the stream was lost, or is there again. */
   get changed(): ISignal<this, void> {
@@ -156,6 +160,12 @@ export class Follower {
   }>();
   private _timer: ReturnType<typeof setTimeout> | undefined;
 }
+
+/** The page's one stream, for all plugins. */
+export const IFollower = new Token<Follower>(
+  'desipipe-lab:IFollower',
+  'Tells of changes of queues.'
+);
 
 /**
  * The state behind one display.

@@ -165,6 +165,7 @@ class StatusWidget extends ReactWidget {
   protected render(): JSX.Element | null {
     const { model, trans } = this;
     const { summary, freshness } = model;
+    const { show } = model.follower;
     return summary ? (
       <Status
         summary={summary}
@@ -179,6 +180,7 @@ class StatusWidget extends ReactWidget {
           this._open = !this._open;
           this.update();
         }}
+        onShow={show && summary ? () => show(summary) : undefined}
         trans={trans}
       />
     ) : null;

@@ -5,6 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import {
   closeIcon,
   ellipsesIcon,
+  listIcon,
   refreshIcon
 } from '@jupyterlab/ui-components';
 import React from 'react';
@@ -39,6 +40,8 @@ export interface IStatusProps {
   open: boolean;
   onAct: (action: Action) => void;
   onToggle: () => void;
+  /** Show the tasks one by one, where there is a place for it. */
+  onShow?: () => void;
   trans: TranslationBundle;
 }
 
@@ -349,6 +352,16 @@ function Buttons(props: IStatusProps): JSX.Element {
           onClick={() => props.onAct('cancel')}
         >
           <closeIcon.react tag="span" height="16px" width="16px" />
+        </button>
+      )}
+      {props.onShow && (
+        <button
+          type="button"
+          title={trans.__('Show the tasks in the panel')}
+          aria-label={trans.__('Show the tasks in the panel')}
+          onClick={props.onShow}
+        >
+          <listIcon.react tag="span" height="16px" width="16px" />
         </button>
       )}
       <button

@@ -78,8 +78,6 @@ export interface IWorker {
   stopping: boolean;
   running: number;
   tasks: (ITaskLabel & { since: number | null })[];
-  /** Of workers with a limit: when it ends. */
-  until?: number | null;
 }
 
 /** What a task is called. */

@@ -1,0 +1,204 @@
+/**
+ * From a task to the cell that made it, and from a cell to its tasks.
+ */
+import type { CodeCell } from '@jupyterlab/cells';
+import { PageConfig, PathExt } from '@jupyterlab/coreutils';
+import type { IDocumentManager } from '@jupyterlab/docmanager';
+import type * as nbformat from '@jupyterlab/nbformat';
+import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { Contents } from '@jupyterlab/services';
+
+import { ICellSummary, MIME_TYPE } from '../tokens';
+import type { ITask } from './tokens';
+
+/** Notebooks that are looked through on the server, and how large they may be. */
+const NOTEBOOKS = 30;
+const BYTES = 20e6;
+
+/** Whether a row is among rows as text: `0-19,40`. */
+export function hasRow(rows: string, row: number): boolean {
+  return rows.split(',').some(part => {
+    const [first, last = first] = part.split('-').map(Number);
+    return first <= row && row <= last;
+  });
+}
+
+/** What a cell's output says of its tasks. */
+export function summaryOf(
+  outputs: readonly nbformat.IOutput[]
+): ICellSummary | null {
+  for (const output of outputs) {
+    const data = output.data as nbformat.IMimeBundle | undefined;
+    const summary = data?.[MIME_TYPE] as unknown as ICellSummary | undefined;
+    if (summary) {
+      return summary;
+    }
+  }
+  return null;
+}
+
+/** What is known of a cell of a notebook, open or not. */
+export interface ICellFacts {
+  source: string;
+  outputs: readonly nbformat.IOutput[];
+}
+
+/**
+ * The place of the cell that made a task; -1 if there is none.
+ *
+ * A cell that has the task in its display made it. Functions are decorated in cells without one: these are known by their code.
+ */
+export function placeOf(
+  cells: readonly ICellFacts[],
+  folder: string,
+  task: ITask
+): number {
+  const shown = cells.findIndex(({ outputs }) => {
+    const summary = summaryOf(outputs);
+    return (
+      summary?.folder === folder &&
+      hasRow(summary.rows, task.row) &&
+      // Rows of a queue that was cleared since are others.
+      (parseInt(summary.rows, 10) !== task.row || summary.first === task.tid)
+    );
+  });
+  if (shown >= 0) {
+    return shown;
+  }
+  const code = squeezed(task.code);
+  return code
+    ? cells.findIndex(({ source }) => squeezed(source).includes(code))
+    : -1;
+}
+
+/** Code without its indentation and empty lines, which notebooks and queues write differently. */
+function squeezed(code: string): string {
+  return code
+    .split('\n')
+    .map(line => line.trim())
+    .filter(line => line)
+    .join('\n');
+}
+
+/** Finds cells in notebooks. */
+export class Cells {
+  constructor(
+    private readonly _tracker: INotebookTracker,
+    private readonly _documents: IDocumentManager | null,
+    private readonly _contents: Contents.IManager
+  ) {}
+
+  /**
+   * Show the cell that made a task: open its notebook, go there, flash.
+   *
+   * @returns whether it was found
+   */
+  async show(
+    folder: string,
+    task: ITask,
+    reveal: (panel: NotebookPanel) => void
+  ): Promise<boolean> {
+    let found = this._open(folder, task);
+    if (!found) {
+      const path = await this._search(folder, task);
+      const panel = path ? this._documents?.openOrReveal(path) : undefined;
+      if (!panel) {
+        return false;
+      }
+      await (panel as NotebookPanel).revealed;
+      await (panel as NotebookPanel).context.ready;
+      found = this._open(folder, task);
+    }
+    if (!found) {
+      return false;
+    }
+    const [panel, place] = found;
+    reveal(panel);
+    const notebook = panel.content;
+    notebook.deselectAll();
+    notebook.activeCellIndex = place;
+    await notebook.scrollToItem(place, 'smart');
+    flash(notebook.widgets[place].node);
+    return true;
+  }
+
+  /** The summary of the cell whose display a node of the page is in. */
+  summaryAt(node: Element): ICellSummary | null {
+    let found: ICellSummary | null = null;
+    this._tracker.forEach(panel => {
+      for (const cell of panel.content.widgets) {
+        if (cell.node.contains(node) && cell.model.type === 'code') {
+          found = summaryOf((cell as CodeCell).model.outputs.toJSON());
+        }
+      }
+    });
+    return found;
+  }
+
+  /** The panel, and the place of the cell in it, among the notebooks that are open. */
+  private _open(folder: string, task: ITask): [NotebookPanel, number] | null {
+    let found: [NotebookPanel, number] | null = null;
+    this._tracker.forEach(panel => {
+      const cells = panel.content.widgets.map(cell => ({
+        source:
+          cell.model.type === 'code' ? cell.model.sharedModel.getSource() : '',
+        outputs:
+          cell.model.type === 'code'
+            ? (cell as CodeCell).model.outputs.toJSON()
+            : []
+      }));
+      const place = found ? -1 : placeOf(cells, folder, task);
+      if (place >= 0) {
+        found = [panel, place];
+      }
+    });
+    return found;
+  }
+
+  /** The path of a notebook in the folder in which the task was made. */
+  private async _search(folder: string, task: ITask): Promise<string | null> {
+    const root = PageConfig.getOption('serverRoot').replace(/\/$/, '');
+    if (!root || (task.cwd !== root && !task.cwd.startsWith(`${root}/`))) {
+      return null; // this server does not show that folder
+    }
+    const path = task.cwd.slice(root.length + 1);
+    const listing: Contents.IModel = await this._contents.get(path);
+    const notebooks = (listing.content as Contents.IModel[])
+      .filter(
+        item =>
+          PathExt.extname(item.path) === '.ipynb' && (item.size ?? 0) < BYTES
+      )
+      .sort((a, b) => (a.last_modified < b.last_modified ? 1 : -1))
+      .slice(0, NOTEBOOKS);
+    for (const { path } of notebooks) {
+      const { content } = await this._contents.get(path, {
+        type: 'notebook',
+        content: true
+      });
+      const cells = (content as nbformat.INotebookContent).cells.map(cell => ({
+        source: cell.cell_type === 'code' ? joined(cell.source) : '',
+        outputs: (cell.outputs as nbformat.IOutput[] | undefined) ?? []
+      }));
+      if (placeOf(cells, folder, task) >= 0) {
+        return path;
+      }
+    }
+    return null;
+  }
+}
+
+function joined(text: nbformat.MultilineString): string {
+  return typeof text === 'string' ? text : text.join('');
+}
+
+/** Let the eye find it. */
+function flash(node: HTMLElement): void {
+  node.classList.remove('jp-desipipe-flash');
+  void node.offsetWidth; // begin anew
+  node.classList.add('jp-desipipe-flash');
+  node.addEventListener(
+    'animationend',
+    () => node.classList.remove('jp-desipipe-flash'),
+    { once: true }
+  );
+}

@@ -1,0 +1,151 @@
+/**
+ * Small things that several places of the panel show.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import { duration, number } from '../../format';
+import {
+  Condition,
+  CONDITION_SYMBOLS,
+  State,
+  STATES,
+  SYMBOLS
+} from '../../tokens';
+import type { IQueueLine, ITaskLine } from '../tokens';
+
+/** How a state or a condition looks; those who can't see it have the words beside it. */
+export function Symbol({ text }: { text: string }): JSX.Element {
+  return (
+    <span className="jp-desipipe-symbol" aria-hidden="true">
+      {text}
+    </span>
+  );
+}
+
+/** The state under which a task is shown. */
+export function shownState(
+  task: Pick<ITaskLine, 'state' | 'blocked'>
+): State | 'BLOCKED' {
+  return task.state === 'WAITING' && task.blocked ? 'BLOCKED' : task.state;
+}
+
+/** Symbol of a state. */
+export function StateSymbol({
+  state
+}: {
+  state: State | 'BLOCKED';
+}): JSX.Element {
+  return (
+    <span data-state={state}>
+      <Symbol text={SYMBOLS[state] ?? '–'} />
+    </span>
+  );
+}
+
+/** What queues as a whole are doing, for people. */
+export function conditionWords(
+  trans: TranslationBundle
+): Record<Condition | 'unreadable', string> {
+  return {
+    empty: trans.__('no tasks'),
+    running: trans.__('running'),
+    paused: trans.__('paused'),
+    stopped: trans.__('no worker'),
+    failed: trans.__('failed'),
+    done: trans.__('done'),
+    unreadable: trans.__('not readable')
+  };
+}
+
+/** Symbol of a condition. */
+export function conditionSymbol(condition: Condition | 'unreadable'): string {
+  return condition === 'unreadable' ? '⚠' : CONDITION_SYMBOLS[condition];
+}
+
+/** How many of a queue's tasks did not succeed. */
+export function bad(line: IQueueLine): number {
+  const { FAILED = 0, KILLED = 0, UNKNOWN = 0 } = line.counts ?? {};
+  return FAILED + KILLED + UNKNOWN;
+}
+
+/** How far a queue is. */
+export function Bar({
+  line,
+  trans
+}: {
+  line: IQueueLine;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const done = line.counts.SUCCEEDED ?? 0;
+  const total = Math.max(line.total, 1);
+  return (
+    <div
+      className="jp-desipipe-bar"
+      role="progressbar"
+      aria-label={line.queue}
+      aria-valuemin={0}
+      aria-valuemax={line.total}
+      aria-valuenow={done}
+      aria-valuetext={trans.__(
+        '%1 of %2 tasks succeeded',
+        number(done),
+        number(line.total)
+      )}
+    >
+      {STATES.slice(0, 5).map(state => (
+        <span
+          key={state}
+          data-state={state}
+          style={{ width: `${(100 * (line.counts[state] ?? 0)) / total}%` }}
+        />
+      ))}
+    </div>
+  );
+}
+
+/** `about 14 min left`. */
+export function left(eta: number, trans: TranslationBundle): string {
+  if (eta < 60) {
+    return trans.__('less than a minute left');
+  }
+  return trans.__(
+    'about %1 left',
+    eta < 3600 ? trans.__('%1 min', number(eta / 60)) : duration(eta, trans)
+  );
+}
+
+/** Something is wrong, and what it means. */
+export function Banner({
+  children,
+  action
+}: {
+  children: React.ReactNode;
+  action?: React.ReactNode;
+}): JSX.Element {
+  return (
+    <div className="jp-desipipe-banner" role="alert">
+      <Symbol text="⚠" />
+      <div>{children}</div>
+      {action}
+    </div>
+  );
+}
+
+/** Put focus-able words that do something among others. */
+export function Link(props: {
+  onClick: () => void;
+  title?: string;
+  children: React.ReactNode;
+}): JSX.Element {
+  return (
+    <button
+      type="button"
+      className="jp-desipipe-link"
+      title={props.title}
+      onClick={props.onClick}
+    >
+      {props.children}
+    </button>
+  );
+}

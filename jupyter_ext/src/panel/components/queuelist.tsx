@@ -1,0 +1,244 @@
+/**
+ * All queues, one of them open.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import {
+  closeIcon,
+  ellipsesIcon,
+  pauseIcon,
+  refreshIcon,
+  runIcon,
+  settingsIcon
+} from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { moment, number } from '../../format';
+import { COMMANDS, IQueueLine } from '../tokens';
+import {
+  bad,
+  Banner,
+  conditionSymbol,
+  conditionWords,
+  Link,
+  Symbol
+} from './bits';
+
+/** What one types in a notebook. */
+const EXAMPLE = '%load_ext desipipe\n%desipipe use my_queue';
+
+/** Properties of {@link QueueList}. */
+export interface IQueueListProps {
+  lines: readonly IQueueLine[] | null;
+  /** Why the server did not say which there are. */
+  problem: string;
+  /** The server gives no answer. */
+  lost: boolean;
+  /** When it did last (ms since the epoch). */
+  heard: number;
+  /** Folder of the queue that is open. */
+  open: string | null;
+  onToggle: (folder: string) => void;
+  onDismiss: (folder: string) => void;
+  onCommand: (command: string, line?: IQueueLine) => void;
+  onMenu: (line: IQueueLine, place: DOMRect) => void;
+  /** What is shown of the one that is open. */
+  children: (line: IQueueLine) => React.ReactNode;
+  trans: TranslationBundle;
+}
+
+/** The whole panel. */
+export function QueueList(props: IQueueListProps): JSX.Element {
+  const { lines, trans } = props;
+  return (
+    <>
+      <div className="jp-desipipe-header">
+        <h2>{trans.__('desipipe')}</h2>
+        <button
+          type="button"
+          className="jp-desipipe-icon"
+          title={trans.__('Look for queues now')}
+          aria-label={trans.__('Refresh')}
+          onClick={() => props.onCommand(COMMANDS.refresh)}
+        >
+          <refreshIcon.react tag="span" height="16px" width="16px" />
+        </button>
+        <button
+          type="button"
+          className="jp-desipipe-icon"
+          title={trans.__('Settings')}
+          aria-label={trans.__('Settings')}
+          onClick={() => props.onCommand(COMMANDS.settings)}
+        >
+          <settingsIcon.react tag="span" height="16px" width="16px" />
+        </button>
+      </div>
+      <Trouble {...props} />
+      {lines === null && !props.problem && !props.lost && (
+        <div className="jp-desipipe-empty">
+          {trans.__('Looking for queues…')}
+        </div>
+      )}
+      {lines?.length === 0 && (
+        <div className="jp-desipipe-empty">
+          <p>{trans.__('No queues yet.')}</p>
+          <p>{trans.__('One is made by the first cell that asks for it:')}</p>
+          <pre>{EXAMPLE}</pre>
+          <p>
+            {trans.__(
+              'Queues elsewhere than in your queue folder are found when their folder is in the'
+            )}{' '}
+            <Link onClick={() => props.onCommand(COMMANDS.settings)}>
+              {trans.__('settings')}
+            </Link>
+            .
+          </p>
+        </div>
+      )}
+      <ul className="jp-desipipe-queues">
+        {lines?.map(line => (
+          <Queue key={line.folder} {...props} line={line} />
+        ))}
+      </ul>
+    </>
+  );
+}
+
+function Trouble(props: IQueueListProps): JSX.Element | null {
+  const { trans } = props;
+  const retry = (
+    <Link onClick={() => props.onCommand(COMMANDS.refresh)}>
+      {trans.__('Try now')}
+    </Link>
+  );
+  if (props.lost) {
+    return (
+      <Banner action={retry}>
+        {props.heard
+          ? trans.__(
+              'The server gives no answer: what is shown is of %1. It is asked again and again.',
+              moment(props.heard / 1000)
+            )
+          : trans.__(
+              'The server gives no answer. It is asked again and again.'
+            )}
+      </Banner>
+    );
+  }
+  return props.problem ? <Banner action={retry}>{props.problem}</Banner> : null;
+}
+
+function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
+  const { line, trans } = props;
+  const open = line.folder === props.open;
+  return (
+    <li
+      className="jp-desipipe-queue"
+      data-folder={line.folder}
+      data-condition={line.condition}
+      data-open={open}
+    >
+      <div className="jp-desipipe-row">
+        <button
+          type="button"
+          className="jp-desipipe-toggle jp-desipipe-name"
+          aria-expanded={open}
+          title={line.folder}
+          onClick={() => props.onToggle(line.folder)}
+        >
+          <Symbol text={open ? '▾' : '▸'} /> {line.queue}
+        </button>
+        <span className="jp-desipipe-condition">
+          <Symbol text={conditionSymbol(line.condition)} />{' '}
+          {conditionWords(trans)[line.condition]}
+        </span>
+        {!open && !line.error && <Short line={line} trans={trans} />}
+        {line.error ? (
+          <button
+            type="button"
+            className="jp-desipipe-icon"
+            title={trans.__('Show it no more, unless it comes back')}
+            aria-label={trans.__('Dismiss %1', line.queue)}
+            onClick={() => props.onDismiss(line.folder)}
+          >
+            <closeIcon.react tag="span" height="16px" width="16px" />
+          </button>
+        ) : (
+          <>
+            <Pause {...props} />
+            <button
+              type="button"
+              className="jp-desipipe-icon"
+              title={trans.__('More')}
+              aria-label={trans.__('More of %1', line.queue)}
+              aria-haspopup="menu"
+              onClick={event =>
+                props.onMenu(line, event.currentTarget.getBoundingClientRect())
+              }
+            >
+              <ellipsesIcon.react tag="span" height="16px" width="16px" />
+            </button>
+          </>
+        )}
+      </div>
+      {open && props.children(line)}
+    </li>
+  );
+}
+
+/** How far it is, in few characters. */
+function Short({
+  line,
+  trans
+}: {
+  line: IQueueLine;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const failed = bad(line);
+  return (
+    <span className="jp-desipipe-short">
+      {failed > 0 && (
+        <span
+          className="jp-desipipe-count"
+          data-state="FAILED"
+          title={trans.__('%1 did not succeed', number(failed))}
+        >
+          <Symbol text="✕" /> {number(failed)}{' '}
+        </span>
+      )}
+      {line.condition === 'done' || line.condition === 'empty'
+        ? number(line.total)
+        : `${number(line.counts.SUCCEEDED ?? 0)} / ${number(line.total)}`}
+    </span>
+  );
+}
+
+function Pause({
+  line,
+  onCommand,
+  trans
+}: IQueueListProps & { line: IQueueLine }): JSX.Element {
+  const paused = line.state === 'PAUSED';
+  return (
+    <button
+      type="button"
+      className="jp-desipipe-icon"
+      title={
+        paused
+          ? trans.__('Let tasks begin again')
+          : trans.__('Let no task begin any more')
+      }
+      aria-label={
+        paused
+          ? trans.__('Resume %1', line.queue)
+          : trans.__('Pause %1', line.queue)
+      }
+      onClick={() => onCommand(paused ? COMMANDS.resume : COMMANDS.pause, line)}
+    >
+      {paused ? (
+        <runIcon.react tag="span" height="16px" width="16px" />
+      ) : (
+        <pauseIcon.react tag="span" height="16px" width="16px" />
+      )}
+    </button>
+  );
+}

@@ -1,0 +1,421 @@
+/**
+ * A queue that is open in the panel: how it is doing, its workers, its tasks.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { closeIcon } from '@jupyterlab/ui-components';
+import React from 'react';
+
+import { stateWords } from '../../components/status';
+import { ago, moment, number } from '../../format';
+import { State, STATES, SYMBOLS } from '../../tokens';
+import {
+  COMMANDS,
+  IFilter,
+  IQueueLine,
+  IQueueSummary,
+  ITaskLabel,
+  ITaskLine,
+  IWorker,
+  label
+} from '../tokens';
+import { bad, Banner, Bar, left, Link, StateSymbol, Symbol } from './bits';
+import { TaskList } from './tasklist';
+
+/** Properties of {@link QueueView}. */
+export interface IQueueViewProps {
+  line: IQueueLine;
+  /** `null` before it was told. */
+  summary: IQueueSummary | null;
+  problem: string;
+  filter: IFilter;
+  /** Whether the workers are shown. */
+  workers: boolean;
+  tasks: {
+    total: number | null;
+    version: number;
+    busy: boolean;
+    problem: string;
+    get: (place: number) => ITaskLine | undefined;
+    onRange: (first: number, last: number) => void;
+  };
+  onCommand: (command: string) => void;
+  onFilter: (filter: IFilter) => void;
+  onWorkers: (open: boolean) => void;
+  onEndWorker: (worker: IWorker) => void;
+  onTask: (task: ITaskLabel) => void;
+  trans: TranslationBundle;
+}
+
+/** What is below the name of a queue that is open. */
+export function QueueView(props: IQueueViewProps): JSX.Element {
+  const { line, summary, problem, trans } = props;
+  if (line.error) {
+    return (
+      <div className="jp-desipipe-body">
+        <Banner>{line.error}</Banner>
+      </div>
+    );
+  }
+  return (
+    <div className="jp-desipipe-body">
+      {problem && <Banner>{problem}</Banner>}
+      <div className="jp-desipipe-progress">
+        <Bar line={line} trans={trans} />
+        <span className="jp-desipipe-numbers">
+          {number(line.counts.SUCCEEDED ?? 0)} / {number(line.total)}
+        </span>
+      </div>
+      <Counts {...props} />
+      <Pace {...props} />
+      {!!summary?.n_damage && (
+        <Banner>
+          {trans._n(
+            '%2 line of the journal can not be read; the others count. To move it aside: desipipe doctor --repair',
+            '%2 lines of the journal can not be read; the others count. To move them aside: desipipe doctor --repair',
+            summary.n_damage,
+            number(summary.n_damage)
+          )}
+        </Banner>
+      )}
+      <Failure {...props} />
+      <Buttons {...props} />
+      {summary && <Workers {...props} summary={summary} />}
+      <Tasks {...props} />
+    </div>
+  );
+}
+
+function Counts({
+  line,
+  filter,
+  onFilter,
+  trans
+}: IQueueViewProps): JSX.Element {
+  const words = stateWords(trans);
+  const counts: [State | 'BLOCKED', number][] = [
+    ...(['RUNNING', 'FAILED', 'KILLED', 'UNKNOWN', 'PENDING'] as const).map(
+      (state): [State, number] => [state, line.counts[state] ?? 0]
+    ),
+    ['BLOCKED', line.blocked]
+  ];
+  return (
+    <div className="jp-desipipe-counts">
+      {counts
+        .filter(([, n]) => n)
+        .map(([state, n]) => (
+          <Link
+            key={state}
+            title={trans.__('Show these tasks')}
+            onClick={() => onFilter({ ...filter, state })}
+          >
+            <span className="jp-desipipe-count" data-state={state}>
+              <Symbol text={SYMBOLS[state]} /> {number(n)} {words[state]}
+            </span>
+          </Link>
+        ))}
+    </div>
+  );
+}
+
+function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
+  const { manager, rate, eta } = line;
+  const parts: string[] = [];
+  if (rate !== null && line.counts.RUNNING) {
+    parts.push(trans.__('%1 tasks/s', number(rate, rate < 10 ? 2 : 0)));
+  }
+  if (eta !== null) {
+    parts.push(left(eta, trans));
+  }
+  if (manager) {
+    parts.push(
+      manager.alive === false
+        ? trans.__('its manager on %1 is dead', manager.host)
+        : manager.stopping
+          ? trans.__('the manager on %1 ends', manager.host)
+          : trans.__('manager on %1', manager.host)
+    );
+  }
+  return (
+    <>
+      {parts.length > 0 && (
+        <div className="jp-desipipe-note">{parts.join(' · ')}</div>
+      )}
+      {manager?.says && <Banner>{manager.says}</Banner>}
+    </>
+  );
+}
+
+function Failure({
+  summary,
+  onTask,
+  trans
+}: IQueueViewProps): JSX.Element | null {
+  const failure = summary?.failures[0];
+  return failure ? (
+    <div className="jp-desipipe-failure">
+      <Symbol text="⚠" />{' '}
+      <Link onClick={() => onTask(failure)}>{label(failure)}</Link>:{' '}
+      <code>{failure.cause}</code>
+      {summary.blocked > 0 && (
+        <span>
+          {' '}
+          {trans._n(
+            '(%2 task waits in vain)',
+            '(%2 tasks wait in vain)',
+            summary.blocked,
+            number(summary.blocked)
+          )}
+        </span>
+      )}
+    </div>
+  ) : null;
+}
+
+function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
+  const failed = bad(line);
+  const alone = !line.manager || line.manager.alive === false;
+  const button = (
+    command: string,
+    words: string,
+    title: string,
+    main = false
+  ) => (
+    <button
+      type="button"
+      className={`jp-desipipe-button${main ? ' jp-mod-main' : ''}`}
+      data-command={command}
+      title={title}
+      onClick={() => onCommand(command)}
+    >
+      {words}
+    </button>
+  );
+  return (
+    <div className="jp-desipipe-actions">
+      {line.left > 0 &&
+        alone &&
+        button(
+          COMMANDS.start,
+          trans.__('Start'),
+          trans.__('Start a manager, which starts workers'),
+          line.condition === 'stopped'
+        )}
+      {failed > 0 &&
+        button(
+          COMMANDS.retry,
+          trans.__('Retry %1', number(failed)),
+          trans._n(
+            'Let the task run again that did not succeed',
+            'Let the %2 tasks run again that did not succeed',
+            failed,
+            number(failed)
+          )
+        )}
+      {button(
+        COMMANDS.graph,
+        trans.__('Graph'),
+        trans.__('Which tasks need which')
+      )}
+      {button(
+        COMMANDS.timeline,
+        trans.__('Timeline'),
+        trans.__('Who ran what when')
+      )}
+    </div>
+  );
+}
+
+function Workers(
+  props: IQueueViewProps & { summary: IQueueSummary }
+): JSX.Element {
+  const { summary, trans } = props;
+  const { workers } = summary;
+  const slots = workers.reduce((sum, worker) => sum + worker.slots, 0);
+  return (
+    <section className="jp-desipipe-section" aria-label={trans.__('Workers')}>
+      <h3>
+        <button
+          type="button"
+          className="jp-desipipe-toggle"
+          aria-expanded={props.workers}
+          onClick={() => props.onWorkers(!props.workers)}
+        >
+          <Symbol text={props.workers ? '▾' : '▸'} /> {trans.__('Workers')}{' '}
+          <span className="jp-desipipe-aside">
+            {workers.length
+              ? trans.__(
+                  '%1 · %2',
+                  number(summary.n_workers),
+                  trans._n('%2 slot', '%2 slots', slots, number(slots))
+                )
+              : trans.__('none')}
+          </span>
+        </button>
+      </h3>
+      {props.workers && (
+        <ul className="jp-desipipe-workers">
+          {workers.map(worker => (
+            <Worker key={worker.name} {...props} worker={worker} />
+          ))}
+          {summary.n_workers > workers.length && (
+            <li className="jp-desipipe-note">
+              {trans.__(
+                'and %1 more',
+                number(summary.n_workers - workers.length)
+              )}
+            </li>
+          )}
+        </ul>
+      )}
+    </section>
+  );
+}
+
+function Worker({
+  worker,
+  onTask,
+  onEndWorker,
+  trans
+}: IQueueViewProps & { worker: IWorker }): JSX.Element {
+  const [kind, job] = /^(\w+):(.*)$/.exec(worker.job)?.slice(1) ?? [
+    trans.__('process'),
+    `${worker.pid}`
+  ];
+  const name = `${kind} ${job}`;
+  const words = worker.stopping
+    ? trans.__('ends')
+    : worker.alive === false
+      ? trans.__('vanished')
+      : worker.running
+        ? ''
+        : trans.__('idle');
+  return (
+    <li className="jp-desipipe-worker">
+      <div className="jp-desipipe-row">
+        <span
+          className="jp-desipipe-name"
+          title={trans.__(
+            'process %1, since %2',
+            worker.pid,
+            ago(worker.since)
+          )}
+        >
+          {name}
+        </span>
+        <span className="jp-desipipe-more">
+          {[worker.host, words].filter(word => word).join(' · ')}
+        </span>
+        <button
+          type="button"
+          className="jp-desipipe-icon"
+          title={trans.__('End this worker…')}
+          aria-label={trans.__('End worker %1', name)}
+          disabled={worker.stopping}
+          onClick={() => onEndWorker(worker)}
+        >
+          <closeIcon.react tag="span" height="14px" width="14px" />
+        </button>
+      </div>
+      {worker.tasks.map(task => (
+        <div
+          key={task.tid}
+          className="jp-desipipe-row jp-desipipe-running"
+          data-tid={task.tid}
+        >
+          <StateSymbol state="RUNNING" />
+          <Link onClick={() => onTask(task)}>{label(task)}</Link>
+          {task.since !== null && (
+            <span className="jp-desipipe-more">
+              {trans.__('since %1', moment(task.since))}
+            </span>
+          )}
+        </div>
+      ))}
+    </li>
+  );
+}
+
+function Tasks(props: IQueueViewProps): JSX.Element {
+  const { line, filter, tasks, trans } = props;
+  const words = stateWords(trans);
+  const states: (State | 'BLOCKED')[] = [...STATES, 'BLOCKED'];
+  const filtered = !!(filter.state || filter.text || filter.cell);
+  const some = (state: State | 'BLOCKED') =>
+    state === 'BLOCKED' ? line.blocked : (line.counts[state] ?? 0);
+  return (
+    <section
+      className="jp-desipipe-section jp-desipipe-tasks-section"
+      aria-label={trans.__('Tasks')}
+    >
+      <h3>
+        {trans.__('Tasks')}{' '}
+        <span className="jp-desipipe-aside" role="status">
+          {tasks.total !== null && filtered
+            ? trans.__('%1 shown', number(tasks.total))
+            : ''}
+        </span>
+      </h3>
+      {filter.cell && (
+        <div className="jp-desipipe-chip">
+          <span>{trans.__('of the cell %1', filter.cell.title)}</span>
+          <button
+            type="button"
+            className="jp-desipipe-icon"
+            aria-label={trans.__('Show the tasks of all cells')}
+            onClick={() => props.onFilter({ ...filter, cell: null })}
+          >
+            <closeIcon.react tag="span" height="14px" width="14px" />
+          </button>
+        </div>
+      )}
+      <div className="jp-desipipe-filter">
+        <select
+          aria-label={trans.__('State')}
+          value={filter.state}
+          onChange={event =>
+            props.onFilter({
+              ...filter,
+              state: event.target.value as IFilter['state']
+            })
+          }
+        >
+          <option value="">{trans.__('all states')}</option>
+          {states
+            .filter(state => some(state) || state === filter.state)
+            .map(state => (
+              <option key={state} value={state}>
+                {SYMBOLS[state]} {words[state]} {number(some(state))}
+              </option>
+            ))}
+        </select>
+        <input
+          type="search"
+          aria-label={trans.__('Name or identity')}
+          placeholder={trans.__('filter…')}
+          value={filter.text}
+          maxLength={1000}
+          onChange={event =>
+            props.onFilter({ ...filter, text: event.target.value })
+          }
+        />
+      </div>
+      {tasks.problem && <Banner>{tasks.problem}</Banner>}
+      <TaskList
+        total={tasks.total}
+        version={tasks.version}
+        busy={tasks.busy}
+        get={tasks.get}
+        onRange={tasks.onRange}
+        onOpen={props.onTask}
+        empty={
+          filtered
+            ? trans.__('No task is like that.')
+            : trans.__(
+                'No tasks yet: they come with the first call of a decorated function, or %%desipipe cell.'
+              )
+        }
+        trans={trans}
+      />
+    </section>
+  );
+}

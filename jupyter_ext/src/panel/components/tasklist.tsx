@@ -1,0 +1,180 @@
+/**
+ * The list of tasks: only what is seen is in the page, only what is near was asked for.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { useVirtualizer } from '@tanstack/react-virtual';
+import React from 'react';
+
+import { stateWords } from '../../components/status';
+import { duration } from '../../format';
+import { ITaskLine, label } from '../tokens';
+import { shownState, StateSymbol } from './bits';
+
+/** Height of a line, px; also in panel.css. */
+const HEIGHT = 24;
+
+/** Properties of {@link TaskList}. */
+export interface ITaskListProps {
+  /** How many there are; `null`: not known yet. */
+  total: number | null;
+  /** Changes when a task may be another than before. */
+  version: number;
+  /** What is shown is of before, the answer is on its way. */
+  busy: boolean;
+  get: (place: number) => ITaskLine | undefined;
+  /** Someone looks at these places. */
+  onRange: (first: number, last: number) => void;
+  onOpen: (task: ITaskLine) => void;
+  /** What is said where there is nothing. */
+  empty: string;
+  trans: TranslationBundle;
+}
+
+/** A list of any length. */
+export function TaskList(props: ITaskListProps): JSX.Element {
+  const { total, onRange, trans } = props;
+  const scroller = React.useRef<HTMLDivElement>(null);
+  const [active, setActive] = React.useState(0);
+  const id = React.useId();
+  const rows = useVirtualizer({
+    count: total ?? 0,
+    getScrollElement: () => scroller.current,
+    estimateSize: () => HEIGHT,
+    overscan: 8
+  });
+  const items = rows.getVirtualItems();
+  const first = items.length ? items[0].index : 0;
+  const last = items.length ? items[items.length - 1].index : 0;
+  React.useEffect(() => onRange(first, last), [first, last, onRange]);
+  const current = Math.min(active, Math.max(0, (total ?? 1) - 1));
+
+  const move = (place: number) => {
+    const next = Math.max(0, Math.min((total ?? 1) - 1, place));
+    setActive(next);
+    rows.scrollToIndex(next, { align: 'auto' });
+  };
+  const onKeyDown = (event: React.KeyboardEvent) => {
+    const page = Math.max(
+      1,
+      Math.floor((scroller.current?.clientHeight ?? 0) / HEIGHT) - 1
+    );
+    const moves: Record<string, number> = {
+      ArrowDown: current + 1,
+      ArrowUp: current - 1,
+      PageDown: current + page,
+      PageUp: current - page,
+      Home: 0,
+      End: (total ?? 1) - 1
+    };
+    const task = props.get(current);
+    if (event.key in moves) {
+      move(moves[event.key]);
+    } else if ((event.key === 'Enter' || event.key === ' ') && task) {
+      props.onOpen(task);
+    } else {
+      return;
+    }
+    event.preventDefault();
+    event.stopPropagation();
+  };
+
+  if (total === 0) {
+    return <div className="jp-desipipe-empty">{props.empty}</div>;
+  }
+  return (
+    <div
+      ref={scroller}
+      className="jp-desipipe-tasks"
+      role="listbox"
+      tabIndex={0}
+      aria-label={trans.__('Tasks')}
+      aria-busy={props.busy || total === null}
+      aria-activedescendant={props.get(current) ? `${id}${current}` : undefined}
+      onKeyDown={onKeyDown}
+    >
+      <div role="presentation" style={{ height: rows.getTotalSize() }}>
+        {items.map(item => (
+          <Line
+            key={item.index}
+            id={`${id}${item.index}`}
+            place={item.index}
+            total={total ?? 0}
+            top={item.start}
+            task={props.get(item.index)}
+            active={item.index === current}
+            onClick={task => {
+              setActive(item.index);
+              props.onOpen(task);
+            }}
+            trans={trans}
+          />
+        ))}
+      </div>
+    </div>
+  );
+}
+
+interface ILineProps {
+  id: string;
+  place: number;
+  total: number;
+  top: number;
+  task: ITaskLine | undefined;
+  active: boolean;
+  onClick: (task: ITaskLine) => void;
+  trans: TranslationBundle;
+}
+
+/** While one scrolls, nearly all lines stay what they are. */
+const Line = React.memo(
+  function Line({ task, trans, ...props }: ILineProps): JSX.Element {
+    const state = task && shownState(task);
+    const words = stateWords(trans);
+    const more = task && (task.cause || facts(task, trans));
+    return (
+      <div
+        id={props.id}
+        role="option"
+        aria-selected={props.active}
+        aria-setsize={props.total}
+        aria-posinset={props.place + 1}
+        aria-label={
+          task && state
+            ? `${label(task)}, ${words[state] ?? task.state}${more ? `, ${more}` : ''}`
+            : trans.__('loading')
+        }
+        className="jp-desipipe-task"
+        data-tid={task?.tid}
+        style={{ transform: `translateY(${props.top}px)` }}
+        title={
+          task && state
+            ? `${label(task)} · ${words[state] ?? task.state}${more ? ` · ${more}` : ''}`
+            : undefined
+        }
+        onClick={() => task && props.onClick(task)}
+      >
+        {task && state && (
+          <>
+            <StateSymbol state={state} />
+            <span className="jp-desipipe-name">{label(task)}</span>
+            <span className="jp-desipipe-more">{more}</span>
+          </>
+        )}
+      </div>
+    );
+  },
+  (a, b) =>
+    a.task === b.task &&
+    a.top === b.top &&
+    a.active === b.active &&
+    a.total === b.total &&
+    a.id === b.id
+);
+
+function facts(task: ITaskLine, trans: TranslationBundle): string {
+  const parts = [task.host];
+  if (task.duration !== null) {
+    parts.push(duration(task.duration, trans));
+  }
+  return parts.filter(part => part).join(' · ');
+}

@@ -1,0 +1,83 @@
+/**
+ * Notifications: of the first failure of a run, and of its end.
+ */
+import { Notification } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import { number } from '../format';
+import { bad } from './components/bits';
+import type { IChange } from './queues';
+import type { IQueueLine, ISettings } from './tokens';
+
+/** What there is to say of a change. */
+export type News = 'failure' | 'done' | 'failed';
+
+/** What there is to say of a change; nothing of a queue that was just met: it is old. */
+export function news({ before, now }: IChange): News | null {
+  if (!before || before.error || now.error) {
+    return null;
+  }
+  // What ended while nobody could see it begin has ended too, if there is more of it than before.
+  if (
+    now.left === 0 &&
+    now.total > 0 &&
+    (before.left > 0 || now.total > before.total)
+  ) {
+    return now.condition === 'done' ? 'done' : 'failed';
+  }
+  return bad(now) > 0 && bad(before) === 0 && now.left > 0 ? 'failure' : null;
+}
+
+/** Say what there is to say. */
+export function notify(
+  change: IChange,
+  settings: ISettings,
+  show: (line: IQueueLine) => void,
+  trans: TranslationBundle
+): void {
+  const { now } = change;
+  const what = news(change);
+  if (
+    !what ||
+    !(what === 'failure' ? settings.notifyFailure : settings.notifyCompletion)
+  ) {
+    return;
+  }
+  const actions = [{ label: trans.__('Show'), callback: () => show(now) }];
+  if (what === 'done') {
+    Notification.success(
+      trans._n(
+        '%3: the task succeeded',
+        '%3: all %2 tasks succeeded',
+        now.total,
+        number(now.total),
+        now.queue
+      ),
+      {
+        actions,
+        autoClose: 5000
+      }
+    );
+  } else if (what === 'failed') {
+    Notification.warning(
+      trans.__(
+        '%1: ended, %2 of %3 tasks succeeded',
+        now.queue,
+        number(now.counts.SUCCEEDED ?? 0),
+        number(now.total)
+      ),
+      { actions, autoClose: false }
+    );
+  } else {
+    Notification.warning(
+      trans._n(
+        '%3: a task did not succeed',
+        '%3: %2 tasks did not succeed',
+        bad(now),
+        number(bad(now)),
+        now.queue
+      ),
+      { actions, autoClose: 10_000 }
+    );
+  }
+}

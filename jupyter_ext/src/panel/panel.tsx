@@ -1,0 +1,226 @@
+/**
+ * The panel in the sidebar.
+ */
+import { ReactWidget } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
+import { ISignal, Signal } from '@lumino/signaling';
+import React from 'react';
+
+import { RequestError } from '../request';
+import { QueueList } from './components/queuelist';
+import { QueueView } from './components/queueview';
+import { pipeIcon } from './icon';
+import { QueueModel } from './queue';
+import { QueuesModel } from './queues';
+import {
+  IFilter,
+  IPanelState,
+  IQueueLine,
+  ITaskLabel,
+  IWorker,
+  NO_FILTER,
+  PANEL_ID
+} from './tokens';
+
+/** What the panel asks of those who own it. */
+export interface IPanelCallbacks {
+  /** Do something with a queue; by default with the one that is open. */
+  command: (command: string, line?: IQueueLine) => void;
+  menu: (line: IQueueLine, place: DOMRect) => void;
+  task: (folder: string, task: ITaskLabel) => void;
+  endWorker: (folder: string, worker: IWorker) => void;
+}
+
+/** Queues, and one of them open. */
+export class DesipipePanel extends ReactWidget {
+  constructor(
+    readonly queues: QueuesModel,
+    readonly callbacks: IPanelCallbacks,
+    readonly trans: TranslationBundle
+  ) {
+    super();
+    this.id = PANEL_ID;
+    this.addClass('jp-desipipe-Panel');
+    this.title.icon = pipeIcon;
+    this.title.caption = trans.__('desipipe: queues and their tasks');
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('desipipe'));
+    queues.changed.connect(this._onQueues, this);
+    document.addEventListener('visibilitychange', this._look);
+  }
+
+  /** What it is to remember has changed. */
+  get stateChanged(): ISignal<this, IPanelState> {
+    return this._stateChanged;
+  }
+
+  /** The queue that is open. */
+  get open(): QueueModel | null {
+    return this._open;
+  }
+
+  /** What it is to remember. */
+  get state(): IPanelState {
+    return this._state;
+  }
+
+  set state(state: IPanelState) {
+    if (state.open !== this._open?.folder) {
+      this._open?.dispose();
+      this._open = null;
+      if (state.open) {
+        this._open = new QueueModel(this.queues.follower, state.open);
+        this._open.changed.connect(() => this.update());
+        this._open.tasks.changed.connect(() => {
+          this._version += 1;
+          this.update();
+        });
+      }
+    }
+    if (this._open) {
+      this._open.tasks.filter = state.filter;
+    }
+    this._state = state;
+    this._look();
+    this._stateChanged.emit(state);
+    this.update();
+  }
+
+  /** Open a queue, and show its tasks that pass a filter. */
+  showTasks(folder: string, filter: IFilter = NO_FILTER): void {
+    this.state = { ...this._state, open: folder, filter };
+  }
+
+  override dispose(): void {
+    document.removeEventListener('visibilitychange', this._look);
+    this._open?.dispose();
+    Signal.clearData(this);
+    super.dispose();
+  }
+
+  protected override onAfterShow(msg: Message): void {
+    super.onAfterShow(msg);
+    this._look();
+  }
+
+  protected override onAfterAttach(msg: Message): void {
+    super.onAfterAttach(msg);
+    this._look();
+  }
+
+  protected override onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    this._look();
+  }
+
+  protected override onBeforeDetach(msg: Message): void {
+    this.queues.visible = false;
+    super.onBeforeDetach(msg);
+  }
+
+  /** A hidden panel asks nothing: neither one in a sidebar that is closed, nor one of a page that nobody looks at. */
+  private _look = (): void => {
+    const visible = this.isAttached && this.isVisible && !document.hidden;
+    this.queues.visible = visible;
+    if (this._open) {
+      this._open.visible = visible;
+    }
+    if (visible) {
+      this.update();
+    }
+  };
+
+  private _onQueues(): void {
+    if (this.isVisible) {
+      this.update();
+    }
+  }
+
+  private _range = (first: number, last: number): void => {
+    this._open?.tasks.want(first, last);
+  };
+
+  protected render(): JSX.Element {
+    const { queues, callbacks, trans, _state: state } = this;
+    return (
+      <QueueList
+        lines={queues.lines}
+        problem={words(queues.problem, trans)}
+        lost={queues.isLost}
+        heard={queues.heard}
+        open={state.open}
+        onToggle={folder =>
+          this.showTasks(folder === state.open ? '' : folder, NO_FILTER)
+        }
+        onDismiss={folder => queues.dismiss(folder)}
+        onCommand={callbacks.command}
+        onMenu={callbacks.menu}
+        trans={trans}
+      >
+        {line => this._view(line)}
+      </QueueList>
+    );
+  }
+
+  private _view(line: IQueueLine): JSX.Element | null {
+    const { callbacks, trans, _open: open, _state: state } = this;
+    if (!open) {
+      return null;
+    }
+    const { tasks } = open;
+    return (
+      <QueueView
+        line={line}
+        summary={open.summary}
+        problem={this.queues.isLost ? '' : words(open.problem, trans)}
+        filter={state.filter}
+        workers={state.workers}
+        tasks={{
+          total: tasks.total,
+          version: this._version,
+          busy: tasks.isOld,
+          problem: open.problem ? '' : words(tasks.problem, trans),
+          get: place => tasks.get(place),
+          onRange: this._range
+        }}
+        onCommand={command => callbacks.command(command, line)}
+        onFilter={filter => {
+          this.state = { ...this._state, filter };
+        }}
+        onWorkers={workers => {
+          this.state = { ...this._state, workers };
+        }}
+        onEndWorker={worker => callbacks.endWorker(line.folder, worker)}
+        onTask={task => callbacks.task(line.folder, task)}
+        trans={trans}
+      />
+    );
+  }
+
+  private _open: QueueModel | null = null;
+  private _state: IPanelState = {
+    open: null,
+    filter: NO_FILTER,
+    workers: true
+  };
+  private _stateChanged = new Signal<this, IPanelState>(this);
+  private _version = 0;
+}
+
+/** What is wrong, and what to do. */
+export function words(problem: Error | null, trans: TranslationBundle): string {
+  if (problem instanceof RequestError) {
+    if (problem.isAbsent) {
+      return trans.__(
+        'This Jupyter server has no desipipe: install it in the environment that the server runs in, and start the server again.'
+      );
+    }
+    if (!problem.kind && (problem.status === 401 || problem.status === 403)) {
+      return trans.__(
+        'The server does not know this page any more: load the page again, with its token.'
+      );
+    }
+  }
+  return problem?.message ?? '';
+}

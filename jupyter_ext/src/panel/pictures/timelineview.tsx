@@ -1,0 +1,352 @@
+/**
+ * The timeline of a queue's workers, drawn: who ran what when.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { scaleTime } from 'd3-scale';
+import React from 'react';
+
+import { stateWords } from '../../components/status';
+import { duration, number } from '../../format';
+import { State, STATES, SYMBOLS } from '../../tokens';
+import { IInterval, ILane, ITaskLabel, ITimeline, label } from '../tokens';
+import { short, Tools } from './graphview';
+import { IPalette } from './palette';
+import { useZoom, zoomIdentity } from './zoom';
+
+/** Sizes, px. */
+const GUTTER = 190;
+const LEVEL = 16;
+const BAND = 34;
+const GAP = 6;
+const AXIS = 24;
+
+/** ms after the last movement until more of what is seen is asked for. */
+const REST = 300;
+
+/** Properties of {@link TimelineView}. */
+export interface ITimelineViewProps {
+  timeline: ITimeline;
+  queue: string;
+  /** From when to when all of it goes (s); what was asked for may be a part. */
+  whole: [number, number];
+  /** When the answer came (s): what runs has run until then. */
+  now: number;
+  colours: IPalette;
+  /** Someone looks at a part only (s), or at all of it. */
+  onPart: (part: [number, number] | null) => void;
+  onTask: (task: ITaskLabel) => void;
+  onSave: (
+    svg: SVGSVGElement,
+    box: { x: number; y: number; width: number; height: number },
+    kind: 'svg' | 'png'
+  ) => void;
+  trans: TranslationBundle;
+}
+
+/** Lanes of workers over time. */
+export function TimelineView(props: ITimelineViewProps): JSX.Element {
+  const { timeline, whole, colours, trans } = props;
+  const svg = React.useRef<SVGSVGElement>(null);
+  const [width, setWidth] = React.useState(900);
+  const zoom = useZoom(svg, [1, 100_000], 1);
+  React.useEffect(() => {
+    const node = svg.current!;
+    const observer = new ResizeObserver(() =>
+      setWidth(Math.max(400, node.clientWidth))
+    );
+    observer.observe(node);
+    return () => observer.disconnect();
+  }, []);
+  const base = scaleTime()
+    .domain([
+      new Date(1000 * whole[0]),
+      new Date(1000 * Math.max(whole[1], whole[0] + 0.001))
+    ])
+    .range([GUTTER, width - 10]);
+  const x = zoom.transform.rescaleX(base);
+  // When one has found what one looks for, it is shown in detail.
+  const { k } = zoom.transform;
+  const [from, to] = x.domain().map(date => date.getTime() / 1000);
+  React.useEffect(() => {
+    const timer = setTimeout(
+      () => props.onPart(k > 1.01 ? [from, to] : null),
+      REST
+    );
+    return () => clearTimeout(timer);
+  }, [k > 1.01 ? from : 0, k > 1.01 ? to : 0]);
+  let top = AXIS;
+  const lanes = timeline.lanes.map(lane => {
+    const height = timeline.aggregated
+      ? BAND
+      : Math.max(1, lane.height) * LEVEL;
+    const placed = { lane, top, height };
+    top += height + GAP;
+    return placed;
+  });
+  const height = top;
+  const box = { x: 0, y: 0, width, height };
+  return (
+    <>
+      <div
+        className="jp-desipipe-tools"
+        role="toolbar"
+        aria-label={trans.__('Timeline')}
+      >
+        <span className="jp-desipipe-aside">
+          {trans._n(
+            '%2 attempt',
+            '%2 attempts',
+            timeline.total,
+            number(timeline.total)
+          )}
+          {timeline.aggregated &&
+            ` · ${trans.__('counted: zoom in to see them one by one')}`}
+          {timeline.hidden > 0 &&
+            ` · ${trans.__('%1 more workers are not shown', number(timeline.hidden))}`}
+        </span>
+        <Legend timeline={timeline} colours={colours} trans={trans} />
+        <span className="jp-desipipe-space" />
+        <Tools
+          zoom={zoom.by}
+          fit={() => zoom.to(zoomIdentity)}
+          save={kind => svg.current && props.onSave(svg.current, box, kind)}
+          trans={trans}
+        />
+      </div>
+      <div
+        className="jp-desipipe-lanes"
+        tabIndex={0}
+        role="group"
+        aria-label={trans.__('Timeline of the workers of %1', props.queue)}
+      >
+        <svg
+          ref={svg}
+          className="jp-desipipe-picture"
+          style={{ height: Math.max(height, 60) }}
+          role="img"
+          aria-label={trans.__(
+            '%1 workers, %2 attempts',
+            number(timeline.lanes.length),
+            number(timeline.total)
+          )}
+          fontFamily={colours.font}
+          fontSize="11"
+        >
+          <defs>
+            <pattern
+              id="jp-desipipe-hatch"
+              width="6"
+              height="6"
+              patternUnits="userSpaceOnUse"
+              patternTransform="rotate(45)"
+            >
+              <rect width="2.5" height="6" fill="white" fillOpacity="0.45" />
+            </pattern>
+            <clipPath id="jp-desipipe-clip">
+              <rect
+                x={GUTTER}
+                y={0}
+                width={Math.max(0, width - GUTTER)}
+                height={height}
+              />
+            </clipPath>
+          </defs>
+          <rect width={width} height={height} fill={colours.background} />
+          <g clipPath="url(#jp-desipipe-clip)">
+            {x.ticks(Math.max(2, Math.floor(width / 130))).map(tick => (
+              <g key={tick.getTime()} transform={`translate(${x(tick)},0)`}>
+                <line y1={AXIS - 6} y2={height} stroke={colours.line} />
+                <text x="3" y={AXIS - 10} fill={colours.quiet}>
+                  {x.tickFormat()(tick)}
+                </text>
+              </g>
+            ))}
+          </g>
+          {lanes.map(({ lane, top, height }) => (
+            <g key={lane.worker} transform={`translate(0,${top})`}>
+              <rect
+                x={GUTTER}
+                width={width - GUTTER}
+                height={height}
+                fill={colours.raised}
+                fillOpacity="0.5"
+              />
+              <text x="6" y="12" fill={colours.text}>
+                <title>{`${lane.worker} · ${lane.host}`}</title>
+                {short(lane.job || lane.worker, GUTTER - 16)}
+              </text>
+              {height >= 28 && (
+                <text x="6" y="25" fill={colours.quiet}>
+                  {short(lane.host, GUTTER - 16)}
+                </text>
+              )}
+              <g clipPath="url(#jp-desipipe-clip)">
+                <Lane
+                  {...props}
+                  lane={lane}
+                  height={height}
+                  width={width}
+                  x={x}
+                />
+              </g>
+            </g>
+          ))}
+        </svg>
+      </div>
+    </>
+  );
+}
+
+interface ILaneProps extends ITimelineViewProps {
+  lane: ILane;
+  height: number;
+  /** Of the picture. */
+  width: number;
+  x: (time: Date) => number;
+}
+
+function Lane(props: ILaneProps): JSX.Element {
+  const { lane, timeline, now, height, x, colours, trans } = props;
+  const words = stateWords(trans);
+  const at = (time: number) => x(new Date(1000 * time));
+  const [low, high] = [GUTTER - 5, props.width];
+  const seen = (item: IInterval) =>
+    at(item.end ?? now) >= low && at(item.start) <= high;
+  if (timeline.aggregated) {
+    return (
+      <>
+        {lane.intervals.filter(seen).map(item => {
+          const worst = (['FAILED', 'KILLED', 'UNKNOWN'] as const).find(
+            state => item.counts?.[state]
+          );
+          const state: State =
+            worst ?? ((item.count ?? 0) > 0 ? 'SUCCEEDED' : 'RUNNING');
+          const level = Math.max(
+            2,
+            height * Math.min(1, (item.busy ?? 0) / Math.max(1, lane.slots))
+          );
+          const [left, end] = [at(item.start), at(item.end ?? now)];
+          const parts = STATES.filter(state => item.counts?.[state]).map(
+            state => `${number(item.counts?.[state] ?? 0)} ${words[state]}`
+          );
+          return (
+            <g key={item.start}>
+              <title>{`${trans.__('%1 run at once', number(item.busy ?? 0, 1))}${parts.length ? ` · ${parts.join(', ')}` : ''}`}</title>
+              <rect
+                x={left}
+                y={height - level}
+                width={Math.max(0.5, end - left)}
+                height={level}
+                fill={colours.states[state]}
+              />
+              {worst && (
+                <rect
+                  x={left}
+                  y={height - level}
+                  width={Math.max(0.5, end - left)}
+                  height={level}
+                  fill="url(#jp-desipipe-hatch)"
+                />
+              )}
+            </g>
+          );
+        })}
+      </>
+    );
+  }
+  return (
+    <>
+      {lane.intervals.filter(seen).map(item => {
+        const state = item.state ?? 'RUNNING';
+        const [left, end] = [at(item.start), at(item.end ?? now)];
+        const wide = Math.max(1, end - left - 1);
+        const task: ITaskLabel = {
+          tid: item.tid ?? '',
+          name: item.name ?? '',
+          index: item.index ?? 0
+        };
+        const worst =
+          state === 'FAILED' || state === 'KILLED' || state === 'UNKNOWN';
+        const visible = Math.min(end, high) - Math.max(left, GUTTER);
+        return (
+          <g
+            key={`${item.tid} ${item.start}`}
+            transform={`translate(0,${(item.level ?? 0) * LEVEL})`}
+            style={{ cursor: 'pointer' }}
+            data-task={item.tid}
+            onClick={() => props.onTask(task)}
+          >
+            <title>{`${label(task)} · ${words[state]} · ${duration((item.end ?? now) - item.start, trans)}`}</title>
+            <rect
+              x={left}
+              y="1"
+              width={wide}
+              height={LEVEL - 2}
+              rx={wide > 6 ? 2 : 0}
+              fill={colours.states[state]}
+              fillOpacity={state === 'RUNNING' ? 0.6 : 1}
+            />
+            {worst && (
+              <rect
+                x={left}
+                y="1"
+                width={wide}
+                height={LEVEL - 2}
+                fill="url(#jp-desipipe-hatch)"
+              />
+            )}
+            {visible > 40 && (
+              <text
+                x={Math.max(left, GUTTER) + 4}
+                y={LEVEL - 5}
+                fill="black"
+                fontSize="10"
+                pointerEvents="none"
+              >
+                {short(`${SYMBOLS[state]} ${label(task)}`, visible - 10)}
+              </text>
+            )}
+          </g>
+        );
+      })}
+    </>
+  );
+}
+
+/** Colours and symbols of what is there. */
+function Legend({
+  timeline,
+  colours,
+  trans
+}: {
+  timeline: ITimeline;
+  colours: IPalette;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const words = stateWords(trans);
+  const there = new Set<State>();
+  for (const lane of timeline.lanes) {
+    for (const item of lane.intervals) {
+      if (item.state) {
+        there.add(item.state);
+      }
+      for (const state of STATES) {
+        if (item.counts?.[state]) {
+          there.add(state);
+        }
+      }
+    }
+  }
+  return (
+    <span className="jp-desipipe-legend">
+      {STATES.filter(state => there.has(state)).map(state => (
+        <span key={state}>
+          <span aria-hidden="true" style={{ color: colours.states[state] }}>
+            {SYMBOLS[state]}
+          </span>{' '}
+          {words[state]}
+        </span>
+      ))}
+    </span>
+  );
+}

@@ -1,0 +1,60 @@
+/**
+ * Zooming and moving by wheel, fingers, drag and buttons: d3-zoom (ISC, 4 kB, what most of the web uses).
+ */
+import { select } from 'd3-selection';
+import {
+  D3ZoomEvent,
+  zoom,
+  ZoomBehavior,
+  zoomIdentity,
+  ZoomTransform
+} from 'd3-zoom';
+import React from 'react';
+
+/** How a picture is looked at, and what changes it. */
+export interface IZoom {
+  transform: ZoomTransform;
+  by: (factor: number) => void;
+  to: (transform: ZoomTransform) => void;
+}
+
+export { zoomIdentity };
+
+/** Let a picture be zoomed, between two factors. */
+export function useZoom(
+  svg: React.RefObject<SVGSVGElement>,
+  extent: [number, number],
+  once: unknown
+): IZoom {
+  const [transform, setTransform] = React.useState(zoomIdentity);
+  const behavior = React.useRef<ZoomBehavior<SVGSVGElement, unknown>>();
+  React.useEffect(() => {
+    if (!svg.current) {
+      return;
+    }
+    const it = zoom<SVGSVGElement, unknown>()
+      .scaleExtent(extent)
+      .on('zoom', (event: D3ZoomEvent<SVGSVGElement, unknown>) =>
+        setTransform(event.transform)
+      );
+    behavior.current = it;
+    const selection = select(svg.current);
+    selection.call(it).on('dblclick.zoom', null);
+    return () => {
+      selection.on('.zoom', null);
+    };
+  }, [once]);
+  return {
+    transform,
+    by: factor => {
+      if (svg.current && behavior.current) {
+        behavior.current.scaleBy(select(svg.current), factor);
+      }
+    },
+    to: next => {
+      if (svg.current && behavior.current) {
+        behavior.current.transform(select(svg.current), next);
+      }
+    }
+  };
+}

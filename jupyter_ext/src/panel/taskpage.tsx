@@ -1,0 +1,127 @@
+/**
+ * The page of a task, in the main area.
+ */
+import { ReactWidget } from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Message } from '@lumino/messaging';
+import React from 'react';
+
+import { Highlight, TaskView } from './components/taskview';
+import { Banner } from './components/bits';
+import { pipeIcon } from './icon';
+import { words } from './panel';
+import { TaskModel } from './task';
+import { ITask, ITaskLabel, label } from './tokens';
+
+export { TaskModel };
+
+/** What the page asks of those who own it. */
+export interface ITaskCallbacks {
+  task: (folder: string, task: ITaskLabel) => void;
+  retry: (folder: string, tid: string) => Promise<boolean>;
+  cancel: (folder: string, task: ITaskLabel) => Promise<boolean>;
+  cell: (folder: string, task: ITask) => void;
+  queue: (folder: string) => void;
+  highlight: Highlight;
+}
+
+/** Shows a task while it is looked at. */
+export class TaskPage extends ReactWidget {
+  constructor(
+    readonly model: TaskModel,
+    readonly queue: string,
+    name: string,
+    readonly callbacks: ITaskCallbacks,
+    readonly trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('jp-desipipe-Page');
+    this.addClass('jp-desipipe-TaskPage');
+    this.node.dataset.folder = model.folder;
+    this.node.dataset.tid = model.tid;
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('Task %1', name));
+    this.title.label = name;
+    this.title.icon = pipeIcon;
+    this.title.closable = true;
+    model.changed.connect(() => {
+      if (model.task) {
+        this.title.label = label(model.task);
+        this.title.caption = `${label(model.task)} · ${queue}`;
+        this.node.setAttribute(
+          'aria-label',
+          trans.__('Task %1', label(model.task))
+        );
+      }
+      this.update();
+    }, this);
+    for (const log of [model.out, model.err]) {
+      log.changed.connect(() => this.update(), this);
+    }
+    model.follower.changed.connect(() => this.update(), this);
+    document.addEventListener('visibilitychange', this._look);
+  }
+
+  override dispose(): void {
+    document.removeEventListener('visibilitychange', this._look);
+    this.model.dispose();
+    super.dispose();
+  }
+
+  protected override onAfterAttach(msg: Message): void {
+    super.onAfterAttach(msg);
+    this._look();
+  }
+
+  protected override onAfterShow(msg: Message): void {
+    super.onAfterShow(msg);
+    this._look();
+  }
+
+  protected override onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    this._look();
+  }
+
+  private _look = (): void => {
+    if (!this.isDisposed) {
+      this.model.visible =
+        this.isAttached && this.isVisible && !document.hidden;
+    }
+  };
+
+  protected render(): JSX.Element {
+    const { model, callbacks, trans } = this;
+    const { folder, tid, task, out, err } = model;
+    const problem = model.follower.isLost
+      ? trans.__(
+          'The server gives no answer: what is shown is of before. It is asked again and again.'
+        )
+      : words(model.problem, trans);
+    if (!task) {
+      return problem ? (
+        <Banner>{problem}</Banner>
+      ) : (
+        <div className="jp-desipipe-empty">
+          {trans.__('Looking for the task…')}
+        </div>
+      );
+    }
+    return (
+      <TaskView
+        task={task}
+        queue={this.queue}
+        problem={problem}
+        out={{ lines: out.lines, dropped: out.dropped }}
+        err={{ lines: err.lines, dropped: err.dropped }}
+        highlight={callbacks.highlight}
+        onTask={other => callbacks.task(folder, other)}
+        onRetry={() => void callbacks.retry(folder, tid)}
+        onCancel={() => void callbacks.cancel(folder, task)}
+        onCell={() => callbacks.cell(folder, task)}
+        onQueue={() => callbacks.queue(folder)}
+        trans={trans}
+      />
+    );
+  }
+}
