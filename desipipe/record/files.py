@@ -165,9 +165,26 @@ def parse_notebook(data: bytes, path: str) -> Dict:
         raise RecordError(f'{path} is no notebook: {wrong}')
     notebook: Dict = found
     for cell in notebook['cells']:
-        if isinstance(cell['source'], list):
-            cell['source'] = ''.join(cell['source'])
+        _join_lines(cell)
     return notebook
+
+
+def _join_lines(cell: Dict) -> None:
+    """Text that may be written as a list of lines becomes one text."""
+    cell.setdefault('metadata', {})
+    if isinstance(cell['source'], list):
+        cell['source'] = ''.join(cell['source'])
+    for output in cell.get('outputs', ()):
+        if _is_text(output.get('text')):
+            output['text'] = ''.join(output['text'])
+        data = output.get('data')
+        for kind, value in data.items() if isinstance(data, dict) else ():
+            if _is_text(value) and not kind.endswith('json'):
+                data[kind] = ''.join(value)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(line, str) for line in value)
 
 
 def _wrong_notebook(found: Any) -> str:

@@ -22,7 +22,7 @@ from ..event import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, e
 from ..ledger import Ledger
 from ..queue import Queue
 from ..serialize import anatomy, encode, task_identity, text
-from ..serialize.source import register
+from ..serialize import source as sources
 from ..summary import events_at, state_name
 from .privacy import Privacy
 
@@ -427,7 +427,7 @@ class _Reader:
             parameters = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
             if event['kind'] == 'cell' and self.node is not None and code is not None:
                 found['cell'] = ''.join(linecache.getlines(code.co_filename))
-                register(code, self.node(found['cell'], parameters), found['cell'])
+                sources.register(code, self.node(found['cell'], parameters), found['cell'])
             known = anatomy(func, event['kind'])
         except (DesipipeError, *_LOADING) as exc:
             found['unchecked'] = self.privacy.text(_why(exc))
@@ -440,6 +440,10 @@ class _Reader:
             return found
         found['root'] = word_of(known.root)
         found['pieces'] = {label: [word_of(piece) for piece in pieces] for label, pieces in known.pieces.items()}
+        there = trees(found, self.node)
+        untold = [label for label, pieces in known.pieces.items() if there is None or pieces[0].hex() not in there]
+        if untold:
+            found['untold'] = untold
         return found
 
     def _group(self, number: int) -> Dict:
@@ -496,6 +500,28 @@ def _why(exc: BaseException) -> str:
     if isinstance(exc, NotSerializableError | CorruptJournalError | PayloadError):
         return str(exc).partition('. ')[0]
     return f'{type(exc).__name__}: {exc}'[:300]
+
+
+def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
+    """Digests of all functions in an app's source, as a task and as a helper; ``None`` if there is no telling."""
+    text = app['source']
+    found: set[str] = set()
+    if app['kind'] == 'cell':
+        if node is None or 'cell' not in app:
+            return None
+        try:
+            found.add(sources.tree(node(app['cell'], app['parameters']), decorators=False, defaults=False).hex())
+        except DesipipeError:
+            return found
+        rest = app['cell'].rstrip()
+        text = text.removeprefix(rest)
+    # As a whole, and piece by piece: methods and lambdas alone are no module.
+    for part in (text, *text.split('\n\n\n')):
+        tree = sources.parse(part)
+        for item in ast.walk(tree) if tree is not None else ():
+            if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                found.update(sources.tree(item, decorators, defaults).hex() for decorators in (True, False) for defaults in (True, False))
+    return found
 
 
 def totals(models: Sequence[QueueModel]) -> Dict:

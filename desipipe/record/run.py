@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import asyncio
-import copy
 import datetime
 import math
 import os
@@ -250,7 +249,7 @@ def run_notebook(
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
     if not resume and os.path.exists(output) and os.path.samefile(output, path):
         raise RecordError(f'{output} is the notebook itself: say where else to write with -o, or go on with --resume; nothing was run')
-    found = nbformat.from_dict(_lines_joined(plain))
+    found = nbformat.from_dict(plain)
     inject(found, parameters)
     for cell in found.cells:
         if cell.cell_type == 'code':
@@ -286,20 +285,6 @@ def run_notebook(
     return ran
 
 
-def _lines_joined(notebook: Mapping[str, Any]) -> Dict:
-    # As nbformat's own reader gives it: text is one string, not a list of lines.
-    found: Dict = copy.deepcopy(dict(notebook))
-    for cell in found['cells']:
-        cell.setdefault('metadata', {})
-        for output in cell.get('outputs', ()):
-            if isinstance(output.get('text'), list):
-                output['text'] = ''.join(output['text'])
-            for kind, value in (output.get('data') or {}).items():
-                if isinstance(value, list) and not kind.endswith('json'):
-                    output['data'][kind] = ''.join(value)
-    return found
-
-
 def _version() -> str:
     from .._version import __version__
 
@@ -328,8 +313,10 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
     notebook = ran.notebook
     options = {'kernel_name': kernel} if kernel else {}
     client = nbclient.NotebookClient(notebook, timeout=None if timeout is None else max(1, round(timeout)), resources={'metadata': {'path': folder}}, **options)
+    # What the kernel itself says on the way up and down is of use only where it does not come up.
+    said = tempfile.TemporaryFile()
     try:
-        async with client.async_setup_kernel():
+        async with client.async_setup_kernel(stderr=said):
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']
@@ -354,6 +341,12 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
                 _write(ran.output, notebook)
     except NoSuchKernel as exc:
         raise RecordError(f'there is no kernel {exc.name!r} here: nothing was run. List them with: jupyter kernelspec list; choose one with --kernel') from None
+    except RuntimeError as exc:  # what is raised when it ends before it answers
+        said.seek(0)
+        words = said.read().decode(errors='replace').strip()[-500:]
+        raise RecordError(f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}') from None
+    finally:
+        said.close()
 
 
 async def _asked(value: Any) -> Any:

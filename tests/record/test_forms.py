@@ -1,0 +1,251 @@
+"""The forms of a record: what is left out of them, the crate and the public validator, PROV, pictures, and their size."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import orjson
+import pytest
+from conftest import Cli
+
+from desipipe import Queue
+from desipipe.errors import UnknownOptionError
+from desipipe.notebook import bundle
+from desipipe.record import notebook
+from desipipe.record.files import KEY, MOST
+from desipipe.record.model import QueueModel, piece_of, seal, sealed, word_of
+from desipipe.record.privacy import Privacy
+from desipipe.record.svg import INTERVALS, NODES, draw_graph, draw_timeline, graph_of, timeline_of
+from desipipe.record.tables import cell_section, plain
+
+
+def test_the_names_of_both_sides() -> None:
+    assert notebook.MIME == bundle.MIME
+
+
+def test_what_is_left_out(script: Cli) -> None:
+    done = script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip', '--crate', 'crate', '--prov', 'p.json')
+    written = [script.folder / 'r.ipynb', script.folder / 'p.json', *(path for path in (script.folder / 'crate').rglob('*') if path.is_file())]
+    for path in written:
+        text = path.read_text()
+        assert 'hunter2-token' not in text, path
+        assert str(script.folder) not in text, path
+        if 'apps' not in str(path):
+            # Only the source and the notebook say it, as the user wrote it.
+            assert '/secret/place' not in text, path
+    record = json.loads((script.folder / 'r.ipynb').read_bytes())
+    left = ' '.join(record['metadata'][KEY]['left_out'])
+    assert 'values of environment variables' in left
+    assert 'absolute paths' in left
+    assert 'PIPE_TOKEN' in json.dumps(record)
+    assert '--include environ' in done.stderr
+    script('record', '-q', './pi', '-o', 'all.ipynb', '--include', 'environ', 'paths', 'users')
+    text = (script.folder / 'all.ipynb').read_text()
+    assert 'hunter2-token' in text
+    assert '/secret/place/of/alice/data.txt' in text
+    found = script.verify('all.ipynb', '--queue', './pi')
+    assert '10 computed anew' in str(found)  # with the paths, all of them can be checked
+    assert 'did you mean paths' in script('record', '-q', './pi', '-o', 'no.ipynb', '--include', 'path', status=2).stderr
+    assert not (script.folder / 'no.ipynb').exists()
+
+
+@pytest.mark.parametrize(
+    ('text', 'expected'),
+    [
+        ('/home/me/work/data/a.txt', 'data/a.txt'),
+        ("open('/home/me/work/a.txt')", "open('a.txt')"),
+        ('in /home/me/work.', 'in …/work.'),
+        ('in /home/me/work:', 'in .:'),
+        ('/home/me/workshop/a.txt', '…/a.txt'),
+        ('/etc/secret/key and 1/2 and </div> and https://a.b/c/d', '…/key and 1/2 and </div> and https://a.b/c/d'),
+        ('a/b/c ./d/e ~/x/y', 'a/b/c ./d/e ~/x/y'),
+        ('/single', '/single'),
+    ],
+)
+def test_paths_in_text(text: str, expected: str) -> None:
+    privacy = Privacy('/home/me/work')
+    assert privacy.scrub(text) == expected
+    assert privacy.scrub(privacy.scrub(text)) == privacy.scrub(text)
+    assert Privacy('/home/me/work', ['paths']).scrub('/etc/secret/key') == '/etc/secret/key'
+
+
+def test_unknown_kinds() -> None:
+    with pytest.raises(UnknownOptionError, match='did you mean environ'):
+        Privacy('.', ['enviro'])
+
+
+def test_the_public_validator_accepts_the_crate(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate', '--include', 'paths')
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip', '--include', 'paths')
+    for crate in ('crate', 'crate.zip'):
+        command = [sys.executable, str(Path(__file__).with_name('validate.py')), crate]
+        done = subprocess.run(command, cwd=script.folder, capture_output=True, text=True, timeout=200)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout.splitlines()[-1])
+        assert found['issues'] == []
+        assert found['checks'] > 50
+    # The validator is one that finds something: a crate whose workflow has lost its type is refused.
+    path = script.folder / 'crate' / 'ro-crate-metadata.json'
+    path.write_text(path.read_text().replace('"ComputationalWorkflow"', '"Thing"'))
+    done = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name('validate.py')), 'crate'], cwd=script.folder, capture_output=True, text=True, timeout=200
+    )
+    assert json.loads(done.stdout.splitlines()[-1])['issues']
+
+
+def test_what_a_crate_says(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
+    crate = script.folder / 'crate'
+    assert (crate / 'pipeline.record.ipynb').read_bytes() == (script.folder / 'r.ipynb').read_bytes()
+    graph = {entity['@id']: entity for entity in json.loads((crate / 'ro-crate-metadata.json').read_text())['@graph']}
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    actions = {key: entity for key, entity in graph.items() if key.startswith('#task-') and entity['@type'] == 'CreateAction'}
+    assert set(actions) == {f'#task-{task.id}' for task in queue}
+    bad = queue.tasks(name='broken', one=True)
+    assert actions[f'#task-{bad.id}']['actionStatus'] == {'@id': 'http://schema.org/FailedActionStatus'}
+    assert 'ValueError: no' in actions[f'#task-{bad.id}']['error']
+    good = queue.tasks(name='average', index=0, one=True)
+    action = actions[f'#task-{good.id}']
+    assert action['startTime'] < action['endTime'] or good.dtime < 0.001
+    assert {item['@id'] for item in action['object']} >= {f'#task-{task.id}-result' for task in queue.tasks(name='fraction')}
+    tool = graph[action['instrument']['@id']]
+    assert (crate / tool['@id']).read_text() == good.app.code
+    # Everything that is pointed to is there, and every file is told of.
+    for entity in graph.values():
+        for value in entity.values():
+            for item in value if isinstance(value, list) else [value]:
+                if isinstance(item, dict) and item['@id'].startswith('#'):
+                    assert item['@id'] in graph
+    files = {str(path.relative_to(crate)) for path in crate.rglob('*') if path.is_file()}
+    assert files - set(graph) == {'desipipe-digests.json'}
+
+
+def test_crates_do_not_go_over_other_things(script: Cli) -> None:
+    (script.folder / 'mine').mkdir()
+    (script.folder / 'mine' / 'thesis.txt').write_text('years of work')
+    assert 'no crate was written' in script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'mine', status=2).stderr
+    assert os.listdir(script.folder / 'mine') == ['thesis.txt']
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
+    assert script.verify('crate')['ok']
+
+
+def test_prov(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--prov', 'p.json')
+    found = json.loads((script.folder / 'p.json').read_text())
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    assert set(found['activity']) == {f'task:{task.id}' for task in queue}
+    names = {'activity': found['activity'], 'entity': found['entity'], 'agent': found['agent']}
+    kinds = {
+        'activity': 'activity',
+        'informed': 'activity',
+        'informant': 'activity',
+        'entity': 'entity',
+        'usedEntity': 'entity',
+        'generatedEntity': 'entity',
+        'plan': 'entity',
+        'agent': 'agent',
+    }
+    for relation in ('used', 'wasGeneratedBy', 'wasAssociatedWith', 'wasInformedBy', 'wasDerivedFrom'):
+        assert found[relation]
+        for words in found[relation].values():
+            for key, value in words.items():
+                assert value in names[kinds[key.removeprefix('prov:')]]
+                assert value.split(':')[0] in found['prefix']
+
+
+# Pictures and tables
+
+
+def model_of(n: int, width: int = 1) -> QueueModel:
+    """A made-up model: ``n`` tasks, each of which needs the one before."""
+    head: dict[str, Any] = {
+        'name': 'made <up> | & "so"',
+        'total': n,
+        'counts': {'SUCCEEDED': n},
+        'groups': [{'app': 0, 'manager': 0, 'name': 'f<>'}],
+        'apps': [{'id': '00' * 16, 'name': 'f<>', 'kind': 'python', 'source': 'x = "```"', 'parts': {}, 'versions': []}],
+        'workers': [{'name': f'w{i}', 'host': 'h&h', 'slots': 2} for i in range(width)],
+        'managers': [],
+        'versions': [],
+    }
+    lines = []
+    for row in range(n):
+        task: dict[str, Any] = {'id': f'{row:032x}', 'row': row, 'group': 0, 'index': row, 'state': 'SUCCEEDED', 'added': 0.0, 'args': {'x': f'={row}'}}
+        if row:
+            task['needs'] = [row - 1]
+        task['attempts'] = [{'n': 1, 'state': 'SUCCEEDED', 'worker': row % width, 'began': float(row), 'seconds': 1.5}]
+        task['result'] = {'size': 4, 'sha256': '00' * 32, 'value': f'={row}'}
+        lines.append(seal(task))
+    return QueueModel(head, lines)
+
+
+@pytest.mark.parametrize('n', [0, 1, NODES, NODES + 1, INTERVALS + 1])
+def test_pictures_are_bounded_and_well_formed(n: int) -> None:
+    model = model_of(n, 3)
+    for text in (draw_graph(graph_of([model])), draw_timeline(timeline_of([model]))):
+        root = ElementTree.fromstring(text)
+        assert root.tag.endswith('svg')
+        assert len(text) < 600_000
+        assert not re.search(r'nan|inf|None', text)
+    assert timeline_of([model])['aggregated'] == (n > INTERVALS)
+
+
+def test_graphs_with_circles_end() -> None:
+    graph = {
+        'grouped': True,
+        'nodes': [{'id': name, 'name': name, 'counts': {'SUCCEEDED': 2}, 'total': 2} for name in 'ab'],
+        'edges': [{'source': 'a', 'target': 'b', 'count': 1}, {'source': 'b', 'target': 'a', 'count': 1}],
+    }
+    ElementTree.fromstring(draw_graph(graph))
+
+
+def test_tables_are_escaped() -> None:
+    model = model_of(30)
+    text = cell_section(model, range(30), 'a | <b> *c* $d$', ['note <script>'])
+    assert '<script>' not in text
+    assert '<b>' not in text
+    rows = [line for line in text.splitlines() if line.startswith('|')]
+    assert len({line.count('|') for line in rows[:22]}) == 1
+    assert '10 more tasks' in text
+    assert '````python' in text  # a fence longer than those in the source
+    assert plain('[a](b) `c` \\ <d> & | ~~e~~ #') == '&#91;a&#93;(b) &#96;c&#96; &#92; &lt;d&gt; &amp; &#124; &#126;&#126;e&#126;&#126; &#35;'
+
+
+def test_words_of_pieces() -> None:
+    for piece in (b'=1', b"='a b'", b'#' + bytes(16), bytes(range(64)), b'=\xff'):
+        assert piece_of(word_of(piece)) == piece
+    with pytest.raises(ValueError):
+        piece_of('1')
+
+
+def test_lines_know_that_they_were_changed() -> None:
+    line = seal({'id': 'é', 'x': 1.5})
+    assert sealed(line)
+    assert orjson.loads(line)['x'] == 1.5
+    data = line.encode()
+    for place in range(len(data)):
+        spoilt = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        assert not sealed(spoilt.decode(errors='replace')), place
+    assert MOST > 1 << 30
+
+
+def test_size_of_a_record(script: Cli) -> None:
+    # Three kilobytes a task at most, with everything that is not of tasks.
+    text = (
+        "from desipipe import Queue, TaskManager\nqueue = Queue('many', base_dir='.')\ntm = TaskManager(queue)\n"
+        '@tm.python_app\ndef f(x, y="constant"):\n    return x * 1.5\nf.map(x=range(400))\n'
+    )
+    (script.folder / 'many.py').write_text(text)
+    subprocess.run([sys.executable, 'many.py'], cwd=script.folder, check=True, timeout=60)
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', './many', '--slots', '2'], cwd=script.folder, check=True, timeout=60)
+    script('record', '-q', './many', '-o', 'many.ipynb')
+    assert (script.folder / 'many.ipynb').stat().st_size < 3000 * 400 / 2
+    assert script.verify('many.ipynb')['ok']

@@ -1,0 +1,279 @@
+"""Notebooks and scripts without a screen: papermill's conventions, what fails, going on."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import NOTEBOOK, Cli, notebook
+
+from desipipe import Queue
+from desipipe.record import notebook as made
+from desipipe.record.files import read_notebook
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    return Cli(tmp_path)
+
+
+def write(cli: Cli, cells: list[tuple[str, list[str]]], name: str = 'a.ipynb') -> None:
+    (cli.folder / name).write_text(json.dumps(notebook(cells)))
+
+
+def text_of(cell: dict[str, Any]) -> str:
+    return ''.join(''.join(output.get('text', '')) for output in cell['outputs'])
+
+
+def test_executed(executed: Cli) -> None:
+    found = read_notebook(str(executed.folder / 'out.ipynb'))
+    cells = found['cells']
+    assert [cell['metadata'].get('tags') for cell in cells[1:4]] == [['parameters'], ['injected-parameters'], []]
+    assert cells[2]['source'] == '# Parameters\nsize = 500'
+    about = found['metadata']['papermill']
+    assert about['parameters'] == {'size': 500}
+    assert about['input_path'] == 'a.ipynb'
+    assert about['exception'] is None
+    assert about['duration'] > 0
+    for cell in cells:
+        assert cell['metadata']['papermill']['status'] == 'completed'
+    # What the cells show is what has become of their tasks, although they had ended when most of it was not done.
+    shown = [output['data'] for cell in cells for output in cell.get('outputs', ()) if made.MIME in output.get('data', {})]
+    assert [data[made.MIME]['counts']['SUCCEEDED'] for data in shown] == [4, 1, 1]
+    assert '✓' in shown[0]['text/plain']
+    assert 'pi is ~' in shown[1]['text/plain']
+    # The magic's queue is known without a display, too.
+    assert found['metadata']['desipipe_run']['queues'] == [str(executed.folder / 'nb.queue')]
+
+
+def test_recorded_by_command_and_by_nbconvert(executed: Cli) -> None:
+    executed('record', 'out.ipynb', '--crate', 'crate.zip')
+    found = executed.verify('out.record.ipynb', '-q', './nb', '--root', '.')
+    assert found['ok'], found
+    assert '2 cells: the text is the code' in next(check['words'] for check in found['checks'] if check['check'] == 'cells')
+    text = (executed.folder / 'out.record.ipynb').read_text()
+    assert str(executed.folder) not in text
+    command = [sys.executable, '-m', 'nbconvert', '--to', 'desipipe_record', 'out.ipynb', '--output-dir', 'conv']
+    subprocess.run(command, cwd=executed.folder, check=True, capture_output=True, timeout=120)
+    assert (executed.folder / 'conv' / 'out.record.ipynb').read_text() == text
+    html = [sys.executable, '-m', 'nbconvert', '--to', 'html', 'out.record.ipynb']
+    subprocess.run(html, cwd=executed.folder, check=True, capture_output=True, timeout=120)
+    page = (executed.folder / 'out.record.html').read_text()
+    assert page.count('<details>') >= 3
+    assert len(re.findall(r'<img [^>]*src="data:image/svg\+xml;base64,PHN2', page)) == 2
+    assert '&lt;details&gt;' not in page
+    assert '<table>' in page
+
+
+def test_it_is_a_notebook(executed: Cli) -> None:
+    import nbformat
+
+    executed('record', 'out.ipynb')
+    nbformat.validate(nbformat.read(executed.folder / 'out.record.ipynb', 4))
+    nbformat.validate(nbformat.read(executed.folder / 'out.ipynb', 4))
+    # A record of a record is one of the same notebook.
+    found = read_notebook(str(executed.folder / 'out.record.ipynb'))
+    assert sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in found['cells']) == 3
+
+
+def test_a_cell_that_was_changed(executed: Cli) -> None:
+    path = executed.folder / 'out.ipynb'
+    path.write_text(path.read_text().replace('x**2 + y**2 < 1', 'x**2 + y**2 < 2'))
+    done = executed('record', 'out.ipynb')
+    assert 'this cell was changed after its tasks (fraction) ran' in done.stderr
+    found = executed.verify('out.record.ipynb', status=1)
+    assert [check['details'] for check in found['checks'] if check['status'] == 'differs'] == [
+        ['cell 5 (fraction) was changed after its tasks ran: its text is not the code that fraction ran']
+    ]
+    # A comment is no change.
+    path.write_text(path.read_text().replace('x**2 + y**2 < 2', 'x**2 + y**2 < 1').replace('rng = ', '# a comment\\nrng = '))
+    executed('record', 'out.ipynb')
+    assert executed.verify('out.record.ipynb')['ok']
+
+
+def test_tasks_of_another_notebook(executed: Cli) -> None:
+    path = executed.folder / 'out.ipynb'
+    found = json.loads(path.read_text())
+    shown = next(
+        cell for cell in found['cells'] if cell['source'][0].startswith('%%desipipe fraction') or ''.join(cell['source']).startswith('%%desipipe fraction')
+    )
+    shown['source'] = 'print("something else")'
+    path.write_text(json.dumps(found))
+    executed('record', 'out.ipynb')
+    words = executed.verify('out.record.ipynb', status=1)
+    details = [check['details'] for check in words['checks'] if check['status'] == 'differs']
+    assert details == [['cell 5 (fraction) shows tasks of another cell or notebook: nothing in it is the code of fraction']]
+
+
+def test_a_queue_that_was_cleared(executed: Cli) -> None:
+    Queue(str(executed.folder / 'nb'), create=False).clear()
+    executed('record', 'out.ipynb')
+    words = executed.verify('out.record.ipynb', status=1)
+    assert 'not in the queue any more' in str(words)
+
+
+def test_unknown_parameters(cli: Cli) -> None:
+    write(cli, NOTEBOOK)
+    done = cli('run', 'a.ipynb', '-p', 'siz=1', status=2)
+    assert "has no parameter 'siz': did you mean size?; nothing was run" in done.stderr
+    assert not (cli.folder / 'a.out.ipynb').exists()
+    for words in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
+        assert 'nothing was' in cli('run', 'a.ipynb', *words, status=2).stderr
+
+
+def test_parameters_of_all_kinds(cli: Cli) -> None:
+    write(cli, [('a = b = c = d = e = f = 0', ['parameters']), ('print([a, b, c, d, e, f])', [])])
+    (cli.folder / 'p.yaml').write_text('e: {x: [1, null]}\na: 5\n')
+    cli('run', 'a.ipynb', '-f', 'p.yaml', '-p', 'a=1', '-p', 'b=0.5', '-p', "c=it's", '-p', 'd=[1, true]', '-r', 'f=007', '-o', 'o.ipynb')
+    assert text_of(read_notebook(str(cli.folder / 'o.ipynb'))['cells'][2]) == "[1, 0.5, \"it's\", [1, True], {'x': [1, None]}, '007']\n"
+
+
+FAILING = [
+    ('size = 1', ['parameters']),
+    ("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)", []),
+    ("import os\n@tm.python_app\ndef needs(path):\n    return os.stat(path).st_size\nfound = needs(os.path.abspath('there.txt'))", []),
+    ('found.result(timeout=60)', []),
+    ("print('the end')", []),
+]
+
+
+def test_failing_and_going_on(cli: Cli) -> None:
+    write(cli, FAILING)
+    done = cli('run', 'a.ipynb', '-p', 'size=3', status=1)
+    tid = Queue(str(cli.folder / 'q'), create=False).tasks(name='needs', one=True).id[:12]
+    assert f"cell 5 (In [5]) failed: FileNotFoundError: [Errno 2] No such file or directory: '{cli.folder}/there.txt'; of task {tid} (needs)" in done.stderr
+    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    marked = [number for number, cell in enumerate(found['cells']) if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
+    assert marked == [0, 5]
+    assert 'of task' in found['cells'][5]['source']
+    assert found['metadata']['papermill']['exception'] is True
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [*['completed'] * 4, None, 'failed', 'pending']
+    (cli.folder / 'there.txt').write_text('there')
+    done = cli('run', 'a.out.ipynb', '--resume')
+    assert '1 task that did not succeed will run again' in done.stderr
+    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed'] * 6
+    assert found['metadata']['papermill']['parameters'] == {'size': 3}
+    assert text_of(found['cells'][-1]) == 'the end\n'
+    # Tasks that only Python has shown are recorded by their queue; their cell is found by its code.
+    cli('record', 'a.out.ipynb', '-q', './q')
+    words = cli.verify('a.out.record.ipynb', '-q', './q')
+    assert words['ok']
+    assert '1 cell: the text is the code' in str(words)
+
+
+def test_failed_tasks_are_named(cli: Cli) -> None:
+    cells = [*NOTEBOOK[:3], ('%%desipipe bad\nx = 1 / 0', []), ("print('on')", [])]
+    write(cli, cells)
+    done = cli('run', 'a.ipynb', status=1)
+    assert '1 of 1 task did not succeed' in done.stdout
+    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    marks = [cell['source'] for cell in found['cells'] if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
+    assert len(marks) == 2
+    assert 'bad[0]' in marks[0]
+    assert 'ZeroDivisionError' in marks[0]
+
+
+def test_without_waiting(cli: Cli) -> None:
+    cells = [("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.')\ntm = TaskManager(queue)\n@tm.python_app\ndef f(): pass\nf()", [])]
+    write(cli, cells)
+    cli('run', 'a.ipynb', '--no-wait')
+    assert Queue(str(cli.folder / 'q'), create=False).counts['PENDING'] == 1
+
+
+@pytest.mark.parametrize(
+    ('words', 'said'),
+    [
+        (['missing.ipynb'], 'there is no file missing.ipynb'),
+        (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
+        (['a.ipynb', '--resume'], 'was not written by desipipe run'),
+        (['a.ipynb', '--kernel', 'julia-9'], "there is no kernel 'julia-9' here"),
+        (['a.ipynb', '--cwd', 'nowhere'], 'no folder'),
+        (['broken.ipynb'], 'is no notebook'),
+        (['plain.py', '-p', 'x=1'], 'a script without cells'),
+    ],
+)
+def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
+    write(cli, [('1', [])])
+    (cli.folder / 'broken.ipynb').write_text('{"cells": [')
+    (cli.folder / 'plain.py').write_text('pass')
+    assert said in cli('run', *words, status=2).stderr
+
+
+def test_a_cell_that_takes_too_long(cli: Cli) -> None:
+    write(cli, [('import time\ntime.sleep(600)', [])])
+    assert 'took more than 2 s' in cli('run', 'a.ipynb', '--timeout', '2', status=1).stderr
+
+
+def test_a_kernel_that_dies(cli: Cli) -> None:
+    write(cli, [('x = 1', []), ('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)', [])])
+    assert 'the kernel died in cell 2' in cli('run', 'a.ipynb', status=1).stderr
+    assert read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'][1]['metadata']['papermill']['status'] == 'completed'
+
+
+def test_scripts(cli: Cli) -> None:
+    (cli.folder / 's.py').write_text(
+        "import sys\nfrom desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)\n"
+        '@tm.python_app\ndef f(x):\n    return x\nf.map(x=range(3))\nassert __name__ == "__main__" and sys.argv == [__file__]\n'
+    )
+    assert 'all 3 tasks succeeded' in cli('run', 's.py').stdout
+    # By Python itself they are the same tasks.
+    subprocess.run([sys.executable, 's.py'], cwd=cli.folder, check=False, timeout=60, capture_output=True)
+    assert len(Queue(str(cli.folder / 'q'), create=False)) == 3
+    (cli.folder / 'bad.py').write_text('raise SystemExit(3)')
+    assert 'ended with exit status 3' in cli('run', 'bad.py', status=1).stderr
+
+
+def test_scripts_in_percent_format(cli: Cli) -> None:
+    (cli.folder / 's.py').write_text(
+        '# %% tags=["parameters"]\nn = 1\n\n# %%\nfrom desipipe import Queue, TaskManager\nqueue = Queue("q", base_dir=".", spawn=True)\n'
+        'tm = TaskManager(queue)\n\n# %%\n@tm.python_app\ndef f(x):\n    return x\nf.map(x=range(n))\n'
+    )
+    assert 'all 4 tasks succeeded' in cli('run', 's.py', '-p', 'n=4', '-o', 's.ipynb').stdout
+    cli('record', 's.ipynb', '-q', './q')
+    assert cli.verify('s.record.ipynb')['ok']
+
+
+def test_a_notebook_that_never_used_it(cli: Cli) -> None:
+    write(cli, [('1', [])])
+    assert 'shows no task of desipipe' in cli('record', 'a.ipynb', status=2).stderr
+    assert 'say what to record' in cli('record', status=2).stderr
+
+
+def test_a_queue_that_is_missing(executed: Cli) -> None:
+    import shutil
+
+    shutil.rmtree(executed.folder / 'nb.queue')
+    done = executed('record', 'out.ipynb', status=2)
+    assert "there is no queue 'nb'" in done.stderr
+    assert 'nothing was written' in done.stderr
+    assert not (executed.folder / 'out.record.ipynb').exists()
+
+
+def test_a_queue_of_another_version(executed: Cli) -> None:
+    from zlib import crc32
+
+    journal = executed.folder / 'nb.queue' / 'journal.jsonl'
+    line, _, rest = journal.read_bytes().partition(b'\n')
+    header = json.loads(line)
+    header.pop('crc')
+    header['version'] = 99
+    body = json.dumps(header, separators=(',', ':')).encode()[:-1]
+    journal.write_bytes(body + b',"crc":"%08x"}\n' % crc32(body) + rest)
+    done = executed('record', 'out.ipynb', status=2)
+    assert 'version' in done.stderr
+    assert not (executed.folder / 'out.record.ipynb').exists()
+
+
+def test_a_moved_queue(executed: Cli) -> None:
+    (executed.folder / 'elsewhere').mkdir()
+    (executed.folder / 'nb.queue').rename(executed.folder / 'elsewhere' / 'nb.queue')
+    executed('record', 'out.ipynb', '-q', './elsewhere/nb')
+    assert executed.verify('out.record.ipynb')['ok']

@@ -1,0 +1,406 @@
+"""What verify finds: every flipped byte, every kind of change, also by someone who makes the digests anew."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from conftest import Cli, worked
+
+from desipipe import Queue
+from desipipe.errors import RecordError
+from desipipe.notebook.stored import cell_node
+from desipipe.record.files import KEY, notebook_bytes, read_record
+from desipipe.record.model import seal
+from desipipe.record.verify import DIFFERS, verdict, verify
+
+Change = Callable[[Path, Callable[[dict[str, Any]], None]], None]
+
+
+def by_name(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Checks by their names."""
+    checks: dict[str, list[dict[str, Any]]] = {}
+    for check in found['checks']:
+        checks.setdefault(check['check'], []).append(check)
+    return checks
+
+
+def differing(found: dict[str, Any]) -> dict[str, str]:
+    """What differs: words and details of a check, by its name."""
+    return {check['check']: ' '.join([check['words'], *check['details']]) for check in found['checks'] if check['status'] == DIFFERS}
+
+
+def test_a_good_record(script: Cli) -> None:
+    found = script.verify('pi.record.ipynb', '--queue', './pi')
+    assert found['ok']
+    checks = by_name(found)
+    assert {'bytes', 'tasks', 'identities', 'graph', 'states', 'code', 'tables', 'files', 'queue', 'run', 'inputs'} <= checks.keys()
+    # The one with a path that was left out can't be checked, and that is said.
+    assert re.match('9 computed anew', checks['identities'][0]['words'])
+    assert 'absolute path' in checks['identities'][1]['words']
+    assert re.match('4 versions of apps.* 5 functions', checks['code'][0]['words'])
+    assert checks['run'][0]['status'] == checks['inputs'][0]['status'] == 'cannot be checked'
+    words = script('verify', 'pi.record.ipynb').stdout
+    assert 'nothing differs' in words
+    assert 'say which it is with --queue' in words
+
+
+def test_the_same_bytes(script: Cli) -> None:
+    for seed in ('1', '2'):
+        script(
+            'record', '-q', './pi', '-o', f'{seed}.ipynb', '--crate', f'{seed}.zip', '--prov', f'{seed}.json', '--with-results', env={'PYTHONHASHSEED': seed}
+        )
+    for suffix in ('ipynb', 'zip', 'json'):
+        assert (script.folder / f'1.{suffix}').read_bytes() == (script.folder / f'2.{suffix}').read_bytes()
+
+
+def found_by_verify(path: Path) -> bool:
+    try:
+        return not verdict(verify(read_record(str(path)), cell_node))
+    except RecordError:
+        return True
+
+
+def test_every_flip_is_found(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'small.ipynb', '--crate', 'crate', '--crate', 'crate.zip')
+    draw = random.Random(7)
+    for name in ('small.ipynb', 'crate.zip'):
+        path = script.folder / name
+        assert not found_by_verify(path)
+        data = path.read_bytes()
+        for _ in range(60):
+            place, value = draw.randrange(len(data)), draw.randrange(1, 256)
+            path.write_bytes(data[:place] + bytes([data[place] ^ value]) + data[place + 1 :])
+            assert found_by_verify(path), f'{name}: byte {place} of {len(data)}, {data[place]} ^ {value}'
+        path.write_bytes(data)
+
+
+def test_every_file_of_a_crate_is_covered(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'small.ipynb', '--crate', 'crate')
+    crate = script.folder / 'crate'
+    assert not found_by_verify(crate)
+    files = [path for path in crate.rglob('*') if path.is_file()]
+    assert len(files) >= 10
+    draw = random.Random(11)
+    for path in files:
+        data = path.read_bytes()
+        for place in {0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(3))}:
+            path.write_bytes(data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :])
+            assert found_by_verify(crate), (path.name, place)
+        path.unlink()
+        assert found_by_verify(crate), path.name
+        path.write_bytes(data)
+    (crate / 'more.txt').write_text('more')
+    assert 'more.txt is not on the list' in differing(script.verify('crate', status=1))['crate']
+
+
+def task_of(record: dict[str, Any], place: int) -> dict[str, Any]:
+    found: dict[str, Any] = orjson.loads(record['metadata'][KEY]['queues'][0]['tasks'][place])
+    found.pop('crc')
+    return found
+
+
+def put(record: dict[str, Any], place: int, task: dict[str, Any]) -> None:
+    record['metadata'][KEY]['queues'][0]['tasks'][place] = seal(task)
+
+
+def change_task(place: int, **members: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda record: put(record, place, {**task_of(record, place), **members})
+
+
+def app_of(record: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(app for app in record['metadata'][KEY]['queues'][0]['apps'] if app['name'] == name)
+
+
+def change_source(record: dict[str, Any]) -> None:
+    app = app_of(record, 'fraction')
+    app['source'] = app['source'].replace('x**2 + y**2', 'x**2 + y**3')
+
+
+def change_helper(record: dict[str, Any]) -> None:
+    app = app_of(record, 'fraction')
+    app['source'] = app['source'].replace('scale * x', 'scale * x * x')
+
+
+def change_value(record: dict[str, Any]) -> None:
+    app = app_of(record, 'fraction')
+    assert '# global scale: 2.0' in app['source']
+    app['source'] = app['source'].replace('# global scale: 2.0', '# global scale: 3.0')
+
+
+def change_result(record: dict[str, Any]) -> None:
+    task = task_of(record, 0)
+    task['result'] = {**task['result'], 'value': '=3.0'}
+    put(record, 0, task)
+
+
+def change_table(record: dict[str, Any]) -> None:
+    cell = record['cells'][-1]
+    cell['source'] = cell['source'].replace('1 failed', '0 failed')
+
+
+def drop_task(record: dict[str, Any]) -> None:
+    del record['metadata'][KEY]['queues'][0]['tasks'][2]
+
+
+def hide_failure(record: dict[str, Any]) -> None:
+    task = task_of(record, 8)
+    assert task['state'] == 'FAILED'
+    put(record, 8, {**task, 'state': 'SUCCEEDED'})
+
+
+@pytest.mark.parametrize(
+    ('do', 'check', 'words'),
+    [
+        (change_task(0, args={'seed': '=1', 'size': '=1000'}), 'identities', 'do not give its identity'),
+        (change_task(0, id='00' * 16), 'identities', 'do not give its identity'),
+        (change_task(6, needs=[0, 1, 2, 3, 4, 5, 99]), 'graph', 'row 99, which is not in the record'),
+        (change_task(7, needs=[9]), 'graph', 'came after it'),
+        (change_source, 'code', 'the recorded source is not the code that ran'),
+        (change_helper, 'code', 'function helper: the recorded source is not the code that ran'),
+        (change_value, 'code', 'global scale: the value in the recorded source'),
+        (change_table, 'tables', 'does not say what the data say'),
+        (drop_task, 'tasks', 'was truncated'),
+        (hide_failure, 'states', 'no attempt did'),
+        (lambda record: app_of(record, 'average').update(kind='bash'), 'code', 'its parts do not give its identity'),
+        (lambda record: app_of(record, 'average')['parts'].update({'function average': '00' * 16}), 'code', 'pieces do not give its digest'),
+        (lambda record: record['metadata'][KEY]['totals'].update(tasks=3), 'states', 'totals'),
+        (lambda record: record['metadata'][KEY]['queues'][0].update(busy=1e6), 'states', 'time that its tasks took'),
+    ],
+)
+def test_changes_with_new_digests_are_named(script: Cli, change: Change, do: Callable[[dict[str, Any]], None], check: str, words: str) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    change(path, do)
+    found = differing(script.verify(path.name, status=1))
+    assert 'bytes' not in found  # its digests are right
+    assert re.search(words, found[check]), found
+
+
+def test_a_requirement_that_was_taken_away_is_found(script: Cli, change: Change) -> None:
+    # The identities of futures are part of plain arguments: what is not said to be needed is.
+    path = script.folder / 'pi.record.ipynb'
+    change(path, change_task(7, needs=[]))
+    assert 'is not said to need it' in differing(script.verify(path.name, status=1))['graph']
+
+
+def test_laid_out_anew(script: Cli) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    path.write_text(json.dumps(json.loads(path.read_bytes())))
+    assert differing(script.verify(path.name, status=1)) == {
+        'bytes': 'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it'
+    }
+
+
+@pytest.mark.parametrize('part', [0.1, 0.5, 0.999])
+def test_truncated(script: Cli, part: float) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    data = path.read_bytes()
+    path.write_bytes(data[: int(part * len(data))])
+    assert re.search('truncated at .* at line|truncated at .*line', script('verify', path.name, status=2).stderr)
+
+
+def test_a_result_that_was_replaced_in_the_queue(script: Cli) -> None:
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    ref = queue.ledger.state.result(queue.select(name='average', index=0)[0])
+    assert ref is not None
+    with open(script.folder / 'pi.queue' / 'segments' / f'{ref.segment}.bin', 'r+b') as file:
+        file.seek(ref.offset + ref.length - 2)
+        byte = file.read(1)
+        file.seek(-1, 1)
+        file.write(bytes([byte[0] ^ 1]))
+    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    assert re.search(r'average\[0\] .*its result in the queue is not the one that was recorded: it was replaced', found['queue'])
+
+
+def test_results_by_hand_are_named(script: Cli) -> None:
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    bad = queue.tasks(name='broken', one=True)
+    queue.set_task_state(bad.id, 'SUCCEEDED')
+    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    assert 'is SUCCEEDED in the queue, FAILED in the record' in found['queue']
+    script('record', '-q', './pi', '-o', 'new.ipynb')
+    checks = by_name(script.verify('new.ipynb'))
+    assert re.search(r'broken\[0\] .*: its state was set by a person to SUCCEEDED', checks['by hand'][0]['details'][0])
+
+
+def test_another_queue(script: Cli) -> None:
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    queue.clear()
+    found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
+    assert 'was cleared since' in found['queue']
+
+
+FILES = """
+import os
+from desipipe import FileManager, Queue, TaskManager
+from desipipe.file_manager import BaseFileEntry
+
+queue = Queue('files', base_dir='.')
+tm = TaskManager(queue)
+fm = FileManager(BaseFileEntry(os.path.abspath('data/{i}.txt'), id='data', filetype='text', options={'i': range(3)}))
+
+@tm.python_app
+def write(file, i):
+    file.save(f'value {i}')
+    return i
+
+for i in range(3):
+    write(fm.get(i=i), i)
+"""
+
+
+def test_files(script: Cli) -> None:
+    (script.folder / 'files.py').write_text(FILES)
+    subprocess.run([sys.executable, 'files.py'], cwd=script.folder, check=True, timeout=60)
+    worked(script.folder / 'files.queue')
+    script('record', '-q', './files', '-o', 'f.ipynb')
+    assert 'say where they are with --root' in by_name(script.verify('f.ipynb'))['files'][0]['words']
+    assert by_name(script.verify('f.ipynb', '--root', '.'))['files'][0]['words'] == '3 files as tasks read or wrote them'
+    assert str(script.folder) not in (script.folder / 'f.ipynb').read_text()
+    (script.folder / 'data/1.txt').write_text('value 2')
+    assert 'data/1.txt holds something else' in differing(script.verify('f.ipynb', '--root', '.', status=1))['files']
+    (script.folder / 'data/1.txt').unlink()
+    assert 'No such file' in ' '.join(by_name(script.verify('f.ipynb', '--root', '.'))['files'][1]['details'])
+
+
+def test_computed_again(script: Cli, change: Change) -> None:
+    found = by_name(script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1'))
+    assert re.match('3 tasks computed again', found['rerun'][0]['words'])
+    # From the record alone, if its author is trusted.
+    assert 'no queue of yours' in script('verify', 'pi.record.ipynb', '--rerun', '1', status=2).stderr
+    path = script.folder / 'pi.record.ipynb'
+    change(path, lambda record: [change_result_of(record, place) for place in range(7)])
+    found = by_name(script.verify(path.name, '--rerun', '8', '--trust', status=1))
+    assert found['rerun'][0]['status'] == DIFFERS
+    # The bytes that were recorded give the value that comes out: only what was said of them is wrong.
+    assert len(found['rerun'][0]['details']) >= 1 or found['tables'][0]['status'] == DIFFERS
+
+
+def change_result_of(record: dict[str, Any], place: int) -> None:
+    task = task_of(record, place)
+    if task['state'] == 'SUCCEEDED':
+        task['result'] = {**task['result'], 'value': '=3.0', 'sha256': task_of(record, 7)['result']['sha256']}
+        put(record, place, task)
+
+
+def test_imported(script: Cli) -> None:
+    assert 'would run as you' in script('import', 'pi.record.ipynb', '-q', './new', status=2).stderr
+    script('import', 'pi.record.ipynb', '-q', './new', '--with-results', '--trust')
+    queue = Queue(str(script.folder / 'new'), create=False)
+    old = Queue(str(script.folder / 'pi'), create=False)
+    assert queue.counts['SUCCEEDED'] == old.counts['SUCCEEDED']
+    assert [task.id for task in queue] == [task.id for task in old]
+    assert queue.tasks(name='average', index=0, one=True).result == old.tasks(name='average', index=0, one=True).result
+    # The script goes on with it: nothing that is done is computed again.
+    text = (script.folder / 'pipe.py').read_text().replace("'pi'", "'new'")
+    (script.folder / 'again.py').write_text(text)
+    subprocess.run([sys.executable, 'again.py'], cwd=script.folder, check=True, timeout=60)
+    assert len(Queue(str(script.folder / 'new'), create=False)) == len(old)
+    worked(script.folder / 'new.queue')
+    counts = Queue(str(script.folder / 'new'), create=False).counts
+    assert counts == old.counts
+
+
+def test_imported_without_results(script: Cli) -> None:
+    script('import', 'pi.record.ipynb', '-q', './new', '--trust')
+    queue = Queue(str(script.folder / 'new'), create=False)
+    assert queue.counts['SUCCEEDED'] == 0
+    worked(script.folder / 'new.queue')
+    old = Queue(str(script.folder / 'pi'), create=False)
+    assert queue.counts == old.counts
+    assert queue.tasks(name='average', index=0, one=True).result == old.tasks(name='average', index=0, one=True).result
+
+
+def test_import_of_what_can_not_be(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'bare.ipynb')
+    assert 'desipipe record NOTEBOOK --with-results' in script('import', 'bare.ipynb', '--trust', status=2).stderr
+    shutil.copy(script.folder / 'pi.record.ipynb', script.folder / 'spoilt.ipynb')
+    record = json.loads((script.folder / 'spoilt.ipynb').read_bytes())
+    payloads = record['metadata'][KEY]['queues'][0]['payloads']
+    for digest in payloads:
+        payloads[digest] = payloads[digest][:-1] + ('0' if payloads[digest][-1] != '0' else '1')
+    (script.folder / 'spoilt.ipynb').write_bytes(notebook_bytes(record))
+    assert 'missing, or damaged: nothing was made' in script('import', 'spoilt.ipynb', '-q', './x', '--trust', status=2).stderr
+    assert not (script.folder / 'x.queue').exists()
+
+
+# Bad input
+
+
+def crate_with(path: Path, name: str, data: bytes = b'x', mode: int = 0o100644) -> None:
+    with zipfile.ZipFile(path, 'a') as archive:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = mode << 16
+        archive.writestr(member, data)
+
+
+@pytest.mark.parametrize('name', ['../out.txt', '/etc/out.txt', 'a/../../out.txt', 'a\\..\\out.txt', 'c:/out.txt', './x'])
+def test_crates_that_lead_out(script: Cli, name: str) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
+    crate_with(script.folder / 'crate.zip', name)
+    assert 'leads out of the crate' in script('verify', 'crate.zip', status=2).stderr
+    assert not list(script.folder.parent.glob('out.txt'))
+
+
+def test_links_in_crates(script: Cli) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip', '--crate', 'crate')
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
+    crate_with(script.folder / 'crate.zip', 'link', b'/etc/passwd', 0o120777)
+    assert "the link 'link'" in script('verify', 'crate.zip', status=2).stderr
+    for target in ('/etc/passwd', '/etc', '.'):
+        (script.folder / 'crate' / 'link').symlink_to(target)
+        assert "holds 'link', which is a link" in script('verify', 'crate', status=2).stderr
+        (script.folder / 'crate' / 'link').unlink()
+
+
+def test_huge_and_recursive_archives(script: Cli) -> None:
+    bomb = script.folder / 'bomb.zip'
+    with zipfile.ZipFile(bomb, 'w', zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr('zeros', bytes(50_000_000))
+    assert 'more than can be right' in script('verify', 'bomb.zip', status=2).stderr
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
+    nested = (script.folder / 'crate.zip').read_bytes()
+    crate_with(script.folder / 'crate.zip', 'crate.zip', nested)
+    # An archive in an archive is a file like any other.
+    assert 'crate.zip is not on the list of its files' in differing(script.verify('crate.zip', status=1))['crate']
+
+
+@pytest.mark.parametrize(
+    ('data', 'words'),
+    [
+        (b'', 'truncated'),
+        (b'not json', 'no notebook'),
+        (b'[1, 2]', 'no list of cells'),
+        (b'{"cells": [], "metadata": {}, "nbformat": 3}', 'format 3'),
+        (b'{"cells": [{}], "metadata": {}, "nbformat": 4}', 'cell 1 has no source'),
+        (b'{"cells": [], "metadata": {}, "nbformat": 4}', 'is a notebook, but no record'),
+        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 99}}, "nbformat": 4}', 'a record of version 99'),
+        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 1}}, "nbformat": 4}', 'but not whole'),
+        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 1, "queues": 3}}, "nbformat": 4}', 'but not whole'),
+        (b'PK\x03\x04rubbish', 'no zip archive, or damaged'),
+        (b'PK\x05\x06' + bytes(18), 'holds no pipeline.record.ipynb'),
+    ],
+)
+def test_what_is_no_record(tmp_path: Path, data: bytes, words: str) -> None:
+    path = tmp_path / 'x.ipynb'
+    path.write_bytes(data)
+    with pytest.raises(RecordError, match=words):
+        read_record(str(path))
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / 'pipeline.ipynb').write_text('{}')
+    with pytest.raises(RecordError, match=r'there is no file .*Did you mean pipeline.ipynb'):
+        read_record(str(tmp_path / 'pipelin.ipynb'))
+    with pytest.raises(RecordError, match=r'holds no pipeline.record.ipynb'):
+        read_record(str(tmp_path))
