@@ -119,7 +119,7 @@ class QueueDisplay(Shown):
     def __init__(self, queue: Queue) -> None:
         super().__init__(queue, queue.name)
         self._where = type_queue(queue.folder, queue.config)
-        self._rows: tuple[tuple[int, int], str, str] = ((-1, -1), '', '')
+        self._rows: tuple[object, str, str] = (None, '', '')
 
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
         """What the command line says of a queue; never the last."""
@@ -136,7 +136,7 @@ class QueueDisplay(Shown):
     def _json(self, queue: Queue, summary: Dict) -> Dict:
         """As of a cell whose tasks are all of the queue's, so that it is shown, and its buttons act, in the same way; ``kind`` tells them apart."""
         state = queue.ledger.state
-        key = (len(state.status), summary['total'])
+        key = (queue.ledger.journal.header['id'], len(state.status), summary['total'])
         if self._rows[0] != key:
             rows = list(state.each())
             self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''

@@ -240,6 +240,15 @@ def test_last_words(ready: Kernel, how: str, words: str) -> None:
     assert cell.summary == summary
 
 
+def test_a_defect_of_one_display_is_its_own(ready: Kernel) -> None:
+    broken = ready.execute('show([step(1)])')
+    other = ready.execute("handle.update = None\nshow([step(2)], 'other')")
+    work(place(ready))
+    ready.wait_for_update(other, lambda summary: summary['condition'] == 'done')
+    summary = ready.wait_for_update(broken, lambda summary: summary['gone'])
+    assert 'not kept up to date any more: TypeError' in summary['gone']
+
+
 def test_compaction_changes_nothing(ready: Kernel) -> None:
     cell = ready.execute('show([step(x) for x in range(3)] + [step(9, "/nowhere")])')
     queue = Queue(place(ready), create=False)

@@ -135,6 +135,19 @@ def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
     assert '0 / 5' in first.bundles[0]['text/plain']  # which no notebook shows any more
 
 
+def test_all_displays_of_a_queue_are_followed_at_once(front: Front) -> None:
+    cell = front('%%desipipe\nmore = 40 + 2').cell
+    ran, one = front('queue'), front('more')
+    assert front.get('[t.name for t in __import__("threading").enumerate() if t.name.startswith("desipipe")]') == "['desipipe-live']"
+    work(folder(front))
+    front.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
+    front.wait_for(lambda: '5 / 6' in ran.shown and one.shown.startswith('42\n✓'))
+    front('queue.clear()')
+    front.wait_for(lambda: ran.displays[0][MIME]['condition'] == 'empty')
+    front('square(5)')
+    front.wait_for(lambda: '0 / 1' in ran.shown)  # in its place is another one
+
+
 def test_futures_show_state_result_and_failure(front: Front) -> None:
     good, bad, blocked = front('squares[2]'), front('worst'), front('whole')
     assert good.shown.startswith('square[2]  ░') and MIME in good.displays[0]
