@@ -26,6 +26,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'array': ('engine.array', 3, 180, {'size': 125_000_000}, {'size': 12_500_000}),
     'contention': ('engine.contention', 3, 180, {'tasks': 20_000}, {'tasks': 5_000}),
     'files': ('engine.files', 5, 120, {'files': 10_000}, {'files': 10_000}),
+    'record': ('engine.record', 3, 600, {'tasks': 10_000, 'large': 100_000, 'flips': 1000}, {'tasks': 10_000, 'large': 20_000, 'flips': 50}),
     'import': ('engine.imports', 5, 60, {'repeats': 10}, {'repeats': 3}),
     'server': ('engine.server', 3, 180, {'tasks': 100_000, 'idle': 10}, {'tasks': 100_000, 'idle': 3}),
     'cells': ('notebook.cells', 5, 60, {'cells': 60, 'sweep': 10_000}, {'cells': 20, 'sweep': 10_000}),
