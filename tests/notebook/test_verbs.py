@@ -210,7 +210,8 @@ def test_watch_in_place_and_interrupted(fresh: Front) -> None:
     assert '%desipipe watch' in fresh('%desipipe spawn --spawn --max-workers 2').out
 
     def shown(ran: Ran) -> bool:
-        return bool(ran.displays) and '3 succeeded' in re.sub(r'\x1b\[[0-9;]*m', '', ran.displays[-1]['text/plain'])
+        text = re.sub(r'\x1b\[[0-9;]*m', '', ran.displays[-1]['text/plain']) if ran.displays else ''
+        return '3 succeeded' in text and '1 running' in text
 
     ran = fresh('%desipipe watch', ok=False, during=shown)
     assert len(ran.displays) == 1  # one, in its place
