@@ -103,7 +103,7 @@ def _values(action: argparse.Action | None, words: Sequence[str], queue: Queue |
     dest = '' if action is None else action.dest
     if action is not None and action.choices:
         return map(str, action.choices)
-    if dest in ('queue', 'pattern'):
+    if dest in ('queue', 'queues', 'pattern'):
         return queues(words[-1])
     if dest == 'state':
         return STATES

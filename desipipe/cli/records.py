@@ -51,7 +51,7 @@ def register(verbs: Verbs) -> None:
         'desipipe record analysis.ipynb --with-results   so that someone else can go on with: desipipe import',
     )
     parser.add_argument('notebook', nargs='?', metavar='NOTEBOOK', help='the notebook, executed and saved; it may be left out with -q')
-    parser.add_argument('-q', '--queue', nargs='+', default=[], metavar='QUEUE', help='queues that it uses, beside those that its cells name')
+    parser.add_argument('-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help='queues that it uses, beside those that its cells name')
     parser.add_argument('-o', '--output', metavar='FILE', help='where to write the record; default: NAME.record.ipynb beside the notebook')
     parser.add_argument('--crate', metavar='FOLDER', help='write a Workflow Run RO-Crate, too: a new folder, or a file that ends in .zip')
     parser.add_argument('--prov', metavar='FILE', help='write a PROV-JSON document, too')
@@ -70,7 +70,7 @@ def register(verbs: Verbs) -> None:
         'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
     )
     parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    parser.add_argument('-q', '--queue', nargs='+', default=[], metavar='QUEUE', help='the queues to compare it with')
+    parser.add_argument('-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help='the queues to compare it with')
     parser.add_argument('--root', metavar='DIR', help='the folder that paths of files are relative to')
     parser.add_argument('--rerun', type=positive, metavar='N', help='compute N tasks chosen at random again, and compare the results; this runs their code')
     parser.add_argument('--seed', type=int, metavar='N', help='which ones --rerun chooses; default: others each time')
@@ -88,7 +88,7 @@ def register(verbs: Verbs) -> None:
         'desipipe import pipeline.zip -q continued --with-results --trust',
     )
     parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    parser.add_argument('-q', '--queue', metavar='QUEUE', help='name of the new queue; default: that of the record')
+    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help='name of the new queue; default: that of the record')
     parser.add_argument('--with-results', action='store_true', help='take the results, too; otherwise everything is computed anew')
     parser.add_argument('--trust', action='store_true', help='do not ask whether its author is trusted')
 
@@ -113,9 +113,9 @@ def record(args: argparse.Namespace) -> None:
     from ..record.notebook import make_record
     from ..record.privacy import Privacy
 
-    if args.notebook is None and not args.queue:
+    if args.notebook is None and not args.queues:
         raise RecordError('say what to record: a notebook, or queues with -q. For instance: desipipe record analysis.ipynb')
-    queues = _open(args.queue)
+    queues = _open(args.queues)
     source = args.notebook or queues[0].name
     notebook = None if args.notebook is None else _read(args.notebook)
     root = args.root or (os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd())
@@ -165,7 +165,7 @@ def verify(args: argparse.Namespace) -> int:
     from ..record.verify import verdict
     from ..record.verify import verify as check
 
-    queues = _open(args.queue)
+    queues = _open(args.queues)
 
     def find(model: QueueModel) -> Queue | None:
         fitting = [queue for queue in queues if queue.ledger.state.header.get('id') == model.head['id']]
@@ -226,7 +226,7 @@ def import_(args: argparse.Namespace) -> int:
         if answer.strip().lower() not in ('y', 'yes'):
             print('nothing was made')
             return 2
-    for queue, words in make_queues(found, args.queue, args.with_results):
+    for queue, words in make_queues(found, args.new, args.with_results):
         from ..find import type_queue
 
         print(f'{queue.folder}: {words}')

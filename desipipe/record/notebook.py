@@ -420,7 +420,8 @@ def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
     """A cell as it is recorded: nothing that would want to be live, and no paths in its outputs."""
     cell = copy.copy(cell)
     cell['source'] = source_of(cell)
-    cell['metadata'] = _private(cell.get('metadata', {}), privacy)
+    # Whether a server trusts its outputs is no part of the cell.
+    cell['metadata'] = _private({key: value for key, value in cell.get('metadata', {}).items() if key != 'trusted'}, privacy)
     if privacy.scrub(cell['source']) != cell['source'] and 'paths' not in privacy.keep:
         privacy.notes['(kept: the text of cells, also where it names absolute paths; it is what ran)'] = None
     if 'outputs' in cell:

@@ -17,6 +17,14 @@ NB = Path(__file__).parents[2] / 'nb'
 RESULTS = {
     '01_pi': ["'bash app says pi is ~ 3.1398'", 'pi is ~ 3.1398', 'function average differs', '22 succeeded'],
     'task_manager_examples': ['3 is no good seed', '[True, True, True, False, True, True]', 'FileNotFoundError', '[0, 0, 10, 20, 20, 40]'],
+    '03_record': [
+        'nothing differs',
+        '2 tasks computed again',
+        'the recorded source is not the code that ran',
+        'was changed after its tasks ran',
+        '7 of them with results',
+        '3.1346',
+    ],
     '02_power_spectrum': ['200 mocks, 15 bins', r'slope     = -1.407 ± 0.017', 'image/png'],
 }
 

@@ -13,7 +13,7 @@ from xml.etree import ElementTree
 
 import orjson
 import pytest
-from conftest import Cli
+from pipelines import Cli
 
 from desipipe import Queue
 from desipipe.errors import UnknownOptionError

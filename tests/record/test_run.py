@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NOTEBOOK, Cli, notebook
+from pipelines import NOTEBOOK, Cli, notebook
 
 from desipipe import Queue
 from desipipe.record import notebook as made
@@ -277,3 +277,14 @@ def test_a_moved_queue(executed: Cli) -> None:
     (executed.folder / 'nb.queue').rename(executed.folder / 'elsewhere' / 'nb.queue')
     executed('record', 'out.ipynb', '-q', './elsewhere/nb')
     assert executed.verify('out.record.ipynb')['ok']
+
+
+async def test_the_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch: Any) -> None:
+    # "Save and Export Notebook As" lists nbconvert's exporters, and asks the server for them.
+    executed('record', 'out.ipynb')
+    listed = json.loads((await jp_fetch('api', 'nbconvert')).body)
+    assert listed['desipipe_record']['output_mimetype'] == 'application/x-ipynb+json'
+    jp_serverapp.contents_manager.root_dir = str(executed.folder)
+    answer = await jp_fetch('nbconvert', 'desipipe_record', 'out.ipynb', params={'download': 'true'})
+    assert 'out.record.ipynb' in answer.headers['Content-Disposition']
+    assert answer.body == (executed.folder / 'out.record.ipynb').read_bytes()

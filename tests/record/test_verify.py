@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
-from conftest import Cli, worked
+from pipelines import Cli, worked
 
 from desipipe import Queue
 from desipipe.errors import RecordError
