@@ -105,6 +105,11 @@ class Hub:
             'c.DesipipeExtension.folders in jupyter_server_config.py, and start the server again'
         )
 
+    def shown(self, folder: str) -> str | None:
+        """The path by which the server shows a folder, from its root; ``None`` if it does not."""
+        real, root = os.path.realpath(folder), os.path.realpath(self.root_dir)
+        return os.path.relpath(real, root) if folder and _inside(real, root) else None
+
     def places(self, asked: Sequence[str] = ()) -> list[str]:
         """The folders that are searched for queues: the user's own, those of the configuration, and those that a page asks for."""
         config = Config()

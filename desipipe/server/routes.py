@@ -158,7 +158,8 @@ async def _tasks(hub: Hub, asked: Dict) -> Dict:
 async def _task(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
         row = _row(queue, asked['tid'])
-        return _bounded({'row': row, **queue.ledger.again(lambda: task_detail(queue.ledger, row))})  # type: ignore[no-any-return]
+        task = queue.ledger.again(lambda: task_detail(queue.ledger, row))
+        return _bounded({'row': row, **task, 'path': hub.shown(task['cwd'])})  # type: ignore[no-any-return]
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)

@@ -2,7 +2,7 @@
  * From a task to the cell that made it, and from a cell to its tasks.
  */
 import type { CodeCell } from '@jupyterlab/cells';
-import { PageConfig, PathExt } from '@jupyterlab/coreutils';
+import { PathExt } from '@jupyterlab/coreutils';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
 import type * as nbformat from '@jupyterlab/nbformat';
 import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
@@ -157,11 +157,10 @@ export class Cells {
 
   /** The path of a notebook in the folder in which the task was made. */
   private async _search(folder: string, task: ITask): Promise<string | null> {
-    const root = PageConfig.getOption('serverRoot').replace(/\/$/, '');
-    if (!root || (task.cwd !== root && !task.cwd.startsWith(`${root}/`))) {
-      return null; // this server does not show that folder
+    if (task.path === null) {
+      return null;
     }
-    const path = task.cwd.slice(root.length + 1);
+    const path = task.path === '.' ? '' : task.path;
     const listing: Contents.IModel = await this._contents.get(path);
     const notebooks = (listing.content as Contents.IModel[])
       .filter(

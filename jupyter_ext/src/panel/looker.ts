@@ -6,12 +6,14 @@ import { IDisposable } from '@lumino/disposable';
 /** Does a job soon after it is asked for; what is asked while it is done becomes one more time, after a pause. */
 export class Looker implements IDisposable {
   /**
-   * @param job - must not reject
+   * @param job - must not reject; tells whether it failed, and is to be tried again after a while
    * @param interval - ms between the end of the job and its next beginning
+   * @param patience - ms after which what failed is tried again
    */
   constructor(
-    private readonly _job: () => Promise<void>,
-    private readonly _interval: number
+    private readonly _job: () => Promise<boolean | void>,
+    private readonly _interval: number,
+    private readonly _patience = 3000
   ) {}
 
   get isDisposed(): boolean {
@@ -21,6 +23,7 @@ export class Looker implements IDisposable {
   dispose(): void {
     this._isDisposed = true;
     this._wanted = false;
+    clearTimeout(this._timer);
   }
 
   /** Do it soon. */
@@ -35,7 +38,10 @@ export class Looker implements IDisposable {
   private async _work(): Promise<void> {
     while (this._wanted) {
       this._wanted = false;
-      await this._job();
+      clearTimeout(this._timer);
+      if (await this._job()) {
+        this._timer = setTimeout(() => this.ask(), this._patience);
+      }
       await new Promise(resolve => setTimeout(resolve, this._interval));
     }
     this._busy = false;
@@ -43,5 +49,6 @@ export class Looker implements IDisposable {
 
   private _busy = false;
   private _isDisposed = false;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
   private _wanted = false;
 }

@@ -91,9 +91,9 @@ export class PicturePage extends ReactWidget {
     }
   };
 
-  private async _ask(): Promise<void> {
+  private async _ask(): Promise<boolean> {
     if (!this._following) {
-      return;
+      return false;
     }
     const { api } = this.follower;
     try {
@@ -119,6 +119,7 @@ export class PicturePage extends ReactWidget {
       this._problem = error instanceof Error ? error : new Error(`${error}`);
     }
     this.update();
+    return this._problem !== null;
   }
 
   protected render(): JSX.Element {

@@ -68,9 +68,9 @@ export class QueueModel implements IDisposable {
     this._looker.ask();
   }
 
-  private async _look(): Promise<void> {
+  private async _look(): Promise<boolean> {
     if (!this.visible) {
-      return;
+      return false;
     }
     this.tasks.touch();
     try {
@@ -82,6 +82,7 @@ export class QueueModel implements IDisposable {
       this._problem = error instanceof Error ? error : new Error(`${error}`);
     }
     this._changed.emit();
+    return this._problem !== null;
   }
 
   private _changed = new Signal<this, void>(this);

@@ -77,9 +77,9 @@ export class TaskModel implements IDisposable {
     this._looker.ask();
   }
 
-  private async _look(): Promise<void> {
+  private async _look(): Promise<boolean> {
     if (!this.visible) {
-      return;
+      return false;
     }
     const before = this._task;
     try {
@@ -99,6 +99,7 @@ export class TaskModel implements IDisposable {
     if (this._problem || JSON.stringify(before) !== JSON.stringify(now)) {
       this._changed.emit();
     }
+    return this._problem !== null;
   }
 
   private _changed = new Signal<this, void>(this);

@@ -157,6 +157,8 @@ export interface ITask extends ITaskLine {
   retry_on: string[];
   priority: number;
   cwd: string;
+  /** How the server shows that folder; `null`: not at all. */
+  path: string | null;
   code: string;
   arguments: Record<string, string>;
   versions: Record<string, string>;
