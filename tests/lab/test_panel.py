@@ -1,0 +1,461 @@
+"""The panel, as a person sees and uses it: in JupyterLab and Notebook 7, in a browser."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.cell_summary import cell_summary
+
+pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
+nbformat = pytest.importorskip('nbformat')
+from playwright.sync_api import expect  # noqa: E402
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+
+API = '/desipipe/api/'
+LATER = 60e3  # ms for what a busy machine needs some time for
+
+
+@pytest.fixture(autouse=True)
+def _patient() -> Iterator[None]:
+    expect.set_options(timeout=LATER)
+    yield
+    expect.set_options(timeout=5e3)
+
+
+def new_queue(lab: Any, name: str) -> Queue:
+    """A queue where the panel looks for the user's own."""
+    return Queue(name, base_dir=lab.queues / getpass.getuser(), create=True)
+
+
+@contextmanager
+def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
+    """A worker in the background; it stays until it is told to end."""
+    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', str(slots), '--linger', '300']
+    worker = subprocess.Popen(command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        yield
+    finally:
+        worker.terminate()
+        worker.wait(60)
+
+
+def gated(i: int, folder: str) -> str:
+    """Ends when the file ``i`` is in ``folder``: with what is written in it, or badly if there is nothing."""
+    import os
+    import time
+
+    path = os.path.join(folder, str(i))
+    print(f'{i} waits', flush=True)
+    while not os.path.exists(path):
+        time.sleep(0.02)
+    text = open(path).read()
+    if not text:
+        os.remove(path)
+        raise ValueError(f'nothing for task {i}')
+    print(text)
+    return text
+
+
+def add_gated(queue: Queue, gates: Path, n: int) -> None:
+    gates.mkdir(parents=True, exist_ok=True)
+    TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated).map(i=range(n), folder=str(gates))
+
+
+def open_lab(page: Any, path: str = '') -> None:
+    page.goto(page.lab.address(path))
+    page.locator('.jp-SideBar [data-id="desipipe-panel"]').wait_for()
+    page.locator('.jp-NotebookPanel, .jp-Launcher').first.wait_for()
+
+
+def open_panel(page: Any) -> Any:
+    """The locator of the panel, which is shown."""
+    panel = page.locator('#desipipe-panel')
+    if not panel.is_visible():
+        page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
+    expect(panel).to_be_visible()
+    return panel
+
+
+def open_queue(page: Any, name: str) -> Any:
+    """The locator of a queue of the panel, which is open."""
+    queue = open_panel(page).locator('.jp-desipipe-queue', has=page.get_by_role('button', name=name, exact=True))
+    toggle = queue.get_by_role('button', name=name, exact=True)
+    if toggle.get_attribute('aria-expanded') == 'false':
+        toggle.click()
+    expect(toggle).to_have_attribute('aria-expanded', 'true')
+    return queue
+
+
+def task(where: Any, name: str) -> Any:
+    """A line of the list of tasks."""
+    return where.locator('.jp-desipipe-task', has_text=name)
+
+
+def agree(page: Any, words: str) -> None:
+    page.get_by_role('dialog').get_by_role('button', name=words).click()
+
+
+def in_menu(page: Any, queue: Any, words: str) -> None:
+    """Choose from the menu of a queue."""
+    queue.get_by_role('button', name=re.compile('^More of')).click()
+    page.locator('.lm-Menu-item', has_text=words).click()
+
+
+CELL = """\
+%%desipipe gated --for i=range(6) --out texts
+import os, time
+print(f'{i} waits', flush=True)
+while not os.path.exists(f'{gates}/{i}'):
+    time.sleep(0.02)
+text = open(f'{gates}/{i}').read()
+if not text:
+    os.remove(f'{gates}/{i}')
+    raise ValueError(f'nothing for task {i}')
+print(text)
+texts = text
+"""
+
+
+def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: Path) -> None:
+    """Run a notebook, watch the panel count up, pause, resume, retry, follow output, end a worker, graph, timeline, reload."""
+    gates = tmp_path / 'gates'
+    gates.mkdir()
+    setup = f'gates = {str(gates)!r}\n%load_ext desipipe\n%desipipe use story --workers 2'
+    page.open_notebook(lab.write('story.ipynb', setup, CELL, '%%desipipe --out all\nall = " ".join(texts)'))
+    open_panel(page)
+    for index in range(3):
+        page.run_cell(index)
+    queue = open_queue(page, 'story')
+    numbers = queue.locator('.jp-desipipe-numbers')
+    expect(numbers).to_have_text('0 / 7')
+    expect(queue).to_contain_text('2 running')
+
+    # What it prints is followed
+    task(queue, 'gated[0]').click()
+    detail = page.locator('.jp-desipipe-TaskPage:visible')
+    expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
+    (gates / '0').write_text('zero <b>bold</b>')
+    expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\nzero <b>bold</b>\n')
+    expect(detail.get_by_role('status')).to_have_text('succeeded')
+    expect(numbers).to_have_text('1 / 7')
+    expect(detail.locator('.jp-desipipe-code')).to_contain_text('while not os.path.exists')
+
+    # Paused, nothing begins
+    queue.get_by_role('button', name='Pause story').click()
+    expect(queue).to_contain_text('paused')
+    (gates / '1').write_text('one')
+    expect(numbers).to_have_text('2 / 7')
+    for i in (3, 4, 5):
+        (gates / str(i)).write_text('more')
+    queue.get_by_role('button', name='Resume story').click()
+    expect(queue).not_to_contain_text('paused')
+    expect(numbers).to_have_text('5 / 7')
+
+    # What failed says why, keeps others from running, and is retried
+    (gates / '2').write_text('')
+    expect(queue).to_contain_text('1 failed')
+    expect(queue).to_contain_text('1 blocked')
+    expect(queue.locator('.jp-desipipe-failure')).to_contain_text('ValueError: nothing for task 2')
+    expect(page.locator('.jp-toast-message, .Toastify__toast', has_text='story').first).to_be_visible()
+    queue.locator('.jp-desipipe-failure').get_by_role('button').click()
+    failed = page.locator('.jp-desipipe-TaskPage:visible')
+    expect(failed.get_by_role('region', name='Traceback')).to_contain_text('nothing for task 2')
+    expect(failed.get_by_role('region', name='Attempts').get_by_role('row')).to_have_count(2)
+    failed.get_by_role('button', name='Retry').click()
+    expect(failed.get_by_role('status')).to_have_text('running')
+
+    # A worker is ended: its task is killed, and retried too
+    queue.locator('.jp-desipipe-worker').get_by_role('button', name=re.compile('^End worker')).first.click()
+    agree(page, 'End worker')
+    expect(failed.get_by_role('status')).to_have_text('killed')
+    expect(queue).to_contain_text('1 killed')
+    (gates / '2').write_text('two')
+    queue.get_by_role('button', name='Retry 1').click()
+    expect(numbers).to_have_text('7 / 7')
+    expect(queue).to_contain_text('done')
+    expect(failed.get_by_role('region', name='Attempts').get_by_role('row')).to_have_count(4)
+
+    # Pictures, and all of it again after a reload
+    queue.get_by_role('button', name='Graph').click()
+    graph = page.locator('.jp-desipipe-PicturePage:visible')
+    expect(graph.locator('[data-node]')).to_have_count(7)
+    queue.get_by_role('button', name='Timeline').click()
+    timeline = page.locator('.jp-desipipe-PicturePage:visible')
+    expect(timeline.locator('[data-task]')).to_have_count(9)
+    page.wait_for_function('document.querySelectorAll(".jp-desipipe-Page").length === 4')
+    expect(page.locator('.lm-TabBar-tab', has_text='Timeline of story')).to_be_visible()
+    page.wait_for_timeout(1500)  # JupyterLab writes down its layout after a while, and says not when
+    page.goto(f'{lab.url}lab?token={lab.token}')
+    expect(page.locator('.jp-desipipe-PicturePage:visible [data-task]')).to_have_count(9)
+    expect(page.locator('.lm-TabBar-tab', has_text='gated[2]')).to_be_visible()
+    expect(page.locator('#desipipe-panel .jp-desipipe-numbers')).to_have_text('7 / 7')
+    assert not [error for error in page.errors if 'desipipe' in error.lower()]
+
+
+def test_nothing_is_asked_while_the_panel_is_hidden(lab: Any, page: Any, tmp_path: Path) -> None:
+    queue = new_queue(lab, 'hidden')
+    add_gated(queue, tmp_path / 'gates', 2)
+    open_lab(page)
+    shown = open_queue(page, 'hidden')
+    expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
+    page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
+    expect(page.locator('#desipipe-panel')).to_be_hidden()
+    asked: list[str] = []
+    page.on('request', lambda request: asked.append(request.url) if API in request.url and 'events' not in request.url else None)
+    status = page.locator('.jp-desipipe-StatusItem')
+    before = int(re.search(r'● ([\d,]+)', status.inner_text())[1].replace(',', ''))  # type: ignore[index]
+    with working(lab, queue):
+        # The server tells what happens.
+        expect(status).to_contain_text(f'● {before + 2}')
+        assert not asked
+        panel = open_panel(page)
+        expect(task(panel, 'gated[0]')).to_have_attribute('aria-label', re.compile('running'))
+        assert asked
+    queue.kill()
+
+
+def test_server_and_queue_that_go_and_come_back(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+    lab = new_lab()
+    queue, gates = new_queue(lab, 'back'), tmp_path / 'gates'
+    add_gated(queue, gates, 2)
+    page = new_page(lab=lab)
+    open_lab(page)
+    shown = open_queue(page, 'back')
+    panel = page.locator('#desipipe-panel')
+    expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
+    with working(lab, queue):
+        lab.stop()
+        expect(panel.get_by_role('alert')).to_contain_text('The server gives no answer: what is shown is of')
+        expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
+        (gates / '0').write_text('zero')
+        lab.start()
+        expect(panel.get_by_role('alert')).to_have_count(0)
+        expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
+        (gates / '1').write_text('one')
+        expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 2')
+    os.rename(queue.folder, tmp_path / 'away')
+    expect(shown.get_by_role('alert')).to_contain_text('back')
+    os.rename(tmp_path / 'away', queue.folder)
+    expect(shown.get_by_role('alert')).to_have_count(0)
+    expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 2')
+    for _ in range(page.get_by_role('dialog').count()):  # JupyterLab's own words on the server's absence
+        page.get_by_role('dialog').last.get_by_role('button').last.click()
+    # Deleted from here, it goes from the list
+    in_menu(page, shown, 'Delete the Queue')
+    agree(page, 'Keep it')
+    assert Path(queue.folder).is_dir()
+    in_menu(page, shown, 'Delete the Queue')
+    agree(page, 'Delete')
+    expect(panel.locator('.jp-desipipe-queue')).to_have_count(0)
+    assert not Path(queue.folder).exists()
+
+
+def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -> None:
+    queue = new_queue(lab, 'cells')
+    here = os.getcwd()
+    try:
+        os.chdir(lab.workdir)  # as a kernel that was started for a notebook there
+        add_gated(queue, tmp_path / 'gates', 4)
+    finally:
+        os.chdir(here)
+    bundle = {'application/vnd.desipipe.v1+json': cell_summary(queue, '0-3', title='gated'), 'text/plain': 'static'}
+    made = nbformat.v4.new_code_cell('%%desipipe gated', execution_count=1, outputs=[nbformat.v4.new_output('display_data', data=bundle)])
+    lab.write('maker.ipynb', *(f'# {i}\n' + 'pass\n' * 30 for i in range(5)), made)
+    open_lab(page)
+    shown = open_queue(page, 'cells')
+    task(shown, 'gated[2]').click()
+    page.locator('.jp-desipipe-TaskPage:visible').get_by_role('button', name='Show the cell').click()
+    cell = page.locator('.jp-Notebook .jp-Cell', has_text='%%desipipe gated')
+    expect(cell).to_have_class(re.compile('jp-desipipe-flash'))
+    expect(cell).to_be_in_viewport()
+    expect(cell).to_have_class(re.compile('jp-mod-active'))
+    # And back
+    page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
+    expect(page.locator('#desipipe-panel')).to_be_hidden()
+    cell.get_by_role('button', name='Show the tasks in the panel').click()
+    expect(shown.locator('.jp-desipipe-chip')).to_contain_text('of the cell gated')
+    expect(shown.locator('.jp-desipipe-task')).to_have_count(4)
+
+
+def test_hostile_output_is_text(lab: Any, page: Any) -> None:
+    queue = new_queue(lab, 'hostile')
+
+    def hostile() -> None:
+        import sys
+
+        sys.stdout.write('<img src=x onerror="document.title=1"> <b>bold</b>\n')
+        sys.stdout.write('\x1b[31mred\x1b[0m \x1b]8;;http://evil\x07link\x1b]8;;\x07\n')
+        sys.stdout.write('10%\r50%\r100%\n')
+        sys.stdout.flush()
+        sys.stdout.buffer.write(bytes(range(256)) + b'\n')
+        sys.stdout.buffer.write(b'x' * 100_000_000 + b'\n')
+        sys.stdout.write('the end\n')
+        raise ValueError('<script>document.title = 2</script>')
+
+    TaskManager(queue).python_app(hostile)()
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], env=lab.env, cwd=lab.workdir, check=True, capture_output=True, timeout=120)
+    open_lab(page)
+    shown = open_queue(page, 'hostile')
+    expect(task(shown, 'hostile[0]')).to_contain_text('<script>')
+    task(shown, 'hostile[0]').click()
+    detail = page.locator('.jp-desipipe-TaskPage:visible')
+    log = detail.get_by_role('log', name='Output')
+    expect(log).to_contain_text('the end')
+    text = log.inner_text()
+    assert '<img src=x' in text and '<b>bold</b>' in text and 'red link' in text and '\x1b' not in text
+    assert '100%' in text and '50%' not in text
+    assert len(text) < 1_100_000
+    assert log.locator('img, b, a').count() == 0
+    expect(detail.get_by_role('region', name='Traceback')).to_contain_text('<script>')
+    assert page.title() not in ('1', '2')
+
+
+def test_a_hundred_thousand_tasks(lab: Any, page: Any, tmp_path: Path) -> None:
+    """Scroll and filter; only what is seen is in the page."""
+    queue = new_queue(lab, 'large')
+
+    def measure(i: int) -> int:
+        return i
+
+    def other(i: int) -> int:
+        return i
+
+    tm = TaskManager(queue)
+    tm.python_app(measure).map(i=range(100_000))
+    tm.python_app(other).map(i=range(10))
+    open_lab(page)
+    shown = open_queue(page, 'large')
+    expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 100,010')
+    expect(task(shown, 'measure[0]')).to_be_visible()
+    lines = shown.get_by_role('listbox', name='Tasks')
+    lines.focus()
+    page.keyboard.press('End')
+    expect(task(shown, 'other[9]')).to_be_visible()
+    assert shown.locator('.jp-desipipe-task').count() < 100
+    expect(task(shown, 'other[9]')).to_have_attribute('aria-posinset', '100010')
+    page.keyboard.press('ArrowUp')
+    page.keyboard.press('Enter')
+    expect(page.locator('.jp-desipipe-TaskPage:visible h2')).to_contain_text('other[8]')
+    shown.get_by_role('searchbox').fill('measure[99999')
+    expect(shown.locator('.jp-desipipe-task')).to_have_count(1)
+    expect(shown.get_by_role('status').first).to_have_text('1 shown')
+    shown.get_by_role('searchbox').fill('')
+    shown.get_by_role('combobox', name='State').select_option('PENDING')
+    expect(shown.get_by_role('status').first).to_have_text('100,010 shown')
+    shown.get_by_role('searchbox').fill('no such')
+    expect(shown).to_contain_text('No task is like that')
+    # The graph shows apps, and unfolds them
+    queue_graph = shown.get_by_role('button', name='Graph')
+    queue_graph.click()
+    graph = page.locator('.jp-desipipe-PicturePage:visible')
+    expect(graph.locator('[data-node]')).to_have_count(2)
+    graph.get_by_role('button', name=re.compile('^other: 10 pending')).click()
+    expect(graph.locator('[data-node]')).to_have_count(11)
+    for kind in ('SVG', 'PNG'):
+        with page.expect_download() as waited:
+            graph.get_by_role('button', name=f'Save as {kind}').click()
+        path = tmp_path / waited.value.suggested_filename
+        waited.value.save_as(path)
+        data = path.read_bytes()
+        assert path.name == f'large-graph.{kind.lower()}'
+        assert data.startswith(b'<svg') and b'other[9]' in data if kind == 'SVG' else data.startswith(b'\x89PNG')
+
+
+def test_notebook_7_with_a_prefix_in_two_windows(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+    pytest.importorskip('notebook', reason='Notebook 7 is not installed; try: make test')
+    lab = new_lab(app='notebook', base_url='/hub/user/')
+    queues = [new_queue(lab, f'queue{i:02d}') for i in range(20)]
+    gates = tmp_path / 'gates'
+    for queue in queues:
+        add_gated(queue, gates, 2)
+    lab.write('empty.ipynb', 'pass')
+    pages = [new_page(lab=lab) for _ in range(2)]
+    for page in pages:
+        page.open_notebook('empty.ipynb')
+        page.keyboard.press('Escape')
+        page.get_by_role('menuitem', name='View').click()
+        page.locator('.lm-Menu-item', has_text='Show the Panel of desipipe').click()
+        expect(page.locator('#desipipe-panel .jp-desipipe-queue')).to_have_count(20)
+    one, two = (open_queue(page, 'queue07') for page in pages)
+    one.get_by_role('button', name='Pause queue07').click()
+    expect(two).to_contain_text('paused')
+    two.get_by_role('button', name='Resume queue07').click()
+    expect(one).not_to_contain_text('paused')
+    with working(lab, queues[7]):
+        for shown in (one, two):
+            expect(shown).to_contain_text('2 running')
+        task(one, 'gated[0]').click()
+        detail = pages[0].locator('.jp-desipipe-TaskPage:visible')
+        expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
+        (gates / '0').write_text('zero')
+        for shown in (one, two):
+            expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
+        expect(detail.get_by_role('status')).to_have_text('succeeded')
+
+
+def serious(page: Any, where: str) -> list[str]:
+    """What axe finds of what is serious, in a part of the page."""
+    from axe_playwright_python.sync_playwright import Axe
+
+    found = Axe().run(page.page, context=where).response['violations']
+    return [
+        f'{violation["id"]}: {node["html"][:200]} {json.dumps(node["any"])[:300]}'
+        for violation in found
+        if violation['impact'] in ('serious', 'critical')
+        for node in violation['nodes']
+    ]
+
+
+@pytest.mark.parametrize('theme', ['JupyterLab Light', 'JupyterLab Dark'])
+def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -> None:
+    """No serious finding of axe, in a light and in a dark theme; all of it by keyboard."""
+    pytest.importorskip('axe_playwright_python', reason='axe-playwright-python is not installed; try: make test')
+    name = theme.split()[1].lower()
+    queue, gates = new_queue(lab, name), tmp_path / 'gates'
+    add_gated(queue, gates, 4)
+    (gates / '0').write_text('zero')
+    (gates / '1').write_text('')
+    lab.request('lab/api/settings/@jupyterlab/apputils-extension:themes', {'raw': json.dumps({'theme': theme})}, 'PUT')
+    try:
+        with working(lab, queue):
+            open_lab(page)
+            shown = open_queue(page, name)
+            expect(shown.locator('.jp-desipipe-counts')).to_contain_text('1 failed')
+            expect(shown.locator('.jp-desipipe-counts')).to_contain_text('2 running')
+            assert page.locator('body').get_attribute('data-jp-theme-name') == theme
+            assert serious(page, '#desipipe-panel') == []
+            shown.get_by_role('listbox', name='Tasks').focus()
+            page.keyboard.press('ArrowDown')
+            page.keyboard.press('Enter')
+            expect(page.locator('.jp-desipipe-TaskPage:visible h2')).to_contain_text('gated[1]')
+            assert serious(page, '.jp-desipipe-TaskPage') == []
+            shown.get_by_role('button', name='Graph').focus()
+            page.keyboard.press('Enter')
+            node = page.locator('.jp-desipipe-PicturePage:visible [data-node]')
+            expect(node).to_have_count(4)
+            assert serious(page, '.jp-desipipe-PicturePage') == []
+            node.nth(3).focus()
+            page.keyboard.press('Enter')
+            expect(page.locator('.jp-desipipe-TaskPage:visible h2')).to_contain_text('gated[')
+            shown.get_by_role('button', name='Timeline').focus()
+            page.keyboard.press('Enter')
+            expect(page.locator('.jp-desipipe-PicturePage:visible [data-task]')).to_have_count(4)
+            assert serious(page, '.jp-desipipe-PicturePage:not(.lm-mod-hidden)') == []
+    finally:
+        lab.request('lab/api/settings/@jupyterlab/apputils-extension:themes', {'raw': '{}'}, 'PUT')
+        shutil.rmtree(gates, ignore_errors=True)
+        queue.kill()
