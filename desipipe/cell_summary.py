@@ -23,7 +23,7 @@ from .queue import Queue
 from .store.lease import Observer
 from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, task_name, task_summary, usual_rate
 from .utils import plural
-from .words import advice, one_line
+from .words import advice, jobs_text, one_line
 
 LIMIT = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
@@ -235,8 +235,11 @@ class Cell:
             'truncated': truncated,
             'gone': '',
         }
-        found['advice'] = [list(pair) for pair in advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)]
-        return found
+        steps = advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)
+        if left and not running:
+            words = jobs_text(job for job in list(state.jobs.values()) if job['mid'] in self._mids)
+            steps += [(words, f'desipipe status {self._where}')] if words else []
+        return {**found, 'advice': [list(pair) for pair in steps]}
 
     def _check(self) -> None:
         header = self.ledger.journal.header

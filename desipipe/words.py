@@ -5,10 +5,11 @@ A line is a list of pieces of text with a style (empty: none), such as ``'bold #
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .summary import LOOKS
-from .utils import format_count, format_duration
+from .utils import format_count, format_duration, plural
 
 Piece = tuple[str, str]
 Line = list[Piece]
@@ -82,6 +83,13 @@ def pace_text(summary: dict[str, Any]) -> str:
         return ''
     pace = f'{rate:,.0f} tasks/s' if rate >= 10 else f'{rate:.2g} tasks/s' if rate >= 0.1 else f'{rate * 3600:.2g} tasks/h'
     return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
+
+
+def jobs_text(jobs: Iterable[dict[str, Any]]) -> str:
+    """How many jobs of batch systems wait, and why: ``'3 jobs pending (Priority, Resources)'``; empty if none does."""
+    waiting = [job for job in jobs if job['state'] == 'pending']
+    reasons = ', '.join(dict.fromkeys(job['reason'] for job in waiting if job['reason']))
+    return plural(len(waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
 
 
 def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:

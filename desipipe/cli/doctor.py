@@ -249,6 +249,7 @@ def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     yield from _permissions(queue, config)
     yield from _journal(queue, where)
     yield from _segments(queue, where)
+    yield from _jobs(queue)
     yield from _processes(queue, where)
     yield from _leftovers(queue)
 
@@ -367,6 +368,26 @@ def _segments(queue: Queue, where: str) -> Iterator[Finding]:
         )
     if not lost:
         yield Finding(check, True, f'{plural(len(sizes), "segment")}, {sum(sizes.values()):,d} bytes, all there')
+
+
+def _jobs(queue: Queue) -> Iterator[Finding]:
+    """Whether Slurm would take the jobs of the queue's task managers; nothing is submitted."""
+    import shutil
+
+    from ..provider import Provider
+    from ..provider.slurm import SlurmProvider
+
+    tried = set()
+    for mid, spec in queue.ledger.state.managers.items():
+        provider = Provider(spec['provider'])
+        if not isinstance(provider, SlurmProvider) or shutil.which('sbatch') is None:
+            continue
+        same = str(sorted(spec['provider'].items()))
+        if same in tried:
+            continue
+        tried.add(same)
+        said = provider.objection()
+        yield Finding(f'{queue.name}: jobs of {mid[:12]}', not said, said or 'Slurm would take them', 'desipipe doctor' if said else '')
 
 
 def _processes(queue: Queue, where: str) -> Iterator[Finding]:

@@ -175,7 +175,9 @@ class _Lines:
         self._last: Any = None
 
     def show(self, summary: dict[str, Any]) -> None:
-        told = (summary['counts'], summary['blocked'], summary['condition'])
+        from ..words import jobs_text
+
+        told = (summary['counts'], summary['blocked'], summary['condition'], jobs_text(summary['jobs']))
         if told != self._last:
             self._last = told
             self.write(summary)

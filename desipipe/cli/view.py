@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration, plural
-from ..words import Line, advice, bar_pieces, count_pieces, ended, label, one_line, pace_text, state_text
+from ..words import Line, advice, bar_pieces, count_pieces, ended, jobs_text, label, one_line, pace_text, state_text
 from .common import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
@@ -164,12 +164,13 @@ def _job_text(job: dict[str, Any] | None, now: float) -> str:
 def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     lines: list[Line] = []
     jobs = {job['job']: job for job in summary['jobs']}
-    waiting = [job for job in summary['jobs'] if job['state'] != 'running']
+    waiting = [job for job in summary['jobs'] if not job['workers']]
     for job in waiting[:_WORKERS]:
         reason = f' ({job["reason"]})' if job['reason'] else ''
-        lines.append([(f'  job {job["job"]} {job["state"]}{reason}, {plural(job["slots"], "slot")}', 'dim')])
+        node = f' on {job["node"]}' if job['node'] else ''
+        lines.append([(f'  job {job["job"]} {job["state"]}{node}{reason}, {plural(job["slots"], "slot")}', 'dim')])
     if len(waiting) > _WORKERS:
-        lines.append([(f'  and {plural(len(waiting) - _WORKERS, "more job")} pending', 'dim')])
+        lines.append([(f'  and {plural(len(waiting) - _WORKERS, "more job")}', 'dim')])
     for worker in summary['workers'][:_WORKERS]:
         running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
         more = worker['running'] - min(len(worker['tasks']), 4)
@@ -185,4 +186,5 @@ def change_line(summary: dict[str, Any]) -> str:
     """One line for a pipe: when, how far, what."""
     pace = pace_text(summary)
     counts = ''.join(text for text, _ in count_pieces(summary))
-    return f'{clock(summary["time"])}  {ended(summary):d}/{summary["total"]:d}  {counts}{"  " + pace if pace else ""}'
+    jobs = jobs_text(summary['jobs'])
+    return f'{clock(summary["time"])}  {ended(summary):d}/{summary["total"]:d}  {counts}{"  " + pace if pace else ""}{"  " + jobs if jobs else ""}'

@@ -44,6 +44,7 @@ SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does no
 ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
 STEP_MOST = 60.0  # s between two questions when nothing changes
 BUSY = 0.02  # s between two looks at a question that is on its way
+TELL_WAIT = 3.0  # s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
 LOST_AFTER = 3  # answers without a job until it counts as gone
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 _RESERVED = ('array', 'parsable', 'wrap', 'script', 'chdir', 'open-mode', 'wait')
@@ -323,6 +324,30 @@ class SlurmProvider(BaseProvider):
             elif value is not None and value is not False:
                 yield f'{dashes}{option}={shlex.quote(str(value))}' if len(option) > 1 else f'{dashes}{option} {shlex.quote(str(value))}'
 
+    def objection(self) -> str:
+        """What Slurm would say against a job of one worker: it is asked, nothing is submitted.
+
+        Returns
+        -------
+        words : str
+            Empty if it would take it.
+
+        Raises
+        ------
+        LaunchError
+            There is no ``sbatch`` here.
+        """
+        options = ''.join(f'#SBATCH {option}\n' for option in self._sbatch_options(1, self.nodes(), False, os.devnull, '/'))
+        try:
+            done = run(['sbatch', '--test-only'], SUBMIT_WAIT, f'#!/bin/sh\n{options}true\n')
+        except subprocess.TimeoutExpired:
+            return f'sbatch did not come back within {SUBMIT_WAIT:g} s'
+        if done.returncode == 0:
+            return ''
+        said = _said(done.stderr)
+        why = refusal(said)
+        return f'Slurm does not answer now, or takes no more: {said}' if why in ('away', 'limit') else self._words(why, said)
+
     def _submit(self, script: str, count: int, workers: int) -> list[Job]:
         while True:
             argv = ['sbatch', '--parsable', *([f'--array=0-{count - 1:d}'] if count > 1 else []), script]
@@ -334,7 +359,7 @@ class SlurmProvider(BaseProvider):
                 raise LaunchError(f'sbatch did not come back within {SUBMIT_WAIT:g} s: trying again when Slurm answers. The tasks wait', later=True) from None
             if done.returncode == 0:
                 break
-            said = ' '.join(line.removeprefix('sbatch: ').removeprefix('error: ') for line in done.stderr.splitlines() if line.strip())
+            said = _said(done.stderr)
             why = refusal(said)
             if count > 1 and why in ('array', 'limit'):
                 count //= 2  # fewer may be allowed
@@ -357,13 +382,14 @@ class SlurmProvider(BaseProvider):
     def _refused(self, why: str, said: str, script: str) -> LaunchError:
         if why in ('away', 'limit'):
             return LaunchError(f'Slurm did not accept a job now: {said}. The tasks wait; trying again', later=True)
+        return LaunchError(f'{self._words(why, said)}. The tasks wait; add them again with other options of the provider, or try: sbatch {shlex.quote(script)}')
+
+    def _words(self, why: str, said: str) -> str:
         value = getattr(self, why, None) or self.kwargs.get(why)
         words = f'{why} {value!r}' if value else 'the job'
         valid = choices(why)
         hint = f'; here it may be: {", ".join(valid)}' if valid else ''
-        return LaunchError(
-            f'Slurm refused {words}: {said}{hint}. The tasks wait; add them again with other options of the provider, or try: sbatch {shlex.quote(script)}'
-        )
+        return f'Slurm refused {words}: {said}{hint}'
 
     # Looking
 
@@ -488,15 +514,22 @@ class SlurmProvider(BaseProvider):
             return Told('walltime', 'its job reached its time limit', left) if left <= self.warning + 90 else None
         if row.state == 'COMPLETING' and int(job.get('Restarts', '0')) > int(os.environ.get('SLURM_RESTART_COUNT', '0')):
             return Told('requeued', 'its job was put back into the queue of Slurm (REQUEUED)', 0.0)
-        try:
-            ended = parse_sacct(run(['sacct', '-n', '-X', '-P', '-o', SACCT, '-j', jobid], 3.0).stdout).get(os.environ.get('DESIPIPE_JOB', jobid))
-        except (OSError, LaunchError, subprocess.TimeoutExpired):
-            ended = None
-        if ended is not None and ended.state in ENDED:
-            return Told(*fate(ended), 0.0)
-        if row.state == 'COMPLETING':
-            return Told('cancelled', 'its job was cancelled (Slurm keeps no accounts here that say by whom, or whether it was preempted)', 0.0)
-        return None
+        if row.state != 'COMPLETING':
+            return None
+        # Only accounting tells a job that was preempted from one that was cancelled, and it lags.
+        deadline = time.monotonic() + TELL_WAIT
+        while time.monotonic() < deadline:
+            try:
+                answer = run(['sacct', '-n', '-X', '-P', '-o', SACCT, '-j', jobid], 3.0)
+            except (OSError, LaunchError, subprocess.TimeoutExpired):
+                break
+            ended = parse_sacct(answer.stdout).get(os.environ.get('DESIPIPE_JOB', jobid))
+            if ended is not None and ended.state in ENDED:
+                return Told(*fate(ended), 0.0)
+            if answer.returncode:
+                break
+            time.sleep(0.2)
+        return Told('cancelled', 'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)', 0.0)
 
 
 class _Watch:
@@ -692,7 +725,7 @@ class _Question:
         return True
 
 
-def run(argv: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
+def run(argv: list[str], timeout: float, given: str | None = None) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm, and wait for it.
 
     Parameters
@@ -700,6 +733,8 @@ def run(argv: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
     argv : list of str
     timeout : float
         Seconds.
+    given : str, default=None
+        What it reads.
 
     Raises
     ------
@@ -708,7 +743,7 @@ def run(argv: list[str], timeout: float) -> subprocess.CompletedProcess[str]:
     subprocess.TimeoutExpired
     """
     try:
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors='replace', timeout=timeout, env=_environ())
+        return subprocess.run(argv, input=given or '', capture_output=True, text=True, errors='replace', timeout=timeout, env=_environ())
     except FileNotFoundError:
         raise LaunchError(
             f'there is no {argv[0]} on this machine: the manager must run where Slurm can be reached (a login node), or choose another provider. '
@@ -743,6 +778,10 @@ def choices(what: str) -> list[str]:
         return []
     words = {word.strip() for line in done.stdout.splitlines() for word in line.split(',')} if done.returncode == 0 else set()
     return sorted(words - {'', '(null)'})
+
+
+def _said(stderr: str) -> str:
+    return ' '.join(line.removeprefix('sbatch: ').removeprefix('error: ') for line in stderr.splitlines() if line.strip())
 
 
 def _environ() -> dict[str, str]:

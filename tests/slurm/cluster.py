@@ -272,6 +272,10 @@ class Slurm:
     def _tried(self, *argv: str) -> bool:
         return subprocess.run(argv, capture_output=True, env={**os.environ, **self.environ}, timeout=TIMEOUT).returncode == 0
 
+    def log(self) -> str:
+        """What the controller says."""
+        return (self.base / 'log' / 'slurmctld.log').read_text()
+
     def jobs(self, state: str = 'all') -> dict[str, str]:
         """States of jobs by identity."""
         rows = self.run('squeue', '-h', '--array', '-t', state, '-o', '%i %T').splitlines()

@@ -1,0 +1,103 @@
+"""What people see of jobs, and what is looked at before any: status, watch, the display of a cell, doctor."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue
+from desipipe.cell_summary import cell_summary
+
+from .cluster import Slurm, until
+from .test_jobs import manager, waiter
+
+pytestmark = pytest.mark.slurm
+
+
+def desipipe(*argv: str, status: int = 0) -> str:
+    """What a verb prints."""
+    done = subprocess.run([sys.executable, '-m', 'desipipe', *argv], capture_output=True, text=True, timeout=120)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Two jobs have the nodes, the third waits, as does that of the cell below."""
+    tm, tm2 = (manager(queue, most, time=time, nodes_per_worker=1, kwargs={'exclusive': True}) for most, time in ((3, '20'), (1, '21')))
+    waiter(tm).map(i=range(3), path=str(tmp_path / 'go'))
+    spawn(queue)
+    until('two run, one waits', lambda: queue.counts['RUNNING'] == 2 and any(job['reason'] == 'Resources' for job in queue.ledger.state.jobs.values()))
+    waiter(tm2)(3, str(tmp_path / 'go'))
+    reasons = {'Resources', 'Priority'}
+    until('the other waits too', lambda: queue.ledger.follow() is not None and {job['reason'] for job in queue.ledger.state.jobs.values()} >= reasons)
+    summary = json.loads(desipipe('status', '-q', queue.folder, '--json'))
+    text = desipipe('status', '-q', queue.folder)
+    states = slurm.jobs()
+    assert {job['job']: job['state'].upper() for job in summary['jobs']} == states
+    workers = {worker['name']: worker for worker in summary['workers']}
+    nodes = set()
+    for job in summary['jobs']:
+        if job['state'] == 'pending':
+            assert job['reason'] in reasons and not job['workers']
+            assert f'job {job["job"]} pending ({job["reason"]}), 1 slot' in text
+        else:
+            (worker,) = (workers[name] for name in job['workers'])
+            (task,) = worker['tasks']
+            nodes.add(job['node'])
+            assert worker['host'] == job['node'] and 0 < job['ends'] - summary['time'] <= 1200
+            assert re.search(rf'worker {job["job"]} on {job["node"]}, 1 slot, 1\d:\d\d left: runs {task["name"]}\[{task["index"]}\]', text)
+    assert nodes == {'n1', 'n2'}
+
+    words = '1 job pending (Priority)'
+    assert cell_summary(queue, '3')['advice'] == [[words, f'desipipe status -q {queue.name}']]
+    assert cell_summary(queue, '0-2')['advice'] == []
+    for form in ((), ('--json',)):
+        with subprocess.Popen([sys.executable, '-m', 'desipipe', 'watch', '-q', queue.folder, *form], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            seen = process.stdout.readline()
+            process.terminate()
+        if form:
+            assert {job['job']: job['state'].upper() for job in json.loads(seen)['jobs']} == states
+        else:
+            assert '2 jobs pending (' in seen
+
+
+def findings(*argv: str, status: int = 0) -> list[dict[str, Any]]:
+    return json.loads(desipipe('doctor', *argv, '--json', status=status))
+
+
+def test_doctor_looks_at_slurm(queue: Queue, slurm: Slurm) -> None:
+    waiter(manager(queue))(1, 'go')
+    found = {finding['check']: finding for finding in findings('-q', queue.folder, '--job')}
+    for words in ('it answers', 'partition: debug, regular, scavenge, urgent', 'constraint: cpu, gpu', 'account: desi, desi_g', 'qos: debug, normal, regular'):
+        assert words in found['Slurm']['words']
+    assert found['node']['ok'] and queue.folder in found['node']['words'] and found['node']['words'].startswith(('n1 ', 'n2 '))
+    assert [finding['words'] for check, finding in found.items() if ': jobs of ' in check] == ['Slurm would take them']
+
+
+def test_doctor_names_what_is_valid(queue: Queue, slurm: Slurm) -> None:
+    """A word that Slurm does not know, before any job was submitted."""
+    before = set(slurm.jobs())
+    wrong: list[dict[str, Any]] = [{'account': 'desy'}, {'qos': 'fast'}, {'constraint': 'knl'}, {'kwargs': {'partition': 'nowhere'}}]
+    for i, options in enumerate(wrong):
+        waiter(manager(queue, time=f'{i + 10:d}', **options))(i, 'go')
+    said = [finding['words'] for finding in findings('-q', queue.folder, status=1) if ': jobs of ' in finding['check'] and not finding['ok']]
+    assert len(said) == len(wrong)
+    for words, valid in zip(said, ('desi, desi_g', 'debug, normal, regular', 'cpu, gpu', 'debug, regular, scavenge, urgent'), strict=True):
+        assert words.startswith('Slurm refused ') and f'here it may be: {valid}' in words, said
+    assert set(slurm.jobs()) <= before  # nothing was submitted
+
+
+def test_doctor_sees_a_folder_that_nodes_do_not(slurm: Slurm, queue_dir: Path) -> None:
+    """Each node has memory of its own under that name."""
+    with tempfile.TemporaryDirectory(dir='/dev/shm') as folder:
+        queue = Queue(f'{folder}/here', create=True)
+        (found,) = (finding for finding in findings('-q', queue.folder, '--job', status=1) if finding['check'] == 'node')
+    assert not found['ok'] and f'a node does not see {queue.folder}' in found['words']
