@@ -6,9 +6,11 @@ Nothing is run, and no variable of a notebook is looked at.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Sequence
 
 from ..errors import CellError
+from ..provenance import versions
 from ..serialize import source
 from .arguments import parse_cell
 from .cells import _compile, _expand_stars, _file, _function, _last_assigned, _parse, make_shell_cell
@@ -33,6 +35,8 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     ------
     CellError
         The text is no such cell.
+    LookupError
+        It can't be told what it stands for: it imports all names of a module that is not installed here, and that is not imported to look.
     """
     line, _, body = text.lstrip().partition('\n')
     magic, _, rest = line.strip().partition(' ')
@@ -47,7 +51,16 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
         return found.node
     file = _file(name or 'cell', text)
     tree = _parse('\n' + body, file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.names[0].name == '*' and not _is_installed(node):
+            raise LookupError(f'from {node.module} import *')
     _expand_stars(tree)
     names = find_names(_compile(tree, file, 0))
     outputs = tuple(args.out) or _last_assigned(tree)
     return _function(tree, name or (outputs[0] if outputs else 'cell'), parameters, outputs, f'{line.rstrip()}\n{body}', names)
+
+
+def _is_installed(node: ast.ImportFrom) -> bool:
+    # The text may be anybody's. What is installed here is no stranger's code; what lies in some folder may be.
+    top = (node.module or '').partition('.')[0]
+    return not node.level and (top in sys.stdlib_module_names or bool(versions([top])))

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from ..errors import RecordError
+from ..cell_summary import parse_rows
+from ..errors import RecordError, UnknownTaskError
 from ..io import atomic_write
 from ..utils import format_bytes
 from .model import VERSION, QueueModel
@@ -280,7 +281,7 @@ def _record(path: str, data: bytes, files: dict[str, bytes], problems: list[str]
     try:
         models = [QueueModel({key: value for key, value in queue.items() if key not in ('tasks', 'payloads')}, queue['tasks']) for queue in document['queues']]
         _check(document, models)
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownTaskError) as exc:
         raise RecordError(f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or edited by hand') from None
     return Record(path, data, notebook, document, models, files, problems, bool(files))
 
@@ -302,6 +303,14 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
             model.head['apps'][group['app']], model.head['managers'][group['manager']], str(group['name'])
         for app in model.head['apps']:
             str(app['id']), app['parts'].items(), app['source'].split, app['kind'], app['versions']
+    for entry in document['cells']:
+        # Before anybody counts to a number that someone made up.
+        if any(part.stop > len(models[entry['queue']].lines) for part in parse_rows(entry['tasks'])) or not 0 <= entry['cell'] < len(
+            document['notebook']['cells']
+        ):
+            raise ValueError(f'cell {entry["cell"]!r} is said to have tasks that are not there')
+        if sum(len(part) for part in parse_rows(entry['tasks'])) > len(models[entry['queue']].lines):
+            raise ValueError(f'cell {entry["cell"]!r} is said to have more tasks than there are')
 
 
 def _is_zip(path: str) -> bool:

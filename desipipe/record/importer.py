@@ -14,9 +14,10 @@ from typing import Any
 
 import orjson
 
+from ..app import KINDS
 from ..errors import RecordError
 from ..event import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event
-from ..queue import Queue, mid_of
+from ..queue import Queue, check_name, mid_of
 from ..store.segment import ALIGNMENT
 from ..utils import plural
 from . import tables
@@ -57,7 +58,9 @@ def make_queues(record: Record, name: str | None = None, results: bool = False) 
     several = len(record.models) > 1
     for model in record.models:
         check(record, model)
-        title = model.head['name'] if name is None else f'{name}-{model.head["name"]}' if several else name
+        # A name that comes with the record leads nowhere else.
+        known = check_name(model.head['name'])
+        title = known if name is None else f'{name}-{known}' if several else name
         queue = Queue(title, create=True)
         try:
             done = fill(queue, model, record.payload, results)
@@ -211,7 +214,10 @@ def _spec(manager: Dict) -> Event:
 def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) -> Group:
     group = head['groups'][number]
     app = head['apps'][group['app']]
-    options: Dict = {key: tuple(group[key]) if key == 'retry_on' else group[key] for key in ('timeout', 'retries', 'retry_on', 'priority') if key in group}
+    kinds: dict[str, Callable[[Any], Any]] = {'timeout': float, 'retries': int, 'retry_on': lambda names: tuple(map(str, names)), 'priority': int}
+    options: Dict = {key: kind(group[key]) for key, kind in kinds.items() if group.get(key) is not None}
+    if app['kind'] not in KINDS:
+        raise RecordError(f'an app of kind {app["kind"]!r} is not known here: nothing was made')
     return Group(app=app['id'], mid=mids[group['manager']], name=group['name'], kind=app['kind'], cwd=cwd, shared=shared, **options)
 
 

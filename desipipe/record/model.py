@@ -218,8 +218,6 @@ class _Reader:
                         found.setdefault(row, []).append(self._decided(event, row))
                 continue
             places = {row: i for i, row in enumerate(event['rows'])}
-            if 'kind' not in event:  # else compaction wrote down again, later, what had been before
-                self.as_of = max(self.as_of, event['t'])
             for row in wanted[offset]:
                 if row in places:
                     end = end_at(event, places[row])
@@ -234,15 +232,20 @@ class _Reader:
             attempt['of'] = self.state.ids[event['old']].hex()
         if event.get('cause', {}).get('text'):
             attempt['cause'] = {'text': self.privacy.text(event['cause']['text'])}
-        if event['e'] != 'end':
-            attempt['t'] = event['t']
-            self.as_of = max(self.as_of, event['t'])
+        # Compaction writes it down as an end without a worker.
+        attempt['t'] = end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
+        self.as_of = max(self.as_of, attempt['t'])
         return attempt, End(row, 0, 0, 0.0, 0)
 
     def _attempt(self, event: Event, end: End, current: bool) -> Dict:
-        worker = self.workers.setdefault(event['w'], len(self.workers))
-        found: Dict = {'n': end.attempt, 'state': STATES[end.state], 'worker': worker, 'began': round(end.began, 6), 'seconds': round(end.duration * 1e-6, 6)}
-        self.busy += end.duration * 1e-6
+        found: Dict = {
+            'n': end.attempt,
+            'state': STATES[end.state],
+            'worker': event['w'],
+            'began': round(end.began, 6),
+            'seconds': round(end.duration * 1e-6, 6),
+        }
+        self.as_of = max(self.as_of, found['began'] + found['seconds'])
         if not current:
             found['past'] = True
         if end.cause:
@@ -293,6 +296,11 @@ class _Reader:
         if row in blocked:
             task['blocked'] = blocked[row]
         pairs = sorted(attempts, key=lambda pair: (pair[0]['n'] or 1 << 40, 'past' not in pair[0]))
+        for attempt, _ in pairs:
+            # In the order of tasks, whatever the journal's is: compaction changes that.
+            if 'worker' in attempt:
+                attempt['worker'] = self.workers.setdefault(attempt['worker'], len(self.workers))
+                self.busy += attempt['seconds']
         if pairs:
             task['attempts'] = [attempt for attempt, _ in pairs]
         files = self._files(pairs)
@@ -353,7 +361,9 @@ class _Reader:
         if None in args.values():
             task['unchecked'] = 'an argument is, or holds, an absolute path, which was left out'
         elif task_identity(bytes.fromhex(group.app), pieces.items()) != self.state.ids[row]:
-            task['unchecked'] = 'its arguments do not give its identity in this process: a class or a package of theirs differs here'
+            task['unchecked'] = (
+                'its arguments alone do not give its identity here: what is in files counts (inputs=content), or a class or a package of theirs differs'
+            )
         if self.keep:
             task['payload'] = self._content(self.ledger.arguments_payload(row))['sha256']
             if group.shared:
@@ -513,6 +523,8 @@ def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
             found.add(sources.tree(node(app['cell'], app['parameters']), decorators=False, defaults=False).hex())
         except DesipipeError:
             return found
+        except LookupError:
+            return None
         rest = app['cell'].rstrip()
         text = text.removeprefix(rest)
     # As a whole, and piece by piece: methods and lambdas alone are no module.

@@ -91,6 +91,8 @@ def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | Non
             return source.tree(node(text, app.get('parameters', [])), decorators=False, defaults=False).hex()
         except CellError:
             return ''
+        except LookupError:
+            return None
     return next((tree for name, tree in functions(text) if name == function_name(app)), '')
 
 

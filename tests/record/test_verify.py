@@ -64,6 +64,27 @@ def test_the_same_bytes(script: Cli) -> None:
         assert (script.folder / f'1.{suffix}').read_bytes() == (script.folder / f'2.{suffix}').read_bytes()
 
 
+def test_the_same_after_compaction(script: Cli) -> None:
+    queue = Queue(str(script.folder / 'pi'), create=False)
+    queue.retry(name='broken')
+    worked(script.folder / 'pi.queue')
+    script('record', '-q', './pi', '-o', 'before.ipynb')
+    script('compact', '-q', './pi')
+    script('record', '-q', './pi', '-o', 'after.ipynb')
+    before, after = (json.loads((script.folder / f'{name}.ipynb').read_bytes())['metadata'][KEY]['queues'][0] for name in ('before', 'after'))
+    # Compaction counts microseconds from another moment: the last of them may be another one.
+    for mine, its in zip(before.pop('tasks'), after.pop('tasks'), strict=True):
+        tasks = [orjson.loads(line) for line in (mine, its)]
+        times = [[attempt.pop('began', 0.0) for attempt in task.get('attempts', ())] for task in tasks]
+        assert times[0] == pytest.approx(times[1], abs=3e-6, rel=0)
+        assert tasks[0].pop('crc') and tasks[1].pop('crc')
+        assert tasks[0] == tasks[1]
+    assert before.pop('as_of') == pytest.approx(after.pop('as_of'), abs=3e-6, rel=0)
+    assert before == after
+    found = script.verify('before.ipynb', '--queue', './pi')
+    assert found['ok'], found
+
+
 def found_by_verify(path: Path) -> bool:
     try:
         return not verdict(verify(read_record(str(path)), cell_node))
@@ -335,6 +356,52 @@ def test_import_of_what_can_not_be(script: Cli) -> None:
 
 
 # Bad input
+
+
+def rename(record: dict[str, Any]) -> None:
+    record['metadata'][KEY]['queues'][0]['name'] = '../outside'
+
+
+def test_a_queue_is_made_nowhere_else(script: Cli, change: Change) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    change(path, rename)
+    assert "'../outside' can not be the name of a queue" in script('import', path.name, '--trust', status=2).stderr
+    assert not list(script.folder.parent.glob('outside*'))
+
+
+def claim_many(record: dict[str, Any]) -> None:
+    document = record['metadata'][KEY]
+    document['notebook']['cells'] = ['00']
+    document['cells'] = [{'cell': 0, 'queue': 0, 'tasks': '0-999999999999', 'title': '', 'how': 'display'}]
+
+
+def test_numbers_that_someone_made_up(script: Cli, change: Change) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    change(path, claim_many)
+    assert 'is said to have tasks that are not there' in script('verify', path.name, status=2).stderr
+
+
+def star(record: dict[str, Any]) -> None:
+    app = app_of(record, 'average')
+    app.update(kind='cell', cell='%%desipipe average\nfrom evil import *\nx = f()')
+
+
+def test_nothing_of_a_record_is_imported(script: Cli, change: Change) -> None:
+    (script.folder / 'evil.py').write_text("open('ran.txt', 'w').close()\n")
+    path = script.folder / 'pi.record.ipynb'
+    change(path, star)
+    script('verify', path.name, status=1)
+    assert not (script.folder / 'ran.txt').exists()
+
+
+@pytest.mark.parametrize(('module', 'words'), [('rocrate', ['record', '-q', './pi', '-o', 'x.ipynb', '--crate', 'x.zip']), ('nbclient', ['run', 'a.ipynb'])])
+def test_packages_that_are_missing(script: Cli, module: str, words: list[str]) -> None:
+    (script.folder / 'a.ipynb').write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    code = f'import sys; sys.modules[{module!r}] = None; from desipipe.cli import main; sys.exit(main({words!r}))'
+    done = subprocess.run([sys.executable, '-c', code], cwd=script.folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert 'pip install "desipipe[record]"' in done.stderr
+    assert not (script.folder / 'x.zip').exists()
 
 
 def crate_with(path: Path, name: str, data: bytes = b'x', mode: int = 0o100644) -> None:
