@@ -248,7 +248,7 @@ def run(args: argparse.Namespace) -> int:
         ran = run_notebook(args.notebook, parameters, args.output, args.resume, args.timeout, args.kernel, args.cwd, hint)
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
-        return 1
+        return 130 if ran.interrupted else 1
     status = 0
     if not args.no_wait:
         status = _wait(ran)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import contextlib
 import datetime
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -54,6 +56,8 @@ class Ran:
     """Whether a manager is to be there for each."""
     error: str = ''
     """What failed, in words; empty if all cells went through."""
+    interrupted: bool = False
+    """Whether someone ended it."""
     notebook: Any = None
 
     def finish(self, bundle: Callable[[Dict], Dict]) -> None:
@@ -320,6 +324,7 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']
+            _until_told(ran)
             python = (notebook.metadata.get('language_info') or {}).get('name') in (None, 'python')
             for number, cell in enumerate(notebook.cells):
                 about = cell.metadata['papermill']
@@ -327,13 +332,17 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
                 try:
                     await client.async_execute_cell(cell, number)
                     about.update(status='completed', exception=False)
-                except (CellExecutionError, CellTimeoutError, DeadKernelError) as exc:
+                except (CellExecutionError, CellTimeoutError, DeadKernelError, asyncio.CancelledError) as exc:
+                    if isinstance(exc, asyncio.CancelledError) and not ran.interrupted:
+                        raise
                     about.update(status='failed', exception=True)
                     notebook.metadata['papermill']['exception'] = True
                     ran.error = _words(exc, number, cell, timeout)
+                    if ran.interrupted:
+                        ran.error = f'interrupted in cell {number + 1:d}. Tasks that were added are in their queue, and go on; go on here with --resume'
                 about['end_time'] = _now()
                 about['duration'] = _between(about['start_time'], about['end_time'])
-                if python and cell.cell_type == 'code':
+                if python and cell.cell_type == 'code' and not ran.interrupted:
                     await _note_queues(client, ran)
                 if ran.error:
                     _mark(notebook, number, ran.error)
@@ -347,6 +356,20 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
         raise RecordError(f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}') from None
     finally:
         said.close()
+
+
+def _until_told(ran: Ran) -> None:
+    """Ctrl-C, and SIGTERM, end the cell that runs, and the notebook says so; nbclient's own handlers would leave it as it is."""
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def told() -> None:
+        ran.interrupted = True
+        if task is not None:
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: then nobody can tell us
+            loop.add_signal_handler(number, told)
 
 
 async def _asked(value: Any) -> Any:
@@ -377,7 +400,7 @@ async def _note_queues(client: Any, ran: Ran) -> None:
     ran.notebook.metadata[RUN] = {'queues': list(ran.spawns)}
 
 
-def _words(exc: Exception, number: int, cell: Any, timeout: float | None) -> str:
+def _words(exc: BaseException, number: int, cell: Any, timeout: float | None) -> str:
     name = type(exc).__name__
     where = f'cell {number + 1:d}' + (f' (In [{cell.execution_count}])' if cell.get('execution_count') else '')
     if name == 'CellTimeoutError':

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from pipelines import NOTEBOOK, Cli, notebook
+from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
 from desipipe.record import notebook as made
@@ -216,6 +218,22 @@ def test_a_kernel_that_dies(cli: Cli) -> None:
     write(cli, [('x = 1', []), ('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)', [])])
     assert 'the kernel died in cell 2' in cli('run', 'a.ipynb', status=1).stderr
     assert read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'][1]['metadata']['papermill']['status'] == 'completed'
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_interrupted(cli: Cli, number: signal.Signals) -> None:
+    write(cli, [('x = 1', []), ("import time\nopen('began', 'w').close()\ntime.sleep(600)", []), ('x = 2', [])])
+    process = subprocess.Popen([*COMMAND, 'run', 'a.ipynb'], cwd=cli.folder, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + TIMEOUT
+    while not (cli.folder / 'began').exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 130
+    assert 'interrupted in cell 2' in said
+    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells']] == [None, 'completed', None, 'failed', 'pending']
 
 
 def test_scripts(cli: Cli) -> None:
