@@ -53,6 +53,14 @@ def _free_ports() -> int:
     raise RuntimeError('no free ports')
 
 
+def apart(name: str, pid: int, words: str) -> list[str]:
+    """Command line of a shell on a machine of its own, in all but the network, which has the mounts of another process."""
+    # What tells machines apart lies where the other process has its own /run; a new /proc hides it.
+    words = f'hostname {name}; [ ! -e /run/boot_id ] || mount --bind /run/boot_id /proc/sys/kernel/random/boot_id; {words}'
+    enter = ['nsenter', f'--mount=/proc/{pid:d}/ns/mnt']
+    return [*enter, 'unshare', '--uts', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'slave', 'sh', '-c', words]
+
+
 def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -72,12 +80,15 @@ class Slurm:
         Whether there are slurmdbd and its data base.
     options : str, default=''
         Further lines of slurm.conf.
+    hosts : sequence of int, default=()
+        For each node a process whose mounts it has; by default those of this machine.
     """
 
-    def __init__(self, base: Path, nodes: int = 2, cpus: int = 8, accounting: bool = True, options: str = '') -> None:
+    def __init__(self, base: Path, nodes: int = 2, cpus: int = 8, accounting: bool = True, options: str = '', hosts: Sequence[int] = ()) -> None:
         self.base = base
         self.accounting = accounting
         self.nodes = [f'n{i:d}' for i in range(1, nodes + 1)]
+        self._hosts = dict(zip(self.nodes, hosts, strict=False))
         self.environ = {'SLURM_CONF': str(base / 'slurm.conf'), 'PATH': _PATH}
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._port = _free_ports()
@@ -225,8 +236,8 @@ class Slurm:
     def start_node(self, node: str) -> None:
         """Start slurmd of a node, in namespaces of its own."""
         # Memory of its own too: MPI names its segments by job and step, which are the same in each cluster that begins anew.
-        words = f'hostname {node}; mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
-        self._start(node, ['unshare', '--uts', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'slave', 'sh', '-c', words])
+        words = f'mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
+        self._start(node, apart(node, self._hosts.get(node, os.getpid()), words))
 
     def signal(self, name: str, number: int) -> None:
         """Signal a process: ``'slurmctld'``, ``'slurmdbd'``, or slurmd by the name of its node."""
@@ -273,8 +284,8 @@ class Slurm:
         return subprocess.run(argv, capture_output=True, env={**os.environ, **self.environ}, timeout=TIMEOUT).returncode == 0
 
     def log(self) -> str:
-        """What the controller says."""
-        return (self.base / 'log' / 'slurmctld.log').read_text()
+        """What the controller and the nodes said last."""
+        return '\n'.join((self.base / 'log' / f'{name}.log').read_text()[-2000:] for name in ('slurmctld', *(f'slurmd-{node}' for node in self.nodes)))
 
     def jobs(self, state: str = 'all') -> dict[str, str]:
         """States of jobs by identity."""

@@ -94,7 +94,7 @@ def queue(queue_dir: Path, slurm: Slurm) -> Iterator[Queue]:
         print(log.read_text()[-5000:])
     for path in Path(queue.folder).glob('workers-*.log'):
         print(path.read_text()[-3000:])
-    print(slurm.run('sinfo', '-R', '-N'), slurm.log()[-3000:])
+    print(slurm.run('sinfo', '-R', '-N'), slurm.log())
 
 
 Wait = Callable[..., Any]
