@@ -12,6 +12,7 @@ import builtins
 import functools
 import hashlib
 import importlib
+import io
 import keyword
 import re
 import tokenize
@@ -21,11 +22,13 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ..app import App
-from ..errors import CellError, close_names
+from ..errors import CellError, DesipipeError, close_names
 from ..serialize import source
+from ..serialize.plain import ATOMS
 from ..shell import placeholders
 from ..task import Future
 from .names import Names, find_names, rebound
+from .reach import find_reach
 
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
@@ -107,8 +110,10 @@ def make_cell(
     tree = _parse('\n' + body, file)
     if not tree.body:
         raise CellError('the cell is empty, or only comments: nothing was added. Write what a worker is to run below the line of the magic')
+    flags |= _take_futures(tree)
     _expand_stars(tree)
     names = find_names(_compile(tree, file, flags))
+    names = names._replace(required={item: at for item, at in names.required.items() if item not in _tolerated(tree)})
     wanted = tuple(outputs) or _last_assigned(tree)
     _check_outputs(wanted, names)
     title = name or (wanted[0] if wanted else 'cell')
@@ -116,8 +121,10 @@ def make_cell(
     # What it may not assign after all stays what it was.
     kept = {item: 1 for item in wanted if item not in names.sure and item in namespace}
     inputs, used = _resolve(names._replace(inputs=kept | names.inputs), namespace, imported or {}, {*swept, *mine})
+    imports = _imports(tree)
+    _share(inputs, used, names, namespace, swept, imports)
     function = _function(tree, title, [*swept, *inputs], wanted, text, names)
-    return Cell(_made(function, file, text, used, flags), inputs, wanted, _imports(tree))
+    return Cell(_made(function, file, text, used, flags), inputs, wanted, imports)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -185,9 +192,40 @@ def _expand_stars(tree: ast.Module) -> None:
     read = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == '*':
-            module: Any = importlib.import_module('.' * node.level + (node.module or ''))
+            try:
+                module: Any = importlib.import_module('.' * node.level + (node.module or ''))
+            except ImportError as exc:
+                raise CellError(
+                    f'line {node.lineno:d} of the cell takes all names of {node.module}, which can not be imported here ({exc}), so that they are not known; '
+                    'nothing was added. Name them: from ... import a, b'
+                ) from None
             public = getattr(module, '__all__', None) or [key for key in vars(module) if not key.startswith('_')]
             node.names = [ast.copy_location(ast.alias(key), node) for key in sorted(read & set(public))] or [ast.copy_location(ast.alias(public[0]), node)]
+
+
+def _take_futures(tree: ast.Module) -> int:
+    """Take ``from __future__ import`` out, which no function may hold; what it means for the compiler."""
+    found = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == '__future__']
+    tree.body = [node for node in tree.body if node not in found]
+    flags = 0
+    for node in found:
+        for alias in node.names:
+            feature = getattr(__future__, alias.name, None)
+            if feature is None:
+                raise CellError(f'line {node.lineno:d} of the cell: there is no future feature {alias.name!r}; nothing was added')
+            flags |= feature.compiler_flag
+    return flags
+
+
+def _tolerated(tree: ast.Module) -> set[str]:
+    """Names that are read to see whether they exist: in a ``try`` that catches it."""
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Try):
+            caught = {item.id for handler in node.handlers if handler.type for item in ast.walk(handler.type) if isinstance(item, ast.Name)}
+            if caught & {'NameError', 'Exception', 'BaseException'} or any(handler.type is None for handler in node.handlers):
+                found.update(item.id for part in node.body for item in ast.walk(part) if isinstance(item, ast.Name))
+    return found
 
 
 def _compile(tree: ast.Module, file: str, flags: int) -> CodeType:
@@ -254,7 +292,12 @@ def _check_outputs(outputs: Sequence[str], names: Names) -> None:
 def _is_of(value: Any, title: str) -> bool:
     """Whether a value is what this cell put there when it ran before: read where it may be bound by then, it would make of each run another task."""
     futures = value if isinstance(value, list) else [value]
-    return bool(futures) and all(isinstance(future, Future) and future.task.name == title for future in futures[:1])
+    if not futures or not isinstance(futures[0], Future):
+        return False
+    try:
+        return futures[0].task.name == title
+    except DesipipeError:  # of a queue that was deleted or cleared since: nothing to wait for
+        return True
 
 
 def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, Import], passed: set[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -271,9 +314,14 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
             continue
         if name in namespace:
             value = namespace[name]
+            home = getattr(value, '__module__', None) or ''
             if name == 'get_ipython':
                 raise CellError(f'line {line:d} of the cell asks for get_ipython(): a worker has no IPython shell, nothing was added')
-            if name == 'display' and getattr(value, '__module__', '').startswith('IPython.'):
+            if name in ('exit', 'quit') and (home.startswith('IPython.') or type(value).__module__.startswith('IPython.')):
+                raise CellError(f'line {line:d} of the cell would end the kernel, of which a worker has none; nothing was added. Write: raise SystemExit')
+            if name == 'open' and getattr(value, '__wrapped__', None) is io.open:
+                continue  # that of IPython, which guards the kernel's own streams
+            if name == 'display' and home.startswith('IPython.'):
                 used[name] = display.display
             elif isinstance(value, _CODE) and name not in names.bound:
                 used[name] = value
@@ -281,13 +329,53 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
                 inputs[name] = value
         elif name in imported and name in names.required:
             used[name] = imported[name].value()
-        elif name in names.required and not hasattr(builtins, name):
+        elif name == 'display' and name not in names.bound:
+            used[name] = display.display  # IPython has its own among the builtins
+        elif hasattr(builtins, name):
+            if name in names.bound:
+                inputs[name] = getattr(builtins, name)  # `sum = sum(values)`
+        elif name in names.required:
             near = close_names(name, [key for key in namespace if not key.startswith('_')], 3)
             raise CellError(
                 f'line {line:d} of the cell reads {name!r}, which does not exist; nothing was added. '
                 f'Assign it in a cell above, or sweep it with --for {name}=... ({near})'
             )
     return inputs, used
+
+
+def _share(
+    inputs: dict[str, Any], used: dict[str, Any], names: Names, namespace: Mapping[str, Any], swept: Sequence[str], imports: Mapping[str, Import]
+) -> None:
+    """Let functions of the notebook see the same variables as the cell, or refuse."""
+    reach = find_reach(used.values(), namespace)
+    same = {name for name, item in imports.items() if isinstance(namespace.get(name), ModuleType) and namespace[name] is item.value()}
+    for name in sorted((names.bound - same) | set(swept)):
+        if name in reach.read and name not in reach.bound:
+            func = reach.read[name]
+            what = 'sweeps' if name in swept else 'assigns'
+            raise CellError(
+                f'{func}() reads {name!r} of the notebook, which this cell {what}: where the cell runs, the function has a variable of its own, '
+                f'and would not see it; nothing was added. Pass it, as in {func}({name}), define {func} in this cell, or take another name'
+            )
+    for name in sorted(reach.bound):
+        if name in inputs or name in names.bound:
+            func = reach.bound[name]
+            raise CellError(
+                f'{func}() assigns {name!r} of the notebook, which this cell uses too: where the cell runs, the function has a variable of its own; '
+                f'nothing was added. Let {func} return it, or define {func} in this cell'
+            )
+    for name in [name for name in inputs if name in reach.read]:
+        # One object, in the cell and in the function: what one changes, the other sees.
+        if type(inputs[name]) not in ATOMS and not _holds_futures(inputs[name]):
+            used[name] = inputs.pop(name)
+
+
+def _holds_futures(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_holds_futures, value.values()))
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(map(_holds_futures, value))
+    return isinstance(value, Future)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
     def __init__(self, shell: Any) -> None:
         super().__init__(shell)
-        self.task_manager: TaskManager | None = None
+        # Also after `%reload_ext`.
+        self.task_manager: TaskManager | None = shell.__dict__.get('desipipe_task_manager')
         self.imported: dict[str, Import] = {}
         self._forget = _complete(shell, self)
 
@@ -114,6 +115,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             scheduler['max_workers'] = args.workers
         queue = Queue(args.queue, base_dir=args.base_dir, spawn=not args.no_spawn)
         self.task_manager = TaskManager(queue, environ=args.environ, scheduler=scheduler or None, provider=provider or None)
+        self.shell.__dict__['desipipe_task_manager'] = self.task_manager
         _tell(self.task_manager)
 
     def _manager(self, name: str | None) -> TaskManager:
@@ -192,10 +194,14 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             return  # within `with queue.batch()`: they are not in the queue yet
         handle = live.show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
         waited = live.wait(handle) if args.wait else handle.published and noninteractive()
-        failure = handle.summary.get('failure')
-        if waited and failure:
+        summary = handle.summary
+        if summary.get('gone'):
+            raise CellError(str(summary['gone']))
+        if waited and summary['counts']['SUCCEEDED'] < summary['total']:
             # As if the cell had run here: those below it do not run.
-            raise CellError(f'{failure["name"]}[{failure["index"]}] did not succeed: {failure["cause"]}')
+            task = summary.get('failure') or summary['causes'][0]
+            needed = '' if summary.get('failure') else ', which it needs,'
+            raise CellError(f'{task["name"]}[{task["index"]}]{needed} did not succeed: {task["cause"]}')
 
 
 @contextmanager
@@ -240,6 +246,7 @@ def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
     from ..event import STATES
     from ..task import Task
     from ..utils import plural
+    from .commands import typed
 
     ledger = app.queue.ledger
     ledger.follow()
@@ -250,7 +257,7 @@ def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
     words = ', '.join(f'{n} {state}' for state, n in known.items())
     print(f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added' + (f'; known: {words}' if known else ''))
     if new:
-        print(app.queue.explain(new[0]))
+        print(typed(app.queue.explain(new[0])))
 
 
 def _complete(shell: Any, magics: PipelineMagics) -> Any:

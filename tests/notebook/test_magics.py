@@ -247,6 +247,11 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe --state FAILED\nx = 1', 'there is no --name'),
         ('%%desipipe --timeout soon\nx = 1', 'soon'),
         ('%%desipipe a b\nx = 1', "'b' is one word too many"),
+        ('%%desipipe\nsize = 10\ny = reads()', "reads() reads 'size' of the notebook, which this cell assigns"),
+        ('%%desipipe --for size=[1, 2]\ny = Reader().size()', "reads() reads 'size' of the notebook, which this cell sweeps"),
+        ('%%desipipe\nbinds()\ny = size', "binds() assigns 'size' of the notebook"),
+        ('%%desipipe\nexit()', 'Write: raise SystemExit'),
+        ('%%desipipe\nfrom nosuchmodule import *\nx = y', 'can not be imported here'),
         ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
         ('%desipipe statuss', 'did you mean status'),
@@ -267,6 +272,7 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     found.run('%load_ext desipipe')
     assert 'no queue is set in this notebook' in found.text('%%desipipe\nx = 1')
     found.run('%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = open("/dev/null")')
+    found.run('def reads(): return size\ndef binds():\n    global size\n    size += 1\nclass Reader:\n    def size(self): return reads()')
     yield found
     found.close()
 
@@ -304,6 +310,37 @@ def test_restart_and_two_notebooks(notebook: Notebook, open_notebook: Callable[[
     other.restart()
     other.run(USE)
     assert shown(other.run(cell))['cached']
+
+
+def test_one_object_in_the_cell_and_in_a_function(notebook: Notebook) -> None:
+    """What a function of the notebook adds to a list of the notebook, the cell sees."""
+    notebook.run('registry = []\nsize = 3\nimport numpy as np\ndef add(x):\n    registry.append(np.sum([x, size]))')
+    notebook.run('%%desipipe --for i=range(4) --out n\nimport numpy as np\nadd(i)\nn = int(sum(registry)) * size')
+    assert notebook.value('[x.result(60) for x in n]') == [9, 12, 15, 18]
+
+
+def test_words_of_the_language(notebook: Notebook) -> None:
+    """Builtins that are rebound, `display` of IPython, future features, names that may not be there."""
+    notebook.run('%%desipipe a --out sum\nfrom __future__ import annotations\nsum = sum([1, 2])\ndef f(x: nothing): return x\ndisplay(f(sum))')
+    notebook.run('%%desipipe b --out c --wait\ntry:\n    c = missing\nexcept NameError:\n    c = 3\nwith open("/dev/null") as file: c += len(file.read())')
+    assert notebook.value('[sum.result(60), c.result()]') == [3, 3]
+    assert 'queue nb' in notebook.text('del sum\n%reload_ext desipipe\n%desipipe use')
+
+
+def test_what_is_blocked_did_not_succeed(notebook: Notebook) -> None:
+    notebook.run('%%desipipe --out bad\nbad = 1 / 0')
+    outputs = notebook.run('%%desipipe use --out y --wait\ny = bad + 1')
+    assert outputs[-1].output_type == 'error' and 'bad[0], which it needs, did not succeed: ZeroDivisionError' in outputs[-1].evalue
+
+
+def test_a_queue_that_was_deleted(notebook: Notebook) -> None:
+    """Its futures are in the notebook still; the cells that made them run again all the same."""
+    cell = '%%desipipe --out total --wait\nfor i in range(3):\n    total = i'
+    notebook.run(cell)
+    notebook.run('%desipipe delete --force')
+    notebook.run('%desipipe use ./q/nb --workers 2')
+    notebook.run(cell)
+    assert notebook.value('total.result()') == 2
 
 
 def test_autoreload(notebook: Notebook) -> None:
