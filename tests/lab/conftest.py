@@ -41,11 +41,15 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs a browser, and runs one after the other where several run at once."""
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.browser)
-            item.add_marker(pytest.mark.xdist_group('browser'))
+    """All of this folder needs a browser, and runs one after the other where several run at once.
+
+    It comes last: as long as Playwright is there an event loop runs in this thread, and tests of the server could not run theirs.
+    """
+    mine = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in mine:
+        item.add_marker(pytest.mark.browser)
+        item.add_marker(pytest.mark.xdist_group('browser'))
+    items[:] = [*(item for item in items if item not in set(mine)), *mine]
 
 
 def chromium() -> str | None:
