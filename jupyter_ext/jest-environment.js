@@ -7,7 +7,8 @@ module.exports = class extends Environment {
     Object.assign(this.global, {
       AbortController,
       AbortSignal,
-      ReadableStream
+      ReadableStream,
+      structuredClone
     });
   }
 };

@@ -18,7 +18,9 @@ const BYTES = 20e6;
 /** Whether a row is among rows as text: `0-19,40`. */
 export function hasRow(rows: string, row: number): boolean {
   return rows.split(',').some(part => {
-    const [first, last = first] = part.split('-').map(Number);
+    const [first, last = first] = part
+      .split('-')
+      .map(text => parseInt(text, 10));
     return first <= row && row <= last;
   });
 }

@@ -115,8 +115,9 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
             viewBox="0 0 8 8"
             refX="7"
             refY="4"
-            markerWidth="7"
-            markerHeight="7"
+            markerUnits="userSpaceOnUse"
+            markerWidth="9"
+            markerHeight="9"
             orient="auto"
           >
             <path d="M0,0L8,4L0,8Z" fill={colours.quiet} />

@@ -1,5 +1,5 @@
 /**
- * Zooming and moving by wheel, fingers, drag and buttons: d3-zoom (ISC, 4 kB, what most of the web uses).
+ * Zooming and moving by wheel, fingers, drag and buttons: d3-zoom (ISC, 3 kB compressed, what most pictures of the web use).
  */
 import { select } from 'd3-selection';
 import {

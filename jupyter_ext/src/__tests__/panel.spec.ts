@@ -1,0 +1,464 @@
+import { ServerConnection } from '@jupyterlab/services';
+
+import { Follower } from '../model';
+import { hasRow, placeOf } from '../panel/cells';
+import { LogModel, shown } from '../panel/log';
+import { news } from '../panel/notify';
+import { fold, place } from '../panel/pictures/layout';
+import { QueuesModel } from '../panel/queues';
+import { TasksModel } from '../panel/tasks';
+import {
+  IGraph,
+  IPiece,
+  IQueueLine,
+  ISettings,
+  ITask,
+  NO_FILTER
+} from '../panel/tokens';
+import { Api } from '../request';
+import { MIME_TYPE } from '../tokens';
+import { example } from './example';
+import { settle, until } from './server';
+
+/** Answers of the server by path, and what it was asked. */
+class Answers {
+  asked: string[] = [];
+  by: Record<string, (query: URLSearchParams) => object | number> = {};
+  stream: ((data: object) => void) | null = null;
+  end: (() => void) | null = null;
+
+  readonly api = new Api(
+    ServerConnection.makeSettings({
+      baseUrl: 'http://localhost/prefix/',
+      token: 'secret',
+      fetch: async request => {
+        const url = new URL((request as Request).url);
+        const path = url.pathname.replace('/prefix/desipipe/api/', '');
+        this.asked.push(path);
+        if (path === 'events' && this.by.events === undefined) {
+          return this._events();
+        }
+        const answer = this.by[path]?.(url.searchParams) ?? 404;
+        if (answer === 0) {
+          throw new TypeError('no answer');
+        }
+        return typeof answer === 'number'
+          ? new Response('{"error": "E", "message": "It is so."}', {
+              status: answer
+            })
+          : new Response(JSON.stringify(answer));
+      }
+    })
+  );
+
+  count(path: string): number {
+    return this.asked.filter(name => name === path).length;
+  }
+
+  private _events(): Response {
+    const body = new ReadableStream<Uint8Array>({
+      start: controller => {
+        const encoder = new TextEncoder();
+        this.stream = data =>
+          controller.enqueue(
+            encoder.encode(`data: ${JSON.stringify(data)}\n\n`)
+          );
+        this.end = () => controller.close();
+      }
+    });
+    return new Response(body);
+  }
+}
+
+const TIMING = { gather: 1, backoff: 5, patience: 20, interval: 1 };
+
+const SETTINGS: ISettings = {
+  folders: [],
+  refresh: 3600,
+  background: true,
+  notifyFailure: true,
+  notifyCompletion: true
+};
+
+function line(changes: Partial<IQueueLine> = {}): IQueueLine {
+  return {
+    queue: 'test',
+    folder: '/q/test.queue',
+    error: '',
+    condition: 'running',
+    time: 1000,
+    state: 'ACTIVE',
+    total: 3,
+    counts: { RUNNING: 1, PENDING: 2 },
+    blocked: 0,
+    left: 3,
+    manager: null,
+    rate: null,
+    eta: null,
+    ...changes
+  };
+}
+
+describe('QueuesModel', () => {
+  const answers = () => {
+    const it = new Answers();
+    it.by.queues = () => [line()];
+    return it;
+  };
+
+  it('asks nothing while nobody looks and nothing is followed in the background', async () => {
+    const server = answers();
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.configure({ ...SETTINGS, background: false });
+    await settle();
+    expect(server.asked).toEqual([]);
+    model.visible = true;
+    await until(() => model.lines !== null, 'there are queues');
+    await until(() => server.stream !== null, 'they are followed');
+    model.dispose();
+  });
+
+  it('asks once in the background, and is told from then on', async () => {
+    const server = answers();
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.configure(SETTINGS);
+    await until(() => server.stream !== null, 'they are followed');
+    server.stream!(line({ time: 1001, counts: { SUCCEEDED: 3 }, left: 0 }));
+    // The stream names the queue as it was asked for.
+    server.stream!({
+      ...line({ time: 1002, total: 4 }),
+      queue: '/q/test.queue'
+    });
+    await until(() => model.lines?.[0].total === 4, 'it was told');
+    expect(model.lines?.[0].queue).toBe('test');
+    expect(server.count('queues')).toBe(1);
+    model.dispose();
+  });
+
+  it('keeps what is known of a queue that is gone, says so, and recovers', async () => {
+    const server = answers();
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.configure(SETTINGS);
+    await until(() => server.stream !== null, 'they are followed');
+    const queue = '/q/test.queue';
+    server.stream!({
+      queue,
+      folder: queue,
+      error: 'QueueGone',
+      message: 'It is gone.'
+    });
+    await until(() => model.lines?.[0].error === 'It is gone.', 'it is gone');
+    expect(model.lines?.[0].total).toBe(3);
+    server.stream!({ ...line({ time: 1003 }), queue });
+    await until(() => model.lines?.[0].error === '', 'it is back');
+    model.dismiss(queue);
+    expect(model.lines).toEqual([]);
+    model.dispose();
+  });
+
+  it('says that the server gives no answer, and finds back', async () => {
+    const server = answers();
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.visible = true;
+    model.configure(SETTINGS);
+    await until(() => server.stream !== null, 'they are followed');
+    const asked = server.count('queues');
+    server.by.events = () => 0;
+    server.end!();
+    await until(() => model.isLost, 'the server is lost');
+    delete server.by.events;
+    await until(() => !model.isLost, 'it is back');
+    await until(() => server.count('queues') > asked, 'it is asked again');
+    model.dispose();
+  });
+
+  it('says why the server refuses', async () => {
+    const server = new Answers();
+    server.by.queues = () => 500;
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.visible = true;
+    model.configure(SETTINGS);
+    await until(() => model.problem !== null, 'it refused');
+    expect(model.problem?.message).toBe('It is so.');
+    expect(model.lines).toBe(null);
+    model.dispose();
+  });
+});
+
+describe('TasksModel', () => {
+  const model = (total = 1000) => {
+    const server = new Answers();
+    server.by.tasks = query => {
+      const offset = Number(query.get('offset'));
+      const limit = Number(query.get('limit'));
+      const n = query.get('text') ? 1 : total;
+      const tasks = Array.from(
+        { length: Math.max(0, Math.min(limit, n - offset)) },
+        (_, i) => ({ row: offset + i, tid: `${offset + i}`, name: 'f' })
+      );
+      return { total: n, offset, tasks };
+    };
+    return { server, tasks: new TasksModel(server.api, '/q') };
+  };
+
+  it('asks for the pages that are looked at, once', async () => {
+    const { server, tasks } = model();
+    tasks.want(0, 30);
+    await until(() => tasks.total === 1000, 'the first page is there');
+    tasks.want(250, 310);
+    await until(() => tasks.get(310)?.row === 310, 'these are there');
+    expect(tasks.get(150)).toBe(undefined);
+    await settle();
+    expect(server.asked.length).toBe(3);
+    tasks.want(260, 300);
+    await settle();
+    expect(server.asked.length).toBe(3);
+  });
+
+  it('asks again for what is looked at when something happened, and shows the old until then', async () => {
+    const { server, tasks } = model();
+    tasks.want(0, 30);
+    await until(() => tasks.total === 1000, 'the first page is there');
+    tasks.touch();
+    expect(tasks.get(0)?.row).toBe(0);
+    await settle();
+    expect(server.asked.length).toBe(2);
+  });
+
+  it('shows nothing of one filter under another', async () => {
+    const { tasks } = model();
+    tasks.want(0, 30);
+    await until(() => tasks.total === 1000, 'the first page is there');
+    tasks.filter = { ...NO_FILTER, text: 'f[1]' };
+    expect(tasks.isOld).toBe(true);
+    await until(() => !tasks.isOld, 'the answer is there');
+    expect(tasks.total).toBe(1);
+    expect(tasks.get(5)).toBe(undefined);
+  });
+
+  it('says why the server refuses, and tries again', async () => {
+    const { server, tasks } = model();
+    const answer = server.by.tasks;
+    server.by.tasks = () => 410;
+    tasks.want(0, 30);
+    await until(() => tasks.problem !== null, 'it refused');
+    server.by.tasks = answer;
+    tasks.touch();
+    await until(() => tasks.total === 1000, 'it answered');
+    expect(tasks.problem).toBe(null);
+  });
+});
+
+describe('LogModel', () => {
+  it('shows text as text', () => {
+    expect(shown('<b>\x1b[1;31mred\x1b[0m</b>\x1b]8;;x\x07 link')).toBe(
+      '<b>red</b> link'
+    );
+    expect(shown('10%\r50%\r99%\r')).toBe('99%');
+    expect(shown('a\x00b\x07')).toBe('a␀b␇');
+    expect(shown('\u202eevil')).toBe('\ufffdevil');
+    expect(shown('x'.repeat(1e6)).length).toBeLessThan(6000);
+  });
+
+  it('puts pieces together, and begins anew with another attempt', async () => {
+    const server = new Answers();
+    const pieces: Partial<IPiece>[] = [
+      { text: 'one\ntw', more: true },
+      { text: 'o\nthree\n' },
+      { text: 'again\n', fresh: true, over: true }
+    ];
+    server.by.log = () => ({
+      offset: 0,
+      part: 'p',
+      fresh: false,
+      more: false,
+      over: false,
+      attempt: 1,
+      ...(pieces.shift() ?? { text: '', over: true })
+    });
+    const log = new LogModel(server.api, '/q', 'tid', 'out');
+    log.visible = true;
+    await until(() => log.lines.length === 3, 'the first are there');
+    expect(log.lines).toEqual(['one', 'two', 'three']);
+    await until(() => log.isOver, 'it is over');
+    expect(log.lines).toEqual(['again']);
+    await settle();
+    expect(server.asked.length).toBe(3);
+    log.dispose();
+  });
+
+  it('keeps the last lines of very many', async () => {
+    const server = new Answers();
+    server.by.log = () => ({
+      offset: 1,
+      part: 'p',
+      fresh: false,
+      more: false,
+      over: true,
+      attempt: 1,
+      text: Array.from({ length: 12_000 }, (_, i) => `${i}`).join('\n') + '\n'
+    });
+    const log = new LogModel(server.api, '/q', 'tid', 'out');
+    log.visible = true;
+    await until(() => log.isOver, 'it is over');
+    expect(log.lines.length).toBe(5000);
+    expect(log.dropped).toBe(7000);
+    expect(log.lines[0]).toBe('7000');
+    log.dispose();
+  });
+});
+
+describe('news', () => {
+  it('tells of the first failure and of the end, and not of what is old', () => {
+    const running = line();
+    const failing = line({
+      counts: { RUNNING: 1, FAILED: 1, PENDING: 1 },
+      left: 2
+    });
+    const done = line({ condition: 'done', counts: { SUCCEEDED: 3 }, left: 0 });
+    const failed = line({
+      condition: 'failed',
+      counts: { SUCCEEDED: 2, FAILED: 1 },
+      left: 0
+    });
+    expect(news({ before: null, now: failed })).toBe(null);
+    expect(news({ before: running, now: failing })).toBe('failure');
+    expect(news({ before: failing, now: { ...failing, time: 1001 } })).toBe(
+      null
+    );
+    expect(news({ before: running, now: done })).toBe('done');
+    expect(news({ before: failing, now: failed })).toBe('failed');
+    expect(news({ before: failed, now: failed })).toBe(null);
+    expect(
+      news({
+        before: done,
+        now: { ...done, total: 5, counts: { SUCCEEDED: 5 } }
+      })
+    ).toBe('done');
+    expect(news({ before: running, now: { ...running, error: 'gone' } })).toBe(
+      null
+    );
+  });
+});
+
+describe('cells', () => {
+  const task = {
+    row: 7,
+    tid: 'abc',
+    code: 'def f(x):\n    return x\n'
+  } as ITask;
+  const cell = (rows: string, folder = '/q', first = 'other') => ({
+    source: '%%desipipe f',
+    outputs: [
+      {
+        output_type: 'display_data',
+        data: { [MIME_TYPE]: { ...example(), rows, folder, first } as never },
+        metadata: {}
+      }
+    ]
+  });
+
+  it('knows rows', () => {
+    expect(hasRow('0-3,7,9-12', 7)).toBe(true);
+    expect(hasRow('0-3,7,9-12', 10)).toBe(true);
+    expect(hasRow('0-3,7,9-12', 8)).toBe(false);
+    expect(hasRow('', 0)).toBe(false);
+  });
+
+  it('finds the cell that shows a task, else the one that has its code', () => {
+    const other = cell('0-3');
+    const made = { source: '@app\ndef f(x):\n\n  return x\nf(1)', outputs: [] };
+    expect(placeOf([other, cell('5-9')], '/q', task)).toBe(1);
+    expect(placeOf([other, cell('5-9', '/another')], '/q', task)).toBe(-1);
+    // Its queue was cleared since.
+    expect(placeOf([cell('7-9', '/q', 'old')], '/q', task)).toBe(-1);
+    expect(placeOf([cell('7-9', '/q', 'abc')], '/q', task)).toBe(0);
+    expect(placeOf([other, made], '/q', task)).toBe(1);
+  });
+});
+
+describe('graph', () => {
+  const graph = (n: number): IGraph => ({
+    grouped: false,
+    total: n + 1,
+    nodes: [
+      ...Array.from({ length: n }, (_, i) => ({
+        id: `f${i}`,
+        tid: `f${i}`,
+        name: 'f',
+        index: i,
+        state: (i % 2 ? 'FAILED' : 'SUCCEEDED') as 'FAILED' | 'SUCCEEDED',
+        blocked: false
+      })),
+      {
+        id: 'g',
+        tid: 'g',
+        name: 'g',
+        index: 0,
+        state: 'WAITING' as const,
+        blocked: true
+      }
+    ],
+    edges: Array.from({ length: n }, (_, i) => ({
+      source: `f${i}`,
+      target: 'g',
+      count: 1
+    }))
+  });
+
+  it('shows few tasks one by one, requirements to the left, the first on top', () => {
+    const picture = place(graph(5), []);
+    expect(picture.nodes.length).toBe(6);
+    expect(picture.ways.length).toBe(5);
+    const at = new Map(
+      picture.nodes.map(({ node, x, y }) => [node.id, { x, y }])
+    );
+    expect(at.get('f0')!.x).toBeLessThan(at.get('g')!.x);
+    expect(at.get('f0')!.y).toBeLessThan(at.get('f4')!.y);
+  });
+
+  it('lets apps stand for many tasks, and unfolds them', () => {
+    const picture = place(graph(200), []);
+    expect(picture.nodes.map(({ node }) => node.id).sort()).toEqual(['f', 'g']);
+    const app = picture.nodes.find(({ node }) => node.id === 'f')!.node;
+    expect(app.total).toBe(200);
+    expect(app.counts).toEqual({ SUCCEEDED: 100, FAILED: 100 });
+    expect(picture.ways.map(({ count }) => count)).toEqual([200]);
+    expect(place(graph(200), ['f']).nodes.length).toBe(201);
+  });
+
+  it('adds what is folded to what the server counted', () => {
+    const mixed = graph(3);
+    mixed.nodes.push({
+      id: 'f',
+      name: 'f',
+      total: 10,
+      counts: { PENDING: 10 },
+      blocked: 0
+    });
+    const folded = fold(mixed, name => name === 'f');
+    const app = folded.nodes.find(node => node.id === 'f')!;
+    expect([folded.nodes.length, app.total]).toEqual([2, 13]);
+  });
+
+  it('draws no tangle', () => {
+    const n = 60;
+    const crowd = graph(n);
+    for (let i = 0; i < n; i++) {
+      crowd.nodes.push({
+        id: `h${i}`,
+        tid: `h${i}`,
+        name: 'h',
+        index: i,
+        state: 'WAITING',
+        blocked: false
+      });
+      for (let j = 0; j < n; j++) {
+        crowd.edges.push({ source: `f${j}`, target: `h${i}`, count: 1 });
+      }
+    }
+    const picture = place(crowd, ['f', 'h']);
+    expect(picture.crowded).toBe(true);
+    expect(picture.nodes.length).toBe(3);
+  });
+});
