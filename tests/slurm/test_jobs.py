@@ -80,6 +80,13 @@ def the_job(queue: Queue) -> str:
     return worker.job
 
 
+def the_job_of(queue: Queue, future: Any) -> str:
+    """The job that runs a task."""
+    queue.ledger.follow()
+    state = queue.ledger.state
+    return next(worker.job for row, worker in state.running.items() if state.ids[row].hex() == future.id)
+
+
 # How jobs end
 
 
@@ -142,6 +149,60 @@ def test_out_of_memory(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     until('it ended', future.done)
     assert future.state == 'KILLED'
     assert 'out of memory' in future.task.cause
+
+
+def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -> None:
+    """The worker is gone before it could say so: the manager has it from Slurm."""
+    if not slurm.kills_for_memory:
+        pytest.skip('this machine has no cgroups of version 1, with which Slurm 22.05 limits memory')
+
+    @manager(queue, kwargs={'mem': 200}).python_app
+    def feed() -> int:
+        import os
+        import signal
+        import subprocess
+        import sys
+
+        # The kernel takes the one that eats; without its worker, which is the batch script itself, the job is over.
+        subprocess.call([sys.executable, '-c', 'b"x" * 1_000_000_000'])
+        os.kill(os.getppid(), signal.SIGKILL)
+        signal.pause()
+        return 0
+
+    future = feed()
+    spawn(queue)
+    until('it ended', future.done)
+    assert future.state == 'KILLED'
+    assert 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY' in future.task.cause
+
+
+def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
+    """Nothing of a task is lost when no worker can begin, and Slurm's exit status and the script's last words are said."""
+    tm = TaskManager(queue, environ={'command': 'echo no such module >&2; exit 7'}, provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125})
+    future = waiter(tm)(1, 'go')
+    spawn(queue)
+    says = until('it is said', lambda: queue.ledger.follow() and (queue.ledger.state.manager or {}).get('says', ''))
+    assert 'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in says
+    assert says.endswith('Its last words: no such module')
+    assert future.state == 'PENDING' and future.task.attempts == []
+
+
+def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+    """Accounting dies while jobs run: they go on, new ones begin, and how one ended is told as far as the controller knows it."""
+    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(i=range(2), path=str(tmp_path / 'go'))
+    spawn(queue)
+    until('both run', lambda: queue.counts['RUNNING'] == 2)
+    slurm.stop_one('slurmdbd')
+    try:
+        slurm.run('scancel', the_job_of(queue, futures[0]))
+        later = waiter(manager(queue, time='11'))(2, str(tmp_path / 'go'))
+        until('a new one begins', later.running)
+        until('the cancelled one ended', futures[0].done)
+        assert futures[0].state == 'KILLED' and 'cancelled' in futures[0].task.cause
+        (tmp_path / 'go').touch()
+        assert [futures[1].result(timeout=60), later.result(timeout=60)] == [1, 2]
+    finally:
+        slurm.start_accounting()
 
 
 def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
