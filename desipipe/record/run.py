@@ -236,11 +236,6 @@ def run_notebook(
     RecordError, UnknownOptionError, MissingDependencyError
         Nothing was run.
     """
-    try:
-        import nbclient  # noqa: F401
-        import nbformat
-    except ImportError:
-        raise missing('nbclient') from None
     plain = read_notebook(path) if notebook is None else notebook
     before = plain['metadata'].get('papermill', {})
     if resume:
@@ -248,11 +243,18 @@ def run_notebook(
             raise RecordError(f'{path} was not written by desipipe run: there is nothing to resume. Run it: desipipe run {path}')
         parameters = {**before.get('parameters', {}), **parameters}
         output = output or path
-        _retry(plain, say)
     check_parameters(plain, parameters, say)
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
     if not resume and os.path.exists(output) and os.path.samefile(output, path):
         raise RecordError(f'{output} is the notebook itself: say where else to write with -o, or go on with --resume; nothing was run')
+    folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
+    if not os.path.isdir(folder):
+        raise RecordError(f'there is no folder {folder} to run in; nothing was run')
+    try:
+        import nbclient  # noqa: F401
+        import nbformat
+    except ImportError:
+        raise missing('nbclient') from None
     found = nbformat.from_dict(plain)
     inject(found, parameters)
     for cell in found.cells:
@@ -272,11 +274,10 @@ def run_notebook(
         'duration': None,
         'version': _version(),
     }
+    if resume:
+        _retry(plain, say)
     ran = Ran(output, notebook=found)
     _write(output, found)  # whether it can be written is known before hours are spent
-    folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
-    if not os.path.isdir(folder):
-        raise RecordError(f'there is no folder {folder} to run in; nothing was run')
     asyncio.run(_execute(ran, folder, timeout, kernel))
     about = found.metadata['papermill']
     about['end_time'] = _now()

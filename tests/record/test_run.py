@@ -127,7 +127,7 @@ def test_unknown_parameters(cli: Cli) -> None:
     assert "has no parameter 'siz': did you mean size?; nothing was run" in done.stderr
     assert not (cli.folder / 'a.out.ipynb').exists()
     for words in (['-p', 'size'], ['-p', '1=2'], ['-f', 'missing.yaml']):
-        assert 'nothing was' in cli('run', 'a.ipynb', *words, status=2).stderr
+        assert 'nothing was' in cli.here(['run', 'a.ipynb', *words]).stderr
 
 
 def test_parameters_of_all_kinds(cli: Cli) -> None:
@@ -206,7 +206,7 @@ def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
     write(cli, [('1', [])])
     (cli.folder / 'broken.ipynb').write_text('{"cells": [')
     (cli.folder / 'plain.py').write_text('pass')
-    assert said in cli('run', *words, status=2).stderr
+    assert said in cli.here(['run', *words]).stderr
 
 
 def test_a_cell_that_takes_too_long(cli: Cli) -> None:
