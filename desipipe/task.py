@@ -465,8 +465,8 @@ class Task:
 
             shared = ledger.shared_payload(self._row)
             loaded: Any = ledger.load(ledger.arguments_payload(self._row), future)
-            common: Any = ledger.load(shared, future) if shared else {}
-            self._kwargs = {**common, **loaded}
+            common: Any = ledger.load(shared, future) if shared else None
+            self._kwargs = {**common, **loaded} if common else loaded
         assert self._kwargs is not None
         return self._kwargs
 

@@ -341,11 +341,11 @@ def test_versions_are_looked_at_once_a_worker(fm: FileManager, tm: TaskManager, 
 
 
 def test_snapshot_of_modules_without_a_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / 'own_module.py').write_text("__version__ = '7.1'\n")
+    (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
-    __import__('own_module')
+    __import__('module_of_ours')
     found = provenance.snapshot()
-    assert found['own_module'] == '7.1'
+    assert found['module_of_ours'] == '7.1'
     assert found['yaml'] == yaml.__version__  # of a distribution with another name
     assert not any(name.startswith('git') for name in provenance.snapshot(str(tmp_path)))
     monkeypatch.setenv('PATH', '/nowhere')
