@@ -379,14 +379,12 @@ def _composed(notebook: Dict | None, document: Dict, models: Sequence[QueueModel
     has_ids = original.get('nbformat_minor', 0) >= 5
     count = 0
 
-    def added(text: str, attachments: Dict | None = None) -> Dict:
+    def added(text: str) -> Dict:
         nonlocal count
         count += 1
         cell: Dict = {'cell_type': 'markdown', 'metadata': {'tags': [ADDED]}, 'source': text}
         if has_ids:
             cell['id'] = f'{ADDED}-{count:d}'
-        if attachments:
-            cell['attachments'] = attachments
         return cell
 
     sections: dict[int, list[str]] = {}
@@ -402,20 +400,24 @@ def _composed(notebook: Dict | None, document: Dict, models: Sequence[QueueModel
             continue  # of a record that was recorded again
         cells.append(_cleaned(cell, privacy))
         cells += [added(text) for text in sections.get(number, ())]
-    graph = graph_of(models)
-    pictures = {'graph.svg': draw_graph(graph), 'timeline.svg': draw_timeline(timeline_of(models))}
-    words = ['the graph of the tasks' + (', by app' if graph['grouped'] else ''), 'who ran what when']
+    pictures = described(models)
     metadata = {key: _private(value, privacy) for key, value in original['metadata'].items() if key != KEY}
     document['left_out'] = privacy.summary()
-    summary = tables.summary_section(document, models, list(zip(words, pictures, strict=True)))
-    attachments = {name: {'image/svg+xml': base64.b64encode(text.encode()).decode()} for name, text in pictures.items()}
-    cells.append(added(summary, attachments))
+    summary = tables.summary_section(document, models, pictures)
+    cells.append(added(summary))
     return {
         'cells': cells,
         'metadata': {**metadata, KEY: document},
         'nbformat': 4,
         'nbformat_minor': original.get('nbformat_minor', 5),
     }
+
+
+def described(models: Sequence[QueueModel]) -> list[tuple[str, str]]:
+    """The pictures of a record: what each shows, and its SVG."""
+    graph = graph_of(models)
+    words = 'the graph of the tasks' + (', by app' if graph['grouped'] else '')
+    return [(words, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]
 
 
 def _cleaned(cell: Dict, privacy: Privacy) -> Dict:

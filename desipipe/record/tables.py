@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import time
 from collections import Counter
@@ -210,7 +211,7 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
         The record's head.
     models : sequence of QueueModel
     pictures : sequence of (str, str)
-        Words and names of attachments.
+        Words, and SVG.
 
     Returns
     -------
@@ -235,8 +236,9 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
         f'{span(totals["busy"])} of work by {plural(totals["workers"], "worker")} on {plain(", ".join(totals["hosts"][:10])) or "no host"}.',
         table(['queue', 'tasks', 'states', 'work', 'workers', 'as of'], rows, right=(1, 3, 4)),
     ]
-    for words, name in pictures:
-        text.append(f'![{words}](attachment:{name})')
+    for words, picture in pictures:
+        # Not an attachment: JupyterLab shows none that is SVG. Nor an output: of one that it does not trust it shows the text.
+        text.append(f'![{words}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})')
     text.append(_apps_table(models))
     text += _run_with(models)
     asked = [

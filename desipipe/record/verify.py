@@ -27,8 +27,7 @@ from ..utils import format_count, plural
 from . import tables
 from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, plain_bytes
 from .model import Node, QueueModel, piece_of, sealed, trees
-from .notebook import compared, source_of
-from .svg import draw_graph, draw_timeline, graph_of, timeline_of
+from .notebook import compared, described, source_of
 
 Dict = dict[str, Any]
 
@@ -423,10 +422,7 @@ def _shown(record: Record) -> Iterator[Check]:
     for entry in record.document['cells']:
         places = [place for part in parse_rows(entry['tasks']) for place in part]
         wanted.append(tables.cell_section(record.models[entry['queue']], places, entry['title'] or f'cell {entry["cell"] + 1:d}', entry.get('notes', ())))
-    graph = graph_of(record.models)
-    pictures = {'graph.svg': draw_graph(graph), 'timeline.svg': draw_timeline(timeline_of(record.models))}
-    words = ['the graph of the tasks' + (', by app' if graph['grouped'] else ''), 'who ran what when']
-    wanted.append(tables.summary_section(record.document, record.models, list(zip(words, pictures, strict=True))))
+    wanted.append(tables.summary_section(record.document, record.models, described(record.models)))
     there = [cell for cell in record.notebook['cells'] if ADDED in (cell.get('metadata', {}).get('tags') or ())]
     found = _Found()
     if len(wanted) != len(there):
@@ -434,12 +430,6 @@ def _shown(record: Record) -> Iterator[Check]:
     for number, (text, cell) in enumerate(zip(wanted, there, strict=False), 1):
         if source_of(cell) != text:
             found.add(f'table {number:d} does not say what the data say')
-    import base64
-
-    attachments = there[-1].get('attachments', {}) if there else {}
-    for name, picture in pictures.items():
-        if attachments.get(name, {}).get('image/svg+xml') != base64.b64encode(picture.encode()).decode():
-            found.add(f'{name} does not show what the data say')
     yield found.check('tables', 'tables and pictures say what the data say', 'tables and pictures that differ')
 
 
