@@ -475,6 +475,7 @@ def make_shell_cell(line: str, body: str, namespace: Mapping[str, Any], name: st
     """Make a function of a cell for the shell; its one output is what the commands write to stdout. Parameters as for :func:`make_cell`."""
     from .. import shell
 
+    body = body.replace('\r\n', '\n')  # a notebook that was edited on Windows: the shell takes the other half for a letter
     text = f'{line.rstrip()}\n{body}'
     if not any(line.strip() and not line.lstrip().startswith('#') for line in body.splitlines()):
         raise CellError('the cell is empty, or only comments: nothing was added. Write the commands below the line of the magic')
@@ -488,7 +489,7 @@ def make_shell_cell(line: str, body: str, namespace: Mapping[str, Any], name: st
         if item not in namespace:
             near = close_names(item, [key for key in namespace if not key.startswith('_')], 3)
             raise CellError(
-                f'line {number + 1:d} of the cell fills in {{{item}}}, which does not exist; nothing was added. Assign it in a cell above, sweep it with '
+                f'line {number:d} of the cell fills in {{{item}}}, which does not exist; nothing was added. Assign it in a cell above, sweep it with '
                 f'--for {item}=..., or write {{{{{item}}}}} for the braces themselves ({near})'
             )
         inputs[item] = namespace[item]

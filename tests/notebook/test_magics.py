@@ -212,6 +212,8 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
     notebook.run('name = "a b"\nitems = ["x", "$HOME"]')
     notebook.run('%%desipipe --bash --out text --wait\nX=y; printf "<%s>" {name} {items} "${X}" {{name}}\necho >&2 err')
     assert notebook.value('[text.result(), text.err()]') == ['<a b><x><$HOME><y><{name}>', 'err\n']
+    notebook.run('%%desipipe --bash --out text --wait\r\nif true; then\r\n  cat <<EOF; echo "{name}"\r\n{items}\r\nEOF\r\nfi')
+    assert notebook.value('text.result()') == 'x $HOME\na b', 'with the ends of lines of Windows too'
     outputs = notebook.run('%%desipipe --bash --wait failing\nexit 3')
     assert 'exit status 3' in shown(outputs)['failure']['cause']
     assert 'CommandFailed' not in json.dumps(shown(outputs))
@@ -252,6 +254,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe\nbinds()\ny = size', "binds() assigns 'size' of the notebook"),
         ('%%desipipe\nexit()', 'Write: raise SystemExit'),
         ('%%desipipe\nfrom nosuchmodule import *\nx = y', 'can not be imported here'),
+        ('%%desipipe --bash\nx=`echo {size}`', 'line 2 of the cell: {size} stands within backticks'),
         ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
         ('%desipipe statuss', 'did you mean status'),
