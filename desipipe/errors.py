@@ -32,6 +32,7 @@ __all__ = [
     'QueueGoneError',
     'QueueVersionError',
     'RecordError',
+    'ResultError',
     'TaskCancelledError',
     'TaskError',
     'TaskFailedError',
@@ -198,6 +199,10 @@ class CorruptJournalError(QueueError):
 
 class PayloadError(QueueError):
     """Bytes that the journal refers to can't be read back."""
+
+
+class ResultError(PayloadError):
+    """What a task returned is in the queue, but its classes can't make it again in this process; the cause says why."""
 
 
 class DiskFullError(QueueError, OSError):

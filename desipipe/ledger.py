@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from .errors import CorruptJournalError, PayloadError, QueueGoneError, UnknownTaskError, UntrustedQueueError, close_names
+from .errors import CorruptJournalError, DesipipeError, PayloadError, QueueGoneError, ResultError, UnknownTaskError, UntrustedQueueError, close_names
 from .event import (
     CANCELLED,
     CHUNK,
@@ -288,9 +288,26 @@ class Ledger:
                     raise
 
     def load_result(self, row: int) -> object:
-        """What a task that succeeded returned; ``None`` where there is nothing (its state was set by hand)."""
+        """What a task that succeeded returned; ``None`` where there is nothing (its state was set by hand).
+
+        Raises
+        ------
+        ResultError
+            The result is there, but can't be loaded in this process.
+        """
         ref = self.state.result(row)
-        return None if ref is None else self.load(ref)
+        try:
+            return None if ref is None else self.load(ref)
+        except (DesipipeError, OSError, MemoryError):
+            raise
+        except Exception as exc:  # of the classes in it
+            tid, name = self.state.ids[row].hex()[:12], self.state.groups[self.state.group[row]].name
+            raise ResultError(
+                f'task {tid} ({name}) succeeded and its result is in the queue, but it can not be loaded here: {type(exc).__name__}: {exc}. '
+                'There is a module that is not installed here, or a class whose objects do not come back from a pickle ('
+                'an exception with an __init__ of its own needs a __reduce__). '
+                f'Correct that and read it again, or return plain values; what it printed: desipipe logs -q {self.folder} {tid}'
+            ) from exc
 
     def arguments(self, row: int) -> dict[str, str]:
         """A task's arguments as text; nothing is unpickled."""
