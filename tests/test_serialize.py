@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
+import fnmatch
 import functools
 import io
 import json
@@ -30,6 +31,7 @@ from hypothesis import strategies as st
 
 from desipipe.errors import NotSerializableError, PayloadError
 from desipipe.serialize import Payload, TaskReference, describe, dumps, dumps_arguments, encode, loads, text
+from desipipe.serialize.memory import Memory
 
 ROOT = Path(__file__).parent.parent
 
@@ -689,3 +691,148 @@ def test_deep_structures() -> None:
         assert found.a == i
         found = found.b
     assert found is None
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What code keeps
+
+
+def test_classes_with_slots(project: Callable[..., bytes]) -> None:
+    script = """
+        import dataclasses
+        class A:
+            __slots__ = ('a', '__b')
+            def __init__(self):
+                self.a = 1
+                self.__b = 2
+            def b(self): return self.__b
+        class One:
+            __slots__ = 'one'
+        class More(A):
+            __slots__ = ('more', '__dict__')
+        @dataclasses.dataclass(slots=True)
+        class Data:
+            x: int
+            y: list = dataclasses.field(default_factory=list)
+        one, more = One(), More()
+        one.one, more.more, more.any = 1, 2, 3
+        value = A(), one, more, Data(1, [2]), More
+    """
+    a, one, more, data, cls = loads(project(script))
+    assert (a.a, a.b(), one.one, more.a, more.b(), more.more, more.any, data.x, data.y) == (1, 2, 1, 1, 2, 2, 3, 1, [2])
+    assert not hasattr(a, '__dict__') and not hasattr(data, '__dict__') and vars(more) == {'any': 3}
+    assert type(more) is cls and isinstance(more, type(a))
+    with pytest.raises(AttributeError):
+        data.other = 1
+    assert again(data) == data and vars(again(more)) == {'any': 3}
+
+
+def test_caches_and_new_types(project: Callable[..., bytes]) -> None:
+    script = """
+        import functools, typing
+        P = typing.ParamSpec('P')
+        UID = typing.NewType('UID', int)
+        @functools.lru_cache(maxsize=7)
+        def fib(n): return n if n < 2 else fib(n - 1) + fib(n - 2)
+        class A:
+            @functools.lru_cache
+            def twice(self, x): return self, 2 * x
+        def call(func: typing.Callable[P, UID]) -> UID: return UID(fib(30))
+        fib(5)
+        value = fib, A(), UID, call
+    """
+    fib, a, uid, call = loads(project(script))
+    assert fib.cache_info() == (0, 0, 7, 0) and fib.__name__ == 'fib' and fib.__wrapped__.__globals__['fib'] is fib
+    assert call(None) == 832040 and fib.cache_info().currsize == 7
+    assert a.twice(2) == (a, 4)
+    assert (uid(3), uid.__name__, uid.__module__, uid.__supertype__) == (3, 'UID', '__main__', int)
+    assert again(functools.lru_cache(os.path.join))('a', 'b') == 'a/b'
+    assert again(fnmatch._compile_pattern) is fnmatch._compile_pattern  # type: ignore[attr-defined]
+
+
+class Missing:
+    """What is there once, under its name."""
+
+    def __reduce__(self) -> str:
+        return 'MISSING'
+
+
+def test_what_has_but_a_name_in_main_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = Missing()
+    monkeypatch.setattr(sys.modules['__main__'], 'MISSING', missing, raising=False)
+    missing.__module__ = '__main__'
+    with pytest.raises(NotSerializableError, match=r"argument 'x', item 0 .*by its name only \(__main__.MISSING\).*Nothing was added"):
+        dumps_arguments({'x': [missing]})
+    with pytest.raises(NotSerializableError, match="the function '<lambda>' uses 'missing'"):
+        dumps(lambda: missing)
+
+
+def remembers(namespace: str) -> tuple[bool, Any]:
+    """Whether a function that uses all of a namespace has to be loaded again after a call, and the function."""
+    found: dict[str, Any] = {'__name__': '__main__'}
+    exec(textwrap.dedent(namespace), found)  # noqa: S102
+    names = [name for name in found if not name.startswith('__')]
+    exec(f'def f(): return {", ".join(names)}', found)  # noqa: S102
+    func = again(found['f'])
+    memory = Memory(func)
+    assert memory.use()
+    return not memory.use(), func
+
+
+@pytest.mark.parametrize(
+    'namespace',
+    [
+        'import numpy as np, os, logging; log = logging.getLogger("x"); large = np.zeros(10_000); x = np.float64(1); t = x.dtype',
+        'import pathlib, re, datetime, sys; a = pathlib.Path("/a"), re.compile("a"), datetime.timedelta(1), 1j, b"", frozenset((1, (2,))); out = sys.stdout',
+        'import functools\n@functools.lru_cache\ndef g(x): return h(x)\ndef h(x): return 1\np = functools.partial(h, 2)',
+        'import dataclasses\n@dataclasses.dataclass\nclass A:\n  x: int = 1\n  y: list = dataclasses.field(default_factory=list)\n  def z(self): return 1',
+        'import enum\nclass A(enum.Enum):\n  X = 1\n  Y = (1, 2)\nx = A.X',
+        'import typing, collections\nclass A(typing.NamedTuple):\n  x: int = 1\nB = collections.namedtuple("B", "a b", defaults=(1,))\nb = A(1), B(2)',
+        'import abc\nclass A(abc.ABC):\n  @abc.abstractmethod\n  def f(self): ...\nclass B(A):\n  __slots__ = ("x",)\n  def f(self): return super().f()',
+        'import random\nfrom random import gauss\nfrom numpy.random import normal',
+    ],
+)
+def test_code_that_keeps_nothing_is_loaded_once(namespace: str) -> None:
+    assert not remembers(namespace)[0]
+
+
+@pytest.mark.parametrize(
+    'namespace',
+    [
+        'x = []',
+        'x = (1, [2])',
+        'import numpy as np; x = np.zeros(3)',
+        'import numpy as np; draw = np.random.default_rng(0).random',
+        'import random; r = random.Random(1).random',
+        'import collections; x = collections.Counter()',
+        'def g(x, seen={}): return seen',
+        'class A:\n  seen = set()',
+        'class A: ...\na = A()',
+        'import functools\n@functools.lru_cache\ndef g(x): return seen\nseen = {}',
+        'import functools\np = functools.partial(max, key=[])',
+        'import types; m = types.ModuleType("made"); m.x = []',
+    ],
+)
+def test_code_that_may_keep_something_is_loaded_again(namespace: str) -> None:
+    assert remembers(namespace)[0]
+
+
+def test_what_takes_the_place_of_something_is_noticed() -> None:
+    _, func = remembers('class A:\n  x = 1\ndef g(): return A\ny = 1')
+    cls = func.__globals__['A']
+    for change, undo in [
+        (lambda: func.__globals__.update(y=2), lambda: func.__globals__.update(y=1)),
+        (lambda: setattr(cls, 'x', 2), lambda: setattr(cls, 'x', 1)),
+        (lambda: setattr(func.__globals__['g'], 'calls', 1), lambda: delattr(func.__globals__['g'], 'calls')),
+    ]:
+        memory = Memory(func)
+        assert memory.use() and memory.use()
+        change()
+        assert not memory.use()
+        undo()
+        assert memory.use()
+    memory = Memory(func)
+    cls.extra = 1
+    memory.forget()
+    assert not hasattr(cls, 'extra') and cls.x == 1
+    assert set(memory.names) == {'A', 'f', 'g'}

@@ -9,8 +9,17 @@ import pickle
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from types import FunctionType, MethodType, ModuleType
-from typing import Any, TypeVar
+from types import (
+    BuiltinFunctionType,
+    FunctionType,
+    MemberDescriptorType,
+    MethodDescriptorType,
+    MethodType,
+    MethodWrapperType,
+    ModuleType,
+    WrapperDescriptorType,
+)
+from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 import cloudpickle
 
@@ -44,6 +53,26 @@ def _fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
 
 def _view(array: Any, dtype: Any) -> Any:
     return array.view(dtype)
+
+
+_CACHE = type(functools.lru_cache(lambda: None))
+_REDUCE: Any = object.__reduce__
+_REDUCE_EX: Any = object.__reduce_ex__
+_METHODS = (BuiltinFunctionType, MethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
+
+
+def _cache(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
+    return functools.lru_cache(**parameters)(func)
+
+
+def _with_slots(cls: Any, reduced: Any) -> Any:
+    """Have the slots of a class there when it is made: they are its layout, which cloudpickle would set too late."""
+    slots = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls]
+    if slots and isinstance(reduced, tuple) and isinstance(reduced[1][3], dict):  # by value: constructor, name, bases, the words that make it
+        reduced[1][3]['__slots__'] = cls.__slots__
+        for name in ('__slots__', '__slotnames__', *slots):
+            reduced[2][0].pop(name, None)
+    return reduced
 
 
 def _cached_property(func: Callable[[Any], Any], name: str) -> functools.cached_property[Any]:
@@ -124,6 +153,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 return self._reduce_module(obj)
         elif issubclass(kind, (type, TypeVar)):
             self._own(getattr(obj, '__module__', None))
+            if kind is not TypeVar and '__slots__' in vars(obj):
+                return _with_slots(obj, super().reducer_override(obj))
+        elif kind is _CACHE:
+            if modules.is_user(obj.__module__) or modules.resolve(obj.__module__, obj.__qualname__) is not obj:
+                return _cache, (obj.__wrapped__, obj.cache_parameters())
+            return NotImplemented
+        elif kind in (ParamSpec, TypeVarTuple) and modules.is_user(obj.__module__):
+            return kind, (obj.__name__,)
+        elif kind is NewType and modules.is_user(obj.__module__):
+            return NewType, (obj.__name__, obj.__supertype__), dict(vars(obj))
         elif issubclass(kind, io.IOBase):
             name = standard_stream(obj)
             if name:
@@ -138,9 +177,20 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         elif kind.__name__ in ('Random', 'RandomState') and (where := modules.shared(obj)):
             return getattr, (sys.modules[where[0]], where[1])
         elif kind.__name__ not in ('Random', 'RandomState'):
+            return self._reduce_other(obj, kind)
+        return super().reducer_override(obj)
+
+    def _reduce_other(self, obj: Any, kind: type) -> Any:
+        is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
+        if is_plain or kind.__module__ == 'numpy' or kind in self.dispatch_table or isinstance(obj, _METHODS):
             self._passed.add(kind)
             return NotImplemented
-        return super().reducer_override(obj)
+        reduced = obj.__reduce_ex__(5)
+        if not isinstance(reduced, str):
+            self._passed.add(kind)
+        elif (module := pickle.whichmodule(obj, reduced)) in modules.MAIN:  # type: ignore[attr-defined]
+            raise TypeError(f'it is found by its name only ({module}.{reduced}), which another process does not have')
+        return reduced
 
     def _own(self, name: str | None) -> None:
         if name not in self._mine and name in sys.modules and name not in modules.MAIN and modules.is_user(name):

@@ -19,6 +19,7 @@ import io
 import sys
 import threading
 import types
+import typing
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -215,6 +216,8 @@ class Walker:
             return self._member(value, self.value)
         if kind is types.CodeType:
             return pack(b'c', source.fingerprint(value))
+        if kind is typing.NewType:
+            return pack(b'n', value.__name__.encode(), self.value(value.__supertype__))
         if kind is types.MappingProxyType:
             return pack(b'P', self.value(dict(value)))
         if issubclass(kind, enum.Enum):
