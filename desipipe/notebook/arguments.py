@@ -12,7 +12,7 @@ _OPEN = {'(': ')', '[': ']', '{': '}'}
 
 
 def split(line: str) -> list[str]:
-    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes separate nothing.
+    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes separate nothing; a comment ends it.
 
     Parameters
     ----------
@@ -44,6 +44,8 @@ def split(line: str) -> list[str]:
             if word:
                 words.append(word)
             word = ''
+        elif letter == '#' and not word:
+            break
         else:
             if letter in _OPEN:
                 closing.append(_OPEN[letter])
@@ -66,7 +68,13 @@ class _Parser(argparse.ArgumentParser):
         options = [option for action in self._actions for option in action.option_strings]
         if word.startswith('-'):
             raise UnknownOptionError(f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was added')
+        self.sweep(words[0])
         raise CellError(f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds blanks')
+
+    def sweep(self, word: str) -> None:
+        """Refuse a sweep where a name is meant: a second one after one ``--for``."""
+        if '=' in word:
+            raise CellError(f'{self.prog}: {word!r} is no name of a task; nothing was added. If it is a sweep, write --for {word}')
 
 
 def _sweep(text: str) -> tuple[str, str]:
@@ -89,6 +97,12 @@ def _whole(text: str) -> int:
     return whole(text)
 
 
+def _state(text: str) -> str:
+    from ..cli.common import state
+
+    return state(text)
+
+
 def _names(words: list[list[str]]) -> list[str]:
     return [name for group in words for word in group for name in word.split(',') if name]
 
@@ -109,7 +123,7 @@ def cell_parser() -> argparse.ArgumentParser:
     add('--out', action='append', nargs='+', default=[], metavar='NAME', help='what becomes a future in the notebook; by default what the cell assigns last')
     add('--bash', action='store_true', help='a cell for the shell; {name} is filled in, quoted')
     add('--name', nargs='?', const=True, default=None, metavar='NAME', help='take the tasks of that name that are there, whatever their code')
-    add('--state', metavar='STATE', help='with --name: only those in this state')
+    add('--state', type=_state, metavar='STATE', help='with --name: only those in this state')
     add('--skip', action='store_true', help='do nothing')
     add('--timeout', type=_seconds, metavar='SECONDS', help='what one attempt may take')
     add('--retries', type=_whole, default=0, metavar='N', help='how often what failed is tried again')
@@ -133,6 +147,7 @@ def parse_cell(line: str) -> argparse.Namespace:
     args, unknown = parser.parse_known_args(split(line))
     if unknown:
         parser.unknown(unknown)
+    parser.sweep(args.title)
     args.out = _names(args.out)
     args.sweeps = dict(args.sweeps)
     if args.state and not args.name:
@@ -148,6 +163,11 @@ def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     args : argparse.Namespace
     options : dict
         What is left: options of the provider.
+
+    Raises
+    ------
+    CellError, UnknownNameError, UnknownOptionError
+        Saying what is wrong with it.
     """
     parser = _Parser(prog='%desipipe use', allow_abbrev=False, add_help=False)
     add = parser.add_argument
@@ -168,7 +188,23 @@ def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
         if not equals:
             text = rest.pop(0) if rest and not rest[0].startswith('--') else 'true'
         options[key.replace('-', '_')] = _value(text)
+    if options:
+        _check_options(parser, args.provider, options)
     return args, options
+
+
+def _check_options(parser: argparse.ArgumentParser, name: str | None, options: dict[str, Any]) -> None:
+    from ..provider import Provider
+
+    # The provider knows its own options only, and what was mistyped may be one of ours.
+    provider = Provider(name)
+    known = [option for action in parser._actions for option in action.option_strings] + [f'--{key.replace("_", "-")}' for key in provider.defaults]
+    for key in options:
+        if key not in provider.defaults:
+            word = f'--{key.replace("_", "-")}'
+            raise UnknownOptionError(
+                f'{parser.prog} has no option {word}, nor has provider {provider.label}: {close_names(word, known, 40)}; nothing was changed'
+            )
 
 
 def _value(text: str) -> Any:

@@ -247,6 +247,9 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe --tm nobody\nx = 1', "'nobody' does not exist"),
         ('%%desipipe --tm size\nx = 1', 'is no TaskManager but int'),
         ('%%desipipe --state FAILED\nx = 1', 'there is no --name'),
+        ('%%desipipe f --name --state NOPE\nx = 1', "there is no state 'NOPE': known: FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING"),
+        ('%%desipipe --for v=range(2) w=range(3)\nx = v', 'write --for w=range(3)'),
+        ('%%desipipe f --for v=range(2) w=range(3)\nx = v', 'write --for w=range(3)'),
         ('%%desipipe --timeout soon\nx = 1', 'soon'),
         ('%%desipipe a b\nx = 1', "'b' is one word too many"),
         ('%%desipipe\nsize = 10\ny = reads()', "reads() reads 'size' of the notebook, which this cell assigns"),
@@ -257,6 +260,8 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe --bash\nx=`echo {size}`', 'line 2 of the cell: {size} stands within backticks'),
         ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
+        ('%desipipe use ./q/nb --wrokers 3', 'did you mean --workers'),
+        ('%desipipe use ./q/nb --provider slurm --workesr 3', 'did you mean --workers'),
         ('%desipipe statuss', 'did you mean status'),
     ],
 )
@@ -361,7 +366,7 @@ def test_autoreload(notebook: Notebook) -> None:
 
 def test_reuse_by_name(notebook: Notebook) -> None:
     notebook.run('%%desipipe f --for i=range(3) --out a --wait\na = 1 / (i - 1)')
-    notebook.run('%%desipipe f --for i=range(3) --out b --wait --name --state SUCCEEDED\nb = 7')
+    notebook.run('%%desipipe f --for i=range(3) --out b --wait --name --state succeeded\nb = 7')
     assert notebook.value('[x.result() for x in b]') == [-1.0, 7, 1.0]
     assert 'skipped' in notebook.text('%%desipipe f --skip\nb = 8')
 
@@ -385,6 +390,10 @@ def test_noninteractive(open_notebook: Callable[[], Notebook], monkeypatch: pyte
         ('--for "x=range(3)"', ['--for', 'x=range(3)']),
         ('--for x={"a": (1, 2)}', ['--for', 'x={"a": (1, 2)}']),
         ("--for x='a' y", ['--for', "x='a'", 'y']),
+        ('--wait # it is "open', ['--wait']),
+        ('--wait #c', ['--wait']),
+        ('#c', []),
+        ('--for x=[\'#\', "a #"] --out a#b', ['--for', 'x=[\'#\', "a #"]', '--out', 'a#b']),
     ],
 )
 def test_split(line: str, words: list[str]) -> None:
