@@ -7,7 +7,9 @@ a shell would find one without a kernel. Instead IPython's three functions that 
 
 from __future__ import annotations
 
+import builtins
 import contextlib
+import gc
 import os
 import sys
 import threading
@@ -143,6 +145,19 @@ def captures() -> bool:
 
 
 @contextlib.contextmanager
+def named() -> Iterator[None]:
+    """Have :func:`display` among the builtins, where IPython has it: cells, and functions of the notebook, use it without an import."""
+    before = vars(builtins).get('display')
+    vars(builtins)['display'] = display
+    try:
+        yield
+    finally:
+        vars(builtins).pop('display', None)
+        if before is not None:
+            vars(builtins)['display'] = before
+
+
+@contextlib.contextmanager
 def captured(flush: Callable[[], object]) -> Iterator[None]:
     """Run a cell: mark what it displays, and the order of what it writes; display its figures at its end, also if it raised.
 
@@ -160,8 +175,13 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
             sys.modules['matplotlib.pyplot'].close('all')  # what another task left open
     _point_here()
     cell = _cell = _Cell(flush)
+    threads = set(threading.enumerate())
     try:
-        yield
+        with named():
+            try:
+                yield
+            finally:
+                _join(threads)  # what they still print is the cell's; as an interpreter does at its end
     finally:
         try:
             if 'desipipe.figures' in sys.modules:  # Matplotlib has imported it
@@ -173,6 +193,21 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
                 os.environ.pop('MPLBACKEND')
                 if before is not None:
                     os.environ['MPLBACKEND'] = before
+
+
+def _join(before: set[threading.Thread]) -> None:
+    """Wait for the threads that a cell started and that are no daemons."""
+    for thread in threading.enumerate():
+        if thread not in before and not thread.daemon and not _is_pooled(thread):
+            thread.join()
+
+
+def _is_pooled(thread: threading.Thread) -> bool:
+    # Threads of a pool that nobody shut down, and that a module may hold for later: they would wait for ever.
+    pools = sys.modules.get('concurrent.futures.thread')
+    if pools is None or thread not in pools._threads_queues:
+        return False
+    return any(isinstance(pool, pools.ThreadPoolExecutor) and thread in pool._threads for pool in gc.get_objects())
 
 
 class _Cell:

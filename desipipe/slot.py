@@ -16,6 +16,7 @@ slot → worker         ``('ready', rank, size)`` from MPI ranks
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import fcntl
 import gc
@@ -30,7 +31,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import provenance
 from .app import caller
@@ -42,6 +43,9 @@ from .serialize import Payload, dumps, loads
 from .shell import CommandFailed, call, die_with_parent
 from .store.segment import SegmentReader, SegmentWriter
 from .utils import username
+
+if TYPE_CHECKING:
+    from .serialize.memory import Memory
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
 RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of several tasks keeps
@@ -83,7 +87,12 @@ class Slot:
         self._trusts = trusts
         self._checked: set[str] = set()
         self._groups: dict[int, _Known] = {}
-        self._functions: dict[Ref, Callable[..., Any]] = {}
+        self._codes: dict[Ref, _Code] = {}
+        self._main: Memory | None = None  # whose functions and classes `__main__` has now
+        self._hidden: dict[str, Any] = {}  # what it had under their names
+        self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        self._environ = os.environ
+        self._variables = dict(_raw(os.environ))
         self._told: set[str] = set()
         self._fflush = ctypes.CDLL(None).fflush
         self._unread = unread
@@ -136,6 +145,7 @@ class Slot:
         duration = round((clock() - start) * 1e6)
         if signal.getsignal(signal.SIGUSR1) is not _time_is_short:
             signal.signal(signal.SIGUSR1, _time_is_short)  # the next task has its own ideas
+        self._restore()
         marked = self._end_output()
         provenance.making = None
         files = self._files(making.report())
@@ -172,14 +182,22 @@ class Slot:
                 os.chdir(group.cwd)
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
-        function = known.function
-        if function is None:
+        code = known.loaded
+        if code is None:
             for entry in group.path:
                 if entry not in sys.path:
                     sys.path.append(entry)
-            function = known.function = self._functions.get(known.code)
-            if function is None:
-                function = known.function = self._functions[known.code] = caller(self._load(known.code))
+            code = known.loaded = self._codes.get(known.code)
+            if code is None:
+                code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
+        if not code.memory.use():
+            # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
+            code.memory.forget()
+            code.load(self._load(known.code))
+            code.memory.use()
+        if self._main is not code.memory:
+            self._be_main(code.memory)
+        function = code.call
         if args[0] not in self._checked:
             self._check(args[0])
         data = self._segments.read(*args)
@@ -195,8 +213,44 @@ class Slot:
 
             with captured(lambda: self._fflush(None)):
                 return function(arguments)
+        if group.kind == 'cell':
+            from .display import named
+
+            with named():
+                return function(arguments)
         value = function(arguments)
         return call(value) if group.kind == 'bash' else value
+
+    def _be_main(self, memory: Memory) -> None:
+        """Let what was ``__main__`` where the task was added be found there: :mod:`multiprocessing` and :mod:`pickle` look for it by name."""
+        main = vars(sys.modules['__main__'])
+        if self._main is not None:
+            for name in self._main.names:
+                main.pop(name, None)
+            main.update(self._hidden)
+        self._main = memory
+        self._hidden = {name: main[name] for name in memory.names if name in main}
+        main.update(memory.names)
+
+    def _restore(self) -> None:
+        """Undo what the task did to the process, where the next one would notice: its streams and variables of the environment."""
+        if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
+            for stream in (sys.stdout, sys.stderr):
+                with contextlib.suppress(ValueError, OSError, AttributeError):  # it was closed, is no stream at all
+                    stream.flush()
+            sys.stdin, sys.stdout, sys.stderr = self._streams
+        if sys.stdout is not None and sys.stdout.closed:
+            sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc]
+            self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        if sys.stderr is not None and sys.stderr.closed:
+            sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc]
+            self._streams = (sys.stdin, sys.stdout, sys.stderr)
+        os.environ = self._environ  # noqa: B003 (the very object that it was)
+        if _raw(os.environ) != self._variables:
+            now = os.environb
+            for key in [key for key in now if key not in self._variables]:
+                del now[key]
+            now.update({key: value for key, value in self._variables.items() if now.get(key) != value})
 
     def _resolver(self, requires: _Requires) -> Callable[..., Any]:
         references = dict(requires)
@@ -305,7 +359,7 @@ class Slot:
 class _Known:
     """What the slot knows of a group."""
 
-    __slots__ = ('code', 'environ', 'folder', 'function', 'group', 'look', 'packages', 'shared', 'source')
+    __slots__ = ('code', 'environ', 'folder', 'group', 'loaded', 'look', 'packages', 'shared', 'source')
 
     def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str], source: Ref, environ: dict[str, Any], look: bool) -> None:
         self.group = group
@@ -316,7 +370,33 @@ class _Known:
         self.look = look
         self.folder = (group.path or (group.cwd,))[0]  # that of the script comes first
         self.packages = packages
-        self.function: Callable[..., Any] | None = None
+        self.loaded: _Code | None = None
+
+
+class _Code:
+    """The code of an app's version, loaded; again for each task, where one could see what another left in it."""
+
+    __slots__ = ('call', 'memory')
+    call: Callable[..., Any]
+    memory: Memory
+
+    def __init__(self, func: Callable[..., Any]) -> None:
+        self.load(func)
+
+    def load(self, func: Callable[..., Any]) -> None:
+        from .serialize.memory import Memory
+
+        self.memory = Memory(func)
+        self.call = caller(func)
+
+
+def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:
+    # Decoding all variables takes longer than a small task: what is compared is what is inside.
+    return environ._data  # type: ignore[attr-defined,no-any-return]
+
+
+def _stream(fd: int) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.FileIO(fd, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
 
 
 def _taken(fd: int) -> bytes:
@@ -385,8 +465,7 @@ def run_child(
         unread = select.poll()
         unread.register(4, select.POLLIN)
         unread.register(5, select.POLLIN)
-        sys.stdout = io.TextIOWrapper(io.FileIO(1, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
-        sys.stderr = io.TextIOWrapper(io.FileIO(2, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
+        sys.stdout, sys.stderr = _stream(1), _stream(2)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=3) as mine:

@@ -497,3 +497,59 @@ def test_the_same_without_ipython(options: dict[str, Any], monkeypatch: pytest.M
         assert without == (data, with_ipython[1])
         again = capsys.readouterr()
         assert ('no picture' in said.err, said.out) == ('no picture' in again.err, again.out)
+
+
+def test_display_is_a_builtin_of_cells(queue: Queue, tm: TaskManager) -> None:
+    namespace: dict[str, Any] = {'__name__': '__main__'}
+    exec('def helper(x): display(x)\ndef main():\n  display(1)\n  [display(i) for i in (2,)]\n  helper(3)', namespace)  # noqa: S102
+    exec('def after():\n  import builtins\n  return hasattr(builtins, "display")', namespace)  # noqa: S102
+    shown = cell(tm, namespace['main'])
+    left = tm.python_app(namespace['after'])()
+    run(queue)
+    assert seen(shown) == [({'text/plain'}, str(i)) for i in (1, 2, 3)]
+    assert left.result(timeout=0) is False
+
+
+def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager) -> None:
+    def threads(how: str) -> Any:
+        import threading
+        from concurrent.futures import ThreadPoolExecutor
+
+        import IPython  # a module that can keep something
+
+        ended = threading.Event()
+
+        def late() -> None:
+            ended.wait()
+            print('late')
+
+        def end() -> None:
+            # Once the cell itself is over: only a thread can tell.
+            while any(frame.f_code.co_name == 'threads' for frame in sys._current_frames().values()):
+                pass
+            ended.set()
+
+        import sys
+
+        if how == 'pool':
+            IPython.kept = ThreadPoolExecutor(1)  # type: ignore[attr-defined]
+            IPython.kept.submit(print, 'pooled').result()  # type: ignore[attr-defined]
+            return None
+        if how == 'own pool':
+            pool = ThreadPoolExecutor(2)
+            pool.submit(late)
+            pool.submit(end)
+            return None
+        threading.Thread(target=late).start()
+        threading.Thread(target=end).start()
+        threading.Thread(target=threading.Event().wait, daemon=True).start()  # nobody waits for this one
+        if how == 'error':
+            raise ValueError(how)
+        return None
+
+    futures = {how: cell(tm, threads, how) for how in ('fine', 'error', 'own pool', 'pool')}
+    run(queue)
+    assert seen(futures['fine']) == [('stdout', 'late\n')]
+    assert seen(futures['error'])[0] == ('stdout', 'late\n')
+    assert seen(futures['own pool']) == [('stdout', 'late\n')]
+    assert seen(futures['pool']) == [('stdout', 'pooled\n')]

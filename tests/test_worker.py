@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.errors import TaskCancelledError, TaskFailedError, TaskKilledError
+from desipipe.errors import PayloadError, ResultError, TaskCancelledError, TaskFailedError, TaskKilledError
 from desipipe.provenance import process_alive
 
 WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
@@ -55,6 +56,13 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, 'it did not come to that'
         time.sleep(0.01)
+
+
+def notebook(text: str) -> dict[str, Any]:
+    """What cells define: its code is that of ``__main__``."""
+    namespace: dict[str, Any] = {'__name__': '__main__'}
+    exec(textwrap.dedent(text), namespace)  # noqa: S102
+    return namespace
 
 
 def test_results_and_dependencies(queue: Queue, tm: TaskManager) -> None:
@@ -547,3 +555,145 @@ def test_save_attrs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
     assert saved['id'] == future.id
     assert saved['out'].startswith('hello 3.14')
     assert 'print(word' in saved['code']
+
+
+KEEPS = """
+    import helper_that_counts
+    import numpy as np
+    rng = np.random.default_rng(0)
+    counter = 0
+    memo = {}
+    class Model:
+        size = 1
+        made = []
+    def draw(i): return float(rng.random())
+    def count(i):
+        global counter
+        counter += 1
+        return counter
+    def memoize(i):
+        memo[i] = i
+        return len(memo)
+    def size(i):
+        Model.size += 1
+        return Model.size
+    def made(i):
+        Model.made.append(i)
+        return len(Model.made)
+    def added(i):
+        Model.extra = getattr(Model, 'extra', 0) + 1
+        return Model.extra
+    def attribute(i):
+        helper.calls = getattr(helper, 'calls', 0) + 1
+        return helper.calls
+    def helper(i, seen=[]):
+        seen.append(i)
+        return len(seen)
+    def default(i): return helper(i)
+    def module(i):
+        helper_that_counts.calls += 1
+        return helper_that_counts.calls
+    def make():
+        n = 0
+        def inner():
+            nonlocal n
+            n += 1
+            return n
+        return inner
+    inner = make()
+    def variable(i): return inner()
+"""
+
+
+@pytest.mark.parametrize('slots', ['1', '2'])
+def test_no_task_sees_what_another_left_in_its_code(queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
+    (tmp_path / 'helper_that_counts.py').write_text('calls = 0\n')
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = notebook(KEEPS)
+    names = ['draw', 'count', 'memoize', 'size', 'made', 'added', 'attribute', 'default', 'module', 'variable']
+    futures = {name: tm.python_app(found[name]).map(i=range(4)) for name in names}
+    work(queue, '--slots', slots)
+    got = {name: [future.result(timeout=0) for future in some] for name, some in futures.items()}
+    first = got.pop('draw')
+    assert first == [found['rng'].random()] * 4
+    assert got == {**dict.fromkeys(got, [1] * 4), 'size': [2] * 4}
+
+
+def test_streams_and_environment_are_those_of_each_task(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def spoil(how: str) -> None:
+        import os
+        import sys
+
+        print(f'before {how}')
+        os.environ['OF_A_TASK'] = '1'
+        os.environ.pop('PATH')
+        if how == 'replaced':
+            sys.stdout = open('/dev/null', 'w')
+            os.environ = {}  # type: ignore[assignment]  # noqa: B003
+        elif how == 'closed':
+            sys.stdout.close()
+            sys.stderr.close()
+        else:
+            sys.stdout = None  # type: ignore[assignment]
+            sys.stdin = sys.stderr = object()  # type: ignore[assignment]
+
+    @tm.python_app
+    def after(i: int) -> list[Any]:
+        import os
+        import sys
+
+        print(f'out {i}')
+        print(f'err {i}', file=sys.stderr)
+        os.system('echo "shell $OF_A_TASK"')
+        return [os.environ.get('OF_A_TASK'), 'PATH' in os.environ, sys.stdin.read()]
+
+    spoiled, seen = [], []
+    for i, how in enumerate(['replaced', 'closed', 'none']):
+        spoiled.append(spoil(how))
+        seen.append(after(i))
+    work(queue, '--slots', '1')
+    for i, future in enumerate(seen):
+        assert future.result(timeout=0) == [None, True, '']
+        assert (future.out(timeout=0), future.err(timeout=0)) == (f'out {i}\nshell \n', f'err {i}\n')
+    assert [future.out(timeout=0) for future in spoiled] == ['before replaced\n', 'before closed\n', 'before none\n']
+
+
+def test_multiprocessing_finds_what_the_task_uses(queue: Queue, tm: TaskManager) -> None:
+    found = notebook("""
+        import multiprocessing, pickle, sys
+        class Point:
+            def __init__(self, x): self.x = x
+        def g(x): return Point(2 * x)
+        def main(x):
+            with multiprocessing.get_context('fork').Pool(2) as pool:
+                points = pool.map(g, range(x))
+            return [point.x for point in points], type(pickle.loads(pickle.dumps(points[0]))) is Point
+        def other(x):
+            import __main__
+            return hasattr(__main__, 'g'), __main__.main.__module__
+    """)
+    result = tm.python_app(found['main'])(3)
+    left = tm.python_app(found['other'])(result)
+    work(queue, '--slots', '1')
+    assert result.result(timeout=0) == ([0, 2, 4], True)
+    assert left.result(timeout=0) == (False, 'desipipe.cli')
+
+
+def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None:
+    class Odd(Exception):
+        def __init__(self, a: int, b: int) -> None:
+            super().__init__(f'{a} {b}')
+
+    @tm.python_app
+    def odd() -> Exception:
+        return Odd(1, 2)
+
+    future = odd()
+    work(queue)
+    with pytest.raises(ResultError, match=f'task {future.id[:12]} \\(odd\\) succeeded .* can not be loaded here: TypeError: .*missing 1 required') as info:
+        future.result(timeout=0)
+    assert isinstance(info.value, PayloadError) and isinstance(info.value.__cause__, TypeError)
+    with pytest.raises(ResultError):
+        _ = future.task.result
+    assert queue.counts['SUCCEEDED'] == 1
