@@ -72,10 +72,6 @@ export class DesipipePanel extends ReactWidget {
       if (state.open) {
         this._open = new QueueModel(this.queues.follower, state.open);
         this._open.changed.connect(() => this.update());
-        this._open.tasks.changed.connect(() => {
-          this._version += 1;
-          this.update();
-        });
       }
     }
     if (this._open) {
@@ -137,10 +133,6 @@ export class DesipipePanel extends ReactWidget {
     }
   }
 
-  private _range = (first: number, last: number): void => {
-    this._open?.tasks.want(first, last);
-  };
-
   protected render(): JSX.Element {
     const { queues, callbacks, trans, _state: state } = this;
     return (
@@ -168,7 +160,6 @@ export class DesipipePanel extends ReactWidget {
     if (!open) {
       return null;
     }
-    const { tasks } = open;
     return (
       <QueueView
         line={line}
@@ -176,14 +167,8 @@ export class DesipipePanel extends ReactWidget {
         problem={this.queues.isLost ? '' : words(open.problem, trans)}
         filter={state.filter}
         workers={state.workers}
-        tasks={{
-          total: tasks.total,
-          version: this._version,
-          busy: tasks.isOld,
-          problem: open.problem ? '' : words(tasks.problem, trans),
-          get: place => tasks.get(place),
-          onRange: this._range
-        }}
+        tasks={open.tasks}
+        words={problem => words(problem, trans)}
         onCommand={command => callbacks.command(command, line)}
         onFilter={filter => {
           this.state = { ...this._state, filter };
@@ -205,7 +190,6 @@ export class DesipipePanel extends ReactWidget {
     workers: true
   };
   private _stateChanged = new Signal<this, IPanelState>(this);
-  private _version = 0;
 }
 
 /** What is wrong, and what to do. */

@@ -2,19 +2,19 @@
  * A queue that is open in the panel: how it is doing, its workers, its tasks.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { closeIcon } from '@jupyterlab/ui-components';
+import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { ago, moment, number } from '../../format';
 import { State, STATES, SYMBOLS } from '../../tokens';
+import type { TasksModel } from '../tasks';
 import {
   COMMANDS,
   IFilter,
   IQueueLine,
   IQueueSummary,
   ITaskLabel,
-  ITaskLine,
   IWorker,
   label
 } from '../tokens';
@@ -30,14 +30,10 @@ export interface IQueueViewProps {
   filter: IFilter;
   /** Whether the workers are shown. */
   workers: boolean;
-  tasks: {
-    total: number | null;
-    version: number;
-    busy: boolean;
-    problem: string;
-    get: (place: number) => ITaskLine | undefined;
-    onRange: (first: number, last: number) => void;
-  };
+  /** Known page by page; it tells of its changes itself, because there are many while one scrolls. */
+  tasks: TasksModel;
+  /** Why the tasks are not told, where that is not said elsewhere. */
+  words: (problem: Error | null) => string;
   onCommand: (command: string) => void;
   onFilter: (filter: IFilter) => void;
   onWorkers: (open: boolean) => void;
@@ -80,7 +76,9 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       <Failure {...props} />
       <Buttons {...props} />
       {summary && <Workers {...props} summary={summary} />}
-      <Tasks {...props} />
+      <UseSignal signal={props.tasks.changed}>
+        {() => <Tasks {...props} />}
+      </UseSignal>
     </div>
   );
 }
@@ -337,6 +335,10 @@ function Worker({
 
 function Tasks(props: IQueueViewProps): JSX.Element {
   const { line, filter, tasks, trans } = props;
+  const range = React.useCallback(
+    (first: number, last: number) => tasks.want(first, last),
+    [tasks]
+  );
   const words = stateWords(trans);
   const states: (State | 'BLOCKED')[] = [...STATES, 'BLOCKED'];
   const filtered = !!(filter.state || filter.text || filter.cell);
@@ -399,13 +401,14 @@ function Tasks(props: IQueueViewProps): JSX.Element {
           }
         />
       </div>
-      {tasks.problem && <Banner>{tasks.problem}</Banner>}
+      {!props.problem && tasks.problem && (
+        <Banner>{props.words(tasks.problem)}</Banner>
+      )}
       <TaskList
         total={tasks.total}
-        version={tasks.version}
-        busy={tasks.busy}
-        get={tasks.get}
-        onRange={tasks.onRange}
+        busy={tasks.isOld}
+        get={place => tasks.get(place)}
+        onRange={range}
         onOpen={props.onTask}
         empty={
           filtered

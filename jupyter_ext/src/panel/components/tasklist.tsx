@@ -17,8 +17,6 @@ const HEIGHT = 24;
 export interface ITaskListProps {
   /** How many there are; `null`: not known yet. */
   total: number | null;
-  /** Changes when a task may be another than before. */
-  version: number;
   /** What is shown is of before, the answer is on its way. */
   busy: boolean;
   get: (place: number) => ITaskLine | undefined;
@@ -40,8 +38,11 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     count: total ?? 0,
     getScrollElement: () => scroller.current,
     estimateSize: () => HEIGHT,
-    overscan: 8
+    overscan: 8,
+    // A frame later is soon enough, and costs half as much.
+    useFlushSync: false
   });
+  const words = React.useMemo(() => stateWords(trans), [trans]);
   const items = rows.getVirtualItems();
   const first = items.length ? items[0].index : 0;
   const last = items.length ? items[items.length - 1].index : 0;
@@ -106,6 +107,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
               setActive(item.index);
               props.onOpen(task);
             }}
+            words={words}
             trans={trans}
           />
         ))}
@@ -122,14 +124,14 @@ interface ILineProps {
   task: ITaskLine | undefined;
   active: boolean;
   onClick: (task: ITaskLine) => void;
+  words: ReturnType<typeof stateWords>;
   trans: TranslationBundle;
 }
 
 /** While one scrolls, nearly all lines stay what they are. */
 const Line = React.memo(
-  function Line({ task, trans, ...props }: ILineProps): JSX.Element {
+  function Line({ task, trans, words, ...props }: ILineProps): JSX.Element {
     const state = task && shownState(task);
-    const words = stateWords(trans);
     const more = task && (task.cause || facts(task, trans));
     return (
       <div
