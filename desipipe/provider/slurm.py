@@ -498,7 +498,8 @@ class SlurmProvider(BaseProvider):
 
     def told_to_end(self) -> Told | None:
         """Ask Slurm why this job was told to end; see :meth:`.BaseProvider.told_to_end`."""
-        jobid = os.environ.get('SLURM_JOB_ID', '')
+        # Not SLURM_JOB_ID: that of the last element of an array is the whole array's.
+        jobid = os.environ.get('DESIPIPE_JOB') or os.environ.get('SLURM_JOB_ID', '')
         if not jobid:
             return None
         try:
@@ -523,7 +524,7 @@ class SlurmProvider(BaseProvider):
                 answer = run(['sacct', '-n', '-X', '-P', '-o', SACCT, '-j', jobid], 3.0)
             except (OSError, LaunchError, subprocess.TimeoutExpired):
                 break
-            ended = parse_sacct(answer.stdout).get(os.environ.get('DESIPIPE_JOB', jobid))
+            ended = parse_sacct(answer.stdout).get(jobid)
             if ended is not None and ended.state in ENDED:
                 return Told(*fate(ended), 0.0)
             if answer.returncode:
