@@ -203,11 +203,12 @@ def _join(before: set[threading.Thread]) -> None:
 
 
 def _is_pooled(thread: threading.Thread) -> bool:
-    # Threads of a pool that nobody shut down, and that a module may hold for later: they would wait for ever.
-    pools = sys.modules.get('concurrent.futures.thread')
-    if pools is None or thread not in pools._threads_queues:
+    # Of a pool that a module keeps for later, as joblib does: it would wait for ever. An interpreter shuts these down at its end; a slot goes on.
+    module = sys.modules.get('concurrent.futures')
+    if module is None:
         return False
-    return any(isinstance(pool, pools.ThreadPoolExecutor) and thread in pool._threads for pool in gc.get_objects())
+    pools = [item for item in gc.get_objects() if issubclass(type(item), module.Executor)]
+    return any(thread is part or (isinstance(part, set) and thread in part) for pool in pools for part in vars(pool).values())
 
 
 class _Cell:

@@ -535,6 +535,12 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
             IPython.kept = ThreadPoolExecutor(1)  # type: ignore[attr-defined]
             IPython.kept.submit(print, 'pooled').result()  # type: ignore[attr-defined]
             return None
+        if how == 'processes':
+            from concurrent.futures import ProcessPoolExecutor
+
+            IPython.more = ProcessPoolExecutor(1)  # type: ignore[attr-defined]
+            print(IPython.more.submit(pow, 2, 3).result())  # type: ignore[attr-defined]
+            return None
         if how == 'own pool':
             pool = ThreadPoolExecutor(2)
             pool.submit(late)
@@ -547,9 +553,10 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
             raise ValueError(how)
         return None
 
-    futures = {how: cell(tm, threads, how) for how in ('fine', 'error', 'own pool', 'pool')}
+    futures = {how: cell(tm, threads, how) for how in ('fine', 'error', 'own pool', 'pool', 'processes')}
     run(queue)
     assert seen(futures['fine']) == [('stdout', 'late\n')]
     assert seen(futures['error'])[0] == ('stdout', 'late\n')
     assert seen(futures['own pool']) == [('stdout', 'late\n')]
     assert seen(futures['pool']) == [('stdout', 'pooled\n')]
+    assert seen(futures['processes']) == [('stdout', '8\n')]
