@@ -31,6 +31,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'server': ('engine.server', 3, 180, {'tasks': 100_000, 'idle': 10}, {'tasks': 100_000, 'idle': 3}),
     'cells': ('notebook.cells', 5, 60, {'cells': 60, 'sweep': 10_000}, {'cells': 20, 'sweep': 10_000}),
     'live': ('notebook.live', 3, 180, {'tasks': 100_000, 'cell': 10_000}, {'tasks': 100_000, 'cell': 10_000}),
+    'slurm': ('slurm.short', 2, 300, {'tasks': 1000}, {'tasks': 200}),
 }
 TURNS = ('fan', 'array', 'contention')
 GIVE_UP = 2  # failures after which a system is not tried again: each may cost its time limit
