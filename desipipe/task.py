@@ -140,6 +140,8 @@ class Future(TaskReference):
             that error itself when the exception can't be carried here.
         TaskKilledError, TaskLostError, TaskCancelledError
             The task was ended from outside.
+        ResultError
+            It succeeded, but its result can't be loaded in this process; the cause says why.
         """
         self._wait(timeout, timestep)
         ledger = self._ledger
