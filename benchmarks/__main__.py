@@ -30,6 +30,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'import': ('engine.imports', 5, 60, {'repeats': 10}, {'repeats': 3}),
     'server': ('engine.server', 3, 180, {'tasks': 100_000, 'idle': 10}, {'tasks': 100_000, 'idle': 3}),
     'cells': ('notebook.cells', 5, 60, {'cells': 60, 'sweep': 10_000}, {'cells': 20, 'sweep': 10_000}),
+    'lab': ('lab.panel', 3, 240, {'tasks': 100_000, 'idle': 15}, {'tasks': 100_000, 'idle': 5}),
     'live': ('notebook.live', 3, 180, {'tasks': 100_000, 'cell': 10_000}, {'tasks': 100_000, 'cell': 10_000}),
     'slurm': ('slurm.short', 2, 300, {'tasks': 1000}, {'tasks': 200}),
 }
