@@ -121,8 +121,8 @@ def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
             events = []
             for _ in range(5):
                 words, change = ('no worker', large.resume) if large.paused else ('paused', large.pause)
-                change()
                 went = time.time()
+                change()
                 events.append(page.evaluate(SEEN, words) / 1e3 - went)
                 time.sleep(1.5)
             values = {
