@@ -356,6 +356,14 @@ def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | N
         buffers.append(raw)
         return False
 
+    if type(obj) is FunctionType:
+        # It brings its text along: what is known of that when the function itself was written is all there is, unless it uses modules of the user.
+        with io.BytesIO() as file:
+            pickler = Pickler(file, out_of_band, references, known)
+            pickler.dump(_Restored(obj, pickler))
+            if not pickler.used:
+                return file.getvalue(), buffers, list(pickler.tids)
+        buffers.clear()
     with io.BytesIO() as file:
         pickler = Pickler(file, out_of_band, references, known)
         pickler.discover(obj)
