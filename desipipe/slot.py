@@ -31,6 +31,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import provenance
@@ -494,11 +495,10 @@ def main(argv: list[str] | None = None) -> None:
     comm = world()
     size, color = comm.size, 0
     if splits:
-        from mpi4py import MPI
-
+        mpi: Any = import_module('mpi4py.MPI')
         color = comm.rank * splits // size
         comm = comm.Split(color, comm.rank)
-        MPI.COMM_WORLD = comm  # type: ignore[misc]  # also for code that does not ask for an argument
+        mpi.COMM_WORLD = comm  # also for code that does not ask for an argument
     with closing(connect(address)) as sock:
         slot = Slot(sock, folder, f'{name}.{color:d}.{comm.rank:d}', bytes.fromhex(marker), None, None, Config().trusted_uids.__contains__)
         slot.comm = comm
