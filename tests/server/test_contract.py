@@ -19,7 +19,12 @@ from desipipe import Queue
 from desipipe.server.openapi import describe
 from desipipe.server.routes import EVENTS, LOOKS, ORDERS
 
-EXAMPLES = settings(max_examples=6, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+# What is drawn depends on what else is imported (Hypothesis takes constants from there): of what does not fit enough are drawn that each route meets some
+# that its shape, and not only its folder, refuses.
+EXAMPLES = {
+    mode: settings(max_examples=most, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    for mode, most in ((GenerationMode.POSITIVE, 6), (GenerationMode.NEGATIVE, 24))
+}
 # They would start processes, or take away what the others look at: asked of queues that are not there.
 GRAVE = ('actions/spawn', 'actions/resize', 'actions/delete')
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
@@ -56,7 +61,7 @@ async def test_answers_are_as_described(
     def fuzz(path: str) -> None:
         operation = schema[f'/{path}']['POST' if path.startswith('actions/') else 'GET']
 
-        @EXAMPLES
+        @EXAMPLES[mode]
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Any) -> None:
             if mode is GenerationMode.POSITIVE:
@@ -85,7 +90,7 @@ async def test_answers_are_as_described(
     if mode is GenerationMode.POSITIVE:
         assert {path for path, codes in seen.items() if 200 not in codes} == set(GRAVE)
     else:
-        assert all(codes & {400, 403, 404} for codes in seen.values()), seen
+        assert all(codes & {400, 404} for codes in seen.values()), seen
 
 
 async def test_description(ask: Ask, jp_base_url: str) -> None:
