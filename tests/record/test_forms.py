@@ -59,21 +59,21 @@ def test_what_is_left_out(script: Cli) -> None:
 @pytest.mark.parametrize(
     ('text', 'expected'),
     [
-        ('/home/me/work/data/a.txt', 'data/a.txt'),
-        ("open('/home/me/work/a.txt')", "open('a.txt')"),
-        ('in /home/me/work.', 'in …/work.'),
-        ('in /home/me/work:', 'in .:'),
-        ('/home/me/workshop/a.txt', '…/a.txt'),
+        ('/home/me/study/data/a.txt', 'data/a.txt'),
+        ("open('/home/me/study/a.txt')", "open('a.txt')"),
+        ('in /home/me/study.', 'in …/study.'),
+        ('in /home/me/study:', 'in .:'),
+        ('/home/me/studyroom/a.txt', '…/a.txt'),
         ('/etc/secret/key and 1/2 and </div> and https://a.b/c/d', '…/key and 1/2 and </div> and https://a.b/c/d'),
         ('a/b/c ./d/e ~/x/y', 'a/b/c ./d/e ~/x/y'),
         ('/single', '/single'),
     ],
 )
 def test_paths_in_text(text: str, expected: str) -> None:
-    privacy = Privacy('/home/me/work')
+    privacy = Privacy('/home/me/study')
     assert privacy.scrub(text) == expected
     assert privacy.scrub(privacy.scrub(text)) == privacy.scrub(text)
-    assert Privacy('/home/me/work', ['paths']).scrub('/etc/secret/key') == '/etc/secret/key'
+    assert Privacy('/home/me/study', ['paths']).scrub('/etc/secret/key') == '/etc/secret/key'
 
 
 def test_unknown_kinds() -> None:
