@@ -97,9 +97,13 @@ def test_jobs_that_are_no_longer_needed_are_withdrawn(queue: Queue, slurm: Slurm
     queue.cancel([future.id for future in futures if future.state == 'PENDING'][:2])
     until('two are withdrawn', lambda: len(slurm.jobs('PENDING')) == 1)
     assert sorted(slurm.jobs('PENDING')) == waiting[:1]
-    queue.ledger.follow()
-    job = queue.ledger.state.jobs[waiting[0]]
-    assert (job['state'], job['reason']) == ('pending', 'Resources')
+
+    def waits() -> bool:
+        queue.ledger.follow()
+        job = queue.ledger.state.jobs[waiting[0]]
+        return (job['state'], job['reason']) == ('pending', 'Resources')
+
+    until("Slurm's scheduler has looked at the last one, and says why it waits", waits)
     (tmp_path / 'go').touch()
     assert len([future for future in futures if future.state == 'KILLED' or future.result(timeout=60) is not None]) == 5
     until('no job is left', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
