@@ -6,6 +6,7 @@ import ast
 import asyncio
 import contextlib
 import datetime
+import importlib
 import math
 import os
 import re
@@ -37,6 +38,21 @@ _ASK = (
     "print(__import__('json').dumps(__import__('importlib').import_module('desipipe.record.script').queues() "
     "if 'desipipe' in __import__('sys').modules else {}))"
 )
+
+
+def _nbformat() -> Any:
+    """Import :mod:`nbformat`; fast, where this process is the command's own."""
+    # jsonschema, which it needs, builds a parser for all of RFC 3987 when it is imported, if there is a package for that: two seconds, for a check (of
+    # IRIs) that no notebook's schema asks for. Without the package it goes without the check; other people's processes keep it.
+    grammar = 'rfc3987_syntax'
+    ours = not sys.modules.keys() & {'jsonschema', 'ipykernel', grammar}
+    if ours:
+        sys.modules[grammar] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module('nbformat')
+    finally:
+        if ours:
+            del sys.modules[grammar]
 
 
 def missing(package: str) -> MissingDependencyError:
@@ -251,8 +267,8 @@ def run_notebook(
     if not os.path.isdir(folder):
         raise RecordError(f'there is no folder {folder} to run in; nothing was run')
     try:
+        nbformat = _nbformat()
         import nbclient  # noqa: F401
-        import nbformat
     except ImportError:
         raise missing('nbclient') from None
     found = nbformat.from_dict(plain)
@@ -498,6 +514,7 @@ def script_notebook(path: str) -> Dict:
     if not _PERCENT.search(text):
         raise RecordError(f'{path} has no cells (lines that begin with "# %%"): it is no notebook. Record its queue: desipipe record -q QUEUE')
     try:
+        _nbformat()
         import jupytext
     except ImportError:
         raise missing('jupytext') from None

@@ -121,6 +121,15 @@ def test_a_queue_that_was_cleared(executed: Cli) -> None:
     assert 'not in the queue any more' in str(words)
 
 
+def test_nothing_slow_is_imported_for_notebooks() -> None:
+    # Two seconds of each command; and nothing is left behind that others would stumble over.
+    code = (
+        'import sys; from desipipe.record.run import _nbformat; found = _nbformat(); assert "jsonschema" in sys.modules\n'
+        'assert not [name for name in sys.modules if name.startswith("rfc3987")], "slow"\nfound.validate(found.v4.new_notebook())'
+    )
+    subprocess.run([sys.executable, '-c', code], check=True, timeout=TIMEOUT)
+
+
 def test_unknown_parameters(cli: Cli) -> None:
     write(cli, NOTEBOOK)
     done = cli('run', 'a.ipynb', '-p', 'siz=1', status=2)
