@@ -1,4 +1,12 @@
 /** What kernel and server send, for tests. */
+import {
+  IJob,
+  IQueueLine,
+  IQueueSummary,
+  ITask,
+  ITaskLine,
+  IWorker
+} from '../panel/tokens';
 import { ICellSummary } from '../tokens';
 
 /** A cell of 20 tasks: 13 succeeded, 1 failed, 4 run, 2 wait for a worker. */
@@ -52,4 +60,123 @@ export function done(changes: Partial<ICellSummary> = {}): ICellSummary {
     failure: null,
     ...changes
   });
+}
+
+/** A queue of 3 tasks, one of which runs. */
+export function queueLine(changes: Partial<IQueueLine> = {}): IQueueLine {
+  return {
+    queue: 'test',
+    folder: '/q/test.queue',
+    error: '',
+    condition: 'running',
+    time: 1000,
+    state: 'ACTIVE',
+    total: 3,
+    counts: { RUNNING: 1, PENDING: 2 },
+    blocked: 0,
+    left: 3,
+    manager: null,
+    rate: null,
+    eta: null,
+    ...changes
+  };
+}
+
+/** The same, when it is open. */
+export function queueSummary(
+  changes: Partial<IQueueSummary> = {}
+): IQueueSummary {
+  return {
+    ...queueLine(),
+    workers: [],
+    n_workers: 0,
+    jobs: [],
+    n_jobs: 0,
+    failures: [],
+    causes: [],
+    n_causes: 0,
+    damage: [],
+    n_damage: 0,
+    ...changes
+  };
+}
+
+/** A worker of a batch job, with one slot, at work. */
+export function worker(changes: Partial<IWorker> = {}): IWorker {
+  return {
+    name: 'a',
+    host: 'nid1',
+    pid: 4242,
+    job: '4411_2',
+    slots: 1,
+    since: 900,
+    alive: true,
+    stopping: false,
+    running: 1,
+    tasks: [{ tid: 'abc', name: 'power', index: 12, since: 950 }],
+    ...changes
+  };
+}
+
+/** A batch job of 8 slots that has begun, and in which there is no worker yet. */
+export function job(changes: Partial<IJob> = {}): IJob {
+  return {
+    job: '4411_2',
+    slots: 8,
+    state: 'running',
+    reason: '',
+    node: '',
+    ends: null,
+    workers: [],
+    ...changes
+  };
+}
+
+/** A line of a list of tasks. */
+export function taskLine(changes: Partial<ITaskLine> = {}): ITaskLine {
+  return {
+    tid: 'abc',
+    name: 'power',
+    index: 12,
+    row: 12,
+    state: 'RUNNING',
+    blocked: '',
+    attempt: 1,
+    worker: 'a',
+    host: 'nid1',
+    job: '4411_2',
+    began: 950,
+    duration: null,
+    cause: '',
+    ...changes
+  };
+}
+
+/** All that is known of it. */
+export function task(changes: Partial<ITask> = {}): ITask {
+  return {
+    ...taskLine(),
+    kind: 'python',
+    added: 900,
+    timeout: null,
+    retries: 0,
+    retry_on: [],
+    priority: 0,
+    cwd: '/home/me',
+    path: '.',
+    code: 'def power(i):\n    return i\n',
+    arguments: { i: '12' },
+    versions: {},
+    attempts: [],
+    out: 0,
+    err: 0,
+    result: null,
+    trace: '',
+    requires: [],
+    n_requires: 0,
+    dependants: [],
+    n_dependants: 0,
+    problems: [],
+    ...changes
+  };
 }

@@ -7,17 +7,10 @@ import { news } from '../panel/notify';
 import { fold, place } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
 import { TasksModel } from '../panel/tasks';
-import {
-  IGraph,
-  IPiece,
-  IQueueLine,
-  ISettings,
-  ITask,
-  NO_FILTER
-} from '../panel/tokens';
+import { IGraph, IPiece, ISettings, ITask, NO_FILTER } from '../panel/tokens';
 import { Api } from '../request';
 import { MIME_TYPE } from '../tokens';
-import { example } from './example';
+import { example, queueLine as line } from './example';
 import { settle, until } from './server';
 
 /** Answers of the server by path, and what it was asked. */
@@ -79,25 +72,6 @@ const SETTINGS: ISettings = {
   notifyFailure: true,
   notifyCompletion: true
 };
-
-function line(changes: Partial<IQueueLine> = {}): IQueueLine {
-  return {
-    queue: 'test',
-    folder: '/q/test.queue',
-    error: '',
-    condition: 'running',
-    time: 1000,
-    state: 'ACTIVE',
-    total: 3,
-    counts: { RUNNING: 1, PENDING: 2 },
-    blocked: 0,
-    left: 3,
-    manager: null,
-    rate: null,
-    eta: null,
-    ...changes
-  };
-}
 
 describe('QueuesModel', () => {
   const answers = () => {

@@ -70,7 +70,7 @@ export interface IWorker {
   name: string;
   host: string;
   pid: number;
-  /** `local:…` or `slurm:…` */
+  /** Identity of its job; empty if it was begun by hand. */
   job: string;
   slots: number;
   since: number;
@@ -78,6 +78,22 @@ export interface IWorker {
   stopping: boolean;
   running: number;
   tasks: (ITaskLabel & { since: number | null })[];
+}
+
+/** A job of a batch system that has not ended. */
+export interface IJob {
+  /** `4411_2`: its identity, with its index in an array. */
+  job: string;
+  slots: number;
+  /** `withdrawn`: it has not begun, and is no longer needed. */
+  state: 'pending' | 'running' | 'withdrawn';
+  /** Why it waits, in the batch system's own word. */
+  reason: string;
+  node: string;
+  /** When it reaches its time limit. */
+  ends: number | null;
+  /** Names of the workers in it. */
+  workers: string[];
 }
 
 /** What a task is called. */
@@ -91,6 +107,8 @@ export interface ITaskLabel {
 export interface IQueueSummary extends IQueueLine {
   workers: IWorker[];
   n_workers: number;
+  jobs: IJob[];
+  n_jobs: number;
   failures: (ITaskLabel & { state: State; cause: string })[];
   causes: ICause[];
   n_causes: number;

@@ -6,7 +6,7 @@ import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { stateWords } from '../../components/status';
-import { ago, moment, number } from '../../format';
+import { number } from '../../format';
 import { State, STATES, SYMBOLS } from '../../tokens';
 import type { TasksModel } from '../tasks';
 import {
@@ -18,8 +18,9 @@ import {
   IWorker,
   label
 } from '../tokens';
-import { bad, Banner, Bar, left, Link, StateSymbol, Symbol } from './bits';
+import { bad, Banner, Bar, left, Link, Symbol } from './bits';
 import { TaskList } from './tasklist';
+import { Workers } from './workers';
 
 /** Properties of {@link QueueView}. */
 export interface IQueueViewProps {
@@ -75,7 +76,16 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       )}
       <Failure {...props} />
       <Buttons {...props} />
-      {summary && <Workers {...props} summary={summary} />}
+      {summary && (
+        <Workers
+          summary={summary}
+          open={props.workers}
+          onOpen={props.onWorkers}
+          onEndWorker={props.onEndWorker}
+          onTask={props.onTask}
+          trans={trans}
+        />
+      )}
       <UseSignal signal={props.tasks.changed}>
         {() => <Tasks {...props} />}
       </UseSignal>
@@ -220,116 +230,6 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
         trans.__('Who ran what when')
       )}
     </div>
-  );
-}
-
-function Workers(
-  props: IQueueViewProps & { summary: IQueueSummary }
-): JSX.Element {
-  const { summary, trans } = props;
-  const { workers } = summary;
-  const slots = workers.reduce((sum, worker) => sum + worker.slots, 0);
-  return (
-    <section className="jp-desipipe-section" aria-label={trans.__('Workers')}>
-      <h3>
-        <button
-          type="button"
-          className="jp-desipipe-toggle"
-          aria-expanded={props.workers}
-          onClick={() => props.onWorkers(!props.workers)}
-        >
-          <Symbol text={props.workers ? '▾' : '▸'} /> {trans.__('Workers')}{' '}
-          <span className="jp-desipipe-aside">
-            {workers.length
-              ? trans.__(
-                  '%1 · %2',
-                  number(summary.n_workers),
-                  trans._n('%2 slot', '%2 slots', slots, number(slots))
-                )
-              : trans.__('none')}
-          </span>
-        </button>
-      </h3>
-      {props.workers && (
-        <ul className="jp-desipipe-workers">
-          {workers.map(worker => (
-            <Worker key={worker.name} {...props} worker={worker} />
-          ))}
-          {summary.n_workers > workers.length && (
-            <li className="jp-desipipe-note">
-              {trans.__(
-                'and %1 more',
-                number(summary.n_workers - workers.length)
-              )}
-            </li>
-          )}
-        </ul>
-      )}
-    </section>
-  );
-}
-
-function Worker({
-  worker,
-  onTask,
-  onEndWorker,
-  trans
-}: IQueueViewProps & { worker: IWorker }): JSX.Element {
-  const [kind, job] = /^(\w+):(.*)$/.exec(worker.job)?.slice(1) ?? [
-    trans.__('process'),
-    `${worker.pid}`
-  ];
-  const name = `${kind} ${job}`;
-  const words = worker.stopping
-    ? trans.__('ends')
-    : worker.alive === false
-      ? trans.__('vanished')
-      : worker.running
-        ? ''
-        : trans.__('idle');
-  return (
-    <li className="jp-desipipe-worker">
-      <div className="jp-desipipe-row">
-        <span
-          className="jp-desipipe-name"
-          title={trans.__(
-            'process %1, since %2',
-            worker.pid,
-            ago(worker.since)
-          )}
-        >
-          {name}
-        </span>
-        <span className="jp-desipipe-more">
-          {[worker.host, words].filter(word => word).join(' · ')}
-        </span>
-        <button
-          type="button"
-          className="jp-desipipe-icon"
-          title={trans.__('End this worker…')}
-          aria-label={trans.__('End worker %1', name)}
-          disabled={worker.stopping}
-          onClick={() => onEndWorker(worker)}
-        >
-          <closeIcon.react tag="span" height="14px" width="14px" />
-        </button>
-      </div>
-      {worker.tasks.map(task => (
-        <div
-          key={task.tid}
-          className="jp-desipipe-row jp-desipipe-running"
-          data-tid={task.tid}
-        >
-          <StateSymbol state="RUNNING" />
-          <Link onClick={() => onTask(task)}>{label(task)}</Link>
-          {task.since !== null && (
-            <span className="jp-desipipe-more">
-              {trans.__('since %1', moment(task.since))}
-            </span>
-          )}
-        </div>
-      ))}
-    </li>
   );
 }
 
