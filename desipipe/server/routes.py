@@ -139,7 +139,7 @@ async def _queues(hub: Hub, asked: Dict) -> list[Dict]:
 async def _queue(hub: Hub, asked: Dict) -> Dict:
     found = await hub.queue(asked['queue'])
     summary = await found.do(found.summary)
-    cut = {key: summary[key][:most] for key, most in (('workers', MOST), ('causes', 100), ('damage', 100))}
+    cut = {key: summary[key][:most] for key, most in (('workers', MOST), ('jobs', MOST), ('causes', 100), ('damage', 100))}
     return {'queue': short(found.folder, Config()), **summary, **cut, **{f'n_{key}': len(summary[key]) for key in cut}}
 
 
@@ -313,6 +313,7 @@ LOOKS = (
             blocked=_COUNT,
             left=_COUNT,
             workers=_LIST,
+            jobs=_LIST,
             rate=_NUMBER,
             eta=_NUMBER,
             failures=_LIST,

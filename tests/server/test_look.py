@@ -30,3 +30,15 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
     status, _ = await ask('actions/retry', body={'queue': 'demo'})
     assert status == 200
     assert queue.counts['PENDING'] == 3
+
+
+async def test_jobs_of_a_batch_system(ask: Ask, queue: Queue) -> None:
+    """Those that wait, also very many of them: the page is bounded, and says how many there are."""
+    ledger = queue.ledger
+    engine.add(ledger, range(5))
+    ledger.note_jobs('m', [('7_0', 4, 'running', '', 'nid1', 1e9), *((f'8_{i:d}', 4, 'pending', 'Priority', '', None) for i in range(1200))])
+    status, found = await ask('queue', queue='demo')
+    assert (status, len(found['jobs']), found['n_jobs']) == (200, 1000, 1201)
+    first = {'job': '7_0', 'mid': 'm', 'slots': 4, 'state': 'running', 'reason': '', 'node': 'nid1', 'ends': 1e9, 'workers': []}
+    assert found['jobs'][0].items() >= first.items()
+    assert (found['jobs'][1]['state'], found['jobs'][1]['reason']) == ('pending', 'Priority')
