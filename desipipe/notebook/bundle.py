@@ -15,7 +15,7 @@ from typing import Any
 
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration, plural
-from ..words import Line, bar_pieces, ended, label, one_line, pace_text, span
+from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, waiting_text
 
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
@@ -75,10 +75,14 @@ def lines(summary: Dict) -> list[Line]:
         words = f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
         found.append([(words, look.colour), (one_line(cause['cause'], 300), '')])
     if summary['gone']:
-        found.append([(f'– {summary["gone"]}', LOOKS['DELETED'].colour)])
-    else:
+        return [*found, [(f'– {summary["gone"]}', LOOKS['DELETED'].colour)]]
+    jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
+    if jobs:
+        found.append([(jobs, 'dim')])
+    for words, command in summary['advice']:
         # As one types it here. Not by `commands.typed`, which asks the command line for its verbs: the command line makes bundles too.
-        found += [[(f'→ {words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')] for words, command in summary['advice']]
+        words = f'→ {words}' if words != waiting_text(summary['job_groups']) else '→ more of them'  # what they wait for is said above
+        found.append([(f'{words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')])
     return found
 
 

@@ -111,10 +111,13 @@ def make_cell(
     if not tree.body:
         raise CellError('the cell is empty, or only comments: nothing was added. Write what a worker is to run below the line of the magic')
     flags |= _take_futures(tree)
-    _expand_stars(tree)
+    # Going through a tree takes long beside everything else here: what is rare is looked for where its word is.
+    if '*' in body and 'import' in body:
+        _expand_stars(tree)
     names = find_names(_compile(tree, file, flags))
-    tolerated = _tolerated(tree)
-    names = names._replace(required={item: at for item, at in names.required.items() if item not in tolerated})
+    if 'try' in body:
+        tolerated = _tolerated(tree)
+        names = names._replace(required={item: at for item, at in names.required.items() if item not in tolerated})
     wanted = tuple(outputs) or _last_assigned(tree)
     _check_outputs(wanted, names)
     title = name or (wanted[0] if wanted else 'cell')
@@ -153,8 +156,7 @@ def _parse(text: str, file: str) -> ast.Module:
                 'Put it into a cell of its own above, or write a cell for the shell with: %%desipipe --bash'
             ) from None
         raise _wrong(exc) from None
-    awaited = _first_await(tree)
-    if awaited:
+    if ('await' in text or 'async' in text) and (awaited := _first_await(tree)):
         raise CellError(
             f'line {awaited:d} of the cell awaits something outside of a function: a worker has no event loop running, nothing was added. '
             'Write: import asyncio; asyncio.run(...)'
@@ -384,10 +386,9 @@ def _holds_futures(value: Any) -> bool:
 
 
 def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: Sequence[str], text: str, names: Names) -> ast.FunctionDef:
-    scoped = _Scoped(names.bound | set(parameters))
-    body: list[ast.stmt] = scoped.visit(tree).body
-    # `nonlocal` wants a binding around it; one that is never run will do.
-    body[:0] = [ast.If(ast.Constant(False), [ast.Assign([ast.Name(item, ast.Store())], ast.Constant(None))], []) for item in sorted(scoped.rebound)]
+    if 'global' in text or 'class' in text:
+        _scope(tree, names.bound | set(parameters))
+    body = tree.body
     last = body[-1] if body else None
     if isinstance(last, ast.Expr) and not _is_quiet(text):
         last.value = ast.copy_location(ast.Call(ast.copy_location(ast.Name(_SHOW, ast.Load()), last.value), [last.value], []), last.value)
@@ -407,7 +408,16 @@ def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: S
     function = ast.FunctionDef(_identifier(name), arguments, body or [ast.Pass()], [], lineno=1, col_offset=0, end_lineno=lines, end_col_offset=0)
     if 'type_params' in ast.FunctionDef._fields:
         function.type_params = []  # type: ignore[attr-defined]
-    return ast.fix_missing_locations(function)
+    return function
+
+
+def _scope(tree: ast.Module, local: set[str] | frozenset[str]) -> None:
+    """Let what was global in the cell be local in its function."""
+    scoped = _Scoped(local)
+    body = scoped.visit(tree).body
+    # `nonlocal` wants a binding around it; one that is never run will do.
+    body[:0] = [ast.If(ast.Constant(False), [ast.Assign([ast.Name(item, ast.Store())], ast.Constant(None))], []) for item in sorted(scoped.rebound)]
+    ast.fix_missing_locations(tree)
 
 
 class _Scoped(ast.NodeTransformer):
@@ -445,6 +455,8 @@ class _Scoped(ast.NodeTransformer):
 
 def _is_quiet(text: str) -> bool:
     """Whether the text ends in a semicolon, as in IPython."""
+    if ';' not in text:
+        return False
     last = ''
     lines = iter(text.split('\n', 1)[1].splitlines(keepends=True))
     for token in tokenize.generate_tokens(lambda: next(lines, '')):

@@ -42,6 +42,7 @@ REST = 0.1
 # s between two looks at what raises no event: (on this machine's disk, on a shared one)
 _OUTPUTS = (0.3, 1.0)
 _LEASES = (2.0, 10.0)
+_MANNERS = 0.01  # s that the cell that woke the thread has the interpreter for itself, to get to its end
 _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
 
 
@@ -340,6 +341,7 @@ class Follower:
             now = time.monotonic()
             waits = [display.due - now for display in self.displays() if display.dirty]
             self._sleep(min([watcher.interval, view.due - now, *waits]), watcher.fileno())
+            time.sleep(_MANNERS)
             watcher.drain()
 
     def _sleep(self, seconds: float, fd: int = -1) -> None:

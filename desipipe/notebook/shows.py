@@ -8,7 +8,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
-from ..cell_summary import cell_summary, format_rows
+from ..cell_summary import JOBS, cell_summary, format_rows
 from ..cli.view import queue_lines
 from ..errors import DesipipeError, MissingDependencyError
 from ..event import SUCCEEDED
@@ -16,7 +16,7 @@ from ..find import type_queue
 from ..ledger import Ledger
 from ..queue import Queue
 from ..store.lease import Observer
-from ..summary import queue_summary
+from ..summary import job_groups, queue_summary
 from ..task import Future
 from ..words import advice, bar_pieces
 from .bundle import MIME, Dict, as_html, as_text, bundle, line_html
@@ -155,6 +155,9 @@ class QueueDisplay(Shown):
             **dict.fromkeys(('began', 'ended', 'elapsed', 'computed')),
             'cached': False,
             'failure': failure,
+            'jobs': summary['jobs'][:JOBS],
+            'n_jobs': len(summary['jobs']),
+            'job_groups': job_groups(summary['jobs']),
             'advice': [list(pair) for pair in advice(summary, self._where)],
             'outputs': [],
             'truncated': '',

@@ -13,7 +13,7 @@ from ..errors import CellError
 from ..provenance import versions
 from ..serialize import source
 from .arguments import parse_cell
-from .cells import _compile, _expand_stars, _file, _function, _last_assigned, _parse, make_shell_cell
+from .cells import _compile, _expand_stars, _file, _function, _last_assigned, _parse, _take_futures, make_shell_cell
 from .names import find_names
 
 
@@ -54,8 +54,9 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.names[0].name == '*' and not _is_installed(node):
             raise LookupError(f'from {node.module} import *')
+    flags = _take_futures(tree)
     _expand_stars(tree)
-    names = find_names(_compile(tree, file, 0))
+    names = find_names(_compile(tree, file, flags))
     outputs = tuple(args.out) or _last_assigned(tree)
     return _function(tree, name or (outputs[0] if outputs else 'cell'), parameters, outputs, f'{line.rstrip()}\n{body}', names)
 
