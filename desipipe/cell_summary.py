@@ -21,14 +21,16 @@ from .find import type_queue
 from .live import outputs
 from .queue import Queue
 from .store.lease import Observer
-from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, task_name, task_summary, usual_rate
+from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, job_groups, job_summaries, task_name, task_summary, usual_rate
 from .utils import plural
-from .words import advice, jobs_text, one_line
+from .words import advice, one_line, waiting_text
 
 LIMIT = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
 MOST = 200
 """Outputs that it holds at most."""
+JOBS = 8
+"""Jobs of batch systems that it names at most."""
 GAP = 60.0
 """Seconds of a pause that still count as time that the cell's tasks took: a longer one, as between two days, does not."""
 
@@ -208,6 +210,8 @@ class Cell:
         rate = self._rate(now, running) if running else None
         failure = self._first_failure(status, ended_at) if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN)) else None
         shown, truncated = self._outputs(status, ended_at, running, limit, most) if with_outputs else ([], '')
+        jobs = job_summaries(ledger, self._mids, self._members) if left and state.jobs else []
+        groups = job_groups(jobs)
         found = {
             'version': 1,
             'queue': self.queue.name,
@@ -231,14 +235,16 @@ class Cell:
             'computed': self._last or None,
             'failure': failure,
             'causes': blocked_causes(ledger, blocked) if blocked else [],
+            'jobs': jobs[:JOBS],
+            'n_jobs': len(jobs),
+            'job_groups': groups,
             'outputs': shown,
             'truncated': truncated,
             'gone': '',
         }
         steps = advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)
-        if left and not running:
-            words = jobs_text(job for job in list(state.jobs.values()) if job['mid'] in self._mids)
-            steps += [(words, f'desipipe status {self._where}')] if words else []
+        if not running and (words := waiting_text(groups)):
+            steps.append((words, f'desipipe status {self._where}'))
         return {**found, 'advice': [list(pair) for pair in steps]}
 
     def _check(self) -> None:
@@ -502,6 +508,8 @@ def cell_summary(
         - ``cached``, ``computed`` (when the last task ended, or ``None``)
         - ``failure``: ``None``, or the first that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``, ``line`` of the cell or ``None``)
         - ``causes``: as of :func:`~desipipe.summary.blocked_causes`; ``advice``: list of ``[words, command]``
+        - ``jobs``: the first :data:`JOBS` of the jobs of batch systems that are there for its task managers, as of :func:`~desipipe.summary.job_summaries`,
+          while something is left; ``n_jobs``: how many there are; ``job_groups``: all of them, by state and reason, as of :func:`~desipipe.summary.job_groups`
         - ``outputs``: as in nbformat 4, in order of the tasks; before those of each of several tasks stands a label
           (``metadata['desipipe']['label']``); ``truncated``: words about what was left out, or empty
         - ``gone``: empty; what became of the tasks, where it is shown that they are no more

@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .errors import CorruptJournalError, PayloadError
@@ -21,6 +21,7 @@ from .store.lease import Observer, gone, read_lease
 
 WINDOW = 60.0  # s over which tasks per second are counted
 FAILURES = 5  # failures that a queue's summary names
+JOB_TASKS = 4  # tasks that are named of a batch job
 RELATED = 100  # requirements and dependants that a task's detail names
 _TAIL = 256 * 1024  # bytes of the journal to look for recent ends in
 
@@ -115,9 +116,6 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
         - ``workers``: how many live, as far as the journal knows
-        - ``jobs``: of batch systems, that have not ended: list of dictionaries with ``job``, ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``,
-          ``'withdrawn'``), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``),
-          ``workers`` (their names)
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
 
     Raises
@@ -169,9 +167,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
 
         - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
           ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
-        - ``jobs``: of batch systems, that have not ended: list of dictionaries with ``job``, ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``,
-          ``'withdrawn'``), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``),
-          ``workers`` (their names)
+        - ``jobs``: see :func:`job_summaries`
         - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
         - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
@@ -186,7 +182,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     return {
         **brief,
         'workers': [_worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())],
-        'jobs': _jobs(ledger),
+        'jobs': job_summaries(ledger),
         'failures': _failures(ledger),
         'causes': blocked_causes(ledger),
         'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in ledger.state.damage],
@@ -219,11 +215,63 @@ def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
     }
 
 
-def _jobs(ledger: Ledger) -> list[Dict]:
-    names: dict[str, list[str]] = {}
+def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Container[int] | None = None) -> list[Dict]:
+    """The jobs of batch systems that have not ended, and what they run.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    mids : container of str, default=None
+        Only jobs of these task managers.
+    rows : container of int, default=None
+        Only these tasks count as run.
+
+    Returns
+    -------
+    jobs : list of dict
+        In order of submission: ``job`` (``'4411_2'``), ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``, ``'withdrawn'``: it has not begun, and is
+        no longer needed), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``), ``workers``
+        (their names), ``running`` (how many tasks are in their hands), ``tasks`` (``tid``, ``name``, ``index`` of the first :data:`JOB_TASKS` of them)
+    """
+    workers: dict[str, list[Any]] = {}
     for worker in list(ledger.state.alive.values()):
-        names.setdefault(worker.job, []).append(worker.name)
-    return [{'job': jobid, **job, 'workers': names.get(jobid, [])} for jobid, job in list(ledger.state.jobs.items())]
+        workers.setdefault(worker.job, []).append(worker)
+    found = []
+    for jobid, job in list(ledger.state.jobs.items()):
+        if mids is not None and job['mid'] not in mids:
+            continue
+        there = workers.get(jobid, [])
+        claimed = [row for worker in there for row in list(worker.rows) if rows is None or row in rows]
+        first = [_label(ledger, row) for row in heapq.nsmallest(JOB_TASKS, claimed)]
+        found.append({'job': jobid, **job, 'workers': [worker.name for worker in there], 'running': len(claimed), 'tasks': first})
+    return found
+
+
+def job_groups(jobs: Iterable[Dict]) -> list[Dict]:
+    """Jobs by state and reason, for where there are too many to name each.
+
+    Parameters
+    ----------
+    jobs : iterable of dict
+        Of :func:`job_summaries`.
+
+    Returns
+    -------
+    groups : list of dict
+        Those that run first, then the largest: ``state``, ``reason``, ``n``, ``nodes`` (how many), ``running`` (tasks), ``ends`` (when the first and when the
+        last of them reaches its time limit, or ``None``).
+    """
+    alike: dict[tuple[str, str], list[Dict]] = {}
+    for job in jobs:
+        alike.setdefault((job['state'], job['reason']), []).append(job)
+    found = []
+    for (state, reason), some in sorted(alike.items(), key=lambda item: (item[0][0] != 'running', -len(item[1]))):
+        nodes = {job['node'] for job in some if job['node']}
+        ends = [job['ends'] for job in some if job['ends'] is not None] if state == 'running' else []
+        running = sum(job['running'] for job in some)
+        span = [min(ends), max(ends)] if ends else None
+        found.append({'state': state, 'reason': reason, 'n': len(some), 'nodes': len(nodes), 'running': running, 'ends': span})
+    return found
 
 
 def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
@@ -358,7 +406,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
     tasks : list of dict
         In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``blocked`` (identity of the task that is the cause, or empty), ``mid``,
         ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
-        unless it ended), ``cause`` (why it did not succeed).
+        unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed).
     """
     state = ledger.state
     blocked = ledger.blocked()
@@ -380,6 +428,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'job': '',
             'began': None,
             'duration': None,
+            'memory': None,
             'cause': '',
         }
         if status == RUNNING:
@@ -410,6 +459,7 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
             if event['w']:  # else someone had set it, and compaction wrote that down
                 task['began'] = event['t0'] + event['b'][i] * 1e-6
                 task['duration'] = event['d'][i] * 1e-6
+                task['memory'] = (event['m'][i] * 1024 or None) if 'm' in event else None
             task['cause'] = (extra.get(str(i), {}).get('cause') or {}).get('text', '')
             _worked(task, ledger.state.workers.get(event['w']))
     else:  # someone set it
@@ -438,8 +488,8 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
         - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``, ``retries``, ``retry_on``, ``priority``, ``cwd``
         - ``code`` (text), ``arguments`` (text by name), ``versions`` (of what its app uses), ``environment`` (everything else that its worker ran with)
         - ``files``: the first :data:`RELATED` that its last attempt read and wrote (``do``, ``path``, ``size``, ``mtime``, ``sha256``); ``n_files``
-        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``, ``host``, ``job``, ``began``, ``duration``, ``cause``, ``current``,
-          ``out`` and ``err`` (bytes)
+        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``, ``host``, ``job``, ``began``, ``duration``, ``memory``, ``cause``,
+          ``current``, ``out`` and ``err`` (bytes)
         - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is ``None`` if there is none; ``trace``: the remote traceback
         - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``, ``index``, ``state``); ``n_requires``, ``n_dependants``
         - ``problems``: what could not be read, in words
@@ -482,6 +532,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
                 'job': attempt.job,
                 'began': attempt.began,
                 'duration': attempt.duration,
+                'memory': attempt.memory or None,
                 'cause': attempt.cause.get('text', ''),
                 'current': attempt.counts,
                 'out': attempt.out.length if attempt.out else 0,

@@ -5,7 +5,7 @@ A line is a list of pieces of text with a style (empty: none), such as ``'bold #
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .summary import LOOKS
@@ -15,6 +15,8 @@ Piece = tuple[str, str]
 Line = list[Piece]
 
 BAR = 40
+NAMED = 3  # jobs that are named in a line; of more, those of each state and reason are counted
+GROUPED = 4  # states and reasons that are told apart
 # From the left: done for good, done badly, going on. Characters differ, so that a bar can be read without its colours.
 _CELLS = (('SUCCEEDED', '█'), ('FAILED', '✕'), ('KILLED', '⊘'), ('UNKNOWN', '?'), ('RUNNING', '▓'), ('BLOCKED', '‖'), ('REST', '░'))
 
@@ -85,11 +87,79 @@ def pace_text(summary: dict[str, Any]) -> str:
     return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
 
 
-def jobs_text(jobs: Iterable[dict[str, Any]]) -> str:
-    """How many jobs of batch systems wait, and why: ``'3 jobs pending (Priority, Resources)'``; empty if none does."""
-    waiting = [job for job in jobs if job['state'] == 'pending']
-    reasons = ', '.join(dict.fromkeys(job['reason'] for job in waiting if job['reason']))
-    return plural(len(waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
+def left_text(ends: float, now: float) -> str:
+    """How long a job may still run, as coarsely as people need it: ``'9 min left'``."""
+    left = ends - now
+    if left <= 0:
+        return 'time is up'
+    if left < 100:
+        return f'{left:.0f} s left'
+    minutes = round(left / 60)
+    if minutes < 100:
+        return f'{minutes:d} min left'
+    return f'{minutes // 60:d} h {minutes % 60:02d} min left' if minutes < 1440 else f'{format_duration(left)} left'
+
+
+def job_text(job: dict[str, Any], now: float) -> str:
+    """``'48_0 running fraction[3] on n1 (9 min left)'``, ``'48_1 pending (Resources)'``."""
+    words = f'{job["job"]} {job["state"]}'
+    if job['tasks']:
+        first, rest = job['tasks'][0], job['running'] - 1
+        words += f' {first["name"]}[{first["index"]}]' + (f' and {format_count(rest)} more' if rest else '')
+    if job['node']:
+        words += f' on {job["node"]}'
+    more = [job['reason'], left_text(job['ends'], now) if job['state'] == 'running' and job['ends'] is not None else '']
+    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+
+
+def group_text(group: dict[str, Any], now: float) -> str:
+    """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending (Priority)'``."""
+    return f'{format_count(group["n"])}{_alike(group, now)}'
+
+
+def _alike(group: dict[str, Any], now: float) -> str:
+    words = f' {group["state"]}'
+    if group['running']:
+        words += f' {plural(group["running"])}'
+    if group['nodes']:
+        words += f' on {plural(group["nodes"], "node")}'
+    times = list(dict.fromkeys(left_text(ends, now) for ends in group['ends'] or ()))
+    more = [group['reason'], ' to '.join([*(time.removesuffix(' left') for time in times[:-1]), *times[-1:]])]
+    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+
+
+def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], now: float) -> str:
+    """The jobs of a batch system in a line: a few one by one, many by state and reason.
+
+    Parameters
+    ----------
+    jobs : sequence of dict
+        Of :func:`~desipipe.summary.job_summaries`; of many, only the first may be there.
+    groups : sequence of dict
+        All of them, of :func:`~desipipe.summary.job_groups`.
+    now : float
+        Seconds since the epoch.
+
+    Returns
+    -------
+    words : str
+        ``'2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'``; empty if there are none.
+    """
+    total = sum(group['n'] for group in groups)
+    if not total:
+        return ''
+    each = [job_text(job, now) for job in jobs] if total <= min(NAMED, len(jobs)) else [group_text(group, now) for group in groups[:GROUPED]]
+    if len(groups) == 1 and total > len(each):
+        return f'{plural(total, "job")}{_alike(groups[0], now)}'
+    rest = sum(group['n'] for group in groups[GROUPED:])
+    return f'{plural(total, "job")}: {", ".join(each)}' + (f', {format_count(rest)} others' if rest and total > NAMED else '')
+
+
+def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
+    """How many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; empty if none does."""
+    waiting = [group for group in groups if group['state'] == 'pending']
+    reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
+    return plural(sum(group['n'] for group in waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
 
 
 def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:

@@ -175,9 +175,10 @@ class _Lines:
         self._last: Any = None
 
     def show(self, summary: dict[str, Any]) -> None:
-        from ..words import jobs_text
+        from ..summary import job_groups
 
-        told = (summary['counts'], summary['blocked'], summary['condition'], jobs_text(summary['jobs']))
+        jobs = [(group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])]  # the time that is left is no change
+        told = (summary['counts'], summary['blocked'], summary['condition'], jobs)
         if told != self._last:
             self._last = told
             self.write(summary)

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
-from ..summary import CONDITIONS, LOOKS
-from ..utils import format_count, format_duration, plural
-from ..words import Line, advice, bar_pieces, count_pieces, ended, jobs_text, label, one_line, pace_text, state_text
+from ..summary import CONDITIONS, LOOKS, job_groups
+from ..utils import format_count, plural
+from ..words import Line, advice, bar_pieces, count_pieces, ended, job_text, jobs_text, label, left_text, one_line, pace_text, state_text
 from .common import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
+_JOBS = 8  # without a worker, that are
 
 
 class Column(NamedTuple):
@@ -155,36 +156,33 @@ def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     return lines
 
 
-def _job_text(job: dict[str, Any] | None, now: float) -> str:
-    if job is None or job['ends'] is None:
-        return ''
-    return f', {format_duration(job["ends"] - now)} left'
-
-
 def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     lines: list[Line] = []
+    now = summary['time']
     jobs = {job['job']: job for job in summary['jobs']}
-    waiting = [job for job in summary['jobs'] if not job['workers']]
-    for job in waiting[:_WORKERS]:
-        reason = f' ({job["reason"]})' if job['reason'] else ''
-        node = f' on {job["node"]}' if job['node'] else ''
-        lines.append([(f'  job {job["job"]} {job["state"]}{node}{reason}, {plural(job["slots"], "slot")}', 'dim')])
-    if len(waiting) > _WORKERS:
-        lines.append([(f'  and {plural(len(waiting) - _WORKERS, "more job")}', 'dim')])
-    for worker in summary['workers'][:_WORKERS]:
+    if len(jobs) > 1:
+        lines.append([(f'  {jobs_text((), job_groups(jobs.values()), now)}', 'dim')])
+    waiting = [job for job in jobs.values() if not job['workers']]
+    lines += [[(f'  job {job_text(job, now)}, {plural(job["slots"], "slot")}', 'dim')] for job in waiting[:_JOBS]]
+    if len(waiting) > _JOBS:
+        lines.append([(f'  and {plural(len(waiting) - _JOBS, "more job")}', 'dim')])
+    workers = summary['workers']
+    for worker in workers[:_WORKERS]:
         running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
         more = worker['running'] - min(len(worker['tasks']), 4)
         doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
-        where = f'{worker["job"]} on {worker["host"]}, {plural(worker["slots"], "slot")}{_job_text(jobs.get(worker["job"]), summary["time"])}'
-        lines.append([(f'  worker {where}: {doing}{_alive(worker)}', 'dim')])
-    if len(summary['workers']) > _WORKERS:
-        lines.append([(f'  and {plural(len(summary["workers"]) - _WORKERS, "more worker")}', 'dim')])
+        job = jobs.get(worker['job'], {'reason': '', 'ends': None})
+        about = [plural(worker['slots'], 'slot'), job['reason'], left_text(job['ends'], now) if job['ends'] is not None else '']
+        lines.append([(f'  worker {worker["job"]} on {worker["host"]}, {", ".join(filter(None, about))}: {doing}{_alive(worker)}', 'dim')])
+    if len(workers) > _WORKERS:
+        rest = workers[_WORKERS:]
+        lines.append([(f'  and {plural(len(rest), "more worker")}, which run {plural(sum(worker["running"] for worker in rest))}', 'dim')])
     return lines
 
 
 def change_line(summary: dict[str, Any]) -> str:
     """One line for a pipe: when, how far, what."""
-    pace = pace_text(summary)
     counts = ''.join(text for text, _ in count_pieces(summary))
-    jobs = jobs_text(summary['jobs'])
-    return f'{clock(summary["time"])}  {ended(summary):d}/{summary["total"]:d}  {counts}{"  " + pace if pace else ""}{"  " + jobs if jobs else ""}'
+    jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])
+    parts = [clock(summary['time']), f'{ended(summary):d}/{summary["total"]:d}', counts, pace_text(summary), jobs]
+    return '  '.join(filter(None, parts))

@@ -29,7 +29,7 @@ import engine
 
 KEYS = (
     'version queue folder title rows first time condition total counts blocked left workers rate eta elapsed began ended cached computed failure causes '
-    'outputs truncated gone advice'
+    'jobs n_jobs job_groups outputs truncated gone advice'
 ).split()
 
 
@@ -333,6 +333,8 @@ def test_every_condition_has_words(condition: str) -> None:
         'truncated': '',
         'gone': '',
         'causes': [],
+        'jobs': [],
+        'job_groups': [],
         'advice': [],
     }
     for words in (as_text(found), as_html(found), as_text(found | {'gone': 'deleted'})):

@@ -14,6 +14,7 @@ import pytest
 
 from desipipe import Queue
 from desipipe.cell_summary import cell_summary
+from desipipe.notebook.bundle import as_text
 
 from .cluster import Slurm, until
 from .test_jobs import manager, waiter
@@ -46,18 +47,22 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
     for job in summary['jobs']:
         if job['state'] == 'pending':
             assert job['reason'] in reasons and not job['workers']
-            assert f'job {job["job"]} pending ({job["reason"]}), 1 slot' in text
+            assert f'  job {job["job"]} pending ({job["reason"]}), 1 slot' in text
         else:
             (worker,) = (workers[name] for name in job['workers'])
             (task,) = worker['tasks']
             nodes.add(job['node'])
             assert worker['host'] == job['node'] and 0 < job['ends'] - summary['time'] <= 1200
-            assert re.search(rf'worker {job["job"]} on {job["node"]}, 1 slot, 1\d:\d\d left: runs {task["name"]}\[{task["index"]}\]', text)
+            assert [task['tid']] == [other['tid'] for other in job['tasks']]
+            assert re.search(rf'worker {job["job"]} on {job["node"]}, 1 slot, (1\d|20) min left: runs {task["name"]}\[{task["index"]}\]', text)
     assert nodes == {'n1', 'n2'}
 
     words = '1 job pending (Priority)'
     assert cell_summary(queue, '3')['advice'] == [[words, f'desipipe status -q {queue.name}']]
-    assert cell_summary(queue, '0-2')['advice'] == []
+    assert re.fullmatch(r'.*\n1 job: \S+ pending \(Priority\)\n→ more of them: %desipipe status -q \S+', as_text(cell_summary(queue, '3')))
+    seen = cell_summary(queue, '0-2')
+    assert seen['advice'] == [] and seen['n_jobs'] == 3
+    assert re.search(r'\n3 jobs: \S+ running wait\[\d\] on n\d \((1\d|20) min left\), .*, \S+ pending \(Resources\)$', as_text(seen))
     for form in ((), ('--json',)):
         with subprocess.Popen([sys.executable, '-m', 'desipipe', 'watch', '-q', queue.folder, *form], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
@@ -66,7 +71,7 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
         if form:
             assert {job['job']: job['state'].upper() for job in json.loads(seen)['jobs']} == states
         else:
-            assert '2 jobs pending (' in seen
+            assert re.search(r'  4 jobs: 2 running 2 tasks on 2 nodes \(.* min left\), 1 pending \(', seen)
     (tmp_path / 'go').touch()  # so that all ends soon
 
 
