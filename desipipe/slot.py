@@ -9,8 +9,8 @@ worker → slot         ``('group', number, Group fields, code reference, shared
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files)``
-                      ``('versions', app, {package: version})`` after the first ``done`` of an app
-                      ``('snapshot', {name: version})`` after that, if asked for
+                      ``('telling',)`` before the first ``done`` of an app
+                      ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
 """
 
@@ -150,12 +150,15 @@ class Slot:
         marked = self._end_output()
         provenance.making = None
         files = self._files(making.report())
-        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files))
-        if known.group.app not in self._told:
+        first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
+        if first:
             self._told.add(known.group.app)
-            self._send(('versions', known.group.app, provenance.versions(known.packages)))
-            if known.look and (self.comm is None or self.comm.rank == 0):
-                self._send(('snapshot', provenance.snapshot(known.folder, known.environ)))
+            self._send(('telling',))
+        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files))
+        if first:
+            # After the task: what it imports is known then, and nobody waits for its result meanwhile.
+            everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
+            self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
 
     def _making(self, known: _Known, tid: bytes, attempt: int) -> provenance.Making:
         group = known.group

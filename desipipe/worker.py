@@ -120,6 +120,7 @@ class Worker:
         self._said_disk_full = False
         self._stillborn = 0
         self._looked: set[str] = set()
+        self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
         self._listening = False
 
     def _find_provider(self) -> BaseProvider | None:
@@ -273,7 +274,7 @@ class Worker:
                 self._bury(process)
 
     def _over(self, now: float) -> bool:
-        if self._busy() or self._ends or self._backlog or self._back:
+        if self._busy() or self._ends or self._backlog or self._back or self._telling:  # else the versions of the last tasks would never be known
             self._idle_since = None
             return False
         if self._stopping:
@@ -440,21 +441,26 @@ class Worker:
         for message in process.receive():
             if message[0] == 'done':
                 self._done(process, message)
+            elif message[0] == 'telling':
+                self._telling.add(process)
             elif message[0] == 'versions':
-                key = (self.name, message[1])
-                if message[2] and key not in self.ledger.state.versions:
-                    self.ledger.journal.write(lambda app=message[1], found=message[2]: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': found}])  # type: ignore[misc]
-            elif message[0] == 'snapshot':
-                before = self.ledger.state.versions.get((self.name, ''), {})
-                found = {**before, **message[1]}
-                if found != before:
-                    self.ledger.journal.write(lambda found=found: [{'e': 'versions', 'w': self.name, 'app': '', 'versions': found}])  # type: ignore[misc]
+                self._telling.discard(process)
+                self._note_versions(*message[1:])
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
             for other in self._processes:  # who shares a launcher takes in the others' processes too
                 for sock in other.sockets if isinstance(other, MPISlot) else ():
                     if sock.fileno() not in known:
                         self._selector.register(sock, selectors.EVENT_READ, other)
+
+    def _note_versions(self, app: str, packages: dict[str, str], everything: dict[str, str]) -> None:
+        known = self.ledger.state.versions
+        before = known.get((self.name, ''), {})
+        everything = {**before, **everything}
+        found = [(app, packages)] if packages and (self.name, app) not in known else []
+        found += [('', everything)] if everything != before else []
+        if found:
+            self.ledger.journal.write(lambda: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found])
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
         _, row, attempt, state, began, duration, result, cause, trace, marked, files = message
@@ -498,6 +504,7 @@ class Worker:
             self._selector.unregister(stream.fd)
         died = process.died()
         self._processes.remove(process)
+        self._telling.discard(process)
         self._looked &= {app for name, app in self.ledger.state.versions if name == self.name}  # another one has to look in its place
         self._backlog.extendleft(reversed(died.unbegun))
         victim = died.victim

@@ -340,6 +340,26 @@ def test_versions_are_looked_at_once_a_worker(fm: FileManager, tm: TaskManager, 
         assert sum('"app":""' in line for line in journal) <= 2  # one an app
 
 
+def test_versions_of_the_last_task_are_known(tmp_path: Path, tm: TaskManager) -> None:
+    """A worker that has nothing left to do hears what its slots still have to say."""
+
+    @tm.python_app
+    def first(out: BaseFile) -> None:
+        out.save('x')
+
+    @tm.python_app
+    def last(out: BaseFile, after: object) -> None:
+        import h5py  # noqa: F401
+
+        out.save('x')
+
+    pytest.importorskip('h5py')
+    out = BaseFileEntry(f'{tmp_path}/{{i}}.txt', options={'i': range(2)})
+    last(out.get(i=1), first(out.get(i=0)))
+    work(tm.queue)
+    assert [item['maker']['versions'].get('h5py') for item in file_summaries(tm.queue.ledger, out.get(i=1).filepath)] == [provenance.versions(['h5py'])['h5py']]
+
+
 def test_snapshot_of_modules_without_a_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
