@@ -33,7 +33,8 @@ THREADS = 8  # each keeps some memory that it used
 WAITING = 64  # requests that may wait for one queue
 PACE = 0.25  # s between two looks at a queue that changes
 SLOW = 0.75  # s, when a look is costly: what happened is told within a second
-REST = 1.0  # s between two looks at one that does not, where changes wake us; without, half of it
+POLL = 0.5  # s between two looks at one that does not, where nothing wakes us
+REST = 3.0  # s, where changes wake us: only what the kernel does not tell is found this way, such as a folder that was renamed
 JUDGE = 10.0  # s after which to look whether its processes are alive, though the journal says nothing
 RETRY = 2.0  # s between two looks whether a queue that is gone has come back
 ANSWER = 20.0  # s for a queue to say what a list shows of it
@@ -438,14 +439,14 @@ class Followed:
         if watcher is None:
             return
         if watcher.fileno() < 0:
-            await asyncio.sleep(REST / 2)
+            await asyncio.sleep(POLL)
             return
         # What changed since the last look began has left its mark in the descriptor: it is emptied before the next look, not after this one.
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         loop.add_reader(watcher.fileno(), woken.set)
         try:
-            await asyncio.wait_for(woken.wait(), REST / 2 if self._shared else REST)
+            await asyncio.wait_for(woken.wait(), POLL if self._shared else REST)
         except TimeoutError:
             return
         finally:

@@ -7,12 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import engine
+import pytest
 from pages import Ask, until
 
 from desipipe import Queue
 from desipipe.server import hub as hubs
 
 Follow = Callable[..., Any]
+
+
+@pytest.fixture
+def restless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found by looking, and not because the kernel tells of it, is found sooner."""
+    monkeypatch.setattr(hubs, 'REST', 0.5)
 
 
 def total(n: int) -> Callable[[str, dict[str, Any]], bool]:
@@ -44,6 +51,7 @@ async def test_many_events_become_few(follow: Follow, queue: Queue) -> None:
         assert stream.told <= 3 + (time.monotonic() - began) / hubs.PACE
 
 
+@pytest.mark.usefixtures('restless')
 async def test_quiet_when_nothing_happens(follow: Follow, queue: Queue, hub: Any) -> None:
     async with follow('demo') as stream:
         await stream.next()
@@ -74,6 +82,7 @@ async def test_many_queues_in_one_stream(follow: Follow, queue_dir: Any) -> None
         assert (await stream.next(total(1)))[1]['queue'] == 'q13'
 
 
+@pytest.mark.usefixtures('restless')
 async def test_a_page_that_goes_is_forgotten(follow: Follow, hub: Any, queue: Queue) -> None:
     async with follow('demo') as stream:
         await stream.next()
@@ -97,6 +106,7 @@ async def test_deleted_and_made_again(follow: Follow, ask: Ask, queue: Queue) ->
         await stream.next(total(1))
 
 
+@pytest.mark.usefixtures('restless')
 async def test_moved_away_and_back(follow: Follow, queue: Queue) -> None:
     import os
 
@@ -147,6 +157,7 @@ async def test_polling_where_nothing_wakes(follow: Follow, queue: Queue, monkeyp
         await stream.next(total(1))
 
 
+@pytest.mark.usefixtures('restless')
 async def test_a_worker_that_vanishes_is_noticed(follow: Follow, queue: Queue, monkeypatch: Any) -> None:
     # The journal says nothing of it: nobody is there to write.
     monkeypatch.setattr(hubs, 'JUDGE', 0.1)
