@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from desipipe.environment import Environment
 from desipipe.errors import ConfigError, LaunchError
 from desipipe.provider import Provider
-from desipipe.provider.slurm_states import fate, format_time, parse_listing, parse_sacct, parse_squeue, parse_submitted, parse_time, refusal
+from desipipe.provider.slurm_states import fate, format_time, job_row, parse_job, parse_listing, parse_sacct, parse_squeue, parse_submitted, parse_time, refusal
 
 SQUEUE = '4411_2|RUNNING|None|nid001|2026-11-22T20:18:00|a|b\n4411_[3-4,7%2]|PENDING|Priority||N/A|x\n4412|PD|(null)||N/A|y\n12|TIMEOUT|TimeLimit|n|NONE|z\n'
 
@@ -75,6 +75,29 @@ def test_time(text: str, seconds: int) -> None:
 def test_fates(state: str, found: str) -> None:
     row = parse_squeue(f'1|{state}|None|n1|N/A|x\n')['1']
     assert fate(row)[0] == found and f'(Slurm: {state})' in fate(row)[1]
+
+
+@pytest.mark.parametrize(
+    ('state', 'exitcode', 'words'),
+    [
+        ('OUT_OF_MEMORY', '0:125', 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, exit code 0:125)'),
+        ('TIMEOUT', '0:0', 'its job reached its time limit (Slurm: TIMEOUT, exit status 0)'),
+        ('TIMEOUT', '0:15', 'its job reached its time limit (Slurm: TIMEOUT, signal 15 (SIGTERM))'),
+        ('CANCELLED by 7', '0:0', 'its job was cancelled by user 7 (Slurm: CANCELLED)'),
+        ('FAILED', '3:0', 'its job failed (Slurm: FAILED, exit status 3)'),
+        ('FAILED', '', 'its job failed (Slurm: FAILED)'),
+    ],
+)
+def test_exit_codes_are_told(state: str, exitcode: str, words: str) -> None:
+    assert fate(parse_sacct(f'1|{state}|{exitcode}|Unknown\n')['1'])[1] == words
+
+
+def test_what_scontrol_says() -> None:
+    row = job_row('4411_2', parse_job('JobId=4413 ArrayJobId=4411 JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15 EndTime=2026-11-22T20:18:00 Restarts=0'))
+    assert fate(row) == ('walltime', 'its job reached its time limit (Slurm: TIMEOUT, TimeLimit, signal 15 (SIGTERM))') and row.ends is not None
+    row = job_row('1', parse_job('JobState=RUNNING Reason=None ExitCode=0:0 EndTime=Unknown'))
+    assert (row.state, row.reason, row.exitcode, row.ends) == ('RUNNING', '', 0, None)
+    assert job_row('1', {}).state == 'UNKNOWN'
 
 
 @pytest.mark.parametrize(

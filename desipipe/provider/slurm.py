@@ -29,6 +29,7 @@ from .slurm_states import (
     Row,
     fate,
     format_time,
+    job_row,
     parse_job,
     parse_listing,
     parse_sacct,
@@ -45,6 +46,7 @@ ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
 STEP_MOST = 60.0  # s between two questions when nothing changes
 BUSY = 0.02  # s between two looks at a question that is on its way
 TELL_WAIT = 3.0  # s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
+_STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')  # ends of which the exit status, or who it was, says more
 LOST_AFTER = 3  # answers without a job until it counts as gone
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 _RESERVED = ('array', 'parsable', 'wrap', 'script', 'chdir', 'open-mode', 'wait')
@@ -506,7 +508,7 @@ class SlurmProvider(BaseProvider):
             job = parse_job(run(['scontrol', 'show', 'job', '-o', jobid], 3.0).stdout)
         except (OSError, LaunchError, subprocess.TimeoutExpired):
             job = {}
-        row = next(iter(parse_squeue(f'{jobid}|{job.get("JobState", "")}|{job.get("Reason", "")}||{job.get("EndTime", "")}|\n').values()))
+        row = job_row(jobid, job)
         left = None if row.ends is None else row.ends - time.time()
         if row.state in ENDED:
             return Told(*fate(row), 0.0)
@@ -587,7 +589,7 @@ class _Watch:
         return not self._worth_asking(self.rows[jobid])
 
     def _worth_asking(self, row: Row) -> bool:
-        return self._accounts and row.jobid not in self._asked and row.exitcode is None and row.state in ('FAILED', 'CANCELLED', 'LAUNCH_FAILED')
+        return self._accounts and row.jobid not in self._asked and row.exitcode is None and row.state in _STATUS
 
     def hurry(self) -> None:
         """Ask again as soon as that is allowed: something has changed."""

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-__all__ = ['FORMAT', 'Row', 'fate', 'format_time', 'parse_job', 'parse_listing', 'parse_sacct', 'parse_squeue', 'parse_submitted', 'parse_time', 'refusal']
+__all__ = [
+    'FORMAT',
+    'Row',
+    'fate',
+    'format_time',
+    'job_row',
+    'parse_job',
+    'parse_listing',
+    'parse_sacct',
+    'parse_squeue',
+    'parse_submitted',
+    'parse_time',
+    'refusal',
+]
 
 FORMAT = '%i|%T|%r|%N|%e|%j'
 """For ``squeue -o``: columns that every version has; the name, which may hold anything, comes last."""
@@ -20,7 +34,9 @@ ENDED = frozenset(
 )
 _SHORT = {
     'PD': 'PENDING', 'R': 'RUNNING', 'CG': 'COMPLETING', 'CF': 'CONFIGURING', 'CD': 'COMPLETED', 'F': 'FAILED', 'TO': 'TIMEOUT', 'CA': 'CANCELLED',
-    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED', 'S': 'SUSPENDED', 'ST': 'STOPPED',
+    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED', 'S': 'SUSPENDED',
+    'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED', 'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
+    'SE': 'SPECIAL_EXIT', 'SO': 'STAGE_OUT',
 }  # fmt: skip
 _JOB = re.compile(r'\d+(?:_(?:\d+|\[[\d,:%-]+\.{0,3}\]?))?(?:\+\d+)?')
 _TIME = re.compile(r'(?:(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?|(\d+)(?::(\d+)(?::(\d+))?)?)')
@@ -94,6 +110,18 @@ def parse_sacct(text: str) -> dict[str, Row]:
 def parse_job(text: str) -> dict[str, str]:
     """The ``Name=value`` words of ``scontrol show job -o``."""
     return {name: value for name, _, value in (word.partition('=') for word in text.split()) if name}
+
+
+def job_row(jobid: str, job: Mapping[str, str]) -> Row:
+    """The same as a row."""
+    reason = job.get('Reason', '')
+    return Row(
+        jobid,
+        _state(job.get('JobState', '')),
+        '' if reason == 'None' else reason,
+        ends=_date(job.get('EndTime', '')),
+        exitcode=_exitcode(job.get('ExitCode', '')),
+    )
 
 
 def parse_submitted(text: str) -> tuple[str, str]:
@@ -197,10 +225,7 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     words : str
         The same for people, with Slurm's word.
     """
-    status = ''
-    if row.exitcode:
-        status = f', exit status {row.exitcode:d}' if row.exitcode > 0 else f', signal {-row.exitcode:d}'
-    said = f' (Slurm: {row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{status})'
+    said = f' (Slurm: {row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'
     if row.state in ('TIMEOUT', 'DEADLINE'):
         return 'walltime', 'its job reached its time limit' + said
     if row.state == 'OUT_OF_MEMORY':
@@ -214,6 +239,17 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     if row.state == 'COMPLETED':
         return 'completed', 'its job ended' + said
     return ('failed' if began else 'launch'), f'its job {"failed" if began else "could not be launched"}' + said
+
+
+def _status(row: Row) -> str:
+    if row.exitcode is None or not (row.exitcode or row.state in ('TIMEOUT', 'DEADLINE')):
+        return ''  # of a job that was cancelled before it began, 0 would say that it ended well
+    if row.exitcode >= 0:
+        return f', exit status {row.exitcode:d}'
+    try:
+        return f', signal {-row.exitcode:d} ({signal.Signals(-row.exitcode).name})'
+    except ValueError:  # no signal, but Slurm's own number, as 125 for memory: in its words
+        return f', exit code 0:{-row.exitcode:d}'
 
 
 # What sbatch says when it refuses. The texts are those of slurm_strerror, which have not changed for many versions; Slurm gives no code.

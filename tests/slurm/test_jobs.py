@@ -173,7 +173,7 @@ def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -
     spawn(queue)
     until('it ended', future.done)
     assert future.state == 'KILLED'
-    assert 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY' in future.task.cause
+    assert 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, OutOfMemory, exit code 0:125)' in future.task.cause
 
 
 def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
