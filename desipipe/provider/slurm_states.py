@@ -34,8 +34,8 @@ ENDED = frozenset(
 )
 _SHORT = {
     'PD': 'PENDING', 'R': 'RUNNING', 'CG': 'COMPLETING', 'CF': 'CONFIGURING', 'CD': 'COMPLETED', 'F': 'FAILED', 'TO': 'TIMEOUT', 'CA': 'CANCELLED',
-    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED', 'S': 'SUSPENDED',
-    'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED', 'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
+    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED',
+    'S': 'SUSPENDED', 'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED', 'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
     'SE': 'SPECIAL_EXIT', 'SO': 'STAGE_OUT',
 }  # fmt: skip
 _JOB = re.compile(r'\d+(?:_(?:\d+|\[[\d,:%-]+\.{0,3}\]?))?(?:\+\d+)?')
