@@ -117,9 +117,11 @@ class End:
         For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
         ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry), ``final`` (does not go back, whatever
         retries are left).
+    memory : int, default=0
+        The most resident memory of its process meanwhile, kilobytes (1024 bytes); 0: not known.
     """
 
-    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'out', 'result', 'row', 'state')
+    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'memory', 'out', 'result', 'row', 'state')
 
     def __init__(
         self,
@@ -133,6 +135,7 @@ class End:
         err: Ref | None = None,
         cause: Event | None = None,
         files: Ref | None = None,
+        memory: int = 0,
     ) -> None:
         self.row = row
         self.attempt = attempt
@@ -144,6 +147,7 @@ class End:
         self.err = err
         self.cause = cause
         self.files = files
+        self.memory = memory
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
@@ -188,6 +192,8 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
             extra[str(i)] = detail
     event['seg'] = list(segments)
     event['ref'] = refs
+    if any(end.memory for end in ends):
+        event['m'] = [end.memory for end in ends]
     if extra:
         event['x'] = extra
     return event
@@ -222,4 +228,5 @@ def end_at(event: Event, i: int) -> End:
         err=Ref(*extra['err']) if 'err' in extra else None,
         cause=extra.get('cause'),
         files=Ref(*extra['files']) if 'files' in extra else None,
+        memory=event['m'][i] if 'm' in event else 0,
     )

@@ -98,6 +98,8 @@ class Attempt(NamedTuple):
     """Whether it was the current one when it was reported."""
     files: Ref | None = None
     """What it read and wrote through the file manager."""
+    memory: int = 0
+    """The most resident memory of its process, bytes; 0: not known."""
 
 
 class Ledger:
@@ -834,6 +836,7 @@ class Ledger:
                     end.result,
                     offset == self.state.ended_at[row],
                     end.files,
+                    end.memory * 1024,
                 )
             )
         # A late report of an attempt comes after what had ended it, also in a journal that was compacted.

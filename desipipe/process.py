@@ -215,6 +215,8 @@ class SlotProcess:
         self.since = 0.0  # monotonic time at which the first of `sent` began, as far as we know
         self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
         self.reaped: int | None = None
+        self.memory = 0
+        """Once it has ended: the most resident memory since its last task began (or of the largest command of any of its tasks), kilobytes; 0: not known."""
         self.answered = False
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._live = -1
@@ -392,7 +394,9 @@ class SlotProcess:
         """Whether the process has ended; never waits."""
         if self.reaped is None:
             try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                pid, status, used = os.wait4(self.pid, os.WNOHANG)
+                if pid and sys.platform == 'linux':  # elsewhere it is that of all tasks, see `slot._resets`
+                    self.memory = used.ru_maxrss
             except ChildProcessError:
                 pid, status = self.pid, 0
             if pid:
@@ -553,7 +557,8 @@ class MPISlot(SlotProcess):
             # The first that failed speaks for all, else rank 0, whose result is the task's.
             chosen = failed or next(message for rank, message in self._done if rank == 0)
             said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
-            found.append((*chosen[:9], tuple(message[9] for message in said), b''.join(message[10] for message in said)))
+            memory = sum(message[11] for message in said)
+            found.append((*chosen[:9], tuple(message[9] for message in said), b''.join(message[10] for message in said), memory))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:

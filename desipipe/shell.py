@@ -516,11 +516,24 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
             while data := os.read(process.stdout.fileno(), 1 << 16):
                 pass_on(data)
             pass_on(b'')
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored; Popen knows what to make of that
+            _, ended, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(ended)
+            _used[0] = max(_used[0], used.ru_maxrss)
     status = process.returncode
     if status:
         # Of a command that a shell ran, the shell says 128 and the signal.
         killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL)
         raise CommandFailed(status, killed and oom_kills() > before)
+
+
+_used = [0]
+
+
+def most_memory() -> int:
+    """The most resident memory, in kilobytes, of a process of the commands that were run since this was asked last; 0 if none was."""
+    most, _used[0] = _used[0], 0
+    return most
 
 
 class CommandFailed(DesipipeError):

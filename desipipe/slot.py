@@ -8,7 +8,7 @@ worker → slot         ``('group', number, Group fields, code reference, shared
                       ``('task', row, attempt, group, arguments reference, [(tid, result reference), …], tid)``
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
-                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files)``
+                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
                       ``('telling',)`` before the first ``done`` of an app
                       ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
@@ -23,6 +23,7 @@ import gc
 import io
 import os
 import pickle
+import resource
 import select
 import signal
 import socket
@@ -41,7 +42,7 @@ from .errors import DesipipeError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
-from .shell import CommandFailed, call, die_with_parent
+from .shell import CommandFailed, call, die_with_parent, most_memory
 from .store.segment import SegmentReader, SegmentWriter
 from .utils import username
 
@@ -52,6 +53,7 @@ PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's defa
 RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of several tasks keeps
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
+MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
 _TEXT = struct.Struct('<I')
 _Requires = list[tuple[bytes, tuple[str, int, int] | None]]
 
@@ -97,6 +99,7 @@ class Slot:
         self._told: set[str] = set()
         self._fflush = ctypes.CDLL(None).fflush
         self._unread = unread
+        self._resets = _resets()
         self.comm: Any = None
         self._captured: tuple[int, int] | None = None
 
@@ -150,15 +153,24 @@ class Slot:
         marked = self._end_output()
         provenance.making = None
         files = self._files(making.report())
+        memory = self._memory() if duration >= MEASURED else 0
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
         if first:
             self._told.add(known.group.app)
             self._send(('telling',))
-        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files))
+        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
         if first:
             # After the task: what it imports is known then, and nobody waits for its result meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+
+    def _memory(self) -> int:
+        # The kernel's high-water mark, which begins anew for the next task. A fork has no other: what `getrusage` adds is what was there before an `exec`.
+        if self._resets < 0:
+            return 0
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        os.write(self._resets, b'5')
+        return max(peak, most_memory())
 
     def _making(self, known: _Known, tid: bytes, attempt: int) -> provenance.Making:
         group = known.group
@@ -392,6 +404,14 @@ class _Code:
 
         self.memory = Memory(func)
         self.call = caller(func)
+
+
+def _resets() -> int:
+    # Where `5` makes the kernel count the most memory of this process anew; Linux only (elsewhere it is not known what one task took).
+    try:
+        return os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC)
+    except OSError:
+        return -1
 
 
 def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:

@@ -463,7 +463,7 @@ class Worker:
             self.ledger.journal.write(lambda: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found])
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
-        _, row, attempt, state, began, duration, result, cause, trace, marked, files = message
+        _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = message
         task = process.sent.popleft()
         process.answered = True
         now = process.since = time.monotonic()
@@ -473,7 +473,7 @@ class Worker:
         mean = self._mean.get(task.group, seconds)
         self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
         out, err = process.collect(marked)
-        end = End(row, attempt, state, began, duration, cause=cause)
+        end = End(row, attempt, state, began, duration, cause=cause, memory=memory)
         if files:
             end.files = self.ledger.store(files) if isinstance(files, bytes) else Ref(*files)
         self._end(end, result, out, err, trace, now)
@@ -529,7 +529,7 @@ class Worker:
         duration = round((now - process.since) * 1e6)
         out, err = process.out.remains(), process.err.remains()
         cause: Event = {'kind': died.kind, 'text': died.text, 'kinds': [died.kind], 'errno': -1}
-        end = End(victim.row, victim.attempt, KILLED, time.time() - duration * 1e-6, duration, cause=cause)
+        end = End(victim.row, victim.attempt, KILLED, time.time() - duration * 1e-6, duration, cause=cause, memory=process.memory)
         if died.kind == 'cancelled':
             return  # its state was set by whoever cancelled it, and this report would not count
         if process.last_word is not None:
