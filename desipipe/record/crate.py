@@ -341,6 +341,11 @@ class _Crate:
             about['resourceUsage'] = [
                 self.add(f'{key}-time', type='PropertyValue', name='time', propertyID='urn:desipipe:seconds', value=str(last['seconds']), unitCode='SEC')
             ]
+        if 'memory' in last:
+            # 'AD' is the byte of UN/CEFACT's list of units, which the specification asks for.
+            about.setdefault('resourceUsage', []).append(
+                self.add(f'{key}-memory', type='PropertyValue', name='memory', propertyID='urn:desipipe:memory', value=str(last['memory']), unitCode='AD')
+            )
         status = _STATUS.get(task['state'], 'ActiveActionStatus' if task['state'] == 'RUNNING' else 'PotentialActionStatus')
         if status == 'FailedActionStatus':
             about['error'] = f'{task["state"]}: {last.get("cause", {}).get("text") or "no reason is known"}'

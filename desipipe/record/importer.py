@@ -196,7 +196,7 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
 
 def _end(row: int, task: Dict, ref: Ref) -> End:
     last = tables.last_attempt(task)
-    return End(row, 1, SUCCEEDED, float(last.get('began', 0.0)), round(last.get('seconds', 0.0) * 1e6), ref)
+    return End(row, 1, SUCCEEDED, float(last.get('began', 0.0)), round(last.get('seconds', 0.0) * 1e6), ref, memory=int(last.get('memory', 0)) // 1024)
 
 
 def _spec(manager: Dict) -> Event:

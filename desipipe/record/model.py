@@ -246,6 +246,8 @@ class _Reader:
             'seconds': round(end.duration * 1e-6, 6),
         }
         self.as_of = max(self.as_of, found['began'] + found['seconds'])
+        if end.memory:
+            found['memory'] = end.memory * 1024  # bytes
         if not current:
             found['past'] = True
         if end.cause:

@@ -81,6 +81,8 @@ def _task(number: int, model: QueueModel, task: Dict, rows: dict[int, tuple[str,
     if 'began' in last:
         about['prov:startTime'] = time_of(last['began'])
         about['prov:endTime'] = time_of(last['began'] + last['seconds'])
+    if 'memory' in last:
+        about['dp:memory'] = last['memory']  # bytes
     if last.get('cause', {}).get('text'):
         about['dp:cause'] = last['cause']['text']
     activities[key] = about

@@ -178,6 +178,7 @@ def _app_section(model: QueueModel, number: int) -> str:
 
 def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
     rows = []
+    measured = any('memory' in attempt for task in tasks for attempt in task.get('attempts', ()))
     for task in tasks:
         name = plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]')
         for attempt in task.get('attempts', ()):
@@ -192,6 +193,7 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
                     state_words(attempt['state']) if attempt['state'] in LOOKS else attempt['state'],
                     moment(attempt.get('began') or attempt.get('t')),
                     span(attempt['seconds']) if 'seconds' in attempt else '',
+                    *([format_bytes(attempt['memory']) if 'memory' in attempt else ''] if measured else []),
                     plain(f'{worker.get("host", "")} {worker.get("job", "")}'),
                     plain(attempt.get('cause', {}).get('text', ''), 80),
                     ', '.join(digests),
@@ -199,7 +201,8 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
             )
     if not rows:
         return []
-    return [table(['task', 'attempt', 'state', 'began', 'time', 'host, job', 'cause', 'digests'], rows, right=(4,))]
+    memory = ['memory'] if measured else []
+    return [table(['task', 'attempt', 'state', 'began', 'time', *memory, 'host, job', 'cause', 'digests'], rows, right=(4, 5) if measured else (4,))]
 
 
 def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]) -> str:
@@ -289,16 +292,19 @@ def _apps_table(models: Sequence[QueueModel]) -> str:
     rows = []
     for model in models:
         taken: dict[int, list[float]] = {}
+        memory: dict[int, int] = {}
         counts: dict[int, Counter[str]] = {}
         for task in model.tasks():
             app = model.head['groups'][task['group']]['app']
             counts.setdefault(app, Counter())[shown_state(task)] += 1
             last = last_attempt(task)
+            memory[app] = max(memory.get(app, 0), last.get('memory', 0))
             if task['state'] == 'SUCCEEDED' and 'seconds' in last:
                 taken.setdefault(app, []).append(last['seconds'])
         for number, app in enumerate(model.head['apps']):
             times = taken.get(number, [])
             states = ', '.join(f'{LOOKS[state].symbol} {format_count(n)}' for state, n in counts.get(number, {}).items())
             mean = span(sum(times) / len(times)) if times else ''
-            rows.append([plain(app['name']), states, mean, span(sum(times)) if times else '', code(app['id'][:12])])
-    return table(['app', 'tasks', 'mean time', 'total time', 'code'], rows, right=(2, 3))
+            most = format_bytes(memory[number]) if memory.get(number) else ''
+            rows.append([plain(app['name']), states, mean, span(sum(times)) if times else '', most, code(app['id'][:12])])
+    return table(['app', 'tasks', 'mean time', 'total time', 'most memory', 'code'], rows, right=(2, 3, 4))

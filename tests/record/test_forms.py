@@ -115,6 +115,14 @@ def test_what_a_crate_says(script: Cli) -> None:
     action = actions[f'#task-{good.id}']
     assert action['startTime'] < action['endTime'] or good.dtime < 0.001
     assert {item['@id'] for item in action['object']} >= {f'#task-{task.id}-result' for task in queue.tasks(name='fraction')}
+    said = queue.tasks(name='echo', one=True)
+    memory = next(attempt.memory for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(said.id))))
+    used = {graph[item['@id']]['name']: graph[item['@id']]['value'] for item in actions[f'#task-{said.id}']['resourceUsage']}
+    assert used['time'] == str(said.dtime)
+    assert used.get('memory', '0') == str(memory)
+    if os.path.exists('/proc/self/clear_refs'):
+        assert memory > 1 << 20
+        assert '| most memory |' in (script.folder / 'r.ipynb').read_text()
     tool = graph[action['instrument']['@id']]
     assert (crate / tool['@id']).read_text() == good.app.code
     # Everything that is pointed to is there, and every file is told of.
