@@ -21,11 +21,13 @@ SRUN = 'srun --mpi=pmi2 --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
 
 
 @pytest.fixture(autouse=True)
-def _mpi(monkeypatch: pytest.MonkeyPatch) -> None:
+def _mpi(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('mpi4py')
     monkeypatch.setenv('PATH', os.pathsep.join([BIN, os.environ['PATH']]))
-    # The nodes of the tests look like one machine to MPICH, but its processes can't share memory across their process numbers.
-    monkeypatch.setenv('UCX_TLS', 'tcp,self')
+    # The nodes of the tests look like one machine to MPICH, but its processes can't share memory across their process numbers. By default it talks over
+    # whatever network interface it finds, and waits for ever where that leads nowhere; UCX can't do with the loopback alone, libfabric can.
+    for name, value in {'MPIR_CVAR_NOLOCAL': '1', 'MPIR_CVAR_CH4_NETMOD': 'ofi', 'FI_PROVIDER': 'tcp', 'FI_TCP_IFACE': 'lo'}.items():
+        monkeypatch.setenv(name, value)
 
 
 def manager(queue: Queue, most: int = 1, **provider: Any) -> TaskManager:
