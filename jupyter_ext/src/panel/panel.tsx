@@ -1,15 +1,14 @@
 /**
  * The panel in the sidebar.
  */
-import { ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { Message } from '@lumino/messaging';
 import { ISignal, Signal } from '@lumino/signaling';
 import React from 'react';
 
 import { RequestError } from '../request';
 import { QueueList } from './components/queuelist';
 import { QueueView } from './components/queueview';
+import type { FollowedModel } from './followed';
 import { pipeIcon } from './icon';
 import { QueueModel } from './queue';
 import { QueuesModel } from './queues';
@@ -22,6 +21,7 @@ import {
   NO_FILTER,
   PANEL_ID
 } from './tokens';
+import { WatchedWidget } from './watched';
 
 /** What the panel asks of those who own it. */
 export interface IPanelCallbacks {
@@ -33,7 +33,7 @@ export interface IPanelCallbacks {
 }
 
 /** Queues, and one of them open. */
-export class DesipipePanel extends ReactWidget {
+export class DesipipePanel extends WatchedWidget {
   constructor(
     readonly queues: QueuesModel,
     readonly callbacks: IPanelCallbacks,
@@ -47,7 +47,6 @@ export class DesipipePanel extends ReactWidget {
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('desipipe'));
     queues.changed.connect(this._onQueues, this);
-    document.addEventListener('visibilitychange', this._look);
   }
 
   /** What it is to remember has changed. */
@@ -78,7 +77,7 @@ export class DesipipePanel extends ReactWidget {
       this._open.tasks.filter = state.filter;
     }
     this._state = state;
-    this._look();
+    this.look();
     this._stateChanged.emit(state);
     this.update();
   }
@@ -89,43 +88,20 @@ export class DesipipePanel extends ReactWidget {
   }
 
   override dispose(): void {
-    document.removeEventListener('visibilitychange', this._look);
     this._open?.dispose();
     Signal.clearData(this);
     super.dispose();
   }
 
-  protected override onAfterShow(msg: Message): void {
-    super.onAfterShow(msg);
-    this._look();
-  }
-
-  protected override onAfterAttach(msg: Message): void {
-    super.onAfterAttach(msg);
-    this._look();
-  }
-
-  protected override onAfterHide(msg: Message): void {
-    super.onAfterHide(msg);
-    this._look();
-  }
-
-  protected override onBeforeDetach(msg: Message): void {
-    this.queues.visible = false;
-    super.onBeforeDetach(msg);
-  }
-
-  /** A hidden panel asks nothing: neither one in a sidebar that is closed, nor one of a page that nobody looks at. */
-  private _look = (): void => {
-    const visible = this.isAttached && this.isVisible && !document.hidden;
-    this.queues.visible = visible;
+  protected onWatched(watched: boolean): void {
+    this.queues.visible = watched;
     if (this._open) {
-      this._open.visible = visible;
+      this._open.visible = watched;
     }
-    if (visible) {
+    if (watched) {
       this.update();
     }
-  };
+  }
 
   private _onQueues(): void {
     if (this.isVisible) {
@@ -207,4 +183,16 @@ export function words(problem: Error | null, trans: TranslationBundle): string {
     }
   }
   return problem?.message ?? '';
+}
+
+/** What is wrong with what a page shows. */
+export function trouble(
+  model: FollowedModel,
+  trans: TranslationBundle
+): string {
+  return model.follower.isLost
+    ? trans.__(
+        'The server gives no answer: what is shown is of before. It is asked again and again.'
+      )
+    : words(model.problem, trans);
 }

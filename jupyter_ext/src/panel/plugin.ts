@@ -32,7 +32,8 @@ import { Actions } from './actions';
 import { Cells } from './cells';
 import { notify } from './notify';
 import { DesipipePanel } from './panel';
-import type { Kind, PicturePage } from './picturepage';
+import type { Kind } from './picture';
+import type { PicturePage } from './picturepage';
 import { QueuesModel } from './queues';
 import { StatusItem } from './statusitem';
 import type { TaskPage } from './taskpage';
@@ -205,12 +206,10 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       });
     };
     const openPicture = async (kind: Kind, folder: string) => {
-      const { PicturePage } = await import('./picturepage');
+      const { PictureModel, PicturePage } = await import('./picturepage');
       return put(pictures, `desipipe-${kind}-${folder}`, () => {
         const page = new PicturePage(
-          kind,
-          follower,
-          folder,
+          new PictureModel(follower, folder, kind),
           queueName(folder),
           (folder, task) =>
             run(COMMANDS.openTask, {
@@ -240,8 +239,11 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       });
       void restorer.restore(pictures, {
         command: 'desipipe:picture',
-        args: ({ content }) => ({ folder: content.folder, kind: content.kind }),
-        name: ({ content }) => `${content.kind}-${content.folder}`
+        args: ({ content: { model } }) => ({
+          folder: model.folder,
+          kind: model.kind
+        }),
+        name: ({ content: { model } }) => `${model.kind}-${model.folder}`
       });
     }
 
@@ -369,8 +371,8 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       if (await actions.delete(line)) {
         queues.dismiss(line.folder);
         for (const page of [
-          ...closed(tasks, line.folder),
-          ...closed(pictures, line.folder)
+          ...pagesOf(tasks, line.folder),
+          ...pagesOf(pictures, line.folder)
         ]) {
           page.dispose();
         }
@@ -556,16 +558,9 @@ function ended(line: IQueueLine): number {
 }
 
 /** Pages of a queue. */
-function closed(tracker: WidgetTracker, folder: string): Widget[] {
-  const found: Widget[] = [];
-  tracker.forEach(widget => {
-    const content = (widget as MainAreaWidget).content as {
-      folder?: string;
-      model?: { folder: string };
-    } & Widget;
-    if ((content.folder ?? content.model?.folder) === folder) {
-      found.push(widget);
-    }
-  });
-  return found;
+function pagesOf<T extends TaskPage | PicturePage>(
+  tracker: WidgetTracker<MainAreaWidget<T>>,
+  folder: string
+): Widget[] {
+  return tracker.filter(({ content }) => content.model.folder === folder);
 }

@@ -1,110 +1,55 @@
 /**
  * A task whose page is open.
  */
-import { IDisposable } from '@lumino/disposable';
-import { ISignal, Signal } from '@lumino/signaling';
-
 import { Follower } from '../model';
+import { FollowedModel } from './followed';
 import { LogModel } from './log';
-import { Looker } from './looker';
 import type { ITask } from './tokens';
 
 /** All that is known of a task, while someone looks. */
-export class TaskModel implements IDisposable {
+export class TaskModel extends FollowedModel {
   constructor(
-    readonly follower: Follower,
-    readonly folder: string,
+    follower: Follower,
+    folder: string,
     readonly tid: string,
     interval = 500
   ) {
+    super(follower, folder, interval);
     this.out = new LogModel(follower.api, folder, tid, 'out');
     this.err = new LogModel(follower.api, folder, tid, 'err');
-    this._looker = new Looker(() => this._look(), interval);
   }
 
+  /** What it printed; both tell of their changes themselves. */
   readonly out: LogModel;
   readonly err: LogModel;
-
-  /** Something that is shown has changed, but for the output. */
-  get changed(): ISignal<this, void> {
-    return this._changed;
-  }
 
   get task(): ITask | null {
     return this._task;
   }
 
-  /** Why the server did not tell; `null` if it did. */
-  get problem(): Error | null {
-    return this._problem;
-  }
-
-  get isDisposed(): boolean {
-    return this._looker.isDisposed;
-  }
-
-  dispose(): void {
-    this.visible = false;
-    this._looker.dispose();
+  override dispose(): void {
+    super.dispose();
     this.out.dispose();
     this.err.dispose();
-    Signal.clearData(this);
   }
 
-  /** Whether someone looks. */
-  get visible(): boolean {
-    return this._following !== null;
-  }
-
-  set visible(visible: boolean) {
-    if (visible === this.visible) {
-      return;
-    }
-    if (visible) {
-      this._following = this.follower.follow(this.folder, () =>
-        this._looker.ask()
-      );
-      this._looker.ask();
-    } else {
-      this._following?.dispose();
-      this._following = null;
-    }
+  protected override onVisible(visible: boolean): void {
     this.out.visible = this.err.visible = visible;
   }
 
-  /** Ask the server now. */
-  refresh(): void {
-    this._looker.ask();
-  }
-
-  private async _look(): Promise<boolean> {
-    if (!this.visible) {
-      return false;
-    }
+  protected async look(): Promise<boolean> {
     const before = this._task;
-    try {
-      this._task = await this.follower.api.look<ITask>('task', {
-        queue: this.folder,
-        tid: this.tid
-      });
-      this._problem = null;
-    } catch (error) {
-      this._problem = error instanceof Error ? error : new Error(`${error}`);
-    }
-    const now = this._task;
-    if (before?.state !== now?.state || before?.attempt !== now?.attempt) {
+    const now = await this.follower.api.look<ITask>('task', {
+      queue: this.folder,
+      tid: this.tid
+    });
+    this._task = now;
+    if (before?.state !== now.state || before?.attempt !== now.attempt) {
       this.out.wake();
       this.err.wake();
     }
-    if (this._problem || JSON.stringify(before) !== JSON.stringify(now)) {
-      this._changed.emit();
-    }
-    return this._problem !== null;
+    return JSON.stringify(before) !== JSON.stringify(now);
   }
 
-  private _changed = new Signal<this, void>(this);
-  private _following: IDisposable | null = null;
-  private _looker: Looker;
-  private _problem: Error | null = null;
   private _task: ITask | null = null;
 }

@@ -1,17 +1,15 @@
 /**
  * The page of a task, in the main area.
  */
-import { ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { Message } from '@lumino/messaging';
 import React from 'react';
 
 import { Highlight, TaskView } from './components/taskview';
 import { Banner } from './components/bits';
-import { pipeIcon } from './icon';
-import { words } from './panel';
+import { trouble } from './panel';
 import { TaskModel } from './task';
 import { ITask, ITaskLabel, label } from './tokens';
+import { Page } from './watched';
 
 export { TaskModel };
 
@@ -26,24 +24,18 @@ export interface ITaskCallbacks {
 }
 
 /** Shows a task while it is looked at. */
-export class TaskPage extends ReactWidget {
+export class TaskPage extends Page<TaskModel> {
   constructor(
-    readonly model: TaskModel,
+    model: TaskModel,
     readonly queue: string,
     name: string,
     readonly callbacks: ITaskCallbacks,
     readonly trans: TranslationBundle
   ) {
-    super();
-    this.addClass('jp-desipipe-Page');
+    super(model, name, trans.__('Task %1', name));
     this.addClass('jp-desipipe-TaskPage');
     this.node.dataset.folder = model.folder;
     this.node.dataset.tid = model.tid;
-    this.node.setAttribute('role', 'region');
-    this.node.setAttribute('aria-label', trans.__('Task %1', name));
-    this.title.label = name;
-    this.title.icon = pipeIcon;
-    this.title.closable = true;
     model.changed.connect(() => {
       if (model.task) {
         this.title.label = label(model.task);
@@ -59,45 +51,12 @@ export class TaskPage extends ReactWidget {
       log.changed.connect(() => this.update(), this);
     }
     model.follower.changed.connect(() => this.update(), this);
-    document.addEventListener('visibilitychange', this._look);
   }
-
-  override dispose(): void {
-    document.removeEventListener('visibilitychange', this._look);
-    this.model.dispose();
-    super.dispose();
-  }
-
-  protected override onAfterAttach(msg: Message): void {
-    super.onAfterAttach(msg);
-    this._look();
-  }
-
-  protected override onAfterShow(msg: Message): void {
-    super.onAfterShow(msg);
-    this._look();
-  }
-
-  protected override onAfterHide(msg: Message): void {
-    super.onAfterHide(msg);
-    this._look();
-  }
-
-  private _look = (): void => {
-    if (!this.isDisposed) {
-      this.model.visible =
-        this.isAttached && this.isVisible && !document.hidden;
-    }
-  };
 
   protected render(): JSX.Element {
     const { model, callbacks, trans } = this;
     const { folder, tid, task, out, err } = model;
-    const problem = model.follower.isLost
-      ? trans.__(
-          'The server gives no answer: what is shown is of before. It is asked again and again.'
-        )
-      : words(model.problem, trans);
+    const problem = trouble(model, trans);
     if (!task) {
       return problem ? (
         <Banner>{problem}</Banner>

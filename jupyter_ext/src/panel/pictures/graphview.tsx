@@ -10,6 +10,7 @@ import { SYMBOLS } from '../../tokens';
 import { IGraph, INode, ITaskLabel } from '../tokens';
 import { APP, fold, IPlaced, parts, place, shape, TASK } from './layout';
 import { IPalette } from './palette';
+import type { OnSave } from './save';
 import { useZoom, zoomIdentity } from './zoom';
 
 /** Properties of {@link GraphView}. */
@@ -22,11 +23,7 @@ export interface IGraphViewProps {
   unfolded: readonly string[];
   onUnfold: (names: string[]) => void;
   onTask: (task: ITaskLabel) => void;
-  onSave: (
-    svg: SVGSVGElement,
-    box: { x: number; y: number; width: number; height: number },
-    kind: 'svg' | 'png'
-  ) => void;
+  onSave: OnSave;
   trans: TranslationBundle;
 }
 

@@ -2,14 +2,26 @@
  * A picture of the page becomes a file.
  */
 
+/** What of a picture becomes a file. */
+export interface IBox {
+  x: number;
+  y: number;
+  width: number;
+  height: number;
+}
+
+/** Somebody wants a picture as a file. */
+export type OnSave = (
+  svg: SVGSVGElement,
+  box: IBox,
+  kind: 'svg' | 'png'
+) => void;
+
 /** The most pixels of a side of a PNG: browsers refuse larger canvases. */
 const SIDE = 8000;
 
 /** Text of an SVG file that shows what an element of the page shows. */
-export function svgText(
-  svg: SVGSVGElement,
-  box: { x: number; y: number; width: number; height: number }
-): string {
+export function svgText(svg: SVGSVGElement, box: IBox): string {
   const copy = svg.cloneNode(true) as SVGSVGElement;
   // What is drawn is as large as it is, however it was zoomed.
   copy.querySelector('[data-zoomed]')?.removeAttribute('transform');

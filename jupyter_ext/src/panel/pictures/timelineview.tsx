@@ -11,6 +11,7 @@ import { State, STATES, SYMBOLS } from '../../tokens';
 import { IInterval, ILane, ITaskLabel, ITimeline, label } from '../tokens';
 import { short, Tools } from './graphview';
 import { IPalette } from './palette';
+import type { OnSave } from './save';
 import { useZoom, zoomIdentity } from './zoom';
 
 /** Sizes, px. */
@@ -35,11 +36,7 @@ export interface ITimelineViewProps {
   /** Someone looks at a part only (s), or at all of it. */
   onPart: (part: [number, number] | null) => void;
   onTask: (task: ITaskLabel) => void;
-  onSave: (
-    svg: SVGSVGElement,
-    box: { x: number; y: number; width: number; height: number },
-    kind: 'svg' | 'png'
-  ) => void;
+  onSave: OnSave;
   trans: TranslationBundle;
 }
 
