@@ -9,12 +9,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gated import add_gated, working
 
 from desipipe import Queue, TaskManager
 from desipipe.cell_summary import cell_summary
@@ -26,53 +25,11 @@ from playwright.sync_api import expect  # noqa: E402
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 API = '/desipipe/api/'
-LATER = 60e3  # ms for what a busy machine needs some time for
-
-
-@pytest.fixture(autouse=True)
-def _patient() -> Iterator[None]:
-    expect.set_options(timeout=LATER)
-    yield
-    expect.set_options(timeout=5e3)
 
 
 def new_queue(lab: Any, name: str) -> Queue:
     """A queue where the panel looks for the user's own."""
     return Queue(name, base_dir=lab.queues / getpass.getuser(), create=True)
-
-
-@contextmanager
-def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
-    """A worker in the background; it stays until it is told to end."""
-    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', str(slots), '--linger', '300']
-    worker = subprocess.Popen(command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(60)
-
-
-def gated(i: int, folder: str) -> str:
-    """Ends when the file ``i`` is in ``folder``: with what is written in it, or badly if there is nothing."""
-    import os
-    import time
-
-    path = os.path.join(folder, str(i))
-    print(f'{i} waits', flush=True)
-    while not os.path.exists(path):
-        time.sleep(0.02)
-    text = open(path).read()
-    if not text:
-        os.remove(path)
-        raise ValueError(f'nothing for task {i}')
-    print(text)
-    return text
-
-
-def add_gated(queue: Queue, gates: Path, n: int) -> None:
-    gates.mkdir(parents=True, exist_ok=True)
-    TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated).map(i=range(n), folder=str(gates))
 
 
 def open_lab(page: Any, path: str = '') -> None:
@@ -382,7 +339,7 @@ def test_notebook_7_with_a_prefix_in_two_windows(new_lab: Any, new_page: Any, tm
     queues = [new_queue(lab, f'queue{i:02d}') for i in range(20)]
     gates = tmp_path / 'gates'
     for queue in queues:
-        add_gated(queue, gates, 2)
+        add_gated(queue, gates, 2, 'waits')
     lab.write('empty.ipynb', 'pass')
     pages = [new_page(lab=lab) for _ in range(2)]
     for page in pages:

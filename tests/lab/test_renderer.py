@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from gated import add_gated, working
 
-from desipipe import Queue, TaskManager
+from desipipe import Queue
 from desipipe.cell_summary import cell_summary
 from desipipe.summary import LOOKS
 
@@ -99,40 +96,6 @@ def test_colours_and_symbols_are_those_of_the_summary() -> None:
     shown = {name: look for name, look in LOOKS.items() if name != 'DELETED'}
     assert colours == {name.lower(): look.colour for name, look in shown.items()}
     assert symbols == {name: look.symbol for name, look in shown.items()}
-
-
-@contextmanager
-def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
-    """A worker in the background; it stays until it is told to end."""
-    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', str(slots), '--linger', '300']
-    worker = subprocess.Popen(command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        yield
-    finally:
-        worker.terminate()
-        worker.wait(60)
-
-
-def add_gated(queue: Queue, gates: Path, n: int) -> None:
-    """Tasks that end when they are let: task ``i`` when the file ``i`` is in ``gates``, with what is written in it; an empty one makes it fail."""
-
-    def gated(i: int, folder: str) -> str:
-        import os
-        import time
-
-        path = os.path.join(folder, str(i))
-        while not os.path.exists(path):
-            time.sleep(0.02)
-        text = open(path).read()
-        if not text:
-            os.remove(path)
-            raise ValueError(f'nothing for task {i}')
-        print(text)
-        return text
-
-    gates.mkdir()
-    app = TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated)
-    app.map(i=range(n), folder=str(gates))
 
 
 def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
