@@ -16,7 +16,7 @@ import yaml
 
 from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
-from desipipe.file_manager import BaseFile, BaseFileEntry
+from desipipe.file_manager import BaseFile, BaseFileEntry, made
 from desipipe.file_manager.history import file_summaries
 from desipipe.summary import task_detail
 
@@ -113,6 +113,130 @@ def test_stale_is_by_content(fm: FileManager, tm: TaskManager) -> None:
     assert (other.provenance().state, other.provenance().task != '') == ('missing', True)
 
 
+class Chain:
+    """Files made of each other: raw → middle → end, and raw → weights; all by tasks."""
+
+    def __init__(self, folder: Path, tm: TaskManager) -> None:
+        self.folder = folder
+        self.tm = tm
+        self.fm = FileManager({'path': f'{folder}/{{x}}/{{x}}.txt', 'options': {'x': ['raw', 'middle', 'end', 'weights']}})
+        self.fm.get(x='raw').save('raw')
+
+        @tm.python_app
+        def make(of: list[BaseFile], out: BaseFile, words: str) -> None:
+            out.save(' '.join([file.load() for file in of] + [words]))
+
+        self._make = make
+
+    def make(self, out: str, *of: str, words: str = '') -> None:
+        """Have a file made by a task."""
+        future = self._make([self.fm.get(x=x) for x in of], self.fm.get(x=out), words)
+        work(self.tm.queue)
+        future.result(timeout=0)
+
+    def states(self) -> dict[str, str]:
+        """State of each file, which both faces must agree on."""
+        beside = {file.options['x']: file.status() for file in self.fm[0] if file.exists()}
+        counts = self.fm.status()
+        assert {state: sum(value == state for value in beside.values()) for state in ('stale', 'current')} == {
+            name: counts[name] for name in ('stale', 'current')
+        }
+        queue = {os.path.basename(file['path'])[:-4]: file for file in file_summaries(self.tm.queue.ledger)}
+        for name, state in beside.items():
+            if name in queue and queue[name]['state'] != 'input':
+                assert queue[name]['state'] == state, name
+                made = self.fm.provenance(self.fm.get(x=name))
+                assert list(made.changed) == queue[name]['changed'], name
+                assert [(item.path, item.same, item.stale) for item in made.inputs] == [(i['path'], i['same'], i['stale']) for i in queue[name]['inputs']]
+        return beside
+
+
+@pytest.fixture
+def chain(tmp_path: Path, tm: TaskManager) -> Chain:
+    found = Chain(tmp_path, tm)
+    found.make('middle', 'raw')
+    found.make('end', 'middle')
+    return found
+
+
+def test_what_is_made_of_something_stale_is_stale(chain: Chain) -> None:
+    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'current'}
+    raw = chain.fm.get(x='raw')
+    raw.save('other')
+    assert chain.states() == {'raw': 'current', 'middle': 'stale', 'end': 'stale'}
+    made = chain.fm.provenance(chain.fm.get(x='end'))
+    assert (made.state, made.changed, [(item.same, item.stale) for item in made.inputs]) == ('stale', (raw.filepath,), [(True, True)])
+    assert f'stale: {raw.filepath}, which it was made of, directly or not, changed since' in repr(made)
+    assert 'middle.txt (stale)' in repr(made)
+    shown = command(chain.fm.get(x='end').filepath).stdout
+    assert 'middle.txt (stale)\n' in shown and 'raw.txt (changed)\n' in shown
+    # As it was: nothing has to be made again.
+    raw.save('raw')
+    assert set(chain.states().values()) == {'current'}
+    # Also where what was between is gone.
+    raw.save('other')
+    os.unlink(chain.fm.get(x='middle'))
+    assert chain.states() == {'raw': 'current', 'end': 'stale'}
+    # Made again, one after the other.
+    chain.make('middle', 'raw', words='again')
+    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale'}
+    chain.make('end', 'middle', words='again')
+    assert set(chain.states().values()) == {'current'}
+
+
+def test_made_again_with_the_same_in_it(chain: Chain) -> None:
+    """What was made of it need not be made again."""
+    chain.make('weights', 'middle')
+    chain.fm.get(x='raw').save('raw ')  # of which `middle` will be the same but for what follows
+    chain.fm.get(x='middle').save('')
+    chain.make('middle', 'raw', words='x')
+    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale', 'weights': 'stale'}
+    chain.fm.get(x='raw').save('raw')
+
+    @chain.tm.python_app
+    def same(of: BaseFile, out: BaseFile) -> None:
+        out.save(of.load() + ' ')  # what `make` wrote the first time
+
+    same(chain.fm.get(x='raw'), chain.fm.get(x='middle'))
+    work(chain.tm.queue)
+    assert set(chain.states().values()) == {'current'}
+
+
+def test_a_file_changed_by_way_of_another(chain: Chain) -> None:
+    """Weights made of a catalogue, then put into it: what is made of it afterwards is not out of date, the weights are."""
+    chain.make('weights', 'middle')
+    chain.make('middle', 'middle', 'weights')
+    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale', 'weights': 'stale'}
+    chain.make('end', 'middle', words='again')
+    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'current', 'weights': 'stale'}
+    # What is made of it and of the weights is: these are of another one.
+    chain.make('end', 'middle', 'weights')
+    assert chain.states()['end'] == 'stale'
+
+
+def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
+    """Each file once, however many were made of it, and of those."""
+    known = {}
+    for i in range(2001):
+        (tmp_path / f'{i}').write_text(f'{i}')
+        known[i] = made.content(f'{tmp_path}/{i}')
+    asked: list[str] = []
+
+    class Counting(made.Look):
+        def made_of(self, path: str, content: provenance.Content) -> list[made.Source]:
+            asked.append(path)
+            i = int(os.path.basename(path))
+            return [(f'{tmp_path}/{j}', known[j]) for j in (i - 1, i - 2) if j >= 0 and known[j]]  # type: ignore[misc]
+
+    look = Counting()
+    for i in range(2000, 1900, -1):
+        assert look.changed(f'{tmp_path}/{i}', look.made_of(f'{tmp_path}/{i}', known[i])) == []  # type: ignore[arg-type]
+    assert len(asked) <= 2001 + 100
+    (tmp_path / '0').write_text('other')
+    look = Counting()
+    assert look.changed(f'{tmp_path}/2000', look.made_of(f'{tmp_path}/2000', known[2000])) == [f'{tmp_path}/0']  # type: ignore[arg-type]
+
+
 def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
     futures = run(fm, tm)
     for path in (Path(fm.get('out', i=0).filepath).parent / '.desipipe').iterdir():
@@ -142,20 +266,21 @@ def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
     assert len(file_summaries(tm.queue.ledger, os.path.dirname(fm.get('out', i=0).filepath))) == 6
 
 
+def command(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words], capture_output=True, text=True, timeout=60)
+
+
 def test_the_command(fm: FileManager, tm: TaskManager) -> None:
     run(fm, tm)
 
-    def desipipe(*words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words], capture_output=True, text=True, timeout=60)
-
-    assert '\tcurrent\t' in desipipe().stdout
+    assert '\tcurrent\t' in command().stdout
     path = fm.get('out', i=1).filepath
-    one = desipipe(path).stdout
+    one = command(path).stdout
     assert one.startswith(f'{path}\n  current')
     assert 'made by upper[1]' in one
-    assert [file['state'] for file in json.loads(desipipe('--json').stdout)] == ['current'] * 3 + ['input'] * 3
-    assert json.loads(desipipe('--json', '--state', 'stale').stdout) == []
-    wrong = desipipe(path.replace('out_1', 'out_7'))
+    assert [file['state'] for file in json.loads(command('--json').stdout)] == ['current'] * 3 + ['input'] * 3
+    assert json.loads(command('--json', '--state', 'stale').stdout) == []
+    wrong = command(path.replace('out_1', 'out_7'))
     assert (wrong.returncode, wrong.stdout) == (2, '')
     assert 'did you mean' in wrong.stderr
 

@@ -11,7 +11,7 @@ from .common import Verbs, add_json, add_queue, hint, open_one, plural, print_js
 
 _LOOKS = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
-    'stale': ('!', '#e69f00', 'a file it was made of holds something else now'),
+    'stale': ('!', '#e69f00', 'a file it was made of, directly or not, holds something else now'),
     'changed': ('≠', '#e69f00', 'it holds something else than its task wrote'),
     'missing': ('✕', '#d55e00', 'it is not there'),
     'input': ('·', '#8c8c8c', 'no task of this queue wrote it'),
@@ -113,7 +113,11 @@ def _one(queue: Any, file: dict[str, Any]) -> None:
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(maker['time']))
         print(f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on {maker["host"]}, {when}')
         for item in file['inputs']:
-            print(f'  of {_short(item["path"])}{" (gone)" if item["same"] is None else "" if item["same"] else " (changed)"}')
+            words = ['changed'] * (item['same'] is False) + ['gone'] * (item['same'] is None) + ['stale'] * item['stale']
+            print(f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else ''))
+        above = set(file['changed']).difference(item['path'] for item in file['inputs'])
+        for path in sorted(above):
+            print(f'  and so of {_short(path)} (changed)')
         print('  with ' + ', '.join(f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80))
         print(f'  code: desipipe tasks {where} --tid {maker["tid"][:12]} --property code')
     for reader in file['readers']:

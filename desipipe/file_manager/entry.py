@@ -239,7 +239,10 @@ class BaseFileEntry(Fields):
         return existence([self], return_type)
 
     def status(self) -> Status:
-        """How many files are missing, stale (a file they were made of holds something else now) or current; see :meth:`FileManager.provenance`.
+        """How many files are missing, stale (a file they were made of, or one further up, holds something else now) or current.
+
+        See :meth:`FileManager.provenance` for one of them. Each file that went into them is looked at once: its size and time, and its content if
+        only the time differs.
 
         Returns
         -------
@@ -471,9 +474,10 @@ def existence(entries: Iterable[BaseFileEntry], return_type: str = 'dict') -> An
 def status(entries: Iterable[BaseFileEntry]) -> Status:
     """See :meth:`BaseFileEntry.status`."""
     found: dict[str, list[str]] = {'missing': [], 'stale': [], 'current': []}
+    look = made.Look()
     for entry in entries:
         for path in entry.paths():
-            found[made.state_of(path)].append(path)
+            found[made.state_of(path, look)].append(path)
     return Status(found)
 
 

@@ -349,7 +349,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.provenance_of(self.filepath)
 
     def status(self) -> str:
-        """``'missing'``, ``'stale'`` (what it was made of holds something else now) or ``'current'``."""
+        """``'missing'``, ``'stale'`` (what it was made of, directly or not, holds something else now) or ``'current'``."""
         return made.state_of(self.filepath)
 
     # As of paths

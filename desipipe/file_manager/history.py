@@ -11,7 +11,7 @@ from ..event import STATES, End, end_at
 from ..ledger import Ledger
 from ..provenance import Content
 from ..store.journal import decode, lines
-from .made import unchanged
+from .made import Look, Source
 
 _MARK = b'"files":'
 
@@ -73,6 +73,24 @@ def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
     return Attempt(end.row, end, worker, found['read'], found['write'])
 
 
+class _History(Look):
+    """What files were made of as the journal says."""
+
+    def __init__(self, found: list[Attempt]) -> None:
+        super().__init__()
+        self._of = {(name, content.sha256): attempt for attempt in found for name, content in attempt.written.items()}  # of several, the last one
+
+    def made_of(self, path: str, known: Content) -> list[Source]:
+        """See :class:`Look`."""
+        attempt = self._of.get((path, known.sha256))
+        return [] if attempt is None else sources(attempt, path)
+
+
+def sources(attempt: Attempt, path: str) -> list[Source]:
+    """What an attempt read that a file which it wrote was made of: all but that file itself."""
+    return [(name, known) for name, known in attempt.read.items() if name != path]
+
+
 def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, Any]]:
     """The files that the tasks of a queue read and wrote.
 
@@ -87,50 +105,54 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
     files : list of dict
         By path: ``path``, ``state``, ``size``, ``sha256`` and ``mtime`` (ns) as it was written, else as it was last read; ``maker``: ``None``, or a
         dictionary with ``tid``, ``name``, ``index``, ``attempt``, ``state``, ``time``, ``host``, ``app``, ``versions``; ``inputs``: ``path``, ``size``,
-        ``mtime``, ``sha256``, and ``same``: whether it still holds that, ``None`` if it is gone; ``readers``: ``tid``, ``name``, ``index`` of tasks that
-        read it.
-        ``state`` is ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``: a file it was made of holds something
-        else now; ``'current'``; or ``'input'``: no task of the queue wrote it.
+        ``mtime``, ``sha256``, ``same``: whether it still holds that, ``None`` if it is gone, and ``stale``: whether what that was made of changed;
+        ``changed``: files, however far up, that hold something else now than when it, or what it was made of, was made of them; ``readers``: ``tid``,
+        ``name``, ``index`` of tasks that read it.
+        ``state`` is ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``: there are such files as of ``changed``;
+        ``'current'``; or ``'input'``: no task of the queue wrote it.
     """
     wanted = None if path is None else os.path.realpath(path)
     makers: dict[str, tuple[Attempt, Content]] = {}
     readers: dict[str, dict[int, Content]] = {}
-    for attempt in attempts(ledger):
+    known = attempts(ledger)
+    for attempt in known:
         for name, content in attempt.read.items():
             readers.setdefault(name, {})[attempt.row] = content
         for name, content in attempt.written.items():
             makers[name] = (attempt, content)
-    known: dict[tuple[str, Content], bool | None] = {}
-
-    def same(name: str, content: Content) -> bool | None:
-        if (name, content) not in known:
-            known[name, content] = unchanged(name, content)
-        return known[name, content]
-
+    look = _History(known)
     found = []
     for name in sorted(makers.keys() | readers.keys()):
         if wanted is not None and name != wanted and not name.startswith(os.path.join(wanted, '')):
             continue
         maker, content = makers[name] if name in makers else (None, next(reversed(readers[name].values())))
-        inputs = [] if maker is None else [{'path': other, **was._asdict(), 'same': same(other, was)} for other, was in maker.read.items()]
-        now = same(name, content)
+        of = [] if maker is None else sources(maker, name)
+        changed = look.changed(name, of)
+        now = look.same(name, content)
         if now is None:
             state = 'missing'
         elif maker is None:
             state = 'input'
         else:
-            state = 'changed' if not now else 'stale' if any(item['same'] is False for item in inputs) else 'current'
+            state = 'changed' if not now else 'stale' if changed else 'current'
         found.append(
             {
                 'path': name,
                 'state': state,
                 **content._asdict(),
                 'maker': None if maker is None else _maker(ledger, maker),
-                'inputs': inputs,
+                'inputs': [_input(look, other, was) for other, was in of],
+                'changed': changed,
                 'readers': [_label(ledger, row) for row in readers.get(name, ())],
             }
         )
     return found
+
+
+def _input(look: Look, path: str, was: Content) -> dict[str, Any]:
+    same = look.same(path, was)
+    stale = same is not False and bool(look.changed(path, look.made_of(path, was)))
+    return {'path': path, **was._asdict(), 'same': same, 'stale': stale}
 
 
 def _label(ledger: Ledger, row: int) -> dict[str, Any]:

@@ -28,12 +28,15 @@ from ..provenance import Content, Making
 from ..utils import format_bytes, username
 
 FOLDER = '.desipipe'
+_SHOWN = 20  # files that one was made of, for people
 _REMEMBERED = 65536  # digests that a process remembers
 _LINE: dict[str, Any] = {
     **dict.fromkeys(('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str),
     **dict.fromkeys(('size', 'mtime', 'attempt'), int),
     'time': float,
 }
+Source = tuple[str, Content]
+"""A file that another one was made of, as it was then."""
 _digests: dict[str, tuple[tuple[int, ...], str]] = {}
 _scripts: set[tuple[str, str]] = set()
 
@@ -90,17 +93,17 @@ def unchanged(path: str, known: Content) -> bool | None:
     Returns
     -------
     unchanged : bool or None
-        ``None`` if there is no such file.
+        ``None`` if there is no such file, or it may not be looked at.
     """
     try:
         status = os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+        if status.st_size != known.size:
+            return False
+        if status.st_mtime_ns == known.mtime:
+            return True
+        now = content(path)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return None
-    if status.st_size != known.size:
-        return False
-    if status.st_mtime_ns == known.mtime:
-        return True
-    now = content(path)
     return None if now is None else now.sha256 == known.sha256
 
 
@@ -110,7 +113,7 @@ def quick_content(path: str) -> Content | None:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    for line in reversed(_records(path)):
+    for line in reversed(Look().records(path)):
         if line['size'] == status.st_size and line['mtime'] == status.st_mtime_ns:
             return _content_of(line)
     return content(path)
@@ -234,10 +237,71 @@ def _content_of(line: dict[str, Any]) -> Content:
     return Content(line['size'], line['mtime'], line['sha256'])
 
 
-def _records(path: str) -> list[dict[str, Any]]:
-    """What is written down of a file, oldest first; each with all that its task had read until then as ``read``."""
-    folder, name = os.path.split(path)
-    return _catalogued(os.path.join(folder, FOLDER)).get(name, [])
+class Look:
+    """One look at what files were made of, and whether that holds: however many files are asked about, none is looked at twice."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        self._same: dict[Source, bool | None] = {}
+        self._clean: set[Source] = set()
+
+    def records(self, path: str) -> list[dict[str, Any]]:
+        """What is written down beside a file about it, oldest first; each with all that its task had read until then as ``read``."""
+        folder, name = os.path.split(path)
+        known = self._folders.get(folder)
+        if known is None:
+            known = self._folders[folder] = _catalogued(os.path.join(folder, FOLDER))
+        return known.get(name, [])
+
+    def same(self, path: str, known: Content) -> bool | None:
+        """See :func:`unchanged`."""
+        if (path, known) not in self._same:
+            self._same[path, known] = unchanged(path, known)
+        return self._same[path, known]
+
+    def made_of(self, path: str, known: Content) -> list[Source]:
+        """What a file was made of when it held this."""
+        line, same = _fitting(path, self.records(path))
+        if line is None or not same or line['sha256'] != known.sha256:
+            line = next((line for line in reversed(self.records(path)) if line['sha256'] == known.sha256), None)
+        return [] if line is None else _inputs(line)
+
+    def changed(self, path: str, inputs: Iterable[Source]) -> list[str]:
+        """Files that hold something else now than when a file was made of them, or what it was made of was made of them, and so on.
+
+        A file that was made of an earlier content of itself, by way of others (weights made of a catalogue, then put into it), is not out of date by that.
+        """
+        start = [source for source in inputs if source[0] != path]
+        seen = dict.fromkeys(start)
+        names: dict[str, int] = {path: 1}
+        found = []
+        todo = list(seen)
+        for source in todo:  # which grows meanwhile
+            if source in self._clean:
+                continue
+            names[source[0]] = names.get(source[0], 0) + 1
+            if self.same(*source) is False:
+                found.append(source)
+                continue
+            more = [other for other in self.made_of(*source) if other not in seen]
+            seen.update(dict.fromkeys(more))
+            todo += more
+        if not found:
+            self._clean.update(seen)
+        return list(dict.fromkeys(source[0] for source in found if source[0] != path and (names[source[0]] == 1 or self._reaches(start, source))))
+
+    def _reaches(self, start: Iterable[Source], last: Source) -> bool:
+        # Whether by way of other files only.
+        seen = dict.fromkeys(start)
+        todo = list(seen)
+        for source in todo:
+            if source == last:
+                return True
+            if source[0] != last[0] and self.same(*source) is not False:
+                more = [other for other in self.made_of(*source) if other not in seen]
+                seen.update(dict.fromkeys(more))
+                todo += more
+        return False
 
 
 _catalogues: dict[str, tuple[tuple[Any, ...], dict[str, list[dict[str, Any]]]]] = {}
@@ -266,7 +330,11 @@ def _catalogued(folder: str) -> dict[str, list[dict[str, Any]]]:
 
 def _read_lines(path: str) -> Iterable[dict[str, Any]]:
     read: dict[tuple[str, int], dict[str, Content]] = {}
-    with open(path, 'rb') as file:
+    try:
+        opened = open(path, 'rb')
+    except (FileNotFoundError, PermissionError):
+        return  # of someone who keeps it to himself: as if it were not there
+    with opened as file:
         for data in file:
             try:
                 line = orjson.loads(data)
@@ -290,6 +358,8 @@ class Input:
     """As it was then."""
     same: bool | None
     """Whether it still is; ``None`` if it is gone."""
+    stale: bool = False
+    """Whether a file that it was made of itself, or one further up, holds something else now."""
 
 
 @dataclass(frozen=True)
@@ -298,7 +368,7 @@ class Provenance:
 
     path: str
     state: str
-    """``'missing'``, ``'stale'`` (a file it was made of holds something else now), ``'current'``."""
+    """``'missing'``, ``'stale'`` (a file it was made of, or one further up, holds something else now), ``'current'``."""
     same: bool | None = None
     """Whether it holds what the task wrote; ``None`` if it is missing, or nothing is known of who made it."""
     task: str = ''
@@ -321,6 +391,8 @@ class Provenance:
     versions: dict[str, str] = field(default_factory=dict)
     """See :func:`desipipe.provenance.snapshot`."""
     inputs: tuple[Input, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Files, however far up, that hold something else now than when it, or what it was made of, was made of them."""
 
     @property
     def source(self) -> str:
@@ -335,7 +407,7 @@ class Provenance:
         """All of it, as plain data."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain['content'] = self.content._asdict() if self.content else None
-        plain['inputs'] = [{'path': item.path, **item.content._asdict(), 'same': item.same} for item in self.inputs]
+        plain['inputs'] = [{'path': item.path, **item.content._asdict(), 'same': item.same, 'stale': item.stale} for item in self.inputs]
         return plain
 
     def __repr__(self) -> str:
@@ -345,7 +417,7 @@ class Provenance:
             return '\n  '.join(lines)
         words = {
             'missing': 'missing: it was made, and is gone',
-            'stale': 'stale: made of a file that holds something else now',
+            'stale': f'stale: {", ".join(self.changed[:3])}{" and others" * (len(self.changed) > 3)}, which it was made of, directly or not, changed since',
             'current': 'current: as the task wrote it, and so is all it was made of',
         }[self.state]
         if self.same is False:
@@ -357,12 +429,19 @@ class Provenance:
         lines.append(f'made by {self.app}, task {self.task[:12]}, attempt {self.attempt:d}, on {self.host} by {self.user}, {when}')
         if self.content:
             lines.append(f'{format_bytes(self.content.size)}, sha256 {self.content.sha256}')
-        lines += [f'of {item.path}{" (gone)" if item.same is None else "" if item.same else " (changed)"}' for item in self.inputs]
+        inputs = sorted(self.inputs, key=lambda item: not _mark(item))  # those to know of first
+        lines += [f'of {item.path}{_mark(item)}' for item in inputs[:_SHOWN]]
+        lines += [f'… and of {len(inputs) - _SHOWN:,d} more files'] if len(inputs) > _SHOWN else []
         lines.append(f'code {self.script or self.code}')
         if self.versions:
             lines.append('with ' + ', '.join(f'{name} {value}' for name, value in self.versions.items() if '\n' not in value and len(value) < 80))
         lines.append(f'queue {self.queue}')
         return '\n  '.join(lines)
+
+
+def _mark(item: Input) -> str:
+    words = ['changed'] * (item.same is False) + ['gone'] * (item.same is None) + ['stale'] * item.stale
+    return f' ({", ".join(words)})' if words else ''
 
 
 def provenance_of(path: str | os.PathLike[str]) -> Provenance:
@@ -378,16 +457,20 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
     """
     path = os.path.realpath(path)
     exists = os.path.exists(path)
-    line, same = _fitting(path)
+    look = Look()
+    line, same = _fitting(path, look.records(path))
     if line is None:
         return Provenance(path, 'current' if exists else 'missing')
-    inputs = tuple(Input(name, known, unchanged(name, known)) for name, known in _inputs(line))
+    sources = _inputs(line)
+    inputs = tuple(
+        Input(name, known, now := look.same(name, known), now is not False and bool(look.changed(name, look.made_of(name, known)))) for name, known in sources
+    )
+    changed = tuple(look.changed(path, sources))
     folder = os.path.join(os.path.dirname(path), FOLDER)
     script = os.path.join(folder, f'{_word(line["app"])}-{line["code"][:16]}.py')
-    stale = bool(same) and any(item.same is False for item in inputs)
     return Provenance(
         path,
-        'missing' if not exists else 'stale' if stale else 'current',
+        'missing' if not exists else 'stale' if same and changed else 'current',
         same,
         line['task'],
         line['attempt'],
@@ -401,18 +484,18 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
         script if os.path.exists(script) else '',
         _read_versions(os.path.join(folder, f'versions-{_word(line["versions"])}.txt')),
         inputs,
+        changed,
     )
 
 
-def state_of(path: str) -> str:
+def state_of(path: str, look: Look | None = None) -> str:
     """``'missing'``, ``'stale'`` or ``'current'``, see :class:`Provenance`."""
     path = os.path.realpath(path)
     if not os.path.exists(path):
         return 'missing'
-    line, same = _fitting(path)
-    if line is None or not same:
-        return 'current'
-    return 'stale' if any(unchanged(name, known) is False for name, known in _inputs(line)) else 'current'
+    look = look or Look()
+    line, same = _fitting(path, look.records(path))
+    return 'stale' if line is not None and same and look.changed(path, _inputs(line)) else 'current'
 
 
 def content_for(path: str, app: str) -> str:
@@ -421,32 +504,33 @@ def content_for(path: str, app: str) -> str:
     What an app writes is an argument of its tasks as much as what it reads. If it counted, a task would be another one as soon as it has run.
     """
     path = os.path.realpath(path)
-    line, same = _fitting(path)
+    line, same = _fitting(path, Look().records(path))
     if line is not None and same:
         return '' if line['app'] == app else str(line['sha256'])
     found = content(path)
     return '' if found is None else found.sha256
 
 
-def _inputs(line: dict[str, Any]) -> list[tuple[str, Content]]:
+def _inputs(line: dict[str, Any]) -> list[Source]:
     return [(name, known) for number, (name, known) in enumerate(line['read'].items()) if number < line['count']]
 
 
-def _fitting(path: str) -> tuple[dict[str, Any] | None, bool | None]:
+def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, bool | None]:
     """The record of what is in a file now, else the newest; and whether it is so (``None``: the file is missing)."""
-    lines = _records(path)
     if not lines:
         return None, None
     # By content, not by time: clocks of several hosts are no order.
     try:
         status = os.stat(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return lines[-1], None
     for line in reversed(lines):
         if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns):
             return line, True
     fitting = [line for line in lines if line['size'] == status.st_size]
-    now = content(path) if fitting else None
+    now = None
+    with suppress(PermissionError):  # it may not be read: it is not known to be so
+        now = content(path) if fitting else None
     return next(((line, True) for line in reversed(fitting) if now and line['sha256'] == now.sha256), (lines[-1], False))
 
 
