@@ -31,7 +31,7 @@ FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
 _TAIL = len(b',"crc":"00000000"}\n')
 _CHUNK = 16 << 20
-_LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at a damaged line of a shared filesystem, before it is believed
+_LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at what a shared filesystem gives, before it is believed
 _TRIES = 5
 
 Event = dict[str, Any]
@@ -326,7 +326,8 @@ class Journal:
             if folded != cut:
                 return False
             rest = data[cut:]
-        return True
+        # A network filesystem's client may know already how long the file has become, and give nothing of it yet to this descriptor (seen on MooseFS).
+        return position >= status.st_size
 
     def _begin(self, fd: int) -> None:
         first = b''
@@ -492,7 +493,8 @@ class Journal:
             if self.shared:
                 self._hold(fd)
             if size != self.offset or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last:
-                self._read(fd, locked=True)
+                if not self._read(fd, locked=True):
+                    return False  # what can't be read yet is no torn tail
                 if os.fstat(fd).st_size > self.offset:
                     os.ftruncate(fd, self.offset)  # an unterminated last line: its writer died with the lock
             events = decide()
@@ -568,11 +570,22 @@ class Journal:
             fcntl.flock(fd, fcntl.LOCK_EX)
 
     def _stands(self, fd: int, data: bytes) -> bool:
+        found = os.pread(fd, len(data), self.offset)
+        for pause in _LOOKS:
+            if len(found) == len(data):
+                break
+            # As in `_read`: what was written through a descriptor, another one reads sooner.
+            time.sleep(pause)
+            other = self._open(os.O_RDONLY)
+            try:
+                found = os.pread(other, len(data), self.offset)
+            finally:
+                os.close(other)
         try:
             there = os.stat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
-        return (there.st_dev, there.st_ino) == self._file and os.pread(fd, len(data), self.offset) == data
+        return (there.st_dev, there.st_ino) == self._file and found == data
 
     def _undo(self, fd: int) -> None:
         try:
@@ -606,7 +619,8 @@ class Journal:
         try:
             if self.shared:
                 self._hold(fd)
-            self._read(fd, locked=True)
+            if not self._read(fd, locked=True):
+                return False
             size = os.fstat(fd).st_size
             return replace(self.folder, events(), still=lambda: not self.shared or self._unchanged(size))
         finally:

@@ -13,8 +13,6 @@ import pytest
 
 from desipipe.store.journal import Event, Journal, create
 
-pytestmark = pytest.mark.xfail(strict=True, reason='Journal takes a short read under the lock for the end of the file')
-
 
 class Notes:
     """Collects events."""
