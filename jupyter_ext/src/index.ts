@@ -9,11 +9,11 @@ import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 // A notebook that is restored shows its cells before anything could be loaded later: a renderer is made at once, or another one is taken.
-// eslint-disable-next-line jupyter/prefer-lazy-imports
 import { Follower, IFollower } from './model';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
 import { rendererFactory } from './renderer';
 import { panelPlugin } from './panel/plugin';
+import { recordPlugin } from './record';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
 import { Api } from './request';
 
@@ -41,4 +41,4 @@ const renderer: JupyterFrontEndPlugin<Follower> = {
   }
 };
 
-export default [renderer, panelPlugin];
+export default [renderer, panelPlugin, recordPlugin];

@@ -88,6 +88,13 @@ export class Api {
     });
   }
 
+  /** The record of a saved notebook, as the server's nbconvert makes it: the bytes that `desipipe record` writes. */
+  async record(path: string): Promise<string> {
+    const place = URLExt.encodeParts(path);
+    const response = await this._send(`nbconvert/desipipe_record/${place}`);
+    return response.text();
+  }
+
   /**
    * Follow queues until the stream ends or is aborted.
    *
@@ -143,11 +150,18 @@ export class Api {
         search.append(name, value);
       }
     }
-    const url = URLExt.join(this.settings.baseUrl, 'desipipe/api', path);
+    const place = `desipipe/api/${path}`;
+    return this._send(search.toString() ? `${place}?${search}` : place, init);
+  }
+
+  private async _send(
+    place: string,
+    init: RequestInit = {}
+  ): Promise<Response> {
     let response: Response;
     try {
       response = await ServerConnection.makeRequest(
-        search.toString() ? `${url}?${search}` : url,
+        URLExt.join(this.settings.baseUrl, place),
         init,
         this.settings
       );
@@ -163,12 +177,21 @@ export class Api {
         kind = answer.error ?? '';
         message = answer.message || message;
       } catch {
-        // A page for people: not desipipe's answer.
+        // A page for people: not desipipe's answer. Where nbconvert failed, its words are in it.
+        const said = /nbconvert failed: ([^<]*)/.exec(text)?.[1];
+        message = said ? unescaped(said).trim() : message;
       }
       throw new RequestError(message, response.status, kind);
     }
     return response;
   }
+}
+
+/** Text that stands in HTML. */
+function unescaped(text: string): string {
+  return (
+    new DOMParser().parseFromString(text, 'text/html').body.textContent ?? ''
+  );
 }
 
 /** What comes next in a stream. Rejects when nothing comes, as when a network is cut without a word. */

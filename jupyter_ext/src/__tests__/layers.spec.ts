@@ -10,6 +10,7 @@ const LAYERS = [
   'components/',
   'renderer',
   'panel/',
+  'record',
   'index'
 ];
 
