@@ -20,7 +20,11 @@ A file type is a class, known by its `name` as soon as it is defined::
 
 from __future__ import annotations
 
+import errno
+import functools
+import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
@@ -29,6 +33,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, ClassVar
 
 from .errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError, close_names
+from .provenance import machine, process_alive, process_start
 
 __all__ = [
     'BaseFile',
@@ -76,10 +81,10 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     Raises
     ------
     OSError
-        As of `open`; what was at ``path`` is unchanged.
+        As of `open`, or because what is there is no file; what was at ``path`` is unchanged.
     """
     path = os.path.realpath(path)  # renaming over a symbolic link would replace the link, not what it points to
-    temporary = _beside(path)
+    temporary = temporary_beside(path)
     with _unchanged_if_failed(path, temporary):
         make_folders(os.path.dirname(path))
         with open(_open_temporary(temporary), 'wb') as file:
@@ -93,6 +98,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
                     os.link(f'/proc/self/fd/{file.fileno():d}', os.path.basename(temporary), dst_dir_fd=folder, follow_symlinks=True)
         os.replace(temporary, path)
         _sync_folder(os.path.dirname(path))
+    _remove_leftovers(os.path.dirname(path))
 
 
 def _open_temporary(temporary: str) -> int:
@@ -131,7 +137,7 @@ def atomic_folder(path: Path) -> Iterator[str]:
     """
     path = os.path.realpath(path)
     folder, name = os.path.split(path)
-    temporary = _beside(path)
+    temporary = temporary_beside(path)
     with _unchanged_if_failed(path, temporary):
         make_folders(folder)
         os.mkdir(temporary, 0o700)
@@ -148,15 +154,69 @@ def atomic_folder(path: Path) -> Iterator[str]:
             os.replace(os.path.join(temporary, other), os.path.join(folder, other))
         os.rmdir(temporary)
         _sync_folder(folder)
+    _remove_leftovers(folder)
 
 
-def _beside(path: str) -> str:
-    return os.path.join(os.path.dirname(path), f'.{secrets.token_hex(8)}.tmp')  # of its own length: the name may have the longest that is allowed
+# What a writer that was killed leaves (a folder, and where files can't be without a name a file) is removed by the next one. Its name says whose it is.
+_TEMPORARY = re.compile(r'\.desipipe-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}\.tmp')
+_LEFT = 86400.0  # s without a change, after which what a writer of another machine left is taken for a leftover
+_swept: set[str] = set()
+
+
+def temporary_beside(path: str) -> str:
+    """A name that nobody else uses in the folder of a path, and by which others know whether who uses it still lives."""
+    # Of its own length: the name of the file itself may have the longest that is allowed.
+    return os.path.join(os.path.dirname(path), f'.desipipe-{_machine()}-{_process(os.getpid())}-{secrets.token_hex(4)}.tmp')
+
+
+@functools.cache
+def _machine() -> str:
+    here = machine()
+    # Another boot, or another container, is another machine: numbers of processes are compared within one. Where they can't be, none is equal.
+    words = f'{here["host"]} {here["boot"] or secrets.token_hex(8)} {here["pidns"]:d}'
+    return hashlib.sha256(words.encode()).hexdigest()[:8]
+
+
+@functools.lru_cache(maxsize=1)
+def _process(pid: int) -> str:
+    return f'{pid:d}-{process_start(pid) or 0:d}'
+
+
+def _remove_leftovers(folder: str) -> None:
+    # Once in the life of a process for each folder: to list a large one takes longer than to write a file into it.
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with suppress(OSError):  # someone else removes it, too; or it belongs to another user
+        now = os.stat(folder).st_mtime  # by the clock of the filesystem: someone has just written into it
+        for entry in os.scandir(folder):
+            match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith('.desipipe-') else None
+            if match is None:
+                continue
+            if match[1] == _machine():
+                left = not process_alive(int(match[2]), int(match[3]) or None)
+            else:
+                left = now - _last_change(entry) > _LEFT
+            if left:
+                if entry.is_dir(follow_symlinks=False):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+                else:
+                    os.unlink(entry.path)
+
+
+def _last_change(entry: os.DirEntry[str]) -> float:
+    inside = os.scandir(entry.path) if entry.is_dir(follow_symlinks=False) else ()
+    times: list[float] = [one.stat(follow_symlinks=False).st_mtime for one in (entry, *inside)]
+    return max(times)
 
 
 @contextmanager
 def _unchanged_if_failed(path: str, temporary: str) -> Iterator[None]:
     try:
+        if os.path.lexists(path) and not os.path.isfile(path):
+            # To rename over a pipe or a device would put a file in its place.
+            number = errno.EISDIR if os.path.isdir(path) else errno.EINVAL
+            raise OSError(number, os.strerror(errno.EISDIR) if number == errno.EISDIR else 'It is no regular file', path)
         yield
     except BaseException as error:
         if os.path.isdir(temporary):

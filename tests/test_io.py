@@ -124,6 +124,72 @@ def test_killed_writer_leaves_nothing(tmp_path: Path) -> None:
         assert seen == []
 
 
+@pytest.mark.parametrize('nameless', [True, False])
+def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool) -> None:
+    """By the next process that writes beside it, and not while its writer lives."""
+    script = (
+        'import os, sys\nfrom desipipe import io\n'
+        + ('' if nameless else 'del os.O_TMPFILE\n')
+        + 'def slow(path):\n    open(path, "w").write("half")\n    print("half", flush=True)\n    sys.stdin.read()\n'
+        + ('io.save(sys.argv[1], slow)\n' if nameless else 'with io.atomic_write(sys.argv[1]) as file:\n    slow(os.devnull)\n')
+    )
+    writers = [
+        subprocess.Popen([sys.executable, '-c', script, str(tmp_path / 'a.dat')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+    ]
+    try:
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == 'half\n'
+        left = set(os.listdir(tmp_path))
+        assert len(left) == 2
+        writers[0].kill()
+        writers[0].wait()
+        monkeypatch.setattr(io, '_swept', set())
+        io.save(tmp_path / 'b.txt', 'x')
+        still = set(os.listdir(tmp_path)) - {'b.txt'}
+        assert len(still) == 1
+        assert f'-{writers[1].pid}-' in still.pop()
+        writers[1].communicate('')  # it goes on, and ends as if nothing had been
+        assert writers[1].returncode == 0
+    finally:
+        for writer in writers:
+            writer.kill()
+            writer.communicate()
+    assert sorted(os.listdir(tmp_path)) == ['a.dat', 'b.txt']
+
+
+def test_what_other_machines_left_is_removed_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody here can see whether its writer lives."""
+    monkeypatch.setattr(io, '_swept', set())
+    names = [f'.desipipe-{digit * 8}-1-1-00000000.tmp' for digit in '012']
+    for name in names:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'a.fits').write_text('half')
+    (tmp_path / '.desipipe-1-notes.tmp').write_text('not ours')
+    for path in (
+        tmp_path / names[0],
+        tmp_path / names[0] / 'a.fits',
+        tmp_path / names[1],
+        tmp_path / '.desipipe-1-notes.tmp',
+    ):  # in the second one, someone writes
+        os.utime(path, (0, 0))
+    io.save(tmp_path / 'b.txt', 'x')
+    assert sorted(os.listdir(tmp_path)) == ['.desipipe-1-notes.tmp', *names[1:], 'b.txt']
+
+
+def test_only_files_are_replaced(tmp_path: Path) -> None:
+    """Not pipes, devices, folders, in whose place a file would be."""
+    os.mkfifo(tmp_path / 'pipe.txt')
+    (tmp_path / 'folder.txt').mkdir()
+    for name in ('pipe.txt', 'folder.txt'):
+        for data in ('x', lambda path: Path(path).write_text('x')):
+            with pytest.raises(OSError, match='no regular file' if name == 'pipe.txt' else 'Is a directory') as caught:
+                io.save(tmp_path / name, data)
+            assert 'what was there before, if anything, is unchanged' in caught.value.__notes__[0]
+    assert stat.S_ISFIFO((tmp_path / 'pipe.txt').stat().st_mode)
+    assert sorted(os.listdir(tmp_path)) == ['folder.txt', 'pipe.txt']
+
+
 def test_without_nameless_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on network filesystems."""
     monkeypatch.delattr(os, 'O_TMPFILE')

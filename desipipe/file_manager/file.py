@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import glob
 import os
-import secrets
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
@@ -333,7 +332,7 @@ class BaseFile(Fields, os.PathLike[str]):
                 raise FileExistsError(17, 'there is a file, not a link: it was left as it is', link)
             folder = os.path.dirname(os.path.abspath(link))
             io.make_folders(folder)
-            temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
+            temporary = io.temporary_beside(os.path.join(folder, 'link'))
             os.symlink(os.path.abspath(path), temporary)
             try:
                 os.replace(temporary, link)
