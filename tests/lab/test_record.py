@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 pytest.importorskip('nbformat')
-from playwright.sync_api import expect  # noqa: E402
+from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
