@@ -7,7 +7,6 @@ This module imports nothing of desipipe, so that every layer can raise from it.
 from __future__ import annotations
 
 import concurrent.futures
-import difflib
 from collections.abc import Iterable
 
 __all__ = [
@@ -65,6 +64,8 @@ def close_names(name: str, known: Iterable[str], n: int = 5) -> str:
     words : str
         ``'did you mean a, b?'``, else ``'known: a, b, c'``, else ``'there is none yet'``.
     """
+    import difflib  # a millisecond that each worker would pay for
+
     known = sorted(set(known))
     close = difflib.get_close_matches(name, known, n=n, cutoff=0.6)
     if close:

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from . import change, doctor, files, look, processes, records, tour
 from .common import Parser, Verbs
 
 __all__ = ['build_parser', 'main', 'parse']
@@ -42,14 +41,27 @@ def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Pars
     parser : argparse.ArgumentParser
         After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or ``None``: 0).
     """
+    from . import change, doctor, files, look, processes, records, tour
+
+    return _parser(prog, *(module.register for module in (look, change, processes, files, records, doctor, tour)), *more)
+
+
+def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
     parser = Parser(prog=prog, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('--version', action='store_true', help='print the version and exit')
     verbs = Verbs(parser)
-    for module in (look, change, processes, files, records, doctor, tour):
-        module.register(verbs)
-    for register in more:
+    for register in registers:
         register(verbs)
     return parser
+
+
+def _parser_for(argv: list[str]) -> Parser:
+    """The parser of all verbs, or, of a worker, which somebody waits for, that of its own few."""
+    if argv[:1] == ['work']:
+        from . import processes
+
+        return _parser('desipipe', processes.register)
+    return build_parser()
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -117,7 +129,7 @@ def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
 
 
 def _run(argv: list[str]) -> int:
-    parser = build_parser()
+    parser = _parser_for(argv)
     if not argv:
         parser.print_help()
         return 0
