@@ -416,6 +416,24 @@ def test_a_folder_that_takes_no_notes_costs_no_task(tmp_path: Path, fm: FileMana
     assert file_summaries(tm.queue.ledger)[0]['maker']['tid'] == futures[0].id
 
 
+def test_names_of_all_kinds(tmp_path: Path, tm: TaskManager) -> None:
+    names = ['ü β', 'new\nline', 'q\'u"o', '{brace}', '-rf', 'a' * 250]
+    entry = BaseFileEntry(f'{tmp_path}/{{name}}.txt', options={'name': [*names, 'no utf-8 \udcff']})
+
+    @tm.python_app
+    def write(file: BaseFile) -> object:
+        file.save('x')
+        return file.load()
+
+    futures = [write(file) for file in entry]
+    work(tm.queue)
+    assert [future.result(timeout=0) for future in futures] == ['x'] * 7
+    assert [future.err() for future in futures[:-1]] == [''] * 6
+    assert 'it is not noted that this task has read or written it, for its name is not UTF-8' in futures[-1].err()
+    assert [entry.get(name=name).provenance().task for name in names] == [future.id for future in futures[:-1]]
+    assert {os.path.basename(file['path']) for file in file_summaries(tm.queue.ledger)} == {f'{name}.txt' for name in names}
+
+
 def test_a_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) -> None:
     (tmp_path / 'mirror').mkdir()
     fm = FileManager({'id': 'a', 'path': f'{tmp_path}/data/{{x}}.txt', 'options': {'x': ['in', 'out']}, 'ro': [f'{tmp_path}/data', f'{tmp_path}/mirror']})

@@ -137,6 +137,8 @@ def note_read(path: str, actual: str) -> None:
     if making is None:
         return
     path = os.path.realpath(path)
+    if not _can_be_told(path):
+        return
     # Later versions of what the task itself wrote are not what it was made of.
     if path not in making.written:
         found = quick_content(path) if actual == path or os.path.realpath(actual) == path else content(actual)
@@ -150,6 +152,8 @@ def note_written(path: str) -> None:
     if making is None:
         return
     path = os.path.realpath(path)
+    if not _can_be_told(path):
+        return
     found = content(path)
     if found is None:
         return  # someone removed it
@@ -177,6 +181,16 @@ def note_written(path: str) -> None:
         # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
         # On the task's own stderr, which is kept with it.
         print(f'desipipe: {path}: it is not noted beside it who made it ({exc}); the queue {making.queue} knows', file=sys.stderr)
+
+
+def _can_be_told(path: str) -> bool:
+    # Linux takes any bytes for a name, JSON takes text.
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        print(f'desipipe: {path!a}: it is not noted that this task has read or written it, for its name is not UTF-8', file=sys.stderr)
+        return False
+    return True
 
 
 def _append(folder: str, line: dict[str, Any], read: dict[str, list[Any]]) -> None:
