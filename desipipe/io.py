@@ -23,6 +23,7 @@ from __future__ import annotations
 import errno
 import functools
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -376,11 +377,13 @@ class TextFile(StreamFile):
 
     def write(self, file: BinaryIO, data: str) -> object:
         """See :class:`StreamFile`."""
+        if not isinstance(data, str):
+            raise TypeError(f'a text file holds text (str), not {type(data).__name__}. Type: file.save(str(...))')
         return file.write(data.encode())
 
 
 class JSONFile(StreamFile):
-    """JSON; arrays of NumPy are written as lists."""
+    """JSON; arrays of NumPy are written as lists. NaN and infinities are written as Python does, which not all readers of JSON take."""
 
     name = 'json'
     suffixes = ('.json',)
@@ -389,13 +392,23 @@ class JSONFile(StreamFile):
         """See :class:`StreamFile`."""
         import orjson
 
-        return orjson.loads(file.read())
+        text = file.read()
+        try:
+            return orjson.loads(text)
+        except orjson.JSONDecodeError:
+            return json.loads(text)  # which knows NaN; and has the better words
 
     def write(self, file: BinaryIO, data: Any) -> object:
         """See :class:`StreamFile`."""
         import orjson
 
-        return file.write(orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY))
+        def plain(value: Any) -> Any:
+            return value.tolist() if hasattr(value, 'tolist') else orjson.loads(orjson.dumps(value))
+
+        text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
+        if b'null' in text:
+            text = json.dumps(data, indent=2, ensure_ascii=False, default=plain).encode()  # ten times slower, but NaN would be read back as None
+        return file.write(text)
 
 
 class YAMLFile(StreamFile):
@@ -455,6 +468,8 @@ class NpzFile(StreamFile):
 
         import numpy as np
 
+        if not isinstance(data, Mapping):
+            raise TypeError(f'an npz file holds a dictionary of arrays, not {type(data).__name__}; for one array the suffix is .npy')
         # Not `np.savez`, whose own arguments are names that no array could have.
         with zipfile.ZipFile(file, 'w') as archive:
             for name, array in data.items():
@@ -622,6 +637,8 @@ class HDF5File(BaseFile):
             Passed to ``create_dataset``, for arrays: ``compression='gzip'``.
         """
         h5py = self._library('h5py')
+        if not isinstance(data, Mapping):
+            raise TypeError(f'an HDF5 file holds a dictionary (of arrays, numbers, texts, dictionaries), not {type(data).__name__}')
 
         def write(group: Any, values: Mapping[str, Any]) -> None:
             for key, value in values.items():
@@ -737,7 +754,14 @@ def load(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
     UnknownNameError
         If the type is not known.
     """
-    return get_filetype(_generic(filetype, args, path), path).load(*args, **kwargs)
+    file = get_filetype(_generic(filetype, args, path), path)
+    try:
+        return file.load(*args, **kwargs)
+    except Exception as error:
+        # Most libraries say what they did not like, and not where.
+        if os.fspath(path) not in str(error):
+            error.add_note(f'{os.fspath(path)} was to be read, as a file of the type {file.name!r}.')
+        raise
 
 
 def save(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> Any:

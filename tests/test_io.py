@@ -21,6 +21,7 @@ from desipipe.errors import ConfigError, MissingDependencyError, UnknownNameErro
     [
         ('a.txt', 'π is 3.14\n'),
         ('a.json', {'a': [1, 2.5, None, 'π']}),
+        ('b.json', {'a': [None, float('nan'), float('-inf')], 'null': 'π', 'b': []}),
         ('a.yaml', {'b': 'π', 'a': [1, None]}),
         ('a.npy', np.arange(6, dtype='>i2').reshape(2, 3)),
         ('a.npz', {'x': np.arange(3), 'file': np.array(['a', 'bc'])}),
@@ -45,6 +46,22 @@ def test_unknown_file_type(tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="the file type 'jsn' is not known.*did you mean json"):
         io.load(tmp_path / 'a.json', filetype='jsn')
     assert os.listdir(tmp_path) == []
+
+
+def test_words_for_what_can_not_be_read_or_written(tmp_path: Path) -> None:
+    for name in ('a.txt', 'a.json', 'a.npy', 'a.npz', 'a.pkl'):
+        (tmp_path / name).write_bytes(b'\xff')
+        with pytest.raises(Exception) as caught:  # each library has its own
+            io.load(tmp_path / name)
+        assert caught.value.__notes__ == [f'{tmp_path / name} was to be read, as a file of the type {io.get_filetype("", name).name!r}.']
+    with pytest.raises(FileNotFoundError) as missing:
+        io.load(tmp_path / 'none.npy')
+    assert not hasattr(missing.value, '__notes__')  # it says so itself
+    for name, data, words in (('b.txt', 3, 'text'), ('b.txt', b'x', 'text'), ('b.npz', [1], 'a dictionary of arrays, not list')):
+        with pytest.raises(TypeError, match=words):
+            io.save(tmp_path / name, data)
+    io.save(tmp_path / 'a.json', {'a': np.array([np.nan, 1]), 'b': np.float32(2), 'c': None})
+    np.testing.assert_equal(io.load(tmp_path / 'a.json'), {'a': [np.nan, 1.0], 'b': 2.0, 'c': None})
 
 
 def test_objects_are_not_unpickled(tmp_path: Path) -> None:
@@ -288,6 +305,8 @@ def test_fits(tmp_path: Path) -> None:
 def test_hdf5(tmp_path: Path) -> None:
     pytest.importorskip('h5py')
     path = tmp_path / 'a.h5'
+    with pytest.raises(TypeError, match='an HDF5 file holds a dictionary'):
+        io.save(path, [1])
     data = {'k': np.arange(5), 'deep': {'er': np.ones((2, 2)), 'name': 'π', 'n': 3}, 'words': np.array(['a', 'bc'])}
     io.save(path, data, compression='gzip')
     found = io.load(path)
