@@ -154,6 +154,15 @@ def test_environment_objects_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert b'SECRET_TOKEN' not in pickle.dumps(fm)  # managers travel with tasks
 
 
+def test_lists_as_keys_are_tuples(tmp_path: Path) -> None:
+    (tmp_path / 'db.yaml').write_text("path: 'a{cut}'\noptions:\n  cut: {None: '', [theta, 0.05]: _thetacut, [[1, 2], 3]: _deep}")
+    fm = FileManager(tmp_path / 'db.yaml')
+    assert fm[0].options == {'cut': [None, ('theta', 0.05), ((1, 2), 3)]}
+    assert fm.get(cut=('theta', 0.05)).filepath == 'a_thetacut'
+    fm.save(tmp_path / 'again.yaml')
+    assert FileManager(tmp_path / 'again.yaml') == fm
+
+
 def test_several_databases(tmp_path: Path) -> None:
     (tmp_path / 'a.yaml').write_text('path: a_{i}.txt\noptions: {i: "range(1, 10, 4)"}')
     fm = FileManager([str(tmp_path / 'a.yaml'), {'path': 'b_{z}.txt', 'options': {'z': [[0.8, 1.1], None, True]}}])
@@ -216,6 +225,7 @@ BOMB = '[&a0 [1, 2]' + ''.join(f', &a{i} [*a{i - 1}, *a{i - 1}]' for i in range(
     [
         f'path: {BOMB}',
         f'{BOMB}',
+        f'path: a\noptions: {{x: {{? {BOMB} : x}}}}',
         f'path: a\noptions: {BOMB}',
         f'path: a\noptions: {{x: {BOMB}}}',
         f'path: "{{x}}"\noptions: {{x: {{1: {BOMB}}}}}',
@@ -490,7 +500,7 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
     assert fm.get('catalog', tracer='LRG', field='data', imock=1, check_exists=True, raise_error=False) is None
     with pytest.raises(MissingFileError, match='data_LRG_1.fits does not exist'):
         fm.get('catalog', tracer='LRG', field='data', imock=1, check_exists=True)
-    with pytest.raises(MissingFileError, match='data_LRG_0.fits and 11 others'):
+    with pytest.raises(MissingFileError, match='data_LRG_0.fits does not exist, and 11 others do not'):
         fm[0].select(check_exists=True)
     assert fm[0].select(check_exists=True, raise_error=False) is None
     assert fm[0].select(zrange=1, raise_error=False) is None
@@ -504,6 +514,9 @@ def test_selecting_as_in_the_original(lognormal: FileManager) -> None:
         ({'filetype': 'powr'}, UnknownNameError, "no file entry has the filetype 'powr': did you mean power?"),
         ({'trcer': 'LRG'}, UnknownOptionError, "no file entry has an option 'trcer': did you mean tracer?"),
         ({'tracer': 'LRGG'}, UnknownNameError, "tracer='LRGG': did you mean LRG?"),
+        ({'keywords': 'lognorml catalogs'}, UnknownNameError, "the keywords 'lognorml catalogs' in its description or id. 'lognorml': did you mean lognormal?"),
+        ({'keywords': ['some spectra', 'power some']}, UnknownNameError, 'each of these words is known, but not all of one entry'),
+        ({'id': 3}, UnknownNameError, 'no file entry has the id 3: known: catalog, catalog_correlation, catalog_power'),
         ({'id': 'catalog', 'filetype': 'power'}, UnknownNameError, "no file entry has id, filetype and keywords together: id='catalog', filetype='power'"),
     ],
 )
@@ -578,6 +591,10 @@ def test_saved_and_loaded_are_equal(lognormal: FileManager, tmp_path: Path) -> N
     assert again.select(id=['added_2', 'added_3']).filepaths == ['test_my_custom.fits', 'test_my_2_custom.fits']
     fm.save(tmp_path / 'replaced.yaml', replace_environ=True)
     assert FileManager(tmp_path / 'replaced.yaml')[0].path.startswith('./_catalogs/')
+    mirrored = FileManager({'path': '${DIR}/a.txt', 'ro': ['${DIR}', '${OTHER}'], 'link': '${DIR}/b'}, environ={'DIR': '/data', 'OTHER': '/mirror'})
+    mirrored.save(tmp_path / 'replaced.yaml', replace_environ=True)
+    (found,) = FileManager(tmp_path / 'replaced.yaml')[0]
+    assert (found.filepath, found.filepathro, found.sympath) == ('/data/a.txt', '/mirror/a.txt', '/data/b')
     with pytest.raises(ConfigError, match='was not written: options of an entry hold what YAML can not'):
         FileManager(BaseFileEntry('{a}', options={'a': [object()]})).save(tmp_path / 'not.yaml')
     assert not (tmp_path / 'not.yaml').exists()

@@ -14,7 +14,7 @@ from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields, base_folder
 from .made import Provenance
-from .options import Pool, chosen_names, common_options, iter_options, shown
+from .options import Pool, chosen_names, common_options, freeze, iter_options, shown
 
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
@@ -260,6 +260,12 @@ class FileEntryCollection:
             if given is not None and not self._fitting(**{'id': None, 'filetype': None, 'keywords': None, field: given}):
                 known = {getattr(entry, field) for entry in self.data} - {''}
                 return UnknownNameError(f'no file entry has the {field} {given!r}: {close_names(_texts(given)[0] if _texts(given) else "", known)}')
+        if keywords is not None and not self._fitting(None, None, keywords):
+            words = {word for entry in self.data for word in f'{entry.description} {entry.id}'.lower().split()}
+            asked_for = [word for text in _texts(keywords) for word in text.lower().split()]
+            unknown = next((word for word in asked_for if not any(word in known for known in words)), None)
+            near = 'each of these words is known, but not all of one entry' if unknown is None else f'{unknown!r}: {close_names(unknown, words)}'
+            return UnknownNameError(f'no file entry has the keywords {keywords!r} in its description or id. {near}')
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
         entries = [self.data[place] for place in fitting]
         passed = set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
@@ -501,7 +507,7 @@ class FileEntryCollection:
                 if name in fields:
                     fields[name] = _replaced(fields[name], entry.environ)
         if fields.get('ro'):
-            fields['ro'] = list(fields['ro'])
+            fields['ro'] = [_replaced(part, entry.environ) if replace_environ else part for part in fields['ro']]
         if entry.name != BaseFileEntry.name:
             fields['fileentry'] = entry.name
         if entry.options:
@@ -663,7 +669,7 @@ class _Imports:
 
 
 def _texts(given: Any) -> list[str]:
-    return [given] if isinstance(given, str) else [str(text) for text in given]
+    return [str(text) for text in given] if isinstance(given, Iterable) and not isinstance(given, str) else [str(given)]
 
 
 def _plain(pool: Any) -> Any:
@@ -700,8 +706,22 @@ def _loader() -> Any:
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times faster where libyaml is
 
     class Loader(base):  # type: ignore[misc, valid-type]
-        pass
+        def flatten_mapping(self, node: Any) -> None:
+            # Keys first: values of options may be lists, which Python takes for no key.
+            if any(isinstance(key, yaml.SequenceNode) for key, _ in node.value):
+                node.value = [
+                    (yaml.SequenceNode('!value', key.value, key.start_mark, key.end_mark) if isinstance(key, yaml.SequenceNode) else key, value)
+                    for key, value in node.value
+                ]
+            super().flatten_mapping(node)
 
+    def value(loader: Any, node: Any) -> Any:
+        try:
+            return freeze(loader.construct_sequence(node, deep=True))  # bounded, for what aliases make of it is hashed
+        except ConfigError as exc:
+            raise yaml.constructor.ConstructorError(None, None, f'a key {exc}', node.start_mark) from exc
+
+    Loader.add_constructor('!value', value)
     Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
     Loader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
     return Loader

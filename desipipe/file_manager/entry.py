@@ -485,8 +485,8 @@ def check_files(entries: Iterable[BaseFileEntry]) -> None:
     """Raise :class:`~desipipe.errors.MissingFileError` if a file is not there."""
     missing = existence(entries)[False]
     if missing:
-        more = f' and {len(missing) - 1:,d} others' if len(missing) > 1 else ''
-        raise MissingFileError(f'the file {missing[0]}{more} does not exist. Have it made, or see which are there with: .exists()')
+        more = f', and {len(missing) - 1:,d} others do not' if len(missing) > 1 else ''
+        raise MissingFileError(f'the file {missing[0]} does not exist{more}. Have it made, or see which are there with: .exists()')
 
 
 def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry], asked: Mapping[str, Any], options: Mapping[str, Any]) -> UnknownNameError:
