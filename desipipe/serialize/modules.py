@@ -10,6 +10,7 @@ import ast
 import functools
 import importlib.machinery
 import importlib.util
+import io
 import json
 import os
 import sys
@@ -279,6 +280,11 @@ def shared(value: object) -> tuple[str, str] | None:
         if value is getattr(sys.modules.get(module), name, sys):
             return module, name
     return None
+
+
+def is_guarded_open(name: str, value: object) -> bool:
+    """Whether it is the ``open`` that IPython puts into its namespace, to guard the kernel's own streams: elsewhere that is Python's, and so it is for a task."""
+    return name == 'open' and getattr(value, '__wrapped__', None) is io.open
 
 
 def is_singledispatch(func: FunctionType) -> bool:

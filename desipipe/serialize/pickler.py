@@ -208,7 +208,11 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         reads = source.reads(code)
         # Cloudpickle misses what the bodies of classes inside of functions read.
         carried_globals = reduced[2][1]['__globals__']
+        if modules.is_guarded_open('open', carried_globals.get('open')):
+            del carried_globals['open']
         for name, chains in reads.names.items():
+            if modules.is_guarded_open(name, namespace.get(name)):
+                continue
             if name in namespace and name != '__builtins__':
                 carried_globals.setdefault(name, namespace[name])
                 self._use(namespace[name], chains)

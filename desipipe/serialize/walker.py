@@ -487,6 +487,9 @@ class Walker:
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
             return []  # of Python, or not there yet
+        if modules.is_guarded_open(name, namespace[name]):
+            self._same.append(lambda: modules.is_guarded_open(name, namespace.get(name)))
+            return []
         prefix = self._prefix(namespace.get('__name__'))
         base = f'module {prefix}{name}' if prefix else f'global {name}'
         return self._edge(f'{who} uses', name, base, (id(namespace), name), namespace, lambda: namespace[name], chains)

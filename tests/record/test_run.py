@@ -152,7 +152,7 @@ def test_parameters_of_all_kinds(cli: Cli) -> None:
 FAILING = [
     ('size = 1', ['parameters']),
     ("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)", []),
-    ("import os\n@tm.python_app\ndef needs(path):\n    return os.stat(path).st_size\nfound = needs(os.path.abspath('there.txt'))", []),
+    ("import os\n@tm.python_app\ndef needs(path):\n    with open(path) as file:\n        return len(file.read())\nfound = needs(os.path.abspath('there.txt'))", []),
     ('found.result(timeout=60)', []),
     ("print('the end')", []),
 ]
