@@ -49,6 +49,8 @@ def _flips(path: Path, flips: int) -> float:
     from desipipe.record.verify import verdict, verify
 
     data = path.read_bytes()
+    if not verdict(verify(read_record(str(path)))):
+        raise AssertionError(f'{path.name} is not accepted as it was written: that flips of it are refused says nothing')
     draw = random.Random(1)
     found = 0
     for _ in range(flips):
