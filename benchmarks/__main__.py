@@ -30,7 +30,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'import': ('engine.imports', 5, 60, {'repeats': 10}, {'repeats': 3}),
     'server': ('engine.server', 3, 180, {'tasks': 100_000, 'idle': 10}, {'tasks': 100_000, 'idle': 3}),
     'cells': ('notebook.cells', 5, 60, {'cells': 60, 'sweep': 10_000}, {'cells': 20, 'sweep': 10_000}),
-    'lab': ('lab.panel', 3, 240, {'tasks': 100_000, 'idle': 15}, {'tasks': 100_000, 'idle': 5}),
+    'lab': ('lab.panel', 3, 300, {'tasks': 100_000, 'idle': 40}, {'tasks': 100_000, 'idle': 5}),
     'live': ('notebook.live', 3, 180, {'tasks': 100_000, 'cell': 10_000}, {'tasks': 100_000, 'cell': 10_000}),
     'slurm': ('slurm.short', 2, 300, {'tasks': 1000}, {'tasks': 200}),
 }
@@ -93,9 +93,13 @@ def run_own(name: str, rounds: int, quick: bool, folder: Path | None) -> list[Ou
     Returns
     -------
     outcomes : list of Outcome
-        One a round.
+        One a round; none when the module's `left_out()` says why it can't be measured here.
     """
     module, most, limit, params, small = OWN[name]
+    left_out: Callable[[], str] = getattr(importlib.import_module(f'benchmarks.{module}'), 'left_out', str)
+    if reason := left_out():
+        _say(f'{name}: LEFT OUT: {reason}')
+        return []
     found: list[Outcome] = []
     for turn in range(min(rounds, most)):
         found.append(run_child(module, {**(small if quick else params), **({'turn': turn} if name in TURNS else {})}, limit, folder))

@@ -1,24 +1,23 @@
-"""The panel in a headless browser: a queue of 100,000 tasks opened, scrolled and filtered; how soon an event is seen; what five idle queues cost."""
+"""The panel in a headless browser: a queue of 100,000 tasks opened, scrolled and filtered; how soon an event is seen; what five idle queues cost.
+
+JupyterLab asks its server something every few seconds by itself, and that costs more than desipipe does. So what idle queues cost is the difference
+between two servers, and two browsers, that run side by side: one pair with desipipe and its panel open, one without. What else the machine does
+meanwhile happens to both.
+"""
 
 from __future__ import annotations
 
 import getpass
-import os
-import secrets
-import shutil
-import socket
-import subprocess
-import sys
+import gzip
 import time
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from urllib.parse import urlsplit
 
 from ..harness import Figure, Outcome, at_least, at_most, column
+from .labs import FRONT_END, jupyter_lab, left_out, spent, window
 
-FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
-ROOT = Path(__file__).resolve().parents[2]
+SECONDS = 4  # of scrolling
 # Moves the list by about ten lines a frame, for as long as it is told to; answers with frames per second, and the longest time between two.
 SCROLL = """
 seconds => new Promise(resolve => {
@@ -71,11 +70,13 @@ words => new Promise(resolve => {
 
 
 def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
-    """Return seconds until the tasks are seen (``paint``), frames per second (``scroll``, ``filter``), the longest frame in ms (``frame``).
+    """Return what the panel costs.
 
-    And seconds until an event is seen (``event``), and shares of a core of server and browser with five idle queues (``server``, ``browser``).
+    Seconds until the tasks are seen (``paint``) and until an event is (``event``); frames per second (``scroll``, ``filter``), the longest frame in ms
+    (``frame``), seconds of processor time a frame (``cost``); bytes of the front end, compressed, that come with the page (``bundle``); bytes of the
+    server (``memory``, ``memory_bare``); shares of a core that five idle queues add to server and browser (``server``, ``browser``), and what JupyterLab
+    takes without them (``server_bare``, ``browser_bare``).
     """
-    import psutil
     from playwright.sync_api import sync_playwright
 
     from desipipe import Queue, TaskManager
@@ -83,105 +84,79 @@ def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
     def value(i: int) -> int:
         return i
 
-    queues = folder / 'queues' / getpass.getuser()
+    queues = folder / 'lab' / 'queues' / getpass.getuser()
     for name in ('large', 'a', 'b', 'c', 'd'):
         queue = Queue(name, base_dir=queues, create=True)
         TaskManager(queue).python_app(value).map(i=range(tasks if name == 'large' else 100))
     large = Queue('large', base_dir=queues, create=False)
-    server, url = _start(folder)
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=os.environ.get('CHROMIUM') or shutil.which('chromium'), args=FLAGS)
-            page = browser.new_page(viewport={'width': 1400, 'height': 900})
-            page.set_default_timeout(60e3)
-            page.goto(url)
-            page.locator('.jp-Launcher').first.wait_for()
-            tab = page.locator('.jp-SideBar [data-id="desipipe-panel"]')
-            tab.click()
-            page.get_by_role('button', name='large', exact=True).click()
-            page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
-            tab.click()
-            page.wait_for_timeout(3000)  # until JupyterLab has written down that it is hidden
-            page.reload()
-            page.locator('.jp-Launcher').first.wait_for()
-            page.locator('.jp-desipipe-StatusItem button').wait_for()
-            begin = time.perf_counter()
-            tab.click()
-            page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
-            paint = time.perf_counter() - begin
-            chrome = [process for process in psutil.Process().children(recursive=True) if 'chrom' in process.name()]
-            page.wait_for_timeout(10_000)  # what loading left has been tidied up
-            serving = [psutil.Process(server.pid)]
-            before, served, used = time.monotonic(), _spent(serving), _spent(chrome)
-            time.sleep(idle)
-            passed = time.monotonic() - before
-            server_share, browser_share = (_spent(serving) - served) / passed, (_spent(chrome) - used) / passed
-            scroll, frame = page.evaluate(SCROLL, 4)
-            filtered = page.evaluate(FILTER, [['v', 'va', 'val', 'value[', 'value[9', 'value[99', 'value[999', 'value[99', ''] * 3, 120])
-            events = []
-            for _ in range(5):
-                words, change = ('no worker', large.resume) if large.paused else ('paused', large.pause)
-                went = time.time()
-                change()
-                events.append(page.evaluate(SEEN, words) / 1e3 - went)
-                time.sleep(1.5)
-            values = {
-                'paint': paint,
-                'scroll': scroll,
-                'frame': frame,
-                'filter': filtered,
-                'event': max(events),
-                'server': server_share,
-                'browser': browser_share,
-            }
-            browser.close()
-            return values
-    finally:
-        server.terminate()
-        server.wait(30)
-
-
-def _spent(processes: Sequence[Any]) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in processes)
-
-
-def _start(folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """A JupyterLab with a home of its own, and its address."""
-    config, data = folder / 'jupyter' / 'config', folder / 'jupyter' / 'data'
-    work, extensions = folder / 'work', data / 'labextensions'
-    for place in (config, extensions, work):
-        place.mkdir(parents=True)
-    (extensions / 'desipipe-lab').symlink_to(ROOT / 'jupyter_ext' / 'labextension')
-    token = secrets.token_hex(16)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))}
-    environ |= {'HOME': str(folder), 'JUPYTER_CONFIG_DIR': str(config), 'JUPYTER_DATA_DIR': str(data), 'JUPYTER_RUNTIME_DIR': str(folder / 'runtime')}
-    environ |= {'JUPYTER_TOKEN': token, 'DESIPIPE_QUEUE_DIR': str(folder / 'queues'), 'DESIPIPE_CONFIG_DIR': str(folder / 'config')}
-    with socket.socket() as probe:
-        probe.bind(('127.0.0.1', 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, '-m', 'jupyter', 'lab', '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}']
-    command += [f'--ServerApp.root_dir={work}', '--LabApp.news_url=None', '--LabApp.extension_manager=readonly']
-    command += ['--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate']
-    server = subprocess.Popen(command, env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            urllib.request.urlopen(f'http://127.0.0.1:{port}/api', timeout=5).close()
-            return server, f'http://127.0.0.1:{port}/lab?token={token}'
-        except OSError:
-            if time.monotonic() > deadline:
-                server.kill()
-                raise
-            time.sleep(0.1)
+    values: dict[str, float] = {}
+    with (
+        sync_playwright() as playwright,
+        jupyter_lab(folder / 'bare', False) as (bare_server, bare_url),
+        jupyter_lab(folder / 'lab', True) as (server, url),
+        window(playwright) as (bare_page, bare_browser),
+        window(playwright) as (page, browser),
+    ):
+        bare_page.goto(bare_url)
+        bare_page.locator('.jp-Launcher').first.wait_for()
+        files: set[str] = set()
+        page.on('response', lambda response: files.add(urlsplit(response.url).path.rpartition('/extensions/desipipe-lab/static/')[2]))
+        page.goto(url)
+        page.locator('.jp-Launcher').first.wait_for()
+        tab = page.locator('.jp-SideBar [data-id="desipipe-panel"]')
+        tab.wait_for()
+        values['bundle'] = sum(len(gzip.compress((FRONT_END / 'static' / name).read_bytes())) for name in files if '/' not in name and name)
+        tab.click()
+        page.get_by_role('button', name='large', exact=True).click()
+        page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
+        tab.click()
+        page.wait_for_timeout(3000)  # until JupyterLab has written down that it is hidden
+        page.reload()
+        page.locator('.jp-Launcher').first.wait_for()
+        page.locator('.jp-desipipe-StatusItem button').wait_for()
+        begin = time.perf_counter()
+        tab.click()
+        page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
+        values['paint'] = time.perf_counter() - begin
+        page.wait_for_timeout(15_000)  # what loading left has been tidied up
+        parts = {'server': [server], 'browser': browser, 'server_bare': [bare_server], 'browser_bare': bare_browser}
+        begin, before = time.monotonic(), {name: spent(processes) for name, processes in parts.items()}
+        page.wait_for_timeout(1000 * idle)
+        passed = time.monotonic() - begin
+        shares = {name: (spent(processes) - before[name]) / passed for name, processes in parts.items()}
+        values |= {**shares, 'server': shares['server'] - shares['server_bare'], 'browser': shares['browser'] - shares['browser_bare']}
+        values |= {'memory': server.memory_info().rss, 'memory_bare': bare_server.memory_info().rss}
+        bare_page.close()
+        before_scroll = spent(browser)
+        values['scroll'], values['frame'] = page.evaluate(SCROLL, SECONDS)
+        values['cost'] = (spent(browser) - before_scroll) / (values['scroll'] * SECONDS)
+        values['filter'] = page.evaluate(FILTER, [['v', 'va', 'val', 'value[', 'value[9', 'value[99', 'value[999', 'value[99', ''] * 3, 120])
+        events = []
+        for _ in range(5):
+            words, change = ('no worker', large.resume) if large.paused else ('paused', large.pause)
+            went = time.time()
+            change()
+            events.append(page.evaluate(SEEN, words) / 1e3 - went)
+            page.wait_for_timeout(1500)
+        values['event'] = max(events)
+    return values
 
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of the panel."""
+    note = '' if rounds else left_out()
     return [
-        Figure('lab.paint', 'the panel shows the tasks of a queue of 100,000', column(rounds, 'paint', 1e3), 'ms', at_most(1000)),
-        Figure('lab.scroll', 'scrolling through them', column(rounds, 'scroll'), 'frames/s', at_least(50)),
-        Figure('lab.filter', 'filtering them', column(rounds, 'filter'), 'frames/s', at_least(50)),
-        Figure('lab.event', 'an event in the journal is seen in the panel', column(rounds, 'event', 1e3), 'ms', at_most(1000)),
-        Figure('lab.server', 'server with 5 idle queues open', column(rounds, 'server', 100), '% of a core', at_most(1)),
-        Figure('lab.browser', 'browser with 5 idle queues open', column(rounds, 'browser', 100), '% of a core', at_most(2)),
+        Figure('lab.paint', 'the panel shows the tasks of a queue of 100,000', column(rounds, 'paint', 1e3), 'ms', at_most(1000), note),
+        Figure('lab.scroll', 'scrolling through them', column(rounds, 'scroll'), 'frames/s', at_least(50), note),
+        Figure('lab.filter', 'filtering them', column(rounds, 'filter'), 'frames/s', at_least(50), note),
+        Figure('lab.event', 'an event in the journal is seen in the panel', column(rounds, 'event', 1e3), 'ms', at_most(1000), note),
+        Figure('lab.server', 'what 5 idle queues add to the server', column(rounds, 'server', 100), '% of a core', at_most(1), note),
+        Figure('lab.browser', 'what 5 idle queues add to the browser', column(rounds, 'browser', 100), '% of a core', at_most(2), note),
+        Figure('lab.memory', "memory of JupyterLab's server with them", column(rounds, 'memory', 1e-6), 'MB', at_most(150), note),
+        Figure('lab.bundle', "what comes with JupyterLab's page, compressed", column(rounds, 'bundle', 1e-3), 'kB', at_most(300), note),
+        Figure('lab.frame', 'the longest frame while scrolling', column(rounds, 'frame'), 'ms', note=note),
+        Figure('lab.cost', 'processor time of a frame, all processes of the browser', column(rounds, 'cost', 1e3), 'ms', note=note),
+        Figure('lab.server_bare', 'an idle server of JupyterLab without desipipe', column(rounds, 'server_bare', 100), '% of a core', note=note),
+        Figure('lab.browser_bare', 'an idle browser with JupyterLab without desipipe', column(rounds, 'browser_bare', 100), '% of a core', note=note),
+        Figure('lab.memory_bare', 'memory of such a server', column(rounds, 'memory_bare', 1e-6), 'MB', note=note),
     ]
