@@ -39,10 +39,14 @@ export function ago(time: number): string {
   return Time.formatHuman(new Date(time * 1000));
 }
 
-/** A moment: the time, and the day unless it is today. */
-export function moment(time: number, now: number = Date.now()): string {
+/** A moment: the time, and the day unless it is today; `short` where there is little room. */
+export function moment(
+  time: number,
+  style: 'short' | 'medium' = 'medium',
+  now: number = Date.now()
+): string {
   const date = new Date(time * 1000);
   return date.toDateString() === new Date(now).toDateString()
-    ? date.toLocaleTimeString()
-    : date.toLocaleString();
+    ? date.toLocaleTimeString(undefined, { timeStyle: style })
+    : date.toLocaleString(undefined, { dateStyle: style, timeStyle: style });
 }

@@ -31,10 +31,14 @@ describe('format', () => {
 
   it('names the day of a moment unless it is today', () => {
     const now = new Date(2026, 10, 22, 12).getTime();
-    const today = moment(now / 1000 - 60, now);
+    const today = moment(now / 1000 - 60, 'medium', now);
     expect(today).toBe(new Date(now - 60_000).toLocaleTimeString());
-    expect(moment(now / 1000 - 86400, now)).toContain(
-      new Date(now - 86400_000).toLocaleDateString()
+    const dateStyle = 'medium';
+    expect(moment(now / 1000 - 86400, dateStyle, now)).toContain(
+      new Date(now - 86400_000).toLocaleDateString(undefined, { dateStyle })
+    );
+    expect(moment(now / 1000 - 60, 'short', now)).toHaveLength(
+      today.length - ':00'.length
     );
   });
 });

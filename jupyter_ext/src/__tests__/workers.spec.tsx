@@ -56,10 +56,9 @@ describe('Workers', () => {
   const lines = () =>
     [...host.querySelectorAll('.jp-desipipe-row, ul > .jp-desipipe-note')].map(
       node =>
-        [...node.childNodes]
+        [...(node.querySelector('.jp-desipipe-flow') ?? node).childNodes]
           .map(child => child.textContent)
-          .filter(text => text)
-          .join(' | ')
+          .join(' ')
     );
   const heading = () => host.querySelector('h3')!.textContent;
   const click = (selector: string) =>
@@ -76,10 +75,10 @@ describe('Workers', () => {
     );
     expect(heading()).toBe('▾ Workers 4 · 7 slots');
     expect(lines().filter(line => !line.includes('power'))).toEqual([
-      'local 5fe0 | nid1',
-      'process 77 | nid1 · idle',
-      'local 1 | nid1 · vanished',
-      'local 2 | nid1 · ends'
+      'local 5fe0 nid1',
+      'process 77 nid1 · idle',
+      'local 1 nid1 · vanished',
+      'local 2 nid1 · ends'
     ]);
   });
 
@@ -105,13 +104,13 @@ describe('Workers', () => {
     });
     expect(heading()).toBe('▾ Workers 3 · 3 slots · 2 jobs pending');
     expect(lines()).toEqual([
-      'slurm 4411_2 | nid1 · 41 min left',
-      'slurm 4411_4 | nid1 · completing',
-      'slurm 99 | nid1 · less than a minute left',
-      'slurm 4411_3 | pending (Priority) · 8 slots',
-      'slurm 4411_5 | pending · 1 slot',
-      'slurm 4411_6 | nid7 · begins · 8 slots · 2 h 10 min left',
-      'slurm 4411_7 | withdrawn · 8 slots'
+      'slurm 4411_2 nid1 · 41 min left',
+      'slurm 4411_4 nid1 · completing',
+      'slurm 99 nid1 · < 1 min left',
+      'slurm 4411_3 pending (Priority) · 8 slots',
+      'slurm 4411_5 pending · 1 slot',
+      'slurm 4411_6 nid7 · begins · 8 slots · 2 h 10 min left',
+      'slurm 4411_7 withdrawn · 8 slots'
     ]);
   });
 

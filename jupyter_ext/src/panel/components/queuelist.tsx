@@ -130,6 +130,7 @@ function Trouble(props: IQueueListProps): JSX.Element | null {
 function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
   const { line, trans } = props;
   const open = line.folder === props.open;
+  const words = conditionWords(trans)[line.condition];
   return (
     <li
       className="jp-desipipe-queue"
@@ -147,9 +148,8 @@ function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
         >
           <Symbol text={open ? '▾' : '▸'} /> {line.queue}
         </button>
-        <span className="jp-desipipe-condition">
-          <Symbol text={conditionSymbol(line.condition)} />{' '}
-          {conditionWords(trans)[line.condition]}
+        <span className="jp-desipipe-condition" title={words}>
+          <Symbol text={conditionSymbol(line.condition)} /> {words}
         </span>
         {!open && !line.error && <Short line={line} trans={trans} />}
         {line.error ? (
@@ -164,7 +164,7 @@ function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
           </button>
         ) : (
           <>
-            <Pause {...props} />
+            {(line.left > 0 || line.state === 'PAUSED') && <Pause {...props} />}
             <button
               type="button"
               className="jp-desipipe-icon"

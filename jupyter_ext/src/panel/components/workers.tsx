@@ -169,17 +169,13 @@ function Worker(
   return (
     <li className="jp-desipipe-worker" data-job={worker.job}>
       <div className="jp-desipipe-row">
-        <span
-          className="jp-desipipe-name"
+        <Line
+          name={name}
           title={trans.__(
             'process %1, since %2',
             worker.pid,
             ago(worker.since)
           )}
-        >
-          {name}
-        </span>
-        <More
           parts={[
             worker.host,
             words,
@@ -215,7 +211,7 @@ function Worker(
               <Link onClick={() => props.onTask(task)}>{label(task)}</Link>
               {task.since !== null && (
                 <span className="jp-desipipe-more">
-                  {trans.__('since %1', moment(task.since))}
+                  {trans.__('since %1', moment(task.since, 'short'))}
                 </span>
               )}
             </li>
@@ -239,8 +235,8 @@ function Job({
   return (
     <li className="jp-desipipe-worker" data-job={job.job}>
       <div className="jp-desipipe-row">
-        <span className="jp-desipipe-name">{jobName(job.job, 0, trans)}</span>
-        <More
+        <Line
+          name={jobName(job.job, 0, trans)}
           parts={[
             job.node,
             jobWords(job, trans) || trans.__('begins'),
@@ -253,12 +249,22 @@ function Job({
   );
 }
 
-/** What is known besides a name; there may be less room than words. */
-function More(props: { parts: (string | undefined)[] }): JSX.Element {
-  const text = props.parts.filter(part => part).join(' · ');
+/** A name and what is known besides; where there is little room, line by line. */
+function Line(props: {
+  name: string;
+  title?: string;
+  parts: (string | undefined)[];
+}): JSX.Element {
+  const parts = props.parts.filter(part => part);
   return (
-    <span className="jp-desipipe-more" title={text}>
-      {text}
+    <span className="jp-desipipe-flow" title={props.title}>
+      <span className="jp-desipipe-name">{props.name}</span>
+      {parts.map((part, i) => (
+        <span key={i} className="jp-desipipe-aside">
+          {part}
+          {i < parts.length - 1 && ' ·'}
+        </span>
+      ))}
     </span>
   );
 }
@@ -292,9 +298,7 @@ function timeLeft(job: IJob, now: number, trans: TranslationBundle): string {
   }
   const seconds = job.ends - now;
   if (seconds < 60) {
-    return seconds > 0
-      ? trans.__('less than a minute left')
-      : trans.__('its time is up');
+    return seconds > 0 ? trans.__('< 1 min left') : trans.__('its time is up');
   }
   return trans.__(
     '%1 left',
