@@ -136,15 +136,18 @@ export class DesipipePanel extends WatchedWidget {
     if (!open) {
       return null;
     }
+    // That there is no answer is said once, above all queues.
+    const told = (problem: Error | null) =>
+      this.queues.isLost ? '' : words(problem, trans);
     return (
       <QueueView
         line={line}
         summary={open.summary}
-        problem={this.queues.isLost ? '' : words(open.problem, trans)}
+        problem={told(open.problem)}
         filter={state.filter}
         workers={state.workers}
         tasks={open.tasks}
-        words={problem => words(problem, trans)}
+        words={told}
         onCommand={command => callbacks.command(command, line)}
         onFilter={filter => {
           this.state = { ...this._state, filter };

@@ -33,7 +33,7 @@ export interface IQueueViewProps {
   workers: boolean;
   /** Known page by page; it tells of its changes itself, because there are many while one scrolls. */
   tasks: TasksModel;
-  /** Why the tasks are not told, where that is not said elsewhere. */
+  /** Why the tasks are not told; empty where that is said elsewhere. */
   words: (problem: Error | null) => string;
   onCommand: (command: string) => void;
   onFilter: (filter: IFilter) => void;
@@ -142,6 +142,8 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
           ? trans.__('the manager on %1 ends', manager.host)
           : trans.__('manager on %1', manager.host)
     );
+  } else if (line.left > 0) {
+    parts.push(trans.__('no manager'));
   }
   return (
     <>
@@ -242,6 +244,8 @@ function Tasks(props: IQueueViewProps): JSX.Element {
   const words = stateWords(trans);
   const states: (State | 'BLOCKED')[] = [...STATES, 'BLOCKED'];
   const filtered = !!(filter.state || filter.text || filter.cell);
+  // One banner is enough where all of the queue is not told.
+  const problem = props.problem ? '' : props.words(tasks.problem);
   const some = (state: State | 'BLOCKED') =>
     state === 'BLOCKED' ? line.blocked : (line.counts[state] ?? 0);
   return (
@@ -301,9 +305,7 @@ function Tasks(props: IQueueViewProps): JSX.Element {
           }
         />
       </div>
-      {!props.problem && tasks.problem && (
-        <Banner>{props.words(tasks.problem)}</Banner>
-      )}
+      {problem && <Banner>{problem}</Banner>}
       <TaskList
         total={tasks.total}
         busy={tasks.isOld}
