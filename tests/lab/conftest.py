@@ -337,6 +337,17 @@ class LabPage:
         if wait:
             expect(prompt).to_have_text(re.compile(r'\[\d+\]:'), timeout=PATIENCE * 1e3)
 
+    def come_back(self, front: str) -> None:
+        """Open JupyterLab again where it was, with the tab in front whose name in its layout has ``front`` in it: once the layout is written down."""
+
+        def written() -> bool:
+            layout = self.lab.request('lab/api/workspaces/default')['data'].get('layout-restorer:data', {})
+            dock = (layout.get('main') or {}).get('dock') or {'widgets': []}
+            return bool(dock['widgets']) and front in dock['widgets'][dock['currentIndex']]
+
+        wait_for(written, f'JupyterLab to write down that {front} is in front')
+        self.page.goto(f'{self.lab.url}lab?token={self.lab.token}')
+
     def save(self) -> None:
         """Save the notebook, and wait until it is."""
         from playwright.sync_api import expect
