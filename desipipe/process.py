@@ -558,7 +558,7 @@ class MPISlot(SlotProcess):
             chosen = failed or next(message for rank, message in self._done if rank == 0)
             said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
             memory = sum(message[11] for message in said)
-            found.append((*chosen[:9], tuple(message[9] for message in said), b''.join(message[10] for message in said), memory))
+            found.append((*chosen[:9], tuple(message[9] for message in said), [message[10] for message in said if message[10]], memory))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:

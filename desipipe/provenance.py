@@ -367,8 +367,28 @@ class Making:
         self.written: dict[str, Content] = {}
         """Files that were saved."""
 
+    def join(self, report: bytes) -> dict[str, Content]:
+        """Add what another of the processes that ran the task together read and wrote; gives what it read.
+
+        What one wrote and another one read is an output of the task, and no input. Of what several wrote, the last one is there.
+        """
+        import orjson
+
+        read: dict[str, Content] = {}
+        for line in map(orjson.loads, report.splitlines()):
+            path, found = line['path'], Content(line['size'], line['mtime'], line['sha256'])
+            if line['do'] == 'read':
+                read[path] = found
+            elif path not in self.written or self.written[path].mtime < found.mtime:
+                self.written[path] = found
+        self.read.update(read)
+        for path, found in self.written.items():
+            if path in self.read and self.read[path].sha256 == found.sha256:
+                del self.read[path]
+        return read
+
     def report(self) -> bytes:
-        """What was read and written, a JSON line a file; lines of several processes that run one task may be put one after the other."""
+        """What was read and written, a JSON line a file."""
         if not self.read and not self.written:
             return b''
         import orjson

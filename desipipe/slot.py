@@ -187,9 +187,7 @@ class Slot:
         )
 
     def _files(self, report: bytes) -> bytes | tuple[str, int, int]:
-        if len(report) > INLINE and self.comm is not None:  # those of all processes are put together: the first so many of each
-            report = report[: report.rindex(b'\n', 0, INLINE) + 1]
-        return report if len(report) <= FILES or self.comm is not None else self._store(Payload([report], len(report), False))
+        return report if len(report) <= FILES else self._store(Payload([report], len(report), False))
 
     def _call(self, known: _Known, args: tuple[str, int, int], requires: _Requires) -> Any:
         group = known.group

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from .config import Config
-from .errors import DesipipeError, DiskFullError, QueueGoneError
+from .errors import DesipipeError, DiskFullError, PayloadError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
 from .ledger import Ledger, find_mid
 from .process import LIVE_AFTER, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
-from .provenance import machine
+from .provenance import Making, machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
 from .shell import die_with_parent
@@ -474,11 +474,31 @@ class Worker:
         self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
         out, err = process.collect(marked)
         end = End(row, attempt, state, began, duration, cause=cause, memory=memory)
+        if isinstance(files, list):
+            files = self._joint_files(task, files)
         if files:
             end.files = self.ledger.store(files) if isinstance(files, bytes) else Ref(*files)
         self._end(end, result, out, err, trace, now)
         if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
+
+    def _joint_files(self, task: Sent, reports: list[bytes | tuple[str, int, int]]) -> bytes | tuple[str, int, int]:
+        # Of several MPI processes. What each read may be in what any of them wrote: nobody sees what they send each other.
+        if len(reports) < 2:
+            return reports[0] if reports else b''
+        from .file_manager.made import note_joint
+
+        state = self.ledger.state
+        group = state.groups[task.group]
+        making = Making(self.ledger.folder, state.ids[task.row].hex(), task.attempt, group.name, group.app, str)
+        try:
+            told = [making.join(report if isinstance(report, bytes) else bytes(self.ledger.read(Ref(*report)))) for report in reports]
+        except PayloadError as exc:
+            logger.error('which files task %s read and wrote is known in part only: %s', making.tid[:12], exc)
+        else:
+            if any(making.read.keys() - read.keys() for read in told):
+                note_joint(making)
+        return making.report()
 
     def _end(self, end: End, result: bytes | tuple[str, int, int] | None, out: bytes, err: bytes, trace: bytes | None, now: float) -> None:
         if not self._ends:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from desipipe import Queue, TaskManager
+from desipipe import FileManager, Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
+from desipipe.file_manager import BaseFileEntry
+from desipipe.file_manager.history import file_summaries
 
 pytestmark = pytest.mark.mpi
 
@@ -98,3 +100,64 @@ def test_one_process_gets_a_communicator_too(queue: Queue) -> None:
     future = size()
     work(queue, tm)
     assert future.result(timeout=0) == 1
+
+
+def test_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:
+    """What any of them read went into what any of them wrote: beside the files, and in the journal."""
+    tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=3))
+    fm = FileManager(
+        [
+            {'id': 'part', 'path': f'{tmp_path}/part_{{i}}.txt', 'options': {'i': range(3)}},
+            {'id': 'common', 'path': f'{tmp_path}/common.txt'},
+            {'id': 'double', 'path': f'{tmp_path}/double_{{i}}.txt', 'options': {'i': range(3)}},
+            {'id': 'total', 'path': f'{tmp_path}/total.json'},
+            {'id': 'each', 'path': f'{tmp_path}/each.txt'},
+        ]
+    )
+    fm.get('common').save('common')
+    for file in fm['part']:
+        file.save(str(file.options['i']))
+
+    @tm.python_app
+    def process(fm: FileManager, mpicomm: Any = None) -> None:
+        rank = mpicomm.rank
+        fm.get('common').load()
+        part = fm.get('part', i=rank).load()
+        fm.get('double', i=rank).save(2 * part)
+        mpicomm.Barrier()
+        fm.get('double', i=(rank + 1) % 3).load()  # what another one wrote: no input of the task
+        fm.get('each').save('the same')
+        parts = mpicomm.gather(part)
+        if rank == 0:
+            fm.get('total').save(parts)
+
+    future = process(fm)
+    work(queue, tm)
+    future.result(timeout=0)
+    inputs = {fm.get('common').filepath, *fm['part'].filepaths}
+    outputs = {*fm['double'].filepaths, fm.get('total').filepath, fm.get('each').filepath}
+    noted = [(item['do'], item['path']) for item in future.task.files]
+    assert sorted(noted) == sorted([*(('read', path) for path in inputs), *(('write', path) for path in outputs)])  # each once
+    for path in outputs:
+        made = fm.provenance(path)
+        assert (made.task, made.same, made.state) == (future.id, True, 'current')
+        assert {item.path for item in made.inputs} - outputs == inputs, path
+        assert made.versions['mpi4py']
+    fm.get('part', i=2).save('other')
+    assert sorted(fm.status().paths['stale']) == sorted(outputs)
+    assert {item['path'] for item in file_summaries(queue.ledger) if item['state'] == 'stale'} == outputs
+
+
+def test_many_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:
+    """More than fits a packet: none is left out."""
+    tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2))
+
+    @tm.python_app
+    def write(out: BaseFileEntry, mpicomm: Any = None) -> None:
+        for i in range(mpicomm.rank, 1000, 2):
+            out.get(i=i).save('x')
+
+    out = BaseFileEntry(f'{tmp_path}/{"long" * 30}_{{i}}.txt', options={'i': range(1000)})
+    future = write(out)
+    work(queue, tm)
+    assert sorted(item['path'] for item in future.task.files) == sorted(out.filepaths)

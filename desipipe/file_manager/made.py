@@ -16,7 +16,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,30 +157,23 @@ def note_written(path: str) -> None:
     found = content(path)
     if found is None:
         return  # someone removed it
-    read = dict(making.read)
     making.written[path] = found
     folder = os.path.join(os.path.dirname(path), FOLDER)
     try:
         os.makedirs(folder, exist_ok=True)
-        versions = _write_script(folder, making)
-        line = {
-            'file': os.path.basename(path),
-            **found._asdict(),
-            'time': time.time(),
-            'task': making.tid,
-            'attempt': making.attempt,
-            'app': making.name,
-            'code': making.app,
-            'queue': making.queue,
-            'versions': versions,
-            'user': username(),
-            'host': socket.gethostname(),
-        }
-        _append(folder, line, {name: list(known) for name, known in read.items() if name != path})
+        _append(folder, making, path, found, _write_script(folder, making))
     except OSError as exc:
         # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
         # On the task's own stderr, which is kept with it.
         print(f'desipipe: {path}: it is not noted beside it who made it ({exc}); the queue {making.queue} knows', file=sys.stderr)
+
+
+def note_joint(making: Making) -> None:
+    """Note beside the files that several processes of one task saved all that any of them read; each of them has noted what it read itself."""
+    for path, found in making.written.items():
+        folder = os.path.join(os.path.dirname(path), FOLDER)
+        with suppress(OSError):  # each of them has said so
+            _append(folder, making, path, found, _newest_versions(folder, making))
 
 
 def _can_be_told(path: str) -> bool:
@@ -193,7 +186,21 @@ def _can_be_told(path: str) -> bool:
     return True
 
 
-def _append(folder: str, line: dict[str, Any], read: dict[str, list[Any]]) -> None:
+def _append(folder: str, making: Making, file: str, found: Content, versions: str) -> None:
+    line: dict[str, Any] = {
+        'file': os.path.basename(file),
+        **found._asdict(),
+        'time': time.time(),
+        'task': making.tid,
+        'attempt': making.attempt,
+        'app': making.name,
+        'code': making.app,
+        'queue': making.queue,
+        'versions': versions,
+        'user': username(),
+        'host': socket.gethostname(),
+    }
+    read = {name: list(known) for name, known in dict(making.read).items() if name != file}
     path = os.path.join(folder, f'{_word(line["host"])}-{_word(line["user"])}.jsonl')
     fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
@@ -239,6 +246,13 @@ def _write_script(folder: str, making: Making) -> str:
     return digest
 
 
+def _newest_versions(folder: str, making: Making) -> str:
+    try:
+        return os.readlink(os.path.join(folder, f'{_word(making.name)}.versions')).removeprefix('versions-').removesuffix('.txt')
+    except OSError:
+        return ''
+
+
 def _word(text: str) -> str:
     return re.sub(r'[^A-Za-z0-9_.-]', '_', text)[:100].lstrip('.') or '_'
 
@@ -277,7 +291,7 @@ class Look:
         """What a file was made of when it held this."""
         line, same = _fitting(path, self.records(path))
         if line is None or not same or line['sha256'] != known.sha256:
-            line = next((line for line in reversed(self.records(path)) if line['sha256'] == known.sha256), None)
+            line = _last([line for line in self.records(path) if line['sha256'] == known.sha256])
         return [] if line is None else _inputs(line)
 
     def changed(self, path: str, inputs: Iterable[Source]) -> list[str]:
@@ -538,14 +552,23 @@ def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | N
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return lines[-1], None
-    for line in reversed(lines):
-        if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns):
-            return line, True
+    line = _last([line for line in lines if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns)])
+    if line is not None:
+        return line, True
     fitting = [line for line in lines if line['size'] == status.st_size]
     now = None
     with suppress(PermissionError):  # it may not be read: it is not known to be so
         now = content(path) if fitting else None
-    return next(((line, True) for line in reversed(fitting) if now and line['sha256'] == now.sha256), (lines[-1], False))
+    line = _last([line for line in fitting if now and line['sha256'] == now.sha256])
+    return (line, True) if line is not None else (lines[-1], False)
+
+
+def _last(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The newest; of several lines of one attempt (see :func:`note_joint`), that which knows of most inputs, whatever the clocks of their hosts say."""
+    if not lines:
+        return None
+    newest = (lines[-1]['task'], lines[-1]['attempt'])
+    return max((line for line in lines if (line['task'], line['attempt']) == newest), key=lambda line: int(line['count']))
 
 
 def _read_versions(path: str) -> dict[str, str]:
