@@ -283,7 +283,7 @@ def shared(value: object) -> tuple[str, str] | None:
 
 
 def is_guarded_open(name: str, value: object) -> bool:
-    """Whether it is the ``open`` that IPython puts into its namespace, to guard the kernel's own streams: elsewhere that is Python's, and so it is for a task."""
+    """Whether it is the ``open`` that IPython puts into its namespace, to guard the kernel's own streams; for a task it is Python's."""
     return name == 'open' and getattr(value, '__wrapped__', None) is io.open
 
 
