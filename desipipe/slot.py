@@ -382,7 +382,8 @@ class _Known:
         self.source = source
         self.environ = environ
         self.look = look
-        self.folder = (group.path or (group.cwd,))[0]  # that of the script comes first
+        # Of the notebook (which finds modules where it runs), else of the script: its folder comes first, before those of PYTHONPATH.
+        self.folder = group.cwd if group.cwd in group.path else (group.path or (group.cwd,))[0]
         self.packages = packages
         self.loaded: _Code | None = None
 
