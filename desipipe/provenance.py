@@ -10,7 +10,7 @@ from typing import NamedTuple, TypedDict
 
 from .utils import username
 
-__all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'snapshot', 'versions']
+__all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'repository', 'snapshot', 'versions']
 
 
 class Machine(TypedDict):
@@ -268,7 +268,22 @@ def _normal(name: str) -> str:
 
 @functools.cache
 def _git(folder: str) -> dict[str, str]:
-    """The state of the repository that a folder is in; empty if it is in none, or `git` can't tell within seconds."""
+    return repository(folder)[0]  # once in the life of a process: what has been imported does not change with the files
+
+
+def repository(folder: str) -> tuple[dict[str, str], bytes]:
+    """The state, now, of the `git` repository that a folder is in.
+
+    Parameters
+    ----------
+    folder : str
+
+    Returns
+    -------
+    state, changes : dict, bytes
+        As of :func:`snapshot`, and what differs from the commit, as ``git diff`` writes it: ``git diff`` of the state is its sha256. Both are empty if the
+        folder is in none, or `git` can't tell within seconds.
+    """
     import hashlib
     import subprocess
 
@@ -276,7 +291,7 @@ def _git(folder: str) -> dict[str, str]:
     parent = os.path.abspath(folder)
     while not os.path.exists(os.path.join(parent, '.git')):
         if parent == os.path.dirname(parent):
-            return {}
+            return {}, b''
         parent = os.path.dirname(parent)
 
     def ask(*words: str) -> bytes:
@@ -284,6 +299,7 @@ def _git(folder: str) -> dict[str, str]:
         argv = ['git', '--no-optional-locks', '-c', 'core.fsmonitor=false', '-C', folder, *words]
         return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=5.0).stdout
 
+    changes = b''
     try:
         lines = ask('status', '--porcelain=v2', '--branch', '--untracked-files=no').decode(errors='replace').splitlines()
         heads = dict(line[len('# branch.') :].split(' ', 1) for line in lines if line.startswith('# branch.') and ' ' in line[len('# branch.') :])
@@ -292,8 +308,8 @@ def _git(folder: str) -> dict[str, str]:
             changes = ask('diff', '--no-ext-diff', '--no-textconv', '--binary', *([] if found['git commit'] == '(initial)' else ['HEAD']))
             found['git diff'] = hashlib.sha256(changes).hexdigest()
     except (OSError, subprocess.SubprocessError):  # no git, not our repository, a huge one
-        return {}
-    return {name: value for name, value in found.items() if value}
+        return {}, b''
+    return {name: value for name, value in found.items() if value}, changes
 
 
 def _declared(environ: Mapping[str, object]) -> dict[str, str]:

@@ -34,7 +34,12 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('-r', '--raw', action='append', default=[], metavar='NAME=TEXT', help='a parameter whose value is text, whatever it looks like')
     parser.add_argument('-f', '--parameters-file', action='append', default=[], metavar='FILE', help='a YAML file of parameters')
     parser.add_argument('-o', '--output', metavar='FILE', help='where to write the executed notebook; default: NAME.out.ipynb beside it')
-    parser.add_argument('--resume', action='store_true', help='go on: the parameters are those of the notebook, and tasks that did not succeed are retried')
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on: tasks that did not succeed are retried, and all cells are executed again, since the kernel that knew their names is gone; what is done is '
+        'taken from the queue. The parameters are those of the notebook',
+    )
     parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take')
     parser.add_argument('--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own")
@@ -140,6 +145,9 @@ def record(args: argparse.Namespace) -> None:
     print(f'{plural(total)} recorded in {", ".join(written)}')
     for words in made['metadata'][files.KEY]['left_out']:
         hint(f'left out: {words}' if not words.startswith('(') else words)
+    for model in models:
+        if model.head['others']:
+            hint(f'{model.head["name"]}: {plural(model.head["others"])} more, which no cell of the notebook has made or needs, were left out; with them: --all')
     for entry in made['metadata'][files.KEY]['cells']:
         for note in entry.get('notes', ()):
             hint(f'cell {entry["cell"] + 1:d}: {note}')
@@ -239,10 +247,16 @@ def import_(args: argparse.Namespace) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """``desipipe run``."""
+    from ..errors import UnknownOptionError
     from ..record.run import parse_parameters, run_notebook, run_script
 
     parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
     if args.notebook.endswith('.py'):
+        if args.resume:
+            raise UnknownOptionError(
+                f'{args.notebook} is a script, of which nothing was kept to go on with; nothing was run. Go on with the notebook that was made of it, or run '
+                'it again: what is done is taken from its queues; let what failed run again with: desipipe retry -q QUEUE'
+            )
         ran = run_script(args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint)
     else:
         ran = run_notebook(args.notebook, parameters, args.output, args.resume, args.timeout, args.kernel, args.cwd, hint)

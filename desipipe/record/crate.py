@@ -15,6 +15,7 @@ from ..event import STATES
 from . import tables
 from .files import ADDED, DIGESTS, KEY, METADATA, RECORD, digests_bytes, plain_bytes, write, zip_bytes
 from .model import QueueModel
+from .notebook import DIFF
 from .prov import prov_bytes, time_of
 from .svg import draw_graph, draw_timeline, graph_of, timeline_of
 
@@ -90,6 +91,8 @@ def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict
         'graph.svg': draw_graph(graph_of(models)).encode(),
         'timeline.svg': draw_timeline(timeline_of(models)).encode(),
     }
+    if DIFF in document['made']:
+        files['repository.diff'] = document['made'][DIFF].encode()
     for model in models:
         for app in model.head['apps']:
             files[app_file(app)] = (app['source'] or '\n').encode('utf-8', 'backslashreplace')
@@ -192,6 +195,9 @@ class _Crate:
         )
         self.file('graph.svg', name='The graph of the tasks', encodingFormat='image/svg+xml')
         self.file('timeline.svg', name='Who ran what when', encodingFormat='image/svg+xml')
+        if 'repository.diff' in self.files:
+            commit = document['made'].get('git commit', '')
+            self.file('repository.diff', name=f'What differed from commit {commit} of the repository', encodingFormat='text/x-diff')
         for name in self.files:
             if name.startswith('environment/'):
                 self.file(name, name='Versions that tasks ran with', encodingFormat='text/plain')

@@ -7,7 +7,7 @@ import base64
 import copy
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +15,11 @@ import orjson
 
 from .._version import __version__
 from ..cell_summary import format_rows, parse_rows
-from ..errors import CellError, RecordError, UnknownQueueError, UnknownTaskError
-from ..provenance import snapshot
+from ..errors import CellError, PayloadError, RecordError, UnknownQueueError, UnknownTaskError
+from ..provenance import machine, repository
 from ..queue import Queue
 from ..serialize import source
+from ..utils import format_bytes
 from . import tables
 from .files import ADDED, KEY
 from .model import VERSION, Node, QueueModel, piece_of, read_queue, totals
@@ -27,6 +28,12 @@ from .svg import draw_graph, draw_timeline, graph_of, timeline_of
 
 Dict = dict[str, Any]
 
+DIFF = 'git changes'
+"""What differs from the commit; its sha256 is ``git diff``."""
+CHANGES = 1 << 20
+"""Bytes of it that are kept at most."""
+RUN = 'desipipe_run'
+"""Key of a notebook's metadata for what papermill has none for: the queues that were used when it was executed."""
 MIME = 'application/vnd.desipipe.v1+json'
 """What cells show of their tasks; it names queue, rows and first task."""
 
@@ -178,15 +185,32 @@ def make_record(
         A queue that it used is not there.
     """
     found = uses(notebook) if notebook is not None else []
-    if not found and not queues:
-        raise RecordError(
-            f'{name} shows no task of desipipe, and no queue was given: there is nothing to record. '
-            'If it uses queues from Python, name them: desipipe record NOTEBOOK -q QUEUE'
-        )
+    # Of queues that only Python used, the notebook says which if `desipipe run` executed it; in a record that is left out.
+    ran = [] if notebook is None else [folder for folder in notebook['metadata'].get(RUN, {}).get('queues', ()) if os.path.isabs(folder)]
+    nothing = RecordError(
+        f'{name} shows no task of desipipe, and no queue was given: there is nothing to record. '
+        'If it uses queues from Python, name them: desipipe record NOTEBOOK -q QUEUE'
+    )
+    if not found and not queues and not ran:
+        raise nothing
     known = {queue.folder: queue for queue in queues}
     opened = {use.folder: _resolved(use.folder, known, open_queue) for use in found}
     every_queue = {queue.folder: queue for queue in [*opened.values(), *known.values()]}
     rows: dict[str, set[int]] = {folder: set() for folder in every_queue}
+    if notebook is not None:
+        texts = {item for cell in notebook['cells'] if cell['cell_type'] == 'code' for item in functions(source_of(cell))}
+        for folder, queue in every_queue.items():
+            rows[folder].update(_defined(queue, texts))
+        for folder in ran:
+            try:
+                queue = _resolved(folder, known, open_queue)
+            except UnknownQueueError:
+                privacy.notes[f'tasks of the queue {os.path.basename(folder)}, which was used and is not there any more'] = None
+                continue
+            if queue.folder not in every_queue and (mine := _defined(queue, texts)):
+                every_queue[queue.folder], rows[queue.folder] = queue, set(mine)
+        if not every_queue:
+            raise nothing
     gone: dict[int, str] = {}
     for use in found:
         queue = opened[use.folder]
@@ -197,8 +221,8 @@ def make_record(
     chosen = {use.folder for use in found}
     models = []
     for folder, queue in every_queue.items():
-        # Of a queue that cells name, their tasks and what these need; of one that was only given, all.
-        whole = every or not any(opened[name].folder == folder for name in chosen)
+        # Of a queue that cells name, their tasks and what these need, and those of functions that cells define; of one that was only given, all.
+        whole = every or (folder in known and not any(opened[name].folder == folder for name in chosen))
         models.append(read_queue(queue, privacy, None if whole else rows[folder], node, payloads))
     numbers = {folder: number for number, folder in enumerate(every_queue)}
     cells = _cells(notebook, found, opened, numbers, models, gone, node)
@@ -239,6 +263,22 @@ def _resolved(folder: str, known: Mapping[str, Queue], open_queue: Callable[[str
         raise UnknownQueueError(
             f'{exc}. The notebook says that its tasks are there; nothing was written. If the queue was moved, say where it is: -q {os.path.basename(folder)}'
         ) from None
+
+
+def _defined(queue: Queue, texts: Collection[tuple[str, str]]) -> list[int]:
+    """The tasks of apps of which the very code is in a notebook's cells, whether they are shown or not."""
+    queue.ledger.follow()
+    state = queue.ledger.state
+    apps = set()
+    for app, event in state.apps.items():
+        if event['kind'] != 'cell':
+            try:
+                mine = functions(queue.ledger.read_text(event['source']))
+            except PayloadError:
+                continue
+            if any(name == event['name'] and (name, tree) in texts for name, tree in mine):
+                apps.add(app)
+    return [row for row in state.each() if state.groups[state.group[row]].app in apps] if apps else []
 
 
 def _rows(queue: Queue, use: Use) -> tuple[list[int], str]:
@@ -362,9 +402,18 @@ def _as_read(value: Dict) -> Dict:
 
 
 def _made(privacy: Privacy) -> Dict:
-    found = snapshot(privacy.root)
-    kept = {name: value for name, value in found.items() if name in ('python', 'platform') or name.startswith('git ')}
-    return {'desipipe': __version__, **kept}
+    here = machine()
+    state, changes = repository(privacy.root)
+    found: Dict = {'desipipe': __version__, 'python': here['python'], 'platform': here['platform'], **state}
+    if changes:
+        try:
+            if len(changes) > CHANGES:
+                raise ValueError
+            found[DIFF] = changes.decode()
+            privacy.notes['(kept: what differs from the commit of the repository, whole, also where it names absolute paths)'] = None
+        except ValueError:
+            privacy.notes[f'what differs from the commit of the repository: it is no text, or more than {format_bytes(CHANGES)}; its digest is kept'] = None
+    return found
 
 
 def _digest(text: str) -> str:

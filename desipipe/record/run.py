@@ -21,7 +21,7 @@ from typing import Any
 from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError, close_names
 from ..utils import plural
 from .files import read_bytes, read_notebook, write
-from .notebook import MIME, source_of, uses
+from .notebook import MIME, RUN, source_of, uses
 
 Dict = dict[str, Any]
 Say = Callable[[str], None]
@@ -29,8 +29,6 @@ Say = Callable[[str], None]
 PARAMETERS = 'parameters'
 INJECTED = 'injected-parameters'
 ERROR = 'papermill-error-cell-tag'
-RUN = 'desipipe_run'
-"""Key of the notebook's metadata for what papermill has none for: the queues that were used."""
 _PERCENT = re.compile(r'^# ?%%', re.M)
 _TASK = re.compile(r'\btask ([0-9a-f]{12})\b \(([^)]*)\)')
 # In the kernel, without leaving a name behind.

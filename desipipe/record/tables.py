@@ -20,6 +20,8 @@ ROWS = 20
 """Tasks that a table shows."""
 BAD = 20
 """Tasks that did not succeed that it shows besides."""
+DIFF = 20_000
+"""Characters that it shows of what differs from a commit."""
 FILES = 50
 """Files that it lists."""
 _MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
@@ -249,7 +251,8 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
         for model in models
         for manager in model.head['managers']
     ]
-    made = [[plain(name), code(value, 100)] for name, value in document['made'].items()]
+    changes = document['made'].get('git changes')
+    made = [[plain(name), code(value, 100)] for name, value in document['made'].items() if name != 'git changes']
     text.append(
         folded(
             'Resources asked for, and what this record was made with',
@@ -257,6 +260,9 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
             table(['made with', ''], made),
         )
     )
+    if changes:
+        cut = f'{format_bytes(len(changes))} in all; the rest is in the metadata of this notebook.' if len(changes) > DIFF else ''
+        text.append(folded('What differed from the commit of the repository', fenced(changes[:DIFF], 'diff'), *([cut] if cut else [])))
     left = document['left_out']
     text.append(folded('What was left out', '\n'.join(f'- {plain(words, 400)}' for words in left)) if left else 'Nothing was left out.')
     text.append(

@@ -27,7 +27,7 @@ from ..utils import format_count, plural
 from . import tables
 from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, plain_bytes
 from .model import Node, QueueModel, piece_of, sealed, trees
-from .notebook import compared, described, source_of
+from .notebook import DIFF, compared, described, source_of
 
 Dict = dict[str, Any]
 
@@ -445,6 +445,11 @@ def _environment(record: Record) -> Iterator[Check]:
     if not recorded:
         yield Check('environment', UNCHECKED, 'no versions were recorded')
         return
+    made = record.document['made']
+    if DIFF in made and hashlib.sha256(made[DIFF].encode()).hexdigest() != made.get('git diff'):
+        yield Check('environment', DIFFERS, 'the recorded changes of the repository are not those of which the digest was recorded')
+    elif 'git diff' in made and recorded.get('git commit') == {made.get('git commit')} and made['git diff'] not in recorded.get('git diff', ()):
+        yield Check('environment', NOTE, 'the repository had other changes when the tasks ran than those that were recorded')
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
     here = {**provenance.versions(name for name in recorded if ' ' not in name), **_python()}
     found = _Found()

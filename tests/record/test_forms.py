@@ -135,6 +135,35 @@ def test_what_a_crate_says(script: Cli) -> None:
     assert files - set(graph) == {'desipipe-digests.json'}
 
 
+def test_the_changes_of_the_repository(script: Cli) -> None:
+    def git(*words: str) -> None:
+        settings = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'init.defaultBranch=main']
+        subprocess.run(['git', *settings, *words], cwd=script.folder, check=True, capture_output=True)
+
+    def made() -> dict[str, Any]:
+        script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
+        found: dict[str, Any] = json.loads((script.folder / 'r.ipynb').read_bytes())['metadata'][KEY]['made']
+        return found
+
+    git('init')
+    git('add', 'pipe.py')
+    git('commit', '-m', 'all')
+    assert 'git commit' in made() and 'git diff' not in made()
+    path = script.folder / 'pipe.py'
+    path.write_text(path.read_text().replace('scale = 2.0', 'scale = 2.5'))
+    found = made()
+    assert '-scale = 2.0\n+scale = 2.5' in found['git changes']
+    assert (script.folder / 'crate' / 'repository.diff').read_text() == found['git changes']
+    assert '+scale = 2.5' in json.loads((script.folder / 'r.ipynb').read_bytes())['cells'][-1]['source']
+    assert script.verify('r.ipynb')['ok']
+    # A process that goes on for long, as JupyterLab's server, does not remember what was.
+    git('commit', '-am', 'more')
+    assert 'git diff' not in made()
+    path.write_text(path.read_text() + '# ' + 'x' * 2_000_000)
+    assert 'git changes' not in made()
+    assert 'more than' in script('record', '-q', './pi', '-o', 'r.ipynb').stderr
+
+
 def test_crates_do_not_go_over_other_things(script: Cli) -> None:
     (script.folder / 'mine').mkdir()
     (script.folder / 'mine' / 'thesis.txt').write_text('years of work')

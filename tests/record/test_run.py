@@ -16,8 +16,10 @@ import pytest
 from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
+from desipipe.event import Group, Ref
 from desipipe.record import notebook as made
 from desipipe.record.files import read_notebook
+from desipipe.slot import _Known
 
 pytestmark = pytest.mark.kernel
 
@@ -88,6 +90,41 @@ def test_it_is_a_notebook(executed: Cli) -> None:
     assert sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in found['cells']) == 3
 
 
+MORE = """
+from desipipe import Queue, TaskManager
+
+tm = TaskManager(Queue('nb', base_dir='.'))
+
+@tm.python_app
+def extra(x):
+    return x
+
+@tm.python_app
+def elsewhere(x):
+    return x
+
+extra(1), elsewhere(extra(2)), elsewhere(3)
+"""
+
+
+def test_tasks_of_functions_that_cells_define(executed: Cli) -> None:
+    # They belong to the notebook, whether it shows them or not; what else is in the queue does not, and that is said.
+    (executed.folder / 'more.py').write_text(MORE)
+    subprocess.run([sys.executable, 'more.py'], cwd=executed.folder, check=True, timeout=TIMEOUT)
+    path = executed.folder / 'out.ipynb'
+    found = json.loads(path.read_text())
+    text = '@tm.python_app\ndef extra(x):\n    return x  # the same'
+    found['cells'].append({'id': 'more', 'cell_type': 'code', 'source': text, 'metadata': {}, 'outputs': [], 'execution_count': None})
+    path.write_text(json.dumps(found))
+    done = executed('record', 'out.ipynb')
+    assert '7 tasks recorded' in done.stdout
+    assert 'nb: 2 tasks more' in done.stderr
+    checks = executed.verify('out.record.ipynb')
+    assert checks['ok']
+    assert '3 cells: the text is the code' in str(checks)
+    assert '9 tasks recorded' in executed('record', 'out.ipynb', '--all').stdout
+
+
 def test_a_cell_that_was_changed(executed: Cli) -> None:
     path = executed.folder / 'out.ipynb'
     path.write_text(path.read_text().replace('x**2 + y**2 < 1', 'x**2 + y**2 < 2'))
@@ -133,6 +170,19 @@ def test_nothing_slow_is_imported_for_notebooks() -> None:
     subprocess.run([sys.executable, '-c', code], check=True, timeout=TIMEOUT)
 
 
+@pytest.mark.parametrize(
+    ('cwd', 'path', 'expected'),
+    [
+        ('/study', ('/shared/modules', '/study'), '/study'),  # a notebook with PYTHONPATH
+        ('/study', ('/study/scripts', '/shared/modules'), '/study/scripts'),  # python scripts/pipe.py
+        ('/study', (), '/study'),
+    ],
+)
+def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected: str) -> None:
+    known = _Known(Group('a', 'm', 'f', 'python', cwd=cwd, path=path), Ref('s', 0, 0), None, [], Ref('s', 0, 0), {}, True)
+    assert known.folder == expected
+
+
 def test_unknown_parameters(cli: Cli) -> None:
     write(cli, NOTEBOOK)
     done = cli('run', 'a.ipynb', '-p', 'siz=1', status=2)
@@ -152,7 +202,8 @@ def test_parameters_of_all_kinds(cli: Cli) -> None:
 FAILING = [
     ('size = 1', ['parameters']),
     ("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)", []),
-    ("import os\n@tm.python_app\ndef needs(path):\n    with open(path) as file:\n        return len(file.read())\nfound = needs(os.path.abspath('there.txt'))", []),
+    ('import os\n@tm.python_app\ndef needs(path):\n    with open(path) as file:\n        return len(file.read())', []),
+    ("found = needs(os.path.abspath('there.txt'))", []),
     ('found.result(timeout=60)', []),
     ("print('the end')", []),
 ]
@@ -162,22 +213,22 @@ def test_failing_and_going_on(cli: Cli) -> None:
     write(cli, FAILING)
     done = cli('run', 'a.ipynb', '-p', 'size=3', status=1)
     tid = Queue(str(cli.folder / 'q'), create=False).tasks(name='needs', one=True).id[:12]
-    assert f"cell 5 (In [5]) failed: FileNotFoundError: [Errno 2] No such file or directory: '{cli.folder}/there.txt'; of task {tid} (needs)" in done.stderr
+    assert f"cell 6 (In [6]) failed: FileNotFoundError: [Errno 2] No such file or directory: '{cli.folder}/there.txt'; of task {tid} (needs)" in done.stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
     marked = [number for number, cell in enumerate(found['cells']) if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
-    assert marked == [0, 5]
-    assert 'of task' in found['cells'][5]['source']
+    assert marked == [0, 6]
+    assert 'of task' in found['cells'][6]['source']
     assert found['metadata']['papermill']['exception'] is True
-    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [*['completed'] * 4, None, 'failed', 'pending']
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [*['completed'] * 5, None, 'failed', 'pending']
     (cli.folder / 'there.txt').write_text('there')
     done = cli('run', 'a.out.ipynb', '--resume')
     assert '1 task that did not succeed will run again' in done.stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed'] * 6
+    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed'] * 7
     assert found['metadata']['papermill']['parameters'] == {'size': 3}
     assert text_of(found['cells'][-1]) == 'the end\n'
     # Tasks that only Python has shown are recorded by their queue; their cell is found by its code.
-    cli('record', 'a.out.ipynb', '-q', './q')
+    cli('record', 'a.out.ipynb')
     words = cli.verify('a.out.record.ipynb', '-q', './q')
     assert words['ok']
     assert '1 cell: the text is the code' in str(words)
@@ -212,6 +263,7 @@ def test_without_waiting(cli: Cli) -> None:
         (['a.ipynb', '--cwd', 'nowhere'], 'no folder'),
         (['broken.ipynb'], 'is no notebook'),
         (['plain.py', '-p', 'x=1'], 'a script without cells'),
+        (['plain.py', '--resume'], 'what is done is taken from its queues'),
     ],
 )
 def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:

@@ -207,6 +207,12 @@ def test_changes_with_new_digests_are_named(script: Cli, change: Change, do: Cal
     assert re.search(words, found[check]), found
 
 
+def test_changes_of_a_repository_that_are_not_those(script: Cli, change: Change) -> None:
+    path = script.folder / 'pi.record.ipynb'
+    change(path, lambda record: record['metadata'][KEY]['made'].update({'git diff': '00' * 32, 'git changes': '+ something'}))
+    assert 'changes of the repository' in differing(script.verify(path.name, status=1))['environment']
+
+
 def test_a_requirement_that_was_taken_away_is_found(script: Cli, change: Change) -> None:
     # The identities of futures are part of plain arguments: what is not said to be needed is.
     path = script.folder / 'pi.record.ipynb'
