@@ -186,7 +186,8 @@ class _Crate:
             url='https://github.com/cosmodesi/desipipe',
             description='Tasks in a durable queue on a shared filesystem, run by workers anywhere',
         )
-        self.user = self.add('#user', type='Person', name='the user who ran it (name left out)')
+        users = ', '.join(sorted({model.head['user'] for model in self.models} - {''}))
+        self.user = self.add('#user', type='Person', name=users or 'the user who ran it (name left out)')
         self.file(
             RECORD, name='The record', description='The notebook with tables of its tasks; its metadata hold all that is known of them', encodingFormat=_IPYNB
         )

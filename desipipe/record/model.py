@@ -24,6 +24,7 @@ from ..queue import Queue
 from ..serialize import anatomy, encode, task_identity, text
 from ..serialize import source as sources
 from ..summary import events_at, state_name
+from ..utils import username
 from .privacy import Privacy
 
 Dict = dict[str, Any]
@@ -174,6 +175,7 @@ class _Reader:
         head: Dict = {
             'name': self.queue.name,
             'folder': self.privacy.path(self.queue.folder),
+            'user': self.privacy.user(username(os.stat(self.queue.folder).st_uid)),  # whose folder it is
             'id': state.header.get('id', ''),
             'as_of': self.as_of,
             'total': len(chosen),

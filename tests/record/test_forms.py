@@ -24,6 +24,7 @@ from desipipe.record.model import QueueModel, piece_of, seal, sealed, word_of
 from desipipe.record.privacy import Privacy
 from desipipe.record.svg import INTERVALS, NODES, draw_graph, draw_timeline, graph_of, timeline_of
 from desipipe.record.tables import cell_section, plain
+from desipipe.utils import username
 
 
 def test_the_names_of_both_sides() -> None:
@@ -44,12 +45,14 @@ def test_what_is_left_out(script: Cli) -> None:
     left = ' '.join(record['metadata'][KEY]['left_out'])
     assert 'values of environment variables' in left
     assert 'absolute paths' in left
+    assert 'names of users' in left
     assert 'PIPE_TOKEN' in json.dumps(record)
     assert '--include environ' in done.stderr
     script('record', '-q', './pi', '-o', 'all.ipynb', '--include', 'environ', 'paths', 'users')
     text = (script.folder / 'all.ipynb').read_text()
     assert 'hunter2-token' in text
     assert '/secret/place/of/alice/data.txt' in text
+    assert f'"user": "{username()}"' in text
     found = script.verify('all.ipynb', '--queue', './pi')
     assert '10 computed anew' in str(found)  # with the paths, all of them can be checked
     assert 'did you mean paths' in script('record', '-q', './pi', '-o', 'no.ipynb', '--include', 'path', status=2).stderr
