@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -26,7 +27,7 @@ from .routes import EVENTS, LOOKS, ORDERS, Route
 Dict = dict[str, Any]
 Method = TypeVar('Method', bound=Callable[..., Any])
 
-BODY = 4 << 20  # bytes of a request
+BODY = 2 << 20  # bytes of a request: a thousand names of a thousand characters, and some more
 SILENCE = 15.0  # s after which a stream says that it is there: proxies close what is silent
 PAGES = 256  # streams at once
 
@@ -73,7 +74,8 @@ class Handler(APIHandler):  # type: ignore[misc]
         exc = kwargs.get('exc_info', (None, None))[1]
         if isinstance(exc, HTTPError) or exc is None:
             phrase = HTTPStatus(status_code).phrase
-            answer = {'error': phrase.replace(' ', ''), 'message': (exc.log_message if exc is not None else None) or phrase}
+            words = exc.log_message % exc.args if exc is not None and exc.log_message else phrase  # percent signs are doubled where there are no arguments
+            answer = {'error': phrase.replace(' ', ''), 'message': words}
         else:
             answer = failure(exc)
         self.finish(orjson.dumps(answer))
@@ -115,7 +117,11 @@ def check(route: Route, asked: Dict) -> None:
     ------
     BadRequest
     """
-    wrong = best_match(Draft202012Validator(schema_of(route)).iter_errors(asked))
+    unknown = next((name for name in asked if name not in route.members), None)
+    if unknown is not None:
+        raise BadRequest(f'{unknown[:100]!r} is not known here; there are: {", ".join(route.members)}. Nothing was done')
+    # Not all that is wrong, of which there may be millions: this is the server's loop. Lengths are compared before what is in a list is looked at.
+    wrong = best_match(itertools.islice(Draft202012Validator(schema_of(route)).iter_errors(asked), 1))
     if wrong is not None:
         where = '.'.join(map(str, wrong.path))
         message = wrong.message if len(wrong.message) < 500 else f'{wrong.message[:250]} … {wrong.message[-200:]}'

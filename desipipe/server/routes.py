@@ -12,7 +12,7 @@ from ..event import FAILED, KILLED, STATES, UNKNOWN
 from ..find import check_names, find_task, find_tasks
 from ..graph import graph
 from ..listing import task_page
-from ..manager import begin, resize
+from ..manager import begin
 from ..printed import read_output
 from ..queue import Queue
 from ..store.lease import Observer
@@ -68,7 +68,7 @@ def _whole(least: int, most: int, default: int, words: str) -> Dict:
 
 
 def _several(item: Dict, words: str, most: int = MOST) -> Dict:
-    return {'type': 'array', 'items': item, 'maxItems': most, 'description': words}
+    return {'type': 'array', 'maxItems': most, 'items': item, 'description': words}  # in this order they are checked
 
 
 _CONDITIONS = {
@@ -279,8 +279,8 @@ def _spawn(queue: Queue, asked: Dict) -> Dict:
 
 
 def _resize(queue: Queue, asked: Dict) -> Dict:
-    pid, log = resize(queue, asked['max_workers'])
-    return {'pid': pid, 'log': log, 'message': f'At most {asked["max_workers"]:d} tasks at once for each task manager'}
+    queue.ledger.resize(asked['max_workers'])
+    return {'message': f'At most {asked["max_workers"]:d} tasks at once for each task manager'}
 
 
 _WORKERS = {'type': 'integer', 'minimum': 1, 'maximum': 100_000, 'description': 'The most tasks at once for each task manager'}
@@ -405,11 +405,11 @@ ORDERS = tuple(
         ('spawn', 'Start a manager', _long_order(_spawn), {'max_workers': _WORKERS}, (), _STARTED, {}),
         (
             'resize',
-            'Let another number of tasks run at once: another manager takes the place of the one that is there',
-            _long_order(_resize),
+            'Let another number of tasks run at once, from now on',
+            _order(_resize),
             {'max_workers': _WORKERS},
             ('max_workers',),
-            _STARTED,
+            _object(message=_TEXT),
             {},
         ),
     )

@@ -20,6 +20,7 @@ from desipipe import Queue
 from desipipe.ledger import Batch
 from desipipe.serialize import Code, Payload
 from desipipe.server import hub as hubs
+from desipipe.server.handlers import BadRequest, check
 from desipipe.server.routes import LOOKS, ORDERS
 
 Follow = Callable[..., Any]
@@ -211,6 +212,35 @@ async def test_bodies_that_can_not_be_meant(ask: Ask, queue: Queue) -> None:
         status, found = await ask('actions/cancel', body=body)
         assert status in (400, 404), (body, found)
     assert queue.counts['PENDING'] == 3
+
+
+class Unread(list[str]):
+    """Items that nobody looks at."""
+
+    def __getitem__(self, index: Any) -> Any:
+        raise AssertionError('each was looked at')
+
+
+def test_a_list_that_is_too_long_is_not_read() -> None:
+    # Millions of items, each with something wrong, kept the server's loop busy for minutes.
+    route = next(route for route in ORDERS if route.path == 'actions/cancel')
+    with pytest.raises(BadRequest, match='states: .*too long'):
+        check(route, {'queue': 'demo', 'states': Unread(['x'] * 1001)})
+    with pytest.raises(AssertionError, match='each was looked at'):
+        check(route, {'queue': 'demo', 'states': Unread(['x'])})
+
+
+async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
+    status, found = await ask('actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}})
+    assert (status, found['error']) == (400, 'BadRequest')
+    assert found['message'] == "'k0' is not known here; there are: queue. Nothing was done"
+    assert not queue.paused
+
+
+async def test_a_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
+    with pytest.raises(HTTPClientError) as caught:
+        await jp_fetch('desipipe', 'api', 'a b')
+    assert caught.value.code == 404 and '/a%20b;' in json.loads(caught.value.response.body)['message']
 
 
 async def test_a_huge_body(ask: Ask, queue: Queue) -> None:
