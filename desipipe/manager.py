@@ -655,29 +655,3 @@ def begin(
             f'the manager ended at once, with exit status {process.returncode:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}'
         )
     return process.pid, log
-
-
-def resize(queue: Queue, max_workers: int) -> tuple[int, str]:
-    """Let at most so many tasks run at once from now on: another manager takes the place of the one that is there. What runs may end.
-
-    Parameters
-    ----------
-    queue : Queue
-    max_workers : int
-        The most tasks at once for each task manager.
-
-    Returns
-    -------
-    pid, log : int, str
-        As for :func:`begin`.
-
-    Raises
-    ------
-    ManagerRunningError
-        The one that is there does not end: it may run on a machine that is gone.
-    """
-    ledger = queue.ledger
-    ledger.judge(Observer(ledger.folder))
-    ledger.stop(lambda state: [], 'politely', True)
-    ledger.wait(lambda: ledger.state.manager is None, START)
-    return begin(queue, max_workers=max_workers)

@@ -274,13 +274,15 @@ def _delete(queue: Queue, asked: Dict) -> Dict:
 
 
 def _spawn(queue: Queue, asked: Dict) -> Dict:
-    pid, log = begin(queue, max_workers=asked.get('max_workers'))
+    most = asked.get('max_workers')
+    pid, log = begin(queue, max_workers=None if most is None else int(most))
     return {'pid': pid, 'log': log, 'message': f'The manager is process {pid:d}'}
 
 
 def _resize(queue: Queue, asked: Dict) -> Dict:
-    queue.ledger.resize(asked['max_workers'])
-    return {'message': f'At most {asked["max_workers"]:d} tasks at once for each task manager'}
+    most = int(asked['max_workers'])  # 2.0 is a whole number too, in JSON
+    queue.ledger.resize(most)
+    return {'message': f'At most {most:d} tasks at once for each task manager'}
 
 
 _WORKERS = {'type': 'integer', 'minimum': 1, 'maximum': 100_000, 'description': 'The most tasks at once for each task manager'}

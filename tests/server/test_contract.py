@@ -26,7 +26,7 @@ EXAMPLES = {
     for mode, most in ((GenerationMode.POSITIVE, 6), (GenerationMode.NEGATIVE, 24))
 }
 # They would start processes, or take away what the others look at: asked of queues that are not there.
-GRAVE = ('actions/spawn', 'actions/resize', 'actions/delete')
+GRAVE = ('actions/spawn', 'actions/delete')
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ORDERED = [route.path for route in ORDERS]
 PATHS = [route.path for route in (*LOOKS, *ORDERS)]

@@ -134,13 +134,15 @@ async def test_kill_ends_real_workers(ask: Ask, follow: Follow, queue: Queue, tm
         worker.wait()
 
 
-async def test_resize_replaces_the_manager(ask: Ask, queue: Queue, tmp_path: Path) -> None:
+async def test_resize(ask: Ask, queue: Queue, tmp_path: Path) -> None:
+    """More than the scheduler says, and less, under the same manager."""
     made = add(queue, tmp_path)
-    _, first = await ask('actions/resize', body={'queue': 'demo', 'max_workers': 1})
-    _, second = await ask('actions/resize', body={'queue': 'demo', 'max_workers': 2})
-    assert first['pid'] != second['pid']
-    _, found = await ask('queue', queue='demo')
-    assert found['manager']['pid'] == second['pid']
+    _, first = await ask('actions/spawn', body={'queue': 'demo', 'max_workers': 1})
+    for most in (3, 2):
+        assert (await ask('actions/resize', body={'queue': 'demo', 'max_workers': most}))[0] == 200
+        queue.ledger.follow()
+        assert queue.ledger.state.most('') == most
+    assert (await ask('queue', queue='demo'))[1]['manager']['pid'] == first['pid']
     Path(made['go']).touch()
     await ask('actions/kill', body={'queue': 'demo'})
     await asyncio.to_thread(queue.wait_stopped, 60)
