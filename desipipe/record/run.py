@@ -353,6 +353,10 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
                     about.update(status='failed', exception=True)
                     notebook.metadata['papermill']['exception'] = True
                     ran.error = _words(exc, number, cell, timeout)
+                    if ran.interrupted or isinstance(exc, CellTimeoutError):
+                        # A kernel that is busy hears of its end only when it is interrupted; else it is killed, seconds later.
+                        with contextlib.suppress(RuntimeError, OSError):
+                            await _asked(client.km.interrupt_kernel())
                     if ran.interrupted:
                         ran.error = f'interrupted in cell {number + 1:d}. Tasks that were added are in their queue, and go on; go on here with --resume'
                 about['end_time'] = _now()

@@ -39,7 +39,7 @@ def done_by_notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
     """A folder with ``a.ipynb`` and ``out.ipynb``, which ``desipipe run`` made of it, and its queue ``./nb``."""
     folder = tmp_path_factory.mktemp('notebook')
     (folder / 'a.ipynb').write_text(json.dumps(notebook(NOTEBOOK)))
-    Cli(folder)('run', 'a.ipynb', '-p', 'size=500', '-o', 'out.ipynb')
+    Cli(folder)('run', 'a.ipynb', '-p', 'size=500', '-o', 'out.ipynb', env={'DESIPIPE_TEST': 'a process of its own'})
     yield folder
     Cli(folder)('kill', '-q', './nb', status=None)
 

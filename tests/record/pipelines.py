@@ -63,8 +63,8 @@ class Cli:
         self.folder = folder
 
     def __call__(self, *words: str, status: int | None = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it: in this process, where no kernel and no environment of its own is needed, as starting one takes longer than most of what is tested."""
-        done = self._elsewhere(words, env or {}) if env or words[0] == 'run' else self.here(words)
+        """Run it: in this process, where no environment of its own is needed, as starting one takes longer than most of what is tested."""
+        done = self._elsewhere(words, env) if env else self.here(words)
         assert status is None or done.returncode == status, f'{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}'
         assert 'Traceback' not in done.stderr, done.stderr
         assert 'This should not happen' not in done.stderr, done.stderr

@@ -1,4 +1,4 @@
-"""Validates a crate with the public validator, in a process of its own and without a network: ``python validate.py CRATE``; prints what it found as JSON."""
+"""Validates crates with the public validator, in a process of its own and without a network: ``python validate.py CRATE…``; prints a line of JSON for each."""
 
 from __future__ import annotations
 
@@ -51,15 +51,13 @@ def main() -> None:
     document_loader._fetch_json_ld = document
     http.HttpRequester.get = lambda self, url, **kwargs: Response(url)
     document_loader.install_document_loader()
-    settings = services.ValidationSettings(
-        rocrate_uri=sys.argv[1],
-        profile_identifier=PROFILE,
-        requirement_severity=models.Severity[sys.argv[2] if len(sys.argv) > 2 else 'REQUIRED'],
-        abort_on_first=False,
-    )
-    result = services.validate(settings)
-    issues = [f'{issue.severity.name} {issue.check.identifier}: {issue.message}' for issue in result.get_issues()]
-    print(json.dumps({'profile': PROFILE, 'checks': len(result.executed_checks), 'issues': issues}))
+    for crate in sys.argv[1:]:
+        settings = services.ValidationSettings(
+            rocrate_uri=crate, profile_identifier=PROFILE, requirement_severity=models.Severity['REQUIRED'], abort_on_first=False
+        )
+        result = services.validate(settings)
+        issues = [f'{issue.severity.name} {issue.check.identifier}: {issue.message}' for issue in result.get_issues()]
+        print(json.dumps({'profile': PROFILE, 'checks': len(result.executed_checks), 'issues': issues}))
 
 
 if __name__ == '__main__':
