@@ -379,6 +379,41 @@ def test_a_killed_task_left_word_of_what_it_saved(tmp_path: Path, tm: TaskManage
     assert (made.task, made.same) == (future.id, True)
 
 
+def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are: what is new is read when it is needed, and nothing of it to save the digest of a small file."""
+
+    def save(i: int) -> BaseFile:
+        monkeypatch.setattr(provenance, 'making', provenance.Making('q', f'{i:032x}', 1, 'app', 'c' * 32, lambda: 'source'))
+        file = BaseFile(f'{tmp_path}/{i}.txt')
+        BaseFile(f'{tmp_path}/raw.txt').load()
+        file.save('x' * 10_000)
+        monkeypatch.setattr(provenance, 'making', None)
+        return file
+
+    seen: list[str] = []
+    more = made._List.more
+
+    def counted(self: made._List, path: str) -> Any:
+        for line in more(self, path):
+            seen.append(line['file'])
+            yield line
+
+    monkeypatch.setattr(made._List, 'more', counted)
+    BaseFile(f'{tmp_path}/raw.txt').save('raw')
+    files = [save(i) for i in range(50)]
+    assert seen == []
+    assert {file.provenance().task for file in files} == {f'{i:032x}' for i in range(50)}
+    assert len(seen) == 50
+    assert [save(50).provenance().app, files[3].status()] == ['app', 'current']
+    assert len(seen) == 51
+    # Another folder in its place: nothing of the old one is known any more.
+    (tmp_path / '.desipipe').rename(tmp_path / 'old')
+    assert files[3].provenance().task == ''
+    save(51)
+    assert (files[3].provenance().task, BaseFile(f'{tmp_path}/51.txt').provenance().app) == ('', 'app')
+    assert [item.path for item in BaseFile(f'{tmp_path}/51.txt').provenance().inputs] == [f'{tmp_path}/raw.txt']
+
+
 def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
     run(fm, tm)
     (lines,) = (Path(fm.get('out', i=0).filepath).parent / '.desipipe').glob('*.jsonl')

@@ -16,7 +16,7 @@ import socket
 import stat
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +37,8 @@ _LINE: dict[str, Any] = {
 }
 Source = tuple[str, Content]
 """A file that another one was made of, as it was then."""
+_SHARED = ('task', 'app', 'code', 'queue', 'versions', 'user', 'host')  # which many lines have in common
+_DEARER = 50  # times as long as a byte of a file a byte of notes takes
 _digests: dict[str, tuple[tuple[int, ...], str]] = {}
 _scripts: set[tuple[str, str]] = set()
 
@@ -108,14 +110,17 @@ def unchanged(path: str, known: Content) -> bool | None:
 
 
 def quick_content(path: str) -> Content | None:
-    """As :func:`content`, but of a file that a task saved, and that has the size and the time it had then, the digest is that of then."""
+    """As :func:`content`, but of a large file that a task saved, and that has the size and the time it had then, the digest is that of then."""
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    for line in reversed(Look().records(path)):
-        if line['size'] == status.st_size and line['mtime'] == status.st_mtime_ns:
-            return _content_of(line)
+    folder, name = os.path.split(path)
+    notes = _notes(folder)
+    if status.st_size > _DEARER * notes.unread():
+        for line in reversed(notes.lines().get(name, ())):
+            if line['size'] == status.st_size and line['mtime'] == status.st_mtime_ns:
+                return _content_of(line)
     return content(path)
 
 
@@ -278,7 +283,7 @@ class Look:
         folder, name = os.path.split(path)
         known = self._folders.get(folder)
         if known is None:
-            known = self._folders[folder] = _catalogued(os.path.join(folder, FOLDER))
+            known = self._folders[folder] = _notes(folder).lines()
         return known.get(name, [])
 
     def same(self, path: str, known: Content) -> bool | None:
@@ -332,49 +337,89 @@ class Look:
         return False
 
 
-_catalogues: dict[str, tuple[tuple[Any, ...], dict[str, list[dict[str, Any]]]]] = {}
+class _List:
+    """One list of lines, as far as it was read."""
 
+    def __init__(self, inode: int) -> None:
+        self.inode = inode
+        self.offset = 0
+        # By task and attempt, what was read; dictionaries that grow: a line sees them as they were then by counting.
+        self._read: dict[tuple[str, int], dict[str, Content]] = {}
 
-def _catalogued(folder: str) -> dict[str, list[dict[str, Any]]]:
-    try:
-        names = sorted(name for name in os.listdir(folder) if name.endswith('.jsonl'))
-        stamps = tuple((name, (status := os.stat(os.path.join(folder, name))).st_size, status.st_ino) for name in names)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return {}
-    known = _catalogues.get(folder)
-    if known is not None and known[0] == stamps:
-        return known[1]
-    found: dict[str, list[dict[str, Any]]] = {}
-    for name in names:
-        for line in _read_lines(os.path.join(folder, name)):
-            found.setdefault(line['file'], []).append(line)
-    for lines in found.values():
-        lines.sort(key=lambda line: line['time'])
-    while len(_catalogues) > 64:
-        _catalogues.pop(next(iter(_catalogues)))
-    _catalogues[folder] = (stamps, found)
-    return found
-
-
-def _read_lines(path: str) -> Iterable[dict[str, Any]]:
-    read: dict[tuple[str, int], dict[str, Content]] = {}
-    try:
-        opened = open(path, 'rb')
-    except (FileNotFoundError, PermissionError):
-        return  # of someone who keeps it to himself: as if it were not there
-    with opened as file:
-        for data in file:
+    def more(self, path: str) -> Iterator[dict[str, Any]]:
+        """Lines that came since."""
+        try:
+            with open(path, 'rb') as file:
+                file.seek(self.offset)
+                data = file.read()
+        except (FileNotFoundError, PermissionError):
+            return  # of someone who keeps it to himself: as if it were not there
+        data = data[: data.rfind(b'\n') + 1]
+        self.offset += len(data)
+        for text in filter(None, data.split(b'\n')):
             try:
-                line = orjson.loads(data)
-                # A dictionary that grows with the task: a line sees it as it was then by counting.
-                mine = read.setdefault((line['task'], line['attempt']), {})
+                line = orjson.loads(text)
+                mine = self._read.setdefault((line['task'], line['attempt']), {})
                 mine.update({str(name): Content(int(size), int(mtime), str(digest)) for name, size, mtime, digest in line['in']})
                 line['read'], line['count'] = mine, len(mine)
                 if not all(isinstance(line[name], kind) for name, kind in _LINE.items()):
                     continue
             except (ValueError, KeyError, TypeError):
-                continue  # an empty line, or one that was cut, or that someone else wrote
+                continue  # one that was cut, or that someone else wrote
+            for name in _SHARED:
+                line[name] = sys.intern(line[name])
+            del line['in']
             yield line
+
+
+class _Notes:
+    """What is noted in one folder. The lists only grow: each line is read once in the life of a process."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._lists: dict[str, _List] = {}
+        self._found: dict[str, list[dict[str, Any]]] = {}
+
+    def _sizes(self) -> dict[str, os.stat_result]:
+        try:
+            return {name: os.stat(os.path.join(self._folder, name)) for name in sorted(os.listdir(self._folder)) if name.endswith('.jsonl')}
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            return {}
+
+    def unread(self) -> int:
+        """Bytes that :meth:`lines` would read."""
+        return sum(size.st_size - (self._lists[name].offset if name in self._lists else 0) for name, size in self._sizes().items())
+
+    def lines(self) -> dict[str, list[dict[str, Any]]]:
+        """By the names of files, oldest first."""
+        sizes = self._sizes()
+        for name, known in self._lists.items():
+            if name not in sizes or sizes[name].st_ino != known.inode or sizes[name].st_size < known.offset:
+                self._lists, self._found = {}, {}  # someone removed it, or put another one in its place
+                break
+        for name, size in sizes.items():
+            known = self._lists.setdefault(name, _List(size.st_ino))
+            if size.st_size == known.offset:
+                continue
+            for line in known.more(os.path.join(self._folder, name)):
+                lines = self._found.setdefault(line['file'], [])
+                lines.append(line)
+                if len(lines) > 1 and lines[-2]['time'] > line['time']:
+                    lines.sort(key=lambda line: line['time'])
+        return self._found
+
+
+_folders: dict[str, _Notes] = {}
+
+
+def _notes(folder: str) -> _Notes:
+    folder = os.path.join(folder, FOLDER)
+    known = _folders.get(folder)
+    if known is None:
+        while len(_folders) >= 64:
+            _folders.pop(next(iter(_folders)))
+        known = _folders[folder] = _Notes(folder)
+    return known
 
 
 @dataclass(frozen=True)
