@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -262,6 +263,8 @@ def run(args: argparse.Namespace) -> int:
         ran = run_notebook(args.notebook, parameters, args.output, args.resume, args.timeout, args.kernel, args.cwd, hint)
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
+        if ran.output:
+            hint(f'The notebook as far as it was executed: {ran.output}. Go on with: desipipe run {shlex.quote(ran.output)} --resume')
         return 130 if ran.interrupted else 1
     status = 0
     if not args.no_wait:

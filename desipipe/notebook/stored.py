@@ -45,6 +45,8 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     args = parse_cell(rest)
     name = args.title or (args.name if isinstance(args.name, str) else '')
     if args.bash:
+        # A shell cell's text is a value, of which each letter counts; IPython ends it with a line, notebooks do not store that.
+        body = body if body.endswith('\n') else body + '\n'
         made = make_shell_cell(line, body, {}, name, args.out, tuple(parameters))
         found = source.find(made.func.__code__, {})
         assert found is not None and isinstance(found.node, ast.FunctionDef)  # it was registered as it was made

@@ -18,8 +18,10 @@ from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
 from desipipe.event import Group, Ref
+from desipipe.notebook.stored import cell_node
 from desipipe.record import notebook as made
 from desipipe.record.files import read_notebook
+from desipipe.serialize.source import tree
 from desipipe.slot import _Known
 
 pytestmark = pytest.mark.kernel
@@ -145,6 +147,13 @@ def test_a_cell_that_was_changed(executed: Cli) -> None:
     assert executed.verify('out.record.ipynb')['ok']
 
 
+def test_the_last_line_of_a_cell_for_the_shell() -> None:
+    # Notebooks do not store the end of the last line, which IPython gives to the magic.
+    text = '%%desipipe --bash sh\necho {name}'
+    trees = [tree(cell_node(cell, ['name']), decorators=False, defaults=False) for cell in (text, text + '\n', text + ' more')]
+    assert trees[0] == trees[1] != trees[2]
+
+
 def test_tasks_of_another_notebook(executed: Cli) -> None:
     path = executed.folder / 'out.ipynb'
     found = json.loads(path.read_text())
@@ -219,6 +228,7 @@ def test_failing_and_going_on(cli: Cli) -> None:
     done = cli('run', 'a.ipynb', '-p', 'size=3', status=1)
     tid = Queue(str(cli.folder / 'q'), create=False).tasks(name='needs', one=True).id[:12]
     assert f"cell 6 (In [6]) failed: FileNotFoundError: [Errno 2] No such file or directory: '{cli.folder}/there.txt'; of task {tid} (needs)" in done.stderr
+    assert f'Go on with: desipipe run {cli.folder}/a.out.ipynb --resume' in done.stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
     marked = [number for number, cell in enumerate(found['cells']) if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
     assert marked == [0, 6]
