@@ -111,6 +111,14 @@ def _open(names: list[str]) -> list[Queue]:
     return [Queue(folder, create=False, config=config) for folder in find_folders(names, config)] if names else []
 
 
+def _folder(root: str | None) -> str | None:
+    if root is not None and not os.path.isdir(root):
+        from ..errors import RecordError
+
+        raise RecordError(f'there is no folder {root}, so no path can be relative to it: nothing was done. Say which with --root')
+    return root
+
+
 def record(args: argparse.Namespace) -> None:
     """``desipipe record``."""
     from ..errors import RecordError
@@ -124,7 +132,7 @@ def record(args: argparse.Namespace) -> None:
     queues = _open(args.queues)
     source = args.notebook or queues[0].name
     notebook = None if args.notebook is None else _read(args.notebook)
-    root = args.root or (os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd())
+    root = _folder(args.root) or (os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd())
     output = args.output or f'{os.path.splitext(source)[0]}.record.ipynb'
     if args.notebook and os.path.exists(output) and os.path.samefile(output, args.notebook):
         raise RecordError(f'{output} is the notebook itself: the record is written to a file of its own, say which with -o')
@@ -181,8 +189,9 @@ def verify(args: argparse.Namespace) -> int:
         named = [queue for queue in queues if queue.name == model.head['name']]
         return next(iter([*fitting, *named, *(queues if len(queues) == 1 else [])]), None)
 
+    root = _folder(args.root)
     found = read_record(args.record)
-    checks = check(found, cell_node, find if queues else None, args.root)
+    checks = check(found, cell_node, find if queues else None, root)
     if args.rerun:
         from ..record.rerun import rerun
 
@@ -205,8 +214,8 @@ def _show(checks: list[Any], good: bool) -> None:
         if item.more:
             lines.append((f'    and {item.more:,d} more', 'dim'))
     n = {status: sum(item.status == status for item in checks) for status in looks}
-    words = f'{n["ok"]} checks ok' + (f', {n["note"]} to know' if n['note'] else '') + f', {n["cannot be checked"]} that can not be made'
-    lines.append((f'{words}: nothing differs' if good else f'{n["differs"]} checks found differences; {words}', 'bold'))
+    words = f'{plural(n["ok"], "check")} ok' + (f', {n["note"]} to know' if n['note'] else '') + f', {n["cannot be checked"]} that can not be made'
+    lines.append((f'{words}: nothing differs' if good else f'{plural(n["differs"], "check")} found differences; {words}', 'bold'))
     if on_terminal():
         from rich.text import Text
 

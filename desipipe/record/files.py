@@ -155,11 +155,11 @@ def parse_notebook(data: bytes, path: str) -> Dict:
         found: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         where = f'line {exc.lineno:d}, column {exc.colno:d}'
-        cut = not data.rstrip().endswith(b'}')
+        cut = data.lstrip()[:1] in (b'', b'{') and not data.rstrip().endswith(b'}')
         raise RecordError(
             f'{path} is no notebook: its JSON ends in the middle, it was truncated at {format_bytes(len(data))} ({exc.msg}, {where})'
             if cut
-            else f'{path} is no notebook: {exc.msg} at {where}; the file is damaged, or was edited by hand'
+            else f'{path} is no notebook: {exc.msg} at {where}; it is something else, or damaged, or was edited by hand'
         ) from None
     wrong = _wrong_notebook(found)
     if wrong:
@@ -258,7 +258,8 @@ def read_record(path: str) -> Record:
         It is none, or can't be read safely.
     """
     if os.path.isdir(path):
-        files, problems = _read_folder(path)
+        # Looked for first: any other folder may be large, and hold what no crate may.
+        files, problems = _read_folder(path) if os.path.lexists(os.path.join(path, RECORD)) else ({}, [])
     elif _is_zip(path):
         files, problems = _read_zip(path)
     else:

@@ -452,7 +452,8 @@ def test_huge_and_recursive_archives(script: Cli) -> None:
     ('data', 'words'),
     [
         (b'', 'truncated'),
-        (b'not json', 'no notebook'),
+        (b'not json', 'it is something else'),
+        (b'import json', 'it is something else'),
         (b'[1, 2]', 'no list of cells'),
         (b'{"cells": [], "metadata": {}, "nbformat": 3}', 'format 3'),
         (b'{"cells": [{}], "metadata": {}, "nbformat": 4}', 'cell 1 has no source'),
@@ -475,5 +476,12 @@ def test_what_is_not_there(tmp_path: Path) -> None:
     (tmp_path / 'pipeline.ipynb').write_text('{}')
     with pytest.raises(RecordError, match=r'there is no file .*Did you mean pipeline.ipynb'):
         read_record(str(tmp_path / 'pipelin.ipynb'))
+    (tmp_path / 'a link').symlink_to('/etc')  # as there are in many folders
     with pytest.raises(RecordError, match=r'holds no pipeline.record.ipynb'):
         read_record(str(tmp_path))
+
+
+@pytest.mark.parametrize('words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']])
+def test_a_root_that_is_not_there(script: Cli, words: list[str]) -> None:
+    assert 'there is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
+    assert not (script.folder / 'new.ipynb').exists()
