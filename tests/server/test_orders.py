@@ -122,7 +122,8 @@ async def test_kill_ends_real_workers(ask: Ask, follow: Follow, queue: Queue, tm
     worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--jobid', 'mine'], stderr=subprocess.DEVNULL)
     try:
         async with follow('demo') as stream:
-            await stream.next(lambda kind, data: data['counts']['RUNNING'] == 1)
+            # Not sooner: the task that fails could be killed as well.
+            await stream.next(lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1)
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
             assert found['workers'] == [] and found['message'] == 'Nobody to end'
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
