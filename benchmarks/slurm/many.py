@@ -12,16 +12,14 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.slurm.cluster import ACCOUNTING, missing
-
 from ..harness import Figure, Outcome, at_least, at_most, column
-from .cluster import STEP, running
+from .cluster import STEP, left_out, running
 
 CPUS = 8  # of each of the two nodes
 
 
 def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
-    """Return numbers of calls and seconds; nothing where there can be no Slurm.
+    """Return numbers of calls and seconds.
 
     Parameters
     ----------
@@ -31,9 +29,6 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
     seconds : float
         How long a task sleeps.
     """
-    if reason := missing(*ACCOUNTING):
-        print(f'no Slurm here, so that nothing was measured: {reason}', file=sys.stderr)
-        return {}
     from desipipe import Queue, TaskManager
 
     with running(folder, CPUS) as calls:
@@ -72,7 +67,7 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
 
 def figures(outcomes: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of these rounds."""
-    note = missing(*ACCOUNTING)
+    note = left_out()
     if outcomes and 'ran' in outcomes[0].values:
         values = outcomes[0].values
         note = f'{values["jobs"]:.0f} jobs in {values["ran"]:.0f} s'
