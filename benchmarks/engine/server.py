@@ -25,22 +25,22 @@ FILTERS = {'page': {}, 'deep': {'offset': 50_000, 'limit': 200}, 'state': {'stat
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[int, str]]:
-    """Run a Jupyter Server that shows ``folder``; its process id and its address."""
+def serving(folder: Path, desipipe: bool = True) -> Iterator[tuple[int, str]]:
+    """Run a Jupyter Server that shows ``folder``, with or without desipipe; its process id and its address."""
     with socket.socket() as free:
         free.bind(('127.0.0.1', 0))
         port = free.getsockname()[1]
     home = folder / 'home'
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     env = {**os.environ, 'JUPYTER_TOKEN': TOKEN, 'HOME': str(home), **{f'JUPYTER_{name}_DIR': str(home / name) for name in ('CONFIG', 'DATA', 'RUNTIME')}}
     options = [f'--port={port}', '--port-retries=0', '--no-browser', '--allow-root', f'--ServerApp.root_dir={folder}']
-    options += ['--ServerApp.jpserver_extensions={"desipipe.server": True, "jupyterlab": False}', '--log-level=ERROR']
+    options += [f'--ServerApp.jpserver_extensions={{"desipipe.server": {desipipe}, "jupyterlab": False}}', '--log-level=ERROR']
     process = subprocess.Popen([sys.executable, '-m', 'jupyter_server', *options], env=env, stdout=subprocess.DEVNULL)
     address = f'http://127.0.0.1:{port}/desipipe/api/'
     try:
         while True:
             try:
-                ask(address, 'openapi.json')
+                ask(*(address, 'openapi.json') if desipipe else (f'http://127.0.0.1:{port}/api/', 'status'))
                 break
             except (urllib.error.URLError, ConnectionError):
                 if process.poll() is not None:
@@ -84,6 +84,8 @@ def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
         manager(folder, f'small{i}')
     values: dict[str, float] = {}
     queue = str(folder / 'large')
+    with serving(folder, desipipe=False) as (pid, _):
+        values['alone'] = memory(pid)
     with serving(folder) as (pid, address):
         values['bare'] = memory(pid)
         values['opening'] = ask(address, 'queue', queue=queue)[0]
@@ -114,5 +116,6 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
         Figure('server.opening', 'the first answer about a queue', column(rounds, 'opening', 1e3), 'ms'),
         Figure('server.graph', 'its graph', column(rounds, 'graph', 1e3), 'ms'),
         Figure('server.timeline', 'its timeline, the first time', column(rounds, 'timeline', 1e3), 'ms'),
+        Figure('server.alone', 'memory of a server without desipipe', column(rounds, 'alone', 1e-6), 'MB'),
         Figure('server.bare', 'memory of a server that shows no queue', column(rounds, 'bare', 1e-6), 'MB'),
     ]
