@@ -151,7 +151,7 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
 
 def _input(look: Look, path: str, was: Content) -> dict[str, Any]:
     same = look.same(path, was)
-    stale = same is not False and bool(look.changed(path, look.made_of(path, was)))
+    stale = same is not False and bool(look.changed(path, look.above((path, was))))
     return {'path': path, **was._asdict(), 'same': same, 'stale': stale}
 
 

@@ -276,6 +276,7 @@ class Look:
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[dict[str, Any]]]] = {}
         self._same: dict[Source, bool | None] = {}
+        self._above: dict[Source, list[Source]] = {}
         self._clean: set[Source] = set()
 
     def records(self, path: str) -> list[dict[str, Any]]:
@@ -299,6 +300,12 @@ class Look:
             line = _last([line for line in self.records(path) if line['sha256'] == known.sha256])
         return [] if line is None else _inputs(line)
 
+    def above(self, source: Source) -> list[Source]:
+        """As :meth:`made_of`, looked up once."""
+        if source not in self._above:
+            self._above[source] = self.made_of(*source)
+        return self._above[source]
+
     def changed(self, path: str, inputs: Iterable[Source]) -> list[str]:
         """Files that hold something else now than when a file was made of them, or what it was made of was made of them, and so on.
 
@@ -316,7 +323,7 @@ class Look:
             if self.same(*source) is False:
                 found.append(source)
                 continue
-            more = [other for other in self.made_of(*source) if other not in seen]
+            more = [other for other in self.above(source) if other not in seen]
             seen.update(dict.fromkeys(more))
             todo += more
         if not found:
@@ -331,7 +338,7 @@ class Look:
             if source == last:
                 return True
             if source[0] != last[0] and self.same(*source) is not False:
-                more = [other for other in self.made_of(*source) if other not in seen]
+                more = [other for other in self.above(source) if other not in seen]
                 seen.update(dict.fromkeys(more))
                 todo += more
         return False
@@ -536,7 +543,7 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
         return Provenance(path, 'current' if exists else 'missing')
     sources = _inputs(line)
     inputs = tuple(
-        Input(name, known, now := look.same(name, known), now is not False and bool(look.changed(name, look.made_of(name, known)))) for name, known in sources
+        Input(name, known, now := look.same(name, known), now is not False and bool(look.changed(name, look.above((name, known))))) for name, known in sources
     )
     changed = tuple(look.changed(path, sources))
     folder = os.path.join(os.path.dirname(path), FOLDER)
