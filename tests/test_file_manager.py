@@ -16,7 +16,7 @@ from hypothesis import given
 import desipipe
 from desipipe import FileManager
 from desipipe.errors import ConfigError, DesipipeError, MissingFileError, UnknownNameError, UnknownOptionError
-from desipipe.file_manager import BaseFile, BaseFileEntry
+from desipipe.file_manager import BaseFile, BaseFileEntry, FileEntryCollection
 
 DATABASE = """
 description: Power spectrum of cut-sky mocks
@@ -161,6 +161,18 @@ def test_lists_as_keys_are_tuples(tmp_path: Path) -> None:
     assert fm.get(cut=('theta', 0.05)).filepath == 'a_thetacut'
     fm.save(tmp_path / 'again.yaml')
     assert FileManager(tmp_path / 'again.yaml') == fm
+
+
+def test_data_bases_in_other_words(tmp_path: Path) -> None:
+    def parser(text: str, suffix: str = '') -> list[dict[str, object]]:
+        return [{'id': line, 'path': f'{line}{suffix}'} for line in text.split()]
+
+    (tmp_path / 'db.txt').write_text('a b')
+    found = FileEntryCollection(tmp_path / 'db.txt', string='c', parser=parser, suffix='.npy')
+    assert found.filepaths == ['a.npy', 'b.npy', 'c.npy']
+    assert FileManager(found).get('b').filepath == 'b.npy'
+    assert pickle.loads(pickle.dumps(found)) == found
+    assert FileEntryCollection(string='path: a', environ={'X': '1'}).filepaths == ['a']
 
 
 def test_several_databases(tmp_path: Path) -> None:

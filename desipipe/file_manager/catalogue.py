@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from .. import io
@@ -31,6 +31,8 @@ class FileEntryCollection:
         Entries, or dictionaries with their fields; or the path of a data base.
     string : str, optional
         Text of a data base, added to ``data``.
+    parser : callable, optional
+        Called with the text of a data base (and ``**kwargs``), gives the dictionaries of its entries; by default it is YAML.
     environ : dict, optional
         Variables for ``${NAME}`` in paths, before those of the process.
 
@@ -40,17 +42,25 @@ class FileEntryCollection:
         As of :class:`FileManager`.
     """
 
-    def __init__(self, data: Any = None, string: str | None = None, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data: Any = None,
+        string: str | None = None,
+        parser: Callable[..., Iterable[Any]] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        parse = _documents if parser is None else lambda text, where: list(parser(text.decode() if isinstance(text, bytes) else text, **kwargs))
         self.environ: dict[str, str] = dict(environ or {})
         self.root = ''
         self.data: list[BaseFileEntry] = []
         if isinstance(data, FileEntryCollection):
             self.environ = self.environ or dict(data.environ)
-        self._read(data if data is not None else ())
+        self._read(data if data is not None else (), parse)
         if string is not None:
-            self._extend(list(_numbered(_documents(string, 'the text'), 'the text')))
+            self._extend(list(_numbered(parse(string, 'the text'), 'the text')))
 
-    def _read(self, database: Any) -> None:
+    def _read(self, database: Any, parse: Callable[[str | bytes, str], list[Any]] | None = None) -> None:
         """Add one or several data bases."""
         if isinstance(database, str | os.PathLike):
             path = os.fspath(database)
@@ -59,14 +69,14 @@ class FileEntryCollection:
                     text = file.read()
             except OSError as error:
                 raise ConfigError(f'the data base {path} can not be read: {error.strerror}. Check the path, or its permissions.') from error
-            self._extend(list(_numbered(_documents(text, path), path)))
+            self._extend(list(_numbered((parse or _documents)(text, path), path)))
         elif isinstance(database, Mapping | BaseFileEntry):
             self._extend([('file entry', database)])
         elif isinstance(database, FileEntryCollection):
             self._extend([('file entry', entry) for entry in database.data])
         elif isinstance(database, Iterable) and not isinstance(database, bytes):
             for one in database:
-                self._read(one)
+                self._read(one, parse)
         else:
             raise ConfigError(
                 f'{database!r:.100} is no data base of files: give the path of a YAML file, an entry, a dictionary with its fields, or a list of these'
