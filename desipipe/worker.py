@@ -532,7 +532,8 @@ class Worker:
             victim = self._backlog.popleft()  # not to blame, but every other would meet the same
         if victim is not None:
             self._end_victim(process, died, victim)
-        last_words = process.err.remains().decode(errors='replace').strip()[-500:]
+        # In one line, as the last one of our log is what people are shown; Open MPI ends its own with a NUL.
+        last_words = ' '.join(process.err.remains().decode(errors='replace').replace('\0', ' ').split())[-500:]
         process.close()
         if isinstance(process, SplitSlot) and process.division.given:
             self.slots -= 1  # nothing can take its place
