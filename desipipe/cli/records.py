@@ -136,6 +136,7 @@ def record(args: argparse.Namespace) -> None:
     output = args.output or f'{os.path.splitext(source)[0]}.record.ipynb'
     if args.notebook and os.path.exists(output) and os.path.samefile(output, args.notebook):
         raise RecordError(f'{output} is the notebook itself: the record is written to a file of its own, say which with -o')
+    files.spare(output, files.KEY)
     made, models = make_record(notebook, source, queues, Privacy(root, args.include), cell_node, args.with_results, args.all)
     data = files.notebook_bytes(made)
     files.write(output, data)

@@ -99,6 +99,29 @@ def write(path: str, data: bytes) -> None:
         file.write(data)
 
 
+def spare(path: str, key: str) -> None:
+    """Complain if what would be written over was not written by the same command: it may be someone's only copy.
+
+    Parameters
+    ----------
+    path : str
+    key : str
+        What the metadata of a notebook have that was written by it.
+
+    Raises
+    ------
+    RecordError
+    """
+    if not os.path.lexists(path):
+        return
+    try:
+        ours = key in read_notebook(path)['metadata']
+    except RecordError:
+        ours = False
+    if not ours:
+        raise RecordError(f'{path} is there, and was not written by this command: nothing was done. Move it away, or write to another file with -o')
+
+
 def read_notebook(path: str) -> Dict:
     """A notebook, whoever wrote it.
 

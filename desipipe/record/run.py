@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError, close_names
 from ..utils import plural
-from .files import read_bytes, read_notebook, write
+from .files import read_bytes, read_notebook, spare, write
 from .notebook import MIME, RUN, source_of, uses
 
 Dict = dict[str, Any]
@@ -261,6 +261,8 @@ def run_notebook(
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
     if not resume and os.path.exists(output) and os.path.samefile(output, path):
         raise RecordError(f'{output} is the notebook itself: say where else to write with -o, or go on with --resume; nothing was run')
+    if not resume:
+        spare(output, 'papermill')
     folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
     if not os.path.isdir(folder):
         raise RecordError(f'there is no folder {folder} to run in; nothing was run')
@@ -429,8 +431,9 @@ def _words(exc: BaseException, number: int, cell: Any, timeout: float | None) ->
     said = f'{getattr(exc, "ename", name)}: {getattr(exc, "evalue", exc)}'
     plain = re.sub(r'\x1b\[[0-9;]*m', '', str(exc))
     task = _TASK.search(plain)
-    told = f'; of task {task[1]} ({task[2]})' if task else ''
-    return f'{where} failed: {said.splitlines()[0][:300]}{told}'
+    first = said.splitlines()[0][:300]
+    told = f'; of task {task[1]} ({task[2]})' if task and task[1] not in first else ''
+    return f'{where} failed: {first}{told}'
 
 
 def _mark(notebook: Any, number: int, words: str) -> None:

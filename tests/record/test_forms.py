@@ -182,6 +182,13 @@ def test_crates_do_not_go_over_other_things(script: Cli) -> None:
     assert script.verify('crate')['ok']
 
 
+def test_records_do_not_go_over_other_notebooks(script: Cli) -> None:
+    path = script.folder / 'mine.ipynb'
+    path.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
+    assert 'mine.ipynb is there, and was not written by this command' in script('record', '-q', './pi', '-o', 'mine.ipynb', status=2).stderr
+    assert KEY not in path.read_text()
+
+
 def test_prov(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--prov', 'p.json')
     found = json.loads((script.folder / 'p.json').read_text())

@@ -273,6 +273,8 @@ def test_without_waiting(cli: Cli) -> None:
     [
         (['missing.ipynb'], 'there is no file missing.ipynb'),
         (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
+        (['a.ipynb', '-o', 'mine.ipynb'], 'mine.ipynb is there, and was not written by this command: nothing was done'),
+        (['mine.py'], 'mine.ipynb is there, and was not written by this command: nothing was done'),
         (['a.ipynb', '--resume'], 'was not written by desipipe run'),
         (['a.ipynb', '--kernel', 'julia-9'], "there is no kernel 'julia-9' here"),
         (['a.ipynb', '--cwd', 'nowhere'], 'no folder'),
@@ -285,7 +287,10 @@ def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
     write(cli, [('1', [])])
     (cli.folder / 'broken.ipynb').write_text('{"cells": [')
     (cli.folder / 'plain.py').write_text('pass')
+    write(cli, [('"years of work"', [])], 'mine.ipynb')  # beside a script of the same name, as jupytext pairs them
+    (cli.folder / 'mine.py').write_text('# %%\n1')
     assert said in cli.here(['run', *words]).stderr
+    assert 'years of work' in (cli.folder / 'mine.ipynb').read_text()
 
 
 def test_a_cell_that_takes_too_long(cli: Cli) -> None:
