@@ -1,0 +1,473 @@
+import { nullTranslator } from '@jupyterlab/translation';
+import React, { act } from 'react';
+import { createRoot, Root } from 'react-dom/client';
+
+import { LogView } from '../panel/components/logview';
+import { IQueueListProps, QueueList } from '../panel/components/queuelist';
+import { IQueueViewProps, QueueView } from '../panel/components/queueview';
+import { ITaskListProps, TaskList } from '../panel/components/tasklist';
+import { ITaskViewProps, TaskView } from '../panel/components/taskview';
+import { shown } from '../panel/log';
+import { TasksModel } from '../panel/tasks';
+import { COMMANDS, IQueueLine, NO_FILTER } from '../panel/tokens';
+import type { Api } from '../request';
+import { queueLine, queueSummary, task, taskLine, worker } from './example';
+
+(
+  globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
+).IS_REACT_ACT_ENVIRONMENT = true;
+
+const trans = nullTranslator.load('desipipe');
+
+let host: HTMLElement;
+let root: Root;
+let asked: unknown[][];
+
+const note =
+  (word: string) =>
+  (...args: unknown[]): void => {
+    asked.push([word, ...args]);
+  };
+const render = (element: JSX.Element) => act(() => root.render(element));
+const find = <T extends HTMLElement = HTMLElement>(selector: string) =>
+  host.querySelector<T>(selector)!;
+const texts = (selector: string) =>
+  [...host.querySelectorAll(selector)].map(node => node.textContent);
+const click = (selector: string) => act(() => find(selector).click());
+const press = (node: HTMLElement, key: string) =>
+  act(() => {
+    node.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
+  });
+
+beforeEach(() => {
+  host = document.body.appendChild(document.createElement('div'));
+  root = createRoot(host);
+  asked = [];
+});
+
+afterEach(() => {
+  act(() => root.unmount());
+  host.remove();
+});
+
+describe('QueueList', () => {
+  const show = (props: Partial<IQueueListProps>) =>
+    render(
+      <QueueList
+        lines={[]}
+        problem=""
+        lost={false}
+        heard={0}
+        open={null}
+        onToggle={note('toggle')}
+        onDismiss={note('dismiss')}
+        onCommand={note('command')}
+        onMenu={note('menu')}
+        trans={trans}
+        {...props}
+      >
+        {line => <p>{`all of ${line.queue}`}</p>}
+      </QueueList>
+    );
+
+  it('explains what to do where there is nothing', () => {
+    show({ lines: null });
+    expect(host.textContent).toContain('Looking for queues…');
+    show({ lines: [] });
+    expect(host.textContent).toContain('No queues yet.');
+    expect(find('pre').textContent).toContain('%desipipe use my_queue');
+  });
+
+  it('says in a line how each queue is doing, not by colour alone', () => {
+    show({
+      lines: [
+        queueLine({ counts: { SUCCEEDED: 1204, FAILED: 3 }, total: 2000 }),
+        queueLine({
+          queue: 'other',
+          folder: '/q/other',
+          condition: 'done',
+          left: 0,
+          counts: { SUCCEEDED: 5000 },
+          total: 5000
+        })
+      ]
+    });
+    expect(texts('.jp-desipipe-name')).toEqual(['▸ test', '▸ other']);
+    expect(texts('.jp-desipipe-condition')).toEqual(['● running', '✓ done']);
+    expect(texts('.jp-desipipe-short')).toEqual(['✕ 3 1,204 / 2,000', '5,000']);
+    // Nothing is left of the other one that could be paused.
+    expect(
+      [...host.querySelectorAll('.jp-desipipe-queues [aria-label]')].map(node =>
+        node.getAttribute('aria-label')
+      )
+    ).toEqual(['Pause test', 'More of test', 'More of other']);
+  });
+
+  it('opens one, pauses, resumes, and has a menu', () => {
+    const line = queueLine();
+    show({ lines: [line], open: line.folder });
+    expect(find('.jp-desipipe-toggle').getAttribute('aria-expanded')).toBe(
+      'true'
+    );
+    expect(find('.jp-desipipe-queue p').textContent).toBe('all of test');
+    click('.jp-desipipe-toggle');
+    click('[aria-label="Pause test"]');
+    click('[aria-label="More of test"]');
+    const paused = queueLine({ state: 'PAUSED', condition: 'paused' });
+    show({ lines: [paused] });
+    click('[aria-label="Resume test"]');
+    expect(asked.map(([word, what]) => [word, what])).toEqual([
+      ['toggle', line.folder],
+      ['command', COMMANDS.pause],
+      ['menu', line],
+      ['command', COMMANDS.resume]
+    ]);
+  });
+
+  it('says that the server or a queue is gone, and keeps what was known', () => {
+    show({ lines: [queueLine()], lost: true, heard: 1e12 });
+    expect(texts('[role="alert"]')[0]).toContain('gives no answer');
+    expect(texts('.jp-desipipe-name')).toEqual(['▸ test']);
+    show({
+      lines: [queueLine({ error: 'It is gone.', condition: 'unreadable' })],
+      problem: 'The disk is <b>full</b>.'
+    });
+    expect(texts('[role="alert"] > div')).toEqual(['The disk is <b>full</b>.']);
+    expect(texts('.jp-desipipe-condition')).toEqual(['⚠ not readable']);
+    click('[aria-label="Dismiss test"]');
+    click('[role="alert"] button');
+    expect(asked).toEqual([
+      ['dismiss', '/q/test.queue'],
+      ['command', COMMANDS.refresh]
+    ]);
+  });
+});
+
+describe('QueueView', () => {
+  /** A server that has not answered yet. */
+  const silent = { look: () => new Promise(() => 0) } as unknown as Api;
+  const show = (
+    line: Partial<IQueueLine>,
+    props: Partial<IQueueViewProps> = {}
+  ) =>
+    render(
+      <QueueView
+        line={queueLine(line)}
+        summary={queueSummary()}
+        problem=""
+        filter={NO_FILTER}
+        workers={true}
+        tasks={new TasksModel(silent, '')}
+        words={problem => problem?.message ?? ''}
+        onCommand={note('command')}
+        onFilter={note('filter')}
+        onWorkers={note('workers')}
+        onEndWorker={note('end')}
+        onTask={note('task')}
+        trans={trans}
+        {...props}
+      />
+    );
+  const manager = {
+    name: 'm',
+    host: 'login1',
+    pid: 1,
+    since: 0,
+    alive: true,
+    says: '',
+    stopping: false
+  };
+
+  it('tells how far it is, and lists the tasks of a state', () => {
+    show({
+      counts: { SUCCEEDED: 2, RUNNING: 1, FAILED: 4, WAITING: 3 },
+      blocked: 3,
+      total: 10,
+      rate: 0.9,
+      eta: 840
+    });
+    expect(texts('.jp-desipipe-numbers')).toEqual(['2 / 10']);
+    expect(texts('.jp-desipipe-count')).toEqual([
+      '● 1 running',
+      '✕ 4 failed',
+      '‖ 3 blocked'
+    ]);
+    expect(texts('.jp-desipipe-note')).toEqual([
+      '0.9 tasks/s · about 14 min left · no manager'
+    ]);
+    click('.jp-desipipe-counts button:nth-child(2)');
+    expect(asked).toEqual([['filter', { ...NO_FILTER, state: 'FAILED' }]]);
+  });
+
+  it('offers what can be done: to start a manager where there is none', () => {
+    const buttons = () => texts('.jp-desipipe-actions button');
+    show({ condition: 'stopped' });
+    expect(buttons()).toEqual(['Start', 'Graph', 'Timeline']);
+    expect(find('.jp-mod-main').textContent).toBe('Start');
+    show({ manager, counts: { FAILED: 2, RUNNING: 1 } });
+    expect(buttons()).toEqual(['Retry 2', 'Graph', 'Timeline']);
+    show({ manager: { ...manager, alive: false, says: 'disk full' } });
+    expect(buttons()).toEqual(['Start', 'Graph', 'Timeline']);
+    expect(texts('.jp-desipipe-note')).toContain(
+      'its manager on login1 is dead'
+    );
+    expect(texts('[role="alert"] > div')).toEqual(['disk full']);
+    click('[data-command]');
+    expect(asked).toEqual([['command', COMMANDS.start]]);
+  });
+
+  it('names the first failure, what it blocks, and damage', () => {
+    const failure = { ...taskLine({ cause: '<img src=x>', state: 'FAILED' }) };
+    show(
+      {},
+      {
+        summary: queueSummary({
+          failures: [failure],
+          blocked: 2,
+          n_damage: 1,
+          workers: [worker()],
+          n_workers: 1
+        })
+      }
+    );
+    expect(texts('.jp-desipipe-failure')).toEqual([
+      '⚠ power[12]: <img src=x> (2 tasks wait in vain)'
+    ]);
+    expect(host.querySelector('img')).toBe(null);
+    expect(texts('[role="alert"]')[0]).toContain('doctor --repair');
+    click('.jp-desipipe-failure button');
+    expect(asked).toEqual([['task', failure]]);
+  });
+
+  it('shows nothing but why where a queue can not be read', () => {
+    show({ error: 'It is gone.' });
+    expect(host.textContent).toBe('⚠It is gone.');
+  });
+});
+
+describe('TaskList', () => {
+  // jsdom has no layout: as if it were ten lines high.
+  const size = { configurable: true, value: 240 };
+  beforeAll(() => {
+    Object.defineProperty(HTMLElement.prototype, 'offsetHeight', size);
+    Object.defineProperty(HTMLElement.prototype, 'offsetWidth', size);
+    Object.defineProperty(HTMLElement.prototype, 'clientHeight', size);
+    Element.prototype.scrollTo = () => undefined;
+  });
+  afterAll(() => {
+    const prototype = HTMLElement.prototype as unknown as Record<
+      string,
+      number
+    >;
+    delete prototype.offsetHeight;
+    delete prototype.offsetWidth;
+    delete prototype.clientHeight;
+  });
+
+  const show = (props: Partial<ITaskListProps> = {}) =>
+    render(
+      <TaskList
+        total={100_000}
+        busy={false}
+        get={place => taskLine({ tid: `t${place}`, index: place })}
+        onRange={note('range')}
+        onOpen={({ tid }) => asked.push(['open', tid])}
+        empty="Nothing."
+        trans={trans}
+        {...props}
+      />
+    );
+  const lines = () => [
+    ...host.querySelectorAll<HTMLElement>('[role="option"]')
+  ];
+  const current = () =>
+    lines()
+      .filter(line => line.getAttribute('aria-selected') === 'true')
+      .map(line => line.dataset.tid);
+
+  it('has only what is seen in the page, and asks only for that', () => {
+    show();
+    expect(lines().length).toBeLessThan(40);
+    expect(lines()[0].getAttribute('aria-label')).toBe(
+      'power[0], running, nid1'
+    );
+    expect(lines()[0].getAttribute('aria-setsize')).toBe('100000');
+    const [, first, last] = asked[asked.length - 1] as [string, number, number];
+    expect(first).toBe(0);
+    expect(last).toBeLessThan(40);
+  });
+
+  it('is used by keyboard', () => {
+    show();
+    const list = find('[role="listbox"]');
+    expect(list.tabIndex).toBe(0);
+    press(list, 'ArrowDown');
+    press(list, 'ArrowDown');
+    press(list, 'ArrowUp');
+    expect(current()).toEqual(['t1']);
+    expect(list.getAttribute('aria-activedescendant')).toBe(
+      lines().find(line => line.dataset.tid === 't1')!.id
+    );
+    press(list, 'Enter');
+    press(list, 'x');
+    press(list, 'Home');
+    press(list, ' ');
+    expect(asked.filter(([word]) => word === 'open')).toEqual([
+      ['open', 't1'],
+      ['open', 't0']
+    ]);
+    // The menu key, pressed on the list, is for the line.
+    const menus: EventTarget[] = [];
+    list.addEventListener('contextmenu', event => menus.push(event.target!));
+    press(list, 'ArrowDown');
+    act(() => {
+      list.dispatchEvent(new MouseEvent('contextmenu', { bubbles: true }));
+    });
+    expect(menus.map(node => (node as HTMLElement).dataset.tid)).toContain(
+      't1'
+    );
+  });
+
+  it('says what is not known yet, what is blocked, and that there is nothing', () => {
+    show({ get: () => undefined, busy: true });
+    expect(lines()[0].getAttribute('aria-label')).toBe('loading');
+    expect(find('[role="listbox"]').getAttribute('aria-busy')).toBe('true');
+    press(find('[role="listbox"]'), 'Enter');
+    expect(asked.filter(([word]) => word === 'open')).toEqual([]);
+    show({
+      total: 1,
+      get: () => taskLine({ state: 'WAITING', blocked: 'abc', host: '' })
+    });
+    expect(lines()[0].textContent).toBe('‖power[12]');
+    show({ total: 0 });
+    expect(host.textContent).toBe('Nothing.');
+  });
+});
+
+describe('TaskView', () => {
+  const show = (props: Partial<ITaskViewProps> = {}) =>
+    render(
+      <TaskView
+        task={task()}
+        queue="test"
+        problem=""
+        out={{ lines: [], dropped: 0 }}
+        err={{ lines: [], dropped: 0 }}
+        highlight={async () => undefined}
+        onTask={note('task')}
+        onRetry={note('retry')}
+        onCancel={note('cancel')}
+        onCell={note('cell')}
+        onQueue={note('queue')}
+        trans={trans}
+        {...props}
+      />
+    );
+  const buttons = () => texts('header button');
+
+  it('offers what can be done with a task in its state', () => {
+    show();
+    expect(buttons()).toEqual(['Show the cell', 'Cancel…']);
+    show({ task: task({ state: 'KILLED' }) });
+    expect(buttons()).toEqual(['Show the cell', 'Retry']);
+    show({ task: task({ state: 'SUCCEEDED' }) });
+    expect(buttons()).toEqual(['Show the cell']);
+  });
+
+  it('shows whatever a task holds as text', () => {
+    const evil = '<script>evil()</script> \x1b[31mred\x1b[0m \u202etxt';
+    show({
+      task: task({
+        state: 'FAILED',
+        cause: evil,
+        trace: `Traceback\n${evil}`,
+        code: evil,
+        arguments: { evil },
+        attempts: [
+          {
+            attempt: 1,
+            state: 'FAILED',
+            worker: 'a',
+            host: 'nid1',
+            job: '4411_2',
+            began: 950,
+            duration: 1,
+            cause: evil,
+            current: true,
+            out: 0,
+            err: 0
+          }
+        ]
+      }),
+      out: { lines: [evil].map(shown), dropped: 0 }
+    });
+    expect(host.querySelector('script')).toBe(null);
+    const text = '<script>evil()</script> red \ufffdtxt';
+    expect(find('.jp-desipipe-cause').textContent).toBe(text);
+    expect(find('[role="log"]').textContent).toBe(`${text}\n`);
+    expect(texts('td').slice(-1)).toEqual([text]);
+    expect(find('section[aria-label="Traceback"] pre').textContent).toBe(
+      `Traceback\n${text}`
+    );
+    expect(find('section[aria-label="Code"] code').textContent).toBe(evil);
+  });
+
+  it('leads to what it waits for in vain', () => {
+    show({ task: task({ state: 'WAITING', blocked: 'f00' }) });
+    expect(find('[role="status"]').textContent).toBe('blocked');
+    click('.jp-desipipe-cause button');
+    expect(asked).toEqual([['task', { tid: 'f00', name: '', index: 0 }]]);
+  });
+});
+
+describe('LogView', () => {
+  const show = (lines: string[], dropped = 0) =>
+    render(
+      <LogView
+        title="Output"
+        lines={lines.map(shown)}
+        dropped={dropped}
+        command="desipipe logs -q test abc"
+        running={true}
+        trans={trans}
+      />
+    );
+
+  it('shows HTML, escape sequences and bytes as text', () => {
+    const bytes = Array.from({ length: 256 }, (_, i) =>
+      i === 10 ? '' : String.fromCharCode(i)
+    ).join('');
+    show([
+      '<img src=x onerror=evil()>',
+      '\x1b[1mbold\x1b[0m',
+      bytes,
+      '9%\r99%'
+    ]);
+    expect(host.querySelector('img')).toBe(null);
+    const lines = find('[role="log"]').textContent!.split('\n');
+    expect(lines.slice(0, 2)).toEqual(['<img src=x onerror=evil()>', 'bold']);
+    // eslint-disable-next-line no-control-regex -- these are what is looked for
+    expect(lines[2]).not.toMatch(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/);
+    expect(lines[3]).toBe('99%');
+  });
+
+  it('says how to see what is not shown', () => {
+    show(['last'], 7000);
+    expect(find('.jp-desipipe-note').textContent).toBe(
+      '7,000 lines before these are not shown here: desipipe logs -q test abc'
+    );
+    show([]);
+    expect(host.textContent).toBe('');
+  });
+
+  it('changes only the last piece when lines are added', () => {
+    const lines = Array.from({ length: 450 }, (_, i) => `${i}`);
+    show(lines);
+    const pieces = [...find('[role="log"]').children];
+    show([...lines, 'more']);
+    const now = [...find('[role="log"]').children];
+    expect(now).toEqual(pieces);
+    expect(now[2].textContent!.endsWith('more\n')).toBe(true);
+    expect(now.length).toBe(3);
+  });
+});
