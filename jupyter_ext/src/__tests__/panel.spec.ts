@@ -303,6 +303,8 @@ describe('news', () => {
     expect(news({ before: running, now: done })).toBe('done');
     expect(news({ before: failing, now: failed })).toBe('failed');
     expect(news({ before: failed, now: failed })).toBe(null);
+    // Retried, and done before anybody could see that something was left.
+    expect(news({ before: failed, now: done })).toBe('done');
     expect(
       news({
         before: done,

@@ -17,11 +17,13 @@ export function news({ before, now }: IChange): News | null {
   if (!before || before.error || now.error) {
     return null;
   }
-  // What ended while nobody could see it begin has ended too, if there is more of it than before.
+  // What ended while nobody could see it begin has ended too: there is more of it than before, or it ended otherwise than the last time.
   if (
     now.left === 0 &&
     now.total > 0 &&
-    (before.left > 0 || now.total > before.total)
+    (before.left > 0 ||
+      now.total > before.total ||
+      now.condition !== before.condition)
   ) {
     return now.condition === 'done' ? 'done' : 'failed';
   }
