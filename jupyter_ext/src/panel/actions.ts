@@ -161,7 +161,7 @@ export class Actions {
       title: trans.__('How many tasks of %1 may run at once?', line.queue),
       label: trans.__('For each of its task managers'),
       okLabel: trans.__('Change'),
-      value: 4
+      value: line.counts.RUNNING || 1
     });
     const n = answer.button.accept ? answer.value : null;
     return (

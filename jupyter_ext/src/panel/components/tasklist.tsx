@@ -79,6 +79,26 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     event.stopPropagation();
   };
 
+  /** The menu key opens the menu of the line that is current, not that of the list, which has the focus. */
+  const onContextMenu = (event: React.MouseEvent) => {
+    const line =
+      event.target === scroller.current &&
+      document.getElementById(`${id}${current}`);
+    if (line) {
+      event.preventDefault();
+      event.stopPropagation();
+      const { left, bottom } = line.getBoundingClientRect();
+      line.dispatchEvent(
+        new MouseEvent('contextmenu', {
+          bubbles: true,
+          cancelable: true,
+          clientX: left,
+          clientY: bottom
+        })
+      );
+    }
+  };
+
   if (total === 0) {
     return <div className="jp-desipipe-empty">{props.empty}</div>;
   }
@@ -92,6 +112,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
       aria-busy={props.busy || total === null}
       aria-activedescendant={props.get(current) ? `${id}${current}` : undefined}
       onKeyDown={onKeyDown}
+      onContextMenu={onContextMenu}
     >
       <div role="presentation" style={{ height: rows.getTotalSize() }}>
         {items.map(item => (
