@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gated import PATIENCE, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_END = ROOT / 'jupyter_ext' / 'labextension'
-PATIENCE = 60.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
 FLAGS = [
     '--no-sandbox',
     '--disable-gpu',
@@ -55,16 +55,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def chromium() -> str | None:
     """The browser: the one that `CHROMIUM` names, or Debian's."""
     return os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
-
-
-def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
-    """Look until it holds; what it gave then."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f'waited {timeout:.0f} s in vain for {what}')
-        time.sleep(0.05)
-    return value
 
 
 @dataclass

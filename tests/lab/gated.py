@@ -1,15 +1,28 @@
-"""Tasks that end when a test lets them, and who runs them: what tests of the display and of the panel have in common."""
+"""Waiting for something, tasks that end when a test lets them, and who runs them: what all of this folder have in common."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from desipipe import Queue, TaskManager
+
+PATIENCE = 60.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
+
+
+def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
+    """Look until it holds; what it gave then."""
+    deadline = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f'waited {timeout:.0f} s in vain for {what}')
+        time.sleep(0.05)
+    return value
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import add_gated, working
+from gated import add_gated, wait_for, working
 
 from desipipe import Queue, TaskManager
 from desipipe.cell_summary import cell_summary
@@ -69,6 +69,12 @@ def agree(page: Any, words: str) -> None:
 def in_menu(page: Any, queue: Any, words: str) -> None:
     """Choose from the menu of a queue."""
     queue.get_by_role('button', name=re.compile('^More of')).click()
+    page.locator('.lm-Menu-item', has_text=words).click()
+
+
+def in_context_menu(page: Any, place: Any, words: str) -> None:
+    """Choose from the menu that a right click opens."""
+    place.click(button='right')
     page.locator('.lm-Menu-item', has_text=words).click()
 
 
@@ -246,6 +252,109 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
     cell.get_by_role('button', name='Show the tasks in the panel').click()
     expect(shown.locator('.jp-desipipe-chip')).to_contain_text('of the cell gated')
     expect(shown.locator('.jp-desipipe-task')).to_have_count(4)
+    shown.get_by_role('button', name='Show the tasks of all cells').click()
+    expect(shown.locator('.jp-desipipe-chip')).to_have_count(0)
+    in_context_menu(page, cell.locator('.jp-desipipe-Cell'), 'Show the Tasks of the Cell in desipipe')
+    expect(shown.locator('.jp-desipipe-chip')).to_contain_text('of the cell gated')
+    page.locator('.lm-TabBar-tab', has_text='gated[2]').click()
+    expect(cell).to_be_hidden()
+    in_context_menu(page, task(shown, 'gated[3]'), 'Show the Cell that Made It')
+    expect(cell).to_be_in_viewport()
+    expect(cell).to_have_class(re.compile('jp-desipipe-flash'))
+
+
+def test_orders_from_menus(lab: Any, page: Any, tmp_path: Path) -> None:
+    """Start, resize, cancel and retry one or all, end all: what loses something asks first; by mouse and by keyboard."""
+    queue, gates = new_queue(lab, 'orders'), tmp_path / 'gates'
+    add_gated(queue, gates, 6)
+    open_lab(page)
+    shown = open_queue(page, 'orders')
+    counts, workers = shown.locator('.jp-desipipe-counts'), shown.locator('.jp-desipipe-worker')
+    try:
+        shown.get_by_role('button', name='Start').click()
+        expect(counts).to_contain_text('2 running')
+        in_menu(page, shown, 'Change the Number of Workers')
+        page.get_by_role('dialog').get_by_role('spinbutton').fill('3')
+        agree(page, 'Change')
+        expect(counts).to_contain_text('3 running')
+        # One task
+        for answer, killed in (('Keep it', 0), ('Cancel task', 1)):
+            in_context_menu(page, task(shown, 'gated[5]'), 'Cancel the Task')
+            agree(page, answer)
+            expect(page.get_by_role('dialog')).to_have_count(0)
+            expect(counts.get_by_text('killed')).to_have_count(killed)
+        in_context_menu(page, task(shown, 'gated[5]'), 'Retry the Task')
+        expect(counts.get_by_text('killed')).to_have_count(0)
+        shown.get_by_role('listbox', name='Tasks').focus()
+        page.keyboard.press('ArrowDown')
+        page.keyboard.press('ContextMenu')
+        page.locator('.lm-Menu-item', has_text='Open the Page of the Task').wait_for()
+        page.keyboard.press('ArrowDown')
+        page.keyboard.press('Enter')
+        expect(page.locator('.jp-desipipe-TaskPage:visible h2')).to_contain_text('gated[1]')
+        # All that are left
+        for answer, killed in (('Keep them', 0), ('Cancel tasks', 6)):
+            in_menu(page, shown, 'Cancel What Is Left')
+            agree(page, answer)
+            expect(page.get_by_role('dialog')).to_have_count(0)
+            expect(counts.get_by_text('6 killed')).to_have_count(1 if killed else 0)
+            assert queue.counts['KILLED'] == killed
+        in_menu(page, shown, 'Retry What Failed')
+        expect(counts).to_contain_text('3 running')
+        # All workers, and the manager: by keyboard
+        shown.get_by_role('button', name='More of orders').focus()
+        page.keyboard.press('Enter')
+        page.locator('.lm-Menu-item', has_text='End All Workers').wait_for()
+        page.keyboard.press('ArrowUp')
+        page.keyboard.press('ArrowUp')
+        page.keyboard.press('Enter')
+        expect(page.get_by_role('dialog')).to_contain_text('The manager ends too')
+        page.keyboard.press('Escape')
+        expect(page.get_by_role('dialog')).to_have_count(0)
+        expect(counts).to_contain_text('3 running')
+        in_menu(page, shown, 'End All Workers')
+        agree(page, 'End workers')
+        expect(workers).to_have_count(0)
+        expect(counts).to_contain_text('3 killed')
+        expect(shown).to_contain_text('no worker')
+        expect(shown).to_contain_text('no manager')
+    finally:
+        queue.kill()
+
+
+def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
+    """The form of the settings: more folders are searched, notifications are switched off."""
+    deep = lab.workdir / 'a' / 'b'
+    Queue('deep', base_dir=deep, create=True)
+    queue, gates = new_queue(lab, 'quiet'), tmp_path / 'gates'
+    add_gated(queue, gates, 1)
+    (gates / '0').write_text('')
+    open_lab(page)
+    shown = open_queue(page, 'quiet')
+    found = page.locator('.jp-desipipe-queue[data-folder$="/a/b/deep.queue"]')
+    expect(found).to_have_count(0)
+    page.locator('#desipipe-panel').get_by_role('button', name='Settings').click()
+    form = page.locator('.jp-SettingsForm')
+    try:
+        form.get_by_title('Add item').click()
+        form.get_by_role('textbox').first.fill('a/b')
+        expect(found).to_be_visible()
+        for words in ('Notify of the first failure', 'Notify of the end'):
+            form.get_by_role('checkbox', name=words).uncheck()
+        saved = 'lab/api/settings/desipipe-lab:panel'
+        wait_for(lambda: lab.request(saved)['settings'].get('notifyCompletion') is False, 'JupyterLab to save the settings')
+        with working(lab, queue):
+            expect(shown.locator('.jp-desipipe-counts')).to_contain_text('1 failed')
+            expect(page.locator('.Toastify__toast')).to_have_count(0)
+            # Switched on again, the next one is told
+            form.get_by_role('checkbox', name='Notify of the end').check()
+            wait_for(lambda: lab.request(saved)['settings'].get('notifyCompletion', True), 'JupyterLab to save the settings')
+            (gates / '0').write_text('fine')
+            shown.get_by_role('button', name='Retry').click()
+            expect(page.locator('.Toastify__toast', has_text='quiet: the task succeeded')).to_be_visible()
+    finally:
+        lab.request('lab/api/settings/desipipe-lab:panel', {'raw': '{}'}, 'PUT')
+        queue.kill()
 
 
 def test_hostile_output_is_text(lab: Any, page: Any) -> None:
