@@ -357,7 +357,7 @@ class Making:
         The declared environment.
     """
 
-    __slots__ = ('app', 'attempt', 'environ', 'folder', 'name', 'queue', 'read', 'source', 'tid', 'written')
+    __slots__ = ('app', 'attempt', 'before', 'environ', 'folder', 'name', 'queue', 'read', 'source', 'tid', 'written')
 
     def __init__(
         self,
@@ -382,6 +382,8 @@ class Making:
         """Files that were loaded, by absolute path, as they were."""
         self.written: dict[str, Content] = {}
         """Files that were saved."""
+        self.before: dict[str, int] = {}
+        """How many had been loaded when each of these was saved; not told of one: it is not known."""
 
     def join(self, report: bytes) -> dict[str, Content]:
         """Add what another of the processes that ran the task together read and wrote; gives what it read.
@@ -404,12 +406,14 @@ class Making:
         return read
 
     def report(self) -> bytes:
-        """What was read and written, a JSON line a file."""
+        """What was read and written, a JSON line a file, in that order; ``of`` those that were written: of how many of those that were read first."""
         if not self.read and not self.written:
             return b''
         import orjson
 
-        lines = [{'do': do, 'path': path, **known._asdict()} for do, files in (('read', self.read), ('write', self.written)) for path, known in files.items()]
+        lines: list[dict[str, object]] = [{'do': 'read', 'path': path, **known._asdict()} for path, known in self.read.items()]
+        for path, known in self.written.items():
+            lines.append({'do': 'write', 'path': path, **known._asdict(), **({'of': self.before[path]} if path in self.before else {})})
         return b''.join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
 
 

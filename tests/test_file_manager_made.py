@@ -357,7 +357,12 @@ def test_many_files_of_one_task(tmp_path: Path, tm: TaskManager) -> None:
     work(tm.queue)
     assert len(fm.provenance(fm.get('out', i=0)).inputs) == 1
     assert len(fm.provenance(fm.get('out', i=99)).inputs) == 100
-    assert len(file_summaries(tm.queue.ledger)) == 300
+    found = {os.path.basename(file['path']): file for file in file_summaries(tm.queue.ledger)}
+    assert len(found) == 300
+    assert [len(found[f'out_{i:04d}.txt']['inputs']) for i in (0, 99)] == [1, 100]
+    fm.get('in', i=120).save('changed')
+    assert fm.status() == {'missing': 0, 'stale': 30, 'current': 270}
+    assert sum(file['state'] == 'stale' for file in file_summaries(tm.queue.ledger)) == 30
     assert len(os.listdir(tmp_path / '.desipipe')) == 5
     assert os.path.getsize(next((tmp_path / '.desipipe').glob('*.jsonl'))) < 150 * 1200
 

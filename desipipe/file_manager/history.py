@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, NamedTuple
 
 from ..errors import PayloadError
@@ -24,6 +25,8 @@ class Attempt(NamedTuple):
     worker: str
     read: dict[str, Content]
     written: dict[str, Content]
+    before: dict[str, int]
+    """How many of those that it read each of these was made of: the first so many; all, if it is not said."""
 
 
 def attempts(ledger: Ledger) -> list[Attempt]:
@@ -62,15 +65,18 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
 
 def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
     found: dict[str, dict[str, Content]] = {'read': {}, 'write': {}}
+    before: dict[str, int] = {}
     generation = ledger.journal.header['gen']
     try:
         for line in ledger.files(end.files):
             found[line['do']][line['path']] = Content(line['size'], line['mtime'], line['sha256'])
+            if 'of' in line:
+                before[line['path']] = line['of']
     except PayloadError:
         ledger.follow()
         if ledger.journal.header['gen'] != generation:
             raise  # compaction put it elsewhere: all is looked at again
-    return Attempt(end.row, end, worker, found['read'], found['write'])
+    return Attempt(end.row, end, worker, found['read'], found['write'], before)
 
 
 class _History(Look):
@@ -87,8 +93,8 @@ class _History(Look):
 
 
 def sources(attempt: Attempt, path: str) -> list[Source]:
-    """What an attempt read that a file which it wrote was made of: all but that file itself."""
-    return [(name, known) for name, known in attempt.read.items() if name != path]
+    """What an attempt had read when it wrote a file; but for that file itself."""
+    return [(name, known) for name, known in islice(attempt.read.items(), attempt.before.get(path)) if name != path]
 
 
 def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, Any]]:

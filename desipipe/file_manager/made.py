@@ -162,7 +162,7 @@ def note_written(path: str) -> None:
     found = content(path)
     if found is None:
         return  # someone removed it
-    making.written[path] = found
+    making.written[path], making.before[path] = found, len(making.read)
     folder = os.path.join(os.path.dirname(path), FOLDER)
     try:
         os.makedirs(folder, exist_ok=True)
