@@ -126,7 +126,7 @@ def test_what_a_crate_says(script: Cli) -> None:
     said = queue.tasks(name='echo', one=True)
     memory = next(attempt.memory for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(said.id))))
     used = {graph[item['@id']]['name']: graph[item['@id']]['value'] for item in actions[f'#task-{said.id}']['resourceUsage']}
-    assert used['time'] == str(said.dtime)
+    assert float(used['time']) == pytest.approx(said.dtime)
     assert used.get('memory', '0') == str(memory)
     if os.path.exists('/proc/self/clear_refs'):
         assert memory > 1 << 20
