@@ -296,7 +296,8 @@ function Lane(props: ILaneProps): JSX.Element {
               <text
                 x={Math.max(left, GUTTER) + 4}
                 y={LEVEL - 5}
-                fill="black"
+                // What runs is shown pale: the page shines through.
+                fill={state === 'RUNNING' ? colours.text : 'black'}
                 fontSize="10"
                 pointerEvents="none"
               >
