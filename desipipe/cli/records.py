@@ -278,7 +278,11 @@ def run(args: argparse.Namespace) -> int:
         return 130 if ran.interrupted else 1
     status = 0
     if not args.no_wait:
-        status = _wait(ran)
+        try:
+            status = _wait(ran)
+        except KeyboardInterrupt:
+            status = 130
+            hint('Nobody waits for the tasks any more; they go on. What becomes of them will be in the notebook with --resume')
     ran.finish(_bundle)
     if ran.output:
         hint(f'The executed notebook: {ran.output}')

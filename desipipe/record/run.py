@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 PARAMETERS = 'parameters'
 INJECTED = 'injected-parameters'
 ERROR = 'papermill-error-cell-tag'
+_GOES_ON = 'Tasks that were added are in their queue, and go on; go on here with --resume'
 _PERCENT = re.compile(r'^# ?%%', re.M)
 _TASK = re.compile(r'\btask ([0-9a-f]{12})\b \(([^)]*)\)')
 # In the kernel, without leaving a name behind.
@@ -294,7 +295,12 @@ def run_notebook(
         _retry(plain, say)
     ran = Ran(output, notebook=found)
     _write(output, found)  # whether it can be written is known before hours are spent
-    asyncio.run(_execute(ran, folder, timeout, kernel))
+    try:
+        asyncio.run(_execute(ran, folder, timeout, kernel))
+    except asyncio.CancelledError:
+        if not ran.interrupted:
+            raise
+        ran.error = f'interrupted between cells. {_GOES_ON}'
     about = found.metadata['papermill']
     about['end_time'] = _now()
     about['duration'] = _between(about['start_time'], about['end_time'])
@@ -360,7 +366,7 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
                         with contextlib.suppress(RuntimeError, OSError):
                             await _asked(client.km.interrupt_kernel())
                     if ran.interrupted:
-                        ran.error = f'interrupted in cell {number + 1:d}. Tasks that were added are in their queue, and go on; go on here with --resume'
+                        ran.error = f'interrupted in cell {number + 1:d}. {_GOES_ON}'
                 about['end_time'] = _now()
                 about['duration'] = _between(about['start_time'], about['end_time'])
                 if python and cell.cell_type == 'code' and not ran.interrupted:

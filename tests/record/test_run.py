@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -318,6 +319,39 @@ def test_interrupted(cli: Cli, number: signal.Signals) -> None:
     assert 'interrupted in cell 2' in said
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
     assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells']] == [None, 'completed', None, 'failed', 'pending']
+
+
+def test_interrupted_while_it_waits(cli: Cli) -> None:
+    write(cli, [*NOTEBOOK[:3], ('%%desipipe slow\nimport time\nslow = 1\ntime.sleep(600)', [])])
+    environ = {**os.environ, 'PYTHONUNBUFFERED': '1'}
+    process = subprocess.Popen([*COMMAND, 'run', 'a.ipynb'], cwd=cli.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+    try:
+        assert process.stdout is not None
+        assert any('running' in line for line in process.stdout)  # all cells have ended, and it waits
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=TIMEOUT)
+        assert process.returncode == 130
+        assert 'they go on' in said
+        shown = [output['data'] for cell in read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'] for output in cell.get('outputs', ()) if 'data' in output]
+        assert [data[made.MIME]['counts']['RUNNING'] for data in shown if made.MIME in data] == [1]
+        assert Queue(str(cli.folder / 'nb'), create=False).counts['RUNNING'] == 1
+    finally:
+        process.kill()
+        cli('kill', '-q', './nb', status=None)
+
+
+def test_interrupted_between_cells(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where no cell runs there is none to blame: the notebook is as far as it was, and nothing is raised through.
+    async def told(client: Any, ran: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        await asyncio.sleep(TIMEOUT)
+
+    monkeypatch.setattr('desipipe.record.run._note_queues', told)
+    write(cli, [('x = 1', []), ('x = 2', [])])
+    assert 'interrupted between cells' in cli('run', 'a.ipynb', status=130).stderr
+    found = read_notebook(str(cli.folder / 'a.out.ipynb'))
+    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed', 'pending']
+    assert found['metadata']['papermill']['end_time']
 
 
 def test_scripts(cli: Cli) -> None:
