@@ -30,6 +30,7 @@ import type { ICellSummary } from '../tokens';
 /* eslint-disable jupyter/prefer-lazy-imports -- the panel may be what the page shows first, and the item in the status bar is always; pages of tasks and pictures come later */
 import { Actions } from './actions';
 import { Cells } from './cells';
+import { bad } from './components/bits';
 import { notify } from './notify';
 import { DesipipePanel } from './panel';
 import type { Kind } from './picture';
@@ -353,7 +354,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       COMMANDS.retry,
       trans.__('Retry What Failed'),
       line => actions.retry(line),
-      line => ended(line) > 0
+      line => bad(line) > 0
     );
     onQueue(
       COMMANDS.cancel,
@@ -551,11 +552,6 @@ const MENU = [
   COMMANDS.kill,
   COMMANDS.delete
 ];
-
-function ended(line: IQueueLine): number {
-  const { FAILED = 0, KILLED = 0, UNKNOWN = 0 } = line.counts;
-  return FAILED + KILLED + UNKNOWN;
-}
 
 /** Pages of a queue. */
 function pagesOf<T extends TaskPage | PicturePage>(
