@@ -170,7 +170,7 @@ def test_tasks_of_another_notebook(executed: Cli) -> None:
 
 
 def test_a_queue_that_was_cleared(executed: Cli) -> None:
-    Queue(str(executed.folder / 'nb'), create=False).clear()
+    Queue(str(executed.folder / 'nb'), create=False).clear(kill=False)  # those who served it know of this copy nothing
     executed('record', 'out.ipynb')
     words = executed.verify('out.record.ipynb', status=1)
     assert 'not in the queue any more' in str(words)
