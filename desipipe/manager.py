@@ -481,9 +481,9 @@ class Manager:
         for name in pool.past:
             past[state.workers[name].job] += state.workers[name].slots
         for jobid, job in pool.jobs.items():
-            if job.state == 'pending':
-                have += 0 if jobid in pool.withdrawn else job.slots
-            else:
+            # The batch system was asked up to a time step ago: a job that waited then may have run its tasks and ended since, as its workers say. Else it
+            # would count as one too many, and another one would be withdrawn, and submitted again, at each step.
+            if job.state != 'pending' or jobid not in pool.withdrawn:
                 have += max(0, job.slots - gone[jobid] - self._ended[1][jobid] + past[jobid])
         return have
 
@@ -491,9 +491,13 @@ class Manager:
         """Withdraw jobs that are no longer needed, the newest first; after a resize, let workers end too."""
         if not pool.provider.batch and self.ledger.state.most(pool.mid) is None:
             return
-        surplus = have - pool.wanted(pending, running)
+        # Who has nothing to do takes a task at once, and counts then, or ends, as after its last one with `stop_after`: a job that was withdrawn for it would
+        # be submitted again right afterwards.
+        alive = [worker for worker in self.ledger.state.alive.values() if worker.stop is None and worker.mid in (None, pool.mid)]
+        surplus = have - sum(max(0, worker.slots - len(worker.rows)) for worker in alive) - pool.wanted(pending, running)
+        begun = {worker.job for worker in self.ledger.state.workers.values() if worker.name not in pool.past} if surplus > 0 else set()
         for job in reversed(list(pool.jobs.values())):
-            if 0 < job.slots <= surplus and job.state == 'pending' and job.jobid not in pool.withdrawn:
+            if 0 < job.slots <= surplus and job.state == 'pending' and job.jobid not in pool.withdrawn | begun:
                 self._withdraw(pool, job)
                 surplus -= job.slots
         over = have - pool.wanted(sys.maxsize, running)
