@@ -61,7 +61,8 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
         'a_step': len(asked) / (1 + ran // STEP),
         'gap': min((later - before for before, later in zip(asked, asked[1:], strict=False)), default=ran),
         'questions': sum(counts[name] for name in ('squeue', 'sacct', 'scontrol', 'sinfo', 'sacctmgr')),
-        'orders': counts['sbatch'] + counts['scancel'],
+        'submissions': counts['sbatch'],
+        'cancellations': counts['scancel'],
     }
 
 
@@ -76,5 +77,6 @@ def figures(outcomes: Sequence[Outcome]) -> list[Figure]:
         # Two hundredths are what starting a process may vary by.
         Figure('slurm.many.gap', 'Slurm, hundreds of jobs: the least time between two squeue', column(outcomes, 'gap'), 's', at_least(0.98 * STEP), note),
         Figure('slurm.many.questions', 'Slurm, hundreds of jobs: all questions (squeue, sacct, scontrol)', column(outcomes, 'questions'), '', note=note),
-        Figure('slurm.many.orders', 'Slurm, hundreds of jobs: sbatch and scancel', column(outcomes, 'orders'), '', note=note),
+        Figure('slurm.many.submissions', 'Slurm, hundreds of jobs: sbatch', column(outcomes, 'submissions'), '', note=note),
+        Figure('slurm.many.cancellations', 'Slurm, hundreds of jobs: scancel', column(outcomes, 'cancellations'), '', note=note),
     ]
