@@ -9,11 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import add_gated, wait_for, working
+from gated import add_gated, let, wait_for, working
 
 from desipipe import Queue, TaskManager
 from desipipe.cell_summary import cell_summary
@@ -111,7 +112,7 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     task(queue, 'gated[0]').click()
     detail = page.locator('.jp-desipipe-TaskPage:visible')
     expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
-    (gates / '0').write_text('zero <b>bold</b>')
+    let(gates, 0, 'zero <b>bold</b>')
     expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\nzero <b>bold</b>\n')
     expect(detail.get_by_role('status')).to_have_text('succeeded')
     expect(numbers).to_have_text('1 / 7')
@@ -120,16 +121,16 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     # Paused, nothing begins
     queue.get_by_role('button', name='Pause story').click()
     expect(queue).to_contain_text('paused')
-    (gates / '1').write_text('one')
+    let(gates, 1, 'one')
     expect(numbers).to_have_text('2 / 7')
     for i in (3, 4, 5):
-        (gates / str(i)).write_text('more')
+        let(gates, i, 'more')
     queue.get_by_role('button', name='Resume story').click()
     expect(queue).not_to_contain_text('paused')
     expect(numbers).to_have_text('5 / 7')
 
     # What failed says why, keeps others from running, and is retried
-    (gates / '2').write_text('')
+    let(gates, 2, '')
     expect(queue).to_contain_text('1 failed')
     expect(queue).to_contain_text('1 blocked')
     expect(queue.locator('.jp-desipipe-failure')).to_contain_text('ValueError: nothing for task 2')
@@ -146,7 +147,7 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     agree(page, 'End worker')
     expect(failed.get_by_role('status')).to_have_text('killed')
     expect(queue).to_contain_text('1 killed')
-    (gates / '2').write_text('two')
+    let(gates, 2, 'two')
     queue.get_by_role('button', name='Retry 1').click()
     expect(numbers).to_have_text('7 / 7')
     expect(queue).to_contain_text('done')
@@ -204,11 +205,11 @@ def test_server_and_queue_that_go_and_come_back(new_lab: Any, new_page: Any, tmp
         expect(panel.get_by_role('alert')).to_contain_text(re.compile('^.The server gives no answer: what is shown is of .*It is asked again and again'))
         expect(panel.get_by_role('alert')).to_have_count(1)
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
-        (gates / '0').write_text('zero')
+        let(gates, 0, 'zero')
         lab.start()
         expect(panel.get_by_role('alert')).to_have_count(0)
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
-        (gates / '1').write_text('one')
+        let(gates, 1, 'one')
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 2')
     os.rename(queue.folder, tmp_path / 'away')
     expect(shown.get_by_role('alert')).to_contain_text('back')
@@ -328,7 +329,7 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
     Queue('deep', base_dir=deep, create=True)
     queue, gates = new_queue(lab, 'quiet'), tmp_path / 'gates'
     add_gated(queue, gates, 1)
-    (gates / '0').write_text('')
+    let(gates, 0, '')
     open_lab(page)
     shown = open_queue(page, 'quiet')
     found = page.locator('.jp-desipipe-queue[data-folder$="/a/b/deep.queue"]')
@@ -349,7 +350,7 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
             # Switched on again, the next one is told
             form.get_by_role('checkbox', name='Notify of the end').check()
             wait_for(lambda: lab.request(saved)['settings'].get('notifyCompletion', True), 'JupyterLab to save the settings')
-            (gates / '0').write_text('fine')
+            let(gates, 0, 'fine')
             shown.get_by_role('button', name='Retry').click()
             expect(page.locator('.Toastify__toast', has_text='quiet: the task succeeded')).to_be_visible()
     finally:
@@ -467,7 +468,7 @@ def test_notebook_7_with_a_prefix_in_two_windows(new_lab: Any, new_page: Any, tm
         task(one, 'gated[0]').click()
         detail = pages[0].locator('.jp-desipipe-TaskPage:visible')
         expect(detail.get_by_role('log', name='Output')).to_have_text('0 waits\n')
-        (gates / '0').write_text('zero')
+        let(gates, 0, 'zero')
         for shown in (one, two):
             expect(shown.locator('.jp-desipipe-numbers')).to_have_text('1 / 2')
         expect(detail.get_by_role('status')).to_have_text('succeeded')
@@ -493,8 +494,10 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
     name = theme.split()[1].lower()
     queue, gates = new_queue(lab, name), tmp_path / 'gates'
     add_gated(queue, gates, 4)
-    (gates / '0').write_text('zero')
-    (gates / '1').write_text('')
+    jobs = [('4411_0', 2, 'running', '', 'nid0042', time.time() + 41 * 60 + 30), *((f'4411_{i}', 2, 'pending', 'Priority', '', None) for i in range(1, 40))]
+    queue.ledger.note_jobs('m', jobs)
+    let(gates, 0, 'zero')
+    let(gates, 1, '')
     lab.request('lab/api/settings/@jupyterlab/apputils-extension:themes', {'raw': json.dumps({'theme': theme})}, 'PUT')
     try:
         with working(lab, queue):
@@ -503,6 +506,12 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
             expect(shown.locator('.jp-desipipe-counts')).to_contain_text('1 failed')
             expect(shown.locator('.jp-desipipe-counts')).to_contain_text('2 running')
             assert page.locator('body').get_attribute('data-jp-theme-name') == theme
+            waiting = shown.locator('.jp-desipipe-worker[data-job^="4411_"]')
+            expect(waiting.nth(0)).to_have_text(re.compile(r'^slurm 4411_0\s*nid0042 ·\s*begins ·\s*2 slots ·\s*4[01] min left$'))
+            expect(waiting.nth(1)).to_contain_text('pending (Priority)')
+            expect(shown.locator('.jp-desipipe-section', has_text='Workers').first).to_contain_text('39 jobs pending')
+            shown.get_by_role('button', name='20 more').click()
+            expect(waiting).to_have_count(40)
             assert serious(page, '#desipipe-panel') == []
             shown.get_by_role('listbox', name='Tasks').focus()
             page.keyboard.press('ArrowDown')

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import add_gated, working
+from gated import add_gated, let, working
 
 from desipipe import Queue
 from desipipe.cell_summary import cell_summary
@@ -109,16 +109,16 @@ def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
     expect(display).to_contain_text('no worker')
     with working(lab, queue):
         expect(display).to_contain_text('2 running')
-        (gates / '1').write_text('one')
+        let(gates, 1, 'one')
         expect(display).to_contain_text('1/4')
         expect(display.locator('.jp-desipipe-label')).to_have_text(re.compile(r'gated\[1\]'))
-        (gates / '0').touch()
+        let(gates, 0, '')
         expect(display).to_contain_text('1 failed: ValueError: nothing for task 0')
         for i in (2, 3):
-            (gates / str(i)).write_text(f'text {i}')
+            let(gates, i, f'text {i}')
         expect(display.locator('[data-condition="failed"]')).to_be_visible()
         expect(display).to_contain_text('3/4')
-        (gates / '0').write_text('zero')
+        let(gates, 0, 'zero')
         display.get_by_role('button', name='Retry').click()
         expect(display).to_contain_text(re.compile(r'✓ 4 tasks · .* on 2 workers'))
     expect(display.get_by_role('progressbar')).to_have_count(0)
@@ -170,9 +170,9 @@ def test_notebook_7_behind_a_prefix(new_lab: Any, new_page: Any, tmp_path: Path)
     display = page.display(0)
     expect(display).to_contain_text('0/2')
     with working(lab, queue):
-        (gates / '0').write_text('zero')
+        let(gates, 0, 'zero')
         expect(display).to_contain_text('1/2')
-        (gates / '1').write_text('one')
+        let(gates, 1, 'one')
         expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')
 
 
@@ -190,9 +190,9 @@ def test_a_server_that_goes_and_comes_back(new_lab: Any, new_page: Any, tmp_path
         lab.stop()
         expect(display).to_contain_text('as of')
         expect(display).to_contain_text('2 running')
-        (gates / '0').write_text('zero')
+        let(gates, 0, 'zero')
         lab.start()
         expect(display).to_contain_text('1/2')
         expect(display).not_to_contain_text('as of')
-        (gates / '1').write_text('one')
+        let(gates, 1, 'one')
         expect(display.locator('.jp-desipipe-quiet')).to_contain_text('2 tasks')
