@@ -6,6 +6,7 @@ import { LogModel, shown } from '../panel/log';
 import { news } from '../panel/notify';
 import { fold, place } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
+import { TaskModel } from '../panel/task';
 import { TasksModel } from '../panel/tasks';
 import { IGraph, IPiece, ISettings, ITask, NO_FILTER } from '../panel/tokens';
 import { Api } from '../request';
@@ -220,6 +221,42 @@ describe('TasksModel', () => {
     tasks.touch();
     await until(() => tasks.total === 1000, 'it answered');
     expect(tasks.problem).toBe(null);
+  });
+});
+
+describe('TaskModel', () => {
+  it('asks nothing while nobody looks; says what is wrong, and when it no longer is', async () => {
+    const server = new Answers();
+    let answer: object | number = { tid: 'abc', state: 'RUNNING', attempt: 1 };
+    server.by.task = () => answer;
+    server.by.log = () => 404;
+    const follower = new Follower(server.api, TIMING);
+    const model = new TaskModel(follower, '/q/test.queue', 'abc', 1);
+    let changes = 0;
+    model.changed.connect(() => (changes += 1));
+    model.refresh();
+    await settle();
+    expect(server.asked).toEqual([]);
+    model.visible = true;
+    await until(() => changes === 1, 'it was told');
+    model.refresh();
+    await settle();
+    expect([model.task, changes]).toEqual([answer, 1]); // it is as it was
+    const known = answer;
+    answer = 410;
+    model.refresh();
+    await until(() => changes === 2, 'it is refused');
+    expect([model.task, model.problem?.message]).toEqual([known, 'It is so.']);
+    answer = known;
+    model.refresh();
+    await until(() => changes === 3, 'it is told again');
+    expect(model.problem).toBe(null);
+    model.dispose();
+    const asked = server.count('task');
+    model.visible = true;
+    model.refresh();
+    await settle();
+    expect(server.count('task')).toBe(asked);
   });
 });
 
