@@ -138,7 +138,7 @@ def show(queue: Queue, rows: Iterable[int | range], title: str = '', cached: boo
     if noninteractive():
         _wait_here(handle)
         _publish_outputs(handle, update=False, table=True)
-    elif not handle.cell.summary(with_outputs=False)['left']:
+    elif not handle.cell.left():
         _publish_outputs(handle, update=False)
         _follow(handle)
     else:
