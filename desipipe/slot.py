@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import provenance
 from .app import caller
 from .config import Config
-from .errors import DesipipeError, MissingDependencyError
+from .errors import DesipipeError, DiskFullError, MissingDependencyError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
@@ -152,7 +152,13 @@ class Slot:
         self._restore()
         marked = self._end_output()
         provenance.making = None
-        files = self._files(making.report())
+        files: bytes | tuple[str, int, int] = b''
+        try:
+            files = self._files(making.report())
+        except DiskFullError as exc:
+            # A result whose files nobody knows is none.
+            state = FAILED
+            cause, trace, result = self._failure(exc)
         memory = self._memory() if duration >= MEASURED else 0
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
         if first:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from desipipe import Queue, TaskManager
+from desipipe.errors import DiskFullError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='mounting needs root')
 SIZE = 2 << 20  # bytes
@@ -73,3 +74,40 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
         worker.kill()
         worker.communicate()
     assert (tmp_path / 'runs').read_text() == 'xxx'  # nothing was computed twice
+
+
+def test_a_list_of_files_that_has_no_space_fails_its_task_only(small: Path, tmp_path: Path) -> None:
+    """Lists of files that are too long for a message are stored by the slot."""
+    queue = Queue('full', base_dir=small, create=True)
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def save(folder: str, n: int, ballast: str) -> int:
+        import os
+
+        from desipipe.file_manager import BaseFile
+
+        for i in range(n):
+            BaseFile(os.path.join(folder, f'{i:d}_{"long" * 20}.txt'), filetype='text').save('text')
+        if ballast:
+            with open(ballast, 'wb', buffering=0) as file:
+                try:
+                    while True:
+                        file.write(b'x' * 4096)
+                except OSError:
+                    pass
+        return os.getpid()
+
+    before, many, after = save(str(tmp_path), 1, ''), save(str(tmp_path), 300, str(small / 'ballast')), save(str(tmp_path), 2, '')
+    worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'], stderr=subprocess.PIPE, text=True)
+    try:
+        assert worker.stderr is not None
+        worker.stderr.readline()  # that there is no space; nothing if a page that the journal has already was enough for all
+        (small / 'ballast').unlink()
+        with pytest.raises(DiskFullError):
+            many.result(timeout=60)
+        assert before.result(timeout=60) == after.result(timeout=60)  # one slot, which lives
+        assert worker.wait(60) == 0
+    finally:
+        worker.kill()
+        worker.communicate()
