@@ -311,7 +311,7 @@ class Cell:
         while recent and recent[0][0] <= now - WINDOW:
             recent.popleft()
         if not recent:
-            return usual_rate(self.ledger, running)
+            return usual_rate(self.ledger, running, now)
         now = max(now, recent[-1][0])
         since = max(now - WINDOW, min(began for _, began, _ in recent))
         return sum(n for _, _, n in recent) / max(now - since, 1e-3)

@@ -305,14 +305,18 @@ def _rate(ledger: Ledger, now: float) -> float | None:
     if ends:
         since = max(now - WINDOW, first, min(began for _, began, _ in ends))
         return sum(n for _, _, n in ends) / max(now - since, 1e-3)
-    return usual_rate(ledger, list(ledger.state.running))
+    return usual_rate(ledger, list(ledger.state.running), now)
 
 
-def usual_rate(ledger: Ledger, rows: Iterable[int]) -> float | None:
-    """Tasks per second, by what tasks of the same apps took before, of running ones: for long tasks, none of which ended lately."""
+def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
+    """Tasks per second, of running ones none of which ended lately: each takes as long as those of its app before, or as it has taken already."""
     state = ledger.state
-    groups = Counter(state.group[row] for row in rows)
-    rate = sum(n * 1e6 * state.group_done[group] / state.group_time[group] for group, n in groups.items() if state.group_time[group])
+    rate = 0.0
+    for row in rows:
+        group = state.group[row]
+        if state.group_done[group]:
+            usual = state.group_time[group] / state.group_done[group] * 1e-6
+            rate += 1 / max(usual, now - state.started.get(row, now), 1e-6)
     return rate or None
 
 

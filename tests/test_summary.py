@@ -279,6 +279,9 @@ def test_rate_of_long_tasks_is_that_of_earlier_ones(bare: Queue, monkeypatch: py
     ledger.exchange('w', [End(*claimed[0], SUCCEEDED, time.time() - 100, 100_000_000)])
     monkeypatch.setattr(summary, 'WINDOW', 0.0)  # as if that had been long ago
     assert queue_summary(bare)['rate'] == pytest.approx(4 / 100)
+    started = ledger.state.started
+    started[next(iter(started))] -= 400  # it takes longer than the others did
+    assert queue_summary(bare)['rate'] == pytest.approx(3 / 100 + 1 / 400, rel=0.01)
 
 
 def test_first_failures_come_first_and_cancelled_ones_last(bare: Queue) -> None:
