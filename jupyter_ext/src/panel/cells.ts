@@ -5,7 +5,11 @@ import type { CodeCell } from '@jupyterlab/cells';
 import { PathExt } from '@jupyterlab/coreutils';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
 import type * as nbformat from '@jupyterlab/nbformat';
-import type { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type {
+  INotebookTracker,
+  Notebook,
+  NotebookPanel
+} from '@jupyterlab/notebook';
 import type { Contents } from '@jupyterlab/services';
 
 import { ICellSummary, MIME_TYPE } from '../tokens';
@@ -14,6 +18,9 @@ import type { ITask } from './tokens';
 /** Notebooks that are looked through on the server, and how large they may be. */
 const NOTEBOOKS = 30;
 const BYTES = 20e6;
+/** How often to look whether a cell is in sight, and how often in a row it has to be. */
+const LOOKS = 40;
+const STEADY = 3;
 
 /** Whether a row is among rows as text: `0-19,40`. */
 export function hasRow(rows: string, row: number): boolean {
@@ -119,7 +126,7 @@ export class Cells {
     const notebook = panel.content;
     notebook.deselectAll();
     notebook.activeCellIndex = place;
-    await notebook.scrollToItem(place, 'smart');
+    await arrive(notebook, place);
     flash(notebook.widgets[place].node);
     return true;
   }
@@ -190,6 +197,23 @@ export class Cells {
 
 function joined(text: nbformat.MultilineString): string {
   return typeof text === 'string' ? text : text.join('');
+}
+
+/** Scroll to a cell; again while it moves away, as heights of cells above that were never seen are guesses until then. */
+async function arrive(notebook: Notebook, place: number): Promise<void> {
+  const { node } = notebook.widgets[place];
+  let steady = 0;
+  for (let look = 0; look < LOOKS && steady < STEADY; look++) {
+    if (!steady) {
+      await notebook.scrollToItem(place, 'smart');
+    }
+    await new Promise(resolve => setTimeout(resolve, 50));
+    const cell = node.getBoundingClientRect();
+    const around = notebook.node.getBoundingClientRect();
+    const seen =
+      node.isConnected && cell.bottom > around.top && cell.top < around.bottom;
+    steady = seen ? steady + 1 : 0;
+  }
 }
 
 /** Let the eye find it. */
