@@ -68,7 +68,8 @@ def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any) -> No
     found = calls()
     assert sum(name == 'sbatch' for _, name, _ in found) == 2  # two arrays of eight
     questions = [when for when, name, _ in found if name == 'squeue']
-    assert all(later - when > 0.45 for when, later in zip(questions, questions[1:], strict=False))
+    # Each notes itself when it runs, which on a busy machine is later than it was started: single gaps say less than their number.
+    assert all(later - when > 0.25 for when, later in zip(questions, questions[1:], strict=False))
     assert len(questions) <= took / 0.5 + 1
     assert sum(name == 'sacct' for _, name, _ in found) <= len(questions)
     assert {name for _, name, _ in found} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
