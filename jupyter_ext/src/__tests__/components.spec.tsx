@@ -1,6 +1,5 @@
 import { nullTranslator } from '@jupyterlab/translation';
 import React, { act } from 'react';
-import { createRoot, Root } from 'react-dom/client';
 
 import { LogView } from '../panel/components/logview';
 import { IQueueListProps, QueueList } from '../panel/components/queuelist';
@@ -12,15 +11,10 @@ import { TasksModel } from '../panel/tasks';
 import { COMMANDS, IQueueLine, NO_FILTER } from '../panel/tokens';
 import type { Api } from '../request';
 import { queueLine, queueSummary, task, taskLine, worker } from './example';
-
-(
-  globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
-).IS_REACT_ACT_ENVIRONMENT = true;
+import { host, root } from './host';
 
 const trans = nullTranslator.load('desipipe');
 
-let host: HTMLElement;
-let root: Root;
 let asked: unknown[][];
 
 const note =
@@ -40,14 +34,7 @@ const press = (node: HTMLElement, key: string) =>
   });
 
 beforeEach(() => {
-  host = document.body.appendChild(document.createElement('div'));
-  root = createRoot(host);
   asked = [];
-});
-
-afterEach(() => {
-  act(() => root.unmount());
-  host.remove();
 });
 
 describe('QueueList', () => {

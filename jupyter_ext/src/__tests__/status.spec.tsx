@@ -1,30 +1,20 @@
 import { nullTranslator } from '@jupyterlab/translation';
 import React, { act } from 'react';
-import { createRoot, Root } from 'react-dom/client';
 
 import { IStatusProps, Status } from '../components/status';
 import { moment } from '../format';
 import { ICellSummary } from '../tokens';
 import { done, example } from './example';
-
-(
-  globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
-).IS_REACT_ACT_ENVIRONMENT = true;
+import { host, root } from './host';
 
 describe('Status', () => {
-  let host: HTMLElement;
-  let root: Root;
   let acted: string[];
 
   beforeEach(() => {
-    host = document.body.appendChild(document.createElement('div'));
-    root = createRoot(host);
     acted = [];
   });
 
   afterEach(() => {
-    act(() => root.unmount());
-    host.remove();
     jest.useRealTimers();
   });
 

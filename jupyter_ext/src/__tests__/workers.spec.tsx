@@ -1,29 +1,19 @@
 import { nullTranslator } from '@jupyterlab/translation';
 import React, { act } from 'react';
-import { createRoot, Root } from 'react-dom/client';
 
 import { IWorkersProps, Workers } from '../panel/components/workers';
 import { IJob, IQueueSummary, IWorker } from '../panel/tokens';
 import { job, queueSummary, worker } from './example';
-
-(
-  globalThis as { IS_REACT_ACT_ENVIRONMENT?: boolean }
-).IS_REACT_ACT_ENVIRONMENT = true;
+import { host, root } from './host';
 
 describe('Workers', () => {
-  let host: HTMLElement;
-  let root: Root;
   let asked: unknown[];
 
   beforeEach(() => {
-    host = document.body.appendChild(document.createElement('div'));
-    root = createRoot(host);
     asked = [];
   });
 
   afterEach(() => {
-    act(() => root.unmount());
-    host.remove();
     jest.useRealTimers();
   });
 
