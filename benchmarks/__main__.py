@@ -32,7 +32,7 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
     'cells': ('notebook.cells', 5, 60, {'cells': 60, 'sweep': 10_000}, {'cells': 20, 'sweep': 10_000}),
     'lab': ('lab.panel', 3, 300, {'tasks': 100_000, 'idle': 40}, {'tasks': 100_000, 'idle': 5}),
     'live': ('notebook.live', 3, 180, {'tasks': 100_000, 'cell': 10_000}, {'tasks': 100_000, 'cell': 10_000}),
-    'slurm': ('slurm.short', 2, 600, {'tasks': 1000}, {'tasks': 200}),
+    'slurm': ('slurm.short', 2, 1800, {'tasks': 1000}, {'tasks': 200}),
     'slurm-many': ('slurm.many', 1, 1200, {'jobs': 500, 'seconds': 9}, {'jobs': 40, 'seconds': 1}),
 }
 TURNS = ('fan', 'array', 'contention')

@@ -20,8 +20,6 @@ class Peer(NamedTuple):
     words: str
     distribution: str
     run: Callable[[Path, int], float]
-    share: int = 1
-    """It gets one task of so many: slow systems get fewer, the rate is what is compared."""
 
 
 def _short(i: int) -> float:
@@ -105,7 +103,7 @@ def dask_jobqueue(folder: Path, tasks: int) -> float:
 
 PEERS = {
     'parsl': Peer('Parsl, HighThroughputExecutor over SlurmProvider', 'parsl', parsl),
-    'submitit': Peer('submitit, job arrays (a job for each task: fewer tasks)', 'submitit', submitit, 20),
-    'executorlib': Peer('executorlib, SlurmClusterExecutor with jobs that stay (fewer tasks)', 'executorlib[cluster]', executorlib, 5),
+    'submitit': Peer('submitit, job arrays (a job for each task)', 'submitit', submitit),
+    'executorlib': Peer('executorlib, SlurmClusterExecutor with jobs that stay', 'executorlib[cluster]', executorlib),
     'dask_jobqueue': Peer('dask-jobqueue, SLURMCluster', 'dask-jobqueue', dask_jobqueue),
 }

@@ -103,7 +103,7 @@ def measure(folder: Path, tasks: int) -> dict[str, float]:
         for name, peer in PEERS.items():
             calls()
             try:
-                values[name] = peer.run(folder, tasks // peer.share)
+                values[name] = peer.run(folder, tasks)
             except ModuleNotFoundError as exc:
                 print(f'not installed: pip install "{peer.distribution}" ({exc})', file=sys.stderr)
                 continue
