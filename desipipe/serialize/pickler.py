@@ -22,18 +22,31 @@ from types import (
 from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 import cloudpickle
+from cloudpickle.cloudpickle import _function_setstate, _make_function
 
 from . import carried, modules, source
 from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
 
 _registry_lock = threading.Lock()
 _registered: dict[str, list[Any]] = {}  # module name: the module, number of picklers that are at work with it
+# What cloudpickle sets of a function that it makes.
+_FUNCTION_STATE = ('__name__', '__qualname__', '__annotations__', '__kwdefaults__', '__defaults__', '__module__', '__doc__', '__closure__')
 # Of a module that is carried by value: what its functions may ask for.
 _MODULE_WORDS = ('__name__', '__package__', '__file__', '__path__', '__doc__')
 
 
 def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
     return [key for key in vars(module) if not key.startswith('__') and (names is None or key in names)]
+
+
+def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
+    """Those of a package that are imported and can be meant where attributes of these names are read."""
+    for word in words:
+        inner = f'{name}.{word}'
+        module = sys.modules.get(inner)
+        if module is not None:
+            yield module
+            yield from _submodules(inner, words)
 
 
 def _fill(module: ModuleType, state: dict[str, Any]) -> None:
@@ -201,26 +214,28 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if modules.is_singledispatch(func):
             return _empty_dispatch, (), (func.__dict__['__wrapped__'], dict(func.__dict__['registry'])), None, None, _fill_dispatch
         self._own(func.__module__)
-        reduced = super().reducer_override(func)
-        if reduced is NotImplemented:
-            return reduced  # by name
+        return super().reducer_override(func)  # by name, or by value:
+
+    def _dynamic_function_reduce(self, func: FunctionType) -> Any:
+        """Reduce a function by value, for cloudpickle, which makes it again.
+
+        What it reads is known here already. Cloudpickle would read its bytecode once more, missing what the bodies of classes inside of it read, and go
+        through all that is imported for each function: together half of what it costs to pickle a cell.
+        """
         code, namespace = func.__code__, func.__globals__
         reads = source.reads(code)
-        # Cloudpickle misses what the bodies of classes inside of functions read.
-        carried_globals = reduced[2][1]['__globals__']
-        if modules.is_guarded_open('open', carried_globals.get('open')):
-            del carried_globals['open']
+        used: dict[str, Any] = {}
         for name, chains in reads.names.items():
-            if modules.is_guarded_open(name, namespace.get(name)):
-                continue
-            if name in namespace and name != '__builtins__':
-                carried_globals.setdefault(name, namespace[name])
+            if name in namespace and name != '__builtins__' and not modules.is_guarded_open(name, namespace[name]):
+                used[name] = namespace[name]
                 self._use(namespace[name], chains)
+        variables = []
         for cell, chains in zip(func.__closure__ or (), reads.cells.values(), strict=True):
             try:
-                self._use(cell.cell_contents, chains)
+                variables.append(cell.cell_contents)
             except ValueError:
                 continue  # not set yet
+            self._use(variables[-1], chains)
         if modules.is_user(namespace.get('__name__')):
             found = source.find(code, namespace)
             if found is not None:
@@ -229,7 +244,13 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 for module in modules.closure(reads.imports, modules.package_of(namespace))[0].values():
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
-        return reduced
+        packages = [value for value in (*used.values(), *variables) if isinstance(value, ModuleType) and getattr(value, '__package__', None)]
+        state = {
+            **{name: getattr(func, name) for name in _FUNCTION_STATE},
+            '_cloudpickle_submodules': [item for package in packages for item in _submodules(package.__name__, reads.words)],
+            '__globals__': used,
+        }
+        return _make_function, self._function_getnewargs(func), (dict(func.__dict__), state), None, None, _function_setstate
 
     def _use(self, value: Any, chains: Iterable[tuple[str, ...]]) -> None:
         """Note what a function reads of a module: the rest may hold what can't be carried."""

@@ -358,6 +358,7 @@ class Reads(NamedTuple):
     names: dict[str, frozenset[tuple[str, ...]]]  # global name: the attributes that are read of it; () where it is used as it is
     cells: dict[str, frozenset[tuple[str, ...]]]  # variable of an enclosing function: the same
     imports: frozenset[Import]
+    words: tuple[str, ...]  # all names that stand in its bytecode, those of attributes among them
 
 
 _GLOBAL = ('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS')
@@ -385,6 +386,7 @@ def reads(code: CodeType) -> Reads:
         {name: frozenset(names[name]) for name in sorted(names)},
         {name: frozenset(cells.get(name, {()})) for name in sorted(code.co_freevars)},
         frozenset(imports),
+        tuple(sorted({word for item in (code, *_codes(code)) for word in item.co_names})),
     )
 
 

@@ -41,6 +41,8 @@ _CLASS_WORDS = frozenset(
     __static_attributes__ __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __pydantic_fields__ __parameters__ __orig_bases__ __type_params__
     __abstractmethods__ _abc_impl __classcell__ __signature__ __wrapped__ _field_defaults _fields __conditional_annotations__ __slotnames__""".split()
 )
+# Helpers are met again by each cell that uses them, with the same tree: it is never changed once it was found.
+_tree = functools.lru_cache(maxsize=1024)(source.tree)
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _BUILTIN_METHODS = (types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, *_SLOTS)
 
@@ -447,7 +449,7 @@ class Walker:
                 chunks.append(source.fingerprint(code))
             else:
                 is_task = id(func) in self.tasks
-                chunks.append(source.tree(found.node, decorators=not is_task, defaults=not is_root))
+                chunks.append(_tree(found.node, decorators=not is_task, defaults=not is_root))
                 if with_text:
                     self.texts.setdefault(source.segment(found.text, found.node, decorators=not is_task), '')
         else:

@@ -315,6 +315,31 @@ def test_updates_are_routed_by_display_and_not_by_cell(ready: Kernel) -> None:
     assert ready.updates[-1][2] == after.msg_id
 
 
+def test_what_is_printed_and_displayed_stays_in_order(ready: Kernel) -> None:
+    # A display waits for what was printed before it, and only then: nothing of the first two comes late.
+    cell = ready.execute("show([step(1)])\nprint('one')\nshow([step(2)])\nprint('two')\nshow([step(3)])")
+    kinds = [output['text'] if output['output_type'] == 'stream' else output['data'][MIME]['first'] for output in cell.outputs]
+    firsts = ready.execute('print(*[step(x).tid.hex() for x in (1, 2, 3)])').text.split()
+    assert kinds == [firsts[0], 'one\n', firsts[1], 'two\n', firsts[2]]
+
+
+def test_who_wants_to_see_what_is_displayed_sees_it(ready: Kernel) -> None:
+    code = """
+    seen = []
+    def hook(message):
+        seen.append(message['msg_type'])
+        return message
+    get_ipython().display_pub.register_hook(hook)
+    try:
+        show([step(1)])
+    finally:
+        get_ipython().display_pub.unregister_hook(hook)
+    """
+    cell = ready.execute(textwrap.dedent(code))
+    assert cell.summary['total'] == 1
+    assert ready.execute('print(seen)').text == "['display_data']\n"
+
+
 def test_captured_output_is_left_as_it_was(ready: Kernel) -> None:
     ready.execute('%%capture got\nshow([step(1)])')
     work(place(ready))
