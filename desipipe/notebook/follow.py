@@ -33,7 +33,7 @@ Dict = dict[str, Any]
 INTERVAL = 0.25
 """Seconds between two updates of a display, at least."""
 SHARE = 0.05
-"""The part of a core that updates of one display may take while its tasks go."""
+"""The part of a core that updates of a queue's displays may take while its tasks go."""
 RATE = 500_000
 """Bytes per second that updates of one display may send: notebook servers drop what is more than twice as much."""
 REST = 0.1
@@ -394,7 +394,8 @@ class Follower:
             display.dirty = False
             if last:
                 self.drop(display)
-        display.due = begun + max(INTERVAL, (time.monotonic() - begun) / SHARE, sent / RATE)
+            displays = len(self._displays)
+        display.due = begun + max(INTERVAL, (time.monotonic() - begun) * displays / SHARE, sent / RATE)
 
     def _failed(self, displays: Iterable[Display], exc: Exception) -> None:
         logger.error('displays of %s are not kept up to date any more', self.folder, exc_info=exc)
