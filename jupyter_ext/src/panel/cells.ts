@@ -18,9 +18,10 @@ import type { ITask } from './tokens';
 /** Notebooks that are looked through on the server, and how large they may be. */
 const NOTEBOOKS = 30;
 const BYTES = 20e6;
-/** How often to look whether a cell is in sight, and how often in a row it has to be. */
-const LOOKS = 40;
-const STEADY = 3;
+/** How often to look whether a cell is in sight; how often in a row it has to be until it flashes, and until it will stay. */
+const LOOKS = 100;
+const SEEN = 3;
+const STEADY = 20;
 
 /** Whether a row is among rows as text: `0-19,40`. */
 export function hasRow(rows: string, row: number): boolean {
@@ -127,7 +128,6 @@ export class Cells {
     notebook.deselectAll();
     notebook.activeCellIndex = place;
     await arrive(notebook, place);
-    flash(notebook.widgets[place].node);
     return true;
   }
 
@@ -199,13 +199,32 @@ function joined(text: nbformat.MultilineString): string {
   return typeof text === 'string' ? text : text.join('');
 }
 
-/** Scroll to a cell; again while it moves away, as heights of cells above that were never seen are guesses until then. */
+let goals = 0;
+
+/**
+ * Scroll to a cell, and flash it; again while it moves away, as heights of cells above that were never seen are guesses until then, and a notebook that was
+ * just opened is laid out more than once. Who scrolls, clicks or types, or goes elsewhere, has the last word.
+ */
 async function arrive(notebook: Notebook, place: number): Promise<void> {
+  const goal = ++goals;
   const { node } = notebook.widgets[place];
+  const interrupt = new AbortController();
+  for (const act of ['wheel', 'pointerdown', 'keydown']) {
+    notebook.node.addEventListener(act, () => interrupt.abort(), {
+      capture: true,
+      passive: true,
+      signal: interrupt.signal
+    });
+  }
   let steady = 0;
   for (let look = 0; look < LOOKS && steady < STEADY; look++) {
+    if (interrupt.signal.aborted || goal !== goals || notebook.isDisposed) {
+      break;
+    }
     if (!steady) {
-      await notebook.scrollToItem(place, 'smart');
+      await notebook.scrollToItem(place, 'smart').catch(() => {
+        // JupyterLab scrolls elsewhere meanwhile: so look again
+      });
     }
     await new Promise(resolve => setTimeout(resolve, 50));
     const cell = node.getBoundingClientRect();
@@ -213,7 +232,11 @@ async function arrive(notebook: Notebook, place: number): Promise<void> {
     const seen =
       node.isConnected && cell.bottom > around.top && cell.top < around.bottom;
     steady = seen ? steady + 1 : 0;
+    if (steady === SEEN) {
+      flash(node);
+    }
   }
+  interrupt.abort();
 }
 
 /** Let the eye find it. */
