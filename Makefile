@@ -2,6 +2,7 @@
 #
 #   VENV=.venv  PYTHON=python3      the environment, and what it is made with
 #   PYTEST_ARGS='-k queue -x'       more arguments for pytest
+#   JOBS=2                          tests at once; 0: one after the other in one process, as a debugger wants it
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
@@ -10,6 +11,7 @@ SHELL := /bin/bash
 VENV ?= .venv
 PYTHON ?= python3
 PYTEST_ARGS ?=
+JOBS ?= 2
 NETFS ?= auto
 SLURM ?= auto
 LAB ?= auto
@@ -135,7 +137,7 @@ test: $(VENV)/.installed-test  ## all tests; as root, also installs what they ne
 		printf '%s\n' '' '!!! LEFT OUT: the tests on a real Slurm (mark slurm):' "!!! $$why" '' >&2; \
 		if [ '$(SLURM)' = 1 ]; then echo '!!! SLURM=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
 	fi; \
-	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" $(PYTEST_ARGS)
+	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
 
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }

@@ -19,6 +19,25 @@ PROMISED = {'netfs', 'nfs', 'slurm', 'kernel', 'mpi', 'browser'}
 COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
 
 
+# Where several tests run at once, those of one group run one after the other: there is one browser, one Slurm, one set of hosts. What the kernel kills for
+# want of memory it counts for the whole machine: who looks at that count shares a group with who makes it grow.
+GROUPS = {
+    'lab': 'browser',
+    'netfs': 'netfs',
+    'slurm': 'slurm',
+    'test_out_of_memory.py': 'slurm',
+    'test_worker.py': 'slurm',
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put tests into their groups."""
+    for item in items:
+        group = GROUPS.get(item.path.relative_to(Path(__file__).parent).parts[0])
+        if group is not None:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn the skip of a promised test into a failure."""

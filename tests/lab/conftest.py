@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import PATIENCE, wait_for
+
+from .gated import PATIENCE, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_END = ROOT / 'jupyter_ext' / 'labextension'
@@ -41,15 +42,10 @@ FLAGS = [
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """All of this folder needs a browser, and runs one after the other where several run at once.
-
-    It comes last: as long as Playwright is there an event loop runs in this thread, and tests of the server could not run theirs.
-    """
-    mine = [item for item in items if Path(__file__).parent in item.path.parents]
-    for item in mine:
-        item.add_marker(pytest.mark.browser)
-        item.add_marker(pytest.mark.xdist_group('browser'))
-    items[:] = [*(item for item in items if item not in set(mine)), *mine]
+    """All of this folder needs a browser."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
 
 
 def chromium() -> str | None:
@@ -226,7 +222,7 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
     return lab
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='package')
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """One JupyterLab for all tests: its own home, configuration, kernels and queues."""
     need_lab()
@@ -252,9 +248,13 @@ def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
         lab.stop()
 
 
-@pytest.fixture(scope='session')
+@pytest.fixture(scope='package')
 def browser() -> Iterator[Any]:
-    """A headless Chromium (Playwright's `Browser`)."""
+    """A headless Chromium (Playwright's `Browser`).
+
+    It is gone after the last test of this folder: as long as Playwright is there an event loop runs in this thread, and tests of the server could not run
+    theirs.
+    """
     sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
     executable = chromium()
     if executable is None:

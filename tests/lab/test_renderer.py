@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from gated import add_gated, let, working
 
 from desipipe import Queue
 from desipipe.cell_summary import cell_summary
 from desipipe.summary import LOOKS
+
+from .gated import add_gated, let, working
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')

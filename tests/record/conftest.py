@@ -6,13 +6,15 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pipelines import NOTEBOOK, SCRIPT, TIMEOUT, Cli, notebook, worked
 from pytest_jupyter.jupyter_server import *  # noqa: F403  (fixtures, which must be seen in this folder only)
+
+from desipipe import Queue
 
 
 @pytest.fixture(scope='session')
@@ -35,13 +37,16 @@ def script(done_by_script: Path, tmp_path: Path) -> Cli:
 
 
 @pytest.fixture(scope='session')
-def done_by_notebook(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def done_by_notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with ``a.ipynb`` and ``out.ipynb``, which ``desipipe run`` made of it, and its queue ``./nb``."""
     folder = tmp_path_factory.mktemp('notebook')
     (folder / 'a.ipynb').write_text(json.dumps(notebook(NOTEBOOK)))
     Cli(folder)('run', 'a.ipynb', '-p', 'size=500', '-o', 'out.ipynb', env={'DESIPIPE_TEST': 'a process of its own'})
-    yield folder
-    Cli(folder)('kill', '-q', './nb', status=None)
+    # Who copies it must not meet workers that leave.
+    queue = Queue(str(folder / 'nb'), create=False)
+    queue.kill()
+    assert queue.wait_stopped()
+    return folder
 
 
 @pytest.fixture
