@@ -36,6 +36,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_python import VERSIONS, run
 
 from desipipe.errors import NotSerializableError
 from desipipe.serialize import Code, TaskReference, current, describe, encode, loads, task_identity
@@ -266,24 +267,13 @@ print(json.dumps({'code': code.digest.hex(), 'parts': code.parts, 'packages': co
     assert found == {key: first[key] for key in found}
 
 
-@pytest.mark.parametrize('version', ['3.12', '3.13', '3.14'])
+@pytest.mark.parametrize('version', VERSIONS)
 def test_versions_of_python_agree(usercode: Path, version: str) -> None:
-    import cloudpickle
-
-    executable = shutil.which(f'python{version}')
-    if executable is None or subprocess.run([executable, '--version'], capture_output=True).returncode:
-        pytest.skip(f'there is no Python {version}')
     # Without NumPy, which is compiled for one version.
     text = (usercode / 'pipeline.py').read_text()
     text = text.replace('import numpy as np\n', '').replace('np.linspace(0.0, 1.0, 7)', '[0.0, 1.0]').replace('np.sum', 'sum').replace('np.arange(5.0)', '0')
     (usercode / 'pipeline.py').write_text(text)
-    shutil.copytree(Path(cloudpickle.__file__).parent, usercode / 'site-packages' / 'cloudpickle')
-    first = json.loads(python(usercode, 'pipeline.py'))
-    path = os.pathsep.join([str(Path(__file__).parent.parent), str(usercode / 'site-packages')])
-    environ = {**os.environ, 'PYTHONPATH': path, 'PYTHONDONTWRITEBYTECODE': '1'}
-    done = subprocess.run([executable, 'pipeline.py'], cwd=usercode, env=environ, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout) == first
+    assert json.loads(run(version, usercode, 'pipeline.py')) == json.loads(python(usercode, 'pipeline.py'))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

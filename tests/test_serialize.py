@@ -28,6 +28,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from other_python import VERSIONS, run
 
 from desipipe.errors import NotSerializableError, PayloadError
 from desipipe.serialize import Payload, TaskReference, describe, dumps, dumps_arguments, encode, loads, text
@@ -779,21 +780,44 @@ def remembers(namespace: str) -> tuple[bool, Any]:
     return not memory.use(), func
 
 
-@pytest.mark.parametrize(
-    'namespace',
-    [
-        'import numpy as np, os, logging; log = logging.getLogger("x"); large = np.zeros(10_000); x = np.float64(1); t = x.dtype',
-        'import pathlib, re, datetime, sys; a = pathlib.Path("/a"), re.compile("a"), datetime.timedelta(1), 1j, b"", frozenset((1, (2,))); out = sys.stdout',
-        'import functools\n@functools.lru_cache\ndef g(x): return h(x)\ndef h(x): return 1\np = functools.partial(h, 2)',
-        'import dataclasses\n@dataclasses.dataclass\nclass A:\n  x: int = 1\n  y: list = dataclasses.field(default_factory=list)\n  def z(self): return 1',
-        'import enum\nclass A(enum.Enum):\n  X = 1\n  Y = (1, 2)\nx = A.X',
-        'import typing, collections\nclass A(typing.NamedTuple):\n  x: int = 1\nB = collections.namedtuple("B", "a b", defaults=(1,))\nb = A(1), B(2)',
-        'import abc\nclass A(abc.ABC):\n  @abc.abstractmethod\n  def f(self): ...\nclass B(A):\n  __slots__ = ("x",)\n  def f(self): return super().f()',
-        'import random\nfrom random import gauss\nfrom numpy.random import normal',
-    ],
-)
+KEEPS_NOTHING = [
+    'import numpy as np, os, logging; log = logging.getLogger("x"); large = np.zeros(10_000); x = np.float64(1); t = x.dtype',
+    'import pathlib, re, datetime, sys; a = pathlib.Path("/a"), re.compile("a"), datetime.timedelta(1), 1j, b"", frozenset((1, (2,))); out = sys.stdout',
+    'import functools\n@functools.lru_cache\ndef g(x): return h(x)\ndef h(x): return 1\np = functools.partial(h, 2)',
+    'import dataclasses\n@dataclasses.dataclass\nclass A:\n  x: int = 1\n  y: list = dataclasses.field(default_factory=list)\n  def z(self): return 1',
+    'import enum\nclass A(enum.Enum):\n  X = 1\n  Y = (1, 2)\nx = A.X',
+    'import typing, collections\nclass A(typing.NamedTuple):\n  x: int = 1\nB = collections.namedtuple("B", "a b", defaults=(1,))\nb = A(1), B(2)',
+    'import abc\nclass A(abc.ABC):\n  @abc.abstractmethod\n  def f(self): ...\nclass B(A):\n  __slots__ = ("x",)\n  def f(self): return super().f()',
+    'import random\nfrom random import gauss\nfrom numpy.random import normal',
+]
+
+
+@pytest.mark.parametrize('namespace', KEEPS_NOTHING)
 def test_code_that_keeps_nothing_is_loaded_once(namespace: str) -> None:
     assert not remembers(namespace)[0]
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
+    namespaces = [namespace for namespace in KEEPS_NOTHING if 'numpy' not in namespace]
+    script = f"""
+        import json
+        from desipipe.serialize import describe, loads
+        from desipipe.serialize.memory import Memory
+
+        def used(namespace):
+            found = {{'__name__': '__main__'}}
+            exec(namespace, found)
+            names = [name for name in found if not name.startswith('__')]
+            exec(f'def f(): return {{", ".join(names)}}', found)
+            payload = describe(found['f']).payload
+            memory = Memory(loads(b''.join(map(bytes, payload.parts))))
+            return memory.use() and memory.use()
+
+        print(json.dumps([namespace for namespace in {namespaces!r} if not used(namespace)]))
+    """
+    (tmp_path / 'look.py').write_text(textwrap.dedent(script))
+    assert json.loads(run(version, tmp_path, 'look.py')) == []
 
 
 @pytest.mark.parametrize(

@@ -67,25 +67,21 @@ def find_names(code: CodeType) -> Names:
     instructions = [instruction for instruction in dis.get_instructions(code) if instruction.opname != 'EXTENDED_ARG']
     points = _flow(code, instructions)
     finder = _Finder()
-    line = 1
     for i, (instruction, point) in enumerate(zip(instructions, points, strict=True)):
-        positions = instruction.positions
-        line = positions.lineno or line if positions else line
         if point is None:
             continue
+        finder.at(instruction)
         if instruction.opname in _LOADS:
-            finder.read(instruction.argval, line, point)
+            finder.read(instruction.argval, point)
         elif instruction.opname in _DELETES and instruction.argval not in point.sure:
-            finder.read(instruction.argval, line, point)
+            finder.read(instruction.argval, point)
         elif isinstance(instruction.argval, CodeType):
             finder.defined(instruction.argval, point, _target(instructions, i))
     ends = [point for instruction, point in zip(instructions, points, strict=True) if point and instruction.opname in ('RETURN_VALUE', 'RETURN_CONST')]
     last = functools.reduce(_Point.merged, ends) if ends else _NOWHERE
     finder.rest(last)
     bound = finder.bound.union(instruction.argval for instruction in instructions if instruction.opname in _STORES)
-    # What a function binds by `global` may be there as soon as the function has run.
-    required = {name: line for name, line in finder.required.items() if name not in finder.bound}
-    return Names(finder.inputs, required, finder.deleted, frozenset(bound), last.sure)
+    return finder.names(frozenset(bound), last.sure)
 
 
 def rebound(code: CodeType) -> list[str]:
@@ -168,26 +164,58 @@ def _target(instructions: list[dis.Instruction], i: int) -> str:
     return ''
 
 
+class _Reading(NamedTuple):
+    """What is known of a name where it is read, whatever way led there."""
+
+    line: int
+    sure: bool
+    unbound: bool  # nothing in the cell can have bound it
+    gone: bool  # and it was deleted
+
+    def merged(self, other: _Reading) -> _Reading:
+        return _Reading(self.line, self.sure and other.sure, self.unbound and other.unbound, self.gone and other.gone)
+
+
 class _Finder:
     """Collects what is read."""
 
     def __init__(self) -> None:
-        self.inputs: dict[str, int] = {}
-        self.required: dict[str, int] = {}
-        self.deleted: dict[str, int] = {}
         self.bound: set[str] = set()
+        # By name and place in the text: compilers write some statements more than once (`finally`, and since Python 3.12 what follows a handler).
+        self._readings: dict[tuple[str, object, object], _Reading] = {}
+        self._outer: object = None
+        self._line = 1
         self._later: dict[str, list[CodeType]] = {}  # what is read when a name is used
 
-    def read(self, name: str, line: int, point: _Point) -> None:
-        """A name is read at a point."""
-        if name in point.gone and name not in point.maybe:
-            self.deleted.setdefault(name, line)
-        elif name not in point.sure:
-            self.inputs.setdefault(name, line)
-            if name not in point.maybe:
-                self.required.setdefault(name, line)
+    def at(self, instruction: dis.Instruction) -> None:
+        """Go to an instruction of the cell itself."""
+        self._outer = instruction.positions
+        self._line = _line(instruction, self._line)
+
+    def read(self, name: str, point: _Point, line: int = 0, inner: object = None) -> None:
+        """A name is read at a point: by the instruction itself, or at a place in the text of what it calls."""
+        unbound = name not in point.maybe
+        reading = _Reading(line or self._line, name in point.sure, unbound, unbound and name in point.gone)
+        key = name, self._outer, inner
+        known = self._readings.get(key)
+        self._readings[key] = reading if known is None else known.merged(reading)
         for code in self._later.pop(name, ()):
             self._enter(code, point)
+
+    def names(self, bound: frozenset[str], sure: frozenset[str]) -> Names:
+        """What was found, in order of the readings."""
+        inputs: dict[str, int] = {}
+        required: dict[str, int] = {}
+        deleted: dict[str, int] = {}
+        for (name, _, _), reading in self._readings.items():
+            if reading.gone:
+                deleted.setdefault(name, reading.line)
+            elif not reading.sure:
+                inputs.setdefault(name, reading.line)
+                # What a function binds by `global` may be there as soon as the function has run.
+                if reading.unbound and name not in self.bound:
+                    required.setdefault(name, reading.line)
+        return Names(inputs, required, deleted, bound, sure)
 
     def defined(self, code: CodeType, point: _Point, name: str) -> None:
         """A function or class is made at a point, and bound to a name, or used there."""
@@ -201,6 +229,7 @@ class _Finder:
 
     def rest(self, point: _Point) -> None:
         """What was defined and not used is read at the end, by whoever gets it."""
+        self._outer = None
         while self._later:
             _, codes = self._later.popitem()
             for code in codes:
@@ -216,15 +245,18 @@ class _Finder:
         mine: set[str] = set()
         line = code.co_firstlineno
         for instruction in dis.get_instructions(code):
-            positions = instruction.positions
-            line = positions.lineno or line if positions else line
+            line = _line(instruction, line)
             if instruction.opname == 'STORE_NAME':
                 mine.add(instruction.argval)  # of a class body
             elif instruction.opname == 'STORE_GLOBAL':
                 self.bound.add(instruction.argval)
                 mine.add(instruction.argval)
             elif instruction.opname in _LOADS and instruction.argval not in mine:
-                self.read(instruction.argval, line, point)
+                self.read(instruction.argval, point, line, instruction.positions)
+
+
+def _line(instruction: dis.Instruction, before: int) -> int:
+    return (instruction.positions and instruction.positions.lineno) or before
 
 
 def _is_class(code: CodeType) -> bool:

@@ -26,7 +26,7 @@ _FIXED_NAMES = frozenset(
     (
         *(('datetime', name) for name in ('date', 'datetime', 'time', 'timedelta', 'timezone')),
         *(('logging', name) for name in ('Logger', 'RootLogger')),
-        *(('pathlib', name) for name in ('Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath')),
+        *((module, name) for module in ('pathlib', 'pathlib._local') for name in ('Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath')),
         *(('_collections', '_tuplegetter'), ('decimal', 'Decimal'), ('fractions', 'Fraction'), ('re', 'Pattern'), ('uuid', 'UUID'), ('zoneinfo', 'ZoneInfo')),
         *(('operator', name) for name in ('attrgetter', 'itemgetter', 'methodcaller')),
     )
@@ -159,7 +159,8 @@ class Memory:
         self._spaces.append((namespace, tuple(namespace.values())))
         parts: list[Any] = [type(cls), *cls.__bases__]
         for name, value in namespace.items():
-            is_made = name in ('_abc_impl', '_field_defaults') or (issubclass(cls, enum.Enum) and name.startswith('_'))
+            # What makes annotations when they are asked for (Python 3.14) holds the names of the class itself.
+            is_made = name in ('_abc_impl', '_field_defaults', '__annotate_func__', '__annotate__') or (issubclass(cls, enum.Enum) and name.startswith('_'))
             is_special = name.startswith('__') and name.endswith('__')
             if not is_made and (not is_special or isinstance(value, (types.FunctionType, *_WRAPPERS))):
                 parts.append(value)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import builtins
+import json
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from other_python import VERSIONS, run
 
 from desipipe.notebook.cells import make_cell
 from desipipe.notebook.names import Names, find_names
@@ -31,52 +36,78 @@ MATCH = """match c:
 """
 
 
-@pytest.mark.parametrize(
-    ('text', 'expected'),
-    [
-        ('x = a\na = 1', 'a'),
-        ('a = 1\nx = a', ''),
-        ('a += 1', 'a'),
-        ('if c:\n    a = 1\nx = a', 'c a'),
-        ('if c:\n    a = 1\nelse:\n    a = 2\nx = a', 'c'),
-        ('if c:\n    a = 1\nelse:\n    raise ValueError\nx = a', 'c'),
-        ('for i in r:\n    x = i\ny = x', 'r x'),
-        ('for i in r:\n    if i:\n        print(last)\n    last = i', 'r last'),
-        ('while True:\n    if c:\n        break\n    x = 1\ny = x', 'c x'),
-        ('try:\n    a = f()\nexcept KeyError as e:\n    a = e\nx = a', 'f'),
-        ('try:\n    a = f()\nexcept KeyError:\n    pass\nx = a', 'f a'),
-        ('try:\n    pass\nfinally:\n    a = 1\nx = a', ''),
-        ('with o as h:\n    a = h\nx = a', 'o'),
-        ('del a\n', 'a'),
-        ('def f():\n    return a\na = 1\nf()', ''),
-        ('def f():\n    return a\nf()\na = 1', 'a'),
-        ('def f(x=a):\n    return x', 'a'),
-        ('def f():\n    return g()\ndef g():\n    return b\nb = 1\nf()', ''),
-        ('def f():\n    def g():\n        return b\n    return g', 'b'),
-        ('h = lambda: b\nb = 1\nh()', ''),
-        ('list(map(lambda x: x + b, r))', 'b r'),
-        ('[i * j for i in r for j in s if k]', 'r s k'),
-        ('{i: v for i, v in d.items()}', 'd'),
-        ('[y := i for i in r]\nx = y', 'r y'),
-        ("f'{v:{w}} {u!r}'", 'v w u'),
-        ('class A(B):\n    z = k\n    def f(self): return later\nlater = 1\nA().f()', 'B k'),
-        ('@deco\ndef f():\n    return f', 'deco'),
-        (MATCH, 'c lim K'),
-        ('import a.b\nfrom c import d as e\nx = a, e', ''),
-        ('def f():\n    global g\n    g = 1\nf()\nx = g', 'g'),
-        ('x: int = 1\ny: T\nz = x', 'T'),
-        ('async def f():\n    return [i async for i in g]\n', 'g'),
-        ('a = b = 1\n(c, [d, *e]) = q\nx = a, b, c, d, e', 'q'),
-        ('assert a, m', 'a m'),
-        ('p = a if b else c', 'a b c'),
-        ('a[i] = o.x = v', 'a i o v'),
-    ],
-)
+EXAMPLES = [
+    ('x = a\na = 1', 'a'),
+    ('a = 1\nx = a', ''),
+    ('a += 1', 'a'),
+    ('if c:\n    a = 1\nx = a', 'c a'),
+    ('if c:\n    a = 1\nelse:\n    a = 2\nx = a', 'c'),
+    ('if c:\n    a = 1\nelse:\n    raise ValueError\nx = a', 'c'),
+    ('for i in r:\n    x = i\ny = x', 'r x'),
+    ('for i in r:\n    if i:\n        print(last)\n    last = i', 'r last'),
+    ('while True:\n    if c:\n        break\n    x = 1\ny = x', 'c x'),
+    ('try:\n    a = f()\nexcept KeyError as e:\n    a = e\nx = a', 'f'),
+    ('try:\n    a = f()\nexcept KeyError:\n    pass\nx = a', 'f a'),
+    ('try:\n    pass\nfinally:\n    a = 1\nx = a', ''),
+    ('with o as h:\n    a = h\nx = a', 'o'),
+    ('del a\n', 'a'),
+    ('def f():\n    return a\na = 1\nf()', ''),
+    ('def f():\n    return a\nf()\na = 1', 'a'),
+    ('def f(x=a):\n    return x', 'a'),
+    ('def f():\n    return g()\ndef g():\n    return b\nb = 1\nf()', ''),
+    ('def f():\n    def g():\n        return b\n    return g', 'b'),
+    ('h = lambda: b\nb = 1\nh()', ''),
+    ('list(map(lambda x: x + b, r))', 'b r'),
+    ('[i * j for i in r for j in s if k]', 'r s k'),
+    ('{i: v for i, v in d.items()}', 'd'),
+    ('[y := i for i in r]\nx = y', 'r y'),
+    ("f'{v:{w}} {u!r}'", 'v w u'),
+    ('class A(B):\n    z = k\n    def f(self): return later\nlater = 1\nA().f()', 'B k'),
+    ('@deco\ndef f():\n    return f', 'deco'),
+    (MATCH, 'c lim K'),
+    ('import a.b\nfrom c import d as e\nx = a, e', ''),
+    ('def f():\n    global g\n    g = 1\nf()\nx = g', 'g'),
+    ('x: int = 1\ny: T\nz = x', 'T'),
+    ('async def f():\n    return [i async for i in g]\n', 'g'),
+    ('a = b = 1\n(c, [d, *e]) = q\nx = a, b, c, d, e', 'q'),
+    ('assert a, m', 'a m'),
+    ('p = a if b else c', 'a b c'),
+    ('a[i] = o.x = v', 'a i o v'),
+]
+
+
+@pytest.mark.parametrize(('text', 'expected'), EXAMPLES)
 def test_inputs(text: str, expected: str) -> None:
     assert inputs(text) == set(expected.split())
 
 
+FIND = """
+import json, sys
+from desipipe.notebook.names import find_names
+
+def look(text):
+    parts = find_names(compile(text, '<test>', 'exec', dont_inherit=True))
+    return [[[name, part[name]] if isinstance(part, dict) else name for name in sorted(part) if not name.startswith('__')] for part in parts]
+
+print(json.dumps(list(map(look, json.load(open('texts.json'))))))
+"""
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_versions_of_python_agree(tmp_path: Path, version: str) -> None:
+    """What is found is found in bytecode, which each version writes otherwise."""
+    texts = [text for text, _ in EXAMPLES]
+    (tmp_path / 'texts.json').write_text(json.dumps(texts))
+    (tmp_path / 'find.py').write_text(FIND)
+    mine = subprocess.run([sys.executable, 'find.py'], cwd=tmp_path, check=True, capture_output=True).stdout
+    for text, theirs, expected in zip(texts, json.loads(run(version, tmp_path, 'find.py')), json.loads(mine), strict=True):
+        assert theirs == expected, text
+
+
 def test_required_and_deleted() -> None:
+    # Compilers write the last line twice: after the handler nothing can have assigned it.
+    assert set(names('try:\n    a = f()\nexcept KeyError:\n    pass\nx = a').required) == {'f', 'KeyError'}
+    assert set(names('try:\n    a = f()\nfinally:\n    x = a').required) == {'f'}
     assert set(names('x = a\nif c:\n    b = 1\ny = b').required) == {'a', 'c'}, 'b may have been assigned'
     assert names('a = 1\ndel a\nx = a').deleted == {'a': 3}
     assert 'g' not in names('def f():\n    global g\n    g = 1\nf()\nx = g').required
