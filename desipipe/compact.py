@@ -265,7 +265,8 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
         if worker.stop is not None:
             yield {'e': 'stop', 'workers': [name], 'how': worker.stop, 'manager': False, 't': worker.time}
         if name not in state.alive:
-            yield {'e': 'worker', 'do': 'end', 'w': name, 'why': worker.ended, 't': worker.time}
+            end = {'e': 'worker', 'do': 'end', 'w': name, 'why': worker.ended, 't': worker.time}
+            yield {**end, 'kind': worker.kind} if worker.kind else end
     for (name, app), versions in state.versions.items():
         if name in used:
             yield {'e': 'versions', 'w': name, 'app': app, 'versions': versions}

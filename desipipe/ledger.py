@@ -615,10 +615,10 @@ class Ledger:
         """Say that a worker begins."""
         self.journal.write(lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}])
 
-    def end_worker(self, worker: str, why: str = '') -> None:
-        """Say that a worker ends."""
+    def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
+        """Say that a worker ends, why, and as a key of :data:`~desipipe.provider.base.FATES` what became of its job, where it knows."""
         text = f'its worker {worker} ended without reporting it: {why}'
-        self.journal.write(lambda: self._last_events(worker, why, text) if worker in self.state.alive else [])
+        self.journal.write(lambda: self._last_events(worker, why, text, kind=kind) if worker in self.state.alive else [])
 
     def judge(self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None) -> list[str]:
         """Find workers, and a manager, that vanished, and end the attempts of the workers as UNKNOWN. Costs a lock only when there are some.
@@ -673,7 +673,7 @@ class Ledger:
         """
         self.journal.write(lambda: [event for name in names if name in self.state.alive for event in self._last_events(name, why, '', cause)])
 
-    def _last_events(self, name: str, why: str, text: str, cause: Callable[[int], tuple[int, Event]] | None = None) -> list[Event]:
+    def _last_events(self, name: str, why: str, text: str, cause: Callable[[int], tuple[int, Event]] | None = None, kind: str = '') -> list[Event]:
         # A worker ends, and with it the attempts it still has: nothing runs for ever.
         state = self.state
         now = time.time()
@@ -681,7 +681,8 @@ class Ledger:
         for row in sorted(state.alive[name].rows):
             code, words = cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
             ends.append(End(row, state.attempt[row], code, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=words))
-        return [*([end_event(name, ends, now)] if ends else []), {'e': 'worker', 'do': 'end', 'w': name, 'why': why, 't': now}]
+        end = {'e': 'worker', 'do': 'end', 'w': name, 'why': why, 't': now}
+        return [*([end_event(name, ends, now)] if ends else []), {**end, 'kind': kind} if kind else end]
 
     # People's decisions
 

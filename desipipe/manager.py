@@ -464,7 +464,7 @@ class Manager:
         if self._ended[0] != len(state.workers) - len(state.alive):
             ended = Counter[str]()
             for worker in state.workers.values():
-                if worker.ended is not None:
+                if worker.ended is not None and worker.kind != 'requeued':  # else another one comes with the same job
                     ended[worker.job] += worker.slots
             self._ended = len(state.workers) - len(state.alive), ended
         gone = Counter[str]()
@@ -479,7 +479,8 @@ class Manager:
                 have += worker.slots
         past = Counter[str]()
         for name in pool.past:
-            past[state.workers[name].job] += state.workers[name].slots
+            if state.workers[name].kind != 'requeued':
+                past[state.workers[name].job] += state.workers[name].slots
         for jobid, job in pool.jobs.items():
             # The batch system was asked up to a time step ago: a job that waited then may have run its tasks and ended since, as its workers say. Else it
             # would count as one too many, and another one would be withdrawn, and submitted again, at each step.

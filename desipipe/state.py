@@ -37,7 +37,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 class Worker:
     """What the journal says of one worker."""
 
-    __slots__ = ('ended', 'host', 'job', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+    __slots__ = ('ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -48,6 +48,8 @@ class Worker:
         self.job: str = event.get('job', '')
         self.time: float = event['t']
         self.ended: str | None = None
+        self.kind = ''
+        """What became of its job, where it knew that when it ended."""
         self.stop: str | None = None
         """How it was asked to end: ``'politely'`` or ``'now'``."""
         self.rows: set[int] = set()
@@ -521,6 +523,7 @@ class State:
             self.alive[worker.name] = worker
         elif (known := self.workers.get(event['w'])) is not None:
             known.ended = event.get('why', '')
+            known.kind = event.get('kind', '')
             self.alive.pop(known.name, None)
 
     def _versions(self, event: Event, offset: int) -> None:

@@ -113,6 +113,8 @@ class Worker:
         self._stopping: str | None = None
         self._stop_at = 0.0
         self._cause: Event = {}
+        self._fate = ''
+        self._heeded: tuple[str, int] = ('', 0)
         self._signals: list[int] = []
         self._divisions = [] if division is None else [division]
         provider = self._provider
@@ -192,14 +194,13 @@ class Worker:
                 full = self._full()
                 if not full or now >= next_journal:
                     next_journal = now + BUSY_LOOK
-                    changed = ledger.follow()
-                    watcher.seen(changed)
-                    if changed:
-                        self._obey()
+                    watcher.seen(ledger.follow())
+                self._heed()
                 if ledger.journal.header['id'] != identity:
                     raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
                 self._check_limits(now)
                 self._trade(now)
+                self._heed()
                 if self._over(now):
                     break
                 until = min(next_beat, next_look) if not self._busy() else min(next_beat, next_copy)
@@ -230,7 +231,7 @@ class Worker:
             os.close(wake)
             os.close(wake_end)
             try:
-                ledger.end_worker(self.name, self._cause.get('text', 'nothing left to do'))
+                ledger.end_worker(self.name, self._cause.get('text', 'nothing left to do'), self._fate)
                 lease.close()
             except QueueGoneError:
                 logger.info('the queue is gone')
@@ -299,6 +300,16 @@ class Worker:
         return [self.mid] if self.mid is not None else list(self.ledger.state.managers)
 
     # Orders
+
+    def _heed(self) -> None:
+        """Do what the journal says of this worker, if it says anything new.
+
+        Not only after a look: to write we read what others wrote before, which is then new to no look.
+        """
+        place = self.ledger.journal.header['gen'], self.ledger.journal.offset
+        if place != self._heeded:
+            self._heeded = place
+            self._obey()
 
     def _obey(self) -> None:
         state = self.ledger.state
@@ -397,6 +408,7 @@ class Worker:
         else:
             for process in self._processes:
                 process.tell()
+            self._fate = told.fate
             # 'cancelled' is what is said of a task that someone cancelled: that its state is known, and needs no report.
             fate = 'cancelled-job' if told.fate == 'cancelled' else told.fate
             if fate == 'cancelled-job' and self.ledger.state.jobs.get(self.jobid, {}).get('state') == 'withdrawn':

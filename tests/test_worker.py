@@ -16,7 +16,10 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import PayloadError, ResultError, TaskCancelledError, TaskFailedError, TaskKilledError
+from desipipe.ledger import Ledger
 from desipipe.provenance import process_alive
+from desipipe.queue import open_queue
+from desipipe.worker import Worker
 
 WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
 
@@ -450,6 +453,29 @@ def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: 
     queue.ledger.follow()
     assert future.result() == 2
     assert len([attempt for attempt in future.task.attempts if attempt.counts]) == 1
+
+
+@pytest.mark.timeout(60)
+def test_an_order_that_a_report_comes_upon_is_obeyed(queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What someone wrote between our last look and our own lines is read with these, and is new to nobody's look."""
+
+    @tm.python_app
+    def sleep(seconds: float) -> None:
+        import time
+
+        time.sleep(seconds)
+
+    quick, slow = sleep(0), sleep(1000)
+    exchange = Ledger.exchange
+
+    def late(ledger: Ledger, name: str, ends: Any, *args: Any) -> Any:
+        if ends:
+            open_queue(queue.folder).kill()
+        return exchange(ledger, name, ends, *args)
+
+    monkeypatch.setattr(Ledger, 'exchange', late)
+    Worker(queue).run()
+    assert (quick.state, slow.state) in (('SUCCEEDED', 'KILLED'), ('SUCCEEDED', 'PENDING'))
 
 
 def test_deleted_queue_stays_deleted(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:

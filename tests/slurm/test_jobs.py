@@ -214,7 +214,7 @@ def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> Non
     job = the_job(queue)
     slurm.run('scontrol', 'requeue', job)
     until('it waits', lambda: future.state == 'PENDING')
-    until('Slurm has it back', lambda: slurm.jobs().get(job) == 'PENDING')
+    until('Slurm has it back, and nobody submitted another one for it', lambda: slurm.jobs('PENDING,RUNNING') == {job: 'PENDING'})
     slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
     until('it runs again', future.running)
     (tmp_path / 'go').touch()
