@@ -137,7 +137,7 @@ test: $(VENV)/.installed-test  ## all tests; as root, also installs what they ne
 		printf '%s\n' '' '!!! LEFT OUT: the tests on a real Slurm (mark slurm):' "!!! $$why" '' >&2; \
 		if [ '$(SLURM)' = 1 ]; then echo '!!! SLURM=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
 	fi; \
-	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" -n $(JOBS) --dist loadgroup $(PYTEST_ARGS)
+	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
 
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -30,12 +31,23 @@ GROUPS = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put tests into their groups."""
-    for item in items:
-        group = GROUPS.get(item.path.relative_to(Path(__file__).parent).parts[0])
-        if group is not None:
-            item.add_marker(pytest.mark.xdist_group(group))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Give each worker of pytest-xdist a group, or a single test, at a time.
+
+    Not by its own ``--dist loadgroup``: with pytest 9.2 pytest-xdist 3.8 runs as if no test was of any group, and says nothing
+    (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    """
+    from xdist.scheduler import LoadScopeScheduling
+
+    assert hasattr(LoadScopeScheduling, '_split_scope')  # else all would run, and no group be kept
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition('::')[0])
+            return GROUPS.get(path.parts[1], nodeid) if path.parts[0] == 'tests' else nodeid
+
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import IO, Any, ClassVar
@@ -48,6 +49,7 @@ BUSY = 0.02  # s between two looks at a question that is on its way
 TELL_WAIT = 3.0  # s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
 _STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')  # ends of which the exit status, or who it was, says more
 LOST_AFTER = 3  # answers without a job until it counts as gone
+LAG_MOST = 3  # answers of accounting that know nothing yet of a job's end, until what the controller said must do
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 _RESERVED = ('array', 'parsable', 'wrap', 'script', 'chdir', 'open-mode', 'wait')
 _OWN = ('account', 'constraint', 'qos', 'time', 'output', 'error', 'signal', 'nodes')
@@ -557,6 +559,7 @@ class _Watch:
         self._tracked: dict[str, float] = {}  # since when
         self._missing: dict[str, int] = {}  # answers without it
         self._asked: set[str] = set()  # of accounting, with an answer or without hope for one
+        self._lags: Counter[str] = Counter()  # answers that accounting did not have yet
         self._to_cancel: list[str] = []
         self._step = 0.0
         self._began = -math.inf
@@ -578,6 +581,7 @@ class _Watch:
         """Do not any more."""
         self._tracked.pop(jobid, None)
         self._missing.pop(jobid, None)
+        self._lags.pop(jobid, None)
         self.rows.pop(jobid, None)
 
     def is_lost(self, jobid: str) -> bool:
@@ -664,7 +668,9 @@ class _Watch:
                 self._missing.pop(jobid, None)
                 self._asked.add(jobid)
             elif old is not None:
-                self._asked.add(jobid)  # accounting lags; what the controller said is enough
+                self._lags[jobid] += 1  # accounting lags
+                if self._lags[jobid] >= LAG_MOST:
+                    self._asked.add(jobid)
 
     # Cancelling
 
