@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pytest
 from engine import done, hear, process_state, talk, tell, until
 
@@ -313,6 +314,7 @@ def test_no_permission(path: str, kind: str, tmp_path: Path) -> None:
         if folder.is_relative_to('/tmp') and folder != Path('/tmp'):
             folder.chmod(0o755)
     lock = QueueLock(path, kind)
+    assert filelock.StrictSoftFileLock  # imported now: someone else may not see where it lies
     os.seteuid(65534)
     try:
         with pytest.raises(PermissionDeniedError, match='nothing was written'):

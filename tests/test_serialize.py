@@ -435,9 +435,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A module of the user that is imported here."""
     (tmp_path / 'own_module.py').write_text('import threading\nlock = threading.Lock()\ndef f(): return 1\ndef g(): return lock\ndef h(x): return h and f()\n')
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'own_module', raising=False)  # afterwards it is gone again
     import own_module  # type: ignore[import-not-found]
 
-    monkeypatch.setitem(sys.modules, 'own_module', own_module)
     return own_module
 
 

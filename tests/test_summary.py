@@ -73,6 +73,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Queue, dict[str, Any]
     queue = Queue('ran', base_dir=tmp_path_factory.mktemp('ran'))
     futures = fill(queue)
     work(queue)
+    queue.ledger.follow()
     return queue, futures
 
 
