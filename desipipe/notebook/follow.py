@@ -76,7 +76,7 @@ def _nothing_waits(publisher: Any) -> bool:
     """Whether what is displayed now can be sent at once.
 
     ipykernel has each display wait until what was printed before is sent, which another thread does: twice, for two streams, also when nothing was printed.
-    That took half of the time of a cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see what is displayed) takes the
+    That took a third of the time of a cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see what is displayed) takes the
     usual way.
     """
     usual = getattr(sys.modules.get('ipykernel.zmqshell'), 'ZMQDisplayPublisher', None)
