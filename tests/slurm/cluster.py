@@ -200,23 +200,7 @@ class Slurm:
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
-        self.ready()
-
-    def ready(self) -> None:
-        """Wait until all nodes are idle.
-
-        A node that Slurm took out of service is put back: slurmd of 22.05 does that to itself now and then when it begins two jobs in the same moment (`Failed
-        to invoke task plugins`), which no test is about.
-        """
-
-        def idle() -> bool:
-            states = dict(line.split() for line in self.run('sinfo', '-h', '-N', '-p', 'regular', '-o', '%N %t').splitlines())
-            for node, state in states.items():
-                if state.startswith(('drain', 'drng', 'down', 'fail')):
-                    self._tried('scontrol', 'update', f'nodename={node}', 'state=resume')
-            return states == dict.fromkeys(self.nodes, 'idle')
-
-        until('all nodes are idle', idle)
+        until('all nodes are idle', lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes)
 
     def _start_accounting(self) -> None:
         data, sock = self.base / 'mysql', self.base / 'mysql.sock'

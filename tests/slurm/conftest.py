@@ -51,7 +51,6 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
     """The cluster, for this test and the processes that it starts; it is empty before and after."""
     for name, value in cluster.environ.items():
         monkeypatch.setenv(name, value)
-    cluster.ready()
     yield cluster
     cluster.run('scancel', '-u', 'root')
     until('the cluster is empty', lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'))
