@@ -7,6 +7,7 @@ import dataclasses
 import datetime
 import fnmatch
 import functools
+import inspect
 import io
 import json
 import mmap
@@ -800,23 +801,15 @@ def test_code_that_keeps_nothing_is_loaded_once(namespace: str) -> None:
 @pytest.mark.parametrize('version', VERSIONS)
 def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
     namespaces = [namespace for namespace in KEEPS_NOTHING if 'numpy' not in namespace]
-    script = f"""
-        import json
-        from desipipe.serialize import describe, loads
-        from desipipe.serialize.memory import Memory
-
-        def used(namespace):
-            found = {{'__name__': '__main__'}}
-            exec(namespace, found)
-            names = [name for name in found if not name.startswith('__')]
-            exec(f'def f(): return {{", ".join(names)}}', found)
-            payload = describe(found['f']).payload
-            memory = Memory(loads(b''.join(map(bytes, payload.parts))))
-            return memory.use() and memory.use()
-
-        print(json.dumps([namespace for namespace in {namespaces!r} if not used(namespace)]))
-    """
-    (tmp_path / 'look.py').write_text(textwrap.dedent(script))
+    script = [
+        'from __future__ import annotations',
+        'import json, textwrap',
+        'from desipipe.serialize import dumps, loads',
+        'from desipipe.serialize.memory import Memory',
+        *map(inspect.getsource, (joined, again, remembers)),
+        f'print(json.dumps([namespace for namespace in {namespaces!r} if remembers(namespace)[0]]))',
+    ]
+    (tmp_path / 'look.py').write_text('\n'.join(script))
     assert json.loads(run(version, tmp_path, 'look.py')) == []
 
 
