@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from .errors import PayloadError
-from .event import CHUNK, DROPPED, ENDED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, end_at, end_event, run_event
+from .event import CHUNK, DROPPED, ENDED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
 from .ledger import Ledger
 from .store.journal import decode, first_event, lines
 from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
@@ -265,8 +265,7 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
         if worker.stop is not None:
             yield {'e': 'stop', 'workers': [name], 'how': worker.stop, 'manager': False, 't': worker.time}
         if name not in state.alive:
-            end = {'e': 'worker', 'do': 'end', 'w': name, 'why': worker.ended, 't': worker.time}
-            yield {**end, 'kind': worker.kind} if worker.kind else end
+            yield worker_end_event(name, worker.ended, worker.time, worker.kind)
     for (name, app), versions in state.versions.items():
         if name in used:
             yield {'e': 'versions', 'w': name, 'app': app, 'versions': versions}

@@ -155,6 +155,12 @@ def run_event(worker: str, rows: list[int], attempts: list[int], time: float) ->
     return {'e': 'run', 'w': worker, 'rows': rows, 'n': attempts, 't': time}
 
 
+def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') -> Event:
+    """A worker ends; ``kind``: what became of its job, where it knows."""
+    event = {'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time}
+    return {**event, 'kind': kind} if kind else event
+
+
 def end_event(worker: str, ends: list[End], time: float) -> Event:
     """Attempts end. Columns, so that a batch of many small tasks stays small."""
     began = min(end.began for end in ends)

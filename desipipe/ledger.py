@@ -32,6 +32,7 @@ from .event import (
     detail_of,
     end_event,
     run_event,
+    worker_end_event,
 )
 from .serialize import Code, Payload, loads
 from .state import ID, State
@@ -681,8 +682,7 @@ class Ledger:
         for row in sorted(state.alive[name].rows):
             code, words = cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
             ends.append(End(row, state.attempt[row], code, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=words))
-        end = {'e': 'worker', 'do': 'end', 'w': name, 'why': why, 't': now}
-        return [*([end_event(name, ends, now)] if ends else []), {**end, 'kind': kind} if kind else end]
+        return [*([end_event(name, ends, now)] if ends else []), worker_end_event(name, why, now, kind)]
 
     # People's decisions
 

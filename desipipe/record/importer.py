@@ -16,7 +16,7 @@ import orjson
 
 from ..app import KINDS
 from ..errors import RecordError
-from ..event import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event
+from ..event import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event, worker_end_event
 from ..queue import Queue, check_name, mid_of
 from ..store.segment import ALIGNMENT
 from ..utils import plural
@@ -189,7 +189,7 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
         adds.append({**events_of, 't': worker.get('since', now)})
         # As compaction writes them: ends without the claims before them, whatever their tasks wait for.
         adds += [{**end_event(name, mine[i : i + CHUNK], now), 'kind': 'final'} for i in range(0, len(mine), CHUNK)]
-        adds.append({'e': 'worker', 'do': 'end', 'w': name, 'why': 'imported', 't': now})
+        adds.append(worker_end_event(name, 'imported', now))
     ledger.journal.write(lambda: [*events, *adds], True)
     return len(done)
 
