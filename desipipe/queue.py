@@ -37,6 +37,7 @@ from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
+from .utils import open_log
 
 if TYPE_CHECKING:
     from .app import App
@@ -813,7 +814,7 @@ def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
     process : subprocess.Popen
     """
     # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log, and in the journal, what becomes of it.
-    with open(os.path.join(folder, 'manager.log'), 'ab') as log:
+    with open_log(os.path.join(folder, 'manager.log')) as log:
         return subprocess.Popen(
             [sys.executable, '-m', 'desipipe', 'spawn', '-q', folder, '--detached', *options],
             stdin=subprocess.DEVNULL,

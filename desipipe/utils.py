@@ -7,9 +7,10 @@ from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
+    from io import FileIO
     from typing import TextIO
 
-__all__ = ['faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'plural', 'setup_logging', 'username']
+__all__ = ['faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'open_log', 'plural', 'setup_logging', 'username']
 
 faces: dict[str, Callable[..., Any]] = {}
 """What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
@@ -48,6 +49,31 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777) -> None:
     """
     if os.fspath(dirname):
         os.makedirs(dirname, mode=mode, exist_ok=True)
+
+
+def open_log(path: str | os.PathLike[str]) -> FileIO:
+    """Open a file that processes of several hosts append to, making it if it is not there.
+
+    Parameters
+    ----------
+    path : str, path-like
+        The file; its folder is there.
+
+    Returns
+    -------
+    file : io.FileIO
+        Unbuffered, to append to.
+
+    Raises
+    ------
+    OSError
+        As of `open`.
+    """
+    try:
+        return open(path, 'ab', buffering=0)
+    except FileExistsError:
+        # MooseFS says so to one of two hosts that make a file in the same moment, though neither asks for a new one. Now it is there for both.
+        return open(path, 'ab', buffering=0)
 
 
 def username(uid: int | None = None) -> str:

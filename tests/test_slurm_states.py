@@ -199,6 +199,12 @@ def test_script_is_quoted(tmp_path: Path, fake: Any) -> None:
     assert "python -m 'a b' --jobid" in script and 'export A=' in script
 
 
+def test_log_is_there_before_the_jobs(tmp_path: Path, fake: Any) -> None:
+    """Jobs that begin at once on two nodes find it: where both made it, one of them might fail."""
+    fake(f'test -e {tmp_path}/log && echo 1')
+    assert [job.jobid for job in launch(tmp_path, 1)] == ['1']
+
+
 @pytest.mark.parametrize('lag', [0, 2, LAG_MOST])
 def test_accounting_that_lags_is_asked_again(lag: int) -> None:
     """The exit status is known to accounting, a moment after the controller says that the job has ended; some never know."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..config import whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
+from ..utils import open_log
 from .base import BaseProvider, Job
 
 if TYPE_CHECKING:
@@ -54,8 +55,7 @@ class LocalProvider(BaseProvider):
             env = environ.to_dict(all=True)
         if not os.path.isdir(cwd):
             raise ConfigError(f'no worker was started, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.')
-        # Appending: several workers, and earlier ones, may share the file.
-        with open(log, 'ab', buffering=0) as file:
+        with open_log(log) as file:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=env, cwd=cwd, start_new_session=True)
         job = Job(jobid, slots, 'running', node=os.uname().nodename)
         self._jobs[jobid] = job, process

@@ -20,7 +20,7 @@ from typing import IO, Any, ClassVar
 from ..config import number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError, LaunchError
-from ..utils import is_sequence, username
+from ..utils import is_sequence, open_log, username
 from .base import BaseProvider, Job, Told
 from .slurm_states import (
     ACTIVE,
@@ -231,6 +231,8 @@ class SlurmProvider(BaseProvider):
         whole_number(slots, 'the number of slots')
         if not os.path.isdir(cwd):
             raise LaunchError(f'no job was submitted, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.', later=True)
+        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where one of them would end before our worker is started.
+        open_log(log).close()
         jobs: list[Job] = []
         try:
             for size, same in groupby(self.sizes(slots)):

@@ -13,6 +13,7 @@ from typing import Any
 import desipipe
 from desipipe.errors import LockingError, LockLostError
 from desipipe.store.journal import Event, Journal, create
+from desipipe.utils import open_log
 
 TIMEOUT = 240.0  # s
 
@@ -86,6 +87,14 @@ def journal_read(folder: str) -> None:
     notes = Notes()
     Journal(folder, notes)
     print(json.dumps({'seen': [[event['who'], event['i']] for event in notes.seen], 'damage': notes.damage}))
+
+
+def log_open(folder: str, rounds: str) -> None:
+    """Open logs that another host opens in the same moment."""
+    for i in range(int(rounds)):
+        path = os.path.join(folder, f'{i:d}.log')
+        pause('ready')
+        open_log(path).close()
 
 
 # The queue

@@ -160,6 +160,20 @@ def test_two_hosts_create_one_queue(team: Team) -> None:
     assert sorted(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == [f'round{i:d}.queue' for i in range(rounds)]
 
 
+def test_two_hosts_open_one_log(team: Team) -> None:
+    """A log that is not there yet is opened by both, though there are filesystems that then say to one of them that it exists."""
+    rounds = 40
+    writers = [team.talk(host, 'log_open', team.folder, rounds) for host in (team.a, team.b)]
+    for _ in range(rounds):
+        for writer in writers:
+            until(writer, 'ready')
+        for writer in writers:
+            go(writer)
+    for writer in writers:
+        finish(writer)
+    assert len(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == rounds
+
+
 def test_two_hosts_work_on_one_queue(team: Team) -> None:
     """Tasks of two submitters, some of them of both, run by two workers: each once, none lost, all right."""
     hosts = (team.a, team.b)
