@@ -47,6 +47,8 @@ class Cell(NamedTuple):
     """What it returns: one value, or a dictionary by name for several."""
     imports: dict[str, Import]
     """What it imports, by the name that it gets."""
+    kept: dict[str, Any]
+    """What its outputs were in the notebook, where it may read them, or leave them as they are."""
 
 
 class Import(NamedTuple):
@@ -73,6 +75,7 @@ def make_cell(
     swept: Sequence[str] = (),
     flags: int = 0,
     imported: Mapping[str, Import] | None = None,
+    kept: Mapping[tuple[str, str], Any] | None = None,
 ) -> Cell:
     """Make a function of a cell.
 
@@ -94,6 +97,8 @@ def make_cell(
         Of the compiler: the notebook's ``from __future__ import``.
     imported : mapping, default=None
         What cells above import, which the notebook itself may not have.
+    kept : mapping, default=None
+        :attr:`Cell.kept` of earlier runs, by name of the function and of the output.
 
     Returns
     -------
@@ -121,14 +126,18 @@ def make_cell(
     wanted = tuple(outputs) or _last_assigned(tree)
     _check_outputs(wanted, names)
     title = name or (wanted[0] if wanted else 'cell')
-    mine = {item for item in wanted if item not in names.required and _is_of(namespace.get(item), title)}
-    # What it may not assign after all stays what it was.
-    kept = {item: 1 for item in wanted if item not in names.sure and item in namespace}
-    inputs, used = _resolve(names._replace(inputs=kept | names.inputs), namespace, imported or {}, {*swept, *mine})
+    # What it may read, or leave as it is, before it assigns it: the value there was, and run again the one it got when it ran first.
+    perhaps = [item for item in wanted if item not in names.required and (item in names.inputs or item not in names.sure)]
+    mine = {item for item in perhaps if _is_of(namespace.get(item), title)}
+    if mine and kept:
+        earlier = {item: kept[_identifier(title), item] for item in mine if (_identifier(title), item) in kept}
+        namespace, mine = {**namespace, **earlier}, mine - earlier.keys()
+    before = {item: namespace[item] for item in perhaps if item in namespace and item not in mine}
+    inputs, used = _resolve(names._replace(inputs=dict.fromkeys(before, 1) | names.inputs), namespace, imported or {}, {*swept, *mine})
     imports = _imports(tree)
     _share(inputs, used, names, namespace, swept, imports)
     function = _function(tree, title, [*swept, *inputs], wanted, text, names)
-    return Cell(_made(function, file, text, used, flags), inputs, wanted, imports)
+    return Cell(_made(function, file, text, used, flags), inputs, wanted, imports, before)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -298,7 +307,7 @@ def _is_of(value: Any, title: str) -> bool:
     if not futures or not isinstance(futures[0], Future):
         return False
     try:
-        return futures[0].task.name == title
+        return futures[0].task.name in (title, _identifier(title))
     except DesipipeError:  # of a queue that was deleted or cleared since: nothing to wait for
         return True
 
@@ -512,7 +521,7 @@ def make_shell_cell(line: str, body: str, namespace: Mapping[str, Any], name: st
     node = function.body[0]
     assert isinstance(node, ast.FunctionDef)
     node.end_lineno = text.count('\n') + 1
-    return Cell(_made(node, _file(node.name, text), text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), {})
+    return Cell(_made(node, _file(node.name, text), text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), {}, {})
 
 
 def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -> list[dict[str, Any]]:

@@ -30,6 +30,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         # Also after `%reload_ext`.
         self.task_manager: TaskManager | None = shell.__dict__.get('desipipe_task_manager')
         self.imported: dict[str, Import] = {}
+        self.kept: dict[tuple[str, str], Any] = {}  # what outputs were before, by name of the function and of the output
         self._forget = _complete(shell, self)
 
     @property
@@ -149,7 +150,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.bash:
             made = make_shell_cell(first, body, namespace, name, args.out, tuple(args.sweeps))
         else:
-            made = make_cell(first, body, namespace, name, args.out, tuple(args.sweeps), self.shell.compile.flags, self.imported)
+            made = make_cell(first, body, namespace, name, args.out, tuple(args.sweeps), self.shell.compile.flags, self.imported, self.kept)
         for name in made.outputs:
             if hasattr(builtins, name) and name not in namespace:
                 print(f'desipipe: {name!r} hides the builtin of that name in this notebook from here on; to have it back: del {name}', file=sys.stderr)
@@ -179,6 +180,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             return
         futures = app.add(arguments, common=made.inputs)
         self.imported.update(made.imports)
+        self.kept.update({(made.func.__name__, name): value for name, value in made.kept.items()})
         self.shell.push(_outputs(made, futures, bool(ranges)), interactive=True)
         self._show(args, app, futures)
 

@@ -198,6 +198,24 @@ def test_run_again_it_does_not_wait_for_itself(notebook: Notebook) -> None:
     assert shown(notebook.run(cell))['cached']
 
 
+@pytest.mark.parametrize(
+    'cell', ['if flag:\n    n = 0\nm = 1', 'if flag:\n    n = 0\nm = n\nn = m + 1', 'm = 0\nfor k in range(flag):\n    n = k\nelse:\n    m = n']
+)
+def test_run_again_it_is_given_what_it_was_given(notebook: Notebook, cell: str) -> None:
+    """What a cell may leave as it is, or read before it assigns it, is what it was before the cell ran first, until the notebook assigns it anew."""
+    cell = f'%%desipipe kept-{len(cell)} --out n m --wait\n{cell}'
+    notebook.run('n, flag = 3, 0')
+    notebook.run(cell)
+    first = notebook.value('n.result()')
+    for _ in range(3):
+        assert shown(notebook.run(cell))['cached']
+    assert notebook.value('n.result()') == first
+    notebook.run('n = 7')
+    assert not shown(notebook.run(cell))['cached']
+    assert notebook.value('n.result()') != first
+    assert shown(notebook.run(cell))['cached']
+
+
 def test_a_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
     outputs = notebook.run('%%desipipe bad --wait\nx = 1\nraise ValueError(f"no {x}")')
     assert shown(outputs)['failure']['line'] == 3
