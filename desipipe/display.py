@@ -39,6 +39,8 @@ _METHODS = {
 
 _Bundle = dict[str, Any]
 _cell: _Cell | None = None
+_hidden: dict[str, Any] | None = None  # while a cell runs: what the names that it defines stood for in `__main__`
+_UNSET = object()
 _native: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they are pointed here
 _formatter: Any = None
 
@@ -146,15 +148,45 @@ def captures() -> bool:
 
 @contextlib.contextmanager
 def named() -> Iterator[None]:
-    """Have :func:`display` among the builtins, where IPython has it: cells, and functions of the notebook, use it without an import."""
-    before = vars(builtins).get('display')
+    """Have names where a notebook has them: :func:`display` among the builtins, and in ``__main__`` what the cell defines."""
+    global _hidden
+    names: tuple[dict[str, Any], ...] = (vars(builtins), vars(sys.modules['__main__']))
+    before = vars(builtins).get('display', _UNSET)
     vars(builtins)['display'] = display
+    _hidden = {}
     try:
         yield
     finally:
-        vars(builtins).pop('display', None)
-        if before is not None:
-            vars(builtins)['display'] = before
+        hidden, _hidden = _hidden, None
+        for space, was in zip(names, ({'display': before}, hidden), strict=True):
+            for name, value in was.items():
+                space.pop(name, None)
+                if value is not _UNSET:
+                    space[name] = value
+
+
+def define(name: str, value: Any) -> None:
+    """Let a function or class that a cell defines be what it were in a notebook: of ``__main__``, where :mod:`multiprocessing` and :mod:`pickle` look for it.
+
+    Parameters
+    ----------
+    name : str
+        Its name in the cell.
+    value : object
+        What the name stands for, with its decorators; calls itself ``<function of the cell>.<locals>.<name>`` so far.
+    """
+    todo = [value]
+    while todo:
+        item = todo.pop()
+        with contextlib.suppress(Exception):  # of what is no function or class: asking it for attributes, and setting them, may raise anything
+            inner = item.__qualname__.partition('.<locals>.')[2]
+            if inner.partition('.')[0] == name and item.__module__ == '__main__':
+                item.__qualname__ = inner
+                todo += vars(item).values() if isinstance(item, type) else [getattr(item, '__wrapped__', None)]
+    if _hidden is not None:
+        main = vars(sys.modules['__main__'])
+        _hidden.setdefault(name, main.get(name, _UNSET))
+        main[name] = value
 
 
 @contextlib.contextmanager

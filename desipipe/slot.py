@@ -325,9 +325,9 @@ class Slot:
             return {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']}, None, None
         import traceback
 
-        here = os.path.dirname(__file__)
+        here = os.path.join(os.path.dirname(__file__), '')
         frames = exc.__traceback__
-        while frames is not None and os.path.dirname(frames.tb_frame.f_code.co_filename) == here:
+        while frames is not None and frames.tb_frame.f_code.co_filename.startswith(here):
             frames = frames.tb_next  # ours say nothing to the user
         if frames is not None:
             exc.__traceback__ = frames

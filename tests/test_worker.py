@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -723,3 +724,15 @@ def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None
     with pytest.raises(ResultError):
         _ = future.task.result
     assert queue.counts['SUCCEEDED'] == 1
+
+
+def test_a_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
+    """It is said in words: there is no line of the user's to show, and ours say nothing to them."""
+
+    @tm.python_app
+    def lazy() -> Any:
+        return (i for i in range(3))
+
+    future = lazy()
+    work(queue)
+    assert re.fullmatch(r'desipipe\.errors\.NotSerializableError: the result \(a generator.*turn it into a list first.*\n', future.err(timeout=0))

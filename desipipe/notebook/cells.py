@@ -32,6 +32,7 @@ from .reach import find_reach
 
 _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
+_DEFINE = ' define'
 _RUN = '__run__'
 _FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
@@ -317,7 +318,7 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
     from .. import display
 
     inputs: dict[str, Any] = {}
-    used: dict[str, Any] = {'__name__': '__main__', _SHOW: display.show}
+    used: dict[str, Any] = {'__name__': '__main__', _SHOW: display.show, _DEFINE: display.define}
     if names.deleted:
         name, line = next(iter(names.deleted.items()))
         raise CellError(f'line {line:d} of the cell reads {name!r}, which it has deleted; nothing was added')
@@ -401,6 +402,8 @@ def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: S
     last = body[-1] if body else None
     if isinstance(last, ast.Expr) and not _is_quiet(text):
         last.value = ast.copy_location(ast.Call(ast.copy_location(ast.Name(_SHOW, ast.Load()), last.value), [last.value], []), last.value)
+    if 'def' in text or 'class' in text:
+        body[:] = _Defining().visit(tree).body
     value: ast.expr | None = None
     if len(outputs) == 1:
         value = ast.Name(outputs[0], ast.Load())
@@ -460,6 +463,19 @@ class _Scoped(ast.NodeTransformer):
         node = self._nested(node)
         node.body[:0] = [ast.Assign([ast.Name(name, ast.Store())], ast.Name(f'{name} outside', ast.Load())) for name in both]
         return [*(ast.Assign([ast.Name(f'{name} outside', ast.Store())], ast.Name(name, ast.Load())) for name in both), node]
+
+
+class _Defining(ast.NodeTransformer):
+    """What the cell itself defines is told to :func:`desipipe.display.define`: in its function it would be local, unknown to other processes."""
+
+    def visit_FunctionDef(self, node: Any) -> Any:
+        told = ast.Expr(ast.Call(ast.Name(_DEFINE, ast.Load()), [ast.Constant(node.name), ast.Name(node.name, ast.Load())], []))
+        return [node, ast.fix_missing_locations(ast.copy_location(told, node))]
+
+    visit_AsyncFunctionDef = visit_ClassDef = visit_FunctionDef
+
+    def visit_Lambda(self, node: ast.Lambda) -> Any:
+        return node
 
 
 def _is_quiet(text: str) -> bool:

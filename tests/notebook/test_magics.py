@@ -177,6 +177,49 @@ def test_what_the_notebook_defines(notebook: Notebook) -> None:
     assert 'function helper differs' in notebook.text('%desipipe explain y')
 
 
+def test_what_a_cell_defines(notebook: Notebook) -> None:
+    """It is called as in a notebook, and is found by processes that the cell starts; the next task finds nothing of it."""
+    notebook.run(
+        'factor = 2\ndef twice(f):\n    from functools import wraps\n    @wraps(f)\n    def wrapper(x):\n        return factor * f(x)\n    return wrapper'
+    )
+    cell = """%%desipipe --out out --wait
+        from dataclasses import dataclass
+        from functools import lru_cache
+        from multiprocessing import get_context
+        import pickle
+        offset = 10
+        @dataclass
+        class Point:
+            x: int
+            class Inner: pass
+            def moved(self, by): return Point(self.x + by)
+        @twice
+        def square(x): return x * x + offset
+        if offset:
+            @lru_cache
+            def cube(x): return x**3
+        class Odd:
+            def __getattr__(self, name): raise RuntimeError(name)
+        @lambda value: Odd()
+        class odd: pass
+        with get_context('fork').Pool(2) as pool:
+            out = [pool.map(square, range(3)), pool.map(cube, range(3)), pool.map(Point(1).moved, range(2))]
+        out += [type(pickle.loads(pickle.dumps(Point.Inner()))) is Point.Inner, Point.moved.__qualname__]
+        """.replace('\n        ', '\n')
+    notebook.run(cell)
+    assert notebook.value('[*out.result()[:2], repr(out.result()[2]), *out.result()[3:]]') == [
+        [20, 22, 28],
+        [0, 1, 8],
+        '[Point(x=1), Point(x=2)]',
+        True,
+        'Point.moved',
+    ]
+    notebook.run('%%desipipe --out left --wait\nimport __main__\nleft = [name for name in ("Point", "square", "cube", "odd") if hasattr(__main__, name)]')
+    assert notebook.value('left.result()') == []
+    text = notebook.text('%%desipipe --out a --wait\nclass Wrong(ValueError): pass\na = 1\nraise Wrong("so")')
+    assert text.rstrip().endswith('a[0] did not succeed: Wrong: so')
+
+
 def test_values_are_those_of_the_moment(notebook: Notebook) -> None:
     notebook.run('settings = {"n": 1}\nstore = []')
     gate = notebook.folder / 'gate'
