@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import provenance
 from .app import caller
 from .config import Config
-from .errors import DesipipeError, DiskFullError, MissingDependencyError
+from .errors import DesipipeError, DiskFullError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
@@ -140,7 +140,7 @@ class Slot:
         try:
             value = self._call(known, args, requires)
             if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
-                payload = dumps(value)
+                payload = self._carried(known.group, value)
                 result = payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
         except BaseException as exc:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
@@ -169,6 +169,15 @@ class Slot:
             # After the task: what it imports is known then, and nobody waits for its result meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+
+    @staticmethod
+    def _carried(group: Group, value: Any) -> Payload:
+        try:
+            return dumps(value)
+        except NotSerializableError as exc:
+            if group.kind != 'cell':
+                raise
+            raise NotSerializableError(f'{exc} A cell gives back what it assigns last: --out NAME gives another one.') from None
 
     def _memory(self) -> int:
         # The kernel's high-water mark, which begins anew for the next task. A fork has no other: what `getrusage` adds is what was there before an `exec`.

@@ -218,6 +218,8 @@ def test_what_a_cell_defines(notebook: Notebook) -> None:
     assert notebook.value('left.result()') == []
     text = notebook.text('%%desipipe --out a --wait\nclass Wrong(ValueError): pass\na = 1\nraise Wrong("so")')
     assert text.rstrip().endswith('a[0] did not succeed: Wrong: so')
+    text = notebook.text('%%desipipe --wait\na = 1\nb = (i for i in range(a))')
+    assert 'turn it into a list first' in text and '--out NAME gives another one' in text
 
 
 def test_values_are_those_of_the_moment(notebook: Notebook) -> None:
