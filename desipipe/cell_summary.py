@@ -14,6 +14,7 @@ import time
 from array import array
 from collections import OrderedDict, deque
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from shlex import quote
 
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
 from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, UNKNOWN, WAITING
@@ -137,7 +138,7 @@ class Cell:
         if any(part.stop > len(state.status) for part in parts):
             raise UnknownTaskError(
                 f'the queue {self.ledger.folder} has no row {max(part.stop for part in parts) - 1:d}: it was cleared since, or these are rows of another one. '
-                f'List what is there with: desipipe tasks -q {self.ledger.folder}'
+                f'List what is there with: desipipe tasks -q {quote(self.ledger.folder)}'
             )
         self.rows = list(dict.fromkeys(row for part in parts for row in part))
         self._parts = _ranges(self.rows)

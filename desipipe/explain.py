@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from shlex import quote
+
 from .event import FAILED, KILLED, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
 from .task import StoredApp, Task
@@ -43,14 +45,15 @@ def _state(ledger: Ledger, row: int) -> str:
         worker = state.running.get(row)
         return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (f', on {worker.host} ({worker.job}).' if worker else '.')
     if status in (FAILED, KILLED, UNKNOWN):
-        cause = ledger.cause(row).get('text', 'no reason is known')
-        return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: desipipe retry -q {ledger.folder} --tid {state.ids[row].hex()[:12]}'
+        cause = ledger.cause(row).get('text', 'no reason is known').rstrip('.')
+        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
+        return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: {again}'
     if status == WAITING:
         blocked = ledger.blocked().get(row)
         if blocked is not None:
             return (
                 f'{label} can not run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
-                f'Let that one run again: desipipe retry -q {ledger.folder} --tid {state.ids[blocked].hex()[:12]}'
+                f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid {state.ids[blocked].hex()[:12]}'
             )
         needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
         names = ', '.join(f'{_label(ledger, other)} ({STATES[state.status[other]]})' for other in needs[:_MOST])
@@ -62,11 +65,11 @@ def _pending(ledger: Ledger, row: int) -> str:
     state = ledger.state
     group = state.groups[state.group[row]]
     if state.paused:
-        return f'the queue is paused. Go on with: desipipe resume -q {ledger.folder} --spawn'
+        return f'the queue is paused. Go on with: desipipe resume -q {quote(ledger.folder)} --spawn'
     workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
     if not workers:
         if state.manager is None:
-            return f'nobody works on its task manager. Start workers with: desipipe spawn -q {ledger.folder} --spawn'
+            return f'nobody works on its task manager. Start workers with: desipipe spawn -q {quote(ledger.folder)} --spawn'
         return str(state.manager.get('says') or 'the manager has yet to start a worker for its task manager') + '.'
     before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
     return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
@@ -98,5 +101,5 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
             if mine.get(key) != known.get(key):
                 found.append(f'  argument {key}: {mine.get(key, "(none)")}, there {known.get(key, "(none)")}')
     if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
-        found.append(f'If its result is as good for the new code: desipipe accept -q {ledger.folder} {state.ids[other].hex()[:12]} {task.id[:12]}')
+        found.append(f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} {state.ids[other].hex()[:12]} {task.id[:12]}')
     return found

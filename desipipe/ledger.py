@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
@@ -204,7 +205,7 @@ class Ledger:
             row = self.state.rows.get(tid)
         if row is None:
             raise UnknownTaskError(
-                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {self.folder}'
+                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {quote(self.folder)}'
             )
         return row
 
@@ -230,8 +231,8 @@ class Ledger:
         if len(found) == 1:
             return found[0]
         if found:
-            raise UnknownTaskError(f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: desipipe tasks -q {self.folder}')
-        raise UnknownTaskError(f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q {self.folder}')
+            raise UnknownTaskError(f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: desipipe tasks -q {quote(self.folder)}')
+        raise UnknownTaskError(f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q {quote(self.folder)}')
 
     def blocked(self) -> dict[int, int]:
         """As :meth:`~desipipe.state.State.blocked`, computed once for each change of the queue."""
@@ -309,7 +310,7 @@ class Ledger:
                 f'task {tid} ({name}) succeeded and its result is in the queue, but it can not be loaded here: {type(exc).__name__}: {exc}. '
                 'There is a module that is not installed here, or a class whose objects do not come back from a pickle ('
                 'an exception with an __init__ of its own needs a __reduce__). '
-                f'Correct that and read it again, or return plain values; what it printed: desipipe logs -q {self.folder} {tid}'
+                f'Correct that and read it again, or return plain values; what it printed: desipipe logs -q {quote(self.folder)} {tid}'
             ) from exc
 
     def arguments(self, row: int) -> dict[str, str]:
@@ -550,7 +551,7 @@ class Ledger:
             if self.journal.header['id'] != identity:
                 raise QueueGoneError(
                     f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and nothing was written. '
-                    f'Look what it holds now: desipipe status -q {self.folder}'
+                    f'Look what it holds now: desipipe status -q {quote(self.folder)}'
                 )
             return decide()
 

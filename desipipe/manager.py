@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable
+from shlex import quote
 from typing import Any
 
 from .environment import Environment
@@ -173,7 +174,7 @@ class Manager:
     def _running(self, other: Event) -> ManagerRunningError:
         return ManagerRunningError(
             f'a manager works on this queue already: process {other["pid"]:d} on {other["host"]}, since {time.ctime(other["t"])}. It sees new tasks by itself. '
-            f'To end it and its workers: desipipe kill -q {self.ledger.folder}'
+            f'To end it and its workers: desipipe kill -q {quote(self.ledger.folder)}'
         )
 
     # The loop

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from .config import Config
@@ -156,7 +157,9 @@ def create_folder(folder: str, config: Config) -> None:
     except OSError as exc:
         # Not looked up: what was absent before stays so for a while on a network filesystem's client.
         if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise QueueExistsError(f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {folder}') from None
+            raise QueueExistsError(
+                f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(folder)}'
+            ) from None
         raise exc
     finally:
         if os.path.isdir(temporary):
@@ -205,7 +208,9 @@ class Queue:
         self.spawn = spawn
         exists = _exists(self.folder)
         if create is True and exists:
-            raise QueueExistsError(f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {self.folder}')
+            raise QueueExistsError(
+                f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(self.folder)}'
+            )
         if create is False and not exists:
             raise unknown_queue(self.folder)
         if not exists:

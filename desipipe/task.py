@@ -10,6 +10,7 @@ import threading
 import time
 from collections import namedtuple
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from .app import App, caller
@@ -105,7 +106,7 @@ class Future(TaskReference):
                 logger.warning(
                     'nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn',
                     self._ledger.folder,
-                    self._ledger.folder,
+                    quote(self._ledger.folder),
                 )
             if self._ledger.wait(self._over, None if timeout is None else timeout - hint, timestep):
                 return
@@ -113,7 +114,7 @@ class Future(TaskReference):
         raise TimeoutError(
             f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]} after {timeout:g} s; it goes on, nothing is lost. '
             f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. '
-            f'See why with: desipipe explain -q {self._ledger.folder} {self.id[:12]}'
+            f'See why with: desipipe explain -q {quote(self._ledger.folder)} {self.id[:12]}'
         )
 
     def result(self, timeout: float | None = None, timestep: float | None = None) -> Any:
@@ -172,7 +173,7 @@ class Future(TaskReference):
             error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
             failed = TaskFailedError(
                 f'task {self.id[:12]} ({task.name}) can not run: it needs task {other.id[:12]} ({other.task.name}), which is {STATES[other._status()]}. '
-                f'Let both run again with: desipipe retry -q {ledger.folder} --tid {other.id[:12]}',
+                f'Let both run again with: desipipe retry -q {quote(ledger.folder)} --tid {other.id[:12]}',
                 self.id,
                 'blocked',
             )
@@ -190,7 +191,9 @@ class Future(TaskReference):
             message += '\n\n' + ledger.read_text(trace).rstrip() + '\n'
         elif err:
             message += '\n\n' + err[-2000:].rstrip() + '\n'
-        message += f'\nIts output: desipipe logs -q {ledger.folder} {self.id[:12]}\nRun it again: desipipe retry -q {ledger.folder} --tid {self.id[:12]}'
+        message += (
+            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\nRun it again: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
+        )
         error = kind(message, self.id, words)
         ref = ledger.state.result(row)
         if status == FAILED and ref is not None and cause.get('carried'):

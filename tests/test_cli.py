@@ -405,6 +405,29 @@ def test_explain(ran: Shell) -> None:
     assert found['words'] + '\n' == said and found['name'] == 'total' and found['requires'][-1]['state'] == 'FAILED'
 
 
+def test_what_a_message_says_can_be_typed(tmp_path: Path) -> None:
+    """Wherever the queue is: folders have blanks and quotes in their names."""
+    shell = Shell(tmp_path / "my data, Ada's")
+    shell.folder.mkdir()
+    queue = shell.queue('q')
+
+    @TaskManager(queue).python_app
+    def bad():
+        raise ValueError('It is so.')
+
+    future = bad()
+    shell('work', '-q', 'q')
+    said = shell('explain', '-q', 'q', 'bad').out
+    assert ': ValueError: It is so. It is not computed again' in said
+    command = said.splitlines()[0].partition('by itself: ')[2]
+    assert shlex.split(command)[:4] == ['desipipe', 'retry', '-q', queue.folder]
+    shell(*shlex.split(command)[1:])
+    assert future.state == 'PENDING'
+    with pytest.raises(TimeoutError) as caught:
+        future.result(timeout=0)
+    shell(*shlex.split(str(caught.value).partition('See why with: desipipe ')[2]))
+
+
 # While tasks run
 
 

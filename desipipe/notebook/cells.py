@@ -13,7 +13,9 @@ import functools
 import hashlib
 import importlib
 import io
+import itertools
 import keyword
+import math
 import re
 import tokenize
 import warnings
@@ -34,6 +36,7 @@ _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
 _DEFINE = ' define'
 _RUN = '__run__'
+MOST = 1_000_000  # tasks of one sweep: what was a slip of the hand would take the kernel's memory, and all that is in it
 _FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -560,22 +563,23 @@ def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -
     CellError
         For what can't be swept.
     """
-    import itertools
-
     columns: list[list[Any]] = []
     for name, values in ranges.items():
         if isinstance(values, str | bytes):
             raise CellError(f'--for {name}: sweeps over text go letter by letter, which is seldom meant; nothing was added. Write [{values!r}], or list(...)')
         try:
-            columns.append(list(values))
+            columns.append(list(itertools.islice(values, MOST + 1)))
         except TypeError:
             raise CellError(
                 f'--for {name}: {type(values).__name__} {values!r:.80} can not be swept; nothing was added. Give a range, a list, an array'
             ) from None
         if not columns[-1]:
             raise CellError(f'--for {name}: there is nothing to sweep over, the range is empty; nothing was added')
-    if pair and len({len(column) for column in columns}) > 1:
-        lengths = ', '.join(f'{name}: {len(column):d}' for name, column in zip(ranges, columns, strict=True))
-        raise CellError(f'--zip: the ranges have different lengths ({lengths}); nothing was added')
+    lengths = [len(column) for column in columns]
+    if (max(lengths, default=0) if pair else math.prod(lengths)) > MOST:
+        raise CellError(f'--for {", ".join(ranges)}: more than {MOST:,d} tasks in one cell; nothing was added. Let each task do several, or sweep in parts')
+    if pair and len(set(lengths)) > 1:
+        different = ', '.join(f'{name}: {length:d}' for name, length in zip(ranges, lengths, strict=True))
+        raise CellError(f'--zip: the ranges have different lengths ({different}); nothing was added')
     rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if pair and columns else itertools.product(*columns)
     return [{**dict(zip(ranges, row, strict=True)), **cell.inputs} for row in rows]

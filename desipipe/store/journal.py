@@ -16,6 +16,7 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from shlex import quote
 from typing import Any, Protocol
 
 import orjson
@@ -435,7 +436,7 @@ class Journal:
         if event is None:
             raise CorruptJournalError(
                 f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, the rest is intact. '
-                f'Move it aside with: desipipe doctor -q {self.folder} --repair',
+                f'Move it aside with: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
                 offset,
             )

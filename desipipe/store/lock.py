@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import weakref
+from shlex import quote
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -106,7 +107,7 @@ class QueueLock:
             return PermissionDeniedError(
                 f'no permission to write to the queue in {folder} ({exc.strerror}); nothing was written. Look at the mount and the modes with: desipipe doctor'
             )
-        return LockingError(f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the filesystem with: desipipe doctor -q {folder}')
+        return LockingError(f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the filesystem with: desipipe doctor -q {quote(folder)}')
 
     def _current(self, fd: int) -> bool:
         # The queue may have been deleted and made again since the file was opened: then our lock excludes nobody.

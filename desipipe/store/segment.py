@@ -10,6 +10,7 @@ import os
 import sys
 from collections import OrderedDict
 from collections.abc import Sequence
+from shlex import quote
 
 from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError
 
@@ -236,13 +237,15 @@ class SegmentReader:
         if fd >= 0:
             os.close(self._fds.pop(name))
         if os.sep in name or name.startswith('.'):
-            raise PayloadError(f'the journal names a segment {name!r} outside of the queue: it is not read. Check with: desipipe doctor -q {self.folder}')
+            raise PayloadError(
+                f'the journal names a segment {name!r} outside of the queue: it is not read. Check with: desipipe doctor -q {quote(self.folder)}'
+            )
         path = segment_path(self.folder, name)
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as exc:
             raise PayloadError(
-                f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {self.folder}'
+                f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
             ) from exc
         self._fds[name] = fd
         if len(self._fds) > self._keep:
@@ -305,7 +308,7 @@ class SegmentReader:
     def _short(self, name: str, offset: int, length: int) -> PayloadError:
         return PayloadError(
             f'{segment_path(self.folder, name)} ends before the {length:d} bytes at {offset:d} that the journal refers to: '
-            f'this value is lost, the others are intact. Check with: desipipe doctor -q {self.folder}'
+            f'this value is lost, the others are intact. Check with: desipipe doctor -q {quote(self.folder)}'
         )
 
     def close(self) -> None:
