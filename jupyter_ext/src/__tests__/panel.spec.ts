@@ -4,7 +4,7 @@ import { Follower } from '../model';
 import { hasRow, placeOf } from '../panel/cells';
 import { LogModel, shown } from '../panel/log';
 import { news } from '../panel/notify';
-import { fold, place } from '../panel/pictures/layout';
+import { fold, place, short, TASK } from '../panel/pictures/layout';
 import { QueuesModel } from '../panel/queues';
 import { TaskModel } from '../panel/task';
 import { TasksModel } from '../panel/tasks';
@@ -452,6 +452,17 @@ describe('graph', () => {
     const folded = fold(mixed, name => name === 'f');
     const app = folded.nodes.find(node => node.id === 'f')!;
     expect([folded.nodes.length, app.total]).toEqual([2, 13]);
+  });
+
+  it('never writes more of a name than there is space for', () => {
+    const name = 'spectrum[17]';
+    for (let letters = 2; letters < 20; letters++) {
+      const found = short(name, (letters - 0.5) * TASK.letter);
+      expect(found.length).toBe(Math.min(letters, name.length));
+      expect(found.slice(-1)).toBe(']');
+    }
+    expect(short(name, 5 * TASK.letter)).toBe('…m[17]');
+    expect(short(name, -10)).toBe('…]');
   });
 
   it('draws no tangle', () => {

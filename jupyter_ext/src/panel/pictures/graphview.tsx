@@ -8,7 +8,7 @@ import { stateWords } from '../../components/status';
 import { number } from '../../format';
 import { SYMBOLS } from '../../tokens';
 import { IGraph, INode, ITaskLabel } from '../tokens';
-import { APP, fold, IPlaced, parts, place, shape, TASK } from './layout';
+import { APP, fold, IPlaced, parts, place, shape, short, TASK } from './layout';
 import { IPalette } from './palette';
 import type { OnSave } from './save';
 import { useZoom, zoomIdentity } from './zoom';
@@ -284,14 +284,6 @@ function App({
       )}
     </>
   );
-}
-
-/** As much of a name as fits. */
-export function short(name: string, width: number): string {
-  const letters = Math.floor(width / TASK.letter) + 1;
-  return name.length <= letters
-    ? name
-    : `${name.slice(0, letters - 6)}…${name.slice(-5)}`;
 }
 
 /** What pictures have in common. */

@@ -245,6 +245,15 @@ function way(from: IPlaced, to: IPlaced, points: IPoint[]): string {
   return path;
 }
 
+/** As much of a name as fits; its end, where the index is, before its beginning. */
+export function short(name: string, width: number): string {
+  const letters = Math.max(2, Math.floor(width / TASK.letter) + 1);
+  const last = Math.min(5, letters - 1);
+  return name.length <= letters
+    ? name
+    : `${name.slice(0, letters - 1 - last)}…${name.slice(-last)}`;
+}
+
 /** Turn it upside down where the last task of an app came to lie above its first. */
 function upright(nodes: IPlaced[], height: number): (y: number) => number {
   const first = new Map<string, number>();
