@@ -521,10 +521,16 @@ class State:
         if event['do'] == 'begin':
             worker = self.workers[event['w']] = Worker(event)
             self.alive[worker.name] = worker
+            job = self.jobs.get(worker.job)
+            if job is not None and job['state'] == 'pending':
+                # It knows before the batch system is asked again, which takes a time step, or several.
+                self.jobs[worker.job] = {**job, 'state': 'running', 'reason': '', 'node': worker.host}
         elif (known := self.workers.get(event['w'])) is not None:
             known.ended = event.get('why', '')
             known.kind = event.get('kind', '')
             self.alive.pop(known.name, None)
+            if known.kind == 'requeued' and known.job in self.jobs and all(worker.job != known.job for worker in self.alive.values()):
+                self.jobs[known.job] = {**self.jobs[known.job], 'state': 'pending', 'reason': '', 'node': '', 'ends': None}
 
     def _versions(self, event: Event, offset: int) -> None:
         self.versions[event['w'], event['app']] = event['versions']
@@ -546,10 +552,13 @@ class State:
             self.manager = {**self.manager, 'stop': event['how']}
 
     def _job(self, event: Event, offset: int) -> None:
+        here = {worker.job: worker.host for worker in self.alive.values()}
         for jobid, slots, state, reason, node, ends in event['jobs']:
             if state == 'ended':
                 self.jobs.pop(jobid, None)
             else:
+                if state == 'pending' and jobid in here:  # the answer is older; of a job that was put back, the workers have ended before this is written
+                    state, reason, node = 'running', '', here[jobid]
                 self.jobs[jobid] = {'mid': event['mid'], 'slots': slots, 'state': state, 'reason': reason, 'node': node, 'ends': ends}
 
     def _resize(self, event: Event, offset: int) -> None:

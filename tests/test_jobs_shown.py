@@ -138,6 +138,28 @@ def test_status_and_cells(cluster: Cluster) -> None:
     assert as_text(other).count('Resources') == 1 and f'→ more of them: %desipipe status {where}' in as_text(other)
 
 
+def test_who_works_is_not_pending(cluster: Cluster) -> None:
+    """A batch system is asked once a time step; until then, and where its answer is older, it is the workers who know."""
+
+    def shown() -> dict[str, tuple[str, str, str]]:
+        return {job['job']: (job['state'], job['reason'], job['node']) for job in job_summaries(engine.fresh(cluster.queue.ledger))}
+
+    waits, runs = ('pending', 'Priority', ''), ('running', '', 'n1')
+    asked = ('48_0', 2, 'pending', 'Priority', '', None), ('48_1', 2, 'pending', 'Priority', '', None), ('48_2', 2, 'withdrawn', '', '', None)
+    cluster.note(*asked)
+    assert shown() == {'48_0': waits, '48_1': waits, '48_2': ('withdrawn', '', '')}
+    cluster.work('48_0', 'n1', 1)
+    cluster.work('48_2', 'n1', 1)
+    for _ in range(2):
+        assert shown() == {'48_0': runs, '48_1': waits, '48_2': ('withdrawn', '', '')}
+        assert '\n  worker 48_0 on n1, 1 slot: runs fraction[0]' in status(cluster.queue)
+        cluster.note(*asked)
+    cluster.queue.ledger.end_worker('w48_0', 'told to end', 'requeued')
+    assert shown()['48_0'] == ('pending', '', '')
+    cluster.note(('48_0', 2, 'pending', 'Resources', '', None))
+    assert shown()['48_0'] == ('pending', 'Resources', '')
+
+
 def test_hundreds_of_jobs(cluster: Cluster) -> None:
     """What is shown, and what a notebook keeps, does not grow with them."""
     cluster.note(*((f'50_{i:d}', 8, 'pending', 'Priority<b>', '', None) for i in range(400)))

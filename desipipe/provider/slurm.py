@@ -472,7 +472,7 @@ class SlurmProvider(BaseProvider):
             job.state, job.reason = 'running', row.state.lower() if row.state != 'RUNNING' else ''
         else:
             job.fate = 'requeued' if job.state == 'running' else job.fate
-            job.state, job.reason = 'pending', row.reason or row.state
+            job.state, job.reason = 'pending', row.reason or (row.state if row.state != 'PENDING' else '')
 
     def _watching(self) -> _Watch:
         if self._watch is None:
