@@ -97,6 +97,10 @@ class Group(NamedTuple):
         return cls(**values)
 
 
+OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority')
+"""Members of a group that say how its tasks are run, not what they are: they may change as long as a task has not succeeded."""
+
+
 class End:
     """How one attempt ended, as a worker reports it.
 

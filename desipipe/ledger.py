@@ -21,6 +21,7 @@ from .event import (
     CHUNK,
     DROPPED,
     KILLED,
+    OPTIONS,
     PENDING,
     RUNNING,
     SUCCEEDED,
@@ -374,7 +375,7 @@ class Ledger:
     # Adding
 
     def add(self, batches: Sequence[Batch], codes: dict[str, Code], managers: dict[str, Event], sync: bool = False) -> int:
-        """Put tasks into the queue; what is there already is left as it is.
+        """Put tasks into the queue; of what is there already and has yet to run, or did not succeed, the task manager and its options are those of now.
 
         Parameters
         ----------
@@ -395,7 +396,7 @@ class Ledger:
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            if not todo:
+            if not todo and not self._assigned(batches):
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
@@ -420,7 +421,7 @@ class Ledger:
                 if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(todo, written, words, managers)
+                events, added = self._add_events(todo, written, words, managers, self._assigned(batches))
                 return events
 
             prepare()
@@ -430,6 +431,24 @@ class Ledger:
     def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
         known = self.state.rows.keys()
         return [batch for batch in batches if not known >= set(batch.ids)]
+
+    def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
+        """Rows to be assigned to other groups: they did not succeed yet, and are added again with other options (another account, more time)."""
+        state = self.state
+        found: dict[Group, list[int]] = {}
+        for batch in batches:
+            options = {key: getattr(batch.group, key) for key in OPTIONS}
+            groups: dict[int, Group] = {}
+            for tid in batch.ids:
+                row = state.rows.get(tid)
+                if row is None or state.status[row] in (RUNNING, SUCCEEDED):
+                    continue
+                number = state.group[row]
+                if number not in groups:
+                    groups[number] = state.groups[number]._replace(**options)
+                if groups[number] != state.groups[number]:
+                    found.setdefault(groups[number], []).append(row)
+        return found
 
     def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
         writer = self.writer
@@ -476,7 +495,12 @@ class Ledger:
         }
 
     def _add_events(
-        self, batches: Sequence[Batch], written: list[tuple[str, list[int], list[int]]], words: list[Event], managers: dict[str, Event]
+        self,
+        batches: Sequence[Batch],
+        written: list[tuple[str, list[int], list[int]]],
+        words: list[Event],
+        managers: dict[str, Event],
+        assigned: dict[Group, list[int]],
     ) -> tuple[list[Event], int]:
         state = self.state
         events: list[Event] = []
@@ -489,8 +513,8 @@ class Ledger:
             # Another process may have written the same since.
             if event['app'] not in state.apps if event['e'] == 'app' else event['id'] not in state.shared:
                 events.append(event)
-        for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
-            group = batch.group
+
+        def number_of(group: Group) -> int:
             if group.mid not in state.managers and group.mid not in told:
                 told.add(group.mid)
                 events.append({'e': 'mgr', 'mid': group.mid, **managers[group.mid]})
@@ -498,6 +522,13 @@ class Ledger:
             if number is None:
                 number = numbers[group] = len(state.groups) + len(numbers)
                 events.append(group.to_event(number))
+            return number
+
+        for group, rows in assigned.items():
+            number = number_of(group)
+            events += [{'e': 'assign', 'g': number, 'rows': rows[i : i + CHUNK], 't': now} for i in range(0, len(rows), CHUNK)]
+        for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
+            number = number_of(batch.group)
             ids = batch.ids
             n = len(ids)
             i = 0

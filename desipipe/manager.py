@@ -413,6 +413,11 @@ class Manager:
         logger.error('%s', text)
         self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])
 
+    def _unsay(self, text: str) -> None:
+        manager = self.ledger.state.manager
+        if manager is not None and manager.get('says') == text:
+            self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': '', 't': time.time()}])
+
     def _log(self, pool: Pool) -> str:
         return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')
 
@@ -430,6 +435,8 @@ class Manager:
         if state.paused:
             return
         for mid, counts in list(state.counts.items()):
+            if mid in self._bad and not counts[PENDING]:
+                self._unsay(self._bad.pop(mid))  # its tasks were cancelled, or added again with other options
             if mid in self._bad or not (counts[PENDING] or mid in self.pools or any(job['mid'] == mid for job in state.jobs.values())):
                 continue
             pool: Pool | None = None
@@ -456,8 +463,8 @@ class Manager:
                     self._say(pool.said)
             except (DesipipeError, OSError) as exc:
                 # Of one task manager; the others go on.
-                self._bad[mid] = str(exc)
-                self._say(f'no worker can be started for task manager {mid}: {exc}')
+                self._bad[mid] = f'no worker can be started for task manager {mid}: {exc}'
+                self._say(self._bad[mid])
 
     def _have(self, pool: Pool) -> int:
         """Slots that there are, or will be: of workers at work, and of jobs that have not begun."""
@@ -548,7 +555,9 @@ class Manager:
         if pool.provider.batch:
             self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, *_seen(job)) for job in pool.jobs.values() if pool.launched.get(job.jobid) == now])
             pool.failures = 0
-            pool.said = ''
+            if pool.said:
+                self._unsay(pool.said)
+                pool.said = ''
             self._next_poll = 0.0
 
 

@@ -116,6 +116,7 @@ class State:
             'back': self._back,
             'add': self._add,
             'set': self._set,
+            'assign': self._assign,
             'group': self._group,
             'app': self._app,
             'shared': self._shared,
@@ -494,6 +495,25 @@ class State:
                 self._met(row)
             elif was == SUCCEEDED:
                 self._unmet(row)
+
+    def _assign(self, event: Event, offset: int) -> None:
+        number = event['g']
+        if number >= len(self.groups) or self.groups[number] is _LOST:
+            return  # of a group whose line was lost
+        rows = [row for row in event['rows'] if row < len(self.status) and self.status[row] not in (RUNNING, SUCCEEDED, DROPPED)]
+        for mid, priority in {(group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)}:
+            queue = self.pending.get(mid, {}).get(priority)
+            if queue:
+                gone = set(rows)
+                self.pending[mid][priority] = deque(row for row in queue if row not in gone)
+        counts, queue = self.counts[self.groups[number].mid], self._pending(self.groups[number])
+        for row in rows:
+            state = self.status[row]
+            self.counts[self.groups[self.group[row]].mid][state] -= 1
+            counts[state] += 1
+            self.group[row] = number
+            if state == PENDING:
+                queue.append(row)
 
     def _accept(self, event: Event, offset: int) -> None:
         old, new = event['old'], event['new']

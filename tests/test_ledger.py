@@ -21,13 +21,17 @@ from engine import (
     begin,
     claim,
     code,
+    consistent,
+    differences,
     done,
     facts,
+    fail,
     finish,
     fresh,
     group,
     hear,
     journal_lines,
+    knowledge,
     make_folder,
     note,
     record,
@@ -40,6 +44,7 @@ from engine import (
 
 from desipipe import queue as queues
 from desipipe import summary
+from desipipe.compact import compact
 from desipipe.config import Config
 from desipipe.errors import PayloadError, QueueGoneError, TaskFailedError, UnknownTaskError, UntrustedQueueError
 from desipipe.event import CHUNK, FAILED, PENDING, SUCCEEDED, End, Ref
@@ -678,3 +683,32 @@ def test_everything_recorded_can_be_asked_for(folder: str) -> None:
         assert (view.read_text(attempt.out), view.read_text(attempt.err)) == ('out 0 1', 'err 0 1')
         assert view.state.versions == {('w1', group().app): {'numpy': '2.0'}}
         assert view.state.blocked() == {}
+
+
+@pytest.mark.parametrize('compacted', [False, True])
+def test_added_again_with_other_options(ledger: Ledger, compacted: bool) -> None:
+    """What has not succeeded is run as it was asked for last; what runs, or is done, stays as it is."""
+    rows = add(ledger, 'abcdef')
+    begin(ledger, 'w')
+    done, failed, runs = claim(ledger, 'w', 3)
+    finish(ledger, 'w', [done])
+    fail(ledger, 'w', [failed])
+    # Twice the same in one addition, as in a sweep over values that come twice.
+    assert add(ledger, 'abcdeffg', mid='m1', timeout=5.0, priority=2)[:6] == rows
+    before = ledger.journal.offset
+    assert add(ledger, 'abcdefg', mid='m1', timeout=5.0, priority=2)[:6] == rows
+    assert ledger.journal.offset == before, 'nothing more to say'
+    if compacted:
+        before = knowledge(ledger)
+        compact(ledger)
+        assert differences(before, knowledge(ledger)) == []
+    for state in (ledger.state, fresh(ledger).state):
+        consistent(state)
+        assert [state.groups[state.group[row]].mid for row in rows] == ['m0', 'm1', 'm0', 'm1', 'm1', 'm1']
+        assert [state.groups[state.group[row]].timeout for row in rows[:2]] == [None, 5.0]
+    assert claim(ledger, 'w', 9) == []
+    ledger.retry(lambda state: [failed[0]])
+    taken = claim(ledger, 'w', 9, mids=('m1',))
+    assert [row for row, _ in taken] == [*rows[3:], rows[5] + 1, failed[0]]
+    finish(ledger, 'w', [runs, *taken])
+    assert states(ledger.state) == ['SUCCEEDED'] * 7

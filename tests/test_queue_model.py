@@ -148,6 +148,8 @@ class QueueMachine(RuleBasedStateMachine):
         order = data.draw(st.permutations([*again, *known]))
         rows = add(self.view(data), [*order, *names], requires, app, **APPS[app])
         for name, row in zip([*order, *names], rows, strict=True):
+            if name in self.tasks and self.tasks[name].state not in ('RUNNING', 'SUCCEEDED'):
+                self.tasks[name].app = app  # what is not done is done with the options it was added with last
             if name not in self.tasks:
                 task = self.tasks[name] = Model(name, app, [self.tasks[other] for other in requires.get(name, ())])
                 task.row = row

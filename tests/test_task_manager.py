@@ -291,3 +291,28 @@ def test_a_part_of_a_result(queue: Queue, tm: TaskManager) -> None:
     work(queue)
     assert total.result() == 221
     assert (a.result(), b.result()) == (1, 2)
+
+
+def test_added_again_by_another_task_manager(queue: Queue) -> None:
+    """What has not run yet is of who asked last: so one gets out of a provider that was refused. How its arguments were stored stays."""
+    import numpy as np
+
+    refused = TaskManager(queue, provider={'provider': 'slurm', 'account': 'nope'})
+    mended = TaskManager(queue, scheduler={'max_workers': 3})
+
+    def total(i: int, data: Any) -> float:
+        return float(data.sum()) + i
+
+    data = np.arange(100_000).reshape(100, 1000)
+    first = [refused.python_app(total)(i, data) for i in range(2)]
+    swept = refused.python_app(total).map(i=range(2, 5), data=data)
+    later = refused.python_app(total)(first[0], data)
+    futures = [*first, *swept, later]
+    assert {future.task.mid for future in futures} == {refused.id}
+    mended.python_app(total, timeout=60).map(i=range(3), data=data)
+    assert mended.python_app(total, timeout=60)(3, data).id == swept[1].id
+    assert [future.task.mid for future in futures] == [mended.id] * 4 + [refused.id] * 2
+    assert mended.python_app(total)(first[0], data).id == later.id
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', mended.id], check=True, timeout=120)
+    assert [future.state for future in futures] == ['SUCCEEDED'] * 4 + ['PENDING', 'SUCCEEDED']
+    assert [future.result() for future in futures[:4]] == [data.sum() + i for i in range(4)]
