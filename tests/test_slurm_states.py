@@ -151,7 +151,17 @@ def test_nersc() -> None:
 @pytest.mark.parametrize(
     'options',
     [{'time': 'soon'}, {'time': True}, {'nodes_per_worker': 1.5}, {'nodes_per_worker': 0}, {'signal': 'NOPE@3'}, {'killed_at_timeout': 'no'}, {'stop_after': 0}]
-    + [{'kwargs': {'array': '0-3'}}, {'kwargs': {'account': 'x'}}, {'kwargs': {'comment': 'a\nb'}}, {'account': 3}, {'qos': 'a\nb'}, {'sqs': []}],
+    + [
+        {'kwargs': 'array=0-3'},
+        {'kwargs': 'mem=1G,,exclusive'},
+        {'kwargs': 3},
+        {'kwargs': {'array': '0-3'}},
+        {'kwargs': {'account': 'x'}},
+        {'kwargs': {'comment': 'a\nb'}},
+        {'account': 3},
+        {'qos': 'a\nb'},
+        {'sqs': []},
+    ],
 )
 def test_wrong_options(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(options))):
@@ -197,6 +207,14 @@ def test_script_is_quoted(tmp_path: Path, fake: Any) -> None:
     (script,) = [path.read_text() for path in tmp_path.glob('*.sh')]
     assert """#SBATCH --comment='it'"'"'s $HOME'\n""" in script
     assert "python -m 'a b' --jobid" in script and 'export A=' in script
+
+
+@pytest.mark.parametrize('kwargs', [{'partition': 'long', 'mem': '2G', 'exclusive': True}, 'partition=long, mem=2G,exclusive'])
+def test_options_of_sbatch_itself(tmp_path: Path, fake: Any, kwargs: Any) -> None:
+    fake('echo 1')
+    launch(tmp_path, 1, kwargs=kwargs)
+    (script,) = [path.read_text() for path in tmp_path.glob('*.sh')]
+    assert {'#SBATCH --partition=long', '#SBATCH --mem=2G', '#SBATCH --exclusive'} <= set(script.splitlines())
 
 
 def test_log_is_there_before_the_jobs(tmp_path: Path, fake: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import functools
 from typing import Any, NoReturn
 
@@ -202,12 +203,18 @@ def _check_options(parser: argparse.ArgumentParser, name: str | None, options: d
     for key in options:
         if key not in provider.defaults:
             word = f'--{key.replace("_", "-")}'
+            more = f'. If it is one of the batch system itself: --kwargs {word[2:]}=VALUE' if 'kwargs' in provider.defaults else ''
             raise UnknownOptionError(
-                f'{parser.prog} has no option {word}, nor has provider {provider.label}: {close_names(word, known, 40)}; nothing was changed'
+                f'{parser.prog} has no option {word}, nor has provider {provider.label}: {close_names(word, known, 40)}; nothing was changed{more}'
             )
 
 
 def _value(text: str) -> Any:
+    if text.startswith('{'):
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            raise CellError(f"{text} is no dictionary: write it as in \"{{'partition': 'debug'}}\", with the quotes; nothing was changed") from None
     if text.lower() in ('true', 'false'):
         return text.lower() == 'true'
     try:

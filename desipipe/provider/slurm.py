@@ -87,8 +87,8 @@ class SlurmProvider(BaseProvider):
         Number of tasks after which a slot ends.
     sqs : str, list of str, default=None
         Command that lists jobs instead of ``squeue``, with identity and state as the first words of each line; for clusters that ask for it.
-    kwargs : dict, default=None
-        Further options of ``sbatch``: ``{'cpus-per-task': 2, 'exclusive': True}``.
+    kwargs : dict or str, default=None
+        Further options of ``sbatch``: ``{'cpus-per-task': 2, 'exclusive': True}``, or ``'cpus-per-task=2,exclusive'``.
     """
 
     name = 'slurm'
@@ -812,8 +812,10 @@ def _parse_signal(value: Any, what: str) -> tuple[str, str, int]:
 def _check_kwargs(value: Any, what: str) -> dict[str, Any]:
     if value is None:
         return {}
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{what} must be a dictionary of options of sbatch, such as {{'cpus-per-task': 2}}, not {value!r}")
+    if isinstance(value, str):
+        value = {name.strip(): text.strip() if equals else True for name, equals, text in (word.partition('=') for word in value.split(','))}
+    if not isinstance(value, Mapping) or not all(value):
+        raise ConfigError(f"{what} must be options of sbatch, such as {{'cpus-per-task': 2}}, or 'cpus-per-task=2,exclusive', not {value!r}")
     found = {}
     for option, given in value.items():
         name = str(option).lstrip('-').replace('_', '-')

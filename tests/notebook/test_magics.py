@@ -328,6 +328,8 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
         ('%desipipe use ./q/nb --wrokers 3', 'did you mean --workers'),
         ('%desipipe use ./q/nb --provider slurm --workesr 3', 'did you mean --workers'),
+        ('%desipipe use ./q/nb --provider slurm --partition debug', 'If it is one of the batch system itself: --kwargs partition=VALUE'),
+        ('%desipipe use ./q/nb --provider slurm --kwargs "{partition: debug}"', 'is no dictionary'),
         ('%desipipe statuss', 'did you mean status'),
     ],
 )
