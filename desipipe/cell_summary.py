@@ -153,7 +153,7 @@ class Cell:
         self.grace = 0.0
         """Until when, on the monotonic clock, a manager that was just started is expected: nobody is missed before."""
         self._queue = self.ledger.journal.header.get('id')
-        self._mids = {state.groups[state.group[row]].mid for row in self.rows}
+        self._find_mids()
         self._where = _where(queue)
         self._guard = threading.Lock()
         self._alive: dict[str, tuple[float, bool | None]] = {}
@@ -181,6 +181,14 @@ class Cell:
         self._check()
         status, _ = self._columns()
         return sum(map(status.count, (WAITING, PENDING, RUNNING))) - len(self._blocked(status))
+
+    def refused(self) -> str:
+        """Why no worker comes for these tasks before someone does something about it, in the manager's words; empty if one may come."""
+        state = self.ledger.state
+        manager = state.manager or {}
+        if not manager.get('final') or manager['of'] not in self._mids or any(worker.mid in (None, *self._mids) for worker in list(state.alive.values())):
+            return ''
+        return str(manager['says'])
 
     def summary(
         self, title: str = '', cached: bool = False, observer: Observer | None = None, with_outputs: bool = True, limit: int = LIMIT, most: int = MOST
@@ -242,10 +250,13 @@ class Cell:
             'outputs': shown,
             'truncated': truncated,
             'gone': '',
+            'refused': self.refused() if left else '',
         }
         steps = advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)
         if not running and (words := waiting_text(groups)):
             steps.append((words, f'desipipe status {self._where}'))
+        if counts['PENDING'] and not alive and manager is not None and manager.get('says') and manager['of'] in ('', *self._mids):
+            steps.append((manager['says'].rstrip('.'), f'desipipe doctor {self._where}'))
         return {**found, 'advice': [list(pair) for pair in steps]}
 
     def _check(self) -> None:
@@ -254,6 +265,13 @@ class Cell:
             raise QueueGoneError(f'the queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. Run the cell again to compute them anew')
         if header.get('gen') != self._gen:
             self._begin()
+        if self.ledger.state.assigned != self._assigned:
+            self._find_mids()
+
+    def _find_mids(self) -> None:
+        state = self.ledger.state
+        self._assigned = state.assigned
+        self._mids = {state.groups[state.group[row]].mid for row in self.rows}
 
     def _blocked(self, status: bytearray) -> list[int]:
         if WAITING not in status:
@@ -513,6 +531,7 @@ def cell_summary(
           while something is left; ``n_jobs``: how many there are; ``job_groups``: all of them, by state and reason, as of :func:`~desipipe.summary.job_groups`
         - ``outputs``: as in nbformat 4, in order of the tasks; before those of each of several tasks stands a label
           (``metadata['desipipe']['label']``); ``truncated``: words about what was left out, or empty
+        - ``refused``: empty; in the manager's words, why no worker comes before someone does something about it
         - ``gone``: empty; what became of the tasks, where it is shown that they are no more
 
     Raises

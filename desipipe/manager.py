@@ -379,7 +379,7 @@ class Manager:
             pause = min(BACKOFF[0] * 2 ** (pool.failures - 1), BACKOFF[1])
             pool.not_before = now + pause
             words = self._last_words(pool)
-            self._say(f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}')
+            self._say(f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}', pool.mid)
         elif good:
             pool.failures = 0
 
@@ -409,9 +409,10 @@ class Manager:
         self.ledger.bury(names, why, cause)
         logger.warning('job %s: %s. Its workers %s are gone', job.jobid, text, ', '.join(names))
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, mid: str = '', final: bool = False) -> None:
+        """Tell people something; ``mid``: of one task manager; ``final``: its tasks wait until someone does something about it."""
         logger.error('%s', text)
-        self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 't': time.time()}])
+        self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 'mid': mid, 'final': final, 't': time.time()}])
 
     def _unsay(self, text: str) -> None:
         manager = self.ledger.state.manager
@@ -454,17 +455,17 @@ class Manager:
             except LaunchError as exc:
                 if not exc.later or pool is None:
                     self._bad[mid] = str(exc)
-                    self._say(str(exc))
+                    self._say(str(exc), mid, final=True)
                     continue
                 pool.failures += 1
                 pool.not_before = now + min(self.timestep * 2 ** (pool.failures - 1), BACKOFF[1])
                 if pool.said != str(exc):
                     pool.said = str(exc)
-                    self._say(pool.said)
+                    self._say(pool.said, mid)
             except (DesipipeError, OSError) as exc:
                 # Of one task manager; the others go on.
                 self._bad[mid] = f'no worker can be started for task manager {mid}: {exc}'
-                self._say(self._bad[mid])
+                self._say(self._bad[mid], mid, final=True)
 
     def _have(self, pool: Pool) -> int:
         """Slots that there are, or will be: of workers at work, and of jobs that have not begun."""

@@ -110,6 +110,8 @@ class State:
         self.damage: list[tuple[int, int]] = []
         self.stale = 0
         self.retried = 0
+        self.assigned = 0
+        """How often tasks were given to other groups."""
         self._fold = {
             'end': self._end,
             'run': self._run,
@@ -500,6 +502,7 @@ class State:
         number = event['g']
         if number >= len(self.groups) or self.groups[number] is _LOST:
             return  # of a group whose line was lost
+        self.assigned += 1
         rows = [row for row in event['rows'] if row < len(self.status) and self.status[row] not in (RUNNING, SUCCEEDED, DROPPED)]
         for mid, priority in {(group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)}:
             queue = self.pending.get(mid, {}).get(priority)
@@ -560,7 +563,7 @@ class State:
             self.manager = self.last_manager = event
         elif event['do'] == 'say':
             if self.manager is not None and self.manager['w'] == event['w']:
-                self.manager = {**self.manager, 'says': event['text']}
+                self.manager = {**self.manager, 'says': event['text'], 'of': event.get('mid', ''), 'final': event.get('final', False)}
         elif self.manager is not None and self.manager['w'] == event['w']:
             self.manager = None
 

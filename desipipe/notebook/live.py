@@ -160,11 +160,13 @@ def wait(handle: Handle) -> bool:
     Returns
     -------
     over : bool
-        Whether nothing is left to do.
+        Whether nothing is left to do: else the wait was interrupted, or no worker will come (``handle.summary['refused']``).
     """
     try:
         if handle.follower is not None:
-            handle.over.wait()
+            while not handle.over.wait(INTERVAL):
+                if handle.summary.get('refused'):
+                    return False
         elif not handle.over.is_set():
             _wait_here(handle)
     except KeyboardInterrupt:
@@ -183,6 +185,10 @@ def wait(handle: Handle) -> bool:
 def _wait_here(handle: Handle) -> None:
     """Wait in this thread: in a terminal with a bar, elsewhere silently."""
     ledger = handle.cell.ledger
+
+    def over() -> bool:
+        return not handle.cell.left() or bool(handle.cell.refused())
+
     if sys.stdout.isatty() and not noninteractive():
         from rich.console import Console
         from rich.live import Live
@@ -193,13 +199,13 @@ def _wait_here(handle: Handle) -> None:
             while True:
                 bar.update(styled(lines(handle.cell.summary(handle.title, handle.cached, with_outputs=False))), refresh=True)
                 begun = time.monotonic()
-                if ledger.wait(lambda: not handle.cell.left(), 1.0):
+                if ledger.wait(over, 1.0):
                     return
                 time.sleep(max(0.0, INTERVAL - (time.monotonic() - begun)))
-    if not ledger.wait(lambda: not handle.cell.left(), _HINT_AFTER):
+    if not ledger.wait(over, _HINT_AFTER):
         if not ledger.state.alive and ledger.state.manager is None:
             logger.warning('nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn', ledger.folder, ledger.folder)
-        ledger.wait(lambda: not handle.cell.left())
+        ledger.wait(over)
 
 
 def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:

@@ -199,6 +199,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         summary = handle.summary
         if summary.get('gone'):
             raise CellError(str(summary['gone']))
+        if summary.get('refused') and (args.wait or noninteractive()):
+            raise CellError(str(summary['refused']))
         if waited and summary['counts']['SUCCEEDED'] < summary['total']:
             # As if the cell had run here: those below it do not run.
             task = summary.get('failure') or summary['causes'][0]

@@ -104,6 +104,8 @@ export interface ICellSummary {
   truncated: string;
   /** What became of the tasks, where they are no more. */
   gone?: string;
+  /** Why no worker comes before someone does something about it. */
+  refused?: string;
 }
 
 /** What can be asked of the server. */

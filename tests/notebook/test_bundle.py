@@ -29,7 +29,7 @@ import engine
 
 KEYS = (
     'version queue folder title rows first time condition total counts blocked left workers rate eta elapsed began ended cached computed failure causes '
-    'jobs n_jobs job_groups outputs truncated gone advice'
+    'jobs n_jobs job_groups outputs truncated gone refused advice'
 ).split()
 
 

@@ -409,6 +409,18 @@ def test_what_is_blocked_did_not_succeed(notebook: Notebook) -> None:
     assert outputs[-1].output_type == 'error' and 'bad[0], which it needs, did not succeed: ZeroDivisionError' in outputs[-1].evalue
 
 
+def test_a_provider_that_is_refused(notebook: Notebook) -> None:
+    """Nobody waits for workers that do not come: the cell says why, and run again with another provider it does not stay with the first."""
+    notebook.run("import os\npath = os.environ['PATH']\nos.environ['PATH'] = '/nowhere'\n%desipipe use ./q/refused --provider slurm --workers 2")
+    assert 'there is no sbatch on this machine' in notebook.run('%%desipipe --out a --wait\na = 1')[-1].evalue
+    outputs = notebook.run('%%desipipe --out a\na = 1')
+    assert 'there is no sbatch on this machine' in outputs[0].data['text/plain'] and shown(outputs)['refused']
+    notebook.run("os.environ['PATH'] = path\n%desipipe use ./q/refused --workers 2")
+    assert shown(notebook.run('%%desipipe --out a --wait\na = 1'))['refused'] == ''
+    assert notebook.value('a.result()') == 1
+    assert 'sbatch' not in notebook.text('%desipipe status')
+
+
 def test_a_queue_that_was_deleted(notebook: Notebook) -> None:
     """Its futures are in the notebook still; the cells that made them run again all the same."""
     cell = '%%desipipe --out total --wait\nfor i in range(3):\n    total = i'

@@ -217,6 +217,17 @@ def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) 
     assert says in queue.explain(future)
 
 
+def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
+    """Added again with what Slurm takes, the tasks run, and nothing is said of what was refused any more."""
+    refused = short(manager(queue, account='desy'), 0)(1)[0]
+    spawn(queue)
+    until('it is said', lambda: queue.ledger.follow() and (queue.ledger.state.manager or {}).get('says', ''))
+    mended = short(manager(queue, account='desi'), 0)(1)[0]
+    assert mended.id == refused.id
+    assert refused.result(timeout=60) == mended.result(timeout=60)
+    assert (queue.ledger.state.manager or {}).get('says', '') == ''
+
+
 # Time
 
 
