@@ -166,7 +166,7 @@ def named() -> Iterator[None]:
 
 
 def define(name: str, value: Any) -> None:
-    """Let a function or class that a cell defines be what it were in a notebook: of ``__main__``, where :mod:`multiprocessing` and :mod:`pickle` look for it.
+    """Let a function or class that a cell defines be of ``__main__``, as in a notebook: :mod:`multiprocessing` and :mod:`pickle` look for it there.
 
     Parameters
     ----------
