@@ -142,6 +142,7 @@ class QueueDisplay(Shown):
             self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''
         _, rows_text, first = self._rows
         failure = {**summary['failures'][0], 'line': None} if summary['failures'] else None
+        says = summary['manager']['says'] if summary['manager'] and summary['counts']['PENDING'] and not summary['workers'] else ''
         same = ('folder', 'time', 'condition', 'total', 'counts', 'blocked', 'left', 'rate', 'eta', 'causes')
         return {
             'version': 1,
@@ -158,10 +159,11 @@ class QueueDisplay(Shown):
             'jobs': summary['jobs'][:JOBS],
             'n_jobs': len(summary['jobs']),
             'job_groups': job_groups(summary['jobs']),
-            'advice': [list(pair) for pair in advice(summary, self._where)],
+            'advice': [*map(list, advice(summary, self._where)), *([[says.rstrip('.'), f'desipipe doctor {self._where}']] if says else [])],
             'outputs': [],
             'truncated': '',
             'gone': '',
+            'refused': says,
         }
 
 

@@ -57,6 +57,18 @@ class Team:
         """Run a verb of ``on_host.py`` to its end; what it printed."""
         return finish(self.talk(host, verb, *args))
 
+    def together(self, verb: str, rounds: int) -> Iterator[list[subprocess.Popen[str]]]:
+        """Run a verb on both hosts, in rounds that begin at the same moment."""
+        both = [self.talk(host, verb, self.folder, rounds) for host in (self.a, self.b)]
+        for _ in range(rounds):
+            for process in both:
+                until(process, 'ready')
+            for process in both:
+                go(process)
+            yield both
+        for process in both:
+            finish(process)
+
     @contextmanager
     def worker(self, host: Host) -> Iterator[subprocess.Popen[Any]]:
         """A worker with two slots."""
@@ -147,30 +159,15 @@ def test_holder_of_the_lock_is_cut_off(team: Team, lock: str) -> None:
 def test_two_hosts_create_one_queue(team: Team) -> None:
     """Two hosts that create the same queue at the same moment have the same queue."""
     rounds = 4
-    creators = [team.talk(host, 'queue_create', team.folder, rounds) for host in (team.a, team.b)]
-    for _ in range(rounds):
-        for creator in creators:
-            until(creator, 'ready')
-        for creator in creators:
-            go(creator)
+    for creators in team.together('queue_create', rounds):
         ids = [line(creator) for creator in creators]
         assert re.fullmatch(r'[0-9a-f]{16}', ids[0]) and ids[0] == ids[1]
-    for creator in creators:
-        finish(creator)
     assert sorted(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == [f'round{i:d}.queue' for i in range(rounds)]
 
 
 def test_two_hosts_open_one_log(team: Team) -> None:
     """A log that is not there yet is opened by both, though there are filesystems that then say to one of them that it exists."""
-    rounds = 40
-    writers = [team.talk(host, 'log_open', team.folder, rounds) for host in (team.a, team.b)]
-    for _ in range(rounds):
-        for writer in writers:
-            until(writer, 'ready')
-        for writer in writers:
-            go(writer)
-    for writer in writers:
-        finish(writer)
+    rounds = len([*team.together('log_open', 40)])
     assert len(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == rounds
 
 
