@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
 from .outputs import mark
+from .utils import Overlay
 
 DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; the larger ones are replaced by what is smaller, at last by words
 BACKEND = 'module://desipipe.figures'
@@ -39,8 +40,7 @@ _METHODS = {
 
 _Bundle = dict[str, Any]
 _cell: _Cell | None = None
-_hidden: dict[str, Any] | None = None  # while a cell runs: what the names that it defines stood for in `__main__`
-_UNSET = object()
+_main: Overlay | None = None  # while a cell runs: what it defines
 _native: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they are pointed here
 _formatter: Any = None
 
@@ -149,20 +149,16 @@ def captures() -> bool:
 @contextlib.contextmanager
 def named() -> Iterator[None]:
     """Have names where a notebook has them: :func:`display` among the builtins, and in ``__main__`` what the cell defines."""
-    global _hidden
-    names: tuple[dict[str, Any], ...] = (vars(builtins), vars(sys.modules['__main__']))
-    before = vars(builtins).get('display', _UNSET)
-    vars(builtins)['display'] = display
-    _hidden = {}
+    global _main
+    ours, main = Overlay(vars(builtins)), Overlay(vars(sys.modules['__main__']))
+    ours.put({'display': display})
+    _main = main
     try:
         yield
     finally:
-        hidden, _hidden = _hidden, None
-        for space, was in zip(names, ({'display': before}, hidden), strict=True):
-            for name, value in was.items():
-                space.pop(name, None)
-                if value is not _UNSET:
-                    space[name] = value
+        _main = None
+        main.remove()
+        ours.remove()
 
 
 def define(name: str, value: Any) -> None:
@@ -183,10 +179,8 @@ def define(name: str, value: Any) -> None:
             if inner.partition('.')[0] == name and item.__module__ == '__main__':
                 item.__qualname__ = inner
                 todo += vars(item).values() if isinstance(item, type) else [getattr(item, '__wrapped__', None)]
-    if _hidden is not None:
-        main = vars(sys.modules['__main__'])
-        _hidden.setdefault(name, main.get(name, _UNSET))
-        main[name] = value
+    if _main is not None:
+        _main.put({name: value})
 
 
 @contextlib.contextmanager

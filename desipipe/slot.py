@@ -44,7 +44,7 @@ from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .store.segment import SegmentReader, SegmentWriter
-from .utils import username
+from .utils import Overlay, username
 
 if TYPE_CHECKING:
     from .serialize.memory import Memory
@@ -92,7 +92,7 @@ class Slot:
         self._groups: dict[int, _Known] = {}
         self._codes: dict[Ref, _Code] = {}
         self._main: Memory | None = None  # whose functions and classes `__main__` has now
-        self._hidden: dict[str, Any] = {}  # what it had under their names
+        self._names: Overlay | None = None
         self._streams = (sys.stdin, sys.stdout, sys.stderr)
         self._environ = os.environ
         self._variables = dict(_raw(os.environ))
@@ -252,14 +252,10 @@ class Slot:
 
     def _be_main(self, memory: Memory) -> None:
         """Let what was ``__main__`` where the task was added be found there: :mod:`multiprocessing` and :mod:`pickle` look for it by name."""
-        main = vars(sys.modules['__main__'])
-        if self._main is not None:
-            for name in self._main.names:
-                main.pop(name, None)
-            main.update(self._hidden)
-        self._main = memory
-        self._hidden = {name: main[name] for name in memory.names if name in main}
-        main.update(memory.names)
+        if self._names is not None:
+            self._names.remove()
+        self._main, self._names = memory, Overlay(vars(sys.modules['__main__']))
+        self._names.put(memory.names)
 
     def _restore(self) -> None:
         """Undo what the task did to the process, where the next one would notice: its streams and variables of the environment."""

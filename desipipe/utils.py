@@ -3,17 +3,47 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from io import FileIO
     from typing import TextIO
 
-__all__ = ['faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'open_log', 'plural', 'setup_logging', 'username']
+__all__ = ['Overlay', 'faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'open_log', 'plural', 'setup_logging', 'username']
 
 faces: dict[str, Callable[..., Any]] = {}
 """What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
+
+
+class Overlay:
+    """Names that hide those of a namespace for a while.
+
+    Parameters
+    ----------
+    space : dict
+        Of a module.
+    """
+
+    def __init__(self, space: dict[str, Any]) -> None:
+        self._space = space
+        self._put: set[str] = set()
+        self._hidden: dict[str, Any] = {}
+
+    def put(self, names: Mapping[str, Any]) -> None:
+        """Let names stand for something else, over those that were put before."""
+        new = names.keys() - self._put
+        self._hidden.update({name: self._space[name] for name in new if name in self._space})
+        self._put |= new
+        self._space.update(names)
+
+    def remove(self) -> None:
+        """Let the names stand for what they stood for at first."""
+        for name in self._put:
+            self._space.pop(name, None)
+        self._space.update(self._hidden)
+        self._put.clear()
+        self._hidden.clear()
 
 
 def is_sequence(item: object) -> TypeGuard[Collection[Any]]:
