@@ -32,6 +32,7 @@ __all__ = [
     'QueueVersionError',
     'RecordError',
     'ResultError',
+    'SweepError',
     'TaskCancelledError',
     'TaskError',
     'TaskFailedError',
@@ -128,6 +129,10 @@ class UntrustedFileError(DesipipeError, PermissionError):
 
 class NotSerializableError(DesipipeError, TypeError):
     """A value, or what a function uses, can't be carried to another process or has no stable identity."""
+
+
+class SweepError(DesipipeError, ValueError, TypeError):
+    """The values of a sweep are no range, or may be meant in two ways; nothing was added."""
 
 
 class CellError(DesipipeError):

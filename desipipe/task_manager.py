@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from .app import App
 from .environment import BaseEnvironment, Environment
-from .errors import MissingDependencyError, UnknownOptionError
+from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .event import STATES, Event, state_code
 from .ledger import Batch
 from .provider import Provider
 from .provider.base import BaseProvider
 from .queue import Queue, mid_of
 from .scheduler import BaseScheduler, Scheduler
-from .serialize import TaskReference
+from .sweep import sweep_calls
 from .task import Future, Task
 from .utils import faces
 
@@ -187,35 +188,47 @@ class TaskApp(App):
         futures = self.add([self.bind(args, kwargs)])
         return futures[0]
 
-    def map(self, zip: bool = False, **ranges: Any) -> list[Future] | None:
+    def map(self, /, *iterables: Any, zip: bool = False, **ranges: Any) -> list[Future] | None:
         """Add the tasks of many calls at once: one lock, one sync.
 
         Parameters
         ----------
+        *iterables
+            Values of the positional arguments, one task for each, as for
+            :meth:`concurrent.futures.Executor.map`: several are paired. They must have the same
+            length; ``itertools.repeat(value)`` has any.
         zip : bool, default=False
-            Pair the ranges (which must have the same length) instead of taking their product.
+            Pair all ranges (which must have the same length) instead of taking their product.
         **ranges
-            Arguments by name. Ranges, lists, tuples and arrays are swept, the last one fastest; everything else (strings, dictionaries, futures) is the
-            same in all calls. Wrap a list in a list to pass it as one value.
+            Arguments by name. Sequences (ranges, lists, tuples), iterators, views of dictionaries
+            and arrays of one dimension are swept, the last one fastest. Everything else is one
+            value, the same in all calls: numbers, text, dictionaries, tables, arrays of several
+            dimensions, futures, other objects. Wrap a list in a list to pass it as one value.
 
         Returns
         -------
         futures : list of Future
             In order of the calls.
+
+        Raises
+        ------
+        SweepError
+            Nothing is swept, a range is empty, or a value may be meant in two ways (a set, a named
+            tuple). Nothing was added.
         """
         if self.skip:
             return None
-        swept = {name: list(values) for name, values in ranges.items() if _is_swept(values)}
-        fixed = {name: value for name, value in ranges.items() if name not in swept}
-        if zip:
-            lengths = {name: len(values) for name, values in swept.items()}
-            if len(set(lengths.values())) > 1:
-                raise ValueError(f'{self.name}.map(zip=True): the ranges have different lengths {lengths}; nothing was added')
-            rows: Any = list(map(tuple, _zip(swept.values()))) if swept else [()]
-        else:
-            rows = itertools.product(*swept.values())
-        names = tuple(swept)
-        return self.add([self.bind((), {**fixed, **dict(_zip((names, row)))}) for row in rows], sync=True, common=fixed)
+        if not isinstance(zip, bool):
+            raise SweepError(
+                f'{self.name}.map(zip={reprlib.repr(zip)}): zip= says whether ranges are paired, '
+                'True or False; nothing was added. Give the values of a parameter of that name '
+                f'by position: {self.name}.map(values)'
+            )
+        calls, fixed = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
+        bound = [self.bind(args, kwargs) for args, kwargs in calls]
+        # A name that goes into **kwargs may be that of a positional-only parameter as well.
+        common = {name: value for name, value in fixed.items() if bound[0].get(name) is value}
+        return self.add(bound, sync=True, common=common)
 
     def task(self, *args: Any, **kwargs: Any) -> Task:
         """The task of a call, not added to the queue."""
@@ -317,18 +330,6 @@ class TaskApp(App):
 
 def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:
     return TaskApp(func, kind, task_manager, **options)
-
-
-def _zip(columns: Iterable[Iterable[Any]]) -> Iterator[tuple[Any, ...]]:
-    return zip(*columns, strict=True)  # under another name, since `zip` is an argument of map
-
-
-def _is_swept(value: Any) -> bool:
-    if isinstance(value, list | tuple | range):
-        return True
-    if isinstance(value, TaskReference | str | bytes | Mapping):
-        return False
-    return getattr(value, 'ndim', 0) == 1 and hasattr(value, 'tolist')
 
 
 def _named(value: Any, kind: str) -> Any:

@@ -17,7 +17,7 @@ LAYERS = {
     'words': 'errors utils',
     'where': 'config environment provenance',
     'bytes': 'store/ lock journal segment lease watch probe',
-    'pure': 'serialize event state outputs',
+    'pure': 'serialize event state outputs sweep',
     'model': 'ledger live app task explain compact queue find',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',

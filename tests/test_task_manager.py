@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from desipipe import Future, Queue, TaskManager
-from desipipe.errors import AppChangedError, NotSerializableError, UnknownNameError, UnknownOptionError, UnknownTaskError
+from desipipe.errors import AppChangedError, NotSerializableError, SweepError, UnknownNameError, UnknownOptionError, UnknownTaskError
 
 
 @pytest.fixture
@@ -79,6 +79,47 @@ def test_map(queue: Queue, tm: TaskManager) -> None:
     with pytest.raises(ValueError, match='different lengths'):
         join.map(a=[1, 2], b=['x'], zip=True)
     assert len(queue) == 7
+
+
+def test_map_by_position(queue: Queue, tm: TaskManager) -> None:
+    @tm.python_app
+    def power(base: int, exponent: int = 2, /, *more: int, **options: Any) -> Any:
+        return base**exponent, more, options
+
+    calls = [futures := power.map(range(20)), power.map([2, 3], [4, 5], [6, 7], key='k')]
+    large = 'x' * 2000  # stored once for all calls, and of the same name as another parameter
+    calls.append(power.map([1, 2], base=large))
+    work(queue)
+    results = [[future.result(timeout=0) for future in futures] for futures in calls]
+    assert results[0] == [(i**2, (), {}) for i in range(20)] and futures[3] == power(3)
+    assert results[1] == [(16, (6,), {'key': 'k'}), (243, (7,), {'key': 'k'})]
+    assert results[2] == [(1, (), {'base': large}), (4, (), {'base': large})]
+
+
+REFUSED: list[dict[str, Any]] = [
+    {'seed': set('ab')},
+    {'seed': 'ab'},
+    {'seed': []},
+    {'zip': range(3)},
+    {},
+]
+
+
+@pytest.mark.parametrize('ranges', REFUSED)
+def test_map_refuses_what_is_no_sweep(
+    queue: Queue,
+    tm: TaskManager,
+    ranges: dict[str, Any],
+) -> None:
+    @tm.python_app
+    def fraction(seed: Any = 42, size: int = 10000) -> Any:
+        return seed
+
+    with pytest.raises(SweepError, match=r'fraction\.map\(.*nothing was added'):
+        fraction.map(**ranges)
+    with pytest.raises(TypeError, match='seed'):
+        fraction.map([1, 2], seed=3)
+    assert len(queue) == 0
 
 
 def test_batch_is_one_write_or_none(queue: Queue, tm: TaskManager) -> None:

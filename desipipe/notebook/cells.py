@@ -13,9 +13,7 @@ import functools
 import hashlib
 import importlib
 import io
-import itertools
 import keyword
-import math
 import re
 import tokenize
 import warnings
@@ -24,10 +22,11 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 from ..app import App
-from ..errors import CellError, DesipipeError, close_names
+from ..errors import CellError, DesipipeError, SweepError, close_names
 from ..serialize import source
 from ..serialize.plain import ATOMS
 from ..shell import placeholders
+from ..sweep import sweep_calls
 from ..task import Future
 from .names import Names, find_names, rebound
 from .reach import find_reach
@@ -36,7 +35,6 @@ _CODE = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 _SHOW = ' show'  # no name that a cell could bind
 _DEFINE = ' define'
 _RUN = '__run__'
-MOST = 1_000_000  # tasks of one sweep: what was a slip of the hand would take the kernel's memory, and all that is in it
 _FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
 
 
@@ -543,7 +541,7 @@ def make_shell_cell(line: str, body: str, namespace: Mapping[str, Any], name: st
     return Cell(_made(node, _file(node.name, text), text, {'__name__': '__main__', _RUN: shell.run}, 0), inputs, tuple(outputs), {}, {})
 
 
-def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -> list[dict[str, Any]]:
+def calls(cell: Cell, ranges: Mapping[str, Any], pair: bool = False) -> list[dict[str, Any]]:
     """The arguments of all calls of a sweep.
 
     Parameters
@@ -563,23 +561,10 @@ def calls(cell: Cell, ranges: Mapping[str, Iterable[Any]], pair: bool = False) -
     CellError
         For what can't be swept.
     """
-    columns: list[list[Any]] = []
-    for name, values in ranges.items():
-        if isinstance(values, str | bytes):
-            raise CellError(f'--for {name}: sweeps over text go letter by letter, which is seldom meant; nothing was added. Write [{values!r}], or list(...)')
-        try:
-            columns.append(list(itertools.islice(values, MOST + 1)))
-        except TypeError:
-            raise CellError(
-                f'--for {name}: {type(values).__name__} {values!r:.80} can not be swept; nothing was added. Give a range, a list, an array'
-            ) from None
-        if not columns[-1]:
-            raise CellError(f'--for {name}: there is nothing to sweep over, the range is empty; nothing was added')
-    lengths = [len(column) for column in columns]
-    if (max(lengths, default=0) if pair else math.prod(lengths)) > MOST:
-        raise CellError(f'--for {", ".join(ranges)}: more than {MOST:,d} tasks in one cell; nothing was added. Let each task do several, or sweep in parts')
-    if pair and len(set(lengths)) > 1:
-        different = ', '.join(f'{name}: {length:d}' for name, length in zip(ranges, lengths, strict=True))
-        raise CellError(f'--zip: the ranges have different lengths ({different}); nothing was added')
-    rows: Iterable[tuple[Any, ...]] = zip(*columns, strict=True) if pair and columns else itertools.product(*columns)
-    return [{**dict(zip(ranges, row, strict=True)), **cell.inputs} for row in rows]
+    if not ranges:
+        return [dict(cell.inputs)]
+    try:
+        sweep = sweep_calls('--for', (), ranges, pair, cell=True)
+    except SweepError as exc:
+        raise CellError(str(exc)) from None
+    return [{**arguments, **cell.inputs} for _, arguments in sweep.calls]
