@@ -98,18 +98,24 @@ def _is_choice(value: Any) -> bool:
     return isinstance(value, str) or (isinstance(value, dict) and all(isinstance(name, str) for name in value))
 
 
+def _is_databases(value: Any) -> bool:
+    paths = value.get('filename', []) if isinstance(value, dict) else None
+    return isinstance(paths, str) or (is_sequence(paths) and all(isinstance(path, str) for path in paths))
+
+
 _LOCKS = ('flock', 'poll', 'soft')
 _CHOICE = _Key(None, "a name, or 'name:' and options below it", _is_choice)
 _KEYS = {
     'base_queue_dir': _Key(
         None,
-        "the path of a folder, from the root ('/…') or beginning with '~' or a variable ('${SCRATCH}/…')",
-        lambda value: isinstance(value, str) and value.startswith(('/', '~', '$')),
+        'the path of a folder',
+        lambda value: isinstance(value, str) and value != '',
         'DESIPIPE_QUEUE_DIR',
     ),
     'environ': _CHOICE,
     'scheduler': _CHOICE,
     'provider': _CHOICE,
+    'file': _Key(None, "'filename:' and the path of a data base of files, or a list of such paths", _is_databases),
     'trusted_users': _Key(
         (),
         'a list of names or numbers of users, such as [alice, 1234]',
@@ -126,41 +132,71 @@ _REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
 
 
 class Config(MutableMapping[str, Any]):
-    """The user's configuration: what was set here, else environment variables, else ``config.yaml``, else defaults.
+    """The user's configuration: what was set here, else ``config.yaml``, else environment variables, else defaults.
 
-    The keys, always all there, are
+    The keys are
 
-    - ``base_queue_dir``: folder of the users' queue folders (``$DESIPIPE_QUEUE_DIR``), see :meth:`queue_dir`;
-    - ``environ``, ``scheduler``, ``provider``: what a task manager uses if nothing is given, each a name or a dictionary with ``name`` and options, or None;
-    - ``trusted_users``: users, by name or number, whose queues may be unpickled (``$DESIPIPE_TRUST``, separated by commas), see :attr:`trusted_uids`;
-    - ``lock``: kind of lock of new queues, 'flock', 'poll' or 'soft' (``$DESIPIPE_LOCK``); by default None: the self-test of the folder chooses;
+    - ``base_queue_dir``: folder of the users' queue folders (``$DESIPIPE_QUEUE_DIR``), see :attr:`queue_dir`;
+    - ``environ``, ``scheduler``, ``provider``: what a task manager uses if nothing is given, each a name or a dictionary
+      with ``name`` and options; absent by default;
+    - ``file``: ``filename``, the path of a data base of files, a pattern, or a list of these, see
+      :meth:`.FileManager.databases`; absent by default;
+    - ``trusted_users``: users, by name or number, whose queues may be unpickled (``$DESIPIPE_TRUST``, separated by commas,
+      wins over the file), see :attr:`trusted_uids`;
+    - ``lock``: kind of lock of new queues, 'flock', 'poll' or 'soft' (``$DESIPIPE_LOCK`` wins over the file); absent by
+      default: the self-test of the folder chooses;
     - ``sync_interval``: the most seconds that an announced event may be missing on a local disk after a power cut;
     - ``lease``: seconds of silence after which a worker of another host counts as dead;
-    - ``output_limit``: bytes that are kept of a task's standard output, and of its standard error, half of them from the beginning and half from the end;
+    - ``output_limit``: bytes that are kept of a task's standard output, and of its standard error, half of them from the
+      beginning and half from the end;
     - ``linger``: seconds that idle workers wait for further tasks before they end.
+
+    Other keys of the file are told by a warning, and kept.
 
     Parameters
     ----------
+    user : str, default=None
+        User whose queues are meant; by default the one who runs this process.
     filename : str, path-like, default=None
         YAML file to read; it need not exist. By default ``config.yaml`` in :func:`config_dir`.
 
     Raises
     ------
     ConfigError
-        If the file, or an environment variable, has an unknown key or a value that can't be; nothing is then taken from it.
+        If the file, or an environment variable, has a value that can't be; nothing is then taken from it.
     """
 
-    def __init__(self, filename: str | os.PathLike[str] | None = None) -> None:
+    default_user: ClassVar[str] = username()
+    """User who runs this process."""
+    home_dir: ClassVar[str] = os.path.expanduser('~')
+
+    def __init__(self, user: str | None = None, filename: str | os.PathLike[str] | None = None) -> None:
+        self.user = str(user or self.default_user)
         self.filename = os.path.abspath(os.path.join(config_dir(), 'config.yaml') if filename is None else filename)
         # Kept apart, so that `save` writes neither defaults, which may change, nor what an environment variable says today.
         self._saved = _read(self.filename)
         self._environ: dict[str, Any] = {}
         for key, spec in _KEYS.items():
             text = os.environ.get(spec.variable, '') if spec.variable else ''
-            if text:
+            if text and not (key == 'base_queue_dir' and key in self._saved):
                 value = [user.strip() for user in text.split(',') if user.strip()] if key == 'trusted_users' else _absolute(key, text)
                 self._environ[key] = _check(key, value, f'${spec.variable}')
         self._set: dict[str, Any] = {}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All keys and values, as a dictionary of its own."""
+        return dict(self)
+
+    @property
+    def config_fn(self) -> str:
+        """Path of the configuration file."""
+        return self.filename
+
+    @property
+    def config_dir(self) -> str:
+        """Folder of the configuration file."""
+        return os.path.dirname(self.filename)
 
     def __getitem__(self, key: str) -> Any:
         for layer in (self._set, self._environ, self._saved):
@@ -168,24 +204,27 @@ class Config(MutableMapping[str, Any]):
                 value = layer[key]
                 return value if key != 'base_queue_dir' else _expand(value, f'${_KEYS[key].variable}' if layer is self._environ else self.filename)
         if key == 'base_queue_dir':
-            return os.path.join(config_dir(), 'queues')
+            return os.path.join(os.path.expanduser('~/.desipipe'), 'queues')
         default = _KEYS[key].default
+        if default is None:
+            raise KeyError(key)
         return list(default) if isinstance(default, tuple) else default
 
     def __setitem__(self, key: str, value: Any) -> None:
         self._set[key] = _check(key, _absolute(key, value), 'in this process')
 
     def __delitem__(self, key: str) -> None:
-        if key not in _KEYS:
+        if key not in self._set and key not in self._saved and key not in _KEYS:
             raise KeyError(key)
         self._set.pop(key, None)
         self._saved.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_KEYS)
+        there = [key for key, spec in _KEYS.items() if spec.default is not None or key == 'base_queue_dir']
+        return iter(dict.fromkeys([*there, *self._saved, *self._environ, *self._set]))
 
     def __len__(self) -> int:
-        return len(_KEYS)
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
         return f'Config({self.filename!r}: {self._saved | self._environ | self._set!r})'
@@ -216,13 +255,18 @@ class Config(MutableMapping[str, Any]):
             raise
         self._saved, self._set = values, {}
 
-    def queue_dir(self, user: str | None = None) -> str:
-        """Folder of a user's queues.
+    @property
+    def queue_dir(self) -> str:
+        """Folder of the queues of :attr:`user`."""
+        return self.queue_dir_of(self.user)
+
+    def queue_dir_of(self, user: str) -> str:
+        """Return the folder of a user's queues.
 
         Parameters
         ----------
-        user : str, default=None
-            Name of the user; by default the one who runs this process.
+        user : str
+            Name of the user.
 
         Returns
         -------
@@ -236,7 +280,6 @@ class Config(MutableMapping[str, Any]):
             If ``user`` can't be the name of a folder, or has no home here.
         """
         me = username()
-        user = me if user is None else user
         if user in ('', '.', '..') or '/' in user or '\0' in user:
             raise ConfigError(f'{user!r} is no name of a user: queues of other users are named user/name')
         if user == me or any('base_queue_dir' in layer for layer in (self._set, self._environ, self._saved)):
@@ -271,7 +314,7 @@ class Config(MutableMapping[str, Any]):
     @property
     def lock(self) -> str | None:
         """Kind of lock of new queues; None: what the self-test of the folder chooses."""
-        lock: str | None = self['lock']
+        lock: str | None = self.get('lock')
         return lock
 
     @property
@@ -312,9 +355,12 @@ def _absolute(key: str, value: Any) -> Any:
 
 
 def _check(key: str, value: Any, where: str) -> Any:
-    if key not in _KEYS:
-        raise ConfigError(f'{where}: unknown key {key!r}; {_valid("keys", key, _KEYS)}. Nothing was taken from there; correct or remove it.')
-    spec = _KEYS[key]
+    spec = _KEYS.get(key)
+    if spec is None:
+        import warnings
+
+        warnings.warn(f'{where}: the key {key!r} means nothing to desipipe; {_valid("keys", key, _KEYS)}.', stacklevel=4)
+        return value
     if not spec.test(value):
         raise ConfigError(f'{where}: {key} is {value!r}, but must be {spec.expected}. Nothing was taken from there; correct or remove it.')
     if isinstance(spec.default, float):
@@ -358,7 +404,7 @@ def _read(filename: str) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{filename}: the configuration must be lines 'key: value', not {values!r}")
     # A key without value is one that was left to be filled in.
-    return {str(key): _check(str(key), value, filename) for key, value in values.items() if value is not None or str(key) not in _KEYS}
+    return {str(key): _check(str(key), _absolute(str(key), value), filename) for key, value in values.items() if value is not None}
 
 
 class Configurable:
@@ -519,7 +565,7 @@ class Configurable:
             # The original wrote provider=dict(provider='slurm', …).
             name = given.pop('name', None) or given.pop(cls.key, None)
             if name is None:
-                chosen = (Config() if config is None else config)[cls.key]
+                chosen = (Config() if config is None else config).get(cls.key)
                 chosen = {'name': chosen} if isinstance(chosen, str) else dict(chosen or {})
                 made = cls.find(chosen.pop('name', cls.default))(**chosen)
                 made = made.updated(**given) if given else made

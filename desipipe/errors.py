@@ -85,7 +85,7 @@ class ConfigError(DesipipeError, ValueError):
     """The configuration file, or an environment variable, can't be used."""
 
 
-class UnknownOptionError(DesipipeError, TypeError):
+class UnknownOptionError(DesipipeError, TypeError, ValueError):
     """An option that a provider, a scheduler, an environment or an app does not have; the valid ones are listed."""
 
 
@@ -147,14 +147,14 @@ class QueueError(DesipipeError):
     """Base of what concerns one queue."""
 
 
-class UnknownQueueError(QueueError, FileNotFoundError):
+class UnknownQueueError(QueueError, FileNotFoundError, ValueError):
     """There is no queue of that name; close names are listed."""
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ''
 
 
-class QueueExistsError(QueueError, FileExistsError):
+class QueueExistsError(QueueError, FileExistsError, ValueError):
     """A queue of that name is there already."""
 
     def __str__(self) -> str:

@@ -80,7 +80,7 @@ def short(folder: str, config: Config | None = None) -> str:
     config = config or Config()
     stem = folder.removesuffix(SUFFIX)
     parent, name = os.path.split(stem)
-    if parent == config.queue_dir():
+    if parent == config.queue_dir:
         return name
     if os.path.dirname(parent) == config.base_queue_dir:
         return f'{os.path.basename(parent)}/{name}'

@@ -794,10 +794,13 @@ def save(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
 
 
 def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | None:
-    # A function instead of data, or an object that saves itself, where nothing says what else the file could be.
-    if filetype or not args:
+    """Choose between the generic type and that of the suffix, where no other type is named."""
+    if filetype and filetype != GenericFile.name:
         return filetype
-    if callable(args[0]):
-        return GenericFile.name
     known = _by_suffix(os.fspath(path)) is not None
-    return GenericFile.name if not known and any(callable(getattr(args[0], name, None)) for name in ('load', 'read', 'save', 'write')) else None
+    if not args:
+        return None if known else filetype
+    # A table of astropy has `write` and is data all the same; who has `save` or `load` wants to do it.
+    methods = ('load', 'save') if known else ('load', 'read', 'save', 'write')
+    own = callable(args[0]) or any(callable(getattr(args[0], name, None)) for name in methods)
+    return GenericFile.name if own or (filetype and not known) else None

@@ -92,8 +92,8 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
         user, _, last = stem.partition('/')
         if not _NAME.fullmatch(user):
             raise InvalidQueueNameError(f'{name!r} is no queue: use name, user/name, or a path that begins with ./ or /')
-        return os.path.join(config.queue_dir(user), check_name(last) + SUFFIX)
-    return os.path.join(config.queue_dir(), check_name(stem) + SUFFIX)
+        return os.path.join(config.queue_dir_of(user), check_name(last) + SUFFIX)
+    return os.path.join(config.queue_dir, check_name(stem) + SUFFIX)
 
 
 def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> list[str]:
@@ -113,7 +113,7 @@ def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = No
     elif '/' in pattern:
         pattern = os.path.join(config['base_queue_dir'], pattern)
     else:
-        pattern = os.path.join(config.queue_dir(), pattern)
+        pattern = os.path.join(config.queue_dir, pattern)
     pattern = pattern.removesuffix(SUFFIX) + SUFFIX
     return sorted(folder for folder in glob.glob(pattern) if os.path.isfile(os.path.join(folder, journals.FILE_NAME)))
 
@@ -142,7 +142,7 @@ def create_folder(folder: str, config: Config) -> None:
         raise disk_full(exc, parent) from exc
     try:
         try:
-            found = probe(temporary, config['lock'])
+            found = probe(temporary, config.lock)
             for name in _FOLDERS:
                 os.mkdir(os.path.join(temporary, name))
             with open(os.path.join(temporary, 'lock'), 'x'):

@@ -48,7 +48,7 @@ class TaskManager:
     ) -> None:
         self.queue: Queue | None = Queue(queue) if isinstance(queue, str) else queue
         config = self.queue.config if self.queue is not None else None
-        self.environ = Environment(environ if environ is not None else config and config['environ'])
+        self.environ = Environment(environ if environ is not None else config and config.get('environ'))
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
         self._spec: Event | None = None

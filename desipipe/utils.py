@@ -8,9 +8,30 @@ from typing import TYPE_CHECKING, Any, TypeGuard
 
 if TYPE_CHECKING:
     from io import FileIO
-    from typing import TextIO
 
-__all__ = ['Overlay', 'faces', 'format_bytes', 'format_count', 'format_duration', 'is_sequence', 'mkdir', 'open_log', 'plural', 'setup_logging', 'username']
+    from .logs import BaseClass, BaseDict, LoggingContext, exception_handler, setup_logging
+
+__all__ = [
+    'BaseClass',
+    'BaseDict',
+    'LoggingContext',
+    'Overlay',
+    'copytree',
+    'dict_to_yaml',
+    'exception_handler',
+    'faces',
+    'format_bytes',
+    'format_count',
+    'format_duration',
+    'is_path',
+    'is_sequence',
+    'mkdir',
+    'open_log',
+    'plural',
+    'setup_logging',
+    'username',
+]
+_LOGGING_NAMES = frozenset({'BaseClass', 'BaseDict', 'LoggingContext', 'exception_handler', 'setup_logging'})
 
 faces: dict[str, Callable[..., Any]] = {}
 """What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
@@ -62,7 +83,7 @@ def is_sequence(item: object) -> TypeGuard[Collection[Any]]:
     return isinstance(item, list | tuple | set | frozenset)
 
 
-def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777) -> None:
+def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = True) -> None:
     """Make a folder and those above it; nothing happens if it is there.
 
     Parameters
@@ -71,6 +92,8 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777) -> None:
         The folder; the empty string is the current one.
     mode : int, default=0o777
         Permissions of the folder itself, less the user's mask; those above it get the usual ones.
+    exist_ok : bool, default=True
+        Not used: kept for callers of the original, for whom no folder was ever in the way.
 
     Raises
     ------
@@ -208,45 +231,117 @@ def format_duration(seconds: float) -> str:
     return f'{minute:d}:{second:02d}'
 
 
-def setup_logging(level: str | int = 'info', stream: TextIO | None = None, filename: str | os.PathLike[str] | None = None, fmt: str | None = None) -> None:
-    """Show what desipipe logs. Calling it again replaces what the last call set up.
-
-    Only the logger ``'desipipe'`` is touched: the root logger, other libraries and ``sys.excepthook`` are left as they are.
+def is_path(item: object) -> TypeGuard[str | os.PathLike[str]]:
+    """Return True for text and path-like objects.
 
     Parameters
     ----------
-    level : str, int, default='info'
-        The least urgent messages to show: 'debug', 'info', 'warning', 'error', 'critical', or a number of :mod:`logging`.
-    stream : file-like, default=None
-        Where to write; by default the standard error, so that what a command prints can still be piped.
-    filename : str, path-like, default=None
-        File to append to instead; its folder is made.
-    fmt : str, default=None
-        Format of a line, see :class:`logging.Formatter`.
+    item : object
+        Anything.
+
+    Returns
+    -------
+    test : bool
+    """
+    return isinstance(item, str | os.PathLike)
+
+
+def copytree(
+    src: str | os.PathLike[str],
+    dst: str | os.PathLike[str],
+    symlinks: bool = False,
+    ignore: Callable[[str, list[str]], Collection[str]] | None = None,
+    copy_function: Callable[[str, str], object] | None = None,
+    ignore_dangling_symlinks: bool = False,
+    dirs_exist_ok: bool = False,
+    dirs_copystat: bool = True,
+) -> str:
+    """Copy a folder and all that is in it, as :func:`shutil.copytree` does.
+
+    Parameters
+    ----------
+    src, dst : str, path-like
+        Folders.
+    symlinks, ignore, copy_function, ignore_dangling_symlinks, dirs_exist_ok
+        See :func:`shutil.copytree`; ``copy_function`` is :func:`shutil.copy2` by default.
+    dirs_copystat : bool, default=True
+        If False, folders keep the permissions and times that they have: those of another user can't be
+        changed. Together with ``copy_function=shutil.copyfile`` no permission is touched.
+
+    Returns
+    -------
+    dst : str
 
     Raises
     ------
-    ValueError
-        For an unknown level, or when both ``stream`` and ``filename`` are given.
+    shutil.Error
+        With a list of all that could not be copied.
     """
-    import logging
+    import shutil
 
-    number = logging.getLevelNamesMapping().get(level.upper()) if isinstance(level, str) else level
-    if number is None:
-        raise ValueError(f"there is no logging level {level!r}: use 'debug', 'info', 'warning', 'error' or 'critical'")
-    handler: logging.Handler
-    if filename is None:
-        handler = logging.StreamHandler(stream)
-    elif stream is None:
-        mkdir(os.path.dirname(filename))
-        handler = logging.FileHandler(filename)
-    else:
-        raise ValueError('log either to a stream or to a file: give one of stream and filename')
-    handler.set_name('desipipe')
-    handler.setFormatter(logging.Formatter(fmt or '%(asctime)s %(levelname)-7s %(name)s: %(message)s'))
-    logger = logging.getLogger('desipipe')
-    for old in [old for old in logger.handlers if old.get_name() == 'desipipe']:
-        logger.removeHandler(old)
-        old.close()
-    logger.addHandler(handler)
-    logger.setLevel(number)
+    source, target = os.fspath(src), os.fspath(dst)
+    copy = shutil.copy2 if copy_function is None else copy_function
+    with os.scandir(source) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    passed = set(ignore(source, [entry.name for entry in entries])) if ignore else set()
+    os.makedirs(target, exist_ok=dirs_exist_ok)
+    errors: list[tuple[str, str, str]] = []
+    for entry in entries:
+        if entry.name in passed:
+            continue
+        goal = os.path.join(target, entry.name)
+        try:
+            if entry.is_symlink() and symlinks:
+                os.symlink(os.readlink(entry.path), goal)
+            elif entry.is_symlink() and ignore_dangling_symlinks and not os.path.exists(entry.path):
+                continue
+            elif entry.is_dir():
+                copytree(entry.path, goal, symlinks, ignore, copy, ignore_dangling_symlinks, dirs_exist_ok, dirs_copystat)
+            else:
+                copy(entry.path, goal)
+        except shutil.Error as exc:
+            errors += exc.args[0]
+        except OSError as exc:
+            errors.append((entry.path, goal, str(exc)))
+    if dirs_copystat:
+        try:
+            shutil.copystat(source, target)
+        except OSError as exc:
+            errors.append((source, target, str(exc)))
+    if errors:
+        raise shutil.Error(errors)
+    return target
+
+
+def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
+    """Return a copy that holds only what YAML can write: numbers, truth values, text, lists, dictionaries.
+
+    Parameters
+    ----------
+    d : dict
+        Values of other kinds, at any depth, become text.
+
+    Returns
+    -------
+    plain : dict
+    """
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return dict_to_yaml(value)
+        if is_sequence(value):
+            return [plain(item) for item in value]
+        return value if isinstance(value, bool | int | float | complex) else str(value)
+
+    return {key: plain(value) for key, value in d.items()}
+
+
+if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
+
+    def __getattr__(name: str) -> object:
+        """Import a name of `desipipe.logs` when it is first used: logging costs each start milliseconds."""
+        if name not in _LOGGING_NAMES:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from . import logs
+
+        return getattr(logs, name)

@@ -6,6 +6,8 @@ import importlib
 import io
 import logging
 import os
+import re
+import shutil
 import signal
 import stat
 import subprocess
@@ -30,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ('DESIPIPE_QUEUE_DIR', 'DESIPIPE_TRUST', 'DESIPIPE_LOCK'):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv('DESIPIPE_CONFIG_DIR', str(tmp_path / 'config'))
+    monkeypatch.setenv('HOME', str(tmp_path))
     (tmp_path / 'config').mkdir()
     return tmp_path / 'config'
 
@@ -52,12 +55,8 @@ def message(kind: type[Exception], call: Any, *args: Any, **kwargs: Any) -> str:
 def test_no_file(folder: Path) -> None:
     config = Config()
     assert dict(config) == {
-        'base_queue_dir': str(folder / 'queues'),
-        'environ': None,
-        'scheduler': None,
-        'provider': None,
+        'base_queue_dir': str(folder.parent / '.desipipe' / 'queues'),
         'trusted_users': [],
-        'lock': None,
         'sync_interval': 0.2,
         'lease': 30.0,
         'output_limit': 1_000_000,
@@ -66,8 +65,10 @@ def test_no_file(folder: Path) -> None:
     assert list(folder.iterdir()) == []  # looking makes nothing
     config['trusted_users'].append('mallory')
     assert Config()['trusted_users'] == config['trusted_users'] == []
-    with pytest.raises(KeyError):
-        config['worker']
+    for key in ('environ', 'worker'):
+        assert key not in config and config.get(key, 'none') == 'none'
+        with pytest.raises(KeyError):
+            config[key]
 
 
 def test_config_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,26 +109,26 @@ def test_file(folder: Path) -> None:
 @pytest.mark.parametrize('text', ['', '# nothing yet\n', 'lock:\n'])
 def test_file_that_says_nothing(folder: Path, text: str) -> None:
     write(folder, text)
-    assert Config()['lock'] is None
+    assert Config().lock is None
 
 
 def test_filename(folder: Path, tmp_path: Path) -> None:
     write(folder, 'lock: poll')
     (tmp_path / 'other.yaml').write_text('lock: soft')
-    assert Config(tmp_path / 'other.yaml')['lock'] == 'soft'
-    assert Config(tmp_path / 'other.yaml').filename == str(tmp_path / 'other.yaml')
+    config = Config(filename=tmp_path / 'other.yaml')
+    assert config['lock'] == 'soft'
+    assert (config.config_fn, config.config_dir) == (str(tmp_path / 'other.yaml'), str(tmp_path))
+    assert Config().config_fn == str(folder / 'config.yaml')
 
 
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('lok: poll', "unknown key 'lok'; did you mean lock? Valid keys: base_queue_dir, environ, lease, linger, lock, output_limit, provider, "),
-        ('xyz:', "unknown key 'xyz'; valid keys: base_queue_dir, environ,"),
-        ('1: 2', "unknown key '1'; valid keys"),
         ('lock: posix', "lock is 'posix', but must be one of flock, poll, soft"),
         ('lock: [flock]', "lock is ['flock'], but must be one of flock, poll, soft"),
-        ('base_queue_dir: queues', "base_queue_dir is 'queues', but must be the path of a folder, from the root ('/…') or beginning with '~' or a variable"),
         ('base_queue_dir: 3', 'base_queue_dir is 3, but must be the path'),
+        ('file: a.yaml', "file is 'a.yaml', but must be 'filename:' and the path of a data base"),
+        ('file: {filename: 3}', "file is {'filename': 3}, but must be 'filename:' and"),
         ('environ: [a]', "environ is ['a'], but must be a name, or 'name:' and options below it"),
         ('scheduler: 4', "scheduler is 4, but must be a name, or 'name:' and options below it"),
         ('provider: {1: 2}', "provider is {1: 2}, but must be a name, or 'name:' and options below it"),
@@ -144,7 +145,7 @@ def test_filename(folder: Path, tmp_path: Path) -> None:
         ('output_limit: true', 'output_limit is True, but must be a whole number of bytes'),
         ('linger: soon', "linger is 'soon', but must be a number of seconds, at least 0"),
         ('- a\n- b', "the configuration must be lines 'key: value', not ['a', 'b']"),
-        ('a: [', 'the configuration is not valid YAML'),
+        ('lock: [', 'the configuration is not valid YAML'),
         ('environ: !!python/object/apply:os.getpid []', 'the configuration is not valid YAML: could not determine a constructor'),
     ],
 )
@@ -153,6 +154,17 @@ def test_bad_file(folder: Path, text: str, words: str) -> None:
     said = message(ConfigError, Config)
     assert said.startswith(f'{path}: {words}')
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize('text', ['lok: poll', '1: 2', 'lok: {a: [b]}'])
+def test_unknown_keys_are_told_and_kept(folder: Path, text: str) -> None:
+    write(folder, f'{text}\nlease: 60')
+    with pytest.warns(UserWarning, match=r"config.yaml: the key '(lok|1)' means nothing to desipipe") as told:
+        config = Config()
+
+    ((key, value),) = yaml.safe_load(text).items()
+    assert (config[str(key)], config['lease']) == (value, 60)
+    assert ('did you mean lock? Valid keys: base_queue_dir, environ, file, ' in str(told[0].message)) == (key == 'lok')
 
 
 def test_yaml_error_says_where(folder: Path) -> None:
@@ -170,7 +182,7 @@ def test_unreadable_file(folder: Path) -> None:
 
 def test_yaml_is_imported_only_for_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, 'yaml', None)
-    assert Config()['lock'] is None
+    assert Config().lock is None
     write(folder, 'lock: poll')
     assert message(MissingDependencyError, Config) == f'PyYAML is needed for {folder}/config.yaml: python -m pip install pyyaml'
 
@@ -178,13 +190,14 @@ def test_yaml_is_imported_only_for_a_file(folder: Path, monkeypatch: pytest.Monk
 # --- environment variables, and what is set here
 
 
-def test_variables_win_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_and_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(folder, 'base_queue_dir: /file\nlock: poll\ntrusted_users: [alice]\n')
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', '/variable')
     monkeypatch.setenv('DESIPIPE_LOCK', 'soft')
     monkeypatch.setenv('DESIPIPE_TRUST', 'bob, 1234,')
     config = Config()
-    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == ('/variable', 'soft', ['bob', '1234'])
+    # The folder of the file wins, as it always did.
+    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == ('/file', 'soft', ['bob', '1234'])
     config['lock'] = 'flock'
     config['base_queue_dir'] = 'here'
     assert (config['base_queue_dir'], config['lock']) == (str(Path.cwd() / 'here'), 'flock')
@@ -192,6 +205,9 @@ def test_variables_win_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPat
         monkeypatch.setenv(name, '')
     config = Config()
     assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == ('/file', 'poll', ['alice'])
+    write(folder, 'lock: poll\n')
+    monkeypatch.setenv('DESIPIPE_QUEUE_DIR', '/variable')
+    assert Config()['base_queue_dir'] == '/variable'
 
 
 def test_relative_folder_stays_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +216,8 @@ def test_relative_folder_stays_the_same_elsewhere(tmp_path: Path, monkeypatch: p
     config = Config()
     monkeypatch.chdir('/')
     assert config['base_queue_dir'] == str(tmp_path / 'queues')
+    write(tmp_path / 'config', 'base_queue_dir: saved')
+    assert Config()['base_queue_dir'] == '/saved'
 
 
 def test_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,8 +228,10 @@ def test_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_bad_value_here() -> None:
     config = Config()
     assert 'lease is 0' in message(ConfigError, config.__setitem__, 'lease', 0)
-    assert "unknown key 'leese'; did you mean lease?" in message(ConfigError, config.__setitem__, 'leese', 1)
     assert 'leese' in message(KeyError, config.__delitem__, 'leese')
+    with pytest.warns(UserWarning, match=r"the key 'leese' means nothing to desipipe; did you mean lease\?"):
+        config['leese'] = 1
+    del config['leese']
     assert config['lease'] == 30
 
 
@@ -230,6 +250,7 @@ def test_unset_variable_in_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert config['lock'] == 'poll'  # on a node where it is not set, only who needs the folder gets the error
     said = message(ConfigError, config.__getitem__, 'base_queue_dir')
     assert said == f"{path}: base_queue_dir is '${{SCRATCH}}/queues', but $SCRATCH is not set in this process: set it, or write the path in full"
+    write(folder, '')
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', '$SCRATCH')
     assert message(ConfigError, Config().__getitem__, 'base_queue_dir').startswith("$DESIPIPE_QUEUE_DIR: base_queue_dir is '$SCRATCH'")
 
@@ -255,7 +276,7 @@ def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert config['trusted_users'] == ['zoë', 12]
     config['lease'] = 60
     del config['scheduler']
-    assert config['scheduler'] is None
+    assert 'scheduler' not in config
     config.save()
     del saved['scheduler']
     assert yaml.safe_load(path.read_text()) == {**saved, 'lease': 60.0}
@@ -285,12 +306,13 @@ def test_failed_save_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_queue_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     me = utils.username()
-    assert Config().queue_dir() == Config().queue_dir(me) == str(folder / 'queues' / me)
+    assert Config().queue_dir == Config(user=me).queue_dir == str(folder.parent / '.desipipe' / 'queues' / me)
+    assert (Config().user, Config.default_user) == (me, me)
     other = next(user for user in ('daemon', 'nobody', 'root') if user != me)
-    assert Config().queue_dir(other) == os.path.expanduser(f'~{other}/.desipipe/queues/{other}')
+    assert Config(user=other).queue_dir == os.path.expanduser(f'~{other}/.desipipe/queues/{other}')
     write(folder, 'base_queue_dir: /data')
-    assert Config().queue_dir() == f'/data/{me}'
-    assert Config().queue_dir('nobody-here') == '/data/nobody-here'
+    assert Config().queue_dir == f'/data/{me}'
+    assert Config(user='nobody-here').queue_dir == '/data/nobody-here'
     monkeypatch.setenv('USER', 'root')
     monkeypatch.setenv('LOGNAME', 'mallory')
     assert utils.username() == me
@@ -299,11 +321,11 @@ def test_queue_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('user', ['', '.', '..', 'a/b', '/etc', 'a\0'])
 def test_user_can_not_leave_the_folder(folder: Path, user: str) -> None:
     write(folder, 'base_queue_dir: /data')
-    assert message(ConfigError, Config().queue_dir, user) == f'{user!r} is no name of a user: queues of other users are named user/name'
+    assert message(ConfigError, Config().queue_dir_of, user) == f'{user!r} is no name of a user: queues of other users are named user/name'
 
 
 def test_queue_dir_of_nobody() -> None:
-    said = message(ConfigError, Config().queue_dir, 'nobody-here')
+    said = message(ConfigError, Config().queue_dir_of, 'nobody-here')
     assert said.startswith("there is no user 'nobody-here' on this machine") and '$DESIPIPE_QUEUE_DIR' in said
 
 
@@ -320,9 +342,9 @@ def test_attributes(folder: Path) -> None:
     write(folder, 'base_queue_dir: ~/q\nlock: poll\nsync_interval: 1\nlease: 2\noutput_limit: 3\nlinger: 4')
     config = Config()
     for name in ('base_queue_dir', 'lock', 'sync_interval', 'lease', 'output_limit', 'linger'):
-        assert getattr(config, name) == config[name]
+        assert getattr(config, name) == config[name] == config.data[name]
     assert (config.base_queue_dir, config.lock, config.linger) == (os.path.expanduser('~/q'), 'poll', 4)
-    assert Config(folder / 'none').lock is None
+    assert Config(filename=folder / 'none').lock is None
 
 
 # --- what is found by name
@@ -545,55 +567,109 @@ def test_mkdir(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def logger() -> Iterator[logging.Logger]:
-    logger = logging.getLogger('desipipe')
-    level, handlers = logger.level, list(logger.handlers)
-    for handler in handlers:  # that of an earlier test would be replaced
-        logger.removeHandler(handler)
-    yield logger
-    for handler in list(logger.handlers):
-        logger.removeHandler(handler)
+def root() -> Iterator[logging.Logger]:
+    """Root logger without handlers; level, handlers and hook are put back."""
+    root = logging.getLogger()
+    level, handlers, hook = root.level, list(root.handlers), sys.excepthook
+    root.handlers[:] = []
+    yield root
+    for handler in root.handlers:
         handler.close()
-    for handler in handlers:
-        logger.addHandler(handler)
-    logger.setLevel(level)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    sys.excepthook = hook
 
 
-def test_logging(logger: logging.Logger, tmp_path: Path) -> None:
-    root, hook = list(logging.getLogger().handlers), sys.excepthook
-    before = len(logger.handlers)
-    stream = io.StringIO()
-    utils.setup_logging('warning', stream=stream)
-    utils.setup_logging('INFO', stream=stream, fmt='%(name)s|%(levelname)s|%(message)s')
-    logging.getLogger('desipipe.queue').info('one')
-    logging.getLogger('desipipe.queue').debug('not this')
-    logging.getLogger('other').error('nor this')
-    assert stream.getvalue() == 'desipipe.queue|INFO|one\n'
-    utils.setup_logging(logging.DEBUG, filename=tmp_path / 'new' / 'log')
-    logger.debug('two')
-    assert stream.getvalue() == 'desipipe.queue|INFO|one\n'
-    assert (tmp_path / 'new' / 'log').read_text().endswith('DEBUG   desipipe: two\n')
-    assert len(logger.handlers) == before + 1
-    handler = logger.handlers[-1]
-    utils.setup_logging(stream=stream)
-    assert isinstance(handler, logging.FileHandler) and handler.stream is None  # closed
-    assert len(logger.handlers) == before + 1
-    assert logging.getLogger().handlers == root and sys.excepthook is hook
-
-
-def test_logging_to_standard_error(logger: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_setup_logging_shows_every_logger_on_stdout(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
     utils.setup_logging()
-    logger.info('three')
+    logging.getLogger('Mine').info('one')
+    logging.getLogger('Mine').debug('not this')
+
     captured = capsys.readouterr()
-    assert captured.out == '' and captured.err.endswith('INFO    desipipe: three\n')
+    assert captured.err == '' and re.fullmatch(r'\[\d{6}\.\d\d\]  \d\d-\d\d \d\d:\d\d  Mine {22}INFO     one\n', captured.out)
+    assert (root.level, len(root.handlers)) == (logging.INFO, 1)
 
 
-def test_logging_errors(logger: logging.Logger, tmp_path: Path) -> None:
-    handlers = list(logger.handlers)
-    said = message(ValueError, utils.setup_logging, 'loud')
-    assert said == "there is no logging level 'loud': use 'debug', 'info', 'warning', 'error' or 'critical'"
-    assert 'give one of stream and filename' in message(ValueError, utils.setup_logging, stream=sys.stderr, filename=tmp_path / 'log')
-    assert logger.handlers == handlers and not (tmp_path / 'log').exists()
+def test_setup_logging_replaces_what_was_set_up(root: logging.Logger, tmp_path: Path) -> None:
+    stream = io.StringIO()
+    utils.setup_logging('warning', stream=stream, fmt='%(name)s|%(levelname)s|%(message)s')
+    logging.getLogger('Mine').info('not this')
+    logging.getLogger('Mine').warning('one')
+    file = tmp_path / 'new' / 'log'
+    utils.setup_logging(level='DEBUG', filename=file, filemode='w')
+    logging.getLogger('Mine').debug('two')
+    first = root.handlers[0]
+    utils.setup_logging(filename=file, filemode='a')
+    logging.getLogger('Mine').info('three')
+
+    assert stream.getvalue() == 'Mine|WARNING|one\n'
+    assert isinstance(first, logging.FileHandler) and first.stream is None  # closed
+    assert [line.split()[-1] for line in file.read_text().splitlines()] == ['two', 'three']
+
+
+def test_setup_logging_logs_exceptions(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    utils.setup_logging(stream=stream)
+    try:
+        raise ValueError('mine')
+    except ValueError as exc:
+        sys.excepthook(type(exc), exc, exc.__traceback__)
+
+    assert 'CRITICAL' in stream.getvalue() and 'ValueError: mine' in stream.getvalue()
+
+
+def test_setup_logging_refuses_unknown_levels(root: logging.Logger) -> None:
+    before = list(root.handlers)
+    assert "no logging level 'loud'" in message(ValueError, utils.setup_logging, 'loud')
+    assert root.handlers == before
+
+
+def test_logging_context_restores_levels(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    utils.setup_logging(stream=stream, fmt='%(message)s')
+    with utils.LoggingContext('warning'):
+        logging.getLogger('Mine').info('not this')
+    logging.getLogger('Mine').info('one')
+
+    assert stream.getvalue() == 'one\n' and root.level == logging.INFO
+
+
+def test_base_class_logs_under_its_name(root: logging.Logger) -> None:
+    stream = io.StringIO()
+    utils.setup_logging(stream=stream, fmt='%(name)s: %(message)s')
+
+    class Survey(utils.BaseClass):
+        def __init__(self) -> None:
+            self.cuts: list[str] = []
+
+    survey = Survey()
+    survey.log_info('measured')
+    other = survey.copy()
+
+    assert stream.getvalue() == 'Survey: measured\n'
+    assert other is not survey and other.cuts is survey.cuts
+
+
+def test_base_dict_is_copied_with_its_items() -> None:
+    class Options(utils.BaseDict):
+        pass
+
+    options = Options(a=1)
+    other = options.clone({'b': 2}, c=3)
+
+    assert (dict(options), dict(other), type(other)) == ({'a': 1}, {'a': 1, 'b': 2, 'c': 3}, Options)
+
+
+def test_copytree_keeps_permissions_of_folders(tmp_path: Path) -> None:
+    (tmp_path / 'a' / 'inner').mkdir(parents=True)
+    (tmp_path / 'a' / 'inner' / 'file').write_text('x')
+    (tmp_path / 'b').mkdir(mode=0o700)
+    utils.copytree(tmp_path / 'a', tmp_path / 'b', dirs_exist_ok=True, copy_function=shutil.copyfile, dirs_copystat=False)
+
+    assert (tmp_path / 'b' / 'inner' / 'file').read_text() == 'x'
+    assert (tmp_path / 'b').stat().st_mode & 0o777 == 0o700
+    with pytest.raises(FileExistsError):
+        utils.copytree(tmp_path / 'a', tmp_path / 'b')
 
 
 # --- machine, processes, versions

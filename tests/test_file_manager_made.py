@@ -136,7 +136,7 @@ class Chain:
 
     def states(self) -> dict[str, str]:
         """State of each file, which both faces must agree on."""
-        beside = {file.options['x']: file.status() for file in self.fm[0] if file.exists()}
+        beside = {file.options['x']: file.status() for file in self.fm.data[0] if file.exists()}
         counts = self.fm.status()
         assert {state: sum(value == state for value in beside.values()) for state in ('stale', 'current')} == {
             name: counts[name] for name in ('stale', 'current')

@@ -14,7 +14,7 @@ PACKAGE = ROOT / 'desipipe'
 
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
-    'words': 'errors utils',
+    'words': 'errors utils logs',
     'where': 'config environment provenance',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state outputs sweep',

@@ -70,14 +70,14 @@ def doctor(args: argparse.Namespace) -> int:
         Finding(
             'configuration',
             True,
-            f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; queues are in {config.queue_dir()}',
+            f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; queues are in {config.queue_dir}',
         )
     )
-    for base in dict.fromkeys([os.path.dirname(folder) for folder in folders] or [config.queue_dir()]):
+    for base in dict.fromkeys([os.path.dirname(folder) for folder in folders] or [config.queue_dir]):
         findings += _base(base, config)
     findings += _programs()
     if args.job:
-        for base in dict.fromkeys([*folders] or [config.queue_dir()]):
+        for base in dict.fromkeys([*folders] or [config.queue_dir]):
             findings += _shared(base) if os.path.isdir(base) else [Finding('node', None, f'{base} is not there yet; make a queue first')]
     for folder in folders:
         try:
@@ -131,7 +131,7 @@ def _config() -> Config:
     from ..config import Config
 
     config = Config()
-    config.queue_dir()  # it may hold a variable that is not set
+    config.queue_dir_of(config.user)  # it may hold a variable that is not set
     return config
 
 

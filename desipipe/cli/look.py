@@ -129,7 +129,7 @@ def _mine(config: Any) -> list[str]:
 
 
 def _no_queues(config: Any) -> None:
-    hint(f"There are no queues in {config.queue_dir()}. Those of another folder: desipipe queues './folder/*'. See what one looks like: desipipe demo")
+    hint(f"There are no queues in {config.queue_dir}. Those of another folder: desipipe queues './folder/*'. See what one looks like: desipipe demo")
 
 
 def watch(args: argparse.Namespace) -> int:

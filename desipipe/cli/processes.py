@@ -92,10 +92,10 @@ def spawn(args: argparse.Namespace) -> int:
     queue = open_one(args)
     if args.spawn:
         return _background(queue, args)
+    from ..logs import log_to_stderr
     from ..manager import spawn
-    from ..utils import setup_logging
 
-    setup_logging()
+    log_to_stderr()
     linger = args.linger
     if linger is None:
         linger = float(queue.config['linger']) if args.detached else 0.0
@@ -126,11 +126,11 @@ def resize(args: argparse.Namespace) -> None:
 
 def work(args: argparse.Namespace) -> None:
     """``desipipe work``."""
-    from ..utils import setup_logging
+    from ..logs import log_to_stderr
     from ..worker import work
 
     queue = open_one(args)
-    setup_logging()
+    log_to_stderr()
     work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode, mpisplits=args.mpisplits)
 
 

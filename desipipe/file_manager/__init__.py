@@ -20,7 +20,7 @@ Nothing in a data base is ever executed: see :mod:`desipipe.file_manager.templat
 
 from __future__ import annotations
 
-from .catalogue import FileEntryCollection, FileManager
+from .catalogue import FileEntryCollection, FileManager, yaml_parser
 from .entry import BaseFileEntry, get_file_entry
 from .file import BaseFile
 from .made import Provenance
@@ -36,4 +36,5 @@ __all__ = [
     'get_file_entry',
     'in_options',
     'iter_options',
+    'yaml_parser',
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import glob
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
+from ..utils import is_sequence
 from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields, base_folder
@@ -102,8 +104,6 @@ class FileEntryCollection:
         else:
             try:
                 fields = importing.resolved(data)
-                if not fields.get('path'):
-                    raise ConfigError('the entry has no path. Add one, e.g. path: ${HOME}/data_{i:03d}.npy')
                 for name in fields:
                     if name not in _FIELDS and name != 'fileentry':
                         raise UnknownOptionError(f'the field {name!r} is not known: {close_names(str(name), _FIELDS, n=len(_FIELDS))}')
@@ -139,7 +139,7 @@ class FileEntryCollection:
             for place, entry in enumerate(self.data)
             if (wanted_id is None or entry.id.lower() in wanted_id)
             and (wanted_type is None or entry.filetype.lower() in wanted_type)
-            and (words is None or any(all(word in f'{entry.description} {entry.id}'.lower() for word in several) for several in words))
+            and (words is None or any(all(word in entry.description.lower() for word in several) for several in words))
         ]
 
     def _found(self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Iterator[tuple[int, BaseFileEntry]]:
@@ -192,7 +192,7 @@ class FileEntryCollection:
         id, filetype : str, list, optional
             Those of the entry, or several that will do; in capitals or not.
         keywords : str, list, optional
-            Words that the description, or id, must hold, in any order, in capitals or not; of several texts, the words of one of them.
+            Words that the description must hold, in any order, in capitals or not; of several texts, the words of one of them.
         empty_error : bool, default=False
             Whether it is an error if nothing is left.
         ignore : bool, str, list, default=False
@@ -271,11 +271,11 @@ class FileEntryCollection:
                 known = {getattr(entry, field) for entry in self.data} - {''}
                 return UnknownNameError(f'no file entry has the {field} {given!r}: {close_names(_texts(given)[0] if _texts(given) else "", known)}')
         if keywords is not None and not self._fitting(None, None, keywords):
-            words = {word for entry in self.data for word in f'{entry.description} {entry.id}'.lower().split()}
+            words = {word for entry in self.data for word in entry.description.lower().split()}
             asked_for = [word for text in _texts(keywords) for word in text.lower().split()]
             unknown = next((word for word in asked_for if not any(word in known for known in words)), None)
             near = 'each of these words is known, but not all of one entry' if unknown is None else f'{unknown!r}: {close_names(unknown, words)}'
-            return UnknownNameError(f'no file entry has the keywords {keywords!r} in its description or id. {near}')
+            return UnknownNameError(f'no file entry has the keywords {keywords!r} in its description. {near}')
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
         entries = [self.data[place] for place in fitting]
         passed = set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
@@ -579,7 +579,10 @@ class FileEntryCollection:
 
 
 class FileManager(FileEntryCollection):
-    """Catalogue of files; iterating gives its entries, iterating an entry gives its files.
+    """Catalogue of files.
+
+    Iterating gives the files, if there is one entry; of several entries, a file manager for each combination of the options
+    that all of them have. ``fm.data`` is the list of entries, and ``len(fm)`` their number.
 
     Parameters
     ----------
@@ -604,8 +607,10 @@ class FileManager(FileEntryCollection):
     >>> fm = FileManager({'id': 'power', 'path': '/tmp/power_{tracer}_{i:02d}.npy', 'options': {'tracer': ['LRG', 'ELG'], 'i': 'range(3)'}})
     >>> fm.get(id='power', tracer='ELG', i=2).filepath
     '/tmp/power_ELG_02.npy'
-    >>> [len(entry) for entry in fm.select(tracer='LRG')]
-    [3]
+    >>> [file.filepath for file in fm.select(tracer='LRG')][:2]
+    ['/tmp/power_LRG_00.npy', '/tmp/power_LRG_01.npy']
+    >>> fm[-1].options
+    {'tracer': 'ELG', 'i': 2}
     """
 
     def __init__(
@@ -616,6 +621,47 @@ class FileManager(FileEntryCollection):
         if environ is None and isinstance(database, FileEntryCollection):
             self.environ = dict(database.environ)
         self._read(database)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iter(intersection=True))
+
+    def __getitem__(self, index: Any) -> Any:
+        """Return the entry of an id, or what `iter` gives at some positions.
+
+        Parameters
+        ----------
+        index : str, int, slice, list of int
+            Id of an entry; or positions among the files (file managers, where `iter` gives these).
+
+        Returns
+        -------
+        item : BaseFileEntry, BaseFile, FileManager, list
+        """
+        if isinstance(index, str):
+            return self._one(index)
+        found = self.iter()
+        return [found[place] for place in index] if is_sequence(index) else found[index]
+
+    @classmethod
+    def databases(cls, keywords: str | Iterable[str] | None = None) -> list[str]:
+        """List the data bases that the configuration names.
+
+        Parameters
+        ----------
+        keywords : str, list, default=None
+            Words that the path must hold, in capitals or not; of several texts, the words of one of them.
+
+        Returns
+        -------
+        paths : list of str
+            Files that match a pattern of ``file: {filename: [...]}`` in the configuration.
+        """
+        from ..config import Config
+
+        words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
+        named = Config().get('file', {}).get('filename', [])
+        paths = [path for pattern in _texts(named) for path in sorted(glob.glob(os.path.expanduser(pattern)))]
+        return [path for path in paths if words is None or any(all(word in path.lower() for word in several) for several in words)]
 
 
 def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict[str, str]:
@@ -750,6 +796,27 @@ def _dumper() -> Any:
     Dumper.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
     Dumper.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
     return Dumper
+
+
+def yaml_parser(string: str) -> list[Any]:
+    """Read the documents of a data base, as :class:`FileManager` does.
+
+    Parameters
+    ----------
+    string : str
+        YAML; ``1e-5`` is a number and ``None`` nothing.
+
+    Returns
+    -------
+    documents : list
+        Plain values: no document makes objects.
+
+    Raises
+    ------
+    ConfigError
+        If it is no YAML.
+    """
+    return _documents(string, 'the text')
 
 
 def _documents(text: str | bytes, where: str) -> list[Any]:

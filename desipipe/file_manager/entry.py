@@ -81,13 +81,11 @@ class BaseFileEntry(Fields):
             _registry[cls.name] = cls
 
     def update(self, **kwargs: Any) -> None:
-        """Set fields; see `Fields.update`."""
+        """Set fields; see `Fields.update`. A placeholder without an option is an error of the file that is asked for."""
         before = dict(self.__dict__)
         super().update(**kwargs)
         try:
-            missing = sorted(self._template(self.path).names - set(self.options)) if type(self)._get_file is BaseFileEntry._get_file else ()
-            if missing:
-                raise self._unknown_placeholder(self.path, missing[0], self.options)
+            self._template(self.path)
         except ConfigError:
             self.__dict__.clear()
             self.__dict__.update(before)
@@ -182,6 +180,9 @@ class BaseFileEntry(Fields):
         if type(self)._get_file is not BaseFileEntry._get_file or self._file_cls is not BaseFile or self.root or '*' in self.path:
             yield from (file.filepath for file in self)
             return
+        missing = sorted(self._template(self.path).names - set(self.options))
+        if missing:
+            raise self._unknown_placeholder(self.path, missing[0], self.options)
         # Many at once: each value is put into words once for a block of combinations, and joining is left to C.
         names = list(self.options)
         texts = [values_of(self.foptions[name]) for name in names]
@@ -357,7 +358,7 @@ class BaseFileEntry(Fields):
         return list(zip(found, iter_options(self.foptions, include, exclude), strict=True)) if return_foptions else list(found)
 
     def iter(self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None) -> list[Any]:
-        """Files; or, where options are left out, entries that have all of their values.
+        """List the files.
 
         Parameters
         ----------
@@ -366,10 +367,15 @@ class BaseFileEntry(Fields):
 
         Returns
         -------
-        files : list of BaseFile, BaseFileEntry
+        files : list of BaseFile
+            Where options are left out, those of the others only: a path that needs the rest is asked for by
+            ``file.clone(options=...)``.
         """
         names = chosen_names(self.options, include, exclude)
-        return list(self) if len(names) == len(self.options) else list(self._split(names))
+        if len(names) == len(self.options):
+            return list(self)
+        pairs = self.iter_options(include, exclude, return_foptions=True)
+        return [self._get_file(options, foptions=foptions) for options, foptions in pairs]
 
     def _split(self, names: Sequence[str]) -> Iterator[Self]:
         """Entries with one value for each of these options."""

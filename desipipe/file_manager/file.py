@@ -5,12 +5,14 @@ from __future__ import annotations
 import copy
 import glob
 import os
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 from .. import io
 from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_names
 from ..serialize import encode
+from ..utils import copytree
 from . import made
 from .made import Provenance
 from .options import shown
@@ -38,7 +40,7 @@ class Fields:
     _defaults: ClassVar[dict[str, Any]] = {
         'path': '',
         'ro': None,
-        'filetype': '',
+        'filetype': 'generic',
         'id': '',
         'author': '',
         'options': {},
@@ -52,7 +54,8 @@ class Fields:
     ro: tuple[str, str] | None
     """Part of the path, and what stands in its place where files are only read: a read-only mirror."""
     filetype: str
-    """One of :func:`desipipe.io.filetypes`; empty: what the suffix says. Other words will do for what is not loaded and saved here."""
+    """One of :func:`desipipe.io.filetypes`; `generic`: a function, or an object with methods of its own, loads and saves the file,
+    else the suffix tells the type. Other words will do for what is not loaded and saved here."""
     id: str
     author: str
     options: dict[str, Any]
@@ -112,9 +115,9 @@ class Fields:
             value = os.fspath(value)
         if value is None:
             return self._defaults[name]
-        if not isinstance(value, str):
+        if not isinstance(value, str | int | float):
             raise ConfigError(f'{self._label(given)}: {name} must be text, not {shown(value)}. Put it in quotes.')
-        return value
+        return str(value)
 
     def _updated_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
@@ -291,6 +294,10 @@ class BaseFile(Fields, os.PathLike[str]):
         made.note_read(path, actual)
         return data
 
+    save_attrs: Callable[[str], str | None] | None
+    """Where it is set: called with a temporary folder before the file is saved; what it writes there is moved beside the file, or
+    into the folder that it returns."""
+
     def save(self, *args: Any, **kwargs: Any) -> Any:
         """Write the file, whole or not at all; see :func:`desipipe.io.save`. In a task, it is noted who made it, of what.
 
@@ -305,9 +312,20 @@ class BaseFile(Fields, os.PathLike[str]):
             What the type's own method returns.
         """
         path = self.filepath
+        self._save_attributes(path)
         saved = io.save(path, *args, filetype=self.filetype, **kwargs)
         made.note_written(path)
         return saved
+
+    def _save_attributes(self, path: str) -> None:
+        """Put what `save_attrs` writes into a temporary folder beside the file, or into the folder that it names."""
+        save_attrs = getattr(self, 'save_attrs', None)
+        if save_attrs is None:
+            return
+        folder = os.path.dirname(path) or os.curdir
+        io.make_folders(folder)
+        with tempfile.TemporaryDirectory(dir=folder, prefix='.desipipe-') as temporary:
+            copytree(temporary, save_attrs(temporary) or folder, dirs_exist_ok=True, dirs_copystat=False)
 
     def symlink(self, raise_error: bool = True) -> None:
         """Make the symbolic link `link`, in the place of one that is there.

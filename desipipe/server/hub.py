@@ -98,7 +98,7 @@ class Hub:
     def _confine(self, folder: str, config: Config) -> None:
         # Links are followed first: what counts is where the files are.
         real = os.path.realpath(folder)
-        for root in (config.base_queue_dir, config.queue_dir(), self.root_dir, *self.folders):
+        for root in (config.base_queue_dir, config.queue_dir, self.root_dir, *self.folders):
             if _inside(real, os.path.realpath(root)):
                 return
         raise PermissionDeniedError(
@@ -114,7 +114,7 @@ class Hub:
     def places(self, asked: Sequence[str] = ()) -> list[str]:
         """The folders that are searched for queues: the user's own, those of the configuration, and those that a page asks for."""
         config = Config()
-        places = [config.queue_dir(), self.root_dir, *self.folders]
+        places = [config.queue_dir, self.root_dir, *self.folders]
         for text in asked:
             if '\0' in text or text.startswith('~'):
                 raise InvalidQueueNameError(f'{text!r} is no folder: use a path from the root (/…), or one below the folder that the server shows')
@@ -244,7 +244,7 @@ def short(folder: str, config: Config) -> str:
     """The shortest name by which a page can ask for the queue in ``folder``."""
     stem = folder.removesuffix(SUFFIX)
     parent, name = os.path.split(stem)
-    if parent == config.queue_dir():
+    if parent == config.queue_dir:
         return name
     return f'{os.path.basename(parent)}/{name}' if os.path.dirname(parent) == config.base_queue_dir else stem
 
