@@ -6,6 +6,7 @@ import argparse
 import os
 import shlex
 import sys
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from .common import FACE, Verbs, add_json, hint, on_terminal, plural, positive, print_json, seconds
@@ -13,6 +14,7 @@ from .common import FACE, Verbs, add_json, hint, on_terminal, plural, positive, 
 if TYPE_CHECKING:
     from ..queue import Queue
     from ..record.model import QueueModel
+    from ..record.verify import Check
 
 
 def register(verbs: Verbs) -> None:
@@ -70,7 +72,9 @@ def register(verbs: Verbs) -> None:
         'verify',
         verify,
         'check a record or a crate: against itself, and against its queue and files',
-        'Exit status 0: nothing differs; 1: something does; 2: it can not be read. What can not be checked is said.',
+        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something differs; 2: the record can not be read; 3: nothing that was '
+        'checked differs, but a part of the record could not be checked.',
+        'desipipe verify pipeline.record.ipynb --strict --queue my_queue --root .',
         'desipipe verify pipeline.record.ipynb',
         'desipipe verify pipeline.zip --queue my_queue --root . --json',
         'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
@@ -83,6 +87,11 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('--rtol', type=float, metavar='X', help='relative tolerance for floating-point numbers of --rerun; default: equal to the last bit')
     parser.add_argument('--atol', type=float, default=0.0, metavar='X', help='absolute tolerance')
     parser.add_argument('--trust', action='store_true', help='run code that comes with the record itself, not from a queue of yours')
+    parser.add_argument(
+        '--strict',
+        action='store_true',
+        help='count what is not checked as a difference, also queues and files that no option names; exit status 1 instead of 3',
+    )
     add_json(parser)
 
     parser = verbs.add(
@@ -180,7 +189,7 @@ def verify(args: argparse.Namespace) -> int:
     """``desipipe verify``."""
     from ..notebook.stored import cell_node
     from ..record.files import read_record
-    from ..record.verify import verdict
+    from ..record.verify import exit_status
     from ..record.verify import verify as check
 
     queues = _open(args.queues)
@@ -197,26 +206,37 @@ def verify(args: argparse.Namespace) -> int:
         from ..record.rerun import rerun
 
         checks[-2:-2] = rerun(found, find if queues else None, args.rerun, args.seed, args.rtol, args.atol, args.trust)
-    good = verdict(checks)
+    status = exit_status(checks, args.strict)
     if args.json:
-        print_json({'record': os.path.abspath(args.record), 'ok': good, 'checks': [item.to_dict() for item in checks]})
+        gaps = sum(item.is_gap(args.strict) for item in checks)
+        print_json({'record': os.path.abspath(args.record), 'ok': not status, 'unchecked': gaps, 'checks': [item.to_dict() for item in checks]})
     else:
-        _show(checks, good)
-    return 0 if good else 1
+        _show(checks, status, args.strict)
+    return status
 
 
-def _show(checks: list[Any], good: bool) -> None:
-    looks = {'ok': ('✓', 'green'), 'differs': ('✕', 'bold red'), 'note': ('!', 'yellow'), 'cannot be checked': ('–', 'dim')}
+_LOOKS = {
+    'ok': ('✓', 'green'),
+    'differs': ('✕', 'bold red'),
+    'note': ('!', 'yellow'),
+    'cannot be checked': ('?', 'yellow'),
+    'nothing to check': ('–', 'dim'),
+    'not compared': ('–', 'dim'),
+    'beyond a record': ('–', 'dim'),
+}
+_SCOPES = {'record': 'cannot be checked', 'option': 'not compared', 'never': 'beyond a record'}
+
+
+def _show(checks: list[Check], status: int, strict: bool) -> None:
     lines = []
     for item in checks:
-        symbol, style = looks[item.status]
-        lines.append((f'{symbol} {item.name:<12} {item.status:<18}{item.words}', style))
+        words = _SCOPES[item.scope] if item.status == 'cannot be checked' else item.status
+        symbol, style = _LOOKS[words]
+        lines.append((f'{symbol} {item.name:<12} {words:<18}{item.words}', style))
         lines += [(f'    {words}', '') for words in item.details]
         if item.more:
             lines.append((f'    and {item.more:,d} more', 'dim'))
-    n = {status: sum(item.status == status for item in checks) for status in looks}
-    words = f'{plural(n["ok"], "check")} ok' + (f', {n["note"]} to know' if n['note'] else '') + f', {n["cannot be checked"]} that can not be made'
-    lines.append((f'{words}: nothing differs' if good else f'{plural(n["differs"], "check")} found differences; {words}', 'bold'))
+    lines.append((_conclusion(checks, status, strict), 'bold'))
     if on_terminal():
         from rich.text import Text
 
@@ -225,6 +245,19 @@ def _show(checks: list[Any], good: bool) -> None:
             console.print(Text(text, style=style))
     else:
         print('\n'.join(text for text, _ in lines))
+
+
+def _conclusion(checks: list[Check], status: int, strict: bool) -> str:
+    n = Counter(item.status for item in checks)
+    gaps = sum(item.is_gap(strict) for item in checks)
+    words = f'{plural(n["ok"], "check")} ok' + (f', {n["note"]:d} to know' if n['note'] else '')
+    if n['differs']:
+        return f'{plural(n["differs"], "check")} found differences; {words}' + (f'; {gaps:d} cannot be made' if gaps else '')
+    if not status:
+        return f'{words}: nothing differs'
+    if not gaps:
+        return f'{words}: the record holds no task, so nothing of a run was checked'
+    return f'{words}; {plural(gaps, "check")} cannot be made: what was checked does not differ, the rest is not known'
 
 
 # Import

@@ -66,6 +66,44 @@ def content_digest(notebook: Mapping[str, Any]) -> str:
     return 'sha256:' + hashlib.sha256(orjson.dumps(covered, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
+def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
+    """Digests of the parts of a record, by what each is called: what was changed can be named.
+
+    Parameters
+    ----------
+    notebook : dict
+
+    Returns
+    -------
+    digests : dict
+        Of the cells of the notebook (text, outputs, attachments), of the tables, and of all members of the record.
+    """
+    parts: dict[str, Any] = {}
+    number = tables = 0
+    for cell in notebook['cells']:
+        if ADDED in (cell.get('metadata', {}).get('tags') or ()):
+            tables += 1
+            parts[f'table {tables:d}'] = [cell.get(key) for key in ('id', 'cell_type', 'source', 'outputs', 'attachments')]
+            continue
+        number += 1
+        names = {'source': 'the text', 'outputs': 'the outputs', 'attachments': 'the attachments', 'cell_type': 'the type', 'id': 'the id'}
+        parts.update({f'{words} of cell {number:d}': cell[key] for key, words in names.items() if key in cell})
+        parts[f'the execution count and tags of cell {number:d}'] = [cell.get('execution_count'), cell.get('metadata', {}).get('tags')]
+    document = notebook['metadata'][KEY]
+    own = ('content_digest', 'file_digest', 'parts', 'queues')
+    parts.update({f'{key!r} of the record': value for key, value in document.items() if key not in own})
+    for queue in document['queues']:
+        for key, value in queue.items():
+            # Tasks are named by their own check sums, too.
+            entries = value if isinstance(value, list) and key != 'tasks' else [value]
+            for place, entry in enumerate(entries):
+                label = f' {place:d}' if entries is value else ''
+                parts[f'{key!r}{label} of the queue {queue.get("name")}'] = entry
+            if entries is value:
+                parts[f'the number of {key!r} of the queue {queue.get("name")}'] = len(entries)
+    return {label: hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32] for label, value in parts.items()}
+
+
 def file_digest(data: bytes) -> tuple[str, str]:
     """The digest that a record's file has, and the one that it says it has; each is empty if it says none, or several."""
     found = list(_DIGEST.finditer(data))
@@ -81,6 +119,7 @@ def file_digest(data: bytes) -> tuple[str, str]:
 def notebook_bytes(notebook: Dict) -> bytes:
     """A record as a file, digests filled in: always the same bytes for the same content."""
     known = notebook['metadata'][KEY]
+    known['parts'] = part_digests(notebook)
     known['content_digest'] = content_digest(notebook)
     known['file_digest'] = 'sha256:' + _NONE.decode()
     data = plain_bytes(notebook)

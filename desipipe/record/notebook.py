@@ -21,6 +21,7 @@ from ..queue import Queue
 from ..serialize import source
 from ..utils import format_bytes
 from . import tables
+from .embedded_data import scrub_data, scrub_json
 from .files import ADDED, KEY
 from .model import VERSION, Node, QueueModel, piece_of, read_queue, totals
 from .privacy import Privacy
@@ -450,7 +451,7 @@ def _composed(notebook: Dict | None, document: Dict, models: Sequence[QueueModel
         cells.append(_cleaned(cell, privacy))
         cells += [added(text) for text in sections.get(number, ())]
     pictures = described(models)
-    metadata = {key: _private(value, privacy) for key, value in original['metadata'].items() if key != KEY}
+    metadata = {key: scrub_json(value, privacy.scrub) for key, value in original['metadata'].items() if key != KEY}
     document['left_out'] = privacy.summary()
     summary = tables.summary_section(document, models, pictures)
     cells.append(added(summary))
@@ -474,31 +475,19 @@ def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
     cell = copy.copy(cell)
     cell['source'] = source_of(cell)
     # Whether a server trusts its outputs is no part of the cell.
-    cell['metadata'] = _private({key: value for key, value in cell.get('metadata', {}).items() if key != 'trusted'}, privacy)
+    cell['metadata'] = scrub_json({key: value for key, value in cell.get('metadata', {}).items() if key != 'trusted'}, privacy.scrub)
     if privacy.scrub(cell['source']) != cell['source'] and 'paths' not in privacy.keep:
         privacy.notes['(kept: the text of cells, also where it names absolute paths; it is what ran)'] = None
     if 'outputs' in cell:
-        outputs = []
-        for output in cell['outputs']:
-            output = dict(output)
-            if isinstance(output.get('data'), dict):
-                output['data'] = {kind: _data(kind, value, privacy) for kind, value in output['data'].items() if kind != MIME}
-            for key in ('text', 'traceback', 'evalue'):
-                if key in output:
-                    output[key] = _private(output[key], privacy)
-            outputs.append(output)
-        cell['outputs'] = outputs
+        cell['outputs'] = [_cleaned_output(output, privacy) for output in cell['outputs']]
     return cell
 
 
-def _data(kind: str, value: Any, privacy: Privacy) -> Any:
-    # Pictures are not text, also where they are written as such.
-    return value if kind.startswith('image/') and kind != 'image/svg+xml' else _private(value, privacy)
-
-
-def _private(value: Any, privacy: Privacy) -> Any:
-    if isinstance(value, str):
-        return privacy.scrub(value)
-    if isinstance(value, dict):
-        return {key: _private(item, privacy) for key, item in value.items()}
-    return [_private(item, privacy) for item in value] if isinstance(value, list) else value
+def _cleaned_output(output: Dict, privacy: Privacy) -> Dict:
+    output = dict(output)
+    if isinstance(output.get('data'), dict):
+        output['data'] = {kind: scrub_data(kind, value, privacy.scrub) for kind, value in output['data'].items() if kind != MIME}
+    for key in ('text', 'traceback', 'evalue', 'metadata'):
+        if key in output:
+            output[key] = scrub_json(output[key], privacy.scrub)
+    return output

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection
 from functools import lru_cache
 
 from ..errors import UnknownOptionError, close_names
+from .embedded_data import split_data
 
 KINDS = {
     'environ': 'values of environment variables, and shell commands of environments',
@@ -17,8 +18,8 @@ KINDS = {
 }
 """What is left out unless it is asked for."""
 
-# A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is one; a URL's is none.
-_PATH = re.compile(r'(?<![\w.:/~<…-])/(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
+# A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is one; a URL's is none, nor is a pattern such as `/-/g`.
+_PATH = re.compile(r'(?<![\w.:/~<…-])/(?=[^/]*\w)(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
 
 
 class Privacy:
@@ -71,19 +72,25 @@ class Privacy:
         return f'…/{os.path.basename(path)}'
 
     def scrub(self, text: str) -> str:
-        """Text without absolute paths: relative to the root, where they are below it. :attr:`text` does the same for what comes again and again."""
+        """Take absolute paths out of text: what is below the root becomes relative to it. :attr:`text` does the same for what comes again and again.
+
+        Data that text holds (``data:`` URIs, base64) stays as it is.
+        """
         if '/' not in text:
             return text
+        return ''.join(stretch if is_data else self._scrub_text(stretch) for stretch, is_data in split_data(text))
+
+    def _scrub_text(self, text: str) -> str:
         if self._rooted is not None and self._whole is not None:
             text = self._whole.sub('.', self._rooted.sub('', text))
         if 'paths' in self.keep:
             return text
 
-        def short(found: re.Match[str]) -> str:
+        def shorten(match: re.Match[str]) -> str:
             self.left['paths'] += 1
-            return f'…/{os.path.basename(found[0].rstrip("/"))}'
+            return f'…/{os.path.basename(match[0].rstrip("/"))}'
 
-        return _PATH.sub(short, text)
+        return _PATH.sub(shorten, text)
 
     def user(self, name: str) -> str:
         """The name of a user, or nothing."""

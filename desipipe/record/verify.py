@@ -5,6 +5,7 @@ Nothing of a record is run or unpickled here. What can't be checked is said, too
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import re
@@ -25,15 +26,20 @@ from ..serialize.plain import digest as value_digest
 from ..serialize.plain import short
 from ..utils import format_count, plural
 from . import tables
-from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, plain_bytes
+from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, part_digests, plain_bytes
 from .model import Node, QueueModel, piece_of, sealed, trees
 from .notebook import DIFF, compared, described, source_of
 
 Dict = dict[str, Any]
 
-OK, DIFFERS, NOTE, UNCHECKED = 'ok', 'differs', 'note', 'cannot be checked'
+OK, DIFFERS, NOTE, UNCHECKED, NOTHING = 'ok', 'differs', 'note', 'cannot be checked', 'nothing to check'
+OF_RECORD, BY_OPTION, NEVER = 'record', 'option', 'never'
+"""Of what can not be checked: a part of the record itself; what an option of the command compares; what no record can show."""
+PARTLY_CHECKED = 3
+"""Exit status when nothing that was checked differs, and something that was recorded could not be checked."""
 NAMED = 10
 """Details that a check names."""
+_OF_TASKS = ('tasks', 'identities', 'code', 'cells', 'queue', 'rerun')
 _REFERENCE = re.compile(r'@([0-9a-f]{32})')
 
 
@@ -43,16 +49,29 @@ class Check:
 
     name: str
     status: str
-    """``'ok'``, ``'differs'``, ``'note'`` (to be known, and no defect) or ``'cannot be checked'``."""
+    """``'ok'``, ``'differs'``, ``'note'`` (to be known, and no defect), ``'cannot be checked'`` or ``'nothing to check'``."""
     words: str
     details: list[str] = field(default_factory=list)
     """What differs, item by item, as far as it is named."""
     more: int = 0
     """How many are not named."""
+    scope: str = OF_RECORD
+    """Of what can not be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
     def to_dict(self) -> Dict:
         """As plain data."""
-        return {'check': self.name, 'status': self.status, 'words': self.words, 'details': self.details, 'more': self.more}
+        plain = {'check': self.name, 'status': self.status, 'words': self.words, 'details': self.details, 'more': self.more}
+        return {**plain, 'scope': self.scope} if self.status == UNCHECKED else plain
+
+    def is_gap(self, strict: bool = False) -> bool:
+        """Return True if something could have been checked, and was not.
+
+        Parameters
+        ----------
+        strict : bool, default=False
+            Whether what was not asked for counts, too.
+        """
+        return self.status == UNCHECKED and (self.scope == OF_RECORD or (strict and self.scope == BY_OPTION))
 
 
 class _Found:
@@ -67,9 +86,10 @@ class _Found:
         if len(self.details) < NAMED:
             self.details.append(words)
 
-    def check(self, name: str, good: str, bad: str, status: str = DIFFERS) -> Check:
+    def check(self, name: str, good: str, bad: str, status: str = DIFFERS, empty: str = '') -> Check:
         if not self.n:
-            return Check(name, OK, good)
+            # What was held against nothing is not fine: it was not checked.
+            return Check(name, NOTHING, empty) if empty else Check(name, OK, good)
         return Check(name, status, f'{bad}: {format_count(self.n)}', self.details, self.n - len(self.details))
 
 
@@ -90,7 +110,7 @@ def verify(record: Record, node: Node | None = None, queue: Callable[[QueueModel
     -------
     checks : list of Check
     """
-    checks = list(_container(record))
+    checks = _guarded('bytes', lambda: _container(record))
     tasks: list[list[Dict]] = []
     check, tasks = _lines(record)
     checks.append(check)
@@ -108,6 +128,28 @@ def verify(record: Record, node: Node | None = None, queue: Callable[[QueueModel
 def verdict(checks: Sequence[Check]) -> bool:
     """Whether nothing differs."""
     return all(check.status != DIFFERS for check in checks)
+
+
+def exit_status(checks: Sequence[Check], strict: bool = False) -> int:
+    """Return the exit status that these checks stand for.
+
+    Parameters
+    ----------
+    checks : sequence of Check
+    strict : bool, default=False
+        Whether all that was not checked counts as a difference: also what was not asked for, but not what no record can show.
+
+    Returns
+    -------
+    status : int
+        0: everything recorded was checked, and nothing differs; 1: something differs; 3: something could not be checked, or there was nothing to check.
+    """
+    if not verdict(checks):
+        return 1
+    checked = any(check.status == OK and check.name in _OF_TASKS for check in checks)
+    if checked and not any(check.is_gap(strict) for check in checks):
+        return 0
+    return 1 if strict else PARTLY_CHECKED
 
 
 def _guarded(name: str, look: Callable[[], Iterator[Check] | list[Check]]) -> list[Check]:
@@ -136,16 +178,36 @@ def _container(record: Record) -> Iterator[Check]:
             'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it',
         )
     else:
-        yield Check('bytes', DIFFERS, 'what the record says was changed since it was written: its digest is another', _changed_cells(record))
+        names = _changed_parts(record)
+        words = 'what the record says was changed since it was written: its digest is another'
+        yield Check('bytes', DIFFERS, words, names[:NAMED], len(names[NAMED:]))
+    yield from _payloads(record)
 
 
-def _changed_cells(record: Record) -> list[str]:
-    found = []
-    digests = record.document['notebook'].get('cells', [])
-    for number, (cell, digest) in enumerate(zip(_original(record), digests, strict=False), 1):
-        if hashlib.sha256(source_of(cell).encode('utf-8', 'surrogatepass')).hexdigest() != digest:
-            found.append(f'the text of cell {number:d} of the notebook')
-    return found[:NAMED]
+def _payloads(record: Record) -> Iterator[Check]:
+    """Hold the bytes of code, arguments and results against their digests, where the record has them."""
+    found, n = _Found(), 0
+    for document in record.document['queues']:
+        for digest, text in document.get('payloads', {}).items():
+            n += 1
+            try:
+                good = hashlib.sha256(base64.b85decode(text)).hexdigest() == digest
+            except (TypeError, ValueError):
+                good = False
+            if not good:
+                found.add(f'{document["name"]}: the bytes of {digest[:16]}… are damaged')
+    if n:
+        yield found.check('payloads', f'{format_count(n)} payloads have the bytes that their digests say', 'payloads that differ')
+
+
+def _changed_parts(record: Record) -> list[str]:
+    """Name the parts of a record that are not what they were when it was written."""
+    said = record.document.get('parts')
+    if not isinstance(said, dict):
+        return []  # of a version that wrote none
+    now = part_digests(record.notebook)
+    missing = [f'{label} is missing' for label in said if label not in now]
+    return [*missing, *(label for label, digest in now.items() if said.get(label) != digest)]
 
 
 def _original(record: Record) -> list[Dict]:
@@ -215,7 +277,8 @@ def _lines(record: Record) -> tuple[Check, list[list[Dict]]]:
             found.add(f'{model.head["name"]}: {plural(model.head["total"])} were written, {len(model.lines):d} are there: the record was truncated')
         tasks.append(mine)
     n = sum(map(len, tasks))
-    return found.check('tasks', f'{plural(n)}, whole, none missing', 'tasks that are changed, missing, or there twice'), tasks
+    words = f'{plural(n)}, whole, none missing'
+    return found.check('tasks', words, 'tasks that are changed, missing, or there twice', empty='' if n else 'the record holds no task'), tasks
 
 
 def _each(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[tuple[QueueModel, Dict]]:
@@ -235,7 +298,10 @@ def _identities(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
         n += 1
         if task_identity(app, [(name, piece_of(word)) for name, word in args.items()]).hex() != task['id']:
             found.add(f'{_label(model, task)}: its code and its arguments do not give its identity')
-    yield found.check('identities', f'{format_count(n)} computed anew from code and arguments', 'identities that differ')
+    if n or found.n:
+        yield found.check('identities', f'{format_count(n)} computed anew from code and arguments', 'identities that differ')
+    elif not reasons:
+        yield Check('identities', NOTHING, 'the record holds no task')
     for words, many in reasons.most_common(NAMED):
         yield Check('identities', UNCHECKED, f'{plural(many)}: {words}')
 
@@ -266,7 +332,8 @@ def _closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
                         found.add(f'{label} has the result of {tid[:12]} as an argument, but is not said to need it')
             if 'blocked' in task and (task['blocked'] not in rows or rows[task['blocked']]['state'] == 'SUCCEEDED'):
                 found.add(f'{label} is said to be blocked by what is not there, or succeeded')
-    yield found.check('graph', f'closed: {format_count(edges)} requirements, all in the record, none after what needs it', 'requirements that do not fit')
+    words = f'closed: {format_count(edges)} requirements, all in the record, none after what needs it'
+    yield found.check('graph', words, 'requirements that do not fit', empty='' if edges else 'no task needs another')
 
 
 def _order(model: QueueModel, task: Dict, other: Dict, found: _Found) -> None:
@@ -308,7 +375,8 @@ def _states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
     said = record.document['totals']
     if said['tasks'] != sum(total.values()) or {state: n for state, n in said['counts'].items() if n} != dict(total):
         found.add('the totals are not those of the tasks')
-    yield found.check('states', tables.counts_words({**dict.fromkeys(STATES, 0), **total}), 'numbers and states that do not fit')
+    words = tables.counts_words({**dict.fromkeys(STATES, 0), **total})
+    yield found.check('states', words, 'numbers and states that do not fit', empty='' if total else 'the record holds no task')
 
 
 def _by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
@@ -355,11 +423,11 @@ def _code(record: Record, node: Node | None) -> Iterator[Check]:
             for label, text in _notes(app):
                 if app['parts'].get(label) not in (None, value_digest(short(b'=' + text.encode())).hex()):
                     found.add(f'{app["name"]}, {label}: the value in the recorded source is not the one that was used')
-    yield found.check(
-        'code',
-        f'{plural(apps, "version")} of apps: identities computed anew; {plural(parts, "function")}: the source is the code that ran',
-        'code that differs',
-    )
+    if apps or found.n:
+        source = f'; {plural(parts, "function")}: the source is the code that ran' if parts else ''
+        yield found.check('code', f'{plural(apps, "version")} of apps: identities computed anew{source}', 'code that differs')
+    elif not reasons:
+        yield Check('code', NOTHING, 'the record holds no code')
     for words, _ in reasons.most_common(NAMED):
         yield Check('code', UNCHECKED, words)
 
@@ -398,7 +466,10 @@ def _cells(record: Record, node: Node | None) -> Iterator[Check]:
                 found.add(f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: nothing in it is the code of {name}')
             else:
                 unknown.add(f'cell {number + 1:d} ({title}): the code that {name} ran can not be compared with it')
-    yield found.check('cells', f'{plural(same, "cell")}: the text is the code that its tasks ran', 'cells that are not what ran')
+    if same or found.n:
+        yield found.check('cells', f'{plural(same, "cell")}: the text is the code that its tasks ran', 'cells that are not what ran')
+    elif not unknown.n:
+        yield Check('cells', NOTHING, 'no cell of the notebook has tasks in the record' if digests else 'the record is one of queues alone, without a notebook')
     if unknown.n:
         yield unknown.check('cells', '', 'cells', UNCHECKED)
     of_none = sum(model.head['total'] for model in record.models) - _claimed(record)
@@ -443,7 +514,8 @@ def _environment(record: Record) -> Iterator[Check]:
             for name, value in versions.items():
                 recorded.setdefault(name, set()).add(value)
     if not recorded:
-        yield Check('environment', UNCHECKED, 'no versions were recorded')
+        succeeded = any(model.head['counts'].get('SUCCEEDED') for model in record.models)
+        yield Check('environment', UNCHECKED if succeeded else NOTHING, 'no versions were recorded' + ('' if succeeded else ': no task succeeded'))
         return
     made = record.document['made']
     if DIFF in made and hashlib.sha256(made[DIFF].encode()).hexdigest() != made.get('git diff'):
@@ -476,10 +548,10 @@ def _files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Ite
             if entry['do'] == 'write' or entry['path'] not in wanted:
                 wanted[entry['path']] = (_label(model, task), entry['sha256'], entry['size'])
     if not wanted:
-        yield Check('files', OK, 'no task is recorded to have read or written files through the file manager')
+        yield Check('files', NOTHING, 'no task is recorded to have read or written files through the file manager')
         return
     if root is None:
-        yield Check('files', UNCHECKED, f'{plural(len(wanted), "file")} that tasks read or wrote: say where they are with --root DIR')
+        yield Check('files', UNCHECKED, f'{plural(len(wanted), "file")} that tasks read or wrote: say where they are with --root DIR', scope=BY_OPTION)
         return
     found, missing, good = _Found(), _Found(), 0
     base = os.path.realpath(root)
@@ -511,7 +583,8 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
     for model, mine in zip(record.models, tasks, strict=True):
         queue = find(model) if find is not None else None
         if queue is None:
-            yield Check('queue', UNCHECKED, f'{model.head["name"]}: results, code and arguments as they lie in the queue: say which it is with --queue')
+            words = f'{model.head["name"]}: results, code and arguments as they lie in the queue: say which it is with --queue'
+            yield Check('queue', UNCHECKED, words, scope=BY_OPTION)
             continue
         found, more = _Found(), 0
         ledger = queue.ledger
@@ -547,7 +620,8 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
                     found.add(f'{app["name"]}: its code in the queue is not the one that was recorded')
             except PayloadError as exc:
                 found.add(f'{app["name"]}: its code is lost: {exc}')
-        yield found.check('queue', f'{queue.name} holds the same tasks, states, code and results', f'what differs in {queue.name}')
+        words = f'{queue.name} holds the same tasks, states, code and results'
+        yield found.check('queue', words, f'what differs in {queue.name}', empty='' if mine else 'the record holds no task')
         if more:
             yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
 
@@ -560,7 +634,6 @@ def _ref(words: Sequence[Any]) -> Any:
 
 def _never() -> list[Check]:
     """What no record can show."""
-    return [
-        Check('run', UNCHECKED, 'that the tasks really ran, where and when the record says: it is what the workers wrote down, and no one has signed it'),
-        Check('inputs', UNCHECKED, 'what tasks read besides their arguments and the file manager: files opened by other means, the network, the clock, chance'),
-    ]
+    ran = 'that the tasks really ran, where and when the record says: it is what the workers wrote down, and no one has signed it'
+    read = 'what tasks read besides their arguments and the file manager: files opened by other means, the network, the clock, chance'
+    return [Check('run', UNCHECKED, ran, scope=NEVER), Check('inputs', UNCHECKED, read, scope=NEVER)]

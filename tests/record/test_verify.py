@@ -22,7 +22,7 @@ from desipipe.errors import RecordError
 from desipipe.notebook.stored import cell_node
 from desipipe.record.files import KEY, notebook_bytes, read_record
 from desipipe.record.model import seal
-from desipipe.record.verify import DIFFERS, verdict, verify
+from desipipe.record.verify import DIFFERS, exit_status, verdict, verify
 
 Change = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
@@ -41,8 +41,8 @@ def differing(found: dict[str, Any]) -> dict[str, str]:
 
 
 def test_a_good_record(script: Cli) -> None:
-    found = script.verify('pi.record.ipynb', '--queue', './pi')
-    assert found['ok']
+    found = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
+    assert not found['ok'] and found['unchecked'] == 1
     checks = by_name(found)
     assert {'bytes', 'tasks', 'identities', 'graph', 'states', 'code', 'tables', 'files', 'queue', 'run', 'inputs'} <= checks.keys()
     # The one with a path that was left out can't be checked, and that is said.
@@ -50,9 +50,89 @@ def test_a_good_record(script: Cli) -> None:
     assert 'absolute path' in checks['identities'][1]['words']
     assert re.match('4 versions of apps.* 5 functions', checks['code'][0]['words'])
     assert checks['run'][0]['status'] == checks['inputs'][0]['status'] == 'cannot be checked'
-    words = script('verify', 'pi.record.ipynb').stdout
-    assert 'nothing differs' in words
+    words = script('verify', 'pi.record.ipynb', status=3).stdout
+    assert 'what was checked does not differ, the rest is not known' in words
+    assert 'nothing differs' not in words
     assert 'say which it is with --queue' in words
+
+
+def test_exit_status_of_what_cannot_be_checked(script: Cli) -> None:
+    # One argument holds a path, which was left out: its task can't be checked, and that is no success.
+    assert script('verify', 'pi.record.ipynb', status=3).stdout.count('cannot be checked') == 1
+    script('verify', 'pi.record.ipynb', '--strict', '--queue', './pi', status=1)
+    script('record', '-q', './pi', '-o', 'whole.ipynb', '--include', 'paths')
+    words = script('verify', 'whole.ipynb').stdout
+    assert words.splitlines()[-1].endswith('nothing differs')
+    # The queue was not asked for: that is a gap only where it is asked to be strict.
+    found = script.verify('whole.ipynb', '--strict', status=1)
+    assert found['unchecked'] == 1 and not found['ok']
+    assert script.verify('whole.ipynb', '--strict', '--queue', './pi')['ok']
+
+
+def test_nothing_is_not_fine(script: Cli) -> None:
+    Queue(str(script.folder / 'empty'), create=True)
+    script('record', '-q', './empty', '-o', 'empty.ipynb')
+    done = script('verify', 'empty.ipynb', status=3)
+    assert 'nothing of a run was checked' in done.stdout
+    ticked = [line.split()[1] for line in done.stdout.splitlines() if line.startswith('✓')]
+    assert ticked == ['bytes', 'tables'], done.stdout
+
+
+def test_what_is_unknown_gets_no_tick(script: Cli, change: Change) -> None:
+    def forget(record: dict[str, Any]) -> None:
+        for app in record['metadata'][KEY]['queues'][0]['apps']:
+            app['unchecked'] = 'its code is lost'
+
+    path = script.folder / 'pi.record.ipynb'
+    change(path, forget)
+    done = script('verify', path.name, status=None)
+    code = [line for line in done.stdout.splitlines() if line[2:].startswith('code ')]
+    assert len(code) == 4
+    assert all(line.startswith('?') for line in code), code
+
+
+def test_what_was_changed_is_named(script: Cli) -> None:
+    notebook = {'id': 'a', 'cell_type': 'code', 'source': '1', 'metadata': {}, 'execution_count': 1, 'outputs': []}
+    cells = [notebook, {'id': 'b', 'cell_type': 'markdown', 'source': 'x', 'metadata': {}, 'attachments': {'a': {'text/plain': 'b'}}}]
+    (script.folder / 'a.ipynb').write_text(json.dumps({'cells': cells, 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}))
+    script('record', 'a.ipynb', '-q', './pi', '-o', 'r.ipynb')
+    path = script.folder / 'r.ipynb'
+    record = json.loads(path.read_bytes())
+    document = record['metadata'][KEY]
+    queue = document['queues'][0]
+    changes: dict[str, Callable[[dict[str, Any]], None]] = {
+        'the text of cell 1': lambda found: found['cells'][0].update(source='2'),
+        'the outputs of cell 1': lambda found: found['cells'][0]['outputs'].append({'output_type': 'stream', 'name': 'stdout', 'text': 'x'}),
+        'the attachments of cell 2': lambda found: found['cells'][1]['attachments']['a'].update({'text/plain': 'c'}),
+        "'made' of the record": lambda found: found['metadata'][KEY]['made'].update(python='2.7'),
+        "'left_out' of the record": lambda found: found['metadata'][KEY]['left_out'].clear(),
+        "'workers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['workers'][0].update(host='elsewhere'),
+        "'managers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['managers'][0].update(scheduler={'max_workers': 99}),
+        "'folder' of the queue pi": lambda found: found['metadata'][KEY]['queues'][0].update(folder='elsewhere'),
+        "'groups' 1 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['groups'][1].update(timeout=1.0),
+        "'versions' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['versions'][0].update(numpy='0.1'),
+        "'apps' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['apps'][0].update(packages=['evil']),
+    }
+    assert queue['workers'] and queue['versions']
+    for label, do in changes.items():
+        changed = json.loads(path.read_bytes())
+        do(changed)
+        (script.folder / 'changed.ipynb').write_text(json.dumps(changed))
+        found = verify(read_record(str(script.folder / 'changed.ipynb')), cell_node)
+        named = next(check for check in found if check.name == 'bytes')
+        assert named.details[0] == label
+        assert exit_status(found) == 1
+
+
+def test_payloads_are_held_against_their_digests(script: Cli, change: Change) -> None:
+    def spoil(record: dict[str, Any]) -> None:
+        payloads = record['metadata'][KEY]['queues'][0]['payloads']
+        digest = next(iter(payloads))
+        payloads[digest] = payloads[digest][:-1] + ('0' if payloads[digest][-1] != '0' else '1')
+
+    path = script.folder / 'pi.record.ipynb'
+    change(path, spoil)
+    assert 'are damaged' in differing(script.verify(path.name, status=1))['payloads']
 
 
 def test_the_same_bytes(script: Cli) -> None:
@@ -81,8 +161,8 @@ def test_the_same_after_compaction(script: Cli) -> None:
         assert tasks[0] == tasks[1]
     assert before.pop('as_of') == pytest.approx(after.pop('as_of'), abs=3e-6, rel=0)
     assert before == after
-    found = script.verify('before.ipynb', '--queue', './pi')
-    assert found['ok'], found
+    found = script.verify('before.ipynb', '--queue', './pi', status=3)
+    assert not differing(found), found
 
 
 def found_by_verify(path: Path) -> bool:
@@ -256,7 +336,7 @@ def test_results_by_hand_are_named(script: Cli) -> None:
     found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
     assert 'is SUCCEEDED in the queue, FAILED in the record' in found['queue']
     script('record', '-q', './pi', '-o', 'new.ipynb')
-    checks = by_name(script.verify('new.ipynb'))
+    checks = by_name(script.verify('new.ipynb', status=3))
     assert re.search(r'broken\[0\] .*: its state was set by a person to SUCCEEDED', checks['by hand'][0]['details'][0])
 
 
@@ -297,11 +377,11 @@ def test_files(script: Cli) -> None:
     (script.folder / 'data/1.txt').write_text('value 2')
     assert 'data/1.txt holds something else' in differing(script.verify('f.ipynb', '--root', '.', status=1))['files']
     (script.folder / 'data/1.txt').unlink()
-    assert 'No such file' in ' '.join(by_name(script.verify('f.ipynb', '--root', '.'))['files'][1]['details'])
+    assert 'No such file' in ' '.join(by_name(script.verify('f.ipynb', '--root', '.', status=3))['files'][1]['details'])
 
 
 def test_computed_again(script: Cli, change: Change) -> None:
-    found = by_name(script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1'))
+    found = by_name(script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1', status=3))
     assert re.match('3 tasks computed again', found['rerun'][0]['words'])
     # From the record alone, if its author is trusted.
     assert 'no queue of yours' in script('verify', 'pi.record.ipynb', '--rerun', '1', status=2).stderr
