@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 import pickle
 import secrets
@@ -19,10 +18,11 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from . import limits
 from .event import Ref
 from .ranks import Connection, Listener
 from .shell import OOM_WORDS, oom_kills, signal_name
-from .slot import PACKET, run_child
+from .slot import PACKET, SharedMemory, run_child
 
 AHEAD = 128  # packets a slot may have before it; well below what a socket's default buffer holds
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
@@ -32,6 +32,7 @@ NEIGHBOUR_WORDS = 'the launcher ended all MPI processes of its job, since a task
 OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
 OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _READ = 1 << 16
+_READS_MAX = 64  # before other slots have their turn
 
 
 class Sent(NamedTuple):
@@ -106,24 +107,21 @@ class Stream:
         self._marks = 0
         self.fresh = bytearray()  # for those who follow; taken by the worker
         self.gap = False  # whether some of it came too fast to be followed
+        self.ended = False  # all who could write have closed it: a selector would report it for ever
 
-    def drain(self) -> bool:
-        """Read what is there; whether there was anything."""
-        read = False
-        while True:
+    def drain(self) -> None:
+        """Read what is there, or a part of it when it comes as fast as it is read."""
+        for _ in range(_READS_MAX):
             try:
                 data = os.read(self.fd, _READ)
-            except BlockingIOError:
-                break
             except OSError:
-                break
+                return
             if not data:
-                break
-            read = True
+                self.ended = True
+                return
             self._feed(data)
             if len(data) < _READ:
-                break
-        return read
+                return
 
     def _feed(self, data: bytes) -> None:
         data = self._rest + data
@@ -241,13 +239,12 @@ class SlotProcess:
     def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
         self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.sock.setblocking(False)
-        self._shared = mmap.mmap(-1, mmap.PAGESIZE)
-        self._drains = memoryview(self._shared).cast('I')
+        self._shared = SharedMemory()
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             # The other end stays open in the worker, and is not needed here: the child dies with its parent by other means.
-            run_child(self._inner, out, err, self.folder, self.name, self._marker, self._drains, self.trusts, parent)
+            run_child(self._inner, out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with)
 
     @property
     def sockets(self) -> Sequence[Connection]:
@@ -329,20 +326,28 @@ class SlotProcess:
                 found.append(pickle.loads(data))
         except (BlockingIOError, ConnectionResetError):
             pass  # that was all
+        if self.reaped is not None and (data := self._shared.take()):
+            found.append(pickle.loads(data))
         return found
 
-    def collect(self, marked: bool) -> tuple[bytes, bytes]:
-        """What the task that just ended wrote to stdout and stderr."""
+    def collect(self, marked: bool | None) -> tuple[bytes, bytes]:
+        """What the task that just ended wrote to stdout and stderr; None: it closed them, and there is no marker."""
+        if marked is None:
+            self.drain()
+            return self.out.remains(), self.err.remains()
         if not marked:
             return b'', b''
         # The markers were written before the packet that brought us here was sent: they are in the pipes at the latest now.
-        while not (self.out.marks and self.err.marks):
+        self.drain()
+        deadline = time.monotonic() + OUTPUT_WAIT
+        while not (self.out.marks and self.err.marks) and time.monotonic() < deadline:
+            time.sleep(0.001)  # a poll of pipes that left-over processes of a task fill as well
             self.drain()
-        return self.out.take(), self.err.take()
+        return self.out.take(min(1, self.out.marks)), self.err.take(min(1, self.err.marks))
 
     def drain(self) -> None:
         """Read the pipes."""
-        self._drains[0] = (self._drains[0] + 1) & 0xFFFFFFFF  # before, never after: see Slot._end_output
+        self._shared.count_drain()  # before, never after: see Slot._end_output
         self.out.drain()
         self.err.drain()
 
@@ -447,7 +452,6 @@ class SlotProcess:
             os.close(stream.fd)
         self.sock.close()
         self._inner.close()
-        self._drains.release()
         self._shared.close()
         self._close_live()
 
@@ -599,7 +603,7 @@ class MPISlot(SlotProcess):
             self.err.write(raised[9][1])
         self.kill('rank', raised[7]['text'])
 
-    def collect(self, marked: bool) -> tuple[bytes, bytes]:
+    def collect(self, marked: Any) -> tuple[bytes, bytes]:
         """What all ranks wrote to stdout and stderr, as the launcher mixed it."""
         # Every rank wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT

@@ -18,9 +18,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import gc
 import io
+import mmap
 import os
 import pickle
 import resource
@@ -30,21 +30,23 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import provenance
+from . import limits, provenance
 from .app import caller
 from .config import Config
-from .errors import DesipipeError, DiskFullError, MissingDependencyError, NotSerializableError
+from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
+from .faults import patiently
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
+from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
-from .utils import Overlay, username
+from .utils import Overlay, printable, username
 
 if TYPE_CHECKING:
     from .serialize.memory import Memory
@@ -53,7 +55,10 @@ PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's defa
 RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of several tasks keeps
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
+CHECKED = 100  # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the first of their app or failed
 MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
+CALM_TRIES = 1000
+_LAST_REPORT = 16  # bytes before it
 _TEXT = struct.Struct('<I')
 _Requires = list[tuple[bytes, tuple[str, int, int] | None]]
 
@@ -65,28 +70,46 @@ class Slot:
     ----------
     sock : socket.socket or Channel
         To the worker.
+    standard : sequence of int
+        Private duplicates of descriptors 0, 1 and 2.
     folder : str
         The queue's folder.
     name : str
         For the slot's segment.
     marker : bytes
         Written to stdout and stderr between tasks that wrote something.
-    drains : memoryview, default=None
-        One shared number, raised by the worker before each read of our output. Without it each task counts as having written.
+    shared : SharedMemory, default=None
+        Shared with the worker. Without it each task counts as having written.
     unread : select.poll, default=None
-        Tells, with ``drains``, whether something is in the output pipes.
+        Tells, with ``shared``, whether something is in the output pipes.
     trusts : callable
         Whether payloads of a user (by id) may be loaded.
     """
 
-    def __init__(self, sock: Connection, folder: str, name: str, marker: bytes, drains: memoryview | None, unread: Any, trusts: Callable[[int], bool]) -> None:
+    def __init__(
+        self,
+        sock: Connection,
+        standard: Sequence[int],
+        folder: str,
+        name: str,
+        marker: bytes,
+        shared: SharedMemory | None,
+        unread: Any,
+        trusts: Callable[[int], bool],
+    ) -> None:
         self._sock = sock
+        self._standard = standard
+        self._process = ProcessState(standard)
+        self._current = (-1, -1)
+        self._reported = True
+        self._spoilt = False  # for the next task
+        self._cut = False  # from the worker: user code closed the connection
         self._folder = folder
-        self._segments = SegmentReader(folder)
-        self._writer = SegmentWriter(folder, name)
+        self._segments = SegmentReader(folder, private=private_descriptor)
+        self._writer = SegmentWriter(folder, name, private=private_descriptor)
         self._marker = marker
-        self._drains = drains
-        self._drained = 0 if drains is None else drains[0]
+        self._shared = shared
+        self._drained = 0 if shared is None else shared.drains
         self._trusts = trusts
         self._checked: set[str] = set()
         self._groups: dict[int, _Known] = {}
@@ -107,16 +130,33 @@ class Slot:
         """Keep output here and send it with the report: what ranks of several tasks write to their launcher nobody could tell apart."""
         import tempfile
 
-        self._captured = (1, 2)
+        self._captured = (self._standard[1], self._standard[2])
         for fd in self._captured:
             with tempfile.TemporaryFile() as file:
-                os.dup2(file.fileno(), fd)
+                os.dup2(file.fileno(), fd, inheritable=False)
+        self._process.restore_descriptors()
 
     def serve(self) -> None:
-        """Run what comes until the worker closes the connection."""
+        """Run what comes until the worker closes the connection, or this process is spoilt."""
         receive = self._sock.recv
-        while packet := receive(PACKET):
-            self._handle(pickle.loads(packet))
+        self._process = ProcessState(self._standard)
+        while not (self._cut or self._spoilt) and (packet := receive(PACKET)):
+            message = pickle.loads(packet)
+            try:
+                self._handle(message)
+            except BaseException as exc:
+                # A handler or a trace function of the task's that was called in between.
+                if self._process.forked:
+                    self._leave_fork(exc)
+                if self._reported or self._cut:
+                    raise
+                self._calm()
+                self._restore()
+                failure = self._failure(exc)
+                known = self._groups[message[3]]
+                marked = self._end_output()
+                report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
+                self._report(known, (*report, b'', 0))
 
     def _handle(self, message: tuple[Any, ...]) -> None:
         if message[0] == 'task':
@@ -131,6 +171,8 @@ class Slot:
 
     def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: _Requires, tid: bytes) -> None:
         known = self._groups[number]
+        self._current = (row, attempt)
+        self._reported = False
         making = provenance.making = self._making(known, tid, attempt)
         began = time.time()
         clock = time.perf_counter
@@ -139,36 +181,75 @@ class Slot:
         state = SUCCEEDED
         try:
             value = self._call(known, args, requires)
+            sys.settrace(None)
+            sys.setprofile(None)
+            if self._process.forked:
+                self._leave_fork(None)
             if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
                 payload = self._carried(known.group, value)
                 result = payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
         except BaseException as exc:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
+            if self._process.forked:
+                self._leave_fork(exc)
             state = FAILED
             cause, trace, result = self._failure(exc)
         duration = round((clock() - start) * 1e6)
-        if signal.getsignal(signal.SIGUSR1) is not _time_is_short:
-            signal.signal(signal.SIGUSR1, _time_is_short)  # the next task has its own ideas
+        self._calm()
         self._restore()
         marked = self._end_output()
         provenance.making = None
         files: bytes | tuple[str, int, int] = b''
         try:
             files = self._files(making.report())
-        except DiskFullError as exc:
+        except OSError as exc:
             # A result whose files nobody knows is none.
             state = FAILED
             cause, trace, result = self._failure(exc)
         memory = self._memory() if duration >= MEASURED else 0
+        if known.group.app not in self._told or duration >= CHECKED or state == FAILED:
+            self._spoilt = self._process.spoilt()
+        self._report(known, (row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
+
+    def _report(self, known: _Known, report: tuple[Any, ...]) -> None:
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
         if first:
             self._told.add(known.group.app)
             self._send(('telling',))
-        self._send(('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
+        self._reported = True
+        self._send(('done', *report))
         if first:
             # After the task: what it imports is known then, and nobody waits for its result meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+
+    def _calm(self) -> None:
+        """Stop what the task left behind that could interrupt this process: timers, handlers, tracing."""
+        for left in range(CALM_TRIES, -1, -1):
+            try:
+                self._process.calm()
+                return
+            except BaseException:  # raised by a handler, or a trace function, of the task's
+                if not left:
+                    raise
+
+    def _leave_fork(self, exc: BaseException | None) -> NoReturn:
+        """End a process that a task forked and that left the task's function, as the end of a script does."""
+        status = 0 if exc is None else 1
+        try:
+            if isinstance(exc, SystemExit) and (exc.code is None or isinstance(exc.code, int)):
+                status = exc.code or 0
+            elif isinstance(exc, SystemExit):
+                print(exc.code, file=sys.stderr)
+            elif exc is not None:
+                import traceback
+
+                traceback.print_exception(exc)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self._fflush(None)
+        finally:
+            os._exit(status & 0xFF)
 
     @staticmethod
     def _carried(group: Group, value: Any) -> Payload:
@@ -184,7 +265,10 @@ class Slot:
         if self._resets < 0:
             return 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        os.write(self._resets, b'5')
+        try:
+            os.write(self._resets, b'5')
+        except OSError:  # user code has closed it: from here on it is not known what one task took
+            self._resets = -1
         return max(peak, most_memory())
 
     def _making(self, known: _Known, tid: bytes, attempt: int) -> provenance.Making:
@@ -261,13 +345,16 @@ class Slot:
         """Undo what the task did to the process, where the next one would notice: its streams and variables of the environment."""
         if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
             for stream in (sys.stdout, sys.stderr):
-                with contextlib.suppress(ValueError, OSError, AttributeError):  # it was closed, is no stream at all
+                with contextlib.suppress(Exception):  # it was closed, is no stream at all
                     stream.flush()
             sys.stdin, sys.stdout, sys.stderr = self._streams
-        if sys.stdout is not None and sys.stdout.closed:
+        try:
+            usable = not (sys.stdout.closed or sys.stderr.closed or (sys.stdin is not None and sys.stdin.closed))
+        except ValueError:  # detached
+            usable = False
+        if not usable:
+            sys.stdin = sys.__stdin__ = open(0, closefd=False)  # type: ignore[misc]
             sys.stdout = sys.__stdout__ = _stream(1)  # type: ignore[misc]
-            self._streams = (sys.stdin, sys.stdout, sys.stderr)
-        if sys.stderr is not None and sys.stderr.closed:
             sys.stderr = sys.__stderr__ = _stream(2)  # type: ignore[misc]
             self._streams = (sys.stdin, sys.stdout, sys.stderr)
         os.environ = self._environ  # noqa: B003 (the very object that it was)
@@ -321,11 +408,22 @@ class Slot:
         return self.comm
 
     def _store(self, payload: Payload) -> tuple[str, int, int]:
-        offset = self._writer.append(payload.parts, payload.aligned)
-        self._writer.flush()
-        return self._writer.name, offset, payload.nbytes
+        def write() -> tuple[str, int, int]:
+            offset = self._writer.append(payload.parts, payload.aligned)
+            self._writer.flush()
+            return self._writer.name, offset, payload.nbytes
+
+        return patiently(write)  # what was computed is not lost to a fault that passes
 
     def _failure(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
+        try:
+            return self._described(exc)
+        except BaseException as why:  # what its own methods do, or its depth
+            kind = type(exc).__name__
+            text = f'{kind}, which cannot be described: {type(why).__name__} was raised meanwhile'
+            return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': 1}, None, None
+
+    def _described(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
         if isinstance(exc, CommandFailed):
             return {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']}, None, None
         import traceback
@@ -336,13 +434,13 @@ class Slot:
             frames = frames.tb_next  # ours say nothing to the user
         if frames is not None:
             exc.__traceback__ = frames
-        words = ''.join(traceback.format_exception_only(exc)).strip()
+        words = printable(''.join(traceback.format_exception_only(exc)).strip())
         trace = ''.join(traceback.format_exception(exc)) if frames is not None else words + '\n'
         cause: dict[str, Any] = {
             'kind': type(exc).__name__,
             'text': words[:500],
             'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
-            'errno': exc.code if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 1,
+            'errno': int(exc.code) & 0xFF if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 1,
         }
         carried: bytes | None = None
         try:
@@ -351,12 +449,12 @@ class Slot:
                 carried = bytes(payload.parts[0])
                 cause['carried'] = True
         except Exception as why:  # what it holds can't be carried; its words are enough then
-            cause['not_carried'] = str(why)[:200]
-        return cause, trace.encode(errors='replace')[-INLINE:], carried
+            cause['not_carried'] = printable(str(why)[:200])
+        return cause, trace.encode(errors='backslashreplace')[-INLINE:], carried
 
     # Output
 
-    def _end_output(self) -> bool | tuple[bytes, ...]:
+    def _end_output(self) -> bool | None | tuple[bytes, ...]:
         # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the worker has read nothing from them since we
         # last looked at the counter, which it raises before it reads. The order matters: first the pipes, then the counter.
         try:
@@ -365,20 +463,69 @@ class Slot:
         except (ValueError, OSError):
             pass  # the task closed or replaced them: what it wrote before was flushed then
         self._fflush(None)
-        if self._captured is not None:
-            return tuple(_taken(fd) for fd in self._captured)
-        if self._drains is not None:
-            waiting = self._unread.poll(0)
-            drained = self._drains[0]
-            if not waiting and drained == self._drained:
-                return False
-            self._drained = drained
-        for fd in (1, 2):
-            os.write(fd, self._marker)
+        try:
+            self._process.restore_descriptors()
+            if self._captured is not None:
+                return tuple(_taken(fd) for fd in self._captured)
+            if self._shared is not None:
+                waiting = self._unread.poll(0)
+                drained = self._shared.drains
+                if not waiting and drained == self._drained:
+                    return False
+                self._drained = drained
+            self._process.unblock()
+            for fd in self._standard[1:]:
+                _write(fd, self._marker)
+        except OSError:  # user code has closed all descriptors: the report is the last one
+            self._cut = True
+            return None
         return True
 
     def _send(self, message: tuple[Any, ...]) -> None:
-        self._sock.send(pickle.dumps(message, 5))
+        data = pickle.dumps(message, 5)
+        try:
+            self._sock.send(data)
+        except OSError:
+            self._cut = True
+            if self._shared is None:
+                raise
+            if message[0] == 'done':
+                self._shared.leave(data)
+
+
+class SharedMemory:
+    """What a worker and its slot share: how often the pipes were read, and room for a last report.
+
+    A slot whose connection was closed by user code leaves its report here, and ends.
+    """
+
+    def __init__(self) -> None:
+        self._map = mmap.mmap(-1, _LAST_REPORT + 2 * PACKET)
+        self._numbers = memoryview(self._map).cast('I')
+
+    @property
+    def drains(self) -> int:
+        """Number of times the worker has read the pipes."""
+        return self._numbers[0]
+
+    def count_drain(self) -> None:
+        """Count one more; by the worker, before it reads."""
+        self._numbers[0] = (self._numbers[0] + 1) & 0xFFFFFFFF
+
+    def leave(self, data: bytes) -> None:
+        """Leave the last report; by the slot."""
+        self._map[_LAST_REPORT : _LAST_REPORT + len(data)] = data
+        self._numbers[1] = len(data)
+
+    def take(self) -> bytes:
+        """Return the last report, once the slot has ended; empty if there is none."""
+        size, self._numbers[1] = self._numbers[1], 0
+        return self._map[_LAST_REPORT : _LAST_REPORT + size]
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._numbers.release()
+        self._map.close()
 
 
 class _Known:
@@ -419,7 +566,7 @@ class _Code:
 def _resets() -> int:
     # Where `5` makes the kernel count the most memory of this process anew; Linux only (elsewhere it is not known what one task took).
     try:
-        return os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC)
+        return private_descriptor(os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC))
     except OSError:
         return -1
 
@@ -431,6 +578,15 @@ def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:
 
 def _stream(fd: int) -> io.TextIOWrapper:
     return io.TextIOWrapper(io.FileIO(fd, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
+
+
+def _write(fd: int, data: bytes) -> None:
+    # Of a pipe that a left-over process of a task has made non-blocking, too: the worker reads on.
+    while data:
+        try:
+            data = data[os.write(fd, data) :]
+        except BlockingIOError:
+            select.select((), (fd,), ())
 
 
 def _taken(fd: int) -> bytes:
@@ -458,9 +614,10 @@ def run_child(
     folder: str,
     name: str,
     marker: bytes,
-    drains: memoryview,
+    shared: SharedMemory,
     trusts: Callable[[int], bool],
     parent: int,
+    descriptors: int,
 ) -> NoReturn:
     """What a forked slot does; never returns.
 
@@ -470,10 +627,12 @@ def run_child(
         The slot's end of the pair.
     out, err : tuple of int
         Read and write ends of the output pipes.
-    folder, name, marker, drains, trusts
+    folder, name, marker, shared, trusts
         As for :class:`Slot`.
     parent : int
         The worker's process id.
+    descriptors : int
+        The soft limit that the worker was started with.
     """
     status = 1
     try:
@@ -482,33 +641,36 @@ def run_child(
         if os.getppid() != parent:
             os._exit(1)  # the worker died before we asked to die with it
         signal.set_wakeup_fd(-1)
+        for caught in signal.valid_signals():
+            if callable(signal.getsignal(caught)):
+                signal.signal(caught, signal.SIG_DFL)  # handlers of the worker's
         signal.signal(signal.SIGUSR1, _time_is_short)
-        for caught in (signal.SIGTERM, signal.SIGCHLD, signal.SIGUSR2, signal.SIGHUP):
-            signal.signal(caught, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.dup2(out[1], 1)
-        os.dup2(err[1], 2)
         null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        # To the lowest numbers, out of each other's way, so that all the rest (the lock, leases, other slots' connections) can be closed.
-        kept = [fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 1000) for fd in (sock.detach(), out[0], err[0])]
-        for number, fd in enumerate(kept, 3):
-            os.dup2(fd, number, inheritable=False)
-        os.closerange(3 + len(kept), 1 << 20)
+        # To high numbers, so that all the rest (the lock, leases, other slots' connections) can be closed, and out of the way of tasks.
+        kept = [private_descriptor(fd, close=False) for fd in (null, out[1], err[1], sock.detach(), out[0], err[0])]
+        standard, connection, pipes = kept[:3], kept[3], kept[4:]
+        for number, fd in enumerate(standard):
+            os.dup2(fd, number)
+        last = 2
+        for fd in (*sorted(kept), 1 << 20):
+            os.closerange(last + 1, fd)
+            last = fd
+        limits.restore_descriptors(descriptors)
         unread = select.poll()
-        unread.register(4, select.POLLIN)
-        unread.register(5, select.POLLIN)
+        for fd in pipes:
+            unread.register(fd, select.POLLIN)
         sys.stdout, sys.stderr = _stream(1), _stream(2)
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
-        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=3) as mine:
-            Slot(mine, folder, name, marker, drains, unread, trusts).serve()
+        mine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=connection)
+        Slot(mine, standard, folder, name, marker, shared, unread, trusts).serve()
         status = 0
     except BaseException:
         import traceback
 
-        os.write(2, traceback.format_exc().encode())
+        os.write(2, traceback.format_exc().encode(errors='backslashreplace'))
     finally:
         os._exit(status)
 
@@ -533,7 +695,10 @@ def main(argv: list[str] | None = None) -> None:
         comm = comm.Split(color, comm.rank)
         mpi.COMM_WORLD = comm  # also for code that does not ask for an argument
     with closing(connect(address)) as sock:
-        slot = Slot(sock, folder, f'{name}.{color:d}.{comm.rank:d}', bytes.fromhex(marker), None, None, Config().trusted_uids.__contains__)
+        standard = [private_descriptor(fd, close=False) for fd in range(3)]
+        own_name = f'{name}.{color:d}.{comm.rank:d}'
+        trusts = Config().trusted_uids.__contains__
+        slot = Slot(sock, standard, folder, own_name, bytes.fromhex(marker), None, None, trusts)
         slot.comm = comm
         if splits or address.startswith('@'):
             die_with(sock)

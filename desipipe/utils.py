@@ -153,6 +153,11 @@ def username(uid: int | None = None) -> str:
         return str(uid)
 
 
+def printable(text: str) -> str:
+    """Replace lone surrogates (names of files that are no UTF-8), which no text file can hold."""
+    return text if text.isascii() else text.encode('utf-8', 'backslashreplace').decode()
+
+
 def format_count(n: int) -> str:
     """A number of things: ``'1,204'``.
 

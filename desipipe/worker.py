@@ -268,11 +268,17 @@ class Worker:
                     drain()
             elif key.fd in (process.out.fd, process.err.fd):
                 process.drain()
+                self._forget_ended_streams(process)
             else:
                 self._receive(process)
         if deaths:
             for process in [process for process in self._processes if process.reap()]:
                 self._bury(process)
+
+    def _forget_ended_streams(self, process: SlotProcess) -> None:
+        for stream in (process.out, process.err):
+            if stream.ended and stream.fd in self._selector.get_map():
+                self._selector.unregister(stream.fd)
 
     def _over(self, now: float) -> bool:
         if self._busy() or self._ends or self._backlog or self._back or self._telling:  # else the versions of the last tasks would never be known
@@ -533,7 +539,8 @@ class Worker:
         for sock in process.sockets:
             self._selector.unregister(sock)
         for stream in (process.out, process.err):
-            self._selector.unregister(stream.fd)
+            if stream.fd in self._selector.get_map():
+                self._selector.unregister(stream.fd)
         died = process.died()
         self._processes.remove(process)
         self._telling.discard(process)

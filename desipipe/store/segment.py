@@ -9,7 +9,7 @@ import mmap
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from shlex import quote
 
 from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError
@@ -102,10 +102,13 @@ class SegmentWriter:
         The queue's folder.
     name : str
         A name that no other writer has; a number is added when the file must be begun anew.
+    private : callable, default=None
+        Moves a new descriptor to another number, and returns that.
     """
 
-    def __init__(self, folder: str, name: str) -> None:
+    def __init__(self, folder: str, name: str, private: Callable[[int], int] = int) -> None:
         self.folder = folder
+        self._private = private
         self._stem = name
         self._turn = 0
         self.name = name
@@ -118,7 +121,8 @@ class SegmentWriter:
             self.name = self._stem if self._turn == 0 else f'{self._stem}.{self._turn:d}'
             self._turn += 1
             try:
-                self._fd = os.open(segment_path(self.folder, self.name), os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+                self._fd = self._private(os.open(segment_path(self.folder, self.name), flags, 0o666))
             except FileExistsError:
                 continue
             except (FileNotFoundError, NotADirectoryError):
@@ -220,10 +224,13 @@ class SegmentReader:
         The queue's folder.
     keep : int, default=32
         How many files to keep open.
+    private : callable, default=None
+        Moves a new descriptor to another number, and returns that.
     """
 
-    def __init__(self, folder: str, keep: int = 32) -> None:
+    def __init__(self, folder: str, keep: int = 32, private: Callable[[int], int] = int) -> None:
         self.folder = folder
+        self._private = private
         self._keep = keep
         self._fds: OrderedDict[str, int] = OrderedDict()
         self._last_name, self._last = '', 0
@@ -242,7 +249,7 @@ class SegmentReader:
             )
         path = segment_path(self.folder, name)
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            fd = self._private(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
         except OSError as exc:
             raise PayloadError(
                 f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
