@@ -130,7 +130,8 @@ class Future(TaskReference):
         Returns
         -------
         result : object
-            Large arrays are read-only views of the queue's files.
+            A new object each time, also where it is a view of the queue's files (large
+            arrays): what is written into it stays there.
 
         Raises
         ------

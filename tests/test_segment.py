@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,10 @@ def test_large_payloads_are_views_of_the_file(folder: str) -> None:
     payload = dumps(array)
     offset = writer.append(payload.parts, payload.aligned)
     view = reader.read('w', offset, payload.nbytes)
-    assert isinstance(view, memoryview) and view.readonly
+    assert isinstance(view, memoryview) and not view.readonly
     back = loads(view)
     assert np.array_equal(back, array)
-    assert back.ctypes.data % ALIGNMENT == 0 and not back.flags.writeable
+    assert back.ctypes.data % ALIGNMENT == 0 and back.flags.writeable
     # It is the file itself, not a copy; and stays readable when the reader and the file's name are gone.
     with open(segment_path(folder, 'w'), 'r+b') as file:
         file.seek(offset + payload.nbytes - 8)
@@ -73,6 +74,47 @@ def test_large_payloads_are_views_of_the_file(folder: str) -> None:
     reader.close()
     os.unlink(segment_path(folder, 'w'))
     assert back[0] == 0 and back[1] == 1
+
+
+@pytest.mark.parametrize('length', [1, 5000, MAP_FROM, 3 * MAP_FROM + 1])
+def test_what_is_written_into_a_payload_stays_there(folder: str, length: int) -> None:
+    writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
+    array = np.arange(length, dtype='u1')
+    payload = dumps([array, array + 1, array[::-1]])
+    offset = writer.append(payload.parts, payload.aligned)
+    first = loads(reader.read('w', offset, payload.nbytes))
+    for part in first:
+        part += 1
+        part.sort()
+    again = loads(reader.read('w', offset, payload.nbytes))
+    other = loads(SegmentReader(folder).read('w', offset, payload.nbytes))
+    for found in (again, other):
+        assert np.array_equal(found, [array, array + 1, array[::-1]])
+
+
+def test_more_than_the_memory_is_mapped(folder: str) -> None:
+    """Of a large value little may be read: the kernel must not ask for memory for all of it."""
+    pages = {line.split()[0]: int(line.split()[1]) for line in open('/proc/meminfo')}
+    length = (2 * (pages['MemTotal:'] + pages['SwapTotal:'])) << 10
+    SegmentWriter(folder, 'w').append([b'x'])
+    os.truncate(segment_path(folder, 'w'), length)
+    view = SegmentReader(folder).read('w', 0, length)
+    assert isinstance(view, memoryview) and view[0] == ord('x') and view[-1] == 0
+    view[-1] = 1
+    assert view[-1] == 1
+
+
+def test_values_are_read_when_no_descriptor_is_left(folder: str) -> None:
+    SegmentWriter(folder, 'w').append([b'x' * 2 * MAP_FROM])
+    reader = SegmentReader(folder)
+    reader.read('w', 0, 1)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, limits[1]))
+    try:
+        views = [reader.read('w', i, MAP_FROM) for i in range(3)]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert all(bytes(view) == b'x' * MAP_FROM for view in views)
 
 
 def test_a_view_that_begins_anywhere(folder: str) -> None:

@@ -103,7 +103,7 @@ def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
 
     @tm.python_app
     def add(value: dict[str, Any], other: Any) -> float:
-        assert not value['ones'].flags.writeable
+        assert not value['ones'].flags.owndata
         return float(value['ones'].sum() + other.sum())
 
     large = ones(400_000)
@@ -584,9 +584,55 @@ def test_save_attrs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
     assert 'print(word' in saved['code']
 
 
+@pytest.mark.parametrize('size', [10, 600, 200_000])
+def test_tasks_write_into_their_inputs_whatever_the_size(
+    queue: Queue,
+    tm: TaskManager,
+    size: int,
+) -> None:
+    """What one of them writes no other sees, nor who asks for the result."""
+    np = pytest.importorskip('numpy')
+
+    @tm.python_app
+    def reverse(i: int, x: Any, rest: dict[str, Any]) -> Any:
+        x -= 1
+        x[::-1].sort()
+        for part in rest.values():
+            part[0] = 7
+        return x
+
+    @tm.python_app
+    def make(n: int) -> Any:
+        import numpy as np
+
+        return np.arange(n, dtype='f8')
+
+    x = np.arange(size, dtype='f8')
+    record = np.zeros(size, dtype=[('a', 'i4'), ('b', 'f8')])
+    rest = {'field': record['a'], 'fortran': np.ones((2, size), order='F')}
+    rest['bytes'] = bytearray(size)
+    made = make(size)
+    futures = reverse.map(i=range(3), x=[x], rest=rest) + reverse.map(i=range(3), x=made, rest=rest)
+    work(queue, '--slots', '1')
+    expected = (x - 1)[::-1]
+    for future in futures:
+        assert np.array_equal(future.result(timeout=0), expected)
+    assert np.array_equal(made.result(timeout=0), x)
+    made.result(timeout=0)[:] = 5
+    assert np.array_equal(made.result(timeout=0), x)
+
+
 KEEPS = """
     import helper_that_counts
     import numpy as np
+    table = np.zeros(1000)
+    large_table = np.zeros(200_000)
+    def table_entry(i):
+        table[0] += 1
+        return int(table[0])
+    def large_table_entry(i):
+        large_table[0] += 1
+        return int(large_table[0])
     rng = np.random.default_rng(0)
     counter = 0
     memo = {}
@@ -637,7 +683,8 @@ def test_no_task_sees_what_another_left_in_its_code(queue: Queue, tm: TaskManage
     (tmp_path / 'helper_that_counts.py').write_text('calls = 0\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     found = notebook(KEEPS)
-    names = ['draw', 'count', 'memoize', 'size', 'made', 'added', 'attribute', 'default', 'module', 'variable']
+    names = ['draw', 'count', 'memoize', 'size', 'made', 'added', 'attribute', 'default']
+    names += ['module', 'variable', 'table_entry', 'large_table_entry']
     futures = {name: tm.python_app(found[name]).map(i=range(4)) for name in names}
     work(queue, '--slots', slots)
     got = {name: [future.result(timeout=0) for future in some] for name, some in futures.items()}

@@ -117,7 +117,7 @@ class Memory:
             return not isinstance(value, (dict, list))  # of collections: a deque, a Counter
         numpy = sys.modules.get('numpy')
         if numpy is not None and isinstance(value, numpy.ndarray):
-            return not value.flags.writeable and not value.dtype.hasobject  # large ones are views of the queue's files
+            return not value.flags.writeable and not value.dtype.hasobject
         if numpy is not None and isinstance(value, (numpy.generic, numpy.dtype, numpy.ufunc)):
             return True
         return bool(standard_stream(value) or modules.shared(value))

@@ -25,6 +25,7 @@ ALIGNMENT = 64
 _MAGIC = b'\xd3desipi1'
 _HEAD = struct.Struct('<8sIIQ')
 REFERENCES = 1
+_Buffers = list[memoryview | bytearray]
 _REFERENCE_HOME = f'{__package__}.plain'
 
 
@@ -125,7 +126,8 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
     Parameters
     ----------
     data : bytes or memoryview
-        A payload. Large arrays are views of it, read-only.
+        A payload. Large arrays are views of it where it can be written to, else copies: they are
+        writable, as small ones are, unless they were read-only when the payload was made.
     resolve : callable, default=None
         Called with the identity of each task that is referred to, and with the key of a part of its result where only that is meant; gives what takes
         its place. By default a :class:`TaskReference`.
@@ -142,7 +144,7 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
     if data[:1] == b'\x80':
         content, buffers, flags = data, None, 0
     else:
-        content, buffers, flags = _split(memoryview(data).toreadonly())
+        content, buffers, flags = _split(memoryview(data))
     try:
         if flags & REFERENCES:
             return _Unpickler(content, buffers, resolve or TaskReference).load()
@@ -151,7 +153,7 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
         raise _damaged(data, str(exc)) from exc
 
 
-def _split(view: memoryview) -> tuple[bytes | memoryview, list[memoryview] | None, int]:
+def _split(view: memoryview) -> tuple[bytes | memoryview, _Buffers | None, int]:
     try:
         magic, flags, number, length = _HEAD.unpack_from(view)
         lengths = struct.unpack_from(f'<{number:d}Q', view, _HEAD.size)
@@ -161,10 +163,11 @@ def _split(view: memoryview) -> tuple[bytes | memoryview, list[memoryview] | Non
         raise _damaged(view, 'they begin with none of the known words')
     start = _HEAD.size + 8 * number
     position = start + length
-    buffers = []
+    buffers: _Buffers = []
     for size in lengths:
         position += -position % ALIGNMENT
-        buffers.append(view[position : position + size])
+        buffer = view[position : position + size]
+        buffers.append(bytearray(buffer) if view.readonly else buffer)
         position += size
     if position > len(view):
         raise _damaged(view, f'{position:d} bytes were written')
@@ -178,7 +181,12 @@ def _damaged(data: bytes | memoryview, why: str) -> PayloadError:
 class _Unpickler(pickle.Unpickler):
     """Gives references to tasks to whoever resolves them."""
 
-    def __init__(self, content: bytes | memoryview, buffers: list[memoryview] | None, resolve: Callable[..., object]) -> None:
+    def __init__(
+        self,
+        content: bytes | memoryview,
+        buffers: _Buffers | None,
+        resolve: Callable[..., object],
+    ) -> None:
         super().__init__(io.BytesIO(content), buffers=buffers)
         self.resolve = resolve
 

@@ -282,8 +282,25 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if not array.flags.forc:
             array = np.ascontiguousarray(array)  # one copy instead of two, and it can be mapped when it is read
         if array.dtype.kind in 'mM':
-            return _view, (array.view('i8'), array.dtype)  # dates have no buffer of their own
+            # Dates have no buffer of their own; like small ones they come back writable.
+            return _view, (_writable(array.view('i8')), array.dtype)
         return array.__reduce_ex__(5)
+
+
+class _Writable:
+    """The memory of an array, as if it could be written to."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        interface = array.__array_interface__
+        self.__array_interface__ = {**interface, 'data': (interface['data'][0], False)}
+
+
+def _writable(array: Any) -> Any:
+    """Return a view of an array whose buffer is not marked as read-only; no copy is made."""
+    import numpy as np
+
+    return array if array.flags.writeable else np.asarray(_Writable(array))
 
 
 def _register(name: str) -> bool:

@@ -22,6 +22,12 @@ _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after th
 _NEAR = 1 << 13  # bytes between two of them at most
 _WRITE_MOST = 1 << 25  # bytes a call; Linux writes at most 2 GiB - 4 kB
 _HINT_FROM = 1 << 25  # bytes; from here on it pays to tell the kernel what comes
+# Pages are copied when they are written to. The kernel is asked to reserve nothing for them: it
+# would refuse to map more than the machine's memory, of which little may be read.
+_MACHINES = ('x86_64', 'aarch64', 'riscv64')  # with this number, which Python 3.12 does not name
+_NO_RESERVE = 0x4000 if sys.platform == 'linux' and os.uname().machine in _MACHINES else 0
+_COPY_ON_WRITE = mmap.MAP_PRIVATE | getattr(mmap, 'MAP_NORESERVE', _NO_RESERVE)
+_UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps no descriptor
 
 
 def segment_path(folder: str, name: str) -> str:
@@ -215,6 +221,18 @@ class SegmentWriter:
             self.close()
 
 
+def _read_copy(fd: int, offset: int, length: int) -> memoryview:
+    """Read a payload into memory of its own, where no descriptor is left to map the file."""
+    view = memoryview(bytearray(length))
+    done = 0
+    while done < length:
+        count = os.preadv(fd, [view[done : done + _WRITE_MOST]], offset + done)
+        if not count:
+            raise PayloadError(f'the file of the queue ends {length - done:d} bytes too early')
+        done += count
+    return view
+
+
 class SegmentReader:
     """Reads payloads by reference; keeps a few files open.
 
@@ -260,7 +278,9 @@ class SegmentReader:
         return fd
 
     def read(self, name: str, offset: int, length: int) -> bytes | memoryview:
-        """One payload: bytes, or for a large one a read-only view of the mapped file.
+        """Return one payload: bytes, or for a large one a view of the mapped file.
+
+        The view can be written to: what is written is in this view alone, and not in the file.
 
         Parameters
         ----------
@@ -277,6 +297,8 @@ class SegmentReader:
         ------
         PayloadError
             The bytes are not there.
+        MemoryError
+            The kernel can't map as much.
         """
         if name == self._block_name and self._block_start <= offset and offset + length <= self._block_end:
             start = offset - self._block_start
@@ -309,7 +331,24 @@ class SegmentReader:
             if os.fstat(fd).st_size < offset + length:  # mapping beyond the end would be a bus error at the first access
                 raise self._short(name, offset, length)
         start = offset - offset % mmap.ALLOCATIONGRANULARITY
-        mapped = mmap.mmap(fd, offset + length - start, prot=mmap.PROT_READ, offset=start)
+        prot = mmap.PROT_READ | mmap.PROT_WRITE
+        try:
+            mapped = mmap.mmap(
+                fd,
+                offset + length - start,
+                flags=_COPY_ON_WRITE,
+                prot=prot,
+                offset=start,
+                **_UNTRACKED,
+            )
+        except OSError as exc:
+            if exc.errno in (errno.EMFILE, errno.ENFILE):
+                return _read_copy(fd, offset, length)
+            if exc.errno != errno.ENOMEM:
+                raise
+            path = segment_path(self.folder, name)
+            problem = f'{length:,d} bytes of {path} can not be mapped ({exc.strerror})'
+            raise MemoryError(f'{problem}. Nothing is lost: hold fewer values at once') from None
         return memoryview(mapped)[offset - start :]
 
     def _short(self, name: str, offset: int, length: int) -> PayloadError:
