@@ -6,33 +6,51 @@ import contextlib
 import os
 import re
 import shlex
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Any, ClassVar, Self
 
 from .config import Configurable
 from .errors import ConfigError
 from .utils import is_sequence
 
-__all__ = ['BaseEnvironment', 'CosmodesiNERSCEnvironment', 'BaseNERSCEnvironment', 'Environment', 'change_environ', 'get_environ']
+__all__ = [
+    'BaseEnvironment',
+    'BaseNERSCEnvironment',
+    'CosmodesiNERSCEnvironment',
+    'Environment',
+    'bash_env',
+    'change_environ',
+    'get_environ',
+]
 
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*', re.ASCII)
-# `$$`, `$NAME`, `${NAME}`; any other dollar is a dollar.
-_REFERENCE = re.compile(r'\$(?:(\$)|([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)\})', re.ASCII)
+_PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]*', re.ASCII)
+"""Values that a shell takes as they are."""
+_ENDS_WORD = frozenset(' \t\n\r;&|<>()')
 
 
-class BaseEnvironment(Configurable):
-    """Variables to set, after shell commands to run. It is not changed once made: :meth:`updated` and :func:`Environment` return others.
+def _commands(value: Any) -> tuple[str, ...]:
+    return () if value is None else tuple(value) if is_sequence(value) else (value,)
 
-    An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands`.
+
+class BaseEnvironment(Configurable, MutableMapping[str, Any]):
+    """Variables to set, after shell commands to run: a dictionary, with :attr:`command`.
+
+    An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands` (``_defaults`` and ``_command``,
+    as the original called them, are understood too).
 
     Parameters
     ----------
     data : dict, default=None
-        Variables: names and values, which are added to those of the class. Numbers become text; None unsets the variable. ``$NAME`` and ``${NAME}``
-        stand for what the variable is when the environment is used: after the commands, and after the variables before it in this dictionary, whose
-        order therefore counts; one that is not set is empty. ``$$`` is a dollar.
+        Variables: names and values, which are added to those of the class, and mean to `bash` what they would mean after
+        ``export NAME=``: ``$NAME``, ``$(command)`` and quotes are the shell's, so that the order of the dictionary counts. A value
+        with blanks, or with other characters that would end it there, is one value all the same. Numbers become text; None
+        unsets the variable.
     command : str, list of str, default=None
-        Shell commands, run by `bash` before the variables are set and after those of the class; each a complete command, of one line or several.
+        Shell commands, run by `bash` before the variables are set and after those of the class; each a complete command, of one
+        line or several.
+    strict : bool, default=False
+        A command that fails is told on the standard error, and passed over; if True, nothing is started then.
 
     Raises
     ------
@@ -49,65 +67,146 @@ class BaseEnvironment(Configurable):
         'nersc-cosmodesi': 'desipipe.environment:CosmodesiNERSCEnvironment',
     }
     name = 'base'
-    defaults: ClassVar[Mapping[str, Any]] = {'data': None, 'command': None}
+    defaults: ClassVar[Mapping[str, Any]] = {'data': None, 'command': None, 'strict': False}
     variables: ClassVar[Mapping[str, str | int | float | None]] = {}
     """Variables that the class sets."""
     commands: ClassVar[tuple[str, ...]] = ()
     """Shell commands of the class."""
+    _defaults: ClassVar[Mapping[str, Any]] = {}
+    _command: ClassVar[Any] = None
 
     data: dict[str, str | None]
-    """All variables, those of the class first, with references as written."""
-    command: list[str]
-    """Shell commands beside those of the class."""
+    """All variables, those of the class first, as written."""
+    command: tuple[str, ...]
+    """All shell commands, those of the class first."""
+    strict: bool
+
+    def __init__(self, data: Mapping[str, Any] | None = None, command: Any = None, **options: Any) -> None:
+        super().__init__(data=data, command=command, **options)
 
     def check(self, option: str, value: Any) -> Any:
-        """Check ``data`` or ``command``; see :meth:`.Configurable.check`."""
+        """Check an option; see :meth:`.Configurable.check`."""
+        if option == 'strict':
+            return super().check(option, value)
         if option == 'command':
-            return _check_commands(value, self.label)
+            return (*self._class_commands(), *_check_commands(value, self.label))
         if value is not None and not isinstance(value, Mapping):
             raise ConfigError(f'data of the environment {self.label} must be a dictionary of names and values of variables, not {value!r}')
-        return {_check_name(name, self.label): _check_value(name, given, self.label) for name, given in {**self.variables, **(value or {})}.items()}
+        return {_check_name(name, self.label): _check_value(name, given, self.label) for name, given in {**self._class_variables(), **(value or {})}.items()}
 
-    def updated(self, **options: Any) -> BaseEnvironment:
-        """A copy with more variables and commands.
+    @classmethod
+    def _class_variables(cls) -> dict[str, Any]:
+        return {**cls.variables, **cls._defaults}
+
+    @classmethod
+    def _class_commands(cls) -> tuple[str, ...]:
+        return (*cls.commands, *_commands(cls._command))
+
+    # A dictionary of its variables
+
+    def __getitem__(self, name: str) -> Any:
+        return self.data[name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.data[_check_name(name, self.label)] = _check_value(name, value, self.label)
+
+    def __delitem__(self, name: str) -> None:
+        del self.data[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Configurable):
+            return Configurable.__eq__(self, other)
+        return isinstance(other, Mapping) and dict(self) == dict(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set variables, as ``dict.update`` does.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            Variables. ``command=`` are shell commands, which take the place of those that are not of the class.
+        """
+        if 'command' in kwargs:
+            self.command = self.check('command', kwargs.pop('command'))
+        super().update(*args, **kwargs)
+
+    def copy(self) -> Self:
+        """Return a copy with variables of its own."""
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new.data = dict(self.data)
+        return new
+
+    __copy__ = copy
+
+    def clone(self, *args: Any, **kwargs: Any) -> Self:
+        """Return an updated copy; arguments are those of :meth:`update`."""
+        new = self.copy()
+        new.update(*args, **kwargs)
+        return new
+
+    def updated(self, **options: Any) -> Self:
+        """Return a copy with more variables and commands.
 
         Parameters
         ----------
         **options
-            ``data`` and ``command``; they are added to those that are there, and variables of the same name replaced.
+            ``data`` and ``command`` are added to those that are there, and variables of the same name replaced; ``strict``.
 
         Returns
         -------
         copy : BaseEnvironment
         """
-        data, command = options.pop('data', None), options.pop('command', None)
-        if data is not None:
-            options['data'] = {**self.data, **data} if isinstance(data, Mapping) else data  # `check` refuses anything else
-        if command is not None:
-            options['command'] = [*self.command, *_check_commands(command, self.label)]
-        return super().updated(**options)
+        new = self.copy()
+        for option, value in options.items():
+            if option == 'data':
+                self.check('data', value)
+                new.update(value or {})
+            elif option == 'command':
+                new.command = (*self.command, *_check_commands(value, self.label))
+            elif option in self.defaults:
+                setattr(new, option, self.check(option, value))
+            else:
+                type(self)(**{option: value})  # raises, with the valid ones
+        return new
 
     def to_spec(self) -> dict[str, Any]:
-        """Plain data from which any process makes an equal one; keep the order of ``data``, as values may refer to earlier ones.
+        """Return plain data from which any process makes an equal one; keep the order of ``data``, as values may refer to earlier ones.
 
         Returns
         -------
         spec : dict
-            ``name``, ``data``, ``command``. A class of the notebook or script itself, which no other process knows, becomes a 'base' environment with
-            its variables and commands.
+            ``name``, ``data``, ``command``, and ``strict`` if it is set. An environment whose class no other process knows, or
+            that has not all of its class, becomes a 'base' environment with its variables and commands.
         """
-        if self._is_local():
-            return {'name': 'base', 'data': dict(self.data), 'command': [*self.commands, *self.command]}
-        return {'name': self._reference(), 'data': dict(self.data), 'command': list(self.command)}
+        own, commands = self._class_commands(), list(self.command)
+        spec: dict[str, Any] = {'name': 'base', 'data': dict(self.data), 'command': commands}
+        if not self._is_local() and self.command[: len(own)] == own and self._class_variables().keys() <= self.data.keys():
+            spec.update(name=self._reference(), command=commands[len(own) :])
+        return {**spec, 'strict': True} if self.strict else spec
+
+    def state(self) -> tuple[object, ...]:
+        """Return what tells whether the environment has changed since."""
+        return (*self.data.items(), self.command, self.strict)
+
+    # For processes
 
     def to_dict(self, all: bool = False) -> dict[str, str]:
-        """Variables as they are now.
+        """Return the variables as a dictionary.
 
         Parameters
         ----------
         all : bool, default=False
-            If True, the whole environment of a process: that of this one, as the commands (which `bash` runs now) leave it, with the variables set.
-            If False, only the variables; references in them are then to the environment of this process, without the commands.
+            If False, the variables as they are written. If True, the whole environment of a process: that of this one, as the
+            commands (which `bash` runs now) leave it, with the variables set.
 
         Returns
         -------
@@ -117,89 +216,153 @@ class BaseEnvironment(Configurable):
         Raises
         ------
         ConfigError
-            If a command fails, with what it said.
+            If a command fails and the environment is strict, with what it said.
         """
-        environ = self._run_commands() if all else dict(os.environ)
+        if not all:
+            return {name: value for name, value in self.data.items() if value is not None}
+        environ = dict(os.environ)
+        if self.needs_shell():
+            return self._run()
         for name, value in self.data.items():
             if value is None:
                 environ.pop(name, None)
             else:
-                environ[name] = _REFERENCE.sub(lambda match: '$' if match[1] else environ.get(match[2] or match[3], ''), value)
-        return environ if all else {name: environ[name] for name, value in self.data.items() if value is not None}
+                environ[name] = value
+        return environ
 
-    def to_script(self, strict: bool = False) -> str:
-        """The environment as lines for a shell, the same wherever it is made: references are resolved where it runs.
+    def needs_shell(self) -> bool:
+        """Return True if only a shell can tell what a process in this environment has."""
+        return bool(self.command) or any(value is not None and not _PLAIN.fullmatch(str(value)) for value in self.data.values())
+
+    def to_script(self, sep: str = '\n', all: bool = True) -> str:
+        """Return the environment as lines for `bash`, the same wherever it is made: references are resolved where it runs.
 
         Parameters
         ----------
-        strict : bool, default=False
-            If True, the script ends with a message and the command's exit status if a command fails, rather than go on in half an environment.
+        sep : str, default='\\n'
+            What stands between two lines.
+        all : bool, default=True
+            Whether to include the commands.
 
         Returns
         -------
         script : str
-            Commands, then ``export`` and ``unset`` lines, safe for any value. Each line, the last included, ends in a newline.
+            Commands, then ``export`` and ``unset`` lines.
         """
-        lines = [self._strictly(command) if strict else command for command in (*self.commands, *self.command)]
-        lines += [f'unset {name}' if value is None else f'export {name}={_quote(value)}' for name, value in self.data.items()]
-        return ''.join(f'{line}\n' for line in lines)
+        return sep.join([*(self.command if all else ()), *self._exports()])
 
-    def _strictly(self, command: str) -> str:
-        """A command that ends the shell when it fails."""
-        words = f'desipipe: nothing was started, because this command of the environment {self.label} failed: {command}; exit status'
+    def to_launch_script(self) -> str:
+        """Return the lines that begin a script which starts something in this environment.
+
+        Returns
+        -------
+        script : str
+            As :meth:`to_script`; a command that fails is told on the standard error, and ends the script if the environment is
+            :attr:`strict`. Each line, the last included, ends in a newline.
+        """
+        return ''.join(f'{line}\n' for line in (*map(self._told, self.command), *self._exports()))
+
+    def _exports(self) -> list[str]:
+        return [f'unset {name}' if value is None else f'export {name}={_word(str(value))}' for name, value in self.data.items()]
+
+    def _told(self, command: str) -> str:
+        """Have the shell tell of a command that fails."""
+        if self.strict:
+            words = f'desipipe: nothing was started, because this command of the environment {self.label} failed: {command}; exit status'
+            after = ' exit $desipipe_status;'
+        else:
+            words = f'desipipe: this command of the environment {self.label} failed, and was passed over: {command}; exit status'
+            after = ''
         # `eval`: an unfinished quotation or here-document in one command can't swallow what follows.
-        return f'eval {shlex.quote(command)} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2; exit $desipipe_status; }}'
+        return f'eval {shlex.quote(command)} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2;{after} }}'
 
-    def _run_commands(self) -> dict[str, str]:
-        """Environment of this process as the commands leave it."""
-        if not (self.commands or self.command):
-            return dict(os.environ)
-        import subprocess
-        import tempfile
-
-        lines = '\n'.join(map(self._strictly, (*self.commands, *self.command)))
-        # Files, not pipes: something that a command leaves running in the background would keep a pipe open, and us waiting.
-        with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
-            fd = output.fileno()
-            argv = ['bash', '-c', f'{lines}\nexec env -0 >&{fd:d} {fd:d}>&-']
-            try:
-                # `env`: what is in `os.environ`; a library may have set more behind Python's back (GNU readline does: COLUMNS, LINES).
-                status = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words, pass_fds=[fd], env=dict(os.environ)).returncode
-            except FileNotFoundError as exc:
-                raise ConfigError(f'the environment {self.label} has commands, for which bash is needed, but PATH has none: {os.environ.get("PATH")}') from exc
-            words.seek(0)
-            said = words.read().decode(errors='replace').strip()
-            output.seek(0)
-            found = output.read()
-        if status or not found:
+    def _run(self) -> dict[str, str]:
+        """Return the environment of this process as commands and variables leave it."""
+        status, said, found = _environment_after(self.to_launch_script(), self.label)
+        if self.strict and (status or not found):
             # Nothing found with status 0: a command, perhaps a file that it sources, said `exit`.
             raise ConfigError(
                 f'the commands of the environment {self.label} failed, with exit status {status:d}:\n{said[-2000:]}\n'
                 "Try them in bash; if one that fails is harmless, add ' || true' to it."
             )
-        environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)}
-        # These two say how deep the shells are and what they ran last, which is no part of an environment.
-        for name in ('_', 'SHLVL'):
-            environ.pop(name, None)
-            if name in os.environ:
-                environ[name] = os.environ[name]
-        return environ
+        if not found:
+            raise ConfigError(
+                f'the commands of the environment {self.label} ended the shell, with exit status {status:d}, before anything could be started:\n'
+                f'{said[-2000:]}\nTry them in bash.'
+            )
+        notes = [line for line in said.splitlines() if line.startswith('desipipe: ')]
+        if notes:
+            import warnings
+
+            warnings.warn('\n'.join(notes), stacklevel=3)
+        return found
+
+
+def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str]]:
+    """Run lines of a shell.
+
+    Returns
+    -------
+    status : int
+        Exit status of the shell.
+    said : str
+        What they printed.
+    environ : dict
+        The environment they leave; empty if they ended the shell.
+    """
+    import subprocess
+    import tempfile
+
+    # Files, not pipes: something that a command leaves running in the background would keep a pipe open, and us waiting.
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
+        fd = output.fileno()
+        argv = ['bash', '-c', f'{script}\nexec env -0 >&{fd:d} {fd:d}>&-']
+        try:
+            # `env`: what is in `os.environ`; a library may have set more behind Python's back (GNU readline does: COLUMNS, LINES).
+            status = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words, pass_fds=[fd], env=dict(os.environ)).returncode
+        except FileNotFoundError as exc:
+            raise ConfigError(f'the environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}') from exc
+        words.seek(0)
+        said = words.read().decode(errors='replace').strip()
+        output.seek(0)
+        found = output.read()
+    environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)}
+    # These two say how deep the shells are and what they ran last, which is no part of an environment.
+    for name in ('_', 'SHLVL') if environ else ():
+        environ.pop(name, None)
+        if name in os.environ:
+            environ[name] = os.environ[name]
+    return status, said, environ
+
+
+def bash_env(cmd: str | Iterable[str]) -> dict[str, str]:
+    """Return the environment that shell commands leave.
+
+    Parameters
+    ----------
+    cmd : str, list of str
+        Commands for `bash`; of several each runs only if the one before it succeeded.
+
+    Returns
+    -------
+    environ : dict
+        Empty, with a warning, if a command fails.
+    """
+    command = cmd if isinstance(cmd, str) else ' && '.join(cmd)
+    status, said, environ = _environment_after(f'{{ {command}\n}} || exit $?' if command else '', f'of the command {command!r}')
+    if status or not environ:
+        import warnings
+
+        warnings.warn(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}', stacklevel=2)
+        return {}
+    return environ
 
 
 class BaseNERSCEnvironment(BaseEnvironment):
-    """What is common at NERSC.
-
-    ``DESICFS`` is the collaboration's folder. ``OMP_NUM_THREADS`` is 1, since a worker runs a task in each of its slots, and as many threads as cores in
-    each of them would slow all down; give another value in ``data`` for tasks that have a node for themselves. ``HDF5_USE_FILE_LOCKING`` is FALSE, since
-    HDF5 can't lock on the community filesystem.
-    """
+    """NERSC's: ``DESICFS`` is the collaboration's folder."""
 
     name = 'nersc-base'
-    variables: ClassVar[Mapping[str, str | int | float | None]] = {
-        'DESICFS': '/global/cfs/cdirs/desi',
-        'OMP_NUM_THREADS': '1',
-        'HDF5_USE_FILE_LOCKING': 'FALSE',
-    }
+    variables: ClassVar[Mapping[str, str | int | float | None]] = {'DESICFS': '/global/cfs/cdirs/desi'}
 
 
 class CosmodesiNERSCEnvironment(BaseNERSCEnvironment):
@@ -214,9 +377,10 @@ def Environment(
     data: Mapping[str, Any] | None = None,
     command: str | list[str] | None = None,
     *,
+    strict: bool | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> BaseEnvironment:
-    """Make an environment from whatever people write.
+    """Make an environment from a name, a dictionary or an instance.
 
     Parameters
     ----------
@@ -227,6 +391,8 @@ def Environment(
         Further variables.
     command : str, list of str, default=None
         Further shell commands.
+    strict : bool, default=None
+        If True, nothing is started when a command fails; by default it is told and passed over.
     config : Config, default=None
         Configuration to look into; by default the user's.
 
@@ -239,9 +405,14 @@ def Environment(
     UnknownNameError, UnknownOptionError, ConfigError
         Saying what is valid.
     """
-    if isinstance(environ, Mapping) and environ.keys().isdisjoint({'name', 'environ', *BaseEnvironment.defaults}):
-        environ = {'data': environ}
-    options = {option: value for option, value in {'data': data, 'command': command}.items() if value is not None}
+    if isinstance(environ, Mapping) and not isinstance(environ, BaseEnvironment):
+        environ = dict(environ)
+        if environ.keys().isdisjoint({'name', *BaseEnvironment.defaults}):
+            # Variables, of which the original's users call the one that names the environment `environ`.
+            name = environ.pop('environ', None)
+            environ = {'data': environ, **({'name': name} if name is not None else {})}
+    given = {'data': data, 'command': command, 'strict': strict}
+    options = {option: value for option, value in given.items() if value is not None}
     return BaseEnvironment.make(environ, config, **options)
 
 
@@ -288,17 +459,69 @@ def _set_environ(wanted: dict[str, str]) -> None:
             os.environ[name] = value
 
 
-def _quote(value: str) -> str:
-    """A value for the shell: references in double quotes, where the shell resolves but does not split them, the rest in single ones."""
-    quoted, end = '', 0
-    for match in _REFERENCE.finditer(value):
-        literal = value[end : match.start()] + (match[1] or '')
-        quoted += shlex.quote(literal) if literal else ''
-        if not match[1]:
-            # `-`: empty if it is not set, also under `set -u`.
-            quoted += f'"${{{match[2] or match[3]}-}}"'
-        end = match.end()
-    return quoted + (shlex.quote(value[end:]) if value[end:] or not quoted else '')
+def _word(value: str) -> str:
+    """Return a value as one word of `bash`: as it is where it is one, else in double quotes, with its references."""
+    if _is_closed(value, ends=_ENDS_WORD):
+        return value
+    quoted = _in_double_quotes(value)
+    if _is_closed(quoted):
+        return quoted
+    # A bracket is never closed: only references by name are left to the shell.
+    return '"' + re.sub(r'["\\`]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r'\\\g<0>', value) + '"'
+
+
+_CLOSES = {'(': ')', '{': '}', '"': '"', "'": "'", '`': '`'}
+
+
+def _is_closed(text: str, ends: frozenset[str] = frozenset()) -> bool:
+    """Return True if every quote and bracket of a shell's text is closed, and nothing outside of them ends a word.
+
+    Parameters
+    ----------
+    text : str
+    ends : frozenset of str, default=()
+        Characters that end a word.
+    """
+    inside: list[str] = []
+    place = 0
+    while place < len(text):
+        char, top = text[place], inside[-1] if inside else ''
+        if char == '\\' and top != "'":
+            place += 1
+            if place == len(text):
+                return False
+        elif top and char == _CLOSES[top]:
+            inside.pop()
+        elif top not in ("'", '`') and text[place : place + 2] in ('$(', '${'):
+            place += 1
+            inside.append(text[place])
+        elif top not in ("'", '`') and (char in '"`' if top == '"' else char in '"`\''):
+            inside.append(char)
+        elif top == '(' and char == '(':
+            inside.append(char)
+        elif not inside and (char in ends or (char == '{' and ends)):
+            return False
+        place += 1
+    return not inside
+
+
+def _in_double_quotes(value: str) -> str:
+    """Put a value into double quotes; what stands in ``$(…)`` and ``${…}`` is left as it is."""
+    pieces, depth, place = ['"'], 0, 0
+    while place < len(value):
+        char = value[place]
+        if value[place : place + 2] in ('$(', '${'):
+            depth += 1
+            pieces.append(char)
+            place += 1
+            char = value[place]
+        elif depth:
+            depth += (char in '({') - (char in ')}')
+        elif char in '"\\`':
+            pieces.append('\\')
+        pieces.append(char)
+        place += 1
+    return ''.join([*pieces, '"'])
 
 
 def _check_name(name: Any, label: str) -> str:
@@ -311,9 +534,6 @@ def _check_value(name: Any, value: Any, label: str) -> str | None:
     what = f'the variable {name} of the environment {label}'
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if isinstance(value, bool):
-        # A shell has no truth values: what is meant differs from program to program, and YAML makes one of a plain yes.
-        raise ConfigError(f"{what} is {value!r}: write the text that the program expects, such as '1', 'yes' or 'true'")
     if isinstance(value, int | float):
         value = repr(value)
     if value is None:
@@ -329,8 +549,8 @@ def _check_value(name: Any, value: Any, label: str) -> str | None:
     return value
 
 
-def _check_commands(value: Any, label: str) -> list[str]:
-    commands = [] if value is None else list(value) if is_sequence(value) else [value]
+def _check_commands(value: Any, label: str) -> tuple[str, ...]:
+    commands = _commands(value)
     for command in commands:
         if not isinstance(command, str) or '\0' in command:
             raise ConfigError(f'command of the environment {label} must be shell commands, as text or a list of texts, not {value!r}')

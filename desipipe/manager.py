@@ -545,7 +545,7 @@ class Manager:
         return pool
 
     def _launch(self, pool: Pool, slots: int, now: float) -> None:
-        python = 'python' if pool.environ.command or pool.environ.commands else sys.executable
+        python = 'python' if pool.environ.command else sys.executable
         argv = [python, '-m', 'desipipe', 'work', '-q', self.ledger.folder, '--mid', pool.mid, '--linger', str(self.linger)]
         if self.mode:
             argv += ['--mode', ','.join(sorted(self.mode))]

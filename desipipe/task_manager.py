@@ -52,6 +52,7 @@ class TaskManager:
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
         self._spec: Event | None = None
+        self._spec_of: tuple[object, ...] = ()
         self._mid = ''
 
     def clone(self, **kwargs: Any) -> TaskManager:
@@ -84,7 +85,9 @@ class TaskManager:
 
     def to_spec(self) -> Event:
         """Environment, scheduler and provider as plain data."""
-        if self._spec is None:
+        environ = self.environ.state()
+        if self._spec is None or environ != self._spec_of:
+            self._spec_of = environ
             self._spec = {'environ': self.environ.to_spec(), 'scheduler': self.scheduler.to_spec(), 'provider': self.provider.to_spec()}
             self._mid = mid_of(self._spec)
         return self._spec

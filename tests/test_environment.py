@@ -16,21 +16,45 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from desipipe.environment import BaseEnvironment, BaseNERSCEnvironment, CosmodesiNERSCEnvironment, Environment, change_environ, get_environ
+from desipipe.environment import (
+    BaseEnvironment,
+    BaseNERSCEnvironment,
+    CosmodesiNERSCEnvironment,
+    Environment,
+    bash_env,
+    change_environ,
+    get_environ,
+)
 from desipipe.errors import ConfigError, UnknownNameError, UnknownOptionError
 
-NASTY = {
-    'QUOTES': """'"`\\'\\"'""",
-    'NEWLINES': '\n\na\nb\n',
-    'COMMAND': '$(touch ran) `touch ran` ; touch ran & touch ran | touch ran',
-    'ARITHMETIC': '$((1+1)) ${#PATH} ${PATH:-touch ran} ${!PATH} $1 $@ $? $ ${} $',
-    'UNICODE': 'zoë ☃ \u2028 \x7f \x01 \u0301',
-    'BLANKS': '  \t a  b \r\n',
-    'EMPTY': '',
-    'GLOB': '* ~ ? [a-z] {a,b} !! #',
-    'DASH': '-n',
-    'BACKSLASH': '\\',
-    'EQUALS': 'a=b=c',
+# Values, and what `bash` makes of them after `export NAME=`.
+SHELL_VALUES = {
+    'PLAIN': ('a.b:c/d', 'a.b:c/d'),
+    'DOUBLE_QUOTES': ('"--a --b"', '--a --b'),
+    'SINGLE_QUOTES': ("'$HERE x'", '$HERE x'),
+    'COMMAND': ('$(echo one two)', 'one two'),
+    'BACKTICKS': ('`echo one`', 'one'),
+    'IN_QUOTES': ('$(echo ")")x', ')x'),
+    'ARITHMETIC': ('$((1 + 1))', '2'),
+    'DEFAULT': ('${NOT_SET:-a b}', 'a b'),
+    'REFERENCE': ('$HERE:b', 'here:b'),
+    'ESCAPED': (r'\$HERE', '$HERE'),
+    'GLOB': ('*?[a-z]#!', '*?[a-z]#!'),
+    'EMPTY': ('', ''),
+    'DASH': ('-n', '-n'),
+    # What would end there is one value.
+    'BLANKS': ('  a  b ', '  a  b '),
+    'BLANKS_AND_REFERENCE': ('--dir $HERE', '--dir here'),
+    'BLANKS_AND_COMMAND': ('a $(echo "b c")', 'a b c'),
+    'NEWLINES': ('\n\na\nb\n', '\n\na\nb\n'),
+    'SEMICOLON': ('a; touch ran & touch ran | touch ran', 'a; touch ran & touch ran | touch ran'),
+    'JSON': ('{"a": [1, 2], "b": "it\'s"}', '{"a": [1, 2], "b": "it\'s"}'),
+    'BRACES': ('{a,b}', '{a,b}'),
+    'APOSTROPHE': ("it's", "it's"),
+    'UNCLOSED': ('"a', '"a'),
+    'UNCLOSED_COMMAND': ('a $(touch ran', 'a $(touch ran'),
+    'BACKSLASH': ('\\', '\\'),
+    'UNICODE': ('zoë ☃ \u2028 \x7f \x01 \u0301', 'zoë ☃ \u2028 \x7f \x01 \u0301'),
 }
 
 
@@ -40,10 +64,10 @@ def message(kind: type[Exception], call: Any, *args: Any, **kwargs: Any) -> str:
     return str(info.value)
 
 
-def by_bash(environ: BaseEnvironment, cwd: Path, strict: bool = False, outside: Mapping[str, str] | None = None) -> dict[str, str]:
+def by_bash(environ: BaseEnvironment, cwd: Path, outside: Mapping[str, str] | None = None) -> dict[str, str]:
     """Environment of a process that a shell starts after the script."""
     outside = {'PATH': os.environ['PATH'], **(outside or {})}
-    run = subprocess.run(['bash', '--norc', '-c', f'{environ.to_script(strict=strict)}env -0'], env=outside, cwd=cwd, capture_output=True, check=True)
+    run = subprocess.run(['bash', '--norc', '-c', f'{environ.to_launch_script()}env -0'], env=outside, cwd=cwd, capture_output=True, check=True)
     assert run.stderr == b''
     return dict(item.decode().split('=', 1) for item in run.stdout.split(b'\0') if item)
 
@@ -74,8 +98,8 @@ def test_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         assert given == Environment(data={'A': '1', 'B': 'b'})
         assert given.data == {'A': '1', 'B': 'b'}
-    assert Environment(command='true').command == Environment(command=['true']).command == ['true']
-    assert Environment({'command': 'true'}, command='false').command == ['true', 'false']
+    assert Environment(command='true').command == Environment(command=['true']).command == ('true',)
+    assert Environment({'command': 'true'}, command='false').command == ('true', 'false')
     assert Environment('own-of-this-test') == Own()
 
 
@@ -83,9 +107,9 @@ def test_existing_one() -> None:
     first = Environment({'A': '1'}, command='true')
     assert Environment(first) is first
     second = Environment(first, data={'B': '2'}, command='false')
-    assert (second.data, second.command) == ({'A': '1', 'B': '2'}, ['true', 'false'])
-    assert (first.data, first.command) == ({'A': '1'}, ['true'])
-    assert first != second and first != {'A': '1'}
+    assert (second.data, second.command) == ({'A': '1', 'B': '2'}, ('true', 'false'))
+    assert (first.data, first.command) == ({'A': '1'}, ('true',))
+    assert first != second and first == {'A': '1'}
     assert type(Environment(Own(), data={'A': '2'})) is Own
 
 
@@ -107,15 +131,13 @@ def test_configuration_file_is_read(queue_dir: Path) -> None:
 def test_nersc() -> None:
     base = Environment('nersc-base')
     assert type(base) is BaseNERSCEnvironment
-    assert base.to_dict() == {'DESICFS': '/global/cfs/cdirs/desi', 'OMP_NUM_THREADS': '1', 'HDF5_USE_FILE_LOCKING': 'FALSE'}
+    assert base.to_dict() == {'DESICFS': '/global/cfs/cdirs/desi'}
     assert Environment('nersc-base', {'OMP_NUM_THREADS': 8}).to_dict()['OMP_NUM_THREADS'] == '8'
     cosmodesi = Environment('nersc-cosmodesi')
     assert type(cosmodesi) is CosmodesiNERSCEnvironment and cosmodesi.to_dict() == base.to_dict()
     assert cosmodesi.to_script().splitlines() == [
         'source /global/common/software/desi/users/adematti/cosmodesi_environment.sh main',
         'export DESICFS=/global/cfs/cdirs/desi',
-        'export OMP_NUM_THREADS=1',
-        'export HDF5_USE_FILE_LOCKING=FALSE',
     ]
 
 
@@ -149,7 +171,7 @@ def test_class_of_a_script_travels_as_base() -> None:
     [
         (UnknownNameError, 'nersc-cosmodes', "there is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, nersc-base? Valid names: base, "),
         (UnknownNameError, {'name': 'xyz'}, "there is no environment 'xyz'; valid names: base, "),
-        (UnknownOptionError, {'name': 'base', 'A': '1'}, "the environment 'base' has no option 'A'; valid options: command, data"),
+        (UnknownOptionError, {'name': 'base', 'A': '1'}, "the environment 'base' has no option 'A'; valid options: command, data, strict"),
         (
             UnknownOptionError,
             {'name': 'nersc-base', 'dat': {}},
@@ -158,7 +180,6 @@ def test_class_of_a_script_travels_as_base() -> None:
         (ConfigError, 3, 'the environment must be a name, a dictionary with name and options, or a BaseEnvironment, not 3'),
         (ConfigError, {'data': ['A']}, "data of the environment 'base' must be a dictionary of names and values of variables, not ['A']"),
         (ConfigError, {'A=B': '1'}, "'A=B' in data of the environment 'base' is no name of a variable: use letters, digits and underscores, no digit first"),
-        (ConfigError, {'A': True}, "the variable A of the environment 'base' is True: write the text that the program expects, such as '1', 'yes' or 'true'"),
         (ConfigError, {'A': ['1']}, "the variable A of the environment 'base' must be text, a number, or None to unset it, not ['1']"),
         (ConfigError, {'A': b'1'}, 'must be text, a number, or None'),
         (ConfigError, {'A': 'a\0b'}, "the variable A of the environment 'base' holds a NUL character, which no environment can: 'a\\x00b'"),
@@ -183,7 +204,7 @@ def test_bad_names(name: Any) -> None:
     assert 'is no name of a variable' in message(ConfigError, Environment, {name: '1'})
 
 
-@pytest.mark.parametrize(('value', 'text'), [(3, '3'), (0.5, '0.5'), (1e-30, '1e-30'), (Path('/a b'), '/a b'), ('', '')])
+@pytest.mark.parametrize(('value', 'text'), [(3, '3'), (0.5, '0.5'), (True, 'True'), (1e-30, '1e-30'), (Path('/a b'), '/a b'), ('', '')])
 def test_values_become_text(value: Any, text: str) -> None:
     assert Environment({'A': value}).data == {'A': text}
 
@@ -191,38 +212,58 @@ def test_values_become_text(value: Any, text: str) -> None:
 # --- what Python makes of it
 
 
+def test_environments_are_dictionaries() -> None:
+    environ = Environment('nersc-base')
+    environ.update({'A': '1'}, B=2)
+    environ['C'] = '$A'
+
+    assert dict(environ) == {'DESICFS': '/global/cfs/cdirs/desi', 'A': '1', 'B': '2', 'C': '$A'} == environ.to_dict()
+    assert ('A' in environ, environ.get('D', 0), environ.pop('B'), len(environ), list(environ.items())[1]) == (True, 0, '2', 3, ('A', '1'))
+    other = environ.clone({'A': '3'}, command='true')
+    del other['C']
+    assert (other['A'], environ['A'], 'C' in environ, other.command, environ.command) == ('3', '1', True, ('true',), ())
+    assert BaseEnvironment({'A': 1}, 'true') == Environment({'A': 1}, command='true')
+    assert 'is no name of a variable' in message(ConfigError, environ.update, {'A B': 1})
+
+
+def test_command_is_that_of_the_class_and_the_own(tmp_path: Path) -> None:
+    assert Environment('own-of-this-test', command='true').command == ('export C=3', 'true')
+    environ = Own()
+    environ.update(command=['a', 'b'])
+    assert environ.command == ('export C=3', 'a', 'b')
+
+
+def test_subclasses_of_the_original_are_understood() -> None:
+    class Theirs(BaseEnvironment):
+        name = 'theirs-of-this-test'
+        _defaults = {'A': '1'}
+        _command = 'export B=2'
+
+    environ = Environment('theirs-of-this-test', data={'C': '3'}, command='true')
+    assert (dict(environ), environ.command) == ({'A': '1', 'C': '3'}, ('export B=2', 'true'))
+    assert environ.to_script(sep=' ; ') == 'export B=2 ; true ; export A=1 ; export C=3'
+    assert environ.to_script(all=False) == 'export A=1\nexport C=3'
+
+
+def test_what_was_taken_from_a_class_stays_away_elsewhere() -> None:
+    environ = Own(data={'D': 1})
+    del environ['A']
+    again = Environment(json.loads(json.dumps(environ.to_spec())))
+
+    assert (dict(again), again.command) == ({'B': '$A', 'D': '1'}, ('export C=3',))
+
+
 def test_to_dict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('OUTSIDE', '/out side')
     monkeypatch.setenv('GONE', '1')
-    monkeypatch.delenv('MISSING', raising=False)
-    environ = Environment(
-        {
-            'A': '$OUTSIDE/a:${OUTSIDE}',
-            'B': '$A:b',
-            'C': '[$MISSING|${MISSING}]',
-            'OUTSIDE': '${OUTSIDE}/more',
-            'D': '$OUTSIDE',
-            'GONE': None,
-            'E': '[$GONE]',
-            'F': '$$HOME $$$OUTSIDE 5$ $5 ${HOME ${1}',
-            'G': '$A_',
-        }
-    )
-    expected = {
-        'A': '/out side/a:/out side',
-        'B': '/out side/a:/out side:b',
-        'C': '[|]',
-        'OUTSIDE': '/out side/more',
-        'D': '/out side/more',
-        'E': '[]',
-        'F': '$HOME $/out side/more 5$ $5 ${HOME ${1}',
-        'G': '',
-    }
-    assert environ.to_dict() == expected
-    everything = {**os.environ, **expected}
-    del everything['GONE']
-    assert environ.to_dict(all=True) == everything
-    assert os.environ['OUTSIDE'] == '/out side'
+    environ = Environment({'A': '$OUTSIDE/a', 'B': '$A:b', 'OUTSIDE': '${OUTSIDE}/more', 'D': '$OUTSIDE', 'GONE': None, 'E': '[$GONE]'})
+
+    assert environ.to_dict() == {name: value for name, value in environ.data.items() if name != 'GONE'}
+    everything = environ.to_dict(all=True)
+    assert {name: everything[name] for name in 'ABDE'} == {'A': '/out side/a', 'B': '/out side/a:b', 'D': '/out side/more', 'E': '[]'}
+    assert 'GONE' not in everything and os.environ['OUTSIDE'] == '/out side'
+    plain = Environment({'A': '1', 'GONE': None}).to_dict(all=True)
+    assert plain == {name: value for name, value in {**os.environ, 'A': '1'}.items() if name != 'GONE'}
 
 
 def test_to_dict_with_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,7 +281,7 @@ def test_to_dict_with_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert {name: value for name, value in found.items() if name in others} == others
     assert {name for name in found if name not in {*others, *expected, 'PWD', 'OLDPWD'}} == {'BASH_FUNC_f%%'}
     # Without `all` the commands are not run.
-    assert environ.to_dict() == {'A': ':before', 'GONE': '[before]'}
+    assert environ.to_dict() == {'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'}
     # The function that the file exports gets to the processes.
     run = subprocess.run(['bash', '-c', 'f'], env=found, capture_output=True, check=True)
     assert run.stdout == b'\n'
@@ -270,7 +311,7 @@ def test_commands_that_leave_something_running(tmp_path: Path) -> None:
     ],
 )
 def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: str) -> None:
-    environ = Environment({'A': '1'}, command=['true', command, f"touch '{tmp_path}/went-on'"])
+    environ = Environment({'A': '1'}, command=['true', command, f"touch '{tmp_path}/went-on'"], strict=True)
     said = message(ConfigError, environ.to_dict, all=True)
     if status not in (1, 2):
         assert f"the commands of the environment 'base' failed, with exit status {status}:" in said
@@ -281,8 +322,27 @@ def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: st
     assert not (tmp_path / 'went-on').exists()
     with pytest.raises(ConfigError), change_environ(environ):
         pytest.fail('the block ran')
-    # In a script that is not strict, the shell goes on, as it does for people.
-    assert 'failed' not in environ.to_script()
+
+
+@pytest.mark.parametrize('command', ['source /there/is/no/such/file', 'false', "echo 'unfinished", 'no_such_command_here', 'if true; then'])
+def test_commands_that_fail_are_told_and_passed_over(command: str) -> None:
+    environ = Environment({'A': '1'}, command=['export B=2', command, 'export C=3'])
+    with pytest.warns(UserWarning, match=f"this command of the environment 'base' failed, and was passed over: {re.escape(command)}; exit status"):
+        found = environ.to_dict(all=True)
+
+    assert [found.get(name) for name in 'ABC'] == ['1', '2', '3']
+
+
+@pytest.mark.parametrize('command', ['exit 0', 'exit 9', 'kill -9 $$'])
+def test_commands_that_end_the_shell_are_an_error(command: str) -> None:
+    assert "the commands of the environment 'base' ended the shell" in message(ConfigError, Environment(command=command).to_dict, all=True)
+
+
+def test_bash_env() -> None:
+    assert bash_env('export A=3')['A'] == bash_env(['export A=3', 'export B=$A'])['B'] == '3'
+    assert bash_env([])['PATH'] == os.environ['PATH']
+    with pytest.warns(UserWarning, match='Exit status 4'):
+        assert bash_env('export A=3; (exit 4)') == {}
 
 
 def test_here_document_does_not_swallow_the_rest() -> None:
@@ -292,7 +352,7 @@ def test_here_document_does_not_swallow_the_rest() -> None:
 def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv('PATH', str(tmp_path))
     said = message(ConfigError, Environment(command='true').to_dict, all=True)
-    assert said == f"the environment 'base' has commands, for which bash is needed, but PATH has none: {tmp_path}"
+    assert said == f"the environment 'base' needs bash, but PATH has none: {tmp_path}"
     assert Environment({'A': '1'}).to_dict(all=True)['A'] == '1'
 
 
@@ -300,20 +360,25 @@ def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('strict', [False, True])
-def test_nasty_values_in_bash(tmp_path: Path, strict: bool) -> None:
-    environ = Environment(NASTY, command=['export BEFORE="it\'s"'])
-    found = by_bash(environ, tmp_path, strict)
-    assert {name: found[name] for name in NASTY} == NASTY == environ.to_dict()
+def test_values_mean_to_the_shell_what_they_mean(tmp_path: Path, strict: bool) -> None:
+    environ = Environment({name: value for name, (value, _) in SHELL_VALUES.items()}, command=['export BEFORE="it\'s"'], strict=strict)
+    found = by_bash(environ, tmp_path, outside={'HERE': 'here'})
+
+    assert {name: found[name] for name in SHELL_VALUES} == {name: meant for name, (_, meant) in SHELL_VALUES.items()}
     assert found['BEFORE'] == "it's"
     assert list(tmp_path.iterdir()) == []  # nothing ran
 
 
 def test_script_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    environ = Environment({'PATH': '/new dir:${PATH}', 'MISSING': '[$NOT_SET]', 'GONE': None, 'DOLLAR': '$$PATH'}, command='export PATH="/commanded:$PATH"')
+    environ = Environment({'PATH': '/new dir:${PATH}', 'MISSING': '[$NOT_SET]', 'GONE': None, 'DOLLAR': r'\$PATH'}, command='export PATH="/commanded:$PATH"')
     script = environ.to_script()
-    assert script == (
-        "export PATH=\"/commanded:$PATH\"\nexport PATH='/new dir:'\"${PATH-}\"\nexport MISSING='['\"${NOT_SET-}\"']'\nunset GONE\nexport DOLLAR='$'PATH\n"
-    )
+    assert script.splitlines() == [
+        'export PATH="/commanded:$PATH"',
+        'export PATH="/new dir:${PATH}"',
+        'export MISSING=[$NOT_SET]',
+        'unset GONE',
+        r'export DOLLAR=\$PATH',
+    ]
     monkeypatch.setenv('PATH', '/other')
     assert environ.to_script() == script
     monkeypatch.undo()
@@ -322,37 +387,24 @@ def test_script_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path
     assert (found['MISSING'], found['DOLLAR'], 'GONE' in found) == ('[]', '$PATH', False)
 
 
-def test_script_in_a_careful_shell(tmp_path: Path) -> None:
-    """Under ``set -eu``, as batch scripts often begin."""
-    script = f'set -eu\n{Environment({"A": "$NOT_SET", "B": None}).to_script(strict=True)}echo "[$A]"'
-    for shell in ('bash', 'sh'):
-        run = subprocess.run([shell, '-c', script], env={'PATH': os.environ['PATH']}, capture_output=True, text=True)
-        assert (run.returncode, run.stdout, run.stderr) == (0, '[]\n', '')
-
-
 PIECES = st.sampled_from(
-    ['$', '$$', '{', '}', 'A', 'B0', '_', '$A', '${A}', '${B0', "'", '"', '`', '\\', '\n', ' ', '(', ')', '!', '#', '-', '%', '~', '*', '=', 'é', '0']
+    ['{', '}', 'A', 'B0', '_', '$A', '${A}', '${B0', "'", '"', '`', '\\', '\n', ' ', '$(', '(', ')', '!', '#', '-', '%', '~', '*', '=', 'é', '0', ';']
 )
 VALUES = st.one_of(st.lists(PIECES, max_size=8).map(''.join), st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']), max_size=20))
 
 
-@hypothesis.settings(max_examples=30, deadline=None)
-@hypothesis.given(
-    st.lists(st.tuples(st.sampled_from(['A', 'B0', 'C', 'd_', 'E']), st.none() | VALUES), max_size=6).map(dict),
-    st.dictionaries(st.sampled_from(['A', 'B0', 'C', 'AB0']), VALUES, max_size=3),
-)
-def test_python_and_bash_agree(data: dict[str, str | None], outside: dict[str, str]) -> None:
-    # `$_` is the shell's own: what it ran last.
-    hypothesis.assume(not any(re.search(r'\$\{?_', value or '') for value in data.values()))
-    environ = Environment(data)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ('A', 'B0', 'C', 'd_', 'E', 'AB0'):
-            patch.delenv(name, raising=False)
-        for name, value in outside.items():
-            patch.setenv(name, value)
-        expected = environ.to_dict()
-    found = by_bash(environ, Path('/'), outside=outside)
-    assert {name: value for name, value in found.items() if name in data} == expected
+@hypothesis.settings(max_examples=60, deadline=None)
+@hypothesis.given(st.lists(VALUES, min_size=1, max_size=6))
+def test_a_value_never_leaves_its_line(values: list[str]) -> None:
+    """Whatever a value holds: the script goes on behind it, and a value that asks for nothing of the shell is taken as it is."""
+    hypothesis.assume(not any(re.search(r'[`]|\$\(|\$\{', value) for value in values))  # these run, or may be refused by the shell
+    environ = Environment({f'V{number}': value for number, value in enumerate(values)} | {'END': 'end'})
+    found = by_bash(environ, Path('/'), outside={'A': 'a'})
+
+    assert found['END'] == 'end'
+    assert {name for name in found if name[0] == 'V'} == {f'V{number}' for number in range(len(values))}
+    plain = {f'V{number}': value for number, value in enumerate(values) if not re.search(r'[$"\'\\~]', value)}
+    assert {name: found[name] for name in plain} == plain
     assert Environment(json.loads(json.dumps(environ.to_spec()))) == environ
 
 

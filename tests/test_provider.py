@@ -279,9 +279,9 @@ def test_survives_the_terminal(tmp_path: Path, gate: Gate) -> None:
 def test_environment(launch: Any, gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('FROM_OUTSIDE', '1')
     monkeypatch.setenv('GONE', '1')
-    environ = Environment({'A': 'it\'s "$FROM_OUTSIDE"\n$(exit)', 'GONE': None})
+    environ = Environment({'A': 'it\'s "$FROM_OUTSIDE"\n$(echo run)', 'GONE': None})
     launch(gate.argv('words = json.dumps([os.environ.get(name) for name in ("FROM_OUTSIDE", "A", "GONE")])'), environ=environ)
-    assert json.loads(gate.hear()) == ['1', 'it\'s "1"\n$(exit)', None]
+    assert json.loads(gate.hear()) == ['1', 'it\'s "1"\nrun', None]
     gate.open()
 
 
@@ -301,11 +301,19 @@ def test_environment_with_commands(tmp_path: Path, launch: Any, gate: Gate, monk
 
 
 def test_command_that_fails_starts_nothing(tmp_path: Path, launch: Any) -> None:
-    provider, job = launch(['touch', str(tmp_path / 'started')], environ=Environment(command='(exit 7)'))
+    provider, job = launch(['touch', str(tmp_path / 'started')], environ=Environment(command='(exit 7)', strict=True))
     assert wait(provider, job).reason == 'exit status 7'
     said = (tmp_path / 'log').read_text()
     assert said == "desipipe: nothing was started, because this command of the environment 'base' failed: (exit 7); exit status 7\n"
     assert not (tmp_path / 'started').exists()
+
+
+def test_command_that_fails_is_passed_over(tmp_path: Path, launch: Any) -> None:
+    provider, job = launch(['touch', str(tmp_path / 'started')], environ=Environment(command='(exit 7)'))
+    assert wait(provider, job).reason == 'exit status 0'
+    said = (tmp_path / 'log').read_text()
+    assert said == "desipipe: this command of the environment 'base' failed, and was passed over: (exit 7); exit status 7\n"
+    assert (tmp_path / 'started').exists()
 
 
 def test_nothing_can_be_started(tmp_path: Path) -> None:

@@ -678,10 +678,11 @@ def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict
     """
     if environ is None:
         return {}
-    if isinstance(environ, Mapping) and not environ.keys() & {'name', 'environ', 'data', 'command'}:
-        return {str(name): str(value) for name, value in environ.items()}
-    from ..environment import Environment
+    from ..environment import BaseEnvironment, Environment
 
+    is_environment = isinstance(environ, BaseEnvironment)
+    if isinstance(environ, Mapping) and not is_environment and not environ.keys() & {'name', 'environ', 'data', 'command'}:
+        return {str(name): str(value) for name, value in environ.items()}
     return {name: value for name, value in Environment(environ).to_dict(all=True).items() if os.environ.get(name) != value}
 
 

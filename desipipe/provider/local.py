@@ -47,9 +47,9 @@ class LocalProvider(BaseProvider):
         # Not the process's number, which it does not know before it begins, and which another host gives to another process.
         jobid = f'local:{os.urandom(4).hex()}'
         argv = [*argv, '--slots', str(slots), '--jobid', jobid]
-        if environ.commands or environ.command:
+        if environ.needs_shell():
             # `exec`, so that the process that we know, signal and wait for becomes the worker.
-            argv = ['bash', '-c', f'{environ.to_script(strict=True)}exec "$@"', 'bash', *argv]
+            argv = ['bash', '-c', f'{environ.to_launch_script()}exec "$@"', 'bash', *argv]
             env = dict(os.environ)
         else:
             env = environ.to_dict(all=True)

@@ -285,7 +285,7 @@ class SlurmProvider(BaseProvider):
             f'export DESIPIPE_JOB_END=${{SLURM_JOB_END_TIME:-$((DESIPIPE_JOB_END + {self.walltime:d}))}}',
             'export DESIPIPE_JOB=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}',
             *(['export SLURM_OVERLAP=1'] if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1 else []),  # one step after the other died
-            environ.to_script(strict=True).rstrip('\n'),
+            environ.to_launch_script().rstrip('\n'),
         ]
         command = f'{shlex.join(argv)} --jobid "$DESIPIPE_JOB" --slots'
         if several:
