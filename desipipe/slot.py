@@ -42,7 +42,7 @@ from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import patiently
 from .ranks import Connection, connect, die_with
-from .serialize import Payload, dumps, loads
+from .serialize import Payload, class_makers, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
@@ -295,6 +295,7 @@ class Slot:
                 os.chdir(group.cwd)
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
+        class_makers.start_task()
         code = known.loaded
         if code is None:
             for entry in group.path:
@@ -303,7 +304,9 @@ class Slot:
             code = known.loaded = self._codes.get(known.code)
             if code is None:
                 code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
-        if not code.memory.use():
+        if code.memory.use():
+            code.memory.keep_classes()
+        else:
             # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
             code.memory.forget()
             code.load(self._load(known.code))

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from other_python import VERSIONS, run
 
 from desipipe.errors import NotSerializableError, PayloadError
-from desipipe.serialize import Payload, TaskReference, describe, dumps, dumps_arguments, encode, loads, text
+from desipipe.serialize import Payload, TaskReference, class_makers, describe, dumps, dumps_arguments, encode, loads, text
 from desipipe.serialize.memory import Memory
 
 ROOT = Path(__file__).parent.parent
@@ -782,7 +782,10 @@ def remembers(namespace: str) -> tuple[bool, Any]:
     exec(textwrap.dedent(namespace), found)  # noqa: S102
     names = [name for name in found if not name.startswith('__')]
     exec(f'def f(): return {", ".join(names)}', found)  # noqa: S102
-    func = again(found['f'])
+    data = joined(dumps(found['f']))
+    class_makers._records.clear()  # as in another process, which has none of these classes
+    class_makers._classes.clear()
+    func = loads(data)
     memory = Memory(func)
     assert memory.use()
     return not memory.use(), func
@@ -812,7 +815,7 @@ def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
     script = [
         'from __future__ import annotations',
         'import json, textwrap',
-        'from desipipe.serialize import dumps, loads',
+        'from desipipe.serialize import class_makers, dumps, loads',
         'from desipipe.serialize.memory import Memory',
         *map(inspect.getsource, (joined, again, remembers)),
         f'print(json.dumps([namespace for namespace in {namespaces!r} if remembers(namespace)[0]]))',

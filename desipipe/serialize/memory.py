@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any
 
-from . import modules
+from . import class_makers, modules
 from .plain import standard_stream
 
 _UNSET = object()
@@ -79,6 +79,10 @@ class Memory:
             if len(space) != len(values) or not all(map(is_, space.values(), values)):
                 return False
         return all(_contents(cell) is value for cell, value in self._cells)
+
+    def keep_classes(self) -> None:
+        """Use its classes for the task that begins as they are."""
+        class_makers.keep_classes(cls for cls, _ in self._classes)
 
     def forget(self) -> None:
         """Take from classes what was added to them: loading again gives the same classes, with the attributes that they had."""

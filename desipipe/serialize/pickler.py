@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import collections
 import copyreg
+import enum
 import functools
+import importlib
 import io
+import marshal
 import pickle
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import (
     BuiltinFunctionType,
+    CellType,
+    CodeType,
     FunctionType,
-    MemberDescriptorType,
     MethodDescriptorType,
     MethodType,
     MethodWrapperType,
@@ -21,16 +25,14 @@ from types import (
 )
 from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
-import cloudpickle
-from cloudpickle.cloudpickle import _function_setstate, _make_function
-
-from . import carried, modules, source
+from . import carried, classes, makers, modules, source
+from .library_reducers import REDUCERS, reduce_wrapper
 from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
 
-_registry_lock = threading.Lock()
-_registered: dict[str, list[Any]] = {}  # module name: the module, number of picklers that are at work with it
-# What cloudpickle sets of a function that it makes.
-_FUNCTION_STATE = ('__name__', '__qualname__', '__annotations__', '__kwdefaults__', '__defaults__', '__module__', '__doc__', '__closure__')
+# Special attributes of a function that are set once it is made.
+_FUNCTION_WORDS = ('__name__', '__qualname__', '__annotations__', '__kwdefaults__', '__defaults__', '__module__', '__doc__')
+# Globals that statements need which import what is near.
+_NAMESPACE_WORDS = ('__package__', '__name__', '__path__', '__file__')
 # Of a module that is carried by value: what its functions may ask for.
 _MODULE_WORDS = ('__name__', '__package__', '__file__', '__path__', '__doc__')
 
@@ -49,53 +51,20 @@ def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
             yield from _submodules(inner, words)
 
 
-def _fill(module: ModuleType, state: dict[str, Any]) -> None:
-    module.__dict__.update(state)
-
-
-def _empty_dispatch() -> Any:
-    return functools.singledispatch(lambda *args: None)
-
-
-def _fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
-    wrapped, registry = state
-    functools.update_wrapper(dispatch, wrapped)
-    for cls, func in registry.items():
-        dispatch.register(cls, func)
-
-
-def _view(array: Any, dtype: Any) -> Any:
-    return array.view(dtype)
-
-
 _CACHE = type(functools.lru_cache(lambda: None))
 _REDUCE: Any = object.__reduce__
 _REDUCE_EX: Any = object.__reduce_ex__
 _METHODS = (BuiltinFunctionType, MethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
 
 
-def _cache(func: Callable[..., Any], parameters: dict[str, Any]) -> Any:
-    return functools.lru_cache(**parameters)(func)
+def _wanted_by_value() -> frozenset[str]:
+    """Return the installed modules that the user told cloudpickle to take by value."""
+    cloudpickle = sys.modules.get('cloudpickle')
+    return frozenset() if cloudpickle is None else frozenset(cloudpickle.list_registry_pickle_by_value())
 
 
-def _with_slots(cls: Any, reduced: Any) -> Any:
-    """Have the slots of a class there when it is made: they are its layout, which cloudpickle would set too late."""
-    slots = [name for name, value in vars(cls).items() if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls]
-    if slots and isinstance(reduced, tuple) and isinstance(reduced[1][3], dict):  # by value: constructor, name, bases, the words that make it
-        reduced[1][3]['__slots__'] = cls.__slots__
-        for name in ('__slots__', '__slotnames__', *slots):
-            reduced[2][0].pop(name, None)
-    return reduced
-
-
-def _cached_property(func: Callable[[Any], Any], name: str) -> functools.cached_property[Any]:
-    made = functools.cached_property(func)
-    made.attrname = name
-    return made
-
-
-class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
-    """Cloudpickle's pickler, that takes the user's own modules by value.
+class Pickler(pickle.Pickler):
+    """A pickler that takes code of the user's own by value: functions, classes, modules.
 
     Parameters
     ----------
@@ -109,6 +78,8 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
     used : dict, default=None
         What :meth:`discover` of another pickler found; without it modules are carried empty.
     """
+
+    dispatch_table: Any = collections.ChainMap(REDUCERS, copyreg.dispatch_table)
 
     def __init__(
         self,
@@ -126,15 +97,10 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         self.tids: dict[bytes, None] = {}
         self.texts: dict[str, dict[int, str]] = {}
         self.modules: dict[str, tuple[str, str, bool]] = {}
-        self._mine: set[str] = set()
+        self._by_value = _wanted_by_value()
+        self._namespaces: dict[int, dict[str, Any]] = {}  # globals of functions, by the id of what they are here
+        self._cells: set[int] = set()  # variables of enclosing functions whose content is carried with a function
         self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
-
-    def dump(self, obj: Any) -> None:
-        """See :meth:`pickle.Pickler.dump`."""
-        try:
-            super().dump(obj)
-        finally:
-            _unregister(self._mine)
 
     def discover(self, obj: Any) -> None:
         """Pickle a value, and everything that its functions use of modules: then it is known what that is."""
@@ -161,16 +127,25 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             return reference, ((obj.tid, obj.item) if obj.item else (obj.tid,))
         if kind is FunctionType:
             return self._reduce_function(obj)
+        if issubclass(kind, type):
+            return self._reduce_class(obj)
+        if kind is CellType:
+            return self._reduce_cell(obj)
+        if kind is CodeType:
+            return self._reduce_code(obj)
         if issubclass(kind, ModuleType):
             if modules.is_user(obj.__name__) and obj.__name__ not in modules.MAIN:
                 return self._reduce_module(obj)
-        elif issubclass(kind, (type, TypeVar)):
-            self._own(getattr(obj, '__module__', None))
-            if kind is not TypeVar and '__slots__' in vars(obj):
-                return _with_slots(obj, super().reducer_override(obj))
-        elif kind is _CACHE:
+            return importlib.import_module, (obj.__name__,)
+        if issubclass(kind, enum.Enum):
+            return classes.reduce_member(obj) if classes.is_by_value(kind, self._by_value) else NotImplemented
+        if issubclass(kind, (property, staticmethod, classmethod)):
+            return reduce_wrapper(obj)
+        if kind is TypeVar:
+            return self._reduce_type_variable(obj)
+        if kind is _CACHE:
             if modules.is_user(obj.__module__) or modules.resolve(obj.__module__, obj.__qualname__) is not obj:
-                return _cache, (obj.__wrapped__, obj.cache_parameters())
+                return makers.make_cache, (obj.__wrapped__, obj.cache_parameters())
             return NotImplemented
         elif kind in (ParamSpec, TypeVarTuple) and modules.is_user(obj.__module__):
             return kind, (obj.__name__,)
@@ -181,17 +156,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             if name:
                 return getattr, (sys, name)
             if is_live(obj) and kind not in (io.BytesIO, io.StringIO):
-                # Cloudpickle would read the file and carry its text: never what was meant.
                 raise TypeError('it is open in this process')
         elif kind is functools.cached_property:
-            return _cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
+            return makers.make_cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
         elif kind.__module__.partition('.')[0] == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
             return self._reduce_array(obj)
         elif kind.__name__ in ('Random', 'RandomState') and (where := modules.shared(obj)):
             return getattr, (sys.modules[where[0]], where[1])
         elif kind.__name__ not in ('Random', 'RandomState'):
             return self._reduce_other(obj, kind)
-        return super().reducer_override(obj)
+        return NotImplemented
 
     def _reduce_other(self, obj: Any, kind: type) -> Any:
         is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
@@ -205,23 +179,57 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
             raise TypeError(f'it is found by its name only ({module}.{reduced}), which another process does not have')
         return reduced
 
-    def _own(self, name: str | None) -> None:
-        if name not in self._mine and name in sys.modules and name not in modules.MAIN and modules.is_user(name):
-            if _register(name):
-                self._mine.add(name)
+    def _reduce_class(self, cls: type) -> Any:
+        if cls in (type(None), type(...), type(NotImplemented)):
+            return type, ((None if cls is type(None) else ... if cls is type(...) else NotImplemented),)
+        if classes.is_by_value(cls, self._by_value):
+            return classes.reduce_class(cls)
+        if not classes.is_found(cls, self._by_value) and (where := classes.static_name(cls)):
+            return getattr, (sys.modules[where[0]], where[1])
+        return NotImplemented
+
+    def _reduce_type_variable(self, variable: Any) -> Any:
+        module, name = variable.__module__, variable.__name__
+        if not modules.is_user(module) and modules.resolve(module, name) is variable:
+            return getattr, (sys.modules[module], name)
+        words = ('__covariant__', '__contravariant__', '__infer_variance__')
+        keywords = {word.strip('_'): True for word in words if getattr(variable, word, False)}
+        args = (name, module, variable.__constraints__, variable.__bound__, keywords)
+        default = getattr(variable, '__default__', None)
+        if default is not None and variable.has_default():
+            keywords['default'] = default
+        return makers.make_type_variable, args
+
+    def _reduce_code(self, code: CodeType) -> Any:
+        try:
+            data = marshal.dumps(code)
+        except ValueError:  # among its constants is what a program put there
+            names = code.co_names, code.co_varnames, code.co_filename, code.co_name, code.co_qualname
+            numbers = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals
+            lines = code.co_firstlineno, code.co_linetable, code.co_exceptiontable
+            head = *numbers, code.co_stacksize, code.co_flags, code.co_code, code.co_consts
+            return CodeType, (*head, *names, *lines, code.co_freevars, code.co_cellvars)
+        return makers.make_code, (makers.BYTECODE, data, code.co_qualname, code.co_freevars)
+
+    def _reduce_cell(self, cell: CellType) -> Any:
+        if id(cell) in self._cells:
+            return makers.make_cell, ()
+        self._cells.add(id(cell))
+        try:
+            content = cell.cell_contents
+        except ValueError:
+            return makers.make_cell, ()
+        return makers.make_cell, (), content, None, None, makers.fill_cell
 
     def _reduce_function(self, func: FunctionType) -> Any:
         if modules.is_singledispatch(func):
-            return _empty_dispatch, (), (func.__dict__['__wrapped__'], dict(func.__dict__['registry'])), None, None, _fill_dispatch
-        self._own(func.__module__)
-        return super().reducer_override(func)  # by name, or by value:
+            state = func.__dict__['__wrapped__'], dict(func.__dict__['registry'])
+            return makers.make_dispatch, (), state, None, None, makers.fill_dispatch
+        if classes.is_found(func, self._by_value):
+            return NotImplemented
+        return self._reduce_function_by_value(func)
 
-    def _dynamic_function_reduce(self, func: FunctionType) -> Any:
-        """Reduce a function by value, for cloudpickle, which makes it again.
-
-        What it reads is known here already. Cloudpickle would read its bytecode once more, missing what the bodies of classes inside of it read, and go
-        through all that is imported for each function: together half of what it costs to pickle a cell.
-        """
+    def _reduce_function_by_value(self, func: FunctionType) -> Any:
         code, namespace = func.__code__, func.__globals__
         reads = source.reads(code)
         used: dict[str, Any] = {}
@@ -230,11 +238,16 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                 used[name] = namespace[name]
                 self._use(namespace[name], chains)
         variables = []
+        cells = []
         for cell, chains in zip(func.__closure__ or (), reads.cells.values(), strict=True):
+            is_first = id(cell) not in self._cells
+            self._cells.add(id(cell))
             try:
                 variables.append(cell.cell_contents)
             except ValueError:
                 continue  # not set yet
+            if is_first:
+                cells.append((cell, variables[-1]))
             self._use(variables[-1], chains)
         if modules.is_user(namespace.get('__name__')):
             found = source.find(code, namespace)
@@ -245,12 +258,17 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
         packages = [value for value in (*used.values(), *variables) if isinstance(value, ModuleType) and getattr(value, '__package__', None)]
-        state = {
-            **{name: getattr(func, name) for name in _FUNCTION_STATE},
-            '_cloudpickle_submodules': [item for package in packages for item in _submodules(package.__name__, reads.words)],
-            '__globals__': used,
-        }
-        return _make_function, self._function_getnewargs(func), (dict(func.__dict__), state), None, None, _function_setstate
+        shared = self._namespaces.get(id(namespace))
+        if shared is None:
+            shared = self._namespaces[id(namespace)] = {name: namespace[name] for name in _NAMESPACE_WORDS if name in namespace}
+        state = makers.FunctionState(
+            names=used,
+            cells=cells,
+            attributes={name: getattr(func, name) for name in _FUNCTION_WORDS},
+            own=dict(func.__dict__),
+            submodules=[item for package in packages for item in _submodules(package.__name__, reads.words)],
+        )
+        return makers.make_function, (code, shared, func.__closure__), tuple(state), None, None, makers.fill_function
 
     def _use(self, value: Any, chains: Iterable[tuple[str, ...]]) -> None:
         """Note what a function reads of a module: the rest may hold what can't be carried."""
@@ -270,7 +288,7 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         state = {key: vars(module)[key] for key in _MODULE_WORDS if key in vars(module)}
         if self._full:
             state.update((key, vars(module)[key]) for key in _attributes(module, names))
-        return ModuleType, (module.__name__,), state, None, None, _fill
+        return ModuleType, (module.__name__,), state, None, None, makers.fill_module
 
     def _reduce_array(self, array: Any) -> Any:
         import numpy as np
@@ -278,12 +296,12 @@ class Pickler(cloudpickle.Pickler):  # type: ignore[misc]
         if type(array) is not np.ndarray:
             array = np.asarray(array)  # a mapped file: its content counts; no copy
         elif array.nbytes < OUT_OF_BAND or array.dtype.hasobject:
-            return super().reducer_override(array)
+            return NotImplemented
         if not array.flags.forc:
             array = np.ascontiguousarray(array)  # one copy instead of two, and it can be mapped when it is read
         if array.dtype.kind in 'mM':
             # Dates have no buffer of their own; like small ones they come back writable.
-            return _view, (_writable(array.view('i8')), array.dtype)
+            return makers.view_array, (_writable(array.view('i8')), array.dtype)
         return array.__reduce_ex__(5)
 
 
@@ -301,33 +319,6 @@ def _writable(array: Any) -> Any:
     import numpy as np
 
     return array if array.flags.writeable else np.asarray(_Writable(array))
-
-
-def _register(name: str) -> bool:
-    """Have cloudpickle take a module by value, until everyone who asked for it is done; False if it does so anyway."""
-    module = sys.modules[name]
-    if not isinstance(module, ModuleType) or module.__name__ != name:
-        return False
-    with _registry_lock:
-        entry = _registered.get(name)
-        if entry is None:
-            if name in cloudpickle.list_registry_pickle_by_value():
-                return False  # the user wants it so
-            cloudpickle.register_pickle_by_value(module)
-            entry = _registered[name] = [module, 0]
-        entry[1] += 1
-    return True
-
-
-def _unregister(names: set[str]) -> None:
-    with _registry_lock:
-        while names:
-            name = names.pop()
-            entry = _registered[name]
-            entry[1] -= 1
-            if not entry[1]:
-                del _registered[name]
-                cloudpickle.unregister_pickle_by_value(entry[0])
 
 
 class _Restored:
@@ -502,3 +493,12 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:
                 yield [f'item {i:d}'], value
             for key, value in pairs or ():
                 yield [f'item {key!r}'], value
+
+
+# Payloads that were written by earlier versions name these here.
+_fill = makers.fill_module
+_empty_dispatch = makers.make_dispatch
+_fill_dispatch = makers.fill_dispatch
+_cache = makers.make_cache
+_cached_property = makers.make_cached_property
+_view = makers.view_array
