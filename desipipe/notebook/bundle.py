@@ -45,7 +45,19 @@ def bundle(summary: Dict, table: bool = False) -> Dict:
     data : dict
         By MIME type.
     """
-    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: summary}
+    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: settled(summary)}
+
+
+def settled(summary: Dict) -> Dict:
+    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so that the same state gives the same bytes.
+
+    Parameters
+    ----------
+    summary : dict
+    """
+    if summary['left'] or summary['gone'] or not summary['computed']:
+        return summary
+    return {**summary, 'time': summary['computed']}
 
 
 # Words
@@ -127,15 +139,15 @@ def _over(summary: Dict) -> Line:
 def _computed(summary: Dict) -> str:
     if not summary['computed']:
         return ''
-    ago = max(0.0, summary['time'] - summary['computed'])
-    for length, unit in ((86400, 'd'), (3600, 'h'), (60, 'min')):
-        if ago >= length:
-            return f' (computed {ago / length:.0f} {unit} ago)'
-    return ' (computed just now)'
+    return time.strftime(' (computed %Y-%m-%d %H:%M)', time.localtime(summary['computed']))
 
 
 def _as_of(summary: Dict) -> str:
-    return time.strftime('as of %Y-%m-%d %H:%M:%S', time.localtime(summary['time']))
+    # What is over does not change: when someone looked says nothing, and would change the file of a notebook that is run again.
+    shown = settled(summary)
+    if shown['left'] or shown['gone']:
+        return time.strftime(' · as of %Y-%m-%d %H:%M:%S', time.localtime(shown['time']))
+    return time.strftime(' · ended %Y-%m-%d %H:%M:%S', time.localtime(shown['computed'])) if shown['computed'] else ''
 
 
 def _table(summary: Dict) -> list[tuple[str, str]]:
@@ -206,7 +218,7 @@ def as_html(summary: Dict, table: bool = False) -> str:
     if table:
         cells = ''.join(f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>' for name, value in _table(summary))
         said += f'<table><tbody>{cells}</tbody></table>'
-    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])} · {_as_of(summary)}</small></div>'
+    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
     box = f'<div style="{_BOX.format(colour=CONDITIONS[summary["condition"]].colour)}">{said}</div>'
     shown = ''.join(map(_output_html, summary['outputs']))
     if summary['truncated']:
