@@ -560,3 +560,113 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
     assert seen(futures['own pool']) == [('stdout', 'late\n')]
     assert seen(futures['pool']) == [('stdout', 'pooled\n')]
     assert seen(futures['processes']) == [('stdout', '8\n')]
+
+
+# Libraries that show things by functions of their own
+
+
+def test_figures_of_plotly(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('plotly')
+
+    def work() -> str:
+        import plotly.graph_objects as go
+        import plotly.io as pio
+
+        from desipipe.display import show
+
+        figure = go.Figure(go.Scatter(y=[1, 2, 3]))
+        figure.show()
+        show(figure)
+        pio.renderers.default = 'json'
+        figure.show()
+        return str(pio.renderers.default)
+
+    first, second = cell(tm, work), cell(tm, lambda: work())
+    run(queue)
+    assert first.result(timeout=0) == second.result(timeout=0) == 'json'
+    for future in (first, second):
+        shown = [output['data'] for output in future.task.outputs]
+        assert [set(data) for data in shown] == [{'application/vnd.plotly.v1+json'}] * 2 + [{'application/json'}]
+        assert shown[0]['application/vnd.plotly.v1+json']['data'][0]['y'] == [1, 2, 3]
+
+
+def test_figures_of_bokeh(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('bokeh')
+
+    def work() -> None:
+        from bokeh.plotting import figure, show
+
+        for _ in range(2):
+            plot = figure()
+            plot.line([1, 2], [3, 4])
+            show(plot)
+
+    futures = [cell(tm, work), cell(tm, lambda: work())]
+    run(queue)
+    for future in futures:
+        kinds = [next(kind for kind in output['data'] if 'bokeh' in kind or 'html' in kind) for output in future.task.outputs]
+        loaded, *shown = [kind.removeprefix('application/vnd.') for kind in kinds]
+        assert loaded == 'bokehjs_load.v0+json'
+        assert shown == ['text/html', 'bokehjs_exec.v0+json'] * 2
+
+
+def test_bars_of_tqdm(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('tqdm')
+
+    def work() -> None:
+        from tqdm import tqdm as plain
+        from tqdm.notebook import tqdm
+
+        for _ in tqdm(range(20), desc='kept'):
+            pass
+        for _ in tqdm(range(20), leave=False):
+            pass
+        for _ in plain(range(20), mininterval=0):
+            pass
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.task.state == 'SUCCEEDED', future.task.err
+    bar, printed = future.task.outputs
+    assert bar['data']['text/plain'].startswith('kept: 100%|') and ' 20/20 [' in bar['data']['text/plain']
+    assert '<progress value="1.0000"' in bar['data']['text/html']
+    assert printed['name'] == 'stderr'
+    assert len(printed['text'].splitlines()) == 1 and ' 20/20 [' in printed['text']
+
+
+def test_widgets_are_shown_as_they_become(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import ipywidgets as widgets
+        from IPython.display import display
+
+        slider, page = widgets.IntSlider(value=3), widgets.HTML('<b>old</b>')
+        closed = widgets.Text('closed')
+        for widget in (slider, widgets.VBox([page]), closed):
+            display(widget)
+        slider.value = 7
+        page.value = '<i>new</i>'
+        closed.close()
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.task.state == 'SUCCEEDED', future.task.err
+    slider, box = future.task.outputs
+    assert slider['data'] == {'text/plain': 'IntSlider(value=7)'}
+    assert '<i>new</i>' in box['data']['text/html'] and 'old' not in str(box['data'])
+
+
+def test_a_library_that_is_made_otherwise_costs_no_task(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    package = tmp_path / 'plotly' / 'io'
+    package.mkdir(parents=True)
+    for path in (package.parent / '__init__.py', package / '__init__.py', package / '_renderers.py'):
+        path.write_text('value = 1\n')
+
+    def work() -> int:
+        from plotly.io._renderers import value
+
+        return int(value)
+
+    future = cell(tm, work)
+    run(queue, PYTHONPATH=str(tmp_path))
+    assert future.result(timeout=0) == 1
+    assert 'may not appear' in str(future.err(timeout=0))

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 from ..summary import CONDITIONS, LOOKS
+from ..terminal import settle
 from ..utils import format_count, format_duration, plural
 from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, waiting_text
 
@@ -195,17 +196,11 @@ def _output_text(output: Dict) -> str:
 
 # Terminals' escape sequences: colours (SGR); links and titles; all others.
 _ESCAPE = re.compile(r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~]?)')
-_OVERWRITTEN = re.compile(r'^.*\r(?=[^\n])', re.M)  # progress bars: what a carriage return went back over
-
-
-def _settled(text: str) -> str:
-    # As a terminal would have it in the end: no carriage returns.
-    return _OVERWRITTEN.sub('', text.replace('\r\n', '\n')) if '\r' in text else text
 
 
 def plain(text: str) -> str:
     """Text as it reads without the escape sequences of terminals, and with carriage returns done."""
-    return _settled(_ESCAPE.sub('', text))
+    return _ESCAPE.sub('', settle(text))
 
 
 # HTML
@@ -305,7 +300,7 @@ _MARKS = {1: 'font-weight:bold', 2: 'opacity:.7', 3: 'font-style:italic', 4: 'te
 
 def ansi_html(text: str) -> str:
     """Text with the colours of a terminal as HTML; other escape sequences are left out."""
-    text = _settled(text)
+    text = settle(text)
     if '\x1b' not in text:
         return escape(text)
     pieces = []
