@@ -42,7 +42,7 @@ from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import patiently
 from .ranks import Connection, connect, die_with
-from .serialize import Payload, class_makers, dumps, loads
+from .serialize import Payload, class_registry, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
@@ -295,7 +295,7 @@ class Slot:
                 os.chdir(group.cwd)
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
-        class_makers.start_task()
+        class_registry.start_task()
         code = known.loaded
         if code is None:
             for entry in group.path:

@@ -32,7 +32,7 @@ from hypothesis import strategies as st
 from other_python import VERSIONS, run
 
 from desipipe.errors import NotSerializableError, PayloadError
-from desipipe.serialize import Payload, TaskReference, class_makers, describe, dumps, dumps_arguments, encode, loads, text
+from desipipe.serialize import Payload, TaskReference, class_registry, describe, dumps, dumps_arguments, encode, loads, text
 from desipipe.serialize.memory import Memory
 
 ROOT = Path(__file__).parent.parent
@@ -783,8 +783,8 @@ def remembers(namespace: str) -> tuple[bool, Any]:
     names = [name for name in found if not name.startswith('__')]
     exec(f'def f(): return {", ".join(names)}', found)  # noqa: S102
     data = joined(dumps(found['f']))
-    class_makers._records.clear()  # as in another process, which has none of these classes
-    class_makers._classes.clear()
+    class_registry._records.clear()  # as in another process, which has none of these classes
+    class_registry._classes.clear()
     func = loads(data)
     memory = Memory(func)
     assert memory.use()
@@ -815,7 +815,7 @@ def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
     script = [
         'from __future__ import annotations',
         'import json, textwrap',
-        'from desipipe.serialize import class_makers, dumps, loads',
+        'from desipipe.serialize import class_registry, dumps, loads',
         'from desipipe.serialize.memory import Memory',
         *map(inspect.getsource, (joined, again, remembers)),
         f'print(json.dumps([namespace for namespace in {namespaces!r} if remembers(namespace)[0]]))',

@@ -8,121 +8,82 @@ come with it. Payloads refer to the functions here by name, as to those of :mod:
 from __future__ import annotations
 
 import contextlib
+import importlib
+import sys
 import threading
-import weakref
+import types
 from _abc import _abc_init  # type: ignore[import-not-found]
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator
 from types import FunctionType
 from typing import Any
 
-__all__ = ['ClassRecord', 'fill_class', 'fill_member', 'keep_classes', 'key_of', 'make_class', 'make_member', 'register', 'start_task']
+from . import carried, modules
+from .class_keys import has_key
+from .class_registry import class_of, in_slot, keep_classes, lock, record_of, register
 
-_lock = threading.RLock()
-_task = 0  # number of the task that runs in this process; 0 where no slot runs tasks
-
-
-class ClassRecord:
-    """What this process knows of a class that travels by value.
-
-    Parameters
-    ----------
-    cls : type
-    key : str
-        Equal for equal classes, in every process.
-    is_made : bool
-        Whether it was made here from a payload; otherwise it is this program's own.
-    """
-
-    __slots__ = ('is_made', 'key', 'members', 'names', 'ref', 'task')
-
-    def __init__(self, cls: type, key: str, is_made: bool) -> None:
-        self.key = key
-        self.is_made = is_made
-        self.task = -1
-        """Number of the task that it was filled for."""
-        self.names = frozenset(vars(cls))
-        """Attributes that it has from the beginning."""
-        self.members: dict[Any, Any] = {}
-        """Members of an enumeration that is not filled yet, by name, or by value those without."""
-        number = id(cls)
-        self.ref = weakref.ref(cls, lambda _: _records.pop(number, None))
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the class is as it should be: this program's own, or filled for the task that runs."""
-        return not self.is_made or self.task == _task
-
-
-_records: dict[int, ClassRecord] = {}  # by id of the class
-_classes: weakref.WeakValueDictionary[str, type] = weakref.WeakValueDictionary()  # by key
-
-
-def register(cls: type, key: str, is_made: bool = False) -> ClassRecord:
-    """Note the key of a class."""
-    with _lock:
-        record = _records[id(cls)] = ClassRecord(cls, key, is_made)
-        _classes[key] = cls
-    return record
-
-
-def record_of(cls: type) -> ClassRecord | None:
-    """Return what is known of a class; None if it was neither made from a payload nor carried."""
-    record = _records.get(id(cls))
-    return record if record is not None and record.ref() is cls else None
-
-
-def key_of(cls: type) -> str:
-    """Return the key of a class; empty if it has none yet."""
-    record = record_of(cls)
-    return '' if record is None else record.key
-
-
-def start_task() -> None:
-    """Begin a task: classes that it loads get the attributes that they came with, whatever tasks before it changed."""
-    global _task
-    _task += 1
-
-
-def keep_classes(classes: Iterable[type]) -> None:
-    """Keep classes for the task that begins as they are: nothing has changed them."""
-    for cls in classes:
-        record = record_of(cls)
-        if record is not None:
-            record.task = _task
+__all__ = ['fill_class', 'fill_member', 'make_class', 'make_member']
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Classes
 
 
-def make_class(key: str, meta: type, name: str, bases: tuple[type, ...], layout: dict[str, Any]) -> type:
+def make_class(key: str, meta: type | None, name: str, bases: tuple[type, ...], layout: dict[str, Any], origin: bytes = b'') -> type:
     """Return the class that has this key here, or make it; :func:`fill_class` completes it.
 
     Parameters
     ----------
     key : str
-    meta : type
-        Its class.
+    meta : type, default=None
+        Its class; by default that of its bases.
     name : str
     bases : tuple of type
     layout : dict
         Attributes that must be there from the beginning: ``__slots__``, ``__module__`` and the like.
+    origin : bytes, default=b''
+        Digest of the text of its module, where that may be imported here to find it.
 
     Returns
     -------
     cls : type
     """
-    with _lock:
-        known = _classes.get(key)
+    found = _named(key, layout['__module__'], layout['__qualname__'], origin)
+    if found is not None:
+        return found
+    with lock:
+        known = class_of(key)
         if known is not None:
             return known
+        if meta is None:
+            meta = types.prepare_class(name, bases)[0]
         with _hooks_silenced(bases):
             cls: type = builtin_of(meta, '__new__')(meta, name, bases, dict(layout))
         if issubclass(meta, ABCMeta):
             _abc_init(cls)
         register(cls, key, is_made=True)
         return cls
+
+
+def _named(key: str, module: Any, qualname: str, origin: bytes) -> type | None:
+    """Return what this process finds under the name of a class, if it is that class."""
+    if not isinstance(module, str):
+        return None
+    if module not in sys.modules and _may_import(module, origin):
+        with contextlib.suppress(Exception):  # who needs the module itself will be told what is wrong with it
+            importlib.import_module(module)
+    found = modules.resolve(module, qualname)
+    return found if isinstance(found, type) and has_key(found, key) else None
+
+
+def _may_import(module: str, origin: bytes) -> bool:
+    """Return True if a module is the one that a class is from: carried for this task, or the same text here."""
+    if module in carried.finder.modules:
+        return True
+    if not origin or in_slot():
+        return False
+    static = modules.static(module)
+    return static is not None and static.digest == origin
 
 
 def builtin_of(meta: type, name: str) -> Callable[..., Any]:
@@ -164,20 +125,21 @@ def _set(cls: type, name: str, value: Any) -> None:
     builtin_of(type(cls), '__setattr__')(cls, name, value)
 
 
-def fill_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
+def fill_class(cls: type, state: tuple[Any, ...]) -> None:
     """Complete a class that was just made; one that was here already stays as it is.
 
     Parameters
     ----------
     cls : type
     state : tuple
-        Its attributes, and the classes that are registered as its subclasses.
+        Its attributes, the classes that are registered as its subclasses, and what the names in its
+        annotations stand for.
     """
     record = record_of(cls)
     if record is None or record.is_complete:
         return
-    attributes, registered = state
-    with _lock:
+    attributes, registered, hints = state
+    with lock:
         set_attribute, delete = builtin_of(type(cls), '__setattr__'), builtin_of(type(cls), '__delattr__')
         for name in vars(cls).keys() - attributes.keys() - record.names:
             delete(cls, name)
@@ -189,7 +151,8 @@ def fill_class(cls: type, state: tuple[dict[str, Any], list[type]]) -> None:
             if isinstance(name, tuple):
                 cls._value2member_map_.setdefault(name[0], member)  # type: ignore[attr-defined]
         record.members.clear()
-        record.task = _task
+        record.hints = hints
+        keep_classes([cls])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

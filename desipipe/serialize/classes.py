@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import enum
 import sys
-import uuid
+import types
 from _abc import _get_dump  # type: ignore[import-not-found]
 from abc import ABCMeta
 from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
-from . import class_makers, modules
+from . import carried, class_makers, modules
+from .annotations import annotations_of, hinted_names
 
 __all__ = ['is_by_value', 'is_found', 'member_parts', 'reduce_class', 'reduce_member', 'static_name']
 
 # Python makes these itself when a class is made, or when someone asks for them.
-_MADE_AGAIN = frozenset(('__dict__', '__weakref__', '_abc_impl', '__slotnames__', '__annotate_func__', '__annotate__', '__annotations_cache__'))
+_MADE_AGAIN = frozenset(
+    ('__dict__', '__weakref__', '_abc_impl', '__slotnames__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__annotations__')
+)
 # Attributes that must be there when a class is made; Python drops the line number when the module is set later.
 _LAYOUT = ('__module__', '__firstlineno__')
+# Of classes of ctypes: their fields are set last, since these may point to the class itself.
+_C_LAYOUT = ('_pack_', '_anonymous_', '_layout_', '_align_', '_type_', '_length_', '_argtypes_', '_restype_', '_flags_')
 _HEAP_TYPE = 1 << 9  # flag of classes that are made when a program runs, Py_TPFLAGS_HEAPTYPE
-_CANONICAL = '_value2member_map_'
+_BY_VALUE = '_value2member_map_'
+_ANNOTATED = frozenset(('__annotations__', '__annotate_func__', '__annotations_cache__'))
+_COMPILED = (types.WrapperDescriptorType, types.MethodDescriptorType)
 
 
 def is_found(obj: Any, by_value: frozenset[str]) -> bool:
@@ -49,11 +56,44 @@ def static_name(cls: type) -> tuple[str, str] | None:
 
 def is_by_value(cls: type, by_value: frozenset[str]) -> bool:
     """Return True for classes that a payload must hold."""
-    return not is_found(cls, by_value) and bool(cls.__flags__ & _HEAP_TYPE)
+    return not is_found(cls, by_value) and not _is_compiled(cls)
 
 
-def reduce_class(cls: type) -> tuple[Any, ...]:
-    """Return what makes a class again, as :meth:`object.__reduce__` does for objects."""
+def _is_compiled(cls: type) -> bool:
+    """Return True for classes of the interpreter and of compiled modules."""
+    if not cls.__flags__ & _HEAP_TYPE:
+        return True
+    return any(isinstance(value, _COMPILED) and value.__objclass__ is cls for value in vars(cls).values())
+
+
+def reduce_class(cls: type, key: str) -> tuple[Any, ...]:
+    """Return what makes a class again, as :meth:`object.__reduce__` does for objects.
+
+    Parameters
+    ----------
+    cls : type
+    key : str
+        Its key in the payload.
+    """
+    meta: type | None = type(cls)
+    if meta is not None and _is_compiled(meta) and not is_found(meta, frozenset()):
+        meta = None  # that of its bases
+    layout, state = _attributes(cls)
+    hints: dict[str, Any] = {}
+    if not _ANNOTATED.isdisjoint(vars(cls)):
+        state['__annotations__'] = annotations_of(cls)
+        hints = hinted_names(state['__annotations__'], vars(sys.modules.get(cls.__module__, types)))
+    registered = []
+    if issubclass(type(cls), ABCMeta):
+        registered = [other for reference in _get_dump(cls)[0] if (other := reference()) is not None]
+    args: tuple[Any, ...] = (key, meta, cls.__name__, cls.__bases__, layout)
+    if origin := _origin(cls.__module__):
+        args = (*args, origin)
+    return class_makers.make_class, args, (state, registered, hints), None, None, class_makers.fill_class
+
+
+def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the attributes that a class must have from the beginning, and those that it is given then."""
     own = dict(vars(cls))
     slots = [name for name, value in own.items() if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls]
     layout = {name: own.pop(name) for name in _LAYOUT if name in own}
@@ -61,20 +101,23 @@ def reduce_class(cls: type) -> tuple[Any, ...]:
     if '__slots__' in own:
         extra = [name for name in ('__dict__', '__weakref__') if isinstance(own.get(name), GetSetDescriptorType)]
         layout['__slots__'] = (*slots, *extra)
+    if type(cls).__module__ == '_ctypes':
+        layout.update((name, own.pop(name)) for name in _C_LAYOUT if name in own)
+        own = {name: value for name, value in own.items() if type(value).__name__ != 'CField'}
     state = {name: value for name, value in own.items() if name not in _MADE_AGAIN and name not in slots}
-    if issubclass(cls, enum.Enum) and _CANONICAL in state:
-        canonical = cls._member_map_.values()
-        state[_CANONICAL] = {value: member for value, member in state[_CANONICAL].items() if any(member is other for other in canonical)}
-    registered = []
-    if issubclass(type(cls), ABCMeta):
-        registered = [other for reference in _get_dump(cls)[0] if (other := reference()) is not None]
-    args = (_key(cls), type(cls), cls.__name__, cls.__bases__, layout)
-    return class_makers.make_class, args, (state, registered), None, None, class_makers.fill_class
+    if issubclass(cls, enum.Enum) and _BY_VALUE in state:
+        # Combinations of flags that are kept there are made again when someone asks for them.
+        members = {id(member) for member in cls._member_map_.values()}
+        state[_BY_VALUE] = {value: member for value, member in state[_BY_VALUE].items() if id(member) in members}
+    return layout, state
 
 
-def _key(cls: type) -> str:
-    key = class_makers.key_of(cls)
-    return key or class_makers.register(cls, uuid.uuid4().hex).key
+def _origin(module: str) -> bytes:
+    """Return the digest of the text of a module that a task imported: who reads its result may import it too."""
+    if getattr(sys.modules.get(module), '__loader__', None) is not carried.finder:
+        return b''
+    static = modules.static(module)
+    return b'' if static is None else static.digest
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ __all__ = [
     'make_dispatch',
     'make_function',
     'make_method',
+    'make_parameters',
     'make_property',
     'make_type_variable',
     'make_view',
@@ -175,6 +176,13 @@ def make_type_variable(name: str, module: str, constraints: tuple[Any, ...], bou
 def fill_module(module: ModuleType, state: dict[str, Any]) -> None:
     """Give a module that was carried by value what is in it."""
     module.__dict__.update(state)
+
+
+def make_parameters(kind: Any, name: str, module: str) -> Any:
+    """Make a :class:`typing.ParamSpec` or a :class:`typing.TypeVarTuple`."""
+    variable = kind(name)
+    variable.__module__ = module
+    return variable
 
 
 def make_view(kind: str, content: Any) -> Any:

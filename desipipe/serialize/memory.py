@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from operator import is_
 from typing import Any
 
-from . import class_makers, modules
+from . import class_registry, modules
 from .plain import standard_stream
 
 _UNSET = object()
@@ -82,7 +82,7 @@ class Memory:
 
     def keep_classes(self) -> None:
         """Use its classes for the task that begins as they are."""
-        class_makers.keep_classes(cls for cls, _ in self._classes)
+        class_registry.keep_classes(cls for cls, _ in self._classes)
 
     def forget(self) -> None:
         """Take from classes what was added to them: loading again gives the same classes, with the attributes that they had."""
@@ -158,6 +158,10 @@ class Memory:
         if _is_found(cls):
             return []
         self._name(cls)
+        record = class_registry.record_of(cls)
+        if record is not None and cls.__module__ in modules.MAIN:
+            for name, meant in record.hints.items():
+                self.names.setdefault(name, meant)
         namespace = vars(cls)
         self._classes.append((cls, frozenset(namespace)))
         self._spaces.append((namespace, tuple(namespace.values())))

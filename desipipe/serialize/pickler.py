@@ -8,6 +8,7 @@ import enum
 import functools
 import importlib
 import io
+import itertools
 import marshal
 import pickle
 import sys
@@ -26,11 +27,14 @@ from types import (
 from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 from . import carried, classes, makers, modules, source
+from .annotations import annotations_of, hinted_names
+from .class_keys import class_key, has_key
+from .class_registry import add_key, rename
 from .library_reducers import REDUCERS, reduce_wrapper
 from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
 
 # Special attributes of a function that are set once it is made.
-_FUNCTION_WORDS = ('__name__', '__qualname__', '__annotations__', '__kwdefaults__', '__defaults__', '__module__', '__doc__')
+_FUNCTION_WORDS = ('__name__', '__qualname__', '__kwdefaults__', '__defaults__', '__module__', '__doc__')
 # Globals that statements need which import what is near.
 _NAMESPACE_WORDS = ('__package__', '__name__', '__path__', '__file__')
 # Of a module that is carried by value: what its functions may ask for.
@@ -100,6 +104,7 @@ class Pickler(pickle.Pickler):
         self._by_value = _wanted_by_value()
         self._namespaces: dict[int, dict[str, Any]] = {}  # globals of functions, by the id of what they are here
         self._cells: set[int] = set()  # variables of enclosing functions whose content is carried with a function
+        self._classes: dict[str, type] = {}  # by value, by their keys
         self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
 
     def discover(self, obj: Any) -> None:
@@ -148,7 +153,7 @@ class Pickler(pickle.Pickler):
                 return makers.make_cache, (obj.__wrapped__, obj.cache_parameters())
             return NotImplemented
         elif kind in (ParamSpec, TypeVarTuple) and modules.is_user(obj.__module__):
-            return kind, (obj.__name__,)
+            return makers.make_parameters, (kind, obj.__name__, obj.__module__)
         elif kind is NewType and modules.is_user(obj.__module__):
             return NewType, (obj.__name__, obj.__supertype__), dict(vars(obj))
         elif issubclass(kind, io.IOBase):
@@ -183,10 +188,24 @@ class Pickler(pickle.Pickler):
         if cls in (type(None), type(...), type(NotImplemented)):
             return type, ((None if cls is type(None) else ... if cls is type(...) else NotImplemented),)
         if classes.is_by_value(cls, self._by_value):
-            return classes.reduce_class(cls)
+            return classes.reduce_class(cls, self._key(cls))
         if not classes.is_found(cls, self._by_value) and (where := classes.static_name(cls)):
             return getattr, (sys.modules[where[0]], where[1])
         return NotImplemented
+
+    def _key(self, cls: type) -> str:
+        """Return the key of a class; in one payload, different classes that are equal by content have different keys."""
+        key = class_key(cls)
+        if self._classes.setdefault(key, cls) is cls:
+            return key
+        base = key.partition('#')[0]
+        if has_key(modules.resolve(cls.__module__, cls.__qualname__), base):
+            return base  # a definition that was executed again: both are what is found under the name
+        add_key(self._classes[key], key)
+        for number in itertools.count(2):
+            if self._classes.setdefault(f'{base}#{number:d}', cls) is cls:
+                return rename(cls, f'{base}#{number:d}')
+        raise AssertionError
 
     def _reduce_type_variable(self, variable: Any) -> Any:
         module, name = variable.__module__, variable.__name__
@@ -258,13 +277,16 @@ class Pickler(pickle.Pickler):
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
         packages = [value for value in (*used.values(), *variables) if isinstance(value, ModuleType) and getattr(value, '__package__', None)]
+        attributes = {name: getattr(func, name) for name in _FUNCTION_WORDS}
+        attributes['__annotations__'] = hints = annotations_of(func)
+        used.update(hinted_names(hints, namespace))
         shared = self._namespaces.get(id(namespace))
         if shared is None:
             shared = self._namespaces[id(namespace)] = {name: namespace[name] for name in _NAMESPACE_WORDS if name in namespace}
         state = makers.FunctionState(
             names=used,
             cells=cells,
-            attributes={name: getattr(func, name) for name in _FUNCTION_WORDS},
+            attributes=attributes,
             own=dict(func.__dict__),
             submodules=[item for package in packages for item in _submodules(package.__name__, reads.words)],
         )
