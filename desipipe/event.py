@@ -6,6 +6,8 @@ them), durations are microseconds.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
@@ -240,3 +242,157 @@ def end_at(event: Event, i: int) -> End:
         files=Ref(*extra['files']) if 'files' in extra else None,
         memory=event['m'][i] if 'm' in event else 0,
     )
+
+
+# What an event must hold to be folded. In a journal that others may have written, or a bad disk changed, nothing is certain.
+
+Check = Callable[[Any], bool]
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 32
+
+
+def _is_size(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 1 << 63
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float)
+
+
+def _is_flag(value: Any) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_hex(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch('(?:[0-9a-f]{2})*', value) is not None
+
+
+def _is_any(value: Any) -> bool:
+    return True
+
+
+def _optional(check: Check) -> Check:
+    return lambda value: value is None or check(value)
+
+
+def _one_of(*values: Any) -> Check:
+    return lambda value: type(value) in (str, int) and value in values
+
+
+def _list_of(check: Check) -> Check:
+    return lambda value: isinstance(value, list) and all(map(check, value))
+
+
+def _pair_of(*checks: Check) -> Check:
+    return lambda value: isinstance(value, list) and len(value) == len(checks) and all(check(item) for check, item in zip(checks, value, strict=True))
+
+
+def _dict_of(check: Check) -> Check:
+    return lambda value: isinstance(value, dict) and all(map(check, value.values()))
+
+
+_is_ref = _pair_of(_is_text, _is_size, _is_size)
+_is_rows = _list_of(_is_count)
+_is_names = _list_of(_is_text)
+_is_state = _one_of(*range(len(STATES)))
+
+
+def _is_cause(value: Any) -> bool:
+    if not isinstance(value, dict):
+        return False
+    wanted: dict[str, Check] = {'kind': _is_text, 'text': _is_text, 'kinds': _is_names, 'errno': _is_number, 'trace': _is_ref}
+    return all(wanted.get(key, _is_any)(item) for key, item in value.items())
+
+
+def _is_detail(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        _is_cause(item) if key == 'cause' else _is_ref(item) if key in ('out', 'err', 'files') else True for key, item in value.items()
+    )
+
+
+_REQUIRED: dict[str, dict[str, Check]] = {
+    'mgr': {'mid': _is_text, 'environ': _is_any, 'scheduler': _is_any, 'provider': _is_any},
+    'app': {'app': _is_hex, 'name': _is_text, 'kind': _is_text, 'code': _is_ref, 'source': _is_ref, 'parts': _is_ref},
+    'shared': {'id': _is_text, 'ref': _is_ref},
+    'group': {'g': _is_count, 'app': _is_hex, 'mid': _is_text, 'name': _is_text, 'kind': _is_text},
+    'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text, 'len': _list_of(_is_size), 't': _is_number},
+    'run': {'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number},
+    'end': {
+        'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number, 't0': _is_number, 'b': _list_of(_is_number), 'd': _list_of(_is_number),
+        'seg': _is_names, 'ref': _list_of(_is_number), 's': _is_any,
+    },
+    'back': {'rows': _is_rows, 'n': _is_rows},
+    'versions': {'w': _is_text, 'app': _is_text, 'versions': _dict_of(_is_text)},
+    'set': {'rows': _is_rows, 's': _is_state, 't': _is_number},
+    'assign': {'g': _is_count, 'rows': _is_rows},
+    'accept': {'old': _is_count, 'new': _is_count, 't': _is_number},
+    'drop': {'rows': _is_rows},
+    'attempt': {'rows': _is_rows, 'n': _is_rows, 'burned': _is_rows},
+    'state': {'paused': _is_flag},
+    'worker': {'do': _one_of('begin', 'end'), 'w': _is_text, 't': _is_number},
+    'manager': {'do': _one_of('begin', 'say', 'end'), 'w': _is_text, 't': _is_number},
+    'job': {'mid': _is_text, 'jobs': _list_of(_pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number)))},
+    'resize': {'mid': _is_text, 'max': _optional(_is_count)},
+    'stop': {'workers': _is_names, 'how': _is_text},
+}  # fmt: skip
+
+_OPTIONAL: dict[str, dict[str, Check]] = {
+    'app': {'packages': _is_names},
+    'group': {
+        'timeout': _optional(_is_number), 'retries': _is_count, 'retry_on': _is_names, 'priority': _is_number, 'cwd': _is_text, 'path': _is_names,
+        'save_attrs': _is_names, 'save_dir': _is_text, 'shared': _is_text,
+    },
+    'add': {'off': lambda value: _is_size(value) or _list_of(_is_size)(value), 'req': _list_of(_pair_of(_is_count, _is_rows))},
+    'end': {'m': _list_of(_is_number), 'x': _dict_of(_is_detail), 'kind': _one_of('past', 'last', 'final')},
+    'set': {'cause': _is_cause, 'why': _is_text},
+    'worker': {
+        'mid': _optional(_is_text), 'host': _is_text, 'pid': _is_count, 'slots': _is_count, 'job': _is_text, 'why': _optional(_is_text), 'kind': _is_text,
+    },
+    'manager': {'host': _is_text, 'pid': _is_count, 'text': _is_text, 'mid': _is_text, 'why': _is_text},
+}  # fmt: skip
+
+
+def check_event(event: Event) -> None:
+    """Raise ValueError for an event that can't be folded: a member is missing or of another kind, or columns differ in length.
+
+    Kinds of later versions pass, as the fold passes over them.
+    """
+    kind = event.get('e')
+    if not isinstance(kind, str):
+        raise ValueError('an event has no kind')
+    required = _REQUIRED.get(kind)
+    if required is None:
+        return
+    for name, check in required.items():
+        if name not in event:
+            raise ValueError(f'{name!r} is missing in a {kind!r} event')
+        if not check(event[name]):
+            raise ValueError(f'{name!r} of a {kind!r} event is invalid')
+    for name, check in _OPTIONAL.get(kind, {}).items():
+        if name in event and not check(event[name]):
+            raise ValueError(f'{name!r} of a {kind!r} event is invalid')
+    _check_columns(kind, event)
+
+
+def _check_columns(kind: str, event: Event) -> None:
+    columns: list[list[Any]] = [event[name] for name in ('rows', 'n', 'burned', 'b', 'd', 'm') if isinstance(event.get(name), list)]
+    n = len(columns[0]) if columns else 0
+    valid = all(len(column) == n for column in columns)
+    if kind == 'end':
+        states, refs = event['s'], event['ref']
+        valid &= _is_state(states) or (_list_of(_is_state)(states) and len(states) == n)
+        valid &= n > 0 and len(refs) == 3 * n and all(type(ref) is int and -1 <= ref < len(event['seg']) for ref in refs[::3])
+        valid &= all(_is_size(ref) for i, ref in enumerate(refs) if i % 3 and refs[i - i % 3] >= 0)
+    elif kind == 'add':
+        n = len(event['len'])
+        offsets = event.get('off')
+        valid &= n > 0 and len(event['ids']) == 32 * n and (_is_size(offsets) or (isinstance(offsets, list) and len(offsets) == n))
+        valid &= all(i < n and row < event['first'] + n for i, rows in event.get('req', ()) for row in rows)
+    if not valid:
+        raise ValueError(f'columns of a {kind!r} event do not fit')

@@ -123,8 +123,8 @@ class Ledger:
     def __init__(self, folder: str, sync_interval: float | None = SYNC_INTERVAL, trusts: Callable[[int], bool] | None = None, name: str | None = None) -> None:
         self.folder = os.path.abspath(folder)
         self.name = name
-        self.state = State()
-        self.journal = Journal(self.folder, self.state, sync_interval, self._flush)
+        self._state = State()
+        self.journal = Journal(self.folder, self._state, sync_interval, self._flush)
         self.segments = SegmentReader(self.folder)
         self.trusts = trusts or (lambda uid: uid == os.geteuid())
         self._checked: set[str] = set()
@@ -141,6 +141,13 @@ class Ledger:
         """In a forked child: no thread of the parent's is here, and whoever reads from the parent's watcher takes its wake-ups away."""
         self._mutex = threading.RLock()
         self._local = threading.local()
+
+    @property
+    def state(self) -> State:
+        """What is folded so far; never half an event, also after an interrupt."""
+        if self.journal.midway:
+            self.journal.follow()
+        return self._state
 
     @property
     def exclusive(self) -> threading.RLock:
@@ -574,9 +581,12 @@ class Ledger:
 
     # Working
 
-    def _write(self, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
-        """As :meth:`Journal.write`, for decisions about rows that the caller knows: in a queue that was cleared, the same numbers are other tasks."""
-        identity = self.journal.header['id']
+    def _write(self, decide: Callable[[], Sequence[Event]], sync: bool = False, identity: str = '') -> None:
+        """Write a decision about rows that the caller knows: in a queue that was cleared, the same numbers are other tasks.
+
+        ``identity`` is that of the queue they are rows of, by default as read last.
+        """
+        identity = identity or self.journal.header['id']
 
         def checked() -> Sequence[Event]:
             if self.journal.header['id'] != identity:
@@ -589,7 +599,13 @@ class Ledger:
         self.journal.write(checked, sync)
 
     def exchange(
-        self, worker: str, ends: Sequence[End] = (), back: Sequence[tuple[int, int]] = (), want: int = 0, mids: Sequence[str] = ()
+        self,
+        worker: str,
+        ends: Sequence[End] = (),
+        back: Sequence[tuple[int, int]] = (),
+        want: int = 0,
+        mids: Sequence[str] = (),
+        identity: str = '',
     ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
@@ -605,6 +621,8 @@ class Ledger:
             How many tasks to claim at most. It never gets more than its share (by slots) of what is pending, one a free slot at least.
         mids : sequence of str, default=()
             Task managers whose tasks to claim.
+        identity : str, default=''
+            That of the queue whose rows ``ends`` and ``back`` are, by default as read last.
 
         Returns
         -------
@@ -612,6 +630,7 @@ class Ledger:
         """
         claimed: list[tuple[int, int]] = []
         state = self.state
+        identity = identity or self.journal.header['id']  # before anything is read: it may be another queue by then
         # What takes long comes before the lock: a report needs its payloads on disk, and reading what the others did meanwhile would keep them waiting.
         self.writer.flush()
         self.follow()
@@ -633,7 +652,7 @@ class Ledger:
                     events.append(run_event(worker, rows, attempts, now))
             return events
 
-        self._write(decide)
+        self._write(decide, identity=identity)
         return claimed
 
     def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:

@@ -27,6 +27,7 @@ from .event import (
     Event,
     Group,
     Ref,
+    check_event,
 )
 
 ID = 16  # bytes of an identity
@@ -144,6 +145,10 @@ class State:
         if rows and max(rows) >= len(self.status):
             self._fill(max(rows) + 1)
         fold(event, offset)
+
+    def check(self, event: Event) -> None:
+        """Raise ValueError for an event that can't be folded."""
+        check_event(event)
 
     def damaged(self, offset: int, length: int) -> None:
         """Note a corrupt line."""

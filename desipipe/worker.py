@@ -124,6 +124,7 @@ class Worker:
         self._looked: set[str] = set()
         self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
         self._listening = False
+        self._identity = ''
 
     def _find_provider(self) -> BaseProvider | None:
         event = self.ledger.state.managers.get(self.mid or '')
@@ -162,7 +163,6 @@ class Worker:
             The queue was deleted or cleared; nothing was recreated.
         """
         ledger = self.ledger
-        identity = ledger.journal.header['id']
         wake, wake_end = os.pipe()
         os.set_blocking(wake, False)
         os.set_blocking(wake_end, False)
@@ -174,6 +174,7 @@ class Worker:
         here = machine()
         try:
             ledger.begin_worker(self.name, mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
+            self._identity = ledger.journal.header['id']
             next_beat = next_look = next_copy = next_journal = next_sync = 0.0
             while True:
                 now = time.monotonic()
@@ -196,7 +197,7 @@ class Worker:
                     next_journal = now + BUSY_LOOK
                     watcher.seen(ledger.follow())
                 self._heed()
-                if ledger.journal.header['id'] != identity:
+                if ledger.journal.header['id'] != self._identity:
                     raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
                 self._check_limits(now)
                 self._trade(now)
@@ -629,7 +630,7 @@ class Worker:
         began = time.monotonic()
         try:
             self._store_results()
-            claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids)
+            claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity)
         except DiskFullError as exc:
             # What was computed is kept here and reported when there is space again; nothing new is claimed meanwhile.
             if not self._said_disk_full:

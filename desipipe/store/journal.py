@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import errno
 import fcntl
+import io
 import logging
 import os
 import secrets
@@ -17,12 +18,12 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from shlex import quote
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
-from .lock import QueueLock, tell_fork
+from .lock import QueueLock, release_fully, tell_fork
 from .segment import disk_full, write_all
 
 logger = logging.getLogger('desipipe')
@@ -30,12 +31,18 @@ logger = logging.getLogger('desipipe')
 VERSION = 1
 FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
+_HEAD = b'{"e":'  # how each line begins
+_CRC = b',"crc":"'
 _TAIL = len(b',"crc":"00000000"}\n')
+_ENDS = 4  # ends of lines to try for each beginning in a damaged line
+_LINE_MIN = 32  # bytes; what is shorter can't have been a line
+_UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _CHUNK = 16 << 20
 _LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at what a shared filesystem gives, before it is believed
 _TRIES = 5
 
 Event = dict[str, Any]
+T = TypeVar('T')
 
 
 class Sink(Protocol):
@@ -46,6 +53,9 @@ class Sink(Protocol):
 
     def apply(self, event: Event, offset: int) -> None:
         """Fold one event, whose line begins at ``offset``."""
+
+    def check(self, event: Event) -> None:
+        """Raise ValueError for an event that can't be folded; called before :meth:`apply` where one could not."""
 
     def damaged(self, offset: int, length: int) -> None:
         """A corrupt line was passed over."""
@@ -77,7 +87,7 @@ def _as_list(value: Any) -> list[Any]:
 
 
 def decode(line: bytes, at: int) -> Event | None:
-    """The event of a ``line`` found at offset ``at``.
+    """Decode a ``line`` found at offset ``at``.
 
     Returns
     -------
@@ -89,12 +99,72 @@ def decode(line: bytes, at: int) -> Event | None:
     ValueError
         The line does not pass its check.
     """
+    event = check(line)
+    return event if event.get('at') == at else None
+
+
+def check(line: bytes) -> Event:
+    """Decode a ``line``, wherever it was found.
+
+    Raises
+    ------
+    ValueError
+        The line does not pass its check.
+    """
     body = line[:-_TAIL]
     tail = line[-_TAIL:]
     if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
         raise ValueError('check failed')
     event: Event = orjson.loads(body + b'}')
-    return event if event.get('at') == at else None
+    return event
+
+
+class Unplaced(NamedTuple):
+    """What does not count since the last line that does."""
+
+    offset: int
+    """Where that line ended, in the file."""
+    end: int
+    """Where it ended, in the places that lines name; they differ behind bytes that were inserted or removed."""
+    damaged: bool
+    """Whether some of it is damaged; else it is late."""
+    late_end: int
+    """Where the last late line would have ended, or -1."""
+
+
+class Piece(NamedTuple):
+    """A part of a damaged line."""
+
+    offset: int
+    """Where it begins in the file."""
+    data: bytes
+    event: Event | None
+    """``None`` where it is not whole."""
+
+
+def pieces(line: bytes, offset: int) -> Iterator[Piece]:
+    """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the rest."""
+    position = done = 0
+    while (position := line.find(_HEAD, position)) >= 0:
+        end = position
+        for _ in range(_ENDS):
+            end = line.find(_CRC, end) + _TAIL - 1
+            if not _TAIL - 1 <= end <= len(line):
+                break
+            if line[end - 1 : end] != b'}':
+                continue
+            try:
+                event = check(line[position:end] + b'\n')
+            except ValueError:
+                continue
+            if done < position:
+                yield Piece(offset + done, line[done:position], None)
+            done = end + (line[end : end + 1] == b'\n')
+            yield Piece(offset + position, line[position:done], event)
+            break
+        position = max(position + len(_HEAD), done)
+    if done < len(line):
+        yield Piece(offset + done, line[done:], None)
 
 
 def lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
@@ -208,28 +278,62 @@ class Journal:
         self.offset = 0
         self.late = 0  # lines passed over because their writer had lost its lock
         self._sink = sink
+        self.midway = False
+        """True while events are folded, and after an exception that came meanwhile: the sink is then folded anew."""
         self._file: tuple[int, int] | None = None
         self._first = b''
         self._last = b''
         self._begun = 0
+        self._shift = 0
+        self._unplaced: Unplaced | None = None
+        self._bad: set[int] = set()
         self._mutex = threading.RLock()
+        self._owner = 0
         self._sync_interval = sync_interval
         self._before_sync = before_sync
         self._dirty = False
         self._syncer: threading.Thread | None = None
-        self._sync_guard = threading.Lock()
         self._lock: QueueLock | None = None
-        self._kept = -1
+        self._kept: io.FileIO | None = None
         self._kept_file: tuple[int, int] | None = None
+        self._held: io.FileIO | None = None
         tell_fork(self)
         self.follow()
 
     def forked(self) -> None:
         """In a forked child: whatever the parent's threads were about, they are not here."""
         self._mutex = threading.RLock()
-        self._sync_guard = threading.Lock()
+        self._owner = 0
         self._syncer = None
         self._dirty = False  # what the parent wrote, the parent syncs
+
+    def _exclusively(self, step: Callable[[], T]) -> T:
+        # An interrupt may come between any two bytecodes, also after a lock was taken and before the block that
+        # releases it: the outermost call of this thread releases what is left.
+        me = threading.get_ident()
+        if self._owner == me:
+            with self._mutex:
+                return step()
+        try:
+            with self._mutex:
+                self._owner = me
+                result = step()
+                self._owner = 0
+                return result
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if not self._mutex.acquire(blocking=False):
+            return  # another thread's
+        try:
+            self._owner = 0
+            self._close_held()
+            if self._lock is not None:
+                self._lock.free()
+        finally:
+            release_fully(self._mutex)
 
     # Reading
 
@@ -282,37 +386,35 @@ class Journal:
         QueueGoneError
             The queue was deleted.
         """
-        with self._mutex:
-            if not self.shared:
-                # The page cache is the same for everyone: an unchanged size and inode says it all, at a tenth of the cost.
-                try:
-                    status = os.stat(self.path)
-                except OSError:
-                    status = None  # opening says why
-                if status is not None and (status.st_dev, status.st_ino) == self._file and status.st_size == self.offset:
-                    return False
-            before = (self._begun, self.offset)
-            for _ in range(_TRIES):
-                fd = self._open(os.O_RDONLY)
-                try:
-                    if self._read(fd):
-                        break
-                finally:
-                    os.close(fd)
-            return (self._begun, self.offset) != before
+        if not self.shared and not self.midway:
+            # The page cache is the same for everyone: an unchanged size and inode says it all, at a tenth of the cost.
+            try:
+                status = os.stat(self.path)
+            except OSError:
+                status = None  # opening says why
+            if status is not None and (status.st_dev, status.st_ino) == self._file and status.st_size == self.offset:
+                return False
+        return self._exclusively(self._follow)
+
+    def _follow(self) -> bool:
+        before = (self._begun, self.offset)
+        for _ in range(_TRIES):
+            with io.FileIO(self._open(os.O_RDONLY)) as file:
+                if self._read(file.fileno()):
+                    break
+        return (self._begun, self.offset) != before
 
     def _read(self, fd: int, locked: bool = False) -> bool:
         # Whether it came to the end. An inode's number may be used again, so the first line, which holds the generation, is compared as
         # well; and the end of what we read, since a writer whose disk was full takes back the lines of a batch that it could not write whole.
         status = os.fstat(fd)
         if (
-            (status.st_dev, status.st_ino) != self._file
+            self.midway
+            or (status.st_dev, status.st_ino) != self._file
             or os.pread(fd, len(self._first), 0) != self._first
             or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last
         ):
             self._begin(fd)
-            self._file = (status.st_dev, status.st_ino)
-            self._begun += 1
         rest = b''
         position = self.offset
         while data := os.pread(fd, _CHUNK, position):
@@ -320,10 +422,15 @@ class Journal:
             if rest:
                 data = rest + data
             cut = data.rfind(b'\n') + 1
+            begun = self._begun
+            self.midway = True
             folded = self._fold(data[:cut], self.offset, locked)
+            if folded < 0 or begun != self._begun:
+                return False  # to be folded anew: a line could not be folded, or a signal's handler looked meanwhile
             self.offset += folded
             if folded:
                 self._last = data[:folded][-_TAIL:]
+            self.midway = False
             if folded != cut:
                 return False
             rest = data[cut:]
@@ -359,28 +466,98 @@ class Journal:
                 f'the queue in {self.folder} has format version {header.get("version")}, this desipipe knows {VERSION:d}; it was not touched. '
                 'Use the desipipe that made it, or another queue name'
             )
+        status = os.fstat(fd)
+        self.midway = True
+        self._begun += 1
+        if first != self._first:
+            self._bad = set()
         self._first = first
         self._last = first[-_TAIL:]
         self.header = header
         self.offset = len(first)
+        self.late = 0
+        self._shift = 0
+        self._unplaced = None
+        self._file = (status.st_dev, status.st_ino)
         self._sink.reset(header)
+        self.midway = False
 
     def _fold(self, data: bytes, start: int, locked: bool) -> int:
-        # How many bytes were folded.
+        # How many bytes were folded, or -1 where the sink has to be folded anew.
+        apply, bad = self._sink.apply, self._bad
+        ordinary = not bad and not self._shift and self._unplaced is None
         for offset, line in lines(data, start):
+            event: Event | None
             try:
-                event = decode(line, offset)
+                event = check(line)
             except ValueError:
-                if not locked and not self._settled(data[offset - start :], offset):
-                    return offset - start
-                locked = True
-                self._sink.damaged(offset, len(line))
+                event = None
+            if ordinary and event is not None and event.get('at') == offset:
+                try:
+                    apply(event, offset)
+                except _UNFOLDABLE:
+                    bad.add(offset)
+                    return -1
                 continue
-            if event is None:
-                self.late += 1
-            else:
-                self._sink.apply(event, offset)
+            doubtful = event is None or self._beyond(event, offset)
+            if doubtful and not locked and not self._settled(data[offset - start :], offset):
+                return offset - start
+            locked |= doubtful
+            for piece in pieces(line, offset) if event is None else (Piece(offset, line, event),):
+                if not self._fold_piece(piece):
+                    return -1
+            ordinary = not bad and not self._shift and self._unplaced is None
         return len(data)
+
+    def _fold_piece(self, piece: Piece) -> bool:
+        # Returns False where the sink has to be folded anew, without this line.
+        event, offset = piece.event, piece.offset
+        if event is None:
+            self._unplace(offset, True, -1)
+            self._sink.damaged(offset, len(piece.data))
+            return True
+        if not self._explained(event, offset):
+            at = event.get('at')
+            self._unplace(offset, False, at + len(piece.data) if isinstance(at, int) else -1)
+            self.late += 1
+            return True
+        self._shift = offset - event['at'] - (not piece.data.endswith(b'\n'))
+        self._unplaced = None
+        try:
+            if offset in self._bad:
+                raise ValueError('could not be folded')
+            if self._bad:
+                self._sink.check(event)  # several are damaged, perhaps all: each but the first is known before it is folded
+        except ValueError:
+            self._sink.damaged(offset, len(piece.data))
+            return True
+        try:
+            self._sink.apply(event, offset)
+        except _UNFOLDABLE:
+            self._bad.add(offset)
+            return False
+        return True
+
+    def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
+        known = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        self._unplaced = known._replace(damaged=known.damaged or damaged, late_end=late_end)
+
+    def _explained(self, event: Event, offset: int) -> bool:
+        # Bytes that were inserted, removed or changed shift the lines behind them, which then name places beyond the last line
+        # that counts. A late line names one at which another line was put before it.
+        if event.get('at') == offset or self._beyond(event, offset):
+            return True
+        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        return event.get('at') == before.end and offset - before.offset < _LINE_MIN
+
+    def _beyond(self, event: Event, offset: int) -> bool:
+        # Where it stands is not where it names, and that lies behind all that counts so far: with damage between, or so far
+        # behind that a line may have been removed. Lines of a late batch name places one behind the other.
+        at = event.get('at')
+        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        if not isinstance(at, int) or at in (offset, before.late_end):
+            return False
+        return at > before.end if before.damaged else at >= before.end + _LINE_MIN
 
     def _settled(self, data: bytes, offset: int) -> bool:
         # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
@@ -388,12 +565,9 @@ class Journal:
         for pause in _LOOKS if self.shared else (0.0,):
             if pause:
                 time.sleep(pause)
-            fd = self._open(os.O_RDONLY)
-            try:
-                if os.pread(fd, len(data), offset) != data:
+            with io.FileIO(self._open(os.O_RDONLY)) as file:
+                if os.pread(file.fileno(), len(data), offset) != data:
                     return False
-            finally:
-                os.close(fd)
         return True
 
     def event_at(self, offset: int) -> Event:
@@ -413,8 +587,9 @@ class Journal:
         CorruptJournalError
             The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask for the offset that the line has now.
         """
-        fd = self._open(os.O_RDONLY)
-        try:
+        file = io.FileIO(self._open(os.O_RDONLY))
+        fd = file.fileno()
+        with file:
             if os.pread(fd, len(self._first), 0) != self._first:
                 raise CorruptJournalError(
                     f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset
@@ -427,12 +602,12 @@ class Journal:
                 cut = data.find(b'\n') + 1
                 line += data[:cut] if cut else data
                 size *= 4
-        finally:
-            os.close(fd)
+        event: Event | None
         try:
-            event = decode(line, offset)
+            event = check(line)
         except ValueError:
-            event = None
+            first = next(pieces(line, offset), None)  # its newline was lost
+            event = None if first is None or first.offset != offset else first.event
         if event is None:
             raise CorruptJournalError(
                 f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, the rest is intact. '
@@ -464,23 +639,24 @@ class Journal:
         LockLostError
             The lock was lost each time it was taken; nothing was appended.
         """
-        with self._mutex:
-            for _ in range(_TRIES):
-                try:
-                    with self.lock:
-                        if self._write_locked(decide):
-                            break
-                except OSError as exc:
-                    # What an NFSv4 client answers through a descriptor whose lock its server gave to another one: decide again, with a new one.
-                    if exc.errno != errno.EIO or not self.shared:
-                        raise
-                    self.lock.close()
-            else:
-                raise self._lock_lost()
+        self._exclusively(lambda: self._write(decide))
         if sync:
             self.sync()
         elif self._dirty and self._sync_interval is not None:
             self._sync_later()
+
+    def _write(self, decide: Callable[[], Sequence[Event]]) -> None:
+        for _ in range(_TRIES):
+            try:
+                with self.lock:
+                    if self._write_locked(decide):
+                        return
+            except OSError as exc:
+                # What an NFSv4 client answers through a descriptor whose lock its server gave to another one: decide again, with a new one.
+                if exc.errno != errno.EIO or not self.shared:
+                    raise
+                self.lock.close()
+        raise self._lock_lost()
 
     def _lock_lost(self) -> LockLostError:
         return LockLostError(
@@ -493,7 +669,7 @@ class Journal:
         try:
             if self.shared:
                 self._hold(fd)
-            if size != self.offset or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last:
+            if self.midway or size != self.offset or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last:
                 if not self._read(fd, locked=True):
                     return False  # what can't be read yet is no torn tail
                 if os.fstat(fd).st_size > self.offset:
@@ -507,6 +683,7 @@ class Journal:
                 at = self.offset + len(data)
                 placed.append((event, at))
                 data += encode(event, at)
+            self._dirty |= not self.shared
             try:
                 write_all(fd, bytes(data))
                 if self.shared:
@@ -516,42 +693,59 @@ class Journal:
                 if exc.errno != errno.EIO or not self.shared:
                     self._undo(fd)
                 raise disk_full(exc, self.path) from exc
+            except BaseException:
+                self._undo(fd)  # interrupted: perhaps in the middle of the batch
+                raise
             # A network filesystem may have taken the lock away while we held it: then someone else may have replaced the file, or
             # appended first, and what we wrote does not stand where it says. It does not count; decide again.
             if self.shared and not self._stands(fd, bytes(data)):
                 return False
-            self.offset += len(data)
-            self._last = bytes(data[-_TAIL:])
-            self._dirty = not self.shared
+            begun = self._begun
+            self.midway = True
             for event, at in placed:
                 self._sink.apply(event, at)
+            if begun != self._begun:
+                return True  # a signal's handler looked meanwhile: to be folded anew
+            self.offset += len(data)
+            self._last = bytes(data[-_TAIL:])
+            self._shift, self._unplaced = 0, None
+            self.midway = False
             return True
         finally:
-            if fd != self._kept:
-                os.close(fd)
+            self._close_held()
 
     def _writable(self) -> tuple[int, int]:
         # A descriptor to write with, and the size up to which nothing is new, or -1 where that is not known. On a local disk the descriptor is
         # kept: as long as it is open nobody else gets the inode's number, so that one look at the path says whether it is still the journal.
         if self.shared:
-            return self._open(os.O_RDWR | os.O_APPEND), -1
+            return self._open_held(os.O_RDWR | os.O_APPEND), -1
         try:
             status = os.stat(self.path)
         except OSError:
             raise self._gone() from None
         file = (status.st_dev, status.st_ino)
-        if self._kept < 0 or file != self._kept_file:
+        if self._kept is None or file != self._kept_file:
             self._close_kept()
-            self._kept = self._open(os.O_RDWR | os.O_APPEND)
-            status = os.fstat(self._kept)
+            self._kept = io.FileIO(self._open(os.O_RDWR | os.O_APPEND), 'r+')
+            status = os.fstat(self._kept.fileno())
             self._kept_file = (status.st_dev, status.st_ino)
-            return self._kept, -1
-        return self._kept, status.st_size if file == self._file else -1
+            return self._kept.fileno(), -1
+        return self._kept.fileno(), status.st_size if file == self._file else -1
 
     def _close_kept(self) -> None:
-        if self._kept >= 0:
-            os.close(self._kept)
-            self._kept = -1
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
+
+    def _open_held(self, flags: int) -> int:
+        # One that is locked: an interrupt must not leave it open. Objects close once, however often they are told to.
+        self._held = io.FileIO(self._open(flags), 'r+')
+        return self._held.fileno()
+
+    def _close_held(self) -> None:
+        if self._held is not None:
+            self._held.close()
+            self._held = None
 
     def close(self) -> None:
         """Sync, and close what is kept open; the next write opens it again."""
@@ -561,7 +755,7 @@ class Journal:
             self.lock.close()
 
     def __del__(self) -> None:
-        if getattr(self, '_kept', -1) >= 0:
+        if getattr(self, '_kept', None) is not None:
             self._close_kept()
 
     def _hold(self, fd: int) -> None:
@@ -605,18 +799,20 @@ class Journal:
         after : callable, default=None
             Called when the new journal is in its place and the lock still held: takes away what only the old one referred to.
         """
-        with self._mutex:
-            for _ in range(_TRIES):
-                with self.lock:
-                    if self._replaced_locked(events):
-                        after()
-                        break
-            else:
-                raise self._lock_lost()
-            self.follow()
+        self._exclusively(lambda: self._replaced(events, after))
+
+    def _replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None]) -> None:
+        for _ in range(_TRIES):
+            with self.lock:
+                if self._replaced_locked(events):
+                    after()
+                    break
+        else:
+            raise self._lock_lost()
+        self.follow()
 
     def _replaced_locked(self, events: Callable[[], Iterable[Event]]) -> bool:
-        fd = self._open(os.O_RDWR)
+        fd = self._open_held(os.O_RDWR)
         try:
             if self.shared:
                 self._hold(fd)
@@ -625,7 +821,7 @@ class Journal:
             size = os.fstat(fd).st_size
             return replace(self.folder, events(), still=lambda: not self.shared or self._unchanged(size))
         finally:
-            os.close(fd)
+            self._close_held()
 
     def _unchanged(self, size: int) -> bool:
         # Whether the journal is as we read it: if not, we lost the lock, and what someone else appended would be lost with the file.
@@ -654,20 +850,21 @@ class Journal:
                 os.fdatasync(fd)
             finally:
                 os.close(fd)
-        except OSError as exc:
+        except BaseException as exc:
             self._dirty = True
-            raise disk_full(exc, self.path) from exc
+            if isinstance(exc, OSError):
+                raise disk_full(exc, self.path) from exc
+            raise
 
     def _sync_later(self) -> None:
-        with self._sync_guard:
-            if self._syncer is None or not self._syncer.is_alive():
-                self._syncer = threading.Thread(target=self._sync_soon, name='desipipe-sync', daemon=True)
-                atexit.register(self.sync)  # a daemon thread may be gone before it has slept enough
-                self._syncer.start()
+        if self._syncer is None or not self._syncer.is_alive():
+            self._syncer = threading.Thread(target=self._sync_soon, name='desipipe-sync', daemon=True)
+            atexit.register(self.sync)  # a daemon thread may be gone before it has slept enough
+            self._syncer.start()
 
     def _sync_soon(self) -> None:
-        # Lives as long as there is something to sync: no idle thread stays behind. A writer sets _dirty before it takes the guard,
-        # so that either it is seen here or the writer finds no syncer and starts another.
+        # Lives as long as there is something to sync: no idle thread stays behind. It takes itself off before it looks for the
+        # last time, and a writer sets _dirty before it looks for a syncer: one of them sees the other. Two at once do no harm.
         pause = threading.Event()
         while True:
             pause.wait(self._sync_interval)
@@ -678,12 +875,12 @@ class Journal:
                 # Said here, since nobody waits for it; tried again with the next write, at exit, and where someone asks to sync.
                 logger.error('what was written to %s is not on disk yet: %s', self.folder, exc)
                 failed = True
-            with self._sync_guard:
-                if failed or not self._dirty:
-                    self._syncer = None
-                    if not failed:
-                        atexit.unregister(self.sync)
-                    return
+            self._syncer = None
+            if failed or not self._dirty:
+                if not failed:
+                    atexit.unregister(self.sync)
+                return
+            self._syncer = threading.current_thread()
 
 
 def writer_name() -> str:

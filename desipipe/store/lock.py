@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import logging
 import os
 import socket
@@ -46,6 +47,15 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
+def release_fully(mutex: threading.RLock) -> None:
+    """Release ``mutex`` as often as this thread holds it."""
+    try:
+        while True:
+            mutex.release()
+    except RuntimeError:
+        return  # this thread holds it no longer
+
+
 class QueueLock:
     """Exclusive lock between processes, and between threads of one process; reentrant in one thread.
 
@@ -68,7 +78,7 @@ class QueueLock:
         self.kind = kind
         self._mutex = threading.RLock()
         self._depth = 0
-        self._fd = -1
+        self._opened: io.FileIO | None = None
         self._file: tuple[int, int] | None = None
         self._soft: Any = None
         tell_fork(self)
@@ -78,24 +88,22 @@ class QueueLock:
         # The child shares its parent's open file description, and with it the parent's lock: it would be let in while the parent is
         # inside, its release would free the parent's lock, and while it lives the lock of a parent that was killed would stay taken.
         # So its copy is closed, which frees nothing, and it opens the file itself.
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        self.close()
         self._soft = None
         self._depth = 0
         self._mutex = threading.RLock()
 
     def _open(self) -> int:
-        if self._fd >= 0:
-            return self._fd
-        try:
+        if self._opened is None:
             self._file = None
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
-        except (FileNotFoundError, NotADirectoryError):
-            raise self._gone() from None
-        except OSError as exc:
-            raise self._refused(exc) from exc
-        return self._fd
+            try:
+                # An object that closes itself: an interrupt can't leave a locked descriptor behind.
+                self._opened = io.FileIO(self.path, 'r+')
+            except (FileNotFoundError, NotADirectoryError):
+                raise self._gone() from None
+            except OSError as exc:
+                raise self._refused(exc) from exc
+        return self._opened.fileno()
 
     def _gone(self) -> QueueGoneError:
         folder = os.path.dirname(self.path)
@@ -146,6 +154,8 @@ class QueueLock:
                     self.close()
         except BaseException:
             self.close()  # interrupted (Ctrl-C) when it had the lock already: what is closed is free
+            if self._soft is not None:
+                self._soft.release(force=True)
             self._mutex.release()
             raise
         self._depth = 1
@@ -201,16 +211,28 @@ class QueueLock:
             if self._depth == 0:
                 if self.kind == 'soft':
                     self._soft.release()
-                elif self._fd >= 0:
-                    fcntl.flock(self._fd, fcntl.LOCK_UN)
+                elif self._opened is not None:
+                    fcntl.flock(self._opened.fileno(), fcntl.LOCK_UN)
         finally:
             self._mutex.release()
 
+    def free(self) -> None:
+        """Release whatever this thread holds, after an interrupt that came at any point of a block."""
+        if not self._mutex.acquire(blocking=False):
+            return  # another thread's
+        try:
+            self._depth = 0
+            self.close()  # what is closed is free
+            if self._soft is not None:
+                self._soft.release(force=True)
+        finally:
+            release_fully(self._mutex)
+
     def close(self) -> None:
         """Close the descriptor; the next :meth:`acquire` opens it again."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
     def __enter__(self) -> QueueLock:
         self.acquire()
@@ -220,5 +242,5 @@ class QueueLock:
         self.release()
 
     def __del__(self) -> None:
-        if getattr(self, '_fd', -1) >= 0:
+        if getattr(self, '_opened', None) is not None:
             self.close()

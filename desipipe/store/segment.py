@@ -169,13 +169,15 @@ class SegmentWriter:
                 _reserve(self._fd, start, size)
             for part in parts:
                 end += write_all(self._fd, part, end)
-        except OSError as exc:
+            self._dirty = True
+            self._end = end
+        except BaseException as exc:
             # Half a payload may be there, to which nothing refers. Its space is given back, and the next one goes to another file: readers may
             # have read ahead, so that no byte ever changes its value.
             self._abandon(start)
-            raise disk_full(exc, segment_path(self.folder, self.name)) from exc
-        self._end = end
-        self._dirty = True
+            if isinstance(exc, OSError):
+                raise disk_full(exc, segment_path(self.folder, self.name)) from exc
+            raise
         return start
 
     def _abandon(self, end: int) -> None:
@@ -192,9 +194,11 @@ class SegmentWriter:
             self._dirty = False  # before: what another thread appends meanwhile is dirty again
             try:
                 os.fdatasync(self._fd)
-            except OSError as exc:
+            except BaseException as exc:
                 self._dirty = True
-                raise disk_full(exc, segment_path(self.folder, self.name)) from exc
+                if isinstance(exc, OSError):
+                    raise disk_full(exc, segment_path(self.folder, self.name)) from exc
+                raise
 
     def intact(self) -> bool:
         """Whether the file is still there under its name; if not (compaction took it), the next :meth:`append` begins another."""
