@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .environment import Environment
     from .file_manager import FileManager
     from .manager import spawn
+    from .provider import Provider
     from .queue import Queue, kill, retry
+    from .scheduler import Scheduler
     from .task import Future, as_completed, wait
     from .task_manager import TaskManager
     from .utils import setup_logging
@@ -26,7 +28,9 @@ __all__ = [
     'Environment',
     'FileManager',
     'Future',
+    'Provider',
     'Queue',
+    'Scheduler',
     'TaskManager',
     '__version__',
     'as_completed',
@@ -46,7 +50,9 @@ _HOME = {
     'Environment': 'environment',
     'FileManager': 'file_manager',
     'Future': 'task',
+    'Provider': 'provider',
     'Queue': 'queue',
+    'Scheduler': 'scheduler',
     'TaskManager': 'task_manager',
     '__version__': '_version',
     'as_completed': 'task',

@@ -69,6 +69,10 @@ class App:
         self._group: tuple[tuple[Any, ...], Group] | None = None
         self._pieces: dict[tuple[Any, ...], tuple[bytes, bytes]] = {}
 
+    def loaded(self) -> App:
+        """Return the app itself, which can be added to any queue."""
+        return self
+
     @property
     def description(self) -> Code:
         """Identity and bytes of the function as it is now: helpers and globals may have changed since the last call."""

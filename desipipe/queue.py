@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import itertools
+import operator
 import os
 import re
 import secrets
@@ -31,6 +32,7 @@ from .errors import (
 )
 from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, state_code
 from .ledger import Batch, Ledger, find_mid
+from .selection import Counts, Process
 from .serialize import Code
 from .state import State
 from .store import journal as journals
@@ -38,7 +40,7 @@ from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
-from .utils import open_log
+from .utils import from_above, open_log
 
 if TYPE_CHECKING:
     from .app import App
@@ -234,6 +236,11 @@ class Queue:
         """The journal, which is what there is to know of the queue."""
         return self.ledger.journal.path
 
+    @property
+    def dirname(self) -> str:
+        """The folder that holds the queue's."""
+        return os.path.dirname(self.folder)
+
     # Adding
 
     def add(self, tasks: Task | Iterable[Task], task_manager: Any = None, replace: bool = False) -> Any:
@@ -243,9 +250,9 @@ class Queue:
         ----------
         tasks : Task or iterable of Task
         task_manager : TaskManager, default=None
-            Whose workers run them; a default one (local, one worker) if none.
+            Whose workers run them; by default that of their app, or a default one (local, one worker).
         replace : bool, default=False
-            Let tasks that ended run again.
+            Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run, ends as it says.
 
         Returns
         -------
@@ -253,26 +260,32 @@ class Queue:
         """
         single = isinstance(tasks, Task)
         todo: list[Task] = [tasks] if isinstance(tasks, Task) else list(tasks)
-        spec: Event = (
-            task_manager.to_spec()
-            if task_manager is not None
-            else {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
-        )
-        mid = mid_of(spec)
         batches: list[Batch] = []
         codes: dict[str, Code] = {}
+        specs: dict[str, Event] = {}
         futures = []
+        again = []
         for task in todo:
-            app = task.app
+            if task.is_of(self.ledger):
+                futures.append(Future(self.ledger, task.tid))
+                if replace and not task.report():
+                    again.append(task.tid)
+                continue
+            app = task.app.loaded()
+            spec = _spec(task_manager or getattr(task.app, 'task_manager', None))
+            mid = mid_of(spec)
             group = app.group(mid)
             batch = Batch(group, task.index)
             tid = app.pack(batch, task.kwargs, bytes.fromhex(group.app))
             codes[group.app] = app.description
+            specs[mid] = spec
             batches.append(batch)
             futures.append(Future(self.ledger, tid))
-        self.add_batches(batches, codes, {mid: spec})
-        if replace:
-            rows = [self.ledger.row(future.tid) for future in futures]
+            again.append(tid)
+        if batches:
+            self.add_batches(batches, codes, specs)
+        if replace and again:
+            rows = [self.ledger.row(tid) for tid in again]
             self.ledger.retry(lambda state: rows)
         return futures[0] if single else futures
 
@@ -328,10 +341,17 @@ class Queue:
     # Looking
 
     @property
-    def counts(self) -> dict[str, int]:
-        """Number of tasks by state."""
+    def counts(self) -> Counts:
+        """Number of tasks by state, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit."""
         self.ledger.follow()
-        return {name: self.ledger.state.total(code) for code, name in enumerate(STATES)}
+        by_state = {name: self.ledger.state.total(code) for code, name in enumerate(STATES)}
+
+        def count(state: str | Iterable[str] | None, mid: str | Iterable[str] | None) -> int:
+            tables: list[dict[str, int]] = [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
+            names = STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
+            return sum(table.get(name, 0) for table in tables for name in names)
+
+        return Counts(by_state, count)
 
     @property
     def state(self) -> str:
@@ -408,53 +428,62 @@ class Queue:
         name: str | Iterable[str] | None = None,
         index: int | Iterable[int] | None = None,
         one: bool | None = None,
-        property: str | None = None,
+        property: str | Iterable[str] | None = None,
     ) -> Any:
-        """Tasks that fit all of the conditions.
+        """Return the tasks that fit all of the conditions.
 
         Parameters
         ----------
         tid, state, mid, jobid, name, index : str, int, or iterable of these, default=None
             Identity (or its beginning), state, task manager, job, app's name, order of call.
         one : bool, default=None
-            ``True``: return the one task, or ``None``; ``False``: a list.
-        property : str, default=None
-            Return this attribute of the tasks (``'id'``, ``'state'``, ``'result'``, …) instead of them.
+            ``True``: the first task that fits, or ``None``; ``False``: a list; by default one task if one identity, or one
+            name and one index, are given, else a list.
+        property : str, list, default=None
+            Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of them; of several a tuple.
 
         Returns
         -------
-        tasks : list of Task, or what was asked for
-
-        Raises
-        ------
-        UnknownTaskError
-            ``one=True``, and several fit; or no task has this identity.
+        tasks : list of Task, Task, or what was asked for
         """
-        rows = self.select(tid, state, mid, jobid, name, index)
-        if one and len(rows) > 1:
-            raise UnknownTaskError(f'{len(rows):d} tasks of {self.folder} fit, not one: say more (tid=, name=, index=), or leave one=True out')
-        found: list[Any] = [Task.stored(self.ledger, row) for row in rows]
-        if property is not None:
-            if not hasattr(Task, property):
-                raise AttributeError(
-                    f'a task has no property {property!r}: {close_names(property, (name for name in dir(Task) if not name.startswith("_")), n=30)}'
-                )
-            found = [getattr(task, property) for task in found]
+        if one is None:
+            one = isinstance(tid, str) or (isinstance(name, str) and isinstance(index, int))
+        names = [] if property is None else _several(property)
+        for text in names:
+            if not hasattr(Task, text):
+                known = (known for known in dir(Task) if not known.startswith('_'))
+                raise AttributeError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
+        try:
+            rows = self.select(tid, state, mid, jobid, name, index)
+        except UnknownTaskError:
+            rows = []
+        found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
+        if names:
+            # The identity as people hold it: text.
+            read = operator.attrgetter(*['id' if text == 'tid' else text for text in names])
+            found = [read(task) if isinstance(property, str) or len(names) > 1 else (read(task),) for task in found]
         return (found[0] if found else None) if one else found
 
     def futures(self, **kwargs: Any) -> list[Future]:
         """Futures of the tasks that fit; conditions as for :meth:`tasks`."""
         return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
 
-    def pop(self, tid: str | None = None, mid: str | None = None) -> Task | None:
-        """Take the next pending task as one's own: it is RUNNING, and it is for the caller to run it and to say how it ended (:meth:`set_task_state`).
+    def pop(self, tid: str | None = None, mid: str | None = None, state: str = 'PENDING', **kwargs: Any) -> Task | None:
+        """Take the next pending task as one's own.
+
+        It is RUNNING, and it is for the caller to run it (:meth:`.Task.run`) and to say how it ended:
+        ``queue.add(task, replace=True)``, or :meth:`set_task_state`.
 
         Parameters
         ----------
         tid : str, default=None
-            This one; by default the next.
+            Identity of the task; by default the next.
         mid : str, default=None
-            Only one of this task manager.
+            Task manager.
+        state : str, default='PENDING'
+            State that it is taken from.
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
 
         Returns
         -------
@@ -463,51 +492,55 @@ class Queue:
         """
         claimed: list[int] = []
         ledger = self.ledger
-        row = None if tid is None else ledger.find(_hex(tid))
+        code = state_code(state)
+        chosen = None
+        if tid is not None or kwargs or code != PENDING:
+            chosen = self.select(tid=tid, mid=mid, state=state, **kwargs)
 
         def decide() -> list[Event]:
-            state = ledger.state
-            mids = list(state.managers) if mid is None else [find_mid(state, mid)]
-            rows = state.next_pending(mids, 1) if row is None else [row] if state.status[row] == PENDING else []
-            claimed[:] = [] if state.paused else rows
-            return [{'e': 'run', 'w': '', 'rows': claimed, 'n': [state.attempt[row] + 1 for row in claimed], 't': time.time()}] if claimed else []
+            known = ledger.state
+            if chosen is None:
+                mids = list(known.managers) if mid is None else [find_mid(known, mid)]
+                rows = known.next_pending(mids, 1)
+            else:
+                rows = [row for row in chosen if known.status[row] == code][:1]
+            claimed[:] = [] if known.paused else rows
+            return [{'e': 'run', 'w': '', 'rows': claimed, 'n': [known.attempt[row] + 1 for row in claimed], 't': time.time()}] if claimed else []
 
         ledger.journal.write(decide)
-        return Task.stored(ledger, claimed[0]) if claimed else None
+        return Task.stored(ledger, claimed[0], attempt=ledger.state.attempt[claimed[0]]) if claimed else None
 
-    def managers(self, mid: str | None = None) -> list[Any]:
-        """The task managers that tasks of this queue belong to.
+    def managers(self, mid: str | None = None, property: str | None = None) -> Any:
+        """Return the task managers that tasks of this queue belong to.
 
         Parameters
         ----------
         mid : str, default=None
-            Only this one.
+            Identity of one of them, which is then returned.
+        property : str, default=None
+            ``'mid'``: return their identities.
 
         Returns
         -------
-        managers : list of dict
-            With ``mid``, ``environ``, ``scheduler``, ``provider``, ``counts``.
+        managers : list of TaskManager, or one
         """
         self.ledger.follow()
         state = self.ledger.state
         mids = list(state.managers) if mid is None else [find_mid(state, mid)]
-        found = []
-        for key in mids:
-            event = state.managers[key]
-            counts = dict(zip(STATES, state.counts[key], strict=False))
-            found.append({'mid': key, 'environ': event['environ'], 'scheduler': event['scheduler'], 'provider': event['provider'], 'counts': counts})
-        return found
+        make = from_above('task_manager') if property is None else None
+        found: list[Any] = mids if make is None else [make(self.ledger, key) for key in mids]
+        return found if mid is None else found[0]
 
-    def processes(self) -> list[dict[str, Any]]:
-        """The manager and the workers that live, as the journal knows them."""
+    def processes(self) -> list[Process]:
+        """Return the manager and the workers that live, as the journal knows them: pairs of process or job, and provider."""
         self.ledger.follow()
         state = self.ledger.state
         found = []
         if state.manager is not None:
             event = state.manager
-            found.append({'kind': 'manager', 'name': event['w'], 'host': event['host'], 'pid': event['pid'], 'job': '', 'since': event['t']})
+            found.append(Process('manager', event['w'], event['host'], event['pid'], '', event['t']))
         for worker in state.alive.values():
-            found.append({'kind': 'worker', 'name': worker.name, 'host': worker.host, 'pid': worker.pid, 'job': worker.job, 'since': worker.time})
+            found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time))
         return found
 
     def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
@@ -520,7 +553,11 @@ class Queue:
         return_type : str, default='dict'
             Or ``'str'``.
         """
-        counts = self.counts if mid is None else self.managers(mid)[0]['counts']
+        if mid is None:
+            counts = dict(self.counts)
+        else:
+            self.ledger.follow()
+            counts = dict(zip(STATES, self.ledger.state.counts[find_mid(self.ledger.state, mid)], strict=False))
         if return_type == 'dict':
             return counts
         if return_type != 'str':
@@ -798,6 +835,20 @@ def _exists(folder: str) -> bool:
 def open_queue(folder: str, spawn: bool = False) -> Queue:
     """The queue in ``folder``, which must exist."""
     return Queue(folder, create=False, spawn=spawn)
+
+
+def queue_of(ledger: Ledger) -> Queue:
+    """Return the queue of a ledger, which it shares."""
+    queue = open_queue(ledger.folder)
+    queue.ledger = ledger
+    return queue
+
+
+def _spec(task_manager: Any) -> Event:
+    """Return the settings of a task manager; of none the default ones."""
+    if task_manager is not None:
+        return task_manager.to_spec()  # type: ignore[no-any-return]
+    return {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
 
 
 def get_queue(queue: str | Queue, config: Config | None = None) -> Queue:

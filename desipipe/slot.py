@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import limits, provenance
 from .app import caller
+from .call_here import FAILED_ERRNO
 from .config import Config
 from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
@@ -424,7 +425,7 @@ class Slot:
         except BaseException as why:  # what its own methods do, or its depth
             kind = type(exc).__name__
             text = f'{kind}, which cannot be described: {type(why).__name__} was raised meanwhile'
-            return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': 1}, None, None
+            return {'kind': kind, 'text': text, 'kinds': [kind], 'errno': FAILED_ERRNO}, None, None
 
     def _described(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
         if isinstance(exc, CommandFailed):
@@ -443,7 +444,7 @@ class Slot:
             'kind': type(exc).__name__,
             'text': words[:500],
             'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
-            'errno': int(exc.code) & 0xFF if isinstance(exc, SystemExit) and isinstance(exc.code, int) else 1,
+            'errno': int(exc.code) & 0xFF if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _errno_of(exc),
         }
         carried: bytes | None = None
         try:
@@ -572,6 +573,11 @@ def _resets() -> int:
         return private_descriptor(os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC))
     except OSError:
         return -1
+
+
+def _errno_of(exc: BaseException) -> int:
+    errno = getattr(exc, 'errno', None)
+    return errno if isinstance(errno, int) and errno else FAILED_ERRNO
 
 
 def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:

@@ -6,6 +6,7 @@ import concurrent.futures
 import functools
 import logging
 import os
+import signal
 import threading
 import time
 from collections import namedtuple
@@ -14,10 +15,21 @@ from shlex import quote
 from typing import Any
 
 from .app import App, caller
-from .errors import PayloadError, TaskCancelledError, TaskError, TaskFailedError, TaskKilledError, TaskLostError
-from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Group
+from .call_here import FAILED_ERRNO, call_here
+from .errors import (
+    PayloadError,
+    TaskCancelledError,
+    TaskError,
+    TaskFailedError,
+    TaskKilledError,
+    TaskLostError,
+    UnknownOptionError,
+    close_names,
+)
+from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
 from .ledger import Attempt, Ledger
-from .serialize import TaskReference
+from .serialize import TaskReference, dumps
+from .utils import from_above
 
 logger = logging.getLogger('desipipe')
 
@@ -46,6 +58,11 @@ class Future(TaskReference):
     def id(self) -> str:
         """The task's identity, hexadecimal."""
         return self.tid.hex()
+
+    @property
+    def queue(self) -> Any:
+        """The queue that holds the task."""
+        return from_above('queue')(self._ledger)
 
     @property
     def task(self) -> Task:
@@ -393,21 +410,35 @@ class Task:
         What it calls.
     kwargs : dict, default=None
         Its arguments by name (``'*args'`` for positional ones beyond the named); defaults are filled in.
-    index : int, default=0
-        Order of call.
+    state : str, default=None
+        Its state as long as it is in no queue; by default WAITING if it needs other tasks, else PENDING.
+    index : int, default=None
+        Order of call; by default that of the app's last call.
     """
 
-    def __init__(self, app: App, kwargs: Mapping[str, Any] | None = None, index: int = 0) -> None:
+    def __init__(self, app: App, kwargs: Mapping[str, Any] | None = None, state: str | None = None, index: int | None = None) -> None:
         self._app: App | None = app
         self._kwargs: dict[str, Any] | None = _filled(app, kwargs or {})
         self._tid: bytes | None = None
-        self._index = index
+        self._index = max(getattr(app, 'index', 0), 0) if index is None else index
         self._ledger: Ledger | None = None
         self._row = -1
+        self._attempt = 0
+        self._own: dict[str, Any] = {}
+        if state is not None:
+            self.update(state=state)
 
     @classmethod
-    def stored(cls, ledger: Ledger, row: int) -> Task:
-        """The task of a row of a queue; what is costly is read when asked for."""
+    def stored(cls, ledger: Ledger, row: int, attempt: int = 0) -> Task:
+        """Return the task of a row of a queue; what is costly is read when asked for.
+
+        Parameters
+        ----------
+        ledger : Ledger
+        row : int
+        attempt : int, default=0
+            Number of the attempt, where the caller is the one who runs it.
+        """
         task = cls.__new__(cls)
         task._app = None
         task._kwargs = None
@@ -415,7 +446,68 @@ class Task:
         task._index = ledger.state.index[row]
         task._ledger = ledger
         task._row = row
+        task._attempt = attempt
+        task._own = {}
         return task
+
+    def update(self, **kwargs: Any) -> None:
+        """Change this object; the queue is not changed, see :meth:`.Queue.add` with ``replace=True``.
+
+        Parameters
+        ----------
+        **kwargs
+            ``state``, ``jobid``, ``errno``, ``err``, ``out``, ``versions``, ``result``, ``t0``, ``dtime``: what the
+            task says of itself; ``app``, ``kwargs``: then it is another task, which is in no queue.
+
+        Raises
+        ------
+        UnknownOptionError
+            For anything else.
+        """
+        for name in kwargs:
+            if name not in (*_OWN, 'app', 'kwargs'):
+                raise UnknownOptionError(f'A task has no {name!r} to update: {close_names(name, (*_OWN, "app", "kwargs"), n=11)}')
+        if 'state' in kwargs:
+            state_code(kwargs['state'])
+        if kwargs.keys() & {'app', 'kwargs'}:
+            app, arguments = kwargs.pop('app', self.app), kwargs.pop('kwargs', self.kwargs)
+            self.__init__(app.loaded(), arguments, index=self._index)  # type: ignore[misc]
+        self._own.update(kwargs)
+
+    def is_of(self, ledger: Ledger) -> bool:
+        """Return True if this is a task of the ledger's queue."""
+        return self._ledger is not None and self._ledger.folder == ledger.folder
+
+    def report(self) -> bool:
+        """End the attempt that this object has run, as it says.
+
+        Returns
+        -------
+        reported : bool
+            False if it runs no attempt, or has not run it; nothing was written then.
+        """
+        ledger, state = self._ledger, state_code(self._own['state']) if 'state' in self._own else RUNNING
+        if ledger is None or not self._attempt or state not in ENDED:
+            return False
+        result = ledger.store(dumps(self.result)) if state == SUCCEEDED else None
+        out, err = (ledger.store(text.encode('utf-8', 'replace')) if text else None for text in (self.out, self.err))
+        cause: dict[str, Any] | None = None
+        if state != SUCCEEDED:
+            words = self.err.strip().rpartition('\n')[2] or f'error {self.errno}'
+            cause = {'kind': 'FAILED', 'text': words[:500], 'kinds': [], 'errno': self.errno, 'final': True}
+        duration = round((self.dtime or 0.0) * 1e6)
+        ledger.exchange(ledger.writer.name, [End(self._row, self._attempt, state, self.t0, duration, result, out, err, cause)])
+        self._attempt = 0
+        self._own.clear()
+        return True
+
+    def clone(self, **kwargs: Any) -> Task:
+        """Return an updated copy; arguments are those of :meth:`update`."""
+        new = Task.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._own = dict(self._own)
+        new.update(**kwargs)
+        return new
 
     @property
     def tid(self) -> bytes:
@@ -497,9 +589,11 @@ class Task:
 
     @property
     def state(self) -> str:
-        """The state's name now; ``'NEW'`` if it is in no queue."""
+        """The state's name now; of a task that is in no queue WAITING if it needs others, else PENDING."""
+        if 'state' in self._own:
+            return str(self._own['state'])
         if self._ledger is None:
-            return 'NEW'
+            return STATES[WAITING if self.require_ids else PENDING]
         self._ledger.follow()
         return STATES[self._ledger.state.status[self._row]]
 
@@ -523,6 +617,8 @@ class Task:
     @property
     def jobid(self) -> str:
         """The job (local process or batch job) that runs it, or ran it last."""
+        if 'jobid' in self._own:
+            return str(self._own['jobid'])
         if self._ledger is None:
             return ''
         return self._ledger.job(self._row)
@@ -545,10 +641,12 @@ class Task:
 
     @property
     def errno(self) -> int | None:
-        """Exit status: 0 if it succeeded, ``None`` if it has not ended."""
+        """Error number: 0 if it succeeded, the exit status of a command, the `errno` of an exception, else 42; ``None`` if it has not ended."""
+        if 'errno' in self._own:
+            return int(self._own['errno'])
         if self._ledger is None or self._ledger.state.status[self._row] not in ENDED:
             return None
-        return 0 if self._ledger.state.status[self._row] == SUCCEEDED else int(self._ledger.cause(self._row).get('errno', 1))
+        return 0 if self._ledger.state.status[self._row] == SUCCEEDED else int(self._ledger.cause(self._row).get('errno', FAILED_ERRNO))
 
     def _output(self, stream: str) -> str:
         last = self._last
@@ -564,11 +662,13 @@ class Task:
     @property
     def out(self) -> str:
         """What its last attempt wrote to stdout."""
-        return self._output('out')
+        return str(self._own['out']) if 'out' in self._own else self._output('out')
 
     @property
     def err(self) -> str:
         """What its last attempt wrote to stderr, the traceback included."""
+        if 'err' in self._own:
+            return str(self._own['err'])
         err = self._output('err')
         if self._ledger is not None and (trace := self._ledger.cause(self._row).get('trace')):
             err += self._ledger.read_text(trace)
@@ -587,6 +687,8 @@ class Task:
     @property
     def versions(self) -> dict[str, str]:
         """Versions of the packages that its app uses, where it ran."""
+        if 'versions' in self._own:
+            return dict(self._own['versions'])
         last = self._last
         if self._ledger is None or last is None:
             return {}
@@ -602,27 +704,41 @@ class Task:
     @property
     def result(self) -> Any:
         """What it returned; ``None`` if it did not succeed (yet)."""
+        if 'result' in self._own:
+            return self._own['result']
         if self._ledger is None or self._ledger.state.status[self._row] != SUCCEEDED:
             return None
         return self._ledger.load_result(self._row)
 
     @property
-    def t0(self) -> float | None:
-        """When its last attempt began, in seconds since the epoch."""
+    def t0(self) -> float:
+        """When its last attempt began, in seconds since the epoch; -1 if none has begun."""
+        if 't0' in self._own:
+            return float(self._own['t0'])
         if self._ledger is None:
-            return None
+            return -1.0
         started = self._ledger.state.started.get(self._row)
         last = self._last
-        return started if started is not None else last.began if last else None
+        return started if started is not None else last.began if last else -1.0
 
     @property
     def dtime(self) -> float | None:
         """How long its last attempt took, in seconds."""
+        if 'dtime' in self._own:
+            return float(self._own['dtime'])
         last = self._last
         return last.duration if last else None
 
+    @property
+    def task_manager(self) -> Any:
+        """The task manager whose workers run it; None if it has none."""
+        return getattr(self.app, 'task_manager', None)
+
     def run(self, **overrides: Any) -> Any:
-        """Run it here and now, in this process; the queue is not changed.
+        """Run it here and now, in this process; the queue is not changed, see :meth:`.Queue.add` with ``replace=True``.
+
+        What came of it is what this object says of itself then: ``state``, ``errno``, ``result``, ``out``, ``err``, ``dtime``. An
+        exception of the function is printed, and not raised.
 
         Parameters
         ----------
@@ -632,18 +748,15 @@ class Task:
         Returns
         -------
         result : object
-            What the function returns; for a bash app what the command wrote to stdout.
+            What the function returns; of a bash app what the command wrote to stdout. None if it failed.
         """
-        arguments = {**self.kwargs, **overrides}
-        value = caller(self.app.func)(_resolved(arguments))
-        if self.app.kind != 'bash':
-            return value
-        import subprocess
-
-        done = subprocess.run(value, shell=isinstance(value, str), capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise TaskFailedError(f'the command returned exit status {done.returncode:d}: {done.stderr[-2000:]}', self.id, f'exit status {done.returncode:d}')
-        return done.stdout
+        began = time.time()
+        folder = self._group.cwd if self._ledger is not None else ''
+        call = caller(self.app.func)
+        outcome = call_here(lambda arguments: call(_resolved(arguments)), {**self.kwargs, **overrides}, self.app.kind, folder)
+        state = KILLED if outcome.errno == signal.SIGTERM else FAILED if outcome.errno else SUCCEEDED
+        self.update(state=STATES[state], t0=began, dtime=time.time() - began, **outcome._asdict())
+        return outcome.out if self.app.kind == 'bash' and not outcome.errno else outcome.result
 
     def save(self) -> str:
         """Save the attributes that the app's ``save_attrs`` names as a JSON file in its ``save_dir``.
@@ -683,6 +796,10 @@ def _resolved(value: Any) -> Any:
     return value
 
 
+_OWN = ('state', 'jobid', 'errno', 'err', 'out', 'versions', 'result', 't0', 'dtime')
+"""What a task object may say of itself, whatever the queue says."""
+
+
 class StoredApp(App):
     """The app of a stored task: its text is read without loading the code."""
 
@@ -691,7 +808,15 @@ class StoredApp(App):
         self.kind = group.kind
         self.name = group.name
         self._ledger = ledger
+        self._mid = group.mid
+        self.index = ledger.state.index[row]
+        self.dirname = group.cwd
         self._event = ledger.code(row)
+
+    @property
+    def task_manager(self) -> Any:
+        """The task manager whose workers run the task."""
+        return from_above('task_manager')(self._ledger, self._mid)
 
     @property
     def func(self) -> Callable[..., Any]:  # type: ignore[override]
@@ -705,6 +830,10 @@ class StoredApp(App):
     def code(self) -> str:
         """The source of the function and of its helpers."""
         return self._ledger.read_text(self._event['source'])
+
+    def loaded(self) -> App:
+        """Return an app that can be added to any queue; loading it may run code of the queue's owner."""
+        return App(self.func, self.kind, self.name)
 
     @property
     def parts(self) -> dict[str, str]:

@@ -3,25 +3,71 @@
 from __future__ import annotations
 
 import functools
-import itertools
+import inspect
+import os
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from .app import App
+from .app import App, caller
+from .call_here import call_here
 from .environment import BaseEnvironment, Environment
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .event import STATES, Event, state_code
-from .ledger import Batch
+from .ledger import Batch, Ledger
+from .provenance import versions
 from .provider import Provider
 from .provider.base import BaseProvider
-from .queue import Queue, mid_of
+from .queue import Queue, get_queue, kill, mid_of, queue_of, retry
 from .scheduler import BaseScheduler, Scheduler
 from .sweep import sweep_calls
 from .task import Future, Task
 from .utils import faces
 
+if TYPE_CHECKING:
+    from .manager import spawn
+    from .worker import work
+
+__all__ = [
+    'BaseApp',
+    'BashApp',
+    'Future',
+    'PythonApp',
+    'Queue',
+    'QueueState',
+    'Task',
+    'TaskApp',
+    'TaskManager',
+    'TaskState',
+    'get_queue',
+    'kill',
+    'retry',
+    'spawn',
+    'work',
+]
+
 SHARED_FROM = 1024  # bytes: what is the same in all calls of a sweep is stored once from this size on; to look elsewhere for less costs more than it saves
+
+
+class TaskState:
+    """Names of the states of tasks."""
+
+    WAITING = 'WAITING'
+    PENDING = 'PENDING'
+    RUNNING = 'RUNNING'
+    SUCCEEDED = 'SUCCEEDED'
+    FAILED = 'FAILED'
+    KILLED = 'KILLED'
+    UNKNOWN = 'UNKNOWN'
+    ALL: ClassVar[list[str]] = [WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN]
+
+
+class QueueState:
+    """Names of the states of queues."""
+
+    ACTIVE = 'ACTIVE'
+    PAUSED = 'PAUSED'
+    ALL: ClassVar[list[str]] = [ACTIVE, PAUSED]
 
 
 class TaskManager:
@@ -83,6 +129,16 @@ class TaskManager:
                 new.provider = self.provider.updated(**value) if _is_update(value, 'provider') else Provider(_named(value, 'provider'))
         return new
 
+    def update(self, **kwargs: Any) -> None:
+        """Change what later tasks are run with; arguments are those of :meth:`clone`.
+
+        Parameters
+        ----------
+        **kwargs
+            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options that are there.
+        """
+        self.__dict__.update(self.clone(**kwargs).__dict__)
+
     def to_spec(self) -> Event:
         """Environment, scheduler and provider as plain data."""
         environ = self.environ.state()
@@ -127,8 +183,8 @@ class TaskManager:
 
     def _app(self, kind: str, func: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
         if func is None:
-            return lambda func: TaskApp(func, kind, self, **options)
-        return TaskApp(func, kind, self, **options)
+            return lambda func: _APPS[kind](func, kind, self, **options)
+        return _APPS[kind](func, kind, self, **options)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TaskManager, (self.queue, self.environ.to_spec(), self.scheduler.to_spec(), self.provider.to_spec())
@@ -167,9 +223,64 @@ class TaskApp(App):
         self.skip = skip
         self.reuse = bool(name)
         self.reuse_state = None if state is None else STATES[state_code(state)]
-        self._calls = itertools.count()
+        self.index = -1
+        """Order of the last call; -1 before the first one."""
+        self.dirname = os.getcwd()
+        """Folder that it was made in."""
         self._identifying = False
         functools.update_wrapper(self, func, updated=())
+
+    @property
+    def filename(self) -> str | None:
+        """File that the function is defined in; None in a notebook."""
+        try:
+            path = inspect.getfile(self.func)
+        except TypeError:
+            return None
+        return path if os.path.isfile(path) else None
+
+    def update(self, **options: Any) -> None:
+        """Change options of later calls.
+
+        Parameters
+        ----------
+        **options
+            As for :meth:`TaskManager.python_app`, and ``func``, ``task_manager``.
+        """
+        self.__dict__.update(self.clone(**options).__dict__)
+
+    def clone(self, **options: Any) -> TaskApp:
+        """Return a copy with other options; its calls are counted anew.
+
+        Parameters
+        ----------
+        **options
+            As for :meth:`update`.
+        """
+        given = {**self._options(), 'func': self.func, 'task_manager': self.task_manager, **options}
+        return type(self)(given.pop('func'), self.kind, given.pop('task_manager'), **given)
+
+    def _options(self) -> dict[str, Any]:
+        name: str | bool | None = True if self.reuse else None
+        if self.name != getattr(self.func, '__name__', None):
+            name = self.name
+        return {'skip': self.skip, 'name': name, 'state': self.reuse_state, 'inputs': self.inputs, **self.options}
+
+    def run(self, **kwargs: Any) -> tuple[int, Any, str, str, dict[str, str]]:
+        """Call the function here and now; nothing is raised, and the queue is not changed.
+
+        Parameters
+        ----------
+        **kwargs
+            Its arguments by name.
+
+        Returns
+        -------
+        errno, result, err, out, versions : tuple
+            Error number (0: it succeeded), what it returned, what it wrote, versions of the packages it uses.
+        """
+        outcome = call_here(caller(self.func), self.bind((), kwargs), self.kind, self.dirname)
+        return (*outcome, versions(self.description.packages))
 
     @property
     def queue(self) -> Queue:
@@ -187,7 +298,11 @@ class TaskApp(App):
             ``None`` with ``skip``.
         """
         if self.skip:
+            self.index += 1
             return None
+        if self.reuse and (known := self._reusable().get(self.index + 1)) is not None:
+            self.index += 1  # by its order alone: the signature may have changed since
+            return Future(self.queue.ledger, known)
         futures = self.add([self.bind(args, kwargs)])
         return futures[0]
 
@@ -295,7 +410,8 @@ class TaskApp(App):
         batches: list[Batch] = []
         batch: Batch | None = None
         for arguments in calls:
-            index = next(self._calls)
+            self.index += 1
+            index = self.index
             if index in known:
                 futures.append(Future(ledger, known[index]))
                 batch = None
@@ -324,15 +440,37 @@ class TaskApp(App):
             self._identifying = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        name: str | bool | None = True if self.reuse else None
-        if self.name != getattr(self.func, '__name__', None):
-            name = self.name
-        options = {'skip': self.skip, 'name': name, 'state': self.reuse_state, 'inputs': self.inputs, **self.options}
-        return _make_app, (self.func, self.kind, self.task_manager, options)
+        return _make_app, (self.func, self.kind, self.task_manager, self._options())
+
+
+class PythonApp(TaskApp):
+    """An app whose function is what runs; see :meth:`TaskManager.python_app`."""
+
+
+class BashApp(TaskApp):
+    """An app whose function returns the command that runs; see :meth:`TaskManager.bash_app`."""
+
+
+BaseApp = TaskApp
+_APPS = {'python': PythonApp, 'bash': BashApp, 'cell': PythonApp}
 
 
 def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:
-    return TaskApp(func, kind, task_manager, **options)
+    return _APPS[kind](func, kind, task_manager, **options)
+
+
+def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:
+    """Return a task manager that tasks of a queue belong to.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        Of the queue.
+    mid : str
+        Identity of the task manager.
+    """
+    spec = ledger.state.managers[mid]
+    return TaskManager(queue_of(ledger), spec['environ'], spec['scheduler'], spec['provider'])
 
 
 def _named(value: Any, kind: str) -> Any:
@@ -344,3 +482,18 @@ def _named(value: Any, kind: str) -> Any:
 
 def _is_update(value: Any, kind: str) -> bool:
     return isinstance(value, Mapping) and 'name' not in value and kind not in value
+
+
+if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
+
+    def __getattr__(name: str) -> object:
+        """Import the two processes when they are first asked for: scripts that only add tasks don't need them."""
+        if name == 'spawn':
+            from .manager import spawn
+
+            return spawn
+        if name == 'work':
+            from .worker import work
+
+            return work
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -37,6 +37,29 @@ faces: dict[str, Callable[..., Any]] = {}
 """What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
 
 
+_ABOVE = {'queue': 'desipipe.queue:queue_of', 'task_manager': 'desipipe.task_manager:open_task_manager'}
+
+
+def from_above(name: str) -> Callable[..., Any]:
+    """Return what an upper layer lends to the layers below, which must not import it.
+
+    Parameters
+    ----------
+    name : str
+        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it.
+
+    Returns
+    -------
+    function : callable
+        Its module is imported when it is first asked for.
+    """
+    from importlib import import_module
+
+    module, _, attribute = _ABOVE[name].partition(':')
+    function: Callable[..., Any] = getattr(import_module(module), attribute)
+    return function
+
+
 class Overlay:
     """Names that hide those of a namespace for a while.
 

@@ -270,7 +270,7 @@ def test_unknown_modes(queue: Queue, mode: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'), [('base_queue_dirs: /tmp\n', ('base_queue_dirs', 'base_queue_dir')), ('provider: [1\n', ('config.yaml',)), ('- 1\n', ('config.yaml',))]
+    ('text', 'words'), [('lease: soon\n', ('lease', 'a number of seconds')), ('provider: [1\n', ('config.yaml',)), ('- 1\n', ('config.yaml',))]
 )
 def test_a_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...]) -> None:
     path = Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml'
@@ -426,7 +426,6 @@ def test_unknown_tasks(queue: Queue) -> None:
     (task, *_) = queue.tasks()
     for how in (
         lambda: queue['abcdef'],
-        lambda: queue.tasks(tid='abcdef'),
         lambda: queue.drop('abcdef'),
         lambda: queue.cancel(tid='abcdef'),
         lambda: queue.retry(tid='abcdef'),
@@ -437,8 +436,8 @@ def test_unknown_tasks(queue: Queue) -> None:
         with refused(UnknownTaskError, "no task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder):
             how()
     assert 'abcdef' not in queue and task.id in queue
-    with refused(UnknownTaskError, '3 tasks', 'one=True', near=queue.folder):
-        queue.tasks(one=True)
+    assert queue.tasks(tid='abcdef') is None and queue.tasks(tid='abcdef', one=False) == []
+    assert queue.tasks(one=True).id == task.id
     with refused(UnknownTaskError, 'no task manager', near=queue.folder):
         queue.tasks(mid='zzz')
     with refused(ValueError, 'DONE', 'SUCCEEDED', near=queue.folder):

@@ -165,7 +165,7 @@ def gate(shell: Shell) -> Iterator[tuple[Shell, Path, subprocess.Popen[str]]]:
 
 def tid(queue: Queue, name: str, index: int = 0) -> str:
     """The identity of a task."""
-    return str(queue.tasks(name=name, index=index, property='id')[-1])
+    return str(queue.tasks(name=name, index=index, one=False, property='id')[-1])
 
 
 # Help
@@ -363,7 +363,7 @@ def test_tasks(ran: Shell) -> None:
 )
 def test_conditions(ran: Shell, options: list[str], names: list[str]) -> None:
     queue = ran.queue('ran')
-    known = {'JOB': queue.tasks(name='bad', one=True).jobid, 'MID': queue.managers()[0]['mid'][:6]}
+    known = {'JOB': queue.tasks(name='bad', one=True).jobid, 'MID': queue.managers()[0].id[:6]}
     rows = ran.here('tasks', '-q', 'ran', '--json', *(known.get(option, option) for option in options)).json
     assert [f'{task["name"]}[{task["index"]}]' for task in rows] == names
 
@@ -374,7 +374,7 @@ def test_properties(ran: Shell) -> None:
     (row, *_) = ran.here('tasks', '-q', 'ran', '--property', 'name', 'arguments', 'state').table
     assert row == {'name': 'square', 'arguments': 'x=0', 'state': 'SUCCEEDED'}
     (found,) = ran.here('tasks', '-q', 'ran', '--state', 'FAILED', '--property', 'attempts', 'errno', 'code', '--json').json
-    assert found['errno'] == 1 and found['code'].startswith('def bad(x)') and found['attempts'][0]['cause']['text'] == 'ValueError: no 1'
+    assert found['errno'] == 42 and found['code'].startswith('def bad(x)') and found['attempts'][0]['cause']['text'] == 'ValueError: no 1'
 
 
 def test_time(ran: Shell) -> None:
@@ -654,7 +654,7 @@ def test_work_options(shell: Shell) -> None:
         '-q',
         'q',
         '--mid',
-        queue.managers()[0]['mid'][:8],
+        queue.managers()[0].id[:8],
         '--jobid',
         'mine',
         '--mode',

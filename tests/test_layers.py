@@ -18,7 +18,7 @@ LAYERS = {
     'where': 'config environment provenance limits',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state outputs sweep',
-    'model': 'ledger live app task explain compact queue find',
+    'model': 'ledger live app task explain compact queue find call_here selection',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
     'processes': 'shell library_displays display figures ranks slot_state slot process worker manager',

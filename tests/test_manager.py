@@ -39,7 +39,7 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
 
 
 def processes(queue: Queue, kind: str) -> list[dict[str, Any]]:
-    return [process for process in queue.processes() if process['kind'] == kind]
+    return [process for process in queue.processes() if process.kind == kind]
 
 
 def sleeper(tm: TaskManager) -> Any:
@@ -123,8 +123,8 @@ def test_workers_that_die_are_replaced(queue: Queue, tmp_path: Path) -> None:
     spawn(queue, spawn=True)
     wait_for(future.running)
     (worker,) = processes(queue, 'worker')
-    os.kill(worker['pid'], signal.SIGKILL)
-    wait_for(lambda: [other for other in processes(queue, 'worker') if other['pid'] != worker['pid']])
+    os.kill(worker.pid, signal.SIGKILL)
+    wait_for(lambda: [other for other in processes(queue, 'worker') if other.pid != worker.pid])
     (tmp_path / 'go').touch()
     assert future.result(timeout=60) == 1
     assert len(future.task.attempts) == 2
@@ -140,8 +140,8 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, tmp_path
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not process_alive(pid))
     second = spawn(queue, spawn=True)
-    wait_for(lambda: any(process['pid'] == second for process in processes(queue, 'manager')))
-    assert [worker['pid'] for worker in processes(queue, 'worker')] == [worker['pid'] for worker in workers]
+    wait_for(lambda: any(process.pid == second for process in processes(queue, 'manager')))
+    assert [worker.pid for worker in processes(queue, 'worker')] == [worker.pid for worker in workers]
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in futures] == [0, 1, 2]
     assert all(len(future.task.attempts) == 1 for future in futures)

@@ -133,7 +133,7 @@ def test_tasks(ran: tuple[Queue, dict[str, Any]]) -> None:
     good, bad, twice, blocked, deep = task_summary(ledger, row(queue, futures['good'][2])), *found.values()
     assert (good['name'], good['index'], good['state'], good['attempt'], good['cause'], good['blocked']) == ('good', 2, 'SUCCEEDED', 1, '', '')
     assert good['tid'] == futures['good'][2].id
-    assert good['mid'] == queue.managers()[0]['mid']
+    assert good['mid'] == queue.managers()[0].id
     assert good['host'] == os.uname().nodename
     assert good['job'] == futures['good'][2].task.jobid != ''
     assert good['duration'] == futures['good'][2].task.dtime > 0

@@ -254,7 +254,7 @@ def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
 
     ledger = app.queue.ledger
     ledger.follow()
-    tasks = [Task(app, values, index) for index, values in enumerate(arguments)]
+    tasks = [Task(app, values, index=index) for index, values in enumerate(arguments)]
     rows = [ledger.state.rows.get(task.tid) for task in tasks]
     known = Counter(STATES[ledger.state.status[row]] for row in rows if row is not None)
     new = [task for task, row in zip(tasks, rows, strict=True) if row is None]

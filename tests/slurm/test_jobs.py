@@ -245,7 +245,7 @@ def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spaw
     future = waiter(tm)(1, str(tmp_path / 'go'))
     spawn(queue)
     until('it runs', future.running)
-    (node,) = [process['host'] for process in queue.processes() if process['kind'] == 'worker']
+    (node,) = [process.host for process in queue.processes() if process.kind == 'worker']
     slurm.signal(node, signal.SIGSTOP)
     try:
         until('it runs on the other node', lambda: len(list(tmp_path.glob('go-1-*'))) == 2)

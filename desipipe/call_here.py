@@ -1,0 +1,99 @@
+"""Run a function as a task would, in this process: nothing is raised, and what it prints is kept."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, TextIO
+
+__all__ = ['FAILED_ERRNO', 'Outcome', 'call_here']
+
+FAILED_ERRNO = 42
+"""Error number of what raised an exception that has none of its own."""
+
+
+class Outcome(NamedTuple):
+    """What came of a call."""
+
+    errno: int
+    """0 if it succeeded; else that of the exception, the exit status of the command, or :data:`FAILED_ERRNO`."""
+    result: Any
+    """What the function returned; None of a command."""
+    err: str
+    """What it wrote to the standard error, the traceback included."""
+    out: str
+    """What it wrote to the standard output."""
+
+
+class _Tee(io.StringIO):
+    """Keep what is written, and pass it on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__()
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """See :class:`io.StringIO`."""
+        self._stream.write(text)
+        return super().write(text)
+
+    def flush(self) -> None:
+        """See :class:`io.StringIO`."""
+        self._stream.flush()
+
+
+@contextlib.contextmanager
+def _inside(folder: str) -> Iterator[None]:
+    if not folder or not os.path.isdir(folder):
+        yield
+        return
+    before = os.getcwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def call_here(call: Callable[[Mapping[str, Any]], Any], arguments: Mapping[str, Any], kind: str = 'python', folder: str = '') -> Outcome:
+    """Call a function, or run the command that it returns.
+
+    Parameters
+    ----------
+    call : callable
+        Takes the arguments as one mapping.
+    arguments : dict
+    kind : str, default='python'
+        Kind of app; of 'bash' the function returns a command.
+    folder : str, default=''
+        Folder to run in, if it is there.
+
+    Returns
+    -------
+    outcome : Outcome
+    """
+    out, err = _Tee(sys.stdout), _Tee(sys.stderr)
+    errno, result = 0, None
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _inside(folder):
+        try:
+            result = call(arguments)
+            if kind == 'bash':
+                errno, result = _command(result, out, err), None
+        except Exception as exc:  # of the user's code: it is the outcome
+            errno = getattr(exc, 'errno', None) or FAILED_ERRNO
+            traceback.print_exc(file=err)
+    return Outcome(errno, result, err.getvalue(), out.getvalue())
+
+
+def _command(command: Any, out: TextIO, err: TextIO) -> int:
+    import subprocess
+
+    argv = command if isinstance(command, str) else [str(word) for word in command]
+    done = subprocess.run(argv, shell=isinstance(argv, str), capture_output=True, text=True, check=False)
+    out.write(done.stdout)
+    err.write(done.stderr)
+    return done.returncode

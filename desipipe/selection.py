@@ -1,0 +1,71 @@
+"""What a queue answers: counts, processes and chosen properties of its tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Self
+
+__all__ = ['Counts', 'Process']
+
+
+class Counts(dict[str, int]):
+    """Number of tasks by state; called with conditions, the number of tasks that fit them.
+
+    Parameters
+    ----------
+    counts : dict
+        Number of tasks by state.
+    count : callable
+        Called with states and task managers, returns the number of tasks.
+    """
+
+    def __init__(self, counts: dict[str, int], count: Callable[[Any, Any], int]) -> None:
+        super().__init__(counts)
+        self._count = count
+
+    def __call__(self, state: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> int:
+        """Count tasks.
+
+        Parameters
+        ----------
+        state, mid : str, list, default=None
+            States and task managers; None: all.
+
+        Returns
+        -------
+        count : int
+        """
+        return self._count(state, mid)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+
+class Process(tuple[str, str]):
+    """The manager or a worker of a queue: a pair of its job (process id, or job id) and its provider's name.
+
+    Parameters
+    ----------
+    kind : str
+        'manager' or 'worker'.
+    name, host, job, provider : str
+    pid : int
+    since : float
+        When it began, in seconds since the epoch.
+    """
+
+    kind: str
+    name: str
+    host: str
+    pid: int
+    job: str
+    provider: str
+    since: float
+
+    def __new__(cls, kind: str, name: str, host: str, pid: int, job: str, since: float) -> Self:
+        provider, _, number = job.partition(':')
+        local = not job or provider == 'local'
+        new = super().__new__(cls, (str(pid), 'local') if local else (number or job, provider))
+        new.kind, new.name, new.host, new.pid, new.job, new.since = kind, name, host, pid, job, since
+        new.provider = new[1]
+        return new

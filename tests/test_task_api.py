@@ -1,0 +1,169 @@
+"""What scripts of the original read and set of queues, tasks and apps."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Queue, TaskManager
+from desipipe.errors import UnknownOptionError
+from desipipe.task_manager import BaseApp, BashApp, Future, PythonApp, Task, TaskState
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    return Queue('test')
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    return TaskManager(queue, scheduler=dict(max_workers=2))
+
+
+@pytest.fixture
+def double(tm: TaskManager) -> Any:
+    @tm.python_app
+    def double(i: int, fails: bool = False) -> int:
+        print('doubling', i)
+        if fails:
+            raise ValueError('two')
+        return 2 * i
+
+    return double
+
+
+def test_tasks_of_one_identity_is_one_task(queue: Queue, double: Any) -> None:
+    first, second = double(1), double(2)
+
+    task = queue.tasks(tid=first.id)
+    assert isinstance(task, Task) and task.kwargs == {'i': 1, 'fails': False}
+    assert [task.id for task in queue.tasks(tid=[first.id, second.id])] == [first.id, second.id]
+    assert queue.tasks(tid='0' * 32) is None and queue.tasks(tid='0' * 32, one=False) == []
+    assert queue.tasks(name='double', index=1).id == second.id
+    assert queue.tasks(name='double', one=True).id == first.id
+    assert queue.tasks(name='other', one=True) is None
+
+
+def test_tasks_gives_properties(queue: Queue, tm: TaskManager, double: Any) -> None:
+    futures = [double(i) for i in range(2)]
+
+    assert queue.tasks(property='tid') == [future.id for future in futures]
+    assert queue.tasks(tid=futures[0].id, property='state') == 'PENDING'
+    assert queue.tasks(property=('state', 'index')) == [('PENDING', 0), ('PENDING', 1)]
+    assert queue.tasks(property=('t0',)) == [(-1.0,), (-1.0,)]
+    (manager, other) = queue.tasks(property='task_manager')
+    assert isinstance(manager, TaskManager) and manager.id == other.id == tm.id
+    with pytest.raises(AttributeError, match="no property 'stat': did you mean state"):
+        queue.tasks(property='stat')
+
+
+def test_counts_can_be_called_and_read(queue: Queue, tm: TaskManager, double: Any) -> None:
+    double(1), double(2), double(double(3))
+
+    assert (queue.counts['PENDING'], queue.counts(), queue.counts(state='WAITING')) == (3, 4, 1)
+    assert queue.counts(state=('PENDING', 'WAITING'), mid=tm.id) == 4
+    assert queue.summary()['WAITING'] == 1
+
+
+def test_managers_are_task_managers(queue: Queue, tm: TaskManager, double: Any) -> None:
+    double(1)
+
+    (manager,) = queue.managers()
+    assert (type(manager), manager.id, manager.scheduler.max_workers) == (TaskManager, tm.id, 2)
+    assert queue.managers(mid=tm.id).id == tm.id and queue.managers(property='mid') == [tm.id]
+    assert queue.tasks()[0].app.task_manager.id == tm.id
+
+
+def test_a_popped_task_runs_here_and_is_put_back(queue: Queue, double: Any) -> None:
+    double(1), double(2, fails=True), double(3)
+
+    task = queue.pop()
+    assert task is not None and task.state == 'RUNNING'
+    assert task.run() == 2 and (task.state, task.result, task.errno, task.out) == ('SUCCEEDED', 2, 0, 'doubling 1\n')
+    assert queue.counts['SUCCEEDED'] == 0  # so far only the object knows
+    future = queue.add(task, replace=True)
+    assert isinstance(future, Future) and (future.state, future.result(), future.out()) == ('SUCCEEDED', 2, 'doubling 1\n')
+    failing = queue.pop()
+    assert failing is not None and failing.run() is None
+    assert (failing.state, failing.errno, failing.err.splitlines()[-1]) == ('FAILED', 42, 'ValueError: two')
+    assert queue.add(failing, replace=True).state == 'FAILED'
+    assert queue.summary() == {**dict.fromkeys(TaskState.ALL, 0), 'SUCCEEDED': 1, 'FAILED': 1, 'PENDING': 1}
+    assert queue.tasks(state='FAILED')[0].err.splitlines()[-1] == 'ValueError: two'
+
+
+def test_pop_takes_conditions(queue: Queue, double: Any) -> None:
+    futures = [double(i) for i in range(3)]
+
+    assert [queue.pop(tid=futures[2].id).id, queue.pop(name='double', state='PENDING').id] == [futures[2].id, futures[0].id]  # type: ignore[union-attr]
+    assert queue.pop(tid=futures[2].id) is None  # it runs
+    assert queue.pop(name='other') is None
+
+
+def test_own_tasks_go_to_the_task_manager_of_their_app(queue: Queue, tm: TaskManager, double: Any) -> None:
+    future = queue.add(Task(double, kwargs={'i': 9}))
+
+    assert (future.state, future.task.mid, future.task.kwargs['i']) == ('PENDING', tm.id, 9)
+    assert Task(double, {'i': 1}).state == 'PENDING' and Task(double, {'i': future}).state == 'WAITING'
+    assert Task(double, {'i': 1}, state='FAILED').state == 'FAILED'
+    assert future.queue == queue
+
+
+def test_task_update_and_clone_change_the_object(queue: Queue, double: Any) -> None:
+    task = double(1).task
+    other = task.clone(state='KILLED', jobid='12', t0=1.0, errno=15)
+
+    assert (other.state, other.jobid, other.t0, other.errno) == ('KILLED', '12', 1.0, 15)
+    assert (task.state, queue.counts['PENDING']) == ('PENDING', 1)
+    assert task.clone(kwargs={'i': 5}).kwargs['i'] == 5
+    with pytest.raises(UnknownOptionError, match="A task has no 'stat' to update"):
+        task.update(stat='FAILED')
+
+
+def test_apps_are_of_the_kinds_of_the_original(queue: Queue, tm: TaskManager, double: Any) -> None:
+    @tm.bash_app
+    def hello(name: str) -> list[str]:
+        return ['echo', name]
+
+    assert isinstance(double, PythonApp) and isinstance(hello, BashApp) and isinstance(hello, BaseApp)
+    assert (double.index, double.dirname, double.filename) == (-1, os.getcwd(), __file__)
+    double(1)
+    assert double.index == 0
+    assert double.run(i=2)[:4] == (0, 4, '', 'doubling 2\n')
+    assert hello.run(name='you')[:4] == (0, None, '', 'you\n')
+    errno, result, err, _, _ = double.run(i=2, fails=True)
+    assert (errno, result, err.splitlines()[-1]) == (42, None, 'ValueError: two')
+    assert double.clone(skip=True)(1) is None
+    double.update(skip=True)
+    assert double(5) is None and queue.counts['PENDING'] == 1
+
+
+def test_named_apps_reuse_before_arguments_are_bound(queue: Queue, tm: TaskManager, double: Any) -> None:
+    known = double(1)
+
+    @tm.python_app(name='double')
+    def another(i: int, new_argument: int) -> int:
+        return i
+
+    assert another(1).id == known.id
+    with pytest.raises(TypeError, match='new_argument'):
+        another(1)  # the second call: there is no task to reuse
+
+
+def test_task_manager_update(tm: TaskManager) -> None:
+    before = tm.id
+    tm.update(scheduler=dict(max_workers=3))
+    assert tm.scheduler.max_workers == 3 and tm.id != before  # type: ignore[attr-defined]
+    settled = tm.id
+    tm.environ.update({'A': '1'})
+    assert tm.id != settled and tm.to_spec()['environ']['data'] == {'A': '1'}
+
+
+def test_exit_status_and_errno_are_those_of_the_failure(tm: TaskManager, tmp_path: Path) -> None:
+    @tm.python_app
+    def missing(path: str) -> None:
+        open(path)
+
+    assert missing.run(path=str(tmp_path / 'none'))[0] == 2
