@@ -453,10 +453,9 @@ class Queue:
             if not hasattr(Task, text):
                 known = (known for known in dir(Task) if not known.startswith('_'))
                 raise AttributeError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
-        try:
-            rows = self.select(tid, state, mid, jobid, name, index)
-        except UnknownTaskError:
-            rows = []
+        if tid is not None:
+            tid = [text for text in _several(tid) if text in self]
+        rows = self.select(tid, state, mid, jobid, name, index)
         found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
         if names:
             # The identity as people hold it: text.
