@@ -17,7 +17,6 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from .library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html
 from .outputs import mark
 from .utils import Overlay
 
@@ -26,6 +25,7 @@ BACKEND = 'module://desipipe.figures'
 _TEXT_LIMIT = 16 * 1024  # characters of text/plain that stay of such a display
 _PLAIN = frozenset({int, float, bool, complex, str, bytes})  # IPython shows them by their repr, and is slow to import
 _FUNCTIONS = 'IPython.core.display_functions'
+_WIDGET = 'application/vnd.jupyter.widget-view+json'
 _METHODS = {
     'text/html': '_repr_html_',
     'text/markdown': '_repr_markdown_',
@@ -43,7 +43,6 @@ _cell: _Cell | None = None
 _main: Overlay | None = None  # while a cell runs: what it defines
 _native: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they are pointed here
 _formatter: Any = None
-_hooks: ImportHooks | None = None
 
 
 class DisplayHandle:
@@ -121,11 +120,7 @@ def display(
         cell.emit({'c': True, 'w': True})
     for obj in objs:
         data, about = (obj, {}) if raw else _formatted(obj, include, exclude)
-        if not raw and WIDGET in data:
-            label = str(name or _new_id())
-            cell.libraries.widgets.add(label, obj)
-            cell._show_widget(label, obj, bool(kwargs.get('update')))
-        elif data or raw:
+        if data or raw:
             about = {**about, **{mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more for mime, more in (metadata or {}).items()}}
             cell.show(data, about, str(name or ''), bool(kwargs.get('update')))
     return DisplayHandle(str(name)) if display_id else None
@@ -204,8 +199,8 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
         sys.modules['matplotlib'].use(BACKEND)
         if 'matplotlib.pyplot' in sys.modules:
             sys.modules['matplotlib.pyplot'].close('all')  # what another task left open
-    cell = _cell = _Cell(flush)
     _point_here()
+    cell = _cell = _Cell(flush)
     threads = set(threading.enumerate())
     try:
         with named():
@@ -218,7 +213,6 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
             if 'desipipe.figures' in sys.modules:  # Matplotlib has imported it
                 sys.modules['desipipe.figures'].finish()
         finally:
-            cell.libraries.close()
             _cell = None
             cell.close()
             if os.environ.get('MPLBACKEND') == BACKEND:
@@ -257,7 +251,6 @@ class _Cell:
         self._turns = 0
         self._lock = threading.RLock()
         self._pid: int | None = os.getpid()
-        self.libraries = Libraries(self._show_widget)
         for stream in self._streams:
             vars(stream)['write'] = self._ordered(stream)
 
@@ -298,15 +291,6 @@ class _Cell:
             self._flush_all()
             _write(1, data)
 
-    def _show_widget(self, name: str, widget: Any, update: bool) -> None:
-        data: _Bundle = {}  # it was closed
-        if widget is not None:
-            data = _formatted(widget, None, None)[0]
-            seen = widget_html(widget)
-            if seen:
-                data['text/html'] = seen
-        self.show(data, {}, name, update)
-
     def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any], name: str, update: bool) -> None:
         """Write a display."""
         message: _Bundle = {'d': _bounded(data), 'm': {mime: more for mime, more in metadata.items() if mime in data or '/' not in mime}}
@@ -340,7 +324,7 @@ def _bounded(data: Mapping[str, Any]) -> _Bundle:
     import json
     from base64 import b64encode
 
-    kept = {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != WIDGET}
+    kept = {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != _WIDGET}
     sizes = {mime: len(json.dumps(value, default=repr)) for mime, value in kept.items()}
     left_out = []
     for mime in sorted(sizes, key=lambda mime: (mime == 'text/plain', -sizes[mime])):
@@ -451,16 +435,33 @@ def _outside(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _point_here() -> None:
-    """Let displays of IPython and of libraries come here; of what is not imported yet, once it is."""
-    global _hooks
-    if _hooks is None:
-        _hooks = ImportHooks({_FUNCTIONS: _repoint, **dict.fromkeys(LIBRARIES, _prepare)})
-    _hooks.install()
+    """Let IPython's displays come here; if it is not imported yet, once it is."""
+    module = sys.modules.get(_FUNCTIONS)
+    if module is not None:
+        _repoint(module)
+    elif _Watch not in sys.meta_path:
+        sys.meta_path.insert(0, _Watch)
 
 
-def _prepare(module: types.ModuleType) -> None:
-    if _cell is not None:
-        _cell.libraries.prepare(module)
+class _Watch:
+    """Notices that IPython's display functions are imported."""
+
+    @staticmethod
+    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
+        if name != _FUNCTIONS:
+            return None
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is not None and spec.loader is not None:
+            load = spec.loader.exec_module
+
+            def exec_module(module: types.ModuleType) -> None:
+                load(module)
+                _repoint(module)
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
 
 
 def _repoint(module: types.ModuleType) -> None:

@@ -14,14 +14,14 @@ PACKAGE = ROOT / 'desipipe'
 
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
-    'words': 'errors utils logs faults terminal',
+    'words': 'errors utils logs faults',
     'where': 'config environment provenance limits',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state outputs sweep',
     'model': 'ledger live app task explain compact queue find call_here selection',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
-    'processes': 'shell library_displays display figures ranks slot_state slot process worker manager',
+    'processes': 'shell display figures ranks slot_state slot process worker manager',
     'script': 'task_manager',
     'words out': 'summary cell_summary words listing printed graph',
     'records': 'record/',

@@ -8,7 +8,19 @@ from hashlib import blake2b
 from typing import Any, NamedTuple, TypeVar
 
 from .payload import Payload
-from .plain import DIGEST_SIZE, WORDS, TaskReference, deep, digest, named, pack, plain_text, refuse, short
+from .plain import (
+    DIGEST_SIZE,
+    WORDS,
+    TaskReference,
+    deep,
+    digest,
+    named,
+    pack,
+    plain_text,
+    refuse,
+    short,
+    unwrapped,
+)
 
 __all__ = ['Anatomy', 'Code', 'anatomy', 'code_identity', 'current', 'describe', 'encode', 'part_digest', 'task_identity', 'text']
 
@@ -160,11 +172,9 @@ def _walked(walker: Any, func: Callable[..., Any]) -> tuple[bytes, dict[str, str
     from types import FunctionType
 
     walker.root = func
-    inner: Any = func
-    while inner is not None:
+    for inner in unwrapped(func):
         if type(inner) is FunctionType:
             walker.tasks.add(id(inner))
-        inner = getattr(inner, '__wrapped__', None) or getattr(inner, '__func__', None)
     root: bytes = walker.describe(func)
     parts = dict(walker.parts)
     if type(func) is not FunctionType or not parts:

@@ -26,10 +26,11 @@ from types import (
 )
 from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
-from . import carried, classes, makers, modules, source
+from . import carried, classes, makers, modules, objects, source
 from .annotations import annotations_of, hinted_names
 from .class_keys import class_key, has_key
 from .class_registry import add_key, rename
+from .encoder import top_level
 from .library_reducers import REDUCERS, reduce_wrapper
 from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
 
@@ -164,7 +165,7 @@ class Pickler(pickle.Pickler):
                 raise TypeError('it is open in this process')
         elif kind is functools.cached_property:
             return makers.make_cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
-        elif kind.__module__.partition('.')[0] == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
+        elif top_level(kind) == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
             return self._reduce_array(obj)
         elif kind.__name__ in ('Random', 'RandomState') and (where := modules.shared(obj)):
             return getattr, (sys.modules[where[0]], where[1])
@@ -173,6 +174,9 @@ class Pickler(pickle.Pickler):
         return NotImplemented
 
     def _reduce_other(self, obj: Any, kind: type) -> Any:
+        made = objects.reduced(obj)
+        if made is not None:
+            return made
         is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
         if is_plain or kind.__module__ == 'numpy' or kind in self.dispatch_table or isinstance(obj, _METHODS):
             self._passed.add(kind)

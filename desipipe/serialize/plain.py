@@ -5,9 +5,10 @@ This module is on the path of every task that is added: it imports nothing heavy
 
 from __future__ import annotations
 
+import reprlib
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -159,6 +160,27 @@ def is_plain(value: Any, depth: int = _DEPTH) -> bool:
     return False
 
 
+_LAYERS = 100  # of decorators
+
+
+def unwrapped(value: Any) -> Iterator[Any]:
+    """Yield a callable, and what it wraps, as its `__wrapped__` and `__func__` say; a circle of these ends."""
+    seen: list[Any] = []
+    while value is not None and len(seen) < _LAYERS and not any(value is item for item in seen):
+        seen.append(value)
+        yield value
+        inner = attribute(value, '__wrapped__')
+        value = attribute(value, '__func__') if inner is None else inner
+
+
+def attribute(value: Any, name: str) -> Any:
+    """Return an attribute, None where there is none or asking for it raises."""
+    try:
+        return getattr(value, name, None)
+    except Exception:
+        return None
+
+
 _T = TypeVar('_T')
 _DEEP = 30_000  # levels; Python's own limit is 1,000, of which one level of someone's data can take ten
 _DEEP_NAME = 'desipipe-deep'
@@ -248,19 +270,52 @@ def is_live(value: object) -> tuple[str, str] | None:
     if isinstance(value, TaskReference):
         return 'the future of a task', 'pass it as an argument instead'
     for cls in type(value).__mro__:
-        found = _LIVE.get((cls.__module__, cls.__name__))
+        module = cls.__module__
+        found = _LIVE.get((module, cls.__name__)) if isinstance(module, str) else None
         if found:
             return found
     return None
 
 
-def refuse(trail: Sequence[str], value: object, reason: BaseException | str = '') -> NotSerializableError:
-    """The error for a value that can't be carried, or has no stable identity.
+# A step of the way to a value: words, or words and a key, which is written only where something is refused.
+Step = str | tuple[str, Any]
+_SHOWN = 80  # characters
+
+
+def brief(value: object, limit: int = _SHOWN) -> str:
+    """Return a short `repr` of any value. It never raises, whatever the class of the value does."""
+    try:
+        shown = _briefly.repr(value) if type(value) in _CONTAINERS else repr(value)
+    except (Exception, SystemExit) as exc:
+        return f'its repr raises {type(exc).__name__}'
+    return shown if len(shown) <= limit else shown[: limit - 3] + '...'
+
+
+# A list of a million items is not written to show eighty characters of it.
+_briefly = reprlib.Repr()
+_briefly.maxlist = _briefly.maxtuple = _briefly.maxdict = _briefly.maxset = _briefly.maxfrozenset = 20
+_briefly.maxstring = _briefly.maxother = _briefly.maxlong = _SHOWN
+_CONTAINERS = frozenset((list, tuple, dict, set, frozenset, str, int))
+
+
+def step(part: Step) -> str:
+    """Write a step in words."""
+    return part if isinstance(part, str) else f'{part[0]} {brief(part[1])}'
+
+
+def class_name(kind: type) -> str:
+    """Return module and name of a class, as far as it has them."""
+    module = kind.__module__
+    return f'{module}.{kind.__qualname__}' if isinstance(module, str) else kind.__qualname__
+
+
+def refuse(trail: Sequence[Step], value: object, reason: BaseException | str = '') -> NotSerializableError:
+    """Create the error for a value that can't be carried, or has no stable identity.
 
     Parameters
     ----------
-    trail : sequence of str
-        The way to it, in words.
+    trail : sequence of steps
+        The way to it.
     value : object
         What it is.
     reason : exception or str, default=''
@@ -270,19 +325,25 @@ def refuse(trail: Sequence[str], value: object, reason: BaseException | str = ''
     -------
     error : NotSerializableError
     """
-    try:
-        shown = repr(value)
-    except Exception as exc:
-        shown = f'its repr raises {type(exc).__name__}'
-    what, advice = is_live(value) or (f'of class {type(value).__module__}.{type(value).__qualname__}', f'{_INSIDE}, or give its class a __reduce__ method')
-    shown = shown if len(shown) <= 80 else shown[:77] + '...'
+    shown = brief(value)
+    advice = f'{_INSIDE}, or give its class a __reduce__ method'
+    what, advice = is_live(value) or (f'of class {class_name(type(value))}', advice)
     if isinstance(reason, BaseException) and isinstance(reason.__cause__ or reason, RecursionError):
         reason = 'it is nested too deeply'
     elif isinstance(reason, BaseException):
-        reason = f'{type(reason).__name__}: {reason}'
+        reason = f'{type(reason).__name__}: {_message(reason)}'
     is_result = bool(trail) and trail[0] == 'the result'
     if is_result and 'inside the function' in advice:
         advice = 'return what you need of it (numbers, text, arrays, a path) instead'
-    why = f" It can't be carried to another process: {reason}." if reason else " It can't be carried to another process."
+    start = "It can't be carried to another process"
+    why = f' {start}: {reason}.' if reason else f' {start}.'
     end = 'The task ran, but its result can not be kept' if is_result else 'Nothing was added to the queue'
-    return NotSerializableError(f'{", ".join(trail)} ({what}, {shown}): {advice}.{why} {end}.')
+    way = ', '.join(map(step, trail))
+    return NotSerializableError(f'{way} ({what}, {shown}): {advice}.{why} {end}.')
+
+
+def _message(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except Exception as other:
+        return f'its message raises {type(other).__name__}'

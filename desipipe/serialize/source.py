@@ -13,6 +13,7 @@ import dis
 import functools
 import linecache
 import os
+import sys
 import textwrap
 import threading
 import warnings
@@ -200,6 +201,17 @@ def parse(text: str) -> ast.Module | None:
     return tree
 
 
+@functools.lru_cache(maxsize=1024)
+def expression(text: str) -> CodeType | None:
+    """Compile the text of an annotation; None if it is no expression."""
+    with _quiet, warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        try:
+            return compile(text.strip(), '<annotation>', 'eval', dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+
+
 @functools.lru_cache(maxsize=64)
 def _index(text: str, flags: int, apart: bool) -> _Index | None:
     """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython keeps them from cell to cell).
@@ -359,6 +371,7 @@ class Reads(NamedTuple):
     cells: dict[str, frozenset[tuple[str, ...]]]  # variable of an enclosing function: the same
     imports: frozenset[Import]
     words: tuple[str, ...]  # all names that stand in its bytecode, those of attributes among them
+    values: frozenset[tuple[str, ...]]  # a name, and attributes of it, where that is used otherwise than by a call
 
 
 _GLOBAL = ('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS')
@@ -381,16 +394,38 @@ def reads(code: CodeType) -> Reads:
     names: dict[str, set[tuple[str, ...]]] = {}
     cells: dict[str, set[tuple[str, ...]]] = {}
     imports: set[Import] = set()
-    _read(code, set(code.co_freevars), names, cells, imports)
+    values: set[tuple[str, ...]] = set()
+    _read(code, set(code.co_freevars), names, cells, imports, values)
     return Reads(
         {name: frozenset(names[name]) for name in sorted(names)},
         {name: frozenset(cells.get(name, {()})) for name in sorted(code.co_freevars)},
         frozenset(imports),
         tuple(sorted({word for item in (code, *_codes(code)) for word in item.co_names})),
+        frozenset(values),
     )
 
 
-def _read(code: CodeType, free: set[str], names: dict[str, set[tuple[str, ...]]], cells: dict[str, set[tuple[str, ...]]], imports: set[Import]) -> None:
+_Chains = dict[str, set[tuple[str, ...]]]
+_METHODS_APART = sys.version_info < (3, 12)  # a method that is called is loaded by an instruction of its own
+
+
+def _is_called(first: dis.Instruction, last: dis.Instruction, following: list[dis.Instruction]) -> bool:
+    """Return True where a name, and attributes of it, is loaded to be called next: the compiler marks that."""
+    if last.opname == 'LOAD_METHOD' or (following and following[0].opname == 'PUSH_NULL'):
+        return True
+    if last.opname == 'LOAD_ATTR' and not _METHODS_APART and (last.arg or 0) & 1:
+        return True
+    return first.opname == 'LOAD_GLOBAL' and bool((first.arg or 0) & 1)
+
+
+def _read(
+    code: CodeType,
+    free: set[str],
+    names: _Chains,
+    cells: _Chains,
+    imports: set[Import],
+    values: set[tuple[str, ...]],
+) -> None:
     instructions = list(dis.get_instructions(code))
     stored: set[str] = set()  # names that are those of a class body from there on
     for i, instruction in enumerate(instructions):
@@ -405,14 +440,18 @@ def _read(code: CodeType, free: set[str], names: dict[str, set[tuple[str, ...]]]
         )
         if target is not None:
             chain = []
+            last = instruction
             for following in instructions[i + 1 :]:
                 if following.opname not in _ATTRIBUTE:
                     break
                 chain.append(following.argval)
+                last = following
             target.setdefault(instruction.argval, set()).add(tuple(chain))
+            if target is names and not _is_called(instruction, last, instructions[i + len(chain) + 1 :][:1]):
+                values.add((instruction.argval, *chain))
         elif instruction.opname == 'IMPORT_NAME':
             # Its two operands, the level and the names after `from`, are pushed right before it.
             imports.add(Import(instructions[i - 2].argval, instruction.argval, instructions[i - 1].argval or ()))
     for item in code.co_consts:
         if isinstance(item, CodeType):
-            _read(item, free & set(item.co_freevars), names, cells, imports)
+            _read(item, free & set(item.co_freevars), names, cells, imports, values)

@@ -27,24 +27,45 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ..errors import NotSerializableError
-from . import modules, source
-from .plain import ATOMS, TaskReference, digest, is_live, pack, plain_text, refuse, short, standard_stream
+from . import arrays, class_content, hints, modules, objects, source
+from .encoder import top_level
+from .plain import (
+    ATOMS,
+    Step,
+    TaskReference,
+    attribute,
+    digest,
+    is_live,
+    pack,
+    plain_text,
+    refuse,
+    short,
+    standard_stream,
+    unwrapped,
+)
 
 _MISSING = object()
 # Names that every module has: where it is and how it was found must not matter.
 _MODULE_WORDS = frozenset(
-    '__name__ __file__ __doc__ __package__ __spec__ __loader__ __path__ __builtins__ __cached__ __annotations__ __annotate__ __debug__ __dict__'.split()
-)
-# What the machinery of classes keeps in them; what of it matters is asked for by name (`_class_tables`).
-_CLASS_WORDS = frozenset(
-    """__module__ __qualname__ __doc__ __dict__ __weakref__ __annotations__ __annotate__ __annotate_func__ __annotations_cache__ __firstlineno__
-    __static_attributes__ __dataclass_fields__ __dataclass_params__ __attrs_attrs__ __pydantic_fields__ __parameters__ __orig_bases__ __type_params__
-    __abstractmethods__ _abc_impl __classcell__ __signature__ __wrapped__ _field_defaults _fields __conditional_annotations__ __slotnames__""".split()
+    (
+        *('__name__', '__file__', '__package__', '__spec__', '__loader__', '__path__', '__builtins__'),
+        *('__cached__', '__annotate__', '__debug__', '__dict__'),
+    )
 )
 # Helpers are met again by each cell that uses them, with the same tree: it is never changed once it was found.
 _tree = functools.lru_cache(maxsize=1024)(source.tree)
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
-_BUILTIN_METHODS = (types.MethodWrapperType, types.WrapperDescriptorType, types.MethodDescriptorType, types.ClassMethodDescriptorType, *_SLOTS)
+_BUILTIN_METHODS = (
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.MethodDescriptorType,
+    types.ClassMethodDescriptorType,
+    *_SLOTS,
+)
+_DESCRIPTORS = (staticmethod, classmethod, property, functools.cached_property)
+_CACHE = type(functools.lru_cache(lambda: None))
+_DOCUMENTED = frozenset(('__doc__', 'getdoc'))
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: all other classes are compiled, one a process
 
 
 class _Changed(Exception):
@@ -75,8 +96,8 @@ class Walker:
         self.references = references
         self._alone = alone
         self._home: str | None = None
-        self._base = [name] if name else []
-        self._trail = list(self._base)
+        self._base: list[Step] = [name] if name else []
+        self._trail: list[Step] = list(self._base)
         self._users: list[str] = []
         # By id, or by id of a namespace and name. What has an id here is kept, so that nothing else gets its id.
         self._labels: dict[object, str] = {}
@@ -88,6 +109,13 @@ class Walker:
         self._digests: dict[int, tuple[object, bytes]] = {}
         self._frozen = False
         self._volatile = False
+        # Functions and classes that were met, those whose annotations count, and the names that stand in their code.
+        self._met: list[FunctionType | type] = []
+        self._observed: set[int] = set()
+        self._words: set[str] = set()
+        self._is_referred_to = False
+        self._namespace: dict[str, Any] = {}  # of the annotations that are encoded
+        self._owner: type | None = None  # the class whose members are encoded
         self._same: list[Callable[[], bool]] = []
         self._equal: list[Callable[[], bool]] = []
         self._lock = threading.Lock()
@@ -97,6 +125,7 @@ class Walker:
     def encode(self, value: Any) -> bytes:
         """Bytes of a value, with what its code is made of."""
         data = self.value(value)
+        self._reflect()
         return pack(b'+', data, self.total()) if self.parts else data
 
     def describe(self, func: Any) -> bytes:
@@ -104,6 +133,7 @@ class Walker:
         data = self.value(func)
         if type(func) is not FunctionType:
             self._equal.append(self._still(lambda: func, self.value, data))
+        self._reflect()
         self._memo.clear()
         self._digests.clear()
         return data
@@ -134,13 +164,13 @@ class Walker:
     # -----------------------------------------------------------------------------------------------------------------
     # Values
 
-    def value(self, value: Any, words: str = '') -> bytes:
-        """Canonical bytes of a value.
+    def value(self, value: Any, words: Step = '') -> bytes:
+        """Return the canonical bytes of a value.
 
         Parameters
         ----------
         value : object
-        words : str, default=''
+        words : step, default=''
             The step to it, for errors.
         """
         text = plain_text(value, self.references)
@@ -151,6 +181,15 @@ class Walker:
         self._trail.append(words)
         try:
             return self._node(value)
+        finally:
+            self._trail.pop()
+
+    @contextmanager
+    def at(self, words: Step) -> Iterator[None]:
+        """See :meth:`.Encoder.at`."""
+        self._trail.append(words)
+        try:
+            yield
         finally:
             self._trail.pop()
 
@@ -168,6 +207,11 @@ class Walker:
         above, self._low = self._low, depth + 1
         try:
             data = self._content(value)
+        except (NotSerializableError, RecursionError, MemoryError, _Changed):
+            raise
+        except Exception as exc:
+            # Of someone's class, or of a library: the way to the value says more than its words.
+            raise refuse(self._trail, value, exc) from exc
         finally:
             del self._stack[key]
             low, self._low = self._low, min(above, self._low)
@@ -179,56 +223,76 @@ class Walker:
     @contextmanager
     def _inside(self, words: str) -> Iterator[None]:
         """What code uses: no cycle leads through it (definitions have names), and no future may be there."""
-        kept = self._stack, self._low, self._trail, self.references
-        self._stack, self._low, self.references = {}, 0, False
+        kept = self._stack, self._low, self._trail, self.references, self._owner
+        self._stack, self._low, self.references, self._owner = {}, 0, False, None
         self._trail = [*self._base, words]
         try:
             yield
         finally:
-            self._stack, self._low, self._trail, self.references = kept
+            self._stack, self._low, self._trail, self.references, self._owner = kept
 
     def _content(self, value: Any) -> bytes:
         kind = type(value)
         if kind is list or kind is tuple:
-            return pack(b'L' if kind is list else b'T', *[self.value(item, f'item {i:d}') for i, item in enumerate(value)])
+            items = [self.value(item, f'item {i:d}') for i, item in enumerate(value)]
+            return pack(b'L' if kind is list else b'T', *items)
         if kind is dict:
-            return pack(b'M', *self._pairs(value.items()))
-        if issubclass(kind, (set, frozenset)):
+            return pack(b'M', *self.pairs(value.items()))
+        if issubclass(kind, (set, frozenset)) and _is_plain_set(kind):
             items = [self.value(item, 'an item') for item in sorted(value, key=self._order)]
-            return pack(b'S', self.value(kind), self.value(getattr(value, '__dict__', None)), *sorted(items))
+            state = None if kind in (set, frozenset) else value.__reduce__()[2]
+            return pack(b'S', self.value(kind), self.value(state), *sorted(items))
+        if kind.__module__ == 'numpy' and (data := arrays.value(self, value)):
+            return data
         if hasattr(kind, '__desipipe_identity__'):
             return self._own_identity(value)
         if kind is FunctionType:
-            return self._function(value)
+            is_new = value is self.root and id(value) not in self._labels
+            data = self._function(value)
+            if not is_new:
+                self._observe(value)
+            return data
         if issubclass(kind, type):
             return self._class(value)
         if issubclass(kind, ModuleType):
             return self._module(value)
+        if kind is types.MethodType:
+            return pack(b'm', self.value(value.__func__), self.value(value.__self__))
+        if issubclass(kind, enum.Enum):
+            return pack(b'E', self.value(kind), str(value._name_).encode(), self.value(value._value_))
+        return self._of_python(value, kind) or self._of_library(value, kind) or self._reduced(value)
+
+    def _of_python(self, value: Any, kind: type) -> bytes:
+        """Return the bytes of a kind of value that Python itself has; nothing for others."""
         if kind is types.BuiltinFunctionType:
             bound = value.__self__
             if bound is None or isinstance(bound, ModuleType):
                 return self._by_name(value.__module__ or 'builtins', value.__qualname__)
             return pack(b'm', value.__name__.encode(), self.value(bound))
-        if kind is types.MethodType:
-            return pack(b'm', self.value(value.__func__), self.value(value.__self__))
         if kind in _BUILTIN_METHODS:
             bound = value.__self__ if kind is types.MethodWrapperType else value.__objclass__
             return pack(b'm', value.__name__.encode(), self.value(bound))
-        if kind in (staticmethod, classmethod, property, functools.cached_property):
-            return self._member(value, self.value)
+        if issubclass(kind, _DESCRIPTORS):
+            return objects.descriptor(self, value)
         if kind is types.CodeType:
             return pack(b'c', source.fingerprint(value))
         if kind is typing.NewType:
             return pack(b'n', value.__name__.encode(), self.value(value.__supertype__))
         if kind is types.MappingProxyType:
             return pack(b'P', self.value(dict(value)))
-        if issubclass(kind, enum.Enum):
-            return pack(b'E', self.value(kind), str(value._name_).encode(), self.value(value._value_))
+        if kind is _CACHE:
+            return self._cached(value)
+        if kind.__module__ in ('typing', 'types', 'annotationlib'):
+            return hints.construct(self, value)
+        return b''
+
+    def _of_library(self, value: Any, kind: type) -> bytes:
+        """Return the bytes of a value whose reduction says too little of it, or too much; nothing for others."""
         if kind.__name__ in ('Random', 'RandomState') and (name := modules.shared(value)):
             return self._by_name(*name)
-        top, _, _ = kind.__module__.partition('.')
+        top = top_level(kind)
         if top == 'numpy':
-            data = self._numpy(value)
+            data = arrays.value(self, value) or self._ufunc(value)
             if data:
                 return data
         if top == 'pathlib':
@@ -238,13 +302,30 @@ class Walker:
             return pack(b'f', b'%d' % value.numerator, b'%d' % value.denominator)
         if issubclass(kind, io.IOBase) and (stream := standard_stream(value)):
             return self._by_name('sys', stream)
-        if is_live(value):
+        data = objects.content(self, value)
+        if not data and is_live(value):
             raise refuse(self._trail, value)
-        wrapped = getattr(value, '__wrapped__', None)
-        if type(wrapped) is FunctionType and not modules.is_user(kind.__module__):
-            # A cache, a compiled version: what was computed already must not matter.
-            return pack(b'w', self.value(kind), self._function(wrapped))
-        return self._reduced(value)
+        return data
+
+    def _ufunc(self, value: Any) -> bytes:
+        import numpy as np
+
+        if not isinstance(value, np.ufunc):
+            return b''
+        where = self._whereabouts(value, value.__name__)
+        if not where:
+            raise refuse(self._trail, value, 'it is not found under its own name')
+        return self._by_name(*where)
+
+    def _cached(self, value: Any) -> bytes:
+        """Encode what :func:`functools.lru_cache` made: what it remembers must not matter."""
+        if not modules.is_user(value.__module__):
+            named: Any = modules.resolve(value.__module__, value.__qualname__)
+            if named is value:
+                return self._by_name(value.__module__, value.__qualname__)
+        own = {name: item for name, item in vars(value).items() if name != '__wrapped__'}
+        parts = value.__wrapped__, value.cache_parameters(), own
+        return pack(b'cached', *[self.value(part) for part in parts])
 
     def _order(self, item: Any) -> bytes:
         """Key that sorts items of sets: known before they are walked, for walking gives names to what it meets."""
@@ -263,11 +344,12 @@ class Walker:
             known = self._digests[id(value)] = (value, walker.encode(value))
         return known[1]
 
-    def _pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False) -> list[bytes]:
+    def pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False) -> list[bytes]:
+        """See :meth:`.Encoder.pairs`."""
         pairs = list(items)
         if not ordered:
             pairs.sort(key=lambda pair: self._order(pair[0]))
-        chunks = [(self.value(key, f'key {key!r}'), self.value(value, f'{words} {key!r}')) for key, value in pairs]
+        chunks = [(self.value(key, ('key', key)), self.value(value, (words, key))) for key, value in pairs]
         return [chunk for pair in (chunks if ordered else sorted(chunks)) for chunk in pair]
 
     def _reduced(self, value: Any) -> bytes:
@@ -288,59 +370,21 @@ class Walker:
         func, args, state, items, pairs, setter = (*reduced, None, None, None, None)[:6]
         states = []
         for part in state if isinstance(state, tuple) and len(state) == 2 else (state,):
-            states.append(pack(b'M', *self._pairs(part.items(), 'attribute')) if type(part) is dict else self.value(part, 'its state'))
+            if part is None or type(part) is dict:
+                attributes = objects.essential(value, (part or {}).items())
+                states.append(pack(b'M', *self.pairs(attributes, 'attribute')))
+            else:
+                states.append(self.value(part, 'its state'))
+        ordered = isinstance(value, OrderedDict)
         return pack(
             b'O',
             self.value(func),
             self.value(args),
             pack(b'', *states),
             pack(b'', *[self.value(item, f'item {i:d}') for i, item in enumerate(items or ())]),
-            pack(b'', *self._pairs(pairs or (), ordered=isinstance(value, OrderedDict))),
+            pack(b'', *self.pairs(pairs or (), ordered=ordered)),
             self.value(setter),
         )
-
-    def _numpy(self, value: Any) -> bytes:
-        import numpy as np
-
-        self.packages.add('numpy')
-        if isinstance(value, np.ma.MaskedArray):
-            mask, data = np.ma.getmaskarray(value), np.ma.getdata(value)
-            return pack(b'masked', self._array(np.where(mask, np.zeros((), data.dtype), data)), self._array(mask), self.value(value.fill_value))
-        if isinstance(value, np.ndarray):
-            name = b'' if type(value) in (np.ndarray, np.memmap) else type(value).__name__.encode()
-            return pack(b'A', name, self._array(np.asarray(value)))
-        if isinstance(value, np.generic):
-            return pack(b'N', self._array(np.asarray(value)))
-        if isinstance(value, np.dtype):
-            return pack(b'dtype', self._dtype(value))
-        if isinstance(value, np.ufunc):
-            where = self._whereabouts(value, value.__name__)
-            if not where:
-                raise refuse(self._trail, value, 'it is not found under its own name')
-            return self._by_name(*where)
-        return b''
-
-    def _dtype(self, dtype: Any) -> bytes:
-        if dtype.names:
-            fields = [chunk for name in dtype.names for chunk in (name.encode(), b'%d' % dtype.fields[name][1], self._dtype(dtype.fields[name][0]))]
-            return pack(b'd', b'%d' % dtype.itemsize, *fields)
-        if dtype.subdtype:
-            return pack(b's', repr(dtype.subdtype[1]).encode(), self._dtype(dtype.subdtype[0]))
-        return (repr(dtype) if dtype.kind == 'T' else dtype.str).encode()
-
-    def _array(self, array: Any) -> bytes:
-        import numpy as np
-
-        head = array.dtype.str.encode(), repr(array.shape).encode()
-        if array.dtype.names:
-            # Field by field: between the fields there may be bytes that nobody wrote.
-            return pack(b'a', *[chunk for name in array.dtype.names for chunk in (name.encode(), self._array(array[name]))], head[1])
-        if array.dtype.hasobject or array.dtype.kind == 'T':
-            items = [self.value(item, f'item {i:d}') for i, item in enumerate(array.ravel().tolist())]
-            return pack(b'a', *head, *items)
-        if array.size and array.nbytes > 65536:
-            return pack(b'a', *head, digest(memoryview(np.ascontiguousarray(array).reshape(-1).view(np.uint8))))  # type: ignore[arg-type]
-        return pack(b'a', *head, digest(array.tobytes()))
 
     # -----------------------------------------------------------------------------------------------------------------
     # What has a name
@@ -413,23 +457,38 @@ class Walker:
     def _function(self, func: FunctionType) -> bytes:
         label = self._labels.get(id(func))
         if label is not None:
+            if func is self.root:
+                self._refer_to_root(label)
             return b'D' + label.encode()
         module = func.__globals__.get('__name__')
         if not modules.is_user(module):
             if not modules.is_user(func.__module__):
-                found = modules.resolve(func.__module__, func.__qualname__)
-                while found is not None:
-                    if found is func:
-                        return self._by_name(func.__module__, func.__qualname__)
-                    found = getattr(found, '__wrapped__', None)
+                named = modules.resolve(func.__module__, func.__qualname__)
+                if any(found is func for found in unwrapped(named)):
+                    return self._by_name(func.__module__, func.__qualname__)
             if modules.is_singledispatch(func):
                 return self._define(func, func.__module__, 'function', func.__qualname__.replace('.<locals>', ''), lambda: self._dispatch_content(func))
             self._package(str(module))
         return self._define(func, module, 'function', _qualname(func), lambda: self._function_content(func, _qualname(func), True))
 
+    def _refer_to_root(self, label: str) -> None:
+        """Have the attributes of the task's function count: code that refers to it can read them."""
+        if self._is_referred_to:
+            return
+        if self._frozen:
+            raise _Changed
+        self._is_referred_to = True
+        func: Any = self.root
+        name = _qualname(func)
+        own, size = func.__dict__, len(func.__dict__)
+        self._same.append(lambda: len(own) == size)
+        chunks = self._function_attributes(f'the function {name!r}', name, func)
+        if chunks:
+            self._record(f'attributes of {label}', pack(b'', *chunks))
+
     def _dispatch_content(self, func: Any) -> bytes:
         def encode(registry: dict[type, Any]) -> bytes:
-            return pack(b'dispatch', *self._pairs(registry.items()))
+            return pack(b'dispatch', *self.pairs(registry.items()))
 
         with self._inside(f'the function {func.__name__!r}'):
             data = encode(dict(func.registry))
@@ -439,43 +498,39 @@ class Walker:
     def _function_content(self, func: FunctionType, name: str, with_text: bool) -> bytes:
         code, namespace, defaults, keyword_defaults = func.__code__, func.__globals__, func.__defaults__, func.__kwdefaults__
         is_root = func is self.root
-        self._same.append(lambda: func.__code__ is code and func.__defaults__ is defaults and func.__kwdefaults__ is keyword_defaults)
-        module = namespace.get('__name__')
-        is_user = modules.is_user(module)
-        chunks = []
-        if is_user:
-            found = source.find(code, namespace)
-            if found is None:
-                chunks.append(source.fingerprint(code))
-            else:
-                is_task = id(func) in self.tasks
-                chunks.append(_tree(found.node, decorators=not is_task, defaults=not is_root))
-                if with_text:
-                    self.texts.setdefault(source.segment(found.text, found.node, decorators=not is_task), '')
-        else:
-            chunks.append(f'{module}.{code.co_qualname}'.encode())
+        own, called = func.__dict__, func.__name__
+        size = len(own)
+        self._same.append(
+            lambda: (
+                func.__code__ is code
+                and func.__defaults__ is defaults
+                and func.__kwdefaults__ is keyword_defaults
+                and (is_root or (len(own) == size and func.__name__ == called))
+            )
+        )
+        is_user = modules.is_user(namespace.get('__name__'))
+        chunks = [self._code(func, is_user, with_text)]
         used_by = f' (used by {self._users[-1]!r})' if self._users else ''
         who = f'the function {name!r}{used_by}'
         self._users.append(name)
         try:
-            if not is_root and (defaults or keyword_defaults):
+            if not is_root:
                 # The defaults of the task itself are arguments of its calls.
-                with self._inside(f'{who} has a default'):
-                    data = self.value(defaults) + self.value(keyword_defaults)
-                chunks.append(data)
-                self._equal.append(self._still(lambda: (func.__defaults__, func.__kwdefaults__), lambda both: self.value(both[0]) + self.value(both[1]), data))
+                chunks += self._of_function(who, name, func)
             reads = source.reads(code)
             for variable, cell in zip(code.co_freevars, func.__closure__ or (), strict=True):
                 get = functools.partial(_contents, cell)
                 chunks += self._edge(f'{who} uses', variable, f'variable {variable}', (id(cell), ''), cell, get, reads.cells[variable])
             if is_user:
+                self._words.update(reads.words)
                 for key, chains in reads.names.items():
-                    chunks += self._global(who, namespace, key, chains)
+                    chunks += self._global(who, namespace, key, chains, reads.values)
                 chunks += self._imports(reads.imports, namespace)
+                self._met.append(func)
             wrapped = func.__dict__.get('__wrapped__')
             if wrapped is not None:
                 get = functools.partial(func.__dict__.__getitem__, '__wrapped__')
-                chunks += self._edge(f'{who} wraps', getattr(wrapped, '__name__', ''), 'wrapped', (id(func), 'wrapped'), func, get, {()})
+                chunks += self._edge(f'{who} wraps', _name(wrapped), 'wrapped', (id(func), 'wrapped'), func, get, {()})
         finally:
             self._users.pop()
         data = pack(b'function', *chunks)
@@ -483,7 +538,53 @@ class Walker:
             self.pieces[digest(data).hex()] = chunks
         return data
 
-    def _global(self, who: str, namespace: dict[str, Any], name: str, chains: Iterable[tuple[str, ...]]) -> list[bytes]:
+    def _code(self, func: FunctionType, is_user: bool, with_text: bool) -> bytes:
+        """Encode what a function does: its tree, or its bytecode where the text is not found."""
+        code = func.__code__
+        if not is_user:
+            return f'{func.__globals__.get("__name__")}.{code.co_qualname}'.encode()
+        found = source.find(code, func.__globals__)
+        if found is None:
+            return source.fingerprint(code)
+        is_task = id(func) in self.tasks
+        if with_text:
+            self.texts.setdefault(source.segment(found.text, found.node, decorators=not is_task), '')
+        return _tree(found.node, decorators=not is_task, defaults=func is not self.root)
+
+    def _of_function(self, who: str, name: str, func: FunctionType) -> list[bytes]:
+        """Encode what a function has beside its code: defaults, attributes, another name."""
+        chunks = []
+        defaults, keyword_defaults = func.__defaults__, func.__kwdefaults__
+        if defaults or keyword_defaults:
+            with self._inside(f'{who} has a default'):
+                data = self.value(defaults) + self.value(keyword_defaults)
+            chunks.append(data)
+            self._equal.append(self._still(lambda: (func.__defaults__, func.__kwdefaults__), lambda both: self.value(both[0]) + self.value(both[1]), data))
+        called = func.__name__
+        if called != func.__code__.co_name:
+            chunks.append(pack(b'name', called.encode('utf-8', 'surrogatepass')))
+        return chunks + self._function_attributes(who, name, func)
+
+    def _function_attributes(self, who: str, name: str, func: FunctionType) -> list[bytes]:
+        own = func.__dict__
+        if not own:
+            return []
+        names = sorted(key for key in own if isinstance(key, str) and key != '__wrapped__')
+        chunks = []
+        for key in names:
+            get = functools.partial(own.__getitem__, key)
+            base = f'attribute {name}.{key}'
+            chunks += self._edge(f'{who} has the attribute', key, base, (id(func), key), func, get, {()})
+        return chunks
+
+    def _global(
+        self,
+        who: str,
+        namespace: dict[str, Any],
+        name: str,
+        chains: Iterable[tuple[str, ...]],
+        values: frozenset[tuple[str, ...]] | None = None,
+    ) -> list[bytes]:
         if name in _MODULE_WORDS or name.startswith(' '):
             return []  # of the module; or no name that one can write: put there by what made the function, for itself
         if name not in namespace:
@@ -494,24 +595,121 @@ class Walker:
             return []
         prefix = self._prefix(namespace.get('__name__'))
         base = f'module {prefix}{name}' if prefix else f'global {name}'
-        return self._edge(f'{who} uses', name, base, (id(namespace), name), namespace, lambda: namespace[name], chains)
+        return self._edge(f'{who} uses', name, base, (id(namespace), name), namespace, lambda: namespace[name], chains, values)
 
-    def _edge(self, who: str, name: str, base: str, key: object, holder: object, get: Callable[[], Any], chains: Iterable[tuple[str, ...]]) -> list[bytes]:
-        """What code reads under ``name``."""
+    def _edge(
+        self,
+        who: str,
+        name: str,
+        base: str,
+        key: object,
+        holder: object,
+        get: Callable[[], Any],
+        chains: Iterable[tuple[str, ...]],
+        values: frozenset[tuple[str, ...]] | None = None,
+    ) -> list[bytes]:
+        """Encode what code reads under ``name``. ``values``: what of it is used otherwise than by calls; None: all."""
         value = get()
         self._keep.append(holder)
         if isinstance(value, ModuleType) and value.__name__ not in modules.MAIN and modules.is_user(value.__name__):
             self._same.append(lambda: get() is value)
-            return [name.encode(), *self._attributes(who, name, value, chains)]
+            return [name.encode(), *self._attributes(who, name, value, chains, values)]
         with self._inside(f'{who} {name!r}'):
             if isinstance(value, TaskReference):
                 raise refuse(self._trail, value, 'its result is not known yet when the function is stored')
             if type(value) is FunctionType or isinstance(value, type) or hasattr(type(value), '__desipipe_identity__'):
-                data = self.value(value)
+                data = self._function(value) if type(value) is FunctionType else self.value(value)
+                if values is None or tuple(name.split('.')) in values:
+                    self._observe(value)
                 if data.startswith(b'D'):
                     self._same.append(lambda: get() is value)
                     return [name.encode(), data]
             return [name.encode(), self._variable(base, key, get, value)]
+
+    def _observe(self, value: Any) -> None:
+        """Have the annotations count of a function or class that is used as a value: whoever gets it may read them."""
+        if id(value) in self._observed or not isinstance(value, (FunctionType, type)):
+            return
+        label = self._labels.get(id(value))
+        if label is None:
+            return  # it is installed
+        if self._frozen:
+            raise _Changed
+        self._observed.add(id(value))
+        if isinstance(value, FunctionType):
+            self._annotations(value, label)
+            return
+        for name, member in list(vars(value).items()):
+            for func in (getattr(member, '__func__', member), getattr(member, 'fget', None)):
+                if type(func) is FunctionType and not class_content.is_made(value, name, func):
+                    self._annotations(func, f'{label}.{name}')
+
+    def _annotations(self, func: FunctionType, label: str) -> None:
+        data = self._hints(func, func.__globals__)
+        if not data:
+            self._same.append(lambda: not hints.written(func))
+            return
+        self._record(f'annotations of {label}', data)
+        self._equal.append(self._still(lambda: func, lambda func: self._hints(func, func.__globals__), data))
+
+    def _hints(self, holder: Any, namespace: dict[str, Any]) -> bytes:
+        """Encode the annotations of a function or class; nothing where there are none."""
+        found = hints.written(holder)
+        if not found:
+            return b''
+        who = f'the annotations of {holder.__qualname__!r}'
+        chunks = []
+        with self._inside(who):
+            for name, hint in found.items():
+                with self.at(('that of', name)):
+                    chunks += [str(name).encode('utf-8', 'surrogatepass'), self._hint(hint, namespace)]
+        return pack(b'hints', *chunks)
+
+    def _hint(self, hint: Any, namespace: dict[str, Any]) -> bytes:
+        above, self._namespace = self._namespace, namespace
+        try:
+            return self.value(hint) + (self.names(hint) if isinstance(hint, str) else b'')
+        finally:
+            self._namespace = above
+
+    def names(self, text: str) -> bytes:
+        """See :meth:`.Encoder.names`."""
+        code = source.expression(text)
+        namespace = self._namespace
+        chunks: list[bytes] = []
+        for name, chains in source.reads(code).names.items() if code else ():
+            try:
+                chunks += self._global('an annotation names', namespace, name, chains)
+            except NotSerializableError:
+                chunks.append(name.encode())  # nor is it carried: a text is all that an annotation is
+        return pack(b'names', *chunks)
+
+    def _record(self, base: str, data: bytes) -> None:
+        """Have a part of its own."""
+        content, label, number = digest(data).hex(), base, 1
+        while self.parts.get(label, content) != content:
+            number += 1
+            label = f'{base} ({number:d})'
+        self.parts[label] = content
+
+    def _reflect(self) -> None:
+        """Have count what the code asks for by name: annotations, documentation."""
+        done = 0
+        while done < len(self._met):
+            value = self._met[done]
+            done += 1
+            if not self._words.isdisjoint(hints.REFLECTING):
+                self._observe(value)
+            if not self._words.isdisjoint(_DOCUMENTED) and value is not self.root:
+                self._documentation(value)
+
+    def _documentation(self, value: Any) -> None:
+        def text(value: Any) -> bytes:
+            return self.value(vars(value).get('__doc__') if isinstance(value, type) else value.__doc__)
+
+        data = text(value)
+        self._record(f'documentation of {value.__qualname__}', data)
+        self._equal.append(self._still(lambda: value, text, data))
 
     def _variable(self, base: str, key: object, get: Callable[[], Any], value: Any) -> bytes:
         label = self._labels.get(key)
@@ -572,23 +770,39 @@ class Walker:
             chunks += self._attribute(f'the module {module.__name__!r} has', name, module, (name,), whole=True)
         return pack(b'module', *chunks)
 
-    def _attributes(self, who: str, path: str, module: ModuleType, chains: Iterable[tuple[str, ...]]) -> list[bytes]:
+    def _attributes(
+        self,
+        who: str,
+        path: str,
+        module: ModuleType,
+        chains: Iterable[tuple[str, ...]],
+        values: frozenset[tuple[str, ...]] | None,
+    ) -> list[bytes]:
         chunks = []
         for chain in sorted(chains):
             if not chain:
                 chunks.append(self._module(module))
             elif chain[0] not in _MODULE_WORDS:
-                chunks += self._attribute(who, f'{path}.{chain[0]}', module, chain)
+                chunks += self._attribute(who, f'{path}.{chain[0]}', module, chain, values)
         return chunks
 
-    def _attribute(self, who: str, path: str, module: ModuleType, chain: tuple[str, ...], whole: bool = False) -> list[bytes]:
+    def _attribute(
+        self,
+        who: str,
+        path: str,
+        module: ModuleType,
+        chain: tuple[str, ...],
+        values: frozenset[tuple[str, ...]] | None = None,
+        whole: bool = False,
+    ) -> list[bytes]:
         name, namespace = chain[0], vars(module)
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
             return []
         prefix = self._prefix(module.__name__)
         base = f'module {prefix}{name}' if prefix else f'global {name}'
-        return self._edge(who, path, base, (id(namespace), name), namespace, lambda: namespace[name], {chain[1:] if not whole else ()})
+        following = {chain[1:] if not whole else ()}
+        return self._edge(who, path, base, (id(namespace), name), namespace, lambda: namespace[name], following, values)
 
     def _imports(self, statements: Iterable[source.Import], namespace: dict[str, Any]) -> list[bytes]:
         """Modules that a function imports when it runs: as they are on disk, whether or not they are imported here."""
@@ -616,92 +830,99 @@ class Walker:
         if label is not None:
             return b'D' + label.encode()
         module, qualname = cls.__module__, cls.__qualname__
-        if not modules.is_user(module) and '<locals>' not in qualname:
-            return self._by_name(module, qualname)
-        return self._define(cls, module, 'class', qualname.replace('.<locals>', ''), lambda: self._class_content(cls))
+        if not modules.is_user(module):
+            # What a library made (`make_dataclass`, a model of a function) says that it is the library's.
+            if not cls.__flags__ & _HEAP_TYPE or modules.resolve(module, qualname) is cls:
+                return self._by_name(module, qualname)
+        name = qualname.replace('.<locals>', '')
+        return self._define(cls, module, 'class', name, lambda: self._class_content(cls))
 
     def _class_content(self, cls: type) -> bytes:
         """A class by what is in it: methods by their code, everything else by value; found the same way wherever it was defined."""
         own = dict(vars(cls))
         # Python itself adds some of its words late.
-        kept = {key: value for key, value in own.items() if key not in _CLASS_WORDS}
-        self._same.append(lambda: _is_same({key: value for key, value in vars(cls).items() if key not in _CLASS_WORDS}, kept))
+        kept = {key: value for key, value in own.items() if key not in class_content.WORDS}
+        self._same.append(lambda: _is_same({key: value for key, value in vars(cls).items() if key not in class_content.WORDS}, kept))
         name = cls.__qualname__.replace('.<locals>', '')
         chunks = [cls.__name__.encode()]
         with self._inside(f'the class {name!r}'):
             chunks += [self.value(base) for base in cls.__bases__ if base is not object]
             if type(cls) is not type:
                 chunks.append(self.value(type(cls)))
-            chunks += self._class_tables(cls, own)
+            chunks.append(self._tables(cls))
         text = ''
         for key in sorted(own):
             value = own[key]
-            if not self._counts(cls, key, value):
+            if class_content.is_made(cls, key, value):
                 continue
-            chunks.append(key.encode())
+            chunks.append(key.encode('utf-8', 'surrogatepass'))
             with self._inside(f'the class {name!r}, attribute {key!r}'):
-                chunks.append(self._member(value, lambda item: self._class_member(cls, name, item)))
+                self._owner = cls
+                chunks.append(self.member(value))
             func = getattr(value, '__func__', getattr(value, 'fget', value))
             if not text and type(func) is FunctionType:
                 found = source.find(func.__code__, func.__globals__)
                 text = found.class_source(cls.__qualname__) if found else ''
-        self.texts.setdefault(text or _class_text(cls, own), '')
+        self.texts.setdefault(text or class_content.source(cls), '')
+        self._met.append(cls)
         return pack(b'class', *chunks)
 
-    def _class_member(self, cls: type, name: str, value: Any) -> bytes:
+    def _tables(self, cls: type) -> bytes:
+        """Encode what a class was made from, its annotations among it."""
+        module = sys.modules.get(cls.__module__) if isinstance(cls.__module__, str) else None
+        namespace = getattr(module, '__dict__', {})
+
+        def tables() -> list[class_content.Table]:
+            hints_of = [class_content.Table(f'annotation {name!r}', (name, hint)) for name, hint in hints.written(cls).items()]
+            return [*class_content.tables(cls), *hints_of]
+
+        made = tables()
+        items = [item for table in made for item in table.items]
+        self._same.append(lambda: _are_same([item for table in tables() for item in table.items], items))
+        chunks = []
+        for table in made:
+            is_hint = table.words.startswith('annotation')
+            with self.at(table.words):
+                for item in table.items:
+                    data = self._hint(item, namespace) if is_hint else self.value(item)
+                    chunks.append(data)
+                    if type(item) not in ATOMS and not data.startswith((b'D', b'I')):
+                        encode = functools.partial(self._hint, namespace=namespace) if is_hint else self.value
+                        self._equal.append(self._still(functools.partial(_itself, item), encode, data))
+        return pack(b'tables', *chunks)
+
+    def member(self, value: Any) -> bytes:
+        """See :meth:`.Encoder.member`."""
+        cls = self._owner
+        if cls is None:
+            return self.value(value)
         if type(value) is FunctionType and value.__code__.co_qualname.rpartition('.')[0] == cls.__qualname__ and id(value) not in self._labels:
+            name = cls.__qualname__.replace('.<locals>', '')
             return self._function_content(value, f'{name}.{value.__name__}', False)
+        if isinstance(value, _DESCRIPTORS):
+            return objects.descriptor(self, value)
         data = self.value(value)
         if not callable(value):
             self._equal.append(self._still(lambda: value, self.value, data))
         return data
 
-    def _member(self, value: Any, encode: Callable[[Any], bytes]) -> bytes:
-        if isinstance(value, (staticmethod, classmethod)):
-            return pack(type(value).__name__.encode(), encode(value.__func__))
-        if isinstance(value, property):
-            return pack(type(value).__name__.encode(), *[encode(func) for func in (value.fget, value.fset, value.fdel)])
-        if isinstance(value, functools.cached_property):
-            return pack(b'cached_property', encode(value.func))
-        return encode(value)
 
-    def _class_tables(self, cls: type, own: dict[str, Any]) -> Iterator[bytes]:
-        """What dataclasses, enumerations, named tuples and the like were made from."""
-        if '__dataclass_fields__' in own:
-            for field in own['__dataclass_fields__'].values():
-                flags = (field.init, field.repr, field.compare, field.hash, field.kw_only, field._field_type.name)
-                values = [self.value(item, f'field {field.name!r}') for item in (field.default, field.default_factory, field.metadata)]
-                yield pack(b'field', field.name.encode(), repr(flags).encode(), *values)
-            params = own['__dataclass_params__']
-            yield repr((params.init, params.eq, params.order, params.unsafe_hash, params.frozen)).encode()
-        for name in ('__attrs_attrs__', '__pydantic_fields__', '_field_defaults', '_fields'):
-            if name in own:
-                yield self.value(own[name], f'attribute {name!r}')
-        if issubclass(cls, enum.Enum):
-            for name, member in own.get('_member_map_', {}).items():
-                yield pack(b'member', name.encode(), self.value(member._value_, f'member {name!r}'))
-
-    def _counts(self, cls: type, name: str, value: Any) -> bool:
-        """Whether an attribute of a class was written by the user, not made by what makes classes."""
-        if name in _CLASS_WORDS or isinstance(value, _SLOTS) or type(value).__name__ == '_tuplegetter':
-            return False
-        func = getattr(value, '__func__', value)
-        is_special = name.startswith('__') and name.endswith('__')
-        if type(func) is FunctionType:
-            written = func.__code__.co_qualname
-            if written.startswith('__create_fn') or func.__code__.co_filename.startswith('<attrs generated'):
-                return False
-            maker = str(func.__globals__.get('__name__'))
-            return not (maker in ('enum', 'collections', 'dataclasses', 'reprlib', 'typing') or maker.startswith('namedtuple_'))
-        if issubclass(cls, enum.Enum) and (name in cls._member_map_ or name.startswith('_') and name.endswith('_') or type(value).__module__ == 'enum'):
-            return False
-        if is_special and not isinstance(value, (staticmethod, classmethod, property)):
-            return bool(plain_text(value)) and value is not None
-        return True
+def _is_plain_set(kind: type) -> bool:
+    # A subclass that says itself what it is made of counts by that.
+    base: Any = set if issubclass(kind, set) else frozenset
+    return kind.__reduce__ is base.__reduce__ and kind.__reduce_ex__ is base.__reduce_ex__
 
 
 def _is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return len(a) == len(b) and all(b.get(key, _MISSING) is value for key, value in a.items())
+
+
+def _are_same(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(one is other or (type(one) is type(other) and type(one) in ATOMS and one == other) for one, other in zip(a, b, strict=True))
+
+
+def _itself(value: Any) -> Any:
+    return value
 
 
 def _unread(module: modules.Static) -> bool:
@@ -719,12 +940,9 @@ class _Unset:
     """What stands for a variable that is not set yet."""
 
 
-def _class_text(cls: type, own: dict[str, Any]) -> str:
-    """What a class without methods is, for people: its text is not found."""
-    values = {name: member._value_ for name, member in own.get('_member_map_', {}).items()} or own
-    lines = [f'{name} = {value!r}' for name, value in values.items() if not name.startswith('_') and plain_text(value)]
-    bases = ', '.join(base.__name__ for base in cls.__bases__ if base is not object)
-    return '\n    '.join([f'class {cls.__name__}{f"({bases})" if bases else ""}:', *(lines or ['...'])])
+def _name(value: Any) -> str:
+    name = attribute(value, '__name__')
+    return name if isinstance(name, str) else ''
 
 
 def _qualname(func: FunctionType) -> str:
