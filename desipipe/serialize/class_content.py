@@ -10,10 +10,9 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 from . import modules
-from .classes import member_parts
 from .plain import plain_text
 
-__all__ = ['WORDS', 'is_made', 'registered', 'source', 'tables']
+__all__ = ['WORDS', 'is_made', 'member_parts', 'registered', 'source', 'tables']
 
 # What the machinery of classes keeps in them; what of it matters is asked for by name (see `tables`).
 WORDS = frozenset(
@@ -148,6 +147,21 @@ def _members(cls: Any) -> Iterator[Table]:
             for key in sorted(vars(member).keys() - _NOTED):
                 items += [key, vars(member)[key]]
         yield Table(f'member {name!r}', tuple(items))
+
+
+def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
+    """Return the type of the data that a member of an enumeration is, and what makes it."""
+    for base in type(member).__mro__:
+        method = vars(base).get('__new__')
+        if method is None or isinstance(getattr(method, '__func__', method), FunctionType):
+            continue
+        if base is object:
+            return object, ()
+        if hasattr(base, '__getnewargs__'):
+            return base, tuple(base.__getnewargs__(member))
+        reduced: Any = base.__reduce_ex__(member, 5)  # type: ignore[call-arg]
+        return base, tuple(reduced[1])
+    raise TypeError(f'{type(member).__name__} has no type of data')
 
 
 def registered(cls: type) -> list[type]:

@@ -7,13 +7,14 @@ import sys
 import types
 from _abc import _get_dump  # type: ignore[import-not-found]
 from abc import ABCMeta
-from types import FunctionType, GetSetDescriptorType, MemberDescriptorType
+from types import GetSetDescriptorType, MemberDescriptorType
 from typing import Any
 
 from . import carried, class_makers, modules
 from .annotations import annotations_of, hinted_names
+from .class_content import member_parts
 
-__all__ = ['is_by_value', 'is_found', 'member_parts', 'reduce_class', 'reduce_member', 'static_name']
+__all__ = ['is_by_value', 'is_found', 'reduce_class', 'reduce_member', 'static_name']
 
 # Python makes these itself when a class is made, or when someone asks for them.
 _MADE_AGAIN = frozenset(
@@ -140,18 +141,3 @@ def reduce_member(member: Any) -> tuple[Any, ...]:
             if isinstance(value, MemberDescriptorType) and hasattr(member, key):
                 slots[key] = getattr(member, key)
     return class_makers.make_member, (cls, name, base, args), (attributes, slots), None, None, class_makers.fill_member
-
-
-def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
-    """Return the type of the data that a member of an enumeration is, and what makes it."""
-    for base in type(member).__mro__:
-        method = vars(base).get('__new__')
-        if method is None or isinstance(getattr(method, '__func__', method), FunctionType):
-            continue
-        if base is object:
-            return object, ()
-        if hasattr(base, '__getnewargs__'):
-            return base, tuple(base.__getnewargs__(member))
-        reduced: Any = base.__reduce_ex__(member, 5)  # type: ignore[call-arg]
-        return base, tuple(reduced[1])
-    raise TypeError(f'{type(member).__name__} has no type of data')
