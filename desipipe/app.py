@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from .carried_settings import carried_settings
 from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
@@ -148,9 +149,20 @@ class App:
 
     def group(self, mid: str) -> Group:
         """What the tasks of this app share, for the task manager ``mid``, from here and now."""
-        key = (self.description.digest, mid, os.getcwd(), _path())
+        settings = '' if self.kind == 'bash' else carried_settings()
+        key = (self.description.digest, mid, os.getcwd(), _path(), settings)
         if self._group is None or self._group[0] != key:
-            self._group = (key, Group(app=key[0].hex(), mid=mid, name=self.name, kind=self.kind, cwd=key[2], path=key[3], **self.options))
+            group = Group(
+                app=key[0].hex(),
+                mid=mid,
+                name=self.name,
+                kind=self.kind,
+                cwd=key[2],
+                path=key[3],
+                settings=settings,
+                **self.options,
+            )
+            self._group = (key, group)
         return self._group[1]
 
     def identity(self, arguments: Mapping[str, Any]) -> bytes:

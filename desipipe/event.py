@@ -81,6 +81,8 @@ class Group(NamedTuple):
     save_dir: str = ''
     shared: str = ''
     """Digest of the arguments that are the same in all calls and were stored once, hexadecimal."""
+    settings: str = ''
+    """What the process that added the tasks had set, as JSON; see ``carried_settings``."""
 
     def to_event(self, number: int) -> Event:
         """The ``group`` event; defaults are left out."""
@@ -99,7 +101,7 @@ class Group(NamedTuple):
         return cls(**values)
 
 
-OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority')
+OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority', 'settings')
 """Members of a group that say how its tasks are run, not what they are: they may change as long as a task has not succeeded."""
 
 

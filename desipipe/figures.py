@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import matplotlib
 from matplotlib._pylab_helpers import Gcf
 from matplotlib.backend_bases import FigureManagerBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from . import display
 
-_settings: Any = None  # those of a new process
 _Manager: Any = FigureManagerBase  # Matplotlib is typed in parts: so type checkers say the same with and without it
 
 
@@ -44,12 +42,8 @@ def show(*args: Any, **kwargs: Any) -> None:
 
 
 def finish() -> None:
-    """At the end of a cell: display what is open, close it, and forget its settings: the next cell may be another notebook's."""
-    global _settings
+    """Display what is open at the end of a cell, and close it."""
     try:
         show()
     finally:
         Gcf.destroy_all()
-        if matplotlib.rcParams != _settings:  # it costs 2 ms
-            matplotlib.rc_file_defaults()
-            _settings = matplotlib.rcParams.copy()

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import gc
 import io
 import mmap
@@ -42,6 +43,7 @@ from .config import Config
 from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import patiently
+from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, class_registry, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
@@ -101,6 +103,7 @@ class Slot:
         self._sock = sock
         self._standard = standard
         self._process = ProcessState(standard)
+        self._state: StateKeeper
         self._current = (-1, -1)
         self._reported = True
         self._spoilt = False  # for the next task
@@ -141,6 +144,7 @@ class Slot:
         """Run what comes until the worker closes the connection, or this process is spoilt."""
         receive = self._sock.recv
         self._process = ProcessState(self._standard)
+        self._state = StateKeeper()
         while not (self._cut or self._spoilt) and (packet := receive(PACKET)):
             message = pickle.loads(packet)
             try:
@@ -156,6 +160,7 @@ class Slot:
                 failure = self._failure(exc)
                 known = self._groups[message[3]]
                 marked = self._end_output()
+                self._state.restore()
                 report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
                 self._report(known, (*report, b'', 0))
 
@@ -199,6 +204,7 @@ class Slot:
         self._calm()
         self._restore()
         marked = self._end_output()
+        self._state.restore(self._is_checked(known, duration, state), marked is not False)
         provenance.making = None
         files: bytes | tuple[str, int, int] = b''
         try:
@@ -208,9 +214,13 @@ class Slot:
             state = FAILED
             cause, trace, result = self._failure(exc)
         memory = self._memory() if duration >= MEASURED else 0
-        if known.group.app not in self._told or duration >= CHECKED or state == FAILED:
+        if self._is_checked(known, duration, state):
             self._spoilt = self._process.spoilt()
         self._report(known, (row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
+
+    def _is_checked(self, known: _Known, duration: int, state: int) -> bool:
+        """Return True after tasks whose process is compared with what it was in every respect."""
+        return known.group.app not in self._told or duration >= CHECKED or state == FAILED
 
     def _report(self, known: _Known, report: tuple[Any, ...]) -> None:
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
@@ -302,6 +312,7 @@ class Slot:
             for entry in group.path:
                 if entry not in sys.path:
                     sys.path.append(entry)
+            self._state.keep('lists')
             code = known.loaded = self._codes.get(known.code)
             if code is None:
                 code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
@@ -314,7 +325,8 @@ class Slot:
             code.memory.use()
         if self._main is not code.memory:
             self._be_main(code.memory)
-        function = code.call
+        self._state.prepare(group.settings)
+        function = functools.partial(self._state.run, code.call)
         if args[0] not in self._checked:
             self._check(args[0])
         data = self._segments.read(*args)

@@ -15,7 +15,7 @@ PACKAGE = ROOT / 'desipipe'
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
     'words': 'errors utils logs faults',
-    'where': 'config environment provenance limits',
+    'where': 'config environment provenance process_parts carried_settings process_state limits',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event state outputs sweep',
     'model': 'ledger live app task explain compact queue find call_here selection',
