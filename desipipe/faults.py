@@ -16,7 +16,7 @@ PATIENCE_S = 60.0
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
-        *('EAGAIN', 'EBUSY', 'EDEADLK', 'EDQUOT', 'EHOSTDOWN', 'EHOSTUNREACH', 'EINTR', 'EIO'),
+        *('EAGAIN', 'EBADF', 'EBUSY', 'EDEADLK', 'EDQUOT', 'EHOSTDOWN', 'EHOSTUNREACH', 'EINTR', 'EIO'),
         *('EKEYEXPIRED', 'EMFILE', 'ENETDOWN', 'ENETUNREACH', 'ENFILE', 'ENOBUFS', 'ENOLCK'),
         *('ENOMEM', 'ENOSPC', 'ENOTCONN', 'EREMOTEIO', 'EROFS', 'ESTALE', 'ETIMEDOUT', 'ESHUTDOWN'),
     )
@@ -40,7 +40,7 @@ def passes(exc: BaseException) -> bool:
     return any(number in _PASSING for number in error_numbers(exc))
 
 
-def patiently(call: Callable[[], T], seconds: float = PATIENCE_S) -> T:
+def patiently(call: Callable[[], T], seconds: float = PATIENCE_S, tell: Callable[[BaseException], object] | None = None) -> T:
     """Call until it works, with growing pauses, as long as what it raises may pass.
 
     Parameters
@@ -48,6 +48,8 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE_S) -> T:
     call : callable
     seconds : float, default=60
         Time after which the error is raised.
+    tell : callable, default=None
+        Gets the first error.
 
     Returns
     -------
@@ -61,5 +63,8 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE_S) -> T:
         except Exception as exc:
             if not passes(exc) or time.monotonic() + pause > deadline:
                 raise
+            if tell is not None:
+                tell(exc)
+                tell = None
         time.sleep(pause)
         pause = min(2 * pause, RETRY_MAX_S)

@@ -216,6 +216,8 @@ class SlotProcess:
         self.memory = 0
         """Once it has ended: the most resident memory since its last task began (or of the largest command of any of its tasks), kilobytes; 0: not known."""
         self.answered = False
+        self.ended_at = 0.0
+        """Monotonic time at which its end was seen, while it is not judged yet."""
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._live = -1
         self._live_attempt = (-1, -1)
@@ -224,22 +226,30 @@ class SlotProcess:
         self._oom_at = time.monotonic()
         self.last_word: tuple[Any, ...] | None = None
         """What one of several processes reported before the others had to be killed."""
-        out, out_end = os.pipe()
-        err, err_end = os.pipe()
-        for fd in (out, err):
-            os.set_blocking(fd, False)
-        self.out = Stream(out, self._marker, limit)
-        self.err = Stream(err, self._marker, limit)
-        try:
-            self._start((out, out_end), (err, err_end))
-        finally:
-            os.close(out_end)
-            os.close(err_end)
+        with contextlib.ExitStack() as undo:  # when there are no descriptors, or no processes, left
+            pipes = [self._pipe(undo), self._pipe(undo)]
+            self.out = Stream(pipes[0][0], self._marker, limit)
+            self.err = Stream(pipes[1][0], self._marker, limit)
+            self._start(pipes[0], pipes[1], undo)
+            undo.pop_all()
+        for _, end in pipes:
+            os.close(end)
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
+    @staticmethod
+    def _pipe(undo: contextlib.ExitStack) -> tuple[int, int]:
+        ends = os.pipe()
+        for fd in ends:
+            undo.callback(os.close, fd)
+        os.set_blocking(ends[0], False)
+        return ends
+
+    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
         self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(self.sock.close)
+        undo.callback(self._inner.close)
         self.sock.setblocking(False)
         self._shared = SharedMemory()
+        undo.callback(self._shared.close)
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
@@ -385,7 +395,7 @@ class SlotProcess:
         """End the slot and what it started; its task's cause is ``text``."""
         self.dying = self.dying or (kind, text)
         # The group may hold more than the slot; and right after the fork the slot may not have made it yet.
-        for target in (os.killpg, os.kill):
+        for target in (os.killpg, os.kill) if self.reaped is None else (os.killpg,):
             with contextlib.suppress(ProcessLookupError):
                 target(self.pid, number)
 
@@ -407,6 +417,12 @@ class SlotProcess:
             if pid:
                 self.reaped = status
         return self.reaped is not None
+
+    @property
+    def killed_by(self) -> int:
+        """The signal that ended it; 0 if none did."""
+        status = self.reaped or 0
+        return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
     def died(self) -> Died:
         """Say what the end of this slot means; call after :meth:`reap`, and after its last packets were handled."""
@@ -498,8 +514,9 @@ class MPISlot(SlotProcess):
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
+    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
         self._listener = Listener(self.folder, self.name, self._remote, self._ranks)
+        undo.callback(self._listener.close)
         self.sock = self._listener.sock
         self.started = time.monotonic()
         argv = [sys.executable, '-m', 'desipipe.slot', self._listener.address, self.folder, self.name, self._marker.hex()]
@@ -731,7 +748,7 @@ class SplitSlot(MPISlot):
         self._lost = ''
         super().__init__(folder, name, trusts, limit, lambda argv: argv, division.ranks(self.color))
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int]) -> None:
+    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
         # Ranks send their output with their reports; the pipes stay open, and empty.
         self._ends = os.dup(out[1]), os.dup(err[1])
         self.division.slots.add(self.color)

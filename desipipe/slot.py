@@ -42,7 +42,7 @@ from .call_here import FAILED_ERRNO
 from .config import Config
 from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
-from .faults import patiently
+from .faults import passes, patiently
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, class_registry, dumps, loads
@@ -171,7 +171,7 @@ class Slot:
             _, number, fields, code, shared, packages, source, environ, look = message
             self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages, Ref(*source), environ, look)
         elif message[0] == 'large':
-            self._handle(pickle.loads(self._segments.read(*message[1])))
+            self._handle(pickle.loads(self._read(*message[1])))
 
     # One task
 
@@ -291,7 +291,7 @@ class Slot:
             attempt,
             group.name,
             group.app,
-            lambda: str(bytes(self._segments.read(*source)), 'utf-8', 'replace'),
+            lambda: str(bytes(self._read(*source)), 'utf-8', 'replace'),
             known.folder,
             known.environ,
         )
@@ -303,7 +303,7 @@ class Slot:
         group = known.group
         if group.cwd and group.cwd != self._cwd():
             try:
-                os.chdir(group.cwd)
+                patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
         class_registry.start_task()
@@ -329,7 +329,7 @@ class Slot:
         function = functools.partial(self._state.run, code.call)
         if args[0] not in self._checked:
             self._check(args[0])
-        data = self._segments.read(*args)
+        data = self._read(*args)
         resolve = self._resolver(requires) if requires else None
         arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], resolve)
         if known.shared is not None:
@@ -400,13 +400,21 @@ class Slot:
         except FileNotFoundError:
             return ''
 
+    def _read(self, name: str, offset: int, length: int) -> bytes | memoryview:
+        try:
+            return self._segments.read(name, offset, length)
+        except (OSError, DesipipeError) as exc:
+            if not passes(exc):
+                raise
+        return patiently(lambda: self._segments.read(name, offset, length))
+
     def _load(self, ref: Ref, resolve: Callable[..., Any] | None = None) -> Any:
         if ref.segment not in self._checked:
             self._check(ref.segment)
-        return loads(self._segments.read(*ref), resolve)
+        return loads(self._read(*ref), resolve)
 
     def _check(self, segment: str) -> None:
-        owner = self._segments.owner(segment)
+        owner = patiently(lambda: self._segments.owner(segment))
         if not self._trusts(owner):
             raise DesipipeError(
                 f'what this task needs was written by user {username(owner)}, whom the worker does not trust: it was not loaded. '
@@ -429,7 +437,10 @@ class Slot:
             self._writer.flush()
             return self._writer.name, offset, payload.nbytes
 
-        return patiently(write)  # what was computed is not lost to a fault that passes
+        def tell(exc: BaseException) -> None:
+            print(f'desipipe: the result cannot be stored yet, it is tried again: {exc}', file=sys.stderr)
+
+        return patiently(write, tell=tell)  # what was computed is not lost to a fault that passes
 
     def _failure(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
         try:
@@ -668,16 +679,16 @@ def run_child(
         signal.signal(signal.SIGUSR1, _time_is_short)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        null = os.open(os.devnull, os.O_RDONLY)
-        # To high numbers, so that all the rest (the lock, leases, other slots' connections) can be closed, and out of the way of tasks.
-        kept = [private_descriptor(fd, close=False) for fd in (null, out[1], err[1], sock.detach(), out[0], err[0])]
+        inherited = (out[1], err[1], sock.detach(), out[0], err[0])
+        last = 2
+        for fd in (*sorted(inherited), 1 << 20):
+            os.closerange(last + 1, fd)  # the lock, leases, other slots' connections
+            last = fd
+        # To high numbers, out of the way of tasks.
+        kept = [private_descriptor(fd) for fd in (os.open(os.devnull, os.O_RDONLY), *inherited)]
         standard, connection, pipes = kept[:3], kept[3], kept[4:]
         for number, fd in enumerate(standard):
             os.dup2(fd, number)
-        last = 2
-        for fd in (*sorted(kept), 1 << 20):
-            os.closerange(last + 1, fd)
-            last = fd
         limits.restore_descriptors(descriptors)
         unread = select.poll()
         for fd in pipes:

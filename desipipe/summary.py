@@ -17,7 +17,7 @@ from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUC
 from .ledger import Ledger
 from .queue import Queue
 from .store.journal import decode, lines
-from .store.lease import Observer, gone, read_lease
+from .store.lease import Observer, Record, gone, read_lease
 
 WINDOW = 60.0  # s over which tasks per second are counted
 FAILURES = 5  # failures that a queue's summary names
@@ -89,7 +89,10 @@ def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool |
     alive : bool or None
         ``None`` if that can't be known from here (yet): it runs on another machine.
     """
-    record = read_lease(folder, name)
+    return _alive(read_lease(folder, name), name, observer)
+
+
+def _alive(record: Record | None, name: str, observer: Observer | None) -> bool | None:
     if record is None:
         return False  # a process takes its lease before it announces itself, and takes it away when it ends
     known = gone(record)
@@ -166,7 +169,8 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
         What :func:`queue_brief` has, and
 
         - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
-          ``running`` (how many tasks are in its hands) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+          ``trouble`` (what it cannot do at the moment, and why), ``running`` (how many tasks are in its hands) and
+          ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
         - ``jobs``: see :func:`job_summaries`
         - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
@@ -278,6 +282,7 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
     state = ledger.state
     # It may hold many short tasks; those that came first are in its slots.
     rows = heapq.nsmallest(worker.slots, list(worker.rows))
+    record = read_lease(ledger.folder, worker.name)
     return {
         'name': worker.name,
         'host': worker.host,
@@ -286,8 +291,9 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
         'mid': worker.mid or '',
         'slots': worker.slots,
         'since': worker.time,
-        'alive': is_alive(ledger.folder, worker.name, observer),
+        'alive': _alive(record, worker.name, observer),
         'stopping': worker.stop is not None,
+        'trouble': (record or {}).get('trouble', ''),
         'running': len(worker.rows),
         'tasks': [{**_label(ledger, row), 'since': state.started.get(row)} for row in rows],
     }

@@ -14,17 +14,21 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from . import limits
 from .config import Config
-from .errors import DesipipeError, DiskFullError, PayloadError, QueueGoneError
+from .errors import DesipipeError, PayloadError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
+from .faults import passes, patiently
 from .ledger import Ledger, find_mid
 from .process import LIVE_AFTER, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
 from .provenance import Making, machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
+from .queue_faults import QueueFaults, QueueLostError
 from .shell import die_with_parent
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer
+from .utils import printable
 
 logger = logging.getLogger('desipipe')
 
@@ -43,7 +47,21 @@ ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to
 GRACE = 5.0  # s for running tasks to end after SIGTERM
 END_MARGIN = 10.0  # s before a job's time limit at which what runs is ended, so that there is time to report it; less for short jobs
 WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1, signal.SIGUSR2)  # also those that users ask Slurm to send
+START_PATIENCE_S = 60.0  # for the system to let the first slot start
+IDLE_PATIENCE_S = 600.0  # for the queue's files, with nothing in hand that could be lost
+END_PATIENCE_S = 60.0  # for the queue's files, once this worker was asked to end
+LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
+KILL_WAIT_S = 10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
+DESCRIPTORS_A_SLOT = 5
+DESCRIPTORS_OWN = 48
+VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
+_FOLLOW, _REPORT, _BEAT, _SYNC = 'reading the journal', 'writing to the journal', 'writing the heartbeat', 'putting the journal on disk'
+_JUDGE, _VERSIONS, _START = 'looking at other workers', 'writing the versions of packages', 'starting a slot'
+# What ends a process by default, and what comes to all processes of a session or a job; also those that users ask Slurm to send.
+_ENDING = tuple(
+    getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGXCPU', 'SIGPWR', 'SIGUSR1', 'SIGUSR2') if hasattr(signal, name)
+)
+_SIGNALS = (*_ENDING, signal.SIGCHLD)
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
 
 
@@ -103,7 +121,14 @@ class Worker:
         self._made = 0
         self._backlog: deque[Sent] = deque()
         self._ends: list[End] = []
-        self._results: list[tuple[End, bytes]] = []  # payloads not yet written
+        self._payloads: list[tuple[End, str, bytes]] = []  # of what is not reported: end, member, bytes
+        self._written = 0  # payloads that are in the segment
+        self._notes: list[Event] = []
+        self._uncertain = False  # whether the last report was written
+        self._verdict: tuple[str, str] | None = None  # what became of the whole job: kind and words
+        self._verdict_at = 0.0
+        self._faults = QueueFaults(self.ledger)
+        self._next_beat = self._next_look = self._next_copy = self._next_journal = self._next_sync = 0.0
         self._back: list[tuple[int, int]] = []
         self._first_end = 0.0
         self._cost = 0.0  # s of an exchange, lately
@@ -119,7 +144,6 @@ class Worker:
         self._divisions = [] if division is None else [division]
         provider = self._provider
         self._mpi = division is not None or (provider is not None and provider.mpiprocs_per_worker > 1)
-        self._said_disk_full = False
         self._stillborn = 0
         self._looked: set[str] = set()
         self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
@@ -162,83 +186,174 @@ class Worker:
         QueueGoneError
             The queue was deleted or cleared; nothing was recreated.
         """
-        ledger = self.ledger
-        wake, wake_end = os.pipe()
-        os.set_blocking(wake, False)
-        os.set_blocking(wake_end, False)
-        signal.set_wakeup_fd(wake_end, warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in _SIGNALS}
-        lease = Lease(ledger.folder, self.name, ledger.journal.shared)
-        watcher = ledger.watcher()
-        self._selector.register(wake, selectors.EVENT_READ, None)
-        here = machine()
+        self._keep_to_descriptors()
+        handlers = self._catch_signals()
         try:
-            ledger.begin_worker(self.name, mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
-            self._identity = ledger.journal.header['id']
-            next_beat = next_look = next_copy = next_journal = next_sync = 0.0
-            while True:
-                now = time.monotonic()
-                if now >= next_beat:
-                    lease.beat()
-                    next_beat = now + self.lease / 3
-                if now >= next_sync:
-                    next_sync = now + self._sync_interval
-                    ledger.journal.sync()
-                if now >= next_look:
-                    # A look costs a file for each of the others; all together look as often whether they are few or many.
-                    next_look = now + min(max(1.0, 0.1 * len(ledger.state.alive)), self.lease / 3)
-                    if not self._busy():
-                        ledger.judge(self._observer, self.name)
-                if now >= next_copy:
-                    next_copy = now + _FOLLOW_EVERY
-                    self._follow_output(now)
-                full = self._full()
-                if not full or now >= next_journal:
-                    next_journal = now + BUSY_LOOK
-                    watcher.seen(ledger.follow())
-                self._heed()
-                if ledger.journal.header['id'] != self._identity:
-                    raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
-                self._check_limits(now)
-                self._trade(now)
-                self._heed()
-                if self._over(now):
-                    break
-                until = min(next_beat, next_look) if not self._busy() else min(next_beat, next_copy)
-                if ledger.journal.dirty:
-                    until = min(until, next_sync)
-                if self._ends:
-                    until = min(until, self._first_end + self._report_after())
-                until = min(until, next_journal if full else now + watcher.interval)
-                self._listen(watcher.fileno(), not full)
-                self._wait(max(0.0, until - time.monotonic()), wake, watcher.drain)
+            self._begin()
+            while self._turn():
+                pass
         except QueueGoneError:
             self._kill_all('gone', 'the queue was deleted')
             raise
         except BaseException as exc:
-            self._cause = {'kind': 'error', 'text': f'{type(exc).__name__}: {exc}'}
+            self._cause = {'kind': 'error', 'text': printable(f'{type(exc).__name__}: {exc}')}
+            self._save_results()
             raise
         finally:
-            for process in self._processes:
-                process.kill('end', 'the worker ended')
-            for process in self._processes:
-                while not process.reap():
-                    time.sleep(0.001)  # the kernel is ending it; nothing else to wait on
-                process.close()
-            self._selector.close()
+            self._end_slots()
+            self._end()
             signal.set_wakeup_fd(-1)
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            os.close(wake)
-            os.close(wake_end)
-            try:
-                ledger.end_worker(self.name, self._cause.get('text', 'nothing left to do'), self._fate)
-                lease.close()
-            except QueueGoneError:
-                logger.info('the queue is gone')
-            ledger.close()
+            os.close(self._wake)
+            os.close(self._wake_end)
         if self._cause.get('kind') == 'slots':
             raise DesipipeError(f'{self._cause["text"]}. The tasks are pending, nothing is lost')
+
+    def _keep_to_descriptors(self) -> None:
+        """Raise the limit of open files; where it cannot be raised enough, have fewer slots."""
+        limit = limits.raise_descriptors(DESCRIPTORS_OWN + DESCRIPTORS_A_SLOT * self.slots)
+        most = max(1, (limit - DESCRIPTORS_OWN) // DESCRIPTORS_A_SLOT)
+        if most < self.slots and not self._mpi:
+            text = 'this process may open %d files (ulimit -Hn): it serves %d slots instead of %d'
+            logger.warning(text, limit, most, self.slots)
+            self.slots = most
+
+    def _catch_signals(self) -> dict[int, Any]:
+        self._wake, self._wake_end = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(self._wake_end, False)
+        signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
+        self._selector.register(self._wake, selectors.EVENT_READ, None)
+        # What is ignored stays so: nohup.
+        caught = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGCHLD]
+        return {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in caught}
+
+    def _begin(self) -> None:
+        ledger, here = self.ledger, machine()
+        self._watcher = ledger.watcher()
+        self._heartbeat = patiently(lambda: Lease(ledger.folder, self.name, ledger.journal.shared), START_PATIENCE_S)
+        info = dict(mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
+        patiently(lambda: ledger.begin_worker(self.name, **info), START_PATIENCE_S)
+        self._identity = ledger.journal.header['id']
+
+    def _turn(self) -> bool:
+        """Do one round of the loop; return False when the worker is to end."""
+        ledger, now = self.ledger, time.monotonic()
+        self._keep_up(now)
+        full = self._full()
+        if not full or now >= self._next_journal:
+            self._next_journal = now + BUSY_LOOK
+            self._try(_FOLLOW, lambda: self._watcher.seen(ledger.follow()))
+        self._heed()
+        if ledger.journal.header['id'] != self._identity:
+            raise QueueLostError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
+        self._check_limits(now)
+        if not self._faults.failing(_FOLLOW):
+            self._trade(now)
+            self._heed()
+        self._check_patience(now)
+        if self._over(now):
+            return False
+        self._listen(self._watcher.fileno(), not full)
+        self._wait(max(0.0, self._wake_at(now, full) - time.monotonic()))
+        return True
+
+    def _wake_at(self, now: float, full: bool) -> float:
+        busy = self._busy()
+        until = min(self._next_copy if busy else self._next_look, self._faults.next_try(now))
+        if not self._faults.failing(_BEAT):
+            until = min(until, self._next_beat)
+        if self.ledger.journal.dirty:
+            until = min(until, self._next_sync)
+        if self._ends and not self._faults.failing(_REPORT):
+            until = min(until, self._first_end + self._report_after())
+        if any(process.reaped is not None for process in self._processes):
+            until = min(until, now + VERDICT_S / 10)
+        return min(until, self._next_journal if full else now + self._watcher.interval)
+
+    def _keep_up(self, now: float) -> None:
+        """Do what is due from time to time: heartbeat, sync, looks at other workers, output to follow."""
+        ledger = self.ledger
+        if now >= self._next_beat and self._try(_BEAT, self._beat):
+            self._next_beat = now + self.lease / 3
+        if now >= self._next_sync:
+            self._next_sync = now + self._sync_interval
+            self._try(_SYNC, ledger.journal.sync)
+        if now >= self._next_look:
+            # A look costs a file for each of the others; all together look as often whether they are few or many.
+            self._next_look = now + min(max(1.0, 0.1 * len(ledger.state.alive)), self.lease / 3)
+            if not self._busy():
+                self._try(_JUDGE, lambda: ledger.judge(self._observer, self.name))
+        if now >= self._next_copy:
+            self._next_copy = now + _FOLLOW_EVERY
+            self._follow_output(now)
+
+    def _beat(self) -> None:
+        lease = self._heartbeat
+        lease.trouble = self._faults.text
+        if self._faults.failing(_BEAT):
+            lease.renew()
+        lease.beat()
+
+    def _try(self, action: str, call: Callable[[], object]) -> bool:
+        """Do something with the queue's files, unless it failed a moment ago; return True when it worked."""
+        if not self._faults.due(action, time.monotonic()):
+            return False
+        before = self._faults.text
+        try:
+            call()
+        except (OSError, DesipipeError) as exc:
+            self._faults.failed(action, exc)
+            worked = False
+        else:
+            self._faults.passed(action)
+            worked = True
+        if self._faults.text != before and action != _BEAT:
+            self._next_beat = 0.0  # so that others can read why
+        return worked
+
+    def _check_patience(self, now: float) -> None:
+        since = self._faults.since
+        if not since:
+            return
+        in_hand = self._busy() or self._ends
+        limit = IDLE_PATIENCE_S if not in_hand else float('inf')
+        if self._stopping is not None:
+            limit, since = END_PATIENCE_S, max(since, self._stop_at)
+        if now - since > limit:
+            raise DesipipeError(f'{self._faults.text}. This lasted for {now - since:.0f} s: the worker ends')
+
+    def _save_results(self) -> None:
+        """Report what was computed, and give back what did not begin, before this worker ends because of an error."""
+        try:
+            self._give_back()
+            self._exchange(0, [])
+        except (OSError, DesipipeError) as exc:
+            logger.error('what was computed could not be reported: %s', exc)
+
+    def _end_slots(self) -> None:
+        for process in self._processes:
+            process.kill('end', 'the worker ended')
+        deadline = time.monotonic() + KILL_WAIT_S
+        for process in self._processes:
+            while not process.reap() and time.monotonic() < deadline:
+                time.sleep(0.001)  # the kernel is ending it; nothing else to wait on
+            process.close()
+        self._selector.close()
+
+    def _end(self) -> None:
+        ledger = self.ledger
+        why = self._cause.get('text', 'nothing left to do')
+        try:
+            patiently(lambda: ledger.end_worker(self.name, why, self._fate), LAST_PATIENCE_S)
+            self._heartbeat.close()
+            ledger.close()
+        except QueueGoneError:
+            logger.info('the queue is gone')
+        except (OSError, DesipipeError) as exc:
+            # Others find the worker gone by its heartbeat.
+            logger.error('the end of this worker could not be written down: %s', exc)
 
     def _full(self) -> bool:
         # Then nothing new in the journal can make us do anything better; with many workers on one queue, each waking for every line of all the
@@ -257,24 +372,34 @@ class Worker:
     def _busy(self) -> bool:
         return any(process.sent for process in self._processes)
 
-    def _wait(self, seconds: float, wake: int, drain: Callable[[], bool]) -> None:
-        deaths = False
+    def _wait(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
             process = key.data
             if process is None:
-                if key.fd == wake:
-                    os.read(wake, 4096)
-                    deaths = True
+                if key.fd == self._wake:
+                    os.read(self._wake, 4096)
                 else:
-                    drain()
+                    self._watcher.drain()
             elif key.fd in (process.out.fd, process.err.fd):
                 process.drain()
                 self._forget_ended_streams(process)
             else:
                 self._receive(process)
-        if deaths:
-            for process in [process for process in self._processes if process.reap()]:
-                self._bury(process)
+
+    def _job_verdict(self, now: float) -> tuple[str, str] | None:
+        """Return why the whole job is ending, if a signal said so: kind and words."""
+        recent = self._stopping in ('soon', 'walltime', 'now') or now - self._verdict_at < 5 * VERDICT_S
+        return self._verdict if recent else None
+
+    def _bury_dead(self, now: float) -> None:
+        """Take in the ends of slots. One killed by a signal waits a moment: it may have come to the whole job."""
+        for process in [process for process in self._processes if process.reap()]:
+            number = process.killed_by
+            if number in _ENDING and process.sent and process.dying is None and self._job_verdict(now) is None:
+                process.ended_at = process.ended_at or now
+                if now - process.ended_at < VERDICT_S:
+                    continue
+            self._bury(process)
 
     def _forget_ended_streams(self, process: SlotProcess) -> None:
         for stream in (process.out, process.err):
@@ -282,7 +407,8 @@ class Worker:
                 self._selector.unregister(stream.fd)
 
     def _over(self, now: float) -> bool:
-        if self._busy() or self._ends or self._backlog or self._back or self._telling:  # else the versions of the last tasks would never be known
+        # Slots that are telling: else the versions of the last tasks would never be known.
+        if self._busy() or self._ends or self._backlog or self._back or self._telling or self._notes:
             self._idle_since = None
             return False
         if self._stopping:
@@ -323,7 +449,7 @@ class Worker:
         me = state.alive.get(self.name)
         if me is None:
             if self.name in state.workers:
-                raise QueueGoneError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
+                raise QueueLostError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
             return
         if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
@@ -370,10 +496,12 @@ class Worker:
             process.kill(kind, text)
 
     def _check_limits(self, now: float) -> None:
-        told = [number for number in self._signals if number != signal.SIGCHLD]
-        self._signals.clear()
+        caught, self._signals = self._signals, []
+        told = [number for number in caught if number != signal.SIGCHLD]
         if told:
             self._told_to_end(told[0], now)
+        if caught or any(process.reaped is not None for process in self._processes):
+            self._bury_dead(now)
         if self._deadline is not None and self._stopping in (None, 'politely'):
             if now >= self._deadline:
                 batch = self._provider is not None and self._provider.batch
@@ -406,6 +534,9 @@ class Worker:
         if self._provider is not None and self._provider.batch and self._stopping not in ('soon', 'walltime', 'now'):
             if self._busy():
                 told = self._provider.told_to_end()
+        if self._stopping not in ('soon', 'walltime', 'now'):
+            self._verdict_at = now
+            self._verdict = ('terminated', text) if told is None else (self._fate_kind(told.fate), told.text)
         if told is None:
             self._stop('soon', 'terminated', text)
         elif told.fate == 'walltime' and told.seconds:
@@ -416,11 +547,15 @@ class Worker:
             for process in self._processes:
                 process.tell()
             self._fate = told.fate
-            # 'cancelled' is what is said of a task that someone cancelled: that its state is known, and needs no report.
-            fate = 'cancelled-job' if told.fate == 'cancelled' else told.fate
-            if fate == 'cancelled-job' and self.ledger.state.jobs.get(self.jobid, {}).get('state') == 'withdrawn':
-                fate = 'requeued'  # by the manager, who thought that it had not begun: what it took goes back
-            self._stop('soon', fate, told.text)
+            self._stop('soon', self._fate_kind(told.fate), told.text)
+
+    def _fate_kind(self, fate: str) -> str:
+        """Return the kind of cause of tasks whose job had this fate."""
+        if fate != 'cancelled':
+            return fate
+        if self.ledger.state.jobs.get(self.jobid, {}).get('state') == 'withdrawn':
+            return 'requeued'  # by the manager, who thought that it had not begun: what it took goes back
+        return 'cancelled-job'  # 'cancelled' is said of a task that someone cancelled: its state is known, and needs no report
 
     def _warning(self) -> float:
         # Seconds before the end from which on running tasks are told, and nothing begins of which it is not known how long it takes.
@@ -440,21 +575,31 @@ class Worker:
 
     # Slots
 
-    def _start(self) -> SlotProcess:
-        name = f'{self.name}-{self._made:d}'
-        self._made += 1
-        process: SlotProcess
-        provider, common = self._provider, (self.ledger.folder, name, self.ledger.trusts, self.limit)
-        if self._divisions or (provider is not None and self._mpi and provider.mpi_splits(self.slots) > 1):
-            process = SplitSlot(*common, self._divide(name))
-        elif provider is not None and self._mpi:
-            process = MPISlot(*common, lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker, provider.remote_ranks)
-        else:
-            process = SlotProcess(self.ledger.folder, name, self.ledger.trusts, self.limit)
+    def _start(self) -> SlotProcess | None:
+        """Start a slot; None when the system does not let us now (processes, memory, open files)."""
+        made: list[SlotProcess] = []
+        if not self._try(_START, lambda: made.append(self._make())):
+            return None
+        process = made[0]
         self._processes.append(process)
         for fd in (process.sock, process.out.fd, process.err.fd):
             self._selector.register(fd, selectors.EVENT_READ, process)
         return process
+
+    def _make(self) -> SlotProcess:
+        name = f'{self.name}-{self._made:d}'
+        self._made += 1
+        provider, common = self._provider, (self.ledger.folder, name, self.ledger.trusts, self.limit)
+        try:
+            if self._divisions or (provider is not None and self._mpi and provider.mpi_splits(self.slots) > 1):
+                return SplitSlot(*common, self._divide(name))
+            if provider is not None and self._mpi:
+                return MPISlot(*common, lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker, provider.remote_ranks)
+            return SlotProcess(*common)
+        except (OSError, DesipipeError) as exc:
+            if passes(exc) or isinstance(exc, QueueGoneError):
+                raise
+            raise RuntimeError(f'no slot can be started: {exc}') from exc
 
     def _receive(self, process: SlotProcess) -> None:
         for message in process.receive():
@@ -478,15 +623,25 @@ class Worker:
         everything = {**before, **everything}
         found = [(app, packages)] if packages and (self.name, app) not in known else []
         found += [('', everything)] if everything != before else []
-        if found:
-            self.ledger.journal.write(lambda: [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found])
+        self._notes += [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found]
+        self._write_notes()
+
+    def _write_notes(self) -> None:
+        notes = self._notes
+        if notes and self._try(_VERSIONS, lambda: self.ledger.journal.write(lambda: notes)):
+            self._notes = []
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
         _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = message
+        if not process.sent:
+            return  # it was cancelled, or the slot is being killed
         task = process.sent.popleft()
         process.answered = True
         now = process.since = time.monotonic()
-        assert (task.row, task.attempt) == (row, attempt), 'a slot answers in the order in which it was asked'
+        if (task.row, task.attempt) != (row, attempt):
+            process.sent.appendleft(task)
+            process.kill('exit', 'its process reported a task that it did not run: user code wrote to its connection')
+            return
         seconds = duration * 1e-6
         # Follows a change quickly upwards (never hoard behind tasks that got long), slowly downwards.
         mean = self._mean.get(task.group, seconds)
@@ -495,9 +650,7 @@ class Worker:
         end = End(row, attempt, state, began, duration, cause=cause, memory=memory)
         if isinstance(files, list):
             files = self._joint_files(task, files)
-        if files:
-            end.files = self.ledger.store(files) if isinstance(files, bytes) else Ref(*files)
-        self._end(end, result, out, err, trace, now)
+        self._add_end(end, now, result=result, files=files, out=out, err=err, trace=trace)
         if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
 
@@ -512,26 +665,24 @@ class Worker:
         making = Making(self.ledger.folder, state.ids[task.row].hex(), task.attempt, group.name, group.app, str)
         try:
             told = [making.join(report if isinstance(report, bytes) else bytes(self.ledger.read(Ref(*report)))) for report in reports]
-        except PayloadError as exc:
+        except (PayloadError, OSError) as exc:
             logger.error('which files task %s read and wrote is known in part only: %s', making.tid[:12], exc)
         else:
             if any(making.read.keys() - read.keys() for read in told):
                 note_joint(making)
         return making.report()
 
-    def _end(self, end: End, result: bytes | tuple[str, int, int] | None, out: bytes, err: bytes, trace: bytes | None, now: float) -> None:
+    def _add_end(self, end: End, now: float, **payloads: bytes | tuple[str, int, int] | None) -> None:
+        """Keep the end of an attempt until it is reported, and here what is to be written of it."""
         if not self._ends:
             self._first_end = now
-        if isinstance(result, bytes):
-            self._results.append((end, result))
-        elif result is not None:
-            end.result = Ref(*result)
-        if out and self.limit:
-            end.out = self.ledger.store(out)
-        if err and self.limit:
-            end.err = self.ledger.store(err)
-        if trace and end.cause is not None:
-            end.cause['trace'] = self.ledger.store(trace)
+        for name, payload in payloads.items():
+            if not payload or (name in ('out', 'err') and not self.limit):
+                continue
+            if isinstance(payload, bytes):
+                self._payloads.append((end, name, payload))
+            else:
+                setattr(end, name, Ref(*payload))
         self._ends.append(end)
 
     def _bury(self, process: SlotProcess) -> None:
@@ -543,6 +694,9 @@ class Worker:
             if stream.fd in self._selector.get_map():
                 self._selector.unregister(stream.fd)
         died = process.died()
+        verdict = self._job_verdict(time.monotonic())
+        if died.kind == 'signal' and process.killed_by in _ENDING and verdict is not None:
+            died = died._replace(kind=verdict[0], text=verdict[1])  # it came to the whole job, not to this slot
         self._processes.remove(process)
         self._telling.discard(process)
         self._looked &= {app for name, app in self.ledger.state.versions if name == self.name}  # another one has to look in its place
@@ -577,7 +731,7 @@ class Worker:
             _, _, _, state, _, _, _, cause, trace, *_ = process.last_word
             cause['text'] += ' (in one MPI process; the others were killed)'
             end.state, end.cause = state, cause
-            self._end(end, None, out, err, trace, now)
+            self._add_end(end, now, out=out, err=err, trace=trace)
             return
         if died.kind == 'mpi':
             end.state = FAILED
@@ -587,7 +741,7 @@ class Worker:
             cause |= self._provider.after_walltime(not process.answered)
         elif died.kind == 'cancelled-job':
             cause |= {'kind': 'killed', 'final': True}
-        self._end(end, None, out, err, None, now)
+        self._add_end(end, now, out=out, err=err)
 
     # Claiming and reporting
 
@@ -622,27 +776,22 @@ class Worker:
                 self._stop('politely', 'stop_after', f'its slots have run {self._provider.stop_after:d} tasks each')
         idle = not self._backlog and (at_hand == 0 or any(not process.sent for process in self._processes))
         due = self._ends and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
-        if due or want > 0 or self._back:
-            self._exchange(want, mids)
+        if self._notes:
+            self._write_notes()
+        if (due or want > 0 or self._back) and self._try(_REPORT, lambda: self._exchange(want, mids)):
             self._feed()
 
     def _exchange(self, want: int, mids: list[str]) -> None:
         began = time.monotonic()
-        try:
-            self._store_results()
-            claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity)
-        except DiskFullError as exc:
-            # What was computed is kept here and reported when there is space again; nothing new is claimed meanwhile.
-            if not self._said_disk_full:
-                logger.error('%s', exc)
-                self._said_disk_full = True
-            self._first_end = time.monotonic() + 1.0
-            return
-        self._said_disk_full = False
+        self._store_payloads()
+        if self._uncertain:
+            self._forget_reported()
+        self._uncertain = True  # an error may come after the lines were written
+        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity)
+        self._uncertain = False
         self._cost += 0.2 * (time.monotonic() - began - self._cost)
-        ends = self._ends
-        self._ends = []
-        self._back = []
+        ends, self._ends, self._back = self._ends, [], []
+        self._payloads, self._written = [], 0
         state = self.ledger.state
         for end in ends:
             group = state.groups[state.group[end.row]]
@@ -653,15 +802,33 @@ class Worker:
             number = state.group[row]
             self._backlog.append(Sent(row, attempt, number, state.groups[number].timeout))
 
-    def _store_results(self) -> None:
-        if not self._results:
-            return
-        segment, offset, _ = self.ledger.store(b''.join([payload for _, payload in self._results]))
-        for end, payload in self._results:
-            length = len(payload)
-            end.result = Ref(segment, offset, length)
-            offset += length
-        self._results = []
+    def _forget_reported(self) -> None:
+        """Drop what the journal holds already: a report whose writing failed after its lines had arrived."""
+        self.ledger.follow()
+        state = self.ledger.state
+        self._ends = [end for end in self._ends if state.status[end.row] == RUNNING and state.attempt[end.row] == end.attempt]
+
+    def _store_payloads(self) -> None:
+        """Write what the ends refer to, and put it on disk. It is kept here until the ends are reported."""
+        todo = self._payloads[self._written :]
+        writer = self.ledger.writer
+        try:
+            if todo:
+                segment, offset, _ = self.ledger.store(b''.join([payload for _, _, payload in todo]))
+                for end, name, payload in todo:
+                    ref = Ref(segment, offset, len(payload))
+                    offset += len(payload)
+                    if name != 'trace':
+                        setattr(end, name, ref)
+                    elif end.cause is not None:
+                        end.cause['trace'] = ref
+                self._written = len(self._payloads)
+            writer.flush()
+        except OSError:
+            # What a disk has refused once may be missing on it for ever: all goes to another segment.
+            self._written = 0
+            writer.close()
+            raise
 
     def _save(self, row: int) -> None:
         from .task import Task
@@ -681,8 +848,9 @@ class Worker:
             if not process.sent and process.dying is None and backlog:
                 self._send(process)
         while backlog and len(self._processes) < self.slots:
-            if not self._send(self._start()) and not self._mpi:
-                return
+            started = self._start()
+            if started is None or (not self._send(started) and not self._mpi):
+                break
         progress = True
         while backlog and progress:
             progress = False
@@ -697,7 +865,7 @@ class Worker:
         if group.app not in state.apps or (group.shared and group.shared not in state.shared):
             self._backlog.popleft()
             cause = {'kind': 'code', 'text': 'the code or arguments of this task were in a damaged line of the journal: call its app again', 'errno': 1}
-            self._end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), None, b'', b'', None, time.monotonic())
+            self._add_end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic())
             return True
         row = task.row
         args = (state.segments[state.args_segment[row]], state.args_offset[row], state.args_length[row])
@@ -791,9 +959,9 @@ def work(
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
-    found = get_queue(queue, config)
+    found = patiently(lambda: get_queue(queue, config), START_PATIENCE_S)
     if mpisplits is None:
-        Worker(found, slots, mid, jobid, timeout, linger, mode).run()
+        patiently(lambda: Worker(found, slots, mid, jobid, timeout, linger, mode), START_PATIENCE_S).run()
     else:
         _work_together(mpisplits, lambda division: Worker(found, mpisplits, mid, jobid, timeout, linger, mode, division), found.folder)
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.errors import DiskFullError
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='mounting needs root')
 SIZE = 2 << 20  # bytes
@@ -76,7 +75,7 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
     assert (tmp_path / 'runs').read_text() == 'xxx'  # nothing was computed twice
 
 
-def test_a_list_of_files_that_has_no_space_fails_its_task_only(small: Path, tmp_path: Path) -> None:
+def test_a_list_of_files_that_has_no_space_waits_for_it(small: Path, tmp_path: Path) -> None:
     """Lists of files that are too long for a message are stored by the slot."""
     queue = Queue('full', base_dir=small, create=True)
     tm = TaskManager(queue)
@@ -101,12 +100,12 @@ def test_a_list_of_files_that_has_no_space_fails_its_task_only(small: Path, tmp_
     before, many, after = save(str(tmp_path), 1, ''), save(str(tmp_path), 300, str(small / 'ballast')), save(str(tmp_path), 2, '')
     worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'], stderr=subprocess.PIPE, text=True)
     try:
-        assert worker.stderr is not None
-        worker.stderr.readline()  # that there is no space; nothing if a page that the journal has already was enough for all
+        deadline = time.monotonic() + 60
+        while not (small / 'ballast').exists() or os.statvfs(small).f_bfree:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
         (small / 'ballast').unlink()
-        with pytest.raises(DiskFullError):
-            many.result(timeout=60)
-        assert before.result(timeout=60) == after.result(timeout=60)  # one slot, which lives
+        assert before.result(timeout=60) == many.result(timeout=60) == after.result(timeout=60)  # one slot, which lives
         assert worker.wait(60) == 0
     finally:
         worker.kill()

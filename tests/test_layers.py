@@ -21,7 +21,7 @@ LAYERS = {
     'model': 'ledger live app task explain compact queue find call_here selection',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
-    'processes': 'shell display figures ranks slot_state slot process worker manager',
+    'processes': 'shell display figures ranks slot_state slot process queue_faults worker manager',
     'script': 'task_manager',
     'words out': 'summary cell_summary words listing printed graph',
     'records': 'record/',

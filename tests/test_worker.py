@@ -379,6 +379,105 @@ def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., 
             futures[0].result(timeout=0)
 
 
+@pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU])
+def test_other_signals_end_a_worker_in_order_too(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, number: signal.Signals) -> None:
+    @tm.python_app
+    def wait(i: int, path: str) -> None:
+        import time
+
+        open(f'{path}/{i}', 'w').close()
+        time.sleep(1000)
+
+    futures = wait.map(i=range(3), path=str(tmp_path))
+    process = start('--slots', '2')
+    wait_for(lambda: len(list(tmp_path.glob('[0-9]'))) == 2)
+    process.send_signal(number)
+    assert process.wait(60) == 0
+    assert (queue.counts['KILLED'], queue.counts['PENDING']) == (2, 1)
+    assert not queue.processes()
+    with pytest.raises(TaskKilledError, match=number.name):
+        futures[0].result(timeout=0)
+
+
+def test_a_worker_without_a_terminal_ignores_its_end(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+    @tm.python_app
+    def handlers() -> list[bool]:
+        import os
+        import signal
+
+        status = open(f'/proc/{os.getppid()}/status').read()
+        ignored = int(status.partition('SigIgn:')[2].split()[0], 16)
+        return [bool(ignored >> (number - 1) & 1) for number in (signal.SIGHUP, signal.SIGTERM)]
+
+    future = handlers()
+    start(preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    assert future.result(timeout=60) == [True, False]
+
+
+@pytest.mark.parametrize(('mode', 'state'), [('', 'KILLED'), ('retry_at_timeout', 'PENDING')])
+def test_a_signal_to_all_processes_of_a_job_is_judged_once(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str
+) -> None:
+    # As Slurm does without cgroups; the slots die before the worker is told.
+    @tm.python_app
+    def wait(i: int, path: str) -> None:
+        import os
+        import time
+
+        with open(f'{path}/{i}.new', 'w') as file:
+            file.write(str(os.getpid()))
+        os.rename(f'{path}/{i}.new', f'{path}/{i}')
+        time.sleep(1000)
+
+    futures = wait.map(i=range(4), path=str(tmp_path))
+    process = start('--slots', '2', *(['--mode', mode] if mode else []))
+    wait_for(lambda: len(list(tmp_path.glob('[0-9]'))) == 2)
+    slots = [int(path.read_text()) for path in tmp_path.glob('[0-9]')]
+    for pid in slots:
+        os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: not any(process_alive(pid) for pid in slots))
+    process.terminate()
+    assert process.wait(60) == 0
+    assert queue.counts[state] == (2 if state == 'KILLED' else 4)
+    if state == 'KILLED':
+        with pytest.raises(TaskKilledError, match='its worker was told to end'):
+            futures[0].result(timeout=0)
+
+
+def test_many_slots_have_descriptors(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+    import resource
+
+    @tm.python_app
+    def limit(i: int) -> int:
+        import resource
+        import time
+
+        time.sleep(0.2)
+        return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    futures = limit.map(i=range(24))
+    worker = start('--slots', '24', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
+    assert [future.result(timeout=60) for future in futures] == [64] * 24  # what tasks have is as it was
+    assert worker.wait(60) == 0
+
+
+def test_a_hard_limit_of_descriptors_costs_slots_only(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+    import resource
+
+    @tm.python_app
+    def one(i: int) -> int:
+        import time
+
+        time.sleep(0.1)
+        return i
+
+    futures = one.map(i=range(40))
+    worker = start('--slots', '40', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)))
+    assert [future.result(timeout=60) for future in futures] == list(range(40))
+    assert worker.wait(60) == 0
+
+
 def test_walltime(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def wait() -> None:

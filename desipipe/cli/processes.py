@@ -126,11 +126,12 @@ def resize(args: argparse.Namespace) -> None:
 
 def work(args: argparse.Namespace) -> None:
     """``desipipe work``."""
+    from ..faults import patiently
     from ..logs import log_to_stderr
     from ..worker import work
 
-    queue = open_one(args)
     log_to_stderr()
+    queue = patiently(lambda: open_one(args))
     work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode, mpisplits=args.mpisplits)
 
 

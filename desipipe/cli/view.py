@@ -174,6 +174,8 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
         job = jobs.get(worker['job'], {'reason': '', 'ends': None})
         about = [plural(worker['slots'], 'slot'), job['reason'], left_text(job['ends'], now) if job['ends'] is not None else '']
         lines.append([(f'  worker {worker["job"]} on {worker["host"]}, {", ".join(filter(None, about))}: {doing}{_alive(worker)}', 'dim')])
+        if worker['trouble']:
+            lines.append([(f'    {worker["trouble"]}. Nothing is lost, it tries again', 'yellow')])
     if len(workers) > _WORKERS:
         rest = workers[_WORKERS:]
         lines.append([(f'  and {plural(len(rest), "more worker")}, which run {plural(sum(worker["running"] for worker in rest))}', 'dim')])

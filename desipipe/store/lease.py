@@ -13,6 +13,7 @@ from ..provenance import machine, process_alive, process_start
 from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
+_RECORD = 2048  # bytes, blanks at the end; a block of a filesystem
 _LOOK_MOST = 2.0  # s of silence that one look may add
 
 Record = dict[str, Any]
@@ -40,18 +41,29 @@ class Lease:
 
     def __init__(self, folder: str, name: str, shared: bool, **info: object) -> None:
         self.path = lease_path(folder, name)
+        self.folder = folder
         self.shared = shared
+        self.trouble = ''
+        """What the holder cannot do at the moment, for people."""
         self._count = 0
+        self._fd = -1
         here = machine()
         self.record: Record = {'name': name, **{key: here[key] for key in ('host', 'pid', 'boot', 'pidns')}, 'start': process_start(os.getpid()), **info}
+        self.renew()
+        self.beat()
+
+    def renew(self) -> None:
+        """Open the file again: after a fault of the filesystem the old descriptor may be of no use."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
-            raise QueueGoneError(f'the queue in {folder} is gone (deleted by someone?); nothing was recreated') from None
+            raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was recreated') from None
         except OSError as exc:
             raise disk_full(exc, self.path) from exc
-        os.ftruncate(self._fd, 0)
-        self.beat()
 
     def beat(self) -> None:
         """Say that we are alive.
@@ -65,7 +77,8 @@ class Lease:
         if os.fstat(self._fd).st_nlink == 0:
             raise QueueGoneError(f'{self.path} is gone: the queue was deleted, or this process was taken for dead; it stops')
         # Always the same length, overwritten in place: no reader sees half a record, and a full disk stops no heart.
-        os.pwrite(self._fd, orjson.dumps({'beat': f'{self._count:020d}', **self.record}), 0)
+        record = {'beat': f'{self._count:020d}', **self.record, 'trouble': self.trouble}
+        os.pwrite(self._fd, orjson.dumps(record).ljust(_RECORD), 0)
         if self.shared:
             os.fsync(self._fd)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import functools
@@ -216,9 +217,10 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Close the file."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with contextlib.suppress(OSError):  # what is on disk, `flush` says
+                os.close(fd)
 
     def __del__(self) -> None:
         if getattr(self, '_fd', -1) >= 0:
@@ -264,7 +266,8 @@ class SegmentReader:
             self._fds.move_to_end(name)
             return fd
         if fd >= 0:
-            os.close(self._fds.pop(name))
+            del self._fds[name]
+            os.close(fd)
         if os.sep in name or name.startswith('.'):
             raise PayloadError(
                 f'the journal names a segment {name!r} outside of the queue: it is not read. Check with: desipipe doctor -q {quote(self.folder)}'
@@ -308,6 +311,16 @@ class SegmentReader:
             start = offset - self._block_start
             self._last = offset + length
             return self._block[start : start + length]
+        try:
+            return self._read(name, offset, length)
+        except OSError:
+            # The descriptor may be stale, or closed by user code: the next try opens the file again.
+            if (stale := self._fds.pop(name, -1)) >= 0:
+                with contextlib.suppress(OSError):
+                    os.close(stale)
+            raise
+
+    def _read(self, name: str, offset: int, length: int) -> bytes | memoryview:
         fd = self._open(name)
         if length >= MAP_FROM:
             return self._map(name, fd, offset, length)
@@ -327,7 +340,10 @@ class SegmentReader:
 
     def owner(self, name: str) -> int:
         """The user (by id) who owns the segment ``name``."""
-        return os.fstat(self._open(name)).st_uid
+        try:
+            return os.fstat(self._open(name)).st_uid
+        except OSError:
+            return os.fstat(self._open(name, again=True)).st_uid
 
     def _map(self, name: str, fd: int, offset: int, length: int) -> memoryview:
         if os.fstat(fd).st_size < offset + length:
