@@ -45,7 +45,7 @@ from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import passes, patiently
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
-from .serialize import Payload, class_registry, dumps, loads
+from .serialize import Payload, carried, class_registry, dumps, loads
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
@@ -307,6 +307,7 @@ class Slot:
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
         class_registry.start_task()
+        carried.start_task()
         code = known.loaded
         if code is None:
             for entry in group.path:
@@ -316,7 +317,7 @@ class Slot:
             code = known.loaded = self._codes.get(known.code)
             if code is None:
                 code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
-        if code.memory.use():
+        if code.use():
             code.memory.keep_classes()
         else:
             # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
@@ -576,7 +577,7 @@ class _Known:
 class _Code:
     """The code of an app's version, loaded; again for each task, where one could see what another left in it."""
 
-    __slots__ = ('call', 'memory')
+    __slots__ = ('call', 'memory', 'modules', 'version')
     call: Callable[..., Any]
     memory: Memory
 
@@ -587,7 +588,15 @@ class _Code:
         from .serialize.memory import Memory
 
         self.memory = Memory(func)
+        self.modules = carried.current_modules()
+        self.version = carried.current_version()
         self.call = caller(func)
+
+    def use(self) -> bool:
+        """Return True if it can be called as it is: nothing that it carries or imports has changed."""
+        carried.install({}, self.modules)
+        is_same = not self.modules or self.version == carried.current_version()
+        return is_same and self.memory.use()
 
 
 def _resets() -> int:

@@ -1,6 +1,7 @@
 """What code brings along to another process: text for tracebacks, and modules that it imports when it runs.
 
-Payloads refer to :func:`restore` by name: this module must stay importable under its name, and cheap.
+Payloads refer to :func:`install`, :func:`second` and :func:`restore` by name: this module must stay
+importable under its name, and cheap.
 """
 
 from __future__ import annotations
@@ -10,21 +11,28 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import CodeType, ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
-__all__ = ['restore']
+from .modules import MAIN, is_user
 
-_lock = threading.Lock()
+__all__ = ['current_modules', 'current_version', 'install', 'restore', 'second', 'start_task']
+
+Carried = tuple[str, str, bool]
+"""File and text of a module, and whether it is a package."""
+KEPT_MAX = 16  # sets of modules of other versions of tasks, which are kept to be used again
+_lock = threading.RLock()
 
 
 class Finder:
     """Finds and executes the modules of users that came with payloads, before anything on the path.
 
-    A process that runs two versions of a task imports the module of the version that was loaded last.
+    A slot has those of the task that runs; another process those that were loaded last.
     """
 
     def __init__(self) -> None:
-        self.modules: dict[str, tuple[str, str, bool]] = {}  # file, text, whether it is a package
+        self.modules: dict[str, Carried] = {}
+        self.executed: dict[str, Carried] = {}
+        """What is in :data:`sys.modules` of these, as it was when it was executed."""
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
         """See :class:`importlib.abc.MetaPathFinder`."""
@@ -43,7 +51,11 @@ class Finder:
 
     def exec_module(self, module: ModuleType) -> None:
         """See :class:`importlib.abc.Loader`."""
-        exec(self.get_code(module.__name__), module.__dict__)  # noqa: S102 (this is what an import is)
+        name = module.__name__
+        self.executed[name] = known = self.modules[name]
+        if known[0]:
+            _remember(known[0], {1: known[1]})  # the file may hold another version by now
+        exec(self.get_code(name), module.__dict__)  # noqa: S102 (this is what an import is)
 
     def get_code(self, name: str) -> CodeType:
         """See :class:`importlib.abc.InspectLoader`."""
@@ -58,36 +70,135 @@ class Finder:
 finder = Finder()
 
 
-def restore(value: Any, texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, tuple[str, str, bool]]) -> Any:
-    """Make known what a value brought along.
+class _Kept(NamedTuple):
+    """Modules that were executed for a version of a task, while another version runs."""
+
+    version: int
+    executed: dict[str, Carried]
+    modules: dict[str, ModuleType]
+
+
+_own: frozenset[str] | None = None  # modules that a slot had before its first task; None where no slot runs tasks
+_version = 0
+_versions = 0
+_kept: list[_Kept] = []
+_of_arguments: set[str] = set()  # names of modules that are not of the task's code
+
+
+def start_task() -> None:
+    """Begin a task in a slot: payloads that are loaded from now on say which modules it imports."""
+    global _own
+    if _own is None:
+        _own = frozenset(sys.modules)
+    finder.modules = {}
+
+
+def current_modules() -> dict[str, Carried]:
+    """Return the modules that the payloads of the task brought so far."""
+    return dict(finder.modules)
+
+
+def current_version() -> int:
+    """Return a number that changes when other modules take the place of those that code may refer to."""
+    return _version
+
+
+def install(texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carried]) -> None:
+    """Make known what a value brings along, before the value is made.
 
     Parameters
     ----------
-    value : object
-        It is returned.
     texts : dict
         File, or name of a notebook's cell: first line and text of the statements that the code is from.
     modules : dict
-        Name of a module: file, text, and whether it is a package.
-
-    Returns
-    -------
-    value : object
+        Modules by name.
     """
     with _lock:
         for file, statements in texts.items():
             _remember(file, statements)
-        for name, module in modules.items():
-            known = sys.modules.get(name)
-            if known is not None and getattr(known, '__loader__', None) is not finder:
-                continue  # imported before, by this program itself
-            if known is not None and finder.modules.get(name) != module:
-                del sys.modules[name]  # that of another version of the task
-            finder.modules[name] = module
-        if finder.modules and finder not in sys.meta_path:
+        if not modules:
+            return
+        if _own is None:
+            _take(modules)
+        else:
+            _take_for_task(modules, _own)
+        if finder not in sys.meta_path:
             # A worker runs what was submitted, whatever the files say by now; a person who types `import` means the file.
             sys.meta_path.insert(len(sys.meta_path) if hasattr(sys, 'ps1') else 0, finder)
+
+
+def second(_: None, value: Any) -> Any:
+    """Return the value that was made after :func:`install`."""
     return value
+
+
+def restore(value: Any, texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carried]) -> Any:
+    """Make known what a value brought along, and return it."""
+    install(texts, modules)
+    return value
+
+
+def _take(modules: Mapping[str, Carried]) -> None:
+    """Have modules found from now on; those that were imported before by this program itself stay."""
+    changed = False
+    for name, module in modules.items():
+        if name in sys.modules and not _is_ours(name):
+            continue
+        changed = changed or finder.executed.get(name, module) != module
+        finder.modules[name] = module
+    if changed:
+        _put_away()
+
+
+def _take_for_task(modules: Mapping[str, Carried], own: frozenset[str]) -> None:
+    """Have modules found in the task that runs. What came first, with its code, counts."""
+    is_first = not finder.modules
+    new = {name: module for name, module in modules.items() if name not in finder.modules}
+    finder.modules.update(new)
+    known = finder.modules
+    if is_first:
+        # Those that arguments of another task brought are imported by nothing else.
+        for name in _of_arguments:
+            sys.modules.pop(name, None)
+            finder.executed.pop(name, None)
+        _of_arguments.clear()
+        if any(known.get(name) != module for name, module in finder.executed.items()):
+            _put_away()
+            _bring_back()
+    else:
+        _of_arguments.update(new)
+    read = [name for name in known if name in sys.modules and name not in own and not _is_ours(name)]
+    if read:
+        # Another task read them from files, and what it read may refer to them.
+        for name in [name for name in sys.modules if name not in own and name not in MAIN and not _is_ours(name) and is_user(name)]:
+            del sys.modules[name]
+
+
+def _is_ours(name: str) -> bool:
+    return getattr(sys.modules.get(name), '__loader__', None) is finder
+
+
+def _put_away() -> None:
+    """Take all modules that were executed here out of the way: each may depend on one that changes."""
+    global _version, _versions
+    modules = {name: sys.modules.pop(name) for name in finder.executed if _is_ours(name)}
+    if _own is not None and modules:
+        _kept.append(_Kept(_version, finder.executed, modules))
+        del _kept[:-KEPT_MAX]
+    finder.executed = {}
+    _versions += 1
+    _version = _versions
+
+
+def _bring_back() -> None:
+    """Put modules back that were executed for the version of the task that runs."""
+    global _version
+    for kept in _kept:
+        if all(finder.modules.get(name) == module for name, module in kept.executed.items()):
+            sys.modules.update(kept.modules)
+            _version, finder.executed = kept.version, kept.executed
+            _kept.remove(kept)
+            return
 
 
 def _remember(file: str, statements: Mapping[int, str]) -> None:

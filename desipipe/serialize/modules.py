@@ -1,12 +1,14 @@
 """Whose a module is: the user's own, whose code counts and travels by value, or an installed one, which counts by its name.
 
 The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the standard library, nor in
-``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode.
+``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode, nor in one
+that the list of files of an installation beside it names (``pip install --target``).
 """
 
 from __future__ import annotations
 
 import ast
+import contextlib
 import functools
 import importlib.machinery
 import importlib.util
@@ -65,7 +67,34 @@ def _is_user_file(file: str, name: str) -> bool:
     for path in {file, os.path.realpath(file)}:
         if 'site-packages' in path.split(os.sep) or 'dist-packages' in path.split(os.sep) or path.startswith(_installed_roots()):
             return False
+        if name.partition('.')[0] in _installed_names(_home(path, name)):
+            return False
     return not any(_is_of_editable(os.path.realpath(file), name, *editable) for editable in _editables())
+
+
+def _home(file: str, name: str) -> str:
+    """Return the folder that the module ``name`` was imported from: that of its topmost package."""
+    levels = name.count('.') + (1 if os.path.basename(file).startswith('__init__.') else 0)
+    home = os.path.dirname(file)
+    for _ in range(levels):
+        home = os.path.dirname(home)
+    return home
+
+
+@functools.cache
+def _installed_names(folder: str) -> frozenset[str]:
+    """Return the topmost names of what was installed in a folder (``pip install --target``), by its lists of files."""
+    found: set[str] = set()
+    try:
+        entries = os.listdir(folder)
+    except OSError:
+        return frozenset()
+    for entry in entries:
+        for name in ('RECORD', 'top_level.txt') if entry.endswith('.dist-info') else ():
+            with contextlib.suppress(OSError), open(os.path.join(folder, entry, name), encoding='utf-8', errors='replace') as lines:
+                paths = [line.strip().strip('"').partition(',')[0] for line in lines]
+                found.update(path.partition('/')[0].partition('.')[0] for path in paths)
+    return frozenset(found)
 
 
 @functools.cache
@@ -102,14 +131,10 @@ def _is_of_editable(file: str, name: str, folder: str, names: frozenset[str]) ->
     # are those it names itself; where it names none, the packages (not the single files) in its root or its `src`.
     if not file.startswith(os.path.join(folder, '')):
         return False
-    parts = name.split('.')
     if names:
-        return parts[0] in names
+        return name.partition('.')[0] in names
     is_package = os.path.basename(file).startswith('__init__.')
-    home = os.path.dirname(file)
-    for _ in range(len(parts) - (0 if is_package else 1)):
-        home = os.path.dirname(home)
-    return (is_package or len(parts) > 1) and home in (folder, os.path.join(folder, 'src'))
+    return (is_package or '.' in name) and _home(file, name) in (folder, os.path.join(folder, 'src'))
 
 
 # ---------------------------------------------------------------------------------------------------------------------

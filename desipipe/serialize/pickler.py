@@ -348,7 +348,7 @@ def _writable(array: Any) -> Any:
 
 
 class _Restored:
-    """A value with what it brings along; it is loaded as the value itself."""
+    """A value, and after it what it brings along; it is loaded as the value itself."""
 
     def __init__(self, value: Any, pickler: Pickler) -> None:
         self.value = value
@@ -356,6 +356,25 @@ class _Restored:
 
     def __reduce__(self) -> Any:
         return carried.restore, (self.value, self.pickler.texts, self.pickler.modules)
+
+
+class _Prepared:
+    """What a value brings along, and after it the value."""
+
+    def __init__(self, value: Any, pickler: Pickler) -> None:
+        self.value = value
+        self.installed = _Installed(pickler)
+
+    def __reduce__(self) -> Any:
+        return carried.second, (self.installed, self.value)
+
+
+class _Installed:
+    def __init__(self, pickler: Pickler) -> None:
+        self.pickler = pickler
+
+    def __reduce__(self) -> Any:
+        return carried.install, (self.pickler.texts, self.pickler.modules)
 
 
 def pickled(
@@ -415,23 +434,25 @@ def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | N
         buffers.append(raw)
         return False
 
+    pickler = None
     if type(obj) is FunctionType:
         # It brings its text along: what is known of that when the function itself was written is all there is, unless it uses modules of the user.
         with io.BytesIO() as file:
             pickler = Pickler(file, out_of_band, references, known)
             pickler.dump(_Restored(obj, pickler))
-            if not pickler.used:
+            if not pickler.used and not pickler.modules:
                 return file.getvalue(), buffers, list(pickler.tids)
         buffers.clear()
-    with io.BytesIO() as file:
-        pickler = Pickler(file, out_of_band, references, known)
-        pickler.discover(obj)
-        data = file.getvalue()
+    if pickler is None or pickler.used:
+        with io.BytesIO() as file:
+            pickler = Pickler(file, out_of_band, references, known)
+            pickler.discover(obj)
+            data = file.getvalue()
     if pickler.texts or pickler.modules or pickler.used:
         # It brings code along: once more, now that it is known what that needs.
         buffers.clear()
         with io.BytesIO() as file:
-            Pickler(file, out_of_band, references, known, pickler.used).dump(_Restored(obj, pickler))
+            Pickler(file, out_of_band, references, known, pickler.used).dump(_Prepared(obj, pickler))
             data = file.getvalue()
     return data, buffers, list(pickler.tids)
 
