@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import functools
+import itertools
 import logging
+import operator
 import os
 import signal
 import threading
@@ -17,6 +20,7 @@ from typing import Any
 from .app import App, caller
 from .call_here import FAILED_ERRNO, call_here
 from .errors import (
+    DesipipeError,
     PayloadError,
     TaskCancelledError,
     TaskError,
@@ -27,6 +31,7 @@ from .errors import (
     close_names,
 )
 from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
+from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .serialize import TaskReference, dumps
 from .utils import from_above
@@ -243,11 +248,14 @@ class Future(TaskReference):
         return self.task.err
 
     def add_done_callback(self, func: Callable[[Future], object]) -> None:
-        """Call ``func(future)`` when the task has ended, from a thread of this process; at once if it has."""
-        if self.done():
-            _called(func, self)
+        """Call ``func(future)`` when the task has ended, from a thread; at once if it has.
+
+        It is called too when the task was deleted, or its queue: then :meth:`result` says so.
+        """
+        if _is_over(self):
+            _call_back(func, self)
         else:
-            _follower(self._ledger).add(self, func)
+            _follower(self._ledger).add(self, lambda error: _call_back(func, self))
 
     def __await__(self) -> Generator[Any, None, Any]:
         import asyncio
@@ -255,11 +263,17 @@ class Future(TaskReference):
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
 
-        def tell() -> None:
+        def end(error: BaseException | None) -> None:
             if not over.done():
-                over.set_result(None)
+                over.set_result(None) if error is None else over.set_exception(error)
 
-        self.add_done_callback(lambda _: loop.call_soon_threadsafe(tell))
+        def on_end(error: BaseException | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop was closed, and nobody awaits it
+                loop.call_soon_threadsafe(end, error)
+
+        if self.done():
+            return self.result()
+        _follower(self._ledger).add(self, on_end)
         yield from over
         return self.result()
 
@@ -284,44 +298,81 @@ def open_future(folder: str, tid: bytes, item: str = '') -> Future:
     return Future(Ledger(folder), tid, item)
 
 
-def _called(func: Callable[[Future], object], future: Future) -> None:
+def _call_back(func: Callable[[Future], object], future: Future) -> None:
     try:
         func(future)
-    except Exception:
+    except BaseException:  # also what would end the thread that others wait for
         logger.exception('a callback of %r raised', future)
 
 
+def _is_over(future: Future, follow: bool = True) -> bool:
+    """Return True when a task has ended, also because it is not in its queue any more."""
+    try:
+        return future.done() if follow else future._over()
+    except DesipipeError:
+        return True  # asking for its result says why
+
+
+def _has_succeeded(future: Future) -> bool:
+    try:
+        return future._status() == SUCCEEDED
+    except DesipipeError:
+        return False
+
+
 class _Follower:
-    """Calls callbacks of one ledger's futures; its thread lives as long as there are some."""
+    """Tells when tasks of one ledger end; its thread lives as long as it is asked about some."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        self._waiting: list[tuple[Future, Callable[[Future], object]]] = []
+        self._waiting: list[tuple[Future, Callable[[BaseException | None], object]]] = []
         self._guard = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def add(self, future: Future, func: Callable[[Future], object]) -> None:
+    def add(self, future: Future, on_end: Callable[[BaseException | None], object]) -> None:
+        """Have ``on_end`` called, with the error if its queue can't be followed."""
         with self._guard:
-            self._waiting.append((future, func))
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name='desipipe-follow', daemon=True)
+            self._waiting.append((future, on_end))
+            if self._thread is None or not self._thread.is_alive():  # not in a fork
+                run, name = self._run, 'desipipe-follow'
+                self._thread = threading.Thread(target=run, name=name, daemon=True)
                 self._thread.start()
 
     def _run(self) -> None:
         while True:
-            self._ledger.wait(self._ready)
+            error = self._follow()
             with self._guard:
-                over = [pair for pair in self._waiting if pair[0]._over()]
-                self._waiting = [pair for pair in self._waiting if pair not in over]
-            for future, func in over:
-                _called(func, future)
+                waiting = self._waiting
+                over = [error is not None or self._is_over(future) for future, _ in waiting]
+                ended = list(itertools.compress(waiting, over))
+                self._waiting = list(itertools.compress(waiting, map(operator.not_, over)))
+            for _, on_end in ended:
+                on_end(error)
             with self._guard:
                 if not self._waiting:
                     self._thread = None
                     return
 
+    def _follow(self) -> BaseException | None:
+        """Wait until a task has ended; return what makes it impossible to go on."""
+        pause, since = RETRY_FIRST_S, 0.0
+        while True:
+            try:
+                self._ledger.wait(self._ready)
+                return None
+            except Exception as exc:
+                since = since or time.monotonic()
+                if not passes(exc) or time.monotonic() - since > PATIENCE_S:
+                    return exc
+            time.sleep(pause)
+            pause = min(2 * pause, RETRY_MAX_S)
+
     def _ready(self) -> bool:
-        return any(future._over() for future, _ in self._waiting)
+        return any(self._is_over(future) for future, _ in self._waiting)
+
+    @staticmethod
+    def _is_over(future: Future) -> bool:
+        return _is_over(future, follow=False)
 
 
 def _follower(ledger: Ledger) -> _Follower:
@@ -354,10 +405,11 @@ def wait(futures: Iterable[Future], timeout: float | None = None, return_when: s
     deadline = None if timeout is None else time.monotonic() + timeout
     for batch in _arrivals(left, deadline):
         done |= batch
-        if return_when == concurrent.futures.FIRST_COMPLETED or (
-            return_when == concurrent.futures.FIRST_EXCEPTION and any(future._status() != SUCCEEDED for future in batch)
-        ):
+        if return_when == concurrent.futures.FIRST_COMPLETED:
             break
+        if return_when == concurrent.futures.FIRST_EXCEPTION:
+            if not all(map(_has_succeeded, batch)):
+                break
     return DoneAndNotDone(done, left - done)
 
 
@@ -379,12 +431,12 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
 
 
 def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]]:
+    """Yield futures as their tasks end, also those of deleted tasks and queues."""
     left = set(left)
-    ledgers = {future._ledger for future in left}
     while left:
-        for ledger in ledgers:
-            ledger.follow()
-        over = {future for future in left if future._over()}
+        ledgers = {future._ledger for future in left}
+        gone = {ledger for ledger in ledgers if not _can_follow(ledger)}
+        over = {future for future in left if future._ledger in gone or _is_over(future, False)}
         if over:
             left -= over
             yield over
@@ -394,11 +446,22 @@ def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]
             return
         # Several queues: look at each in turn, none for long.
         for ledger in ledgers:
-            ledger.wait(functools.partial(_any_over, left), 0.05 if len(ledgers) > 1 else seconds)
+            own = {future for future in left if future._ledger is ledger}
+            with contextlib.suppress(DesipipeError, OSError):  # the next turn looks what it is
+                ready = functools.partial(_any_over, own)
+                ledger.wait(ready, 0.05 if len(ledgers) > 1 else seconds)
+
+
+def _can_follow(ledger: Ledger) -> bool:
+    try:
+        patiently(ledger.follow)
+    except DesipipeError:
+        return False
+    return True
 
 
 def _any_over(futures: set[Future]) -> bool:
-    return any(future._over() for future in futures)
+    return any(_is_over(future, False) for future in futures)
 
 
 class Task:

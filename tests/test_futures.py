@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import errno
 import pickle
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from desipipe import Queue, TaskManager, as_completed, wait
-from desipipe.errors import TaskFailedError
+from desipipe.errors import QueueGoneError, TaskFailedError, UnknownTaskError
 from desipipe.task import Future
 
 
@@ -179,3 +181,101 @@ def test_a_failure_that_was_retried_elsewhere_is_seen(queue: Queue, worker: None
     (tmp_path / 'there').touch()
     subprocess.run([sys.executable, '-m', 'desipipe', 'retry', '-q', queue.folder], check=True, timeout=60, capture_output=True)
     assert future.result(timeout=60) is True
+
+
+def collect(*futures: Future) -> list[Any]:
+    """Await futures together; return what each gives, or raises."""
+
+    async def one(future: Future) -> Any:
+        return await future
+
+    async def main() -> list[Any]:
+        tasks = (one(future) for future in futures)
+        return await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 60)
+
+    return asyncio.run(main())
+
+
+def run_when_followed(queue: Queue, act: Callable[[], object]) -> threading.Thread:
+    """Act from another thread, as another process would, once something follows the queue."""
+
+    def run() -> None:
+        while not any(thread.name == 'desipipe-follow' for thread in threading.enumerate()):
+            time.sleep(0.01)
+        act()
+        subprocess.run([*WORK, queue.folder], timeout=120, check=False, capture_output=True)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
+
+
+def test_a_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> None:
+    deleted, kept = app(1), app(2)
+    other = Queue(queue.folder, create=False)
+    called: list[Future] = []
+    deleted.add_done_callback(called.append)
+    deleted.add_done_callback(lambda _: sys.exit(3))
+    thread = run_when_followed(queue, lambda: other.drop(deleted.id))
+    found = collect(deleted, kept)
+    thread.join(60)
+    assert isinstance(found[0], UnknownTaskError) and found[1] == 4
+    assert called == [deleted]
+    assert set(as_completed([deleted, kept], timeout=60)) == {deleted, kept}
+    for when in (concurrent.futures.ALL_COMPLETED, concurrent.futures.FIRST_EXCEPTION):
+        assert deleted in wait([deleted, kept], timeout=60, return_when=when).done
+    # Who comes afterwards is served too.
+    later, over = app(3), threading.Event()
+    later.add_done_callback(lambda _: over.set())
+    subprocess.run([*WORK, queue.folder], timeout=120, check=True)
+    assert over.wait(60) and collect(later) == [9]
+
+
+def test_a_deleted_queue_ends_what_waits_for_it(app: Any, queue: Queue, queue_dir: Path) -> None:
+    stays = Queue('stays', create=True)
+    first, kept = app(1), TaskManager(stays).python_app(app.func)(5)
+    thread = run_when_followed(stays, queue.delete)
+    found = collect(first, kept)
+    thread.join(60)
+    assert isinstance(found[0], QueueGoneError) and found[1] == 25
+    assert set(as_completed([first, kept], timeout=60)) == {first, kept}
+
+
+def test_a_fault_that_passes_is_not_told(
+    app: Any,
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    future = app(4)
+    follow, faults = queue.ledger.journal.follow, [errno.EIO, errno.ESTALE, errno.EMFILE]
+
+    def faulty() -> bool:
+        if faults and threading.current_thread().name == 'desipipe-follow':
+            raise OSError(faults.pop(), 'a fault')
+        return follow()
+
+    monkeypatch.setattr(queue.ledger.journal, 'follow', faulty)
+    thread = run_when_followed(queue, lambda: None)
+    assert collect(future) == [16]
+    thread.join(60)
+    assert not faults
+
+
+def test_an_error_that_stays_is_told_to_all(
+    app: Any,
+    queue: Queue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    follow = queue.ledger.journal.follow
+
+    def faulty() -> bool:
+        if threading.current_thread().name == 'desipipe-follow':
+            raise PermissionError(errno.EACCES, 'not any more')
+        return follow()
+
+    futures = app(1), app(2)
+    monkeypatch.setattr(queue.ledger.journal, 'follow', faulty)
+    assert [type(error) for error in collect(*futures)] == [PermissionError] * 2
