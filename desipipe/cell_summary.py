@@ -180,7 +180,18 @@ class Cell:
         """How many of the tasks have neither ended nor are blocked, as the queue was last followed."""
         self._check()
         status, _ = self._columns()
+        self._leave_out(status)
         return sum(map(status.count, (WAITING, PENDING, RUNNING))) - len(self._blocked(status))
+
+    def _leave_out(self, status: bytearray) -> int:
+        """Mark superseded rows as dropped, so that they do not count; returns how many there are."""
+        superseded = self.ledger.state.superseded
+        if not superseded:
+            return 0
+        places = [place for place, row in enumerate(self.rows) if row in superseded]
+        for place in places:
+            status[place] = DROPPED
+        return len(places)
 
     def refused(self) -> str:
         """Why no worker comes for these tasks before someone does something about it, in the manager's words; empty if one may come."""
@@ -203,6 +214,8 @@ class Cell:
         self._check()
         status, ended_at = self._columns()
         self._read_ends(ended_at)
+        every = bytearray(status)
+        n_superseded = self._leave_out(status)
         numbers = [status.count(code) for code in range(len(STATES))]
         counts = dict(zip(STATES, numbers, strict=True))
         blocked = self._blocked(status)
@@ -218,7 +231,7 @@ class Cell:
         somebody = bool(alive) or (manager is not None and self._is_alive(manager['w'], observer) is not False) or time.monotonic() < self.grace
         rate = self._rate(now, running) if running else None
         failure = self._first_failure(status, ended_at) if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN)) else None
-        shown, truncated = self._outputs(status, ended_at, running, limit, most) if with_outputs else ([], '')
+        shown, truncated = self._outputs(every, ended_at, running, limit, most) if with_outputs else ([], '')
         jobs = job_summaries(ledger, self._mids, self._members) if left and state.jobs else []
         groups = job_groups(jobs)
         found = {
@@ -233,6 +246,7 @@ class Cell:
             'total': sum(numbers),
             'counts': counts,
             'blocked': len(blocked),
+            'superseded': n_superseded,
             'left': left,
             'workers': sum(worker.slots for worker in alive) if left else self._slots(sum(numbers)),
             'rate': rate,
@@ -519,7 +533,8 @@ def cell_summary(
     summary : dict
         - ``version`` (1), ``queue`` (name), ``folder``, ``title``, ``rows`` (text), ``first``: identity of the first row's task
         - ``time``: seconds since the epoch; ``condition``: key of :data:`~desipipe.summary.CONDITIONS`
-        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of the cell's tasks
+        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of the cell's tasks that are not superseded;
+          ``superseded``: how many are
         - ``workers``: slots of the workers that live; when nothing is left, of those that did it
         - ``rate``: the cell's tasks per second lately; ``eta``: seconds that are left at this rate; both ``None`` if unknown
         - ``began``, ``ended``: seconds since the epoch, or ``None``; ``elapsed``: seconds that the tasks took until now, without the pauses in which none of

@@ -174,6 +174,7 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
         yield {**_plain(event), 'ref': move(Ref(*event['ref']))}
     for number, group in enumerate(state.groups):
         yield group.to_event(number)
+    yield from state.code_versions.events()
     ends: dict[tuple[str, str], list[End]] = defaultdict(list)
     added: dict[int, float] = {}
     used: set[str] = set(state.alive)
@@ -185,6 +186,8 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
             ends[key].append(_moved(end, move))
     yield from _workers(ledger, used)
     yield from _tasks(ledger, move, added)
+    kept = sorted(state.kept)
+    yield from ({'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK))
     if state.status and state.status[-1] == DROPPED:
         yield {'e': 'drop', 'rows': [len(state.status) - 1], 't': now}  # so that its number is not given to another task
     for kind in ('past', 'last', 'final'):

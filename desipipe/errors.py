@@ -38,6 +38,7 @@ __all__ = [
     'TaskFailedError',
     'TaskKilledError',
     'TaskLostError',
+    'TaskSupersededError',
     'UnknownNameError',
     'UnknownOptionError',
     'UnknownQueueError',
@@ -279,6 +280,10 @@ class TaskKilledError(TaskError):
 
 class TaskLostError(TaskError):
     """The worker that ran the task vanished."""
+
+
+class TaskSupersededError(TaskError):
+    """Other code took the place of the task's before it began."""
 
 
 class TaskCancelledError(TaskError, concurrent.futures.CancelledError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from shlex import quote
 
-from .event import FAILED, KILLED, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .event import FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
+from .state import State
 from .task import StoredApp, Task
 
 _MOST = 5  # tasks to name
@@ -27,6 +28,8 @@ def explain(ledger: Ledger, task: Task) -> str:
     ledger.follow()
     row = ledger.state.rows.get(task.tid)
     said = [f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code and these arguments.'] if row is None else [_state(ledger, row)]
+    if row in ledger.state.superseded and ledger.state.status[row] not in (WAITING, PENDING):
+        said.append(f'It is superseded, and does not count: {_why_superseded(ledger.state, row)}.')
     return '\n'.join(said + _nearest(ledger, task, row))
 
 
@@ -35,10 +38,20 @@ def _label(ledger: Ledger, row: int) -> str:
     return f'{state.groups[state.group[row]].name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
 
 
+def _why_superseded(state: State, row: int) -> str:
+    if state.groups[state.group[row]].app in state.code_versions.superseded:
+        return 'its notebook or script was run again with other code'
+    needed = next(other for other in state.requires[row] if other in state.superseded)
+    return f'it needs {state.groups[state.group[needed]].name}[{state.index[needed]:d}] {state.ids[needed].hex()[:12]}, which is superseded'
+
+
 def _state(ledger: Ledger, row: int) -> str:
     state = ledger.state
     status = state.status[row]
     label = _label(ledger, row)
+    if row in state.superseded and status in (WAITING, PENDING):
+        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
+        return f'{label} is superseded: {_why_superseded(state, row)}. It has not begun, and will not. Let it run all the same: {again}'
     if status == SUCCEEDED:
         return f'{label} SUCCEEDED: its result is used, nothing is computed.'
     if status == RUNNING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .config import Config
@@ -101,7 +101,7 @@ def type_queue(folder: str, config: Config | None = None) -> str:
 def find_task(queue: Queue, text: str) -> str:
     """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name if it has one task only.
 
-    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the newest is meant.
+    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the newest that is not superseded is meant.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def find_task(queue: Queue, text: str) -> str:
         try:
             return ledger.state.ids[ledger.find(text)].hex()
         except UnknownTaskError:
-            rows = queue.select(name=text)
+            rows = queue.select(name=text) or queue.select(name=text, superseded=True)
             if not rows:
                 raise
             if len(rows) > 1:
@@ -125,7 +125,8 @@ def find_task(queue: Queue, text: str) -> str:
                 ) from None
     else:
         check_names(queue, [indexed[1]])
-        rows = queue.select(name=indexed[1], index=int(indexed[2]))
+        named: dict[str, Any] = {'name': indexed[1], 'index': int(indexed[2])}
+        rows = queue.select(**named) or queue.select(**named, superseded=True)
         if not rows:
             raise UnknownTaskError(f'there is no task {text}. List them with: {listing(queue, indexed[1])}')
     return ledger.state.ids[rows[-1]].hex()

@@ -43,6 +43,7 @@ from .store.lease import Observer
 from .store.lock import tell_fork
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
 from .store.watch import Watcher
+from .uses import Use, code_events, needed_events
 from .utils import username
 
 _TEXT = struct.Struct('<I')
@@ -381,7 +382,15 @@ class Ledger:
 
     # Adding
 
-    def add(self, batches: Sequence[Batch], codes: dict[str, Code], managers: dict[str, Event], sync: bool = False) -> int:
+    def add(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        managers: dict[str, Event],
+        sync: bool = False,
+        uses: Sequence[Use] = (),
+        reused: Sequence[bytes] = (),
+    ) -> int:
         """Put tasks into the queue; of what is there already and has yet to run, or did not succeed, the task manager and its options are those of now.
 
         Parameters
@@ -393,6 +402,10 @@ class Ledger:
             Task managers by identity.
         sync : bool, default=False
             Whether to be on disk when this returns.
+        uses : sequence of Use, default=()
+            Where the app versions are used: other code that was used there before is superseded.
+        reused : sequence of bytes, default=()
+            Identities of tasks that are used as they are.
 
         Returns
         -------
@@ -403,7 +416,7 @@ class Ledger:
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            if not todo and not self._assigned(batches):
+            if not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused):
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
@@ -429,11 +442,21 @@ class Ledger:
                     todo = self._unknown(batches)
                     prepare()
                 events, added = self._add_events(todo, written, words, managers, self._assigned(batches))
-                return events
+                return [*self._code_events(batches, uses, reused), *events]
 
             prepare()
             self.journal.write(decide, sync)
             return added
+
+    def _code_events(self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]) -> list[Event]:
+        """Decide which versions of apps are current from here on."""
+        state = self.state
+        events = code_events(state, uses)
+        if state.superseded:
+            tids = (tid for batch in batches for part in (batch.ids, *batch.requires.values()) for tid in part)
+            rows = [state.rows[tid] for tid in (*tids, *reused) if tid in state.rows]
+            events += needed_events(state, rows, events)
+        return events
 
     def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
         known = self.state.rows.keys()
@@ -763,9 +786,30 @@ class Ledger:
         self._write(decide)
         return changed
 
-    def retry(self, choose: Callable[[State], Iterable[int]]) -> list[int]:
-        """Let tasks run again that ended."""
-        return self.change(lambda state: [row for row in choose(state) if state.status[row] not in (WAITING, PENDING, RUNNING)], PENDING, 'retry')
+    def retry(self, choose: Callable[[State], Iterable[int]], keep: bool = False) -> list[int]:
+        """Run ended tasks again.
+
+        Parameters
+        ----------
+        choose : callable
+            Given the state, under the lock, returns the rows.
+        keep : bool, default=False
+            Let those that are superseded count again, with what they still need; else they are passed over.
+        """
+        changed: list[int] = []
+
+        def decide() -> list[Event]:
+            state, now = self.state, time.time()
+            rows = [row for row in choose(state) if state.status[row] != DROPPED and (keep or row not in state.superseded)]
+            kept = _needed(state, rows) if keep else []
+            changed[:] = [row for row in rows if state.status[row] not in (WAITING, PENDING, RUNNING)]
+            events: list[Event] = [{'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK)]
+            for i in range(0, len(changed), CHUNK):
+                events.append({'e': 'set', 'rows': changed[i : i + CHUNK], 's': PENDING, 'why': 'retry', 't': now})
+            return events
+
+        self._write(decide)
+        return changed
 
     def cancel(self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled') -> list[int]:
         """Let tasks not run, or stop."""
@@ -931,6 +975,18 @@ class Ledger:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _needed(state: State, rows: Iterable[int]) -> list[int]:
+    """List superseded rows among ``rows``, and those without a result among what they need."""
+    found: dict[int, None] = {}
+    todo = [row for row in rows if row in state.superseded]
+    while todo:
+        row = todo.pop()
+        if row not in found:
+            found[row] = None
+            todo += (other for other in state.requires.get(row, ()) if other in state.superseded and state.status[other] != SUCCEEDED)
+    return sorted(found)
 
 
 def find_mid(state: State, text: str) -> str:

@@ -33,7 +33,8 @@ def task_page(
     ----------
     ledger : Ledger
     states : collection of str, default=()
-        Names of states, also ``'BLOCKED'`` (waits for what did not succeed); any if empty.
+        Names of states, also ``'BLOCKED'`` (waits for what did not succeed) and ``'SUPERSEDED'`` (in whatever state); any if empty. Superseded tasks
+        are listed only where that is asked for, or where ``rows`` are given.
     names : collection of str, default=()
         Names of apps; any if empty.
     text : str, default=''
@@ -72,13 +73,18 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
         found = there
     else:
         found = [row for row in there if status[row] != DROPPED]
+    wanted_names = {name.upper() for name in states}
+    superseded = state.superseded if rows is None or states else set()
+    asked = [row for row in found if row in superseded] if 'SUPERSEDED' in wanted_names else []
+    if superseded:
+        found = [row for row in found if row not in superseded]
     if states:
-        wanted_names = {name.upper() for name in states}
-        codes = {state_code(name) for name in wanted_names - {'BLOCKED'}}
+        codes = {state_code(name) for name in wanted_names - {'BLOCKED', 'SUPERSEDED'}}
         blocked = ledger.blocked() if 'BLOCKED' in wanted_names and WAITING not in codes else {}
         # One pass over the column of bytes, with a table of what is wanted instead of a comparison with each.
         wanted = bytes(code in codes for code in range(len(STATES) + 1))
         found = [row for row in found if wanted[status[row]] or row in blocked]
+        found = sorted([*found, *asked]) if asked else found
     if names:
         groups = {number for number, item in enumerate(state.groups) if item.name in names}
         found = [row for row in found if group[row] in groups]

@@ -15,7 +15,7 @@ from typing import Any
 
 from .environment import Environment
 from .errors import DesipipeError, LaunchError, ManagerRunningError, QueueError, QueueGoneError
-from .event import FAILED, KILLED, PENDING, RUNNING, UNKNOWN, WAITING, Event
+from .event import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .provenance import machine
 from .provider import Provider
@@ -259,7 +259,7 @@ class Manager:
 
     def _left(self) -> bool:
         state = self.ledger.state
-        if state.total(RUNNING):
+        if any(state.occupied(mid) for mid in list(state.counts)):
             return True
         if state.paused:
             return False
@@ -447,11 +447,11 @@ class Manager:
                     continue
                 pool.resize(state.most(mid), self.max_workers)
                 have = self._have(pool)
-                missing = pool.missing(counts[PENDING], counts[RUNNING], have)
+                missing = pool.missing(counts[PENDING], state.occupied(mid), have)
                 if missing and now >= pool.not_before:
                     self._launch(pool, missing, now)
                 elif have:
-                    self._shrink(pool, counts[PENDING], counts[RUNNING], have)
+                    self._shrink(pool, counts[PENDING], state.occupied(mid), have)
             except LaunchError as exc:
                 if not exc.later or pool is None:
                     self._bad[mid] = str(exc)

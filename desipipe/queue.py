@@ -18,6 +18,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
+from . import provenance
 from .config import Config
 from .environment import Environment
 from .errors import (
@@ -30,7 +31,7 @@ from .errors import (
     UnknownTaskError,
     close_names,
 )
-from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, state_code
+from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
 from .ledger import Batch, Ledger, find_mid
 from .selection import Counts, Process
 from .serialize import Code
@@ -40,12 +41,14 @@ from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
+from .uses import Use, make_use
 from .utils import from_above, open_log
 
 if TYPE_CHECKING:
     from .app import App
 
 SUFFIX = '.queue'
+FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
 _FOLDERS = ('segments', 'live', 'workers')
 
@@ -222,7 +225,7 @@ class Queue:
                 if create:
                     raise
         self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusted_uids.__contains__)
-        self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event]] | None = None
+        self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
         self._looked = self._started = 0.0
 
@@ -263,6 +266,7 @@ class Queue:
         batches: list[Batch] = []
         codes: dict[str, Code] = {}
         specs: dict[str, Event] = {}
+        uses: dict[str, Use | None] = {}
         futures = []
         again = []
         for task in todo:
@@ -278,25 +282,45 @@ class Queue:
             batch = Batch(group, task.index)
             tid = app.pack(batch, task.kwargs, bytes.fromhex(group.app))
             codes[group.app] = app.description
+            if group.app not in uses:
+                uses[group.app] = self.use(group, app.description)
             specs[mid] = spec
             batches.append(batch)
             futures.append(Future(self.ledger, tid))
             again.append(tid)
         if batches:
-            self.add_batches(batches, codes, specs)
+            self.add_batches(batches, codes, specs, uses=[use for use in uses.values() if use is not None])
         if replace and again:
             rows = [self.ledger.row(tid) for tid in again]
             self.ledger.retry(lambda state: rows)
         return futures[0] if single else futures
 
-    def add_batches(self, batches: Sequence[Batch], codes: dict[str, Code], managers: dict[str, Event], sync: bool = False) -> None:
-        """Add prepared batches; within :meth:`batch`, later."""
+    def use(self, group: Group, code: Code | None = None) -> Use | None:
+        """Describe where this process uses the app version of a group."""
+        making = provenance.making
+        task = making.app if making is not None and os.path.realpath(making.queue) == os.path.realpath(self.folder) else ''
+        if making is not None and not task:
+            return None  # a task of another queue, which does not tell whether it is current
+        return make_use(self.folder, group.name, group.app, group.kind, code, task)
+
+    def add_batches(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        managers: dict[str, Event],
+        sync: bool = False,
+        uses: Sequence[Use] = (),
+        reused: Sequence[bytes] = (),
+    ) -> None:
+        """Add prepared batches; within :meth:`batch`, later. Parameters as for :meth:`.Ledger.add`."""
         if self._collecting is not None:
             self._collecting[0].extend(batches)
             self._collecting[1].update(codes)
             self._collecting[2].update(managers)
+            self._collecting[3].extend(uses)
+            self._collecting[4].extend(reused)
             return
-        self.ledger.add(batches, codes, managers, sync)
+        self.ledger.add(batches, codes, managers, sync, uses, reused)
         if self.spawn:
             self.keep_spawned()
 
@@ -306,14 +330,16 @@ class Queue:
         if self._collecting is not None:
             yield self  # the outer one writes
             return
-        self._collecting = ([], {}, {})
+        self._collecting = ([], {}, {}, [], [])
         try:
             yield self
             collected = self._collecting
         finally:
             self._collecting = None
-        if collected[0]:
-            self.add_batches(*collected, sync=True)
+        batches, codes, managers, uses, reused = collected
+        if batches or uses:
+            distinct = {(use.key, use.app): use for use in uses}
+            self.add_batches(batches, codes, managers, True, list(distinct.values()), reused)
 
     def keep_spawned(self) -> None:
         """Start a detached manager if something is pending and none is there."""
@@ -342,7 +368,7 @@ class Queue:
 
     @property
     def counts(self) -> Counts:
-        """Number of tasks by state, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit."""
+        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit."""
         self.ledger.follow()
         by_state = {name: self.ledger.state.total(code) for code, name in enumerate(STATES)}
 
@@ -352,6 +378,12 @@ class Queue:
             return sum(table.get(name, 0) for table in tables for name in names)
 
         return Counts(by_state, count)
+
+    @property
+    def n_superseded(self) -> int:
+        """Number of superseded tasks: of code that the notebook or script has no longer. They are in none of the :attr:`counts`."""
+        self.ledger.follow()
+        return self.ledger.state.n_superseded
 
     @property
     def state(self) -> str:
@@ -389,8 +421,12 @@ class Queue:
         name: str | Iterable[str] | None = None,
         index: int | Iterable[int] | None = None,
         row: int | Iterable[int] | None = None,
+        superseded: bool | None = False,
     ) -> list[int]:
-        """Rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several."""
+        """Return the rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several.
+
+        ``superseded``: False: without superseded tasks, unless they are named by ``tid``; True: only these; None: with them.
+        """
         ledger = self.ledger
         ledger.follow()
         known = ledger.state
@@ -417,6 +453,8 @@ class Queue:
         if jobid is not None:
             jobs = set(_several(jobid))
             rows = [row for row in rows if ledger.job(row) in jobs]
+        if superseded is not None and (superseded or tid is None):
+            rows = [row for row in rows if (row in known.superseded) == superseded]
         return list(rows)
 
     def tasks(
@@ -429,6 +467,7 @@ class Queue:
         index: int | Iterable[int] | None = None,
         one: bool | None = None,
         property: str | Iterable[str] | None = None,
+        superseded: bool | None = False,
     ) -> Any:
         """Return the tasks that fit all of the conditions.
 
@@ -441,6 +480,8 @@ class Queue:
             name and one index, are given, else a list.
         property : str, list, default=None
             Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of them; of several a tuple.
+        superseded : bool, default=False
+            ``False``: without tasks of code that the notebook or script has no longer, unless ``tid`` names them; ``True``: only these; ``None``: with them.
 
         Returns
         -------
@@ -455,7 +496,7 @@ class Queue:
                 raise AttributeError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
         if tid is not None:
             tid = [text for text in _several(tid) if text in self]
-        rows = self.select(tid, state, mid, jobid, name, index)
+        rows = self.select(tid, state, mid, jobid, name, index, superseded=superseded)
         found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
         if names:
             # The identity as people hold it: text.
@@ -578,7 +619,7 @@ class Queue:
         Parameters
         ----------
         tid : str or iterable of str, default=None
-            These, whatever state they ended in; by default all in one of ``state``.
+            These, whatever state they ended in, superseded or not; by default all in one of ``state`` that are not superseded.
         state : str or iterable of str
         **kwargs
             Other conditions, as for :meth:`tasks`.
@@ -588,7 +629,7 @@ class Queue:
         tasks : list of Task
         """
         rows = self.select(tid=tid, **kwargs) if tid is not None else self.select(state=state, **kwargs)
-        retried = self.ledger.retry(lambda _: rows)
+        retried = self.ledger.retry(lambda _: rows, keep=tid is not None or bool(kwargs.get('superseded')))
         if self.spawn and retried:
             self.keep_spawned()
         return [Task.stored(self.ledger, row) for row in retried]
@@ -678,16 +719,45 @@ class Queue:
         rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
 
         def choose(state: State) -> list[int]:
-            for row in rows:
-                for other in state.dependants_of(row):
-                    if other not in rows and state.status[other] in (WAITING, PENDING, RUNNING):
-                        raise UnknownTaskError(
-                            f'task {state.ids[row].hex()[:12]} is needed by task {state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
-                            f'Cancel or delete that one first'
-                        )
+            _check_needed(state, rows)
             return [row for row in rows if state.status[row] != DROPPED]
 
         self.ledger.drop(choose)
+
+    def forget(self, tid: str | Iterable[str] | None = None, superseded: bool = False, **kwargs: Any) -> list[str]:
+        """Take tasks and their results out of the queue.
+
+        Parameters
+        ----------
+        tid : str or iterable of str, default=None
+            These.
+        superseded : bool, default=False
+            All that are superseded: of code that the notebook or script has no longer. Those that still run stay until they ended.
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
+
+        Returns
+        -------
+        forgotten : list of str
+            Identities.
+
+        Raises
+        ------
+        UnknownTaskError
+            A task that has not ended needs one of them; nothing was forgotten.
+        """
+        if tid is None and not superseded and not kwargs:
+            raise UnknownTaskError(f'No task was named. Nothing was forgotten. Name tasks, or forget all superseded ones: {FORGET} -q {quote(self.folder)}')
+        rows = self.select(tid=tid, superseded=superseded or None, **kwargs)
+
+        def choose(state: State) -> list[int]:
+            chosen = [row for row in rows if state.status[row] != DROPPED]
+            if superseded:
+                chosen = [row for row in chosen if row in state.superseded and state.status[row] != RUNNING]
+            _check_needed(state, chosen, superseded)
+            return chosen
+
+        return [self.ledger.state.ids[row].hex() for row in self.ledger.drop(choose)]
 
     def compact(self) -> dict[str, dict[str, int]]:
         """Rewrite the journal in fewer lines, and gather small payload files when no worker lives; nothing is lost.
@@ -787,7 +857,7 @@ class Queue:
         return True
 
     def __iter__(self) -> Iterator[Task]:
-        return iter(self.tasks())
+        return iter(self.tasks(superseded=None))
 
     def __len__(self) -> int:
         self.ledger.follow()
@@ -918,6 +988,20 @@ def mid_of(spec: Event) -> str:
     import orjson
 
     return hashlib.blake2b(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -> None:
+    """Refuse to drop rows that others need which have not ended; ``superseded``: those that will never begin do not count."""
+    chosen = set(rows)
+    for row in chosen:
+        for other in state.dependants_of(row):
+            if other in chosen or state.status[other] not in (WAITING, PENDING, RUNNING):
+                continue
+            if not (superseded and other in state.superseded):
+                raise UnknownTaskError(
+                    f'task {state.ids[row].hex()[:12]} is needed by task {state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
+                    f'Cancel or delete that one first'
+                )
 
 
 def _several(value: str | Iterable[str]) -> list[str]:

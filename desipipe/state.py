@@ -29,6 +29,7 @@ from .event import (
     Ref,
     check_event,
 )
+from .versions import Versions
 
 ID = 16  # bytes of an identity
 _NONE = 0xFFFFFFFF  # no segment
@@ -96,6 +97,17 @@ class State:
         self.shared: dict[str, Event] = {}
         self.managers: dict[str, Event] = {}
         self.counts: dict[str, list[int]] = {}
+        """Numbers of tasks by task manager and state, without those that are superseded."""
+        self.superseded_counts: dict[str, list[int]] = {}
+        self.superseded: set[int] = set()
+        """Rows of code that other code took the place of, and rows that need one of these."""
+        self.kept: set[int] = set()
+        """Rows that would be superseded, and that someone asked for by name."""
+        self.reasons: dict[int, int] = {}
+        """By how much a row is superseded: 1 for its own code, 1 for each superseded row that it needs."""
+        self.code_versions = Versions()
+        self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
+        self._group_rows: list[list[int]] = []  # the same lists, by group
         self.pending: dict[str, dict[int, deque[int]]] = {}
         self.workers: dict[str, Worker] = {}
         self.alive: dict[str, Worker] = {}
@@ -134,6 +146,8 @@ class State:
             'accept': self._accept,
             'versions': self._versions,
             'attempt': self._attempt,
+            'code': self._code,
+            'keep': self._keep,
         }
 
     def apply(self, event: Event, offset: int) -> None:
@@ -170,9 +184,15 @@ class State:
             self.groups.append(_LOST)
             self.group_done.append(0)
             self.group_time.append(0)
+            self._group_rows.append([])
         group = self.groups[number] = Group.from_event(event)
         self.group_numbers[group] = number
-        self.counts.setdefault(group.mid, [0] * 8)
+        self._group_rows[number] = self._app_rows.setdefault(group.app, [])
+        self._count(group.mid)
+
+    def _count(self, mid: str) -> None:
+        self.counts.setdefault(mid, [0] * 8)
+        self.superseded_counts.setdefault(mid, [0] * 8)
 
     def _app(self, event: Event, offset: int) -> None:
         self.apps[event['app']] = event
@@ -182,7 +202,7 @@ class State:
 
     def _mgr(self, event: Event, offset: int) -> None:
         self.managers[event['mid']] = event
-        self.counts.setdefault(event['mid'], [0] * 8)
+        self._count(event['mid'])
 
     def _state(self, event: Event, offset: int) -> None:
         self.paused = event['paused']
@@ -225,6 +245,7 @@ class State:
         self.rows.update(zip(ids, range(first, first + n), strict=True))
         self.ids += ids
         self._extend(n, PENDING, number, offset, 0)
+        self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
         offsets = event['off']
         self.args_offset.extend(islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets)
@@ -253,6 +274,25 @@ class State:
             queue.extend(row for row in range(first, first + n) if self.status[row] == PENDING)
         else:
             queue.extend(range(first, first + n))
+        self._inherit(number, range(first, first + n))
+
+    def _note_rows(self, number: int, first: int, n: int) -> None:
+        ranges = self._group_rows[number]
+        if ranges and ranges[-1] == first:
+            ranges[-1] = first + n
+        else:
+            ranges += (first, first + n)
+
+    def _inherit(self, number: int, rows: Iterable[int]) -> None:
+        """Supersede new rows of superseded code, and those that need superseded rows."""
+        own = self.groups[number].app in self.code_versions.superseded
+        if not own and not self.superseded:
+            return
+        for row in rows:
+            reasons = own + sum(other in self.superseded for other in self.requires.get(row, ()))
+            if reasons:
+                self._hide(row)
+                self.reasons[row] = reasons
 
     def _add_one(self, event: Event, row_at: int, number: int) -> None:
         # One call, one task: the columns' one-element arrays would take most of the time of an addition.
@@ -277,6 +317,9 @@ class State:
         group = self.groups[number]
         self.counts[group.mid][PENDING] += 1
         self._pending(group).append(row)
+        self._note_rows(number, row, 1)
+        if self.code_versions.superseded:
+            self._inherit(number, (row,))
 
     def _depend(self, required: int, row: int) -> None:
         known = self.dependants.get(required)
@@ -313,22 +356,27 @@ class State:
         # A row that left PENDING and came back (cancelled and retried, claimed and given back) stands in its queue twice: a dictionary
         # gives it once, where it stands first.
         found: dict[int, None] = {}
-        status = self.status
+        status, superseded = self.status, self.superseded
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
-                while queue and status[queue[0]] != PENDING:  # what was claimed, cancelled, dropped meanwhile
+                # What was claimed, cancelled, dropped or superseded meanwhile; what is restored comes back.
+                while queue and (status[queue[0]] != PENDING or queue[0] in superseded):
                     queue.popleft()
                 if len(found) >= most:
                     return list(found)
                 for row in queue:
-                    if status[row] == PENDING:
+                    if status[row] == PENDING and row not in superseded:
                         found[row] = None
                         if len(found) >= most:
                             return list(found)
         return list(found)
 
+    def _counts_of(self, row: int) -> list[int]:
+        counts = self.superseded_counts if row in self.superseded else self.counts
+        return counts[self.groups[self.group[row]].mid]
+
     def _move(self, row: int, status: int) -> None:
-        counts = self.counts[self.groups[self.group[row]].mid]
+        counts = self._counts_of(row)
         counts[self.status[row]] -= 1
         counts[status] += 1
         self.status[row] = status
@@ -346,11 +394,15 @@ class State:
             self.started[row] = time
             if worker is not None:
                 worker.rows.add(row)
-            if group[row] != number:
-                number = group[row]
-                counts = self.counts[groups[number].mid]
-            counts[PENDING] -= 1
-            counts[RUNNING] += 1
+            if row in self.superseded:  # claimed by name, or by an older version, which does not know of superseded rows
+                here = self._counts_of(row)
+            else:
+                if group[row] != number:
+                    number = group[row]
+                    counts = self.counts[groups[number].mid]
+                here = counts
+            here[PENDING] -= 1
+            here[RUNNING] += 1
 
     def _leave(self, row: int) -> None:
         worker = self.running.pop(row, None)
@@ -364,7 +416,7 @@ class State:
         segments = [self.segment_number(name) for name in event['seg']]
         extra = event.get('x', {})
         number, counts = -1, [0] * 8
-        dependants = self.dependants
+        dependants, superseded = self.dependants, self.superseded
         kind = event.get('kind')
         if kind:
             self._compacted(event, offset, kind)
@@ -386,7 +438,8 @@ class State:
             if group[row] != number:
                 number = group[row]
                 counts = self.counts[self.groups[number].mid]
-            counts[RUNNING] -= 1
+            here = counts if row not in superseded else self._counts_of(row)
+            here[RUNNING] -= 1
             state = states if isinstance(states, int) else states[i]
             segment = refs[3 * i]
             if segment >= 0:
@@ -395,7 +448,7 @@ class State:
                 self.result_length[row] = refs[3 * i + 2]
             if state == SUCCEEDED:
                 status[row] = SUCCEEDED
-                counts[SUCCEEDED] += 1
+                here[SUCCEEDED] += 1
                 if event['w']:
                     self.group_done[number] += 1
                     self.group_time[number] += event['d'][i]
@@ -406,7 +459,7 @@ class State:
                 self.retried += 1
                 state = self._wanted(row)
             status[row] = state
-            counts[state] += 1
+            here[state] += 1
 
     def _compacted(self, event: Event, offset: int, kind: str) -> None:
         # Ends that compaction wrote down again, without the claims before them: of attempts that are past, of the last one of a task that is
@@ -514,12 +567,12 @@ class State:
             if queue:
                 gone = set(rows)
                 self.pending[mid][priority] = deque(row for row in queue if row not in gone)
-        counts, queue = self.counts[self.groups[number].mid], self._pending(self.groups[number])
+        queue = self._pending(self.groups[number])
         for row in rows:
             state = self.status[row]
-            self.counts[self.groups[self.group[row]].mid][state] -= 1
-            counts[state] += 1
+            self._counts_of(row)[state] -= 1
             self.group[row] = number
+            self._counts_of(row)[state] += 1
             if state == PENDING:
                 queue.append(row)
 
@@ -540,8 +593,69 @@ class State:
                 self._leave(row)
             if self.status[row] == SUCCEEDED:
                 self._unmet(row)
+            if self.reasons.pop(row, 0):
+                self._take_reasons(list(self._show(row)))
             self._move(row, DROPPED)
             self.rows.pop(self.ids[row], None)
+
+    # Superseded code
+
+    def _code(self, event: Event, offset: int) -> None:
+        superseded, restored = self.code_versions.apply(event)
+        for app in superseded:
+            self._add_reasons(self._rows_of(app))
+        for app in restored:
+            self._take_reasons(self._rows_of(app))
+
+    def _rows_of(self, app: str) -> list[int]:
+        ranges = self._app_rows.get(app, [])
+        rows = [row for i in range(0, len(ranges), 2) for row in range(ranges[i], ranges[i + 1])]
+        return [row for row in rows if self.status[row] != DROPPED]
+
+    def _add_reasons(self, rows: list[int]) -> None:
+        while rows:
+            row = rows.pop()
+            if self.status[row] == DROPPED:
+                continue
+            reasons = self.reasons[row] = self.reasons.get(row, 0) + 1
+            if reasons == 1:
+                self._hide(row)
+                rows += self.dependants_of(row)
+
+    def _take_reasons(self, rows: list[int]) -> None:
+        while rows:
+            row = rows.pop()
+            if row not in self.reasons:
+                continue  # it was dropped
+            self.reasons[row] -= 1
+            if not self.reasons[row]:
+                del self.reasons[row]
+                rows += self._show(row)
+
+    def _hide(self, row: int) -> None:
+        state = self.status[row]
+        self._counts_of(row)[state] -= 1
+        self.superseded.add(row)
+        self._counts_of(row)[state] += 1
+
+    def _show(self, row: int) -> list[int]:
+        """Let a row count again; returns the rows that have a reason less by that."""
+        self.kept.discard(row)
+        if row not in self.superseded:
+            return []
+        state = self.status[row]
+        self._counts_of(row)[state] -= 1
+        self.superseded.discard(row)
+        self._counts_of(row)[state] += 1
+        if state == PENDING:
+            self._pending(self.groups[self.group[row]]).append(row)
+        return self.dependants_of(row)
+
+    def _keep(self, event: Event, offset: int) -> None:
+        for row in event['rows']:
+            if row in self.superseded:
+                self._take_reasons(list(self._show(row)))
+                self.kept.add(row)
 
     # Processes
 
@@ -607,8 +721,17 @@ class State:
         return len(self.rows)
 
     def total(self, *states: int) -> int:
-        """How many tasks are in one of ``states``."""
+        """Count the tasks in one of ``states``, without those that are superseded."""
         return sum(counts[state] for counts in self.counts.values() for state in states)
+
+    def occupied(self, mid: str) -> int:
+        """Count the tasks of a task manager that run, superseded or not."""
+        return self.counts[mid][RUNNING] + self.superseded_counts[mid][RUNNING]
+
+    @property
+    def n_superseded(self) -> int:
+        """The number of superseded tasks."""
+        return len(self.superseded)
 
     def args(self, row: int) -> Ref:
         """Where a task's arguments are."""
@@ -632,7 +755,7 @@ class State:
         while stack:
             row, cause = stack.pop()
             for other in self.dependants_of(row):
-                if self.status[other] == WAITING and other not in found:
+                if self.status[other] == WAITING and other not in found and other not in self.superseded:
                     found[other] = cause
                     stack.append((other, cause))
         return found

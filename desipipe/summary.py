@@ -47,6 +47,7 @@ LOOKS = {
     'KILLED': Look('⊘', '#cc79a7', 'was ended from outside, or cancelled'),
     'UNKNOWN': Look('?', '#e69f00', 'its worker vanished'),
     'BLOCKED': Look('‖', '#b8860b', 'can not run until what it needs is retried'),
+    'SUPERSEDED': Look('↷', '#8c8c8c', 'is of code that other code took the place of; does not count'),
     'DELETED': Look('–', '#8c8c8c', 'was deleted'),
 }
 """By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed."""
@@ -115,7 +116,8 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     brief : dict
         - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or ``'ACTIVE'``)
         - ``condition``: key of :data:`CONDITIONS`
-        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked)
+        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of the tasks that are not superseded
+        - ``superseded``: how many tasks are of code that the notebook or script has no longer
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
         - ``workers``: how many live, as far as the journal knows
@@ -143,8 +145,9 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'time': now,
         'state': 'PAUSED' if state.paused else 'ACTIVE',
         'condition': condition(counts, left, state.paused, somebody),
-        'total': len(state),
+        'total': sum(counts.values()),
         'counts': counts,
+        'superseded': state.n_superseded,
         'blocked': blocked,
         'left': left,
         'manager': manager,
@@ -365,7 +368,7 @@ def _failures(ledger: Ledger) -> list[Dict]:
     state = ledger.state
     if not state.total(FAILED, KILLED, UNKNOWN):
         return []
-    rows = [row for row, status in enumerate(state.status) if FAILED <= status <= UNKNOWN]
+    rows = [row for row, status in enumerate(state.status) if FAILED <= status <= UNKNOWN and row not in state.superseded]
     # The first in time, as others may be its consequence; but not what someone cancelled, if there is more to say.
     first = heapq.nsmallest(FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row))
     return [{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')} for task in task_summaries(ledger, first)]
@@ -414,7 +417,8 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
     Returns
     -------
     tasks : list of dict
-        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``blocked`` (identity of the task that is the cause, or empty), ``mid``,
+        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``blocked`` (identity of the task that is the cause, or empty),
+        ``superseded`` (True if it is of code that the notebook or script has no longer, or needs one that is), ``mid``,
         ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
         unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed).
     """
@@ -431,6 +435,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'index': state.index[row],
             'state': state_name(status),
             'blocked': state.ids[blocked[row]].hex() if row in blocked else '',
+            'superseded': row in state.superseded,
             'mid': group.mid,
             'attempt': state.attempt[row],
             'worker': '',
@@ -604,6 +609,8 @@ def _statistics(values: list[int]) -> Dict:
 
 
 def is_left(ledger: Ledger, row: int) -> bool:
-    """Whether a task has neither ended nor is blocked."""
+    """Return True if a task runs or will run: it has neither ended nor is blocked nor superseded."""
     status = ledger.state.status[row]
+    if status in (WAITING, PENDING) and row in ledger.state.superseded:
+        return False
     return status in (PENDING, RUNNING) or (status == WAITING and row not in ledger.blocked())

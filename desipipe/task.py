@@ -27,6 +27,7 @@ from .errors import (
     TaskFailedError,
     TaskKilledError,
     TaskLostError,
+    TaskSupersededError,
     UnknownOptionError,
     close_names,
 )
@@ -88,10 +89,18 @@ class Future(TaskReference):
 
     def _over(self) -> bool:
         status = self._status()
-        return status in ENDED or (status == WAITING and self._ledger.row(self.tid) in self._ledger.blocked())
+        if status in ENDED:
+            return True
+        if status == WAITING and self._ledger.row(self.tid) in self._ledger.blocked():
+            return True
+        return status in (WAITING, PENDING) and self._is_superseded()
+
+    def _is_superseded(self) -> bool:
+        superseded = self._ledger.state.superseded
+        return bool(superseded) and self._ledger.row(self.tid) in superseded
 
     def done(self) -> bool:
-        """Whether the task ended, or can't run because one that it needs did not succeed."""
+        """Return True if the task ended, or can't run: one that it needs did not succeed, or other code took its place before it began."""
         self._ledger.follow()
         return self._over()
 
@@ -164,6 +173,8 @@ class Future(TaskReference):
             that error itself when the exception can't be carried here.
         TaskKilledError, TaskLostError, TaskCancelledError
             The task was ended from outside.
+        TaskSupersededError
+            Other code took the place of its own before it began.
         ResultError
             It succeeded, but its result can't be loaded in this process; the cause says why.
         """
@@ -191,7 +202,14 @@ class Future(TaskReference):
         ledger = self._ledger
         task = Task.stored(ledger, row)
         status = ledger.state.status[row]
-        if status == WAITING:
+        if status in (WAITING, PENDING):
+            if row in ledger.state.superseded:
+                return TaskSupersededError(
+                    f'task {self.id[:12]} ({task.name}) has not begun, and other code took the place of its own, or of what it needs. It will not run. '
+                    f'Run the notebook or script again, or let it run all the same with: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}',
+                    self.id,
+                    'superseded',
+                )
             other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
             error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
             failed = TaskFailedError(

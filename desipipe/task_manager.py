@@ -15,6 +15,7 @@ from .environment import BaseEnvironment, Environment
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .event import STATES, Event, state_code
 from .ledger import Batch, Ledger
+from .place import follow_cells
 from .provenance import versions
 from .provider import Provider
 from .provider.base import BaseProvider
@@ -100,6 +101,7 @@ class TaskManager:
         self._spec: Event | None = None
         self._spec_of: tuple[object, ...] = ()
         self._mid = ''
+        follow_cells()
 
     def clone(self, **kwargs: Any) -> TaskManager:
         """Another task manager, with what is given replaced.
@@ -406,6 +408,7 @@ class TaskApp(App):
             group = group._replace(shared=shared.digest)
             calls = [{name: value for name, value in arguments.items() if name not in common} for arguments in calls]
         known = self._reusable() if self.reuse else {}
+        reused: list[bytes] = []
         futures: list[Future] = []
         batches: list[Batch] = []
         batch: Batch | None = None
@@ -414,20 +417,28 @@ class TaskApp(App):
             index = self.index
             if index in known:
                 futures.append(Future(ledger, known[index]))
+                reused.append(known[index])
                 batch = None
                 continue
             if batch is None:
                 batch = Batch(group, index, shared and shared.payload)
                 batches.append(batch)
             futures.append(Future(ledger, self.pack(batch, arguments, code.digest, shared)))
-        if batches:
-            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync)
+        uses = [queue.use(group, code)] if batches else []
+        if reused:
+            # They stay current, whatever code they are of.
+            groups = {ledger.state.group[ledger.row(tid)] for tid in reused}
+            uses += [queue.use(ledger.state.groups[number]) for number in groups]
+        if batches or reused:
+            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, [use for use in uses if use is not None], reused)
         return futures
 
     def _reusable(self) -> dict[int, bytes]:
-        # By order of call; of several with the same, the newest.
+        # By order of call; of several with the same, the newest, and one that is current before one that is superseded.
         ledger = self.queue.ledger
-        return {ledger.state.index[row]: ledger.state.ids[row] for row in self.queue.select(name=self.name, state=self.reuse_state)}
+        rows = self.queue.select(name=self.name, state=self.reuse_state, superseded=None)
+        rows.sort(key=lambda row: row not in ledger.state.superseded)
+        return {ledger.state.index[row]: ledger.state.ids[row] for row in rows}
 
     def __desipipe_identity__(self) -> str:
         # An app that another one's code refers to (a task that adds tasks), or its own.

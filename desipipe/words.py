@@ -75,7 +75,15 @@ def count_pieces(summary: dict[str, Any]) -> Line:
             if name == 'WAITING' and summary['blocked']:
                 words += f' ({format_count(summary["blocked"])} blocked)'
             pieces += [(', ', ''), (words, LOOKS[name].colour)]
-    return pieces[1:] or [('no tasks', 'dim')]
+    pieces = pieces[1:] or [('no tasks', 'dim')]
+    if summary.get('superseded'):
+        pieces += [('  ', ''), (superseded_text(summary), 'dim')]
+    return pieces
+
+
+def superseded_text(summary: dict[str, Any]) -> str:
+    """Return ``'↷ 3 superseded'``."""
+    return f'{LOOKS["SUPERSEDED"].symbol} {format_count(summary["superseded"])} superseded'
 
 
 def pace_text(summary: dict[str, Any]) -> str:

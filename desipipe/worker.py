@@ -424,7 +424,7 @@ class Worker:
         waiting = sum(count[WAITING] for count in counts)
         if not state.paused and waiting and waiting > sum(1 for row in self.ledger.blocked() if state.groups[state.group[row]].mid in self._mids()):
             return idle > max(self.linger, WAITING_LIMIT)
-        if any(count[RUNNING] for count in counts):
+        if any(state.occupied(mid) for mid in self._mids() if mid in state.counts):
             # Someone else's: they may fail and be retried, or their worker may vanish. That is for a manager to see, and for us if there is none.
             return idle > max(self.linger, 1.0 if state.manager is not None else 2 * self.lease)
         return idle >= self.linger

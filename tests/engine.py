@@ -21,6 +21,7 @@ from desipipe.serialize import Code, Payload
 from desipipe.state import State
 from desipipe.store import journal as journals
 from desipipe.store.journal import Journal
+from desipipe.uses import Use
 
 MID = 'm0'
 MANAGERS: dict[str, Event] = {mid: {'environ': {'name': 'base'}, 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}} for mid in ('m0', 'm1')}
@@ -103,7 +104,13 @@ def code(app: str = 'fraction') -> Code:
 
 
 def add(
-    ledger: Ledger, names: Iterable[object], requires: dict[object, Sequence[object]] | None = None, app: str = 'fraction', sync: bool = False, **options: Any
+    ledger: Ledger,
+    names: Iterable[object],
+    requires: dict[object, Sequence[object]] | None = None,
+    app: str = 'fraction',
+    sync: bool = False,
+    uses: Sequence[Use] = (),
+    **options: Any,
 ) -> list[int]:
     """Add made-up tasks; ``requires`` says by name what each needs. Returns their rows."""
     batch = Batch(group(app, **options))
@@ -112,7 +119,7 @@ def add(
         data = pickle.dumps({'name': name})
         text = json.dumps({'name': repr(name)}).encode()
         batch.append(tid(name), text, Payload([data], len(data), False), [tid(other) for other in (requires or {}).get(name, ())])
-    ledger.add([batch], {batch.group.app: code(app)}, MANAGERS, sync)
+    ledger.add([batch], {batch.group.app: code(app)}, MANAGERS, sync, uses)
     return [ledger.state.rows[tid(name)] for name in names]
 
 
@@ -156,6 +163,8 @@ def facts(state: State) -> dict[str, Any]:
     """All that a fold knows, as plain data that can be compared."""
     found: dict[str, Any] = {}
     for key, value in vars(state).items():
+        if key == 'code_versions':
+            value = (value.places, value.superseded)
         if key in ('_fold', 'header'):
             continue
         if key in ('workers', 'alive'):
@@ -171,7 +180,8 @@ def facts(state: State) -> dict[str, Any]:
         elif key == 'pending':
             # A row that comes back may keep its place, if nobody asked for tasks meanwhile.
             value = {
-                mid: {priority: {row for row in queue if state.status[row] == PENDING} for priority, queue in queues.items()} for mid, queues in value.items()
+                mid: {priority: {row for row in queue if state.status[row] == PENDING and row not in state.superseded} for priority, queue in queues.items()}
+                for mid, queues in value.items()
             }
         found[key] = value
     return found
@@ -181,7 +191,14 @@ def consistent(state: State) -> None:
     """What must always hold between the columns."""
     for mid, counts in state.counts.items():
         rows = [row for row in range(len(state.status)) if state.status[row] != 7 and state.groups[state.group[row]].mid == mid]
-        assert counts[:7] == [sum(state.status[row] == code for row in rows) for code in range(7)]
+        for numbers, hidden in ((counts, False), (state.superseded_counts[mid], True)):
+            assert numbers[:7] == [sum(state.status[row] == code for row in rows if (row in state.superseded) == hidden) for code in range(7)]
+    for row in state.each():
+        own = state.groups[state.group[row]].app in state.code_versions.superseded
+        reasons = own + sum(other in state.superseded for other in state.requires.get(row, ()))
+        assert state.reasons.get(row, 0) == reasons and (row in state.superseded) == (reasons > 0 and row not in state.kept)
+        assert row not in state.kept or reasons
+    assert all(state.status[row] != 7 for row in (*state.superseded, *state.kept, *state.reasons))
     assert set(state.running) == set(state.started) == {row for row in state.each() if state.status[row] == RUNNING}
     for row in state.each():
         assert state.unmet[row] == sum(state.status[other] != SUCCEEDED for other in state.requires.get(row, ()))
@@ -190,7 +207,8 @@ def consistent(state: State) -> None:
         assert state.rows[state.ids[row]] == row
     for mid in state.counts:
         pending = state.next_pending([mid], len(state.status) + 1)
-        assert sorted(pending) == [row for row in state.each() if state.status[row] == PENDING and state.groups[state.group[row]].mid == mid]
+        expected = [row for row in state.each() if state.status[row] == PENDING and row not in state.superseded]
+        assert sorted(pending) == [row for row in expected if state.groups[state.group[row]].mid == mid]
     for worker in state.alive.values():
         assert worker.rows == {row for row, other in state.running.items() if other is worker}
     assert len({id(column) for column in (state.status, state.attempt)}) == 2
@@ -250,6 +268,10 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
         },
         'manager': state.manager and {key: value for key, value in state.manager.items() if key not in ('at', 'crc')},
         'versions': state.versions,
+        'places': state.code_versions.places,
+        'superseded': sorted(state.superseded),
+        'kept': sorted(state.kept),
+        'reasons': dict(sorted(state.reasons.items())),
     }
 
 

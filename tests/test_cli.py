@@ -345,7 +345,7 @@ def test_tasks(ran: Shell) -> None:
     assert float(rows[0]['time']) > 0
     found = ran.here('tasks', '-q', 'ran', '--json').json
     assert [task['tid'] for task in found] == [row['task'] for row in rows]
-    assert set(found[0]) == set('tid name index state blocked mid attempt worker host job began duration memory cause'.split())
+    assert set(found[0]) == set('tid name index state blocked superseded mid attempt worker host job began duration memory cause'.split())
 
 
 @pytest.mark.parametrize(

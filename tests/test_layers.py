@@ -15,10 +15,10 @@ PACKAGE = ROOT / 'desipipe'
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
     'words': 'errors utils logs faults',
-    'where': 'config environment provenance process_parts carried_settings process_state limits',
+    'where': 'config environment provenance process_parts carried_settings process_state limits place',
     'bytes': 'store/ lock journal segment lease watch probe',
-    'pure': 'serialize event state outputs sweep',
-    'model': 'ledger live app task explain compact queue find call_here selection',
+    'pure': 'serialize event versions state outputs sweep',
+    'model': 'uses ledger live app task explain compact queue find call_here selection',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
     'processes': 'shell display figures ranks slot_state slot process queue_faults worker manager',
@@ -31,7 +31,7 @@ LAYERS = {
 RANK = {name.rstrip('/'): rank for rank, names in enumerate(LAYERS.values()) for name in names.split()}
 RANK |= {'_version': 0, '__main__': len(LAYERS), '': len(LAYERS) + 1}
 # State is a fold over events and nothing else: a clock, a random number or a file would make two readers disagree.
-PURE = {'event', 'state'}
+PURE = {'event', 'versions', 'state'}
 IMPURE = {'datetime', 'glob', 'io', 'random', 'secrets', 'shutil', 'socket', 'subprocess', 'tempfile', 'threading', 'time', 'uuid'}
 
 

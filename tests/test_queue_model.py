@@ -9,13 +9,14 @@ import tempfile
 from typing import Any
 
 import hypothesis.strategies as st
-from engine import add, begin, claim, consistent, differences, facts, finish, fresh, knowledge, make_folder, tid
+from engine import add, begin, claim, consistent, differences, facts, finish, fresh, group, knowledge, make_folder, tid
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from desipipe.compact import compact, repair
 from desipipe.event import STATES, state_code
 from desipipe.ledger import Ledger
+from desipipe.versions import Version, code_event
 
 ENDED = ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
 APPS = {'plain': {}, 'flaky': {'retries': 1}, 'picky': {'retries': 2, 'retry_on': ('ValueError',)}, 'urgent': {'priority': 1}}
@@ -26,7 +27,8 @@ class Model:
 
     def __init__(self, name: int, app: str, requires: list[Model]) -> None:
         self.name = name
-        self.app = app
+        self.app = app  # whose options it has
+        self.code = app
         self.requires = requires
         self.state = ''
         self.attempt = 0
@@ -34,6 +36,7 @@ class Model:
         self.worker = ''
         self.result: object = None
         self.row = -1
+        self.kept = False
         self.wait()
 
     @property
@@ -85,6 +88,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.all: list[Model] = []
         self.paused = False
         self.names = itertools.count()
+        self.gone: set[str] = set()  # apps whose code was replaced
         self.workers: dict[str, tuple[Ledger, int]] = {}
         self.alive: list[str] = []
         self.reports: list[tuple[str, Model, int]] = []
@@ -112,6 +116,17 @@ class QueueMachine(RuleBasedStateMachine):
         for task in self.all:
             if task.state in ('WAITING', 'PENDING'):
                 task.wait()
+
+    def superseded(self, task: Model) -> bool:
+        """Its code was replaced, or that of something that it needs."""
+        return not task.kept and (task.code in self.gone or any(other.state != 'DROPPED' and self.superseded(other) for other in task.requires))
+
+    def forget_kept(self) -> None:
+        """What would count anyway is no longer kept."""
+        for task in self.all:
+            if task.kept:
+                task.kept = False
+                task.kept = task.state != 'DROPPED' and self.superseded(task)
 
     # What can be done
 
@@ -146,7 +161,9 @@ class QueueMachine(RuleBasedStateMachine):
         gone = [task for task in self.all if task.state == 'DROPPED' and task.name not in self.tasks]
         again = [data.draw(st.sampled_from(gone)).name] if gone and data.draw(st.booleans()) else []
         order = data.draw(st.permutations([*again, *known]))
+        needed = [self.tasks[other] for other in (*known, *(other for some in requires.values() for other in some)) if other in self.tasks]
         rows = add(self.view(data), [*order, *names], requires, app, **APPS[app])
+        self.need(needed)
         for name, row in zip([*order, *names], rows, strict=True):
             if name in self.tasks and self.tasks[name].state not in ('RUNNING', 'SUCCEEDED'):
                 self.tasks[name].app = app  # what is not done is done with the options it was added with last
@@ -155,6 +172,16 @@ class QueueMachine(RuleBasedStateMachine):
                 task.row = row
                 self.all.append(task)
             assert self.tasks[name].row == row
+        self.forget_kept()
+
+    def need(self, tasks: list[Model]) -> None:
+        """Code counts again whose tasks are added again, or needed by new ones."""
+        stack, restored = [task for task in tasks if self.superseded(task)], set()
+        while stack:
+            task = stack.pop()
+            restored.add(task.code)
+            stack += [other for other in task.requires if other.state != 'DROPPED' and self.superseded(other)]
+        self.gone -= restored
 
     @precondition(lambda self: self.alive)
     @rule(data=st.data(), want=st.integers(1, 5))
@@ -163,7 +190,7 @@ class QueueMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(self.alive))
         ledger, slots = self.workers[name]
         claimed = claim(ledger, name, want)
-        pending = [task for task in self.tasks.values() if task.state == 'PENDING']
+        pending = [task for task in self.tasks.values() if task.state == 'PENDING' and not self.superseded(task)]
         total = sum(self.workers[other][1] for other in self.alive)
         share = want if len(self.alive) == 1 else min(want, max(1, -(-len(pending) * slots // total)))
         expected = 0 if self.paused else min(share, len(pending))
@@ -241,6 +268,37 @@ class QueueMachine(RuleBasedStateMachine):
         """Tasks are to run again."""
         chosen = self.pick(data, *ENDED)
         self.view(data).retry(lambda state: [task.row for task in chosen])
+        chosen = [task for task in chosen if not self.superseded(task)]
+        for task in chosen:
+            task.burned = 0
+            task.state = 'PENDING'
+        self.settle()
+
+    @rule(data=st.data(), old=st.sampled_from(sorted(APPS)), new=st.sampled_from(sorted(APPS)))
+    def replaces_code(self, data: st.DataObject, old: str, new: str) -> None:
+        """The code of an app takes the place of another one's, or comes back."""
+        ledger = self.view(data)
+        over = [group(old).app] if old != new else []
+        event = code_event('notebook', Version(group(new).app), over)
+        ledger.journal.write(lambda: [code_event('notebook', Version(group(old).app)), event])
+        self.gone.discard(new)
+        self.gone.update({old} - {new})
+        self.forget_kept()
+
+    @rule(data=st.data())
+    def retries_by_name(self, data: st.DataObject) -> None:
+        """Tasks are to run again, superseded or not, with what they still need."""
+        chosen = self.pick(data, *ENDED)
+        self.view(data).retry(lambda state: [task.row for task in chosen], keep=True)
+        kept = []
+        stack = [task for task in chosen if self.superseded(task)]
+        while stack:
+            task = stack.pop()
+            kept.append(task)
+            stack += [other for other in task.requires if other.state not in ('DROPPED', 'SUCCEEDED') and other not in kept and self.superseded(other)]
+        for task in kept:
+            task.kept = True
+        self.forget_kept()
         for task in chosen:
             task.burned = 0
             task.state = 'PENDING'
@@ -272,6 +330,7 @@ class QueueMachine(RuleBasedStateMachine):
             task.state = 'DROPPED'
             del self.tasks[task.name]
         self.settle()
+        self.forget_kept()
 
     @rule(data=st.data(), paused=st.booleans())
     def pauses(self, data: st.DataObject, paused: bool) -> None:
@@ -321,7 +380,8 @@ class QueueMachine(RuleBasedStateMachine):
             blocked = state.blocked()
             for task in self.tasks.values():
                 causes = {other.row for other in _above(task) if other.state in ('FAILED', 'KILLED', 'UNKNOWN', 'DROPPED')}
-                assert (task.row in blocked) == (task.state == 'WAITING' and bool(causes))
+                assert (task.row in state.superseded) == self.superseded(task)
+                assert (task.row in blocked) == (task.state == 'WAITING' and bool(causes) and not self.superseded(task))
                 assert task.row not in blocked or blocked[task.row] in causes
         for task in self.tasks.values():
             ref = state.result(task.row)

@@ -19,7 +19,7 @@ from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
 
-KEYS = 'name folder time state condition total counts blocked left manager workers rate eta jobs failures causes damage'.split()
+KEYS = 'name folder time state condition total counts superseded blocked left manager workers rate eta jobs failures causes damage'.split()
 
 
 def work(queue: Queue, *options: str) -> None:

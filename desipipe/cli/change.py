@@ -1,4 +1,4 @@
-"""Verbs that change a queue: pause, resume, retry, cancel, delete, add, accept, compact."""
+"""Verbs that change a queue: pause, resume, retry, cancel, forget, delete, add, accept, compact."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def register(verbs: Verbs) -> None:
         'retry',
         retry,
         'let tasks run again that ended',
-        'By default those that did not succeed; what they blocked follows. With --tid: these, however they ended.',
+        'By default those that did not succeed and are not superseded; what they blocked follows. With --tid: these, however they ended, superseded or not.',
         'desipipe retry -q my_queue --spawn',
         'desipipe retry -q my_queue --state KILLED UNKNOWN --name fraction',
     )
@@ -47,6 +47,20 @@ def register(verbs: Verbs) -> None:
     add_queue(parser, several=True)
     add_states(parser, 'tasks in one of these states')
     add_conditions(parser, 'tid', 'name')
+
+    parser = verbs.add(
+        'forget',
+        forget,
+        'take tasks and their results out of a queue',
+        'A task is superseded when its cell, function or script was run again with other code: it keeps its result, and counts nowhere. '
+        'A forgotten task is computed anew when it is added again.',
+        'desipipe forget -q my_queue --superseded',
+        "desipipe forget -q my_queue 'fraction[3]' 1a2b3c4d",
+    )
+    add_queue(parser)
+    parser.add_argument('task', nargs='*', metavar='TASK', help='beginning of its identity, or app[index]')
+    parser.add_argument('--superseded', action='store_true', help='all superseded tasks that do not run')
+    add_json(parser)
 
     parser = verbs.add(
         'delete',
@@ -146,6 +160,25 @@ def cancel(args: argparse.Namespace) -> None:
         check_names(queue, args.name)
         n = len(queue.cancel(tid=find_tasks(queue, args.tid), state=args.state, name=args.name))
         print(f'{_name(queue)}: {plural(n)} cancelled')
+
+
+def forget(args: argparse.Namespace) -> None:
+    """``desipipe forget``."""
+    from ..errors import QueueError
+
+    queue = open_one(args)
+    where = type_queue(queue.folder, queue.config)
+    if not args.task and not args.superseded:
+        raise QueueError(f'No task was named. Nothing was forgotten. Forget all superseded tasks with: desipipe forget {where} --superseded')
+    if args.task and args.superseded:
+        raise QueueError('Tasks were named together with --superseded. Nothing was forgotten. Give one of the two')
+    forgotten = queue.forget(tid=find_tasks(queue, args.task)) if args.task else queue.forget(superseded=True)
+    if args.json:
+        print_json({'queue': _name(queue), 'folder': queue.folder, 'forgotten': forgotten, 'superseded': queue.n_superseded})
+        return
+    print(f'{_name(queue)}: {plural(len(forgotten))} forgotten')
+    if args.superseded and queue.n_superseded:
+        hint(f'{plural(queue.n_superseded, "superseded task")} still running; to end them: desipipe cancel {where} --tid TASK')
 
 
 def delete(args: argparse.Namespace) -> None:

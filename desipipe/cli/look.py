@@ -61,6 +61,7 @@ def register(verbs: Verbs) -> None:
     add_queue(parser)
     add_states(parser, 'tasks in one of these states')
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
+    parser.add_argument('--superseded', action='store_true', help='only superseded tasks: of code that the notebook or script has no longer')
     parser.add_argument('--property', nargs='+', choices=_PROPERTIES, metavar='PROPERTY', help=f'print these instead of the table: {", ".join(_PROPERTIES)}')
     parser.add_argument('--limit', type=whole, metavar='N', help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all')
     add_json(parser)
@@ -178,7 +179,7 @@ class _Lines:
         from ..summary import job_groups
 
         jobs = [(group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])]  # the time that is left is no change
-        told = (summary['counts'], summary['blocked'], summary['condition'], jobs)
+        told = (summary['counts'], summary['blocked'], summary['superseded'], summary['condition'], jobs)
         if told != self._last:
             self._last = told
             self.write(summary)
@@ -311,7 +312,7 @@ def tasks(args: argparse.Namespace) -> None:
 
     queue = open_one(args)
     check_names(queue, args.name)
-    rows = queue.select(tid=find_tasks(queue, args.tid), state=args.state, mid=args.mid, name=args.name, index=args.index)
+    rows = queue.select(find_tasks(queue, args.tid), args.state, args.mid, name=args.name, index=args.index, superseded=args.superseded)
     limit = args.limit if args.limit is not None else _TERMINAL_LIMIT if on_terminal() and not args.json else 0
     # What a job ran stands in the journal only: looked up for all, before the first N are taken.
     found = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
@@ -326,6 +327,8 @@ def tasks(args: argparse.Namespace) -> None:
     else:
         for task in found:
             task['words'] = task['cause'] or (f'blocked by {task["blocked"][:12]}' if task['blocked'] else '')
+            if task['superseded']:
+                task['words'] = f'superseded; {task["words"]}'.removesuffix('; ')
             task['shown'] = 'BLOCKED' if task['blocked'] else task['state']
         columns = [
             Column('tid', 'task', lambda tid: tid[:12]),

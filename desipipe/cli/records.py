@@ -66,7 +66,7 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('--root', metavar='DIR', help='paths are written relative to this folder; default: that of the notebook')
     parser.add_argument('--include', nargs='+', default=[], metavar='KIND', help='keep what is left out otherwise: environ (values of variables), users, paths')
     parser.add_argument('--with-results', action='store_true', help='keep the bytes of code, arguments, results and outputs')
-    parser.add_argument('--all', action='store_true', help='all tasks of the queues, also those that belong to no cell')
+    parser.add_argument('--all', action='store_true', help='all tasks of the queues, also superseded ones and those of no cell')
 
     parser = verbs.add(
         'verify',
@@ -166,7 +166,10 @@ def record(args: argparse.Namespace) -> None:
         hint(f'left out: {words}' if not words.startswith('(') else words)
     for model in models:
         if model.head['others']:
-            hint(f'{model.head["name"]}: {plural(model.head["others"])} more, which no cell of the notebook has made or needs, were left out; with them: --all')
+            hint(
+                f'{model.head["name"]}: {plural(model.head["others"])} more, which are superseded, or which no cell of the notebook has made or needs, '
+                'were left out; with them: --all'
+            )
     for entry in made['metadata'][files.KEY]['cells']:
         for note in entry.get('notes', ()):
             hint(f'cell {entry["cell"] + 1:d}: {note}')

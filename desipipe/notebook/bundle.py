@@ -15,7 +15,7 @@ from typing import Any
 
 from ..summary import CONDITIONS, LOOKS
 from ..utils import format_count, format_duration, plural
-from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, waiting_text
+from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, superseded_text, waiting_text
 
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
@@ -111,9 +111,15 @@ def _over(summary: Dict) -> Line:
     look = CONDITIONS[summary['condition']]
     total, good = summary['total'], summary['counts']['SUCCEEDED']
     if summary['condition'] == 'empty':
+        if summary.get('superseded'):
+            return [
+                *_title(summary),
+                (superseded_text(summary), LOOKS['SUPERSEDED'].colour),
+                (': other code took the place of theirs, or of what they need', 'dim'),
+            ]
         return [*_title(summary), (f'{look.symbol} {look.words}', look.colour)]
     words = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
-    rest = ''
+    rest = f' · {superseded_text(summary)}' if summary.get('superseded') else ''
     if summary['elapsed']:
         slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
         rest += f' · {span(summary["elapsed"])}{slots}'

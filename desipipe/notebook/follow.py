@@ -22,6 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import DesipipeError, QueueGoneError
+from ..place import shell
 from ..queue import Queue, open_queue
 from ..store.lease import LEASE, Observer
 from ..summary import is_alive
@@ -47,13 +48,6 @@ _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
 
 
 # Where we are
-
-
-def shell() -> Any:
-    """IPython's shell, ``None`` in plain Python."""
-    # Not imported here: a plain Python process has none, and needs none.
-    module = sys.modules.get('IPython')
-    return None if module is None else module.get_ipython()
 
 
 def noninteractive() -> bool:

@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DesipipeError
+from ..place import shell
 from ..task import Future
 from ..utils import plural
 from .bundle import Dict
 from .commands import typed
-from .follow import shell
 from .shows import TasksDisplay, widgets_module
 
 if TYPE_CHECKING:

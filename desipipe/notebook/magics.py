@@ -54,7 +54,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             With ``--json`` the result is a Python object. A variable that holds a queue may follow ``-q``; one that holds a future stands for its task.
 
         Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
-        Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``delete`` ``add`` ``accept`` ``compact``
+        Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete`` ``add`` ``accept`` ``compact``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
         Help:       ``doctor`` ``demo`` ``completion``

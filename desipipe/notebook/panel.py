@@ -18,12 +18,13 @@ from typing import Any
 
 from ..errors import DesipipeError
 from ..event import PENDING, RUNNING, WAITING
+from ..place import shell
 from ..queue import Queue
 from ..store.lease import Observer
 from ..utils import plural
 from .bundle import MIME, Dict
 from .commands import typed
-from .follow import noninteractive, shell
+from .follow import noninteractive
 from .shows import Made, QueueDisplay, widgets_module
 
 _BUSY = 1.0  # s that a cell runs before the buttons say that they wait

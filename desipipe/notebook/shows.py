@@ -14,6 +14,7 @@ from ..errors import DesipipeError, MissingDependencyError
 from ..event import SUCCEEDED
 from ..find import type_queue
 from ..ledger import Ledger
+from ..place import shell
 from ..queue import Queue
 from ..store.lease import Observer
 from ..summary import job_groups, queue_summary
@@ -21,7 +22,7 @@ from ..task import Future
 from ..words import advice, bar_pieces
 from .bundle import MIME, Dict, as_html, as_text, bundle, line_html
 from .commands import typed
-from .follow import Display, View, noninteractive, shell
+from .follow import Display, View, noninteractive
 
 Made = tuple[Dict, bool]
 """A bundle of MIME types, and whether it is the last one."""

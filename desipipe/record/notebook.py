@@ -168,7 +168,7 @@ def make_record(
     payloads : bool, default=False
         Whether to keep the bytes of code, arguments, results and outputs, too.
     every : bool, default=False
-        Whether to record all tasks of the queues, also those that are no cell's.
+        Whether to record all tasks of the queues, also those that are no cell's or superseded.
     open_queue : callable, default=None
         Opens a queue by its folder.
 
@@ -222,9 +222,11 @@ def make_record(
     chosen = {use.folder for use in found}
     models = []
     for folder, queue in every_queue.items():
-        # Of a queue that cells name, their tasks and what these need, and those of functions that cells define; of one that was only given, all.
+        # Of a queue that cells name, their tasks and what these need, and those of functions that cells define; of one that was only
+        # given, all that are not superseded.
         whole = every or (folder in known and not any(opened[name].folder == folder for name in chosen))
-        models.append(read_queue(queue, privacy, None if whole else rows[folder], node, payloads))
+        current = None if every else queue.select() if whole else rows[folder]
+        models.append(read_queue(queue, privacy, current, node, payloads))
     numbers = {folder: number for number, folder in enumerate(every_queue)}
     cells = _cells(notebook, found, opened, numbers, models, gone, node)
     for entry in cells:
@@ -279,7 +281,7 @@ def _defined(queue: Queue, texts: Collection[tuple[str, str]]) -> list[int]:
                 continue
             if any(name == event['name'] and (name, tree) in texts for name, tree in mine):
                 apps.add(app)
-    return [row for row in state.each() if state.groups[state.group[row]].app in apps] if apps else []
+    return [row for row in queue.select() if state.groups[state.group[row]].app in apps] if apps else []
 
 
 def _rows(queue: Queue, use: Use) -> tuple[list[int], str]:

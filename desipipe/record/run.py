@@ -296,7 +296,7 @@ def run_notebook(
     ran = Ran(output, notebook=found)
     _write(output, found)  # whether it can be written is known before hours are spent
     try:
-        asyncio.run(_execute(ran, folder, timeout, kernel))
+        asyncio.run(_execute(ran, os.path.abspath(found.metadata['papermill']['input_path']), folder, timeout, kernel))
     except asyncio.CancelledError:
         if not ran.interrupted:
             raise
@@ -332,7 +332,8 @@ def _write(path: str, notebook: Any) -> None:
     write(path, (nbformat.writes(notebook) + '\n').encode('utf-8', 'surrogatepass'))
 
 
-async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | None) -> None:
+async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None) -> None:
+    # The kernel knows by `source` which notebook's tasks it adds, as in JupyterLab.
     import nbclient
     from jupyter_client.kernelspec import NoSuchKernel
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -343,7 +344,7 @@ async def _execute(ran: Ran, folder: str, timeout: float | None, kernel: str | N
     # What the kernel itself says on the way up and down is of use only where it does not come up.
     said = tempfile.TemporaryFile()
     try:
-        async with client.async_setup_kernel(stderr=said):
+        async with client.async_setup_kernel(stderr=said, env={**os.environ, 'JPY_SESSION_NAME': source}):
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']

@@ -22,7 +22,7 @@ from .plain import (
     unwrapped,
 )
 
-__all__ = ['Anatomy', 'Code', 'anatomy', 'code_identity', 'current', 'describe', 'encode', 'part_digest', 'task_identity', 'text']
+__all__ = ['Anatomy', 'Code', 'anatomy', 'code_identity', 'current', 'definitions', 'describe', 'encode', 'part_digest', 'task_identity', 'text']
 
 _T = TypeVar('_T')
 _KINDS = ('python', 'bash', 'cell')
@@ -154,6 +154,7 @@ def _describe(func: Callable[..., Any], kind: str) -> Code:
     from .walker import Walker
 
     walker = Walker(references=False)
+    walker.pieces = {}  # for `definitions`
     root, parts = _walked(walker, func)
     # Futures among the defaults of its arguments are never used: those of each call take their place.
     data, buffers, tids = pickled(func, [], references=True, known=walker.statics)
@@ -185,6 +186,29 @@ def _walked(walker: Any, func: Callable[..., Any]) -> tuple[bytes, dict[str, str
 
 def _code_identity(kind: str, root: bytes, total: bytes) -> bytes:
     return blake2b(b'\0'.join([kind.encode(), root, total]), digest_size=DIGEST_SIZE, person=b'desipipe code').digest()
+
+
+def definitions(code: Code) -> dict[str, str]:
+    """Digests of the functions and classes of a description by name, without the values that they read.
+
+    Parameters
+    ----------
+    code : Code
+        What :func:`describe` gave in this process.
+
+    Returns
+    -------
+    definitions : dict
+        8 hexadecimal digits each, by the name of the part. They differ where the text of a function or class does, comments and formatting aside.
+    """
+    pieces: dict[str, list[bytes]] = getattr(code.memory, 'pieces', None) or {}
+    found = {}
+    for label, part in code.parts.items():
+        if part in pieces:
+            found[label] = digest(pieces[part][0]).hex()[:8]
+        elif label.startswith('class ') or label.endswith(' (imported)') or len(code.parts) == 1:
+            found[label] = part[:8]
+    return found
 
 
 class Anatomy(NamedTuple):

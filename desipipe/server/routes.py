@@ -59,7 +59,7 @@ _FIRST = {
 }
 _STATE = {'type': 'string', 'enum': list(STATES)}
 _NAME = {'type': 'string', 'maxLength': 1000}
-_SHOWN = {'type': 'string', 'enum': [*STATES, 'BLOCKED']}
+_SHOWN = {'type': 'string', 'enum': [*STATES, 'BLOCKED', 'SUPERSEDED']}
 _TIME = {'type': 'number', 'description': 'Seconds since the epoch'}
 
 

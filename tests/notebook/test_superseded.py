@@ -1,0 +1,114 @@
+"""Cells that are edited and run again: tasks of what the notebook has no longer are superseded, and nothing else is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from kernels import MIME, Kernel, work
+
+from desipipe import Queue
+
+pytestmark = pytest.mark.kernel
+
+USE = '%load_ext desipipe\n%desipipe use ./nb --no-spawn'
+APP = """
+from desipipe import Queue, TaskManager
+tm = TaskManager(Queue('./nb'))
+"""
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """A kernel of the notebook ``a.ipynb``, as JupyterLab starts it."""
+    kernel = start(tmp_path)
+    yield kernel
+    kernel.end()
+
+
+def start(folder: Path, name: str = 'a.ipynb') -> Kernel:
+    """Start a notebook's kernel, and let it use a queue."""
+    kernel = Kernel(folder, JPY_SESSION_NAME=str(folder / name))
+    kernel(USE, 'use')
+    kernel(APP, 'app')
+    return kernel
+
+
+def totals(kernel: Kernel) -> tuple[int, int]:
+    """How many tasks count, and how many are superseded."""
+    queue = Queue(str(kernel.folder / 'nb'), create=False)
+    return sum(queue.counts.values()), queue.n_superseded
+
+
+def test_a_cell_that_is_edited(kernel: Kernel) -> None:
+    kernel('%%desipipe --out y\ny = 1 / 0', 'one')
+    work(kernel.folder / 'nb.queue')
+    kernel('%%desipipe --out y\ny = 1 / 1', 'one')
+    assert totals(kernel) == (1, 1)
+    work(kernel.folder / 'nb.queue')
+    assert kernel('%desipipe watch').errors == []
+    again = kernel('%%desipipe --out y\ny = 1 / 0', 'one')
+    assert totals(kernel) == (1, 1) and again.summary['counts']['FAILED'] == 1
+    # With another name it is another task of the same cell; a second cell is another one, also where it has the same name.
+    kernel('%%desipipe --out z\nz = 1 / 3', 'one')
+    assert totals(kernel) == (1, 2)
+    kernel('%%desipipe --out z\nz = 1 / 4', 'two')
+    assert totals(kernel) == (2, 2)
+    kernel('%%desipipe --for i=range(3) --out z\nz = i', 'two')
+    kernel('%%desipipe --for i=range(2) --out z\nz = i', 'two')
+    kernel('%%desipipe --for i=range(5) --out z\nz = i', 'two')
+    assert totals(kernel) == (6, 3)
+
+
+def test_a_function_that_is_edited(kernel: Kernel) -> None:
+    kernel('@tm.python_app\ndef f(x):\n    return 1 / 0', 'def')
+    kernel('y = f(1)', 'call')
+    kernel('f(1); f(2)', 'tried in another cell')
+    kernel('def g(y): return y\nz = tm.python_app(g)(y)', 'needs')
+    assert totals(kernel) == (3, 0)
+    kernel('@tm.python_app\ndef f(x):\n    return 1 / 1', 'def')
+    assert totals(kernel) == (3, 0)
+    kernel('y = f(1)', 'call')
+    assert totals(kernel) == (1, 3)
+    kernel('def g(y): return y\nz = tm.python_app(g)(y)', 'needs')
+    assert totals(kernel) == (2, 3)
+
+
+def test_helpers_and_constants_of_several_cells(kernel: Kernel) -> None:
+    kernel('@tm.python_app\ndef fit(x):\n    return model(x) + n', 'fit')
+    kernel('n = 1\ndef model(x): return x', 'first')
+    kernel('a = fit(1)', 'a')
+    kernel('n = 2\ndef model(x): return 2 * x', 'second')
+    kernel('b = fit(1)', 'b')
+    assert totals(kernel) == (2, 0)  # the notebook has both
+    kernel('n = 3\ndef only(x): return x', 'second')  # the name model has one definition, n has two
+    kernel('k = 1\n@tm.python_app\ndef scaled(x): return x / k', 'k')
+    kernel('c = scaled(1)', 'c')
+    kernel('k = 2\n@tm.python_app\ndef scaled(x): return x / k', 'k')
+    kernel('c = scaled(1)', 'c')
+    assert totals(kernel) == (3, 1)
+
+
+def test_after_a_restart_and_in_other_notebooks(kernel: Kernel) -> None:
+    kernel('@tm.python_app\ndef f(x):\n    return 1 / 0', 'def')
+    kernel('y = f(1)', 'call')
+    shown = kernel('%%desipipe --out w\nw = [1, y]', 'needs')
+    assert totals(kernel) == (2, 0)
+    other = start(kernel.folder, 'b.ipynb')
+    try:
+        other('@tm.python_app\ndef f(x):\n    return 2', 'def')
+        other('y = f(1)', 'call')
+        assert totals(kernel) == (3, 0)
+    finally:
+        other.end()
+    again = start(kernel.folder)
+    try:
+        again('@tm.python_app\ndef f(x):\n    return 3', 'def')
+        again('y = f(1)', 'another cell')
+        assert totals(kernel) == (2, 2)
+    finally:
+        again.end()
+    summary = kernel.wait_for_update(shown, lambda summary: summary['superseded'] == 1)
+    assert summary['total'] == summary['left'] == 0
+    assert '↷ 1 superseded' in shown.bundles[0]['text/plain'] and MIME in shown.bundles[0]
