@@ -23,6 +23,9 @@ export const STATES = [
 /** State of a task. */
 export type State = (typeof STATES)[number];
 
+/** A state, or what is shown instead: blocked by another task, superseded by other code. */
+export type Shown = State | 'BLOCKED' | 'SUPERSEDED';
+
 /** What a cell's tasks, or a queue, as a whole are doing. */
 export type Condition =
   'empty' | 'running' | 'paused' | 'stopped' | 'failed' | 'done';
@@ -30,7 +33,7 @@ export type Condition =
 /**
  * How states are told apart without colour; those of desipipe/summary.py. The colours are in style/base.css.
  */
-export const SYMBOLS: Readonly<Record<State | 'BLOCKED', string>> = {
+export const SYMBOLS: Readonly<Record<Shown, string>> = {
   WAITING: '◌',
   PENDING: '○',
   RUNNING: '●',
@@ -38,7 +41,8 @@ export const SYMBOLS: Readonly<Record<State | 'BLOCKED', string>> = {
   FAILED: '✕',
   KILLED: '⊘',
   UNKNOWN: '?',
-  BLOCKED: '‖'
+  BLOCKED: '‖',
+  SUPERSEDED: '↷'
 };
 
 /** The same for conditions. */
@@ -88,6 +92,8 @@ export interface ICellSummary {
   total: number;
   counts: Partial<Record<State, number>>;
   blocked: number;
+  /** Tasks of code that the notebook has no longer: they are in none of the counts. */
+  superseded?: number;
   left: number;
   workers: number;
   rate: number | null;

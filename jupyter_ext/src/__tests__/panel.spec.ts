@@ -340,6 +340,10 @@ describe('news', () => {
     expect(news({ before: running, now: done })).toBe('done');
     expect(news({ before: failing, now: failed })).toBe('failed');
     expect(news({ before: failed, now: failed })).toBe(null);
+    // Other code was run, whose tasks had all ended before: nothing happened.
+    expect(
+      news({ before: failed, now: { ...done, total: 99, superseded: 1 } })
+    ).toBe(null);
     // Retried, and done before anybody could see that something was left.
     expect(news({ before: failed, now: done })).toBe('done');
     expect(

@@ -48,6 +48,25 @@ describe('Status', () => {
   const texts = (selector: string) =>
     [...host.querySelectorAll(selector)].map(node => node.textContent);
 
+  it('counts what is superseded apart', () => {
+    show({ ...example(), superseded: 3 });
+    expect(texts('.jp-desipipe-count')).toContain('↷ 3 superseded');
+    const counts = Object.fromEntries(
+      Object.keys(example().counts).map(state => [state, 0])
+    );
+    show({
+      ...example(),
+      condition: 'empty',
+      total: 0,
+      counts,
+      left: 0,
+      failure: null,
+      superseded: 20
+    });
+    expect(texts('.jp-desipipe-count')).toEqual(['↷ 20 superseded']);
+    expect(host.textContent).not.toContain('no tasks');
+  });
+
   it('shows how far the tasks are', () => {
     show(example());
     expect(host.textContent).toContain('fraction');

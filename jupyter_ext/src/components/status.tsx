@@ -17,6 +17,7 @@ import {
   count,
   ICellSummary,
   isOver,
+  Shown,
   State,
   STATES,
   SYMBOLS,
@@ -46,9 +47,7 @@ export interface IStatusProps {
 }
 
 /** Names of states for people. */
-export function stateWords(
-  trans: TranslationBundle
-): Record<State | 'BLOCKED', string> {
+export function stateWords(trans: TranslationBundle): Record<Shown, string> {
   return {
     SUCCEEDED: trans.__('succeeded'),
     FAILED: trans.__('failed'),
@@ -57,7 +56,8 @@ export function stateWords(
     RUNNING: trans.__('running'),
     PENDING: trans.__('pending'),
     WAITING: trans.__('waiting'),
-    BLOCKED: trans.__('blocked')
+    BLOCKED: trans.__('blocked'),
+    SUPERSEDED: trans.__('superseded')
   };
 }
 
@@ -185,7 +185,8 @@ function Bar({ summary, trans }: IStatusProps): JSX.Element {
 
 function ConditionWords({ summary, trans }: IStatusProps): JSX.Element | null {
   const words: Partial<Record<string, string>> = {
-    empty: trans.__('no tasks'),
+    // What is superseded is counted instead.
+    empty: summary.superseded ? '' : trans.__('no tasks'),
     paused: trans.__('paused'),
     stopped: trans.__('no worker')
   };
@@ -201,7 +202,7 @@ function ConditionWords({ summary, trans }: IStatusProps): JSX.Element | null {
 function Counts({ summary, trans }: IStatusProps): JSX.Element {
   const words = stateWords(trans);
   const running = count(summary, ['RUNNING']);
-  const counts: [State | 'BLOCKED', number][] = [
+  const counts: [Shown, number][] = [
     ['RUNNING', running],
     // What is still to come says nothing while something goes on.
     ['PENDING', running ? 0 : count(summary, ['PENDING'])],
@@ -210,7 +211,8 @@ function Counts({ summary, trans }: IStatusProps): JSX.Element {
       state,
       count(summary, [state])
     ]),
-    ['BLOCKED', summary.blocked]
+    ['BLOCKED', summary.blocked],
+    ['SUPERSEDED', summary.superseded ?? 0]
   ];
   return (
     <>

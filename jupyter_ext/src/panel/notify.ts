@@ -17,6 +17,13 @@ export function news({ before, now }: IChange): News | null {
   if (!before || before.error || now.error) {
     return null;
   }
+  if (
+    now.left === 0 &&
+    before.left === 0 &&
+    now.superseded !== before.superseded
+  ) {
+    return null; // other tasks count than before, and none of them ran
+  }
   // What ended while nobody could see it begin has ended too: there is more of it than before, or it ended otherwise than the last time.
   if (
     now.left === 0 &&

@@ -1,7 +1,7 @@
 /**
  * Words of the panel: types of what the server sends, ids of commands and of places. Imports nothing but the front end's own words.
  */
-import type { Condition, ICause, State } from '../tokens';
+import type { Condition, ICause, Shown, State } from '../tokens';
 
 /** Id of the panel in the sidebar. */
 export const PANEL_ID = 'desipipe-panel';
@@ -59,6 +59,8 @@ export interface IQueueLine {
   total: number;
   counts: Partial<Record<State, number>>;
   blocked: number;
+  /** Tasks of code that notebooks and scripts have no longer: they are in none of the counts. */
+  superseded?: number;
   left: number;
   manager: IManager | null;
   rate: number | null;
@@ -122,6 +124,8 @@ export interface ITaskLine extends ITaskLabel {
   state: State;
   /** Identity of the task that keeps it from running. */
   blocked: string;
+  /** It is of code that its notebook or script has no longer. */
+  superseded?: boolean;
   attempt: number;
   worker: string;
   host: string;
@@ -141,7 +145,7 @@ export interface ITaskPage {
 /** Which tasks are listed. */
 export interface IFilter {
   /** One of the states, or all if empty. */
-  state: State | 'BLOCKED' | '';
+  state: Shown | '';
   text: string;
   /** Only the tasks of a cell. */
   cell: { rows: string; first: string; title: string } | null;

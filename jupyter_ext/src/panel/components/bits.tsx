@@ -8,7 +8,7 @@ import { duration, number } from '../../format';
 import {
   Condition,
   CONDITION_SYMBOLS,
-  State,
+  Shown,
   STATES,
   SYMBOLS
 } from '../../tokens';
@@ -25,17 +25,16 @@ export function Symbol({ text }: { text: string }): JSX.Element {
 
 /** The state under which a task is shown. */
 export function shownState(
-  task: Pick<ITaskLine, 'state' | 'blocked'>
-): State | 'BLOCKED' {
+  task: Pick<ITaskLine, 'state' | 'blocked' | 'superseded'>
+): Shown {
+  if (task.superseded) {
+    return 'SUPERSEDED';
+  }
   return task.state === 'WAITING' && task.blocked ? 'BLOCKED' : task.state;
 }
 
 /** Symbol of a state. */
-export function StateSymbol({
-  state
-}: {
-  state: State | 'BLOCKED';
-}): JSX.Element {
+export function StateSymbol({ state }: { state: Shown }): JSX.Element {
   return (
     <span data-state={state}>
       <Symbol text={SYMBOLS[state] ?? '–'} />

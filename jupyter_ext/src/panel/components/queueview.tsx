@@ -7,7 +7,7 @@ import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
-import { State, STATES, SYMBOLS } from '../../tokens';
+import { Shown, State, STATES, SYMBOLS } from '../../tokens';
 import type { TasksModel } from '../tasks';
 import {
   COMMANDS,
@@ -100,11 +100,12 @@ function Counts({
   trans
 }: IQueueViewProps): JSX.Element {
   const words = stateWords(trans);
-  const counts: [State | 'BLOCKED', number][] = [
+  const counts: [Shown, number][] = [
     ...(['RUNNING', 'FAILED', 'KILLED', 'UNKNOWN', 'PENDING'] as const).map(
       (state): [State, number] => [state, line.counts[state] ?? 0]
     ),
-    ['BLOCKED', line.blocked]
+    ['BLOCKED', line.blocked],
+    ['SUPERSEDED', line.superseded ?? 0]
   ];
   return (
     <div className="jp-desipipe-counts">
@@ -242,12 +243,16 @@ function Tasks(props: IQueueViewProps): JSX.Element {
     [tasks]
   );
   const words = stateWords(trans);
-  const states: (State | 'BLOCKED')[] = [...STATES, 'BLOCKED'];
+  const states: Shown[] = [...STATES, 'BLOCKED', 'SUPERSEDED'];
   const filtered = !!(filter.state || filter.text || filter.cell);
   // One banner is enough where all of the queue is not told.
   const problem = props.problem ? '' : props.words(tasks.problem);
-  const some = (state: State | 'BLOCKED') =>
-    state === 'BLOCKED' ? line.blocked : (line.counts[state] ?? 0);
+  const some = (state: Shown) =>
+    state === 'BLOCKED'
+      ? line.blocked
+      : state === 'SUPERSEDED'
+        ? (line.superseded ?? 0)
+        : (line.counts[state] ?? 0);
   return (
     <section
       className="jp-desipipe-section jp-desipipe-tasks-section"

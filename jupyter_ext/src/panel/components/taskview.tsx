@@ -77,6 +77,13 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
         </span>
       </header>
       {task.cause && <p className="jp-desipipe-cause">{shown(task.cause)}</p>}
+      {state === 'SUPERSEDED' && (
+        <p className="jp-desipipe-cause">
+          {trans.__(
+            'Other code took the place of its own, or of what it needs. It does not count, and keeps its result.'
+          )}
+        </p>
+      )}
       {state === 'BLOCKED' && (
         <p className="jp-desipipe-cause">
           {trans.__('It can not run until')}{' '}

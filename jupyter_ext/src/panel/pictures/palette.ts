@@ -1,7 +1,7 @@
 /**
  * Colours of pictures: those of the theme, as they are now, because a picture that is saved has no theme.
  */
-import type { State } from '../../tokens';
+import type { Shown } from '../../tokens';
 
 /** Colours, as CSS writes them. */
 export interface IPalette {
@@ -11,7 +11,7 @@ export interface IPalette {
   quiet: string;
   line: string;
   font: string;
-  states: Record<State | 'BLOCKED', string>;
+  states: Record<Shown, string>;
 }
 
 const STATES = [
@@ -22,7 +22,8 @@ const STATES = [
   'RUNNING',
   'PENDING',
   'WAITING',
-  'BLOCKED'
+  'BLOCKED',
+  'SUPERSEDED'
 ] as const;
 
 /** The colours in which a node of the page would be drawn. */
