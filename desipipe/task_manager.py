@@ -23,6 +23,7 @@ from .queue import Queue, get_queue, kill, mid_of, queue_of, retry
 from .scheduler import BaseScheduler, Scheduler
 from .sweep import sweep_calls
 from .task import Future, Task
+from .uses import Use
 from .utils import faces
 
 if TYPE_CHECKING:
@@ -304,6 +305,7 @@ class TaskApp(App):
             return None
         if self.reuse and (known := self._reusable().get(self.index + 1)) is not None:
             self.index += 1  # by its order alone: the signature may have changed since
+            self.queue.add_batches([], {}, {}, uses=self._uses_of([known]), reused=[known])
             return Future(self.queue.ledger, known)
         futures = self.add([self.bind(args, kwargs)])
         return futures[0]
@@ -424,14 +426,19 @@ class TaskApp(App):
                 batch = Batch(group, index, shared and shared.payload)
                 batches.append(batch)
             futures.append(Future(ledger, self.pack(batch, arguments, code.digest, shared)))
-        uses = [queue.use(group, code)] if batches else []
-        if reused:
-            # They stay current, whatever code they are of.
-            groups = {ledger.state.group[ledger.row(tid)] for tid in reused}
-            uses += [queue.use(ledger.state.groups[number]) for number in groups]
+        uses = self._uses_of(reused)
+        if batches and (use := queue.use(group, code)) is not None:
+            uses.append(use)
         if batches or reused:
-            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, [use for use in uses if use is not None], reused)
+            queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, uses, reused)
         return futures
+
+    def _uses_of(self, reused: Sequence[bytes]) -> list[Use]:
+        """List the app versions of tasks that are reused: they stay current, whatever code they are of."""
+        ledger = self.queue.ledger
+        numbers = {ledger.state.group[ledger.row(tid)] for tid in reused}
+        uses = [self.queue.use(ledger.state.groups[number]) for number in numbers]
+        return [use for use in uses if use is not None]
 
     def _reusable(self) -> dict[int, bytes]:
         # By order of call; of several with the same, the newest, and one that is current before one that is superseded.
