@@ -170,7 +170,7 @@ def _take_for_task(modules: Mapping[str, Carried], own: frozenset[str]) -> None:
     read = [name for name in known if name in sys.modules and name not in own and not _is_ours(name)]
     if read:
         # Another task read them from files, and what it read may refer to them.
-        for name in [name for name in sys.modules if name not in own and name not in MAIN and not _is_ours(name) and is_user(name)]:
+        for name in [name for name in list(sys.modules) if name not in own and name not in MAIN and not _is_ours(name) and is_user(name)]:
             del sys.modules[name]
 
 
