@@ -10,17 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .utils import is_pattern
+
 if TYPE_CHECKING:
     from .config import Config
     from .queue import Queue
 
-_PATTERN = re.compile(r'[*?\[]')
 _INDEXED = re.compile(r'(.+)\[(\d+)\]')
-
-
-def is_pattern(name: str) -> bool:
-    """Whether ``name`` may stand for several queues."""
-    return bool(_PATTERN.search(name))
 
 
 def find_folder(name: str, config: Config) -> str:
@@ -31,19 +27,36 @@ def find_folder(name: str, config: Config) -> str:
     UnknownQueueError
         There is none.
     """
-    from .queue import SUFFIX, queue_folder, unknown_queue
+    from .queue import SUFFIX, of_user, queue_folder, unknown_queue
     from .store.journal import FILE_NAME
 
     stem = name.rstrip('/')
     if stem.endswith(SUFFIX) and os.path.isdir(stem):
         name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
-    folder = queue_folder(name, config=config)
+    theirs = of_user(name, config)
+    folder = theirs if theirs and os.path.isfile(os.path.join(theirs, FILE_NAME)) else queue_folder(name, config=config)
     if not os.path.isfile(os.path.join(folder, FILE_NAME)):
         error = unknown_queue(folder)
         if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
             raise type(error)(f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: did you mean ./{stem}?')
         raise error
     return folder
+
+
+def find_one(name: str, config: Config) -> str:
+    """Return the folder of the one queue of a name, or of a pattern.
+
+    Raises
+    ------
+    UnknownQueueError
+        If there is none, or several fit the pattern.
+    """
+    from .errors import UnknownQueueError
+
+    found = find_folders([name], config)
+    if len(found) > 1:
+        raise UnknownQueueError(f'{len(found):d} queues fit {name!r}, where one is meant. List them with: desipipe queues {name!r}')
+    return found[0]
 
 
 def find_folders(names: Sequence[str], config: Config) -> list[str]:

@@ -786,8 +786,8 @@ class Ledger:
         self._write(decide)
         return changed
 
-    def retry(self, choose: Callable[[State], Iterable[int]], keep: bool = False) -> list[int]:
-        """Run ended tasks again.
+    def retry(self, choose: Callable[[State], Iterable[int]], keep: bool = False, running: bool = False) -> list[int]:
+        """Run tasks again that ended.
 
         Parameters
         ----------
@@ -795,14 +795,21 @@ class Ledger:
             Given the state, under the lock, returns the rows.
         keep : bool, default=False
             Let those that are superseded count again, with what they still need; else they are passed over.
+        running : bool, default=False
+            Also those that run: their attempts are fenced off.
+
+        Returns
+        -------
+        rows : list of int
         """
+        passed = (WAITING, PENDING) if running else (WAITING, PENDING, RUNNING)
         changed: list[int] = []
 
         def decide() -> list[Event]:
             state, now = self.state, time.time()
             rows = [row for row in choose(state) if state.status[row] != DROPPED and (keep or row not in state.superseded)]
             kept = _needed(state, rows) if keep else []
-            changed[:] = [row for row in rows if state.status[row] not in (WAITING, PENDING, RUNNING)]
+            changed[:] = [row for row in rows if state.status[row] not in passed]
             events: list[Event] = [{'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK)]
             for i in range(0, len(changed), CHUNK):
                 events.append({'e': 'set', 'rows': changed[i : i + CHUNK], 's': PENDING, 'why': 'retry', 't': now})

@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from shlex import quote
 from typing import Any
 
@@ -567,7 +568,7 @@ def _seen(job: Job) -> tuple[str, str, str, float | None]:
 
 
 def spawn(
-    queue: str | Queue,
+    queue: str | Queue | Sequence[str | Queue],
     timeout: float | None = None,
     timestep: float = TIMESTEP,
     mode: str | Iterable[str] = (),
@@ -576,11 +577,12 @@ def spawn(
     linger: float | None = None,
     **kwargs: Any,
 ) -> int | None:
-    """Distribute the tasks of a queue among workers until nothing is left to do.
+    """Distribute the tasks of queues among workers until nothing is left to do.
 
     Parameters
     ----------
-    queue : str or Queue
+    queue : str, Queue, list
+        Names, patterns, or queues. Each of several is served by a process of its own.
     timeout : float, default=None
         Seconds after which to end, with the workers.
     timestep : float, default=10
@@ -597,19 +599,45 @@ def spawn(
     Returns
     -------
     pid : int or None
-        Of the detached process.
+        Of the (last) detached process; None if the manager of the queue goes on.
 
     Raises
     ------
     ManagerRunningError
-        Another manager works on this queue.
+        Without ``spawn``, if another manager works on this queue.
     """
-    found = get_queue(queue, **kwargs)
+    queues: list[Queue] = get_queue(queue, create=False, one=False, **kwargs)
     modes = check_mode(mode)
-    if not spawn:
-        Manager(found, timeout, timestep, modes, max_workers, linger or 0.0).run()
+    if len(queues) == 1 and not spawn:
+        Manager(queues[0], timeout, timestep, modes, max_workers, linger or 0.0).run()
         return None
-    return _start(found, timeout, timestep, modes, max_workers, linger).pid
+    started = []
+    for found in queues:
+        try:
+            # In the foreground each ends with its queue, as a single one does.
+            stay = linger if spawn else linger or 0.0
+            started.append(_start(found, timeout, timestep, modes, max_workers, stay))
+        except ManagerRunningError as exc:
+            logger.warning('%s', exc)
+    if not spawn:
+        _wait_for(started)
+        return None
+    return started[-1].pid if started else None
+
+
+def _wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """Wait until managers have ended; what interrupts us, or ends us, ends them."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    try:
+        for process in processes:
+            process.wait()
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait()
+        raise
 
 
 def _start(

@@ -23,6 +23,7 @@ from .config import Config
 from .environment import Environment
 from .errors import (
     AppChangedError,
+    ConfigError,
     InvalidQueueNameError,
     PermissionDeniedError,
     QueueExistsError,
@@ -42,7 +43,7 @@ from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
 from .uses import Use, make_use
-from .utils import from_above, open_log
+from .utils import from_above, is_pattern, open_log
 
 if TYPE_CHECKING:
     from .app import App
@@ -74,9 +75,10 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
     Parameters
     ----------
     name : str
-        ``'name'`` in the user's queue folder, ``'user/name'`` in that of another, or a path with a folder (``'./name'``, ``'/scratch/name'``).
+        ``'name'`` or ``'folder/name'`` in the user's queue folder, ``'user/name'`` in that of another, if there is such a queue, or
+        a path (``'./name'``, ``'/scratch/name'``). What `str(queue)`, its `filename` and listings say is understood too.
     base_dir : path, default=None
-        The folder that holds the queue; then ``name`` must be a bare name.
+        The folder that holds the queue, or the folders that ``name`` names.
     config : Config, default=None
 
     Raises
@@ -84,21 +86,44 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
     InvalidQueueNameError
     """
     name = os.fspath(name)
-    stem = name.rstrip('/')
+    stem = name.rstrip('/').removesuffix(os.sep + journals.FILE_NAME)
     stem = stem.removesuffix(SUFFIX) if os.sep in stem else stem
-    if base_dir is not None:
-        return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), check_name(name) + SUFFIX)
+    if base_dir is not None and not os.path.isabs(stem):
+        folder, _, last = stem.rpartition('/')
+        base = os.path.abspath(os.path.expanduser(os.fspath(base_dir)))
+        return os.path.join(base, *_subfolders(name, folder), check_name(last) + SUFFIX)
     config = config or Config()
     if name.startswith(('./', '../', '/', '~')):
         check_name(os.path.basename(stem))  # as typed: './..' is no name
         folder, last = os.path.split(os.path.abspath(os.path.expanduser(stem)))
         return os.path.join(folder, check_name(last) + SUFFIX)
     if '/' in stem:
-        user, _, last = stem.partition('/')
-        if not _NAME.fullmatch(user):
-            raise InvalidQueueNameError(f'{name!r} is no queue: use name, user/name, or a path that begins with ./ or /')
-        return os.path.join(config.queue_dir_of(user), check_name(last) + SUFFIX)
+        folder, _, last = stem.rpartition('/')
+        own = os.path.join(config.queue_dir, *_subfolders(name, folder), check_name(last) + SUFFIX)
+        theirs = of_user(name, config)
+        return theirs if theirs and _exists(theirs) and not _exists(own) else own
     return os.path.join(config.queue_dir, check_name(stem) + SUFFIX)
+
+
+def of_user(name: str, config: Config) -> str:
+    """Return the folder of the queue ``user/name``; empty if the name is no such name, or there is no such user."""
+    user, _, last = name.rstrip('/').removesuffix(SUFFIX).partition('/')
+    if not last or not _NAME.fullmatch(user) or not _NAME.fullmatch(last):
+        return ''
+    try:
+        return os.path.join(config.queue_dir_of(user), check_name(last) + SUFFIX)
+    except ConfigError:  # nobody of that name has a home here
+        return ''
+
+
+def _subfolders(name: str, folder: str) -> list[str]:
+    parts = [part for part in folder.split('/') if part not in ('', '.')]
+    if not all(_NAME.fullmatch(part) for part in parts):
+        raise InvalidQueueNameError(
+            f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with ./ or /. '
+            'In names, use letters, digits and any of _ . + = @ -. Nothing was created'
+        )
+    return parts
 
 
 def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> list[str]:
@@ -621,6 +646,7 @@ class Queue:
         tid : str or iterable of str, default=None
             These, whatever state they ended in, superseded or not; by default all in one of ``state`` that are not superseded.
         state : str or iterable of str
+            With RUNNING, what runs is given up, and begins again.
         **kwargs
             Other conditions, as for :meth:`tasks`.
 
@@ -629,7 +655,8 @@ class Queue:
         tasks : list of Task
         """
         rows = self.select(tid=tid, **kwargs) if tid is not None else self.select(state=state, **kwargs)
-        retried = self.ledger.retry(lambda _: rows, keep=tid is not None or bool(kwargs.get('superseded')))
+        keep = tid is not None or bool(kwargs.get('superseded'))
+        retried = self.ledger.retry(lambda _: rows, keep, running=tid is None and 'RUNNING' in _several(state))
         if self.spawn and retried:
             self.keep_spawned()
         return [Task.stored(self.ledger, row) for row in retried]
@@ -920,9 +947,41 @@ def _spec(task_manager: Any) -> Event:
     return {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
 
 
-def get_queue(queue: str | Queue, config: Config | None = None) -> Queue:
-    """The existing queue of a name, or the queue itself."""
-    return queue if isinstance(queue, Queue) else Queue(queue, create=False, config=config)
+def get_queue(queue: str | Queue | Iterable[str | Queue], create: bool | None = None, one: bool = True, config: Config | None = None) -> Any:
+    """Return the queues of names and patterns.
+
+    Parameters
+    ----------
+    queue : str, Queue, list
+        Names, with ``*``, ``?``, ``[…]`` for several; queues are returned as they are.
+    create : bool, default=None
+        As for :class:`Queue`. A pattern makes nothing.
+    one : bool, default=True
+        Return one queue; if False, a list.
+    config : Config, default=None
+
+    Returns
+    -------
+    queue : Queue, list of Queue
+
+    Raises
+    ------
+    ValueError
+        With ``one``, if there are several, or none.
+    UnknownQueueError
+        If ``create`` is False, and there is no such queue.
+    """
+    found: list[Queue] = []
+    for item in [queue] if isinstance(queue, str | Queue) else queue:
+        if isinstance(item, Queue):
+            found.append(item)
+        elif is_pattern(item):
+            found += [Queue(folder, create=False, config=config) for folder in find_queues(item, config=config)]
+        else:
+            found.append(Queue(item, create=create, config=config))
+    if one and len(found) != 1:
+        raise ValueError(f'{len(found) or "No"} queues are {queue!r}, where one is meant. List queues with: desipipe queues')
+    return found[0] if one else found
 
 
 def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
@@ -953,31 +1012,60 @@ def unknown_queue(folder: str) -> UnknownQueueError:
     """The error for a queue that does not exist, with the names that do."""
     parent, last = os.path.split(folder)
     known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
-    return UnknownQueueError(
-        f'there is no queue {last.removesuffix(SUFFIX)!r} in {parent}: {close_names(last.removesuffix(SUFFIX), known)}. List queues with: desipipe queues'
-    )
+    name = last.removesuffix(SUFFIX)
+    old = os.path.join(parent, f'{name}.sqlite')
+    if os.path.isfile(old):
+        return UnknownQueueError(
+            f'{old} is a queue of desipipe 1.0, which this version does not run. Take its tasks, states and results over with:\ndesipipe import {quote(old)}'
+        )
+    return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
 
 
-def kill(queue: str | Queue, **kwargs: Any) -> list[str]:
-    """End the workers of a queue at once; see :meth:`Queue.kill`."""
-    return get_queue(queue).kill(**kwargs)
-
-
-def retry(queue: str | Queue, spawn: bool = False, **kwargs: Any) -> list[Task]:
-    """Let tasks run again; see :meth:`Queue.retry`.
+def kill(queue: str | Queue | Iterable[str | Queue], **kwargs: Any) -> list[str]:
+    """End the workers of queues at once.
 
     Parameters
     ----------
-    queue : str or Queue
+    queue : str, Queue, list
+        As for :func:`get_queue`.
+    **kwargs
+        As for :meth:`Queue.kill`; ``tid``, ``name``, ``state``: cancel these tasks instead.
+
+    Returns
+    -------
+    names : list of str
+        Of the workers, or identities of the tasks.
+    """
+    names: list[str] = []
+    for one in get_queue(queue, create=False, one=False):
+        if kwargs.keys() & {'tid', 'name', 'state', 'index'}:
+            names += [task.id for task in one.cancel(**{'state': 'RUNNING', **kwargs} if 'tid' not in kwargs else kwargs)]
+        else:
+            names += one.kill(**kwargs)
+    return names
+
+
+def retry(queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwargs: Any) -> list[Task]:
+    """Run tasks again; see :meth:`Queue.retry`.
+
+    Parameters
+    ----------
+    queue : str, Queue, list
+        As for :func:`get_queue`.
     spawn : bool, default=False
-        Whether to start a detached manager.
+        Whether to start detached managers.
     **kwargs
         As for :meth:`Queue.retry`.
+
+    Returns
+    -------
+    tasks : list of Task
     """
-    found = get_queue(queue)
-    tasks = found.retry(**kwargs)
-    if spawn:
-        found.keep_spawned()
+    tasks: list[Task] = []
+    for found in get_queue(queue, create=False, one=False):
+        tasks += found.retry(**kwargs)
+        if spawn:
+            found.keep_spawned()
     return tasks
 
 

@@ -572,7 +572,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
     return task
 
 
-def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
+def durations(ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None) -> list[Dict]:
     """How long the tasks that succeeded took, app by app.
 
     Parameters
@@ -580,6 +580,8 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
     ledger : Ledger
     names : iterable of str, default=None
         Only apps of these names.
+    rows : iterable of int, default=None
+        Only these tasks.
 
     Returns
     -------
@@ -588,6 +590,7 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
     """
     state = ledger.state
     wanted = None if names is None else set(names)
+    chosen = None if rows is None else set(rows)
     taken: dict[str, list[int]] = {group.name: [] for group in state.groups}
     status, ended_at, group = state.status, state.ended_at, state.group
     offsets = sorted({ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]})
@@ -595,7 +598,7 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None) -> list[Dict]:
     for offset, event in events_at(ledger, offsets):
         if event is not None and event['e'] == 'end' and event['w']:
             for row, duration in zip(event['rows'], event['d'], strict=True):
-                if status[row] == SUCCEEDED and ended_at[row] == offset:
+                if status[row] == SUCCEEDED and ended_at[row] == offset and (chosen is None or row in chosen):
                     lists[group[row]].append(duration)
     return [{'name': name, **_statistics(values)} for name, values in taken.items() if values and (wanted is None or name in wanted)]
 

@@ -24,6 +24,7 @@ __all__ = [
     'format_count',
     'format_duration',
     'is_path',
+    'is_pattern',
     'is_sequence',
     'mkdir',
     'open_log',
@@ -272,6 +273,11 @@ def is_path(item: object) -> TypeGuard[str | os.PathLike[str]]:
     test : bool
     """
     return isinstance(item, str | os.PathLike)
+
+
+def is_pattern(name: str) -> bool:
+    """Return True if a name may stand for several queues: it has ``*``, ``?`` or ``[``."""
+    return any(char in name for char in '*?[')
 
 
 def copytree(

@@ -959,7 +959,7 @@ def work(
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
-    found = patiently(lambda: get_queue(queue, config), START_PATIENCE_S)
+    found = patiently(lambda: get_queue(queue, create=False, config=config), START_PATIENCE_S)
     if mpisplits is None:
         patiently(lambda: Worker(found, slots, mid, jobid, timeout, linger, mode), START_PATIENCE_S).run()
     else:

@@ -83,7 +83,7 @@ def refused(kind: type[BaseException], *words: str, near: Path | str | None = No
 # Queues
 
 
-@pytest.mark.parametrize('how', [lambda name: Queue(name, create=False), get_queue, kill, retry, work])
+@pytest.mark.parametrize('how', [lambda name: Queue(name, create=False), lambda name: get_queue(name, create=False), kill, retry, work])
 def test_unknown_queue(queue: Queue, queue_dir: Path, how: Callable[[str], object]) -> None:
     with refused(UnknownQueueError, "no queue 'tset'", str(queue_dir), 'did you mean test?', 'desipipe queues', near=queue_dir):
         how('tset')
@@ -101,13 +101,13 @@ def test_unknown_queue_where_there_is_none(queue_dir: Path) -> None:
 NAMES = ['', ' ', 'a b', '-rf', '.hidden', '..', 'x' * 129, 'q.queue', 'naïve', 'a\n', 'a\0b', 'a;b', '$HOME', 'a*']
 
 
-@pytest.mark.parametrize('name', [*NAMES, 'a/b', '../up', '/root'])
+@pytest.mark.parametrize('name', [*NAMES, 'a/-b', '../up', 'a/../b'])
 def test_invalid_names(queue_dir: Path, name: str) -> None:
     with refused(InvalidQueueNameError, 'use letters, digits', 'Nothing was created', near=queue_dir):
         Queue(name, base_dir=queue_dir / 'base')
 
 
-@pytest.mark.parametrize('name', [*NAMES, 'me/a/b', '../user/x/../../y z', 'me/..', './../.x', '/', './', 'me/.hidden', '~/.'])
+@pytest.mark.parametrize('name', [*NAMES, '../user/x/../../y z', 'me/..', './../.x', '/', './', 'me/.hidden', '~/.'])
 def test_invalid_names_and_paths(queue_dir: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')
@@ -116,7 +116,7 @@ def test_invalid_names_and_paths(queue_dir: Path, tmp_path: Path, name: str, mon
         Queue(name)
 
 
-@pytest.mark.parametrize('name', ['../test', 'someone/../test', '..', '/test'])
+@pytest.mark.parametrize('name', ['../test', 'someone/../test', '..'])
 def test_a_name_does_not_leave_the_base_folder(queue: Queue, queue_dir: Path, name: str) -> None:
     """Nor does one that only looks."""
     with refused(InvalidQueueNameError, near=queue_dir):

@@ -576,8 +576,8 @@ def test_accept(shell: Shell) -> None:
 def test_delete(shell: Shell) -> None:
     for name in ('one', 'two', 'three'):
         shell.queue(name)
-    said = shell('delete', '-q', 't*', status=2)
-    assert 'three (0 tasks), two (0 tasks)' in said.err and '--force' in said.err
+    said = shell('delete', '-q', 't*')  # nobody can be asked
+    assert 'three (0 tasks), two (0 tasks). Nothing was deleted' in said.out and '--force' in said.out
     assert [row['queue'] for row in shell('queues').table] == ['one', 'three', 'two']
     for answer, there in (('n', True), ('', True), ('y', False)):
         terminal = shell.terminal('delete', '-q', 'two')
@@ -617,7 +617,7 @@ def test_spawn_in_the_background(shell: Shell) -> None:
         status = shell('status', '-q', 'q', '--json').json
         assert (status['manager']['pid'], status['manager']['alive']) == (int(found[1]), True)
         assert f'process {found[1]}' in shell('spawn', '-q', 'q', status=2).err
-        assert f'process {found[1]}' in shell('spawn', '-q', 'q', '--spawn', status=2).err
+        assert f'process {found[1]}' in shell('spawn', '-q', 'q', '--spawn').out
         assert re.search(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', Path(found[2]).read_text())  # its log tells when
         assert shell.here('add', '-q', 'q', '--spawn', '--', 'echo more').err == ''
         assert shell('watch', '-q', 'q').out.endswith('all 3 tasks succeeded\n')
@@ -874,3 +874,32 @@ def test_every_verb_does_something_of_its_own() -> None:
     found = handlers(build_parser())
     assert len(set(found)) == len(found) == len(VERBS)
     assert all(handler.__doc__ for handler in found)
+
+
+def test_verbs_are_in_any_case(ran: Shell) -> None:
+    assert ran('TASKS', '-q', 'ran', '--json').json == ran('tasks', '-q', 'ran', '--json').json
+
+
+def test_options_without_values_ask_for_nothing(ran: Shell) -> None:
+    every = ran('tasks', '-q', 'ran', '--json').json
+    assert ran('tasks', '-q', 'ran', '--state', '--property', '--json').json == every
+
+
+def test_a_pattern_of_one_queue_will_do(ran: Shell) -> None:
+    assert ran('tasks', '-q', 'ra*', '--json').json == ran('tasks', '-q', 'ran', '--json').json
+
+
+def test_tasks_in_full(ran: Shell) -> None:
+    text = ran('tasks', '-q', 'ran', '--full').out
+    assert 'Tasks that are FAILED:\napp: bad\n' in text and 'errno: 42\n' in text and 'ValueError: no 1' in text
+    assert 'app: square\n' in text and 'out: square of 0\n' in text
+
+
+def test_time_of_chosen_tasks(ran: Shell) -> None:
+    chosen = tid(ran.queue('ran'), 'square', 0)
+    (row,) = ran('time', '-q', 'ran', '--tid', chosen, '--json').json
+    assert (row['name'], row['n']) == ('square', 1)
+
+
+def test_kill_of_jobs_names_their_provider(ran: Shell) -> None:
+    assert '--jobid ID --provider NAME' in ran('kill', '--jobid', '12', status=2).err

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from desipipe import Queue, TaskManager
+from desipipe import Config, Queue, TaskManager, kill, retry, spawn
 from desipipe.errors import UnknownOptionError
-from desipipe.task_manager import BaseApp, BashApp, Future, PythonApp, Task, TaskState
+from desipipe.find import find_folder
+from desipipe.task_manager import BaseApp, BashApp, Future, PythonApp, Task, TaskState, get_queue
 
 
 @pytest.fixture
@@ -167,3 +168,67 @@ def test_exit_status_and_errno_are_those_of_the_failure(tm: TaskManager, tmp_pat
         open(path)
 
     assert missing.run(path=str(tmp_path / 'none'))[0] == 2
+
+
+# Names of queues, and several of them
+
+
+def test_names_of_subfolders_are_ones_own(queue_dir: Path) -> None:
+    mine = Queue('sub/test')
+    assert mine.folder == str(Path(Config().queue_dir) / 'sub' / 'test.queue')
+    for name in ('sub/test', mine.filename, mine.folder, str(Path(mine.folder).with_suffix(''))):
+        assert Queue(name, create=False) == mine
+    assert find_folder('sub/test', mine.config) == find_folder(mine.filename, mine.config) == mine.folder
+    assert Queue('deep/er', base_dir=queue_dir / 'other').folder == str(queue_dir / 'other' / 'deep' / 'er.queue')
+    for name in ('../test', 'sub/../../test', 'a/-b/c'):
+        with pytest.raises(ValueError, match='is no queue|can not be the name'):
+            Queue(name, base_dir=queue_dir)
+
+
+def test_names_of_users_are_found(queue_dir: Path) -> None:
+    theirs = Queue(str(queue_dir / 'daemon' / 'test'))
+    assert Queue('daemon/test', create=False) == theirs
+    assert find_folder('daemon/test', theirs.config) == theirs.folder
+
+
+def test_old_queues_are_named(queue_dir: Path) -> None:
+    folder = Path(Config().queue_dir)
+    folder.mkdir(parents=True)
+    (folder / 'test.sqlite').write_bytes(b'')
+    with pytest.raises(ValueError, match=r'test.sqlite is a queue of desipipe 1.0.*\ndesipipe import .*/test.sqlite'):
+        Queue('test', create=False)
+
+
+def test_get_queue_takes_names_patterns_and_lists(queue: Queue) -> None:
+    other = Queue('test2')
+
+    assert get_queue('test') == get_queue(queue) == queue
+    assert get_queue('test*', one=False) == [queue, other] == get_queue([queue, 'test2'], one=False)
+    assert get_queue('new').counts() == 0
+    with pytest.raises(ValueError, match='2 queues are'):
+        get_queue('test*')
+    with pytest.raises(ValueError, match="there is no queue 'none'"):
+        get_queue('none', create=False)
+
+
+def test_several_queues_are_served_at_once(queue: Queue, double: Any) -> None:
+    double(1)
+    other = Queue('other')
+    again = TaskManager(other).python_app(lambda i: i + 1)
+    future = again(1)
+    spawn(['test', other], timestep=0.3)
+
+    assert (queue.counts['SUCCEEDED'], future.result()) == (1, 2)
+
+
+def test_what_runs_can_be_given_up(queue: Queue, double: Any) -> None:
+    double(1)
+    task = queue.pop()
+    assert task is not None and retry([queue], state='RUNNING')[0].id == task.id
+    assert queue.counts['PENDING'] == 1
+
+
+def test_kill_of_tasks_cancels_them(queue: Queue, double: Any) -> None:
+    future = double(1)
+    assert kill(queue, tid=future.id) == [future.id]
+    assert queue.counts['KILLED'] == 1

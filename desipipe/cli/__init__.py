@@ -57,7 +57,7 @@ def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
 
 def _parser_for(argv: list[str]) -> Parser:
     """The parser of all verbs, or, of a worker, which somebody waits for, that of its own few."""
-    if argv[:1] == ['work']:
+    if argv[:1] and argv[0].lower() == 'work':
         from . import processes
 
         return _parser('desipipe', processes.register)
@@ -116,6 +116,8 @@ def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
     args : argparse.Namespace
     """
     verbs = Verbs.of(parser)
+    if argv and argv[0] not in verbs and argv[0].lower() in verbs:
+        argv = [argv[0].lower(), *argv[1:]]
     if argv and not argv[0].startswith('-') and argv[0] not in verbs:
         from ..errors import close_names
 
@@ -125,6 +127,9 @@ def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
         verbs.get(args.verb, parser).refuse(extra)
     if not args.version and not hasattr(args, 'handler'):
         parser.error('say what to do')
+    for name in ('state', 'property', 'name', 'tid', 'mid', 'jobid', 'mode'):
+        if getattr(args, name, None) == []:
+            setattr(args, name, None)  # an option without values asks for nothing
     return args
 
 

@@ -33,7 +33,7 @@ def register(verbs: Verbs) -> None:
     )
     add_queue(parser, several=True)
     add_states(parser, 'tasks in one of these states (default: FAILED KILLED UNKNOWN)')
-    add_conditions(parser, 'tid', 'name')
+    add_conditions(parser, 'tid', 'name', 'mid', 'jobid')
     _add_spawn(parser)
 
     parser = verbs.add(
@@ -143,8 +143,8 @@ def retry(args: argparse.Namespace) -> None:
     """``desipipe retry``."""
     for queue in open_all(args, args.spawn):
         check_names(queue, args.name)
-        conditions: dict[str, Any] = {key: value for key, value in (('tid', find_tasks(queue, args.tid)), ('state', args.state), ('name', args.name)) if value}
-        n = len(queue.retry(**conditions))
+        given = {'tid': find_tasks(queue, args.tid), 'state': args.state, 'name': args.name, 'mid': args.mid, 'jobid': args.jobid}
+        n = len(queue.retry(**{key: value for key, value in given.items() if value}))
         print(f'{_name(queue)}: {plural(n)} to run again')
         if n and not args.spawn:
             hint_nobody(queue)
@@ -182,15 +182,14 @@ def forget(args: argparse.Namespace) -> None:
 
 
 def delete(args: argparse.Namespace) -> None:
-    """``desipipe delete``."""
-    from ..errors import QueueError
-
+    """Run ``desipipe delete``."""
     queues = list(open_all(args))
     words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
         answer = FACE.get().ask(f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] ')
         if answer is None:
-            raise QueueError(f'nothing was deleted, as nobody can be asked here. It would be: {words}. Add --force')
+            print(f'These queues would be deleted, with all results: {words}. Nothing was deleted. To delete them, add --force')
+            return
         if answer.strip().lower() not in ('y', 'yes'):
             print('Nothing was deleted')
             return

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ..find import find_folder, find_folders, type_queue
+from ..find import find_folders, find_one, type_queue
 from ..utils import plural as plural
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON docum
 
 def add_states(parser: argparse.ArgumentParser, words: str) -> None:
     """Declare ``--state``."""
-    parser.add_argument('--state', nargs='+', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}')
+    parser.add_argument('--state', nargs='*', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}')
 
 
 def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -119,7 +119,7 @@ def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
     }
     for name in names:
         kind: Any = whole if name == 'index' else str
-        parser.add_argument(f'--{name}', nargs='+', type=kind, metavar=name.upper(), help=words[name])
+        parser.add_argument(f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=words[name])
 
 
 def state(text: str) -> str:
@@ -180,7 +180,8 @@ def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
     from ..queue import Queue
 
     config = Config()
-    return Queue(find_folder(args.queue, config), create=False, spawn=spawn, config=config)
+    folder = find_one(args.queue, config)
+    return Queue(folder, create=False, spawn=spawn, config=config)
 
 
 def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:

@@ -92,7 +92,7 @@ def argument(verb: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Ac
     for back, word in enumerate(reversed(words)):
         if word.startswith('-'):
             action = verb._option_string_actions.get(word)
-            if action is not None and (action.nargs == '+' or (action.nargs in (None, '?') and back == 0)):
+            if action is not None and (action.nargs in ('+', '*') or (action.nargs in (None, '?') and back == 0)):
                 return action
             break
     positional = [action for action in verb._actions if not action.option_strings]

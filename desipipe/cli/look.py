@@ -7,7 +7,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..find import check_names, find_folders, find_task, find_tasks, is_pattern, short, type_queue
+from ..find import check_names, find_folders, find_task, find_tasks, short, type_queue
+from ..utils import is_pattern
 from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, on_terminal, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
@@ -62,13 +63,14 @@ def register(verbs: Verbs) -> None:
     add_states(parser, 'tasks in one of these states')
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
     parser.add_argument('--superseded', action='store_true', help='only superseded tasks: of code that the notebook or script has no longer')
-    parser.add_argument('--property', nargs='+', choices=_PROPERTIES, metavar='PROPERTY', help=f'print these instead of the table: {", ".join(_PROPERTIES)}')
+    parser.add_argument('--full', action='store_true', help='print what each task printed, by state')
+    parser.add_argument('--property', nargs='*', choices=_PROPERTIES, metavar='PROPERTY', help=f'print these instead of the table: {", ".join(_PROPERTIES)}')
     parser.add_argument('--limit', type=whole, metavar='N', help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all')
     add_json(parser)
 
     parser = verbs.add('time', times, 'how long tasks took, for each app', 'Of those that succeeded, in seconds.', 'desipipe time -q my_queue')
     add_queue(parser)
-    add_conditions(parser, 'name')
+    add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
     add_json(parser)
 
     parser = verbs.add(
@@ -322,7 +324,9 @@ def tasks(args: argparse.Namespace) -> None:
     n = len(rows)
     if limit:
         rows, found = rows[:limit], found[:limit]
-    if args.property:
+    if args.full:
+        _print_full(queue, rows)
+    elif args.property:
         _properties(queue, rows, args)
     else:
         for task in found:
@@ -345,6 +349,24 @@ def tasks(args: argparse.Namespace) -> None:
         show_table(columns, found, args.json)
     if len(rows) < n:
         hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
+
+
+def _print_full(queue: Queue, rows: list[int]) -> None:
+    """Print app, job, error number, standard error and output of tasks, grouped by state."""
+    from ..event import STATES
+    from ..task import Task
+
+    known = [Task.stored(queue.ledger, row) for row in rows]
+    for state in STATES:
+        tasks = [task for task in known if task.state == state]
+        if tasks:
+            print(f'Tasks that are {state}:')
+        for task in tasks:
+            print(f'app: {task.name}')
+            for name in ('jobid', 'errno', 'err', 'out'):
+                if value := getattr(task, name):
+                    print(f'{name}: {value}')
+            print('=' * 30)
 
 
 def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None:
@@ -386,7 +408,10 @@ def times(args: argparse.Namespace) -> None:
 
     queue = open_one(args)
     check_names(queue, args.name)
-    rows = durations(queue.ledger, args.name)
+    chosen = None
+    if args.tid or args.mid or args.jobid:
+        chosen = queue.select(tid=find_tasks(queue, args.tid), mid=args.mid, jobid=args.jobid)
+    rows = durations(queue.ledger, args.name, chosen)
     if not rows and not args.json:
         hint('No task has succeeded yet')
         return

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from ..find import short, type_queue
-from .common import MODES, Verbs, add_conditions, add_queue, hint, mode, open_all, open_one, plural, positive, seconds, whole
+from ..find import find_tasks, short, type_queue
+from .common import MODES, Verbs, add_conditions, add_queue, add_states, hint, mode, open_all, open_one, plural, positive, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -24,7 +24,7 @@ def register(verbs: Verbs) -> None:
         'desipipe spawn -q my_queue --spawn',
         'desipipe spawn -q my_queue --max-workers 8 --mode stop_at_error',
     )
-    add_queue(parser)
+    add_queue(parser, several=True)
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, with the workers')
     parser.add_argument('--timestep', type=seconds, default=10.0, metavar='SECONDS', help='the longest wait between two looks at batch jobs (default: 10)')
     _add_mode(parser)
@@ -79,34 +79,50 @@ def register(verbs: Verbs) -> None:
         'desipipe kill -q my_queue',
         'desipipe kill -q my_queue --jobid local:1a2b3c4d',
     )
-    add_queue(parser, several=True)
-    add_conditions(parser, 'jobid', 'mid')
+    add_queue(parser, several=True, required=False)
+    add_conditions(parser, 'jobid', 'mid', 'tid', 'name')
+    add_states(parser, 'cancel tasks in one of these states instead')
+    parser.add_argument('--provider', metavar='NAME', help='with --jobid and without -q: the provider whose jobs these are')
 
 
 def _add_mode(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--mode', type=mode, default='', metavar='MODES', help=f'of {", ".join(MODES)}; several with commas')
+    parser.add_argument('--mode', nargs='*', type=mode, default='', action=_Words, metavar='MODE', help=f'of {", ".join(MODES)}; several with commas or blanks')
+
+
+class _Words(argparse.Action):
+    """Put the values of an option together, as one text."""
+
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: str | None = None) -> None:
+        setattr(namespace, self.dest, ' '.join(values))
 
 
 def spawn(args: argparse.Namespace) -> int:
-    """``desipipe spawn``."""
-    queue = open_one(args)
+    """Run ``desipipe spawn``."""
+    queues = list(open_all(args))
     if args.spawn:
-        return _background(queue, args)
+        for queue in queues:
+            _background(queue, args)
+        return 0
     from ..logs import log_to_stderr
     from ..manager import spawn
 
     log_to_stderr()
     linger = args.linger
     if linger is None:
-        linger = float(queue.config['linger']) if args.detached else 0.0
-    spawn(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=linger)
+        linger = float(queues[0].config['linger']) if args.detached else 0.0
+    spawn(queues, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=linger)
     return 0
 
 
 def _background(queue: Queue, args: argparse.Namespace) -> int:
+    from ..errors import ManagerRunningError
     from ..manager import begin
 
-    pid, log = begin(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=args.linger)
+    try:
+        pid, log = begin(queue, timeout=args.timeout, timestep=args.timestep, mode=args.mode, max_workers=args.max_workers, linger=args.linger)
+    except ManagerRunningError as exc:
+        print(exc)  # what was asked for is so
+        return 0
     print(f'The manager is process {pid:d}; its log is {log}')
     hint(f'Follow the queue with: desipipe watch {type_queue(queue.folder, queue.config)}')
     return 0
@@ -136,7 +152,13 @@ def work(args: argparse.Namespace) -> None:
 
 
 def kill(args: argparse.Namespace) -> None:
-    """``desipipe kill``."""
+    """Run ``desipipe kill``."""
+    if not args.queue:
+        _kill_jobs(args)
+        return
+    if args.tid or args.name or args.state:
+        _cancel_tasks(args)
+        return
     for queue in open_all(args):
         where = short(queue.folder, queue.config)
         asked, vanished = _killed(queue, args)
@@ -149,6 +171,24 @@ def kill(args: argparse.Namespace) -> None:
         else:
             print(f'{where}: asked {" and ".join(asked)} to end; {", ".join(_still(queue, asked))} did not within {_END:g} s')
             hint(f'Look again with: desipipe status {type_queue(queue.folder, queue.config)}')
+
+
+def _kill_jobs(args: argparse.Namespace) -> None:
+    """Cancel jobs by their ids, whatever queue they serve."""
+    from ..errors import ConfigError
+    from ..provider import Provider
+
+    if not args.jobid or not args.provider:
+        raise ConfigError('Nothing was ended. Say which queue, with -q QUEUE, or which jobs, with --jobid ID --provider NAME.')
+    Provider(args.provider).withdraw(args.jobid)
+    print(f'Asked {args.provider} to cancel {", ".join(args.jobid)}')
+
+
+def _cancel_tasks(args: argparse.Namespace) -> None:
+    for queue in open_all(args):
+        states = args.state or (['RUNNING'] if not args.tid else None)
+        ended = queue.cancel(tid=find_tasks(queue, args.tid), state=states, name=args.name, mid=args.mid, jobid=args.jobid)
+        print(f'{short(queue.folder, queue.config)}: {plural(len(ended))} cancelled')
 
 
 def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int]:
