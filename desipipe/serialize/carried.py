@@ -91,6 +91,7 @@ def start_task() -> None:
     if _own is None:
         _own = frozenset(sys.modules)
     finder.modules = {}
+    _be_asked()
 
 
 def current_modules() -> dict[str, Carried]:
@@ -122,9 +123,14 @@ def install(texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carrie
             _take(modules)
         else:
             _take_for_task(modules, _own)
-        if finder not in sys.meta_path:
-            # A worker runs what was submitted, whatever the files say by now; a person who types `import` means the file.
-            sys.meta_path.insert(len(sys.meta_path) if hasattr(sys, 'ps1') else 0, finder)
+        _be_asked()
+
+
+def _be_asked() -> None:
+    """Have imports ask the finder."""
+    if finder not in sys.meta_path:
+        # A worker runs what was submitted, whatever the files say by now; a person who types `import` means the file.
+        sys.meta_path.insert(len(sys.meta_path) if hasattr(sys, 'ps1') else 0, finder)
 
 
 def second(_: None, value: Any) -> Any:
