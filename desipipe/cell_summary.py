@@ -19,17 +19,24 @@ from shlex import quote
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
 from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, UNKNOWN, WAITING
 from .find import type_queue
-from .live import outputs
+from .live import kept_number, outputs
 from .queue import Queue
 from .store.lease import Observer
 from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, job_groups, job_summaries, task_name, task_summary, usual_rate
-from .utils import plural
+from .thumbnails import thumbnail
+from .utils import format_bytes, plural
 from .words import advice, one_line, waiting_text
 
 LIMIT = 1_000_000
 """Bytes of outputs that a summary holds at most, if nothing else is asked for."""
 MOST = 200
 """Outputs that it holds at most."""
+SAVED = 'displays'
+"""Folder that advice names for displays to be saved in."""
+TEXT_MAX = 2000
+"""Characters of the text of a display that is shown small."""
+SMALL_MIN = 16_000
+"""Bytes that an image may have in any case which is shown small."""
 JOBS = 8
 """Jobs of batch systems that it names at most."""
 GAP = 60.0
@@ -399,12 +406,14 @@ class Cell:
             rows = [row for row in rows if published.get(row) != state.attempt[row]]
         found: list[Dict] = []
         words: list[str] = []
+        small: list[int] = []
         size = n = 0
         for place, row in enumerate(rows):
-            if n >= most or size >= limit:
+            if n >= most or size >= 2 * limit:  # small forms of what is beyond the limit
                 more = [row for row in rows[place:] if row not in slots]
                 if more:
                     logs = f'desipipe logs {self._where} {state.ids[more[0]].hex()[:12]}'
+                    words.append(f'figures as files: {logs} --save {SAVED}')
                     words.append(f'what {plural(len(more), "more task")} printed is not shown; the first of them: {logs}')
                 break
             items = self._task_outputs(row, row in slots)
@@ -414,14 +423,20 @@ class Cell:
                 found.append(self._label(row))
             logs = f'desipipe logs {self._where} {state.ids[row].hex()[:12]}'
             if len(items) > most - n:
-                words.append(f'{self._name(row)} has more outputs: {logs}')
+                words.append(f'{self._name(row)} has more outputs: {logs}; its figures as files: {logs} --save {SAVED}')
             for output in items[: most - n]:
                 n += 1
                 cut, length = _bounded(output, limit - size)
                 size += length
-                if cut is not output:
+                if cut['output_type'] == 'display_data' and (cut is not output or kept_number(cut) >= 0):
+                    small.append(row)
+                elif cut is not output:
                     words.append(f'a large output of {self._name(row)} is not shown whole; all it printed: {logs}')
                 found.append(cut)
+        if small:
+            whose = self._name(small[0]) if len(set(small)) == 1 else plural(len(set(small)), 'task')
+            logs = f'desipipe logs {self._where} {state.ids[small[0]].hex()[:12]} --save {SAVED}'
+            words.insert(0, f'displays of {whose} are shown small; to open {"" if len(set(small)) == 1 else "those of the first "}whole: {logs}')
         return found, '; '.join(dict.fromkeys(words))
 
     def _task_outputs(self, row: int, runs: bool) -> list[Dict]:
@@ -496,8 +511,12 @@ def _bounded(output: Dict, room: int) -> tuple[Dict, int]:
     if output['output_type'] == 'stream':
         text, half = output['text'], max(room - 100, 2000) // 2
         return {**output, 'text': f'{text[:half]}\n[… {len(text) - 2 * half:,d} characters are not shown …]\n{text[-half:]}'}, 2 * half + 100
-    kinds = ', '.join(output.get('data', {'traceback': ''}))
-    return {'output_type': 'stream', 'name': 'stderr', 'text': f'[an output of {size:,d} bytes is not shown here: {kinds}]\n'}, 100
+    if output['output_type'] != 'display_data':
+        return {'output_type': 'stream', 'name': 'stderr', 'text': f'[an output of {size:,d} bytes is not shown here: traceback]\n'}, 100
+    words = f'[a display of {format_bytes(size)} is not shown here: {", ".join(output["data"])}]'
+    text = str(output['data'].get('text/plain', ''))[:TEXT_MAX]
+    small = {**thumbnail(output['data'], max(room // 4, SMALL_MIN)), 'text/plain': f'{text}\n{words}'.lstrip()}
+    return {**output, 'data': small, 'metadata': {key: value for key, value in output['metadata'].items() if '/' not in key}}, _size(small)
 
 
 def cell_summary(

@@ -243,6 +243,7 @@ def _moved(end: End, move: Move) -> End:
     end.out = end.out and move(end.out)
     end.err = end.err and move(end.err)
     end.files = end.files and move(end.files)
+    end.shown = tuple(map(move, end.shown))
     if end.cause and 'trace' in end.cause:
         end.cause = {**end.cause, 'trace': move(Ref(*end.cause['trace']))}
     return end

@@ -17,15 +17,16 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
+from .library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html
 from .outputs import mark
-from .utils import Overlay
+from .utils import Overlay, format_bytes
 
-DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; the larger ones are replaced by what is smaller, at last by words
+DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; larger ones are kept beside the output, and shown small: an image, or words
+KEPT_MAX = 64 << 20  # bytes of one display that is kept
 BACKEND = 'module://desipipe.figures'
 _TEXT_LIMIT = 16 * 1024  # characters of text/plain that stay of such a display
 _PLAIN = frozenset({int, float, bool, complex, str, bytes})  # IPython shows them by their repr, and is slow to import
 _FUNCTIONS = 'IPython.core.display_functions'
-_WIDGET = 'application/vnd.jupyter.widget-view+json'
 _METHODS = {
     'text/html': '_repr_html_',
     'text/markdown': '_repr_markdown_',
@@ -43,6 +44,7 @@ _cell: _Cell | None = None
 _main: Overlay | None = None  # while a cell runs: what it defines
 _native: dict[str, Callable[..., Any]] = {}  # IPython's own functions, once they are pointed here
 _formatter: Any = None
+_hooks: ImportHooks | None = None
 
 
 class DisplayHandle:
@@ -120,7 +122,11 @@ def display(
         cell.emit({'c': True, 'w': True})
     for obj in objs:
         data, about = (obj, {}) if raw else _formatted(obj, include, exclude)
-        if data or raw:
+        if not raw and WIDGET in data:
+            label = str(name or _new_id())
+            cell.libraries.widgets.add(label, obj)
+            cell._show_widget(label, obj, bool(kwargs.get('update')))
+        elif data or raw:
             about = {**about, **{mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more for mime, more in (metadata or {}).items()}}
             cell.show(data, about, str(name or ''), bool(kwargs.get('update')))
     return DisplayHandle(str(name)) if display_id else None
@@ -184,13 +190,15 @@ def define(name: str, value: Any) -> None:
 
 
 @contextlib.contextmanager
-def captured(flush: Callable[[], object]) -> Iterator[None]:
+def captured(flush: Callable[[], object], keep: Callable[[bytes], int] = lambda data: -1) -> Iterator[None]:
     """Run a cell: mark what it displays, and the order of what it writes; display its figures at its end, also if it raised.
 
     Parameters
     ----------
     flush : callable
         Writes out what C libraries hold back.
+    keep : callable, default=None
+        Keeps a display that is too large for the output; gives its number, or -1 if it can not be kept.
     """
     global _cell
     before = os.environ.get('MPLBACKEND')
@@ -199,8 +207,8 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
         sys.modules['matplotlib'].use(BACKEND)
         if 'matplotlib.pyplot' in sys.modules:
             sys.modules['matplotlib.pyplot'].close('all')  # what another task left open
+    cell = _cell = _Cell(flush, keep)
     _point_here()
-    cell = _cell = _Cell(flush)
     threads = set(threading.enumerate())
     try:
         with named():
@@ -213,6 +221,7 @@ def captured(flush: Callable[[], object]) -> Iterator[None]:
             if 'desipipe.figures' in sys.modules:  # Matplotlib has imported it
                 sys.modules['desipipe.figures'].finish()
         finally:
+            cell.libraries.close()
             _cell = None
             cell.close()
             if os.environ.get('MPLBACKEND') == BACKEND:
@@ -244,13 +253,15 @@ class _Cell:
     Two threads that print to different streams at the same moment may be told in the other order; no mark is ever within another, though.
     """
 
-    def __init__(self, flush: Callable[[], object]) -> None:
+    def __init__(self, flush: Callable[[], object], keep: Callable[[bytes], int]) -> None:
         self._flush = flush
+        self._keep = keep
         self._streams: tuple[TextIO, ...] = tuple(stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None)
         self._last = self._streams[0]
         self._turns = 0
         self._lock = threading.RLock()
         self._pid: int | None = os.getpid()
+        self.libraries = Libraries(self._show_widget)
         for stream in self._streams:
             vars(stream)['write'] = self._ordered(stream)
 
@@ -291,14 +302,37 @@ class _Cell:
             self._flush_all()
             _write(1, data)
 
+    def _show_widget(self, name: str, widget: Any, update: bool) -> None:
+        data: _Bundle = {}  # it was closed
+        if widget is not None:
+            data = _formatted(widget, None, None)[0]
+            seen = widget_html(widget)
+            if seen:
+                data['text/html'] = seen
+        self.show(data, {}, name, update)
+
     def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any], name: str, update: bool) -> None:
         """Write a display."""
-        message: _Bundle = {'d': _bounded(data), 'm': {mime: more for mime, more in metadata.items() if mime in data or '/' not in mime}}
+        whole = _encoded(data)
+        about = {mime: more for mime, more in metadata.items() if mime in data or '/' not in mime}
+        sizes = {mime: len(_json(value)) for mime, value in whole.items()}
+        message: _Bundle = {'d': whole, 'm': about}
+        if sum(sizes.values()) > DISPLAY_LIMIT:
+            number = self._kept(whole, about)
+            message['d'] = _small(whole, sizes, number >= 0)
+            if number >= 0:
+                message['m'] = {**about, 'desipipe': {'display': number, 'bytes': sum(sizes.values())}}
         if name:
             message['i'] = name
         if update:
             message['u'] = True
         self.emit(message)
+
+    def _kept(self, data: _Bundle, metadata: _Bundle) -> int:
+        if self._pid != os.getpid():
+            return -1  # a child that the cell forked must not write what its parent writes
+        encoded = _json({'data': data, 'metadata': metadata}).encode()
+        return self._keep(encoded) if len(encoded) <= KEPT_MAX else -1
 
     def close(self) -> None:
         """Streams are as they were."""
@@ -319,24 +353,38 @@ def _new_id() -> str:
 # Formatting
 
 
-def _bounded(data: Mapping[str, Any]) -> _Bundle:
-    """Data that is small enough, and text where it is binary."""
-    import json
+def _encoded(data: Mapping[str, Any]) -> _Bundle:
+    """Data as text where it is binary, without what asks for a front end."""
     from base64 import b64encode
 
-    kept = {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != _WIDGET}
-    sizes = {mime: len(json.dumps(value, default=repr)) for mime, value in kept.items()}
+    return {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != WIDGET}
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value, default=repr, separators=(',', ':'))
+
+
+def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
+    """What is shown of a display that is too large: its smaller forms, a smaller image, or the beginning of its text."""
+    from .thumbnails import thumbnail
+
+    forms = dict(data)
     left_out = []
     for mime in sorted(sizes, key=lambda mime: (mime == 'text/plain', -sizes[mime])):
-        if sum(sizes[other] for other in kept) <= DISPLAY_LIMIT:
+        if sum(sizes[other] for other in forms) <= DISPLAY_LIMIT:
             break
-        del kept[mime]
-        left_out.append(f'{mime} of {sizes[mime]:d} bytes')
-    if left_out and kept.keys() <= {'text/plain'}:
+        del forms[mime]
+        left_out.append(f'{mime} of {format_bytes(sizes[mime])}')
+    if not any(mime.startswith('image/') for mime in forms):
+        forms = {**thumbnail(data, DISPLAY_LIMIT // 2), **forms}
+    if forms.keys() <= {'text/plain'}:
         text = str(data.get('text/plain', ''))
         text = text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + '…'
-        kept = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} left out: more than the {DISPLAY_LIMIT // 1024:d} kB that a display may have]'}
-    return kept
+        words = 'too large to be shown here, kept in the queue' if is_kept else 'left out: more than can be kept of a display'
+        forms = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} {words}]'.lstrip()}
+    return forms
 
 
 def _formatted(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
@@ -350,27 +398,22 @@ def _formatted(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] |
 
 
 def _figure(figure: Any) -> _Bundle:
-    """A Matplotlib figure, as the inline backend shows it; as JPEG, or smaller, where its PNG is too large (maps of noise)."""
+    """A Matplotlib figure, as the inline backend shows it."""
     from base64 import b64encode
     from io import BytesIO
 
     data: _Bundle = {'text/plain': repr(figure)}
     if not (figure.axes or figure.lines):
         return data  # nothing is on it
-    for form, scale in (('png', 1.0), ('jpeg', 1.0), ('jpeg', 0.5)):
-        file = BytesIO()
-        looks = {'facecolor': figure.get_facecolor(), 'edgecolor': figure.get_edgecolor()} if form == 'png' else {}
-        try:
-            figure.canvas.print_figure(file, format=form, dpi=scale * figure.dpi, bbox_inches='tight', **looks)
-        except Exception:  # of a label that TeX does not understand; as in a notebook, it costs the picture, and not what the cell computed
-            import traceback
+    file = BytesIO()
+    try:
+        figure.canvas.print_figure(file, format='png', dpi=figure.dpi, bbox_inches='tight', facecolor=figure.get_facecolor(), edgecolor=figure.get_edgecolor())
+    except Exception:  # of a label that TeX does not understand; as in a notebook, it costs the picture, and not what the cell computed
+        import traceback
 
-            traceback.print_exc()
-            return data
-        encoded = b64encode(file.getvalue()).decode('ascii')
-        if len(encoded) + len(data['text/plain']) < DISPLAY_LIMIT - 1024:
-            break
-    data[f'image/{form}'] = encoded
+        traceback.print_exc()
+        return data
+    data['image/png'] = b64encode(file.getvalue()).decode('ascii')
     return data
 
 
@@ -435,33 +478,16 @@ def _outside(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _point_here() -> None:
-    """Let IPython's displays come here; if it is not imported yet, once it is."""
-    module = sys.modules.get(_FUNCTIONS)
-    if module is not None:
-        _repoint(module)
-    elif _Watch not in sys.meta_path:
-        sys.meta_path.insert(0, _Watch)
+    """Let displays of IPython and of libraries come here; of what is not imported yet, once it is."""
+    global _hooks
+    if _hooks is None:
+        _hooks = ImportHooks({_FUNCTIONS: _repoint, **dict.fromkeys(LIBRARIES, _prepare)})
+    _hooks.install()
 
 
-class _Watch:
-    """Notices that IPython's display functions are imported."""
-
-    @staticmethod
-    def find_spec(name: str, path: Any = None, target: Any = None) -> Any:
-        if name != _FUNCTIONS:
-            return None
-        from importlib.machinery import PathFinder
-
-        spec = PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            load = spec.loader.exec_module
-
-            def exec_module(module: types.ModuleType) -> None:
-                load(module)
-                _repoint(module)
-
-            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
-        return spec
+def _prepare(module: types.ModuleType) -> None:
+    if _cell is not None:
+        _cell.libraries.prepare(module)
 
 
 def _repoint(module: types.ModuleType) -> None:

@@ -121,6 +121,8 @@ class End:
         What it returned or raised; what it wrote.
     files : Ref, default=None
         What it read and wrote through the file manager: see :meth:`.Making.report`.
+    shown : tuple of Ref, default=()
+        What it displayed that is too large for its output: JSON of the data, the metadata and the display's name.
     cause : dict, default=None
         For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
         ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry), ``final`` (does not go back, whatever
@@ -129,7 +131,7 @@ class End:
         The most resident memory of its process meanwhile, kilobytes (1024 bytes); 0: not known.
     """
 
-    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'memory', 'out', 'result', 'row', 'state')
+    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'memory', 'out', 'result', 'row', 'shown', 'state')
 
     def __init__(
         self,
@@ -144,6 +146,7 @@ class End:
         cause: Event | None = None,
         files: Ref | None = None,
         memory: int = 0,
+        shown: tuple[Ref, ...] = (),
     ) -> None:
         self.row = row
         self.attempt = attempt
@@ -156,6 +159,7 @@ class End:
         self.cause = cause
         self.files = files
         self.memory = memory
+        self.shown = shown
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
@@ -193,7 +197,7 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
         else:
             segment, offset, length = end.result
             refs += (segments.setdefault(segment, len(segments)), offset, length)
-        if end.out or end.err or end.cause or end.files:
+        if end.out or end.err or end.cause or end.files or end.shown:
             detail: Event = {}
             if end.out:
                 detail['out'] = list(end.out)
@@ -203,6 +207,8 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
                 detail['cause'] = end.cause
             if end.files:
                 detail['files'] = list(end.files)
+            if end.shown:
+                detail['shown'] = [list(ref) for ref in end.shown]
             extra[str(i)] = detail
     event['seg'] = list(segments)
     event['ref'] = refs
@@ -243,6 +249,7 @@ def end_at(event: Event, i: int) -> End:
         cause=extra.get('cause'),
         files=Ref(*extra['files']) if 'files' in extra else None,
         memory=event['m'][i] if 'm' in event else 0,
+        shown=tuple(Ref(*ref) for ref in extra.get('shown', ())),
     )
 
 

@@ -104,6 +104,8 @@ class Attempt(NamedTuple):
     """What it read and wrote through the file manager."""
     memory: int = 0
     """The most resident memory of its process, bytes; 0: not known."""
+    shown: tuple[Ref, ...] = ()
+    """Displays that are too large for its output."""
 
 
 class Ledger:
@@ -940,6 +942,7 @@ class Ledger:
                     offset == self.state.ended_at[row],
                     end.files,
                     end.memory * 1024,
+                    end.shown,
                 )
             )
         # A late report of an attempt comes after what had ended it, also in a journal that was compacted.

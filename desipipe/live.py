@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .event import FAILED, KILLED, RUNNING, STATES, UNKNOWN
+import orjson
+
+from .event import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
 from .ledger import Ledger
 from .outputs import Output, split
 
@@ -81,8 +83,6 @@ class LiveReader:
         return []
 
     def _read(self, path: str) -> list[Piece] | None:
-        import orjson
-
         with open(path, 'rb') as file:
             header = file.readline()
             try:
@@ -175,6 +175,50 @@ def outputs(ledger: Ledger, row: int) -> list[Output]:
     if ledger.state.status[row] in (FAILED, KILLED, UNKNOWN):
         found.append(ledger.again(lambda: _error(ledger, row)))
     return found
+
+
+def displays(ledger: Ledger, row: int) -> list[Output]:
+    """Return all that a task displayed, whole: also what is too large to be among its outputs.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+
+    Returns
+    -------
+    displays : list of dict
+        As in nbformat 4, each a ``display_data``; of a task that runs, so far, and large ones as they are shown.
+    """
+    shown = [output for output in outputs(ledger, row) if output['output_type'] == 'display_data']
+    kept = ledger.again(lambda: _large_displays(ledger, row))
+    return [_whole(ledger, output, kept) for output in shown]
+
+
+def _large_displays(ledger: Ledger, row: int) -> tuple[Ref, ...]:
+    return next((attempt.shown for attempt in reversed(ledger.attempts(row)) if attempt.counts), ())
+
+
+def _whole(ledger: Ledger, output: Output, kept: Sequence[Ref]) -> Output:
+    number = kept_number(output)
+    if not 0 <= number < len(kept):
+        return output
+    found: Any = orjson.loads(bytes(ledger.read(kept[number])))
+    return {**output, 'data': found['data'], 'metadata': found['metadata']}
+
+
+def kept_number(output: Output) -> int:
+    """Return the number of the display that an output shows small; -1 if it shows all there is.
+
+    Parameters
+    ----------
+    output : dict
+        As in nbformat 4.
+    """
+    about = output.get('metadata', {}).get('desipipe')
+    number = about.get('display') if isinstance(about, dict) else None
+    return number if type(number) is int else -1
 
 
 def _error(ledger: Ledger, row: int) -> Output:

@@ -18,6 +18,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, AnyStr
 
+from .terminal import settle
+
 Output = dict[str, Any]
 """As in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
 
@@ -119,7 +121,8 @@ def split(out: str, err: str) -> list[Output]:
     Returns
     -------
     outputs : list of dict
-        As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``, updates and clears applied.
+        As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``, updates and clears applied, and what a progress
+        bar wrote over (see :func:`~desipipe.terminal.settle`).
     """
     folded = _Folded()
     # Stable: within one turn each stream keeps its order, and what another process wrote to the other stream meanwhile comes after.
@@ -129,7 +132,11 @@ def split(out: str, err: str) -> list[Output]:
         else:
             folded.text(name, words)
             folded.lost |= kind == 'cut'
-    return folded.outputs
+    for output in folded.outputs:
+        if 'text' in output:
+            output['text'] = settle(output['text'])
+    # A display without data is a place for what comes later, or something that was closed: there is nothing to see.
+    return [output for output in folded.outputs if output.get('data', True)]
 
 
 def _turns(text: str, name: str) -> list[tuple[float, str, str, str]]:

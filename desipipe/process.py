@@ -218,6 +218,8 @@ class SlotProcess:
         self.answered = False
         self.ended_at = 0.0
         """Monotonic time at which its end was seen, while it is not judged yet."""
+        self.shown: list[Ref] = []
+        """What its task displayed that is too large for its output."""
         self._marker = b'\0desipipe-' + secrets.token_hex(8).encode() + b'\0'
         self._live = -1
         self._live_attempt = (-1, -1)

@@ -9,6 +9,7 @@ worker → slot         ``('group', number, Group fields, code reference, shared
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
+                      ``('shown', reference)`` of a display that is too large for the output, as soon as it is there
                       ``('telling',)`` before the first ``done`` of an app
                       ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
@@ -59,6 +60,8 @@ RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
 CHECKED = 100  # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the first of their app or failed
+DISPLAYS_MAX_BYTES = 256 << 20  # of the large displays of a task that are kept
+DISPLAYS_MAX = 200
 MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
 CALM_TRIES = 1000
 _LAST_REPORT = 16  # bytes before it
@@ -129,6 +132,7 @@ class Slot:
         self._resets = _resets()
         self.comm: Any = None
         self._captured: tuple[int, int] | None = None
+        self._displays = self._displays_size = 0  # of the task: how many large ones, and their bytes
 
     def capture(self) -> None:
         """Keep output here and send it with the report: what ranks of several tasks write to their launcher nobody could tell apart."""
@@ -179,6 +183,7 @@ class Slot:
         known = self._groups[number]
         self._current = (row, attempt)
         self._reported = False
+        self._displays = self._displays_size = 0
         making = provenance.making = self._making(known, tid, attempt)
         began = time.time()
         clock = time.perf_counter
@@ -341,7 +346,7 @@ class Slot:
         if group.kind == 'cell' and (self.comm is None or self.comm.rank == 0):
             from .display import captured  # only here: other tasks need none of it
 
-            with captured(lambda: self._fflush(None)):
+            with captured(lambda: self._fflush(None), self._keep_display):
                 return function(arguments)
         if group.kind == 'cell':
             from .display import named
@@ -431,6 +436,19 @@ class Slot:
                 return None  # one process without MPI: the function's own default for that
             self.comm = MPI.COMM_WORLD
         return self.comm
+
+    def _keep_display(self, data: bytes) -> int:
+        """Store a display that is too large for the output; return its number, or -1 if the task has too many."""
+        if self._displays_size + len(data) > DISPLAYS_MAX_BYTES or self._displays >= DISPLAYS_MAX:
+            return -1
+        try:
+            reference = self._store(Payload([data], len(data), False))
+        except OSError:
+            return -1  # a full disk: what is shown small has to do, and the result may still find room
+        self._displays_size += len(data)
+        self._displays += 1
+        self._send(('shown', reference))
+        return self._displays - 1
 
     def _store(self, payload: Payload) -> tuple[str, int, int]:
         def write() -> tuple[str, int, int]:

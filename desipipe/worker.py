@@ -605,6 +605,8 @@ class Worker:
         for message in process.receive():
             if message[0] == 'done':
                 self._done(process, message)
+            elif message[0] == 'shown':
+                process.shown.append(Ref(*message[1]))
             elif message[0] == 'telling':
                 self._telling.add(process)
             elif message[0] == 'versions':
@@ -647,7 +649,8 @@ class Worker:
         mean = self._mean.get(task.group, seconds)
         self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
         out, err = process.collect(marked)
-        end = End(row, attempt, state, began, duration, cause=cause, memory=memory)
+        end = End(row, attempt, state, began, duration, cause=cause, memory=memory, shown=tuple(process.shown))
+        process.shown.clear()
         if isinstance(files, list):
             files = self._joint_files(task, files)
         self._add_end(end, now, result=result, files=files, out=out, err=err, trace=trace)
@@ -725,6 +728,7 @@ class Worker:
         out, err = process.out.remains(), process.err.remains()
         cause: Event = {'kind': died.kind, 'text': died.text, 'kinds': [died.kind], 'errno': -1}
         end = End(victim.row, victim.attempt, KILLED, time.time() - duration * 1e-6, duration, cause=cause, memory=process.memory)
+        end.shown = tuple(process.shown)
         if died.kind == 'cancelled':
             return  # its state was set by whoever cancelled it, and this report would not count
         if process.last_word is not None:

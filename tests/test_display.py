@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pytest
 from engine import until
 
 from desipipe import Queue, TaskManager, display
+from desipipe.cell_summary import cell_summary
 from desipipe.task import Future
 from desipipe.task_manager import TaskApp
 
@@ -282,25 +284,65 @@ def test_updates_and_clears(queue: Queue, tm: TaskManager) -> None:
     assert outputs[-1]['metadata'] == {'text/plain': {'isolated': True}}
 
 
-def test_large_displays_say_so(queue: Queue, tm: TaskManager) -> None:
+def test_large_displays_are_kept_and_shown_small(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
     def work() -> None:
         import matplotlib.pyplot as plt
         import numpy as np
 
         from desipipe.display import display, show
 
-        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True)
+        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True, metadata={'text/html': {'isolated': True}})
         display({'text/plain': 'a picture', 'image/png': b'x' * 300_000, 'image/jpeg': b'small'}, raw=True)
         show('y' * 300_000)
         plt.imshow(np.random.default_rng(1).normal(size=(500, 700)), cmap='viridis')
 
-    future = cell(tm, work)
+    def killed() -> None:
+        import os
+
+        from desipipe.display import display
+
+        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True)
+        os._exit(3)
+
+    future, ended = cell(tm, work), cell(tm, killed)
     run(queue)
     table, picture, text, noise = (output['data'] for output in future.task.outputs)
-    assert table == {'text/plain': 'a table\n[desipipe: text/html of 300002 bytes left out: more than the 256 kB that a display may have]'}
+    assert table == {'text/plain': 'a table\n[desipipe: text/html of 300.0 kB too large to be shown here, kept in the queue]'}
     assert picture == {'text/plain': 'a picture', 'image/jpeg': base64.b64encode(b'small').decode()}
-    assert text['text/plain'].startswith("'yyy") and len(text['text/plain']) < 20_000 and 'left out' in text['text/plain']
+    assert text['text/plain'].startswith("'yyy") and len(text['text/plain']) < 20_000 and 'kept in the queue' in text['text/plain']
     assert set(noise) == {'text/plain', 'image/jpeg'} and len(noise['image/jpeg']) < display.DISPLAY_LIMIT
+    # What advice says does open them, also after compaction.
+    for folder in (tmp_path / 'before', tmp_path / 'after'):
+        saved = saved_by_command(queue, future, folder)
+        assert [path.rpartition('-')[2] for path in saved] == ['01.html', '02.png', '02.jpg', '03.txt', '04.png']
+        assert [len(data) for data in saved.values()][:4] == [300_000, 300_000, 5, 300_002]
+        assert list(saved.values())[4].startswith(PNG) and len(list(saved.values())[4]) > display.DISPLAY_LIMIT
+        assert list(saved_by_command(queue, ended, folder).values()) == [b'x' * 300_000]
+        subprocess.run([sys.executable, '-m', 'desipipe', 'compact', '-q', queue.folder], check=True, timeout=60)
+
+
+def saved_by_command(queue: Queue, future: Future, folder: Path) -> dict[str, bytes]:
+    command = [sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, future.id, '--save', str(folder)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+    return {path: Path(path).read_bytes() for path in done.stdout.splitlines()}
+
+
+def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: TaskManager) -> None:
+    def work(k: int) -> None:
+        import matplotlib.pyplot as plt
+        import numpy as np
+
+        plt.figure(figsize=(3, 3))
+        plt.imshow(np.random.default_rng(k).normal(size=(100, 100)))
+
+    futures = [cell(tm, work, k) for k in range(4)]
+    run(queue)
+    rows = [queue.ledger.row(future.tid) for future in futures]
+    found = cell_summary(queue, rows, limit=60_000)
+    shown = [output['data'] for output in found['outputs'] if 'label' not in output['metadata'].get('desipipe', {})]
+    assert len(shown) == 4 and all({'image/png', 'image/jpeg'} & set(data) for data in shown)
+    assert 'image/jpeg' in shown[-1]
+    assert re.search(r'displays of (\d tasks|\S+) are shown small; to open .*: desipipe logs -q \S+ [0-9a-f]{12} --save displays', found['truncated'])
 
 
 def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
@@ -560,3 +602,113 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
     assert seen(futures['own pool']) == [('stdout', 'late\n')]
     assert seen(futures['pool']) == [('stdout', 'pooled\n')]
     assert seen(futures['processes']) == [('stdout', '8\n')]
+
+
+# Libraries that show things by functions of their own
+
+
+def test_figures_of_plotly(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('plotly')
+
+    def work() -> str:
+        import plotly.graph_objects as go
+        import plotly.io as pio
+
+        from desipipe.display import show
+
+        figure = go.Figure(go.Scatter(y=[1, 2, 3]))
+        figure.show()
+        show(figure)
+        pio.renderers.default = 'json'
+        figure.show()
+        return str(pio.renderers.default)
+
+    first, second = cell(tm, work), cell(tm, lambda: work())
+    run(queue)
+    assert first.result(timeout=0) == second.result(timeout=0) == 'json'
+    for future in (first, second):
+        shown = [output['data'] for output in future.task.outputs]
+        assert [set(data) for data in shown] == [{'application/vnd.plotly.v1+json'}] * 2 + [{'application/json'}]
+        assert shown[0]['application/vnd.plotly.v1+json']['data'][0]['y'] == [1, 2, 3]
+
+
+def test_figures_of_bokeh(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('bokeh')
+
+    def work() -> None:
+        from bokeh.plotting import figure, show
+
+        for _ in range(2):
+            plot = figure()
+            plot.line([1, 2], [3, 4])
+            show(plot)
+
+    futures = [cell(tm, work), cell(tm, lambda: work())]
+    run(queue)
+    for future in futures:
+        kinds = [next(kind for kind in output['data'] if 'bokeh' in kind or 'html' in kind) for output in future.task.outputs]
+        loaded, *shown = [kind.removeprefix('application/vnd.') for kind in kinds]
+        assert loaded == 'bokehjs_load.v0+json'
+        assert shown == ['text/html', 'bokehjs_exec.v0+json'] * 2
+
+
+def test_bars_of_tqdm(queue: Queue, tm: TaskManager) -> None:
+    pytest.importorskip('tqdm')
+
+    def work() -> None:
+        from tqdm import tqdm as plain
+        from tqdm.notebook import tqdm
+
+        for _ in tqdm(range(20), desc='kept'):
+            pass
+        for _ in tqdm(range(20), leave=False):
+            pass
+        for _ in plain(range(20), mininterval=0):
+            pass
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.task.state == 'SUCCEEDED', future.task.err
+    bar, printed = future.task.outputs
+    assert bar['data']['text/plain'].startswith('kept: 100%|') and ' 20/20 [' in bar['data']['text/plain']
+    assert '<progress value="1.0000"' in bar['data']['text/html']
+    assert printed['name'] == 'stderr'
+    assert len(printed['text'].splitlines()) == 1 and ' 20/20 [' in printed['text']
+
+
+def test_widgets_are_shown_as_they_become(queue: Queue, tm: TaskManager) -> None:
+    def work() -> None:
+        import ipywidgets as widgets
+        from IPython.display import display
+
+        slider, page = widgets.IntSlider(value=3), widgets.HTML('<b>old</b>')
+        closed = widgets.Text('closed')
+        for widget in (slider, widgets.VBox([page]), closed):
+            display(widget)
+        slider.value = 7
+        page.value = '<i>new</i>'
+        closed.close()
+
+    future = cell(tm, work)
+    run(queue)
+    assert future.task.state == 'SUCCEEDED', future.task.err
+    slider, box = future.task.outputs
+    assert slider['data'] == {'text/plain': 'IntSlider(value=7)'}
+    assert '<i>new</i>' in box['data']['text/html'] and 'old' not in str(box['data'])
+
+
+def test_a_library_that_is_made_otherwise_costs_no_task(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    package = tmp_path / 'plotly' / 'io'
+    package.mkdir(parents=True)
+    for path in (package.parent / '__init__.py', package / '__init__.py', package / '_renderers.py'):
+        path.write_text('value = 1\n')
+
+    def work() -> int:
+        from plotly.io._renderers import value
+
+        return int(value)
+
+    future = cell(tm, work)
+    run(queue, PYTHONPATH=str(tmp_path))
+    assert future.result(timeout=0) == 1
+    assert 'may not appear' in str(future.err(timeout=0))

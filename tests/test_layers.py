@@ -14,16 +14,16 @@ PACKAGE = ROOT / 'desipipe'
 
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
-    'words': 'errors utils logs faults',
+    'words': 'errors utils logs faults terminal thumbnails',
     'where': 'config environment provenance process_parts carried_settings process_state limits place',
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event versions state outputs sweep',
     'model': 'uses ledger live app task explain compact queue find call_here selection',
     'files': 'io file_manager/',
     'resources': 'provider/ scheduler',
-    'processes': 'shell display figures ranks slot_state slot process queue_faults worker manager',
+    'processes': 'shell library_displays display figures ranks slot_state slot process queue_faults worker manager',
     'script': 'task_manager',
-    'words out': 'summary cell_summary words listing printed graph',
+    'words out': 'summary cell_summary words listing printed saved_displays graph',
     'records': 'record/',
     'faces': 'demo cli notebook/ server/',
 }

@@ -80,6 +80,7 @@ def register(verbs: Verbs) -> None:
         'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or app[index].',
         "desipipe logs -q my_queue 'fraction[3]'",
         'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
+        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as files',
     )
     add_queue(parser)
     parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
@@ -87,6 +88,7 @@ def register(verbs: Verbs) -> None:
     streams = parser.add_mutually_exclusive_group()
     streams.add_argument('--out', action='store_true', help='standard output only')
     streams.add_argument('--err', action='store_true', help='standard error, and the traceback, only')
+    streams.add_argument('--save', metavar='DIR', help='write figures, tables and other displays to files in DIR')
 
     parser = verbs.add(
         'explain',
@@ -435,11 +437,25 @@ def explain(args: argparse.Namespace) -> None:
         print(words)
 
 
+def _save_displays(queue: Queue, tid: str, folder: str) -> None:
+    from ..saved_displays import save_displays
+
+    queue.ledger.follow()
+    paths = save_displays(queue.ledger, queue.ledger.row(bytes.fromhex(tid)), folder)
+    for path in paths:
+        print(path)
+    if not paths:
+        hint('The task has displayed nothing. No file was written.')
+
+
 def logs(args: argparse.Namespace) -> None:
     """``desipipe logs``."""
     from .logs import Output
 
     queue = open_one(args)
+    if args.save:
+        _save_displays(queue, find_task(queue, args.task), args.save)
+        return
     output = Output(queue, find_task(queue, args.task), 'o' if args.out else 'e' if args.err else 'oe', sys.stdout.buffer)
     if args.follow:
         output.follow()

@@ -14,6 +14,7 @@ from html import escape
 from typing import Any
 
 from ..summary import CONDITIONS, LOOKS
+from ..terminal import settle
 from ..utils import format_count, format_duration, plural
 from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, superseded_text, waiting_text
 
@@ -45,7 +46,19 @@ def bundle(summary: Dict, table: bool = False) -> Dict:
     data : dict
         By MIME type.
     """
-    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: summary}
+    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: settled(summary)}
+
+
+def settled(summary: Dict) -> Dict:
+    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so that the same state gives the same bytes.
+
+    Parameters
+    ----------
+    summary : dict
+    """
+    if summary['left'] or summary['gone'] or not summary['computed']:
+        return summary
+    return {**summary, 'time': summary['computed']}
 
 
 # Words
@@ -133,15 +146,15 @@ def _over(summary: Dict) -> Line:
 def _computed(summary: Dict) -> str:
     if not summary['computed']:
         return ''
-    ago = max(0.0, summary['time'] - summary['computed'])
-    for length, unit in ((86400, 'd'), (3600, 'h'), (60, 'min')):
-        if ago >= length:
-            return f' (computed {ago / length:.0f} {unit} ago)'
-    return ' (computed just now)'
+    return time.strftime(' (computed %Y-%m-%d %H:%M)', time.localtime(summary['computed']))
 
 
 def _as_of(summary: Dict) -> str:
-    return time.strftime('as of %Y-%m-%d %H:%M:%S', time.localtime(summary['time']))
+    # What is over does not change: when someone looked says nothing, and would change the file of a notebook that is run again.
+    shown = settled(summary)
+    if shown['left'] or shown['gone']:
+        return time.strftime(' · as of %Y-%m-%d %H:%M:%S', time.localtime(shown['time']))
+    return time.strftime(' · ended %Y-%m-%d %H:%M:%S', time.localtime(shown['computed'])) if shown['computed'] else ''
 
 
 def _table(summary: Dict) -> list[tuple[str, str]]:
@@ -189,17 +202,11 @@ def _output_text(output: Dict) -> str:
 
 # Terminals' escape sequences: colours (SGR); links and titles; all others.
 _ESCAPE = re.compile(r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~]?)')
-_OVERWRITTEN = re.compile(r'^.*\r(?=[^\n])', re.M)  # progress bars: what a carriage return went back over
-
-
-def _settled(text: str) -> str:
-    # As a terminal would have it in the end: no carriage returns.
-    return _OVERWRITTEN.sub('', text.replace('\r\n', '\n')) if '\r' in text else text
 
 
 def plain(text: str) -> str:
     """Text as it reads without the escape sequences of terminals, and with carriage returns done."""
-    return _settled(_ESCAPE.sub('', text))
+    return _ESCAPE.sub('', settle(text))
 
 
 # HTML
@@ -212,7 +219,7 @@ def as_html(summary: Dict, table: bool = False) -> str:
     if table:
         cells = ''.join(f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>' for name, value in _table(summary))
         said += f'<table><tbody>{cells}</tbody></table>'
-    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])} · {_as_of(summary)}</small></div>'
+    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
     box = f'<div style="{_BOX.format(colour=CONDITIONS[summary["condition"]].colour)}">{said}</div>'
     shown = ''.join(map(_output_html, summary['outputs']))
     if summary['truncated']:
@@ -299,7 +306,7 @@ _MARKS = {1: 'font-weight:bold', 2: 'opacity:.7', 3: 'font-style:italic', 4: 'te
 
 def ansi_html(text: str) -> str:
     """Text with the colours of a terminal as HTML; other escape sequences are left out."""
-    text = _settled(text)
+    text = settle(text)
     if '\x1b' not in text:
         return escape(text)
     pieces = []

@@ -17,7 +17,7 @@ from ..ledger import Ledger
 from ..place import shell
 from ..queue import Queue
 from ..store.lease import Observer
-from ..summary import job_groups, queue_summary
+from ..summary import events_at, job_groups, queue_summary
 from ..task import Future
 from ..words import advice, bar_pieces
 from .bundle import MIME, Dict, as_html, as_text, bundle, line_html
@@ -153,6 +153,7 @@ class QueueDisplay(Shown):
             'rows': rows_text,
             'first': first,
             **{key: summary[key] for key in same},
+            'time': summary['time'] if summary['left'] else _last_end(queue),
             'workers': sum(worker['slots'] for worker in summary['workers']),
             **dict.fromkeys(('began', 'ended', 'elapsed', 'computed')),
             'cached': False,
@@ -166,6 +167,13 @@ class QueueDisplay(Shown):
             'gone': '',
             'refused': says,
         }
+
+
+def _last_end(queue: Queue) -> float:
+    """Return the time of the journal's last event about a task that ended: what is displayed of a queue at rest does not change."""
+    offset = max(queue.ledger.state.ended_at, default=0)
+    event = next((event for _, event in events_at(queue.ledger, [offset])), None) if offset else None
+    return float(event['t']) if event is not None else 0.0
 
 
 class TasksDisplay(Shown):

@@ -1,7 +1,7 @@
 /**
  * What is known of a cell's tasks, and how it stays true: from the kernel, and from the server while someone looks.
  */
-import { Token } from '@lumino/coreutils';
+import { JSONExt, ReadonlyJSONObject, Token } from '@lumino/coreutils';
 import { IDisposable, DisposableDelegate } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
@@ -215,11 +215,17 @@ export class CellModel implements IDisposable {
     }
   }
 
-  /** What the kernel, or the saved notebook, says. The newer of what is known counts. */
+  /**
+   * What the kernel, or the saved notebook, says. The newer of what is known counts; of what is over the time is that of the last end, so that a
+   * file does not change: that it was not received before makes it new.
+   */
   receive(summary: ICellSummary): void {
     const known = this._summary;
+    const repeated =
+      this._told !== null && JSONExt.deepEqual(json(this._told), json(summary));
+    this._told = summary;
     if (known && sameTasks(known, summary)) {
-      if (summary.time > known.time) {
+      if (!repeated && (isOver(summary) || summary.time > known.time)) {
         this._fromServer = false;
         this._take(summary, 'live');
       }
@@ -357,8 +363,13 @@ export class CellModel implements IDisposable {
   private _problem: Error | null = null;
   private _received = 0;
   private _summary: ICellSummary | null = null;
+  private _told: ICellSummary | null = null;
   private _visible = false;
   private _wanted = false;
+}
+
+function json(summary: ICellSummary): ReadonlyJSONObject {
+  return summary as unknown as ReadonlyJSONObject;
 }
 
 /** Wait some ms, or until it is no use any more. */

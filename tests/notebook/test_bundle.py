@@ -305,12 +305,14 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     found = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
     data = bundle(found)
     assert list(data) == ['text/plain', 'text/html', MIME]
-    assert data[MIME] is found
+    assert data[MIME] == {**found, 'time': found['computed']}
     text = Page(data['text/html']).text
     for words in ('✕ mixed', '3 of 5 tasks succeeded', '⚠ 2 failed: bad[0]: ValueError', '→ what it printed: %desipipe logs', 'good <i> 2', 'warned 1'):
         assert words in data['text/plain'].replace('  ', ' '), words
         assert words in text.replace('\u2002', ' '), words
-    assert 'as of 2' in text
+    assert ' · ended 2' in text and 'as of' not in text
+    again = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
+    assert again['time'] > found['time'] and bundle(again) == data, 'what is over looks the same whenever it is looked at'
     assert '\x1b' not in data['text/plain'] + data['text/html']
 
 

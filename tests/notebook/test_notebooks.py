@@ -12,6 +12,8 @@ import nbclient
 import nbformat
 import pytest
 
+from desipipe import Queue
+
 NB = Path(__file__).parents[2] / 'nb'
 # What a reader of the saved notebook takes away, and an execution finds again.
 RESULTS = {
@@ -71,3 +73,41 @@ def test_notebook(name: str, tmp_path: Path, queue_dir: Path) -> None:
     for text in RESULTS[name]:
         assert text in words(notebook)
         assert text in saved
+
+
+AGAIN = [
+    '%load_ext desipipe\n%desipipe use again --workers 1 --base-dir .',
+    "%%desipipe one --out a --wait\nprint('hello')\na = 1",
+    '%%desipipe sweep --for k=range(3) --out b --wait\nassert k != 1\nb = k',
+    '%%desipipe --bash shell --out c --wait\necho hi; echo error >&2',
+    '%%desipipe plots --out done --wait\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()\ndone = 1\ndone',
+    'a',
+    'b',
+    'from desipipe import Queue\nQueue("again", base_dir=".", create=False)',
+]
+
+
+def executed_again(folder: Path) -> bytes:
+    """Execute the notebook in a new kernel; return what is saved."""
+    spec = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+    cells = [nbformat.v4.new_code_cell(text, id=f'c{number:d}') for number, text in enumerate(AGAIN)]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': spec})
+    nbclient.NotebookClient(notebook, timeout=200, record_timing=False, allow_errors=True, resources={'metadata': {'path': str(folder)}}).execute()
+    return nbformat.writes(notebook).encode()
+
+
+@pytest.mark.kernel
+def test_an_unchanged_notebook_that_is_run_again_is_the_same_file(tmp_path: Path, queue_dir: Path) -> None:
+    executed_again(tmp_path)
+    queue = Queue('again', base_dir=str(tmp_path), create=False)
+    queue.kill()
+    assert queue.wait_stopped()
+    found = []
+    for _ in range(2):
+        found.append(executed_again(tmp_path))
+        (tmp_path / 'saved.ipynb').write_bytes(found[-1])
+        subprocess.run([sys.executable, '-m', 'desipipe', 'record', 'saved.ipynb', '-o', 'r.ipynb'], cwd=tmp_path, check=True, timeout=60)
+        found.append((tmp_path / 'r.ipynb').read_bytes())
+    assert found[0].count(b'from the queue') >= 6
+    assert b'image/png' in found[0] and b'AssertionError' in found[0]
+    assert found[:2] == found[2:]
