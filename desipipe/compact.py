@@ -197,10 +197,15 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
     yield from _attempts(ledger)
     if state.manager is not None:
         yield _plain(state.manager)
+    elif state.last_manager:
+        # What it said last is shown as long as no other one comes.
+        yield _plain(state.last_manager)
+        yield {'e': 'manager', 'do': 'end', 'w': state.last_manager['w'], 'why': '', 't': now}
     jobs: dict[str, list[list[object]]] = defaultdict(list)
     for jobid, job in state.jobs.items():
-        jobs[job['mid']].append([jobid, *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends'))])
+        jobs[job['mid']].append([jobid, *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends')), job.get('cluster', '')])
     yield from ({'e': 'job', 'mid': mid, 'jobs': rows, 't': now} for mid, rows in jobs.items())
+    yield from ({'e': 'submit', 'name': name, **submission} for name, submission in state.submissions.items())
     for mid in sorted(state.resized):  # the one for all first
         yield {'e': 'resize', 'mid': mid, 'max': state.resized[mid], 't': now}
     if state.paused:

@@ -7,7 +7,7 @@ them), durations are microseconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
@@ -171,6 +171,13 @@ def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') 
     """A worker ends; ``kind``: what became of its job, where it knows."""
     event = {'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time}
     return {**event, 'kind': kind} if kind else event
+
+
+def job_event(mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str], time: float) -> Event:
+    """Build the event that says what became of jobs of a batch system; ``of``: submissions of which that is known by now."""
+    event: Event = {'e': 'job', 'mid': mid, 'jobs': [list(job) for job in jobs], 't': time}
+    names = list(of)
+    return {**event, 'of': names} if names else event
 
 
 def end_event(worker: str, ends: list[End], time: float) -> Event:

@@ -33,6 +33,7 @@ from .event import (
     Ref,
     detail_of,
     end_event,
+    job_event,
     run_event,
     worker_end_event,
 )
@@ -854,18 +855,35 @@ class Ledger:
         """Pause, or resume: a paused queue lets no task begin."""
         self.journal.write(lambda: [{'e': 'state', 'paused': paused, 't': time.time()}] if self.state.paused != paused else [])
 
-    def note_jobs(self, mid: str, jobs: Iterable[tuple[str, int, str, str, str, float | None]]) -> None:
+    def note_submission(self, mid: str, name: str, slots: int) -> None:
+        """Write down that jobs are about to be submitted to a batch system, so that they are found whatever happens then.
+
+        Parameters
+        ----------
+        mid : str
+            The task manager whose jobs they are.
+        name : str
+            Their name, which no other submission has.
+        slots : int
+            Of all of them together.
+        """
+        self.journal.write(lambda: [{'e': 'submit', 'mid': mid, 'name': name, 'slots': slots, 't': time.time()}])
+
+    def note_jobs(self, mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str] = ()) -> None:
         """Write down what became of jobs of a batch system.
 
         Parameters
         ----------
         mid : str
             The task manager whose jobs they are.
-        jobs : iterable of tuple
-            Identity, slots, state (``'pending'``, ``'running'``, ``'ended'``), reason, node, end (seconds since the epoch or None) of each.
+        jobs : iterable of sequence
+            Identity, slots, state (``'pending'``, ``'withdrawn'``, ``'running'``, ``'ended'``), reason, node, end (seconds since the epoch or None), and
+            cluster if there are several, of each.
+        of : iterable of str, default=()
+            Names of submissions of which it is known by now what became of them.
         """
-        rows = [list(job) for job in jobs]
-        self.journal.write(lambda: [{'e': 'job', 'mid': mid, 'jobs': rows, 't': time.time()}])
+        rows, names = list(jobs), list(of)
+        self.journal.write(lambda: [job_event(mid, rows, names, time.time())])
 
     def resize(self, most: int | None, mid: str = '') -> None:
         """Say how many tasks may run at once, whatever the scheduler and the manager were told.

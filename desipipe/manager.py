@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -10,31 +11,49 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
+from .backoff import Backoff
 from .environment import Environment
 from .errors import DesipipeError, LaunchError, ManagerRunningError, QueueError, QueueGoneError
-from .event import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event
+from .event import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event, job_event
+from .jobs import jobs_name, noted_job
 from .ledger import Ledger
 from .provenance import machine
 from .provider import Provider
 from .provider.base import FREE, Job
 from .queue import Queue, get_queue, start_manager
+from .queue_faults import QueueFaults, QueueLostError
 from .scheduler import Scheduler
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer, gone, read_lease
+from .store.watch import Watcher
+from .utils import printable
 from .worker import check_mode
 
+END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGXCPU)
+IGNORED_SIGNALS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)  # the terminal may go
+
 logger = logging.getLogger('desipipe')
+T = TypeVar('T')
 
 TIMESTEP = 10.0  # s between two questions to a batch system, at least
 EARLY = 5.0  # s: a worker that ends with an error before that "died at once"
-BACKOFF = (0.5, 60.0)  # s before the next try, doubling
+BACKOFF = (0.5, 60.0)  # s before the next try of a local worker, doubling
+BATCH_BACKOFF_MAX = 300.0  # s before the next try of a batch job, at most; the first is after a time step
+START_PAUSES = (0.1, 0.2, 0.5, 1.0)  # s after what the filesystem did not let happen when the manager began
+FAULT_BACKOFF = (0.1, 5.0)  # s before the next step after one that the filesystem did not let happen
+FAULT_MOST_S = 3600.0  # how long that is tried
+BUSY = 0.02  # s between two looks at what is being cancelled
+TROUBLE_MAX = 200  # characters of a fault, in the lease
+SIGNALLED_TRIES = 4  # of a step that fails, when the manager was told to end
 START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
 SILENT_MOST = 60.0  # s for a batch system to say what became of a worker that shows no sign of life
+CANCEL_WAIT = 20.0  # s for a batch system to be told that jobs are cancelled, when the manager ends
 AGAIN_AFTER = 60.0  # s before a job that somebody cancelled before it began is submitted again
 
 
@@ -51,7 +70,6 @@ class Pool:
 
     def __init__(self, mid: str, spec: Event) -> None:
         self.mid = mid
-        self.said = self.trouble = ''
         self.environ = Environment(spec['environ'])
         self._spec = spec['scheduler']
         self.scheduler = Scheduler(self._spec)
@@ -59,11 +77,23 @@ class Pool:
         self.provider = Provider(spec['provider'])
         self.jobs: dict[str, Job] = {}
         self.launched: dict[str, float] = {}
-        self.failures = 0
-        self.not_before = 0.0
+        self.refused = Backoff(*BACKOFF)
+        """Of launching."""
+        self.idle = Backoff(*BACKOFF)
+        """Of jobs that ended without having taken a task."""
         self.withdrawn: set[str] = set()
         self.past: set[str] = set()
         """Workers of earlier runs of jobs that began again."""
+        self.unnoted: dict[str, Job] = {}
+        self.explained: list[str] = []
+        """What the journal has yet to be told: jobs, and submissions of which it is known what became of them."""
+
+    def set_timestep(self, timestep: float) -> None:
+        """Follow the pace of the manager."""
+        self.provider.timestep = timestep
+        if self.provider.batch:
+            self.refused = Backoff(max(BACKOFF[0], timestep), BATCH_BACKOFF_MAX)
+            self.idle = Backoff(max(BACKOFF[0], timestep), BATCH_BACKOFF_MAX)
 
     def resize(self, most: int | None, limit: int | None) -> None:
         """Follow what someone said of the number of tasks at once, and the manager's own limit."""
@@ -85,6 +115,30 @@ class Pool:
         if wanted > have and self.provider.spare_slots_are_free:
             wanted = self.wanted(sys.maxsize, running)
         return max(0, wanted - have)
+
+    def allowed(self, missing: int, running: int, outstanding: int, now: float) -> int:
+        """Return how many of the missing slots may be started now.
+
+        Parameters
+        ----------
+        missing : int
+            Slots to start, if nothing speaks against it.
+        running : int
+            Tasks that run.
+        outstanding : int
+            Slots of all jobs that may be there, those that are being cancelled too.
+        now : float
+            On the monotonic clock.
+        """
+        if now < max(self.refused.due, self.idle.due):
+            return 0
+        if not self.provider.batch:
+            return missing
+        # Whatever the batch system says: there are never more than the scheduler may ever want.
+        missing = min(missing, self.wanted(sys.maxsize, running) - outstanding)
+        if self.idle.failures and any(launched > self.idle.failed_at for jobid, launched in self.launched.items() if jobid in self.jobs):
+            return 0  # one that tries is on its way
+        return max(0, min(missing, 1) if self.idle.failures or self.refused.failures else missing)
 
 
 class Manager:
@@ -132,6 +186,18 @@ class Manager:
         self._next_poll = 0.0
         self._silent: dict[str, float] = {}
         self._ended: tuple[int, Counter[str]] = (0, Counter())
+        self._identity = str(self.ledger.journal.header['id'])
+        self._reviewed: set[str] = set()
+        self._to_review: set[str] = set()
+        self._seen_workers = 0
+        self._messages: dict[tuple[str, str], tuple[str, str, bool]] = {}
+        self._published = ''
+        self._faults = QueueFaults(self.ledger)
+        self._renew = False
+        self._fault = Backoff(*FAULT_BACKOFF)
+        self._fault_since = 0.0
+        self._next_beat = self._next_look = 0.0
+        self._quiet_since: float | None = None
 
     # One manager a queue
 
@@ -147,6 +213,8 @@ class Manager:
 
         def decide() -> list[Event]:
             now = ledger.state.manager
+            if now is not None and now['w'] == self.name:
+                return []  # it was written, and then something failed
             if now is not None and (other is None or now['w'] != other['w']):
                 raise self._running(now)
             end = [{'e': 'manager', 'do': 'end', 'w': now['w'], 'why': 'vanished', 't': time.time()}] if now is not None else []
@@ -189,64 +257,126 @@ class Manager:
             Another one does already.
         """
         ledger = self.ledger
-        identity = ledger.journal.header['id']
-        lease = Lease(ledger.folder, self.name, ledger.journal.shared)
+        lease = self._try(lambda: Lease(ledger.folder, self.name, ledger.journal.shared))
         try:
-            self._begin()
+            self._try(self._begin)
         except BaseException:
             lease.close()
             raise
-        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in (signal.SIGTERM, signal.SIGINT)}
-        handlers[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal may go
+        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in END_SIGNALS}
+        handlers |= {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
         self._unsuccessful = ledger.state.total(FAILED, KILLED, UNKNOWN)
         watcher = ledger.watcher()
         logger.info('managing %s', ledger.folder)
-        why = 'nothing left to do'
         try:
-            next_beat = next_look = 0.0
-            quiet_since: float | None = None
-            while True:
-                now = time.monotonic()
-                if now >= next_beat:
-                    lease.beat()
-                    next_beat = now + self.lease / 3
-                watcher.seen(ledger.follow())
-                if ledger.journal.header['id'] != identity:
-                    raise QueueGoneError(f'the queue in {ledger.folder} was cleared: this manager belonged to what it held, and ends')
-                if (order := self._ordered(now)) is not None:
-                    why = order
-                    break
-                if now >= self._next_poll:
-                    self._next_poll = now + self._poll(now)
-                if now >= next_look:
-                    next_look = now + min(1.0, self.lease / 3)
-                    self._judge()
-                self._scale(now)
-                left = self._left()
-                quiet_since = None if left else quiet_since or now
-                if quiet_since is not None and now - quiet_since >= self.linger and self._end_if_nothing_left():
-                    break
-                until = [next_beat, self._next_poll, next_look]
-                if quiet_since is not None:
-                    until.append(quiet_since + self.linger)
-                if self._deadline is not None:
-                    until.append(self._deadline)
-                watcher.wait(max(0.001, min(until) - time.monotonic()))
-            self._end(why)
+            why = self._manage(lease, watcher)
         except QueueGoneError as exc:
             why = 'the queue is gone'
             logger.info('%s', exc)
             self._cancel_all()
+            self._finish_cancelling(CANCEL_WAIT)
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)
-            lease.close()
+            _close(lease)
         logger.info('manager of %s ends: %s', ledger.folder, why)
+
+    def _manage(self, lease: Lease, watcher: Watcher) -> str:
+        """Go on until there is a reason to end, which is returned; one step that fails is only that."""
+        while True:
+            try:
+                why = self._step(lease, watcher)
+                if why is None:
+                    self._went_well()
+                    lease.trouble = ''
+                    continue
+                if why != DONE:
+                    self._write_end(why)
+                self._clear_up(why)
+                return why
+            except (OSError, DesipipeError) as exc:
+                if self._faults.is_final(exc):
+                    raise
+                lease.trouble = printable(str(exc))[:TROUBLE_MAX]
+                self._failed(exc, time.monotonic())
+                self._renew = True
+
+    def _step(self, lease: Lease, watcher: Watcher) -> str | None:
+        """Look at everything once, then wait; the reason to end, if there is one."""
+        ledger, now = self.ledger, time.monotonic()
+        if self._renew:
+            lease.renew()
+            self._renew = False
+        if now >= self._next_beat:
+            lease.beat()
+            self._next_beat = now + self.lease / 3
+        watcher.seen(ledger.follow())
+        if ledger.journal.header['id'] != self._identity:
+            raise QueueLostError(f'the queue in {ledger.folder} was cleared: this manager belonged to what it held, and ends')
+        if (order := self._ordered(now)) is not None:
+            return order
+        self._adopt_all()
+        if now >= self._next_poll:
+            self._next_poll = now + self._poll(now)
+        if now >= self._next_look:
+            self._next_look = now + min(1.0, self.lease / 3)
+            self._judge()
+        self._scale(now)
+        self._quiet_since = None if self._left() else self._quiet_since or now
+        if self._quiet_since is not None and now - self._quiet_since >= self.linger and self._is_cleared_up(now) and self._end_if_nothing_left():
+            return DONE
+        until = [self._next_beat, self._next_poll, self._next_look, *self._tries()]
+        if self._quiet_since is not None:
+            until.append(self._quiet_since + self.linger)
+        if self._deadline is not None:
+            until.append(self._deadline)
+        watcher.wait(max(0.001 if self._quiet_since is None else BUSY, min(until) - time.monotonic()))
+        return None
+
+    def _tries(self) -> list[float]:
+        # When something that failed is tried again.
+        now = time.monotonic()
+        return [due for pool in self.pools.values() for due in (pool.refused.due, pool.idle.due) if due > now]
+
+    # Faults
+
+    def _failed(self, exc: OSError | DesipipeError, now: float) -> None:
+        """Wait after a step that did not succeed; raise if that has been so for too long."""
+        if not self._fault.failures:
+            self._fault_since = now
+            logger.warning('%s. The manager goes on; what it was about to do is tried again', exc)
+        if now - self._fault_since > FAULT_MOST_S:
+            raise exc
+        pause = self._fault.fail(now)
+        deadline = now + (pause or 0.0)
+        while (left := deadline - time.monotonic()) > 0 and not self._signals:
+            time.sleep(min(left, 0.1))  # nothing of the queue can be waited on while it can't be read
+        if self._signals and self._fault.failures > SIGNALLED_TRIES:
+            self._cancel_all()  # the queue can't be told, what was submitted can
+            self._finish_cancelling(CANCEL_WAIT)
+            raise exc
+
+    def _try(self, step: Callable[[], T]) -> T:
+        """Do what comes before the loop; a fault of the filesystem that passes does not keep the manager from beginning."""
+        for pause in START_PAUSES:
+            try:
+                return step()
+            except (OSError, DesipipeError) as exc:
+                if isinstance(exc, ManagerRunningError) or self._faults.is_final(exc):
+                    raise
+                logger.warning('%s. Trying again', exc)
+                time.sleep(pause)
+        return step()
+
+    def _went_well(self) -> None:
+        if self._fault.failures:
+            logger.warning('the queue in %s can be used again, after %.1f s', self.ledger.folder, time.monotonic() - self._fault_since)
+            self._fault.reset()
 
     def _ordered(self, now: float) -> str | None:
         state = self.ledger.state
         if state.manager is None or state.manager['w'] != self.name:
-            return 'another manager took over'
+            return TAKEN_OVER
         if state.manager.get('stop'):
             return 'killed by desipipe kill'
         if self._signals:
@@ -283,21 +413,55 @@ class Manager:
         now = time.time()
         mine = [worker.name for worker in state.alive.values() if any(worker.job in pool.jobs for pool in self.pools.values())]
         stop = [{'e': 'stop', 'workers': mine, 'how': 'politely', 't': now}] if mine else []
-        return [*stop, {'e': 'manager', 'do': 'end', 'w': self.name, 'why': why, 't': now}]
+        return [*stop, *self._open_events(now), {'e': 'manager', 'do': 'end', 'w': self.name, 'why': why, 't': now}]
 
-    def _end(self, why: str) -> None:
-        ledger = self.ledger
-        state = ledger.state
-        if state.manager is not None and state.manager['w'] == self.name:
-            ledger.journal.write(lambda: self._end_events(why))
-        if why == 'another manager took over':
+    def _open_events(self, now: float) -> list[Event]:
+        # What is under way is written down for the next manager, or for `desipipe kill`, before this one has ended.
+        events = []
+        for pool in self.pools.values():
+            jobs = [_row(job) for job in pool.unnoted.values() if job.jobid not in pool.withdrawn]
+            jobs += [_row(pool.jobs[jobid], 'withdrawn') for jobid in pool.withdrawn if jobid in pool.jobs]
+            if jobs or pool.explained:
+                events.append(job_event(pool.mid, jobs, pool.explained, now))
+        return events
+
+    def _write_end(self, why: str) -> None:
+        """Note that the manager ends because it has to, and with it which jobs nobody needs any more."""
+        state = self.ledger.state
+        if state.manager is None or state.manager['w'] != self.name:
             return
-        if why.startswith('told to end') or self._deadline is not None and time.monotonic() >= self._deadline:
+        self._adopt_all()
+        everything = bool(self._signals or state.manager.get('stop')) or self._is_late()
+        busy = {worker.job for worker in state.alive.values()}
+        for pool in self.pools.values():
+            if pool.provider.batch:
+                pool.withdrawn |= {job.jobid for job in pool.jobs.values() if (job.state == 'pending' or everything) and job.jobid not in busy}
+        self.ledger.journal.write(lambda: self._end_events(why))
+
+    def _is_late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    def _clear_up(self, why: str) -> None:
+        """Cancel what nobody needs, and wait for the workers, when it is noted that the manager has ended."""
+        if why == TAKEN_OVER:
+            return
+        if why != DONE and (self._signals or self._is_late()):
             self._cancel_all()
         for pool in self.pools.values():
-            for job in [job for job in pool.jobs.values() if job.state == 'pending' and pool.provider.batch and job.jobid not in pool.withdrawn]:
-                self._withdraw(pool, job)
-                ledger.note_jobs(pool.mid, [(job.jobid, job.slots, 'ended', '', '', None)])
+            for jobid in pool.withdrawn & pool.jobs.keys():
+                pool.provider.cancel(pool.jobs[jobid])
+        self._finish_cancelling(CANCEL_WAIT)
+        try:
+            self._forget_withdrawn()
+            self._withdraw_unclear()
+            self._wait_for_workers()
+        except QueueGoneError:
+            raise
+        except (OSError, DesipipeError) as exc:
+            logger.warning('%s. What the next manager has to do is in the journal', exc)
+
+    def _wait_for_workers(self) -> None:
+        ledger = self.ledger
         deadline = time.monotonic() + END_WAIT
         watcher = ledger.watcher()
         while time.monotonic() < deadline and self._busy():
@@ -306,6 +470,61 @@ class Manager:
             watcher.wait(0.05)
         ledger.follow()
         self._judge()
+
+    def _finish_cancelling(self, seconds: float) -> bool:
+        """Wait until the batch systems have been told of all that is to be cancelled."""
+        deadline = time.monotonic() + seconds
+        while not all(pool.provider.cancelled for pool in self.pools.values()):
+            if time.monotonic() > deadline:
+                logger.error('the batch system could not be told to cancel all jobs. Cancel what is left: desipipe kill -q %s', quote(self.ledger.folder))
+                return False
+            for pool in self.pools.values():
+                pool.provider.poll()
+            time.sleep(BUSY)
+        return True
+
+    def _forget_withdrawn(self) -> None:
+        for pool in self.pools.values():
+            if pool.provider.cancelled and (jobs := [_row(pool.jobs[jobid], 'ended') for jobid in pool.withdrawn if jobid in pool.jobs]):
+                if self.ledger.journal.header['id'] == self._identity:
+                    self.ledger.note_jobs(pool.mid, jobs)
+                for jobid in list(pool.withdrawn):
+                    pool.jobs.pop(jobid, None)
+
+    def _withdraw_unclear(self) -> None:
+        # Of these nobody knows whether the batch system took them: by their name it can be told to forget them.
+        for mid, names in self._unclear().items():
+            pool = self.pools[mid]
+            try:
+                pool.provider.withdraw(self._jobs_name(mid), [], names)
+            except DesipipeError as exc:
+                logger.error('%s', exc)
+            else:
+                self.ledger.note_jobs(mid, [], names)
+
+    def _unclear(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, submission in self.ledger.state.submissions.items():
+            if submission['mid'] in self.pools:
+                found.setdefault(submission['mid'], []).append(name)
+        return found
+
+    def _is_cleared_up(self, now: float) -> bool:
+        """Withdraw jobs that nobody needs, when nothing is left; return True once the batch system knows."""
+        for pool in self.pools.values():
+            for job in list(pool.jobs.values()):
+                if pool.provider.batch and job.state == 'pending' and job.jobid not in pool.withdrawn:
+                    self._withdraw(pool, job)
+        waited = now - (self._quiet_since or now)
+        if all(pool.provider.cancelled for pool in self.pools.values()):
+            self._forget_withdrawn()
+            if not self._unclear():
+                return True
+            if waited >= self.linger + CANCEL_WAIT or all(pool.provider.settled for pool in self.pools.values()):
+                self._withdraw_unclear()
+                return True
+        self._next_poll = min(self._next_poll, now + BUSY)
+        return waited >= self.linger + CANCEL_WAIT
 
     def _busy(self) -> bool:
         # Whether there is a worker of ours. Those of a batch system say themselves when they end; that of their jobs, it may tell much later.
@@ -338,51 +557,109 @@ class Manager:
     def _poll(self, now: float) -> float:
         step = self.timestep
         for pool in self.pools.values():
-            changed = []
             for job in pool.provider.poll():
                 old = pool.jobs.get(job.jobid)
                 if pool.provider.batch and _seen(job) != (old and _seen(old)) and not (job.jobid in pool.withdrawn and job.state == 'pending'):
-                    changed.append(job)
+                    pool.unnoted[job.jobid] = job
                 if job.state != 'ended':
                     if job.state == 'pending' and job.fate and (old is None or old.state != 'pending'):
                         self._settle(pool, job, 'it was put back into the queue')
                         pool.past |= {worker.name for worker in self.ledger.state.workers.values() if worker.job == job.jobid}
                     pool.jobs[job.jobid] = job
                     continue
-                pool.jobs.pop(job.jobid, None)
                 self._job_ended(pool, job, now)
-            if changed:
-                self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, *_seen(job)) for job in changed])
-            if pool.provider.trouble != pool.trouble:
-                pool.trouble = pool.provider.trouble
-                words = f'the batch system does not answer: {pool.trouble}. Jobs that run go on, nothing is lost; waiting'
-                self._say(words if pool.trouble else 'the batch system answers again')
+                pool.jobs.pop(job.jobid, None)
+            self._note(pool)
+            self._tell_of_waiting(pool)
             step = min(step, pool.provider.pause)
         return step
 
+    def _note(self, pool: Pool) -> None:
+        """Write down what is new of jobs; what can't be written is kept for the next time."""
+        pool.explained += pool.provider.take_explained()
+        if pool.unnoted or pool.explained:
+            self.ledger.note_jobs(pool.mid, [_row(job) for job in pool.unnoted.values()], pool.explained)
+            pool.unnoted, pool.explained = {}, []
+
+    def _tell_of_waiting(self, pool: Pool) -> None:
+        trouble = pool.provider.trouble
+        if trouble:
+            self._say(('trouble', pool.mid), f'the batch system does not answer: {trouble}. Jobs that run go on, nothing is lost; waiting')
+        elif self._unsay('trouble', pool.mid):
+            logger.info('the batch system answers again')
+        hopeless = next(((job, text) for job in pool.jobs.values() if job.state == 'pending' and (text := pool.provider.hopeless(job))), None)
+        if hopeless is not None:
+            job, text = hopeless
+            self._say(('hopeless', pool.mid), f'job {job.jobid} waits for ever ({job.reason}): {text}', pool.mid)
+        else:
+            self._unsay('hopeless', pool.mid)
+
     def _job_ended(self, pool: Pool, job: Job, now: float) -> None:
-        ran = now - pool.launched.pop(job.jobid, now)
         if not pool.provider.batch:
             self._judge()
-            bad, good = bool(job.exitcode) and ran < EARLY, not job.exitcode
+        self._review_workers(now)
+        launched = pool.launched.pop(job.jobid, None)
+        state = self.ledger.state
+        withdrawn = job.jobid in pool.withdrawn
+        if not pool.provider.batch:
+            failed = bool(job.exitcode) and launched is not None and now - launched < EARLY
         else:
             logger.info('job %s ended: %s', job.jobid, job.reason)
-            good = any(worker.job == job.jobid for worker in self.ledger.state.workers.values())
-            if good:
+            began = any(worker.job == job.jobid for worker in state.workers.values())
+            if began:
                 self._settle(pool, job, job.reason)
-            if job.fate == 'cancelled' and not good and job.jobid not in pool.withdrawn:
-                pool.not_before = now + AGAIN_AFTER
-                self._say(f'job {job.jobid} was cancelled before it began: tasks that wait get another one in {AGAIN_AFTER:g} s. To stop that: desipipe pause')
+            if job.fate == 'cancelled' and not began and not withdrawn:
+                pool.idle.wait(now, AGAIN_AFTER)
+                self._say(
+                    ('cancelled', pool.mid),
+                    f'job {job.jobid} was cancelled before it began: tasks that wait get another one in {AGAIN_AFTER:g} s. To stop that: desipipe pause',
+                )
             pool.withdrawn.discard(job.jobid)
-            bad = not good and job.fate in ('completed', 'failed', 'launch', 'oom')
-        if bad:
-            pool.failures += 1
-            pause = min(BACKOFF[0] * 2 ** (pool.failures - 1), BACKOFF[1])
-            pool.not_before = now + pause
+            failed = not began and not withdrawn and job.fate in ('completed', 'failed', 'launch', 'oom')
+        if failed:
+            self._died(pool, job.reason, now, launched)
+
+    def _died(self, pool: Pool, reason: str, now: float, launched: float | None) -> None:
+        if launched is None:  # by a manager before
+            launched = now if now >= pool.idle.due else -math.inf
+        pause = pool.idle.fail(now, launched)
+        if pause is not None:
             words = self._last_words(pool)
-            self._say(f'a worker of task manager {pool.mid} died at once ({job.reason}): trying again in {pause:g} s. Its last words: {words}', pool.mid)
-        elif good:
-            pool.failures = 0
+            self._say(
+                ('died', pool.mid),
+                f'a worker of task manager {pool.mid} died at once ({reason}): trying again in {pause:g} s. Its last words: {words}',
+                pool.mid,
+            )
+
+    def _review_workers(self, now: float) -> None:
+        """Look at which workers ended without having taken a task, though there were some, and which took one."""
+        workers = self.ledger.state.workers
+        if len(workers) != self._seen_workers:
+            self._to_review |= set(islice(workers, self._seen_workers if self._seen_workers < len(workers) else 0, None)) - self._reviewed
+            self._seen_workers = len(workers)
+        if not self._to_review:
+            return
+        pools = {jobid: pool for pool in self.pools.values() for jobid in pool.jobs}
+        for name in list(self._to_review):
+            worker = workers.get(name)
+            pool = None if worker is None else pools.get(worker.job)
+            if worker is None or pool is None:
+                if worker is None or worker.ended is not None:
+                    self._to_review.discard(name)
+                continue
+            launched = pool.launched.get(worker.job, now)
+            if worker.began or worker.rows:
+                self._to_review.discard(name)
+                self._reviewed.add(name)
+                if pool.idle.failures and launched > pool.idle.failed_at:
+                    pool.idle.reset()
+                    self._unsay('died', pool.mid)
+            elif worker.ended is not None:
+                self._to_review.discard(name)
+                self._reviewed.add(name)
+                own = worker.stop is not None or worker.kind or worker.job in pool.withdrawn
+                if not own and self.ledger.state.counts[pool.mid][PENDING] and not self.ledger.state.paused:
+                    self._died(pool, f'it took no task: {worker.ended}', now, launched)
 
     def _settle(self, pool: Pool, job: Job, why: str) -> None:
         """End the workers of a job that has ended, as the batch system says, and what they ran."""
@@ -410,15 +687,40 @@ class Manager:
         self.ledger.bury(names, why, cause)
         logger.warning('job %s: %s. Its workers %s are gone', job.jobid, text, ', '.join(names))
 
-    def _say(self, text: str, mid: str = '', final: bool = False) -> None:
-        """Tell people something; ``mid``: of one task manager; ``final``: its tasks wait until someone does something about it."""
-        logger.error('%s', text)
-        self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 'mid': mid, 'final': final, 't': time.time()}])
+    def _say(self, key: tuple[str, str], text: str, mid: str = '', final: bool = False) -> None:
+        """Tell people something.
 
-    def _unsay(self, text: str) -> None:
-        manager = self.ledger.state.manager
-        if manager is not None and manager.get('says') == text:
-            self.ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': self.name, 'text': '', 't': time.time()}])
+        Parameters
+        ----------
+        key : (str, str)
+            What it is about: the same again takes its place.
+        text : str
+        mid : str, default=''
+            Of one task manager.
+        final : bool, default=False
+            Whether its tasks wait until someone does something about it.
+        """
+        if self._messages.get(key) == (text, mid, final):
+            return
+        logger.error('%s', text)
+        self._messages.pop(key, None)
+        self._messages[key] = text, mid, final
+        self._publish()
+
+    def _unsay(self, *key: str) -> bool:
+        said = self._messages.pop((key[0], key[1]), None) is not None
+        if said:
+            self._publish()
+        return said
+
+    def _publish(self) -> None:
+        # One thing is shown: what needs someone, else the newest.
+        messages = list(self._messages.values())
+        text, mid, final = next((message for message in reversed(messages) if message[2]), messages[-1] if messages else ('', '', False))
+        if text != self._published:
+            event: Event = {'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 'mid': mid, 'final': final, 't': time.time()}
+            self.ledger.journal.write(lambda: [event])
+            self._published = text
 
     def _log(self, pool: Pool) -> str:
         return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')
@@ -436,37 +738,57 @@ class Manager:
         state = self.ledger.state
         if state.paused:
             return
+        self._review_workers(now)
         for mid, counts in list(state.counts.items()):
             if mid in self._bad and not counts[PENDING]:
-                self._unsay(self._bad.pop(mid))  # its tasks were cancelled, or added again with other options
-            if mid in self._bad or not (counts[PENDING] or mid in self.pools or any(job['mid'] == mid for job in state.jobs.values())):
+                del self._bad[mid]
+                self._unsay('refused', mid)  # its tasks were cancelled, or added again with other options
+            if mid in self._bad or not (counts[PENDING] or mid in self.pools):
                 continue
-            pool: Pool | None = None
             try:
                 pool = self._pool(mid)
-                if pool is None or not pool.provider.settled:
-                    continue
-                pool.resize(state.most(mid), self.max_workers)
-                have = self._have(pool)
-                missing = pool.missing(counts[PENDING], state.occupied(mid), have)
-                if missing and now >= pool.not_before:
-                    self._launch(pool, missing, now)
-                elif have:
-                    self._shrink(pool, counts[PENDING], state.occupied(mid), have)
-            except LaunchError as exc:
-                if not exc.later or pool is None:
-                    self._bad[mid] = str(exc)
-                    self._say(str(exc), mid, final=True)
-                    continue
-                pool.failures += 1
-                pool.not_before = now + min(self.timestep * 2 ** (pool.failures - 1), BACKOFF[1])
-                if pool.said != str(exc):
-                    pool.said = str(exc)
-                    self._say(pool.said, mid)
             except (DesipipeError, OSError) as exc:
-                # Of one task manager; the others go on.
-                self._bad[mid] = f'no worker can be started for task manager {mid}: {exc}'
-                self._say(self._bad[mid], mid, final=True)
+                if isinstance(exc, QueueGoneError):
+                    raise
+                self._give_up(mid, f'no worker can be started for task manager {mid}: {exc}')  # of one task manager; the others go on
+                continue
+            if pool is not None and pool.provider.settled:
+                self._scale_pool(pool, counts, now)
+
+    def _scale_pool(self, pool: Pool, counts: Sequence[int], now: float) -> None:
+        pool.resize(self.ledger.state.most(pool.mid), self.max_workers)
+        have, occupied = self._have(pool), self.ledger.state.occupied(pool.mid)
+        missing = pool.missing(counts[PENDING], occupied, have)
+        if not missing:
+            if have:
+                self._shrink(pool, counts[PENDING], occupied, have)
+            return
+        slots = pool.allowed(missing, occupied, have + sum(job.slots for jobid, job in pool.jobs.items() if _hidden(pool, jobid)), now)
+        if not slots:
+            return
+        try:
+            self._launch(pool, slots, now)
+        except LaunchError as exc:
+            if exc.later:
+                self._refused(pool, str(exc), now)
+            else:
+                self._give_up(pool.mid, str(exc))
+        except QueueGoneError:
+            raise
+        except (DesipipeError, OSError) as exc:
+            self._refused(pool, f'no worker can be started for task manager {pool.mid}: {exc}', now)
+        else:
+            pool.refused.reset()
+            self._unsay('refused', pool.mid)
+        self._note(pool)
+
+    def _refused(self, pool: Pool, text: str, now: float) -> None:
+        pool.refused.fail(now)
+        self._say(('refused', pool.mid), text, pool.mid)
+
+    def _give_up(self, mid: str, text: str) -> None:
+        self._bad[mid] = text
+        self._say(('refused', mid), text, mid, final=True)
 
     def _have(self, pool: Pool) -> int:
         """Slots that there are, or will be: of workers at work, and of jobs that have not begun."""
@@ -525,24 +847,44 @@ class Manager:
         logger.info('job %s is no longer needed', job.jobid)
         pool.withdrawn.add(job.jobid)
         # Noted first: it may begin just now, and its worker must know that nobody has cancelled what it took.
-        self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, 'withdrawn', job.reason, '', None)])
+        self.ledger.note_jobs(pool.mid, [_row(job, 'withdrawn')])
         pool.provider.cancel(job)
+
+    def _adopt_all(self) -> None:
+        # Also those of task managers that have nothing left to run: jobs of theirs may be left.
+        state = self.ledger.state
+        for mid in {job['mid'] for job in state.jobs.values()} | {submission['mid'] for submission in state.submissions.values()}:
+            if mid not in self.pools and mid not in self._bad:
+                try:
+                    self._pool(mid)
+                except QueueGoneError:
+                    raise
+                except (DesipipeError, OSError) as exc:
+                    self._give_up(mid, f'no worker can be started for task manager {mid}: {exc}')
+
+    def _jobs_name(self, mid: str) -> str:
+        return jobs_name(self.queue.name, str(self.ledger.journal.header['id']), mid)
 
     def _pool(self, mid: str) -> Pool | None:
         pool = self.pools.get(mid)
         state = self.ledger.state
         spec = state.managers.get(mid)
         if pool is None and spec is not None:
-            pool = self.pools[mid] = Pool(mid, spec)
-            pool.provider.timestep = self.timestep
+            pool = Pool(mid, spec)
+            pool.set_timestep(self.timestep)
+            pool.provider.note_submission = lambda name, slots: self.ledger.note_submission(mid, name, slots)
             self._next_poll = 0.0
-            jobs = [
-                Job(jobid, job['slots'], 'running' if job['state'] == 'running' else 'pending', job['reason'], node=job['node'], ends=job['ends'])
-                for jobid, job in state.jobs.items()
-                if job['mid'] == mid
-            ]
+            own = {jobid: job for jobid, job in state.jobs.items() if job['mid'] == mid}
+            jobs = [noted_job(jobid, job) for jobid, job in own.items()]
             pool.jobs = {job.jobid: job for job in jobs}
-            pool.provider.adopt(f'{self.queue.name}-{self.ledger.journal.header["id"][:6]}-{mid[:8]}', jobs, not self._first)
+            pool.provider.adopt(
+                self._jobs_name(mid), jobs, not self._first, {name: each['slots'] for name, each in state.submissions.items() if each['mid'] == mid}
+            )
+            for job in jobs:
+                if own[job.jobid]['state'] == 'withdrawn':  # the manager before had begun to, and may have ended before Slurm knew
+                    pool.withdrawn.add(job.jobid)
+                    pool.provider.cancel(job)
+            self.pools[mid] = pool
         return pool
 
     def _launch(self, pool: Pool, slots: int, now: float) -> None:
@@ -550,17 +892,33 @@ class Manager:
         argv = [python, '-m', 'desipipe', 'work', '-q', self.ledger.folder, '--mid', pool.mid, '--linger', str(self.linger)]
         if self.mode:
             argv += ['--mode', ','.join(sorted(self.mode))]
+        self._next_poll = 0.0
         for job in pool.provider.launch(argv, slots, pool.environ, self._log(pool), os.getcwd()):
             pool.jobs[job.jobid] = job
-            pool.launched[job.jobid] = now
+            pool.launched[job.jobid] = time.monotonic()
+            if pool.provider.batch:
+                pool.unnoted[job.jobid] = job
             logger.info('started %s with %d slots for task manager %s', job.jobid, job.slots, pool.mid)
-        if pool.provider.batch:
-            self.ledger.note_jobs(pool.mid, [(job.jobid, job.slots, *_seen(job)) for job in pool.jobs.values() if pool.launched.get(job.jobid) == now])
-            pool.failures = 0
-            if pool.said:
-                self._unsay(pool.said)
-                pool.said = ''
-            self._next_poll = 0.0
+
+
+DONE = 'nothing left to do'
+TAKEN_OVER = 'another manager took over'
+
+
+def _row(job: Job, state: str = '') -> tuple[object, ...]:
+    return (job.jobid, job.slots, state or job.state, job.reason, job.node, job.ends, *([job.cluster] if job.cluster else []))
+
+
+def _hidden(pool: Pool, jobid: str) -> bool:
+    # Is being cancelled: it counts for none, but it may be there.
+    return jobid in pool.withdrawn and pool.jobs[jobid].state == 'pending'
+
+
+def _close(lease: Lease) -> None:
+    try:
+        lease.close()
+    except OSError as exc:
+        logger.warning('the lease of this manager could not be taken away (%s): others see that the process is gone', exc)
 
 
 def _seen(job: Job) -> tuple[str, str, str, float | None]:

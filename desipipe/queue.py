@@ -6,6 +6,7 @@ import contextlib
 import errno
 import glob
 import itertools
+import logging
 import operator
 import os
 import re
@@ -47,6 +48,9 @@ from .utils import from_above, is_pattern, open_log
 
 if TYPE_CHECKING:
     from .app import App
+    from .jobs import Withdrawn
+
+logger = logging.getLogger('desipipe')
 
 SUFFIX = '.queue'
 FORGET = 'desipipe forget --superseded'
@@ -676,11 +680,21 @@ class Queue:
         manager : bool, default=None
             Whether the manager ends too; by default when all workers do.
 
+        Jobs of batch systems that have not begun are withdrawn: by the manager, or here if there is none.
+
         Returns
         -------
         workers : list of str
             Their names.
         """
+        names = self.order_end(jobid, mid, manager)
+        if jobid is not None or mid is not None or not self._is_managed():
+            for error in self.withdraw(jobid, mid).errors:
+                logger.error('%s', error)
+        return names
+
+    def order_end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
+        """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of batch systems that have not begun to the manager."""
         self.ledger.follow()
         jobs = None if jobid is None else set(_several(jobid))
         mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
@@ -689,6 +703,32 @@ class Queue:
             return [w.name for w in state.alive.values() if (jobs is None or w.job in jobs) and (mids is None or w.mid in mids)]
 
         return self.ledger.stop(choose, 'now', jobs is None and mids is None if manager is None else manager)
+
+    def withdraw(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> Withdrawn:
+        """Cancel the jobs of batch systems in which no worker lives. A manager does that itself; this is for a queue that has none.
+
+        Parameters
+        ----------
+        jobid, mid : str or iterable of str, default=None
+            Only these jobs, only jobs of these task managers.
+
+        Returns
+        -------
+        withdrawn : Withdrawn
+            ``jobids`` of those that were cancelled, and ``errors``, in words.
+        """
+        from .jobs import withdraw_jobs
+
+        self.ledger.follow()
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+        return withdraw_jobs(self.ledger, self.name, None if jobid is None else set(_several(jobid)), mids)
+
+    def _is_managed(self) -> bool:
+        manager = self.ledger.state.manager
+        if manager is None:
+            return False
+        record = read_lease(self.folder, manager['w'])
+        return record is not None and not gone(record)
 
     def wait_stopped(self, timeout: float = 30.0) -> bool:
         """Wait until no worker and no manager is left; ``False`` after ``timeout`` seconds."""
@@ -734,6 +774,8 @@ class Queue:
             self.ledger.judge(Observer(self.folder))  # nobody waits for the dead of this machine
             self.kill(manager=True)
             self.wait_stopped(10.0)
+            for error in self.withdraw().errors:
+                logger.error('%s', error)
 
     def drop(self, tid: str | Iterable[str]) -> None:
         """Take tasks out of the queue.

@@ -39,7 +39,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 class Worker:
     """What the journal says of one worker."""
 
-    __slots__ = ('ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+    __slots__ = ('began', 'ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -56,6 +56,8 @@ class Worker:
         """How it was asked to end: ``'politely'`` or ``'now'``."""
         self.rows: set[int] = set()
         """What it runs."""
+        self.began = False
+        """Whether it ever took a task."""
 
 
 class State:
@@ -114,6 +116,8 @@ class State:
         self.manager: Event | None = None
         self.last_manager: Event = {}
         self.jobs: dict[str, Event] = {}
+        self.submissions: dict[str, Event] = {}
+        """By name, what was submitted to a batch system without anybody knowing yet whether it took it: ``mid``, ``slots``, ``t``."""
         """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``, ``reason``, ``node``, ``ends``."""
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
@@ -141,6 +145,7 @@ class State:
             'state': self._state,
             'stop': self._stop,
             'job': self._job,
+            'submit': self._submit,
             'resize': self._resize,
             'drop': self._drop,
             'accept': self._accept,
@@ -385,6 +390,8 @@ class State:
         worker = self.workers.get(event['w'])
         status, attempt, group, groups, running = self.status, self.attempt, self.group, self.groups, self.running
         number, counts, time = -1, [0] * 8, event['t']
+        if worker is not None:
+            worker.began = True
         for row, n in zip(event['rows'], event['n'], strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
                 continue
@@ -683,6 +690,7 @@ class State:
         elif event['do'] == 'say':
             if self.manager is not None and self.manager['w'] == event['w']:
                 self.manager = {**self.manager, 'says': event['text'], 'of': event.get('mid', ''), 'final': event.get('final', False)}
+                self.last_manager = self.manager
         elif self.manager is not None and self.manager['w'] == event['w']:
             self.manager = None
 
@@ -695,13 +703,20 @@ class State:
 
     def _job(self, event: Event, offset: int) -> None:
         here = {worker.job: worker.host for worker in self.alive.values()}
-        for jobid, slots, state, reason, node, ends in event['jobs']:
+        for name in event.get('of', ()):
+            self.submissions.pop(name, None)
+        for jobid, slots, state, reason, node, ends, *cluster in event['jobs']:
             if state == 'ended':
                 self.jobs.pop(jobid, None)
             else:
                 if state == 'pending' and jobid in here:  # the answer is older; of a job that was put back, the workers have ended before this is written
                     state, reason, node = 'running', '', here[jobid]
                 self.jobs[jobid] = {'mid': event['mid'], 'slots': slots, 'state': state, 'reason': reason, 'node': node, 'ends': ends}
+                if cluster and cluster[0]:
+                    self.jobs[jobid]['cluster'] = cluster[0]
+
+    def _submit(self, event: Event, offset: int) -> None:
+        self.submissions[event['name']] = {'mid': event['mid'], 'slots': event['slots'], 't': event['t']}
 
     def _resize(self, event: Event, offset: int) -> None:
         if not event['mid']:

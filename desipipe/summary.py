@@ -120,6 +120,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``superseded``: how many tasks are of code that the notebook or script has no longer
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
+        - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks wait
         - ``workers``: how many live, as far as the journal knows
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
 
@@ -151,6 +152,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'blocked': blocked,
         'left': left,
         'manager': manager,
+        'last_says': state.last_manager.get('says', '') if manager is None and counts['PENDING'] else '',
         'workers': len(state.alive),
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,

@@ -250,6 +250,7 @@ def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     yield from _journal(queue, where)
     yield from _segments(queue, where)
     yield from _jobs(queue)
+    yield from _waiting_jobs(queue, where)
     yield from _processes(queue, where)
     yield from _leftovers(queue)
 
@@ -390,6 +391,32 @@ def _jobs(queue: Queue) -> Iterator[Finding]:
         yield Finding(f'{queue.name}: jobs of {mid[:12]}', not said, said or 'Slurm would take them', 'desipipe doctor' if said else '')
 
 
+def _waiting_jobs(queue: Queue, where: str) -> Iterator[Finding]:
+    """Jobs that Slurm has, and will never start as they are."""
+    from ..provider import Provider
+    from ..provider.base import Job
+
+    alike: dict[tuple[str, str], list[str]] = {}
+    managers = queue.ledger.state.managers
+    for jobid, job in queue.ledger.state.jobs.items():
+        if job['state'] == 'pending' and job['mid'] in managers:
+            text = Provider(managers[job['mid']]['provider']).hopeless(Job(jobid, job['slots'], 'pending', job['reason']))
+            if text:
+                alike.setdefault((job['reason'], text), []).append(jobid)
+    for (reason, text), jobids in alike.items():
+        names = ', '.join(jobids[:_MOST]) + (', …' if len(jobids) > _MOST else '')
+        yield Finding(
+            f'{queue.name}: jobs that wait', False, f'{plural(len(jobids), "job")} ({names}) will not begin ({reason}): {text}', f'desipipe kill {where}'
+        )
+    if queue.ledger.state.submissions:
+        yield Finding(
+            f'{queue.name}: jobs that wait',
+            None,
+            f'{plural(len(queue.ledger.state.submissions), "submission")} of which it is not known whether Slurm took it; a manager finds out',
+            f'desipipe spawn {where} --spawn',
+        )
+
+
 def _processes(queue: Queue, where: str) -> Iterator[Finding]:
     from ..summary import queue_summary
 
@@ -409,6 +436,8 @@ def _processes(queue: Queue, where: str) -> Iterator[Finding]:
             )
     if summary['manager'] is not None and summary['manager']['says']:
         yield Finding(check, False, f'the manager says: {summary["manager"]["says"]}', f'tail {shlex.quote(queue.folder)}/manager.log')
+    elif summary['last_says']:
+        yield Finding(check, False, f'the last manager said: {summary["last_says"]}', f'desipipe spawn {where} --spawn')
     alive = sum(process['alive'] is not False for _, process in processes)
     if summary['condition'] == 'stopped' and not processes:
         yield Finding(check, None, f'{plural(summary["left"])} to do, and nobody works', f'desipipe spawn {where} --spawn')

@@ -151,36 +151,46 @@ def work(args: argparse.Namespace) -> None:
     work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode, mpisplits=args.mpisplits)
 
 
-def kill(args: argparse.Namespace) -> None:
+def kill(args: argparse.Namespace) -> int:
     """Run ``desipipe kill``."""
     if not args.queue:
         _kill_jobs(args)
-        return
+        return 0
     if args.tid or args.name or args.state:
         _cancel_tasks(args)
-        return
+        return 0
+    status = 0
     for queue in open_all(args):
         where = short(queue.folder, queue.config)
+        before = dict(queue.ledger.state.jobs)
         asked, vanished = _killed(queue, args)
         if vanished:
             print(f'{where}: {plural(vanished, "worker")} had vanished before')
+        ended = queue.ledger.wait(lambda queue=queue, asked=asked: not _still(queue, asked), _END)  # type: ignore[misc]
+        cancelled, errors = _withdrawn(queue, args, before)
+        if cancelled:
+            print(f'{where}: cancelled {plural(len(cancelled), "job")} that had not begun: {", ".join(cancelled)}')
+        for error in errors:
+            hint(error)
+            status = 2
         if not asked:
             print(f'{where}: nobody to end')
-        elif queue.ledger.wait(lambda queue=queue, asked=asked: not _still(queue, asked), _END):  # type: ignore[misc]
+        elif ended:
             print(f'{where}: ended {" and ".join(asked)}')
         else:
             print(f'{where}: asked {" and ".join(asked)} to end; {", ".join(_still(queue, asked))} did not within {_END:g} s')
             hint(f'Look again with: desipipe status {type_queue(queue.folder, queue.config)}')
+    return status
 
 
 def _kill_jobs(args: argparse.Namespace) -> None:
     """Cancel jobs by their ids, whatever queue they serve."""
     from ..errors import ConfigError
-    from ..provider import Provider
+    from ..provider import Job, Provider
 
     if not args.jobid or not args.provider:
         raise ConfigError('Nothing was ended. Say which queue, with -q QUEUE, or which jobs, with --jobid ID --provider NAME.')
-    Provider(args.provider).withdraw(args.jobid)
+    Provider(args.provider).withdraw('', [Job(jobid, 1, 'pending') for jobid in args.jobid])
     print(f'Asked {args.provider} to cancel {", ".join(args.jobid)}')
 
 
@@ -200,30 +210,27 @@ def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int
     ledger.follow()
     vanished = len(ledger.judge(Observer(ledger.folder)))
     manager = ledger.state.manager if args.jobid is None and args.mid is None else None
-    names = queue.kill(jobid=args.jobid, mid=args.mid)
-    if manager is None or is_alive(ledger.folder, manager['w']) is False:
-        _cancel_jobs(queue, args)
+    names = queue.order_end(jobid=args.jobid, mid=args.mid)
     asked = {f'worker {ledger.state.workers[name].job}': name for name in names}
     if manager is not None and is_alive(ledger.folder, manager['w']) is not False:
         asked['the manager'] = manager['w']
     return asked, vanished
 
 
-def _cancel_jobs(queue: Queue, args: argparse.Namespace) -> None:
-    """Jobs of a batch system that wait: a manager withdraws its own, without one somebody else has to."""
-    from ..provider import Provider
-
-    state = queue.ledger.state
-    for mid, spec in state.managers.items():
-        jobs = [
-            jobid
-            for jobid, job in state.jobs.items()
-            if job['mid'] == mid and job['state'] == 'pending' and (args.jobid is None or jobid in args.jobid) and (args.mid is None or mid in args.mid)
-        ]
-        if jobs:
-            Provider(spec['provider']).withdraw(jobs)
-            queue.ledger.note_jobs(mid, [(jobid, 0, 'ended', '', '', None) for jobid in jobs])
-            print(f'{short(queue.folder, queue.config)}: cancelled {plural(len(jobs), "job")} that had not begun: {", ".join(jobs)}')
+def _withdrawn(queue: Queue, args: argparse.Namespace, before: dict[str, Any]) -> tuple[list[str], list[str]]:
+    """Return the jobs of batch systems that were cancelled, and why others were not."""
+    ledger = queue.ledger
+    ledger.follow()
+    named = args.jobid is not None or args.mid is not None
+    if ledger.state.manager is not None and not named:
+        return [], []  # it is at work, or ends, and withdraws its own
+    if not named:
+        # One that has said that it ends tells the batch system then; what it could not is done here.
+        ledger.wait(lambda: not any(job['state'] == 'withdrawn' for job in ledger.state.jobs.values()), _END)
+    jobids, errors = queue.withdraw(args.jobid, args.mid)
+    begun = {worker.job for worker in ledger.state.workers.values()}
+    gone = [jobid for jobid in before if jobid not in ledger.state.jobs and jobid not in begun]
+    return list(dict.fromkeys([*gone, *jobids])), errors
 
 
 def _still(queue: Queue, asked: dict[str, str]) -> list[str]:

@@ -149,7 +149,8 @@ def _alive(process: dict[str, Any]) -> str:
 def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     manager = summary['manager']
     if manager is None:
-        return []
+        said = one_line(summary['last_says'], 500)
+        return [[(f'  ! the last manager said: {said}', 'red')]] if said else []
     lines: list[Line] = [[(f'  manager: process {manager["pid"]} on {manager["host"]} since {clock(manager["since"])}{_alive(manager)}', 'dim')]]
     if manager['says']:
         lines.append([(f'  ! {one_line(manager["says"], 500)}', 'red')])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import shlex
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -61,6 +61,12 @@ class Job:
     """What became of it, of :data:`FATES`; empty as long as it has not ended, or if its exit status says all."""
     ends: float | None = None
     """When it reaches its time limit, in seconds since the epoch; None if never, or unknown."""
+    cluster: str = ''
+    """Name of the cluster it was submitted to, where there are several; empty for the one of this machine."""
+
+
+def note_nothing(name: str, slots: int) -> None:
+    """Note no submission: the provider has no manager that would."""
 
 
 class BaseProvider(Configurable, abc.ABC):
@@ -169,7 +175,10 @@ class BaseProvider(Configurable, abc.ABC):
             If False, the workers are asked to end (SIGTERM), and settle their tasks. If True, they are killed (SIGKILL) with everything they started.
         """
 
-    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False) -> None:
+    note_submission: Callable[[str, int], None] = staticmethod(note_nothing)
+    """Called before jobs are submitted, with a name that only they have and their slots; set by the manager, which writes it down."""
+
+    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False, submissions: Mapping[str, int] | None = None) -> None:
         """Called by a manager before anything else: what its jobs are called, and those that a manager before it had started.
 
         Parameters
@@ -180,6 +189,8 @@ class BaseProvider(Configurable, abc.ABC):
             Jobs that had not ended when they were last heard of.
         look : bool, default=False
             Whether there may be others of that name.
+        submissions : mapping, default=None
+            Slots of submissions of which nobody knows whether the batch system took them, by their names.
         """
 
     @property
@@ -187,9 +198,22 @@ class BaseProvider(Configurable, abc.ABC):
         """Whether it is known what jobs there are: nothing is launched before."""
         return True
 
+    def take_explained(self) -> list[str]:
+        """Return the names of the submissions of which it has become known, since the last call, what became of them."""
+        return []
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the batch system has been told of all that :meth:`cancel` was called for."""
+        return True
+
     @property
     def trouble(self) -> str:
         """What keeps the batch system from answering, in words; empty if nothing does."""
+        return ''
+
+    def hopeless(self, job: Job) -> str:
+        """Return what to do about a job that will never begin as it is; empty if it may."""
         return ''
 
     @property
@@ -208,13 +232,27 @@ class BaseProvider(Configurable, abc.ABC):
         """In a worker that was told to end by a signal: why; None if the provider knows no more than that. May take a few seconds."""
         return None
 
-    def withdraw(self, jobids: Iterable[str]) -> None:
-        """Cancel jobs that wait and that nobody manages any more; returns when it is done.
+    def withdraw(self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()) -> list[str]:
+        """Cancel jobs that nobody manages any more; returns when it is done.
 
         Parameters
         ----------
-        jobids : iterable of str
+        name : str
+            As for :meth:`adopt`; empty for jobs of any name.
+        jobs : iterable of Job
             As the queue knows them.
+        submissions : iterable of str, default=()
+            Names of submissions of which nobody knows whether the batch system took them.
+
+        Returns
+        -------
+        jobids : list of str
+            Of the jobs that were there.
+
+        Raises
+        ------
+        LaunchError
+            The batch system did not do it, and what it said.
         """
         raise ConfigError(f'jobs of the {self.kind} {self.label} can not be withdrawn by others than their manager')
 

@@ -10,50 +10,73 @@ import re
 import shlex
 import signal
 import subprocess
-import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from ..config import number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError, LaunchError
 from ..utils import is_sequence, open_log, username
 from .base import BaseProvider, Job, Told
+from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
+from .slurm_refusals import is_doubtful, refusal
 from .slurm_states import (
     ACTIVE,
     ENDED,
-    FORMAT,
+    KNOWN,
     SACCT,
     Row,
     fate,
     format_time,
+    has_header,
+    hopeless,
     job_row,
     parse_job,
-    parse_listing,
     parse_sacct,
     parse_squeue,
     parse_submitted,
     parse_time,
-    refusal,
 )
+from .slurm_watch import GONE, LAG_MOST, LOST_AFTER, STEP_MOST, run, squeue
+from .slurm_watch import Question as _Question
+from .slurm_watch import Watch as _Watch
 
-__all__ = ['SlurmProvider', 'choices', 'run']
+__all__ = ['LAG_MOST', 'SlurmProvider', '_Question', '_Watch', 'choices', 'run']
 
 SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does not beat meanwhile
-ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
-STEP_MOST = 60.0  # s between two questions when nothing changes
-BUSY = 0.02  # s between two looks at a question that is on its way
+WITHDRAW_TRIES = 3  # of scancel, until it is said that Slurm did not do it
+DOUBT_WAIT_S = 30.0  # s after which a job that Slurm does not show counts as not submitted
+CURIOUS_S = 30.0  # s to look for jobs that a manager before submitted and did not note
 TELL_WAIT = 3.0  # s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
-_STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')  # ends of which the exit status, or who it was, says more
-LOST_AFTER = 3  # answers without a job until it counts as gone
-LAG_MOST = 3  # answers of accounting that know nothing yet of a job's end, until what the controller said must do
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
-_RESERVED = ('array', 'parsable', 'wrap', 'script', 'chdir', 'open-mode', 'wait')
-_OWN = ('account', 'constraint', 'qos', 'time', 'output', 'error', 'signal', 'nodes')
 _SIGNAL = re.compile(r'(?:([RB]+):)?(SIG)?(\w+)(?:@(\d+))?')
+
+
+_END_LINES = """\
+printf -v desipipe_now '%(%s)T' -1
+desipipe_end=${{SLURM_JOB_END_TIME:-0}} desipipe_start=${{SLURM_JOB_START_TIME:-0}}
+[[ $desipipe_end =~ ^[0-9]+$ && $desipipe_start =~ ^[0-9]+$ ]] || desipipe_end=0
+# These are of the clock of Slurm's controller: that of this node may be another one.
+if (( desipipe_start && (desipipe_now < desipipe_start || desipipe_now >= desipipe_end) )); then
+    desipipe_end=$((desipipe_now + desipipe_end - desipipe_start))
+fi
+if (( desipipe_end <= desipipe_now || (!desipipe_start && desipipe_end > desipipe_now + {walltime:d}) )); then
+    desipipe_end=$((desipipe_now + {walltime:d}))
+fi
+export DESIPIPE_JOB_END=$desipipe_end"""
+
+
+class _Unclear(NamedTuple):
+    """A submission of which it is not known whether Slurm took it."""
+
+    slots: int
+    workers: int
+    clusters: tuple[str, ...]
+    since: float
+    answers: dict[str, int]
+    """Of each cluster, the number of its answers at that time."""
 
 
 class SlurmProvider(BaseProvider):
@@ -127,9 +150,16 @@ class SlurmProvider(BaseProvider):
         self.warning = float(_parse_signal(self.signal, 'signal')[2])
         self._name = f'desipipe-{os.urandom(4).hex()}'
         self._jobs: dict[str, Job] = {}
-        self._ended: set[str] = set()
+        self._ended: dict[str, int] = {}
+        """Slots of the jobs that have ended, or were lost: they may be back."""
+        self._unclear: dict[str, _Unclear] = {}
+        self._explained: list[str] = []
+        self._waits: dict[str, int] = {}
+        """Jobs that ran, and are said to wait: the number of the answer that said so first."""
         self._look_after: float | None = None
-        self._watch: _Watch | None = None
+        """The jobs that were taken over are not settled before an answer to a question asked later than this."""
+        self._curious_until = -math.inf
+        """Until when to ask for jobs that nobody noted, though none is known."""
 
     def check(self, option: str, value: Any) -> Any:
         """Check the options; see :meth:`.Configurable.check`."""
@@ -160,7 +190,7 @@ class SlurmProvider(BaseProvider):
                 raise ConfigError(f'{what} is {value!r}, but must be a command that lists jobs, such as ["squeue", "--me"]')
             return words
         elif option == 'kwargs':
-            return _check_kwargs(value, what)
+            return check_sbatch_options(value, what)
         elif value is not None and option in self.defaults and self.defaults[option] is None and (not isinstance(value, str) or '\n' in value):
             raise ConfigError(f'{what} must be text, or None for what Slurm chooses, not {value!r}')
         return super().check(option, value)
@@ -231,6 +261,7 @@ class SlurmProvider(BaseProvider):
         whole_number(slots, 'the number of slots')
         if not os.path.isdir(cwd):
             raise LaunchError(f'no job was submitted, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.', later=True)
+        self._check_outputs(cwd)
         # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where one of them would end before our worker is started.
         open_log(log).close()
         jobs: list[Job] = []
@@ -246,6 +277,17 @@ class SlurmProvider(BaseProvider):
             if not jobs:
                 raise
         return [dataclasses.replace(job) for job in jobs]
+
+    def _check_outputs(self, cwd: str) -> None:
+        # Slurm takes such a job and lets it fail without a word, since there is no file for one.
+        for option in ('output', 'error'):
+            folder = os.path.dirname(getattr(self, option) or '')
+            if folder and '%' not in folder and '\\' not in folder and not os.path.isdir(path := os.path.join(cwd, folder)):
+                raise LaunchError(
+                    f'No job was submitted, because the folder of {option}={getattr(self, option)!r} does not exist. The tasks wait. Create it: '
+                    f'mkdir -p {shlex.quote(path)}',
+                    later=True,
+                )
 
     def _write_script(self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str) -> str:
         folder = os.path.dirname(log)
@@ -281,9 +323,10 @@ class SlurmProvider(BaseProvider):
         ]
         lines += [f'#SBATCH {option}' for option in self._sbatch_options(workers, nodes, several, log, cwd)]
         lines += [
-            "printf -v DESIPIPE_JOB_END '%(%s)T' -1",
-            f'export DESIPIPE_JOB_END=${{SLURM_JOB_END_TIME:-$((DESIPIPE_JOB_END + {self.walltime:d}))}}',
-            'export DESIPIPE_JOB=${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}',
+            *_END_LINES.format(walltime=self.walltime).splitlines(),
+            f'export DESIPIPE_JOB=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}{self._suffix_in_script()}',
+            # What `--export` asks of sbatch is done when this runs: the steps of the job get all that its environment sets.
+            'export SLURM_EXPORT_ENV=ALL',
             *(['export SLURM_OVERLAP=1'] if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1 else []),  # one step after the other died
             environ.to_launch_script().rstrip('\n'),
         ]
@@ -293,8 +336,10 @@ class SlurmProvider(BaseProvider):
             tasks = min(workers, nodes)
             each = f'{workers // tasks:d}' + (f' + (SLURM_PROCID < {workers % tasks:d})' if workers % tasks else '')
             inner = f'exec {command} "$(({each}))"'
+            lines.append('unset SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE')  # --mem excludes the first two
             srun = (
-                f'srun --nodes={tasks:d} --ntasks={tasks:d} --ntasks-per-node=1 --mem=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" --mpi=none --kill-on-bad-exit=0'
+                f'srun --export=ALL --nodes={tasks:d} --ntasks={tasks:d} --ntasks-per-node=1 --mem=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" --mpi=none '
+                '--kill-on-bad-exit=0'
             )
             lines.append(f'exec {srun} bash -c {shlex.quote(inner)}')
         else:
@@ -320,8 +365,9 @@ class SlurmProvider(BaseProvider):
             'output': self.output or log,
             'error': self.error or (None if self.output else log),
             'open-mode': 'append',
+            'clusters': ','.join(self._clusters()) or None,
         }
-        if {'ntasks', 'ntasks-per-node', 'exclusive', 'n'} & self.kwargs.keys():
+        if {'ntasks', 'ntasks-per-node', 'exclusive'} & self.kwargs.keys():
             del options['ntasks-per-node']
         for option, value in {**options, **self.kwargs}.items():
             dashes = '--' if len(option) > 1 else '-'
@@ -354,39 +400,75 @@ class SlurmProvider(BaseProvider):
         why = refusal(said)
         return f'Slurm does not answer now, or takes no more: {said}' if why in ('away', 'limit') else self._words(why, said)
 
+    def _clusters(self) -> tuple[str, ...]:
+        text = self.kwargs.get('clusters') or default_clusters()
+        return tuple(name.strip() for name in str(text).split(',') if name.strip())
+
+    def _suffix_in_script(self) -> str:
+        clusters = self._clusters()
+        return '' if not clusters else f'@{clusters[0]}' if len(clusters) == 1 and clusters[0] != 'all' else '@$SLURM_CLUSTER_NAME'
+
+    def _jobid(self, number: str, cluster: str) -> str:
+        # Numbers of two clusters may be the same.
+        return f'{number}@{cluster}' if cluster and self._clusters() else number
+
     def _submit(self, script: str, count: int, workers: int) -> list[Job]:
         while True:
-            argv = ['sbatch', '--parsable', *([f'--array=0-{count - 1:d}'] if count > 1 else []), script]
+            # A name that no other submission has: by it Slurm can be asked whether it took the job.
+            name = f'{self._name}.{workers:d}.{os.urandom(4).hex()}'
+            argv = ['sbatch', '--parsable', *([f'--array=0-{count - 1:d}'] if count > 1 else []), f'--job-name={name}', script]
+            self.note_submission(name, count * workers)
             try:
                 done = run(argv, SUBMIT_WAIT)
             except subprocess.TimeoutExpired:
-                # It may have got there all the same: our jobs are found by their name, when Slurm answers again.
-                self._look_after = time.monotonic()
-                raise LaunchError(f'sbatch did not come back within {SUBMIT_WAIT:g} s: trying again when Slurm answers. The tasks wait', later=True) from None
-            if done.returncode == 0:
+                raise self._doubt(name, count, workers, f'sbatch did not come back within {SUBMIT_WAIT:g} s') from None
+            except LaunchError:
+                self._explained.append(name)  # nothing was started
+                raise
+            jobid, cluster = parse_submitted(done.stdout)
+            if jobid and (cluster or len(self._clusters()) <= 1):
                 break
             said = _said(done.stderr)
+            if done.returncode <= 0 or not said or is_doubtful(said):
+                words = said or done.stdout.strip()[-200:] or f'nothing (exit status {done.returncode:d})'
+                raise self._doubt(name, count, workers, f'sbatch said {words!r}')
+            self._explained.append(name)
             why = refusal(said)
             if count > 1 and why in ('array', 'limit'):
                 count //= 2  # fewer may be allowed
                 continue
             raise self._refused(why, said, script)
-        jobid, cluster = parse_submitted(done.stdout)
-        if not jobid:
-            self._look_after = time.monotonic()
-            raise LaunchError(f'sbatch accepted a job, but did not say which: {done.stdout.strip()[-200:]!r}. It is looked for by its name', later=True)
-        watch = self._watching()
-        if cluster:
-            watch.clusters.add(cluster)
-        jobs = [Job(f'{jobid}_{i:d}' if count > 1 else jobid, workers, 'pending') for i in range(count)]
-        for job in jobs:
+        self._explained.append(name)
+        cluster = cluster or ''.join(self._clusters())
+        watch = self._watch_of(cluster)
+        numbers = [f'{jobid}_{i:d}' if count > 1 else jobid for i in range(count)]
+        jobs = [Job(self._jobid(number, cluster), workers, 'pending', cluster=cluster) for number in numbers]
+        for job, each in zip(jobs, numbers, strict=True):
+            self._ended.pop(job.jobid, None)  # a number may come again
             self._jobs[job.jobid] = job
-            watch.track(job.jobid)
+            watch.forget(each)
+            watch.track(each)
         watch.hurry()
         return jobs
 
+    def _doubt(self, name: str, count: int, workers: int, words: str) -> LaunchError:
+        self._expect(name, count * workers, workers)
+        return LaunchError(
+            f'{words}: the job may have been submitted all the same. It is looked for by its name before another one is submitted; the tasks wait', later=True
+        )
+
+    def _expect(self, name: str, slots: int, workers: int) -> None:
+        clusters = self._clusters() or ('',)
+        answers = {}
+        for cluster in clusters:
+            watch = self._watch_of(cluster)
+            answers[cluster] = watch.answers
+            watch.wanted[name] = time.time()
+            watch.hurry()
+        self._unclear[name] = _Unclear(slots, workers, clusters, time.monotonic(), answers)
+
     def _refused(self, why: str, said: str, script: str) -> LaunchError:
-        if why in ('away', 'limit'):
+        if why in ('array', 'limit', 'away'):
             return LaunchError(f'Slurm did not accept a job now: {said}. The tasks wait; trying again', later=True)
         return LaunchError(f'{self._words(why, said)}. The tasks wait; add them again with other options of the provider, or try: sbatch {shlex.quote(script)}')
 
@@ -395,105 +477,225 @@ class SlurmProvider(BaseProvider):
         words = f'{why} {value!r}' if value else 'the job'
         valid = choices(why)
         hint = f'; here it may be: {", ".join(valid)}' if valid else ''
+        if not value and (variable := ignored_variable(why)):
+            hint += f'; {variable} of the shell does not count, give {why}= to the provider'
         return f'Slurm refused {words}: {said}{hint}'
 
     # Looking
 
-    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False) -> None:
+    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False, submissions: Mapping[str, int] | None = None) -> None:
         """Take over jobs, and look for others of that name; see :meth:`.BaseProvider.adopt`."""
         self._name = re.sub(r'[^\w.+-]', '_', f'desipipe-{name}')
-        watch = self._watching()
         for job in jobs:
             self._jobs[job.jobid] = dataclasses.replace(job)
-            watch.track(job.jobid)
-        if look or self._jobs:
+            self._watch_of(job.cluster).track(_number(job.jobid), self._name)
+        for each, slots in (submissions or {}).items():
+            self._expect(each, slots, self._workers_of(each))
+        if self._jobs:
             self._look_after = time.monotonic()
+        if look:
+            self._curious_until = time.monotonic() + CURIOUS_S
+        for watch in self._watches():
             watch.hurry()
 
     @property
     def settled(self) -> bool:
         """Whether Slurm has said what jobs there are; see :meth:`.BaseProvider.settled`."""
-        return self._look_after is None
+        return self._look_after is None and not self._unclear
 
     @property
     def trouble(self) -> str:
         """Why Slurm does not answer; see :meth:`.BaseProvider.trouble`."""
-        return self._watching().trouble
+        return next((watch.trouble for watch in self._watches() if watch.trouble), '')
+
+    def hopeless(self, job: Job) -> str:
+        """What to do about a job that Slurm will never start; see :meth:`.BaseProvider.hopeless`."""
+        return hopeless(job.reason)
 
     @property
     def pause(self) -> float:
         """Seconds until the next look makes sense; see :meth:`.BaseProvider.pause`."""
-        return self._watching().pause(self.timestep) if self._jobs or not self.settled else STEP_MOST
+        return STEP_MOST if self._is_idle() else min(watch.pause(self.timestep) for watch in self._watches())
 
     def hurry(self) -> None:
         """Ask as soon as it is allowed; see :meth:`.BaseProvider.hurry`."""
-        self._watching().hurry()
+        for watch in self._watches():
+            watch.hurry()
+
+    def _is_idle(self) -> bool:
+        return not self._jobs and self.settled and self.cancelled and time.monotonic() >= self._curious_until
+
+    def take_explained(self) -> list[str]:
+        """Hand over what is known by now of submissions; see :meth:`.BaseProvider.take_explained`."""
+        explained, self._explained = self._explained, []
+        return explained
 
     def poll(self) -> list[Job]:
         """State of the jobs; see :meth:`.BaseProvider.poll`. Slurm is asked in the background, once for all providers of this process."""
-        watch = self._watching()
-        if not self._jobs and self.settled:
+        if self._is_idle():
             return []
-        watch.look(self.timestep)
-        if self._look_after is not None and watch.answered > self._look_after:
+        watches = {watch.cluster: watch for watch in self._watches()}
+        for watch in watches.values():
+            watch.look(self.timestep)
+        if self._look_after is not None and (not self._jobs or all(watch.answered > self._look_after for watch in watches.values())):
             self._look_after = None
-        self._find(watch)
-        found = []
+        self._explain(watches)
+        for watch in watches.values():
+            self._find(watch)
+        jobs = []
         for jobid, job in list(self._jobs.items()):
-            row = watch.rows.get(jobid)
+            watch, each = self._watch_of(job.cluster), _number(jobid)
+            row = watch.rows.get(each)
             if row is not None:
                 self._update(job, row, watch)
-            if job.state == 'ended' or watch.is_lost(jobid):
+            if job.state == 'ended' or watch.is_lost(each):
                 if job.state != 'ended':
                     job.state, job.reason = 'ended', 'Slurm does not know it any more'
                 del self._jobs[jobid]
-                self._ended.add(jobid)
-                watch.forget(jobid)
-            found.append(dataclasses.replace(job))
-        return found
+                self._ended[jobid] = job.slots
+                watch.forget(each)
+            jobs.append(dataclasses.replace(job))
+        return jobs
+
+    def _explain(self, watches: Mapping[str, _Watch]) -> None:
+        # A submission that is not clear: its jobs are found by their name, or several answers that can be believed show none.
+        for name, unclear in list(self._unclear.items()):
+            there = [(cluster, row) for cluster in unclear.clusters for row in (*watches[cluster].rows.values(), *watches[cluster].named.values())]
+            own = [(cluster, row) for cluster, row in there if name in row.name]
+            for cluster, row in own:
+                self._take(row, cluster, unclear.workers)
+            if own or all(self._is_absent(name, unclear, watches[cluster]) for cluster in unclear.clusters):
+                del self._unclear[name]
+                self._explained.append(name)
+                for cluster in unclear.clusters:
+                    watches[cluster].wanted.pop(name, None)
+                    watches[cluster].unlisted.discard(name)
+
+    def _is_absent(self, name: str, unclear: _Unclear, watch: _Watch) -> bool:
+        listed = watch.accounts and name not in watch.unlisted
+        # One more answer than needed, as the first may be of a question that was asked before; and Slurm may have put the submission aside for a while.
+        enough = watch.answers - unclear.answers[watch.cluster] > LOST_AFTER and watch.answered - unclear.since >= DOUBT_WAIT_S
+        return enough and not listed
+
+    def _take(self, row: Row, cluster: str, workers: int) -> None:
+        jobid = self._jobid(row.jobid, cluster)
+        if jobid in self._jobs or (jobid in self._ended and row.state in ENDED):
+            return
+        slots = self._ended.pop(jobid, workers)
+        self._jobs[jobid] = Job(jobid, slots, 'pending', cluster=cluster)
+        watch = self._watch_of(cluster)
+        watch.track(row.jobid, self._name)
+        watch.rows[row.jobid] = row
 
     def _find(self, watch: _Watch) -> None:
-        # Jobs of ours that nobody noted: of a manager that died between sbatch and its note, or of an sbatch that did not come back.
-        for row in watch.rows.values():
-            if row.name.startswith(self._name + '.') and row.jobid not in self._jobs and row.jobid not in self._ended and row.state not in ENDED:
-                slots = row.name.removeprefix(self._name + '.')
-                self._jobs[row.jobid] = Job(row.jobid, int(slots) if slots.isdecimal() else 1, 'pending')
-                watch.track(row.jobid)
+        # Jobs of ours that nobody noted: of a manager that died between sbatch and its note; and those that were lost, and show again.
+        for row in list(watch.rows.values()):
+            known = self._jobid(row.jobid, watch.cluster) in self._ended
+            if row.state in KNOWN - ENDED and (f'{self._name}.' in row.name or (known and not row.name)):
+                self._take(row, watch.cluster, self._workers_of(row.name))
+
+    def _workers_of(self, name: str) -> int:
+        text = name.rpartition(f'{self._name}.')[2].partition('.')[0]
+        return int(text) if text.isdecimal() and text.isascii() and 0 < int(text) < 1_000_000 else 1
 
     def _update(self, job: Job, row: Row, watch: _Watch) -> None:
+        if row.state not in KNOWN:
+            return
         job.node, job.ends = row.node, row.ends
         if row.state in ENDED:
-            if not watch.is_known(job.jobid):
+            if not watch.is_known(row.jobid):
                 return  # how it ended is asked for
             began = job.state == 'running' or bool(row.node)
             job.state, job.exitcode = 'ended', row.exitcode
             job.fate, job.reason = fate(row, began)
         elif row.state in ACTIVE:
+            self._waits.pop(job.jobid, None)
             job.state, job.reason = 'running', row.state.lower() if row.state != 'RUNNING' else ''
-        else:
+        elif job.state != 'running' or self._is_put_back(job, row, watch):
             job.fate = 'requeued' if job.state == 'running' else job.fate
             job.state, job.reason = 'pending', row.reason or (row.state if row.state != 'PENDING' else '')
 
-    def _watching(self) -> _Watch:
-        if self._watch is None:
-            self._watch = _Watch.of(tuple(self.sqs or ()))
-        return self._watch
+    def _is_put_back(self, job: Job, row: Row, watch: _Watch) -> bool:
+        # What it ran begins again then, so one answer, which may be older than another, is not enough.
+        first = self._waits.setdefault(job.jobid, watch.answers)
+        if watch.answers <= first and not row.state.startswith('REQUEUE'):
+            watch.hurry()
+            return False
+        del self._waits[job.jobid]
+        return True
+
+    def _watch_of(self, cluster: str) -> _Watch:
+        return _Watch.of(tuple(self.sqs or ()), cluster)
+
+    def _watches(self) -> list[_Watch]:
+        clusters = dict.fromkeys(job.cluster for job in self._jobs.values()) | dict.fromkeys(self._clusters() or ('',))
+        return [self._watch_of(cluster) for cluster in clusters | dict.fromkeys(name for each in self._unclear.values() for name in each.clusters)]
 
     def cancel(self, job: Job, force: bool = False) -> None:
         """End a job; see :meth:`.BaseProvider.cancel`. Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force`` says."""
-        self._watching().cancel(job.jobid)
+        self._watch_of(job.cluster).cancel(_number(job.jobid))
 
-    def withdraw(self, jobids: Iterable[str]) -> None:
-        """Cancel jobs that nobody manages; see :meth:`.BaseProvider.withdraw`.
+    @property
+    def cancelled(self) -> bool:
+        """Whether Slurm knows what is to be cancelled; see :meth:`.BaseProvider.cancelled`."""
+        return all(watch.cancelled for watch in self._watches())
 
-        Raises
-        ------
-        LaunchError
-            Slurm did not do it, and what it said.
-        """
-        done = run(['scancel', *jobids], SUBMIT_WAIT)
-        if done.returncode:
-            raise LaunchError(f'Slurm did not cancel {", ".join(jobids)}: {" ".join(done.stderr.split())}. Try: scancel {" ".join(jobids)}')
+    def withdraw(self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()) -> list[str]:
+        """Cancel jobs that nobody manages; see :meth:`.BaseProvider.withdraw`."""
+        if name:
+            self.adopt(name)
+        else:
+            self._name = ''
+        names = list(submissions)
+        by_cluster: dict[str, list[Job]] = {}
+        for cluster in [*(self._clusters() or ('',))] if names else []:
+            by_cluster[cluster] = []
+        for job in jobs:
+            by_cluster.setdefault(job.cluster, []).append(job)
+        withdrawn = []
+        for cluster, some in by_cluster.items():
+            withdrawn += self._withdraw_there(cluster, [_number(job.jobid) for job in some], names)
+        return withdrawn
+
+    def _withdraw_there(self, cluster: str, numbers: list[str], names: list[str]) -> list[str]:
+        rows = self._look_once(cluster)
+        here = []
+        for each in numbers:
+            row = rows.get(each) if rows is not None else None
+            # One that Slurm does not show has ended, if it shows others; one with another name has only the number of ours.
+            if rows is None or (row is not None and row.state not in ENDED and (not row.name or self._name in row.name)):
+                here.append(each)
+        here += [row.jobid for row in (rows or {}).values() if row.jobid not in here and row.state not in ENDED and any(name in row.name for name in names)]
+        where = ['-M', cluster] if cluster else []
+        if names and rows is None:
+            self._scancel([*where, '-u', username(), *(f'--name={name}' for name in names)])
+        if here:
+            self._scancel([*where, *here])
+        return [self._jobid(each, cluster) for each in here]
+
+    def _look_once(self, cluster: str) -> dict[str, Row] | None:
+        # What Slurm shows; None if that can't be believed.
+        try:
+            done = run(squeue(cluster), SUBMIT_WAIT)
+        except (LaunchError, subprocess.TimeoutExpired):
+            return None
+        rows = parse_squeue(done.stdout)
+        return rows if done.returncode == 0 and (rows or has_header(done.stdout)) else None
+
+    def _scancel(self, words: list[str]) -> None:
+        said = ''
+        for tries in range(WITHDRAW_TRIES):
+            if tries:
+                time.sleep(min(2.0, self.timestep))
+            try:
+                done = run(['scancel', *words], SUBMIT_WAIT)
+            except subprocess.TimeoutExpired:
+                said = f'scancel did not come back within {SUBMIT_WAIT:g} s'
+                continue
+            said = ' '.join(done.stderr.split())
+            if done.returncode == 0 or any(gone in said.lower() for gone in GONE):
+                return
+        raise LaunchError(f'Slurm did not cancel jobs: {said}. They wait, or run, until it does. Try: scancel {shlex.join(words)}')
 
     # In a worker
 
@@ -505,7 +707,7 @@ class SlurmProvider(BaseProvider):
     def told_to_end(self) -> Told | None:
         """Ask Slurm why this job was told to end; see :meth:`.BaseProvider.told_to_end`."""
         # Not SLURM_JOB_ID: that of the last element of an array is the whole array's.
-        jobid = os.environ.get('DESIPIPE_JOB') or os.environ.get('SLURM_JOB_ID', '')
+        jobid = _number(os.environ.get('DESIPIPE_JOB') or os.environ.get('SLURM_JOB_ID', ''))
         if not jobid:
             return None
         try:
@@ -539,227 +741,9 @@ class SlurmProvider(BaseProvider):
         return Told('cancelled', 'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)', 0.0)
 
 
-class _Watch:
-    """The one question for all jobs that this process knows of.
-
-    Commands run in the background: while the controller does not answer they may take minutes, in which the manager has to show that it lives.
-
-    Parameters
-    ----------
-    command : tuple of str
-        What to run instead of ``squeue``.
-    """
-
-    _all: ClassVar[dict[tuple[str, ...], _Watch]] = {}
-
-    def __init__(self, command: tuple[str, ...]) -> None:
-        self.command = command
-        self.clusters: set[str] = set()
-        self.rows: dict[str, Row] = {}
-        self.trouble = ''
-        self.answered = -math.inf  # when the question was asked that was answered last
-        self._tracked: dict[str, float] = {}  # since when
-        self._missing: dict[str, int] = {}  # answers without it
-        self._asked: set[str] = set()  # of accounting, with an answer or without hope for one
-        self._lags: Counter[str] = Counter()  # answers that accounting did not have yet
-        self._to_cancel: list[str] = []
-        self._step = 0.0
-        self._began = -math.inf
-        self._urgent = False
-        self._accounts = True
-        self._running: _Question | None = None
-        self._cancelling: _Question | None = None
-
-    @classmethod
-    def of(cls, command: tuple[str, ...]) -> _Watch:
-        """The one of this process."""
-        return cls._all.setdefault(command, cls(command))
-
-    def track(self, jobid: str) -> None:
-        """Care for a job."""
-        self._tracked.setdefault(jobid, time.monotonic())
-
-    def forget(self, jobid: str) -> None:
-        """Do not any more."""
-        self._tracked.pop(jobid, None)
-        self._missing.pop(jobid, None)
-        self._lags.pop(jobid, None)
-        self.rows.pop(jobid, None)
-
-    def is_lost(self, jobid: str) -> bool:
-        """Whether neither the controller nor accounting know a job."""
-        return self._missing.get(jobid, 0) >= LOST_AFTER or (self._missing.get(jobid, 0) > 0 and not self._accounts)
-
-    def is_known(self, jobid: str) -> bool:
-        """Whether there is nothing more to learn about the end of a job."""
-        return not self._worth_asking(self.rows[jobid])
-
-    def _worth_asking(self, row: Row) -> bool:
-        return self._accounts and row.jobid not in self._asked and row.exitcode is None and row.state in _STATUS
-
-    def hurry(self) -> None:
-        """Ask again as soon as that is allowed: something has changed."""
-        self._urgent = True
-
-    def pause(self, timestep: float) -> float:
-        """Seconds until :meth:`look` has something to do."""
-        if self._running is not None or self._cancelling is not None or self._to_cancel:
-            return BUSY
-        return max(BUSY, self._due(timestep) - time.monotonic())
-
-    def _due(self, timestep: float) -> float:
-        return self._began + (timestep if self._urgent else max(timestep, self._step))
-
-    def look(self, timestep: float) -> None:
-        """Take in an answer, ask the next question; never waits."""
-        now = time.monotonic()
-        self._cancel_some()
-        if self._running is not None:
-            if not self._running.done(now):
-                return
-            question, self._running = self._running, None
-            question.then(question)
-        if self._running is None and now >= self._due(timestep):
-            self._began, self._urgent = now, False
-            self._step = max(timestep, min(self._step, STEP_MOST))
-            self._ask_squeue()
-
-    def _ask_squeue(self) -> None:
-        where = ['-M', ','.join(sorted(self.clusters))] if self.clusters else []
-        argv = list(self.command) or ['squeue', '-h', '--array', '-u', username(), '-t', 'all', '-o', FORMAT, *where]
-        self._running = _Question(argv, self._take_squeue)
-
-    def _take_squeue(self, answer: _Question) -> None:
-        if answer.trouble:
-            if self.trouble != answer.trouble:
-                self.trouble = answer.trouble
-            self._step = min(2 * self._step, STEP_MOST)
-            return
-        self.trouble = ''
-        rows = (parse_listing if self.command else parse_squeue)(answer.out)
-        before = {jobid: self.rows.get(jobid) for jobid in self._tracked}
-        known = {jobid: row for jobid, row in self.rows.items() if jobid in self._tracked and jobid in self._asked}
-        self.rows = {**rows, **{jobid: row for jobid, row in known.items() if row.state in ENDED}}
-        ask = [row.jobid for row in self.rows.values() if row.jobid in self._tracked and self._worth_asking(row)]
-        for jobid, since in self._tracked.items():
-            if jobid in self.rows:
-                self._missing.pop(jobid, None)
-            elif since < answer.began:
-                self._missing[jobid] = self._missing.get(jobid, 0) + 1
-                ask.append(jobid)
-        self.answered = answer.began
-        changed = any(self.rows.get(jobid) != row for jobid, row in before.items())
-        self._step = 0.0 if changed or ask else min(1.5 * self._step, STEP_MOST)
-        if ask and self._accounts:
-            self._running = _Question(
-                ['sacct', '-n', '-X', '-P', '-o', SACCT, '-j', ','.join(jobid for jobid in ask)], lambda answer: self._take_sacct(answer, ask)
-            )
-
-    def _take_sacct(self, answer: _Question, asked: list[str]) -> None:
-        if answer.trouble:
-            text = answer.trouble.lower()
-            if 'disabled' in text or 'no such file' in text:
-                self._accounts = False  # it works without: what squeue shows of a job that has ended must do
-            self._asked.update(jobid for jobid in asked if jobid in self.rows)
-            return
-        found = parse_sacct(answer.out)
-        for jobid in asked:
-            row, old = found.get(jobid), self.rows.get(jobid)
-            if row is not None and row.state in ENDED:
-                self.rows[jobid] = row if old is None else old._replace(exitcode=row.exitcode, by=row.by, state=row.state)
-                self._missing.pop(jobid, None)
-                self._asked.add(jobid)
-            elif old is not None:
-                self._lags[jobid] += 1  # accounting lags
-                if self._lags[jobid] >= LAG_MOST:
-                    self._asked.add(jobid)
-
-    # Cancelling
-
-    def cancel(self, jobid: str) -> None:
-        """Cancel a job, soon; many together with one command."""
-        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one that is named then.
-        self._to_cancel.append(jobid)
-        self.hurry()
-
-    def _cancel_some(self) -> None:
-        if self._cancelling is not None and self._cancelling.done(time.monotonic()):
-            self._cancelling = None
-        if self._cancelling is None and self._to_cancel:
-            where = ['-M', ','.join(sorted(self.clusters))] if self.clusters else []
-            self._cancelling = _Question(['scancel', *where, *self._to_cancel], lambda answer: None)
-            self._to_cancel = []
-
-
-class _Question:
-    """A command of Slurm that runs in the background.
-
-    Parameters
-    ----------
-    argv : list of str
-    then : callable
-        For who has started it: called with this, when it is done.
-    """
-
-    def __init__(self, argv: list[str], then: Callable[[_Question], None]) -> None:
-        self.argv = argv
-        self.then = then
-        self.began = time.monotonic()
-        self.out = self.trouble = ''
-        self._files: tuple[IO[bytes], IO[bytes]] = (tempfile.TemporaryFile(), tempfile.TemporaryFile())  # a pipe would have to be read meanwhile
-        self._process: subprocess.Popen[bytes] | None = None
-        try:
-            self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=self._files[0], stderr=self._files[1], env=_environ())
-        except OSError as exc:
-            self.trouble = f'{argv[0]}: {exc.strerror}'
-
-    def done(self, now: float) -> bool:
-        """Whether there is an answer, or never will be one."""
-        if self._process is not None:
-            status = self._process.poll()
-            if status is None and now - self.began < ASK_WAIT:
-                return False
-            if status is None:
-                self._process.send_signal(signal.SIGKILL)
-                self._process.wait()
-                self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
-            texts = []
-            for file in self._files:
-                file.seek(0)
-                texts.append(file.read().decode(errors='replace'))
-            self.out = texts[0]
-            if status:
-                self.trouble = ' '.join(texts[1].split()) or f'{self.argv[0]}: exit status {status:d}'
-            self._process = None
-        for file in self._files:
-            file.close()
-        return True
-
-
-def run(argv: list[str], timeout: float, given: str | None = None) -> subprocess.CompletedProcess[str]:
-    """Run a command of Slurm, and wait for it.
-
-    Parameters
-    ----------
-    argv : list of str
-    timeout : float
-        Seconds.
-    given : str, default=None
-        What it reads.
-
-    Raises
-    ------
-    LaunchError
-        There is no such command.
-    subprocess.TimeoutExpired
-    """
-    try:
-        return subprocess.run(argv, input=given or '', capture_output=True, text=True, errors='replace', timeout=timeout, env=_environ())
-    except FileNotFoundError:
-        raise LaunchError(
-            f'there is no {argv[0]} on this machine: the manager must run where Slurm can be reached (a login node), or choose another provider. '
-            f'PATH is {os.environ.get("PATH", "")}'
-        ) from None
+def _number(jobid: str) -> str:
+    """Return the identity that Slurm knows: without the cluster."""
+    return jobid.partition('@')[0]
 
 
 def choices(what: str) -> list[str]:
@@ -795,35 +779,8 @@ def _said(stderr: str) -> str:
     return ' '.join(line.removeprefix('sbatch: ').removeprefix('error: ') for line in stderr.splitlines() if line.strip())
 
 
-def _environ() -> dict[str, str]:
-    # A manager that runs in a job itself must not hand that job's settings on, and what we read must look as we expect.
-    kept = ('SLURM_CONF', 'SLURM_CLUSTERS')
-    environ = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(('SLURM_', 'SQUEUE_', 'SACCT_', 'DESIPIPE_JOB'))}
-    return {**environ, 'LC_ALL': 'C.UTF-8' if environ.get('LC_ALL') != 'C' else 'C'}
-
-
 def _parse_signal(value: Any, what: str) -> tuple[str, str, int]:
     match = _SIGNAL.fullmatch(value) if isinstance(value, str) else None
     if match is None or not (match[3].isdecimal() or hasattr(signal, f'SIG{match[3]}')):
         raise ConfigError(f"{what} is {value!r}, but must be a signal and the seconds before the time limit, such as 'SIGTERM@60'")
     return match[1] or '', match[3], int(match[4] or 60)
-
-
-def _check_kwargs(value: Any, what: str) -> dict[str, Any]:
-    if value is None:
-        return {}
-    if isinstance(value, str):
-        value = {name.strip(): text.strip() if equals else True for name, equals, text in (word.partition('=') for word in value.split(','))}
-    if not isinstance(value, Mapping) or not all(value):
-        raise ConfigError(f"{what} must be options of sbatch, such as {{'cpus-per-task': 2}}, or 'cpus-per-task=2,exclusive', not {value!r}")
-    found = {}
-    for option, given in value.items():
-        name = str(option).lstrip('-').replace('_', '-')
-        if name in _RESERVED or name in ('job-name', 'J'):
-            raise ConfigError(f'{what} holds {option!r}, which desipipe needs for itself: leave it out')
-        if name in _OWN:
-            raise ConfigError(f'{what} holds {option!r}, which is an option of the provider itself: {name}=')
-        if not (given is None or isinstance(given, str | int | float)) or '\n' in str(given):
-            raise ConfigError(f'{what}: {option} is {given!r}, but must be text, a number, or True for an option without a value')
-        found[name] = given
-    return found

@@ -8,11 +8,15 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from .slurm_refusals import refusal
+
 __all__ = [
     'FORMAT',
     'Row',
     'fate',
     'format_time',
+    'has_header',
+    'hopeless',
     'job_row',
     'parse_job',
     'parse_listing',
@@ -25,20 +29,24 @@ __all__ = [
 
 FORMAT = '%i|%T|%r|%N|%e|%j'
 """For ``squeue -o``: columns that every version has; the name, which may hold anything, comes last."""
-SACCT = 'JobID,State,ExitCode,End'
+SACCT = 'JobID,State,ExitCode,End,JobName'
 
 WAITING = frozenset({'PENDING', 'CONFIGURING', 'REQUEUED', 'REQUEUE_HOLD', 'REQUEUE_FED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD', 'REVOKED'})
 ACTIVE = frozenset({'RUNNING', 'SUSPENDED', 'COMPLETING', 'STOPPED', 'RESIZING', 'SIGNALING', 'STAGE_OUT'})
 ENDED = frozenset(
     {'COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'PREEMPTED', 'OUT_OF_MEMORY', 'BOOT_FAIL', 'DEADLINE', 'LAUNCH_FAILED', 'RECONFIG_FAIL'}
 )
+KNOWN = WAITING | ACTIVE | ENDED
 _SHORT = {
     'PD': 'PENDING', 'R': 'RUNNING', 'CG': 'COMPLETING', 'CF': 'CONFIGURING', 'CD': 'COMPLETED', 'F': 'FAILED', 'TO': 'TIMEOUT', 'CA': 'CANCELLED',
     'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED',
     'S': 'SUSPENDED', 'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED', 'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
     'SE': 'SPECIAL_EXIT', 'SO': 'STAGE_OUT',
 }  # fmt: skip
-_JOB = re.compile(r'\d+(?:_(?:\d+|\[[\d,:%-]+\.{0,3}\]?))?(?:\+\d+)?')
+_CUT = 6  # letters of a state's name that was cut, at least
+_ELEMENTS_MAX = 100_000  # elements of an array that one line may stand for
+_JOB = re.compile(r'\d+(?:_(?:\d+|\[[\d,:%-]+\.{0,3}\]?))?(?:\+\d+)?', re.ASCII)
+_SUBMITTED = re.compile(r'([0-9]+)(?:;(\S*))?|Submitted batch job ([0-9]+)(?: on cluster (\S+))?')
 _TIME = re.compile(r'(?:(\d+)-(\d+)(?::(\d+)(?::(\d+))?)?|(\d+)(?::(\d+)(?::(\d+))?)?)')
 
 
@@ -61,10 +69,15 @@ class Row(NamedTuple):
     """Who cancelled it: the number of the user."""
 
 
-def parse_squeue(text: str) -> dict[str, Row]:
-    """Jobs in the output of ``squeue -h --array -o FORMAT``.
+def has_header(text: str) -> bool:
+    """Return True if the output of ``squeue -o FORMAT`` has its line of titles, without which an answer that shows no job says nothing."""
+    return any(line.startswith('JOBID|') for line in text.splitlines())
 
-    Lines that are not of this form (the cluster's name with ``-M``, a site's greeting, a last line that was cut) are passed over.
+
+def parse_squeue(text: str) -> dict[str, Row]:
+    """Jobs in the output of ``squeue --array -o FORMAT``.
+
+    Lines that are not of this form (the titles, the cluster's name with ``-M``, a site's greeting, a last line that was cut) are passed over.
 
     Parameters
     ----------
@@ -75,7 +88,7 @@ def parse_squeue(text: str) -> dict[str, Row]:
     rows : dict
         By job identity. Of elements that are shown as one (``4411_[3-7]``) each has its own row.
     """
-    rows = {}
+    rows: dict[str, Row] = {}
     for line in text.splitlines(keepends=True):
         if not line.endswith('\n'):
             continue  # cut: what it says of the job may be half a word
@@ -83,7 +96,11 @@ def parse_squeue(text: str) -> dict[str, Row]:
         if len(parts) != 6 or not _JOB.fullmatch(parts[0].strip()):
             continue
         jobid, state, reason, node, ends, name = (part.strip() for part in parts)
+        if _state(state) not in KNOWN:
+            continue
         for each in _elements(jobid):
+            if each in rows and rows[each].state not in ENDED and _state(state) in ENDED:
+                continue  # shown twice: an earlier run of a job that is back
             rows[each] = Row(each, _state(state), '' if reason == 'None' else reason, node, _date(ends), name)
     return rows
 
@@ -95,15 +112,21 @@ def parse_listing(text: str) -> dict[str, Row]:
 
 
 def parse_sacct(text: str) -> dict[str, Row]:
-    """Jobs in the output of ``sacct -n -X -P -o JobID,State,ExitCode,End``."""
+    """Jobs in the output of ``sacct -n -X -P -o SACCT``; of a job that is there several times the last row counts.
+
+    The name may be missing, and may hold anything.
+    """
     rows = {}
-    for line in text.splitlines():
-        parts = line.split('|')
-        if len(parts) != 4 or not _JOB.fullmatch(parts[0].strip()):
+    for line in text.splitlines(keepends=True):
+        parts = line.rstrip('\n').split('|', 4)
+        if len(parts) < 4 or not line.endswith('\n') or not _JOB.fullmatch(parts[0].strip()):
             continue
         state, _, by = parts[1].partition(' by ')
+        if _state(state) not in KNOWN:
+            continue
         for each in _elements(parts[0].strip()):
-            rows[each] = Row(each, _state(state), ends=_date(parts[3]), exitcode=_exitcode(parts[2]), by=by)
+            name = parts[4].strip() if len(parts) == 5 else ''
+            rows[each] = Row(each, _state(state), ends=_date(parts[3]), name=name, exitcode=_exitcode(parts[2]), by=by.strip())
     return rows
 
 
@@ -125,7 +148,7 @@ def job_row(jobid: str, job: Mapping[str, str]) -> Row:
 
 
 def parse_submitted(text: str) -> tuple[str, str]:
-    """Job identity and cluster in the output of ``sbatch --parsable``.
+    """Job identity and cluster in the output of ``sbatch``, with ``--parsable`` or without.
 
     Returns
     -------
@@ -133,9 +156,9 @@ def parse_submitted(text: str) -> tuple[str, str]:
         The cluster is empty unless there are several. Both are empty if there is no identity in the text.
     """
     for line in reversed(text.splitlines()):  # a site's greeting comes before
-        jobid, _, cluster = line.strip().partition(';')
-        if jobid.isdecimal():
-            return jobid, cluster.strip()
+        match = _SUBMITTED.fullmatch(line.strip())
+        if match is not None:
+            return match[1] or match[3], (match[2] or match[4] or '').strip()
     return '', ''
 
 
@@ -147,13 +170,17 @@ def _elements(jobid: str) -> Iterator[str]:
     for part in inner.rstrip('].').partition('%')[0].split(','):
         limits, _, step = part.partition(':')
         first, _, last = limits.partition('-')
-        if first.isdecimal():
-            for number in range(int(first), int(last or first) + 1, int(step or 1)):
-                yield f'{base}_{number:d}'
+        if first.isdecimal() and (not last or last.isdecimal()) and (not step or step.isdecimal()):
+            numbers = range(int(first), int(last or first) + 1, int(step or 1) or 1)
+            yield from (f'{base}_{number:d}' for number in numbers[:_ELEMENTS_MAX])
 
 
 def _state(text: str) -> str:
     word = (text.split() or ['UNKNOWN'])[0].rstrip('+').upper()
+    if word not in KNOWN and len(word) >= _CUT:
+        # A column of sacct cuts long names: OUT_OF_ME+, CANCELLED+.
+        full = [state for state in KNOWN if state.startswith(word)]
+        word = full[0] if len(full) == 1 else word
     return _SHORT.get(word, word)
 
 
@@ -241,6 +268,44 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     return ('failed' if began else 'launch'), f'its job {"failed" if began else "could not be launched"}' + said
 
 
+_HOPELESS = {
+    'PartitionTimeLimit': 'its time limit is longer than the partition allows. Give a shorter time=',
+    'PartitionNodeLimit': 'it wants more, or fewer, nodes than the partition allows. Change nodes_per_worker= or the partition',
+    'PartitionConfig': 'the partition can not run it as it is. Change its options',
+    'BadConstraints': 'no node has what it asks for. Change constraint= or kwargs=',
+    'BadConstaints': 'no node has what it asks for. Change constraint= or kwargs=',
+    'DependencyNeverSatisfied': 'what it depends on will never be so. Change dependency in kwargs=',
+    'AccountNotAllowed': 'the account may not use this partition. Change account=',
+    'QOSNotAllowed': 'the quality of service may not be used here. Change qos=',
+    'InvalidAccount': 'the account is not valid any more. Change account=',
+    'InvalidQOS': 'the quality of service is not valid any more. Change qos=',
+    'JobHeldAdmin': 'an administrator holds it: ask for the reason',
+    'JobHeldUser': 'you hold it. Release it: scontrol release',
+    'NodeListInvalid': 'it names nodes that do not exist. Change nodelist in kwargs=',
+    'ReservationDeleted': 'its reservation was deleted. Change reservation in kwargs=',
+    'QOSUsageThreshold': 'the account has used too much for this quality of service. Change qos= or account=',
+    'JobLaunchFailure': 'it could not be launched, and Slurm holds it. Release it: scontrol release',
+}
+"""What to do about jobs that wait, by Slurm's reasons that do not pass by themselves."""
+_PER_JOB = re.compile(r'(?:QOS|Assoc)(?:Max|Min)\w*(?:PerJob\w*|MaxWall\w*|WallDurationPerJob\w*)')
+
+
+def hopeless(reason: str) -> str:
+    """Return what to do about a job that waits for a reason that does not pass; empty if it may.
+
+    Parameters
+    ----------
+    reason : str
+        Slurm's word, and what is said with it.
+    """
+    word = (reason.strip('()').split() or [''])[0].rstrip(',:')
+    if _PER_JOB.fullmatch(word):
+        return 'it is larger, or longer, than one job may be. Give a shorter time=, or smaller jobs'
+    if reason.lower().startswith('launch failed requeued held'):
+        word = 'JobLaunchFailure'
+    return _HOPELESS.get(word, '')
+
+
 def _status(row: Row) -> str:
     if row.exitcode is None or not (row.exitcode or row.state in ('TIMEOUT', 'DEADLINE')):
         return ''  # of a job that was cancelled before it began, 0 would say that it ended well
@@ -250,52 +315,3 @@ def _status(row: Row) -> str:
         return f', signal {-row.exitcode:d} ({signal.Signals(-row.exitcode).name})'
     except ValueError:  # no signal, but Slurm's own number, as 125 for memory: in its words
         return f', exit code 0:{-row.exitcode:d}'
-
-
-# What sbatch says when it refuses. The texts are those of slurm_strerror, which have not changed for many versions; Slurm gives no code.
-_LIMITS = ('limit', 'too many', 'exceed', 'temporarily', 'try again', 'slow down', 'rate', 'maxsubmit', 'job submit', 'slurm job array')
-_AWAY = (
-    'unable to contact',
-    'connection refused',
-    'timed out',
-    'timeout',
-    'socket',
-    'communication',
-    'connect',
-    'unable to resolve',
-    'backup',
-    'zero bytes',
-    'configuration source',
-)
-_WRONG = {
-    'account': ('invalid account',),
-    'qos': ('invalid qos',),
-    'constraint': ('invalid feature',),
-    'partition': ('invalid partition',),
-    'time': ('requested time limit', 'time limit is invalid', 'invalid --time'),
-}
-
-
-def refusal(text: str) -> str:
-    """Why sbatch did not accept a job.
-
-    Parameters
-    ----------
-    text : str
-        What it printed to its standard error.
-
-    Returns
-    -------
-    why : str
-        ``'account'``, ``'qos'``, ``'constraint'``, ``'partition'``, ``'time'``: what was wrong; ``'array'``: no arrays, or none so large; ``'limit'``: later,
-        or fewer; ``'away'``: the controller does not answer; ``'other'``.
-    """
-    text = text.lower()
-    if 'job array' in text:
-        return 'array'
-    for why, words in _WRONG.items():
-        if any(word in text for word in words):
-            return why
-    if any(word in text for word in _AWAY):
-        return 'away'
-    return 'limit' if any(word in text for word in _LIMITS) else 'other'

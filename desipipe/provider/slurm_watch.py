@@ -1,0 +1,442 @@
+"""Running Slurm's commands: the one question for all jobs of this process, cancelling, and how far an answer is believed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import signal
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import ClassVar
+
+from ..errors import LaunchError
+from ..utils import username
+from .slurm_options import command_environ
+from .slurm_states import ENDED, FORMAT, SACCT, WAITING, Row, has_header, parse_listing, parse_sacct, parse_squeue
+
+__all__ = ['LAG_MOST', 'Question', 'Watch', 'run']
+
+ASK_WAIT = 120.0  # s for squeue and sacct, which nobody waits for
+STEP_MOST = 60.0  # s between two questions when nothing changes
+BUSY = 0.02  # s between two looks at a question that is on its way
+LOST_AFTER = 3  # answers without a job until it counts as gone
+ALL_LOST_AFTER = 6  # the same if all jobs are missing from the answers, which is suspicious
+ALL_LOST_WAIT_S = 30.0  # and for at least so long
+CLAIMED_MOST_S = 1800.0  # how long accounting is believed that says of a job that it runs, or waits, while the controller does not know it
+LAG_MOST = 3  # answers of accounting that know nothing yet of a job's end, until what the controller said must do
+CANCEL_AGAIN_S = (5.0, 300.0)  # before a job that still waits, or whose scancel failed, is cancelled again; doubling
+_STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')  # ends of which the exit status, or who it was, says more
+GONE = ('invalid job id', 'already completing', 'already completed', 'job_id_invalid', 'access/permission denied')
+_SILENT = 'printed nothing, not even its titles'
+
+
+@dataclasses.dataclass(slots=True)
+class _Tracked:
+    """What is known of the absence of one job."""
+
+    since: float
+    name: str
+    missing: int = 0
+    missing_since: float = math.inf
+    claimed_since: float = math.inf
+
+
+@dataclasses.dataclass(slots=True)
+class _Cancel:
+    """One job that is to be cancelled."""
+
+    tries: int = 0
+    due: float = -math.inf
+    told: bool = False
+
+
+class Watch:
+    """The one question for all jobs that this process knows of, of one cluster.
+
+    Commands run in the background: while the controller does not answer they may take minutes, in which the manager has to show that it lives. An answer
+    counts in full only if it proves that it is one: it has the titles, or some job. Else jobs that it does not show are there all the same.
+
+    Parameters
+    ----------
+    command : tuple of str
+        What to run instead of ``squeue``.
+    cluster : str, default=''
+        Its name, for ``-M``; empty for the one of this machine.
+    """
+
+    _all: ClassVar[dict[tuple[tuple[str, ...], str], Watch]] = {}
+
+    def __init__(self, command: tuple[str, ...], cluster: str = '') -> None:
+        self.command = command
+        self.cluster = cluster
+        self.rows: dict[str, Row] = {}
+        self.trouble = ''
+        self.accounts = True  # whether there are any
+        self.answered = -math.inf  # when the question was asked that was answered last, and could be believed
+        self.answers = 0  # of that kind
+        self.named: dict[str, Row] = {}
+        """Jobs that accounting found by the names of :attr:`wanted`."""
+        self.wanted: dict[str, float] = {}
+        """Names of jobs to look for also in the accounts, and since when (seconds since the epoch)."""
+        self.unlisted: set[str] = set()
+        """Those of :attr:`wanted` that accounting does not know, or that it can't be asked for."""
+        self._tracked: dict[str, _Tracked] = {}
+        self._asked: set[str] = set()  # of accounting, with an answer or without hope for one
+        self._lags: Counter[str] = Counter()  # answers that accounting did not have yet
+        self._cancels: dict[str, _Cancel] = {}
+        self._step = 0.0
+        self._began = -math.inf
+        self._urgent = False
+        self._silent = 0
+        self._running: Question | None = None
+        self._cancelling: Question | None = None
+
+    @classmethod
+    def of(cls, command: tuple[str, ...], cluster: str = '') -> Watch:
+        """Return the one of this process."""
+        return cls._all.setdefault((command, cluster), cls(command, cluster))
+
+    def track(self, jobid: str, name: str = '') -> None:
+        """Care for a job.
+
+        Parameters
+        ----------
+        jobid : str
+        name : str, default=''
+            What its name holds; empty where that need not be checked.
+        """
+        if jobid not in self._tracked:
+            self.forget(jobid)
+            self._tracked[jobid] = _Tracked(time.monotonic(), name)
+
+    def forget(self, jobid: str) -> None:
+        """Stop caring for a job."""
+        self._tracked.pop(jobid, None)
+        self._lags.pop(jobid, None)
+        self._asked.discard(jobid)
+        self._cancels.pop(jobid, None)
+        self.rows.pop(jobid, None)
+
+    def is_lost(self, jobid: str) -> bool:
+        """Return True if neither the controller nor accounting know a job, in several answers that can be believed."""
+        job = self._tracked.get(jobid)
+        if job is None or job.missing < LOST_AFTER:
+            return False
+        if all(other.missing for other in self._tracked.values()):
+            return job.missing >= ALL_LOST_AFTER and time.monotonic() - job.missing_since >= ALL_LOST_WAIT_S
+        return True
+
+    def is_known(self, jobid: str) -> bool:
+        """Return True if there is nothing more to learn about the end of a job."""
+        return not self._worth_asking(self.rows[jobid])
+
+    def _worth_asking(self, row: Row) -> bool:
+        return self.accounts and row.jobid not in self._asked and row.exitcode is None and row.state in _STATUS
+
+    def hurry(self) -> None:
+        """Ask again as soon as that is allowed: something has changed."""
+        self._urgent = True
+
+    def pause(self, timestep: float) -> float:
+        """Return the seconds until :meth:`look` has something to do."""
+        now = time.monotonic()
+        due = min((cancel.due for cancel in self._cancels.values() if not cancel.told), default=math.inf)
+        if self._running is not None or self._cancelling is not None or due <= now:
+            return BUSY
+        return max(BUSY, min(due, self._due(timestep)) - now)
+
+    def _due(self, timestep: float) -> float:
+        return self._began + (timestep if self._urgent else max(timestep, self._step))
+
+    def look(self, timestep: float) -> None:
+        """Take in an answer, ask the next question; never waits."""
+        now = time.monotonic()
+        self._cancel_some(now)
+        if self._running is not None:
+            if not self._running.done(now):
+                return
+            question, self._running = self._running, None
+            question.then(question)
+        if self._running is None and now >= self._due(timestep):
+            self._began, self._urgent = now, False
+            self._step = max(timestep, min(self._step, STEP_MOST))
+            self._ask_squeue()
+
+    def _is_other(self, row: Row, began: float) -> bool:
+        job = self._tracked.get(row.jobid)
+        return job is not None and (job.since >= began or bool(job.name and row.name and job.name not in row.name and not job.name.startswith(row.name)))
+
+    def _where(self) -> list[str]:
+        return ['-M', self.cluster] if self.cluster else []
+
+    def _ask_squeue(self) -> None:
+        self._running = Question(list(self.command) or squeue(self.cluster), self._take_squeue)
+
+    def _take_squeue(self, answer: Question) -> None:
+        # An answer with an error may show jobs all the same: that they are there is true, that others are not is no news.
+        rows = (parse_listing if self.command else parse_squeue)(answer.out)
+        credible = not answer.trouble and (bool(rows) or (bool(answer.out.strip()) if self.command else has_header(answer.out)))
+        before = {jobid: self.rows.get(jobid) for jobid in self._tracked}
+        # A number may be that of another job: of one before ours, or, after years, of one that came later.
+        mine = {jobid: row for jobid, row in rows.items() if not self._is_other(row, answer.began)}
+        known = {jobid: row for jobid, row in self.rows.items() if jobid in self._tracked and (jobid in self._asked or not credible)}
+        self.rows = {**mine, **{jobid: row for jobid, row in known.items() if row.state in ENDED or jobid not in mine}}
+        ask = [row.jobid for row in self.rows.values() if row.jobid in self._tracked and self._worth_asking(row)]
+        absent = [jobid for jobid, job in self._tracked.items() if job.since < answer.began and jobid not in mine]
+        for jobid in mine.keys() & self._tracked.keys():
+            self._tracked[jobid].missing = 0
+            self._tracked[jobid].claimed_since = math.inf
+        if credible:
+            self._take_absences(absent, answer.began)
+        self._check_cancels(mine, answer.began)
+        ask += [jobid for jobid in absent if jobid not in ask and (jobid not in self.rows or self.rows[jobid].state not in ENDED)]
+        changed = any(self.rows.get(jobid) != row for jobid, row in before.items())
+        self._note_answer(answer, credible, changed or bool(ask and credible))
+        if self.accounts and not answer.trouble and (ask or (credible and self.wanted.keys() - self.unlisted)):
+            self._ask_sacct(ask)
+
+    def _take_absences(self, absent: Iterable[str], began: float) -> None:
+        for jobid in absent:
+            job = self._tracked[jobid]
+            if jobid in self.rows and self.rows[jobid].state in ENDED:
+                continue
+            self.rows.pop(jobid, None)
+            if not job.missing:
+                job.missing_since = began
+            job.missing += 1
+
+    def _note_answer(self, answer: Question, credible: bool, changed: bool) -> None:
+        if credible:
+            self.trouble, self._silent = '', 0
+            self.answered = answer.began
+            self.answers += 1
+            self._step = 0.0 if changed else min(1.5 * self._step, STEP_MOST)
+            return
+        self._silent += not answer.trouble
+        if answer.trouble:
+            self.trouble = answer.trouble
+        elif self._silent >= 2 and (self._tracked or self.wanted):
+            self.trouble = f'{answer.argv[0]} {_SILENT}'
+        self._step = min(2 * self._step, STEP_MOST)
+
+    def _ask_sacct(self, ask: list[str]) -> None:
+        argv = ['sacct', *self._where(), '-n', '-X', '-P', '-o', SACCT]
+        if ask:
+            self._running = Question([*argv, '-j', ','.join(ask)], lambda answer: self._take_sacct(answer, ask))
+            return
+        names = sorted(self.wanted.keys() - self.unlisted)
+        # Clocks differ: a day before.
+        start = time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(min(self.wanted[name] for name in names) - 86400))
+        self._running = Question([*argv, f'--name={",".join(names)}', '-S', start], lambda answer: self._take_names(answer, names))
+
+    def _take_sacct(self, answer: Question, asked: list[str]) -> None:
+        if answer.trouble:
+            self._note_accounts(answer.trouble)
+            self._asked.update(jobid for jobid in asked if jobid in self.rows and self.rows[jobid].state in ENDED)
+            return
+        found = parse_sacct(answer.out)
+        now = time.monotonic()
+        for jobid in asked:
+            row, old, job = found.get(jobid), self.rows.get(jobid), self._tracked.get(jobid)
+            if row is not None and self._is_other(row, answer.began):
+                row = None
+            if row is not None and row.state in ENDED:
+                self.rows[jobid] = row if old is None else old._replace(exitcode=row.exitcode, by=row.by, state=row.state)
+                if job is not None:
+                    job.missing = 0
+                self._asked.add(jobid)
+            elif old is not None and old.state in ENDED:
+                self._lags[jobid] += 1  # accounting lags
+                if self._lags[jobid] >= LAG_MOST:
+                    self._asked.add(jobid)
+            elif row is not None and job is not None:
+                self._take_claim(job, row, now)
+
+    def _take_claim(self, job: _Tracked, row: Row, now: float) -> None:
+        # The controller did not show it, accounting says that it waits or runs. That is believed, though not for ever: accounts of a cluster that
+        # crashed are never closed.
+        job.claimed_since = min(job.claimed_since, now)
+        if now - job.claimed_since < CLAIMED_MOST_S:
+            job.missing = 0
+            self.rows.setdefault(row.jobid, row._replace(ends=None))
+
+    def _take_names(self, answer: Question, names: list[str]) -> None:
+        if answer.trouble:
+            self._note_accounts(answer.trouble)
+            self.unlisted.update(names)  # what the controller says must do
+            return
+        found = parse_sacct(answer.out)
+        self.named |= {jobid: row for jobid, row in found.items() if row.name in names}
+        self.unlisted |= set(names) - {row.name for row in found.values()}
+
+    def _note_accounts(self, trouble: str) -> None:
+        text = trouble.lower()
+        if 'disabled' in text or 'no such file' in text:
+            self.accounts = False  # it works without: what squeue shows of a job that has ended must do
+
+    # Cancelling
+
+    def cancel(self, jobid: str) -> None:
+        """Cancel a job, soon; many together with one command, again until Slurm says that it has ended."""
+        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one that is named then.
+        self._cancels[jobid] = _Cancel()
+        self.hurry()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether Slurm has been told to cancel all that was to be cancelled."""
+        return self._cancelling is None and all(cancel.told for cancel in self._cancels.values())
+
+    def _cancel_some(self, now: float) -> None:
+        if self._cancelling is not None:
+            if not self._cancelling.done(now):
+                return
+            question, self._cancelling = self._cancelling, None
+            question.then(question)
+        due = [jobid for jobid, cancel in self._cancels.items() if not cancel.told and cancel.due <= now]
+        if due:
+            self._cancelling = Question(['scancel', *self._where(), *due], lambda answer: self._take_cancelled(answer, due))
+
+    def _take_cancelled(self, answer: Question, jobids: list[str]) -> None:
+        told = not answer.trouble or any(words in answer.trouble.lower() for words in GONE)
+        now = time.monotonic()
+        for jobid in jobids:
+            cancel = self._cancels.get(jobid)
+            if cancel is not None:
+                cancel.told = told
+                cancel.due = now + min(CANCEL_AGAIN_S[0] * 2**cancel.tries, CANCEL_AGAIN_S[1])
+                cancel.tries += 1
+
+    def _check_cancels(self, rows: dict[str, Row], began: float) -> None:
+        for jobid, cancel in list(self._cancels.items()):
+            row = rows.get(jobid)
+            if cancel.told and row is not None and row.state in WAITING and began > cancel.due:
+                cancel.told = False  # it still waits
+            elif cancel.told and jobid not in self._tracked:
+                del self._cancels[jobid]
+
+
+def squeue(cluster: str = '') -> list[str]:
+    """Return the command line of the one question.
+
+    Parameters
+    ----------
+    cluster : str, default=''
+        Its name; empty for the one of this machine.
+    """
+    # Without -h: that the titles are there shows that an answer without jobs is one.
+    return ['squeue', '--array', '-u', username(), '-t', 'all', '-o', FORMAT, *(['-M', cluster] if cluster else [])]
+
+
+class Question:
+    """A command of Slurm that runs in the background.
+
+    Parameters
+    ----------
+    argv : list of str
+    then : callable
+        For who has started it: called with this, when it is done.
+    """
+
+    def __init__(self, argv: list[str], then: Callable[[Question], None]) -> None:
+        self.argv = argv
+        self.then = then
+        self.began = time.monotonic()
+        self.out = self.trouble = ''
+        self._texts: dict[int, bytearray] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+        try:
+            self._process = _start(argv)
+        except OSError as exc:
+            self.trouble = f'{argv[0]}: {exc.strerror}'
+
+    def done(self, now: float) -> bool:
+        """Take in what is there; return True if that is all, or nothing more will come."""
+        process = self._process
+        if process is None:
+            return True
+        status = process.poll()
+        self._read()  # also while it runs, since a pipe that is full would stop it
+        if status is None and now - self.began < ASK_WAIT:
+            return False
+        out, err = (bytes(self._texts[stream.fileno()]).decode(errors='replace') for stream in (process.stdout, process.stderr) if stream is not None)
+        self.out = out
+        if status is None:
+            self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
+        elif status:
+            self.trouble = ' '.join(err.split()) or f'{self.argv[0]}: exit status {status:d}'
+        end_process(process)
+        self._process = None
+        return True
+
+    def _read(self) -> None:
+        assert self._process is not None
+        for stream in (self._process.stdout, self._process.stderr):
+            assert stream is not None
+            text = self._texts.setdefault(stream.fileno(), bytearray())
+            os.set_blocking(stream.fileno(), False)
+            while data := _read_some(stream.fileno()):
+                text += data
+
+
+def _read_some(fd: int) -> bytes:
+    try:
+        return os.read(fd, 1 << 16)
+    except BlockingIOError:
+        return b''
+
+
+def _start(argv: list[str]) -> subprocess.Popen[bytes]:
+    # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so that what a wrapper started ends with it.
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command_environ(), start_new_session=True)
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """End a process that :func:`_start` started, with all of its group, and close what is open of it."""
+    if process.poll() is None:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            process.kill()
+        process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            stream.close()
+
+
+def run(argv: list[str], timeout: float, given: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run a command of Slurm, and wait for it.
+
+    Parameters
+    ----------
+    argv : list of str
+    timeout : float
+        Seconds.
+    given : str, default=None
+        What it reads.
+
+    Raises
+    ------
+    LaunchError
+        There is no such command, or no process could be started.
+    subprocess.TimeoutExpired
+        It did not end in time, and was killed with what it had started.
+    """
+    pipe = subprocess.PIPE
+    try:
+        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=command_environ(), start_new_session=True)
+    except FileNotFoundError:
+        raise LaunchError(
+            f'there is no {argv[0]} on this machine: the manager must run where Slurm can be reached (a login node), or choose another provider. '
+            f'PATH is {os.environ.get("PATH", "")}'
+        ) from None
+    except OSError as exc:
+        raise LaunchError(f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again', later=True) from exc
+    try:
+        out, err = process.communicate((given or '').encode(), timeout=timeout)
+    finally:
+        end_process(process)
+    return subprocess.CompletedProcess(argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace'))
