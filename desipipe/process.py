@@ -20,6 +20,7 @@ import orjson
 
 from . import limits
 from .event import Ref
+from .output_pipes import LateOutput
 from .ranks import Connection, Listener
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import PACKET, SharedMemory, run_child
@@ -246,6 +247,13 @@ class SlotProcess:
         return ends
 
     def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
+        self._handover, handover = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        undo.callback(self._handover.close)
+        self._handover.setblocking(False)
+        with handover:
+            self._fork(out, err, handover, undo)
+
+    def _fork(self, out: tuple[int, int], err: tuple[int, int], handover: socket.socket, undo: contextlib.ExitStack) -> None:
         self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(self.sock.close)
         undo.callback(self._inner.close)
@@ -256,7 +264,24 @@ class SlotProcess:
         self.pid = os.fork()
         if self.pid == 0:
             # The other end stays open in the worker, and is not needed here: the child dies with its parent by other means.
-            run_child(self._inner, out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with)
+            run_child((self._inner, handover), out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with)
+
+    def renew_streams(self) -> list[LateOutput]:
+        """Take the new pipes that the slot has made; return the old ones, which processes of an earlier task may still hold."""
+        try:
+            _, fds, _, _ = socket.recv_fds(self._handover, 1, 2)
+        except OSError:
+            fds = []
+        if len(fds) < 2:  # no descriptors are left: what the slot prints from here on could not be read
+            for fd in fds:
+                os.close(fd)
+            self.kill('descriptors', 'the worker had no file descriptors left for the output of this slot')
+            return []
+        old = [LateOutput(stream.fd, self.name) for stream in (self.out, self.err)]
+        for fd in fds:
+            os.set_inheritable(fd, False)
+        self.out, self.err = (Stream(fd, self._marker, self.limit) for fd in fds)
+        return old
 
     @property
     def sockets(self) -> Sequence[Connection]:
@@ -468,6 +493,7 @@ class SlotProcess:
         """Let go of everything; the process must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
+        self._handover.close()
         self.sock.close()
         self._inner.close()
         self._shared.close()

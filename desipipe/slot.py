@@ -10,6 +10,7 @@ worker → slot         ``('group', number, Group fields, code reference, shared
 slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
                       ``('shown', reference)`` of a display that is too large for the output, as soon as it is there
+                      ``('pipes',)`` after a ``done``: new pipes for the output were handed over
                       ``('telling',)`` before the first ``done`` of an app
                       ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
@@ -44,6 +45,7 @@ from .config import Config
 from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import passes, patiently
+from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
 from .serialize import Payload, carried, class_registry, dumps, loads
@@ -131,6 +133,8 @@ class Slot:
         self._unread = unread
         self._resets = _resets()
         self.comm: Any = None
+        self.pipes: OutputPipes | None = None
+        """Where processes that a task leaves behind can be told apart."""
         self._captured: tuple[int, int] | None = None
         self._displays = self._displays_size = 0  # of the task: how many large ones, and their bytes
 
@@ -234,10 +238,22 @@ class Slot:
             self._send(('telling',))
         self._reported = True
         self._send(('done', *report))
+        if self.pipes is not None and report[4] >= STARTED_MIN_US and not self._cut:
+            self._renew_pipes()
         if first:
             # After the task: what it imports is known then, and nobody waits for its result meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+
+    def _renew_pipes(self) -> None:
+        # Before the next task: what a process prints that this one has left is no output of that one.
+        assert self.pipes is not None
+        try:
+            if self.pipes.renew():
+                self._drained = 0 if self._shared is None else self._shared.drains
+                self._send(('pipes',))
+        except OSError as exc:
+            print(f'desipipe: no new pipes for the output ({exc}); what a process prints late may appear under another task.', file=sys.stderr)
 
     def _calm(self) -> None:
         """Stop what the task left behind that could interrupt this process: timers, handlers, tracing."""
@@ -667,7 +683,7 @@ def _time_is_short(number: int, frame: object) -> None:
 
 
 def run_child(
-    sock: socket.socket,
+    sock: tuple[socket.socket, socket.socket],
     out: tuple[int, int],
     err: tuple[int, int],
     folder: str,
@@ -682,8 +698,8 @@ def run_child(
 
     Parameters
     ----------
-    sock : socket.socket
-        The slot's end of the pair.
+    sock : tuple of socket.socket
+        The slot's ends of two pairs: for packets, and for descriptors.
     out, err : tuple of int
         Read and write ends of the output pipes.
     folder, name, marker, shared, trusts
@@ -706,14 +722,14 @@ def run_child(
         signal.signal(signal.SIGUSR1, _time_is_short)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        inherited = (out[1], err[1], sock.detach(), out[0], err[0])
+        inherited = (out[1], err[1], sock[0].detach(), out[0], err[0], sock[1].detach())
         last = 2
         for fd in (*sorted(inherited), 1 << 20):
             os.closerange(last + 1, fd)  # the lock, leases, other slots' connections
             last = fd
         # To high numbers, out of the way of tasks.
         kept = [private_descriptor(fd) for fd in (os.open(os.devnull, os.O_RDONLY), *inherited)]
-        standard, connection, pipes = kept[:3], kept[3], kept[4:]
+        standard, connection, pipes, handover = kept[:3], kept[3], kept[4:6], kept[6]
         for number, fd in enumerate(standard):
             os.dup2(fd, number)
         limits.restore_descriptors(descriptors)
@@ -724,7 +740,9 @@ def run_child(
         sys.__stdout__, sys.__stderr__ = sys.stdout, sys.stderr  # type: ignore[misc]
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
         mine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=connection)
-        Slot(mine, standard, folder, name, marker, shared, unread, trusts).serve()
+        slot = Slot(mine, standard, folder, name, marker, shared, unread, trusts)
+        slot.pipes = OutputPipes(standard[1:], pipes, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=handover))
+        slot.serve()
         status = 0
     except BaseException:
         import traceback

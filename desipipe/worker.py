@@ -20,6 +20,7 @@ from .errors import DesipipeError, PayloadError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
 from .faults import passes, patiently
 from .ledger import Ledger, find_mid
+from .output_pipes import LateOutput
 from .process import LIVE_AFTER, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
 from .provenance import Making, machine
 from .provider.base import FREE, BaseProvider, Provider
@@ -380,6 +381,10 @@ class Worker:
                     os.read(self._wake, 4096)
                 else:
                     self._watcher.drain()
+            elif isinstance(process, LateOutput):
+                if process.drain():
+                    self._selector.unregister(process.fd)
+                    process.close()
             elif key.fd in (process.out.fd, process.err.fd):
                 process.drain()
                 self._forget_ended_streams(process)
@@ -400,6 +405,18 @@ class Worker:
                 if now - process.ended_at < VERDICT_S:
                     continue
             self._bury(process)
+
+    def _renew_streams(self, process: SlotProcess) -> None:
+        process.drain()
+        current = self._selector.get_map()
+        for stream in (process.out, process.err):
+            if stream.fd in current:
+                self._selector.unregister(stream.fd)
+        old = process.renew_streams()
+        for late in old:
+            self._selector.register(late.fd, selectors.EVENT_READ, late)
+        for stream in (process.out, process.err):
+            self._selector.register(stream.fd, selectors.EVENT_READ, process)
 
     def _forget_ended_streams(self, process: SlotProcess) -> None:
         for stream in (process.out, process.err):
@@ -607,6 +624,8 @@ class Worker:
                 self._done(process, message)
             elif message[0] == 'shown':
                 process.shown.append(Ref(*message[1]))
+            elif message[0] == 'pipes':
+                self._renew_streams(process)
             elif message[0] == 'telling':
                 self._telling.add(process)
             elif message[0] == 'versions':

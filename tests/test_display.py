@@ -712,3 +712,32 @@ def test_a_library_that_is_made_otherwise_costs_no_task(queue: Queue, tm: TaskMa
     run(queue, PYTHONPATH=str(tmp_path))
     assert future.result(timeout=0) == 1
     assert 'may not appear' in str(future.err(timeout=0))
+
+
+def test_late_output_is_no_other_task_s(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    go, done, daemon = tmp_path / 'go', tmp_path / 'done', tmp_path / 'daemon'
+    wait = f'while [ ! -e {go} ]; do sleep 0.05; done; echo LATE; echo LATE >&2; echo > '
+
+    def leave() -> None:
+        import subprocess
+
+        subprocess.Popen(['sh', '-c', f'{wait} {done}'])
+        subprocess.run(f'({wait} {daemon}) & echo in time', shell=True, check=True)  # the shell ends, and this process has no child of that kind
+
+    def other() -> None:
+        import os
+        import time
+
+        print('begins')
+        with open(go, 'w'):
+            pass
+        while not (os.path.exists(done) and os.path.exists(daemon)):
+            time.sleep(0.05)
+        print('ends')
+
+    first, second, third = cell(tm, leave), cell(tm, other), cell(tm, lambda: print('third'))
+    run(queue)
+    assert [future.task.state for future in (first, second, third)] == ['SUCCEEDED'] * 3
+    assert seen(first) == [('stdout', 'in time\n')]
+    assert seen(second) == [('stdout', 'begins\nends\n')]
+    assert seen(third) == [('stdout', 'third\n')]
