@@ -59,6 +59,7 @@ def make_class(key: str, meta: type | None, name: str, bases: tuple[type, ...], 
             meta = types.prepare_class(name, bases)[0]
         with _hooks_silenced(bases):
             cls: type = builtin_of(meta, '__new__')(meta, name, bases, dict(layout))
+            builtin_of(meta, '__init__')(cls, name, bases, dict(layout))
         if issubclass(meta, ABCMeta):
             _abc_init(cls)
         register(cls, key, is_made=True)

@@ -20,6 +20,15 @@ def _method(method: types.MethodType) -> Any:
     return types.MethodType, (method.__func__, method.__self__)
 
 
+def _dispatch_method(method: functools.singledispatchmethod[Any]) -> Any:
+    # Its cache, from Python 3.13 on, is of this process.
+    return functools.singledispatchmethod, (method.func,), {'dispatcher': method.dispatcher}
+
+
+def _partial_method(method: functools.partialmethod[Any]) -> Any:
+    return makers.make_partial_method, (method.func, method.args, method.keywords)
+
+
 def _getset(descriptor: types.GetSetDescriptorType) -> Any:
     return getattr, (descriptor.__objclass__, descriptor.__name__)
 
@@ -66,6 +75,8 @@ _DICTIONARIES: tuple[dict[Any, Any], ...] = ({}, collections.OrderedDict())
 _VIEWS = [getattr(made, name)() for made in _DICTIONARIES for name in ('keys', 'values', 'items')]
 REDUCERS: dict[type, Callable[[Any], Any]] = {
     types.MethodType: _method,
+    functools.singledispatchmethod: _dispatch_method,
+    functools.partialmethod: _partial_method,
     types.GetSetDescriptorType: _getset,
     types.MappingProxyType: _proxy,
     logging.Logger: _logger,

@@ -30,6 +30,7 @@ __all__ = [
     'make_function',
     'make_method',
     'make_parameters',
+    'make_partial_method',
     'make_property',
     'make_type_variable',
     'make_view',
@@ -132,6 +133,11 @@ def make_cached_property(func: Any, name: str) -> functools.cached_property[Any]
     made = functools.cached_property(func)
     made.attrname = name
     return made
+
+
+def make_partial_method(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> functools.partialmethod[Any]:
+    """Make a partial method."""
+    return functools.partialmethod(func, *args, **keywords)
 
 
 def make_property(kind: type[property], getter: Any, setter: Any, deleter: Any, text: str | None) -> property:
