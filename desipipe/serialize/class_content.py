@@ -38,7 +38,7 @@ _PYDANTIC = ('__pydantic_fields__', '__pydantic_generic_metadata__', '__pydantic
 
 def is_made(cls: type, name: str, value: Any) -> bool:
     """Return True for an attribute of a class that was made from the others by what makes classes."""
-    if name in WORDS or name.startswith('__pydantic_') or type(value).__name__ == '_tuplegetter':
+    if name in WORDS or name.startswith('__pydantic_') or type(value).__name__ in ('_tuplegetter', 'CField'):
         return True
     if isinstance(value, _SLOTS):
         return value.__objclass__ is cls
@@ -114,7 +114,7 @@ def tables(cls: type) -> Iterator[Table]:
 
 def _dataclass(own: Any) -> Iterator[Table]:
     for field in own['__dataclass_fields__'].values():
-        flags = field.init, field.repr, field.compare, field.hash, field.kw_only, field._field_type.name
+        flags = field.init, field.repr, field.compare, field.hash, field.kw_only is True, field._field_type.name
         metadata = [part for pair in field.metadata.items() for part in pair]
         items = field.name, repr(flags), field.type, field.default, field.default_factory, *metadata
         yield Table(f'field {field.name!r}', items)

@@ -307,6 +307,18 @@ def shared(value: object) -> tuple[str, str] | None:
     return None
 
 
+def singleton(value: object) -> str:
+    """Return the name that an installed module has for an object without content, such as :data:`dataclasses.MISSING`.
+
+    Programs compare these by identity, so that a copy would be another one.
+    """
+    kind = type(value)
+    if getattr(value, '__dict__', None) or is_user(kind.__module__):
+        return ''
+    namespace = getattr(sys.modules.get(kind.__module__), '__dict__', {})
+    return next((name for name, item in namespace.items() if item is value), '')
+
+
 def is_guarded_open(name: str, value: object) -> bool:
     """Whether it is the ``open`` that IPython puts into its namespace, to guard the kernel's own streams; for a task it is Python's."""
     return name == 'open' and getattr(value, '__wrapped__', None) is io.open

@@ -57,6 +57,8 @@ def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
 
 
 _CACHE = type(functools.lru_cache(lambda: None))
+# What a cache has from its function, and of its own.
+_OF_CACHES = frozenset((*functools.WRAPPER_ASSIGNMENTS, '__wrapped__', 'cache_parameters', '__annotations__', '__annotate__'))
 _REDUCE: Any = object.__reduce__
 _REDUCE_EX: Any = object.__reduce_ex__
 _METHODS = (BuiltinFunctionType, MethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
@@ -151,7 +153,8 @@ class Pickler(pickle.Pickler):
             return self._reduce_type_variable(obj)
         if kind is _CACHE:
             if modules.is_user(obj.__module__) or modules.resolve(obj.__module__, obj.__qualname__) is not obj:
-                return makers.make_cache, (obj.__wrapped__, obj.cache_parameters())
+                own = {name: value for name, value in vars(obj).items() if name not in _OF_CACHES}
+                return makers.make_cache, (obj.__wrapped__, obj.cache_parameters()), own or None
             return NotImplemented
         elif kind in (ParamSpec, TypeVarTuple) and modules.is_user(obj.__module__):
             return makers.make_parameters, (kind, obj.__name__, obj.__module__)
@@ -178,6 +181,8 @@ class Pickler(pickle.Pickler):
         if made is not None:
             return made
         is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
+        if is_plain and (name := modules.singleton(obj)):
+            return getattr, (sys.modules[kind.__module__], name)
         if is_plain or kind.__module__ == 'numpy' or kind in self.dispatch_table or isinstance(obj, _METHODS):
             self._passed.add(kind)
             return NotImplemented

@@ -20,6 +20,7 @@ import sys
 import threading
 import types
 import typing
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -238,6 +239,8 @@ class Walker:
             return pack(b'L' if kind is list else b'T', *items)
         if kind is dict:
             return pack(b'M', *self.pairs(value.items()))
+        if kind is weakref.WeakSet:
+            return pack(b'weak', self.value(set(value)))
         if issubclass(kind, (set, frozenset)) and _is_plain_set(kind):
             items = [self.value(item, 'an item') for item in sorted(value, key=self._order)]
             state = None if kind in (set, frozenset) else value.__reduce__()[2]
@@ -323,7 +326,7 @@ class Walker:
             named: Any = modules.resolve(value.__module__, value.__qualname__)
             if named is value:
                 return self._by_name(value.__module__, value.__qualname__)
-        own = {name: item for name, item in vars(value).items() if name != '__wrapped__'}
+        own = {name: item for name, item in vars(value).items() if name not in ('__wrapped__', 'cache_parameters')}
         parts = value.__wrapped__, value.cache_parameters(), own
         return pack(b'cached', *[self.value(part) for part in parts])
 

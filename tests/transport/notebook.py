@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from desipipe.serialize import dumps, loads
+from desipipe.serialize import describe, dumps, loads
 
 HERE = Path(__file__).parent
 
@@ -29,7 +29,7 @@ class Worker:
             env=os.environ | {'PYTHONPATH': str(HERE.parent.parent)},
         )
 
-    def run(self, name: str, value: Any) -> tuple[Any, list[Any]]:
+    def run(self, name: str, value: Any) -> tuple[Any, list[Any], bytes]:
         """Send a check and its values; return what they are in the worker."""
         stem = self.folder / name.replace(' ', '-')
         sent, answer = stem.with_suffix('.sent'), stem.with_suffix('.answer')
@@ -49,9 +49,12 @@ def differences(worker: Worker, name: str, text: str, namespace: dict[str, Any])
     namespace.pop('values', None)
     exec(compile(text, file, 'exec', dont_inherit=True), namespace)  # noqa: S102
     check, values = namespace['check'], namespace.get('values', [])
-    there, back = worker.run(name, (check, values))
+    digest = describe(check).digest
+    there, back, digest_there = worker.run(name, (check, values))
     here = check()
     found = [] if repr(there) == repr(here) else [f'worker: {there!r}, here: {here!r}']
+    if digest_there != digest:
+        found.append('it has another identity in the worker')
     for sent, got in zip(values, back, strict=True):
         if isinstance(sent, type):
             if got is not sent:
