@@ -7,7 +7,7 @@ from typing import Any
 from .encoder import Encoder
 from .plain import digest, pack
 
-__all__ = ['array', 'dtype', 'order', 'value']
+__all__ = ['array', 'dtype', 'order', 'permutation', 'value']
 
 _COPIED = 65536  # bytes; smaller arrays are hashed through a copy, which costs less than a view
 
@@ -51,10 +51,14 @@ def order(value: Any) -> str:
         return ''
     if flags.f_contiguous:
         return 'F'
+    axes = permutation(value)
+    return repr([axis for axis in axes if value.shape[axis] > 1]) if axes else ''
+
+
+def permutation(value: Any) -> list[int]:
+    """Return the axes of an array by their distance in memory; none if there are gaps between its elements."""
     axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
-    if not value.transpose(axes).flags.c_contiguous:
-        return ''
-    return repr([axis for axis in axes if value.shape[axis] > 1])
+    return axes if value.transpose(axes).flags.c_contiguous else []
 
 
 def dtype(encoder: Encoder, value: Any) -> bytes:

@@ -68,7 +68,7 @@ def _is_made_function(cls: type, func: FunctionType) -> bool:
     if module == 'enum' and issubclass(cls, enum.Enum):
         return True
     # What has a name in its module was put here by whoever wrote the class.
-    return modules.resolve(module, func.__qualname__) is not func
+    return not _is_named(func)
 
 
 def _inner(func: FunctionType) -> Iterator[FunctionType]:
@@ -107,9 +107,27 @@ def tables(cls: type) -> Iterator[Table]:
     slots = sorted(name for name, value in own.items() if type(value) is types.MemberDescriptorType)
     if slots:
         yield Table('slots', (repr(slots),))
+    yield from _generated(cls)
     if '_member_map_' in own and issubclass(cls, enum.Enum):
         yield from _members(cls)
     yield from (Table('a registered class', (item,)) for item in registered(cls))
+
+
+def _generated(cls: type) -> Iterator[Table]:
+    """Yield what functions that were written for a class have beside their code: people set it afterwards."""
+    for name, value in sorted(vars(cls).items()):
+        func = getattr(value, '__func__', value) if isinstance(value, (staticmethod, classmethod)) else value
+        if type(func) is FunctionType and (func.__defaults__ or func.__kwdefaults__ or func.__dict__):
+            own = {key: item for key, item in func.__dict__.items() if key != '__wrapped__'}
+            keywords = func.__kwdefaults__ or {}
+            if (own or keywords or func.__defaults__) and is_made(cls, name, value) and not _is_named(func):
+                pairs = [part for pair in sorted({**keywords, **own}.items()) for part in pair]
+                yield Table(f'function {name!r}', (name, *(func.__defaults__ or ()), '', *pairs))
+
+
+def _is_named(func: FunctionType) -> bool:
+    module = func.__globals__.get('__name__')
+    return module in _MAKERS and modules.resolve(module, func.__qualname__) is func
 
 
 def _dataclass(own: Any) -> Iterator[Table]:

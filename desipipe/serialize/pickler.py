@@ -28,6 +28,7 @@ from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 from . import carried, classes, makers, modules, objects, source
 from .annotations import annotations_of, hinted_names
+from .arrays import permutation
 from .class_keys import class_key, has_key
 from .class_registry import add_key, rename
 from .encoder import top_level
@@ -324,9 +325,13 @@ class Pickler(pickle.Pickler):
     def _reduce_array(self, array: Any) -> Any:
         import numpy as np
 
-        if type(array) is not np.ndarray:
+        is_mapped = type(array) is not np.ndarray
+        if is_mapped:
             array = np.asarray(array)  # a mapped file: its content counts; no copy
-        elif array.nbytes < OUT_OF_BAND or array.dtype.hasobject:
+        if not array.flags.forc and (axes := permutation(array)):
+            # Its order in memory is part of what it is; to carry it takes no copy.
+            return np.transpose, (array.transpose(axes), [axes.index(axis) for axis in range(array.ndim)])
+        if not is_mapped and (array.nbytes < OUT_OF_BAND or array.dtype.hasobject):
             return NotImplemented
         if not array.flags.forc:
             array = np.ascontiguousarray(array)  # one copy instead of two, and it can be mapped when it is read

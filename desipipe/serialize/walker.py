@@ -16,6 +16,7 @@ import copyreg
 import enum
 import functools
 import io
+import re
 import sys
 import threading
 import types
@@ -66,6 +67,8 @@ _BUILTIN_METHODS = (
 _DESCRIPTORS = (staticmethod, classmethod, property, functools.cached_property)
 _CACHE = type(functools.lru_cache(lambda: None))
 _DOCUMENTED = frozenset(('__doc__', 'getdoc'))
+_DISPATCH_WORDS = frozenset(('register', 'dispatch', 'registry', '_clear_cache', '__wrapped__'))
+_ADDRESS = re.compile(' at 0x[0-9a-fA-F]+')
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: all other classes are compiled, one a process
 
 
@@ -490,12 +493,19 @@ class Walker:
             self._record(f'attributes of {label}', pack(b'', *chunks))
 
     def _dispatch_content(self, func: Any) -> bytes:
-        def encode(registry: dict[type, Any]) -> bytes:
-            return pack(b'dispatch', *self.pairs(registry.items()))
+        """Encode what :func:`functools.singledispatch` made, by its functions."""
+        name = func.__name__
 
-        with self._inside(f'the function {func.__name__!r}'):
-            data = encode(dict(func.registry))
-        self._equal.append(self._still(lambda: dict(func.registry), encode, data))
+        def registry() -> tuple[dict[type, Any], dict[str, Any]]:
+            own = {key: value for key, value in vars(func).items() if key not in _DISPATCH_WORDS}
+            return dict(func.registry), {**own, '__name__': func.__name__}
+
+        def encode(parts: tuple[dict[type, Any], dict[str, Any]]) -> bytes:
+            return pack(b'dispatch', *self.pairs(parts[0].items()), self.value(parts[1]))
+
+        with self._inside(f'the function {name!r}'):
+            data = encode(registry())
+        self._equal.append(self._still(registry, encode, data))
         return data
 
     def _function_content(self, func: FunctionType, name: str, with_text: bool) -> bytes:
@@ -678,13 +688,16 @@ class Walker:
     def names(self, text: str) -> bytes:
         """See :meth:`.Encoder.names`."""
         code = source.expression(text)
-        namespace = self._namespace
+        if code is None:
+            return b''
         chunks: list[bytes] = []
-        for name, chains in source.reads(code).names.items() if code else ():
+        for name, chains in source.reads(code).names.items():
             try:
-                chunks += self._global('an annotation names', namespace, name, chains)
+                chunks += self._global('an annotation names', self._namespace, name, chains)
             except NotSerializableError:
                 chunks.append(name.encode())  # nor is it carried: a text is all that an annotation is
+        # A text in a text is evaluated, too.
+        chunks += [self.names(inner) for inner in code.co_consts if isinstance(inner, str) and inner != text]
         return pack(b'names', *chunks)
 
     def _record(self, base: str, data: bytes) -> None:
@@ -708,7 +721,9 @@ class Walker:
 
     def _documentation(self, value: Any) -> None:
         def text(value: Any) -> bytes:
-            return self.value(vars(value).get('__doc__') if isinstance(value, type) else value.__doc__)
+            found = vars(value).get('__doc__') if isinstance(value, type) else value.__doc__
+            # Dataclasses write theirs from the `repr` of defaults.
+            return self.value(_ADDRESS.sub('', found) if isinstance(found, str) else found)
 
         data = text(value)
         self._record(f'documentation of {value.__qualname__}', data)
