@@ -1,7 +1,8 @@
-"""Compaction and repair: a new generation of the journal that says the same in fewer lines, beside the old one and renamed over it."""
+"""Compaction, clearing and repair: a new generation of the journal, written beside the old one and renamed over it."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import time
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from .errors import PayloadError
 from .event import CHUNK, DROPPED, ENDED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
 from .ledger import Ledger
+from .state import GAP_MAX, Worker
 from .store.journal import decode, first_event, lines
 from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
 
@@ -54,7 +56,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
             doomed.update(_small_segments(ledger.folder))
         found, damaged = _read(ledger)
         _put_aside(ledger, damaged)
-        rewritten = list(_rewritten(ledger, found, _mover(ledger, doomed, writer)))
+        rewritten = list(_rewritten(ledger, found, _mover(ledger, doomed, writer), doomed))
         writer.flush()
         return rewritten
 
@@ -74,6 +76,108 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
         if not replaced and os.path.lexists(path):
             os.unlink(path)  # nothing refers to it; a full disk gets the space back
     return {'before': before, 'after': sizes(ledger.folder)}
+
+
+def clear(ledger: Ledger, carry: bool) -> None:
+    """Forget all tasks, under the lock: what was known of them, and the files that held it.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    carry : bool
+        Whether workers, the manager and jobs that live go on in the new generation. What runs then ends by itself; its result is dropped,
+        or taken if the same task is added again. As long as any of them lives, numbers of rows and groups
+        are not given again.
+    """
+
+    def events() -> list[Event]:
+        return list(_cleared(ledger, carry))
+
+    def after() -> None:
+        _remove_known_files(ledger, _needed_segments(ledger) if carry else set())
+
+    with ledger.exclusive:
+        ledger.journal.replaced(events, after)
+
+
+def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
+    state = ledger.state
+    now = time.time()
+    header: Event = {key: state.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in state.header}
+    working = carry and bool(state.alive or state.running or state.manager is not None or state.jobs or state.submissions)
+    yield first_event({**header, **({'id': state.header['id']} if working else {}), 't': now})
+    if not working:
+        return
+    for mid, event in state.managers.items():
+        yield {**_plain(event), 'mid': mid}
+    yield from (group.to_event(number) for number, group in enumerate(state.groups))
+    yield {'e': 'segments', 'names': sorted(_needed_segments(ledger))}
+    yield from _workers(ledger, {worker.name for worker in state.workers.values() if worker.name in state.alive or worker.job in state.jobs})
+    yield from _reach(0, len(state.status))
+    yield from _drains(ledger, {**state.running, **_still_draining(ledger)})
+    yield from _surroundings(ledger, now)
+
+
+def _still_draining(ledger: Ledger) -> dict[int, Worker | None]:
+    return {known.row: known.worker for known in ledger.state.draining.values() if not known.done}
+
+
+def _drains(ledger: Ledger, rows: dict[int, Worker | None]) -> Iterator[Event]:
+    state = ledger.state
+    for row, worker in rows.items():
+        known = state.draining.get(state.ids[row])
+        yield {
+            'e': 'drain',
+            'w': '' if worker is None else worker.name,
+            'rows': [row],
+            'n': [state.attempt[row]],
+            'g': [state.group[row]],
+            'ids': state.ids[row].hex(),
+            't': state.started[row] if known is None else known.started,
+        }
+
+
+def _reach(start: int, end: int) -> Iterator[Event]:
+    # Numbers of rows that are no tasks are not given to others, and no line leaves out more of them than one may.
+    for row in [*range(start + GAP_MAX - 1, end - 1, GAP_MAX), end - 1]:
+        if row >= start:
+            yield {'e': 'drop', 'rows': [row]}
+
+
+def _needed_segments(ledger: Ledger) -> set[str]:
+    """Return the segments that workers may yet read: arguments, requirements and code of what they were given."""
+    state = ledger.state
+    needed: set[str] = set()
+    for row in state.running:
+        group = state.groups[state.group[row]]
+        refs = [state.args(row), *(state.result(other) for other in state.requires.get(row, ()))]
+        if (app := state.apps.get(group.app)) is not None:
+            refs += [Ref(*app[key]) for key in ('code', 'source', 'parts')]
+        if (shared := state.shared.get(group.shared)) is not None:
+            refs.append(Ref(*shared['ref']))
+        needed.update(ref.segment for ref in refs if ref is not None)
+    if state.running or state.draining:
+        needed.update(state.kept_segments)
+    return needed
+
+
+def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
+    """Remove the files that the generation in the state knew and nothing needs: of ended workers, and of who added tasks."""
+    state = ledger.state
+    known = set(state.segments) | state.kept_segments
+    known.update(event[key][0] for event in state.apps.values() for key in ('code', 'source', 'parts'))
+    known.update(event['ref'][0] for event in state.shared.values())
+    living = sorted(state.alive)
+    ended = {worker.name for worker in state.workers.values() if worker.name not in state.alive}
+    for folder in ('segments', 'live', 'workers'):
+        for file in os.listdir(os.path.join(ledger.folder, folder)):
+            stem = file.split('.')[0]
+            owner = stem if stem in ended else stem.rpartition('-')[0]
+            if any(stem == name or stem.startswith(f'{name}-') for name in living):
+                continue
+            if owner in ended or (folder == 'segments' and file.removesuffix('.bin') in known - needed):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(os.path.join(ledger.folder, folder, file))
 
 
 def repair(ledger: Ledger) -> int:
@@ -161,7 +265,7 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
     return move
 
 
-def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> Iterator[Event]:
+def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move, doomed: set[str]) -> Iterator[Event]:
     state = ledger.state
     now = time.time()
     header = {key: value for key, value in state.header.items() if key != 'at'}
@@ -179,7 +283,7 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
     added: dict[int, float] = {}
     used: set[str] = set(state.alive)
     for offset, event in found:
-        if event['e'] == 'add':
+        if event['e'] in ('add', 'revive'):
             added[offset] = event['t']
         for key, end in _ends(ledger, event, offset):
             used.add(key[0])
@@ -189,12 +293,25 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move) -> It
     kept = sorted(state.kept)
     yield from ({'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK))
     if state.status and state.status[-1] == DROPPED:
-        yield {'e': 'drop', 'rows': [len(state.status) - 1], 't': now}  # so that its number is not given to another task
+        yield from _reach(max(state.rows.values(), default=-1) + 1, len(state.status))
+    severed = [row for row in sorted(state.severed) if state.ids[row]]
+    yield from ({'e': 'drop', 'rows': [row], 'ids': state.ids[row].hex()} for row in severed)
+    yield {'e': 'segments', 'names': sorted(state.kept_segments - set(doomed))}
+    yield from _drains(ledger, {known.row: known.worker for known in state.draining.values()})
     for kind in ('past', 'last', 'final'):
         for (worker, which), pile in ends.items():
             if which == kind:
                 yield from ({**end_event(worker, part, now), 'kind': kind} for part in _parts(pile))
+    for (worker, which), pile in ends.items():
+        if which == 'drained':
+            yield from (end_event(worker, part, now) for part in _parts(pile))
     yield from _attempts(ledger)
+    yield from _surroundings(ledger, now)
+
+
+def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
+    """Yield what is known of the manager, of jobs, and of the queue itself."""
+    state = ledger.state
     if state.manager is not None:
         yield _plain(state.manager)
     elif state.last_manager:
@@ -232,7 +349,10 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
     state = ledger.state
     if event['e'] == 'end':
         for i, row in enumerate(event['rows']):
-            if state.status[row] != DROPPED:
+            known = state.draining.get(state.ids[row])
+            if known is not None and known.done and known.row == row and state.ended_at[row] == offset:
+                yield (event['w'], 'drained'), end_at(event, i)
+            elif state.status[row] != DROPPED:
                 last = state.ended_at[row] == offset and event.get('kind') != 'past'
                 yield (event['w'], 'past' if not last else 'final' if state.status[row] in ENDED else 'last'), end_at(event, i)
     elif event['e'] in ('set', 'accept'):
@@ -283,7 +403,8 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
 def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Event]:
     state = ledger.state
     rows = list(state.each())
-    i = 0
+    later = {row for row, required in state.requires.items() if state.status[row] != DROPPED and max(required, default=0) >= row}
+    i = last = 0
     while i < len(rows):
         first = rows[i]
         refs = [move(state.args(first))]
@@ -301,6 +422,8 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
             refs.append(ref)
             i += 1
         n = len(refs)
+        yield from _reach(last, first - GAP_MAX + 1)
+        last = first + n
         yield {
             'e': 'add',
             'first': first,
@@ -310,9 +433,12 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
             'seg': refs[0].segment,
             'off': [ref.offset for ref in refs],
             'len': [ref.length for ref in refs],
-            'req': [(row - first, list(state.requires[row])) for row in range(first, first + n) if row in state.requires],
+            'req': [(row - first, list(state.requires[row])) for row in range(first, first + n) if row in state.requires and row not in later],
             't': began,
         }
+    # What was added again after what needs it has a larger number.
+    links = [[row, list(state.requires[row])] for row in sorted(later)]
+    yield from ({'e': 'link', 'links': links[i : i + CHUNK]} for i in range(0, len(links), CHUNK))
 
 
 def _attempts(ledger: Ledger) -> Iterator[Event]:

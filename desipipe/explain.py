@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shlex import quote
 
-from .event import FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .event import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
 from .state import State
 from .task import StoredApp, Task
@@ -35,6 +35,10 @@ def explain(ledger: Ledger, task: Task) -> str:
 
 def _label(ledger: Ledger, row: int) -> str:
     state = ledger.state
+    if not state.ids[row]:
+        return 'a task whose line in the journal was lost'
+    if state.status[row] == DROPPED:
+        return f'task {state.ids[row].hex()[:12]}, which was deleted'
     return f'{state.groups[state.group[row]].name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
 
 
@@ -63,13 +67,16 @@ def _state(ledger: Ledger, row: int) -> str:
         return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: {again}'
     if status == WAITING:
         blocked = ledger.blocked().get(row)
+        if blocked is not None and state.status[blocked] == DROPPED:
+            return f'{label} can not run: it needs {_label(ledger, blocked)}. To add that again, call its app, or run the notebook, again.'
         if blocked is not None:
             return (
                 f'{label} can not run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
                 f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid {state.ids[blocked].hex()[:12]}'
             )
         needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
-        names = ', '.join(f'{_label(ledger, other)} ({STATES[state.status[other]]})' for other in needs[:_MOST])
+        states = (*STATES, 'not there')
+        names = ', '.join(f'{_label(ledger, other)} ({states[state.status[other]]})' for other in needs[:_MOST])
         return f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: {names}{", …" if len(needs) > _MOST else ""}.'
     return f'{label} is PENDING: ' + _pending(ledger, row)
 

@@ -419,7 +419,8 @@ class Ledger:
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            if not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused):
+            known = not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused)
+            if known and not self._severed(batches):
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
@@ -429,8 +430,11 @@ class Ledger:
             def prepare() -> None:
                 nonlocal generation
                 generation = self.journal.header['gen']
-                if generation != self._written_for:  # what made this one (compaction, clearing) may have taken our file away: begin another
-                    self.writer.intact()
+                if generation != self._written_for:
+                    # What made this one (compaction, clearing) may have taken our file away, and a network filesystem's client may not know
+                    # it yet: begin another.
+                    self.writer.flush()
+                    self.writer.close()
                     self._written_for = generation
                 written[:] = [self._write_arguments(batch) for batch in todo]
                 words[:] = self._write_words(todo, codes)
@@ -444,7 +448,7 @@ class Ledger:
                 if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(todo, written, words, managers, self._assigned(batches))
+                events, added = self._add_events(todo, written, words, managers, self._assigned(batches), batches)
                 return [*self._code_events(batches, uses, reused), *events]
 
             prepare()
@@ -481,6 +485,19 @@ class Ledger:
                     groups[number] = state.groups[number]._replace(**options)
                 if groups[number] != state.groups[number]:
                     found.setdefault(groups[number], []).append(row)
+        return found
+
+    def _severed(self, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
+        """Find rows of known tasks that need something that is not there (deleted, or its line lost), with what they need."""
+        state = self.state
+        if not state.severed:
+            return {}
+        found: dict[int, list[bytes]] = {}
+        for batch in batches:
+            for i, needs in batch.requires.items():
+                row = state.rows.get(batch.ids[i])
+                if row is not None and not state.severed.isdisjoint(state.requires.get(row, ())):
+                    found[row] = needs
         return found
 
     def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
@@ -534,6 +551,7 @@ class Ledger:
         words: list[Event],
         managers: dict[str, Event],
         assigned: dict[Group, list[int]],
+        all_batches: Sequence[Batch],
     ) -> tuple[list[Event], int]:
         state = self.state
         events: list[Event] = []
@@ -542,6 +560,7 @@ class Ledger:
         told: set[str] = set()
         now = time.time()
         first = row = len(state.status)
+        revived: list[tuple[Batch, int, int, Event]] = []
         for event in words:
             # Another process may have written the same since.
             if event['app'] not in state.apps if event['e'] == 'app' else event['id'] not in state.shared:
@@ -564,6 +583,10 @@ class Ledger:
             number = number_of(batch.group)
             ids = batch.ids
             n = len(ids)
+            if state.draining:
+                found = [i for i in range(n) if ids[i] in state.draining and ids[i] not in state.rows and ids[i] not in fresh]
+                fresh.update((ids[i], state.draining[ids[i]].row) for i in found)
+                revived += [(batch, i, number, {'seg': segment, 'off': offsets[i], 'len': lengths[i], 't': now}) for i in found]
             i = 0
             while i < n:
                 if ids[i] in state.rows or ids[i] in fresh:
@@ -592,7 +615,13 @@ class Ledger:
                 if required:
                     event['req'] = required
                 events.append(event)
-        return events, row - first
+        for batch, i, number, place in revived:  # when all that they may need has a row
+            needs = [self._required(tid, fresh) for tid in batch.requires.get(i, ())]
+            events.append({'e': 'revive', 'row': fresh[batch.ids[i]], 'g': number, 'i': batch.index + i, 'req': needs, **place})
+        links = [[row, [self._required(tid, fresh) for tid in needs]] for row, needs in self._severed(all_batches).items()]
+        if links:
+            events.append({'e': 'link', 'links': links, 't': now})
+        return events, row - first + len(revived)
 
     def _required(self, tid: bytes, fresh: dict[bytes, int]) -> int:
         row = self.state.rows.get(tid)
@@ -908,13 +937,19 @@ class Ledger:
             ``'politely'``: what runs may end; ``'now'``: what runs is killed.
         manager : bool
             Whether to ask the manager too.
+
+        Returns
+        -------
+        names : list of str
+            Of those that were asked: workers, then the manager if it was.
         """
         names: list[str] = []
 
         def decide() -> list[Event]:
-            names[:] = [name for name in choose(self.state) if name in self.state.alive]
+            workers = [name for name in choose(self.state) if name in self.state.alive]
             asked = manager and self.state.manager is not None
-            return [{'e': 'stop', 'workers': names, 'how': how, 'manager': asked, 't': time.time()}] if names or asked else []
+            names[:] = [*workers, *([self.state.manager['w']] if asked and self.state.manager is not None else [])]
+            return [{'e': 'stop', 'workers': workers, 'how': how, 'manager': asked, 't': time.time()}] if names else []
 
         self.journal.write(decide)
         return names

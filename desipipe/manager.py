@@ -185,7 +185,9 @@ class Manager:
         self._first = True
         self._next_poll = 0.0
         self._silent: dict[str, float] = {}
-        self._ended: tuple[int, Counter[str]] = (0, Counter())
+        self._ended: tuple[str, int, Counter[str]] = ('', 0, Counter())
+        self._lease: Lease | None = None
+        self._polite = False
         self._identity = str(self.ledger.journal.header['id'])
         self._reviewed: set[str] = set()
         self._to_review: set[str] = set()
@@ -257,7 +259,7 @@ class Manager:
             Another one does already.
         """
         ledger = self.ledger
-        lease = self._try(lambda: Lease(ledger.folder, self.name, ledger.journal.shared))
+        lease = self._lease = self._try(lambda: Lease(ledger.folder, self.name, ledger.journal.shared))
         try:
             self._try(self._begin)
         except BaseException:
@@ -273,7 +275,7 @@ class Manager:
         except QueueGoneError as exc:
             why = 'the queue is gone'
             logger.info('%s', exc)
-            self._cancel_all()
+            self._cancel_all(running=not self._polite)
             self._finish_cancelling(CANCEL_WAIT)
         finally:
             for number, handler in handlers.items():
@@ -311,7 +313,7 @@ class Manager:
             lease.beat()
             self._next_beat = now + self.lease / 3
         watcher.seen(ledger.follow())
-        if ledger.journal.header['id'] != self._identity:
+        if ledger.journal.header['id'] != self._identity:  # cleared, and its manager was not carried over
             raise QueueLostError(f'the queue in {ledger.folder} was cleared: this manager belonged to what it held, and ends')
         if (order := self._ordered(now)) is not None:
             return order
@@ -378,6 +380,9 @@ class Manager:
         if state.manager is None or state.manager['w'] != self.name:
             return TAKEN_OVER
         if state.manager.get('stop'):
+            self._polite = state.manager['stop'] == 'politely'
+            if self._lease is not None:
+                self._lease.confirm(state.manager['stop'])
             return 'killed by desipipe kill'
         if self._signals:
             return f'told to end ({signal.Signals(self._signals[0]).name})'
@@ -531,10 +536,11 @@ class Manager:
         jobs = {jobid: pool.provider.batch for pool in self.pools.values() for jobid in pool.jobs}
         return any(not batch for batch in jobs.values()) or any(worker.job in jobs for worker in self.ledger.state.alive.values())
 
-    def _cancel_all(self) -> None:
+    def _cancel_all(self, running: bool = True) -> None:
         for pool in self.pools.values():
             for job in pool.jobs.values():
-                pool.provider.cancel(job)
+                if running or job.state == 'pending':
+                    pool.provider.cancel(job)
 
     # Workers
 
@@ -793,12 +799,13 @@ class Manager:
     def _have(self, pool: Pool) -> int:
         """Slots that there are, or will be: of workers at work, and of jobs that have not begun."""
         state = self.ledger.state
-        if self._ended[0] != len(state.workers) - len(state.alive):
+        known = self.ledger.journal.header['gen'], len(state.workers) - len(state.alive)
+        if self._ended[:2] != known:
             ended = Counter[str]()
             for worker in state.workers.values():
                 if worker.ended is not None and worker.kind != 'requeued':  # else another one comes with the same job
                     ended[worker.job] += worker.slots
-            self._ended = len(state.workers) - len(state.alive), ended
+            self._ended = *known, ended
         gone = Counter[str]()
         have = 0
         for worker in state.alive.values():
@@ -810,14 +817,14 @@ class Manager:
             elif worker.job not in pool.jobs:
                 have += worker.slots
         past = Counter[str]()
-        for name in pool.past:
+        for name in pool.past & state.workers.keys():
             if state.workers[name].kind != 'requeued':
                 past[state.workers[name].job] += state.workers[name].slots
         for jobid, job in pool.jobs.items():
             # The batch system was asked up to a time step ago: a job that waited then may have run its tasks and ended since, as its workers say. Else it
             # would count as one too many, and another one would be withdrawn, and submitted again, at each step.
             if job.state != 'pending' or jobid not in pool.withdrawn:
-                have += max(0, job.slots - gone[jobid] - self._ended[1][jobid] + past[jobid])
+                have += max(0, job.slots - gone[jobid] - self._ended[2][jobid] + past[jobid])
         return have
 
     def _shrink(self, pool: Pool, pending: int, running: int, have: int) -> None:

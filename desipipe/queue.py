@@ -52,9 +52,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger('desipipe')
 
+logger = logging.getLogger('desipipe')
+
 SUFFIX = '.queue'
 FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+_REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
+_CONFIRM = 10.0  # s for workers to read that the queue will be deleted
 _FOLDERS = ('segments', 'live', 'workers')
 
 
@@ -207,6 +211,31 @@ def _upwards(path: str) -> Iterator[str]:
     while True:
         yield path
         path = os.path.dirname(path)
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a deleted queue's folder.
+
+    On NFS a file that another process of this host has open is renamed to ``.nfs…`` instead, and goes when that one closes it: until then the
+    folder can't go either. It is tried again for a moment, and what remains is left to be removed later.
+    """
+    for pause in (*_REMOVE_PAUSES, 0.0):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            return
+        except OSError as exc:
+            left = [name for _, _, names in os.walk(folder) for name in names]
+            if exc.errno not in (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST) and not all(name.startswith('.nfs') for name in left):
+                raise
+            time.sleep(pause)
+        else:
+            return
+    logger.warning(
+        '%s still has files that other processes have open, and is left behind. The queue is deleted. Remove the rest when they have ended:\nrm -r %s',
+        folder,
+        quote(folder),
+    )
 
 
 class Queue:
@@ -735,23 +764,18 @@ class Queue:
         return self.ledger.wait(lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout)
 
     def clear(self, kill: bool = True) -> None:
-        """Forget all tasks. The queue stays, as another generation: processes that know the old one stop.
+        """Forget all tasks. The queue stays.
 
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first.
+            Whether to end the workers and the manager first. If not, they go on with what is added from now on, and tasks that run end by
+            themselves: their results are dropped, or taken if the same task is added again.
         """
+        from .compact import clear
+
         self._stop(kill)
-        header = self.ledger.journal.header
-        fresh: Event = {key: header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in header}
-        live = set(self.ledger.state.alive)
-        self.ledger.journal.replaced(lambda: [journals.first_event({**fresh, 't': time.time()})])
-        for name in _FOLDERS:
-            folder = os.path.join(self.folder, name)
-            for file in os.listdir(folder):
-                if file.split('.')[0] not in live:
-                    _unlink(os.path.join(folder, file))
+        clear(self.ledger, carry=not kill)
 
     def delete(self, kill: bool = True) -> None:
         """Delete the queue, with all its tasks and results.
@@ -759,15 +783,17 @@ class Queue:
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first.
+            Whether to end the workers and the manager first. If not, tasks that run end by themselves, and their workers end then.
         """
         self._stop(kill)
+        if not kill:
+            self._stop_politely()
         # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
         doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
-        with self.ledger.journal.lock:
-            os.rename(self.folder, doomed)
+        self.ledger.journal.locked(lambda: os.rename(self.folder, doomed))
         self.ledger.close()
-        shutil.rmtree(doomed, ignore_errors=False)
+        self.ledger.segments.close()
+        remove_folder(doomed)
 
     def _stop(self, kill: bool) -> None:
         if kill:
@@ -776,6 +802,19 @@ class Queue:
             self.wait_stopped(10.0)
             for error in self.withdraw().errors:
                 logger.error('%s', error)
+
+    def _stop_politely(self) -> None:
+        # Whoever has read the order knows, when the queue is gone, that what runs may end.
+        ledger = self.ledger
+        asked = ledger.stop(lambda state: list(state.alive), 'politely', True)
+        deadline = time.monotonic() + _CONFIRM
+
+        def confirmed(name: str) -> bool:
+            record = read_lease(self.folder, name)
+            return record is None or bool(record.get('stop')) or bool(gone(record))
+
+        while time.monotonic() < deadline and not all(confirmed(name) for name in asked):
+            time.sleep(0.02)
 
     def drop(self, tid: str | Iterable[str]) -> None:
         """Take tasks out of the queue.
@@ -1140,13 +1179,6 @@ def _several(value: str | Iterable[str]) -> list[str]:
 
 def _hex(value: Any) -> str:
     return value.id if isinstance(value, Future | Task) else str(value)
-
-
-def _unlink(path: str) -> None:
-    try:
-        os.unlink(path)
-    except FileNotFoundError:
-        return
 
 
 __all__ = ['Queue', 'create_folder', 'find_queues', 'get_queue', 'kill', 'open_queue', 'queue_folder', 'retry']

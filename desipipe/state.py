@@ -32,6 +32,7 @@ from .event import (
 from .versions import Versions
 
 ID = 16  # bytes of an identity
+GAP_MAX = 1 << 23  # rows that one line may leave out
 _NONE = 0xFFFFFFFF  # no segment
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
@@ -39,7 +40,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 class Worker:
     """What the journal says of one worker."""
 
-    __slots__ = ('began', 'ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -58,6 +59,21 @@ class Worker:
         """What it runs."""
         self.began = False
         """Whether it ever took a task."""
+        self.draining: set[int] = set()
+        """What it runs of tasks that were cleared."""
+
+
+class Draining:
+    """A task that ran when the queue was cleared: its result is taken if it is added again."""
+
+    __slots__ = ('done', 'row', 'started', 'worker')
+
+    def __init__(self, row: int, worker: Worker | None, started: float) -> None:
+        self.row = row
+        self.worker = worker
+        self.started = started
+        self.done = False
+        """Whether it has succeeded since."""
 
 
 class State:
@@ -121,6 +137,12 @@ class State:
         """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``, ``reason``, ``node``, ``ends``."""
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
+        self.draining: dict[bytes, Draining] = {}
+        self.severed: set[int] = set()
+        """Rows that are needed and not there: deleted, or of lost lines."""
+        self.severed_ids: dict[bytes, int] = {}
+        self.kept_segments: set[str] = set()
+        """Segments of before the queue was cleared, which workers may yet read."""
         self.running: dict[int, Worker | None] = {}
         self.started: dict[int, float] = {}
         self.versions: dict[tuple[str, str], dict[str, str]] = {}
@@ -153,6 +175,10 @@ class State:
             'attempt': self._attempt,
             'code': self._code,
             'keep': self._keep,
+            'drain': self._drain,
+            'revive': self._revive,
+            'link': self._link,
+            'segments': self._segments,
         }
 
     def apply(self, event: Event, offset: int) -> None:
@@ -217,6 +243,8 @@ class State:
     def _fill(self, first: int) -> None:
         # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one of another task, and count as dropped.
         lost = first - len(self.status)
+        if lost > GAP_MAX:
+            raise ValueError(f'row {first:d} is too far from the {len(self.status):d} rows before it')
         if lost > 0:
             self.ids.extend([b''] * lost)
             self._extend(lost, DROPPED, 0, 0, 0)
@@ -240,8 +268,10 @@ class State:
         lengths: list[int] = event['len']
         n = len(lengths)
         self._fill(first)
-        if first != len(self.status) or number >= len(self.groups) or self.groups[number] is _LOST:
-            return  # rows that are known already, or of a group whose line was lost: not ours to guess
+        if first == len(self.status) and (number >= len(self.groups) or self.groups[number] is _LOST):
+            self._fill(first + n)  # of a group whose line was lost: not ours to guess
+        if first != len(self.status):
+            return  # rows that are known already
         if n == 1 and 'req' not in event:
             self._add_one(event, offset, number)
             return
@@ -260,14 +290,7 @@ class State:
         waiting = 0
         for i, required in event.get('req', ()):
             row = first + i
-            self.requires[row] = array('I', required)
-            unmet = 0
-            for other in required:
-                self._depend(other, row)
-                if self.status[other] != SUCCEEDED:
-                    unmet += 1
-            if unmet:
-                self.unmet[row] = unmet
+            if self._require(row, required):
                 self.status[row] = WAITING
                 waiting += 1
         group = self.groups[number]
@@ -280,6 +303,10 @@ class State:
         else:
             queue.extend(range(first, first + n))
         self._inherit(number, range(first, first + n))
+        if self.severed_ids:
+            for i, tid in enumerate(ids):
+                if tid in self.severed_ids:
+                    self._rejoin(tid, first + i)
 
     def _note_rows(self, number: int, first: int, n: int) -> None:
         ranges = self._group_rows[number]
@@ -325,6 +352,8 @@ class State:
         self._note_rows(number, row, 1)
         if self.code_versions.superseded:
             self._inherit(number, (row,))
+        if tid in self.severed_ids:
+            self._rejoin(tid, row)
 
     def _depend(self, required: int, row: int) -> None:
         known = self.dependants.get(required)
@@ -431,6 +460,8 @@ class State:
                 return
         for i, row in enumerate(event['rows']):
             if status[row] != RUNNING or attempt[row] != event['n'][i]:
+                if self.draining and self._drained(event, i, row, offset):
+                    continue
                 # A report of an attempt that is no longer the current one: history, nothing else.
                 self.stale += 1
                 self.history.setdefault(row, []).append(offset)
@@ -489,6 +520,127 @@ class State:
                 self.attempt[row] = n
                 self._move(row, RUNNING)
 
+    # Tasks that ran when the queue was cleared
+
+    def _drain(self, event: Event, offset: int) -> None:
+        worker = self.workers.get(event['w'])
+        for i, row in enumerate(event['rows']):
+            tid = bytes.fromhex(event['ids'][2 * ID * i : 2 * ID * (i + 1)])
+            self.ids[row] = tid
+            self.attempt[row] = event['n'][i]
+            self.group[row] = event['g'][i]
+            self.draining[tid] = Draining(row, worker, event['t'])
+            if worker is not None:
+                worker.draining.add(row)
+
+    def _draining_row(self, row: int) -> Draining | None:
+        known = self.draining.get(self.ids[row])
+        return known if known is not None and known.row == row and not known.done else None
+
+    def _stop_draining(self, known: Draining, done: bool) -> None:
+        known.done = done
+        if known.worker is not None:
+            known.worker.draining.discard(known.row)
+        if not done:
+            del self.draining[self.ids[known.row]]
+
+    def _drained(self, event: Event, i: int, row: int, offset: int) -> bool:
+        # Whether an attempt of a task that was cleared ended by this.
+        known = self._draining_row(row)
+        if known is None or self.attempt[row] != event['n'][i]:
+            return False
+        states, segment = event['s'], event['ref'][3 * i]
+        succeeded = (states if isinstance(states, int) else states[i]) == SUCCEEDED
+        self._stop_draining(known, succeeded)
+        if succeeded:
+            self.ended_at[row] = offset
+            if segment >= 0:
+                self.result_segment[row] = self.segment_number(event['seg'][segment])
+                self.result_offset[row], self.result_length[row] = event['ref'][3 * i + 1 : 3 * i + 3]
+        return True
+
+    def _revive(self, event: Event, offset: int) -> None:
+        row, number = event['row'], event['g']
+        known = self.draining.get(self.ids[row]) if row < len(self.ids) else None
+        if known is None or known.row != row or number >= len(self.groups) or self.groups[number] is _LOST:
+            return
+        tid = self.ids[row]
+        del self.draining[tid]
+        self.rows[tid] = row
+        self.group[row], self.index[row], self.added_at[row] = number, event['i'], offset
+        self.args_segment[row], self.args_offset[row], self.args_length[row] = self.segment_number(event['seg']), event['off'], event['len']
+        self._require(row, event.get('req', ()))
+        state = SUCCEEDED if known.done else RUNNING
+        self.status[row] = state
+        self.severed.discard(row)
+        self.severed_ids.pop(tid, None)
+        self.counts[self.groups[number].mid][state] += 1
+        self._note_rows(number, row, 1)
+        self._inherit(number, (row,))
+        if known.done:
+            self._met(row)
+        else:
+            self.running[row], self.started[row] = known.worker, known.started
+            if known.worker is not None:
+                known.worker.draining.discard(row)
+                known.worker.rows.add(row)
+
+    def _require(self, row: int, required: Iterable[int]) -> int:
+        # What `row` needs; returns how much of it is not there.
+        rows = array('I', required)
+        unmet = 0
+        if rows:
+            self.requires[row] = rows
+        for other in rows:
+            self._depend(other, row)
+            status = self.status[other]
+            unmet += status != SUCCEEDED
+            if status == DROPPED:
+                self._sever(other)
+        self.unmet[row] = unmet
+        return unmet
+
+    def _sever(self, row: int) -> None:
+        # It is needed and is not there: deleted, or its line was lost. Known by its identity, it is found when it is added again.
+        self.severed.add(row)
+        if self.ids[row]:
+            self.severed_ids[self.ids[row]] = row
+
+    def _rejoin(self, tid: bytes, row: int) -> None:
+        # Who needed the row that `tid` had before needs this one.
+        old = self.severed_ids.pop(tid)
+        self.severed.discard(old)
+        dependants = self.dependants_of(old)
+        self.dependants.pop(old, None)
+        for other in dependants:
+            self.requires[other] = array('I', [row if required == old else required for required in self.requires[other]])
+            self._depend(row, other)
+        if row in self.superseded:
+            self._add_reasons(list(dependants))
+
+    def _link(self, event: Event, offset: int) -> None:
+        for row, required in event['links']:
+            if row >= len(self.status) or self.status[row] == DROPPED or max(required, default=0) >= len(self.status):
+                continue
+            before = self.requires.pop(row, array('I'))
+            self._take_reasons([row for other in before if other in self.superseded])
+            for other in set(before):
+                left = [dependant for dependant in self.dependants_of(other) if dependant != row]
+                if left:
+                    self.dependants[other] = left
+                else:
+                    self.dependants.pop(other, None)
+                    self.severed.discard(other)
+            unmet = self._require(row, required)
+            self._add_reasons([row for other in required if other in self.superseded])
+            if self.status[row] == PENDING and unmet:
+                self._move(row, WAITING)
+            elif self.status[row] == WAITING and not unmet:
+                self._move(row, self._wanted(row))
+
+    def _segments(self, event: Event, offset: int) -> None:
+        self.kept_segments.update(event['names'])
+
     def _attempt(self, event: Event, offset: int) -> None:
         for row, n, burned in zip(event['rows'], event['n'], event['burned'], strict=True):
             self.attempt[row] = n
@@ -501,6 +653,8 @@ class State:
             if self.status[row] == RUNNING and self.attempt[row] == n:
                 self._leave(row)
                 self._move(row, self._wanted(row, first=True))
+            elif self.draining and self.attempt[row] == n and (known := self._draining_row(row)) is not None:
+                self._stop_draining(known, False)
 
     def _wanted(self, row: int, first: bool = False) -> int:
         # The state of a row that is to run (again): a result that it needs may have been taken back meanwhile.
@@ -593,9 +747,16 @@ class State:
         self._set({'rows': [new], 's': SUCCEEDED}, offset)
 
     def _drop(self, event: Event, offset: int) -> None:
+        if 'ids' in event:  # of a journal that was compacted
+            for i, row in enumerate(event['rows']):
+                self.ids[row] = bytes.fromhex(event['ids'][2 * ID * i : 2 * ID * (i + 1)])
+                if row in self.dependants:
+                    self._sever(row)
         for row in event['rows']:
             if self.status[row] == DROPPED:
                 continue
+            if row in self.dependants:
+                self._sever(row)
             if self.status[row] == RUNNING:
                 self._leave(row)
             if self.status[row] == SUCCEEDED:
@@ -678,6 +839,9 @@ class State:
             known.ended = event.get('why', '')
             known.kind = event.get('kind', '')
             self.alive.pop(known.name, None)
+            for row in list(known.draining):
+                if (drained := self._draining_row(row)) is not None:
+                    self._stop_draining(drained, False)
             if known.kind == 'requeued' and known.job in self.jobs and all(worker.job != known.job for worker in self.alive.values()):
                 self.jobs[known.job] = {**self.jobs[known.job], 'state': 'pending', 'reason': '', 'node': '', 'ends': None}
 

@@ -16,7 +16,7 @@ from .errors import CorruptJournalError, PayloadError
 from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .queue import Queue
-from .store.journal import decode, lines
+from .store.journal import lines, pieces
 from .store.lease import Observer, Record, gone, read_lease
 
 WINDOW = 60.0  # s over which tasks per second are counted
@@ -360,10 +360,7 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
 
 
 def _decoded(line: bytes, offset: int) -> Event | None:
-    try:
-        return decode(line, offset)
-    except ValueError:
-        return None
+    return next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
 
 
 def _failures(ledger: Ledger) -> list[Dict]:

@@ -31,7 +31,7 @@ from .errors import (
     UnknownOptionError,
     close_names,
 )
-from .event import CANCELLED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
+from .event import CANCELLED, DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
 from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .serialize import TaskReference, dumps
@@ -209,6 +209,13 @@ class Future(TaskReference):
                     f'Run the notebook or script again, or let it run all the same with: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}',
                     self.id,
                     'superseded',
+                )
+            if ledger.state.status[ledger.blocked()[row]] == DROPPED:
+                return TaskFailedError(
+                    f'task {self.id[:12]} ({task.name}) can not run: a task that it needs was deleted, or its line in the journal was lost. '
+                    f'Call the app of that one again, or run the notebook again. See what it needs: desipipe explain -q {quote(ledger.folder)} {self.id[:12]}',
+                    self.id,
+                    'blocked',
                 )
             other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
             error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None

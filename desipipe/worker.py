@@ -193,9 +193,12 @@ class Worker:
             self._begin()
             while self._turn():
                 pass
-        except QueueGoneError:
-            self._kill_all('gone', 'the queue was deleted')
-            raise
+        except QueueGoneError as exc:
+            if self._stopping != 'politely' or isinstance(exc, QueueLostError):
+                self._kill_all('gone', 'the queue was deleted or cleared')
+                raise
+            logger.info('the queue in %s was deleted: what runs may end, its results are dropped', self.ledger.folder)
+            self._drain()
         except BaseException as exc:
             self._cause = {'kind': 'error', 'text': printable(f'{type(exc).__name__}: {exc}')}
             self._save_results()
@@ -210,6 +213,20 @@ class Worker:
             os.close(self._wake_end)
         if self._cause.get('kind') == 'slots':
             raise DesipipeError(f'{self._cause["text"]}. The tasks are pending, nothing is lost')
+
+    def _drain(self) -> None:
+        """Wait for what runs to end, without a queue; a signal or the end of the job's time ends it."""
+        while self._busy():
+            now = time.monotonic()
+            self._check_limits(now)
+            for process in self._processes:
+                process.take_back()
+            ends = [now + 60.0]
+            if self._deadline is not None:
+                ends.append(self._deadline)
+            if self._stopping != 'politely':
+                ends.append(now + _FOLLOW_EVERY)
+            self._wait(max(0.0, min(ends) - time.monotonic()))
 
     def _keep_to_descriptors(self) -> None:
         """Raise the limit of open files; where it cannot be raised enough, have fewer slots."""
@@ -470,12 +487,15 @@ class Worker:
             return
         if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
-        if len(me.rows) != sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back):
-            self._settle(me.rows)
+            self._heartbeat.confirm(me.stop)
+        held = sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back)
+        if len(me.rows) + len(me.draining) != held or me.draining:
+            self._settle(me.rows | me.draining, me.draining)
 
-    def _settle(self, mine: set[int]) -> None:
+    def _settle(self, mine: set[int], cleared: set[int]) -> None:
         # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped, what runs is killed.
         # Rows that are ours and that we do not know of: a claim that counted although the lock was lost when it was made. They go back.
+        # Rows of tasks that were cleared: what runs may end, what has not begun goes back, where it is forgotten.
         state = self.ledger.state
         held = {task.row for process in self._processes for task in process.sent} | {task.row for task in self._backlog}
         held |= {end.row for end in self._ends} | {row for row, _ in self._back}
@@ -484,7 +504,11 @@ class Worker:
         def lost(task: Sent) -> bool:
             return task.row not in mine or state.attempt[task.row] != task.attempt
 
-        self._backlog = deque(task for task in self._backlog if not lost(task))
+        for process in self._processes if cleared else ():
+            if any(task.row in cleared for task in list(process.sent)[1:]):
+                self._backlog.extendleft(reversed(process.take_back()))
+        self._back += [(task.row, task.attempt) for task in self._backlog if task.row in cleared]
+        self._backlog = deque(task for task in self._backlog if task.row not in cleared and not lost(task))
         for process in self._processes:
             if any(lost(task) for task in list(process.sent)[1:]):
                 self._backlog.extendleft(reversed([task for task in process.take_back() if not lost(task)]))
@@ -818,7 +842,7 @@ class Worker:
         state = self.ledger.state
         for end in ends:
             group = state.groups[state.group[end.row]]
-            if group.save_dir and end.state == SUCCEEDED:
+            if group.save_dir and end.state == state.status[end.row] == SUCCEEDED:
                 self._save(end.row)
         self._claimed += len(claimed)
         for row, attempt in claimed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -578,7 +579,33 @@ def test_an_order_that_a_report_comes_upon_is_obeyed(queue: Queue, tm: TaskManag
     assert (quick.state, slow.state) in (('SUCCEEDED', 'KILLED'), ('SUCCEEDED', 'PENDING'))
 
 
-def test_deleted_queue_stays_deleted(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_deleting_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+    """The queue stays deleted, the task ends by itself, what has not begun never does, and the worker ends well."""
+
+    @tm.python_app
+    def wait(i: int, go: str, done: str) -> None:
+        import os
+        import time
+
+        open(f'{done}-{i}-began', 'w').close()
+        while not os.path.exists(go):
+            time.sleep(0.01)
+        open(f'{done}-{i}', 'w').close()
+
+    go, done = tmp_path / 'go', tmp_path / 'done'
+    wait.map(i=[0, 1], go=str(go), done=str(done))
+    process = start(stderr=subprocess.PIPE)
+    wait_for(lambda: (tmp_path / 'done-0-began').exists())
+    queue.delete(kill=False)
+    assert not os.path.exists(queue.folder) and process.poll() is None
+    go.touch()
+    assert process.wait(60) == 0
+    assert (tmp_path / 'done-0').exists() and not (tmp_path / 'done-1-began').exists()
+    assert not os.path.exists(queue.folder)
+    assert b'deleted' in process.stderr.read()
+
+
+def test_queue_removed_by_hand_ends_its_worker(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
     @tm.python_app
     def wait() -> None:
         import time
@@ -588,13 +615,51 @@ def test_deleted_queue_stays_deleted(queue: Queue, tm: TaskManager, start: Calla
     wait()
     process = start(stderr=subprocess.PIPE)
     wait_for(lambda: queue.counts['RUNNING'] == 1)
-    queue.delete(kill=False)
+    shutil.rmtree(queue.folder)
     assert process.wait(60) != 0
     assert not os.path.exists(queue.folder)
     assert b'gone' in process.stderr.read()
 
 
-def test_cleared_queue_is_another(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+@pytest.mark.parametrize('again', [True, False])
+def test_clearing_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, again: bool) -> None:
+    """A pipeline that begins with it is run again: what runs is not begun twice, its worker goes on, and nothing of before is seen."""
+
+    @tm.python_app
+    def wait(i: int, go: str) -> str:
+        import os
+        import time
+
+        with open(f'{go}-{i}', 'a') as file:
+            file.write('x')
+        while not os.path.exists(go):
+            time.sleep(0.01)
+        return f'result {i}'
+
+    @tm.python_app
+    def after(x: str) -> str:
+        return x + ' after'
+
+    go = str(tmp_path / 'go')
+    futures = [after(wait(i, go)) for i in (0, 1)]
+    process = start('--linger', '60')
+    wait_for(lambda: os.path.exists(f'{go}-0'))
+    queue.clear(kill=False)
+    assert len(queue) == 0 and process.poll() is None
+    if again:
+        futures = [after(wait(i, go)) for i in (0, 1)]
+        wait_for(lambda: queue.counts['RUNNING'] >= 1)
+    else:
+        futures = [after(wait(2, go))]
+    Path(go).touch()
+    assert [future.result(timeout=60) for future in futures] == [f'result {i} after' for i in ((0, 1) if again else (2,))]
+    assert Path(f'{go}-0').read_text() == 'x'
+    assert len(queue) == 2 * len(futures)
+    queue.kill()
+    assert queue.wait_stopped(60)
+
+
+def test_clearing_kills_by_default(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
     @tm.python_app
     def wait(i: int) -> None:
         import time
@@ -604,8 +669,8 @@ def test_cleared_queue_is_another(queue: Queue, tm: TaskManager, start: Callable
     wait(1)
     process = start(stderr=subprocess.PIPE)
     wait_for(lambda: queue.counts['RUNNING'] == 1)
-    queue.clear(kill=False)
-    assert process.wait(60) != 0
+    queue.clear()
+    process.wait(60)
     assert len(queue) == 0
     future = wait(0)
     work(queue)

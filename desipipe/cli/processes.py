@@ -204,17 +204,14 @@ def _cancel_tasks(args: argparse.Namespace) -> None:
 def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int]:
     """Ask to end; those who were asked (in words: their names in the journal), and how many turned out to be gone already."""
     from ..store.lease import Observer
-    from ..summary import is_alive
 
     ledger = queue.ledger
     ledger.follow()
     vanished = len(ledger.judge(Observer(ledger.folder)))
-    manager = ledger.state.manager if args.jobid is None and args.mid is None else None
     names = queue.order_end(jobid=args.jobid, mid=args.mid)
-    asked = {f'worker {ledger.state.workers[name].job}': name for name in names}
-    if manager is not None and is_alive(ledger.folder, manager['w']) is not False:
-        asked['the manager'] = manager['w']
-    return asked, vanished
+    # What was decided, not what is left of it: who was asked may have ended by now.
+    known = ledger.state.workers
+    return {f'worker {known[name].job}' if name in known else 'the manager': name for name in names}, vanished
 
 
 def _withdrawn(queue: Queue, args: argparse.Namespace, before: dict[str, Any]) -> tuple[list[str], list[str]]:

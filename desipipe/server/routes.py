@@ -261,8 +261,9 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
     ledger = queue.ledger
     vanished = len(ledger.judge(Observer(ledger.folder)))
     jobs = asked.get('jobids')
-    manager = jobs is None and ledger.state.manager is not None
-    names = queue.kill(jobid=jobs)
+    asked_names = queue.kill(jobid=jobs)
+    names = [name for name in asked_names if name in ledger.state.workers]
+    manager = len(asked_names) > len(names)
     asked_words = f'{len(names):d} worker{"" if len(names) == 1 else "s"}{" and the manager" if manager else ""}'
     return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': f'Asked {asked_words} to end' if names or manager else 'Nobody to end'}
 

@@ -6,6 +6,7 @@ The format is described in ``docs/developer/architecture.md`` (section "Journal 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import errno
 import fcntl
 import io
@@ -13,6 +14,7 @@ import logging
 import os
 import secrets
 import socket
+import stat
 import threading
 import time
 import zlib
@@ -24,7 +26,7 @@ import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from .lock import QueueLock, release_fully, tell_fork
-from .segment import disk_full, write_all
+from .segment import disk_full, share, write_all
 
 logger = logging.getLogger('desipipe')
 
@@ -217,6 +219,7 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
+            _keep_rights(fd, path, folder)
             at, pending = 0, bytearray()
             for event in events:
                 line = encode(event, at)
@@ -242,6 +245,20 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still
             os.unlink(temporary)
     sync_folder(folder)
     return True
+
+
+def _keep_rights(fd: int, path: str, folder: str) -> None:
+    # Who may read and write the old journal may read and write the new one, whoever makes it.
+    try:
+        old = os.stat(path)
+    except FileNotFoundError:
+        share(fd, folder)
+        return
+    with contextlib.suppress(PermissionError):
+        if os.fstat(fd).st_gid != old.st_gid:
+            os.fchown(fd, -1, old.st_gid)
+    with contextlib.suppress(PermissionError):
+        os.fchmod(fd, stat.S_IMODE(old.st_mode))
 
 
 def sync_folder(folder: str) -> None:
@@ -800,6 +817,15 @@ class Journal:
             Called when the new journal is in its place and the lock still held: takes away what only the old one referred to.
         """
         self._exclusively(lambda: self._replaced(events, after))
+
+    def locked(self, step: Callable[[], T]) -> T:
+        """Do ``step`` with the lock held, and return what it returns."""
+
+        def hold() -> T:
+            with self.lock:
+                return step()
+
+        return self._exclusively(hold)
 
     def _replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None]) -> None:
         for _ in range(_TRIES):

@@ -10,7 +10,7 @@ import orjson
 
 from ..errors import QueueGoneError
 from ..provenance import machine, process_alive, process_start
-from .segment import disk_full
+from .segment import disk_full, share
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _RECORD = 2048  # bytes, blanks at the end; a block of a filesystem
@@ -59,6 +59,7 @@ class Lease:
             os.close(fd)
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            share(self._fd, self.folder)
             os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
             raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was recreated') from None
@@ -81,6 +82,12 @@ class Lease:
         os.pwrite(self._fd, orjson.dumps(record).ljust(_RECORD), 0)
         if self.shared:
             os.fsync(self._fd)
+
+    def confirm(self, order: str) -> None:
+        """Let others see that an order to end was read."""
+        if self.record.get('stop') != order:
+            self.record['stop'] = order
+            self.beat()
 
     def close(self) -> None:
         """End, and take the file away."""

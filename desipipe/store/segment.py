@@ -8,6 +8,7 @@ import errno
 import functools
 import mmap
 import os
+import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -34,6 +35,14 @@ _UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps 
 def segment_path(folder: str, name: str) -> str:
     """The file of segment ``name`` in the queue ``folder``."""
     return os.path.join(folder, 'segments', name + '.bin')
+
+
+def share(fd: int, folder: str) -> None:
+    """Give a new file of a queue the group's and others' rights that the queue's folder has, whatever the umask is."""
+    wanted = 0o600 | (os.stat(folder).st_mode & 0o066)
+    if stat.S_IMODE(os.fstat(fd).st_mode) != wanted:
+        with contextlib.suppress(PermissionError):  # some filesystems have no modes
+            os.fchmod(fd, wanted)
 
 
 def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
@@ -137,6 +146,7 @@ class SegmentWriter:
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
+            share(self._fd, self.folder)
             return
 
     def append(self, parts: Sequence[bytes | memoryview], aligned: bool = False) -> int:
@@ -200,20 +210,6 @@ class SegmentWriter:
                 if isinstance(exc, OSError):
                     raise disk_full(exc, segment_path(self.folder, self.name)) from exc
                 raise
-
-    def intact(self) -> bool:
-        """Whether the file is still there under its name; if not (compaction took it), the next :meth:`append` begins another."""
-        if self._fd < 0:
-            return True
-        try:
-            there = os.stat(segment_path(self.folder, self.name))
-        except (FileNotFoundError, NotADirectoryError):
-            pass
-        else:
-            if there.st_ino == os.fstat(self._fd).st_ino:
-                return True
-        self.close()
-        return False
 
     def close(self) -> None:
         """Close the file."""
