@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .errors import CellError, DesipipeError
+from .shell_contexts import Allowed, allowed, holds
 
 OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
 _PR_SET_PDEATHSIG = 1
@@ -122,6 +123,7 @@ class _Template:
     def __init__(self, text: str, texts: Callable[[re.Match[str]], list[str]]) -> None:
         self._text = text
         self._texts = texts
+        self._allowed = allowed(text)
         self._at = 0
         self._tail = 0  # letters at the end that are not to be read yet
         self._out: list[str] = []
@@ -168,6 +170,14 @@ class _Template:
     def _refuse(self, match: re.Match[str], kind: str) -> CellError:
         return CellError(f'line {_line(match):d} of the cell: {match[0]} {_REFUSED[kind].format(name=match["name"])}; nothing was added')
 
+    def _held(self, match: re.Match[str], text: str) -> CellError:
+        why = 'it is read as commands again' if self._allowed is Allowed.PLAIN else 'it is expanded once more, as in arithmetic or subscripts'
+        what = 'may only have letters, digits and _@%+=:,./-' if self._allowed is Allowed.PLAIN else 'must not have $, ` or <('
+        return CellError(
+            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there are places where {why}, so that a value '
+            f'{what}. Nothing was run. Put those places and this value into two cells'
+        )
+
     def _written(self, match: re.Match[str], kind: str) -> str:
         if self._unsure or kind in _REFUSED:
             raise self._refuse(match, self._unsure or kind)
@@ -175,6 +185,8 @@ class _Template:
             raise self._refuse(match, 'nested')
         texts = self._texts(match)
         text = ' '.join(texts)
+        if kind != 'number' and not holds(text, self._allowed):
+            raise self._held(match, text)
         if kind == 'number':
             # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the command.
             if len(texts) != 1 or not _WHOLE.fullmatch(text):
@@ -426,7 +438,8 @@ class _Template:
         text = ''.join(self._out[index:])
         lines = {*text.split('\n'), *text.replace('\\\n', '').split('\n')}
         delimiter = heredoc.delimiter
-        while delimiter in lines and text:
+        # Within `$(…)`, bash ends a heredoc at a line that only begins with the delimiter, if a bracket follows.
+        while text and any(line.startswith(delimiter) for line in lines):
             delimiter += '_'  # else a value that holds this line would end the text, and what follows in it would be run
         if delimiter != heredoc.delimiter:
             self._out[heredoc.place] = _single_quoted(delimiter) if heredoc.quoted else delimiter
