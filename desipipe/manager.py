@@ -31,7 +31,6 @@ from .scheduler import Scheduler
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer, gone, read_lease
 from .store.watch import Watcher
-from .utils import printable
 from .worker import check_mode
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGXCPU)
@@ -45,11 +44,10 @@ EARLY = 5.0  # s: a worker that ends with an error before that "died at once"
 BACKOFF = (0.5, 60.0)  # s before the next try of a local worker, doubling
 BATCH_BACKOFF_MAX = 300.0  # s before the next try of a batch job, at most; the first is after a time step
 START_PAUSES = (0.1, 0.2, 0.5, 1.0)  # s after what the filesystem did not let happen when the manager began
-FAULT_BACKOFF = (0.1, 5.0)  # s before the next step after one that the filesystem did not let happen
 FAULT_MOST_S = 3600.0  # how long that is tried
 BUSY = 0.02  # s between two looks at what is being cancelled
-TROUBLE_MAX = 200  # characters of a fault, in the lease
-SIGNALLED_TRIES = 4  # of a step that fails, when the manager was told to end
+SIGNALLED_MOST_S = 5.0  # the same when the manager was told to end
+STEP = 'a step of the manager'
 START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
 SILENT_MOST = 60.0  # s for a batch system to say what became of a worker that shows no sign of life
@@ -196,8 +194,6 @@ class Manager:
         self._published = ''
         self._faults = QueueFaults(self.ledger)
         self._renew = False
-        self._fault = Backoff(*FAULT_BACKOFF)
-        self._fault_since = 0.0
         self._next_beat = self._next_look = 0.0
         self._quiet_since: float | None = None
 
@@ -289,7 +285,7 @@ class Manager:
             try:
                 why = self._step(lease, watcher)
                 if why is None:
-                    self._went_well()
+                    self._faults.passed(STEP)
                     lease.trouble = ''
                     continue
                 if why != DONE:
@@ -297,10 +293,8 @@ class Manager:
                 self._clear_up(why)
                 return why
             except (OSError, DesipipeError) as exc:
-                if self._faults.is_final(exc):
-                    raise
-                lease.trouble = printable(str(exc))[:TROUBLE_MAX]
-                self._failed(exc, time.monotonic())
+                self._failed(exc)
+                lease.trouble = self._faults.text
                 self._renew = True
 
     def _step(self, lease: Lease, watcher: Watcher) -> str | None:
@@ -342,18 +336,16 @@ class Manager:
 
     # Faults
 
-    def _failed(self, exc: OSError | DesipipeError, now: float) -> None:
-        """Wait after a step that did not succeed; raise if that has been so for too long."""
-        if not self._fault.failures:
-            self._fault_since = now
-            logger.warning('%s. The manager goes on; what it was about to do is tried again', exc)
-        if now - self._fault_since > FAULT_MOST_S:
+    def _failed(self, exc: OSError | DesipipeError) -> None:
+        """Wait after a step that did not succeed; raise if no later try can, or none has for long."""
+        self._faults.failed(STEP, exc)
+        now = time.monotonic()
+        if now - self._faults.since > FAULT_MOST_S:
             raise exc
-        pause = self._fault.fail(now)
-        deadline = now + (pause or 0.0)
+        deadline = self._faults.next_try(now)
         while (left := deadline - time.monotonic()) > 0 and not self._signals:
             time.sleep(min(left, 0.1))  # nothing of the queue can be waited on while it can't be read
-        if self._signals and self._fault.failures > SIGNALLED_TRIES:
+        if self._signals and now - self._faults.since > SIGNALLED_MOST_S:
             self._cancel_all()  # the queue can't be told, what was submitted can
             self._finish_cancelling(CANCEL_WAIT)
             raise exc
@@ -369,11 +361,6 @@ class Manager:
                 logger.warning('%s. Trying again', exc)
                 time.sleep(pause)
         return step()
-
-    def _went_well(self) -> None:
-        if self._fault.failures:
-            logger.warning('the queue in %s can be used again, after %.1f s', self.ledger.folder, time.monotonic() - self._fault_since)
-            self._fault.reset()
 
     def _ordered(self, now: float) -> str | None:
         state = self.ledger.state

@@ -76,7 +76,7 @@ class FakeSlurm:
     def set(self, knob: str, *answers: str) -> None:
         """Say what a command answers; nothing: as it should."""
         path = self.folder / 'knobs' / knob
-        temporary = path.with_suffix('.tmp')
+        temporary = path.with_suffix(f'.{os.getpid()}.tmp')
         temporary.write_text('\n'.join(answers))
         os.replace(temporary, path)
 

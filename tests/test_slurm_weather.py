@@ -508,8 +508,9 @@ def weather(queue: Queue, slurm: FakeSlurm, manage: Any, chance: random.Random, 
     for _ in range(changes):
         for knob, possible in answers.items():
             slurm.set(knob, chance.choice(possible))
-        calls = count(slurm, 'squeue')
-        until('an answer', lambda calls=calls, manager=manager: count(slurm, 'squeue') > calls + 1 or manager.poll() is not None, 30)
+        calls, deadline = count(slurm, 'squeue'), time.monotonic() + 1.5
+        while manager.poll() is None and count(slurm, 'squeue') < calls + 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
         assert slurm.most() <= most
         if manager.poll() is None and chance.random() < 0.15:
             manager.kill()

@@ -323,3 +323,82 @@ def test_end_by_a_signal_ends_the_jobs(queue: Queue, slurm: Slurm, spawn: Any, t
     assert not process_alive(process.pid)
     until('no job is left', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
     assert queue.counts['RUNNING'] == 0 and len(futures) == 3
+
+
+# Ends of a manager
+
+
+@pytest.mark.parametrize('how', ['timeout', 'SIGTERM', 'kill', 'queue.kill', 'cancel', 'clear', 'delete', 'killed'])
+def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, how: str) -> None:
+    """Whatever ends a manager whose jobs wait: they do not stay in Slurm."""
+    short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)
+    process = spawn(queue, *(['--timeout', '3'] if how == 'timeout' else []))
+    until('two jobs wait', lambda: len(slurm.jobs('PENDING')) == 2)
+    if how == 'SIGTERM':
+        process.terminate()
+    elif how in ('kill', 'killed'):
+        if how == 'killed':
+            process.kill()
+            process.wait()
+        done = subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', queue.folder], capture_output=True, text=True)
+        assert done.returncode == 0 and 'cancelled 2 jobs' in done.stdout, done
+    elif how == 'queue.kill':
+        queue.kill()
+    elif how in ('cancel', 'clear', 'delete'):
+        getattr(queue, how)()
+    process.wait(60)
+    assert not slurm.jobs('PENDING,RUNNING')
+
+
+def test_the_shell_decides_nothing(queue: Queue, slurm: Slurm, spawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Variables of sbatch do not win over what the provider says."""
+    for name, value in {
+        'ACCOUNT': 'desy',
+        'TIMELIMIT': '1',
+        'JOB_NAME': 'mine',
+        'ARRAY_INX': '0-3',
+        'WAIT': '1',
+        'PARTITION': 'debug',
+        'EXPORT': 'NONE',
+    }.items():
+        monkeypatch.setenv(f'SBATCH_{name}', value)
+    short(manager(queue, account='desi', time='20', kwargs={'begin': 'now+1hour'}), 0)(1)
+    manager_process = spawn(queue)
+    until('a job waits', lambda: slurm.jobs('PENDING'))
+    (row,) = slurm.run('squeue', '-h', '--array', '-o', '%a %l %P %j').splitlines()
+    account, limit, partition, name = row.split()
+    assert (account, limit, partition) == ('desi', '20:00', 'regular') and name.startswith('desipipe-test-')
+    manager_process.terminate()
+    manager_process.wait(60)
+
+
+@pytest.mark.parametrize('kwargs', [{'mem-per-cpu': 100}, {'export': 'NONE'}, {'mem-per-cpu': 100, 'export': 'NONE', 'c': 2}])
+def test_jobs_of_several_nodes_whatever_is_asked_for(queue: Queue, spawn: Any, kwargs: dict[str, Any]) -> None:
+    """The step of the workers gets the environment of the job and all of its memory."""
+    provider = {'provider': 'nersc', 'time': '10', 'threshold_nodes': 2, 'kwargs': kwargs}  # one job with both nodes
+    futures = short(TaskManager(queue, scheduler=dict(max_workers=2), provider=provider), 0.5)(2)
+    spawn(queue)
+    assert [future.result(timeout=60)[0] for future in futures] == [0, 1]
+
+
+def test_accounts_are_believed_when_the_controller_says_nothing(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The jobs that wait are not submitted again."""
+    folder, silent = tmp_path / 'bin', tmp_path / 'silent'
+    folder.mkdir()
+    path = subprocess.run(['which', 'squeue'], capture_output=True, text=True, check=True).stdout.strip()
+    (folder / 'squeue').write_text(f'#!/bin/bash\nif [ -e {silent} ]; then echo x >> {silent}; exit 0; fi\nexec {path} "$@"\n')
+    (folder / 'squeue').chmod(0o755)
+    monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
+    futures = short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)
+    spawn(queue)
+    until('two jobs are known', lambda: queue.ledger.follow() is not None and len(queue.ledger.state.jobs) == 2)
+    jobs = set(slurm.jobs())
+    silent.touch()
+    until('some silent answers', lambda: silent.read_text().count('x') >= 4)
+    silent.unlink()
+    for job in slurm.run('squeue', '-h', '--array', '-o', '%i').split():
+        slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
+    assert [future.result(timeout=90)[0] for future in futures] == [0, 1, 2, 3]
+    assert set(slurm.jobs()) == jobs
