@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 
 from .errors import PayloadError
-from .event import CHUNK, DROPPED, ENDED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
+from .event import CHUNK, DROPPED, ENDED, LOST, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
 from .ledger import Ledger
 from .state import GAP_MAX, Worker
 from .store.journal import decode, first_event, lines
@@ -355,6 +355,11 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
             elif state.status[row] != DROPPED:
                 last = state.ended_at[row] == offset and event.get('kind') != 'past'
                 yield (event['w'], 'past' if not last else 'final' if state.status[row] in ENDED else 'last'), end_at(event, i)
+    elif event['e'] == 'worker':
+        for row in state.lost_ends.get(offset, ()):
+            if state.ended_at[row] == offset and state.status[row] != DROPPED:
+                ended = state.status[row] in ENDED
+                yield ('', 'final' if ended else 'last'), End(row, state.attempt[row] if ended else 0, UNKNOWN, event['t'], 0, cause=LOST)
     elif event['e'] in ('set', 'accept'):
         for row in event['rows'] if event['e'] == 'set' else [event['new']]:
             if row < len(state.status) and state.status[row] != DROPPED and state.ended_at[row] == offset:

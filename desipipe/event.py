@@ -29,6 +29,9 @@ CHUNK = 4096
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""
 
+LOST: Event = {'kind': 'lost', 'text': 'its worker has ended, and the line of the journal that told how this attempt ended was damaged', 'kinds': ['lost']}
+"""The cause of attempts whose end is not known."""
+
 BY_HAND = (CANCELLED, 'killed')
 """Kinds of causes that someone decided: no retry follows by itself."""
 
@@ -319,6 +322,10 @@ _is_names = _list_of(_is_text)
 _is_state = _one_of(*range(len(STATES)))
 
 
+def _is_job(value: Any) -> bool:
+    return isinstance(value, list) and _pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number))(value[:6])
+
+
 def _is_cause(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
@@ -359,7 +366,7 @@ _REQUIRED: dict[str, dict[str, Check]] = {
     'link': {'links': _list_of(_pair_of(_is_count, _is_rows))},
     'worker': {'do': _one_of('begin', 'end'), 'w': _is_text, 't': _is_number},
     'manager': {'do': _one_of('begin', 'say', 'end'), 'w': _is_text, 't': _is_number},
-    'job': {'mid': _is_text, 'jobs': _list_of(_pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number)))},
+    'job': {'mid': _is_text, 'jobs': _list_of(_is_job)},
     'resize': {'mid': _is_text, 'max': _optional(_is_count)},
     'stop': {'workers': _is_names, 'how': _is_text},
 }  # fmt: skip

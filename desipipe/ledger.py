@@ -21,6 +21,7 @@ from .event import (
     CHUNK,
     DROPPED,
     KILLED,
+    LOST,
     OPTIONS,
     PENDING,
     RUNNING,
@@ -964,6 +965,8 @@ class Ledger:
         if event['e'] == 'end':
             detail = detail_of(event, row)
             return {} if detail is None else detail[0].cause or {}
+        if event['e'] == 'worker':
+            return LOST
         cause: Event = event.get('cause', {})
         return cause
 

@@ -222,6 +222,14 @@ class Manager:
 
         ledger.journal.write(decide)
 
+    def _begin_again(self) -> None:
+        # The line in which it began is not there: damaged, or an older journal was put in its place, which knows less of the jobs too.
+        logger.warning('the journal of %s does not know this manager: it says again that it is there', self.ledger.folder)
+        self._begin()
+        for pool in self.pools.values():
+            if pool.provider.batch and pool.jobs:
+                self.ledger.note_jobs(pool.mid, [_row(job) for job in pool.jobs.values()])
+
     def _wait_for_sign(self, other: Event) -> None:
         # Of this machine it is known at once; of another one only its beats tell.
         record = read_lease(self.ledger.folder, other['w'])
@@ -364,6 +372,8 @@ class Manager:
 
     def _ordered(self, now: float) -> str | None:
         state = self.ledger.state
+        if state.manager is None and self.name not in state.manager_names:
+            self._begin_again()
         if state.manager is None or state.manager['w'] != self.name:
             return TAKEN_OVER
         if state.manager.get('stop'):

@@ -17,6 +17,7 @@ from .event import (
     ENDED,
     FAILED,
     KILLED,
+    LOST,
     PENDING,
     RUNNING,
     STATES,
@@ -131,6 +132,7 @@ class State:
         self.alive: dict[str, Worker] = {}
         self.manager: Event | None = None
         self.last_manager: Event = {}
+        self.manager_names: set[str] = set()
         self.jobs: dict[str, Event] = {}
         self.submissions: dict[str, Event] = {}
         """By name, what was submitted to a batch system without anybody knowing yet whether it took it: ``mid``, ``slots``, ``t``."""
@@ -138,6 +140,8 @@ class State:
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
         self.draining: dict[bytes, Draining] = {}
+        self.lost_ends: dict[int, list[int]] = {}
+        """Rows whose attempts ended in lines that were lost, by the offset of the event by which they count as ended."""
         self.severed: set[int] = set()
         """Rows that are needed and not there: deleted, or of lost lines."""
         self.severed_ids: dict[bytes, int] = {}
@@ -185,6 +189,8 @@ class State:
         """Fold one event. Kinds of later versions are passed over: what changes the meaning of known ones raises the format's version."""
         fold = self._fold.get(event['e'])
         if fold is None:
+            if not isinstance(event['e'], str):
+                raise ValueError('an event has no kind')
             return
         rows = event.get('rows')
         if rows and max(rows) >= len(self.status):
@@ -276,6 +282,8 @@ class State:
             self._add_one(event, offset, number)
             return
         packed = bytes.fromhex(event['ids'])
+        if len(packed) != n * ID:
+            raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
         ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
         self.rows.update(zip(ids, range(first, first + n), strict=True))
         self.ids += ids
@@ -330,6 +338,8 @@ class State:
         # One call, one task: the columns' one-element arrays would take most of the time of an addition.
         row = event['first']
         tid = bytes.fromhex(event['ids'])
+        if len(tid) != ID:
+            raise ValueError(f'a task has {len(tid):d} bytes of identity')
         offsets = event['off']
         self.rows[tid] = row
         self.ids.append(tid)
@@ -419,6 +429,8 @@ class State:
         worker = self.workers.get(event['w'])
         status, attempt, group, groups, running = self.status, self.attempt, self.group, self.groups, self.running
         number, counts, time = -1, [0] * 8, event['t']
+        if worker is None and event['w']:  # the line in which it began was lost: it can be judged all the same
+            worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
         if worker is not None:
             worker.began = True
         for row, n in zip(event['rows'], event['n'], strict=True):
@@ -458,8 +470,10 @@ class State:
             self._compacted(event, offset, kind)
             if kind != 'final':
                 return
+        me = self.workers.get(event['w'])
         for i, row in enumerate(event['rows']):
-            if status[row] != RUNNING or attempt[row] != event['n'][i]:
+            # Rows of an older journal that was put back are other tasks: who reports must be who runs.
+            if status[row] != RUNNING or attempt[row] != event['n'][i] or (not kind and running[row] is not me):
                 if self.draining and self._drained(event, i, row, offset):
                     continue
                 # A report of an attempt that is no longer the current one: history, nothing else.
@@ -498,6 +512,17 @@ class State:
                 state = self._wanted(row)
             status[row] = state
             here[state] += 1
+
+    def _lose(self, row: int, offset: int) -> None:
+        # Its worker has ended, and what it said of this attempt was lost: nothing runs for ever.
+        self._leave(row)
+        if self.ended_at[row]:
+            self.history.setdefault(row, []).append(self.ended_at[row])
+        self.ended_at[row] = offset
+        self.lost_ends.setdefault(offset, []).append(row)
+        again = self._again(row, UNKNOWN, LOST)
+        self.retried += again
+        self._move(row, self._wanted(row) if again else UNKNOWN)
 
     def _compacted(self, event: Event, offset: int, kind: str) -> None:
         # Ends that compaction wrote down again, without the claims before them: of attempts that are past, of the last one of a task that is
@@ -829,8 +854,13 @@ class State:
 
     def _worker(self, event: Event, offset: int) -> None:
         if event['do'] == 'begin':
-            worker = self.workers[event['w']] = Worker(event)
-            self.alive[worker.name] = worker
+            worker = Worker(event)
+            if (before := self.alive.get(worker.name)) is not None:  # it was said twice
+                worker.rows, worker.draining, worker.began = before.rows, before.draining, before.began
+                self.running.update(dict.fromkeys(worker.rows, worker))
+                for row in worker.draining:
+                    self.draining[self.ids[row]].worker = worker
+            self.workers[worker.name] = self.alive[worker.name] = worker
             job = self.jobs.get(worker.job)
             if job is not None and job['state'] == 'pending':
                 # It knows before the batch system is asked again, which takes a time step, or several.
@@ -839,6 +869,8 @@ class State:
             known.ended = event.get('why', '')
             known.kind = event.get('kind', '')
             self.alive.pop(known.name, None)
+            for row in sorted(known.rows):
+                self._lose(row, offset)
             for row in list(known.draining):
                 if (drained := self._draining_row(row)) is not None:
                     self._stop_draining(drained, False)
@@ -851,6 +883,7 @@ class State:
     def _manager(self, event: Event, offset: int) -> None:
         if event['do'] == 'begin':
             self.manager = self.last_manager = event
+            self.manager_names.add(event['w'])
         elif event['do'] == 'say':
             if self.manager is not None and self.manager['w'] == event['w']:
                 self.manager = {**self.manager, 'says': event['text'], 'of': event.get('mid', ''), 'final': event.get('final', False)}

@@ -482,9 +482,14 @@ class Worker:
         state = self.ledger.state
         me = state.alive.get(self.name)
         if me is None:
+            if self.ledger.journal.header['id'] != self._identity:
+                return  # it was cleared
             if self.name in state.workers:
                 raise QueueLostError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
-            return
+            raise QueueLostError(
+                f'the journal of the queue in {self.ledger.folder} does not know this worker: an older copy was put in its place. '
+                'What it ran is run again, and it ends'
+            )
         if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
             self._heartbeat.confirm(me.stop)

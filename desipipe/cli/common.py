@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..find import find_folders, find_one, type_queue
 from ..utils import plural as plural
@@ -16,6 +16,7 @@ from ..utils import plural as plural
 if TYPE_CHECKING:
     from ..queue import Queue
 
+T = TypeVar('T')
 Handler = Callable[[argparse.Namespace], int | None]
 
 STATES = ('WAITING', 'PENDING', 'RUNNING', 'SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
@@ -185,13 +186,37 @@ def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
 
 
 def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
-    """The queues of ``-q``; all names are looked at before the first one is opened."""
+    """Open the queues of ``-q``. All names are looked at before the first one is opened, and one that can't be read keeps no other from its turn."""
     from ..config import Config
     from ..queue import Queue
 
     config = Config()
-    for folder in find_folders(args.queue, config):
-        yield Queue(folder, create=False, spawn=spawn, config=config)
+    yield from each_of(find_folders(args.queue, config), lambda folder: Queue(folder, create=False, spawn=spawn, config=config))
+
+
+def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
+    """Yield what is read of each queue; what went wrong with some is raised when all others had their turn.
+
+    Raises
+    ------
+    DesipipeError
+        Of the only queue, or of all that could not be read.
+    """
+    from ..errors import DesipipeError, QueueError
+
+    failed: dict[str, Exception] = {}
+    for folder in folders:
+        try:
+            value = read(folder)
+        except (DesipipeError, OSError) as exc:
+            if len(folders) == 1:
+                raise
+            failed[folder] = exc
+        else:
+            yield value
+    if failed:
+        texts = '\n'.join(f'{folder}: {exc}' for folder, exc in failed.items())
+        raise QueueError(f'{plural(len(failed), "queue")} of {len(folders):d} could not be read; the others were.\n{texts}')
 
 
 # Writing

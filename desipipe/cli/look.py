@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..find import check_names, find_folders, find_task, find_tasks, short, type_queue
 from ..utils import is_pattern
-from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, on_terminal, open_one, plural, print_json, seconds, whole
+from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, each_of, hint, on_terminal, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -114,16 +114,21 @@ def status(args: argparse.Namespace) -> None:
     config = Config()
     names = args.queue or ['*']
     folders = find_folders(names, config) if args.queue else _mine(config)
-    summaries = [queue_summary(Queue(folder, create=False, config=config)) for folder in folders]
+    read = each_of(folders, lambda folder: queue_summary(Queue(folder, create=False, config=config)))
     if args.json:
         several = not args.queue or len(names) > 1 or is_pattern(names[0])
-        print_json(summaries if several else summaries[0])
+        summaries: list[Any] = []
+        try:
+            summaries.extend(read)
+        finally:
+            if summaries or several:
+                print_json(summaries if several else summaries[0])
         return
     from .view import queue_lines, show_lines
 
-    for i, summary in enumerate(summaries):
+    for i, summary in enumerate(read):
         show_lines([*([[]] if i else []), *queue_lines(summary, type_queue(summary['folder'], config), bar=on_terminal())])
-    if not summaries:
+    if not folders:
         _no_queues(config)
 
 
@@ -291,7 +296,7 @@ def queues(args: argparse.Namespace) -> None:
             row.update(queue_brief(Queue(folder, create=False, config=config)))
             row.update(succeeded=row['counts']['SUCCEEDED'], running=row['counts']['RUNNING'])
             row['bad'] = sum(row['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
-        except DesipipeError as exc:  # of one queue; the others are there to be listed
+        except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
             row.update(condition='unreadable', error=str(exc))
         rows.append(row)
     if not rows and not args.json:
