@@ -394,6 +394,7 @@ class Ledger:
         sync: bool = False,
         uses: Sequence[Use] = (),
         reused: Sequence[bytes] = (),
+        then: Callable[[Sequence[Event]], Sequence[Event]] | None = None,
     ) -> int:
         """Put tasks into the queue; of what is there already and has yet to run, or did not succeed, the task manager and its options are those of now.
 
@@ -410,6 +411,8 @@ class Ledger:
             Where the app versions are used: other code that was used there before is superseded.
         reused : sequence of bytes, default=()
             Identities of tasks that are used as they are.
+        then : callable, default=None
+            Given the events, under the lock, returns others to write with them.
 
         Returns
         -------
@@ -421,7 +424,7 @@ class Ledger:
             if not todo and self.follow():
                 todo = self._unknown(batches)
             known = not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused)
-            if known and not self._severed(batches):
+            if known and then is None and not self._severed(batches):
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
@@ -450,7 +453,8 @@ class Ledger:
                     todo = self._unknown(batches)
                     prepare()
                 events, added = self._add_events(todo, written, words, managers, self._assigned(batches), batches)
-                return [*self._code_events(batches, uses, reused), *events]
+                events = [*self._code_events(batches, uses, reused), *events]
+                return [*events, *(then(events) if then is not None else ())]
 
             prepare()
             self.journal.write(decide, sync)

@@ -333,19 +333,15 @@ class Queue:
                 if replace and not task.report():
                     again.append(task.tid)
                 continue
-            app = task.app.loaded()
-            spec = _spec(task_manager or getattr(task.app, 'task_manager', None))
-            mid = mid_of(spec)
-            group = app.group(mid)
-            batch = Batch(group, task.index)
-            tid = app.pack(batch, task.kwargs, bytes.fromhex(group.app))
-            codes[group.app] = app.description
+            batch, code, spec = _packed(task, task_manager)
+            group = batch.group
+            codes[group.app] = code
             if group.app not in uses:
-                uses[group.app] = self.use(group, app.description)
-            specs[mid] = spec
+                uses[group.app] = self.use(group, code)
+            specs[group.mid] = spec
             batches.append(batch)
-            futures.append(Future(self.ledger, tid))
-            again.append(tid)
+            futures.append(Future(self.ledger, batch.ids[0]))
+            again.append(batch.ids[0])
         if batches:
             self.add_batches(batches, codes, specs, uses=[use for use in uses.values() if use is not None])
         if replace and again:
@@ -666,8 +662,7 @@ class Queue:
 
     def set_task_state(self, tid: str | Iterable[str], state: str) -> None:
         """Set the state of tasks by hand; the attempts that run are fenced off."""
-        rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
-        self.ledger.change(lambda _: rows, state_code(state), 'set')
+        self.ledger.change(lambda _: [self.ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set')
         if self.spawn:
             self.keep_spawned()
 
@@ -687,17 +682,16 @@ class Queue:
         -------
         tasks : list of Task
         """
-        rows = self.select(tid=tid, **kwargs) if tid is not None else self.select(state=state, **kwargs)
+        conditions: dict[str, Any] = {'tid': tid, **kwargs} if tid is not None else {'state': state, **kwargs}
         keep = tid is not None or bool(kwargs.get('superseded'))
-        retried = self.ledger.retry(lambda _: rows, keep, running=tid is None and 'RUNNING' in _several(state))
+        retried = self.ledger.retry(lambda _: self.select(**conditions), keep, running=tid is None and 'RUNNING' in _several(state))
         if self.spawn and retried:
             self.keep_spawned()
         return [Task.stored(self.ledger, row) for row in retried]
 
     def cancel(self, tid: str | Iterable[str] | None = None, **kwargs: Any) -> list[Task]:
         """Cancel tasks that have not ended; conditions as for :meth:`tasks`."""
-        rows = self.select(tid=tid, **kwargs)
-        return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: rows)]
+        return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: self.select(tid=tid, **kwargs))]
 
     def kill(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
         """End workers at once; what they run is KILLED.
@@ -824,9 +818,9 @@ class Queue:
         UnknownTaskError
             A task that has not ended needs one of them.
         """
-        rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
 
         def choose(state: State) -> list[int]:
+            rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
             _check_needed(state, rows)
             return [row for row in rows if state.status[row] != DROPPED]
 
@@ -930,20 +924,23 @@ class Queue:
         source, target = (self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item for item in (old, new))
         if source.name != target.name:
             raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one can not be accepted for the other; nothing was changed')
-        row = self.ledger.row(source.tid)
-        if self.ledger.state.status[row] != SUCCEEDED:
-            raise AppChangedError(f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing was changed')
-        if target.tid not in self.ledger.state.rows:
-            paused = self.ledger.state.paused
-            self.ledger.pause(True)  # so that no worker takes it before the result is there
-            try:
-                self.add(target, getattr(target.app, 'task_manager', None))
-                self.ledger.accept(row, self.ledger.row(target.tid))
-            finally:
-                self.ledger.pause(paused)
+        ledger = self.ledger
+
+        def decide(added: Sequence[Event]) -> list[Event]:
+            row = ledger.row(source.tid)
+            if ledger.state.status[row] != SUCCEEDED:
+                raise AppChangedError(f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing was changed')
+            # Where it is new, its own line comes right before.
+            rows = [event['first'] if event['e'] == 'add' else event['row'] for event in added if event['e'] in ('add', 'revive')]
+            new = rows[0] if rows else ledger.row(target.tid)
+            return [{'e': 'accept', 'old': row, 'new': new, 't': time.time()}]
+
+        if target.tid in ledger.state.rows:
+            ledger.add([], {}, {}, True, then=decide)
         else:
-            self.ledger.accept(row, self.ledger.row(target.tid))
-        return Future(self.ledger, target.tid)
+            batch, code, spec = _packed(target, None)
+            ledger.add([batch], {batch.group.app: code}, {batch.group.mid: spec}, True, then=decide)
+        return Future(ledger, target.tid)
 
     def app(self, tid: str) -> App:
         """The app of a stored task."""
@@ -1148,6 +1145,15 @@ def retry(queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwa
         if spawn:
             found.keep_spawned()
     return tasks
+
+
+def _packed(task: Task, task_manager: Any) -> tuple[Batch, Code, Event]:
+    """Pack one task; also return its app's code and its task manager's specification."""
+    app = task.app.loaded()
+    spec = _spec(task_manager or getattr(task.app, 'task_manager', None))
+    batch = Batch(app.group(mid_of(spec)), task.index)
+    app.pack(batch, task.kwargs, bytes.fromhex(batch.group.app))
+    return batch, app.description, spec
 
 
 def mid_of(spec: Event) -> str:
