@@ -9,7 +9,7 @@ import os
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
@@ -666,6 +666,7 @@ class Ledger:
         want: int = 0,
         mids: Sequence[str] = (),
         identity: str = '',
+        choose: Callable[[Iterator[int], int], list[int]] | None = None,
     ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
@@ -683,6 +684,8 @@ class Ledger:
             Task managers whose tasks to claim.
         identity : str, default=''
             That of the queue whose rows ``ends`` and ``back`` are, by default as read last.
+        choose : callable, default=None
+            Gets the pending rows in their order, and this worker's share of them; returns those to claim. By default as many as are its share.
 
         Returns
         -------
@@ -705,7 +708,8 @@ class Ledger:
                 events.append({'e': 'back', 'w': worker, 'rows': [row for row, _ in back], 'n': [n for _, n in back], 't': now})
             me = state.alive.get(worker)
             if want > 0 and me is not None and me.stop is None and not state.paused:
-                rows = state.next_pending(mids, self._share(me.slots, want, mids))
+                share = self._share(me.slots, want, mids)
+                rows = choose(state.pending_rows(mids), share) if choose is not None else state.next_pending(mids, share)
                 if rows:
                     attempts = [state.attempt[row] + 1 for row in rows]
                     claimed.extend(zip(rows, attempts, strict=True))

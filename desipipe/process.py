@@ -217,6 +217,8 @@ class SlotProcess:
         self.memory = 0
         """Once it has ended: the most resident memory since its last task began (or of the largest command of any of its tasks), kilobytes; 0: not known."""
         self.answered = False
+        self.waits_for: tuple[bytes, ...] = ()
+        """Tasks that its task waits for."""
         self.ended_at = 0.0
         """Monotonic time at which its end was seen, while it is not judged yet."""
         self.shown: list[Ref] = []

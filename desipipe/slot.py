@@ -11,6 +11,7 @@ slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
                       ``('shown', reference)`` of a display that is too large for the output, as soon as it is there
                       ``('pipes',)`` after a ``done``: new pipes for the output were handed over
+                      ``('waits', row, attempt, tids)`` when its task begins or ends to wait for other tasks
                       ``('telling',)`` before the first ``done`` of an app
                       ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
@@ -32,10 +33,12 @@ import signal
 import socket
 import struct
 import sys
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import limits, provenance
@@ -45,6 +48,7 @@ from .config import Config
 from .errors import DesipipeError, MissingDependencyError, NotSerializableError
 from .event import FAILED, SUCCEEDED, Group, Ref
 from .faults import passes, patiently
+from .lending import set_lender
 from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
@@ -66,6 +70,7 @@ DISPLAYS_MAX_BYTES = 256 << 20  # of the large displays of a task that are kept
 DISPLAYS_MAX = 200
 MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
 CALM_TRIES = 1000
+WAITS_MAX = 1000  # tasks that a task is said to wait for
 _LAST_REPORT = 16  # bytes before it
 _TEXT = struct.Struct('<I')
 _Requires = list[tuple[bytes, tuple[str, int, int] | None]]
@@ -110,6 +115,8 @@ class Slot:
         self._process = ProcessState(standard)
         self._state: StateKeeper
         self._current = (-1, -1)
+        self._waits: dict[object, list[bytes]] = {}
+        self._waits_guard = threading.RLock()
         self._reported = True
         self._spoilt = False  # for the next task
         self._cut = False  # from the worker: user code closed the connection
@@ -188,6 +195,7 @@ class Slot:
         self._current = (row, attempt)
         self._reported = False
         self._displays = self._displays_size = 0
+        self._waits.clear()
         making = provenance.making = self._making(known, tid, attempt)
         began = time.time()
         clock = time.perf_counter
@@ -254,6 +262,28 @@ class Slot:
                 self._send(('pipes',))
         except OSError as exc:
             print(f'desipipe: no new pipes for the output ({exc}); what a process prints late may appear under another task.', file=sys.stderr)
+
+    @contextlib.contextmanager
+    def lend(self, tids: Iterable[bytes]) -> Iterator[None]:
+        """Tell the worker that this process waits for tasks, as long as it does."""
+        if self._process.forked or self._shared is None:
+            yield
+            return
+        key = object()
+        with self._waits_guard:
+            self._waits[key] = list(islice(tids, WAITS_MAX))
+            self._tell_waits()
+        try:
+            yield
+        finally:
+            with self._waits_guard:
+                if self._waits.pop(key, None) is not None:
+                    self._tell_waits()
+
+    def _tell_waits(self) -> None:
+        tids = [tid for some in self._waits.values() for tid in some][:WAITS_MAX]
+        with contextlib.suppress(OSError):  # user code closed the connection: the report finds another way
+            self._sock.send(pickle.dumps(('waits', *self._current, tuple(tids)), 5))
 
     def _calm(self) -> None:
         """Stop what the task left behind that could interrupt this process: timers, handlers, tracing."""
@@ -742,6 +772,7 @@ def run_child(
         mine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=connection)
         slot = Slot(mine, standard, folder, name, marker, shared, unread, trusts)
         slot.pipes = OutputPipes(standard[1:], pipes, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=handover))
+        set_lender(slot.lend)
         slot.serve()
         status = 0
     except BaseException:

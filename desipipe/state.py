@@ -41,7 +41,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 class Worker:
     """What the journal says of one worker."""
 
-    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'lent', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -57,11 +57,18 @@ class Worker:
         self.stop: str | None = None
         """How it was asked to end: ``'politely'`` or ``'now'``."""
         self.rows: set[int] = set()
-        """What it runs."""
+        """What it has claimed: what it runs, and what is to run next."""
+        self.lent = 0
+        """Places it has besides its slots, as tasks in these wait for other tasks."""
         self.began = False
         """Whether it ever took a task."""
         self.draining: set[int] = set()
         """What it runs of tasks that were cleared."""
+
+    @property
+    def claimed(self) -> int:
+        """How many of its rows wait for one of its slots."""
+        return max(0, len(self.rows) - self.slots - self.lent)
 
 
 class Draining:
@@ -172,6 +179,7 @@ class State:
             'stop': self._stop,
             'job': self._job,
             'submit': self._submit,
+            'lend': self._lend,
             'resize': self._resize,
             'drop': self._drop,
             'accept': self._accept,
@@ -397,23 +405,23 @@ class State:
         most : int
             How many.
         """
-        # A row that left PENDING and came back (cancelled and retried, claimed and given back) stands in its queue twice: a dictionary
-        # gives it once, where it stands first.
-        found: dict[int, None] = {}
+        return list(islice(self.pending_rows(mids), most))
+
+    def pending_rows(self, mids: Iterable[str]) -> Iterator[int]:
+        """Yield the rows to claim next, in order of priority, then of their coming."""
+        # A row that left PENDING and came back (cancelled and retried, claimed and given back) stands in its queue twice: it is given once,
+        # where it stands first.
+        found: set[int] = set()
         status, superseded = self.status, self.superseded
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
                 # What was claimed, cancelled, dropped or superseded meanwhile; what is restored comes back.
                 while queue and (status[queue[0]] != PENDING or queue[0] in superseded):
                     queue.popleft()
-                if len(found) >= most:
-                    return list(found)
                 for row in queue:
-                    if status[row] == PENDING and row not in superseded:
-                        found[row] = None
-                        if len(found) >= most:
-                            return list(found)
-        return list(found)
+                    if status[row] == PENDING and row not in superseded and row not in found:
+                        found.add(row)
+                        yield row
 
     def _counts_of(self, row: int) -> list[int]:
         counts = self.superseded_counts if row in self.superseded else self.counts
@@ -877,6 +885,11 @@ class State:
             if known.kind == 'requeued' and known.job in self.jobs and all(worker.job != known.job for worker in self.alive.values()):
                 self.jobs[known.job] = {**self.jobs[known.job], 'state': 'pending', 'reason': '', 'node': '', 'ends': None}
 
+    def _lend(self, event: Event, offset: int) -> None:
+        worker = self.workers.get(event['w'])
+        if worker is not None:
+            worker.lent = event['n']
+
     def _versions(self, event: Event, offset: int) -> None:
         self.versions[event['w'], event['app']] = event['versions']
 
@@ -944,6 +957,10 @@ class State:
     def n_superseded(self) -> int:
         """The number of superseded tasks."""
         return len(self.superseded)
+
+    def claimed(self) -> int:
+        """How many running tasks have not begun: their worker took them, and its slots are busy."""
+        return sum(worker.claimed for worker in list(self.alive.values()))
 
     def args(self, row: int) -> Ref:
         """Where a task's arguments are."""

@@ -116,7 +116,8 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     brief : dict
         - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or ``'ACTIVE'``)
         - ``condition``: key of :data:`CONDITIONS`
-        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of the tasks that are not superseded
+        - ``total``, ``counts`` (by state; what a worker has claimed and not begun counts as pending), ``claimed`` (how many that are),
+          ``blocked``, ``left`` (neither ended nor blocked): of the tasks that are not superseded
         - ``superseded``: how many tasks are of code that the notebook or script has no longer
         - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
           ``stopping``
@@ -133,6 +134,9 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     ledger.follow()
     state = ledger.state
     counts = {name: state.total(code) for code, name in enumerate(STATES)}
+    claimed = min(state.claimed(), counts['RUNNING'])
+    counts['RUNNING'] -= claimed
+    counts['PENDING'] += claimed
     blocked = len(ledger.blocked())
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = _manager(ledger, observer)
@@ -149,6 +153,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'total': sum(counts.values()),
         'counts': counts,
         'superseded': state.n_superseded,
+        'claimed': claimed,
         'blocked': blocked,
         'left': left,
         'manager': manager,
@@ -174,8 +179,8 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
         What :func:`queue_brief` has, and
 
         - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
-          ``trouble`` (what it cannot do at the moment, and why), ``running`` (how many tasks are in its hands) and
-          ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+          ``trouble`` (what it cannot do at the moment, and why), ``running`` (how many tasks), ``claimed`` (how many are to run
+          next) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
         - ``jobs``: see :func:`job_summaries`
         - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
@@ -286,7 +291,7 @@ def job_groups(jobs: Iterable[Dict]) -> list[Dict]:
 def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
     state = ledger.state
     # It may hold many short tasks; those that came first are in its slots.
-    rows = heapq.nsmallest(worker.slots, list(worker.rows))
+    rows = heapq.nsmallest(worker.slots + worker.lent, list(worker.rows))
     record = read_lease(ledger.folder, worker.name)
     return {
         'name': worker.name,
@@ -299,7 +304,8 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
         'alive': _alive(record, worker.name, observer),
         'stopping': worker.stop is not None,
         'trouble': (record or {}).get('trouble', ''),
-        'running': len(worker.rows),
+        'running': len(worker.rows) - worker.claimed,
+        'claimed': worker.claimed,
         'tasks': [{**_label(ledger, row), 'since': state.started.get(row)} for row in rows],
     }
 

@@ -34,6 +34,7 @@ from .errors import (
 from .event import CANCELLED, DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
 from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
+from .lending import lent
 from .serialize import TaskReference, dumps
 from .utils import from_above
 
@@ -129,6 +130,13 @@ class Future(TaskReference):
         row = self._ledger.state.rows.get(self.tid)
         if row is not None and self._ledger.state.status[row] == SUCCEEDED:
             return  # what succeeded stays so, and many results are read one after the other; a failure may have been retried elsewhere
+        self._ledger.follow()
+        if self._over():
+            return
+        with lent((self.tid,)):
+            self._wait_on(timeout, timestep)
+
+    def _wait_on(self, timeout: float | None, timestep: float | None) -> None:
         hint = _HINT_AFTER if timeout is None else min(timeout, _HINT_AFTER)
         if self._ledger.wait(self._over, hint, timestep):
             return
@@ -365,7 +373,8 @@ class _Follower:
 
     def _run(self) -> None:
         while True:
-            error = self._follow()
+            with lent([future.tid for future, _ in list(self._waiting)]):
+                error = self._follow()
             with self._guard:
                 waiting = self._waiting
                 over = [error is not None or self._is_over(future) for future, _ in waiting]
@@ -470,11 +479,12 @@ def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]
         if seconds is not None and seconds <= 0:
             return
         # Several queues: look at each in turn, none for long.
-        for ledger in ledgers:
-            own = {future for future in left if future._ledger is ledger}
-            with contextlib.suppress(DesipipeError, OSError):  # the next turn looks what it is
-                ready = functools.partial(_any_over, own)
-                ledger.wait(ready, 0.05 if len(ledgers) > 1 else seconds)
+        with lent([future.tid for future in left]):
+            for ledger in ledgers:
+                own = {future for future in left if future._ledger is ledger}
+                with contextlib.suppress(DesipipeError, OSError):  # the next turn looks what it is
+                    ready = functools.partial(_any_over, own)
+                    ledger.wait(ready, 0.05 if len(ledgers) > 1 else seconds)
 
 
 def _can_follow(ledger: Ledger) -> bool:

@@ -74,6 +74,8 @@ def count_pieces(summary: dict[str, Any]) -> Line:
             words = f'{LOOKS[name].symbol} {format_count(n)} {name.lower()}'
             if name == 'WAITING' and summary['blocked']:
                 words += f' ({format_count(summary["blocked"])} blocked)'
+            if name == 'PENDING' and summary.get('claimed'):
+                words += f' ({format_count(summary["claimed"])} claimed)'
             pieces += [(', ', ''), (words, LOOKS[name].colour)]
     pieces = pieces[1:] or [('no tasks', 'dim')]
     if summary.get('superseded'):

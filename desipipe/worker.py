@@ -11,7 +11,8 @@ import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from . import limits
@@ -35,6 +36,10 @@ logger = logging.getLogger('desipipe')
 
 MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
 BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
+_NEVER = float('inf')
+LENT_MAX = 256  # slots beside those that a worker was asked for, as tasks in these wait for other tasks
+LENT_IDLE_S = 1.0  # after which such a slot ends
+EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
 BATCH_MOST = 512  # tasks to have at hand for each slot
 REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
 REPORT_COST = 10.0  # both grow so that an exchange, the wait for the lock included, costs at most one part in so many of the time between two
@@ -53,7 +58,7 @@ IDLE_PATIENCE_S = 600.0  # for the queue's files, with nothing in hand that coul
 END_PATIENCE_S = 60.0  # for the queue's files, once this worker was asked to end
 LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
 KILL_WAIT_S = 10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
-DESCRIPTORS_A_SLOT = 5
+DESCRIPTORS_A_SLOT = 6
 DESCRIPTORS_OWN = 48
 VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
 _FOLLOW, _REPORT, _BEAT, _SYNC = 'reading the journal', 'writing to the journal', 'writing the heartbeat', 'putting the journal on disk'
@@ -134,6 +139,9 @@ class Worker:
         self._first_end = 0.0
         self._cost = 0.0  # s of an exchange, lately
         self._mean: dict[int, float] = {}
+        self._high_water = 0  # tasks at hand after the last claim
+        self._next_excess = 0.0
+        self._lent = 0  # as the journal says
         self._spent = 0
         self._idle_since: float | None = None
         self._stopping: str | None = None
@@ -270,6 +278,7 @@ class Worker:
         if not self._faults.failing(_FOLLOW):
             self._trade(now)
             self._heed()
+        self._end_idle_extra(now)
         self._check_patience(now)
         if self._over(now):
             return False
@@ -376,7 +385,7 @@ class Worker:
     def _full(self) -> bool:
         # Then nothing new in the journal can make us do anything better; with many workers on one queue, each waking for every line of all the
         # others would cost more than the work.
-        return len(self._processes) == self.slots and all(process.sent for process in self._processes)
+        return len(self._processes) >= self.slots and all(process.sent and not process.waits_for for process in self._processes)
 
     def _listen(self, fd: int, wanted: bool) -> None:
         if fd < 0 or wanted == self._listening:
@@ -655,6 +664,8 @@ class Worker:
                 process.shown.append(Ref(*message[1]))
             elif message[0] == 'pipes':
                 self._renew_streams(process)
+            elif message[0] == 'waits':
+                self._note_waits(process, *message[1:])
             elif message[0] == 'telling':
                 self._telling.add(process)
             elif message[0] == 'versions':
@@ -666,6 +677,13 @@ class Worker:
                 for sock in other.sockets if isinstance(other, MPISlot) else ():
                     if sock.fileno() not in known:
                         self._selector.register(sock, selectors.EVENT_READ, other)
+
+    def _note_waits(self, process: SlotProcess, row: int, attempt: int, tids: tuple[bytes, ...]) -> None:
+        if not process.sent or (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
+            return
+        process.waits_for = tids
+        if tids and len(process.sent) > 1:
+            self._backlog.extendleft(reversed(process.take_back()))  # what it waits for may be among them
 
     def _note_versions(self, app: str, packages: dict[str, str], everything: dict[str, str]) -> None:
         known = self.ledger.state.versions
@@ -687,6 +705,7 @@ class Worker:
             return  # it was cancelled, or the slot is being killed
         task = process.sent.popleft()
         process.answered = True
+        process.waits_for = ()
         now = process.since = time.monotonic()
         if (task.row, task.attempt) != (row, attempt):
             process.sent.appendleft(task)
@@ -701,7 +720,10 @@ class Worker:
         process.shown.clear()
         if isinstance(files, list):
             files = self._joint_files(task, files)
-        self._add_end(end, now, result=result, files=files, out=out, err=err, trace=trace)
+        if files or out or err or trace:
+            self._add_end(end, now, result=result, files=files, out=out, err=err, trace=trace)
+        else:
+            self._add_end(end, now, result=result)
         if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
 
@@ -728,11 +750,10 @@ class Worker:
         if not self._ends:
             self._first_end = now
         for name, payload in payloads.items():
-            if not payload or (name in ('out', 'err') and not self.limit):
-                continue
             if isinstance(payload, bytes):
-                self._payloads.append((end, name, payload))
-            else:
+                if payload and (self.limit or name not in ('out', 'err')):
+                    self._payloads.append((end, name, payload))
+            elif payload:
                 setattr(end, name, Ref(*payload))
         self._ends.append(end)
 
@@ -797,11 +818,110 @@ class Worker:
 
     # Claiming and reporting
 
-    def _depth(self, group: int) -> int:
-        mean = self._mean.get(group)
-        if mean is None:
-            return 1
-        return max(1, min(BATCH_MOST, int(max(BATCH_TIME, 2 * self._report_after()) / max(mean, 1e-5))))
+    def _horizon(self) -> float:
+        """Return the seconds of work to have at hand for each slot."""
+        return max(BATCH_TIME, 2 * self._report_after())
+
+    def _waiting(self) -> int:
+        """Return the number of slots whose task waits for other tasks."""
+        return sum(1 for process in self._processes if process.waits_for)
+
+    def _needed(self) -> dict[int, None]:
+        """Return rows that could run, and that tasks of this worker wait for: directly, or as their requirements."""
+        state, status = self.ledger.state, self.ledger.state.status
+        found: dict[int, None] = {}
+        seen: set[int] = set()
+        todo = [state.rows[tid] for process in self._processes for tid in reversed(process.waits_for) if tid in state.rows]
+        while todo:
+            row = todo.pop()
+            if row in seen:
+                continue
+            seen.add(row)
+            if status[row] in (PENDING, RUNNING):
+                found[row] = None
+            elif status[row] == WAITING:
+                todo.extend(other for other in state.requires.get(row, ()) if status[other] != SUCCEEDED)
+        return found
+
+    def _load(self, now: float) -> float:
+        """Return the seconds of work at hand, of which no task counts for more than the horizon."""
+        horizon, mean, load = self._horizon(), self._mean, 0.0
+        for process in self._processes:
+            for i, task in enumerate(process.sent):
+                expected = mean.get(task.group, horizon)
+                load += min(horizon, expected if i else max(expected, now - process.since))
+        return load + sum(min(horizon, mean.get(task.group, horizon)) for task in self._backlog)
+
+    def _choose(self, rows: Iterator[int], share: int) -> list[int]:
+        """Choose what to claim: no more than the slots can begin in a moment, by each app's own times.
+
+        First comes what tasks here wait for, in the places that these lend.
+        """
+        now, group = time.monotonic(), self.ledger.state.group
+        chosen = self._choose_needed() if self._waiting() else []
+        preferred = set(chosen)
+        spare = self._spare(now)
+        costs: dict[int, float] = {}
+        for row in islice(rows, share):
+            number = group[row]
+            cost = costs.get(number)
+            if cost is None:
+                cost = costs[number] = self._cost_of(number, now)
+            if spare <= 0 or cost == _NEVER:
+                break
+            if row not in preferred:
+                chosen.append(row)
+                spare -= cost
+        return chosen
+
+    def _cost_of(self, group: int, now: float) -> float:
+        """Return the seconds for which a task counts against the horizon; infinity if it cannot end in time."""
+        if not self._fits(group, now):
+            return _NEVER
+        horizon = self._horizon()
+        return min(horizon, max(self._mean.get(group, horizon), 1e-5))
+
+    def _choose_needed(self) -> list[int]:
+        state, mids, needed = self.ledger.state, set(self._mids()), self._needed()
+        room = max(0, self._room_for_needed() - sum(1 for task in self._backlog if task.row in needed))
+        pending = (row for row in needed if state.status[row] == PENDING and row not in state.superseded and state.groups[state.group[row]].mid in mids)
+        return list(islice(pending, room))
+
+    def _spare(self, now: float) -> float:
+        return self._places() * self._horizon() - self._load(now)
+
+    def _places(self) -> int:
+        """Return the number of slots that there are, or can be."""
+        return len(self._processes) if self._faults.failing(_START) else self.slots
+
+    def _room_for_needed(self) -> int:
+        running = sum(1 for process in self._processes if process.sent and not process.waits_for)
+        return min(self.slots - running, self.slots + LENT_MAX - self._busy_count())
+
+    def _busy_count(self) -> int:
+        return sum(1 for process in self._processes if process.sent)
+
+    def _give_back_excess(self, now: float) -> None:
+        """Give back what was claimed and cannot begin soon, since tasks before it take longer than was expected."""
+        if not self._backlog or now < self._next_excess:
+            return
+        self._next_excess = now + EXCESS_LOOK_S
+        needed = self._needed() if self._waiting() else {}
+        stuck = sum(1 for process in self._processes if process.sent and now - process.since > STUCK_AFTER)
+        horizon = self._horizon()
+        room = max(0, self._places() - stuck) * horizon
+        load = sum(min(horizon, self._mean.get(task.group, horizon)) for task in self._backlog)
+        if load <= 2 * room:
+            return
+        kept: deque[Sent] = deque()
+        for task in self._backlog:
+            expected = min(horizon, self._mean.get(task.group, horizon))
+            if room > 0 or task.row in needed:
+                kept.append(task)
+                room -= expected
+            else:
+                self._back.append((task.row, task.attempt))
+        self._backlog = kept
 
     def _report_after(self) -> float:
         return min(max(REPORT_AFTER, REPORT_COST * self._cost), REPORT_MOST)
@@ -810,18 +930,11 @@ class Worker:
         state = self.ledger.state
         mids = self._mids()
         self._feed()
+        self._give_back_excess(now)
         at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)
         want = 0
         if not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts):
-            rows = state.next_pending(mids, 1)
-            if rows and not self._fits(state.group[rows[0]], now):
-                if not at_hand and not self._ends:
-                    self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
-                rows = []
-            depth = self._depth(state.group[rows[0]]) if rows and not self._mpi else 1
-            # Asked for when half is used up, so that slots do not run dry meanwhile.
-            if rows and (at_hand < self.slots or 2 * at_hand <= depth * self.slots):
-                want = depth * self.slots - at_hand
+            want = self._wanted(now, mids, at_hand)
         if want > 0 and self._provider is not None and self._provider.stop_after is not None:
             want = min(want, self._provider.stop_after * self.slots - self._claimed)
             if want <= 0 and not at_hand:
@@ -833,13 +946,32 @@ class Worker:
         if (due or want > 0 or self._back) and self._try(_REPORT, lambda: self._exchange(want, mids)):
             self._feed()
 
+    def _wanted(self, now: float, mids: list[str], at_hand: int) -> int:
+        """Return how many tasks to ask for at most; how many are claimed, `_choose` says."""
+        state = self.ledger.state
+        waiting = self._waiting()
+        # Asked for when half is used up, so that slots do not run dry meanwhile.
+        if at_hand >= self.slots and 2 * at_hand > self._high_water and not waiting:
+            return 0
+        rows = state.next_pending(mids, 1)
+        if rows and not self._fits(state.group[rows[0]], now):
+            if not at_hand and not self._ends:
+                self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
+            return 0
+        if self._mpi:
+            return max(0, self.slots - at_hand)
+        if self._spare(now) <= 0 and not (waiting and self._choose_needed()):
+            self._high_water = min(self._high_water, at_hand)
+            return 0
+        return max(1, BATCH_MOST * self.slots - at_hand)
+
     def _exchange(self, want: int, mids: list[str]) -> None:
         began = time.monotonic()
         self._store_payloads()
         if self._uncertain:
             self._forget_reported()
         self._uncertain = True  # an error may come after the lines were written
-        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity)
+        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity, None if self._mpi else self._choose)
         self._uncertain = False
         self._cost += 0.2 * (time.monotonic() - began - self._cost)
         ends, self._ends, self._back = self._ends, [], []
@@ -850,6 +982,8 @@ class Worker:
             if group.save_dir and end.state == state.status[end.row] == SUCCEEDED:
                 self._save(end.row)
         self._claimed += len(claimed)
+        if claimed:
+            self._high_water = len(claimed) + len(self._backlog) + sum(len(process.sent) for process in self._processes)
         for row, attempt in claimed:
             number = state.group[row]
             self._backlog.append(Sent(row, attempt, number, state.groups[number].timeout))
@@ -895,10 +1029,13 @@ class Worker:
         backlog = self._backlog
         if not backlog or self._stopping:
             return
+        if self._waiting():
+            self._feed_needed()
         # Evenly, one after the other: the first to be free gets the next.
+        busy = self._busy_count()
         for process in self._processes:
-            if not process.sent and process.dying is None and backlog:
-                self._send(process)
+            if not process.sent and process.dying is None and backlog and busy < self.slots:
+                busy += self._send(process)
         while backlog and len(self._processes) < self.slots:
             started = self._start()
             if started is None or (not self._send(started) and not self._mpi):
@@ -909,6 +1046,36 @@ class Worker:
             for process in self._processes:
                 if backlog and process.dying is None and len(process.sent) < process.ahead and _fits(process, self._mean, backlog[0]):
                     progress |= self._send(process)
+
+    def _feed_needed(self) -> None:
+        """Run what tasks here wait for, in the places that these lend."""
+        needed = self._needed()
+        some = sorted(self._backlog, key=lambda task: task.row not in needed)
+        self._backlog.clear()
+        self._backlog.extend(some)
+        while self._backlog and self._backlog[0].row in needed and self._room_for_needed() > 0:
+            process = next((process for process in self._processes if not process.sent and process.dying is None), None) or self._start()
+            if process is None or not self._send(process):
+                break
+        lent = max(0, self._busy_count() - self.slots)
+        if lent > self._lent:
+            self._note_lent(lent)
+
+    def _note_lent(self, places: int) -> None:
+        self._lent = places
+        self._notes.append({'e': 'lend', 'w': self.name, 'n': places, 't': time.time()})
+
+    def _end_idle_extra(self, now: float) -> None:
+        """End slots that were started while others lent their places, when they have nothing to do for a while."""
+        extra = len(self._processes) - self.slots
+        if extra <= 0:
+            return
+        if self._lent and self._busy_count() <= self.slots:
+            self._note_lent(0)
+        for process in self._processes:
+            if extra > 0 and not process.sent and process not in self._telling and now - process.since > LENT_IDLE_S:
+                process.kill('end', 'no longer needed')
+                extra -= 1
 
     def _send(self, process: SlotProcess) -> bool:
         task = self._backlog[0]
@@ -954,7 +1121,9 @@ class Worker:
 def _fits(process: SlotProcess, mean: dict[int, float], task: Sent) -> bool:
     """Whether ``task`` may stand behind what ``process`` has: only among tasks known to be short."""
     if not process.sent:
-        return True
+        return False  # it gets the next one when its turn comes
+    if process.waits_for:
+        return False
     return mean.get(task.group, 1.0) < BATCH_TIME and mean.get(process.sent[-1].group, 1.0) < BATCH_TIME
 
 

@@ -19,7 +19,7 @@ from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
 
-KEYS = 'name folder time state condition total counts superseded blocked left manager workers rate eta jobs failures causes damage'.split()
+KEYS = 'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta jobs failures causes damage'.split()
 
 
 def work(queue: Queue, *options: str) -> None:
@@ -263,7 +263,8 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     assert (found['left'], found['condition']) == (5, 'running')
     assert found['eta'] == pytest.approx(5 / found['rate'])
     (worker,) = found['workers']
-    assert (worker['running'], worker['slots'], worker['alive'], worker['job'], worker['stopping']) == (3, 2, True, 'job-w', False)
+    assert (worker['running'], worker['slots'], worker['alive'], worker['job'], worker['stopping']) == (2, 2, True, 'job-w', False)
+    assert (worker['claimed'], found['claimed'], found['counts']['RUNNING'], found['counts']['PENDING']) == (1, 1, 2, 3)
     assert [(task['name'], task['index']) for task in worker['tasks']] == [('app', 3), ('app', 4)]
     running = task_summary(ledger, claimed[3][0])
     assert (running['state'], running['worker'], running['duration']) == ('RUNNING', 'w', None)

@@ -313,6 +313,7 @@ LOOKS = (
             condition=_TEXT,
             total=_COUNT,
             counts=_COUNTS,
+            claimed=_COUNT,
             blocked=_COUNT,
             left=_COUNT,
             workers=_LIST,

@@ -58,6 +58,8 @@ export interface IQueueLine {
   state: 'PAUSED' | 'ACTIVE';
   total: number;
   counts: Partial<Record<State, number>>;
+  /** How many of the pending ones a worker has taken. */
+  claimed?: number;
   blocked: number;
   /** Tasks of code that notebooks and scripts have no longer: they are in none of the counts. */
   superseded?: number;
@@ -78,7 +80,11 @@ export interface IWorker {
   since: number;
   alive: boolean | null;
   stopping: boolean;
+  /** What it cannot do at the moment, and why. */
+  trouble?: string;
   running: number;
+  /** How many tasks are to run next. */
+  claimed?: number;
   tasks: (ITaskLabel & { since: number | null })[];
 }
 

@@ -179,6 +179,8 @@ function Worker(
           parts={[
             worker.host,
             words,
+            worker.claimed ? trans.__('%1 claimed', worker.claimed) : '',
+            worker.trouble,
             job && jobWords(job, trans),
             job && timeLeft(job, props.now, trans)
           ]}
