@@ -13,6 +13,7 @@ from .common import FACE, Verbs, add_json, hint, on_terminal, plural, positive, 
 
 if TYPE_CHECKING:
     from ..queue import Queue
+    from ..record.files import Record
     from ..record.model import QueueModel
     from ..record.verify import Check
 
@@ -105,6 +106,7 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
     parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help='name of the new queue; default: that of the record')
     parser.add_argument('--with-results', action='store_true', help='take the results, too; otherwise everything is computed anew')
+    parser.add_argument('--modules', default='.', metavar='DIR', help='where to write modules that its tasks used; default: here')
     parser.add_argument('--trust', action='store_true', help='do not ask whether its author is trusted')
 
 
@@ -286,7 +288,20 @@ def import_(args: argparse.Namespace) -> int:
 
         print(f'{queue.folder}: {words}')
         hint(f'Go on with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
+    _write_modules(found, args.modules)
     return 0
+
+
+def _write_modules(found: Record, folder: str) -> None:
+    from ..record.modules import write_modules
+
+    for model in found.models:
+        done = write_modules(model.head.get('modules', ()), found.payload, folder)
+        if done.written:
+            print(f'{plural(len(done.written), "module")} that the tasks used written to {folder}: {", ".join(done.written)}')
+        if done.kept:
+            hint(f'Not written, since others are there: {", ".join(done.kept)}. Cells that use these make other tasks than those of the record.')
+            hint(f'To have those of the record, write them elsewhere: desipipe import {shlex.quote(found.path)} -q OTHER --modules DIR')
 
 
 # Run

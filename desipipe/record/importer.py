@@ -26,6 +26,7 @@ from .model import QueueModel
 
 Dict = dict[str, Any]
 Payload = Callable[[str], bytes | None]
+"""Gives the bytes of a digest; ``None`` if they are not there, or damaged."""
 
 _TEXT = struct.Struct('<I')
 _LARGE = 4096  # bytes; from here on a payload may hold arrays, which lie aligned

@@ -25,6 +25,7 @@ from ..serialize import anatomy, encode, task_identity, text
 from ..serialize import source as sources
 from ..summary import events_at, state_name
 from ..utils import username
+from .modules import changed_functions, describe, used_modules
 from .privacy import Privacy
 
 Dict = dict[str, Any]
@@ -191,6 +192,8 @@ class _Reader:
             'workers': [self._worker(name) for name in self.workers],
             'versions': [orjson.loads(key) for key in self.versions],
         }
+        if modules := self._modules(head['apps']):
+            head['modules'] = modules
         return QueueModel(head, lines, self.payloads, {row: place for place, row in enumerate(chosen)})
 
     # Events
@@ -417,6 +420,21 @@ class _Reader:
             found['text'] = seen
 
     # What tasks share
+
+    def _modules(self, apps: Sequence[Dict]) -> list[Dict]:
+        """Describe the user's own modules that the tasks used, as they lie there now."""
+        groups = [self.state.groups[number] for number in self.groups]
+        folders = list(dict.fromkeys(folder for group in groups for folder in (*group.path, group.cwd) if folder))
+        found = used_modules((label for app in apps for label in app['parts']), folders)
+        texts = {module.path: module.data.decode('utf-8', 'replace') for module in found}
+        for app in apps:
+            for name in changed_functions(app, texts):
+                self.privacy.notes[f'(the module of {name} was changed after tasks of {app["name"]} ran; it is recorded as it is now)'] = None
+        return describe(found, self._keep)
+
+    def _keep(self, data: bytes) -> None:
+        if self.keep:
+            self.payloads.setdefault(hashlib.sha256(data).hexdigest(), data)
 
     def _app(self, app: str) -> Dict:
         event = self.state.apps.get(app)

@@ -28,6 +28,7 @@ from ..utils import format_count, plural
 from . import tables
 from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, part_digests, plain_bytes
 from .model import Node, QueueModel, piece_of, sealed, trees
+from .modules import changed_functions
 from .notebook import DIFF, compared, described, source_of
 
 Dict = dict[str, Any]
@@ -117,6 +118,7 @@ def verify(record: Record, node: Node | None = None, queue: Callable[[QueueModel
     for look in (_identities, _closure, _states, _by_hand):
         checks += _guarded(look.__name__.strip('_'), lambda look=look: look(record, tasks))  # type: ignore[misc]
     checks += _guarded('code', lambda: _code(record, node))
+    checks += _guarded('modules', lambda: _modules(record))
     checks += _guarded('cells', lambda: _cells(record, node))
     checks += _guarded('tables', lambda: _shown(record))
     checks += _guarded('environment', lambda: _environment(record))
@@ -221,7 +223,8 @@ def _crate(record: Record) -> Check:
     try:
         listed = orjson.loads(record.files[DIGESTS])
         known = {str(name): (entry['size'], entry['sha256']) for name, entry in listed['files'].items()}
-        if plain_bytes(listed) != record.files[DIGESTS] or len(set(file_digest(record.files[DIGESTS]))) != 1:
+        now, said = file_digest(record.files[DIGESTS])
+        if plain_bytes(listed) != record.files[DIGESTS] or not now or now != said:
             found.add(f'{DIGESTS} was changed since it was written')
     except (KeyError, TypeError, ValueError, AttributeError):
         found.add(f'{DIGESTS}, the list of its files, is missing or damaged')
@@ -430,6 +433,23 @@ def _code(record: Record, node: Node | None) -> Iterator[Check]:
         yield Check('code', NOTHING, 'the record holds no code')
     for words, _ in reasons.most_common(NAMED):
         yield Check('code', UNCHECKED, words)
+
+
+def _modules(record: Record) -> Iterator[Check]:
+    """Hold modules that were recorded against the functions of theirs that ran."""
+    found, n = _Found(), 0
+    for model in record.models:
+        texts = {}
+        for entry in model.head.get('modules', ()):
+            data = record.payload(entry['sha256'])
+            if data is not None:
+                texts[entry['path']] = data.decode('utf-8', 'replace')
+        n += len(texts)
+        for app in model.head['apps'] if texts else ():
+            for name in changed_functions(app, texts):
+                found.add(f'{name} is another one in its module than {app["name"]} ran')
+    if n:
+        yield found.check('modules', f'{plural(n, "module")}: the functions of theirs that tasks used are those that ran', 'modules that are not what ran')
 
 
 def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
