@@ -939,7 +939,8 @@ class Queue:
             ledger.add([], {}, {}, True, then=decide)
         else:
             batch, code, spec = _packed(target, None)
-            ledger.add([batch], {batch.group.app: code}, {batch.group.mid: spec}, True, then=decide)
+            use = self.use(batch.group, code)
+            ledger.add([batch], {batch.group.app: code}, {batch.group.mid: spec}, True, uses=[] if use is None else [use], then=decide)
         return Future(ledger, target.tid)
 
     def app(self, tid: str) -> App:
