@@ -52,7 +52,7 @@ from .lending import set_lender
 from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with
-from .serialize import Payload, carried, class_registry, dumps, loads
+from .serialize import Payload, carried, class_registry, dumps, loads, stand_ins
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
@@ -357,6 +357,7 @@ class Slot:
                 patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
+        stand_ins.withdraw()
         class_registry.start_task()
         carried.start_task()
         code = known.loaded
@@ -387,6 +388,7 @@ class Slot:
         if known.shared is not None:
             # Loaded again for each task: what one of them changes must not be seen by the next.
             arguments = {**self._load(known.shared, resolve), **arguments}
+        stand_ins.provide_for_task(code.memory.module_names)
         if 'mpicomm' in arguments and arguments['mpicomm'] is None:
             arguments['mpicomm'] = self._communicator()
         if group.kind == 'cell' and (self.comm is None or self.comm.rank == 0):

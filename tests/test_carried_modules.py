@@ -120,6 +120,63 @@ def test_functions_in_arguments_bring_their_modules(queue: Queue, folder: Path) 
     assert [futures[0].result(timeout=0), futures[2].result(timeout=0)] == [(1, 1, 1), (2, 2, 2)]
 
 
+def test_what_came_by_value_is_found_by_its_name(queue: Queue, folder: Path) -> None:
+    write(
+        folder,
+        1,
+        by_value="""
+            from __future__ import annotations
+            import dataclasses, typing
+            @dataclasses.dataclass
+            class Conf:
+                size: typing.Optional[int] = None
+                other: Conf | None = None
+            def double(x): return 2 * x
+            only_here = VERSION
+        """,
+    )
+    import by_value  # type: ignore[import-not-found]
+
+    tm = TaskManager(queue, scheduler=dict(max_workers=1))
+
+    @tm.python_app
+    def in_code(i: int) -> Any:
+        import pickle
+        import sys
+        import typing
+
+        hints = sorted(typing.get_type_hints(by_value.Conf))
+        again = pickle.loads(pickle.dumps([by_value.Conf(i), by_value.double]))
+        return hints, again[0] == by_value.Conf(i), again[1](3), sys.modules['by_value'].only_here
+
+    @tm.python_app
+    def in_arguments(conf: Any) -> Any:
+        import pickle
+        import sys
+        import typing
+
+        found = 'by_value' in sys.modules, hasattr(sys.modules.get('by_value'), 'double')
+        return sorted(typing.get_type_hints(type(conf))), pickle.loads(pickle.dumps(conf)) == conf, found
+
+    @tm.python_app
+    def nothing() -> Any:
+        import sys
+
+        return 'by_value' in sys.modules
+
+    @tm.python_app
+    def nested() -> Any:
+        return in_code(1).id
+
+    futures = [in_code(1), in_arguments(by_value.Conf(2)), in_code(2), nothing(), nested()]
+    work(queue)
+    results = [future.result(timeout=0) for future in futures]
+    assert results[0] == results[2] == (['other', 'size'], True, 6, 1)
+    assert results[1] == (['other', 'size'], True, (True, True))  # it gave way to the file
+    assert results[3] is False
+    assert results[4] == futures[0].id
+
+
 def test_packages_beside_their_list_of_files_are_installed(tmp_path: Path) -> None:
     target = tmp_path / 'target'
     info = target / 'thing-1.0.dist-info'

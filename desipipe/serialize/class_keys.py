@@ -32,7 +32,11 @@ def class_key(cls: type) -> str:
 
 def has_key(cls: object, key: str) -> bool:
     """Return True if an object is a class that has this key, or is called so in another payload."""
-    return isinstance(cls, type) and class_key(cls) == key
+    if not isinstance(cls, type):
+        return False
+    record = record_of(cls)
+    # Also one that was changed since it was sent under this key: it is the class that was meant.
+    return (record is not None and record.key == key) or class_key(cls) == key
 
 
 def _holds(record: ClassRecord) -> bool:

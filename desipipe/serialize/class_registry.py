@@ -10,9 +10,10 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ['ClassRecord', 'add_key', 'class_of', 'in_slot', 'keep_classes', 'lock', 'record_of', 'register', 'rename', 'start_task']
+__all__ = ['ClassRecord', 'add_key', 'class_of', 'classes_of_task', 'in_slot', 'keep_classes', 'lock', 'record_of', 'register', 'rename', 'start_task']
 
 lock = threading.RLock()
+_of_task: list[type] = []
 _task = 0  # number of the task that runs in this process; 0 where no slot runs tasks
 
 
@@ -93,6 +94,7 @@ def start_task() -> None:
     """Begin a task: classes that it loads get the attributes that they came with, whatever tasks before it changed."""
     global _task
     _task += 1
+    _of_task.clear()
 
 
 def in_slot() -> bool:
@@ -106,3 +108,9 @@ def keep_classes(classes: Iterable[type]) -> None:
         record = record_of(cls)
         if record is not None:
             record.task = _task
+            _of_task.append(cls)
+
+
+def classes_of_task() -> list[type]:
+    """Return the classes that were loaded, or kept, for the task that runs."""
+    return list(_of_task)

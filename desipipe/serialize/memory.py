@@ -49,6 +49,8 @@ class Memory:
     def __init__(self, func: Any) -> None:
         self.names: dict[str, Any] = {}
         """Functions and classes of ``__main__``, by the names under which other pickles refer to them."""
+        self.module_names: dict[str, dict[str, Any]] = {}
+        """Functions of the user's other modules, by the names of these."""
         self._mutable = False
         self._used = False
         self._spaces: list[tuple[Mapping[str, Any], tuple[Any, ...]]] = []
@@ -175,8 +177,12 @@ class Memory:
         return parts
 
     def _name(self, value: Any) -> None:
-        if value.__module__ in modules.MAIN and value.__qualname__.isidentifier():
+        if not value.__qualname__.isidentifier():
+            return
+        if value.__module__ in modules.MAIN:
             self.names.setdefault(value.__qualname__, value)
+        elif isinstance(value.__module__, str) and modules.is_user(value.__module__):
+            self.module_names.setdefault(value.__module__, {}).setdefault(value.__qualname__, value)
 
 
 def _is_found(value: Any) -> bool:
