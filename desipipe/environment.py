@@ -23,6 +23,7 @@ __all__ = [
     'get_environ',
 ]
 
+FAILED_COMMAND = 'failed, and was passed over'  # of the shell, as the workers' log has it
 _NAME = re.compile(r'[A-Za-z_][A-Za-z0-9_]*', re.ASCII)
 _PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]*', re.ASCII)
 """Values that a shell takes as they are."""
@@ -271,7 +272,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             words = f'desipipe: nothing was started, because this command of the environment {self.label} failed: {command}; exit status'
             after = ' exit $desipipe_status;'
         else:
-            words = f'desipipe: this command of the environment {self.label} failed, and was passed over: {command}; exit status'
+            words = f'desipipe: this command of the environment {self.label} {FAILED_COMMAND}: {command}; exit status'
             after = ''
         # `eval`: an unfinished quotation or here-document in one command can't swallow what follows.
         return f'eval {shlex.quote(command)} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2;{after} }}'

@@ -17,7 +17,7 @@ from shlex import quote
 from typing import Any, TypeVar
 
 from .backoff import Backoff
-from .environment import Environment
+from .environment import FAILED_COMMAND, Environment
 from .errors import DesipipeError, LaunchError, ManagerRunningError, QueueError, QueueGoneError
 from .event import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event, job_event
 from .jobs import jobs_name, noted_job
@@ -50,6 +50,7 @@ SIGNALLED_MOST_S = 5.0  # the same when the manager was told to end
 STEP = 'a step of the manager'
 START = 10.0  # s for a manager in the background to say that it is there, or that it ends
 END_WAIT = 30.0  # s for workers to end when the manager does
+_LINES_OF_A_START = 10  # that one start of a worker writes into its log, at most
 SILENT_MOST = 60.0  # s for a batch system to say what became of a worker that shows no sign of life
 CANCEL_WAIT = 20.0  # s for a batch system to be told that jobs are cancelled, when the manager ends
 AGAIN_AFTER = 60.0  # s before a job that somebody cancelled before it began is submitted again
@@ -729,13 +730,18 @@ class Manager:
         return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')
 
     def _last_words(self, pool: Pool) -> str:
+        """Return the last line of the workers' log, and commands of the environment that failed."""
         try:
             with open(self._log(pool), 'rb') as file:
                 file.seek(max(0, os.path.getsize(file.name) - 2000))
                 words = file.read().decode(errors='replace').strip()
         except FileNotFoundError:
             return 'none'
-        return words.splitlines()[-1] if words else f'none (see {self._log(pool)})'
+        if not words:
+            return f'none (see {self._log(pool)})'
+        *before, last = words.splitlines()
+        failed = [line for line in before[-_LINES_OF_A_START:] if FAILED_COMMAND in line]
+        return '; '.join(dict.fromkeys([*failed, last]))
 
     def _scale(self, now: float) -> None:
         state = self.ledger.state

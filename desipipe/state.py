@@ -140,6 +140,8 @@ class State:
         self.manager: Event | None = None
         self.last_manager: Event = {}
         self.manager_names: set[str] = set()
+        self.said: dict[str, str] = {}
+        """What the last manager said last, by task manager (empty: of all)."""
         self.jobs: dict[str, Event] = {}
         self.submissions: dict[str, Event] = {}
         """By name, what was submitted to a batch system without anybody knowing yet whether it took it: ``mid``, ``slots``, ``t``."""
@@ -894,6 +896,7 @@ class State:
         self.versions[event['w'], event['app']] = event['versions']
 
     def _manager(self, event: Event, offset: int) -> None:
+        self._note_words(event)
         if event['do'] == 'begin':
             self.manager = self.last_manager = event
             self.manager_names.add(event['w'])
@@ -903,6 +906,14 @@ class State:
                 self.last_manager = self.manager
         elif self.manager is not None and self.manager['w'] == event['w']:
             self.manager = None
+
+    def _note_words(self, event: Event) -> None:
+        if event['do'] == 'begin':
+            self.said = {}
+        elif event['do'] == 'say' and event['text']:
+            self.said[event.get('mid', '')] = event['text']
+        elif event['do'] == 'say':  # what it said last holds no more
+            self.said.pop(event.get('mid') or (self.manager or {}).get('of', ''), None)
 
     def _stop(self, event: Event, offset: int) -> None:
         for name in event['workers']:

@@ -37,10 +37,9 @@ from .ledger import Attempt, Ledger
 from .lending import lent
 from .serialize import TaskReference, dumps
 from .utils import from_above
+from .waiting import Waiter
 
 logger = logging.getLogger('desipipe')
-
-_HINT_AFTER = 10.0  # s
 
 
 class Future(TaskReference):
@@ -137,24 +136,19 @@ class Future(TaskReference):
             self._wait_on(timeout, timestep)
 
     def _wait_on(self, timeout: float | None, timestep: float | None) -> None:
-        hint = _HINT_AFTER if timeout is None else min(timeout, _HINT_AFTER)
-        if self._ledger.wait(self._over, hint, timestep):
+        waiter = Waiter(self._ledger, lambda: [self._ledger.row(self.tid)])
+        if waiter.wait(self._over, timeout, timestep):
             return
-        if timeout is None or timeout > hint:
-            if not self._ledger.state.alive and self._ledger.state.manager is None:
-                logger.warning(
-                    'nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn',
-                    self._ledger.folder,
-                    quote(self._ledger.folder),
-                )
-            if self._ledger.wait(self._over, None if timeout is None else timeout - hint, timestep):
-                return
-        state = self._ledger.state
-        raise TimeoutError(
-            f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]} after {timeout:g} s; it goes on, nothing is lost. '
-            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. '
-            f'See why with: desipipe explain -q {quote(self._ledger.folder)} {self.id[:12]}'
-        )
+        state, reason = self._ledger.state, waiter.reason()
+        about = [
+            f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]}',
+            f' after {timeout:g} s; it goes on, nothing is lost. ',
+            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. ',
+            '' if reason is None else f'{reason}\n',
+            'See why with: desipipe explain ',
+            f'-q {quote(self._ledger.folder)} {self.id[:12]}',
+        ]
+        raise TimeoutError(''.join(about))
 
     def result(self, timeout: float | None = None, timestep: float | None = None) -> Any:
         """Wait for the task and return what it returned.
@@ -461,12 +455,17 @@ def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Ite
         left -= batch
         yield from batch
     if left:
-        raise TimeoutError(f'{len(left):d} of the futures are not done after {timeout:g} s; their tasks go on, nothing is lost')
+        reasons = (_waiter(ledger, left).reason() for ledger in {item._ledger for item in left})
+        told = ''.join(f'. {reason}' for reason in reasons if reason is not None)
+        problem = f'{len(left):d} of the futures are not done after {timeout:g} s'
+        raise TimeoutError(f'{problem}; their tasks go on, nothing is lost{told}')
 
 
 def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]]:
     """Yield futures as their tasks end, also those of deleted tasks and queues."""
     left = set(left)
+    every = {future._ledger for future in left}
+    waiters = {ledger: _waiter(ledger, left) for ledger in every}
     while left:
         ledgers = {future._ledger for future in left}
         gone = {ledger for ledger in ledgers if not _can_follow(ledger)}
@@ -484,7 +483,16 @@ def _arrivals(left: set[Future], deadline: float | None) -> Iterator[set[Future]
                 own = {future for future in left if future._ledger is ledger}
                 with contextlib.suppress(DesipipeError, OSError):  # the next turn looks what it is
                     ready = functools.partial(_any_over, own)
-                    ledger.wait(ready, 0.05 if len(ledgers) > 1 else seconds)
+                    waiters[ledger].wait(ready, 0.05 if len(ledgers) > 1 else seconds)
+                    waiters[ledger].tell()
+
+
+def _waiter(ledger: Ledger, left: set[Future]) -> Waiter:
+    def rows() -> Iterator[int]:
+        own = (future.tid for future in left if future._ledger is ledger)
+        return (row for tid in own if (row := ledger.state.rows.get(tid)) is not None)
+
+    return Waiter(ledger, rows)
 
 
 def _can_follow(ledger: Ledger) -> bool:

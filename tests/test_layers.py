@@ -19,7 +19,7 @@ LAYERS = {
     'bytes': 'store/ lock journal segment lease watch probe',
     'pure': 'serialize event versions state outputs sweep',
     'resources': 'provider/ scheduler backoff',
-    'model': 'uses ledger live app task explain compact jobs queue find call_here selection',
+    'model': 'uses ledger live app task waiting explain compact jobs queue find call_here selection',
     'files': 'io file_manager/',
     'processes': 'shell_contexts shell library_displays display figures ranks slot_state output_pipes slot process queue_faults worker manager',
     'script': 'task_manager',

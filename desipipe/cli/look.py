@@ -13,6 +13,8 @@ from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states
 
 if TYPE_CHECKING:
     from ..queue import Queue
+    from ..state import State
+    from ..waiting import Waiter
 
 _PROPERTIES = 'id name index state mid jobid host t0 dtime errno cause arguments require_ids versions code out err result attempts'.split()
 _TERMINAL_LIMIT = 100
@@ -168,7 +170,11 @@ def follow(queue: Queue, as_json: bool = False, timeout: float | None = None, pa
     """
     where = type_queue(queue.folder, queue.config)
     if as_json or not on_terminal():
-        return _watched(queue, _JSONLines() if as_json else _Lines(), where, timeout, patience)
+        from ..waiting import Waiter
+
+        waiter = Waiter(queue.ledger, lambda: _first_pending(queue.ledger.state))
+        view = _JSONLines(waiter) if as_json else _Lines(waiter)
+        return _watched(queue, view, where, timeout, patience)
     with FACE.get().live() as live:
         screen = _Screen(live, where)
         status = _watched(queue, screen, where, timeout, patience)
@@ -176,13 +182,19 @@ def follow(queue: Queue, as_json: bool = False, timeout: float | None = None, pa
     return status
 
 
+def _first_pending(state: State) -> list[int]:
+    """Return the next task of each task manager."""
+    return [row for mid in state.managers for row in state.next_pending([mid], 1)]
+
+
 class _Lines:
     """Writes a line for each change."""
 
     pause = 0.2
 
-    def __init__(self) -> None:
+    def __init__(self, waiter: Waiter) -> None:
         self._last: Any = None
+        self._waiter = waiter  # tells on stderr why nothing goes on
 
     def show(self, summary: dict[str, Any]) -> None:
         from ..summary import job_groups
@@ -192,6 +204,7 @@ class _Lines:
         if told != self._last:
             self._last = told
             self.write(summary)
+        self._waiter.tell()
 
     def write(self, summary: dict[str, Any]) -> None:
         from .view import change_line
@@ -260,7 +273,10 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
             view.end(f'paused, {plural(summary["left"])} left. Go on with: desipipe resume {where} --spawn')
             return 2
         if nobody_since is not None and now - nobody_since >= patience:
-            view.end(f'nobody works, {plural(summary["left"])} left. Go on with: desipipe spawn {where} --spawn')
+            said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
+            last = f'. The last manager said: {said}' if said else ''
+            left = f'nobody works, {plural(summary["left"])} left'
+            view.end(f'{left}{last}. Go on with: desipipe spawn {where} --spawn')
             return 2
         if deadline is not None and now >= deadline:
             view.end(f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without being watched')

@@ -14,6 +14,7 @@ from ..cell_summary import Cell
 from ..errors import QueueGoneError
 from ..queue import Queue
 from ..utils import plural
+from ..waiting import Waiter
 from .bundle import Dict, bundle, lines, outputs_text
 from .follow import INTERVAL, Display, View, noninteractive
 
@@ -22,7 +23,6 @@ logger = logging.getLogger('desipipe')
 NATIVE = 2_500_000
 """Bytes of outputs that are published as the cell's own, at most: notebook servers drop what comes faster."""
 
-_HINT_AFTER = 10.0  # s
 _STARTS = 5.0  # s that a manager may take until it says that it is there
 _TICKING = ('time', 'elapsed', 'eta', 'rate')  # what changes by itself, and front ends count
 
@@ -164,7 +164,9 @@ def wait(handle: Handle) -> bool:
     """
     try:
         if handle.follower is not None:
+            waiter = Waiter(handle.cell.ledger, lambda: handle.cell.rows)
             while not handle.over.wait(INTERVAL):
+                waiter.tell()
                 if handle.summary.get('refused'):
                     return False
         elif not handle.over.is_set():
@@ -202,10 +204,7 @@ def _wait_here(handle: Handle) -> None:
                 if ledger.wait(over, 1.0):
                     return
                 time.sleep(max(0.0, INTERVAL - (time.monotonic() - begun)))
-    if not ledger.wait(over, _HINT_AFTER):
-        if not ledger.state.alive and ledger.state.manager is None:
-            logger.warning('nobody works on %s: this waits until someone does. Start workers with: desipipe spawn -q %s --spawn', ledger.folder, ledger.folder)
-        ledger.wait(over)
+    Waiter(ledger, lambda: handle.cell.rows).wait(over)
 
 
 def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
