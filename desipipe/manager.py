@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from shlex import quote
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from .backoff import Backoff
 from .environment import FAILED_COMMAND, Environment
@@ -140,6 +140,23 @@ class Pool:
         return max(0, min(missing, 1) if self.idle.failures or self.refused.failures else missing)
 
 
+class Message(NamedTuple):
+    """What the manager says to people."""
+
+    text: str
+    mid: str = ''
+    """Of which task manager; empty: of all."""
+    final: bool = False
+    """Whether its tasks wait until someone does something about it."""
+
+
+def _foremost(messages: Sequence[Message], mid: str | None = None) -> Message:
+    """Return what needs someone, else the newest, of one task manager or of all."""
+    own = [message for message in messages if mid in (None, message.mid)]
+    last = own[-1] if own else Message('', mid or '')
+    return next((message for message in reversed(own) if message.final), last)
+
+
 class Manager:
     """Keeps workers for a queue.
 
@@ -191,8 +208,8 @@ class Manager:
         self._reviewed: set[str] = set()
         self._to_review: set[str] = set()
         self._seen_workers = 0
-        self._messages: dict[tuple[str, str], tuple[str, str, bool]] = {}
-        self._published = ''
+        self._messages: dict[tuple[str, str], Message] = {}
+        self._published: dict[str, str] = {}  # by task manager
         self._faults = QueueFaults(self.ledger)
         self._renew = False
         self._next_beat = self._next_look = 0.0
@@ -708,7 +725,7 @@ class Manager:
             return
         logger.error('%s', text)
         self._messages.pop(key, None)
-        self._messages[key] = text, mid, final
+        self._messages[key] = Message(text, mid, final)
         self._publish()
 
     def _unsay(self, *key: str) -> bool:
@@ -718,13 +735,22 @@ class Manager:
         return said
 
     def _publish(self) -> None:
-        # One thing is shown: what needs someone, else the newest.
+        """Write what is to be said of each task manager, and last what is shown of the queue."""
         messages = list(self._messages.values())
-        text, mid, final = next((message for message in reversed(messages) if message[2]), messages[-1] if messages else ('', '', False))
-        if text != self._published:
-            event: Event = {'e': 'manager', 'do': 'say', 'w': self.name, 'text': text, 'mid': mid, 'final': final, 't': time.time()}
-            self.ledger.journal.write(lambda: [event])
-            self._published = text
+        of_each = {mid: _foremost(messages, mid) for mid in {message.mid for message in messages}}
+        changed = [
+            of_each.get(mid, Message('', mid))
+            for mid in sorted(of_each.keys() | self._published.keys())
+            if of_each.get(mid, Message('')).text != self._published.get(mid, '')
+        ]
+        shown = _foremost(messages)
+        if changed and changed[-1] != shown:
+            changed = [*(message for message in changed if message != shown), shown]
+        if changed:
+            self._published = {mid: message.text for mid, message in of_each.items()}
+            common: Event = {'e': 'manager', 'do': 'say', 'w': self.name, 't': time.time()}
+            events = [{**common, 'text': text, 'mid': mid, 'final': final} for text, mid, final in changed]
+            self.ledger.journal.write(lambda: events)
 
     def _log(self, pool: Pool) -> str:
         return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')

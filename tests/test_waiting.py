@@ -154,17 +154,25 @@ def test_a_queue_that_works_needs_no_words(
     assert capsys.readouterr().err == ''
 
 
-def test_an_environment_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: Path) -> None:
-    """The words of its Python, and the command that failed before."""
-    fake = tmp_path / 'bin' / 'python'
-    fake.parent.mkdir()
-    fake.write_text('#!/bin/sh\necho "No module named desipipe" >&2\nexit 1\n')
+def broken_environment(folder: Path, words: str) -> Environment:
+    """Return an environment whose Python says something and ends."""
+    folder.mkdir()
+    fake = folder / 'python'
+    fake.write_text(f'#!/bin/sh\necho "{words}" >&2\nexit 1\n')
     fake.chmod(0o755)
-    environ = Environment(command=['no_such_command_here', f'export PATH={fake.parent}:$PATH'])
+    return Environment(command=[f'no_such_command_{folder.name}', f'export PATH={folder}:$PATH'])
+
+
+def test_environments_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: Path) -> None:
+    """For each the words of its Python, and the command that failed before."""
     spawning = Queue(queue.folder, spawn=True)
-    future = double_app(TaskManager(spawning, environ=environ))(1)
+    futures = {}
+    for name in ('first', 'second'):
+        environ = broken_environment(tmp_path / name, f'No module named {name}')
+        futures[name] = double_app(TaskManager(spawning, environ=environ))(name)
     deadline = time.monotonic() + 60
-    while 'No module named' not in (words := reason(future)):
-        assert time.monotonic() < deadline, words
-        time.sleep(0.05)
-    assert 'no_such_command_here' in words
+    for name, future in futures.items():
+        while f'No module named {name}' not in (words := reason(future)):
+            assert time.monotonic() < deadline, words
+            time.sleep(0.05)
+        assert f'no_such_command_{name}' in words
