@@ -19,7 +19,9 @@ KINDS = {
 """What is left out unless it is asked for."""
 
 # A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is one; a URL's is none, nor is a pattern such as `/-/g`.
-_PATH = re.compile(r'(?<![\w.:/~<…-])/(?=[^/]*\w)(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
+_PATH = re.compile(r'(?:(?<=file://)|(?<![\w.:/~<…-]))/(?=[^/]*\w)(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
+
+_COLOUR = re.compile(r'(\x1b\[[0-9;:]*m)')
 
 
 class Privacy:
@@ -51,7 +53,7 @@ class Privacy:
         self._root = self.root.rstrip('/') + '/'
         self._home = os.path.expanduser('~').rstrip('/') + '/'
         # `/root/` and `/home/` are where people are, not who they are.
-        self._rooted = re.compile(r'(?<![\w.:/~-])' + re.escape(self._root) + r'(?=[\w.+@=,~-])') if self._root != '/' else None
+        self._rooted = re.compile(r'(?:(?<=file://)|(?<![\w.:/~-]))' + re.escape(self._root) + r'(?=[\w.+@=,~-])') if self._root != '/' else None
         self._whole = re.compile(r'(?<![\w.:/~-])' + re.escape(self._root[:-1]) + r'(?![\w.+@=,~/-])') if self._root != '/' else None
         self.text: Callable[[str], str] = lru_cache(maxsize=4096)(self.scrub)
 
@@ -78,7 +80,13 @@ class Privacy:
         """
         if '/' not in text:
             return text
-        return ''.join(stretch if is_data else self._scrub_text(stretch) for stretch, is_data in split_data(text))
+        return ''.join(stretch if is_data else self._scrub_coloured(stretch) for stretch, is_data in split_data(text))
+
+    def _scrub_coloured(self, text: str) -> str:
+        # Of a coloured traceback the path follows the `m` of an escape sequence at once.
+        if '\x1b' not in text:
+            return self._scrub_text(text)
+        return ''.join(part if i % 2 else self._scrub_text(part) for i, part in enumerate(_COLOUR.split(text)))
 
     def _scrub_text(self, text: str) -> str:
         if self._rooted is not None and self._whole is not None:

@@ -73,6 +73,10 @@ def test_what_is_left_out(script: Cli) -> None:
         ('/etc/secret/key and 1/2 and </div> and https://a.b/c/d', '…/key and 1/2 and </div> and https://a.b/c/d'),
         ('a/b/c ./d/e ~/x/y', 'a/b/c ./d/e ~/x/y'),
         ('/single', '/single'),
+        ('file:///etc/secret/key', 'file://…/key'),
+        ('\x1b[36mFile \x1b[39m\x1b[32m/etc/secret/key.py:3\x1b[39m', '\x1b[36mFile \x1b[39m\x1b[32m…/key.py:3\x1b[39m'),
+        ('\x1b[32m/home/me/study/a.py', '\x1b[32ma.py'),
+        ('x.replace(/-/g, "")', 'x.replace(/-/g, "")'),
     ],
 )
 def test_paths_in_text(text: str, expected: str) -> None:
