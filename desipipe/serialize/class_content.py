@@ -157,6 +157,12 @@ _NOTED = frozenset(('_value_', '_name_', '__objclass__', '_sort_order_', '_inver
 def _members(cls: Any) -> Iterator[Table]:
     if issubclass(cls, enum.Flag):
         yield Table('its boundary', (str(getattr(cls, '_boundary_', '')),))
+    else:
+        # Other values by which a member is found; flags put there what they are asked for.
+        for value, member in cls._value2member_map_.items():
+            if value is not member._value_:
+                yield Table('another value', (value, str(member._name_)))
+    yield Table('its members', (repr(cls._member_names_),))
     for name, member in cls._member_map_.items():
         items = [name, str(member._name_), member._value_]
         if name == member._name_:

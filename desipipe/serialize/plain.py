@@ -267,7 +267,7 @@ def standard_stream(value: object) -> str:
 
 def is_live(value: object) -> tuple[str, str] | None:
     """What a live object is in words, and what to do instead; None for what is not known to be one."""
-    if isinstance(value, TaskReference):
+    if issubclass(type(value), TaskReference):  # a proxy would be asked what it is
         return 'the future of a task', 'pass it as an argument instead'
     for cls in type(value).__mro__:
         module = cls.__module__

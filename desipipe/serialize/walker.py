@@ -624,13 +624,13 @@ class Walker:
         """Encode what code reads under ``name``. ``values``: what of it is used otherwise than by calls; None: all."""
         value = get()
         self._keep.append(holder)
-        if isinstance(value, ModuleType) and value.__name__ not in modules.MAIN and modules.is_user(value.__name__):
+        if issubclass(type(value), ModuleType) and value.__name__ not in modules.MAIN and modules.is_user(value.__name__):
             self._same.append(lambda: get() is value)
             return [name.encode(), *self._attributes(who, name, value, chains, values)]
         with self._inside(f'{who} {name!r}'):
-            if isinstance(value, TaskReference):
+            if issubclass(type(value), TaskReference):
                 raise refuse(self._trail, value, 'its result is not known yet when the function is stored')
-            if type(value) is FunctionType or isinstance(value, type) or hasattr(type(value), '__desipipe_identity__'):
+            if type(value) is FunctionType or issubclass(type(value), type) or hasattr(type(value), '__desipipe_identity__'):
                 data = self._function(value) if type(value) is FunctionType else self.value(value)
                 if values is None or tuple(name.split('.')) in values:
                     self._observe(value)
@@ -641,7 +641,7 @@ class Walker:
 
     def _observe(self, value: Any) -> None:
         """Have the annotations count of a function or class that is used as a value: whoever gets it may read them."""
-        if id(value) in self._observed or not isinstance(value, (FunctionType, type)):
+        if id(value) in self._observed or not issubclass(type(value), (FunctionType, type)):
             return
         label = self._labels.get(id(value))
         if label is None:
