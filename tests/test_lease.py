@@ -314,3 +314,11 @@ def test_a_process_number_of_a_dead_process_names_nobody(folder: str) -> None:
         assert hear(holder) == 'beats'
         record = read_lease(folder, 'w') or {}
         assert gone({**record, 'pid': process.pid}) is True
+
+
+def test_machines_without_identity_of_their_boot_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same number is another process there."""
+    from desipipe.store import lease as leases
+
+    monkeypatch.setattr(leases, '_here', lambda: ('', 1))
+    assert leases.gone({'pid': 2**22 + 1, 'start': 1, 'boot': '', 'pidns': 1}) is None

@@ -8,7 +8,9 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ import pytest
 from engine import done, hear, process_state, talk, tell, until
 
 from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
+from desipipe.store import lock as locks
 from desipipe.store.lock import KINDS, QueueLock
 
 HOLDER = """
@@ -339,3 +342,60 @@ def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.M
     assert path in str(info.value) and 'nothing was written' in str(info.value) and 'desipipe doctor' in str(info.value)
     with lock:
         pass
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_long_wait_names_the_holder(path: str, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """By process, machine and command, and what to type where it is stopped."""
+    monkeypatch.setattr(locks, 'NOTICE_AFTER_S', 1.0)
+    lock = QueueLock(path, kind)
+    with talk(HOLDER, path, kind) as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+        os.kill(other.pid, signal.SIGSTOP)
+        waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
+        waiter.start()
+        until(lambda: 'more than' in caplog.text, 'the notice')
+        os.kill(other.pid, signal.SIGCONT)
+        assert f'process {other.pid:d} on {socket.gethostname()}' in caplog.text
+        assert 'which is stopped' in caplog.text and f'kill -CONT {other.pid:d}' in caplog.text and 'python' in caplog.text
+        other.kill()
+        waiter.join(120)
+        assert not waiter.is_alive()
+
+
+def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
+    with talk(HOLDER, path, 'soft') as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+        other.kill()
+        other.wait()
+        folder = Path(path + '.soft.filelock', 'claims')
+        with talk('import sys; print("here", flush=True); sys.stdin.read()') as innocent:
+            assert hear(innocent) == 'here'
+            for claim in folder.iterdir():
+                if claim.is_file():
+                    claim.write_text(claim.read_text().replace(f'\n{other.pid:d}\n', f'\n{innocent.pid:d}\n'))
+            lock = QueueLock(path, 'soft')
+            with lock:
+                assert innocent.poll() is None
+
+
+IN_A_NAMESPACE = """
+import os, sys
+from desipipe.store.lock import QueueLock
+if not os.fork():
+    QueueLock(sys.argv[1], 'soft').acquire()
+    os.kill(os.getpid(), 9)
+os.wait()
+with QueueLock(sys.argv[1], 'soft'):
+    print('free')
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which('unshare') is None, reason='needs root, to make a name space of process numbers')
+def test_a_dead_holder_in_a_name_space_of_process_numbers(path: str) -> None:
+    argv = ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', IN_A_NAMESPACE, path]
+    if subprocess.run([*argv[:4], 'true']).returncode:
+        pytest.skip('no name spaces here')
+    assert subprocess.run(argv, timeout=120, stdout=subprocess.PIPE, text=True, check=True).stdout == 'free\n'

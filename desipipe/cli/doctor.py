@@ -262,6 +262,8 @@ def _held(path: str, kind: str) -> str | None:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     except PermissionError:
         return None  # what the permissions are is told beside this
+    from ..store.lock import flock_holder
+
     deadline = time.monotonic() + _HELD
     try:
         while True:
@@ -272,27 +274,11 @@ def _held(path: str, kind: str) -> str | None:
                 if time.monotonic() > deadline:
                     break
             time.sleep(0.01)
-        holder = _holder(os.fstat(fd).st_ino)
+        holder = flock_holder(path)
     finally:
         os.close(fd)
-    who = (
-        f'process {holder:d} of this machine holds it; if it was stopped, type kill -CONT {holder:d}, else end it'
-        if holder
-        else 'a process of another machine holds it'
-    )
-    return f'{path} has not been free for {_HELD:g} s, so that nobody can write: {who}. Then look again'
-
-
-def _holder(inode: int) -> int | None:
-    try:
-        with open('/proc/locks') as file:
-            for line in file:
-                fields = line.split()
-                if fields[1] == 'FLOCK' and fields[5].endswith(f':{inode:d}') and int(fields[4]) > 0:
-                    return int(fields[4])
-    except OSError:  # not Linux
-        return None
-    return None
+    who = 'a process of another machine' if holder is None else holder.describe()
+    return f'{path} has not been free for {_HELD:g} s, so that nobody can write. It is held by {who}'
 
 
 def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:

@@ -120,7 +120,8 @@ def gone(record: Record) -> bool | None:
     gone : bool or None
         ``None`` when it runs on another machine (or in another process-id namespace): watch its beats then.
     """
-    if 'pid' not in record or (record.get('boot'), record.get('pidns')) != _here():
+    # Without an identity of the boot, another machine's process numbers could be taken for ours.
+    if 'pid' not in record or not record.get('boot') or (record['boot'], record.get('pidns')) != _here():
         return None
     return not process_alive(record['pid'], record['start'])
 

@@ -9,17 +9,25 @@ import logging
 import os
 import socket
 import threading
+import time
 import weakref
 from shlex import quote
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..errors import LockingError, PermissionDeniedError, QueueGoneError
-from ..provenance import process_alive
+from ..provenance import machine, process_alive, process_start
+from ..utils import printable
 
 KINDS = ('flock', 'poll', 'soft')
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
+_NAMESPACE = '?pidns-'  # in the library's claims
+_FIRST_NAMESPACE = 0xEFFFFFFC  # inode of Linux's first name space of process numbers
 _SOFT_LOOK = 1.0  # s of waiting for a soft lock, after which one looks whether its holder lives
+
+NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
+_NOTICE_LOOK_S = 0.5
+_NOTICE_IDLE = 20  # looks without a wait, after which the thread ends
 
 logger = logging.getLogger('desipipe')
 
@@ -54,6 +62,112 @@ def release_fully(mutex: threading.RLock) -> None:
             mutex.release()
     except RuntimeError:
         return  # this thread holds it no longer
+
+
+# Who holds a lock
+
+
+class Holder(NamedTuple):
+    """A process that holds the lock of a queue."""
+
+    pid: int
+    host: str
+    command: str
+    stopped: bool
+
+    def describe(self) -> str:
+        """Name it, and say what to type."""
+        command = f' ({self.command})' if self.command else ''
+        if self.stopped:
+            return f'process {self.pid:d} on {self.host}{command}, which is stopped. Let it go on:\nkill -CONT {self.pid:d}'
+        return f'process {self.pid:d} on {self.host}{command}. If it hangs, end it there:\nkill {self.pid:d}'
+
+
+def flock_holder(path: str) -> Holder | None:
+    """Find the process of this machine that holds the ``flock`` of a file."""
+    try:
+        inode = os.stat(path).st_ino
+        with open('/proc/locks') as file:
+            for line in file:
+                fields = line.split()
+                if fields[1] == 'FLOCK' and fields[5].endswith(f':{inode:d}') and int(fields[4]) > 0:
+                    return _holder(int(fields[4]), socket.gethostname())
+    except OSError:  # the file is gone, or this is not Linux
+        return None
+    return None
+
+
+def _holder(pid: int, host: str) -> Holder:
+    command, stopped = '', False
+    if host == socket.gethostname():
+        try:
+            with open(f'/proc/{pid:d}/cmdline', 'rb') as file:
+                command = printable(file.read(200).replace(b'\0', b' ').decode(errors='replace').strip())
+            with open(f'/proc/{pid:d}/stat', 'rb') as file:
+                stopped = file.read().rpartition(b')')[2].split()[0] in (b'T', b't')
+        except OSError:  # it has ended
+            pass
+    return Holder(pid, host, command, stopped)
+
+
+class _Notices:
+    """A thread that tells, of waits for locks that take long, who holds them; it ends when there has been none for a while."""
+
+    def __init__(self) -> None:
+        self.waits: dict[int, tuple[float, QueueLock]] = {}
+        self.thread: threading.Thread | None = None
+        tell_fork(self)
+
+    def forked(self) -> None:
+        """Forget the parent's waits and its thread."""
+        self.waits, self.thread = {}, None
+
+    def begin(self, lock: QueueLock) -> int:
+        """Note that a thread waits for ``lock``."""
+        key = threading.get_ident()
+        self.waits[key] = (time.monotonic(), lock)
+        if self.thread is None or not self.thread.is_alive():
+            self.thread = threading.Thread(target=self._run, name='desipipe-lock-notices', daemon=True)
+            self.thread.start()
+        return key
+
+    def end(self, key: int) -> None:
+        """Note that it waits no longer."""
+        self.waits.pop(key, None)
+
+    def _run(self) -> None:
+        pause, told, idle = threading.Event(), set[float](), 0
+        while idle < _NOTICE_IDLE:
+            pause.wait(_NOTICE_LOOK_S)
+            waits = list(self.waits.values())
+            idle = 0 if waits else idle + 1
+            if not waits and idle == _NOTICE_IDLE:
+                self.thread = None  # whoever begins to wait from here on starts another
+                idle = 0 if self.waits else idle
+            for since, lock in waits:
+                if time.monotonic() - since > NOTICE_AFTER_S and since not in told:
+                    told.add(since)
+                    lock.tell_holder(NOTICE_AFTER_S)
+
+
+_notices = _Notices()
+
+
+def _soft_host() -> str:
+    # How the library names this machine in claims: with the name space of process numbers, where that is not the first one.
+    namespace = machine()['pidns']
+    return socket.gethostname() + (f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else '')
+
+
+def _is_dead(pid: int, start: int | None) -> bool:
+    """Return True when a process of this machine is gone, or its number is another one's; ``start`` is as in claims."""
+    if start is None:
+        return not process_alive(pid)
+    boot, ticks = start >> 64, start % (1 << 64)
+    here = machine()['boot'].replace('-', '')
+    if boot and here and int(here, 16) != boot:
+        return True  # from before this machine was started again
+    return process_start(pid) != ticks
 
 
 class QueueLock:
@@ -162,12 +276,21 @@ class QueueLock:
 
     def _wait(self, fd: int) -> None:
         try:
-            if self.kind == 'flock':
-                fcntl.flock(fd, fcntl.LOCK_EX)
-            else:
-                from filelock import lock_descriptor
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                pass  # somebody has it
+            key = _notices.begin(self)
+            try:
+                if self.kind == 'flock':
+                    fcntl.flock(fd, fcntl.LOCK_EX)
+                else:
+                    from filelock import lock_descriptor
 
-                lock_descriptor(fd, poll_interval=POLL_INTERVAL)
+                    lock_descriptor(fd, poll_interval=POLL_INTERVAL)
+            finally:
+                _notices.end(key)
         except OSError as exc:
             if exc.errno in (errno.ESTALE, errno.EIO, errno.EBADF):
                 self.close()
@@ -178,6 +301,7 @@ class QueueLock:
 
         if self._soft is None:
             self._soft = StrictSoftFileLock(self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False)
+        waited = 0.0
         while True:
             if not os.path.isdir(os.path.dirname(self.path)):
                 raise self._gone()
@@ -185,6 +309,9 @@ class QueueLock:
                 self._soft.acquire(timeout=_SOFT_LOOK)
             except Timeout:
                 self._free_from_dead()
+                waited += _SOFT_LOOK
+                if waited == NOTICE_AFTER_S:
+                    self.tell_holder(waited)
             except (FileNotFoundError, NotADirectoryError):
                 raise self._gone() from None
             except OSError as exc:
@@ -192,10 +319,23 @@ class QueueLock:
             else:
                 return
 
+    def holder(self) -> Holder | None:
+        """Find who holds the lock, as far as this machine can tell."""
+        if self.kind != 'soft':
+            return flock_holder(self.path)
+        claim = next((claim for claim in self._soft.claims if claim.state == 'held'), None) if self._soft is not None else None
+        return None if claim is None else _holder(claim.pid, claim.hostname.partition(_NAMESPACE)[0])
+
+    def tell_holder(self, seconds: float) -> None:
+        """Say who holds the lock that this process waits for."""
+        holder = self.holder()
+        text = 'a process of another machine' if holder is None else holder.describe()
+        logger.warning('Waiting for the lock of the queue in %s for more than %g s. It is held by %s', os.path.dirname(self.path), seconds, text)
+
     def _free_from_dead(self) -> None:
         # The library frees a claim only on request. Whether a process of this host is gone we can tell; for one of another host a person must.
         for claim in self._soft.claims:
-            if claim.hostname == socket.gethostname() and not process_alive(claim.pid):
+            if claim.hostname == _soft_host() and _is_dead(claim.pid, claim.start):
                 logger.warning('the lock of %s was held by process %d, which is gone: it is freed', self.path, claim.pid)
                 try:
                     self._soft.force_break(claim.name)
