@@ -83,6 +83,8 @@ class Pool:
         self.withdrawn: set[str] = set()
         self.past: set[str] = set()
         """Workers of earlier runs of jobs that began again."""
+        self.worked = False
+        """Whether a worker of it ever began."""
         self.unnoted: dict[str, Job] = {}
         self.explained: list[str] = []
         """What the journal has yet to be told: jobs, and submissions of which it is known what became of them."""
@@ -134,7 +136,9 @@ class Pool:
         if not self.provider.batch:
             return missing
         # Whatever the batch system says: there are never more than the scheduler may ever want.
-        missing = min(missing, self.wanted(sys.maxsize, running) - outstanding)
+        missing = min(missing, self.wanted(sys.maxsize, running) - outstanding - self.provider.unexplained)
+        if not (self.provider.proven or self.worked):
+            missing = 0 if outstanding else min(missing, 1)
         if self.idle.failures and any(launched > self.idle.failed_at for jobid, launched in self.launched.items() if jobid in self.jobs):
             return 0  # one that tries is on its way
         return max(0, min(missing, 1) if self.idle.failures or self.refused.failures else missing)
@@ -668,6 +672,7 @@ class Manager:
                 if worker is None or worker.ended is not None:
                     self._to_review.discard(name)
                 continue
+            pool.worked = True
             launched = pool.launched.get(worker.job, now)
             if worker.began or worker.rows:
                 self._to_review.discard(name)

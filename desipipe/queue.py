@@ -710,11 +710,18 @@ class Queue:
         workers : list of str
             Their names.
         """
-        names = self.order_end(jobid, mid, manager)
-        if jobid is not None or mid is not None or not self._is_managed():
-            for error in self.withdraw(jobid, mid).errors:
-                logger.error('%s', error)
+        names, withdrawn = self.end(jobid, mid, manager)
+        for error in withdrawn.errors:
+            logger.error('%s', error)
         return names
+
+    def end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> tuple[list[str], Withdrawn]:
+        """Do what :meth:`kill` does, and return also which jobs of batch systems were cancelled here, and which could not be."""
+        from .jobs import Withdrawn
+
+        names = self.order_end(jobid, mid, manager)
+        here = jobid is not None or mid is not None or not self._is_managed()
+        return names, self.withdraw(jobid, mid) if here else Withdrawn([], [])
 
     def order_end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
         """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of batch systems that have not begun to the manager."""

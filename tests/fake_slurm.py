@@ -8,7 +8,8 @@ ever; an answer of several words and a count, ``3*empty``, counts three times. J
     ``fail`` (takes the job, says its number, exits with 1)
 ``squeue``, ``sacct``
     ``empty`` (nothing at all); ``none`` (no job, with titles); ``fail TEXT``; ``fail_right TEXT`` (everything, and exit status 1); ``cut`` (half of it);
-    ``double``; ``garbage``; ``merged`` (arrays in one row); ``other`` (all names are another's); ``some``; ``hang SECONDS``; ``stale`` (as at the call before)
+    ``double``; ``untitled`` (no titles);
+    ``garbage``; ``merged`` (arrays in one row); ``other`` (all names are another's); ``some``; ``hang SECONDS``; ``stale`` (as at the call before)
 ``scancel``
     ``fail TEXT``; ``ignore``
 ``fate``
@@ -252,6 +253,8 @@ class FakeSlurm:
             return 0
         if answer == 'fail':
             return say(rest or 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)')
+        if answer == 'untitled':
+            titles = []
         if answer == 'none':
             lines = []
         elif answer == 'some':

@@ -198,6 +198,16 @@ class BaseProvider(Configurable, abc.ABC):
         """Whether it is known what jobs there are: nothing is launched before."""
         return True
 
+    @property
+    def unexplained(self) -> int:
+        """Slots of submissions of which it is not known whether the batch system took them."""
+        return 0
+
+    @property
+    def proven(self) -> bool:
+        """Whether the batch system has ever answered in a way that can be believed: until then, one job is submitted at a time."""
+        return True
+
     def take_explained(self) -> list[str]:
         """Return the names of the submissions of which it has become known, since the last call, what became of them."""
         return []

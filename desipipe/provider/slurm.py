@@ -75,8 +75,8 @@ class _Unclear(NamedTuple):
     workers: int
     clusters: tuple[str, ...]
     since: float
-    answers: dict[str, int]
-    """Of each cluster, the number of its answers at that time."""
+    answers: dict[str, tuple[int, int]]
+    """Of each cluster, the numbers of its answers, and of its silences, at that time."""
 
 
 class SlurmProvider(BaseProvider):
@@ -462,7 +462,7 @@ class SlurmProvider(BaseProvider):
         answers = {}
         for cluster in clusters:
             watch = self._watch_of(cluster)
-            answers[cluster] = watch.answers
+            answers[cluster] = watch.answers, watch.silences
             watch.wanted[name] = time.time()
             watch.hurry()
         self._unclear[name] = _Unclear(slots, workers, clusters, time.monotonic(), answers)
@@ -501,7 +501,24 @@ class SlurmProvider(BaseProvider):
     @property
     def settled(self) -> bool:
         """Whether Slurm has said what jobs there are; see :meth:`.BaseProvider.settled`."""
-        return self._look_after is None and not self._unclear
+        if self._look_after is not None or not all(watch.tried for watch in self._watches()):
+            return False
+        return all(self._is_silent_about(unclear) for unclear in self._unclear.values())
+
+    def _is_silent_about(self, unclear: _Unclear) -> bool:
+        # From a squeue that never showed a thing, nothing is what it says if there are no jobs. It proves nothing: the submission still counts.
+        watches = [self._watch_of(cluster) for cluster in unclear.clusters]
+        return all(not watch.answers and watch.silences - unclear.answers[watch.cluster][1] > LOST_AFTER for watch in watches)
+
+    @property
+    def unexplained(self) -> int:
+        """Slots that may have been submitted; see :meth:`.BaseProvider.unexplained`."""
+        return sum(unclear.slots for unclear in self._unclear.values())
+
+    @property
+    def proven(self) -> bool:
+        """Whether Slurm has shown anything yet; see :meth:`.BaseProvider.proven`."""
+        return any(watch.answers for watch in self._watches())
 
     @property
     def trouble(self) -> str:
@@ -523,7 +540,7 @@ class SlurmProvider(BaseProvider):
             watch.hurry()
 
     def _is_idle(self) -> bool:
-        return not self._jobs and self.settled and self.cancelled and time.monotonic() >= self._curious_until
+        return not self._jobs and not self._unclear and self.settled and self.cancelled and time.monotonic() >= self._curious_until
 
     def take_explained(self) -> list[str]:
         """Hand over what is known by now of submissions; see :meth:`.BaseProvider.take_explained`."""
@@ -564,6 +581,8 @@ class SlurmProvider(BaseProvider):
             own = [(cluster, row) for cluster, row in there if name in row.name]
             for cluster, row in own:
                 self._take(row, cluster, unclear.workers)
+            if own:
+                self._take_elements(own[0][1], own[0][0], unclear)
             if own or all(self._is_absent(name, unclear, watches[cluster]) for cluster in unclear.clusters):
                 del self._unclear[name]
                 self._explained.append(name)
@@ -571,10 +590,16 @@ class SlurmProvider(BaseProvider):
                     watches[cluster].wanted.pop(name, None)
                     watches[cluster].unlisted.discard(name)
 
+    def _take_elements(self, row: Row, cluster: str, unclear: _Unclear) -> None:
+        # An array is taken as a whole: those of its elements that an answer does not show are there too.
+        base, _, element = row.jobid.partition('_')
+        for i in range(unclear.slots // unclear.workers if element else 0):
+            self._take(Row(f'{base}_{i:d}', 'PENDING'), cluster, unclear.workers)
+
     def _is_absent(self, name: str, unclear: _Unclear, watch: _Watch) -> bool:
         listed = watch.accounts and name not in watch.unlisted
         # One more answer than needed, as the first may be of a question that was asked before; and Slurm may have put the submission aside for a while.
-        enough = watch.answers - unclear.answers[watch.cluster] > LOST_AFTER and watch.answered - unclear.since >= DOUBT_WAIT_S
+        enough = watch.answers - unclear.answers[watch.cluster][0] > LOST_AFTER and watch.answered - unclear.since >= DOUBT_WAIT_S
         return enough and not listed
 
     def _take(self, row: Row, cluster: str, workers: int) -> None:
@@ -585,7 +610,8 @@ class SlurmProvider(BaseProvider):
         self._jobs[jobid] = Job(jobid, slots, 'pending', cluster=cluster)
         watch = self._watch_of(cluster)
         watch.track(row.jobid, self._name)
-        watch.rows[row.jobid] = row
+        if row.name:
+            watch.rows[row.jobid] = row
 
     def _find(self, watch: _Watch) -> None:
         # Jobs of ours that nobody noted: of a manager that died between sbatch and its note; and those that were lost, and show again.

@@ -25,6 +25,7 @@ BUSY = 0.02  # s between two looks at a question that is on its way
 LOST_AFTER = 3  # answers without a job until it counts as gone
 ALL_LOST_AFTER = 6  # the same if all jobs are missing from the answers, which is suspicious
 ALL_LOST_WAIT_S = 30.0  # and for at least so long
+SILENCES_QUICK = 8  # empty answers of a command that never showed anything, until it is asked less often
 CLAIMED_MOST_S = 1800.0  # how long accounting is believed that says of a job that it runs, or waits, while the controller does not know it
 LAG_MOST = 3  # answers of accounting that know nothing yet of a job's end, until what the controller said must do
 CANCEL_AGAIN_S = (5.0, 300.0)  # before a job that still waits, or whose scancel failed, is cancelled again; doubling
@@ -77,6 +78,8 @@ class Watch:
         self.accounts = True  # whether there are any
         self.answered = -math.inf  # when the question was asked that was answered last, and could be believed
         self.answers = 0  # of that kind
+        self.silences = 0  # answers that were empty, from a command that has never shown anything yet
+        self.tried = False  # whether there was an answer of any kind
         self.named: dict[str, Row] = {}
         """Jobs that accounting found by the names of :attr:`wanted`."""
         self.wanted: dict[str, float] = {}
@@ -209,6 +212,9 @@ class Watch:
             job.missing += 1
 
     def _note_answer(self, answer: Question, credible: bool, changed: bool) -> None:
+        self.tried = True
+        if not self.answers and not answer.trouble:
+            self.silences += 1
         if credible:
             self.trouble, self._silent = '', 0
             self.answered = answer.began
@@ -220,7 +226,8 @@ class Watch:
             self.trouble = answer.trouble
         elif self._silent >= 2 and (self._tracked or self.wanted):
             self.trouble = f'{answer.argv[0]} {_SILENT}'
-        self._step = min(2 * self._step, STEP_MOST)
+        quick = self.wanted and not self.answers and self.silences <= SILENCES_QUICK
+        self._step = 0.0 if quick else min(2 * self._step, STEP_MOST)
 
     def _ask_sacct(self, ask: list[str]) -> None:
         argv = ['sacct', *self._where(), '-n', '-X', '-P', '-o', SACCT]

@@ -261,11 +261,15 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
     ledger = queue.ledger
     vanished = len(ledger.judge(Observer(ledger.folder)))
     jobs = asked.get('jobids')
-    asked_names = queue.kill(jobid=jobs)
+    asked_names, withdrawn = queue.end(jobid=jobs)
     names = [name for name in asked_names if name in ledger.state.workers]
     manager = len(asked_names) > len(names)
     asked_words = f'{len(names):d} worker{"" if len(names) == 1 else "s"}{" and the manager" if manager else ""}'
-    return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': f'Asked {asked_words} to end' if names or manager else 'Nobody to end'}
+    messages = [f'Asked {asked_words} to end'] if names or manager else []
+    if withdrawn.jobids:
+        messages.append(f'Cancelled {len(withdrawn.jobids):d} job{"" if len(withdrawn.jobids) == 1 else "s"} that had not begun')
+    message = '. '.join([*messages, *withdrawn.errors]) or 'Nobody to end'
+    return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': message}
 
 
 def _delete(queue: Queue, asked: Dict) -> Dict:
