@@ -529,6 +529,12 @@ class Worker:
             if process.sent and lost(process.sent[0]) and process.dying is None:
                 process.kill('cancelled', 'cancelled')
 
+    def _is_ours(self, task: Sent) -> bool:
+        """Return True as long as this attempt was neither cancelled nor given to another worker."""
+        state = self.ledger.state
+        me = state.alive.get(self.name)
+        return me is not None and (task.row in me.rows or task.row in me.draining) and state.attempt[task.row] == task.attempt
+
     def _stop(self, how: str, kind: str, text: str) -> None:
         if self._stopping is not None and ORDERS.index(how) <= ORDERS.index(self._stopping):
             return  # a milder order does not undo a stricter one, and the same does not begin its time again
@@ -772,7 +778,8 @@ class Worker:
         self._processes.remove(process)
         self._telling.discard(process)
         self._looked &= {app for name, app in self.ledger.state.versions if name == self.name}  # another one has to look in its place
-        self._backlog.extendleft(reversed(died.unbegun))
+        # A slot that was killed for a cancelled task may not have received it yet.
+        self._backlog.extendleft(reversed([task for task in died.unbegun if self._is_ours(task)]))
         victim = died.victim
         if victim is None and died.kind == 'mpi' and self._backlog:
             victim = self._backlog.popleft()  # not to blame, but every other would meet the same
