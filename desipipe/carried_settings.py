@@ -107,7 +107,10 @@ def _written_filters() -> list[Any]:
 
 def _written_loggers() -> dict[str, Any]:
     manager = logging.root.manager
-    levels = {logger.name: logger.level for logger in loggers() if logger.level}
+    # Loggers of a class of their own are left to the packages that make them.
+    levelled = [logger for logger in loggers() if logger.level]
+    levels = {one.name: one.level for one in levelled if type(one) is logging.Logger}
+    later = {one.name: one.level for one in levelled if type(one) is not logging.Logger}
     if logging.root.level != logging.WARNING:
         levels[''] = logging.root.level
     handlers = []
@@ -116,7 +119,12 @@ def _written_loggers() -> dict[str, Any]:
         formatter = handler.formatter or logging.Formatter()
         if name and (type(handler), type(formatter)) == (logging.StreamHandler, logging.Formatter):
             handlers.append([name, handler.level, formatter._fmt, formatter.datefmt])
-    parts = {'levels': levels, 'handlers': handlers, 'disable': manager.disable}
+    parts = {
+        'levels': levels,
+        'later': later,
+        'handlers': handlers,
+        'disable': manager.disable,
+    }
     return {name: value for name, value in parts.items() if value}
 
 

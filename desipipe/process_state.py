@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from .carried_settings import APPLIED, apply_numpy, decimal_context, filters_of
-from .process_parts import PARTS, Part, State, forget_shown_warnings
+from .process_parts import PARTS, Part, State, forget_shown_warnings, loggers
 
 T = TypeVar('T')
 _ABSENT = object()
@@ -34,6 +34,7 @@ class StateKeeper:
         self._context = contextvars.copy_context()
         self._decimal: Any = None
         self._depth = 0  # of imports
+        self._levels: dict[str, int] = {}  # carried, by names of loggers
         self._missing: set[str] = set()  # modules of classes that carried filters are about
         self._watch = _ImportWatch(self)
         sys.meta_path.insert(0, self._watch)
@@ -111,6 +112,7 @@ class StateKeeper:
                 _merge(self._expected[name], state, after)
         if not self._depth:
             self._add_parts()
+            self._set_levels(before['loggers'])
             if not self._missing.isdisjoint(sys.modules):
                 self._add_filters()
             self._glance = _glance()
@@ -126,6 +128,14 @@ class StateKeeper:
         for name in new:
             self._expected[name] = PARTS[name].capture()
 
+    def _set_levels(self, before: State) -> None:
+        """Set carried levels of loggers that the import has made, or has set itself."""
+        for logger in loggers():
+            level = self._levels.get(logger.name, logger.level)
+            if logger.level not in (level, before.get(logger, (None,))[0]):
+                logger.setLevel(level)
+                self._expected['loggers'][logger] = PARTS['loggers'].capture()[logger]
+
     def _add_filters(self) -> None:
         """Put in what is carried about classes of a module that was just imported."""
         filters, self._missing = filters_of(json.loads(self._settings)['warnings'])
@@ -140,6 +150,9 @@ class StateKeeper:
         for name, (part, apply) in APPLIED.items():
             if name in settings and part in names:
                 apply(settings[name])
+        if 'loggers' in names:
+            written = settings.get('logging', {})
+            self._levels = {**written.get('levels', {}), **written.get('later', {})}
         if 'warnings' in names:
             self._missing = filters_of(settings.get('warnings', []))[1]
         if 'interpreter' in names:  # once for all settings
@@ -194,7 +207,7 @@ class _ImportWatch:
             return None
         spec = None
         for finder in sys.meta_path:
-            if finder is not self and spec is None:
+            if finder is not self and spec is None and hasattr(finder, 'find_spec'):
                 spec = finder.find_spec(name, path, target)
         loader = spec and spec.loader
         if loader is None or isinstance(loader, type) or not hasattr(loader, 'exec_module'):

@@ -67,6 +67,11 @@ SPOIL: dict[str, tuple[str, str]] = {
     'thread trace': ('threading.settrace(print)', 'threading.gettrace()'),
     'digits': ('sys.set_int_max_str_digits(0)', 'sys.get_int_max_str_digits()'),
 }
+QUICK = {
+    *('warning filters', 'filters replaced', 'filters cleared', 'showwarning', 'root level'),
+    *('handlers', 'logging disabled', 'sys.path', 'sys.path replaced', 'recursion'),
+    *('excepthook', 'garbage', 'folder', 'mask'),
+}  # found after the shortest tasks too
 MODULES = """
     builtins decimal faulthandler gc locale logging multiprocessing os socket sys tempfile
     threading time warnings
@@ -111,7 +116,8 @@ def test_no_task_finds_what_another_has_set(queue: Queue, tm: TaskManager) -> No
     after = {}
     for turn in (1, 2):  # the second time the modules are there, and the app is known
         for name, (spoil, code) in SPOIL.items():
-            run(f'{spoil}; [None for _ in range(10000)]' if turn == 2 else spoil)
+            longer = '' if name in QUICK else '; [None for _ in range(50000)]'
+            run(f'{spoil}{longer}; {turn}')
             after[name, turn] = look(code, turn)
     work(queue)
     for (name, _), future in after.items():
@@ -158,6 +164,7 @@ SETS = """
             'precision': decimal.getcontext().prec,
             'level': log.getEffectiveLevel(),
             'recursion': sys.getrecursionlimit(),
+            'loggers': 'of_a_package' in logging.root.manager.loggerDict,
             'caught': [str(one.message) for one in caught],
         }
 
@@ -196,12 +203,20 @@ SETS = """
     def spoils(i):
         spoil()
 
+    # A package that makes its logger of a class of its own finds none of that name.
+    class Logger(logging.Logger):
+        pass
+
+    logging.setLoggerClass(Logger)
+    logging.getLogger('of_a_package').setLevel(5)
+    logging.setLoggerClass(logging.Logger)
+
     first = settings(0)
     spoils(1)
     second = settings(2)
     assert plain().id == before.id and plain().state == 'PENDING'
     work()
-    expected = look()
+    expected = {**look(), 'loggers': False}
     for future in (first, second, before):
         assert future.result(timeout=0) == expected, (future.result(timeout=0), expected)
     assert expected['caught'] == ['loud'] and expected['print'] == '[0.33]'
