@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex
 from .errors import ConfigError, MissingDependencyError, UnknownNameError, UnknownOptionError, close_names
 from .utils import is_sequence, mkdir, username
 
-__all__ = ['Config', 'Configurable', 'config_dir', 'number', 'whole_number']
+__all__ = ['Config', 'Configurable', 'config_dir', 'inherit_options', 'number', 'whole_number']
 
 
 def whole_number(value: object, what: str, least: int = 1) -> int:
@@ -30,7 +30,7 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
     Returns
     -------
     number : int
-        As a Python integer (NumPy's are accepted).
+        As a Python integer (NumPy's, text and whole floats are accepted).
 
     Raises
     ------
@@ -38,6 +38,8 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
         If it is anything else; a truth value is not a number here.
     """
     found = operator.index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
+    if isinstance(value, str | float) and (converted := _converted(value)) is not None and converted == int(converted):
+        found = int(converted)
     if found is None or found < least:
         raise ConfigError(f'{what} must be a whole number, at least {least:d}, not {value!r}')
     return found
@@ -64,9 +66,21 @@ def number(value: object, what: str, least: float = 0.0) -> float:
     ConfigError
         If it is anything else.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value < float('inf'):
+    converted = None if isinstance(value, bool) else _converted(value)
+    if converted is None or converted < least:
         raise ConfigError(f'{what} must be a number, at least {least:g}, not {value!r}')
-    return float(value)
+    return converted
+
+
+def _converted(value: object) -> float | None:
+    """Return a finite number, of text too; None of anything else."""
+    if not isinstance(value, str | int | float):
+        return None
+    try:
+        converted = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return converted if abs(converted) < float('inf') else None
 
 
 def config_dir() -> str:
@@ -407,6 +421,19 @@ def _read(filename: str) -> dict[str, Any]:
     return {str(key): _check(str(key), _absolute(str(key), value), filename) for key, value in values.items() if value is not None}
 
 
+def inherit_options(cls: Any) -> None:
+    """Let a class name its options as the original did, ``_defaults``, beside those it inherits.
+
+    Parameters
+    ----------
+    cls : type
+        A new subclass of a :class:`Configurable`.
+    """
+    if '_defaults' in cls.__dict__:
+        cls.defaults = {**cls.defaults, **{name: value for name, value in cls._defaults.items() if name != 'timestep'}}
+    cls._defaults = cls.defaults
+
+
 class Configurable:
     """Base of what a configuration chooses by name and options: environments, schedulers, providers.
 
@@ -476,6 +503,8 @@ class Configurable:
         what = f'{option} of the {self.kind} {self.label}'
         if isinstance(default, bool) and not isinstance(value, bool):
             raise ConfigError(f'{what} must be True or False, not {value!r}')
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
         if isinstance(default, str) and not isinstance(value, str):
             raise ConfigError(f'{what} must be text, such as {default!r}, not {value!r}')
         if isinstance(default, float):

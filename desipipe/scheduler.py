@@ -6,7 +6,7 @@ import abc
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from .config import Configurable, whole_number
+from .config import Configurable, inherit_options, whole_number
 
 __all__ = ['BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
 
@@ -21,6 +21,14 @@ class BaseScheduler(Configurable, abc.ABC):
     key = 'scheduler'
     default = 'simple'
     builtin: ClassVar[Mapping[str, str]] = {'simple': 'desipipe.scheduler:SimpleScheduler'}
+
+    _defaults: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherit_options(cls)
+        if '__call__' in cls.__dict__ and getattr(cls.wanted, '__isabstractmethod__', False):
+            cls.wanted = _wanted_by_calling  # type: ignore[method-assign]
 
     @abc.abstractmethod
     def wanted(self, pending: int, running: int) -> int:
@@ -38,6 +46,48 @@ class BaseScheduler(Configurable, abc.ABC):
         slots : int
             Slots to have in all, those there are included; what is missing is asked of the provider. Slots are never taken from a task.
         """
+
+
+class _Asked:
+    """What a scheduler of the original calls its provider: it counts the workers that are asked for.
+
+    Parameters
+    ----------
+    running : int
+        Number of workers that run.
+    """
+
+    def __init__(self, running: int) -> None:
+        self.running = running
+        self.asked = 0
+        self.timestep = 0.0
+
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        self.asked += workers
+
+    def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
+        """Return the number of workers, none of which is pending."""
+        return self.running if 'RUNNING' in state else 0
+
+    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
+        """Return no jobs: there are none to choose from."""
+        return []
+
+    def cost(self, workers: int = 1) -> float:
+        """Return the same for any number of workers."""
+        return 0.0
+
+    def kill(self, *jobids: Any) -> None:
+        """Cancel nothing: workers that are too many end by themselves."""
+
+
+def _wanted_by_calling(self: Any, pending: int, running: int) -> int:
+    """Ask a scheduler written for the original, ``__call__(cmd, ntasks)``, how many workers it starts."""
+    provider = _Asked(running)
+    self.provider = provider
+    if pending:
+        self('', ntasks=pending)
+    return running + provider.asked
 
 
 class SimpleScheduler(BaseScheduler):

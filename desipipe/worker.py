@@ -17,7 +17,7 @@ from typing import Any
 
 from . import limits
 from .config import Config
-from .errors import DesipipeError, PayloadError, QueueGoneError
+from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownNameError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
 from .faults import passes, patiently
 from .ledger import Ledger, find_mid
@@ -161,7 +161,16 @@ class Worker:
 
     def _find_provider(self) -> BaseProvider | None:
         event = self.ledger.state.managers.get(self.mid or '')
-        return None if event is None else Provider(event['provider'])
+        if event is None:
+            return None
+        try:
+            return Provider(event['provider'])
+        except UnknownNameError as exc:
+            # One of the script that started the manager: it has done its part, and plain tasks need nothing more of it.
+            if event['provider'].get('mpiprocs_per_worker', 1) > 1:
+                raise
+            logger.warning('%s Tasks run as on this machine.', exc)
+            return None
 
     def _find_deadline(self, timeout: float | None) -> float | None:
         now = time.monotonic()

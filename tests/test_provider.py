@@ -397,7 +397,7 @@ class Mine(BaseProvider):
 
 
 def test_factory(queue_dir: Path) -> None:
-    spec = {'name': 'local', 'mpiprocs_per_worker': 1, 'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}'}
+    spec = {'name': 'local', 'mpiprocs_per_worker': 1, 'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}', 'stop_after': None}
     assert Provider() == Provider('local') == Provider({'name': 'local'}) == Provider({'provider': 'local'}) == LocalProvider()
     assert Provider().to_spec() == spec
     assert Provider({'mpiprocs_per_worker': 2}) == Provider({**spec, 'mpiprocs_per_worker': 2}) == LocalProvider(mpiprocs_per_worker=2)
@@ -418,9 +418,9 @@ def test_errors() -> None:
         Provider('local', mpiproc_per_worker=2)
     assert (
         str(info.value)
-        == "the provider 'local' has no option 'mpiproc_per_worker'; did you mean mpiprocs_per_worker? Valid options: mpiexec, mpiprocs_per_worker"
+        == "the provider 'local' has no option 'mpiproc_per_worker'; did you mean mpiprocs_per_worker? Valid options: mpiexec, mpiprocs_per_worker, stop_after"
     )
-    for value in (0, '2', 1.5):
+    for value in (0, 'two', 1.5):
         with pytest.raises(ConfigError) as bad:
             Provider(mpiprocs_per_worker=value)
         assert str(bad.value) == f"mpiprocs_per_worker of the provider 'local' must be a whole number, at least 1, not {value!r}"

@@ -68,7 +68,7 @@ def test_own_one() -> None:
     assert scheduler.to_spec()['name'] == f'{__name__}:Halves'
 
 
-@pytest.mark.parametrize('value', [0, -1, 1.5, 2.0, '4', None, True, [4]])
+@pytest.mark.parametrize('value', [0, -1, 1.5, 'four', None, True, [4]])
 def test_bad_number(value: Any) -> None:
     with pytest.raises(ConfigError) as info:
         Scheduler({'max_workers': value})

@@ -150,7 +150,7 @@ def test_nersc() -> None:
 
 @pytest.mark.parametrize(
     'options',
-    [{'time': 'soon'}, {'time': True}, {'nodes_per_worker': 1.5}, {'nodes_per_worker': 0}, {'signal': 'NOPE@3'}, {'killed_at_timeout': 'no'}, {'stop_after': 0}]
+    [{'time': 'soon'}, {'time': True}, {'nodes_per_worker': 0}, {'signal': 'NOPE@3'}, {'killed_at_timeout': 'no'}, {'stop_after': 0}]
     + [
         {'kwargs': 'array=0-3'},
         {'kwargs': 'mem=1G,,exclusive'},

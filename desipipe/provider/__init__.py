@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from .base import BaseProvider, Job, Provider, get_provider
 from .local import LocalProvider
 
-__all__ = ['BaseProvider', 'Job', 'LocalProvider', 'Provider', 'get_provider']
+if TYPE_CHECKING:
+    from .nersc import NERSCProvider
+    from .slurm import SlurmProvider
+    from .slurm_states import decode_slurm_time
+
+__all__ = [
+    'BaseProvider',
+    'Job',
+    'LocalProvider',
+    'NERSCProvider',
+    'Provider',
+    'SlurmProvider',
+    'decode_slurm_time',
+    'get_provider',
+]
+_HOME = {'NERSCProvider': 'nersc', 'SlurmProvider': 'slurm', 'decode_slurm_time': 'slurm_states'}
+
+if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
+
+    def __getattr__(name: str) -> object:
+        """Import what is of batch systems when it is first asked for."""
+        if name not in _HOME:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from importlib import import_module
+
+        return getattr(import_module(f'{__name__}.{_HOME[name]}'), name)

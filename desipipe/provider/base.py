@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NamedTuple
 
-from ..config import Configurable, whole_number
+from ..config import Configurable, inherit_options, number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
+from .original import adapt
 
 __all__ = ['FATES', 'BaseProvider', 'Job', 'Provider', 'Told', 'get_provider']
 
@@ -110,11 +111,31 @@ class BaseProvider(Configurable, abc.ABC):
     timestep: float = 10.0
     """Seconds between two questions to the batch system, at least; set by the manager."""
 
+    _defaults: ClassVar[Mapping[str, Any]] = defaults
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        inherit_options(cls)
+        adapt(cls)
+
+    def __init__(self, **options: Any) -> None:
+        timestep = options.pop('timestep', None)
+        super().__init__(**options)
+        if timestep is not None:
+            self.timestep = number(timestep, f'timestep of the {self.kind} {self.label}')
+
+    @property
+    def timeout(self) -> float:
+        """Seconds after which a job of this provider has surely ended."""
+        return 1e20
+
     def check(self, option: str, value: Any) -> Any:
         """Check the options of every provider; see :meth:`.Configurable.check`."""
         what = f'{option} of the {self.kind} {self.label}'
         if option == 'mpiprocs_per_worker':
             return whole_number(value, what)
+        if option == 'stop_after':
+            return None if value is None else whole_number(value, what)
         value = super().check(option, value)
         if option == 'mpiexec':
             try:

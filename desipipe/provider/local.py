@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..config import whole_number
 from ..environment import BaseEnvironment
@@ -30,9 +31,12 @@ class LocalProvider(BaseProvider):
         Number of MPI processes that run a task together.
     mpiexec : str, default='mpiexec -n {mpiprocs:d} {cmd}'
         How a command is run by several MPI processes, see :class:`.BaseProvider`.
+    stop_after : int, default=None
+        Number of tasks after which a slot ends.
     """
 
     name = 'local'
+    defaults: ClassVar[Mapping[str, Any]] = {**BaseProvider.defaults, 'stop_after': None}
     spare_slots_are_free = True  # a slot is forked when there is a task for it
 
     def __init__(self, **options: Any) -> None:

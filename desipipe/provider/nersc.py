@@ -16,8 +16,8 @@ GPUS = 4  # a node
 class NERSCProvider(SlurmProvider):
     """As :class:`.SlurmProvider`, with what holds at NERSC.
 
-    A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. With ``constraint='gpu'`` the account gets its ``_g``, and jobs
-    all four GPUs of their nodes.
+    A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. Where the constraint asks for GPUs (``'gpu'``,
+    ``'gpu&hbm80g'``), the account gets its ``_g``, and jobs all four GPUs of their nodes.
 
     Parameters
     ----------
@@ -40,9 +40,7 @@ class NERSCProvider(SlurmProvider):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.nodes_per_worker = max(self.nodes_per_worker, self.mpiprocs_per_worker / PROCESSES)
-        if self.nodes_per_worker > 1:
-            self.nodes_per_worker = float(self.nodes())
-        if self.constraint == 'gpu':
+        if 'gpu' in (self.constraint or ''):  # also gpu&hbm80g, gpu&hbm40g
             if self.account and not self.account.endswith('_g'):
                 self.account += '_g'
             self.kwargs = {'gpus-per-node': GPUS, **self.kwargs}

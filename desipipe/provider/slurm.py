@@ -93,7 +93,7 @@ class SlurmProvider(BaseProvider):
     time : str, default='01:00:00'
         Time limit of a job, as Slurm writes it: ``'30'`` (minutes), ``'1:30:00'``, ``'1-12:00:00'``.
     nodes_per_worker : float, default=1
-        Number of nodes for each task that runs; below 1, tasks share a node.
+        Number of nodes for each task that runs; below 1, tasks share a node; above, rounded up.
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together.
     output, error : str, default=None
@@ -174,16 +174,14 @@ class SlurmProvider(BaseProvider):
             return format_time(seconds)
         if option == 'nodes_per_worker':
             value = number(value, what)
-            if value <= 0 or (value > 1 and value != int(value)):
-                raise ConfigError(f'{what} is {value:g}, but must be a whole number, or less than 1 for several workers on a node')
+            if value <= 0:
+                raise ConfigError(f'{what} is {value:g}, but must be more than 0; less than 1 for several workers on a node')
             return value
         if option == 'signal':
             _parse_signal(value, what)
         elif option == 'killed_at_timeout':
             if value not in (None, True, False):
                 raise ConfigError(f'{what} must be True, False or None, not {value!r}')
-        elif option == 'stop_after':
-            return None if value is None else whole_number(value, what)
         elif option == 'sqs':
             words = None if value is None else shlex.split(value) if isinstance(value, str) else list(value) if is_sequence(value) else [value]
             if words is not None and (not words or not all(isinstance(word, str) for word in words)):
@@ -191,14 +189,18 @@ class SlurmProvider(BaseProvider):
             return words
         elif option == 'kwargs':
             return check_sbatch_options(value, what)
-        elif value is not None and option in self.defaults and self.defaults[option] is None and (not isinstance(value, str) or '\n' in value):
+        elif option in ('output', 'error') and isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        elif option != 'stop_after' and value is not None and self.defaults.get(option, '') is None and (not isinstance(value, str) or '\n' in value):
             raise ConfigError(f'{what} must be text, or None for what Slurm chooses, not {value!r}')
         return super().check(option, value)
 
     # How many nodes
 
     def nodes(self, workers: int = 1) -> int:
-        """Number of nodes for a number of workers."""
+        """Return the number of nodes for a number of workers; one that needs more than a node has its nodes for itself."""
+        if self.nodes_per_worker > 1:
+            return workers * math.ceil(round(self.nodes_per_worker, 6))
         return math.ceil(round(self.nodes_per_worker * workers, 6))
 
     def cost(self, workers: int = 1) -> float:
@@ -225,6 +227,11 @@ class SlurmProvider(BaseProvider):
             sizes += [best] * (workers // best)
             workers %= best
         return sizes
+
+    @property
+    def timeout(self) -> float:
+        """Time limit of a job, in seconds, and half a minute."""
+        return self.walltime + 30.0
 
     @property
     def walltime(self) -> int:

@@ -198,6 +198,31 @@ def _exitcode(text: str) -> int | None:
     return -int(number) if number.isdecimal() and int(number) else int(status)
 
 
+def decode_slurm_time(s: str) -> tuple[int, int, int, int]:
+    """Return a time limit as days, hours, minutes and seconds, as they are written.
+
+    Parameters
+    ----------
+    s : str
+        Time limit as Slurm writes it: '30' (minutes), '1:30:00', '1-12:00:00'.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    parse_time(s)
+    days, dash, rest = s.partition('-')
+    parts = [int(part) for part in (rest if dash else s).split(':')]
+    if dash:
+        hours, minutes, seconds = (*parts, 0, 0)[:3]
+    elif len(parts) == 3:
+        hours, minutes, seconds = parts
+    else:
+        hours, (minutes, seconds) = 0, (*parts, 0)[:2]
+    return int(days) if dash else 0, hours, minutes, seconds
+
+
 def parse_time(text: str) -> int:
     """Seconds of a time span as Slurm writes it.
 
