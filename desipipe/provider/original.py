@@ -8,9 +8,10 @@ import shlex
 import time
 from typing import TYPE_CHECKING, Any
 
+from .job import Job
+
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
-    from .base import Job
 
 START_S = 60.0
 """Seconds for commands that were started to be counted by their provider."""
@@ -39,8 +40,6 @@ def _jobs(provider: Any) -> dict[str, tuple[Job, float]]:
 
 def _launch(self: Any, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
     """Call the provider with the command of one worker a slot."""
-    from .base import Job
-
     self.environ = environ
     jobid = f'{self.name}:{os.urandom(4).hex()}'
     self(shlex.join([*argv, '--slots', '1', '--jobid', jobid]), workers=slots)
