@@ -10,6 +10,7 @@ from traitlets import Float, Int, List, Unicode
 from .._version import __version__
 from .handlers import handlers
 from .hub import Hub
+from .socket import SOCKET, EventsSocket
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
 _LARGE = 1 << 18  # bytes
@@ -48,7 +49,8 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
         """Add the routes to the server."""
         _return_large_pieces()
         self.hub = Hub(self.serverapp.root_dir, self.folders, self.keep, self.most_queues, self.most_tasks)
-        self.handlers.extend(handlers(self.hub))
+        # The socket first: the last of the others answers for every address below ours.
+        self.handlers.extend([(SOCKET, EventsSocket, {'hub': self.hub}), *handlers(self.hub)])
 
     async def stop_extension(self) -> None:
         """End the streams, and let go of the queues."""

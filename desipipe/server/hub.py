@@ -216,6 +216,14 @@ class Hub:
             except BusyError as exc:  # there is no room for this one
                 page.tell(name, 'trouble', {'folder': folder, **failure(exc)})
 
+    def leave(self, page: Page, name: str, folder: str) -> None:
+        """Stop telling a page of one queue, which it calls ``name``."""
+        queue = self._open.get(folder)
+        if queue is not None and page in queue.pages:
+            queue.pages[page].discard(name)
+            if not queue.pages[page]:
+                del queue.pages[page]
+
     def unsubscribe(self, page: Page) -> None:
         """Tell it no more."""
         self.pages.discard(page)

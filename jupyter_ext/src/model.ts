@@ -18,13 +18,16 @@ export interface ITiming {
   patience: number;
   /** Shortest time between two looks at the same cell. */
   interval: number;
+  /** How long the stream goes on when the page is hidden. */
+  linger: number;
 }
 
 const TIMING: ITiming = {
   gather: 50,
   backoff: 500,
   patience: 30_000,
-  interval: 250
+  interval: 250,
+  linger: 5000
 };
 
 /** How far what is shown can be trusted. */
@@ -34,13 +37,16 @@ export type Freshness = 'unknown' | 'stale' | 'live';
 const FRESH = 5;
 
 /**
- * The one event stream of this page, for all cells that someone looks at.
+ * The one event stream of this page, for all cells that someone looks at. There is none while the page is hidden: what was missed is looked up when it
+ * is shown again.
  */
 export class Follower {
   constructor(
     readonly api: Api,
     readonly timing: ITiming = TIMING
-  ) {}
+  ) {
+    document.addEventListener('visibilitychange', () => this._onVisibility());
+  }
 
   /** Show the tasks of a cell in the panel, where there is one. */
   show: ((summary: ICellSummary) => void) | null = null;
@@ -91,12 +97,26 @@ export class Follower {
     return [...new Set([...this._listeners].map(item => item.folder))].sort();
   }
 
+  private _onVisibility(): void {
+    clearTimeout(this._lingering);
+    if (document.hidden) {
+      this._lingering = setTimeout(() => {
+        this._isAway = true;
+        this._missed = true;
+        this._restart();
+      }, this.timing.linger);
+    } else if (this._isAway) {
+      this._isAway = false;
+      this._restart();
+    }
+  }
+
   private _restart(): void {
     clearTimeout(this._timer);
     this._timer = setTimeout(() => {
       this._abort?.abort();
       this._abort = null;
-      if (this._listeners.size) {
+      if (this._listeners.size && !this._isAway) {
         this._abort = new AbortController();
         void this._run(this._folders(), this._abort.signal);
       }
@@ -111,9 +131,11 @@ export class Follower {
           folders,
           () => {
             wait = this.timing.backoff;
-            if (this._lost) {
-              this._setLost(false);
-              this._tell(); // of what was missed
+            const missed = this._lost || this._missed;
+            this._missed = false;
+            this._setLost(false);
+            if (missed) {
+              this._tell();
             }
           },
           event => this._tell(event.queue, event),
@@ -152,6 +174,9 @@ export class Follower {
   }
 
   private _changed = new Signal<this, void>(this);
+  private _isAway = false;
+  private _lingering: ReturnType<typeof setTimeout> | undefined;
+  private _missed = false;
   private _lost = false;
   private _abort: AbortController | null = null;
   private _listeners = new Set<{
@@ -287,9 +312,12 @@ export class CellModel implements IDisposable {
       return;
     }
     if (!isOver(summary)) {
-      this._following = this.follower.follow(summary.folder, () =>
-        this._look()
-      );
+      this._following = this.follower.follow(summary.folder, () => {
+        this._look();
+        if (this.follower.isLost) {
+          this._age(); // the question may get no answer for long
+        }
+      });
     }
     // What failed may have been retried from elsewhere; what is done stays so.
     if (summary.condition !== 'done') {
@@ -335,13 +363,7 @@ export class CellModel implements IDisposable {
       if (error instanceof RequestError && error.isFinal) {
         this._unfollow(); // another queue's events must not suffer from this one's absence
       }
-      if (
-        this._freshness !== 'stale' &&
-        (this._fromServer || this._freshness === 'unknown')
-      ) {
-        this._freshness = 'stale';
-        this._changed.emit();
-      }
+      this._age();
       return;
     }
     const known = this._summary;
@@ -350,6 +372,17 @@ export class CellModel implements IDisposable {
         this._fromServer = true;
         this._take({ ...answer, title: known.title }, 'live');
       }
+    }
+  }
+
+  /** Say that nobody can tell any more, unless the kernel does. */
+  private _age(): void {
+    if (
+      this._freshness !== 'stale' &&
+      (this._fromServer || this._freshness === 'unknown')
+    ) {
+      this._freshness = 'stale';
+      this._changed.emit();
     }
   }
 

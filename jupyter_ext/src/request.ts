@@ -29,17 +29,30 @@ export class RequestError extends Error {
 
   /** Whether asking again can't help: this server has no desipipe, or desipipe refused. */
   get isFinal(): boolean {
-    return this.status >= 400 && this.status < 500 && this.status !== 429;
+    return (
+      this.status >= 400 && this.status < 500 && !PASSING.includes(this.status)
+    );
   }
 }
 
-/** One server-sent event: something happened to a queue, for better or worse. */
+/**
+ * Refusals that pass: a request that took too long, a JupyterHub whose server is not up yet (424), too early, too many.
+ */
+const PASSING: readonly number[] = [408, 424, 425, 429];
+
+/** One event: something happened to a queue, for better or worse. */
 export interface IServerEvent {
   /** The queue, as it was asked for. */
   queue: string;
   /** What a list shows of it; or, as `error` and `message`, why it can't be read. */
   [member: string]: unknown;
 }
+
+/** A request that gets no answer for so long (ms) has failed, whatever the network says. The longest, of nbconvert, take minutes. */
+const PATIENCE = 300_000;
+
+/** A look that gets no answer for so long (ms) has failed: what is shown then says that it is old. */
+const LOOK_PATIENCE = 30_000;
 
 /** A stream that says nothing for so long (ms) is dead, whatever the network says: the server says every 15 s that it is there. */
 const SILENCE = 40_000;
@@ -53,7 +66,8 @@ export class Api {
     path: string,
     query: Record<string, string | readonly string[]> = {}
   ): Promise<T> {
-    return (await this._request(path, query)).json();
+    const signal = AbortSignal.timeout(LOOK_PATIENCE);
+    return (await this._request(path, query, { signal })).json();
   }
 
   /** Have something done to a queue. */
@@ -98,7 +112,14 @@ export class Api {
   /**
    * Follow queues until the stream ends or is aborted.
    *
-   * By `fetch` and not by `EventSource`, which can't send the token.
+   * By WebSocket, which takes none of the six connections to a host that browsers allow for requests: pages in other tabs, and the rest of
+   * this one, go on however many follow queues.
+   *
+   * @param folders - the queues
+   * @param onOpen - called when the stream is there
+   * @param onEvent - called with what happened to a queue
+   * @param signal - aborts the stream
+   * @returns when the server closes the stream; rejects if it was not opened, or fell silent
    */
   async events(
     folders: readonly string[],
@@ -106,37 +127,72 @@ export class Api {
     onEvent: (event: IServerEvent) => void,
     signal: AbortSignal
   ): Promise<void> {
-    const response = await this._request(
-      'events',
-      { queue: folders },
-      { signal, headers: { Accept: 'text/event-stream' } }
-    );
-    if (!response.body) {
-      throw new RequestError('The server sent no stream.', 0, '');
-    }
-    onOpen();
-    const reader = response.body.getReader();
-    const decoder = new TextDecoder();
-    let rest = '';
-    for (;;) {
-      const { value, done } = await spoken(reader);
-      if (done) {
-        return;
-      }
-      rest += decoder.decode(value, { stream: true });
-      const blocks = rest.split(/\r?\n\r?\n/);
-      rest = blocks.pop() ?? '';
-      for (const block of blocks) {
-        const data = block
-          .split(/\r?\n/)
-          .filter(line => line.startsWith('data:'))
-          .map(line => line.slice(5).trimStart())
-          .join('\n');
-        if (data) {
-          onEvent(JSON.parse(data));
+    const opened = await new Promise<boolean>((resolve, reject) => {
+      const { WebSocket, wsUrl, token, appendToken } = this.settings;
+      const address = URLExt.join(wsUrl, 'desipipe/api/socket');
+      const socket = new WebSocket(
+        appendToken && token
+          ? `${address}?token=${encodeURIComponent(token)}`
+          : address
+      );
+      let opened = false;
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const close = () => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', abort);
+        socket.onopen = socket.onmessage = socket.onclose = null;
+        socket.close();
+      };
+      const abort = () => {
+        close();
+        resolve(true);
+      };
+      const listen = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          close();
+          reject(new RequestError('The server fell silent.', 0, ''));
+        }, SILENCE);
+      };
+      socket.onopen = () => {
+        opened = true;
+        listen();
+        socket.send(JSON.stringify({ queue: folders }));
+        onOpen();
+      };
+      socket.onmessage = message => {
+        listen();
+        const { event, data } = JSON.parse(message.data);
+        if (event !== 'beat') {
+          onEvent(data);
         }
+      };
+      socket.onclose = () => {
+        close();
+        resolve(opened);
+      };
+      listen();
+      signal.addEventListener('abort', abort);
+      if (signal.aborted) {
+        abort();
+      }
+    });
+    if (!opened) {
+      throw await this._refusal();
+    }
+  }
+
+  /** Find out why the stream could not be opened, which browsers do not tell. */
+  private async _refusal(): Promise<RequestError> {
+    try {
+      await this.look('events');
+    } catch (error) {
+      // Without the name of a queue desipipe refuses: then it is there.
+      if (error instanceof RequestError && error.status !== 400) {
+        return error;
       }
     }
+    return new RequestError('The server opens no stream.', 0, '');
   }
 
   private async _request(
@@ -159,10 +215,11 @@ export class Api {
     init: RequestInit = {}
   ): Promise<Response> {
     let response: Response;
+    const patience = init.signal ?? AbortSignal.timeout(PATIENCE);
     try {
       response = await ServerConnection.makeRequest(
         URLExt.join(this.settings.baseUrl, place),
-        init,
+        { ...init, signal: patience },
         this.settings
       );
     } catch (error) {
@@ -192,22 +249,4 @@ function unescaped(text: string): string {
   return (
     new DOMParser().parseFromString(text, 'text/html').body.textContent ?? ''
   );
-}
-
-/** What comes next in a stream. Rejects when nothing comes, as when a network is cut without a word. */
-async function spoken(
-  reader: ReadableStreamDefaultReader<Uint8Array>
-): Promise<ReadableStreamReadResult<Uint8Array>> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const silence = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new RequestError('The server fell silent.', 0, ''));
-      void reader.cancel().catch(() => undefined); // what becomes of it is of no interest
-    }, SILENCE);
-  });
-  try {
-    return await Promise.race([reader.read(), silence]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -2,7 +2,13 @@ import { CellModel, Follower, ITiming } from '../model';
 import { done, example } from './example';
 import { FakeServer, settle, until } from './server';
 
-const TIMING: ITiming = { gather: 1, backoff: 1, patience: 4, interval: 1 };
+const TIMING: ITiming = {
+  gather: 1,
+  backoff: 1,
+  patience: 4,
+  interval: 1,
+  linger: 1
+};
 const OLD = 1_000_000; // s: long ago
 
 describe('CellModel', () => {
@@ -235,28 +241,117 @@ describe('Follower', () => {
     await until(() => server.stream.aborted, 'none is open');
   });
 
-  it('understands events in pieces', async () => {
+  it('takes no connection for requests, and sends the token', async () => {
     const server = new FakeServer();
-    const seen: unknown[] = [];
-    const bytes = new TextEncoder().encode(
-      ': hello\r\n\r\nevent: x\r\ndata: {"queue":"/ü"}\r\n\r\ndata: {"queue":\ndata: "/b"}\n\nevent: none\n\n'
-    );
-    const api = server.api;
-    jest.spyOn(api.settings, 'fetch').mockImplementation(async () => {
-      const body = new ReadableStream<Uint8Array>({
-        start: controller => {
-          bytes.forEach(byte => controller.enqueue(new Uint8Array([byte])));
-          controller.close();
-        }
-      });
-      return new Response(body);
-    });
-    await api.events(
-      ['/a'],
-      () => undefined,
-      event => seen.push(event),
-      new AbortController().signal
-    );
-    expect(seen).toEqual([{ queue: '/ü' }, { queue: '/b' }]);
+    const following = new Follower(server.api, TIMING).follow('/ü', jest.fn());
+    await until(() => server.streams.length === 1, 'the stream is open');
+    expect(server.sockets).toEqual([
+      'ws://localhost/prefix/desipipe/api/socket?token=secret'
+    ]);
+    expect(server.stream.folders).toEqual(['/ü']);
+    expect(server.asked).toEqual([]);
+    following.dispose();
+    await until(() => server.stream.aborted, 'it is closed');
+  });
+
+  it.each([0, 408, 424, 429, 500, 502, 503, 504])(
+    'opens the stream again after a refusal that passes: %d',
+    async status => {
+      const server = new FakeServer();
+      server.events = status;
+      const follower = new Follower(server.api, TIMING);
+      const told = jest.fn();
+      const following = follower.follow('/a', told);
+      await until(() => server.sockets.length > 2, 'it is tried again');
+      expect(follower.isLost).toBe(true);
+      server.events = true;
+      await until(() => server.streams.length === 1, 'the stream is open');
+      expect(follower.isLost).toBe(false);
+      expect(told).toHaveBeenCalled();
+      following.dispose();
+    }
+  );
+
+  it.each([401, 403, 404])(
+    'does not insist where it is told: %d',
+    async status => {
+      const server = new FakeServer();
+      server.events = status;
+      const follower = new Follower(server.api, TIMING);
+      const following = follower.follow('/a', jest.fn());
+      await until(
+        () => server.count('events') === 1,
+        'the reason is asked for'
+      );
+      await settle();
+      expect(server.sockets.length).toBe(1);
+      expect(follower.isLost).toBe(false);
+      following.dispose();
+    }
+  );
+
+  it('has no stream while the page is hidden, and looks up what it missed', async () => {
+    const server = new FakeServer();
+    const follower = new Follower(server.api, TIMING);
+    const told = jest.fn();
+    const following = follower.follow('/a', told);
+    await until(() => server.streams.length === 1, 'the stream is open');
+    hide(true);
+    await until(() => server.stream.aborted, 'it is closed');
+    expect(follower.isLost).toBe(false);
+    const more = follower.follow('/b', jest.fn());
+    await settle();
+    expect(server.sockets.length).toBe(1);
+    expect(told).not.toHaveBeenCalled();
+    hide(false);
+    await until(() => server.streams.length === 2, 'it is open again');
+    expect(server.stream.folders).toEqual(['/a', '/b']);
+    expect(told).toHaveBeenCalledTimes(1);
+    following.dispose();
+    more.dispose();
+  });
+
+  it('goes on where a page is hidden for a moment only', async () => {
+    const server = new FakeServer();
+    const follower = new Follower(server.api, { ...TIMING, linger: 1000 });
+    const following = follower.follow('/a', jest.fn());
+    await until(() => server.streams.length === 1, 'the stream is open');
+    hide(true);
+    hide(false);
+    await settle();
+    expect(server.stream.aborted).toBe(false);
+    following.dispose();
+  });
+
+  it('takes a stream for lost that falls silent, and says so', async () => {
+    jest.useFakeTimers();
+    try {
+      const server = new FakeServer();
+      const follower = new Follower(server.api, TIMING);
+      const model = new CellModel(follower);
+      server.cell = example({ time: Date.now() / 1000 + 10 });
+      model.receive(example({ time: OLD }));
+      model.visible = true;
+      await jest.advanceTimersByTimeAsync(100);
+      expect(model.freshness).toBe('live');
+      for (let i = 0; i < 10; i++) {
+        await jest.advanceTimersByTimeAsync(15_000);
+        server.stream.beat();
+      }
+      expect(follower.isLost).toBe(false);
+      server.events = 0;
+      server.hangs = true;
+      await jest.advanceTimersByTimeAsync(41_000);
+      expect(follower.isLost).toBe(true);
+      expect(model.freshness).toBe('stale');
+      model.dispose();
+    } finally {
+      jest.useRealTimers();
+    }
   });
 });
+
+function hide(hidden: boolean): void {
+  jest.spyOn(document, 'hidden', 'get').mockReturnValue(hidden);
+  document.dispatchEvent(new Event('visibilitychange'));
+}

@@ -64,7 +64,7 @@ class Answers {
   }
 }
 
-const TIMING = { gather: 1, backoff: 5, patience: 20, interval: 1 };
+const TIMING = { gather: 1, backoff: 5, patience: 20, interval: 1, linger: 1 };
 
 const SETTINGS: ISettings = {
   folders: [],

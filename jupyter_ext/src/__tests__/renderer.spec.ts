@@ -10,7 +10,13 @@ import { ICellSummary, MIME_TYPE } from '../tokens';
 import { done, example } from './example';
 import { FakeServer, settle, until } from './server';
 
-const TIMING: ITiming = { gather: 1, backoff: 1, patience: 4, interval: 1 };
+const TIMING: ITiming = {
+  gather: 1,
+  backoff: 1,
+  patience: 4,
+  interval: 1,
+  linger: 1
+};
 
 /** What the browser does: tells whether something can be seen. */
 class Observer {

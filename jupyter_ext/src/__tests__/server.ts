@@ -8,6 +8,8 @@ import { ICellSummary } from '../tokens';
 export interface IStream {
   folders: string[];
   send: (data: object) => void;
+  /** Give a sign of life. */
+  beat: () => void;
   /** Cut it off. */
   end: () => void;
   aborted: boolean;
@@ -21,16 +23,22 @@ export class FakeServer {
   refuse = 0;
   /** Whether event streams can be opened; else the status of the refusal. */
   events: true | number = true;
+  /** Whether requests get no answer, for ever. */
+  hangs = false;
   readonly asked: string[] = [];
   readonly bodies: Record<string, unknown>[] = [];
-  readonly streams: IStream[] = [];
+  readonly streams: Stream[] = [];
+  /** Addresses of the sockets that were opened, or refused. */
+  readonly sockets: string[] = [];
 
   readonly api = new Api(
     ServerConnection.makeSettings({
       baseUrl: 'http://localhost/prefix/',
       appendToken: true,
       token: 'secret',
-      fetch: request => this._answer(request as Request)
+      wsUrl: 'ws://localhost/prefix/',
+      fetch: request => this._answer(request as Request),
+      WebSocket: this._socketClass()
     })
   );
 
@@ -41,7 +49,7 @@ export class FakeServer {
   }
 
   /** The stream that is followed now. */
-  get stream(): IStream {
+  get stream(): Stream {
     return this.streams[this.streams.length - 1];
   }
 
@@ -52,6 +60,9 @@ export class FakeServer {
     this.asked.push(`${request.method} ${url.pathname}${search}`);
     expect(url.pathname).toMatch(/^\/prefix\/desipipe\/api\//);
     expect(request.headers.get('Authorization')).toBe('token secret');
+    if (this.hangs) {
+      return new Promise(() => undefined);
+    }
     if (url.pathname.endsWith('/cell')) {
       return typeof this.cell === 'number'
         ? refusal(this.cell)
@@ -61,37 +72,67 @@ export class FakeServer {
       this.bodies.push(JSON.parse(await request.text()));
       return this.refuse ? refusal(this.refuse) : answer({});
     }
-    if (this.events !== true) {
-      return refusal(this.events);
-    }
-    return this._stream(url.searchParams.getAll('queue'), request.signal);
+    // Without the name of a queue it is refused.
+    return refusal(this.events === true ? 400 : this.events);
   }
 
-  private _stream(folders: string[], signal: AbortSignal): Response {
-    let controller: ReadableStreamDefaultController<Uint8Array>;
-    const body = new ReadableStream<Uint8Array>({
-      start: it => {
-        controller = it;
+  private _socketClass(): typeof WebSocket {
+    // eslint-disable-next-line @typescript-eslint/no-this-alias
+    const server = this;
+    class Socket implements ISocket {
+      onopen: (() => void) | null = null;
+      onmessage: ((message: { data: string }) => void) | null = null;
+      onclose: (() => void) | null = null;
+
+      constructor(url: string) {
+        server.sockets.push(url);
+        setTimeout(() => {
+          if (server.events === true) {
+            this.onopen?.();
+          } else {
+            this.onclose?.();
+          }
+        });
       }
-    });
-    const encoder = new TextEncoder();
-    const stream: IStream = {
-      folders,
-      aborted: false,
-      send: data =>
-        controller.enqueue(
-          encoder.encode(`event: queue\ndata: ${JSON.stringify(data)}\n\n`)
-        ),
-      end: () => controller.close()
-    };
-    signal.addEventListener('abort', () => {
-      stream.aborted = true;
-      controller.error(new DOMException('aborted', 'AbortError'));
-    });
-    this.streams.push(stream);
-    return new Response(body, {
-      headers: { 'Content-Type': 'text/event-stream' }
-    });
+
+      send(text: string): void {
+        server.streams.push(new Stream(this, JSON.parse(text).queue));
+      }
+
+      close(): void {
+        server.streams
+          .filter(stream => stream.socket === this)
+          .forEach(stream => (stream.aborted = true));
+      }
+    }
+    return Socket as unknown as typeof WebSocket;
+  }
+}
+
+interface ISocket {
+  onmessage: ((message: { data: string }) => void) | null;
+  onclose: (() => void) | null;
+}
+
+class Stream implements IStream {
+  constructor(
+    readonly socket: ISocket,
+    readonly folders: string[]
+  ) {}
+
+  aborted = false;
+
+  send(data: object): void {
+    const text = JSON.stringify({ event: 'queue', data });
+    setTimeout(() => this.socket.onmessage?.({ data: text }));
+  }
+
+  beat(): void {
+    this.socket.onmessage?.({ data: '{"event": "beat"}' });
+  }
+
+  end(): void {
+    this.socket.onclose?.();
   }
 }
 

@@ -5,12 +5,12 @@ import { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
-import type { IServerEvent } from '../request';
+import { IServerEvent, RequestError } from '../request';
 import { Looker } from './looker';
 import type { IQueueLine, ISettings } from './tokens';
 
-/** The most queues that are followed: their names go with the stream's address, which proxies bound. */
-const MOST = 60;
+/** The most queues that are followed: a server keeps 128 in memory, for all pages. */
+const MOST = 100;
 
 /** What became of a queue. */
 export interface IChange {
@@ -132,7 +132,8 @@ export class QueuesModel implements IDisposable {
     this._refollow();
   }
 
-  private async _look(): Promise<void> {
+  /** Ask which queues there are; returns whether to ask again after a while. */
+  private async _look(): Promise<boolean> {
     let lines: IQueueLine[];
     try {
       lines = await this.follower.api.look('queues', {
@@ -141,10 +142,10 @@ export class QueuesModel implements IDisposable {
     } catch (error) {
       this._problem = error instanceof Error ? error : new Error(`${error}`);
       this._changed.emit();
-      return;
+      return !(error instanceof RequestError && error.isFinal);
     }
     if (this._isDisposed) {
-      return;
+      return false;
     }
     for (const line of lines) {
       if (!line.error) {
@@ -166,6 +167,7 @@ export class QueuesModel implements IDisposable {
       this._tell(before.get(line.folder) ?? null, line);
     }
     this._changed.emit();
+    return false;
   }
 
   private _refollow(): void {
