@@ -12,7 +12,7 @@ import { IGraph, IPiece, ISettings, ITask, NO_FILTER } from '../panel/tokens';
 import { Api } from '../request';
 import { MIME_TYPE } from '../tokens';
 import { example, queueLine as line } from './example';
-import { settle, until } from './server';
+import { fakeSockets, settle, until } from './server';
 
 /** Answers of the server by path, and what it was asked. */
 class Answers {
@@ -29,9 +29,6 @@ class Answers {
         const url = new URL((request as Request).url);
         const path = url.pathname.replace('/prefix/desipipe/api/', '');
         this.asked.push(path);
-        if (path === 'events' && this.by.events === undefined) {
-          return this._events();
-        }
         const answer = this.by[path]?.(url.searchParams) ?? 404;
         if (answer === 0) {
           throw new TypeError('no answer');
@@ -41,26 +38,19 @@ class Answers {
               status: answer
             })
           : new Response(JSON.stringify(answer));
-      }
+      },
+      WebSocket: fakeSockets(
+        () => this.by.events === undefined,
+        stream => {
+          this.stream = data => stream.send(data);
+          this.end = () => stream.end();
+        }
+      )
     })
   );
 
   count(path: string): number {
     return this.asked.filter(name => name === path).length;
-  }
-
-  private _events(): Response {
-    const body = new ReadableStream<Uint8Array>({
-      start: controller => {
-        const encoder = new TextEncoder();
-        this.stream = data =>
-          controller.enqueue(
-            encoder.encode(`data: ${JSON.stringify(data)}\n\n`)
-          );
-        this.end = () => controller.close();
-      }
-    });
-    return new Response(body);
   }
 }
 

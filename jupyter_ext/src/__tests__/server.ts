@@ -38,7 +38,13 @@ export class FakeServer {
       token: 'secret',
       wsUrl: 'ws://localhost/prefix/',
       fetch: request => this._answer(request as Request),
-      WebSocket: this._socketClass()
+      WebSocket: fakeSockets(
+        url => {
+          this.sockets.push(url);
+          return this.events === true;
+        },
+        stream => this.streams.push(stream)
+      )
     })
   );
 
@@ -75,38 +81,42 @@ export class FakeServer {
     // Without the name of a queue it is refused.
     return refusal(this.events === true ? 400 : this.events);
   }
+}
 
-  private _socketClass(): typeof WebSocket {
-    // eslint-disable-next-line @typescript-eslint/no-this-alias
-    const server = this;
-    class Socket implements ISocket {
-      onopen: (() => void) | null = null;
-      onmessage: ((message: { data: string }) => void) | null = null;
-      onclose: (() => void) | null = null;
+/**
+ * A class of sockets for tests.
+ *
+ * @param opens - whether a socket opens that is made at an address
+ * @param asked - called with the stream when a page says what it follows
+ */
+export function fakeSockets(
+  opens: (url: string) => boolean,
+  asked: (stream: Stream) => void
+): typeof WebSocket {
+  class Socket implements ISocket {
+    onopen: (() => void) | null = null;
+    onmessage: ((message: { data: string }) => void) | null = null;
+    onclose: (() => void) | null = null;
 
-      constructor(url: string) {
-        server.sockets.push(url);
-        setTimeout(() => {
-          if (server.events === true) {
-            this.onopen?.();
-          } else {
-            this.onclose?.();
-          }
-        });
-      }
+    constructor(url: string) {
+      const isOpen = opens(url);
+      setTimeout(() => (isOpen ? this.onopen?.() : this.onclose?.()));
+    }
 
-      send(text: string): void {
-        server.streams.push(new Stream(this, JSON.parse(text).queue));
-      }
+    send(text: string): void {
+      this._stream = new Stream(this, JSON.parse(text).queue);
+      asked(this._stream);
+    }
 
-      close(): void {
-        server.streams
-          .filter(stream => stream.socket === this)
-          .forEach(stream => (stream.aborted = true));
+    close(): void {
+      if (this._stream) {
+        this._stream.aborted = true;
       }
     }
-    return Socket as unknown as typeof WebSocket;
+
+    private _stream: Stream | null = null;
   }
+  return Socket as unknown as typeof WebSocket;
 }
 
 interface ISocket {
@@ -114,7 +124,8 @@ interface ISocket {
   onclose: (() => void) | null;
 }
 
-class Stream implements IStream {
+/** A stream that a page follows. */
+export class Stream implements IStream {
   constructor(
     readonly socket: ISocket,
     readonly folders: string[]
