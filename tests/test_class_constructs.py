@@ -753,6 +753,275 @@ CONSTRUCTS = {
             return job.result, lines.lines, json.dumps({2, 1}, cls=Encoder)
         values = [Job, Lines, Encoder]
     """,
+    'abc enum': r"""
+        class Meta(abc.ABCMeta, enum.EnumMeta): ...
+        class Named(abc.ABC):
+            @abc.abstractmethod
+            def who(self): ...
+        class E(Named, enum.Enum, metaclass=Meta):
+            A = 1
+            def who(self): return self.name
+        def check(): return E.A.who(), isinstance(E.A, Named), list(E)
+        values=[E.A, E]
+    """,
+    'enum meta': r"""
+        class Meta(enum.EnumMeta):
+            def __getitem__(cls, name): return super().__getitem__(name.upper())
+            def __contains__(cls, item): return True
+        class E(enum.Enum, metaclass=Meta):
+            A = 1
+            _order_ = 'A B'
+            B = 2
+        def check(): return E['a'], 7 in E, E.B.name
+        values=[E.A]
+    """,
+    'enum dataclass field': r"""
+        class K(enum.IntFlag):
+            A = enum.auto(); B = enum.auto(); C = enum.auto()
+            AB = A | B
+        @dataclasses.dataclass(frozen=True)
+        class D:
+            kind: K = K.A | K.C
+            other: 'D' = None
+            def __post_init__(self): object.__setattr__(self, 'cached', hash(self.kind))
+            size: int = dataclasses.field(init=False, default=4)
+        class E2(D):
+            pass
+        @dataclasses.dataclass
+        class F(D.__mro__[1] if False else object):
+            ds: typing.List[D] = dataclasses.field(default_factory=lambda: [D()])
+        def check(): return D(), D().kind is (K.A | K.C), K.AB, F(), E2(), K(7), [*K]
+        values=[D(K.AB, D()), F(), K.AB, K.A|K.C]
+    """,
+    'singleton meta': r"""
+        class S(type):
+            instances = {}
+            def __call__(cls, *a):
+                if cls not in S.instances: S.instances[cls] = super().__call__(*a)
+                return S.instances[cls]
+            def __getattr__(cls, n):
+                if n.startswith('__'): raise AttributeError(n)
+                return n
+            def __instancecheck__(cls, o): return True
+            def __subclasscheck__(cls, c): return False
+        class A(metaclass=S):
+            def __init__(self, x=1): self.x = x
+        first = A(5)
+        def check(): return A(7).x, A(7) is first, A.whatever, isinstance(3, A)
+        values=[A]
+    """,
+    'subclass hooks and mro entries': r"""
+        class Proxy:
+            def __mro_entries__(self, bases): return (Real,)
+        class Real:
+            def hi(self): return 'hi'
+        class Sub(Proxy()):
+            def hi(self): return super().hi() + '!'
+        class Sized2(abc.ABC):
+            @classmethod
+            def __subclasshook__(cls, c): return hasattr(c, '__len__')
+        class IntList(typing.List[int]): ...
+        class Deep(typing.Dict[str, typing.List['Deep']]): ...
+        def check(): return Sub().hi(), Sub.__orig_bases__[0].__class__.__name__, isinstance([], Sized2), IntList([1]), Deep(a=[]), issubclass(Sub, Real)
+        values=[Sub, IntList([1]), Deep(a=[])]
+    """,
+    'collections': r"""
+        class U(collections.UserDict):
+            def __missing__(self, k): return 5
+        class UL(collections.UserList): ...
+        class OD(collections.OrderedDict): ...
+        class C(collections.Counter): ...
+        class DD(collections.defaultdict):
+            def __init__(self, *a): super().__init__(lambda: 3, *a)
+            def __reduce__(self): return DD, (dict(self),)
+        class Q(collections.deque): ...
+        dd = collections.defaultdict(lambda: 7, a=1)
+        def check(): return U(a=1)['b'], UL([1]), OD(a=1), C('aab'), DD()['x'], Q([1, 2], 1), dd['zz']
+        values=[U(a=1), UL([1]), OD(a=1, b=2), C('aab'), DD({'a': 1}), Q([1], 3)]
+    """,
+    'stdlib subclasses': r"""
+        import ast, decimal, datetime, random, io, string, html.parser, configparser, pathlib, fractions, types, queue
+        class V(ast.NodeVisitor):
+            def __init__(self): self.n = 0
+            def visit_Name(self, node): self.n += 1
+        class De(decimal.Decimal):
+            def double(self): return self * 2
+        class TZ(datetime.tzinfo):
+            def utcoffset(self, d): return datetime.timedelta(hours=1)
+            def dst(self, d): return None
+            def tzname(self, d): return 'X'
+        class Da(datetime.date):
+            def nxt(self): return self + datetime.timedelta(1)
+        class Rn(random.Random):
+            def twice(self): return self.random(), self.random()
+        class SIO(io.StringIO):
+            def shout(self): return self.getvalue().upper()
+        class P(html.parser.HTMLParser):
+            def handle_starttag(self, tag, attrs): self.tag = tag
+        class Pa(pathlib.PurePosixPath):
+            def loud(self): return str(self).upper()
+        class Fr(fractions.Fraction): ...
+        class NS(types.SimpleNamespace):
+            def total(self): return self.a
+        class Dt(datetime.datetime): ...
+        def check():
+            v = V(); v.visit(ast.parse('a + b'))
+            p = P(); p.feed('<b>')
+            first = v.n, De('1.5').double(), datetime.datetime(2020,1,1,tzinfo=TZ()).isoformat(), Da(2020,1,1).nxt()
+            return first, Rn(3).twice(), SIO('a').shout(), p.tag, Pa('/a').loud(), Fr(1, 2), NS(a=1).total(), Dt(2020, 1, 1)
+        values=[De('1.5'), Da(2020, 1, 1), Pa('/a/b'), Fr(1,3), NS(a=1), Dt(2020,1,1)]
+    """,
+    'decorators': r"""
+        def counted(func):
+            @functools.wraps(func)
+            def wrapper(*a, **k):
+                wrapper.calls += 1
+                return func(*a, **k)
+            wrapper.calls = 0
+            return wrapper
+        class Timer(contextlib.ContextDecorator):
+            def __enter__(self): self.on = True; return self
+            def __exit__(self, *e): self.on = False
+        class Deco:
+            def __init__(self, f): functools.update_wrapper(self, f); self.f = f
+            def __call__(self, *a): return ('deco', self.f(*a))
+            def __get__(self, o, t=None): return functools.partial(self, o)
+        class K:
+            @counted
+            def f(self): return 1
+            @Deco
+            def g(self): return 2
+            @Timer()
+            def h(self): return 3
+            @staticmethod
+            @counted
+            def s(): return 4
+            @classmethod
+            @counted
+            def c(cls): return cls.__name__
+            @property
+            @functools.lru_cache(maxsize=None)
+            def p(self): return 5
+        import operator
+        K.key = operator.attrgetter('x'); K.item = operator.itemgetter(0); K.meth = operator.methodcaller('upper')
+        @functools.singledispatch
+        def show(x): return 'obj'
+        @show.register
+        def _(x: K): return 'K'
+        @show.register(int)
+        def _(x): return 'int'
+        def check():
+            k = K()
+            return k.f(), k.f.calls, k.g(), k.h(), k.s(), k.c(), k.p, K.meth('a'), show(k), show(2), show('')
+        values=[K]
+    """,
+    'recursion of local classes': r"""
+        def make():
+            class Node:
+                def __init__(self, *kids): self.kids = kids
+                def grow(self): return Node(self)
+                def kind(self): return type(self) is Node, __class__ is Node
+                all = lambda self: [k for k in (Node,)]
+            class Leaf(Node):
+                def kind(self): return [super().kind() for _ in [1]] if False else super().kind()
+            Node.leaf = Leaf
+            return Node, Leaf
+        Node, Leaf = make()
+        tree = Node(Leaf())
+        def check(): return tree.grow().kind(), Leaf().kind(), Node.leaf is Leaf, type(tree.kids[0]) is Leaf, tree.all()[0] is Node
+        values=[tree, Leaf]
+    """,
+    'long inheritance': r"""
+        class B0:
+            def f(self): return 0
+        for i in range(1, 40):
+            exec(f'class B{i}(B{i-1}):\n  def f(self): return super().f() + 1')
+        def check(): return B39().f(), len(B39.__mro__)
+        values=[B39, B20]
+    """,
+    'special methods': r"""
+        class Q:
+            x = 1
+            def __getattribute__(self, n): return object.__getattribute__(self, n) if n.startswith('_') or n == 'x' else n
+            def __dir__(self): return ['z']
+            def __sizeof__(self): return 77
+            def __init_subclass__(cls, **k): cls.k = k
+            def __set_name__(self, owner, name): owner.named = name
+            def __del__(self): pass
+            def __copy__(self): return 'copied'
+            def __instancecheck__(self, o): return True
+            __match_args__ = ('x',)
+            __hash__ = None
+        class W(Q, a=1, b=2):
+            q = Q()
+        import copy
+        def check():
+            match W():
+                case W(1): r = 'm'
+            return W().anything, dir(W()), W.k, W.named, copy.copy(W()), r, W.__hash__
+        values=[W, Q]
+    """,
+    'typing forms': r"""
+        Alias = typing.Union[int, 'Thing']
+        class Thing:
+            a: typing.Annotated[int, 'm'] = 1
+            b: typing.Literal['x'] = 'x'
+            c: 'list[Alias]' = ()
+            d: typing.Callable[[int], str] = str
+            e: typing.ClassVar['typing.Dict[str, Thing]'] = {}
+            def m(self, x: 'Thing', *y: int) -> typing.Optional['Thing']: ...
+        @typing.overload
+        def fn(x: int) -> int: ...
+        @typing.overload
+        def fn(x: str) -> str: ...
+        def fn(x): return x
+        @typing.final
+        class Fin: ...
+        Bounded = typing.TypeVar('Bounded', int, str)
+        def ident(x: Bounded) -> Bounded: return x
+        def check():
+            hints = typing.get_type_hints
+            return hints(Thing, include_extras=True), hints(Thing.m), hints(fn), Fin.__final__, hints(ident), Alias
+        values=[Thing, Fin]
+    """,
+    'contextvars and sentinels': r"""
+        import contextvars, threading, logging, uuid
+        V = contextvars.ContextVar('V', default=1)
+        W = contextvars.ContextVar('W')
+        W.set(5)
+        def check(): return V.get(), W.get(), V.name
+    """,
+    'hooks in meta bases': r"""
+        class Reg(type):
+            def __init_subclass__(meta, **k): meta.made = True
+            def __set_name__(cls, owner, name): owner.names = getattr(owner, 'names', []) + [name]
+        class M2(Reg): ...
+        class X(metaclass=M2): ...
+        class Y:
+            inner = X
+            class Z(metaclass=M2): ...
+        def check(): return M2.made, Y.names, type(X).__name__
+        values=[Y, X, M2]
+    """,
+    'objects that a class holds of itself': """
+        class Pool:
+            def __new__(cls, size):
+                obj = super().__new__(cls)
+                obj.size = size
+                return obj
+            def __getnewargs__(self): return (self.size,)
+            def __getstate__(self): return {'x': 1}
+            def __setstate__(self, state): self.restored = state['x']
+            def __eq__(self, other): return LIMIT == other.limit() and self.size == other.size
+            def limit(self): return LIMIT, SHARED.size
+            def __hash__(self): return hash(self.size)
+        SHARED = Pool(3)
+        LIMIT = (5, 3)
+        Pool.default = Pool(7)
+        Pool.table = {Pool.default: 'seven'}
+        def check(): return Pool.default.size, SHARED.limit(), len(Pool.table), type(SHARED) is Pool
+        values = [Pool]
+    """,
     'closures that share variables': """
         def outer():
             n = 0

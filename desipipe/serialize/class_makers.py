@@ -22,7 +22,7 @@ from . import carried, modules
 from .class_keys import has_key
 from .class_registry import class_of, in_slot, keep_classes, lock, record_of, register
 
-__all__ = ['fill_class', 'fill_member', 'make_class', 'make_member']
+__all__ = ['fill_class', 'fill_member', 'make_class', 'make_member', 'set_methods']
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -62,6 +62,7 @@ def make_class(key: str, meta: type | None, name: str, bases: tuple[type, ...], 
             builtin_of(meta, '__init__')(cls, name, bases, dict(layout))
         if issubclass(meta, ABCMeta):
             _abc_init(cls)
+            cls.__abstractmethods__ = frozenset()  # type: ignore[attr-defined] # until its methods are there
         register(cls, key, is_made=True)
         return cls
 
@@ -126,6 +127,26 @@ def _set(cls: type, name: str, value: Any) -> None:
     builtin_of(type(cls), '__setattr__')(cls, name, value)
 
 
+def set_methods(cls: type, methods: dict[str, Any], cells: list[types.CellType]) -> None:
+    """Give a class that was just made its methods: objects of it may be made before the rest is there.
+
+    Parameters
+    ----------
+    cls : type
+    methods : dict
+    cells : list of cell
+        Variables of methods that hold the class itself.
+    """
+    for cell in cells:
+        cell.cell_contents = cls
+    record = record_of(cls)
+    if record is None or record.is_complete:
+        return
+    set_attribute = builtin_of(type(cls), '__setattr__')
+    for name, method in methods.items():
+        set_attribute(cls, name, method)
+
+
 def fill_class(cls: type, state: tuple[Any, ...]) -> None:
     """Complete a class that was just made; one that was here already stays as it is.
 
@@ -134,12 +155,12 @@ def fill_class(cls: type, state: tuple[Any, ...]) -> None:
     cls : type
     state : tuple
         Its attributes, the classes that are registered as its subclasses, and what the names in its
-        annotations stand for.
+        annotations stand for. Its first two members are there for what making them does.
     """
     record = record_of(cls)
     if record is None or record.is_complete:
         return
-    attributes, registered, hints = state
+    _, _, attributes, registered, hints = state
     with lock:
         set_attribute, delete = builtin_of(type(cls), '__setattr__'), builtin_of(type(cls), '__delattr__')
         for name in vars(cls).keys() - attributes.keys() - record.names:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import sys
 import types
 from _abc import _get_dump  # type: ignore[import-not-found]
 from abc import ABCMeta
-from types import GetSetDescriptorType, MemberDescriptorType
-from typing import Any
+from collections.abc import Iterable, Iterator
+from types import CellType, FunctionType, GetSetDescriptorType, MemberDescriptorType
+from typing import Any, NamedTuple
 
 from . import carried, class_makers, modules
 from .annotations import annotations_of, hinted_names
@@ -90,7 +92,39 @@ def reduce_class(cls: type, key: str) -> tuple[Any, ...]:
     args: tuple[Any, ...] = (key, meta, cls.__name__, cls.__bases__, layout)
     if origin := _origin(cls.__module__):
         args = (*args, origin)
-    return class_makers.make_class, args, (state, registered, hints), None, None, class_makers.fill_class
+    methods = {name: value for name, value in state.items() if _is_method(value)}
+    steps = Methods(cls, methods, list(_class_cells(cls, methods.values()))), FunctionStates()
+    return class_makers.make_class, args, (*steps, state, registered, hints), None, None, class_makers.fill_class
+
+
+def _is_method(value: Any) -> bool:
+    if type(value) is property:
+        return all(part is None or type(part) is FunctionType for part in (value.fget, value.fset, value.fdel))
+    return type(value.__func__ if type(value) in (staticmethod, classmethod) else value) is FunctionType
+
+
+def _class_cells(cls: type, methods: Iterable[Any]) -> Iterator[CellType]:
+    """Yield the variables by which ``super()`` in methods finds the class."""
+    for method in methods:
+        parts = (method.fget, method.fset, method.fdel) if type(method) is property else (getattr(method, '__func__', method),)
+        for func in parts:
+            for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=True) if func is not None else ():
+                with contextlib.suppress(ValueError):  # not set yet
+                    if name == '__class__' and cell.cell_contents is cls:
+                        yield cell
+
+
+class Methods(NamedTuple):
+    """Methods of a class, which are set as soon as they are made."""
+
+    cls: type
+    methods: dict[str, Any]
+    cells: list[CellType]
+    """Variables that hold the class itself."""
+
+
+class FunctionStates:
+    """Marks where functions that were made without what they use get that."""
 
 
 def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import builtins
 import collections
+import contextlib
 import functools
 import importlib.util
 import marshal
 import sys
+from contextvars import Context, ContextVar, copy_context
 from types import CellType, CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, TypeVar
 
@@ -26,6 +28,9 @@ __all__ = [
     'make_cached_property',
     'make_cell',
     'make_code',
+    'context_values',
+    'fill_functions',
+    'make_context_variable',
     'make_dispatch',
     'make_function',
     'make_method',
@@ -109,6 +114,12 @@ def fill_function(func: FunctionType, state: tuple[Any, ...]) -> None:
     func.__dict__.update(own)
 
 
+def fill_functions(functions: list[tuple[FunctionType, tuple[Any, ...]]]) -> None:
+    """Complete several functions."""
+    for func, state in functions:
+        fill_function(func, state)
+
+
 def make_cell() -> CellType:
     """Make a variable of an enclosing function; functions that share it share one."""
     return CellType()
@@ -170,6 +181,23 @@ def fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
 
 # ---------------------------------------------------------------------------------------------------------------------
 # The rest
+
+
+def context_values(variable: ContextVar[Any]) -> tuple[list[Any], list[Any]]:
+    """Return the default of a context variable and its value here, each in a list that is empty where there is none."""
+    found: tuple[list[Any], list[Any]] = ([], [])
+    for values, context in zip(found, (Context(), copy_context()), strict=True):
+        with contextlib.suppress(LookupError):
+            values.append(context.run(variable.get))
+    return found
+
+
+def make_context_variable(name: str, default: list[Any], value: list[Any]) -> ContextVar[Any]:
+    """Make a context variable that has a value where it had one."""
+    variable: ContextVar[Any] = ContextVar(name, default=default[0]) if default else ContextVar(name)
+    if value and not (default and default[0] is value[0]):
+        variable.set(value[0])
+    return variable
 
 
 def make_type_variable(name: str, module: str, constraints: tuple[Any, ...], bound: Any, keywords: dict[str, Any]) -> TypeVar:

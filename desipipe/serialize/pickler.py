@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextvars
 import copyreg
 import enum
 import functools
@@ -26,7 +27,7 @@ from types import (
 )
 from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
 
-from . import carried, classes, makers, modules, objects, source
+from . import carried, class_makers, classes, makers, modules, objects, source
 from .annotations import annotations_of, hinted_names
 from .arrays import permutation
 from .class_keys import class_key, has_key
@@ -109,6 +110,8 @@ class Pickler(pickle.Pickler):
         self._namespaces: dict[int, dict[str, Any]] = {}  # globals of functions, by the id of what they are here
         self._cells: set[int] = set()  # variables of enclosing functions whose content is carried with a function
         self._classes: dict[str, type] = {}  # by value, by their keys
+        self._is_bare = False  # functions are written without what they use, which may be objects of their class
+        self._bare: list[tuple[FunctionType, tuple[Any, ...]]] = []
         self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
 
     def discover(self, obj: Any) -> None:
@@ -138,6 +141,13 @@ class Pickler(pickle.Pickler):
             return self._reduce_function(obj)
         if issubclass(kind, type):
             return self._reduce_class(obj)
+        if kind is classes.Methods:
+            self._is_bare = True
+            return class_makers.set_methods, tuple(obj)
+        if kind is classes.FunctionStates:
+            self._is_bare = False
+            bare, self._bare = self._bare, []
+            return makers.fill_functions, (bare,)
         if kind is CellType:
             return self._reduce_cell(obj)
         if kind is CodeType:
@@ -167,6 +177,8 @@ class Pickler(pickle.Pickler):
                 return getattr, (sys, name)
             if is_live(obj) and kind not in (io.BytesIO, io.StringIO):
                 raise TypeError('it is open in this process')
+        elif kind is contextvars.ContextVar:
+            return makers.make_context_variable, (obj.name, *makers.context_values(obj))
         elif kind is functools.cached_property:
             return makers.make_cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
         elif top_level(kind) == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
@@ -300,7 +312,11 @@ class Pickler(pickle.Pickler):
             own=dict(func.__dict__),
             submodules=[item for package in packages for item in _submodules(package.__name__, reads.words)],
         )
-        return makers.make_function, (code, shared, func.__closure__), tuple(state), None, None, makers.fill_function
+        args = code, shared, func.__closure__
+        if self._is_bare:
+            self._bare.append((func, tuple(state)))
+            return makers.make_function, args
+        return makers.make_function, args, tuple(state), None, None, makers.fill_function
 
     def _use(self, value: Any, chains: Iterable[tuple[str, ...]]) -> None:
         """Note what a function reads of a module: the rest may hold what can't be carried."""

@@ -12,6 +12,7 @@ It remembers what it read, so that :meth:`Walker.unchanged` can tell cheaply whe
 
 from __future__ import annotations
 
+import contextvars
 import copyreg
 import enum
 import functools
@@ -29,7 +30,7 @@ from types import FunctionType, ModuleType
 from typing import Any
 
 from ..errors import NotSerializableError
-from . import arrays, class_content, hints, modules, objects, source
+from . import arrays, class_content, hints, makers, modules, objects, source
 from .encoder import top_level
 from .plain import (
     ATOMS,
@@ -242,6 +243,8 @@ class Walker:
             return pack(b'L' if kind is list else b'T', *items)
         if kind is dict:
             return pack(b'M', *self.pairs(value.items()))
+        if kind is contextvars.ContextVar:
+            return pack(b'context', value.name.encode(), self.value(makers.context_values(value)))
         if kind is weakref.WeakSet:
             return pack(b'weak', self.value(set(value)))
         if issubclass(kind, (set, frozenset)) and _is_plain_set(kind):
