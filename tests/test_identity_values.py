@@ -259,6 +259,37 @@ def test_what_an_object_remembers_does_not_count() -> None:
     assert carried(vectorized)([1]) == [2]
 
 
+class Stated:
+    """Says itself what its state is, by names that are those of properties."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+
+    @property
+    def unit(self) -> str:
+        """What it was made with."""
+        return self._unit
+
+    def __getstate__(self) -> dict[str, str]:
+        return {'unit': self._unit}
+
+    def __setstate__(self, state: dict[str, str]) -> None:
+        self._unit = state['unit']
+
+
+def test_what_an_object_says_to_be_its_state_counts() -> None:
+    assert encode(Stated('m')) != encode(Stated('km'))
+    pd = pytest.importorskip('pandas')
+    assert encode(pd.CategoricalDtype(['a'])) != encode(pd.CategoricalDtype(['b']))
+
+
+def test_masked_arrays_are_carried_as_they_count() -> None:
+    for array in (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1.0, 2]), np.ma.array(np.ones((2, 3), order='F'))):
+        before = encode(array)
+        assert array.fill_value is not None  # asking sets it
+        assert encode(array) == before == encode(carried(array))
+
+
 def test_helpers_of_pydantic() -> None:
     pydantic = pytest.importorskip('pydantic')
 

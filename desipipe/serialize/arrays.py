@@ -33,12 +33,13 @@ def _masked(encoder: Encoder, value: Any) -> bytes:
     import numpy as np
 
     mask, data = np.ma.getmaskarray(value), np.ma.getdata(value)
-    flags = f'{type(value).__name__} {value.hardmask} {value.mask is np.ma.nomask} {order(data)}'
+    flags = f'{type(value).__name__} {order(data)}'  # nothing else of it is carried
     if not data.dtype.names:
         data = np.where(mask, np.zeros((), data.dtype), data)
     fill = value._fill_value  # asking for `fill_value` would set it
-    fill = np.ma.default_fill_value(data.dtype) if fill is None else fill[()]
-    return pack(b'masked', flags.encode(), array(encoder, data), array(encoder, mask), encoder.value(fill))
+    if fill is None:
+        fill = np.array(np.ma.default_fill_value(data.dtype), data.dtype)
+    return pack(b'masked', flags.encode(), array(encoder, data), array(encoder, np.ascontiguousarray(mask)), encoder.value(fill[()]))
 
 
 def order(value: Any) -> str:

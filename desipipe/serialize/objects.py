@@ -49,12 +49,15 @@ def essential(value: Any, state: Iterable[tuple[str, Any]]) -> list[tuple[str, A
     """
     kind = type(value)
     installed = not modules.is_user(kind.__module__)
-    return [pair for pair in state if not _is_derived(kind, *pair, installed)]
+    own = getattr(value, '__dict__', {})
+    return [pair for pair in state if not _is_derived(kind, own, *pair, installed)]
 
 
-def _is_derived(kind: type, name: Any, value: Any, installed: bool) -> bool:
+def _is_derived(kind: type, own: Any, name: Any, value: Any, installed: bool) -> bool:
+    # What a class says itself to be its state is content, whatever its names.
+    is_remembered = own.get(name) is value
     for base in kind.__mro__:
-        if name in base.__dict__ and _is_lazy(base.__dict__[name]):
+        if is_remembered and name in base.__dict__ and _is_lazy(base.__dict__[name]):
             return True
         if base.__name__ in _LATE_CLASSES and name in _LATE.get((top_level(base), base.__name__), ()):
             return True
@@ -70,9 +73,9 @@ def _is_lazy(member: Any) -> bool:
     """Return True for a member of a class whose value lies in the object only because someone asked for it."""
     if isinstance(member, functools.cached_property):
         return True
-    if isinstance(member, property):
-        return member.fset is None  # it can't be set: it is a subclass that remembers
     kind = type(member)
+    if isinstance(member, property):
+        return kind is not property and member.fset is None  # it can't be set: a subclass that remembers
     if isinstance(member, _METHODS) or hasattr(kind, '__set__') or not hasattr(kind, '__get__'):
         return False
     return _LAZY.search(kind.__name__) is not None

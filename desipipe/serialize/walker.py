@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextvars
 import copyreg
+import dataclasses
 import enum
 import functools
 import io
@@ -907,7 +908,8 @@ class Walker:
                 for item in table.items:
                     data = self._hint(item, namespace) if is_hint else self.value(item)
                     chunks.append(data)
-                    if type(item) not in ATOMS and not data.startswith((b'D', b'I')):
+                    is_fixed = type(item) in ATOMS or item is dataclasses.MISSING or data.startswith((b'D', b'I'))
+                    if not is_fixed:
                         encode = functools.partial(self._hint, namespace=namespace) if is_hint else self.value
                         self._equal.append(self._still(functools.partial(_itself, item), encode, data))
         return pack(b'tables', *chunks)
