@@ -89,6 +89,8 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
         names = {'source': 'the text', 'outputs': 'the outputs', 'attachments': 'the attachments', 'cell_type': 'the type', 'id': 'the id'}
         parts.update({f'{words} of cell {number:d}': cell[key] for key, words in names.items() if key in cell})
         parts[f'the execution count and tags of cell {number:d}'] = [cell.get('execution_count'), cell.get('metadata', {}).get('tags')]
+        parts[f'the metadata of cell {number:d}'] = cell.get('metadata')
+    parts.update({f'{key!r} of the metadata': value for key, value in notebook['metadata'].items() if key != KEY})
     document = notebook['metadata'][KEY]
     own = ('content_digest', 'file_digest', 'parts', 'queues')
     parts.update({f'{key!r} of the record': value for key, value in document.items() if key not in own})

@@ -174,11 +174,9 @@ def _container(record: Record) -> Iterator[Check]:
     if digest and digest == said and same:
         yield Check('bytes', OK, 'the file is as it was written')
     elif same:
-        yield Check(
-            'bytes',
-            DIFFERS,
-            'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it',
-        )
+        words = 'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it'
+        names = _changed_parts(record)
+        yield Check('bytes', DIFFERS, words, names[:NAMED], len(names[NAMED:]))
     else:
         names = _changed_parts(record)
         words = 'what the record says was changed since it was written: its digest is another'

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+import orjson
+
 from ..cell_summary import cell_summary, parse_rows
 from ..config import Config
 from ..errors import QueueGoneError
@@ -12,6 +14,7 @@ from ..event import FAILED, KILLED, STATES, UNKNOWN
 from ..find import check_names, find_task, find_tasks
 from ..graph import graph
 from ..listing import task_page
+from ..live import displays
 from ..manager import begin
 from ..printed import read_output
 from ..queue import Queue
@@ -168,6 +171,32 @@ async def _task(hub: Hub, asked: Dict) -> Dict:
 async def _log(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
         return read_output(queue.ledger, _row(queue, asked['tid']), asked.get('stream', 'out'), asked.get('offset', 0), asked.get('part', ''))
+
+    found = await hub.queue(asked['queue'])
+    return await found.do(look)
+
+
+async def _displays(hub: Hub, asked: Dict) -> Dict:
+    def look(queue: Queue) -> Dict:
+        found = displays(queue.ledger, _row(queue, asked['tid']))
+        return {'displays': [_display_line(number, output) for number, output in enumerate(found[:MOST])], 'total': len(found)}
+
+    found = await hub.queue(asked['queue'])
+    return await found.do(look)
+
+
+def _display_line(number: int, output: Dict) -> Dict:
+    data = output['data']
+    kinds = {mime: len(value) if isinstance(value, str) else len(orjson.dumps(value, default=repr)) for mime, value in data.items()}
+    return {'number': number, 'kinds': kinds, 'text': str(data.get('text/plain', ''))[:200]}
+
+
+async def _display(hub: Hub, asked: Dict) -> Dict:
+    def look(queue: Queue) -> Dict:
+        found = displays(queue.ledger, _row(queue, asked['tid']))
+        number = int(asked.get('number', 0))
+        # One that is not there, as after a retry, has no data.
+        return {key: found[number][key] if number < len(found) else {} for key in ('data', 'metadata')}
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
@@ -360,6 +389,22 @@ LOOKS = (
         },
         ('queue', 'tid'),
         _object(text=_TEXT, offset=_COUNT, part=_TEXT, fresh=_FLAG, more=_FLAG, over=_FLAG, attempt=_COUNT),
+    ),
+    Route(
+        'displays',
+        'Figures, tables and what else a task displayed: of which kinds, and how large',
+        _displays,
+        {'queue': _QUEUE, 'tid': _TID},
+        ('queue', 'tid'),
+        _object(displays=_LIST, total=_COUNT),
+    ),
+    Route(
+        'display',
+        'One display of a task, whole, as nbformat has it',
+        _display,
+        {'queue': _QUEUE, 'tid': _TID, 'number': _whole(0, 100_000, 0, 'Which one, from 0')},
+        ('queue', 'tid'),
+        _object(data={'type': 'object'}, metadata={'type': 'object'}),
     ),
     Route(
         'cell',

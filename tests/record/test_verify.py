@@ -111,6 +111,8 @@ def test_what_was_changed_is_named(script: Cli) -> None:
         "'folder' of the queue pi": lambda found: found['metadata'][KEY]['queues'][0].update(folder='elsewhere'),
         "'groups' 1 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['groups'][1].update(timeout=1.0),
         "'versions' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['versions'][0].update(numpy='0.1'),
+        'the metadata of cell 1': lambda found: found['cells'][0]['metadata'].update(papermill={'duration': 1.0}),
+        "'kernelspec' of the metadata": lambda found: found['metadata'].update(kernelspec={'name': 'other'}),
         "'apps' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['apps'][0].update(packages=['evil']),
     }
     assert queue['workers'] and queue['versions']

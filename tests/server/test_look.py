@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import engine
 from pages import Ask
 
-from desipipe import Queue
+from desipipe import Queue, TaskManager
+from desipipe.task_manager import TaskApp
 
 
 async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
@@ -42,3 +46,25 @@ async def test_jobs_of_a_batch_system(ask: Ask, queue: Queue) -> None:
     first = {'job': '7_0', 'mid': 'm', 'slots': 4, 'state': 'running', 'reason': '', 'node': 'nid1', 'ends': 1e9, 'workers': []}
     assert found['jobs'][0].items() >= first.items()
     assert (found['jobs'][1]['state'], found['jobs'][1]['reason']) == ('pending', 'Priority')
+
+
+async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
+    """What is too large for a cell is had from the queue, whole."""
+
+    def show() -> None:
+        from desipipe.display import display
+
+        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True)
+        display('small')
+
+    future = TaskApp(show, 'cell', TaskManager(queue))()
+    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120)
+    status, found = await ask('displays', queue='demo', tid=future.id)
+    assert (status, found['total']) == (200, 2)
+    assert found['displays'] == [
+        {'number': 0, 'kinds': {'text/plain': 7, 'text/html': 300_000}, 'text': 'a table'},
+        {'number': 1, 'kinds': {'text/plain': 7}, 'text': "'small'"},
+    ]
+    status, display = await ask('display', queue='demo', tid=future.id, number=0)
+    assert (status, display['data']['text/html']) == (200, 'x' * 300_000)
+    assert (await ask('display', queue='demo', tid=future.id, number=2)) == (200, {'data': {}, 'metadata': {}})

@@ -399,6 +399,44 @@ describe('TaskView', () => {
     expect(find('section[aria-label="Code"] code').textContent).toBe(evil);
   });
 
+  it('opens what the task displayed, and runs nothing of it', async () => {
+    const data = [
+      { 'image/png': 'iVBO\nRw0=', 'text/plain': 'a figure' },
+      { 'text/html': '<script>evil()</script><table></table>' }
+    ];
+    const displays = {
+      list: async () =>
+        data.map((forms, number) => ({
+          number,
+          kinds: {
+            ...forms,
+            ...{ [Object.keys(forms)[0]]: 1_400_000 }
+          } as never,
+          text: ''
+        })),
+      open: async (number: number) => data[number]
+    };
+    await act(async () => show({ displays }));
+    expect(texts('summary')).toEqual([
+      '1: image/png (1,400,000 B)',
+      '2: text/html (1,400,000 B)'
+    ]);
+    expect(host.textContent).toContain('--save displays');
+    for (const details of host.querySelectorAll('details')) {
+      await act(async () => {
+        details.open = true;
+        details.dispatchEvent(new Event('toggle'));
+      });
+    }
+    expect(find<HTMLImageElement>('details img').src).toBe(
+      'data:image/png;base64,iVBORw0='
+    );
+    const frame = find<HTMLIFrameElement>('details iframe');
+    expect(frame.getAttribute('sandbox')).toBe('');
+    expect(frame.srcdoc).toContain('<table>');
+    expect(host.querySelector('script')).toBe(null);
+  });
+
   it('leads to what it waits for in vain', () => {
     show({ task: task({ state: 'WAITING', blocked: 'f00' }) });
     expect(find('[role="status"]').textContent).toBe('blocked');

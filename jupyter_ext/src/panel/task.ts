@@ -2,6 +2,7 @@
  * A task whose page is open.
  */
 import { Follower } from '../model';
+import type { IDisplay, IDisplaySource } from './components/displays';
 import { FollowedModel } from './followed';
 import { LogModel } from './log';
 import type { ITask } from './tokens';
@@ -22,6 +23,24 @@ export class TaskModel extends FollowedModel {
   /** What it printed; both tell of their changes themselves. */
   readonly out: LogModel;
   readonly err: LogModel;
+
+  /** What it displayed, asked for when it is looked at. */
+  readonly displays: IDisplaySource = {
+    list: async () =>
+      (
+        await this.follower.api.look<{ displays: IDisplay[] }>('displays', {
+          queue: this.folder,
+          tid: this.tid
+        })
+      ).displays,
+    open: async number =>
+      (
+        await this.follower.api.look<{ data: Record<string, unknown> }>(
+          'display',
+          { queue: this.folder, tid: this.tid, number: `${number}` }
+        )
+      ).data
+  };
 
   get task(): ITask | null {
     return this._task;

@@ -74,6 +74,7 @@ export class TaskPage extends Page<TaskModel> {
         out={{ lines: out.lines, dropped: out.dropped }}
         err={{ lines: err.lines, dropped: err.dropped }}
         highlight={callbacks.highlight}
+        displays={model.displays}
         onTask={other => callbacks.task(folder, other)}
         onRetry={() => void callbacks.retry(folder, tid)}
         onCancel={() => void callbacks.cancel(folder, task)}

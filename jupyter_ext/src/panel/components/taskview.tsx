@@ -10,6 +10,7 @@ import { TARGETS } from '../../tokens';
 import { shown } from '../log';
 import { IAttempt, ITask, ITaskLabel, label } from '../tokens';
 import { Banner, Link, shownState, StateSymbol } from './bits';
+import { Displays, IDisplaySource } from './displays';
 import { LogView } from './logview';
 
 /** Puts highlighted code into a node. */
@@ -24,6 +25,8 @@ export interface ITaskViewProps {
   out: { lines: readonly string[]; dropped: number };
   err: { lines: readonly string[]; dropped: number };
   highlight: Highlight;
+  /** Where what it displayed is had from. */
+  displays?: IDisplaySource;
   onTask: (task: ITaskLabel) => void;
   onRetry: () => void;
   onCancel: () => void;
@@ -125,6 +128,14 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
         running={task.state === 'RUNNING'}
         trans={trans}
       />
+      {props.displays && (
+        <Displays
+          source={props.displays}
+          version={`${task.attempt} ${task.state}`}
+          command={`${command} --save displays`}
+          trans={trans}
+        />
+      )}
       <Arguments {...props} />
       {task.code && (
         <section className="jp-desipipe-section" aria-label={trans.__('Code')}>

@@ -1,0 +1,134 @@
+/**
+ * What a task displayed: figures, tables and the like, each opened when it is asked for.
+ */
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import { number } from '../../format';
+
+/** What is known of a display before it is opened. */
+export interface IDisplay {
+  number: number;
+  /** Bytes by MIME type. */
+  kinds: Record<string, number>;
+  text: string;
+}
+
+/** Asks the server for displays. */
+export interface IDisplaySource {
+  list: () => Promise<readonly IDisplay[]>;
+  open: (number: number) => Promise<Record<string, unknown>>;
+}
+
+/** Properties of {@link Displays}. */
+export interface IDisplaysProps {
+  source: IDisplaySource;
+  /** Another one where there may be other displays. */
+  version: string;
+  /** The command that writes them to files. */
+  command: string;
+  trans: TranslationBundle;
+}
+
+const IMAGES = ['image/png', 'image/jpeg', 'image/gif'];
+
+/** All displays of a task. */
+export function Displays(props: IDisplaysProps): JSX.Element | null {
+  const { source, version, command, trans } = props;
+  const [displays, setDisplays] = React.useState<readonly IDisplay[]>([]);
+  React.useEffect(() => {
+    let wanted = true;
+    source.list().then(
+      found => wanted && setDisplays(found),
+      () => wanted && setDisplays([]) // the page says what is wrong with the task
+    );
+    return () => {
+      wanted = false;
+    };
+  }, [version]);
+  if (!displays.length) {
+    return null;
+  }
+  return (
+    <section className="jp-desipipe-section" aria-label={trans.__('Displays')}>
+      <h3>{trans.__('Displays')}</h3>
+      {displays.map(display => (
+        <Display
+          key={`${version} ${display.number}`}
+          display={display}
+          source={source}
+          trans={trans}
+        />
+      ))}
+      <div className="jp-desipipe-note">
+        {trans.__('To write all of them to files:')} <code>{command}</code>
+      </div>
+    </section>
+  );
+}
+
+function Display(props: {
+  display: IDisplay;
+  source: IDisplaySource;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { display, source, trans } = props;
+  const [data, setData] = React.useState<Record<string, unknown> | null>(null);
+  const [problem, setProblem] = React.useState('');
+  const kinds = Object.entries(display.kinds).filter(
+    ([kind], _, all) => kind !== 'text/plain' || all.length === 1
+  );
+  const words = kinds.map(([kind, size]) => `${kind} (${number(size)} B)`);
+  return (
+    <details
+      onToggle={event => {
+        if (event.currentTarget.open && !data) {
+          source
+            .open(display.number)
+            .then(setData, error => setProblem(`${error}`));
+        }
+      }}
+    >
+      <summary>
+        {display.number + 1}: {words.join(', ')}
+      </summary>
+      {problem && <p role="alert">{problem}</p>}
+      {data && (
+        <Content
+          data={data}
+          name={trans.__('Display %1', display.number + 1)}
+        />
+      )}
+    </details>
+  );
+}
+
+/** The richest form that can be shown without running anything of it. */
+function Content(props: {
+  data: Record<string, unknown>;
+  name: string;
+}): JSX.Element {
+  const { data, name } = props;
+  const image = IMAGES.find(kind => typeof data[kind] === 'string');
+  if (image) {
+    const source = `data:${image};base64,${`${data[image]}`.replace(/\s/g, '')}`;
+    return <img alt={name} src={source} style={{ maxWidth: '100%' }} />;
+  }
+  if (typeof data['image/svg+xml'] === 'string') {
+    const source = `data:image/svg+xml,${encodeURIComponent(data['image/svg+xml'])}`;
+    return <img alt={name} src={source} style={{ maxWidth: '100%' }} />;
+  }
+  if (typeof data['text/html'] === 'string') {
+    // Sandboxed: no script of it runs, and it reaches nothing of the page.
+    return (
+      <iframe
+        title={name}
+        sandbox=""
+        srcDoc={data['text/html']}
+        style={{ width: '100%', height: '30em', border: 0, background: '#fff' }}
+      />
+    );
+  }
+  const text = data['text/plain'] ?? JSON.stringify(data, null, 1);
+  return <pre className="jp-desipipe-code">{`${text}`.slice(0, 200_000)}</pre>;
+}
