@@ -13,6 +13,7 @@ from typing import Any
 
 from .event import DROPPED, STATES
 from .ledger import Ledger
+from .state import State
 from .store.journal import decode, lines
 from .summary import state_name, task_name
 
@@ -43,16 +44,17 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
     Returns
     -------
     graph : dict
-        - ``grouped``: whether apps stand for their tasks; ``total``: how many tasks there are
+        - ``grouped``: whether apps stand for their tasks; ``total``: how many tasks there are that are not superseded; only these are shown
         - ``nodes``: of a task ``id`` (its identity), ``tid``, ``name``, ``index``, ``state``, ``blocked``; of an app ``id`` (its name), ``name``, ``total``,
           ``counts`` (by state), ``blocked`` (how many)
         - ``edges``: ``source``, which ``target`` needs (identities of nodes), ``count``
     """
     ledger.follow()
     state = ledger.state
-    grouped = len(state) > limit
+    total = len(state) - state.n_superseded
+    grouped = total > limit
     blocked = ledger.blocked()
-    single = list(state.each()) if not grouped else _first(ledger, set(names), limit)
+    single = [row for row in state.each() if row not in state.superseded] if not grouped else _first(ledger, set(names), limit)
     node = {row: state.ids[row].hex() for row in single}
     nodes: list[Dict] = [
         {
@@ -70,15 +72,20 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
     labels = [group.name for group in state.groups]
     edges: Counter[tuple[str, str]] = Counter()
     for row, required in state.requires.items():
-        if state.status[row] != DROPPED:
+        if is_shown(state, row):
             target = node.get(row) or labels[state.group[row]]
-            edges.update((node.get(other) or labels[state.group[other]], target) for other in required if state.status[other] != DROPPED)
+            edges.update((node.get(other) or labels[state.group[other]], target) for other in required if is_shown(state, other))
     return {
         'grouped': grouped,
-        'total': len(state),
+        'total': total,
         'nodes': nodes,
         'edges': [{'source': source, 'target': target, 'count': count} for (source, target), count in edges.items()],
     }
+
+
+def is_shown(state: State, row: int) -> bool:
+    """Return True if a row is a task of the graph: neither deleted nor superseded."""
+    return state.status[row] != DROPPED and row not in state.superseded
 
 
 def _first(ledger: Ledger, names: set[str], limit: int) -> list[int]:
@@ -86,7 +93,7 @@ def _first(ledger: Ledger, names: set[str], limit: int) -> list[int]:
     groups = {number for number, group in enumerate(state.groups) if group.name in names}
     found: list[int] = []
     for row in state.each() if groups else ():
-        if state.group[row] in groups:
+        if state.group[row] in groups and row not in state.superseded:
             found.append(row)
             if len(found) == limit:
                 break
@@ -97,7 +104,7 @@ def _apps(ledger: Ledger, blocked: dict[int, int], single: dict[int, str]) -> li
     # Those of an app that are shown one by one are no part of the app's own node.
     state = ledger.state
     counts = Counter(zip(state.group, state.status, strict=True))
-    counts.subtract((state.group[row], state.status[row]) for row in single)
+    counts.subtract((state.group[row], state.status[row]) for row in (*single, *state.superseded))
     waiting = Counter(state.group[row] for row in blocked if row not in single)
     apps: dict[str, Dict] = {}
     for (number, status), n in counts.items():

@@ -17,6 +17,7 @@ from desipipe import Queue, place, uses
 from desipipe.compact import compact
 from desipipe.errors import DesipipeError, TaskSupersededError, UnknownTaskError
 from desipipe.event import PENDING
+from desipipe.graph import graph
 from desipipe.ledger import Ledger
 from desipipe.place import Place
 from desipipe.summary import queue_brief, queue_summary
@@ -422,3 +423,15 @@ def test_cells_without_identities_supersede_only_those_of_other_sessions(ledger:
 
 def test_errors_are_the_projects_own() -> None:
     assert issubclass(TaskSupersededError, DesipipeError)
+
+
+@pytest.mark.parametrize('limit', [300, 1])
+def test_the_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> None:
+    add(ledger, ['a', 'b'], app='old')
+    add(ledger, ['sum'], {'sum': ['a', 'b']}, app='sum')
+    supersede(ledger, 'old', 'new')
+    add(ledger, ['c'], app='new')
+    add(ledger, ['total'], {'total': ['c']}, app='sum')
+    found = graph(ledger, limit=limit)
+    assert found['total'] == 2 and sorted(node['name'] for node in found['nodes']) == ['new', 'sum']
+    assert [edge['count'] for edge in found['edges']] == [1]
