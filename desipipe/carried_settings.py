@@ -73,9 +73,14 @@ def carried_settings() -> str:
         }
         default = {'warnings': _FILTERS, 'recursion': _RECURSION}
         found = {name: value for name, value in settings.items() if value != default.get(name, {})}
-        written = json.dumps(found, sort_keys=True) if found else ''
+        written = json.dumps(found, sort_keys=True, default=_plain) if found else ''
         _last = (state, figure_state() if parameters else {}, written)
     return _last[2]
+
+
+def _plain(value: Any) -> Any:
+    """Make a number of NumPy's, or what else is set in the place of one, plain."""
+    return value.item() if hasattr(value, 'item') else str(value)
 
 
 def _submitted_state() -> Any:
@@ -98,10 +103,11 @@ def _written_filters() -> list[Any]:
     filters = []
     entries: Any = warnings.filters
     for action, message, category, module, line in entries:
-        where = f'{category.__module__}:{category.__qualname__}'
-        if category.__module__ != '__main__':
-            texts = [getattr(pattern, 'pattern', pattern) for pattern in (message, module)]
-            filters.append([action, texts[0], where, texts[1], line])
+        texts = [getattr(pattern, 'pattern', pattern) for pattern in (message, module)]
+        for each in category if isinstance(category, tuple) else (category,):
+            if isinstance(each, type) and each.__module__ != '__main__':
+                where = f'{each.__module__}:{each.__qualname__}'
+                filters.append([action, texts[0], where, texts[1], line])
     return filters
 
 
@@ -244,8 +250,13 @@ def apply_numpy(written: dict[str, Any]) -> None:
         numpy = importlib.import_module('numpy')
     except ImportError:
         return  # the task has no arrays either
-    numpy.set_printoptions(**written.get('print', {}))
-    numpy.seterr(**written.get('errors', {}))
+    for function, options in (
+        (numpy.set_printoptions, written.get('print', {})),
+        (numpy.seterr, written.get('errors', {})),
+    ):
+        for name, value in options.items():
+            with contextlib.suppress(TypeError, ValueError):  # of another version of NumPy
+                function(**{name: value})
 
 
 def decimal_context(written: dict[str, Any]) -> Any:

@@ -240,3 +240,32 @@ def test_what_the_notebook_has_set_is_carried(queue_dir: Path, tmp_path: Path) -
     script.write_text(textwrap.dedent(SETS))
     ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
     assert ran.returncode == 0, ran.stderr
+
+
+ODD = """
+    import contextlib, json, logging, warnings
+    import numpy as np
+    from desipipe.carried_settings import carried_settings
+
+    class Own(UserWarning):
+        pass
+
+    np.set_printoptions(precision=np.int64(3), formatter={'int': str}, threshold=np.inf)
+    np.seterrcall(lambda *args: None)
+    np.seterr(all='call')
+    warnings.simplefilter('ignore', Own)
+    with contextlib.suppress(TypeError):  # of newer versions of Python
+        warnings.simplefilter('error', (RuntimeWarning, Own))
+    logging.root.addHandler(logging.FileHandler('/dev/null'))
+    logging.root.addHandler(logging.StreamHandler(open('/dev/null', 'w')))
+    settings = json.loads(carried_settings())
+    assert settings['numpy'] == {'print': {'precision': 3, 'threshold': float('inf')}}
+    assert 'Own' not in str(settings['warnings']) and 'logging' not in settings
+"""
+
+
+def test_what_can_not_be_written_is_left_out(tmp_path: Path) -> None:
+    script = tmp_path / 'script.py'
+    script.write_text(textwrap.dedent(ODD))
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
+    assert ran.returncode == 0, ran.stderr
