@@ -1102,7 +1102,8 @@ def unknown_queue(folder: str) -> UnknownQueueError:
     old = os.path.join(parent, f'{name}.sqlite')
     if os.path.isfile(old):
         return UnknownQueueError(
-            f'{old} is a queue of desipipe 1.0, which this version does not run. Take its tasks, states and results over with:\ndesipipe import {quote(old)}'
+            f'{old} is a queue of desipipe 1.0, which this version does not read. Nothing was changed. '
+            'Keep it for its results, and add the tasks to a new queue'
         )
     return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
 
