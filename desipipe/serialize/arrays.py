@@ -35,7 +35,7 @@ def _masked(encoder: Encoder, value: Any) -> bytes:
     mask, data = np.ma.getmaskarray(value), np.ma.getdata(value)
     flags = f'{type(value).__name__} {order(data)}'  # nothing else of it is carried
     if not data.dtype.names:
-        data = np.where(mask, np.zeros((), data.dtype), data)
+        data = np.ascontiguousarray(np.where(mask, np.zeros((), data.dtype), data))
     fill = value._fill_value  # asking for `fill_value` would set it
     if fill is None:
         fill = np.array(np.ma.default_fill_value(data.dtype), data.dtype)

@@ -137,7 +137,7 @@ def _dataclass(own: Any) -> Iterator[Table]:
         items = field.name, repr(flags), field.type, field.default, field.default_factory, *metadata
         yield Table(f'field {field.name!r}', items)
     params = own['__dataclass_params__']
-    options = params.init, params.eq, params.order, params.unsafe_hash, params.frozen
+    options = params.init, params.repr, params.eq, params.order, params.unsafe_hash, params.frozen
     yield Table('its options', (repr(options),))
 
 
