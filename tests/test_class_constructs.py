@@ -609,7 +609,8 @@ CONSTRUCTS = {
         @singleton
         class Config:
             def __init__(self, x=1): self.x = x
-        def check(): return Config() is Config(2), Config.__name__, Config().x
+        made = Config(4)
+        def check(): return made is Config(), Config() is Config(2), Config.__name__, Config().x
         values = [Config]
     """,
     'class attributes of all kinds': """
@@ -979,8 +980,9 @@ CONSTRUCTS = {
         class Fin: ...
         Bounded = typing.TypeVar('Bounded', int, str)
         def ident(x: Bounded) -> Bounded: return x
+        hints = typing.get_type_hints
+        known = hints(Thing)  # what was evaluated is remembered by typing
         def check():
-            hints = typing.get_type_hints
             return hints(Thing, include_extras=True), hints(Thing.m), hints(fn), Fin.__final__, hints(ident), Alias
         values=[Thing, Fin]
     """,

@@ -160,7 +160,8 @@ def _members(cls: Any) -> Iterator[Table]:
     else:
         # Other values by which a member is found; flags put there what they are asked for.
         for value, member in cls._value2member_map_.items():
-            if value is not member._value_:
+            own = member._value_
+            if value is not own and not (type(value) is type(own) and bool(value == own)):
                 yield Table('another value', (value, str(member._name_)))
     yield Table('its members', (repr(cls._member_names_),))
     for name, member in cls._member_map_.items():

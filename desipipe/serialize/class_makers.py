@@ -22,7 +22,7 @@ from . import carried, modules
 from .class_keys import has_key
 from .class_registry import class_of, in_slot, keep_classes, lock, record_of, register
 
-__all__ = ['fill_class', 'fill_member', 'make_class', 'make_member', 'set_methods']
+__all__ = ['fill_class', 'fill_member', 'make_class', 'make_member', 'make_object', 'set_methods']
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -175,6 +175,24 @@ def fill_class(cls: type, state: tuple[Any, ...]) -> None:
         record.members.clear()
         record.hints = hints
         keep_classes([cls])
+
+
+def make_object(cls: Any, args: tuple[Any, ...], keywords: dict[str, Any], parts: tuple[type, tuple[Any, ...]] | None) -> Any:
+    """Make an object, which its state completes.
+
+    Parameters
+    ----------
+    cls : type
+    args, keywords
+        For its ``__new__``.
+    parts : tuple
+        The innermost class and what that makes it of: while the class itself is being made, its own
+        ``__new__`` could miss what it needs. None if the class said what to give to ``__new__``.
+    """
+    record = record_of(cls)
+    if parts is not None and record is not None and not record.is_complete:
+        return parts[0].__new__(cls, *parts[1])
+    return cls.__new__(cls, *args, **keywords)
 
 
 # ---------------------------------------------------------------------------------------------------------------------

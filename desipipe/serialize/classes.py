@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copyreg
 import enum
 import sys
 import types
@@ -153,6 +154,15 @@ def _origin(module: str) -> bytes:
         return b''
     static = modules.static(module)
     return b'' if static is None else static.digest
+
+
+def reduce_object(obj: Any) -> tuple[Any, ...]:
+    """Return what makes an object again whose class has a ``__new__`` in Python."""
+    func, args, *rest = obj.__reduce_ex__(5)
+    has_keywords = func is not copyreg.__newobj__  # type: ignore[attr-defined]
+    cls, positional, keywords = args if has_keywords else (args[0], args[1:], {})
+    parts = None if hasattr(cls, '__getnewargs__') or has_keywords else member_parts(obj)
+    return class_makers.make_object, (cls, tuple(positional), keywords, parts), *rest
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ import marshal
 import sys
 from contextvars import Context, ContextVar, copy_context
 from types import CellType, CodeType, FunctionType, ModuleType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, ForwardRef, NamedTuple, TypeVar
 
 __all__ = [
     'BYTECODE',
@@ -32,6 +32,7 @@ __all__ = [
     'fill_functions',
     'make_context_variable',
     'make_dispatch',
+    'make_forward_reference',
     'make_function',
     'make_method',
     'make_parameters',
@@ -198,6 +199,11 @@ def make_context_variable(name: str, default: list[Any], value: list[Any]) -> Co
     if value and not (default and default[0] is value[0]):
         variable.set(value[0])
     return variable
+
+
+def make_forward_reference(text: str, module: str | None, is_argument: bool, is_class: bool) -> ForwardRef:
+    """Make an annotation that is text."""
+    return ForwardRef(text, module=module, is_argument=is_argument, is_class=is_class)
 
 
 def make_type_variable(name: str, module: str, constraints: tuple[Any, ...], bound: Any, keywords: dict[str, Any]) -> TypeVar:

@@ -25,7 +25,7 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any, NewType, ParamSpec, TypeVar, TypeVarTuple
+from typing import Any, ForwardRef, NewType, ParamSpec, TypeVar, TypeVarTuple
 
 from . import carried, class_makers, classes, makers, modules, objects, source
 from .annotations import annotations_of, hinted_names
@@ -177,6 +177,10 @@ class Pickler(pickle.Pickler):
                 return getattr, (sys, name)
             if is_live(obj) and kind not in (io.BytesIO, io.StringIO):
                 raise TypeError('it is open in this process')
+        elif kind is ForwardRef:
+            # Without the class that it was found to mean, which may hold what is made of it.
+            flags = obj.__forward_is_argument__, obj.__forward_is_class__
+            return makers.make_forward_reference, (obj.__forward_arg__, obj.__forward_module__, *flags)
         elif kind is contextvars.ContextVar:
             return makers.make_context_variable, (obj.name, *makers.context_values(obj))
         elif kind is functools.cached_property:
@@ -196,6 +200,8 @@ class Pickler(pickle.Pickler):
         is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
         if is_plain and (name := modules.singleton(obj)):
             return getattr, (sys.modules[kind.__module__], name)
+        if is_plain and type(kind.__new__) is FunctionType and classes.is_by_value(kind, self._by_value):
+            return classes.reduce_object(obj)
         if is_plain or kind.__module__ == 'numpy' or kind in self.dispatch_table or isinstance(obj, _METHODS):
             self._passed.add(kind)
             return NotImplemented
