@@ -8,13 +8,16 @@ import secrets
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple
 
 from .errors import PayloadError
 from .event import CHUNK, DROPPED, ENDED, LOST, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
 from .ledger import Ledger
 from .state import GAP_MAX, Worker
-from .store.journal import decode, first_event, lines
-from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
+from .store.journal import FILE_NAME, VERSION, first_event, replace
+from .store.lock import QueueLock
+from .store.recover import Recovered, recover
+from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path, share
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 Move = Callable[[Ref], Ref]
@@ -43,6 +46,9 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     sizes : dict
         ``before`` and ``after``: ``bytes`` and ``files`` of the folder.
     """
+    ledger.follow()
+    if ledger.journal.late and recovered_of(ledger).regained:
+        mend(ledger)  # what is passed over as it stands in another order would be lost
     before = sizes(ledger.folder)
     doomed: set[str] = set()
     # A name that never comes again: readers keep files open by their names.
@@ -54,8 +60,9 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
         if not ledger.state.alive:
             # A worker has references of the old generation in its slots' hands; without one, only readers do, and they look again.
             doomed.update(_small_segments(ledger.folder))
-        found, damaged = _read(ledger)
-        _put_aside(ledger, damaged)
+        recovered = recovered_of(ledger)
+        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        found = [(line.offset, line.event) for line in recovered.kept]
         rewritten = list(_rewritten(ledger, found, _mover(ledger, doomed, writer), doomed))
         writer.flush()
         return rewritten
@@ -180,56 +187,106 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
                     os.unlink(os.path.join(ledger.folder, folder, file))
 
 
+class Repaired(NamedTuple):
+    """What a repair did."""
+
+    moved: int
+    """Damaged lines that were moved aside."""
+    regained: int
+    """Lines that were passed over before, since they did not stand in their order."""
+    before: int
+    """Tasks that were known before."""
+    after: int
+    lost: int
+    """Tasks that are known by their numbers only, as the lines that added them are damaged."""
+
+
 def repair(ledger: Ledger) -> int:
-    """Move damaged lines of the journal aside, into a file beside it.
+    """Move damaged lines of the journal aside, into a file beside it, and return how many there were."""
+    return mend(ledger).moved
+
+
+def mend(ledger: Ledger) -> Repaired:
+    """Move damaged lines of the journal aside, into a file beside it; everything that is whole stays, in its order.
 
     Parameters
     ----------
     ledger : Ledger
+    """
+    ledger.follow()
+    before = len(ledger.state)
+    recovered = recovered_of(ledger)
+
+    def events() -> Iterable[Event]:
+        nonlocal recovered
+        recovered = recovered_of(ledger)
+        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        kept = [_plain(line.event) for line in recovered.kept]
+        return [first_event(kept[0]), *kept[1:]]
+
+    if recovered.damaged or recovered.regained:
+        ledger.journal.replaced(events)
+    return Repaired(len(recovered.damaged), recovered.regained, before, len(ledger.state), lost_tasks(ledger, recovered))
+
+
+def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
+    """Count the tasks whose lines are damaged, as far as that can be known."""
+    known = len(ledger.state.status)
+    return ledger.state.lost_rows + sum(n for first, n in recovered.added_rows() if first >= known)
+
+
+def restore_header(folder: str, header: Event, lock: str) -> bool:
+    """Give a journal whose first line is damaged a first line again; the rest stays as it is recovered.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    header : dict
+        Members of the ``queue`` event, where nothing is left of the old one.
+    lock : str
+        Kind of the queue's lock.
 
     Returns
     -------
-    moved : int
-        How many lines.
+    restored : bool
+        ``False`` if nothing of the journal can be read.
     """
-    moved: list[bytes] = []
+    path = os.path.join(folder, FILE_NAME)
+    with QueueLock(os.path.join(folder, 'lock'), lock):
+        with open(path, 'rb') as file:
+            recovered = recover(file.read())
+        kept = [_plain(line.event) for line in recovered.kept]
+        if not kept:
+            return False
+        old = [event for event in kept if event['e'] == 'queue' and event.get('version') == VERSION]
+        first = first_event(old[0] if old else header)
+        _put_aside(folder, first['gen'], [data for _, data in recovered.damaged])
+        replace(folder, [first, *(event for event in kept if event['e'] != 'queue')])
+    return True
 
-    def events() -> Iterable[Event]:
-        found, moved[:] = _read(ledger)
-        _put_aside(ledger, moved)
-        kept = [_plain(event) for _, event in found]
-        return [first_event(kept[0]), *kept[1:]]
 
-    ledger.follow()
-    if ledger.state.damage:
-        ledger.journal.replaced(events)
-    return len(moved)
-
-
-def _read(ledger: Ledger) -> tuple[list[tuple[int, Event]], list[bytes]]:
-    """The events with their offsets, and the damaged lines."""
-    found: list[tuple[int, Event]] = []
-    damaged: list[bytes] = []
+def recovered_of(ledger: Ledger) -> Recovered:
+    """Recover the journal as far as it was folded; events that could not be folded are damage."""
     with open(ledger.journal.path, 'rb') as file:
         data = file.read(ledger.journal.offset)
-    for offset, line in lines(data, 0):
-        try:
-            event = decode(line, offset)
-        except ValueError:
-            damaged.append(line)
-            continue
-        if event is not None:
-            found.append((offset, event))
-    return found, damaged
+    recovered = recover(data)
+    bad = {offset for offset, _ in ledger.state.damage}
+    spoilt = [(line.offset, data[line.offset : data.find(b'\n', line.offset) + 1]) for line in recovered.kept if line.offset in bad]
+    if spoilt:
+        kept = [line for line in recovered.kept if line.offset not in bad]
+        recovered = recovered._replace(kept=kept, damaged=sorted([*recovered.damaged, *spoilt]))
+    return recovered
 
 
-def _put_aside(ledger: Ledger, damaged: list[bytes]) -> None:
+def _put_aside(folder: str, generation: str, damaged: list[bytes]) -> None:
     if not damaged:
         return
-    path = os.path.join(ledger.folder, f'journal.damaged-{time.strftime("%Y%m%d")}-{ledger.journal.header["gen"]}')
+    path = os.path.join(folder, f'journal.damaged-{time.strftime("%Y%m%d")}-{generation}')
     try:
         with open(path, 'wb') as file:
-            file.writelines(damaged)
+            share(file.fileno(), folder)
+            file.writelines(line if line.endswith(b'\n') else line + b'\n' for line in damaged)
             file.flush()
             os.fsync(file.fileno())
     except OSError as exc:
@@ -427,7 +484,7 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
             refs.append(ref)
             i += 1
         n = len(refs)
-        yield from _reach(last, first - GAP_MAX + 1)
+        yield from _reach(last, first)
         last = first + n
         yield {
             'e': 'add',

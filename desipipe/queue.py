@@ -25,6 +25,7 @@ from .environment import Environment
 from .errors import (
     AppChangedError,
     ConfigError,
+    CorruptJournalError,
     InvalidQueueNameError,
     PermissionDeniedError,
     QueueExistsError,
@@ -1000,6 +1001,30 @@ class Queue:
 
     def __desipipe_identity__(self) -> str:
         return f'queue {self.name}'
+
+
+def restore_first_line(folder: str, config: Config) -> bool:
+    """Give the journal of the queue in ``folder`` a first line again, where that is damaged; return True when it was.
+
+    Raises
+    ------
+    CorruptJournalError
+        Nothing of the journal can be read.
+    """
+    from .compact import restore_header
+
+    try:
+        Ledger(folder, None).close()
+    except CorruptJournalError:
+        pass
+    else:
+        return False
+    found = probe(os.path.dirname(folder), config.lock)
+    header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+    if not restore_header(folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock):
+        path = os.path.join(folder, journals.FILE_NAME)
+        raise CorruptJournalError(f'Nothing of {path} can be read. Restore the file from a backup, or start another queue.', path, 0)
+    return True
 
 
 def _exists(folder: str) -> bool:

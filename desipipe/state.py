@@ -149,6 +149,8 @@ class State:
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
         self.draining: dict[bytes, Draining] = {}
+        self.lost_rows = 0
+        """How many tasks are known by their numbers only, since the lines that added them were lost."""
         self.lost_ends: dict[int, list[int]] = {}
         """Rows whose attempts ended in lines that were lost, by the offset of the event by which they count as ended."""
         self.severed: set[int] = set()
@@ -204,7 +206,10 @@ class State:
             return
         rows = event.get('rows')
         if rows and max(rows) >= len(self.status):
+            known = self.lost_rows
             self._fill(max(rows) + 1)
+            if event['e'] in ('drop', 'drain'):
+                self.lost_rows = known  # these were no tasks any more
         fold(event, offset)
 
     def check(self, event: Event) -> None:
@@ -262,6 +267,7 @@ class State:
         if lost > GAP_MAX:
             raise ValueError(f'row {first:d} is too far from the {len(self.status):d} rows before it')
         if lost > 0:
+            self.lost_rows += lost
             self.ids.extend([b''] * lost)
             self._extend(lost, DROPPED, 0, 0, 0)
             for column in (self.args_segment, self.args_offset, self.args_length, self.index):
@@ -295,7 +301,12 @@ class State:
         if len(packed) != n * ID:
             raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
         ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
+        known = len(self.rows)
         self.rows.update(zip(ids, range(first, first + n), strict=True))
+        if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
+            wanted = set(ids)
+            self._drop({'rows': [row for row in range(first) if self.ids[row] in wanted and self.status[row] != DROPPED]}, offset)
+            self.rows.update(zip(ids, range(first, first + n), strict=True))
         self.ids += ids
         self._extend(n, PENDING, number, offset, 0)
         self._note_rows(number, first, n)
@@ -350,6 +361,8 @@ class State:
         tid = bytes.fromhex(event['ids'])
         if len(tid) != ID:
             raise ValueError(f'a task has {len(tid):d} bytes of identity')
+        if tid in self.rows:  # it was lost, was added again, and was recovered
+            self._drop({'rows': [self.rows[tid]]}, row_at)
         offsets = event['off']
         self.rows[tid] = row
         self.ids.append(tid)

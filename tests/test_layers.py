@@ -16,7 +16,7 @@ PACKAGE = ROOT / 'desipipe'
 LAYERS = {
     'words': 'errors utils logs faults terminal thumbnails lending',
     'where': 'config environment provenance process_parts carried_settings process_state limits place',
-    'bytes': 'store/ lock journal segment lease watch probe',
+    'bytes': 'store/ lock journal segment lease watch probe recover',
     'pure': 'serialize event versions state outputs sweep',
     'resources': 'provider/ scheduler backoff',
     'model': 'uses ledger live app task waiting explain compact jobs queue find call_here selection',

@@ -233,19 +233,19 @@ def _base(base: str, config: Config) -> Iterator[Finding]:
 
 
 def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
-    from ..queue import Queue
+    from ..queue import Queue, restore_first_line
 
+    restored = repair and restore_first_line(folder, config)
     queue = Queue(folder, create=False, config=config)
     where = type_queue(folder, config)
+    if restored:
+        yield Finding(f'{queue.name}: repair', True, 'The first line was damaged, and was made again. Workers of before end')
     header = queue.ledger.journal.header
     # Not a word of it would be true, and `repair` would wait for ever, while someone sits on the lock.
     held = _held(os.path.join(folder, 'lock'), str(header.get('lock')))
     yield Finding(f'{queue.name}: lock', held is None, held or f'kind {header.get("lock")!r}, free', f'desipipe doctor {where}' if held else '')
     if repair and held is None:
-        moved = queue.repair()
-        yield Finding(
-            f'{queue.name}: repair', True, f'{plural(moved, "damaged line")} moved aside, into {folder}/journal.damaged-…' if moved else 'no line was damaged'
-        )
+        yield from _repair(queue, restored)
     yield from _permissions(queue, config)
     yield from _journal(queue, where)
     yield from _segments(queue, where)
@@ -253,6 +253,27 @@ def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     yield from _waiting_jobs(queue, where)
     yield from _processes(queue, where)
     yield from _leftovers(queue)
+
+
+def _repair(queue: Queue, restored: bool) -> Iterator[Finding]:
+    from ..compact import mend
+
+    done = mend(queue.ledger)
+    check = f'{queue.name}: repair'
+    if not done.moved and not done.regained and not restored:
+        yield Finding(check, True, 'no line was damaged')
+        return
+    moved = (
+        f'{plural(done.moved, "damaged line")} moved aside, into {queue.folder}/journal.damaged-…'
+        if done.moved
+        else 'no other line was damaged'
+        if not restored
+        else 'damaged lines were moved aside with it'
+    )
+    put_back = f'; {plural(done.regained, "line")} put back into order' if done.regained else ''
+    yield Finding(check, True, f'{moved}{put_back}. {plural(done.before)} known before, {plural(done.after)} after')
+    if done.lost:
+        yield Finding(check, False, f'{plural(done.lost)} lost: add them again by running the notebook or script again')
 
 
 def _held(path: str, kind: str) -> str | None:
@@ -306,9 +327,11 @@ def _journal(queue: Queue, where: str) -> Iterator[Finding]:
         yield Finding(
             check,
             False,
-            f'{journal.path}: the line of {length:d} bytes at offset {offset:d} is damaged; what it said is lost, the rest is intact',
+            f'{journal.path}: the line of {length:d} bytes at offset {offset:d} is damaged; what it said is lost',
             f'desipipe doctor {where} --repair',
         )
+    if state.damage or journal.late:
+        yield from _losses(queue, where)
     if len(state.damage) > _MOST:
         yield Finding(check, False, f'and {len(state.damage) - _MOST:d} more damaged lines', f'desipipe doctor {where} --repair')
     torn = os.path.getsize(journal.path) - journal.offset
@@ -322,6 +345,19 @@ def _journal(queue: Queue, where: str) -> Iterator[Finding]:
             True,
             f'format version {journal.header.get("version")}, generation {journal.header.get("gen")}, {plural(len(state))}, {journal.offset:,d} bytes, whole',
         )
+
+
+def _losses(queue: Queue, where: str) -> Iterator[Finding]:
+    """Count in tasks what is known, what is lost, and what a repair would regain."""
+    from ..compact import lost_tasks, recovered_of
+
+    recovered = recovered_of(queue.ledger)
+    lost = lost_tasks(queue.ledger, recovered)
+    words = f'{plural(len(queue.ledger.state))} known' + (f', {plural(lost)} lost' if lost else ', none lost')
+    if recovered.regained:
+        words += f'; {plural(recovered.regained, "line")} that stand in another order can be put back'
+    if lost or recovered.regained or recovered.damaged:
+        yield Finding(f'{queue.name}: tasks', not (lost or recovered.regained), words, f'desipipe doctor {where} --repair' if recovered.regained else '')
 
 
 def _segments(queue: Queue, where: str) -> Iterator[Finding]:

@@ -144,6 +144,71 @@ class Piece(NamedTuple):
     """``None`` where it is not whole."""
 
 
+class Placement:
+    """Tells, line after line, which of a journal's whole lines count.
+
+    Bytes that were inserted, removed or changed shift the lines behind them, which then name places beyond the last line that counts. A late
+    line names one at which another line was put before it.
+    """
+
+    def __init__(self) -> None:
+        self._shift = 0
+        self._unplaced: Unplaced | None = None
+
+    @property
+    def ordinary(self) -> bool:
+        """Whether the last line counts, and stands where it says."""
+        return not self._shift and self._unplaced is None
+
+    def accept(self, piece: Piece) -> bool:
+        """Return True when the line in ``piece`` counts."""
+        event, offset = piece.event, piece.offset
+        if event is None:
+            self._unplace(offset, True, -1)
+            return False
+        at = event.get('at')
+        if not self._explained(event, offset):
+            self._unplace(offset, False, at + len(piece.data) if isinstance(at, int) else -1)
+            return False
+        self._shift = offset - event['at'] - (not piece.data.endswith(b'\n'))
+        self._unplaced = None
+        return True
+
+    def skip(self, piece: Piece) -> None:
+        """Pass over a copy of a line that counts: it moves what comes behind it."""
+        before = self._unplaced or Unplaced(piece.offset, piece.offset - self._shift, False, -1)
+        self._unplaced = before._replace(offset=before.offset + len(piece.data))
+
+    def is_copy(self, piece: Piece, before: bytes) -> bool:
+        """Return True for a copy of the line ``before`` it, of which the end will do."""
+        at = (piece.event or {}).get('at')
+        end = self._unplaced.end if self._unplaced is not None else piece.offset - self._shift
+        return isinstance(at, int) and at + len(piece.data) == end and before.endswith(piece.data[-_TAIL:])
+
+    def doubtful(self, event: Event | None, offset: int) -> bool:
+        """Return True for what is damaged, or stands where it does only if something before it is."""
+        return event is None or self._beyond(event, offset)
+
+    def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
+        known = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        self._unplaced = known._replace(damaged=known.damaged or damaged, late_end=late_end)
+
+    def _explained(self, event: Event, offset: int) -> bool:
+        if event.get('at') == offset or self._beyond(event, offset):
+            return True
+        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        return event.get('at') == before.end and offset - before.offset < _LINE_MIN
+
+    def _beyond(self, event: Event, offset: int) -> bool:
+        # Where it stands is not where it names, and that lies behind all that counts so far: with damage between, or so far
+        # behind that a line may have been removed. Lines of a late batch name places one behind the other.
+        at = event.get('at')
+        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        if not isinstance(at, int) or at in (offset, before.late_end):
+            return False
+        return at >= before.end if before.damaged else at >= before.end + _LINE_MIN
+
+
 def pieces(line: bytes, offset: int) -> Iterator[Piece]:
     """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the rest."""
     position = done = 0
@@ -301,8 +366,7 @@ class Journal:
         self._first = b''
         self._last = b''
         self._begun = 0
-        self._shift = 0
-        self._unplaced: Unplaced | None = None
+        self._placement = Placement()
         self._bad: set[int] = set()
         self._mutex = threading.RLock()
         self._owner = 0
@@ -474,7 +538,7 @@ class Journal:
         if header is None or header.get('e') != 'queue':
             raise CorruptJournalError(
                 f'the first line of {self.path} (offset 0) is damaged: the queue can not be read. Restore the file from a backup, '
-                'or keep the folder for its payloads and start another queue',
+                f'or recover what is behind it: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
                 0,
             )
@@ -493,8 +557,7 @@ class Journal:
         self.header = header
         self.offset = len(first)
         self.late = 0
-        self._shift = 0
-        self._unplaced = None
+        self._placement = Placement()
         self._file = (status.st_dev, status.st_ino)
         self._sink.reset(header)
         self.midway = False
@@ -502,7 +565,8 @@ class Journal:
     def _fold(self, data: bytes, start: int, locked: bool) -> int:
         # How many bytes were folded, or -1 where the sink has to be folded anew.
         apply, bad = self._sink.apply, self._bad
-        ordinary = not bad and not self._shift and self._unplaced is None
+        ordinary = not bad and self._placement.ordinary
+        previous = self._last
         for offset, line in lines(data, start):
             event: Event | None
             try:
@@ -515,31 +579,32 @@ class Journal:
                 except _UNFOLDABLE:
                     bad.add(offset)
                     return -1
+                previous = line
                 continue
-            doubtful = event is None or self._beyond(event, offset)
+            doubtful = self._placement.doubtful(event, offset)
             if doubtful and not locked and not self._settled(data[offset - start :], offset):
                 return offset - start
             locked |= doubtful
             for piece in pieces(line, offset) if event is None else (Piece(offset, line, event),):
-                if not self._fold_piece(piece):
+                if self._placement.is_copy(piece, previous):
+                    self._placement.skip(piece)
+                    self.late += 1
+                elif not self._fold_piece(piece):
                     return -1
-            ordinary = not bad and not self._shift and self._unplaced is None
+            previous = line
+            ordinary = not bad and self._placement.ordinary
         return len(data)
 
     def _fold_piece(self, piece: Piece) -> bool:
         # Returns False where the sink has to be folded anew, without this line.
         event, offset = piece.event, piece.offset
+        counts = self._placement.accept(piece)
         if event is None:
-            self._unplace(offset, True, -1)
             self._sink.damaged(offset, len(piece.data))
             return True
-        if not self._explained(event, offset):
-            at = event.get('at')
-            self._unplace(offset, False, at + len(piece.data) if isinstance(at, int) else -1)
+        if not counts:
             self.late += 1
             return True
-        self._shift = offset - event['at'] - (not piece.data.endswith(b'\n'))
-        self._unplaced = None
         try:
             if offset in self._bad:
                 raise ValueError('could not be folded')
@@ -554,27 +619,6 @@ class Journal:
             self._bad.add(offset)
             return False
         return True
-
-    def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
-        known = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        self._unplaced = known._replace(damaged=known.damaged or damaged, late_end=late_end)
-
-    def _explained(self, event: Event, offset: int) -> bool:
-        # Bytes that were inserted, removed or changed shift the lines behind them, which then name places beyond the last line
-        # that counts. A late line names one at which another line was put before it.
-        if event.get('at') == offset or self._beyond(event, offset):
-            return True
-        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        return event.get('at') == before.end and offset - before.offset < _LINE_MIN
-
-    def _beyond(self, event: Event, offset: int) -> bool:
-        # Where it stands is not where it names, and that lies behind all that counts so far: with damage between, or so far
-        # behind that a line may have been removed. Lines of a late batch name places one behind the other.
-        at = event.get('at')
-        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
-        if not isinstance(at, int) or at in (offset, before.late_end):
-            return False
-        return at > before.end if before.damaged else at >= before.end + _LINE_MIN
 
     def _settled(self, data: bytes, offset: int) -> bool:
         # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
@@ -725,7 +769,7 @@ class Journal:
                 return True  # a signal's handler looked meanwhile: to be folded anew
             self.offset += len(data)
             self._last = bytes(data[-_TAIL:])
-            self._shift, self._unplaced = 0, None
+            self._placement = Placement()
             self.midway = False
             return True
         finally:

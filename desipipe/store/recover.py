@@ -1,0 +1,102 @@
+"""What can be had of a damaged journal: all whole lines whose places are explained, in the order in which they were written."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from .journal import Event, Piece, Placement, check, lines, pieces
+
+_ADDED = re.compile(rb'"e":"add","first":(\d+)')
+_IDS = re.compile(rb'"ids":"([0-9a-f]*)')
+_ID_DIGITS = 32
+
+
+class Kept(NamedTuple):
+    """A line that counts."""
+
+    at: int
+    """Where its writer put it."""
+    end: int
+    offset: int
+    """Where it stands."""
+    event: Event
+    damaged: int
+    """Bytes of damage between the line before it and this one."""
+
+
+class Recovered(NamedTuple):
+    """What a journal says, and what is damaged of it."""
+
+    kept: list[Kept]
+    damaged: list[tuple[int, bytes]]
+    """Offsets and bytes."""
+    regained: int
+    """Lines among those kept that readers pass over: they do not stand in their order."""
+
+    def added_rows(self) -> list[tuple[int, int]]:
+        """Return the first row and the number of tasks of damaged additions, as far as they can be read."""
+        found = []
+        for _, data in self.damaged:
+            if (first := _ADDED.search(data)) is not None:
+                ids = _IDS.search(data)
+                found.append((int(first[1]), max(1, len(ids[1]) // _ID_DIGITS if ids is not None else 1)))
+        return found
+
+
+def recover(data: bytes) -> Recovered:
+    """Find what counts in the bytes of a journal.
+
+    Lines count as readers have it. Those that were put behind others than their own neighbours (two lines were swapped) are put back where
+    bytes are missing for them. A line that another one took the place of, and a copy of one that counts, do not count.
+    """
+    placement = Placement()
+    kept: list[Kept] = []
+    loose: list[Piece] = []
+    damaged: list[tuple[int, bytes]] = []
+    between = 0
+    known: dict[int, bytes] = {}
+    for piece in _pieces(data):
+        at = piece.event.get('at') if piece.event is not None else None
+        line = piece.data.removesuffix(b'\n')
+        if isinstance(at, int) and at != piece.offset and known.get(at) == line:
+            placement.skip(piece)
+            continue
+        if isinstance(at, int):
+            known[at] = line
+        if placement.accept(piece) and piece.event is not None:
+            kept.append(_keep(piece, between))
+            between = 0
+        elif piece.event is None:
+            damaged.append((piece.offset, piece.data))
+            between += len(piece.data)
+        else:
+            loose.append(piece)
+    regained = sum(_put_back(kept, _keep(piece, 0)) for piece in loose if isinstance(piece.event and piece.event.get('at'), int))
+    return Recovered(kept, damaged, regained)
+
+
+def _pieces(data: bytes) -> list[Piece]:
+    found: list[Piece] = []
+    for offset, line in lines(data, 0):
+        try:
+            found.append(Piece(offset, line, check(line)))
+        except ValueError:
+            found += pieces(line, offset)
+    return found
+
+
+def _keep(piece: Piece, damaged: int) -> Kept:
+    event = piece.event or {}
+    return Kept(event['at'], event['at'] + len(piece.data.removesuffix(b'\n')) + 1, piece.offset, event, damaged)
+
+
+def _put_back(kept: list[Kept], line: Kept) -> bool:
+    end = 0
+    for i, after in enumerate(kept):
+        if end <= line.at and line.end <= after.at and after.at - end - after.damaged >= line.end - line.at:
+            kept[i] = after._replace(damaged=0)
+            kept.insert(i, line._replace(damaged=after.damaged))
+            return True
+        end = after.end
+    return False
