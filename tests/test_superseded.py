@@ -14,6 +14,7 @@ import pytest
 from engine import MID, add, begin, claim, fail, finish, fresh, group, journal_lines, knowledge, make_folder, states
 
 from desipipe import Queue, place, uses
+from desipipe.cli import main
 from desipipe.compact import compact
 from desipipe.errors import DesipipeError, TaskSupersededError, UnknownTaskError
 from desipipe.event import PENDING
@@ -435,3 +436,36 @@ def test_the_graph_leaves_out_what_is_superseded(ledger: Ledger, limit: int) -> 
     found = graph(ledger, limit=limit)
     assert found['total'] == 2 and sorted(node['name'] for node in found['nodes']) == ['new', 'sum']
     assert [edge['count'] for edge in found['edges']] == [1]
+
+
+# The command line
+
+
+def command(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+    """Run a command in this process; returns its exit status and what it printed."""
+    status = main(list(argv))
+    said = capsys.readouterr()
+    return status, said.out + said.err
+
+
+def test_commands(scripts: Scripts, capsys: pytest.CaptureFixture[str]) -> None:
+    scripts.run(FUNCTION.format(value='1 / 0'))
+    scripts.work('f')
+    where = ('-q', str(scripts.folder / 'q'))
+    assert command(capsys, 'watch', *where)[0] == 1
+    scripts.run(FUNCTION.format(value='x'))
+    scripts.work()
+    assert command(capsys, 'watch', *where)[0] == 0
+    assert json.loads(command(capsys, 'status', *where, '--json')[1])['superseded'] == 3
+    assert '↷ 3 superseded' in command(capsys, 'status', *where)[1]
+    assert len(json.loads(command(capsys, 'tasks', *where, '--json')[1])) == 3
+    superseded = json.loads(command(capsys, 'tasks', *where, '--superseded', '--json')[1])
+    assert [(task['state'], task['superseded']) for task in superseded] == [('FAILED', True)] * 3
+    assert '0 tasks to run again' in command(capsys, 'retry', *where)[1]
+    for words in ((), (superseded[0]['tid'], '--superseded')):
+        status, said = command(capsys, 'forget', *where, *words)
+        assert status != 0 and 'Nothing was forgotten' in said
+    assert '1 task forgotten' in command(capsys, 'forget', *where, superseded[0]['tid'][:12])[1]
+    answer = json.loads(command(capsys, 'forget', *where, '--superseded', '--json')[1])
+    assert (len(answer['forgotten']), answer['superseded']) == (2, 0)
+    assert '0 tasks forgotten' in command(capsys, 'forget', *where, '--superseded')[1]
