@@ -158,6 +158,11 @@ class Stream:
         return self._open.total - len(self.fresh)
 
     @property
+    def pending(self) -> bool:
+        """Whether something was read that no marker has closed yet."""
+        return self._open.total > 0 or bool(self._rest)
+
+    @property
     def marks(self) -> int:
         """How many markers came that were not taken yet."""
         return len(self._closed)
@@ -389,6 +394,8 @@ class SlotProcess:
         self._shared.count_drain()  # before, never after: see Slot._end_output
         self.out.drain()
         self.err.drain()
+        if not (self.out.pending or self.err.pending):
+            self._shared.discount_drain()  # else each marker that is read would be answered by another one
 
     def follow(self, tid: str) -> None:
         """Copy new output of the running task to the file that others follow."""
@@ -571,7 +578,7 @@ class MPISlot(SlotProcess):
         if not self.ready:
             raise BlockingIOError
         for rank in self._connected:
-            rank.setblocking(True)
+            rank.settimeout(RANKS_WAIT)  # one that was stopped takes nothing
             rank.send(data)
             rank.setblocking(False)
 
@@ -730,11 +737,17 @@ class Division:
     def accept(self) -> None:
         """Take in the ranks that have come; each says first to which communicator it belongs."""
         while (rank := self.listener.accept()) is not None:
-            rank.setblocking(True)
-            if data := rank.recv(PACKET):
-                message = pickle.loads(data)
-                rank.setblocking(False)
-                self._come[message[3]].append((rank, message))
+            rank.settimeout(RANKS_WAIT)  # one that was stopped says nothing
+            try:
+                data = rank.recv(PACKET)
+            except OSError:
+                data = b''
+            if not data:
+                rank.close()
+                continue
+            message = pickle.loads(data)
+            rank.setblocking(False)
+            self._come[message[3]].append((rank, message))
 
     def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...]]]:
         """Ranks of a communicator that have come since the last look, with what they said."""

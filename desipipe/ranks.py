@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 import os
@@ -70,6 +71,10 @@ class Channel:
         """As that of a socket."""
         self._sock.setblocking(flag)
 
+    def settimeout(self, seconds: float | None) -> None:
+        """As that of a socket."""
+        self._sock.settimeout(seconds)
+
     def shutdown(self, how: int) -> None:
         """As that of a socket."""
         self._sock.shutdown(how)
@@ -113,7 +118,7 @@ class Listener:
             self.address = '@' + self.path
         else:
             # Short, because a Unix socket's path may have 107 characters at most.
-            self._made = tempfile.mkdtemp(prefix='desipipe-')
+            self._made = _short_folder()
             self.path = self.address = os.path.join(self._made, 's')
             self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             self.sock.bind(self.address)
@@ -146,9 +151,18 @@ class Listener:
     def close(self) -> None:
         """Close, and take the address away."""
         self.sock.close()
-        os.unlink(self.path)
-        if self._made:
-            os.rmdir(self._made)
+        with contextlib.suppress(OSError):  # the folder of temporary files was cleaned, or the queue deleted
+            os.unlink(self.path)
+            if self._made:
+                os.rmdir(self._made)
+
+
+def _short_folder() -> str:
+    """Make a folder of our own with a short path, also when TMPDIR has gone since this process began."""
+    for parent in (None, '/tmp', '/var/tmp', '/dev/shm'):
+        with contextlib.suppress(OSError):
+            return tempfile.mkdtemp(prefix='desipipe-', dir=parent)
+    return tempfile.mkdtemp(prefix='desipipe-')
 
 
 def connect(address: str) -> Connection:

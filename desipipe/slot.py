@@ -559,6 +559,7 @@ class Slot:
         self._fflush(None)
         try:
             self._process.restore_descriptors()
+            self._process.unblock()
             if self._captured is not None:
                 return tuple(_taken(fd) for fd in self._captured)
             if self._shared is not None:
@@ -567,7 +568,6 @@ class Slot:
                 if not waiting and drained == self._drained:
                     return False
                 self._drained = drained
-            self._process.unblock()
             for fd in self._standard[1:]:
                 _write(fd, self._marker)
         except OSError:  # user code has closed all descriptors: the report is the last one
@@ -605,6 +605,10 @@ class SharedMemory:
     def count_drain(self) -> None:
         """Count one more; by the worker, before it reads."""
         self._numbers[0] = (self._numbers[0] + 1) & 0xFFFFFFFF
+
+    def discount_drain(self) -> None:
+        """Take the last one back: it read nothing that belongs to a task, only markers."""
+        self._numbers[0] = (self._numbers[0] - 1) & 0xFFFFFFFF
 
     def leave(self, data: bytes) -> None:
         """Leave the last report; by the slot."""

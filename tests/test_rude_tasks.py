@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
+from desipipe.process import Stream
 from desipipe.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
@@ -203,3 +205,18 @@ def test_a_worker_obeys_beside_a_task_that_redirected_its_output(queue_dir: Path
         worker.kill()
         worker.wait()
     assert sleeping.state in ('KILLED', 'PENDING')  # it may be claimed and not begun
+
+
+def test_a_marker_is_not_answered_by_another_one() -> None:
+    # Else each task after one that printed would write markers, as the worker has read something since the last one.
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    stream = Stream(read, b'\0mark\0', 1000)
+    try:
+        for data, pending in ((b'\0mark\0', False), (b'text', True), (b'\0mark\0', False), (b'\0ma', True), (b'rk\0', False)):
+            os.write(write, data)
+            stream.drain()
+            assert stream.pending is pending
+    finally:
+        os.close(read)
+        os.close(write)
