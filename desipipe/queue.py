@@ -790,6 +790,8 @@ class Queue:
         self._stop(kill)
         if not kill:
             self._stop_politely()
+            if not self._is_managed():
+                self._withdraw_all()
         # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
         doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
         self.ledger.journal.locked(lambda: os.rename(self.folder, doomed))
@@ -802,8 +804,11 @@ class Queue:
             self.ledger.judge(Observer(self.folder))  # nobody waits for the dead of this machine
             self.kill(manager=True)
             self.wait_stopped(10.0)
-            for error in self.withdraw().errors:
-                logger.error('%s', error)
+            self._withdraw_all()
+
+    def _withdraw_all(self) -> None:
+        for error in self.withdraw().errors:
+            logger.error('%s', error)
 
     def _stop_politely(self) -> None:
         # Whoever has read the order knows, when the queue is gone, that what runs may end.

@@ -130,7 +130,7 @@ def test_jobs_that_wait_do_not_outlive_their_manager(queue: Queue, slurm: FakeSl
         assert not queue.ledger.state.jobs and not queue.ledger.state.submissions
 
 
-@pytest.mark.parametrize('by', ['kill', 'spawn', 'clear'])
+@pytest.mark.parametrize('by', ['kill', 'spawn', 'clear', 'delete'])
 def test_jobs_of_a_manager_that_was_killed(queue: Queue, slurm: FakeSlurm, manage: Any, by: str) -> None:
     """Whoever comes next withdraws them, whatever the manager was about to do."""
     slurm.set('hold', '1')
@@ -144,10 +144,12 @@ def test_jobs_of_a_manager_that_was_killed(queue: Queue, slurm: FakeSlurm, manag
     elif by == 'spawn':
         queue.cancel()
         manage().wait(TIMEOUT)
-    else:
+    elif by == 'clear':
         queue.clear()
+    else:
+        queue.delete(kill=False)
     assert not slurm.jobs('PENDING', 'RUNNING')
-    if by != 'clear':
+    if by in ('kill', 'spawn'):
         queue.ledger.follow()
         assert not queue.ledger.state.jobs
 
