@@ -79,10 +79,12 @@ class StateKeeper:
         wrote : bool, default=True
             Whether the task wrote something, which may have been a warning.
         """
+        if thorough or 'matplotlib' in self._own or not self._looks_same():
+            self._restore_all()
         if wrote:
             forget_shown_warnings()
-        if not thorough and _glance() == self._glance and 'matplotlib' not in self._own:
-            return
+
+    def _restore_all(self) -> None:
         for name, state in self._expected.items():
             part = PARTS[name]
             if not _is_same(part, state):
@@ -90,6 +92,12 @@ class StateKeeper:
         if (faulthandler := sys.modules.get('faulthandler')) is not None:
             faulthandler.cancel_dump_traceback_later()  # it may end the process, as an alarm does
         self._glance = _glance()
+
+    def _looks_same(self) -> bool:
+        try:
+            return _glance() == self._glance
+        except Exception:  # something was deleted, or is of a class that can't be compared
+            return False
 
     def keep(self, name: str) -> None:
         """Take a part as it is now for the state of the process itself."""
@@ -173,7 +181,10 @@ def _glance() -> tuple[Any, ...]:
 
 
 def _is_same(part: Part, state: State) -> bool:
-    return part.same(state) if part.same is not None else part.capture() == state
+    try:
+        return part.same(state) if part.same is not None else bool(part.capture() == state)
+    except Exception:  # something was deleted, or is of a class that can't be compared
+        return False
 
 
 def _merge(state: State, before: State, after: State) -> None:
