@@ -906,9 +906,12 @@ class Walker:
             is_hint = table.words.startswith('annotation')
             with self.at(table.words):
                 for item in table.items:
+                    if item is dataclasses.MISSING:
+                        chunks.append(b'Imissing')
+                        continue
                     data = self._hint(item, namespace) if is_hint else self.value(item)
                     chunks.append(data)
-                    is_fixed = type(item) in ATOMS or item is dataclasses.MISSING or data.startswith((b'D', b'I'))
+                    is_fixed = type(item) in ATOMS or data.startswith((b'D', b'I'))
                     if not is_fixed:
                         encode = functools.partial(self._hint, namespace=namespace) if is_hint else self.value
                         self._equal.append(self._still(functools.partial(_itself, item), encode, data))
