@@ -45,7 +45,7 @@ from .store.lease import Observer
 from .store.lock import tell_fork
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
 from .store.watch import Watcher
-from .uses import Use, code_events, needed_events
+from .uses import Use, code_events, needed_events, note_uses
 from .utils import username
 
 _TEXT = struct.Struct('<I')
@@ -425,6 +425,7 @@ class Ledger:
                 todo = self._unknown(batches)
             known = not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused)
             if known and then is None and not self._severed(batches):
+                note_uses(uses)
                 return 0
             generation = ''
             written: list[tuple[str, list[int], list[int]]] = []
@@ -458,6 +459,7 @@ class Ledger:
 
             prepare()
             self.journal.write(decide, sync)
+            note_uses(uses)
             return added
 
     def _code_events(self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]) -> list[Event]:

@@ -63,14 +63,19 @@ def make_use(queue: str, name: str, app: str, kind: str = 'python', code: Code |
 def code_events(state: State, uses: Iterable[Use]) -> list[Event]:
     """Decide what to write down of uses, under the lock: versions that a place did not have, with those that they take the place of."""
     uses = list(uses)
-    for use in uses:
-        _seen[use.queue, use.key, use.app] = use.place
     events = []
+    now = {(use.key, use.app) for use in uses}
     for use in uses:
-        event = _event(state, use)
+        event = _event(state, use, now)
         if event is not None:
             events += [event, *_renamed(state, use)]
     return events
+
+
+def note_uses(uses: Iterable[Use]) -> None:
+    """Remember that this process used app versions, once that is written down."""
+    for use in uses:
+        _seen[use.queue, use.key, use.app] = use.place
 
 
 def _renamed(state: State, use: Use) -> Iterator[Event]:
@@ -88,7 +93,7 @@ def _renamed(state: State, use: Use) -> Iterator[Event]:
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
-def _event(state: State, use: Use) -> Event | None:
+def _event(state: State, use: Use, now: set[tuple[str, str]]) -> Event | None:
     here = state.code_versions.places.get(use.key, {})
     known = here.get(use.app)
     if known is not None and known.current and not any(version.needed for version in here.values()):
@@ -100,7 +105,12 @@ def _event(state: State, use: Use) -> Event | None:
         version = known._replace(current=True, needed=False)
     else:
         return None
-    over = [other.app for other in here.values() if other.current and other.app != use.app and _is_replaced(use, version, other)]
+    others = [other for other in here.values() if other.current and other.app != use.app and (use.key, other.app) not in now]
+    if known is not None and not known.current and (use.queue, use.key, use.app) in _seen:
+        # This process had the version before. What it has never seen is of a later run of other code, whose tasks must not wait for this one.
+        others = [other for other in others if (use.queue, use.key, other.app) in _seen]
+        version = version._replace(needed=True)
+    over = [other.app for other in others if _is_replaced(use, version, other)]
     if known == version and not over:
         return None
     return code_event(use.key, version, over)
@@ -169,4 +179,4 @@ def needed_events(state: State, rows: Iterable[int], fresh: Iterable[Event]) -> 
                     yield code_event(key, versions[app]._replace(current=True, needed=True))
 
 
-__all__ = ['Use', 'code_events', 'make_use', 'needed_events']
+__all__ = ['Use', 'code_events', 'make_use', 'needed_events', 'note_uses']

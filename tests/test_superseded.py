@@ -290,6 +290,23 @@ def test_adding_in_batches_supersedes_at_the_end(scripts: Scripts) -> None:
     assert scripts.total() == (3, 3)
 
 
+def test_an_older_run_that_goes_on_does_not_keep_a_later_one_from_running(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uses, 'definitions', lambda code: {'function f': code.digest.hex()})
+    seen: dict[str, Any] = {'first': {}, 'second': {}}
+
+    def run(process: str, app: str, name: str) -> None:
+        monkeypatch.setattr(uses, '_seen', seen[process])
+        add(ledger, [name], app=app, uses=[use(app, 'script', '', process, 'python', ledger.folder)])
+
+    run('first', 'old', 'a')
+    run('second', 'new', 'b')
+    assert sorted(ledger.state.superseded) == [0]
+    run('first', 'old', 'c')
+    assert sorted(ledger.state.superseded) == []
+    run('second', 'new', 'd')
+    assert sorted(ledger.state.superseded) == [0, 2]
+
+
 # Forgetting
 
 
