@@ -17,7 +17,7 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from .library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html
+from .library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html, widget_text
 from .outputs import mark
 from .utils import Overlay, format_bytes
 
@@ -305,7 +305,7 @@ class _Cell:
     def _show_widget(self, name: str, widget: Any, update: bool) -> None:
         data: _Bundle = {}  # it was closed
         if widget is not None:
-            data = _formatted(widget, None, None)[0]
+            data = {'text/plain': widget_text(widget)}
             seen = widget_html(widget)
             if seen:
                 data['text/html'] = seen

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import re
 import sys
 import time
 import types
@@ -18,6 +19,7 @@ from typing import Any
 
 WIDGET = 'application/vnd.jupyter.widget-view+json'
 WIDGET_INTERVAL_S = 0.5  # between two updates of the displays of widgets
+_BAR = 10  # characters of a bar as text
 _PLOTLY = 'plotly.io._renderers'
 _BOKEH = 'bokeh.io'
 
@@ -247,4 +249,30 @@ def widget_html(widget: Any) -> str:
     if kinds & {'IntProgress', 'FloatProgress'}:
         share = (value - widget.min) / ((widget.max - widget.min) or 1)
         return f'<div>{html.escape(str(widget.description))} <progress value="{share:.4f}" max="1"></progress></div>'
+    return ''
+
+
+def widget_text(widget: Any) -> str:
+    """Return a widget as text: what it says of itself, or, where what it is of is gone, what its parts say.
+
+    Parameters
+    ----------
+    widget : Widget
+    """
+    try:
+        return repr(widget)
+    except Exception:  # a bar of tqdm knows its loop by a weak reference
+        return _parts_text(widget).replace('\u2007', ' ')
+
+
+def _parts_text(widget: Any) -> str:
+    children = getattr(widget, 'children', None)
+    if children is not None:
+        return ''.join(map(_parts_text, children))
+    value = getattr(widget, 'value', None)
+    if isinstance(value, str):
+        return html.unescape(re.sub('<[^>]*>', '', value))
+    if isinstance(value, int | float) and hasattr(widget, 'max'):
+        done = round(_BAR * (value - widget.min) / ((widget.max - widget.min) or 1))
+        return f'|{"#" * done}{" " * (_BAR - done)}|'
     return ''
