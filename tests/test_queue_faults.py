@@ -138,12 +138,12 @@ def test_a_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part
     before = faulty.log.read_text().count('\n')
     for i, error in enumerate(ERRORS[CALLS.index((call, part)) % 2 :: 2]):  # all of them by every second case
         faulty.fail(call, part, getattr(errno, error), 1 + 2 * (i % 2))
-        # Output is followed, and hearts beat, only while something runs for a while.
-        faulty.check(faulty.run(double, 0.5 if part in ('live', 'workers/') else 0.0))
-    faulty.fail(call, part, 0, 0)
+        # Output is followed only while something runs for a while.
+        faulty.check(faulty.run(double, 0.5 if part == 'live' else 0.0))
     shared = faulty.queue.ledger.journal.shared
-    needed = (call, part) not in PERHAPS_LOCALLY or (shared and part != 'segments')
-    assert not needed or faulty.log.read_text().count('\n') > before, 'no call failed'
+    if (call, part) not in PERHAPS_LOCALLY or (shared and part != 'segments'):
+        wait_for(lambda: faulty.log.read_text().count('\n') > before)  # hearts beat now and then
+    faulty.fail(call, part, 0, 0)
 
 
 def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
@@ -167,9 +167,8 @@ def fresh(tmp_path: Path, queue_dir: Path, library: Path) -> Iterator[Faulty]:
 def test_a_fault_that_lasts_is_told_and_waited_for(fresh: Faulty, call: str) -> None:
     fresh.fail(*call.split(), errno.ESTALE, 10**6)  # type: ignore[arg-type]
     futures = fresh.run(fresh.app())
-    wait_for(lambda: queue_summary(fresh.queue)['workers'][0]['trouble'])
+    wait_for(lambda: 'Stale file handle' in queue_summary(fresh.queue)['workers'][0]['trouble'])
     assert fresh.worker.poll() is None
-    assert 'Stale file handle' in queue_summary(fresh.queue)['workers'][0]['trouble']
     fresh.fail('', '', 0, 0)
     fresh.check(futures)
     wait_for(lambda: not queue_summary(fresh.queue)['workers'][0]['trouble'])
