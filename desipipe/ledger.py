@@ -33,6 +33,7 @@ from .event import (
     Group,
     Ref,
     detail_of,
+    end_at,
     end_event,
     job_event,
     run_event,
@@ -985,14 +986,17 @@ class Ledger:
         return self.again(lambda: self._attempts(row))
 
     def _attempts(self, row: int) -> list[Attempt]:
-        found = []
+        found: list[Attempt] = []
         for offset in self.state.attempts_at(row):
             event = self.journal.event_at(offset)
-            if event['e'] != 'end' or not event['w'] or (detail := detail_of(event, row)) is None:
+            if event['e'] != 'end' or not event['w']:
                 continue  # what a person decided was no attempt
-            end, name, _ = detail
+            name = event['w']
             worker = self.state.workers.get(name)
-            found.append(
+            # One event may speak of a row more than once: in time, and late. Of these the newest can count.
+            ends = [end_at(event, i) for i, other in enumerate(event['rows']) if other == row]
+            last = max((end.attempt for end in ends), default=0)
+            found += (
                 Attempt(
                     end.attempt,
                     end.state,
@@ -1005,11 +1009,12 @@ class Ledger:
                     end.out,
                     end.err,
                     end.result,
-                    offset == self.state.ended_at[row],
+                    offset == self.state.ended_at[row] and end.attempt == last,
                     end.files,
                     end.memory * 1024,
                     end.shown,
                 )
+                for end in ends
             )
         # A late report of an attempt comes after what had ended it, also in a journal that was compacted.
         return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))

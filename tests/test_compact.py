@@ -143,6 +143,21 @@ def test_a_report_that_came_twice(tmp_path: Path) -> None:
         assert differences(before, knowledge(ledger)) == []
 
 
+def test_a_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
+    """Late and in time: compaction shows no more than was shown before."""
+    ledger = Ledger(make_folder(tmp_path), None)
+    begin(ledger, 'w')
+    add(ledger, ['a'])
+    first = claim(ledger, 'w')
+    ledger.retry(lambda state: [0], running=True)
+    finish(ledger, 'w', [*first, *claim(ledger, 'w')])
+    before = knowledge(ledger)
+    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [(1, False), (2, True)]
+    for _ in range(2):
+        compact(ledger)
+        assert differences(before, knowledge(ledger)) == []
+
+
 def test_a_number_is_not_given_again(tmp_path: Path) -> None:
     """That of the last task, which was deleted while it ran: a late report is not taken for one of the next."""
     ledger = Ledger(make_folder(tmp_path), None)
