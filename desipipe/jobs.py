@@ -66,6 +66,7 @@ def withdraw_jobs(ledger: Ledger, queue: str, jobids: Container[str] | None = No
     withdrawn : Withdrawn
     """
     ledger.follow()
+    ledger.check_use()
     state = ledger.state
     busy = {worker.job for worker in state.alive.values()}
     found, errors = [], []

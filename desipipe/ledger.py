@@ -6,6 +6,7 @@ The queue of users (:mod:`desipipe.queue`), the worker and the manager all go th
 from __future__ import annotations
 
 import os
+import stat
 import struct
 import threading
 import time
@@ -265,6 +266,27 @@ class Ledger:
     def read_text(self, ref: Ref | Sequence[Any]) -> str:
         """The text at ``ref``, undecodable bytes replaced."""
         return str(bytes(self.read(Ref(*ref))), 'utf-8', 'replace')
+
+    def check_use(self) -> None:
+        """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks are their code.
+
+        Looking (states, output, explanations) needs no trust: nothing is run or loaded for it.
+
+        Raises
+        ------
+        UntrustedQueueError
+            If the folder or the journal is of another user, or is a link.
+        """
+        for path in (self.folder, self.journal.path):
+            status = os.lstat(path)
+            if stat.S_ISLNK(status.st_mode):
+                raise UntrustedQueueError(f'{path} is a link, and may lead to files of others. Nothing was run. Name the queue by where it lies.')
+            if not self.trusts(status.st_uid):
+                owner = username(status.st_uid)
+                raise UntrustedQueueError(
+                    f'{path} belongs to user {owner}, whom you do not trust. Nothing was run: environments, providers and tasks of this queue are '
+                    f'code of {owner}, and would run as you. Looking at it is safe. If you trust them:\ndesipipe trust {owner}'
+                )
 
     def check_trust(self, segment: str) -> None:
         """Refuse to load payloads of a user who is not trusted: loading runs their code.

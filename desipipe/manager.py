@@ -188,6 +188,7 @@ class Manager:
         max_workers: int | None = None,
         linger: float = 0.0,
     ) -> None:
+        queue.ledger.check_use()
         self.queue = queue
         self.ledger: Ledger = queue.ledger
         self.name = 'manager-' + writer_name()
@@ -1042,6 +1043,7 @@ def _wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 def _start(
     queue: Queue, timeout: float | None, timestep: float, modes: Iterable[str], max_workers: int | None, linger: float | None
 ) -> subprocess.Popen[bytes]:
+    queue.ledger.check_use()
     manager = queue.ledger.state.manager
     if manager is not None and (record := read_lease(queue.folder, manager['w'])) is not None and gone(record) is False:
         raise Manager(queue)._running(manager)

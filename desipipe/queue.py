@@ -416,6 +416,7 @@ class Queue:
             return  # started, and not there yet
         if now - self._started < 1.0 and process is not None and process.poll():
             return  # it failed at once; not more often than this
+        self.ledger.check_use()
         self._started = now
         self._manager = start_manager(self.folder)
 
@@ -777,6 +778,7 @@ class Queue:
         from .compact import clear
 
         self._stop(kill)
+        self.ledger.check_use()
         clear(self.ledger, carry=not kill)
 
     def delete(self, kill: bool = True) -> None:
@@ -884,12 +886,14 @@ class Queue:
         """
         from .compact import compact
 
+        self.ledger.check_use()
         return compact(self.ledger)
 
     def repair(self) -> int:
         """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the queue's folder; returns how many."""
         from .compact import repair
 
+        self.ledger.check_use()
         return repair(self.ledger)
 
     # Why

@@ -487,6 +487,7 @@ def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:
     mid : str
         Identity of the task manager.
     """
+    ledger.check_use()
     spec = ledger.state.managers[mid]
     return TaskManager(queue_of(ledger), spec['environ'], spec['scheduler'], spec['provider'])
 

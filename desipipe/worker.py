@@ -106,6 +106,7 @@ class Worker:
     ) -> None:
         config = queue.config
         self.name = writer_name()
+        queue.ledger.check_use()
         self.ledger = Ledger(queue.folder, None, queue.ledger.trusts, self.name)
         state = self.ledger.state
         self.mid = None if mid is None else find_mid(state, mid)

@@ -104,6 +104,16 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('new', metavar='NEW', help='a task of the same app')
 
     parser = verbs.add(
+        'trust',
+        trust,
+        'trust the queues of other users',
+        'What is in a queue is code: to work on it, or to read its results, is to run it as you. Looking at a queue needs no trust. Written into your '
+        'configuration; without names, who is trusted is listed.',
+        'desipipe trust alice',
+    )
+    parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
+
+    parser = verbs.add(
         'compact',
         compact,
         'make the files of a long-lived queue smaller',
@@ -179,6 +189,26 @@ def forget(args: argparse.Namespace) -> None:
     print(f'{_name(queue)}: {plural(len(forgotten))} forgotten')
     if args.superseded and queue.n_superseded:
         hint(f'{plural(queue.n_superseded, "superseded task")} still running; to end them: desipipe cancel {where} --tid TASK')
+
+
+def trust(args: argparse.Namespace) -> None:
+    """Run ``desipipe trust``."""
+    import pwd
+
+    from ..config import Config
+    from ..errors import ConfigError
+
+    config = Config()
+    for user in args.users:
+        try:
+            pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+        except KeyError:
+            raise ConfigError(f'There is no user {user!r} on this machine. Nothing was changed.') from None
+    if args.users:
+        config['trusted_users'] = [*config['trusted_users'], *(user for user in args.users if user not in config['trusted_users'])]
+        config.save()
+    names = ', '.join(map(str, config['trusted_users'])) or 'nobody but yourself'
+    print(f'Trusted: {names} ({config.filename})')
 
 
 def delete(args: argparse.Namespace) -> None:

@@ -249,8 +249,9 @@ def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     yield from _permissions(queue, config)
     yield from _journal(queue, where)
     yield from _segments(queue, where)
-    yield from _jobs(queue)
-    yield from _waiting_jobs(queue, where)
+    if os.stat(queue.folder).st_uid in config.trusted_uids:  # what a provider is asked runs code of the queue's owner
+        yield from _jobs(queue)
+        yield from _waiting_jobs(queue, where)
     yield from _processes(queue, where)
     yield from _leftovers(queue)
 
@@ -313,7 +314,7 @@ def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
         yield Finding(check, False, f'{mode}: everyone on this machine can put tasks into it, which run as whoever works on it', f'chmod -R o-w {quoted}')
     elif status.st_uid not in config.trusted_uids:
         user = username(status.st_uid)
-        yield Finding(check, None, f'{mode}: its tasks are not loaded unless you trust {user}', f'export DESIPIPE_TRUST={user}')
+        yield Finding(check, None, f'{mode}: you can look at it; it is not used unless you trust {user}', f'desipipe trust {user}')
     elif not os.access(queue.filename, os.W_OK):
         yield Finding(check, False, f'{mode}: you can look at it, and change nothing', f'chmod u+w {shlex.quote(queue.filename)}')
     else:
@@ -402,6 +403,7 @@ def _jobs(queue: Queue) -> Iterator[Finding]:
 
     tried = set()
     for mid, spec in queue.ledger.state.managers.items():
+        queue.ledger.check_use()
         provider = Provider(spec['provider'])
         if not isinstance(provider, SlurmProvider) or shutil.which('sbatch') is None:
             continue
