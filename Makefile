@@ -5,6 +5,7 @@
 #   JOBS=2                          tests at once; 0: one after the other in one process, as a debugger wants it
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same
+#   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 
 SHELL := /bin/bash
@@ -15,6 +16,8 @@ JOBS ?= 2
 NETFS ?= auto
 SLURM ?= auto
 LAB ?= auto
+MINUTES ?= 20
+SEED ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Programs that come as wheels (mpiexec, desipipe itself) are found as in an activated environment.
@@ -26,7 +29,7 @@ LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nfs check format bench docs lab labextension wheel clean
+.PHONY: help demo test test-nfs chaos check format bench docs lab labextension wheel clean
 # A recipe that fails half-way must not leave a stamp that looks new.
 .DELETE_ON_ERROR:
 
@@ -144,6 +147,9 @@ test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux
 	@$(call install_packages,$(NFS_PACKAGES)); \
 	[ -z "$$missing" ] || { echo "These Debian packages are missing and could not be installed; no test was run:$$missing" >&2; exit 1; }
 	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 $(BIN)/python -m pytest -m nfs $(PYTEST_ARGS)
+
+chaos: $(VENV)/.installed-test  ## kill and stop processes at random under load, and check the journal; MINUTES=20 SEED=
+	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .

@@ -1,125 +1,122 @@
-"""Random kill -9 of submitters, workers, slots and managers under load."""
+"""The chaos run for two minutes, and its checker, which must find what is wrong in a journal."""
 
 from __future__ import annotations
 
+import json
 import os
-import random
-import signal
+import pickle
 import subprocess
 import sys
-import time
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from chaos.checker import FAILED, SUCCEEDED, Checker
 
-from desipipe import Queue
-from desipipe.event import SUCCEEDED
-
-KILLS = 300
+ROOT = Path(__file__).parents[1]
 SEED = 20261122
-
-SUBMIT = """
-import sys
-from desipipe import Queue, TaskManager
-
-queue = Queue(sys.argv[1], create=False)
-tm = TaskManager(queue, scheduler=dict(max_workers=3))
-
-@tm.python_app(retries=100000)
-def square(i):
-    import time
-    time.sleep(0.001 * (i % 5))
-    return i * i
-
-@tm.python_app(retries=100000)
-def total(values):
-    return sum(values)
-
-n = int(sys.argv[2])
-futures = []
-for start in range(0, n, 40):
-    batch = square.map(i=range(start, start + 20)) + [square(i) for i in range(start + 20, start + 40)]
-    futures += [*batch, total(batch)]
-if len(sys.argv) > 3:
-    for future in futures:
-        print(future.result())
-"""
-
-
-def ours(folder: str) -> list[int]:
-    """Processes of this queue: they name its folder on their command line, slots (forks of their worker) included."""
-    found = []
-    for entry in os.listdir('/proc'):
-        if entry.isdigit() and int(entry) != os.getpid():
-            try:
-                words = Path('/proc', entry, 'cmdline').read_bytes()
-            except OSError:
-                continue
-            if folder.encode() in words:
-                found.append(int(entry))
-    return found
+MINUTES = 1.0  # without what it takes until all has ended: together less than two
+Event = dict[str, Any]
+IDS = {'a': 'a' * 32, 'b': 'b' * 32}
 
 
 @pytest.mark.slow
-def test_kill_9_of_anyone(queue_dir: Path, tmp_path: Path) -> None:
-    queue = Queue('chaos', create=True)
-    script = tmp_path / 'submit.py'
-    script.write_text(SUBMIT)
-    chance = random.Random(SEED)
-    n = 0
-    submitter = manager = None
-    workers: list[subprocess.Popen[bytes]] = []  # two of our own, beside those of the manager, so that there is always one to kill
-    kills = {'submitter': 0, 'manager': 0, 'worker or slot': 0}
-    log = (tmp_path / 'log').open('wb')
-    while sum(kills.values()) < KILLS:
-        if submitter is None or submitter.poll() is not None:
-            n += 80
-            submitter = subprocess.Popen([sys.executable, str(script), queue.folder, str(n)], stdout=log, stderr=log)
-        if manager is None or manager.poll() is not None:
-            manager = subprocess.Popen([sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder, '--linger', '60'], stdout=log, stderr=log)
-        workers = [worker for worker in workers if worker.poll() is None]
-        while len(workers) < 2:
-            command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '2', '--linger', '60']
-            workers.append(subprocess.Popen(command, stdout=log, stderr=log))
-        time.sleep(chance.uniform(0.0, 0.15))  # when the blow falls is part of the chance
-        kind = chance.choices(list(kills), [1, 1, 4])[0]
-        alone = {'submitter': submitter.pid, 'manager': manager.pid}
-        victims = [alone[kind]] if kind in alone else [pid for pid in ours(queue.folder) if pid not in alone.values()]
-        if not victims:
-            continue
-        try:
-            os.kill(chance.choice(victims), signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        kills[kind] += 1
-        # Readable all the time, from the first line.
-        reader = Queue(queue.folder, create=False)
-        assert not reader.ledger.state.damage
-        reader.ledger.close()
-    assert min(kills.values()) >= KILLS // 20, kills
-    for process in (submitter, manager, *workers):
-        assert process is not None
-        process.kill()
-        process.wait()
-    for victim in ours(queue.folder):
-        try:
-            os.kill(victim, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    subprocess.run([sys.executable, str(script), queue.folder, str(n)], check=True, timeout=120)
-    subprocess.run([sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder], check=True, timeout=240)
-    done = subprocess.run([sys.executable, str(script), queue.folder, str(n), 'results'], check=True, timeout=120, capture_output=True, text=True)
-    expected = []
-    for start in range(0, n, 40):
-        squares = [i * i for i in range(start, start + 40)]
-        expected += [*squares, sum(squares)]
-    assert [int(line) for line in done.stdout.split()] == expected
-    state = queue.ledger.state
-    queue.ledger.follow()
-    assert queue.counts['SUCCEEDED'] == len(queue) == len(expected)
-    assert not state.running
-    assert not state.damage
-    assert not queue.processes()
-    for row in state.each():
-        visible = [attempt for attempt in queue.ledger.attempts(row) if attempt.counts]
-        assert [attempt.state for attempt in visible] == [SUCCEEDED]
+@pytest.mark.timeout(900)  # more than all that the run itself waits for
+def test_chaos_run_finds_nothing_wrong(tmp_path: Path) -> None:
+    words = ['--minutes', str(MINUTES), '--seed', str(SEED), '--folder', str(tmp_path)]
+    command = [sys.executable, '-m', 'tests.chaos', *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f'seed {SEED}' in done.stdout.splitlines()[0]
+
+
+def run(row: int, n: int, worker: str = 'w') -> dict[str, Any]:
+    return {'e': 'run', 'w': worker, 'rows': [row], 'n': [n], 't': 0.0}
+
+
+def end(row: int, n: int, state: int = SUCCEEDED, worker: str = 'w') -> dict[str, Any]:
+    result = {'seg': ['s'], 'ref': [0, 0, 5]}
+    return {'e': 'end', 'w': worker, 'rows': [row], 'n': [n], 's': state, **result}
+
+
+def add(row: int, tid: str, requires: list[int]) -> dict[str, Any]:
+    event = {'e': 'add', 'first': row, 'g': 0, 'ids': tid, 'len': [1]}
+    return {**event, 'req': [[0, requires]]}
+
+
+HEAD = [
+    {'e': 'group', 'g': 0, 'retries': 1},
+    add(0, IDS['a'], []),
+    add(1, IDS['b'], [0]),
+]
+GOOD = [run(0, 1), end(0, 1), run(1, 1), end(1, 1)]
+WORKER_ENDS = {'e': 'worker', 'do': 'end', 'w': 'w'}
+
+
+def write_journal(folder: Path, events: list[dict[str, Any]]) -> None:
+    """Replace the journal, as compaction does."""
+    (folder / 'segments').mkdir(exist_ok=True)
+    (folder / 'segments' / 's.bin').write_bytes(pickle.dumps(7))
+    text = b''
+    for event in events:
+        body = json.dumps({**event, 'at': len(text)}, separators=(',', ':')).encode()[:-1]
+        text += body + b',"crc":"%08x"}\n' % zlib.crc32(body)
+    (folder / 'new').write_bytes(text)
+    os.replace(folder / 'new', folder / 'journal.jsonl')
+
+
+def faults_of(folder: Path, *generations: list[dict[str, Any]]) -> str:
+    """Return what the checker finds in journals that replace one another."""
+    checker = Checker(folder)
+    for events in generations:
+        write_journal(folder, events)
+        checker.follow()
+    checker.check_end({IDS['a']: 7, IDS['b']: 7})
+    checker.close()
+    return '\n'.join(checker.faults)
+
+
+def test_checker_passes_a_sound_journal(tmp_path: Path) -> None:
+    back = {'e': 'back', 'rows': [0], 'n': [1]}
+    fenced = [run(0, 1), back, run(0, 2), end(0, 1, FAILED), end(0, 2)]
+    again = [run(0, 1), end(0, 1, FAILED), run(0, 2), end(0, 2)]
+    assert not faults_of(tmp_path, [*HEAD, *GOOD], [*HEAD, *GOOD])
+    assert not faults_of(tmp_path, [*HEAD, *fenced, run(1, 1), end(1, 1)])
+    assert not faults_of(tmp_path, [*HEAD, *again, *GOOD[2:]])
+
+
+@pytest.mark.parametrize(
+    ('events', 'text'),
+    [
+        ([*HEAD, run(1, 1), end(1, 1), *GOOD[:2]], 'begins before row 0'),
+        ([*HEAD, *GOOD, run(0, 2)], 'is claimed as attempt 2'),
+        ([*HEAD, run(0, 1), run(0, 2, 'v'), *GOOD[1:]], 'is claimed as attempt 2'),
+        ([*HEAD, run(0, 1), end(0, 1, worker='v')], 'ends in state 2'),
+        ([*HEAD, *GOOD, add(1, 'c' * 32, [])], 'row 1 is used twice'),
+        ([*HEAD, *GOOD, add(2, IDS['a'], [])], 'is row 0'),
+        ([*HEAD[:2], *GOOD[:2]], 'is not in the journal'),
+        ([*HEAD, run(0, 1), WORKER_ENDS], 'that it ran did not'),
+        ([*HEAD, WORKER_ENDS, *GOOD], 'claims after its end'),
+        ([*HEAD, *GOOD[:3], end(1, 1, FAILED), run(1, 2), end(1, 2, FAILED)], 'ends in state 4'),
+    ],
+)
+def test_checker_finds_contradictions(tmp_path: Path, events: list[Event], text: str) -> None:
+    assert text in faults_of(tmp_path, events)
+
+
+def test_checker_finds_what_compaction_lost(tmp_path: Path) -> None:
+    assert 'compaction lost row 1' in faults_of(tmp_path, [*HEAD, *GOOD], [*HEAD[:2], *GOOD[:2]])
+    assert 'had succeeded by attempt 1' in faults_of(tmp_path, [*HEAD, *GOOD], [*HEAD, *GOOD[:3]])
+
+
+def test_checker_finds_damage_and_wrong_results(tmp_path: Path) -> None:
+    write_journal(tmp_path, [*HEAD, *GOOD])
+    path = tmp_path / 'journal.jsonl'
+    path.write_bytes(path.read_bytes().replace(b'"retries":1', b'"retries":2'))
+    checker = Checker(tmp_path)
+    checker.follow()
+    checker.check_end({IDS['a']: 8, IDS['b']: 7})
+    checker.close()
+    assert 'a line is damaged' in checker.faults[0]
+    assert 'has the result 7, not 8' in checker.faults[1]

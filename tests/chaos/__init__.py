@@ -1,0 +1,1 @@
+"""Chaos run: load on local workers, seeded signals to its processes, and an independent checker."""
