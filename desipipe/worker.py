@@ -103,8 +103,13 @@ class Worker:
         linger: float = 0.0,
         mode: str | Iterable[str] = (),
         division: Division | None = None,
+        tid: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
     ) -> None:
         config = queue.config
+        self._only: frozenset[int] | None = None
+        if tid is not None or name is not None:
+            self._only = frozenset(queue.select(tid=tid, name=name))
         self.name = writer_name()
         queue.ledger.check_use()
         self.ledger = Ledger(queue.folder, None, queue.ledger.trusts, self.name)
@@ -468,12 +473,13 @@ class Worker:
             return True
         state = self.ledger.state
         counts = [state.counts[mid] for mid in self._mids() if mid in state.counts]
-        pending = 0 if state.paused else sum(count[PENDING] for count in counts)
-        if pending:
+        if not state.paused and self._any_pending(self._mids()):
             self._idle_since = None
             return False
         self._idle_since = self._idle_since or now
         idle = now - self._idle_since
+        if self._only is not None:
+            return idle > self.linger  # what others run is not waited for
         waiting = sum(count[WAITING] for count in counts)
         if not state.paused and waiting and waiting > sum(1 for row in self.ledger.blocked() if state.groups[state.group[row]].mid in self._mids()):
             return idle > max(self.linger, WAITING_LIMIT)
@@ -874,6 +880,7 @@ class Worker:
 
         First comes what tasks here wait for, in the places that these lend.
         """
+        rows = self._chosen_of(rows)
         now, group = time.monotonic(), self.ledger.state.group
         chosen = self._choose_needed() if self._waiting() else []
         preferred = set(chosen)
@@ -950,7 +957,7 @@ class Worker:
         self._give_back_excess(now)
         at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)
         want = 0
-        if not state.paused and self._stopping is None and any(state.counts[mid][PENDING] for mid in mids if mid in state.counts):
+        if not state.paused and self._stopping is None and self._any_pending(mids):
             want = self._wanted(now, mids, at_hand)
         if want > 0 and self._provider is not None and self._provider.stop_after is not None:
             want = min(want, self._provider.stop_after * self.slots - self._claimed)
@@ -963,6 +970,16 @@ class Worker:
         if (due or want > 0 or self._back) and self._try(_REPORT, lambda: self._exchange(want, mids)):
             self._feed()
 
+    def _chosen_of(self, rows: Iterator[int]) -> Iterator[int]:
+        """Yield the rows that this worker was started for."""
+        return rows if self._only is None else filter(self._only.__contains__, rows)
+
+    def _any_pending(self, mids: list[str]) -> bool:
+        state = self.ledger.state
+        if self._only is None:
+            return any(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
+        return next(self._chosen_of(state.pending_rows(mids)), None) is not None
+
     def _wanted(self, now: float, mids: list[str], at_hand: int) -> int:
         """Return how many tasks to ask for at most; how many are claimed, `_choose` says."""
         state = self.ledger.state
@@ -970,7 +987,7 @@ class Worker:
         # Asked for when half is used up, so that slots do not run dry meanwhile.
         if at_hand >= self.slots and 2 * at_hand > self._high_water and not waiting:
             return 0
-        rows = state.next_pending(mids, 1)
+        rows = list(islice(self._chosen_of(state.pending_rows(mids)), 1))
         if rows and not self._fits(state.group[rows[0]], now):
             if not at_hand and not self._ends:
                 self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
@@ -1173,6 +1190,11 @@ def work(
     mode: str | Iterable[str] = (),
     config: Config | None = None,
     mpisplits: int | None = None,
+    *,
+    tid: str | Iterable[str] | None = None,
+    name: str | Iterable[str] | None = None,
+    provider: Any = None,
+    timestep: float | None = None,
 ) -> None:
     """Run tasks of a queue in this process and its children until nothing is left to do.
 
@@ -1194,14 +1216,18 @@ def work(
     config : Config, default=None
     mpisplits : int, default=None
         For all processes of an ``mpiexec`` or ``srun`` together: divide their communicator among so many tasks at once.
+    tid, name : str, list, default=None
+        Only these tasks, only tasks of apps of these names, of those that are in the queue now.
+    provider, timestep : default=None
+        Not needed: kept for callers of the original. Output is followed at once, and the process needs no name.
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
     found = patiently(lambda: get_queue(queue, create=False, config=config), START_PATIENCE_S)
     if mpisplits is None:
-        patiently(lambda: Worker(found, slots, mid, jobid, timeout, linger, mode), START_PATIENCE_S).run()
+        patiently(lambda: Worker(found, slots, mid, jobid, timeout, linger, mode, tid=tid, name=name), START_PATIENCE_S).run()
     else:
-        _work_together(mpisplits, lambda division: Worker(found, mpisplits, mid, jobid, timeout, linger, mode, division), found.folder)
+        _work_together(mpisplits, lambda division: Worker(found, mpisplits, mid, jobid, timeout, linger, mode, division, tid, name), found.folder)
 
 
 def _work_together(splits: int, make: Callable[[Division], Worker], folder: str) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from desipipe import Config, Queue, TaskManager, kill, retry, spawn
+from desipipe import Config, Queue, TaskManager, kill, retry, spawn, work
 from desipipe.errors import UnknownOptionError
 from desipipe.find import find_folder
 from desipipe.task_manager import BaseApp, BashApp, Future, PythonApp, Task, TaskState, get_queue
@@ -232,3 +232,15 @@ def test_kill_of_tasks_cancels_them(queue: Queue, double: Any) -> None:
     future = double(1)
     assert kill(queue, tid=future.id) == [future.id]
     assert queue.counts['KILLED'] == 1
+
+
+def test_work_on_chosen_tasks(queue: Queue, double: Any) -> None:
+    futures = [double(i) for i in range(3)]
+    other = TaskManager(queue).python_app(lambda i: i, name='other')
+    other(1)
+
+    work(queue, tid=futures[1].id)
+    assert [future.state for future in futures] == ['PENDING', 'SUCCEEDED', 'PENDING']
+    work(queue, name='double', timestep=1.0, provider='local')
+    assert [future.state for future in futures] == ['SUCCEEDED'] * 3
+    assert queue.counts(state='PENDING') == 1

@@ -66,6 +66,7 @@ def register(verbs: Verbs) -> None:
         '--mpisplits', type=positive, metavar='N', help='started by mpiexec or srun: divide the MPI processes among so many tasks at once, instead of --slots'
     )
     parser.add_argument('--mid', help='only tasks of this task manager (the beginning of its identity will do)')
+    add_conditions(parser, 'tid', 'name')
     parser.add_argument('--jobid', default='', help='what the job of this worker is called')
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, as at the walltime of a batch job')
     parser.add_argument('--linger', type=seconds, default=0.0, metavar='SECONDS', help='stay that long when nothing is left (default: 0)')
@@ -148,7 +149,18 @@ def work(args: argparse.Namespace) -> None:
 
     log_to_stderr()
     queue = patiently(lambda: open_one(args))
-    work(queue, slots=args.slots, mid=args.mid, jobid=args.jobid, timeout=args.timeout, linger=args.linger, mode=args.mode, mpisplits=args.mpisplits)
+    work(
+        queue,
+        slots=args.slots,
+        mid=args.mid,
+        jobid=args.jobid,
+        timeout=args.timeout,
+        linger=args.linger,
+        mode=args.mode,
+        mpisplits=args.mpisplits,
+        tid=find_tasks(queue, args.tid),
+        name=args.name,
+    )
 
 
 def kill(args: argparse.Namespace) -> int:
