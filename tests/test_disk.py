@@ -14,7 +14,7 @@ import pytest
 from engine import add, begin, claim, differences, done, facts, finish, fresh, hear, knowledge, make_folder, record, states, talk, tell, tid
 
 from desipipe import Queue
-from desipipe.compact import compact, repair
+from desipipe.compact import compact
 from desipipe.errors import DiskFullError, PermissionDeniedError, QueueExistsError
 from desipipe.ledger import Ledger
 from desipipe.store.lease import Lease, read_lease
@@ -230,8 +230,6 @@ def test_a_read_only_folder_can_be_looked_at(read_only: tuple[str, Path], queue_
     before = knowledge(writer)
     assert differences(before, knowledge(view)) == []
     files = {path: path.stat().st_mtime_ns for path in Path(folder).rglob('*')}
-    bend = fresh(view)
-    bend.state.damage.append((1, 1))
     attempts: dict[str, Callable[[], object]] = {
         'add': lambda: add(fresh(view), ['new']),
         'again': lambda: add(view, ['new']),
@@ -240,7 +238,6 @@ def test_a_read_only_folder_can_be_looked_at(read_only: tuple[str, Path], queue_
         'exchange': lambda: view.exchange('w1', back=[(5, 1)]),
         'begin': lambda: begin(view, 'w'),
         'compact': lambda: compact(view),
-        'repair': lambda: repair(bend),
         'lease': lambda: Lease(view.folder, 'w', False),
         'create': lambda: Queue('new', base_dir=point, create=True),
         'clear': lambda: Queue('q', base_dir=point).clear(),

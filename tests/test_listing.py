@@ -97,8 +97,8 @@ def test_only_what_is_shown_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPa
     read: list[Any] = []
     from desipipe import summary
 
-    real = summary.decode
-    monkeypatch.setattr(summary, 'decode', lambda line, at: read.append(at) or real(line, at))
+    real = summary._decoded
+    monkeypatch.setattr(summary, '_decoded', lambda line, at: read.append(at) or real(line, at))
     page = task_page(ledger, limit=3)
     assert len(page['tasks']) == 3 and len(read) <= 3
 

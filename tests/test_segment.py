@@ -190,7 +190,6 @@ def test_few_files_are_kept_open(folder: str) -> None:
 def test_no_file_before_the_first_payload(folder: str) -> None:
     writer = SegmentWriter(folder, 'w')
     writer.flush()
-    assert writer.intact()
     writer.close()
     assert os.listdir(os.path.join(folder, 'segments')) == []
 
@@ -202,31 +201,6 @@ def test_a_name_that_is_taken_is_not_written_to(folder: str) -> None:
     assert one.name != two.name
     reader = SegmentReader(folder)
     assert reader.read(one.name, 0, 3) == b'one' and reader.read(two.name, 0, 3) == b'two'
-
-
-def test_a_file_that_was_taken_away_is_begun_anew(folder: str) -> None:
-    writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
-    writer.append([b'old'])
-    first = writer.name
-    assert reader.read(first, 0, 3) == b'old'
-    assert writer.intact()
-    os.unlink(segment_path(folder, first))
-    assert not writer.intact()
-    assert writer.append([b'new']) == 0
-    # Another name, since the reader still has the old file under the old one.
-    assert writer.name != first and writer.intact()
-    assert reader.read(writer.name, 0, 3) == b'new' and reader.read(first, 0, 3) == b'old'
-
-
-def test_a_file_that_was_replaced_is_not_ours(folder: str) -> None:
-    writer = SegmentWriter(folder, 'w')
-    writer.append([b'old'])
-    path = segment_path(folder, 'w')
-    Path(path + '.new').write_bytes(b'?')
-    os.rename(path + '.new', path)
-    assert not writer.intact()
-    writer.append([b'new'])
-    assert Path(path).read_bytes() == b'?'
 
 
 def test_a_folder_that_is_gone(folder: str) -> None:

@@ -401,4 +401,4 @@ def test_accounts_are_believed_when_the_controller_says_nothing(
     for job in slurm.run('squeue', '-h', '--array', '-o', '%i').split():
         slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
     assert [future.result(timeout=90)[0] for future in futures] == [0, 1, 2, 3]
-    assert set(slurm.jobs()) == jobs
+    assert set(slurm.jobs()) <= jobs  # Slurm forgets those of earlier tests meanwhile
