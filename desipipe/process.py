@@ -391,11 +391,11 @@ class SlotProcess:
 
     def drain(self) -> None:
         """Read the pipes."""
-        self._shared.count_drain()  # before, never after: see Slot._end_output
+        self._shared.begin_drain()  # before, never after: see Slot._end_output
         self.out.drain()
         self.err.drain()
-        if not (self.out.pending or self.err.pending):
-            self._shared.discount_drain()  # else each marker that is read would be answered by another one
+        # Markers alone do not count: each that is read would be answered by another one.
+        self._shared.end_drain(self.out.pending or self.err.pending)
 
     def follow(self, tid: str) -> None:
         """Copy new output of the running task to the file that others follow."""

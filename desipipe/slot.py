@@ -549,8 +549,9 @@ class Slot:
     # Output
 
     def _end_output(self) -> bool | None | tuple[bytes, ...]:
-        # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the worker has read nothing from them since we
-        # last looked at the counter, which it raises before it reads. The order matters: first the pipes, then the counter.
+        # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the
+        # worker neither reads them now nor has read output from them since we last looked. The
+        # order matters: first the pipes, then what the worker says.
         try:
             sys.stdout.flush()
             sys.stderr.flush()
@@ -565,7 +566,7 @@ class Slot:
             if self._shared is not None:
                 waiting = self._unread.poll(0)
                 drained = self._shared.drains
-                if not waiting and drained == self._drained:
+                if not waiting and drained == self._drained != -1:
                     return False
                 self._drained = drained
             for fd in self._standard[1:]:
@@ -599,16 +600,22 @@ class SharedMemory:
 
     @property
     def drains(self) -> int:
-        """Number of times the worker has read the pipes."""
-        return self._numbers[0]
+        """Number of times the worker has read output, or -1 while it reads.
 
-    def count_drain(self) -> None:
-        """Count one more; by the worker, before it reads."""
-        self._numbers[0] = (self._numbers[0] + 1) & 0xFFFFFFFF
+        What is being read then may be output of the task that just ended.
+        """
+        return -1 if self._numbers[0] & 1 else self._numbers[0]
 
-    def discount_drain(self) -> None:
-        """Take the last one back: it read nothing that belongs to a task, only markers."""
-        self._numbers[0] = (self._numbers[0] - 1) & 0xFFFFFFFF
+    def begin_drain(self) -> None:
+        """Say that the worker is going to read the pipes."""
+        self._numbers[0] |= 1
+
+    def end_drain(self, counts: bool) -> None:
+        """Say that it has read them, and whether something that may belong to a task.
+
+        The number never falls: a slot that looked meanwhile would miss the next output.
+        """
+        self._numbers[0] = ((self._numbers[0] & ~1) + (2 if counts else 0)) & 0xFFFFFFFF
 
     def leave(self, data: bytes) -> None:
         """Leave the last report; by the slot."""

@@ -953,6 +953,8 @@ class Worker:
     def _trade(self, now: float) -> None:
         state = self.ledger.state
         mids = self._mids()
+        if self._faults.failing(_START) and self._stopping is None:
+            self._start()  # as soon as it is due: until it works nothing is claimed, and nothing else would try
         self._feed()
         self._give_back_excess(now)
         at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
-from desipipe.process import Stream
+from desipipe.process import SlotProcess, Stream
+from desipipe.slot import SharedMemory, Slot
 from desipipe.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
@@ -220,3 +223,47 @@ def test_a_marker_is_not_answered_by_another_one() -> None:
     finally:
         os.close(read)
         os.close(write)
+
+
+def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # What is read then may be a marker alone, which does not count; the next output counts again.
+    pipes = [os.pipe(), os.pipe()]
+    unread = select.poll()
+    for read, _ in pipes:
+        os.set_blocking(read, False)
+        unread.register(read, select.POLLIN)
+    shared = SharedMemory()
+    worker = SlotProcess.__new__(SlotProcess)
+    worker._shared, worker._marker = shared, b'\0mark\0'
+    worker.out, worker.err = (Stream(read, b'\0mark\0', 1000) for read, _ in pipes)
+    slot = Slot.__new__(Slot)
+    slot._standard, slot._marker, slot._captured = [0, pipes[0][1], pipes[1][1]], b'\0mark\0', None
+    slot._shared, slot._drained, slot._unread = shared, shared.drains, unread
+    slot._process, slot._fflush = Mock(), Mock()
+    drain = worker.out.drain
+
+    def look_and_drain() -> None:
+        looks.append(slot._end_output())
+        drain()
+
+    looks: list[Any] = []
+    try:
+        os.write(pipes[0][1], b'first')
+        with monkeypatch.context() as patch:
+            patch.setattr(worker.out, 'drain', look_and_drain)
+            worker.drain()
+        assert looks == [True]
+        assert worker.collect(True) == (b'first', b'')
+        os.write(pipes[0][1], b'second')
+        worker.drain()
+        assert slot._end_output() is True
+        assert worker.collect(True) == (b'second', b'')
+        looks = [slot._end_output() for _ in range(3) if worker.drain() is None]
+        assert looks[-1] is False  # and then nothing is written any more
+    finally:
+        shared.close()
+        for pair in pipes:
+            for fd in pair:
+                os.close(fd)
