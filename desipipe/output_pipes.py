@@ -53,10 +53,11 @@ class OutputPipes:
         self._waited, self._children = waited, children
         if not started:
             return False
-        ends = [os.pipe() for _ in self._writes]
+        ends: list[tuple[int, int]] = []
         try:
-            for read, _ in ends:
-                os.set_blocking(read, False)
+            for _ in self._writes:
+                ends.append(os.pipe())
+                os.set_blocking(ends[-1][0], False)
             socket.send_fds(self._handover, [b'p'], [read for read, _ in ends])
             for number, (read, write) in enumerate(ends):
                 os.dup2(write, self._writes[number], inheritable=False)

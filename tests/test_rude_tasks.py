@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import subprocess
@@ -13,7 +14,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from desipipe import Queue, TaskManager
+from desipipe import Queue, TaskManager, output_pipes
 from desipipe.errors import TaskFailedError, TaskKilledError
 from desipipe.process import SlotProcess, Stream
 from desipipe.slot import SharedMemory, Slot
@@ -267,3 +268,25 @@ def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
         for pair in pipes:
             for fd in pair:
                 os.close(fd)
+
+
+def test_pipes_that_cannot_be_made_leave_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first pair is closed where there is no descriptor left for the second."""
+    pipes = output_pipes.OutputPipes([-1, -1], [-1, -1], Mock())
+    made: list[tuple[int, int]] = []
+    pipe = os.pipe
+
+    def last_one() -> tuple[int, int]:
+        if made:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(pipe())
+        return made[0]
+
+    monkeypatch.setattr(output_pipes, '_waited', lambda: (1, 0.0, 0.0))
+    pipes._waited = (0, 0.0, 0.0)
+    monkeypatch.setattr(os, 'pipe', last_one)
+    with pytest.raises(OSError, match='Too many open files'):
+        pipes.renew()
+    for fd in made[0]:
+        with pytest.raises(OSError, match='Bad file descriptor'):
+            os.fstat(fd)
