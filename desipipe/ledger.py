@@ -1041,6 +1041,10 @@ class Ledger:
         # A late report of an attempt comes after what had ended it, also in a journal that was compacted.
         return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))
 
+    def last_attempt(self, row: int) -> Attempt | None:
+        """Return the last attempt of a task that counts; None if none has ended."""
+        return next((attempt for attempt in reversed(self.attempts(row)) if attempt.counts), None)
+
     def files(self, ref: Ref | None) -> list[Event]:
         """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``."""
         return [] if ref is None else [orjson.loads(line) for line in bytes(self.read(ref)).splitlines()]

@@ -148,10 +148,9 @@ def written(ledger: Ledger, row: int) -> Written:
 
 
 def _kept(ledger: Ledger, row: int) -> Written:
-    attempts = [attempt for attempt in ledger.attempts(row) if attempt.counts]
-    if not attempts:
+    last = ledger.last_attempt(row)
+    if last is None:
         return Written(0, '', b'', b'')
-    last = attempts[-1]
     out, err = (b'' if ref is None else bytes(ledger.read(ref)) for ref in (last.out, last.err))
     return Written(last.number, f'{last.number:d}-kept', out, err)
 
@@ -197,7 +196,8 @@ def displays(ledger: Ledger, row: int) -> list[Output]:
 
 
 def _large_displays(ledger: Ledger, row: int) -> tuple[Ref, ...]:
-    return next((attempt.shown for attempt in reversed(ledger.attempts(row)) if attempt.counts), ())
+    last = ledger.last_attempt(row)
+    return () if last is None else last.shown
 
 
 def _whole(ledger: Ledger, output: Output, kept: Sequence[Ref]) -> Output:

@@ -717,8 +717,7 @@ class Task:
 
     @property
     def _last(self) -> Attempt | None:
-        attempts = [attempt for attempt in self.attempts if attempt.counts]
-        return attempts[-1] if attempts else None
+        return None if self._ledger is None else self._ledger.last_attempt(self._row)
 
     @property
     def jobid(self) -> str:

@@ -116,11 +116,10 @@ class Output:
 
     def _kept(self, status: str) -> None:
         ledger = self._ledger
-        attempts = [attempt for attempt in ledger.attempts(self._row) if attempt.counts]
+        last = ledger.last_attempt(self._row)
         cause = ledger.cause(self._row)
         kept = {'o': b'', 'e': b''}
-        if attempts:
-            last = attempts[-1]
+        if last is not None:
             if last.number != self._attempt:
                 self._begin(last.number)
             for stream, ref in (('o', last.out), ('e', last.err)):
