@@ -10,7 +10,7 @@ import ast
 import hashlib
 import linecache
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
@@ -578,9 +578,3 @@ def totals(models: Sequence[QueueModel]) -> Dict:
         'workers': len(workers),
         'hosts': sorted({worker['host'] for worker in workers if worker.get('host')}),
     }
-
-
-def relative_root(paths: Collection[str]) -> str:
-    """The folder that paths are written relative to where none was said: that of the notebook, else the one that holds all of them."""
-    found = [os.path.abspath(path) for path in paths if path]
-    return os.path.commonpath(found) if found else os.getcwd()
