@@ -6,6 +6,7 @@
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same
 #   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
+#   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 
 SHELL := /bin/bash
@@ -17,6 +18,7 @@ NETFS ?= auto
 SLURM ?= auto
 LAB ?= auto
 MINUTES ?= 20
+MATRIX ?=
 SEED ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
@@ -29,7 +31,7 @@ LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nfs chaos check format bench docs lab labextension wheel clean
+.PHONY: help demo test test-nfs chaos matrix check format bench docs lab labextension wheel clean
 # A recipe that fails half-way must not leave a stamp that looks new.
 .DELETE_ON_ERROR:
 
@@ -151,6 +153,9 @@ test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux
 chaos: $(VENV)/.installed-test  ## kill and stop processes at random under load, and check the journal; MINUTES=20 SEED=
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+matrix:  ## the tests with the oldest dependencies, and on Debian trixie (Python 3.13); root only
+	@PYTHON=$(PYTHON) JOBS=$(JOBS) tests/matrix/run.sh $(MATRIX)
+
 check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -183,5 +188,5 @@ wheel: $(VENV)/.made  ## what users install, in dist, with the JupyterLab side b
 	$(PIP) wheel -q --no-deps -w dist .
 
 clean:  ## remove all that these commands made, the environment too
-	rm -rf $(VENV) dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .matrix dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,6 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import desipipe
 
@@ -163,3 +165,18 @@ def test_no_committed_file_names_this_checkout() -> None:
     files = [ROOT / os.fsdecode(name) for name in listed.split(b'\0') if name]
     assert Path(__file__) in files
     assert [str(path) for path in files if path.is_file() and os.fsencode(f'{ROOT}/') in path.read_bytes()] == []
+
+
+def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
+    """Compare the lower bounds in pyproject.toml with what `make matrix` pins."""
+    project = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']
+    extras = project['optional-dependencies']
+    optional = [text for name in ('notebook', 'files', 'record', 'mpi') for text in extras[name]]
+    allowed: dict[str, str] = {}
+    for text in [*project['dependencies'], *optional]:
+        requirement = Requirement(text)
+        (bound,) = [one.version for one in requirement.specifier if one.operator == '>=']
+        assert allowed.setdefault(requirement.name, bound) == bound, f'two bounds: {text}'
+    lines = (ROOT / 'tests' / 'matrix' / 'lowest.txt').read_text().splitlines()
+    pinned = dict(line.split('==') for line in lines if not line.startswith('#'))
+    assert {name: Version(text) for name, text in pinned.items()} == {name: Version(text) for name, text in allowed.items()}
