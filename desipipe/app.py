@@ -148,7 +148,7 @@ class App:
         return arguments
 
     def group(self, mid: str) -> Group:
-        """What the tasks of this app share, for the task manager ``mid``, from here and now."""
+        """Return what the app's tasks share, for the task manager ``mid``, from here and now."""
         settings = '' if self.kind == 'bash' else carried_settings()
         key = (self.description.digest, mid, os.getcwd(), _path(), settings)
         if self._group is None or self._group[0] != key:
@@ -232,7 +232,7 @@ class Shared(NamedTuple):
 
 
 def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
-    """How to call ``func`` with arguments as :meth:`App.bind` makes them: a function of these."""
+    """Return a function of the arguments that :meth:`App.bind` makes, which calls ``func``."""
     try:
         parameters = inspect.signature(func).parameters
     except ValueError:  # a builtin that does not tell
@@ -256,7 +256,10 @@ def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
 
 
 def _contents(value: Any, app: str) -> Iterator[str]:
-    """What is in the files among an argument: of objects of upper layers, which say it themselves."""
+    """Return what the files among an argument hold.
+
+    Objects of upper layers say it themselves.
+    """
     content = getattr(type(value), '__desipipe_content__', None)
     if content is not None:
         found = content(value, app)

@@ -10,7 +10,7 @@ _DOUBLINGS_MAX = 30
 
 
 class Backoff:
-    """When to try again, and how often that has failed in a row: the pause doubles with each failure, up to a limit.
+    """Time the tries of something that fails: the pause doubles with each failure, up to a limit.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ FAILED_ERRNO = 42
 
 
 class Outcome(NamedTuple):
-    """What came of a call."""
+    """The outcome of a call."""
 
     errno: int
     """0 if it succeeded; else that of the exception, the exit status of the command, or :data:`FAILED_ERRNO`."""

@@ -1,4 +1,6 @@
-"""What a notebook's cell shows of its tasks, as one plain dictionary: counts, the first failure, what they printed and drew.
+"""Summarise the tasks of a notebook cell as one plain dictionary.
+
+It has counts, the first failure, and what the tasks printed and drew.
 
 It is asked for again and again while the tasks go: 10,000 of them in a queue of 100,000 cost little, because each line of the journal is read once and the
 columns of the state are looked through as bytes. As in :mod:`desipipe.summary`, nothing is unpickled.
@@ -180,11 +182,11 @@ class Cell:
         self._swept: dict[int, str] = {}
 
     def holds(self, row: int) -> bool:
-        """Whether a row is one of the cell's."""
+        """Return True for a row of the cell."""
         return row in self._members
 
     def left(self) -> int:
-        """How many of the tasks have neither ended nor are blocked, as the queue was last followed."""
+        """Return the number of tasks that have neither ended nor are blocked, as last followed."""
         self._check()
         status, _ = self._columns()
         self._leave_out(status)

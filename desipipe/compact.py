@@ -188,7 +188,7 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
 
 
 class Repaired(NamedTuple):
-    """What a repair did."""
+    """The result of a repair."""
 
     moved: int
     """Damaged lines that were moved aside."""
@@ -402,7 +402,11 @@ def _plain(event: Event) -> Event:
 
 
 def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str, str], End]]:
-    """What an event says of attempts' ends, with the worker (none where a person decided), and whether it is past, the last one or final."""
+    """Yield the ends of attempts that an event reports.
+
+    With each come its worker (none where a person decided), and whether it is past, the last one or
+    final.
+    """
     state = ledger.state
     if event['e'] == 'end':
         for i, row in enumerate(event['rows']):

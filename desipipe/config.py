@@ -1,4 +1,4 @@
-"""What a user chose once for all of their pipelines, and how what is chosen by name is found."""
+"""Read the user's configuration, and resolve what is chosen by name."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def config_dir() -> str:
 
 
 class _Key(NamedTuple):
-    """One key of the configuration."""
+    """A key of the configuration."""
 
     default: Any
     expected: str
@@ -422,7 +422,7 @@ def _read(filename: str) -> dict[str, Any]:
 
 
 def inherit_options(cls: Any) -> None:
-    """Let a class name its options as the original did, ``_defaults``, beside those it inherits.
+    """Merge the options that a class names as the original did, ``_defaults``, with inherited ones.
 
     Parameters
     ----------

@@ -148,7 +148,7 @@ def show(value: Any) -> None:
 
 
 def captures() -> bool:
-    """Whether a cell runs here now whose displays go somewhere."""
+    """Return True while a cell runs here whose displays are captured."""
     return _cell is not None
 
 
@@ -168,7 +168,9 @@ def named() -> Iterator[None]:
 
 
 def define(name: str, value: Any) -> None:
-    """Let a function or class that a cell defines be of ``__main__``, as in a notebook: :mod:`multiprocessing` and :mod:`pickle` look for it there.
+    """Make a function or class that a cell defines a member of ``__main__``, as in a notebook.
+
+    :mod:`multiprocessing` and :mod:`pickle` look for it there.
 
     Parameters
     ----------
@@ -247,7 +249,7 @@ def _is_pooled(thread: threading.Thread) -> bool:
 
 
 class _Cell:
-    """What the running cell writes, in order.
+    """The output of the running cell, in order.
 
     Each stream has a ``write`` of its own meanwhile, on the object itself: who took hold of ``sys.stderr`` long ago (a log handler) writes through it too.
     Two threads that print to different streams at the same moment may be told in the other order; no mark is ever within another, though.
@@ -367,7 +369,7 @@ def _json(value: Any) -> str:
 
 
 def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
-    """What is shown of a display that is too large: its smaller forms, a smaller image, or the beginning of its text."""
+    """Shrink a display that is too large: to smaller forms, a smaller image, or its beginning."""
     from .thumbnails import thumbnail
 
     forms = dict(data)
@@ -431,7 +433,7 @@ def _formatted_by_ipython(obj: Any, include: Iterable[str] | None, exclude: Iter
 
 
 def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
-    """Where there is no IPython: what objects say of themselves."""
+    """Format an object by its own ``_repr_*_`` methods, where there is no IPython."""
     metadata: _Bundle = {}
 
     def call(name: str, **kwargs: Any) -> Any:
@@ -478,7 +480,7 @@ def _outside(name: str, otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _point_here() -> None:
-    """Let displays of IPython and of libraries come here; of what is not imported yet, once it is."""
+    """Redirect the displays of IPython and of libraries to here, also of those imported later."""
     global _hooks
     if _hooks is None:
         _hooks = ImportHooks({_FUNCTIONS: _repoint, **dict.fromkeys(LIBRARIES, _prepare)})
@@ -525,7 +527,7 @@ def _ipython_clear_output(*args: Any, **kwargs: Any) -> Any:
 
 
 def called(name: str, *args: Any, **kwargs: Any) -> Any:
-    """One of IPython's functions was called in a slot."""
+    """Handle a call of one of IPython's functions in a slot."""
     cell = _cell
     if cell is None:
         return _native[name](*args, **kwargs)

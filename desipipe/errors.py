@@ -209,7 +209,7 @@ class PayloadError(QueueError):
 
 
 class ResultError(PayloadError):
-    """What a task returned is in the queue, but its classes can't make it again in this process; the cause says why."""
+    """A task's result is in the queue, but can't be loaded in this process; see the cause."""
 
 
 class DiskFullError(QueueError, OSError):
@@ -245,7 +245,7 @@ class UnknownTaskError(QueueError, KeyError):
 
 
 class AppChangedError(QueueError, ValueError):
-    """What was asked about two tasks does not fit: they are not two versions of one call."""
+    """Two tasks are not two versions of one call."""
 
 
 class TaskError(DesipipeError):

@@ -51,7 +51,7 @@ def state_code(name: str) -> int:
 
 
 class Ref(NamedTuple):
-    """Where bytes lie."""
+    """The position of bytes in a file."""
 
     segment: str
     offset: int
@@ -59,7 +59,7 @@ class Ref(NamedTuple):
 
 
 class Group(NamedTuple):
-    """What many tasks share: written once, referred to by number."""
+    """The settings that many tasks share: written once, referred to by number."""
 
     app: str
     """Identity of the app version, hexadecimal."""
@@ -109,7 +109,7 @@ OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority', 'settings')
 
 
 class End:
-    """How one attempt ended, as a worker reports it.
+    """The end of one attempt, as a worker reports it.
 
     Parameters
     ----------
@@ -230,7 +230,7 @@ def end_event(worker: str, ends: list[End], time: float) -> Event:
 
 
 def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
-    """What an ``end`` event says of one row.
+    """Return the detail that an ``end`` event gives of one row.
 
     Returns
     -------
@@ -243,7 +243,7 @@ def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:
 
 
 def end_at(event: Event, i: int) -> End:
-    """What an ``end`` event says at place ``i``."""
+    """Return the end that an ``end`` event reports at position ``i``."""
     segment, offset, length = event['ref'][3 * i : 3 * i + 3]
     extra = event.get('x', {}).get(str(i), {})
     states = event['s']

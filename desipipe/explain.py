@@ -98,7 +98,7 @@ def _pending(ledger: Ledger, row: int) -> str:
 
 
 def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
-    """What differs between ``task`` and the task of the same app that is most like it."""
+    """Describe how ``task`` differs from the most similar task of its app."""
     state = ledger.state
     names = {number for number, group in enumerate(state.groups) if group.name == task.name}
     others = [other for other in state.each() if state.group[other] in names and other != row and (row is None or other < row)]

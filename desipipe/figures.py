@@ -17,7 +17,7 @@ _Manager: Any = FigureManagerBase  # Matplotlib is typed in parts: so type check
 
 
 class FigureManager(_Manager):  # type: ignore[misc]
-    """Of one figure: ``figure.show()`` displays it, and leaves it open."""
+    """The manager of one figure: ``figure.show()`` displays it, and leaves it open."""
 
     def show(self) -> None:
         """Display the figure."""

@@ -86,7 +86,7 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
 
 
 def short(folder: str, config: Config | None = None) -> str:
-    """What one types after ``-q`` for the queue in ``folder``, as short as it can be."""
+    """Return the shortest `-q` argument for the queue in ``folder``."""
     from .config import Config
     from .queue import SUFFIX
 

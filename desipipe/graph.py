@@ -31,7 +31,7 @@ Dict = dict[str, Any]
 
 
 def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Dict:
-    """Which tasks need which.
+    """Build the graph of which task requires which.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def _apps(ledger: Ledger, blocked: dict[int, int], single: dict[int, str]) -> li
 
 
 class Timeline:
-    """Who ran what when.
+    """The times at which each slot ran which task.
 
     Kept as columns, so that looking again reads only what the journal has got since.
 
@@ -173,7 +173,7 @@ class Timeline:
         self._ended.extend(began + (start + taken) * 1e-6 for start, taken in zip(event['b'], event['d'], strict=True))
 
     def view(self, begin: float | None = None, end: float | None = None, limit: int = INTERVALS) -> Dict:
-        """What there is to see.
+        """Return the part that is visible.
 
         Parameters
         ----------

@@ -14,7 +14,7 @@ __all__ = ['Withdrawn', 'jobs_name', 'noted_job', 'withdraw_jobs']
 
 
 class Withdrawn(NamedTuple):
-    """What became of an attempt to withdraw jobs."""
+    """The result of an attempt to withdraw jobs."""
 
     jobids: list[str]
     """Of those that were cancelled."""

@@ -1,4 +1,4 @@
-"""What can be done to a queue: every operation is one decision under the lock and its events.
+"""Queue operations. Each takes the lock, reads to the end, decides, and appends events.
 
 The queue of users (:mod:`desipipe.queue`), the worker and the manager all go through here.
 """
@@ -151,7 +151,7 @@ class Ledger:
 
     @property
     def state(self) -> State:
-        """What is folded so far; never half an event, also after an interrupt."""
+        """The state folded so far; never half an event, also after an interrupt."""
         if self.journal.midway:
             self.journal.follow()
         return self._state
@@ -250,7 +250,7 @@ class Ledger:
         raise UnknownTaskError(f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q {quote(self.folder)}')
 
     def blocked(self) -> dict[int, int]:
-        """As :meth:`~desipipe.state.State.blocked`, computed once for each change of the queue."""
+        """Return the result of :meth:`~desipipe.state.State.blocked`, computed once a change."""
         offset, gen = self.journal.offset, self.journal.header.get('gen', '')
         if self._blocked[:2] != (offset, gen):
             self._blocked = (offset, gen, self.state.blocked())
@@ -317,7 +317,10 @@ class Ledger:
         return loads(self.read(ref), resolve)
 
     def again(self, look: Callable[[], T]) -> T:
-        """What ``look`` finds, once more if the journal was compacted meanwhile: rows stay what they are, offsets and references do not."""
+        """Call ``look``, and once more if the journal was compacted meanwhile.
+
+        Rows stay what they are, offsets and references do not.
+        """
         while True:
             generation = self.journal.header['gen']
             try:
@@ -328,7 +331,7 @@ class Ledger:
                     raise
 
     def load_result(self, row: int) -> object:
-        """What a task that succeeded returned; ``None`` where there is nothing (its state was set by hand).
+        """Return the result of a task that succeeded; ``None`` if its state was set by hand.
 
         Raises
         ------
@@ -357,7 +360,7 @@ class Ledger:
         return text
 
     def arguments_payload(self, row: int) -> Ref:
-        """Where the pickled arguments of a task are."""
+        """Return the position of a task's pickled arguments."""
 
         def look() -> Ref:
             segment, offset, length = self.state.args(row)
@@ -367,7 +370,7 @@ class Ledger:
         return self.again(look)
 
     def shared_payload(self, row: int) -> Ref | None:
-        """Where those of its pickled arguments are that many tasks share; ``None`` if there are none.
+        """Return the position of the pickled arguments that many tasks share; ``None`` if none.
 
         Raises
         ------
@@ -552,7 +555,7 @@ class Ledger:
         return writer.name, offsets, lengths
 
     def _write_words(self, batches: Sequence[Batch], codes: dict[str, Code]) -> list[Event]:
-        """What the groups of the batches refer to, and the queue does not know yet."""
+        """Write what the groups of the batches refer to, and the queue does not know yet."""
         events: dict[str, Event] = {}
         for batch in batches:
             group = batch.group
@@ -753,11 +756,14 @@ class Ledger:
         return min(want, max(1, -(-pending * slots // others)))
 
     def begin_worker(self, worker: str, **info: object) -> None:
-        """Say that a worker begins."""
+        """Record that a worker started."""
         self.journal.write(lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}])
 
     def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
-        """Say that a worker ends, why, and as a key of :data:`~desipipe.provider.base.FATES` what became of its job, where it knows."""
+        """Record that a worker ended, and why.
+
+        A key of :data:`~desipipe.provider.base.FATES` says what became of its job, where it knows.
+        """
         text = f'its worker {worker} ended without reporting it: {why}'
         self.journal.write(lambda: self._last_events(worker, why, text, kind=kind) if worker in self.state.alive else [])
 
@@ -885,7 +891,7 @@ class Ledger:
         return changed
 
     def cancel(self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled') -> list[int]:
-        """Let tasks not run, or stop."""
+        """Cancel tasks: pending ones never start, running ones are killed."""
         return self.change(
             lambda state: [row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)],
             KILLED,
@@ -949,7 +955,7 @@ class Ledger:
         self.journal.write(lambda: [job_event(mid, rows, names, time.time())])
 
     def resize(self, most: int | None, mid: str = '') -> None:
-        """Say how many tasks may run at once, whatever the scheduler and the manager were told.
+        """Set how many tasks may run at once, whatever the scheduler and the manager were told.
 
         Parameters
         ----------

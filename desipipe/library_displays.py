@@ -1,4 +1,4 @@
-"""What libraries show in a notebook by functions of their own, where a cell runs as a task.
+"""Capture what libraries show in a notebook by functions of their own, in tasks of cells.
 
 Such libraries ask for an IPython shell, find none in a slot, and would open a browser, or wait for a front end. Each is told here what it would have found
 in a notebook's kernel, by settings that it offers, once the cell imports it; after the cell it is as it was. Nothing is imported here that the cell does not.

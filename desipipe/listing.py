@@ -27,7 +27,7 @@ def task_page(
     offset: int = 0,
     limit: int = 100,
 ) -> Dict:
-    """One page of the tasks that fit all of the conditions, in order of their coming.
+    """Return one page of the tasks that match all conditions, in the order they were added.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What tasks wrote: while they run from the file that their worker copies it to, then from what is kept."""
+"""Read what tasks wrote: from the worker's copy while they run, then from the journal."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class LiveReader:
         """Of the attempt's output: another one when the file was begun anew because it was too large."""
 
     def read(self) -> list[Piece]:
-        """What came since the last call."""
+        """Return what was written since the last call."""
         for path in _files(self._ledger, self._ledger.row(self._tid)):
             try:
                 found = self._read(path)
@@ -116,7 +116,7 @@ class LiveReader:
 
 
 class Written(NamedTuple):
-    """What a task wrote, as it was captured: marks of cells (see :mod:`desipipe.outputs`) are in it."""
+    """The output of a task, as captured, with the marks of cells (see :mod:`desipipe.outputs`)."""
 
     attempt: int
     """Whose output it is; 0 if none is known."""
@@ -127,7 +127,7 @@ class Written(NamedTuple):
 
 
 def written(ledger: Ledger, row: int) -> Written:
-    """What a task wrote to its two streams: its last attempt, or so far.
+    """Return what a task wrote to its two streams: its last attempt, or so far.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def _kept(ledger: Ledger, row: int) -> Written:
 
 
 def outputs(ledger: Ledger, row: int) -> list[Output]:
-    """What a task wrote and displayed, as a notebook shows it; of a task that runs, so far.
+    """Return what a task wrote and displayed, as a notebook shows it; so far, if it runs.
 
     Parameters
     ----------

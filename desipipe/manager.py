@@ -104,12 +104,12 @@ class Pool:
         self.scheduler, self.limit = scheduler, most if most is not None else limit
 
     def wanted(self, pending: int, running: int) -> int:
-        """How many slots to have, when so many tasks are pending and running."""
+        """Return the number of slots wanted for these numbers of pending and running tasks."""
         wanted = self.scheduler.wanted(pending, running)
         return wanted if self.limit is None else min(wanted, self.limit)
 
     def missing(self, pending: int, running: int, have: int) -> int:
-        """How many slots to start, given how many there are."""
+        """Return the number of slots to start, given how many there are."""
         if not pending:
             return 0
         wanted = self.wanted(pending, running)
@@ -145,7 +145,7 @@ class Pool:
 
 
 class Message(NamedTuple):
-    """What the manager says to people."""
+    """A message of the manager to people."""
 
     text: str
     mid: str = ''

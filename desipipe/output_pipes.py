@@ -125,5 +125,5 @@ class LateOutput:
         return not data
 
     def close(self) -> None:
-        """Let go of the pipe."""
+        """Close the pipe."""
         os.close(self.fd)

@@ -1,4 +1,6 @@
-r"""What a task wrote, as outputs of a notebook: displays travel as marks in what it wrote to stdout and stderr.
+r"""Convert what a task wrote to outputs of a notebook.
+
+Displays travel as marks in what it wrote to stdout and stderr.
 
 A mark is one escape sequence that terminals ignore, ``ESC _ desipipe SPACE json ESC \``. Its JSON is ASCII, one line, and holds no ESC:
 
@@ -42,7 +44,11 @@ def mark(message: Mapping[str, Any]) -> bytes:
 
 
 def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
-    """What a stream holds, in order: pairs of ``'text'``, ``'cut'`` (that line) or ``'mark'`` (its JSON), and the string. Pieces of marks are left out."""
+    """Yield the pieces of a stream, in order.
+
+    They are pairs of ``'text'``, ``'cut'`` (that line) or ``'mark'`` (its JSON), and the string.
+    Pieces of marks are left out.
+    """
     for i, part in enumerate(CUT.split(text)):
         if i % 2:
             yield 'cut', part
@@ -63,12 +69,12 @@ def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
 
 
 def _begun(text: str) -> int:
-    """How many of the last characters may be the beginning of a mark's beginning."""
+    """Return how many of the last characters may begin the prefix of a mark."""
     return next((n for n in range(min(len(_START) - 1, len(text)), 0, -1) if text.endswith(_START[:n])), 0)
 
 
 def strip(text: AnyStr) -> AnyStr:
-    """What a task wrote to a stream, without marks.
+    """Return what a task wrote to a stream, without marks.
 
     Parameters
     ----------
@@ -97,7 +103,10 @@ class Stripper:
         self._held, self._missed = '', True
 
     def feed(self, data: bytes) -> bytes:
-        """What of ``data``, and of what was held back before, is no mark; a beginning of one is held back."""
+        """Return the text of ``data`` and of what was held back.
+
+        The beginning of a mark is held back.
+        """
         text = self._held + data.decode('latin-1')
         if self._missed and not {'\n', '\x1b'} & {*text[:-1]}:  # it may be the rest of a mark
             self._held = text
@@ -111,7 +120,7 @@ class Stripper:
 
 
 def split(out: str, err: str) -> list[Output]:
-    """What a task wrote, as a notebook shows it.
+    """Split what a task wrote into the outputs that a notebook shows.
 
     Parameters
     ----------

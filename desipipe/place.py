@@ -1,4 +1,7 @@
-"""Where in the user's notebook or script tasks are added: what code is told by that runs again."""
+"""Find the place in the user's notebook or script where tasks are added.
+
+By it, code that runs again is recognised.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ _COMMANDS = ('desipipe', 'desipipe.exe')
 
 
 class Place(NamedTuple):
-    """Where tasks are added."""
+    """The place in a notebook or script where tasks are added."""
 
     file: str
     """Path of the notebook or script; a name that no other process has where there is no file."""

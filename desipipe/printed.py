@@ -1,4 +1,4 @@
-"""What a task printed, piece by piece: from the file that its worker copies it to while it runs, then from what is kept."""
+"""Read what a task printed, piece by piece: the worker's copy while it runs, then the journal."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Sent(NamedTuple):
 
 
 class Capture:
-    """What a task wrote to one stream: head and tail, at most ``limit`` bytes.
+    """The output of a task on one stream: head and tail, at most ``limit`` bytes.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ class Capture:
                 self._tail_size -= len(self._tail.popleft())
 
     def value(self) -> bytes:
-        """What is kept, with a line in the place of what is not."""
+        """Return what is kept, with a line in the place of what is not."""
         tail = b''.join(self._tail)[-self._half :] if self._half else b''
         cut = self.total - len(self._head) - len(tail)
         if cut <= 0:
@@ -154,25 +154,25 @@ class Stream:
 
     @property
     def followed(self) -> int:
-        """How many bytes of the running task's output came before ``fresh``."""
+        """Return how many bytes of the running task's output came before ``fresh``."""
         return self._open.total - len(self.fresh)
 
     @property
     def pending(self) -> bool:
-        """Whether something was read that no marker has closed yet."""
+        """Return True if something was read that no marker has closed yet."""
         return self._open.total > 0 or bool(self._rest)
 
     @property
     def marks(self) -> int:
-        """How many markers came that were not taken yet."""
+        """Return how many markers came that were not taken yet."""
         return len(self._closed)
 
     def take(self, marks: int = 1) -> bytes:
-        """What came up to the ``marks``-th marker, which must have come."""
+        """Return what came up to the ``marks``-th marker, which must have come."""
         return b''.join(self._closed.popleft() for _ in range(marks))
 
     def remains(self) -> bytes:
-        """What came after the last marker: of a task that did not end."""
+        """Return what came after the last marker: of a task that did not end."""
         self._take(self._rest)
         self._rest = b''
         data = b''.join(self._closed) + self._open.value()
@@ -292,7 +292,7 @@ class SlotProcess:
 
     @property
     def sockets(self) -> Sequence[Connection]:
-        """What to select on for packets."""
+        """Return what to select on for packets."""
         return [self.sock]
 
     # Feeding
@@ -375,7 +375,10 @@ class SlotProcess:
         return found
 
     def collect(self, marked: bool | None) -> tuple[bytes, bytes]:
-        """What the task that just ended wrote to stdout and stderr; None: it closed them, and there is no marker."""
+        """Return what the task that just ended wrote to stdout and stderr.
+
+        None stands for a stream that the task closed, so that there is no marker.
+        """
         if marked is None:
             self.drain()
             return self.out.remains(), self.err.remains()
@@ -436,13 +439,13 @@ class SlotProcess:
                 target(self.pid, number)
 
     def tell(self) -> None:
-        """Let the running task know, by SIGUSR1, that its job's time limit is near."""
+        """Send the running task SIGUSR1: its job's time limit is near."""
         if self.sent and self.dying is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGUSR1)
 
     def reap(self) -> bool:
-        """Whether the process has ended; never waits."""
+        """Return True if the process has ended; never waits."""
         if self.reaped is None:
             try:
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
@@ -461,7 +464,10 @@ class SlotProcess:
         return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
     def died(self) -> Died:
-        """Say what the end of this slot means; call after :meth:`reap`, and after its last packets were handled."""
+        """Return what the end of this slot means.
+
+        Call it after :meth:`reap`, and after its last packets were handled.
+        """
         self._sweep()
         unbegun = self.take_back()
         victim = self.sent.popleft() if self.sent else None
@@ -499,7 +505,7 @@ class SlotProcess:
         return oom_kills() - SlotProcess._blamed
 
     def close(self) -> None:
-        """Let go of everything; the process must have ended."""
+        """Close all connections; the process must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
         self._handover.close()
@@ -571,7 +577,7 @@ class MPISlot(SlotProcess):
 
     @property
     def ready(self) -> bool:
-        """Whether all ranks are there."""
+        """Return True once all ranks are there."""
         return len(self._connected) == self._ranks
 
     def _put(self, data: bytes) -> None:
@@ -658,7 +664,7 @@ class MPISlot(SlotProcess):
         self.kill('rank', raised[7]['text'])
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
-        """What all ranks wrote to stdout and stderr, as the launcher mixed it."""
+        """Return what all ranks wrote to stdout and stderr, as the launcher mixed it."""
         # Every rank wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT
         while (self.out.marks < self._ranks or self.err.marks < self._ranks) and time.monotonic() < deadline:
@@ -673,7 +679,7 @@ class MPISlot(SlotProcess):
         self.err.drain()
 
     def reap(self) -> bool:
-        """Whether the launcher has ended; never waits."""
+        """Return True if the launcher has ended; never waits."""
         if self.reaped is None and (code := self._process.poll()) is not None:
             self.reaped = -code if code < 0 else code << 8
         return self.reaped is not None
@@ -685,7 +691,7 @@ class MPISlot(SlotProcess):
         return super()._why()
 
     def close(self) -> None:
-        """Let go of everything; the launcher must have ended."""
+        """Close all connections; the launcher must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
         for rank in self._connected:
@@ -695,7 +701,7 @@ class MPISlot(SlotProcess):
 
 
 class Division:
-    """One launcher, the processes of which are divided among several slots: each has a communicator of its own.
+    """One launcher whose processes are divided among several slots, each with its own communicator.
 
     Parameters
     ----------
@@ -834,7 +840,7 @@ class SplitSlot(MPISlot):
             self.kill('exit', self._lost)
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
-        """What the ranks wrote, one after the other."""
+        """Return what the ranks wrote, one after the other."""
         return b''.join(out for out, _ in marked), b''.join(err for _, err in marked)
 
     def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
@@ -849,7 +855,7 @@ class SplitSlot(MPISlot):
             os.kill(os.getpid(), signal.SIGCHLD)  # so that the worker looks who has ended
 
     def reap(self) -> bool:
-        """Whether it has ended, or the launcher."""
+        """Return True if it has ended, or the launcher."""
         if self.reaped is None:
             self.reaped = 0 if self.dying is not None else self.division.ended()
         return self.reaped is not None
@@ -866,7 +872,7 @@ class SplitSlot(MPISlot):
         return super()._why()
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Close all connections."""
         for fd in (self.out.fd, self.err.fd, *self._ends):
             os.close(fd)
         self.sock.close()

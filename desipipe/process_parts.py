@@ -64,7 +64,7 @@ def _restore_warnings(state: State) -> None:
 
 
 def forget_shown_warnings() -> None:
-    """Let each warning be shown again: it is shown once a place, until filters change."""
+    """Forget which warnings were shown, so that each is shown again: it is shown once a place."""
     with warnings.catch_warnings():
         pass  # entering it counts as a change of the filters
 

@@ -1,4 +1,4 @@
-"""Which machine, which process, which versions: what is recorded with a task, and how a process of this machine is recognised."""
+"""Record the machine, process and versions with a task, and recognise processes again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ __all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_
 
 
 class Machine(TypedDict):
-    """Where a process runs. ``boot`` and ``pidns`` together say whether two process numbers can be compared."""
+    """The machine of a process.
+
+    ``boot`` and ``pidns`` together tell if two process numbers can be compared.
+    """
 
     host: str
     """Name of the host."""
@@ -94,7 +97,7 @@ def _ended(state: str) -> bool:
 
 
 def process_start(pid: int) -> int | None:
-    """When a process of this machine began.
+    """Return the start time of a process of this machine.
 
     Parameters
     ----------
@@ -325,7 +328,7 @@ def _declared(environ: Mapping[str, object]) -> dict[str, str]:
 
 
 class Content(NamedTuple):
-    """What was in a file."""
+    """The content of a file."""
 
     size: int
     """Bytes."""
@@ -336,7 +339,7 @@ class Content(NamedTuple):
 
 
 class Making:
-    """One attempt of a task, while it runs: who makes the files that are written meanwhile, and of what.
+    """One running attempt of a task: what makes the files written meanwhile, and from what.
 
     Parameters
     ----------
@@ -406,7 +409,10 @@ class Making:
         return read
 
     def report(self) -> bytes:
-        """What was read and written, a JSON line a file, in that order; ``of`` those that were written: of how many of those that were read first."""
+        """Report what was read and written, a JSON line a file, in that order.
+
+        ``of`` of those that were written is how many of those were read first.
+        """
         if not self.read and not self.written:
             return b''
         import orjson

@@ -448,16 +448,16 @@ class Queue:
 
     @property
     def paused(self) -> bool:
-        """Whether the queue lets no task begin."""
+        """True if no task of the queue may begin."""
         self.ledger.follow()
         return self.ledger.state.paused
 
     def pause(self) -> None:
-        """Let no task begin any more; those that run go on."""
+        """Pause the queue: no task begins; running ones go on."""
         self.ledger.pause(True)
 
     def resume(self, spawn: bool | None = None) -> None:
-        """Let tasks begin again.
+        """Resume the queue: tasks may begin.
 
         Parameters
         ----------
@@ -669,7 +669,7 @@ class Queue:
             self.keep_spawned()
 
     def retry(self, tid: str | Iterable[str] | None = None, state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'), **kwargs: Any) -> list[Task]:
-        """Let tasks that ended run again; what they blocked waits for them again.
+        """Run finished tasks again; tasks that they blocked wait for them again.
 
         Parameters
         ----------

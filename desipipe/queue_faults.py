@@ -26,7 +26,7 @@ class QueueLostError(QueueGoneError):
 
 
 class QueueFaults:
-    """What went wrong with a queue's files lately, by what was being done.
+    """The recent faults of a queue's files, by the operation.
 
     Only a queue that is really gone, or of another format, ends the process. Everything else is
     tried again, with pauses that double.

@@ -1,4 +1,4 @@
-"""How MPI processes find their worker: a Unix socket on one machine, an authenticated connection between several."""
+"""Connect MPI processes to their worker: by a Unix socket, or authenticated between machines."""
 
 from __future__ import annotations
 
@@ -68,19 +68,19 @@ class Channel:
         return self._sock.fileno()
 
     def setblocking(self, flag: bool) -> None:
-        """As that of a socket."""
+        """Set the blocking mode, like a socket."""
         self._sock.setblocking(flag)
 
     def settimeout(self, seconds: float | None) -> None:
-        """As that of a socket."""
+        """Set the timeout, like a socket."""
         self._sock.settimeout(seconds)
 
     def shutdown(self, how: int) -> None:
-        """As that of a socket."""
+        """Shut the connection down, like a socket."""
         self._sock.shutdown(how)
 
     def close(self) -> None:
-        """As that of a socket."""
+        """Close the connection, like a socket."""
         self._sock.close()
 
 
@@ -88,7 +88,7 @@ Connection = socket.socket | Channel
 
 
 class Listener:
-    """Where ranks come to.
+    """The socket that ranks connect to.
 
     Parameters
     ----------
@@ -202,7 +202,10 @@ def _proof(token: bytes, text: bytes) -> bytes:
 
 
 def die_with(connection: Connection) -> None:
-    """Let this process be killed when the other side of a connection goes, whatever it is doing: waiting for other ranks that have died, say."""
+    """Have this process killed when the other side of a connection goes.
+
+    That holds whatever it is doing: waiting for other ranks that have died, say.
+    """
     import select
 
     poll = select.poll()

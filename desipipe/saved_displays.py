@@ -1,4 +1,4 @@
-"""What a task displayed, as files that other programs open."""
+"""Save what a task displayed as files that other programs open."""
 
 from __future__ import annotations
 

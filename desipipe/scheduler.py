@@ -49,7 +49,7 @@ class BaseScheduler(Configurable, abc.ABC):
 
 
 class _Asked:
-    """What a scheduler of the original calls its provider: it counts the workers that are asked for.
+    """The provider as a scheduler of the original sees it: it counts the workers asked for.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _wanted_by_calling(self: Any, pending: int, running: int) -> int:
 
 
 class SimpleScheduler(BaseScheduler):
-    """One slot for each task, as long as there are no more than ``max_workers``.
+    """Starts one slot for each task, up to ``max_workers``.
 
     Parameters
     ----------

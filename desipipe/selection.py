@@ -1,4 +1,4 @@
-"""What a queue answers: counts, processes and chosen properties of its tasks."""
+"""Select from a queue: counts, processes and chosen properties of its tasks."""
 
 from __future__ import annotations
 

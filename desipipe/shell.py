@@ -100,7 +100,7 @@ def _line(match: re.Match[str]) -> int:
 
 
 class _Heredoc(NamedTuple):
-    """One whose text begins on the next line."""
+    """A here-document whose text begins on the next line."""
 
     place: int
     """Of its word in what is written."""
@@ -285,7 +285,7 @@ class _Template:
         self._heredocs = outer
 
     def _expansion(self, kind: str) -> bool:
-        """What is expanded within double quotes too; whether there was any."""
+        """Parse an expansion, as within double quotes; return True if there was one."""
         if match := self._match(_VARIABLE):
             self._at = match.end()
             # `$name{p}` is not to become the variable `$namevalue`.
@@ -448,7 +448,7 @@ class _Template:
         self._out.append(delimiter + '\n' * (end >= 0))
 
     def _cut(self, heredoc: _Heredoc) -> tuple[int, bool]:
-        """Where the line is that ends a text, and whether there is one; tabs are taken away."""
+        """Find the line that ends a text; return where, and if there is one. Tabs are removed."""
         lines = self._text[self._at : self._end].split('\n')
         kept: list[str] = []
         whole: list[str] = []  # a line that goes on after a backslash is one line
@@ -582,7 +582,7 @@ def die_with_parent() -> None:
 
 
 def oom_kills() -> int:
-    """How often the kernel of this machine has killed a process for want of memory since boot; 0 where it does not say."""
+    """Return how many processes the kernel killed for want of memory since boot; 0 if unknown."""
     try:
         with open('/proc/vmstat', 'rb') as file:
             return next((int(line.split()[1]) for line in file if line.startswith(b'oom_kill ')), 0)

@@ -15,7 +15,7 @@ __all__ = ['Allowed', 'allowed', 'holds']
 
 
 class Allowed(IntEnum):
-    """What a value may hold."""
+    """The characters that a value may hold in a context."""
 
     TEXT = 0
     """Anything: nothing looks at it again."""

@@ -1,4 +1,4 @@
-"""What runs a task: a warm child process of a worker, which calls, captures and returns.
+"""Run tasks in a warm child process of a worker, which calls, captures and returns.
 
 Packets go through a ``SOCK_SEQPACKET`` pair, one task a packet, pickled tuples whose first member is their kind:
 
@@ -405,7 +405,10 @@ class Slot:
         return call(value) if group.kind == 'bash' else value
 
     def _be_main(self, memory: Memory) -> None:
-        """Let what was ``__main__`` where the task was added be found there: :mod:`multiprocessing` and :mod:`pickle` look for it by name."""
+        """Provide the ``__main__`` of where the task was added.
+
+        :mod:`multiprocessing` and :mod:`pickle` look for it by name.
+        """
         if self._names is not None:
             self._names.remove()
         self._main, self._names = memory, Overlay(vars(sys.modules['__main__']))
@@ -589,7 +592,7 @@ class Slot:
 
 
 class SharedMemory:
-    """What a worker and its slot share: how often the pipes were read, and room for a last report.
+    """The memory that a worker and its slot share: pipe reads, and room for a last report.
 
     A slot whose connection was closed by user code leaves its report here, and ends.
     """
@@ -607,11 +610,11 @@ class SharedMemory:
         return -1 if self._numbers[0] & 1 else self._numbers[0]
 
     def begin_drain(self) -> None:
-        """Say that the worker is going to read the pipes."""
+        """Record that the worker is going to read the pipes."""
         self._numbers[0] |= 1
 
     def end_drain(self, counts: bool) -> None:
-        """Say that it has read them, and whether something that may belong to a task.
+        """Record that the worker has read the pipes, and if it read what may belong to a task.
 
         The number never falls: a slot that looked meanwhile would miss the next output.
         """
@@ -634,7 +637,7 @@ class SharedMemory:
 
 
 class _Known:
-    """What the slot knows of a group."""
+    """The settings of a group that the slot knows."""
 
     __slots__ = ('code', 'environ', 'folder', 'group', 'loaded', 'look', 'packages', 'shared', 'source')
 
@@ -737,7 +740,7 @@ def run_child(
     parent: int,
     descriptors: int,
 ) -> NoReturn:
-    """What a forked slot does; never returns.
+    """Run a forked slot; never returns.
 
     Parameters
     ----------
@@ -797,7 +800,9 @@ def run_child(
 
 
 def main(argv: list[str] | None = None) -> None:
-    """One rank of an MPI slot: ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by ``mpiexec``.
+    """Run one rank of an MPI slot.
+
+    It is ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by ``mpiexec``.
 
     Parameters
     ----------

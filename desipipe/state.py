@@ -39,7 +39,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
 class Worker:
-    """What the journal says of one worker."""
+    """A worker, as the journal knows it."""
 
     __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'lent', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
 
@@ -67,7 +67,7 @@ class Worker:
 
     @property
     def claimed(self) -> int:
-        """How many of its rows wait for one of its slots."""
+        """The number of its rows that wait for one of its slots."""
         return max(0, len(self.rows) - self.slots - self.lent)
 
 
@@ -855,7 +855,7 @@ class State:
         self._counts_of(row)[state] += 1
 
     def _show(self, row: int) -> list[int]:
-        """Let a row count again; returns the rows that have a reason less by that."""
+        """Count a row again; return the rows that have a reason less by that."""
         self.kept.discard(row)
         if row not in self.superseded:
             return []
@@ -983,15 +983,15 @@ class State:
         return len(self.superseded)
 
     def claimed(self) -> int:
-        """How many running tasks have not begun: their worker took them, and its slots are busy."""
+        """The number of tasks that are claimed, but not begun: their worker's slots are busy."""
         return sum(worker.claimed for worker in list(self.alive.values()))
 
     def args(self, row: int) -> Ref:
-        """Where a task's arguments are."""
+        """Return the position of a task's arguments."""
         return Ref(self.segments[self.args_segment[row]], self.args_offset[row], self.args_length[row])
 
     def result(self, row: int) -> Ref | None:
-        """Where a task's result is, or what it raised."""
+        """Return the position of a task's result, or of what it raised."""
         segment = self.result_segment[row]
         return None if segment == _NONE else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
 

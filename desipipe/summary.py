@@ -1,4 +1,4 @@
-"""What there is to say of a queue, its workers and its tasks, as plain dictionaries: the one shape that every face shows.
+"""Build the summaries of queues, workers and tasks that the faces display.
 
 Everything here can be written as JSON. Nothing is unpickled: code, arguments and output are the text that is kept beside the payloads. Whatever is costly to
 know (a task's cause, its times) is read from the journal for the tasks that are asked about, each line once.
@@ -29,7 +29,7 @@ Dict = dict[str, Any]
 
 
 class Look(NamedTuple):
-    """How a state is shown everywhere. Never by the colour alone: each has its symbol."""
+    """A state's look, the same everywhere. Never by the colour alone: each has its symbol."""
 
     symbol: str
     """One character, as wide as a letter."""
@@ -74,7 +74,7 @@ def task_name(ledger: Ledger, row: int) -> str:
 
 
 def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool | None:
-    """Whether a worker or a manager that the journal says lives really does.
+    """Return True if a worker or a manager that lives by the journal really does.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def _alive(record: Record | None, name: str, observer: Observer | None) -> bool 
 
 
 def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
-    """What a list of queues shows of one: cheap, however large the queue is.
+    """Summarise a queue for a list of queues: cheap, however large the queue is.
 
     Parameters
     ----------
@@ -412,7 +412,7 @@ def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Eve
 
 
 def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
-    """What a list of tasks shows of each.
+    """Summarise the tasks of a list.
 
     Parameters
     ----------
@@ -488,7 +488,7 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
 
 
 def task_summary(ledger: Ledger, row: int) -> Dict:
-    """What a list of tasks shows of one; for several, :func:`task_summaries` is faster."""
+    """Summarise one task of a list; for several, :func:`task_summaries` is faster."""
     return task_summaries(ledger, [row])[0]
 
 
@@ -578,7 +578,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
 
 
 def durations(ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None) -> list[Dict]:
-    """How long the tasks that succeeded took, app by app.
+    """Return how long the tasks that succeeded took, app by app.
 
     Parameters
     ----------

@@ -29,7 +29,7 @@ _TEXT = (str, bytes, bytearray, memoryview, UserString)
 
 
 class _Kind(enum.Enum):
-    """How a value is used in a sweep; the text says why it may be refused."""
+    """A kind of use of a value in a sweep; the text is the reason if it is refused."""
 
     RANGE = 'is swept'
     TEXT = 'sweeps over text go letter by letter, which is seldom meant'
@@ -173,7 +173,7 @@ def _error(label: str, problem: str, advice: str = '') -> SweepError:
 
 
 def _refusal(label: str, values: Any, kind: _Kind, name: str) -> SweepError:
-    """Say why `values` is not swept, and what to write instead."""
+    """Return why `values` is not swept, and what to write instead."""
     what, name = type(values).__name__, name or 'x'
     if kind is _Kind.ONE:
         problem = f'{what} {reprlib.repr(values)} can not be swept'
@@ -193,7 +193,7 @@ def _refusal(label: str, values: Any, kind: _Kind, name: str) -> SweepError:
 
 
 def _nothing_swept(where: str, fixed: Mapping[str, Any]) -> SweepError:
-    """Say that each value is the same in all calls."""
+    """Return the message that each value is the same in all calls."""
     app = where.removesuffix('.map')
     if not fixed:
         advice = f'Write {where}(range(20)) to sweep, {app}() for one task'

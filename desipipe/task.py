@@ -105,12 +105,12 @@ class Future(TaskReference):
         return self._over()
 
     def running(self) -> bool:
-        """Whether the task is running."""
+        """Return True if the task is running."""
         self._ledger.follow()
         return self._status() == RUNNING
 
     def cancelled(self) -> bool:
-        """Whether the task was cancelled."""
+        """Return True if the task was cancelled."""
         self._ledger.follow()
         return self._status() == KILLED and self._ledger.cause(self._ledger.row(self.tid)).get('kind') == CANCELLED
 
@@ -766,12 +766,12 @@ class Task:
 
     @property
     def out(self) -> str:
-        """What its last attempt wrote to stdout."""
+        """The text that its last attempt wrote to stdout."""
         return str(self._own['out']) if 'out' in self._own else self._output('out')
 
     @property
     def err(self) -> str:
-        """What its last attempt wrote to stderr, the traceback included."""
+        """The text that its last attempt wrote to stderr, the traceback included."""
         if 'err' in self._own:
             return str(self._own['err'])
         err = self._output('err')
@@ -781,7 +781,7 @@ class Task:
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """What its last attempt printed and displayed, so far if it runs, as a notebook shows it: see :func:`desipipe.live.outputs`."""
+        """The outputs of its last attempt, so far if it runs: see :func:`desipipe.live.outputs`."""
         if self._ledger is None:
             return []
         from .live import outputs
@@ -808,7 +808,7 @@ class Task:
 
     @property
     def result(self) -> Any:
-        """What it returned; ``None`` if it did not succeed (yet)."""
+        """The value that it returned; ``None`` if it did not succeed (yet)."""
         if 'result' in self._own:
             return self._own['result']
         if self._ledger is None or self._ledger.state.status[self._row] != SUCCEEDED:
@@ -817,7 +817,7 @@ class Task:
 
     @property
     def t0(self) -> float:
-        """When its last attempt began, in seconds since the epoch; -1 if none has begun."""
+        """The start of its last attempt, in seconds since the epoch; -1 if none has begun."""
         if 't0' in self._own:
             return float(self._own['t0'])
         if self._ledger is None:
@@ -828,7 +828,7 @@ class Task:
 
     @property
     def dtime(self) -> float | None:
-        """How long its last attempt took, in seconds."""
+        """The duration of its last attempt, in seconds."""
         if 'dtime' in self._own:
             return float(self._own['dtime'])
         last = self._last
@@ -942,7 +942,7 @@ class StoredApp(App):
 
     @property
     def parts(self) -> dict[str, str]:
-        """What the identity is made of: readable name, digest."""
+        """The parts of the identity: readable name, digest."""
         import orjson
 
         parts: dict[str, str] = orjson.loads(self._ledger.read_text(self._event['parts']))

@@ -1,4 +1,4 @@
-"""What a script uses: decorators that make tasks of calls."""
+"""Make tasks of the calls in a script, by decorators."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class QueueState:
 
 
 class TaskManager:
-    """Where and with what tasks run: a queue, an environment, a scheduler, a provider.
+    """The settings of tasks: a queue, an environment, a scheduler, a provider.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Which versions of apps an addition uses, and which versions they take the place of."""
+"""Find which versions of apps an addition uses, and which it replaces."""
 
 from __future__ import annotations
 

@@ -76,14 +76,14 @@ class Overlay:
         self._hidden: dict[str, Any] = {}
 
     def put(self, names: Mapping[str, Any]) -> None:
-        """Let names stand for something else, over those that were put before."""
+        """Replace what names stand for, over those that were put before."""
         new = names.keys() - self._put
         self._hidden.update({name: self._space[name] for name in new if name in self._space})
         self._put |= new
         self._space.update(names)
 
     def remove(self) -> None:
-        """Let the names stand for what they stood for at first."""
+        """Restore what the names stood for at first."""
         for name in self._put:
             self._space.pop(name, None)
         self._space.update(self._hidden)

@@ -49,7 +49,7 @@ def label(task: dict[str, Any]) -> str:
 
 
 def ended(summary: dict[str, Any]) -> int:
-    """How many tasks ended."""
+    """Return how many tasks ended."""
     return sum(summary['counts'][state] for state in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'))
 
 
@@ -98,7 +98,7 @@ def pace_text(summary: dict[str, Any]) -> str:
 
 
 def left_text(ends: float, now: float) -> str:
-    """How long a job may still run, as coarsely as people need it: ``'9 min left'``."""
+    """Format how long a job may still run, coarsely: ``'9 min left'``."""
     left = ends - now
     if left <= 0:
         return 'time is up'
@@ -166,14 +166,14 @@ def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], 
 
 
 def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
-    """How many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; empty if none does."""
+    """Format how many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; or empty."""
     waiting = [group for group in groups if group['state'] == 'pending']
     reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
     return plural(sum(group['n'] for group in waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
 
 
 def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
-    """What one may want to type next: words and commands."""
+    """Return the commands that one may want to type next."""
     found = []
     if summary['condition'] == 'stopped':
         found.append(('nobody works on it', f'desipipe spawn {where} --spawn'))

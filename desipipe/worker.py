@@ -640,7 +640,10 @@ class Worker:
         return min(self._provider.warning, 0.25 * (self._deadline - self._started))
 
     def _fits(self, group: int, now: float) -> bool:
-        """Whether a task can end before this worker does, by what its app has taken so far, else by its own time limit."""
+        """Return True if a task can end before this worker does.
+
+        It goes by what the task's app has taken so far, else by the task's own time limit.
+        """
         if self._deadline is None or now - self._started < 0.1 * (self._deadline - self._started):
             return True  # no other worker will have more time than this one
         state = self.ledger.state
@@ -1155,7 +1158,7 @@ class Worker:
 
 
 def _fits(process: SlotProcess, mean: dict[int, float], task: Sent) -> bool:
-    """Whether ``task`` may stand behind what ``process`` has: only among tasks known to be short."""
+    """Return True if ``task`` may be claimed ahead behind others: only among short tasks."""
     if not process.sent:
         return False  # it gets the next one when its turn comes
     if process.waits_for:

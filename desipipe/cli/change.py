@@ -232,7 +232,10 @@ def delete(args: argparse.Namespace) -> None:
 
 
 def command(argv: list[str] | str, cwd: str, after: tuple[Any, ...] = ()) -> list[str] | str:
-    """What a task of ``desipipe add`` runs; the folder, and what it waits for, are arguments so that they are part of its identity."""
+    """Run the command of a task of ``desipipe add``.
+
+    The folder, and what the task waits for, are arguments so that they are part of its identity.
+    """
     return argv
 
 

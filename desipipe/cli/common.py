@@ -1,4 +1,4 @@
-"""What the verbs share: how options are declared, queues opened, and things written out."""
+"""Declare options, open queues and write output for all verbs."""
 
 from __future__ import annotations
 
@@ -223,10 +223,13 @@ def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
 
 
 class Face:
-    """Who reads what the verbs write: people at a terminal, or a program at the other end of a pipe. A notebook puts one of its own into :data:`FACE`."""
+    """The reader of the output: people at a terminal, or a program behind a pipe.
+
+    A notebook puts one of its own into :data:`FACE`.
+    """
 
     def seen(self) -> bool:
-        """Whether people look at it: then there are tables, bars and colours."""
+        """Return True if people read the output: then there are tables, bars and colours."""
         return sys.stdout.isatty() and os.environ.get('TERM', '') != 'dumb'
 
     def console(self) -> Any:
@@ -236,7 +239,7 @@ class Face:
         return Console(highlight=False)
 
     def live(self) -> AbstractContextManager[Any]:
-        """What is drawn in place: within it, ``update(renderable, refresh=True)`` draws."""
+        """Return a context that redraws in place by ``update(renderable, refresh=True)``."""
         from rich.live import Live
 
         return Live(console=self.console(), auto_refresh=False, vertical_overflow='ellipsis')
@@ -246,7 +249,7 @@ class Face:
         return input(question) if sys.stdin.isatty() else None
 
     def hint(self, text: str) -> None:
-        """Say what may be typed next, to people and not into pipes."""
+        """Print the next command to type, for people and not into pipes."""
         print(text, file=sys.stderr)
 
     def json(self, value: Any, line: bool = False) -> None:
@@ -262,7 +265,7 @@ FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it ha
 
 
 def on_terminal() -> bool:
-    """Whether someone looks at the output; else it is read by a program, and is plain."""
+    """Return True if the output goes to a terminal; otherwise it is plain, for a program."""
     return FACE.get().seen()
 
 
@@ -272,12 +275,12 @@ def print_json(value: Any) -> None:
 
 
 def hint(text: str) -> None:
-    """Say what may be typed next, to people and not into pipes."""
+    """Print the next command to type, for people and not into pipes."""
     FACE.get().hint(text)
 
 
 def hint_nobody(queue: Queue) -> None:
-    """Say how to start a manager, if tasks are pending and nobody works on them."""
+    """Print how to start a manager, if tasks are pending and no worker or manager is running."""
     from ..summary import queue_summary
 
     summary = queue_summary(queue)

@@ -64,7 +64,7 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
 
 
 def candidates(words: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None) -> Iterable[str]:
-    """What may stand in the place of the last of ``words``.
+    """Return what can stand in the place of the last of ``words``.
 
     Parameters
     ----------

@@ -26,7 +26,7 @@ _MOST = 5  # of the same kind to name
 
 
 class Finding(NamedTuple):
-    """What was looked at, and what was found."""
+    """A check of ``desipipe doctor``, and its result."""
 
     check: str
     ok: bool | None
@@ -362,7 +362,7 @@ def _losses(queue: Queue, where: str) -> Iterator[Finding]:
 
 
 def _segments(queue: Queue, where: str) -> Iterator[Finding]:
-    """Whether all the bytes are there that the journal refers to."""
+    """Check that all bytes are there that the journal refers to."""
     from ..event import SUCCEEDED
 
     state = queue.ledger.state
@@ -395,7 +395,7 @@ def _segments(queue: Queue, where: str) -> Iterator[Finding]:
 
 
 def _jobs(queue: Queue) -> Iterator[Finding]:
-    """Whether Slurm would take the jobs of the queue's task managers; nothing is submitted."""
+    """Check that Slurm would take the jobs of the queue's task managers; nothing is submitted."""
     import shutil
 
     from ..provider import Provider

@@ -1,4 +1,7 @@
-"""What a task printed: from the file that its worker copies it to while it runs, then from the journal."""
+"""Print the output of tasks.
+
+It comes from the file that the worker copies it to while the task runs, then from the journal.
+"""
 
 from __future__ import annotations
 
@@ -135,7 +138,7 @@ class Output:
         self._say(status, cause)
 
     def _rest(self, stream: str, kept: bytes) -> bytes:
-        """What of the output that is kept was not written yet."""
+        """Return the part of the kept output that was not written yet."""
         written, tail = self._written[stream], self._tail[stream]
         if kept[max(0, written - len(tail)) : written] == tail and len(kept) >= written:
             return kept[written:]

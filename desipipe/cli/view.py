@@ -1,4 +1,4 @@
-"""How things look in a terminal and in a pipe: the same words, with colours, bars and tables where someone sees them.
+"""Format what verbs print: tables, bars and colours for people, plain lines for pipes.
 
 What is shown is a list of lines, each a list of pieces of text with a style (empty: none); ``rich`` is imported only when styles can be seen.
 """
@@ -184,7 +184,7 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
 
 
 def change_line(summary: dict[str, Any]) -> str:
-    """One line for a pipe: when, how far, what."""
+    """Format a change as one line for a pipe: the time, the progress, the change."""
     counts = ''.join(text for text, _ in count_pieces(summary))
     jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])
     parts = [clock(summary['time']), f'{ended(summary):d}/{summary["total"]:d}', counts, pace_text(summary), jobs]

@@ -334,7 +334,7 @@ class FileEntryCollection:
         get: bool | None = None,
         intersection: bool = False,
     ) -> list[Any]:
-        """What there is for each combination of values of options.
+        """Iterate over the files of each combination of values of options.
 
         Parameters
         ----------
@@ -533,11 +533,11 @@ class FileEntryCollection:
         return [path for entry in self.data for path in entry.paths()]
 
     def exists(self, return_type: str = 'dict') -> Any:
-        """Which files are there; see :meth:`BaseFileEntry.exists`."""
+        """Return which files exist; see :meth:`BaseFileEntry.exists`."""
         return existence(self.data, return_type)
 
     def status(self) -> Status:
-        """How many files are missing, stale, current; see :meth:`BaseFileEntry.status`."""
+        """Count missing, stale and current files; see :meth:`BaseFileEntry.status`."""
         return status(self.data)
 
     def symlink(self, raise_error: bool = True) -> None:
@@ -546,7 +546,7 @@ class FileEntryCollection:
             entry.symlink(raise_error=raise_error)
 
     def provenance(self, path: str | os.PathLike[str]) -> Provenance:
-        """Who made a file, of what, with which code and versions, and whether that still holds.
+        """Return what made a file, from what, with which code, and if that still holds.
 
         Parameters
         ----------

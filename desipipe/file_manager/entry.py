@@ -1,4 +1,4 @@
-"""One kind of file: a path with placeholders, and the options that fill them."""
+"""Describe one kind of file: a path with placeholders, and the options that fill them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Existence(dict[bool, list[str]]):
 
 
 class Status(dict[str, int]):
-    """How many files are missing, stale, current; `paths` says which."""
+    """The numbers of missing, stale and current files; `paths` tells which."""
 
     def __init__(self, paths: Mapping[str, list[str]]) -> None:
         self.paths = dict(paths)
@@ -204,7 +204,10 @@ class BaseFileEntry(Fields):
                 yield from map(''.join, zip(*columns, strict=True))
 
     def _column(self, part: Part, known: dict[int, str], outer: dict[str, Any], inner: dict[str, tuple[int, ...]], number: int) -> Iterable[str]:
-        """What a part of the path becomes in a block of combinations: values of the outer options, positions of those of the inner ones."""
+        """Fill a part of the path for a block of combinations.
+
+        It takes values of the outer options, and positions of those of the inner ones.
+        """
         mine = [name for name in part.names if name in inner]
         if not mine:
             return itertools.repeat(part.fill(outer, self.environ), number)
@@ -226,7 +229,7 @@ class BaseFileEntry(Fields):
         return list(self.paths())
 
     def exists(self, return_type: str = 'dict') -> Any:
-        """Which files are there.
+        """Return which files exist.
 
         Parameters
         ----------
@@ -240,7 +243,9 @@ class BaseFileEntry(Fields):
         return existence([self], return_type)
 
     def status(self) -> Status:
-        """How many files are missing, stale (a file they were made of, or one further up, holds something else now) or current.
+        """Count files that are missing, stale or current.
+
+        A file is stale if one that it was made from, or one further up, has changed since.
 
         See :meth:`FileManager.provenance` for one of them. Each file that went into them is looked at once: its size and time, and its content if
         only the time differs.
@@ -496,7 +501,7 @@ def check_files(entries: Iterable[BaseFileEntry]) -> None:
 
 
 def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry], asked: Mapping[str, Any], options: Mapping[str, Any]) -> UnknownNameError:
-    """What to say where one file was asked for, and none or several match.
+    """Return the message for a choice of one file that matches none or several.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One file: a path, what it stands for, and reading and writing it."""
+"""Describe one file: its path, what it stands for, and how it is read and written."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .template import Template, template
 
 
 class Fields:
-    """What files and entries have in common: fields with defaults, that can be given by name, in order, or as a dictionary.
+    """The base of files and entries: fields given by name, in order, or as a dictionary.
 
     Parameters
     ----------
@@ -253,7 +253,7 @@ class BaseFile(Fields, os.PathLike[str]):
 
     @property
     def filepathro(self) -> str:
-        """Where it is read: its path, in the read-only mirror if there is one."""
+        """The path it is read from: in the read-only mirror if there is one."""
         path = self.__fspath__()
         if self.ro is None:
             return path
@@ -274,7 +274,7 @@ class BaseFile(Fields, os.PathLike[str]):
         return self._filled(self.link, self.foptions)
 
     def exists(self) -> bool:
-        """Whether the file is there."""
+        """Return True if the file exists."""
         return os.path.isfile(self.__fspath__())
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
@@ -362,7 +362,7 @@ class BaseFile(Fields, os.PathLike[str]):
                 raise
 
     def provenance(self) -> Provenance:
-        """Who made it, of what, and whether that still holds."""
+        """Return what made the file, from what, and if that still holds."""
         return made.provenance_of(self.filepath)
 
     def status(self) -> str:

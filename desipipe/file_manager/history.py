@@ -1,4 +1,7 @@
-"""Which files the tasks of a queue read and wrote: what the journal knows, also when what is noted beside the files is gone."""
+"""Find which files the tasks of a queue read and wrote, from its journal.
+
+The journal knows it also when the notes beside the files are gone.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +83,7 @@ def _attempt(ledger: Ledger, end: End, worker: str) -> Attempt:
 
 
 class _History(Look):
-    """What files were made of as the journal says."""
+    """The origins of files, as the journal tells them."""
 
     def __init__(self, found: list[Attempt]) -> None:
         super().__init__()
@@ -93,7 +96,7 @@ class _History(Look):
 
 
 def sources(attempt: Attempt, path: str) -> list[Source]:
-    """What an attempt had read when it wrote a file; but for that file itself."""
+    """Return what an attempt had read when it wrote a file, without that file itself."""
     return [(name, known) for name, known in islice(attempt.read.items(), attempt.before.get(path)) if name != path]
 
 

@@ -1,4 +1,4 @@
-"""Who made a file, of what: what tasks write down beside the files they save, and what can be read from it.
+"""Record what made a file, beside the files that tasks save, and read it again.
 
 ``.desipipe/`` beside the files holds ``<host>-<user>.jsonl``, a line for each file that was saved, and ``<app>.py`` and ``<app>.versions``, the script and the
 versions, as links to what is named by its digest: as many files as hosts, versions of apps and sets of packages, however many files were saved. Lines are
@@ -48,7 +48,7 @@ _scripts: set[tuple[str, str]] = set()
 
 
 def content(path: str) -> Content | None:
-    """What is in a file now: read once, and again when size, time or file number differ.
+    """Return the content of a file: read once, and again when size, time or inode differ.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def _signature(status: os.stat_result) -> tuple[int, ...]:
 
 
 def unchanged(path: str, known: Content) -> bool | None:
-    """Whether a file still holds what it held: by size and time, and by its digest if the time differs.
+    """Return True if a file has its old content: by size and time, by digest if the time differs.
 
     Parameters
     ----------
@@ -110,7 +110,11 @@ def unchanged(path: str, known: Content) -> bool | None:
 
 
 def quick_content(path: str) -> Content | None:
-    """As :func:`content`, but of a large file that a task saved, and that has the size and the time it had then, the digest is that of then."""
+    """Return the content of a file like :func:`content`, without reading large unchanged ones.
+
+    Of a large file that a task saved, with the size and time it had then, the digest is that of
+    then.
+    """
     try:
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError):
@@ -271,7 +275,7 @@ def _content_of(line: dict[str, Any]) -> Content:
 
 
 class Look:
-    """One look at what files were made of, and whether that holds: however many files are asked about, none is looked at twice."""
+    """One pass over the origins of files, which looks at no file twice."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[dict[str, Any]]]] = {}
@@ -280,7 +284,10 @@ class Look:
         self._clean: set[Source] = set()
 
     def records(self, path: str) -> list[dict[str, Any]]:
-        """What is written down beside a file about it, oldest first; each with all that its task had read until then as ``read``."""
+        """Return the notes about a file, oldest first.
+
+        Each has all that its task had read until then as ``read``.
+        """
         folder, name = os.path.split(path)
         known = self._folders.get(folder)
         if known is None:
@@ -294,14 +301,14 @@ class Look:
         return self._same[path, known]
 
     def made_of(self, path: str, known: Content) -> list[Source]:
-        """What a file was made of when it held this."""
+        """Return what a file was made from when it had this content."""
         line, same = _fitting(path, self.records(path))
         if line is None or not same or line['sha256'] != known.sha256:
             line = _last([line for line in self.records(path) if line['sha256'] == known.sha256])
         return [] if line is None else _inputs(line)
 
     def above(self, source: Source) -> list[Source]:
-        """As :meth:`made_of`, looked up once."""
+        """Return the result of :meth:`made_of`, looked up once."""
         if source not in self._above:
             self._above[source] = self.made_of(*source)
         return self._above[source]
@@ -380,7 +387,7 @@ class _List:
 
 
 class _Notes:
-    """What is noted in one folder. The lists only grow: each line is read once in the life of a process."""
+    """The notes in one folder. Lists only grow: a process reads each line once."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -444,7 +451,7 @@ class Input:
 
 @dataclass(frozen=True)
 class Provenance:
-    """Who made a file, of what, with what; and whether that still holds."""
+    """The origin of a file: what made it, from what, with what; and if that still holds."""
 
     path: str
     state: str
@@ -525,7 +532,7 @@ def _mark(item: Input) -> str:
 
 
 def provenance_of(path: str | os.PathLike[str]) -> Provenance:
-    """Who made a file, of what, as far as it is written down beside it.
+    """Return the origin of a file, as far as it is noted beside it.
 
     Parameters
     ----------

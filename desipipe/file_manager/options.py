@@ -99,7 +99,7 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
 
 
 def position(value: Any, pool: Sequence[Any]) -> int | None:
-    """Where a value stands among those of an option, ``None`` if it does not."""
+    """Return the position of a value among those of an option, ``None`` if it is not there."""
     if isinstance(pool, range):
         # A range compares with anything but whole numbers one by one.
         if isinstance(value, float) and value.is_integer() or type(value).__module__ == 'numpy':
@@ -230,7 +230,7 @@ def values_of(pool: Pool) -> Sequence[Any]:
 
 
 def product(pools: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
-    """As :func:`itertools.product`, which lays out what it is given first: here long ranges are gone through as they are."""
+    """Iterate like :func:`itertools.product`, without copying long ranges first."""
     if all(len(pool) <= _LAID_OUT for pool in pools):
         yield from itertools.product(*pools)
         return

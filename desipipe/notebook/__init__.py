@@ -8,7 +8,7 @@ __all__ = ['load_ipython_extension', 'unload_ipython_extension']
 
 
 def load_ipython_extension(shell: Any) -> None:
-    """What ``%load_ext desipipe`` does: ``%desipipe`` and ``%%desipipe`` are known from here on.
+    """Register ``%desipipe`` and ``%%desipipe``, for ``%load_ext desipipe``.
 
     Parameters
     ----------
@@ -23,7 +23,7 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 def unload_ipython_extension(shell: Any) -> None:
-    """What ``%unload_ext desipipe`` does. Tasks and displays go on.
+    """Remove the magics, for ``%unload_ext desipipe``. Tasks and displays go on.
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def settled(summary: Dict) -> Dict:
 
 
 def lines(summary: Dict) -> list[Line]:
-    """What is said of the tasks, without their outputs: how far, what failed, what to type.
+    """Describe the tasks without their outputs: progress, failures, the command to type.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _table(summary: Dict) -> list[tuple[str, str]]:
 
 
 def as_text(summary: Dict, table: bool = False) -> str:
-    """As a terminal shows it, without colours."""
+    """Format as a terminal shows it, without colours."""
     said = [''.join(text for text, _ in line) for line in lines(summary)]
     if table:
         said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
@@ -213,7 +213,10 @@ def plain(text: str) -> str:
 
 
 def as_html(summary: Dict, table: bool = False) -> str:
-    """As a page shows it that nothing else belongs to: no scripts, no style sheets, all that users wrote escaped."""
+    """Format as a self-contained piece of a page.
+
+    There are no scripts and no style sheets, and all that users wrote is escaped.
+    """
     bar = bar_pieces(summary, _BAR)
     said = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
     if table:

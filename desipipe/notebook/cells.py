@@ -61,7 +61,7 @@ class Import(NamedTuple):
     """Of it; empty: the module itself."""
 
     def value(self) -> Any:
-        """What it is here."""
+        """Return its value here."""
         module = importlib.import_module(self.module)
         if not self.name:
             return module
@@ -304,7 +304,10 @@ def _check_outputs(outputs: Sequence[str], names: Names) -> None:
 
 
 def _is_of(value: Any, title: str) -> bool:
-    """Whether a value is what this cell put there when it ran before: read where it may be bound by then, it would make of each run another task."""
+    """Return True for a value that this cell put there when it ran before.
+
+    Read where it may be bound by then, it would make another task of each run.
+    """
     futures = value if isinstance(value, list) else [value]
     if not futures or not isinstance(futures[0], Future):
         return False
@@ -360,7 +363,7 @@ def _resolve(names: Names, namespace: Mapping[str, Any], imported: Mapping[str, 
 def _share(
     inputs: dict[str, Any], used: dict[str, Any], names: Names, namespace: Mapping[str, Any], swept: Sequence[str], imports: Mapping[str, Import]
 ) -> None:
-    """Let functions of the notebook see the same variables as the cell, or refuse."""
+    """Share the notebook's variables with its functions that the cell uses, or refuse."""
     reach = find_reach(used.values(), namespace)
     same = {name for name, item in imports.items() if isinstance(namespace.get(name), ModuleType) and namespace[name] is item.value()}
     for name in sorted((names.bound - same) | set(swept)):
@@ -425,7 +428,7 @@ def _function(tree: ast.Module, name: str, parameters: Sequence[str], outputs: S
 
 
 def _scope(tree: ast.Module, local: set[str] | frozenset[str]) -> None:
-    """Let what was global in the cell be local in its function."""
+    """Make local in the cell's function what was global in the cell."""
     scoped = _Scoped(local)
     body = scoped.visit(tree).body
     # `nonlocal` wants a binding around it; one that is never run will do.
@@ -434,7 +437,10 @@ def _scope(tree: ast.Module, local: set[str] | frozenset[str]) -> None:
 
 
 class _Scoped(ast.NodeTransformer):
-    """What was global in the cell is local in its function: nested functions that rebind it say ``nonlocal``, classes that do are told its value."""
+    """Rewrites global names of a cell to local ones.
+
+    Nested functions that rebind one declare it ``nonlocal``; classes that do are given its value.
+    """
 
     def __init__(self, local: set[str] | frozenset[str]) -> None:
         self._local = local
@@ -467,7 +473,10 @@ class _Scoped(ast.NodeTransformer):
 
 
 class _Defining(ast.NodeTransformer):
-    """What the cell itself defines is told to :func:`desipipe.display.define`: in its function it would be local, unknown to other processes."""
+    """Registers what the cell defines by :func:`desipipe.display.define`.
+
+    In the cell's function it would be local, and unknown to other processes.
+    """
 
     def visit_FunctionDef(self, node: Any) -> Any:
         told = ast.Expr(ast.Call(ast.Name(_DEFINE, ast.Load()), [ast.Constant(node.name), ast.Name(node.name, ast.Load())], []))
@@ -480,7 +489,7 @@ class _Defining(ast.NodeTransformer):
 
 
 def _is_quiet(text: str) -> bool:
-    """Whether the text ends in a semicolon, as in IPython."""
+    """Return True if the text ends in a semicolon, as in IPython."""
     if ';' not in text:
         return False
     last = ''

@@ -51,7 +51,7 @@ _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
 
 
 def noninteractive() -> bool:
-    """Whether nobody looks on: the documentation is built, or tests run."""
+    """Return True in non-interactive runs (documentation builds, CI)."""
     return os.environ.get('DESIPIPE_NONINTERACTIVE', '') not in ('', '0')
 
 
@@ -67,7 +67,7 @@ def _publisher() -> tuple[Any, bool]:
 
 
 def _nothing_waits(publisher: Any) -> bool:
-    """Whether what is displayed now can be sent at once.
+    """Return True if what is displayed now can be sent at once.
 
     ipykernel has each display wait until what was printed before is sent, which another thread does: twice, for two streams, also when nothing was printed.
     That took a third of the time of a cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see what is displayed) takes the
@@ -80,7 +80,7 @@ def _nothing_waits(publisher: Any) -> bool:
 
 
 def _cell() -> tuple[str, str]:
-    """Which cell of the notebook runs, as far as the front end says, and which run of it that is."""
+    """Return which cell of the notebook runs, if the front end tells, and which run it is."""
     here = shell()
     parent = here.get_parent() if hasattr(here, 'get_parent') else {}
     return str((parent.get('metadata') or {}).get('cellId') or ''), str((parent.get('header') or {}).get('msg_id', ''))
@@ -134,7 +134,7 @@ class Display(ABC):
         """Show last words."""
 
     def stirred(self, workers: set[str]) -> bool:
-        """Whether it shows what runs at one of these workers, which wrote something."""
+        """Return True if it shows what runs at one of these workers, which wrote something."""
         return False
 
     def put(self, data: Dict, update: bool = True) -> int:
@@ -165,7 +165,7 @@ class Display(ABC):
             self.follower.drop(self)
 
     def replace(self) -> None:
-        """Let go of what an earlier run of the same cell displays: nobody sees it any more."""
+        """Release what an earlier run of the same cell displays: it is not visible now."""
         with _guard:
             followers = list(_followers.values())
         for follower in followers:
@@ -175,7 +175,9 @@ class Display(ABC):
 
 
 class View:
-    """What a follower sees of its queue: the state that it folds, and now and then what raises no event (processes that vanish, output of what runs).
+    """A follower's view of its queue: the folded state, and what raises no event.
+
+    Processes that vanish and the output of running tasks are looked for now and then.
 
     Parameters
     ----------
@@ -192,17 +194,17 @@ class View:
 
     @property
     def due(self) -> float:
-        """When to look again, on the monotonic clock."""
+        """Return when to look again, on the monotonic clock."""
         return min(self._leases_due, self._outputs_due)
 
     def alive(self, name: str) -> bool | None:
-        """Whether a worker or a manager lives, as last seen."""
+        """Return True if a worker or a manager lives, as last seen."""
         if name not in self._alive:
             self._alive[name] = is_alive(self.queue.folder, name, self.observer)
         return self._alive[name]
 
     def leases(self) -> bool:
-        """Whether some process was found to have vanished, or to be back."""
+        """Return True if a process was found to have vanished, or to be back."""
         now = time.monotonic()
         if now < self._leases_due:
             return False
@@ -290,7 +292,7 @@ class Follower:
         self._rouse()
 
     def displays(self) -> list[Display]:
-        """Those that are kept up to date, in order of their coming."""
+        """Return those that are kept up to date, in the order they were added."""
         with self._guard:
             return list(self._displays.values())
 

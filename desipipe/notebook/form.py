@@ -33,7 +33,7 @@ MOST = 100_000
 
 
 class _Invalid(Exception):
-    """What is in a field is no value."""
+    """The text of a field is not a valid value."""
 
 
 class Field:
@@ -182,7 +182,7 @@ class Field:
 
 
 def _is_expression(text: str) -> bool:
-    """Whether a text for strings is written as Python: a list, a call, quoted words."""
+    """Return True for a text written as Python: a list, a call, a quoted string."""
     try:
         tree = ast.parse(text, mode='eval').body
     except SyntaxError:
@@ -327,7 +327,7 @@ class Form:
         self._counted(None)
 
     def _counted(self, _: Any) -> None:
-        """Say on the button how many tasks it adds; what is wrong is said where something was typed."""
+        """Write on the button how many tasks it adds, and beside a field what is wrong with it."""
         words = 'Add task'
         self.message.value = ''
         if self.sweep.value:
@@ -366,7 +366,7 @@ class Form:
 
 
 class _Added(TasksDisplay):
-    """What became of the tasks that the button added, in a widget of the form."""
+    """The state of the tasks that the button added, in a widget of the form."""
 
     def __init__(self, futures: Sequence[Future], title: str, queue: Queue, widget: Any) -> None:
         super().__init__(queue, futures, title)
@@ -375,7 +375,7 @@ class _Added(TasksDisplay):
         self.live, self.place = True, (self.id,)
 
     def put(self, data: Dict, update: bool = True) -> int:
-        """Let the widget show it."""
+        """Show it in the widget."""
         self.shown = data['text/plain']
         self._widget.value = data['text/html']
         return len(data['text/html'])

@@ -1,4 +1,4 @@
-"""What IPython and the layers below ask for by name: how a queue and a future look, and forms. Nothing is imported before they do."""
+"""Give IPython and the layers below their displays and forms, imported on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = (('desipipe.queue', 'Queue'), ('desipipe.task', 'Future'))
 
 
 def install(shell: Any) -> None:
-    """Let queues and futures show themselves as the last line of a cell, and apps make forms.
+    """Make queues and futures display themselves as the last line of a cell, and apps make forms.
 
     Parameters
     ----------

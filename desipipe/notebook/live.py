@@ -1,4 +1,4 @@
-"""What is shown under a cell of its tasks, and waiting for them.
+"""Display the tasks of a cell under it, and wait for them.
 
 While they go, a display tells how far they are (:mod:`.follow` keeps it up to date); what is over already is published as if the cell had computed it.
 """
@@ -84,14 +84,14 @@ class Handle(Display):
         return cell
 
     def stirred(self, workers: set[str]) -> bool:
-        """Whether one of the tasks runs at one of these workers."""
+        """Return True if one of the tasks runs at one of these workers."""
         if self._followed is None:
             return False
         view, cell = self._followed
         return any(worker is not None and worker.name in workers and cell.holds(row) for row, worker in view.queue.ledger.state.running.items())
 
     def gone(self, words: str) -> None:
-        """Say what became of the tasks, beside what was last known of them."""
+        """Display why the tasks are gone, beside their last known state."""
         self.publish({**self.summary, 'time': time.time(), 'gone': words})
 
     def __repr__(self) -> str:

@@ -211,7 +211,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
 @contextmanager
 def _plainly() -> Iterator[None]:
-    """What desipipe complains about is shown in its own words, without the way there; the cells below do not run."""
+    """Show errors of desipipe by their message, without a traceback; the cells below do not run."""
     from ..errors import DesipipeError
 
     try:

@@ -1,4 +1,4 @@
-"""Which names a cell takes from the notebook, and which it gives back.
+"""Find the names that a cell takes from the notebook, and those it gives back.
 
 The compiler has read the cell already: its bytecode says, in order and with every branch, loop and handler, which names are read and bound. Following that
 (a data-flow analysis as compilers do it for "may be used uninitialised") leaves nothing of the language out.
@@ -38,7 +38,7 @@ class Names(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """What is known before an instruction."""
+    """The names known before an instruction."""
 
     sure: frozenset[str]  # bound, whatever way led here
     maybe: frozenset[str]  # bound, if some way was taken
@@ -106,7 +106,7 @@ def rebound(code: CodeType) -> list[str]:
 
 
 def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | None]:
-    """What is known before each instruction; ``None`` before those that can't be reached."""
+    """Compute the names known before each instruction; ``None`` before unreachable ones."""
     places = {instruction.offset: i for i, instruction in enumerate(instructions)}
     offsets = [instruction.offset for instruction in instructions]
 
@@ -165,7 +165,7 @@ def _target(instructions: list[dis.Instruction], i: int) -> str:
 
 
 class _Reading(NamedTuple):
-    """What is known of a name where it is read, whatever way led there."""
+    """The properties that all ways to a reading of a name have in common."""
 
     line: int
     sure: bool
@@ -203,7 +203,7 @@ class _Finder:
             self._enter(code, point)
 
     def names(self, bound: frozenset[str], sure: frozenset[str]) -> Names:
-        """What was found, in order of the readings."""
+        """Return the names found, in the order of the readings."""
         inputs: dict[str, int] = {}
         required: dict[str, int] = {}
         deleted: dict[str, int] = {}
@@ -228,7 +228,7 @@ class _Finder:
             self._enter(code, point)
 
     def rest(self, point: _Point) -> None:
-        """What was defined and not used is read at the end, by whoever gets it."""
+        """Add what was defined and not used: whoever gets it reads it at the end."""
         self._outer = None
         while self._later:
             _, codes = self._later.popitem()

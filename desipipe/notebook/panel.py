@@ -106,7 +106,7 @@ class Panel:
             self._say('')
 
     def enable(self, summary: Dict, paused: bool) -> None:
-        """Let the buttons be those of a queue as it is."""
+        """Enable the buttons that fit the queue's state."""
         # Only what changes is sent to the front end.
         counts = summary['counts']
         pause, cancel = self.buttons['pause'], self.buttons['cancel']
@@ -161,13 +161,13 @@ class _Above(QueueDisplay):
         self._panel = panel
 
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
-        """As of the queue."""
+        """Build it from the queue."""
         data, last = super().make(queue, observer)
         self._panel.enable(data[MIME], queue.ledger.state.paused)
         return data, last
 
     def gone(self, words: str, update: bool = True) -> None:
-        """As of the queue; there is nothing to click on."""
+        """Build it from the queue; there is nothing to click on."""
         super().gone(words, update)
         for button in self._panel.buttons.values():
             button.disabled = True

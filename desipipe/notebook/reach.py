@@ -1,4 +1,4 @@
-"""What the functions and classes of a notebook do to its variables, when a cell uses them in another process.
+"""Find what functions and classes of a notebook do to its variables, in another process.
 
 There a function has variables of its own: copies of what it reads. A notebook has one set of variables for all. Where the difference would show, the cell
 is refused, or both are given the same object.

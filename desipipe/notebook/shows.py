@@ -1,4 +1,4 @@
-"""How a queue and a future look as the last line of a cell: displays that are kept up to date, as text, HTML, and JSON for the front end."""
+"""Display a queue or a future as the last line of a cell: text, HTML, JSON, kept up to date."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Shown(Display):
 
     @abstractmethod
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
-        """What there is to see.
+        """Build the display.
 
         Parameters
         ----------
@@ -108,7 +108,7 @@ class Shown(Display):
         return super().put(data, update)
 
     def gone(self, words: str, update: bool = True) -> None:
-        """Say that it is no more."""
+        """Display that it is gone."""
         text = f'– {self.title}: {words}'
         # Nothing live any more: the front end has nobody to ask.
         self.put({'text/plain': text, 'text/html': f'<div>{html.escape(text)}</div>'}, update)
@@ -123,7 +123,7 @@ class QueueDisplay(Shown):
         self._rows: tuple[object, str, str] = (None, '', '')
 
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
-        """What the command line says of a queue; never the last."""
+        """Build what the command line prints of a queue; never the last."""
         summary = queue_summary(queue, observer)
         lines = [[(typed(text), style) for text, style in line] for line in queue_lines(summary, self._where)]
         bar = bar_pieces(summary) if summary['total'] else []
@@ -135,7 +135,10 @@ class QueueDisplay(Shown):
         }, False
 
     def _json(self, queue: Queue, summary: Dict) -> Dict:
-        """As of a cell whose tasks are all of the queue's, so that it is shown, and its buttons act, in the same way; ``kind`` tells them apart."""
+        """Build the JSON of a cell that has all tasks of the queue.
+
+        It is shown, and its buttons act, in the same way; ``kind`` tells them apart.
+        """
         state = queue.ledger.state
         key = (queue.ledger.journal.header['id'], len(state.status), summary['total'])
         if self._rows[0] != key:
@@ -192,7 +195,7 @@ class TasksDisplay(Shown):
         self._shell = shell()
 
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
-        """How far they are; the last, when all have succeeded."""
+        """Build the progress of the tasks; the last one once all have succeeded."""
         ledger = queue.ledger
         ledger.follow()
         rows = [ledger.row(future.tid) for future in self._futures]

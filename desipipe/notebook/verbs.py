@@ -58,7 +58,7 @@ Example:
 
 
 class CommandError(UsageError):  # type: ignore[misc]
-    """What a verb could not do, in words that say what to type next; shown without a traceback, and the cells below do not run."""
+    """A verb failed; the message, shown without a traceback, has the command to type."""
 
     def _render_traceback_(self) -> list[str]:
         return [f'desipipe: {self}']
@@ -130,7 +130,7 @@ def _run(argv: list[str], shell: InteractiveShell, queue: Queue | None, face: _N
 
 
 def overview() -> str:
-    """What ``%desipipe`` alone prints: all verbs.
+    """Return what ``%desipipe`` alone prints: all verbs.
 
     Returns
     -------
@@ -420,7 +420,9 @@ def _apart(argv: list[str]) -> None:
 
 
 def matches(context: CompletionContext, shell: InteractiveShell) -> SimpleMatcherResult:
-    """What may stand at the cursor, if that is in a line of desipipe; for a matcher of IPython's completer.
+    """Return the completions at the cursor, if it is in a line of desipipe.
+
+    It is called by a matcher of IPython's completer.
 
     Parameters
     ----------

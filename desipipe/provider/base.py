@@ -1,4 +1,4 @@
-"""What every provider has: jobs, and how a task of several MPI processes is started."""
+"""Share what all providers have: jobs, and how a task of several MPI processes is started."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ class BaseProvider(Configurable, abc.ABC):
 
     @property
     def settled(self) -> bool:
-        """Whether it is known what jobs there are: nothing is launched before."""
+        """Return True once it is known what jobs there are: nothing is launched before."""
         return True
 
     @property
@@ -202,7 +202,10 @@ class BaseProvider(Configurable, abc.ABC):
 
     @property
     def proven(self) -> bool:
-        """Whether the batch system has ever answered in a way that can be believed: until then, one job is submitted at a time."""
+        """Return True once the batch system has given an answer that can be believed.
+
+        Until then, one job is submitted at a time.
+        """
         return True
 
     def take_explained(self) -> list[str]:
@@ -211,12 +214,12 @@ class BaseProvider(Configurable, abc.ABC):
 
     @property
     def cancelled(self) -> bool:
-        """Whether the batch system has been told of all that :meth:`cancel` was called for."""
+        """Return True once the batch system knows of all that :meth:`cancel` was called for."""
         return True
 
     @property
     def trouble(self) -> str:
-        """What keeps the batch system from answering, in words; empty if nothing does."""
+        """Describe what keeps the batch system from answering; empty if nothing does."""
         return ''
 
     def hopeless(self, job: Job) -> str:
@@ -264,7 +267,7 @@ class BaseProvider(Configurable, abc.ABC):
         raise ConfigError(f'jobs of the {self.kind} {self.label} can not be withdrawn by others than their manager')
 
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
-        """What follows for a task that its job's time limit has ended.
+        """Return what follows for a task that its job's time limit has ended.
 
         Parameters
         ----------
@@ -282,7 +285,7 @@ class BaseProvider(Configurable, abc.ABC):
         return {'free': True} if killed is False or (killed is None and not first) else {'final': True}
 
     def describe_end(self, job: Job) -> str:
-        """How a job ended.
+        """Describe how a job ended.
 
         Parameters
         ----------
@@ -313,7 +316,7 @@ class BaseProvider(Configurable, abc.ABC):
         return {'mpiprocs': self.mpiprocs_per_worker}
 
     def split_values(self, splits: int) -> dict[str, Any]:
-        """Those that are others when one launcher serves several slots."""
+        """Return the values that differ when one launcher serves several slots."""
         return {'mpiprocs': self.mpiprocs_per_worker * splits}
 
     def mpi_splits(self, slots: int) -> int:
@@ -328,7 +331,7 @@ class BaseProvider(Configurable, abc.ABC):
 
     @property
     def remote_ranks(self) -> bool:
-        """Whether MPI processes may run on other nodes than their worker."""
+        """Return True if MPI processes may run on other nodes than their worker."""
         return False
 
     def mpi_command(self, argv: list[str], splits: int = 1) -> list[str]:

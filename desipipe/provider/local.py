@@ -21,7 +21,7 @@ __all__ = ['LocalProvider']
 
 
 class LocalProvider(BaseProvider):
-    """One worker process on this machine, with all slots, for each :meth:`launch`.
+    """Starts one worker process on this machine, with all slots, for each :meth:`launch`.
 
     The worker has a session of its own: it survives the hang-up of the terminal and the end of the process that started it.
 

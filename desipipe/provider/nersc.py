@@ -14,7 +14,7 @@ GPUS = 4  # a node
 
 
 class NERSCProvider(SlurmProvider):
-    """As :class:`.SlurmProvider`, with what holds at NERSC.
+    """A :class:`.SlurmProvider` with NERSC's node types, queues and accounts.
 
     A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. Where the constraint asks for GPUs (``'gpu'``,
     ``'gpu&hbm80g'``), the account gets its ``_g``, and jobs all four GPUs of their nodes.
@@ -46,5 +46,8 @@ class NERSCProvider(SlurmProvider):
             self.kwargs = {'gpus-per-node': GPUS, **self.kwargs}
 
     def cost(self, workers: int = 1) -> float:
-        """What a job costs: the same up to ``threshold_nodes``, then its nodes; see :meth:`.SlurmProvider.cost`."""
+        """Return a job's cost: the same up to ``threshold_nodes``, then its nodes.
+
+        See :meth:`.SlurmProvider.cost`.
+        """
         return max(0, self.nodes(workers) - self.threshold_nodes)

@@ -204,11 +204,14 @@ class SlurmProvider(BaseProvider):
         return math.ceil(round(self.nodes_per_worker * workers, 6))
 
     def cost(self, workers: int = 1) -> float:
-        """What a job of a number of workers costs. Only differences count: workers are put into one job as long as it does not get more expensive."""
+        """Return the cost of a job of a number of workers. Only differences count.
+
+        Workers are put into one job as long as it does not get more expensive.
+        """
         return self.nodes(workers)
 
     def sizes(self, workers: int) -> list[int]:
-        """How workers are divided into jobs.
+        """Return how workers are divided into jobs.
 
         Parameters
         ----------
@@ -243,7 +246,7 @@ class SlurmProvider(BaseProvider):
         return {**super().mpi_values(), 'nodes': self.nodes()}
 
     def split_values(self, splits: int) -> dict[str, Any]:
-        """Those for several slots; see :meth:`.BaseProvider.split_values`."""
+        """Return the values for several slots; see :meth:`.BaseProvider.split_values`."""
         return {**super().split_values(splits), 'nodes': self.nodes(splits)}
 
     def mpi_splits(self, slots: int) -> int:
@@ -252,7 +255,10 @@ class SlurmProvider(BaseProvider):
 
     @property
     def remote_ranks(self) -> bool:
-        """Whether MPI processes may run on other nodes than their worker; see :meth:`.BaseProvider.remote_ranks`."""
+        """Return True if MPI processes may run on other nodes.
+
+        See :meth:`.BaseProvider.remote_ranks`.
+        """
         return int(os.environ.get('SLURM_JOB_NUM_NODES', '1')) > 1
 
     # Submitting
@@ -384,7 +390,7 @@ class SlurmProvider(BaseProvider):
                 yield f'{dashes}{option}={shlex.quote(str(value))}' if len(option) > 1 else f'{dashes}{option} {shlex.quote(str(value))}'
 
     def objection(self) -> str:
-        """What Slurm would say against a job of one worker: it is asked, nothing is submitted.
+        """Return Slurm's objection to a job of one worker: it is asked, nothing is submitted.
 
         Returns
         -------
@@ -507,7 +513,10 @@ class SlurmProvider(BaseProvider):
 
     @property
     def settled(self) -> bool:
-        """Whether Slurm has said what jobs there are; see :meth:`.BaseProvider.settled`."""
+        """Return True once Slurm has told what jobs there are.
+
+        See :meth:`.BaseProvider.settled`.
+        """
         if self._look_after is not None or not all(watch.tried for watch in self._watches()):
             return False
         return all(self._is_silent_about(unclear) for unclear in self._unclear.values())
@@ -524,7 +533,7 @@ class SlurmProvider(BaseProvider):
 
     @property
     def proven(self) -> bool:
-        """Whether Slurm has shown anything yet; see :meth:`.BaseProvider.proven`."""
+        """Return True once Slurm has shown any job; see :meth:`.BaseProvider.proven`."""
         return any(watch.answers for watch in self._watches())
 
     @property
@@ -533,7 +542,10 @@ class SlurmProvider(BaseProvider):
         return next((watch.trouble for watch in self._watches() if watch.trouble), '')
 
     def hopeless(self, job: Job) -> str:
-        """What to do about a job that Slurm will never start; see :meth:`.BaseProvider.hopeless`."""
+        """Return what to do about a job that will never start.
+
+        See :meth:`.BaseProvider.hopeless`.
+        """
         return hopeless(job.reason)
 
     @property
@@ -670,7 +682,10 @@ class SlurmProvider(BaseProvider):
 
     @property
     def cancelled(self) -> bool:
-        """Whether Slurm knows what is to be cancelled; see :meth:`.BaseProvider.cancelled`."""
+        """Return True once Slurm knows what is to be cancelled.
+
+        See :meth:`.BaseProvider.cancelled`.
+        """
         return all(watch.cancelled for watch in self._watches())
 
     def withdraw(self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()) -> list[str]:
@@ -733,7 +748,7 @@ class SlurmProvider(BaseProvider):
     # In a worker
 
     def ends_at(self) -> float | None:
-        """When this job reaches its time limit; see :meth:`.BaseProvider.ends_at`."""
+        """Return when this job reaches its time limit; see :meth:`.BaseProvider.ends_at`."""
         text = os.environ.get('DESIPIPE_JOB_END') or os.environ.get('SLURM_JOB_END_TIME', '')
         return float(text) if text.isdecimal() else None
 

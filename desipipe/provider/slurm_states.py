@@ -1,4 +1,4 @@
-"""What Slurm's commands print, and what it means. Pure text: nothing is run here."""
+"""Parse the output of Slurm's commands. Pure text: nothing is run here."""
 
 from __future__ import annotations
 
@@ -261,7 +261,7 @@ def format_time(seconds: int) -> str:
 
 
 def fate(row: Row, began: bool = True) -> tuple[str, str]:
-    """What became of a job that has ended.
+    """Return the end state of a job.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ _SILENT = 'printed nothing, not even its titles'
 
 @dataclasses.dataclass(slots=True)
 class _Tracked:
-    """What is known of the absence of one job."""
+    """The absence of one job, as it is tracked."""
 
     since: float
     name: str
@@ -294,7 +294,7 @@ class Watch:
 
     @property
     def cancelled(self) -> bool:
-        """Whether Slurm has been told to cancel all that was to be cancelled."""
+        """Return True once Slurm has been told to cancel all that was to be cancelled."""
         return self._cancelling is None and all(cancel.told for cancel in self._cancels.values())
 
     def _cancel_some(self, now: float) -> None:

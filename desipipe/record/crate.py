@@ -111,7 +111,7 @@ def _original(record: Dict) -> Dict:
 
 
 def app_file(app: Mapping[str, Any]) -> str:
-    """Where a crate keeps the source of an app."""
+    """Return where a crate keeps the source of an app."""
     return f'apps/{_word(app["name"])}-{app["id"][:12]}.{"sh.py" if app["kind"] == "bash" else "py"}'
 
 

@@ -175,7 +175,7 @@ def read_notebook(path: str) -> Dict:
 
 
 def read_bytes(path: str) -> bytes:
-    """What is in a file.
+    """Return the content of a file.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""One plain model of everything that is recorded of a queue: what the notebook, the crate and the PROV document are written from.
+"""Model what is recorded of a queue; notebook, crate and PROV document are written from it.
 
 Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and each can be held against its digest. Everything in a model
 comes from the queue: the same queue gives the same model, whenever it is asked.
@@ -38,7 +38,7 @@ TEXT = 80  # characters of a value that people see
 
 @dataclass
 class QueueModel:
-    """What is recorded of one queue."""
+    """The record of one queue."""
 
     head: Dict
     """All but the tasks: ``name``, ``folder``, ``id``, ``as_of``, ``counts``, ``apps``, ``groups``, ``managers``, ``workers``, ``versions``, …"""
@@ -90,7 +90,7 @@ def seal(task: Dict) -> str:
 
 
 def sealed(line: str) -> bool:
-    """Whether a line is as :func:`seal` wrote it."""
+    """Return True if the line is as :func:`seal` wrote it."""
     body, mark, rest = line.rpartition(',"crc":')
     return bool(mark) and rest == f'{crc32(body.encode()):d}}}'
 
@@ -206,7 +206,7 @@ class _Reader:
         return found
 
     def _attempts(self, rows: Sequence[int]) -> dict[int, list[tuple[Dict, End]]]:
-        """What ended the attempts of tasks; each line of the journal is read once."""
+        """Collect how the attempts of tasks ended; each line of the journal is read once."""
         state = self.state
         wanted: dict[int, list[int]] = {}
         for row in rows:
@@ -324,7 +324,7 @@ class _Reader:
         return seal(task)
 
     def _files(self, pairs: Sequence[tuple[Dict, End]]) -> list[Dict]:
-        """What the attempt that counts read and wrote through the file manager."""
+        """Collect what the attempt that counts read and wrote through the file manager."""
         ref = next((end.files for attempt, end in reversed(pairs) if 'past' not in attempt), None)
         if ref is None:
             return []

@@ -157,7 +157,7 @@ def _function_digests(text: str) -> set[str]:
 
 
 class Written(NamedTuple):
-    """What became of the modules of a record."""
+    """The result of writing the modules of a record."""
 
     written: list[str]
     same: list[str]

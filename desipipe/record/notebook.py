@@ -114,7 +114,7 @@ def functions(text: str) -> list[tuple[str, str]]:
 
 
 def root_label(app: Mapping[str, Any]) -> str:
-    """Which of an app's parts is its function; empty if that was not recorded."""
+    """Return the label of the app's part that is its function; empty if not recorded."""
     try:
         root = piece_of(app.get('root', ''))
     except ValueError:
@@ -388,7 +388,7 @@ def compared(cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], 
 
 
 def cell_notes(entry: Mapping[str, Any], cell: Mapping[str, Any], model: QueueModel, node: Node | None) -> list[str]:
-    """What there is to say of a cell whose tasks are not what it says now."""
+    """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
     places = [place for part in parse_rows(entry['tasks']) for place in part]
     for how, name in compared(cell, model, places, node):

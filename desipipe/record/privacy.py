@@ -1,4 +1,4 @@
-"""What may not leave the machine is left out of records, and it is counted what was."""
+"""Leave private data out of records, and count what was left out."""
 
 from __future__ import annotations
 
@@ -115,5 +115,5 @@ class Privacy:
         return {name: None if value is None else '…' for name, value in values.items()}
 
     def summary(self) -> list[str]:
-        """What was left out, in words; the same for the same record."""
+        """Summarise what was left out; the same for the same record."""
         return [*(f'{KINDS[kind]} (to keep them: --include {kind})' for kind in KINDS if self.left[kind]), *self.notes]

@@ -147,7 +147,7 @@ def _computed(source: QueueModel, record: Record, brought: bool, again: set[int]
 
 
 def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, atol: float) -> str:
-    """What differs between a result and the one that was computed again; empty if nothing does."""
+    """Describe how a result differs from the recomputed one; empty if it does not."""
     state = queue.ledger.state
     row = state.rows[bytes.fromhex(task['id'])]
     if state.status[row] != SUCCEEDED:

@@ -444,7 +444,7 @@ def _words(exc: BaseException, number: int, cell: Any, timeout: float | None) ->
 
 
 def _mark(notebook: Any, number: int, words: str) -> None:
-    """Say what failed, at the top and above the cell, as papermill does."""
+    """Mark what failed, at the top and above the cell, as papermill does."""
     import nbformat
 
     anchor = 'papermill-error-cell'
@@ -464,7 +464,7 @@ def _escaped(text: str) -> str:
 
 
 def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
-    """Let displays of tasks say what is so now."""
+    """Update the displays of tasks to their present state."""
     from ..cell_summary import cell_summary
     from ..queue import Queue
 

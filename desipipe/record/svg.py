@@ -42,7 +42,7 @@ def _text(x: float, y: float, words: str, size: int = 12, anchor: str = 'start',
 
 
 def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
-    """Which tasks need which, of all queues of a record.
+    """Build the graph of which task requires which, for all queues of a record.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float
 
 
 def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
-    """Who ran what when.
+    """Build the timeline of which slot ran which task.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What people read in a record: Markdown, which notebooks show everywhere, with what is long folded away."""
+"""Write the tables of a record: Markdown that notebooks show, with what is long folded."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def counts_words(counts: dict[str, int], blocked: int = 0) -> str:
 
 
 def cell_section(model: QueueModel, places: Sequence[int], title: str, notes: Sequence[str] = ()) -> str:
-    """What stands below a cell whose tasks are recorded.
+    """Write the section below a cell whose tasks are recorded.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
 
 
 def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]) -> str:
-    """What stands at the end of a record: totals, pictures, versions, what was left out.
+    """Write the last section of a record: totals, pictures, versions, what was left out.
 
     Parameters
     ----------

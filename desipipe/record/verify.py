@@ -1,4 +1,6 @@
-"""What a record says, held against itself, and against the queue and the files where they are there: check by check, each with what it found.
+"""Verify a record against itself, and against the queue and the files where they exist.
+
+Each check states what it found.
 
 Nothing of a record is run or unpickled here. What can't be checked is said, too.
 """
@@ -46,7 +48,7 @@ _REFERENCE = re.compile(r'@([0-9a-f]{32})')
 
 @dataclass
 class Check:
-    """One check, and what it found."""
+    """One check, and its result."""
 
     name: str
     status: str
@@ -60,7 +62,7 @@ class Check:
     """Of what can not be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
     def to_dict(self) -> Dict:
-        """As plain data."""
+        """Convert to plain data."""
         plain = {'check': self.name, 'status': self.status, 'words': self.words, 'details': self.details, 'more': self.more}
         return {**plain, 'scope': self.scope} if self.status == UNCHECKED else plain
 
@@ -128,7 +130,7 @@ def verify(record: Record, node: Node | None = None, queue: Callable[[QueueModel
 
 
 def verdict(checks: Sequence[Check]) -> bool:
-    """Whether nothing differs."""
+    """Return True if nothing differs."""
     return all(check.status != DIFFERS for check in checks)
 
 
@@ -501,7 +503,7 @@ def _claimed(record: Record) -> int:
 
 
 def _shown(record: Record) -> Iterator[Check]:
-    """Whether the tables and pictures say what the data say: made anew, and compared."""
+    """Check tables and pictures: make them anew from the data, and compare."""
     from .._version import __version__
 
     if record.document['made'].get('desipipe') != __version__:
@@ -651,7 +653,7 @@ def _ref(words: Sequence[Any]) -> Any:
 
 
 def _never() -> list[Check]:
-    """What no record can show."""
+    """Return what no record can show."""
     ran = 'that the tasks really ran, where and when the record says: it is what the workers wrote down, and no one has signed it'
     read = 'what tasks read besides their arguments and the file manager: files opened by other means, the network, the clock, chance'
     return [Check('run', UNCHECKED, ran, scope=NEVER), Check('inputs', UNCHECKED, read, scope=NEVER)]

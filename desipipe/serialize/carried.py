@@ -1,4 +1,4 @@
-"""What code brings along to another process: text for tracebacks, and modules that it imports when it runs.
+"""Carry to another process what code needs: text for tracebacks, modules it imports when run.
 
 Payloads refer to :func:`install`, :func:`second` and :func:`restore` by name: this module must stay
 importable under its name, and cheap.

@@ -1,4 +1,4 @@
-"""What of a class is its content, and what Python and libraries made of that content."""
+"""Tell a class's content from what Python and libraries made of that content."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ _task = 0  # number of the task that runs in this process; 0 where no slot runs 
 
 
 class ClassRecord:
-    """What this process knows of a class that travels by value.
+    """A class that travels by value, as this process knows it.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class ClassRecord:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the class is as it should be: this program's own, or filled for the task that runs."""
+        """Return True if the class is the program's own, or is filled for the task that runs."""
         return not self.is_made or self.task == _task
 
 

@@ -1,4 +1,4 @@
-"""What those who know one kind of value need of whoever walks through all of them."""
+"""Define what encoders of one kind of value need of whoever walks through all of them."""
 
 from __future__ import annotations
 

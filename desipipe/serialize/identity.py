@@ -1,4 +1,4 @@
-"""What makes a task the task it is: its code and its arguments, the same in every process."""
+"""Compute a task's identity from its code and arguments, the same in every process."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ def definitions(code: Code) -> dict[str, str]:
 
 
 class Anatomy(NamedTuple):
-    """What the identity of a function is made of, so that someone who has only the words can make it again."""
+    """The parts of a function's identity, from which it can be computed again."""
 
     digest: bytes
     """As of :class:`Code`."""
@@ -225,7 +225,7 @@ class Anatomy(NamedTuple):
 
 
 def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
-    """What the identity of a function is made of; parameters and errors as for :func:`describe`."""
+    """Return the parts of a function's identity; parameters and errors as for :func:`describe`."""
 
     def look() -> Anatomy:
         from .walker import Walker
@@ -262,7 +262,7 @@ def part_digest(pieces: Iterable[bytes]) -> str:
 
 
 def current(code: Code) -> bool:
-    """Whether a description still holds: whether describing the function again would give the same identity.
+    """Return True if describing the function again would give the same identity.
 
     Microseconds for a function that uses little; what it uses of large arrays or the user's objects is looked through again.
 

@@ -84,7 +84,7 @@ def make_code(bytecode: int, data: bytes, name: str, free: tuple[str, ...]) -> C
 
 
 class FunctionState(NamedTuple):
-    """What a function is given once it is made."""
+    """The state given to a function once it is made."""
 
     names: dict[str, Any]
     """Globals that it reads."""

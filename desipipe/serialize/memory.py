@@ -1,4 +1,7 @@
-"""What code that was loaded keeps from one call to the next: a result must not depend on which tasks the same process ran before."""
+"""Track what loaded code keeps between calls.
+
+A result must not depend on which tasks the same process ran before.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ _WRAPPERS = (staticmethod, classmethod, types.MethodType, functools.cached_prope
 
 
 class Memory:
-    """What a function that was just loaded carries: its globals, and those of all functions, classes and modules that came by value with it.
+    """The globals that a loaded function carries, with those of all that came by value with it.
 
     What is found by its name (installed packages) belongs to the process, and is not looked at. What a cache or a compiler around a function of the user
     has computed already (:func:`functools.lru_cache`) stays: it does not count for the function's identity either.
@@ -70,7 +73,10 @@ class Memory:
         self.names.update(bound)
 
     def use(self) -> bool:
-        """Whether the function can be called: nothing that it carries was changed by a call before, or could have been."""
+        """Return True if the function can be called.
+
+        Nothing that it carries was changed by a call before, or could have been.
+        """
         if not self._used:
             self._used = True
             return True
@@ -186,7 +192,7 @@ class Memory:
 
 
 def _is_found(value: Any) -> bool:
-    """Whether a function, a class or what acts as one was imported by its name."""
+    """Return True if a function, a class or what acts as one was imported by its name."""
     module, name = getattr(value, '__module__', None), getattr(value, '__qualname__', None)
     return isinstance(name, str) and module not in modules.MAIN and modules.resolve(module, name) is value
 

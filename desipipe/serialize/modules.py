@@ -1,4 +1,4 @@
-"""Whose a module is: the user's own, whose code counts and travels by value, or an installed one, which counts by its name.
+"""Tell the user's own modules, carried by value, from installed ones, known by name.
 
 The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the standard library, nor in
 ``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode, nor in one
@@ -28,7 +28,7 @@ _TOP = __name__.partition('.')[0]
 
 
 def is_user(name: object) -> bool:
-    """Whether the module ``name`` is the user's own.
+    """Return True if the module ``name`` is the user's own.
 
     A name that is not imported here can only be that of code that came by value from where it was: the user's own.
     """
@@ -154,12 +154,12 @@ class Static(NamedTuple):
 
     @property
     def package(self) -> str:
-        """What its relative imports are relative to."""
+        """Return the package that its relative imports start from."""
         return self.name if self.is_package else self.name.rpartition('.')[0]
 
 
 def signature(file: str) -> tuple[int, int]:
-    """What changes when a file does; zeros if there is none."""
+    """Return what changes when a file does; zeros if there is none."""
     try:
         status = os.stat(file)
     except OSError:
@@ -222,12 +222,12 @@ def static(name: str) -> Static | None:
 
 
 def is_user_spec(name: str, spec: importlib.machinery.ModuleSpec) -> bool:
-    """Whether what was found under ``name`` is the user's own."""
+    """Return True if the module found under ``name`` is the user's own."""
     return _is_user_module(name, spec.origin if spec.has_location else None, spec, spec.submodule_search_locations)
 
 
 def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
-    """What an import statement executes.
+    """Return what an import statement executes.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
 
 
 def closure(statements: Iterable[Import], package: str) -> tuple[dict[str, Static], set[str]]:
-    """What import statements execute, and the user's modules among it in turn.
+    """Return what import statements execute, with the user's modules among it in turn.
 
     Returns
     -------
@@ -291,7 +291,7 @@ def closure(statements: Iterable[Import], package: str) -> tuple[dict[str, Stati
 
 
 def package_of(namespace: dict[str, object]) -> str:
-    """What relative imports of code with these globals are relative to."""
+    """Return the package that relative imports of code with these globals start from."""
     package = namespace.get('__package__')
     if isinstance(package, str):
         return package
@@ -320,17 +320,23 @@ def singleton(value: object) -> str:
 
 
 def is_guarded_open(name: str, value: object) -> bool:
-    """Whether it is the ``open`` that IPython puts into its namespace, to guard the kernel's own streams; for a task it is Python's."""
+    """Return True for the ``open`` that IPython puts into its namespace.
+
+    It guards the kernel's own streams; for a task it is Python's.
+    """
     return name == 'open' and getattr(value, '__wrapped__', None) is io.open
 
 
 def is_singledispatch(func: FunctionType) -> bool:
-    """Whether a function was made by :func:`functools.singledispatch`: it keeps weak references, but is more than these."""
+    """Return True if a function was made by :func:`functools.singledispatch`.
+
+    Such a function keeps weak references, but is more than these.
+    """
     return func.__code__.co_qualname == 'singledispatch.<locals>.wrapper' and func.__globals__.get('__name__') == 'functools'
 
 
 def resolve(module: str | None, qualname: str) -> object:
-    """What ``module.qualname`` is now; None if there is no such thing."""
+    """Return what ``module.qualname`` is now; None if there is no such thing."""
     found: object = sys.modules.get(module or '')
     if not isinstance(found, ModuleType):
         return None

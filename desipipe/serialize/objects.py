@@ -1,4 +1,4 @@
-"""What of an object of a library is its content, and what it only remembers of having computed it.
+"""Tell the content of a library's object from what it only caches.
 
 Whoever looks at an object must not make another one of it: values of cached properties and what lies in caches are left
 out, and what libraries are known to work out late. Tables count by what they hold (see :mod:`.tables`).

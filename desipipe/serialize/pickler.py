@@ -49,7 +49,7 @@ def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
 
 
 def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
-    """Those of a package that are imported and can be meant where attributes of these names are read."""
+    """Return the imported submodules that reading attributes of these names can mean."""
     for word in words:
         inner = f'{name}.{word}'
         module = sys.modules.get(inner)
@@ -391,7 +391,7 @@ class _Restored:
 
 
 class _Prepared:
-    """What a value brings along, and after it the value."""
+    """A value, with what it brings along before it."""
 
     def __init__(self, value: Any, pickler: Pickler) -> None:
         self.value = value

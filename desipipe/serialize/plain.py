@@ -28,7 +28,7 @@ ATOMS: frozenset[type] = WORDS | {bytes}
 
 
 class TaskReference:
-    """What stands for the result of a task: the base class of futures.
+    """The placeholder of a task's result: the base class of futures.
 
     Parameters
     ----------
@@ -51,7 +51,10 @@ class TaskReference:
 
 
 def reference(tid: bytes, item: str = '') -> TaskReference:
-    """What a reference to a task becomes where nobody resolves it. Payloads refer to this function by name."""
+    """Return what a reference to a task becomes where nothing resolves it.
+
+    Payloads refer to this function by name.
+    """
     return TaskReference(tid, item)
 
 
@@ -147,7 +150,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
 
 
 def is_plain(value: Any, depth: int = _DEPTH) -> bool:
-    """Whether a value holds nothing but exact plain types, which the C pickler carries without help."""
+    """Return True for a value of exact plain types, which the C pickler carries without help."""
     kind = type(value)
     if kind in ATOMS:
         return True
@@ -224,7 +227,10 @@ def deep(call: Callable[[], _T]) -> _T:
 
 
 def named(name: str) -> str:
-    """How errors call a value: a parameter's name becomes ``argument 'name'``, other words are used as they are."""
+    """Return a value's name in errors: a parameter becomes ``argument 'name'``.
+
+    Other texts are used as they are.
+    """
     return f'argument {name!r}' if name not in ('value', 'result') and name.lstrip('*').isidentifier() else f'the {name}' if name == 'result' else name
 
 
@@ -266,7 +272,7 @@ def standard_stream(value: object) -> str:
 
 
 def is_live(value: object) -> tuple[str, str] | None:
-    """What a live object is in words, and what to do instead; None for what is not known to be one."""
+    """Describe a live object, and what to do instead; None for what is not known to be one."""
     if issubclass(type(value), TaskReference):  # a proxy would be asked what it is
         return 'the future of a task', 'pass it as an argument instead'
     for cls in type(value).__mro__:

@@ -262,7 +262,7 @@ _registered: WeakKeyDictionary[CodeType, Found] = WeakKeyDictionary()
 
 
 def register(code: CodeType, node: FunctionNode, text: str) -> None:
-    """Say what a function was made of, for which there is no text to be found.
+    """Register the source of a function that has no text to be found.
 
     Parameters
     ----------
@@ -365,7 +365,7 @@ class Import(NamedTuple):
 
 
 class Reads(NamedTuple):
-    """What a function, and the functions and classes inside of it, read from outside."""
+    """The names that a function, and functions and classes inside it, read from outside."""
 
     names: dict[str, frozenset[tuple[str, ...]]]  # global name: the attributes that are read of it; () where it is used as it is
     cells: dict[str, frozenset[tuple[str, ...]]]  # variable of an enclosing function: the same

@@ -153,7 +153,7 @@ class Walker:
         return type(None), ()
 
     def unchanged(self) -> bool:
-        """Whether everything that was read still is what it was."""
+        """Return True if everything that was read still is what it was."""
         with self._lock:
             if self._volatile:
                 return False
@@ -228,7 +228,10 @@ class Walker:
 
     @contextmanager
     def _inside(self, words: str) -> Iterator[None]:
-        """What code uses: no cycle leads through it (definitions have names), and no future may be there."""
+        """Walk through what code uses.
+
+        No cycle leads through it (definitions have names), and no future may be there.
+        """
         kept = self._stack, self._low, self._trail, self.references, self._owner
         self._stack, self._low, self.references, self._owner = {}, 0, False, None
         self._trail = [*self._base, words]
@@ -400,7 +403,7 @@ class Walker:
     # What has a name
 
     def _by_name(self, module: str, qualname: str) -> bytes:
-        """What is installed counts by its name; what the user compiled himself by its bytes too."""
+        """Encode what is installed by its name; what the user compiled himself by its bytes too."""
         self._package(module)
         file = modules.extension(module)
         chunks = []
@@ -963,7 +966,7 @@ def _contents(cell: types.CellType) -> Any:
 
 
 class _Unset:
-    """What stands for a variable that is not set yet."""
+    """The mark of a variable that is not set yet."""
 
 
 def _name(value: Any) -> str:

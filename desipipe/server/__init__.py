@@ -9,7 +9,7 @@ from typing import Any
 
 
 def _jupyter_server_extension_points() -> list[dict[str, Any]]:
-    """How Jupyter Server finds the extension."""
+    """Return the extension points, by which Jupyter Server finds the extension."""
     from .extension import DesipipeExtension
 
     return [{'module': 'desipipe.server', 'app': DesipipeExtension}]

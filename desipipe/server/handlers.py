@@ -57,11 +57,11 @@ def allowed(method: Method) -> Method:
 
 
 class BadRequest(errors.DesipipeError):
-    """What is asked can't be meant."""
+    """The request has an invalid parameter."""
 
 
 class Handler(APIHandler):  # type: ignore[misc]
-    """What all of them share."""
+    """The base class of the handlers."""
 
     auth_resource = 'desipipe'
 
@@ -70,7 +70,11 @@ class Handler(APIHandler):  # type: ignore[misc]
         self.hub = hub
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """Say what went wrong as JSON: ``error``, a class of :mod:`desipipe.errors` or HTTP's words, and ``message``."""
+        """Answer with the error as JSON.
+
+        ``error`` is a class of :mod:`desipipe.errors` or HTTP's words, beside it stands
+        ``message``.
+        """
         exc = kwargs.get('exc_info', (None, None))[1]
         if isinstance(exc, HTTPError) or exc is None:
             phrase = HTTPStatus(status_code).phrase

@@ -130,7 +130,7 @@ class Hub:
     # Queues
 
     async def run(self, job: Callable[[], T]) -> T:
-        """What ``job`` returns, from a thread."""
+        """Run ``job`` in a thread and return its result."""
         return await asyncio.get_running_loop().run_in_executor(self.threads, job)
 
     async def queue(self, name: str) -> Followed:
@@ -183,7 +183,7 @@ class Hub:
                     self._drop(queue)
 
     async def lines(self, asked: Sequence[str] = ()) -> list[Dict]:
-        """What a list of queues shows: of those that are found, and of those that pages look at."""
+        """Return the lines of a list of queues: of those found, and of those that pages look at."""
         folders = await self.run(lambda: self.find(asked))
         folders += [queue.folder for queue in self.open if queue.pages and queue.folder not in folders]
         some = asyncio.Semaphore(min(THREADS, self.most_queues))  # there may be more than have room at once
@@ -258,7 +258,7 @@ def short(folder: str, config: Config) -> str:
 
 
 class Page:
-    """What a page was not told yet: the last word on each queue, so that a page that reads slowly costs no memory."""
+    """The unsent news of a page: the last state of each queue, so slow pages cost no memory."""
 
     def __init__(self) -> None:
         self.closed = False
@@ -271,12 +271,12 @@ class Page:
         self._woken.set()
 
     def close(self) -> None:
-        """Let the page go."""
+        """Remove the page."""
         self.closed = True
         self._woken.set()
 
     async def next(self, timeout: float) -> list[tuple[str, Dict]]:
-        """What there is to say; nothing after ``timeout`` seconds of silence."""
+        """Return the next news; nothing after ``timeout`` seconds of silence."""
         try:
             await asyncio.wait_for(self._woken.wait(), timeout)
         except TimeoutError:
@@ -317,11 +317,11 @@ class Followed:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody would miss it."""
+        """Return True if no page needs it."""
         return not self.pages and not self._waiting
 
     async def do(self, look: Callable[[Queue], T]) -> T:
-        """What ``look`` finds in the queue, in a thread; who comes later waits.
+        """Run ``look`` on the queue in a thread; whoever comes later waits.
 
         Raises
         ------
@@ -363,7 +363,7 @@ class Followed:
     # Looking
 
     def line(self, queue: Queue) -> Dict:
-        """What lists show of it."""
+        """Return its line in lists."""
         return {'queue': short(self.folder, queue.config), 'error': '', **queue.ledger.again(lambda: queue_brief(queue, self.observer))}
 
     def summary(self, queue: Queue) -> Dict:
@@ -371,7 +371,7 @@ class Followed:
         return queue.ledger.again(lambda: queue_summary(queue, self.observer))
 
     def timeline(self, queue: Queue) -> Timeline:
-        """Who ran what when; kept, so that the journal is read once."""
+        """Return the times at which each slot ran which task; the journal is read once for it."""
         assert self._timeline is not None
         return self._timeline
 
@@ -467,7 +467,7 @@ class Followed:
             self._watcher = None
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close it."""
         if self.following is not None:
             self.following.cancel()
 

@@ -1,4 +1,4 @@
-"""What can be asked for: one table, from which requests are checked, answered and described (OpenAPI)."""
+"""Define the routes in one table, which checks, answers and describes requests (OpenAPI)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _BAD = [STATES[code] for code in (FAILED, KILLED, UNKNOWN)]
 
 
 class Route(NamedTuple):
-    """One thing that can be asked for.
+    """One route of the server.
 
     What a request must look like is said by JSON schemas: of each parameter, and of what is answered.
     """
@@ -238,7 +238,7 @@ def _chosen(queue: Queue, asked: Dict) -> list[int]:
 
 
 def _order(do: Callable[[Queue, Dict], Dict]) -> Answer:
-    """One that is done at once."""
+    """Handle an order that is done at once."""
 
     async def answer(hub: Hub, asked: Dict) -> Dict:
         found = await hub.queue(asked['queue'])
@@ -248,7 +248,10 @@ def _order(do: Callable[[Queue, Dict], Dict]) -> Answer:
 
 
 def _long_order(do: Callable[[Queue, Dict], Dict]) -> Answer:
-    """One that waits for processes: with a view of the queue of its own, so that others may look at it meanwhile."""
+    """Handle an order that waits for processes.
+
+    It has a view of the queue of its own, so that others may look at it meanwhile.
+    """
 
     async def answer(hub: Hub, asked: Dict) -> Dict:
         found: Followed = await hub.queue(asked['queue'])

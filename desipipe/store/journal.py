@@ -48,7 +48,7 @@ T = TypeVar('T')
 
 
 class Sink(Protocol):
-    """What folds the events."""
+    """The receiver of events, which folds them."""
 
     def reset(self, header: Event) -> None:
         """Forget everything: another generation of the journal begins with ``header``."""
@@ -122,7 +122,7 @@ def check(line: bytes) -> Event:
 
 
 class Unplaced(NamedTuple):
-    """What does not count since the last line that does."""
+    """The bytes that do not count since the last line that does."""
 
     offset: int
     """Where that line ended, in the file."""
@@ -157,7 +157,7 @@ class Placement:
 
     @property
     def ordinary(self) -> bool:
-        """Whether the last line counts, and stands where it says."""
+        """Return True if the last line counts, and stands where it says."""
         return not self._shift and self._unplaced is None
 
     def accept(self, piece: Piece) -> bool:
@@ -420,12 +420,15 @@ class Journal:
 
     @property
     def dirty(self) -> bool:
-        """Whether something was written that is not on disk yet."""
+        """True if something was written that is not on disk yet."""
         return self._dirty
 
     @property
     def shared(self) -> bool:
-        """Whether other hosts may write: then files are opened again to see their writes, and flushed to show them ours."""
+        """True if other hosts may write.
+
+        Files are then reopened to see their writes, and flushed to show them ours.
+        """
         return bool(self.header.get('shared', True))
 
     @property

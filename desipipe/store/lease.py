@@ -25,7 +25,7 @@ def lease_path(folder: str, name: str) -> str:
 
 
 class Lease:
-    """What a living process holds: call :meth:`beat` at least every third of the lease.
+    """The sign of life of a process: call :meth:`beat` at least every third of the lease.
 
     The beats come from the holder's own loop, not from a thread: a process whose loop hangs is not alive to others.
 
@@ -67,7 +67,7 @@ class Lease:
             raise disk_full(exc, self.path) from exc
 
     def beat(self) -> None:
-        """Say that we are alive.
+        """Write a sign of life.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Lease:
             os.fsync(self._fd)
 
     def confirm(self, order: str) -> None:
-        """Let others see that an order to end was read."""
+        """Show others that an order to end was read."""
         if self.record.get('stop') != order:
             self.record['stop'] = order
             self.beat()
@@ -113,7 +113,7 @@ def read_lease(folder: str, name: str) -> Record | None:
 
 
 def gone(record: Record) -> bool | None:
-    """Whether the process that wrote ``record`` is gone, if that can be known at once.
+    """Return True if the process that wrote ``record`` is gone, if that can be known at once.
 
     Returns
     -------
@@ -150,7 +150,7 @@ class Observer:
         self._seen: dict[str, tuple[str, float, float]] = {}  # name: last beat, when we looked, silence since
 
     def dead(self, name: str, now: float) -> bool:
-        """Whether ``name`` is dead, as far as can be told; call it again and again.
+        """Return True if ``name`` is dead, as far as can be told; call it again and again.
 
         Parameters
         ----------

@@ -33,7 +33,7 @@ logger = logging.getLogger('desipipe')
 
 
 class Forkable(Protocol):
-    """What has to be told that it is now in a child process."""
+    """An object that has to be told that it is now in a child process."""
 
     def forked(self) -> None:
         """Give up what belongs to the parent: locks that its threads hold, open file descriptions that it shares with us."""
@@ -43,7 +43,7 @@ _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
 
 
 def tell_fork(owner: Forkable) -> None:
-    """Let ``owner`` be told in every child that this process forks, as long as it lives."""
+    """Notify ``owner`` in every child that this process forks, as long as it lives."""
     _forkable.add(owner)
 
 
@@ -327,7 +327,7 @@ class QueueLock:
         return None if claim is None else _holder(claim.pid, claim.hostname.partition(_NAMESPACE)[0])
 
     def tell_holder(self, seconds: float) -> None:
-        """Say who holds the lock that this process waits for."""
+        """Print who holds the lock that this process waits for."""
         holder = self.holder()
         text = 'a process of another machine' if holder is None else holder.describe()
         logger.warning('Waiting for the lock of the queue in %s for more than %g s. It is held by %s', os.path.dirname(self.path), seconds, text)

@@ -68,7 +68,7 @@ print('done', flush=True)
 
 @dataclass
 class Mount:
-    """Where a folder is mounted from."""
+    """The mount of a folder."""
 
     point: str
     fstype: str
@@ -76,7 +76,10 @@ class Mount:
 
     @property
     def shared(self) -> bool:
-        """Whether other hosts may write there; a filesystem we don't know is taken for shared, which is slower and safe."""
+        """True if other hosts may write there.
+
+        An unknown filesystem counts as shared, which is slower and safe.
+        """
         return self.fstype not in _LOCAL
 
 
@@ -101,7 +104,7 @@ def mount_of(folder: str) -> Mount:
 
 @dataclass
 class Probe:
-    """What the self-test found."""
+    """The results of the self-test."""
 
     mount: Mount
     lock: str

@@ -1,4 +1,4 @@
-"""What can be had of a damaged journal: all whole lines whose places are explained, in the order in which they were written."""
+"""Recover a damaged journal: all whole lines whose places are explained, in order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Kept(NamedTuple):
 
 
 class Recovered(NamedTuple):
-    """What a journal says, and what is damaged of it."""
+    """The content of a journal, and its damage."""
 
     kept: list[Kept]
     damaged: list[tuple[int, bytes]]

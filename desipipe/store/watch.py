@@ -69,7 +69,7 @@ class Watcher:
         return woken
 
     def seen(self, change: bool) -> None:
-        """Say whether the last look found something: the time to the next one shrinks or grows."""
+        """Record if the last look found something: the time to the next one shrinks or grows."""
         self.interval = self._bounds[0] if change else min(self.interval * 1.5, self._bounds[1])
 
     def wait(self, timeout: float | None = None) -> bool:
