@@ -27,11 +27,12 @@ def find_folder(name: str, config: Config) -> str:
     UnknownQueueError
         There is none.
     """
-    from .queue import SUFFIX, of_user, queue_folder, unknown_queue
+    from .queue import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_folder, unknown_queue
     from .store.journal import FILE_NAME
 
     stem = name.rstrip('/')
-    if stem.endswith(SUFFIX) and os.path.isdir(stem):
+    here = os.path.isdir(stem) if stem.endswith(SUFFIX) else os.path.isfile(stem)
+    if stem.endswith((SUFFIX, ORIGINAL_SUFFIX)) and here:
         name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
     theirs = of_user(name, config)
     folder = theirs if theirs and os.path.isfile(os.path.join(theirs, FILE_NAME)) else queue_folder(name, config=config)

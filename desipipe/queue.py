@@ -53,9 +53,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger('desipipe')
 
-logger = logging.getLogger('desipipe')
-
 SUFFIX = '.queue'
+ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
 FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
@@ -95,7 +94,7 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
     InvalidQueueNameError
     """
     name = os.fspath(name)
-    stem = name.rstrip('/').removesuffix(os.sep + journals.FILE_NAME)
+    stem = name.rstrip('/').removesuffix(os.sep + journals.FILE_NAME).removesuffix(ORIGINAL_SUFFIX)
     stem = stem.removesuffix(SUFFIX) if os.sep in stem else stem
     if base_dir is not None and not os.path.isabs(stem):
         folder, _, last = stem.rpartition('/')
@@ -143,18 +142,44 @@ def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = No
     pattern : str, default='*'
         As the names of :func:`queue_folder`, with ``*``, ``?``, ``[…]``.
     """
-    config = config or Config()
-    pattern = pattern.rstrip('/')
-    if base_dir is not None:
-        pattern = os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), pattern)
-    elif pattern.startswith(('./', '../', '/', '~')):
-        pattern = os.path.abspath(os.path.expanduser(pattern))
-    elif '/' in pattern:
-        pattern = os.path.join(config['base_queue_dir'], pattern)
-    else:
-        pattern = os.path.join(config.queue_dir, pattern)
+    pattern = _whole_pattern(pattern.rstrip('/'), base_dir, config or Config())
     pattern = pattern.removesuffix(SUFFIX) + SUFFIX
     return sorted(folder for folder in glob.glob(pattern) if os.path.isfile(os.path.join(folder, journals.FILE_NAME)))
+
+
+def _whole_pattern(pattern: str, base_dir: str | os.PathLike[str] | None, config: Config) -> str:
+    """Return a pattern of names of queues as one of paths."""
+    if base_dir is not None:
+        return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), pattern)
+    if pattern.startswith(('./', '../', '/', '~')):
+        return os.path.abspath(os.path.expanduser(pattern))
+    return os.path.join(config['base_queue_dir'] if '/' in pattern else config.queue_dir, pattern)
+
+
+def original_file(folder: str) -> str:
+    """Return the path of the queue of desipipe 1.0 beside ``folder``; empty if there is none."""
+    path = folder.removesuffix(SUFFIX) + ORIGINAL_SUFFIX
+    return path if os.path.isfile(path) else ''
+
+
+def original_files(patterns: Iterable[str], config: Config) -> list[str]:
+    """Return the paths of queues of desipipe 1.0 that fit patterns and were not taken over."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        stem = pattern.rstrip('/').removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)
+        fitting = glob.glob(_whole_pattern(stem, None, config) + ORIGINAL_SUFFIX)
+        found.update(dict.fromkeys(path for path in fitting if os.path.isfile(path)))
+    return sorted(path for path in found if not os.path.isdir(_successor(path)))
+
+
+def _successor(path: str) -> str:
+    """Return the folder of the queue that takes the place of one of desipipe 1.0."""
+    return path.removesuffix(ORIGINAL_SUFFIX) + SUFFIX
+
+
+def import_command(path: str) -> str:
+    """Return what one types to take over a queue of desipipe 1.0."""
+    return f'desipipe import {quote(path)}'
 
 
 def create_folder(folder: str, config: Config) -> None:
@@ -283,6 +308,8 @@ class Queue:
             except QueueExistsError:
                 if create:
                     raise
+            else:
+                _tell_of_original(self.folder)
         self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusted_uids.__contains__)
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
@@ -1128,17 +1155,29 @@ def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
         )
 
 
+def _tell_of_original(folder: str) -> None:
+    """Warn that a new queue has the name of one of desipipe 1.0, whose results it does not have."""
+    old = original_file(folder)
+    if old:
+        logger.warning(
+            '%s is a queue of desipipe 1.0. The new queue %s begins without its results. '
+            'To take its tasks and results over, before anything is added to the new one:\n%s',
+            old,
+            folder,
+            import_command(old),
+        )
+
+
 def unknown_queue(folder: str) -> UnknownQueueError:
     """The error for a queue that does not exist, with the names that do."""
     parent, last = os.path.split(folder)
     known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
     name = last.removesuffix(SUFFIX)
-    old = os.path.join(parent, f'{name}.sqlite')
-    if os.path.isfile(old):
-        return UnknownQueueError(
-            f'{old} is a queue of desipipe 1.0, which this version does not read. Nothing was changed. '
-            'Keep it for its results, and add the tasks to a new queue'
-        )
+    old = original_file(folder)
+    if old:
+        problem = f'{old} is a queue of desipipe 1.0. Nothing was changed'
+        advice = 'Take its tasks and results over into a queue of this version'
+        return UnknownQueueError(f'{problem}. {advice}:\n{import_command(old)}')
     return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
 
 

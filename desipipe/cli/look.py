@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PROPERTIES = 'id name index state mid jobid host t0 dtime errno cause arguments require_ids versions code out err result attempts'.split()
 _TERMINAL_LIMIT = 100
+_ORIGINALS_MAX = 10
 _NOBODY = 5.0  # s without anybody at work before `watch` gives up; a manager that was just started needs some of them
 
 
@@ -306,7 +307,7 @@ def queues(args: argparse.Namespace) -> None:
     config = Config()
     names = [*args.pattern, *(args.queue or [])]
     rows: list[dict[str, Any]] = []
-    for folder in find_folders(names, config) if names else _mine(config):
+    for folder in _listed(names, config):
         row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
         try:
             row.update(queue_brief(Queue(folder, create=False, config=config)))
@@ -315,6 +316,8 @@ def queues(args: argparse.Namespace) -> None:
         except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
             row.update(condition='unreadable', error=str(exc))
         rows.append(row)
+    if not args.json:
+        _tell_of_originals(names or ['*'], config)
     if not rows and not args.json:
         _no_queues(config)
         return
@@ -327,6 +330,32 @@ def queues(args: argparse.Namespace) -> None:
         Column('error', ''),
     ]
     show_table(columns, rows, args.json)
+
+
+def _listed(names: list[str], config: Any) -> list[str]:
+    """Return the folders of the queues to list."""
+    if not names:
+        return _mine(config)
+    from ..errors import UnknownQueueError
+    from ..queue import original_files
+
+    try:
+        return find_folders(names, config)
+    except UnknownQueueError:
+        if not original_files(names, config):
+            raise
+        return []
+
+
+def _tell_of_originals(names: list[str], config: Any) -> None:
+    """Name queues of desipipe 1.0 that were not taken over."""
+    from ..queue import import_command, original_files
+
+    found = original_files(names, config)
+    for path in found[:_ORIGINALS_MAX]:
+        hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
+    if len(found) > _ORIGINALS_MAX:
+        hint(f'And {len(found) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')
 
 
 def tasks(args: argparse.Namespace) -> None:

@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from ..record.verify import Check
 
 
+_IMPORTED = (
+    'Of a record that was made with --with-results: to go on where it stopped. The code of its '
+    'tasks will run as you: only from people you trust. Of a queue of desipipe 1.0 (NAME.sqlite) '
+    'of your own: its tasks, states, results, output, errors and task managers are taken over into '
+    'a queue beside it, and scripts that run again find what was computed. The file is only read.'
+)
+
+
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
     parser = verbs.add(
@@ -98,16 +106,23 @@ def register(verbs: Verbs) -> None:
     parser = verbs.add(
         'import',
         import_,
-        'a queue out of a record that was made with --with-results, to go on where it stopped',
-        'The code of its tasks will run as you: only from people you trust.',
+        'make a queue of a record, or of a queue of desipipe 1.0',
+        _IMPORTED,
         'desipipe import pipeline.record.ipynb --trust',
         'desipipe import pipeline.zip -q continued --with-results --trust',
+        'desipipe import old.sqlite           a queue of desipipe 1.0',
+        'desipipe import old.sqlite -q new',
     )
-    parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help='name of the new queue; default: that of the record')
-    parser.add_argument('--with-results', action='store_true', help='take the results, too; otherwise everything is computed anew')
-    parser.add_argument('--modules', default='.', metavar='DIR', help='where to write modules that its tasks used; default: here')
-    parser.add_argument('--trust', action='store_true', help='do not ask whether its author is trusted')
+    words = 'a record, a crate (folder or zip), or a queue of desipipe 1.0 (.sqlite)'
+    parser.add_argument('record', metavar='FILE', help=words)
+    words = 'name of the new queue; default: that of the record, or of the old queue beside it'
+    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help=words)
+    words = 'of a record: take the results, too; otherwise all is computed anew'
+    parser.add_argument('--with-results', action='store_true', help=words)
+    words = 'of a record: where to write modules that its tasks used; default: here'
+    parser.add_argument('--modules', default='.', metavar='DIR', help=words)
+    words = 'of a record: do not ask whether its author is trusted'
+    parser.add_argument('--trust', action='store_true', help=words)
 
 
 # Record
@@ -269,7 +284,11 @@ def _conclusion(checks: list[Check], status: int, strict: bool) -> str:
 
 
 def import_(args: argparse.Namespace) -> int:
-    """``desipipe import``."""
+    """Run ``desipipe import``."""
+    from ..record.original_queue import SUFFIX, is_original
+
+    if args.record.endswith(SUFFIX) or is_original(args.record):
+        return _import_original(args.record, args.new)
     from ..record.files import read_record
     from ..record.importer import make_queues
 
@@ -289,6 +308,21 @@ def import_(args: argparse.Namespace) -> int:
         print(f'{queue.folder}: {words}')
         hint(f'Go on with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
     _write_modules(found, args.modules)
+    return 0
+
+
+def _import_original(path: str, name: str | None) -> int:
+    """Make a queue of one of desipipe 1.0."""
+    from ..config import Config
+    from ..find import type_queue
+    from ..record.original_import import import_original, summary_line
+
+    queue, report = import_original(path, name, Config())
+    print(f'{queue.folder}: {summary_line(report)}')
+    for note in report.notes:
+        hint(note)
+    where = type_queue(queue.folder, queue.config)
+    hint(f'{path} was not changed. Look at the new queue with: desipipe status {where}')
     return 0
 
 
