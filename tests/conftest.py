@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+import subprocess
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
 import hypothesis
 import pytest
+from workers import WORK
+
+from desipipe import Queue, TaskManager
 
 # `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further each time.
 hypothesis.settings.register_profile('ci', derandomize=True, max_examples=100, deadline=None, print_blob=True)
@@ -99,3 +103,30 @@ def queue_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', str(folder))
     monkeypatch.setenv('DESIPIPE_CONFIG_DIR', str(config))
     return folder
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    """Create an empty queue."""
+    return Queue('test', create=True)
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    """Create a task manager with default settings."""
+    return TaskManager(queue)
+
+
+@pytest.fixture
+def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Start workers as ``start(*options, **kwargs of Popen)``; kill those that run at the end."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def start_worker(*options: str, **kwargs: Any) -> subprocess.Popen[bytes]:
+        processes.append(subprocess.Popen([*WORK, queue.folder, *options], **kwargs))
+        return processes[-1]
+
+    yield start_worker
+    for process in processes:
+        process.kill()
+        process.wait()

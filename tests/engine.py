@@ -7,8 +7,6 @@ import os
 import pickle
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import blake2b
@@ -331,14 +329,6 @@ def done(process: subprocess.Popen[str]) -> str:
     said = process.stdout.read()
     assert process.wait(TIMEOUT) == 0, said
     return said
-
-
-def until(ready: Any, what: str = 'it') -> None:
-    """Look until ``ready()``: for what tells nobody when it happens (a process that is stopped, a thread that waits)."""
-    deadline = time.monotonic() + TIMEOUT
-    while not ready():
-        assert time.monotonic() < deadline, f'{what} did not happen'
-        threading.Event().wait(0.002)
 
 
 def process_state(pid: int) -> str:

@@ -11,16 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import work
 
 from desipipe import Queue, TaskManager
 from desipipe.serialize import modules
 
 ROOT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('test', create=True)
 
 
 @pytest.fixture
@@ -43,11 +39,6 @@ def write(folder: Path, version: int, **files: str) -> None:
         path = folder / f'{name}.py'
         path.parent.mkdir(exist_ok=True)
         path.write_text(textwrap.dedent(text).replace('VERSION', str(version)) + f'# {"x" * version}\n')
-
-
-def work(queue: Queue) -> None:
-    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1']
-    subprocess.run(command, check=True, timeout=120)
 
 
 # Only `deep_low` and `deep_pack.part` are edited: what imports them must come along.

@@ -3,51 +3,16 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue, TaskManager, as_completed
 from desipipe.task import wait as wait_futures
-
-WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('claims', create=True)
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue, scheduler=dict(max_workers=1))
-
-
-@pytest.fixture
-def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*options: str) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([*WORK, queue.folder, *options]))
-        return started[-1]
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Look until a condition holds; the time is a limit, not an expectation."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not come to that'
-        time.sleep(0.01)
 
 
 def held(queue: Queue) -> list[int]:
@@ -66,7 +31,6 @@ def test_slow_tasks_behind_quick_ones_are_spread(
 
     def slow(i: int, go: str) -> int:
         import os
-        import time
 
         while i >= 1000 and not os.path.exists(go):
             time.sleep(0.01)
@@ -88,7 +52,6 @@ def test_what_stands_behind_a_long_task_goes_back(queue: Queue, tm: TaskManager,
     @tm.python_app
     def mostly_quick(i: int, go: str) -> int:
         import os
-        import time
 
         while i == 600 and not os.path.exists(go):
             time.sleep(0.01)
@@ -178,7 +141,6 @@ def test_places_that_are_lent_end(queue: Queue, tm: TaskManager, start: Callable
     @tm.python_app
     def parent(go: str) -> int:
         import os
-        import time
 
         pid = leaf(0).result(timeout=100)
         while not os.path.exists(go):

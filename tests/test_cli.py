@@ -30,7 +30,7 @@ from desipipe.store.journal import lines
 
 COMMAND = (sys.executable, '-m', 'desipipe')
 VERBS = Verbs.of(build_parser())
-TIMEOUT = 60  # s; only what hangs gets there
+TIMEOUT = 120  # s; only what hangs gets there
 
 
 class Done:

@@ -10,7 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import MID, add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, note, tid, until
+from engine import MID, add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, note, tid
+from polling import wait_for
 
 from desipipe import Queue, TaskManager
 from desipipe.compact import compact
@@ -106,7 +107,7 @@ def test_worker_ends_when_an_older_journal_is_put_back(queue_dir: Path, tmp_path
         wait(i, str(go))
     shutil.copy(queue.filename, tmp_path / 'backup')
     with subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--linger', '600'], stderr=subprocess.PIPE) as process:
-        until(lambda: (tmp_path / 'go-0').exists())
+        wait_for(lambda: (tmp_path / 'go-0').exists())
         shutil.copyfile(tmp_path / 'backup', queue.filename)
         _, said = process.communicate(timeout=120)
     assert b'older copy' in said and process.returncode != 0

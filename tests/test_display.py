@@ -12,31 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import until
+from polling import wait_for
+from workers import WORK, work
 
 from desipipe import Queue, TaskManager, display
 from desipipe.cell_summary import cell_summary
 from desipipe.task import Future
 from desipipe.task_manager import TaskApp
 
-WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
 PNG = b'\x89PNG'
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('test', create=True)
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue, scheduler=dict(max_workers=1))
 
 
 def run(queue: Queue, **environ: str) -> None:
     # The kernel's choice of a backend is in the environment that a notebook hands down.
     env = {**os.environ, 'MPLBACKEND': 'module://matplotlib_inline.backend_inline', **environ}
-    subprocess.run([*WORK, queue.folder, '--slots', '1'], check=True, timeout=120, env=env)
+    work(queue, env=env)
 
 
 def cell(tm: TaskManager, function: Callable[..., Any], *args: Any) -> Future:
@@ -415,7 +405,7 @@ def test_while_it_runs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
     process = subprocess.Popen([*WORK, queue.folder])
     logs = None
     try:
-        until(lambda: seen(future) == begun, 'its output')
+        wait_for(lambda: seen(future) == begun, 'its output')
         assert future.state == 'RUNNING'
         logs = subprocess.Popen([sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, '-f', future.id], stdout=subprocess.PIPE)
         assert logs.stdout is not None
@@ -451,7 +441,7 @@ def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> No
     future = cell(tm, work, str(go))
     process = subprocess.Popen([*WORK, queue.folder])
     try:
-        until(lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '), 'its output')
+        wait_for(lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '), 'its output')
         found = seen(future)
         assert found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
         assert all(item[0] == {'text/plain'} for item in found[1:])

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue, TaskManager
 
@@ -45,7 +46,6 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
     @tm.python_app
     def once(path: str, go: str, i: int) -> bytes:
         import os
-        import time
 
         with open(path, 'a') as file:
             file.write('x')
@@ -56,10 +56,7 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
     futures = [once(str(tmp_path / 'runs'), str(tmp_path / 'go'), i) for i in range(3)]
     worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '3'], stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (tmp_path / 'runs').exists() or (tmp_path / 'runs').read_text() != 'xxx':
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: (tmp_path / 'runs').exists() and (tmp_path / 'runs').read_text() == 'xxx')
         ballast = fill(small)
         (tmp_path / 'go').touch()
         assert worker.stderr is not None
@@ -100,10 +97,7 @@ def test_a_list_of_files_that_has_no_space_waits_for_it(small: Path, tmp_path: P
     before, many, after = save(str(tmp_path), 1, ''), save(str(tmp_path), 300, str(small / 'ballast')), save(str(tmp_path), 2, '')
     worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'], stderr=subprocess.PIPE, text=True)
     try:
-        deadline = time.monotonic() + 60
-        while not (small / 'ballast').exists() or os.statvfs(small).f_bfree:
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: (small / 'ballast').exists() and not os.statvfs(small).f_bfree)
         (small / 'ballast').unlink()
         assert before.result(timeout=60) == many.result(timeout=60) == after.result(timeout=60)  # one slot, which lives
         assert worker.wait(60) == 0

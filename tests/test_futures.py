@@ -15,15 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import WORK
 
 from desipipe import Queue, TaskManager, as_completed, wait
 from desipipe.errors import QueueGoneError, TaskFailedError, UnknownTaskError
 from desipipe.task import Future
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('futures', create=True)
 
 
 @pytest.fixture
@@ -208,9 +204,6 @@ def run_when_followed(queue: Queue, act: Callable[[], object]) -> threading.Thre
     thread = threading.Thread(target=run)
     thread.start()
     return thread
-
-
-WORK = [sys.executable, '-m', 'desipipe', 'work', '-q']
 
 
 def test_a_deleted_task_is_an_exception_of_its_own(app: Any, queue: Queue) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from engine import Notes, done, facts, fresh, hear, journal_lines, make_folder, note, record, talk, tell, until
+from engine import Notes, done, facts, fresh, hear, journal_lines, make_folder, note, record, talk, tell
 from hypothesis import given
+from polling import wait_for
 
 from desipipe.errors import CorruptJournalError, DiskFullError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from desipipe.state import State
@@ -764,21 +765,21 @@ def test_everything_is_on_disk_soon(folder: str) -> None:
     with synced() as names:
         writer, _ = journal(folder, sync_interval=0.01)
         append(writer, 1)
-        until(lambda: names == ['journal.jsonl'], 'the sync')
-        until(lambda: writer._syncer is None, 'the end of the thread')
+        wait_for(lambda: names == ['journal.jsonl'], 'the sync')
+        wait_for(lambda: writer._syncer is None, 'the end of the thread')
         append(writer, 2)
-        until(lambda: names == ['journal.jsonl'] * 2, 'the second sync')
-        until(lambda: not [thread for thread in threading.enumerate() if thread.name == 'desipipe-sync' and thread not in before], 'the end of the thread')
+        wait_for(lambda: names == ['journal.jsonl'] * 2, 'the second sync')
+        wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == 'desipipe-sync' and thread not in before], 'the end of the thread')
 
 
 def test_a_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCaptureFixture) -> None:
     with synced(fail := [errno.EIO]) as names:
         writer, _ = journal(folder, sync_interval=0.01)
         append(writer, 1)
-        until(lambda: not fail and writer._syncer is None, 'the failed sync')
+        wait_for(lambda: not fail and writer._syncer is None, 'the failed sync')
         assert names == [] and 'not on disk' in caplog.text
         append(writer, 2)
-        until(lambda: names == ['journal.jsonl'], 'the next one')
+        wait_for(lambda: names == ['journal.jsonl'], 'the next one')
         fail.append(errno.EDQUOT)
         with pytest.raises(DiskFullError):
             writer.write(lambda: [note(3)], sync=True)
@@ -853,7 +854,7 @@ def test_writers_that_are_killed(folder: str) -> None:
             assert hear(process) == 'ready'
             tell(process)
             hear(process)
-            until(lambda turn=turn: reader.follow() and len([x for x in notes.values if x[0] == str(turn)]) > 3 * turn)  # type: ignore[misc]
+            wait_for(lambda turn=turn: reader.follow() and len([x for x in notes.values if x[0] == str(turn)]) > 3 * turn)  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
             process.wait()
     writer, seen = journal(folder)
@@ -890,7 +891,7 @@ def test_a_forked_child_writes_on_its_own(folder: str) -> None:
                 status = 0 if writer._syncer is not None and writer._syncer.is_alive() else 2
             finally:
                 os._exit(status)
-        until(lambda: waits_for_flock(pid), 'the child waits for the lock')
+        wait_for(lambda: waits_for_flock(pid), 'the child waits for the lock')
         leave.set()
         thread.join()
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

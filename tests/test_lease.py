@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import add, begin, claim, finish, fresh, hear, make_folder, process_state, states, talk, tell, tid, until
+from engine import add, begin, claim, finish, fresh, hear, make_folder, process_state, states, talk, tell, tid
+from polling import wait_for
 
 from desipipe.errors import QueueGoneError
 from desipipe.event import SUCCEEDED
@@ -89,7 +90,7 @@ def test_a_live_process_of_this_machine_is_not_gone(folder: str) -> None:
         assert gone(record) is False
         # Gone at once, whatever the lease's length; also while its parent has not asked for its status.
         process.send_signal(signal.SIGKILL)
-        until(lambda: process_state(process.pid) == 'Z', 'its end')
+        wait_for(lambda: process_state(process.pid) == 'Z', 'its end')
         assert gone(record) is True
         assert Observer(folder, 1e9).dead('w', 0.0)
         process.wait()
@@ -170,7 +171,7 @@ def test_a_stopped_process(folder: str) -> None:
     with talk(HOLDER, folder, 'w') as process:
         assert hear(process) == 'beats'
         process.send_signal(signal.SIGSTOP)
-        until(lambda: process_state(process.pid) == 'T', 'the stop')
+        wait_for(lambda: process_state(process.pid) == 'T', 'the stop')
         assert [observer.dead('w', now) for now in (0.0, 1.0, 2.0)] == [False] * 3
         process.send_signal(signal.SIGCONT)
         tell(process)

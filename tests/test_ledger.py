@@ -39,8 +39,8 @@ from engine import (
     talk,
     tell,
     tid,
-    until,
 )
+from polling import wait_for
 
 from desipipe import queue as queues
 from desipipe import summary
@@ -661,7 +661,7 @@ def test_waiting_for_others(ledger: Ledger) -> None:
     for i in range(9):
         other.journal.write(lambda: [note('noise')])
         add(other, [i])
-        until(lambda i=i: seen == [n for n in (1, 5, 9) if n <= i + 1])  # type: ignore[misc]
+        wait_for(lambda i=i: seen == [n for n in (1, 5, 9) if n <= i + 1])  # type: ignore[misc]
     for thread in threads:
         thread.join()
 

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import filelock
 import pytest
-from engine import done, hear, process_state, talk, tell, until
+from engine import done, hear, process_state, talk, tell
+from polling import wait_for
 
 from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
 from desipipe.store import lock as locks
@@ -123,7 +124,7 @@ def test_who_holds_it_may_take_it_again(path: str, kind: str) -> None:
             with lock:
                 pass
             tell(other, 'acquire')
-            until(waits(other, kind, path), 'the other waits')
+            wait_for(waits(other, kind, path), 'the other waits')
         assert hear(other) == 'ok'
         tell(other, 'release')
         assert hear(other) == 'ok'
@@ -172,7 +173,7 @@ def test_a_forked_child_holds_nothing_and_frees_nothing(path: str, kind: str) ->
                 os._exit(0)
             os.waitpid(leaver, 0)
             tell(other, 'acquire')
-            until(waits(other, kind, path), 'the other waits')
+            wait_for(waits(other, kind, path), 'the other waits')
             os.set_blocking(entered, False)
             with pytest.raises(BlockingIOError):
                 os.read(entered, 10)
@@ -245,7 +246,7 @@ def test_the_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
     with talk(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
             tell(waiter, 'acquire')
-            until(waits(waiter, kind, path), 'the other waits')
+            wait_for(waits(waiter, kind, path), 'the other waits')
             shutil.rmtree(folder)
         assert hear(waiter) == 'QueueGoneError'
         # The same for who comes later, and nothing was made.
@@ -260,13 +261,13 @@ def test_the_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
     with talk(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
             tell(waiter, 'acquire')
-            until(waits(waiter, kind, path), 'the other waits')
+            wait_for(waits(waiter, kind, path), 'the other waits')
             os.unlink(path)
             Path(path).touch()
             new = QueueLock(path, kind)
             new.acquire()
         # It has the old file's lock now, and must come to wait for the new one's.
-        until(waits(waiter, kind, path), 'the other waits again')
+        wait_for(waits(waiter, kind, path), 'the other waits again')
         new.release()
         assert hear(waiter) == 'ok'
         fd = os.open(path, os.O_RDWR)
@@ -355,7 +356,7 @@ def test_a_long_wait_names_the_holder(path: str, kind: str, monkeypatch: pytest.
         os.kill(other.pid, signal.SIGSTOP)
         waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
         waiter.start()
-        until(lambda: 'more than' in caplog.text, 'the notice')
+        wait_for(lambda: 'more than' in caplog.text, 'the notice')
         os.kill(other.pid, signal.SIGCONT)
         assert f'process {other.pid:d} on {socket.gethostname()}' in caplog.text
         assert 'which is stopped' in caplog.text and f'kill -CONT {other.pid:d}' in caplog.text and 'python' in caplog.text

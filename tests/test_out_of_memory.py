@@ -146,16 +146,6 @@ def close(root: Path | None) -> None:
 
 
 @pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('test', create=True)
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue)
-
-
-@pytest.fixture
 def start(queue: Queue, group: Group) -> Iterator[Callable[[int], subprocess.Popen[bytes]]]:
     """Start a worker in the group."""
     started: list[subprocess.Popen[bytes]] = []

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import work
 
 from desipipe import Queue, TaskManager
 
@@ -84,21 +85,6 @@ MODULES = """
     builtins decimal faulthandler gc locale logging multiprocessing os socket sys tempfile
     threading time warnings
 """
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('test', create=True)
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue)
-
-
-def work(queue: Queue) -> None:
-    argv = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1']
-    subprocess.run(argv, check=True, timeout=120)
 
 
 def run_code(code: str) -> Any:

@@ -12,10 +12,11 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from polling import TIMEOUT_S, wait_for
 
 from desipipe import Queue, TaskManager
 from desipipe.app import App
@@ -101,7 +102,7 @@ class Faulty:
 
     def check(self, futures: list[Future]) -> None:
         sizes = (10, 1_100_000, 100_000)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + TIMEOUT_S
         while not all(future.done() for future in futures) and time.monotonic() < deadline:
             assert self.worker.poll() is None, self.errors.read_text()
             self.queue.ledger.wait(lambda: all(future.done() for future in futures), 0.5)
@@ -146,14 +147,6 @@ def test_a_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part
     faulty.fail(call, part, 0, 0)
 
 
-def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    """Look until a condition holds; the time is a limit, not an expectation."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, 'it did not come to that'
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def fresh(tmp_path: Path, queue_dir: Path, library: Path) -> Iterator[Faulty]:
     Path(os.environ['DESIPIPE_CONFIG_DIR'], 'config.yaml').write_text('lease: 1.5\n')
@@ -188,10 +181,11 @@ def test_a_lease_that_was_removed_is_written_again(fresh: Faulty) -> None:
 def test_a_worker_begins_although_a_call_fails(tmp_path: Path, queue_dir: Path, library: Path, call: str) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')
     faulty.end()
-    for number in (errno.EIO, errno.ESTALE):
+    for i, number in enumerate((errno.EIO, errno.ESTALE), 1):
         faulty.fail(*call.split(), number, 2)  # type: ignore[arg-type]
         faulty.start('--linger', '600')
         faulty.check(faulty.run(faulty.app()))
+        wait_for(lambda i=i: faulty.log.read_text().count('\n') >= 2 * i)  # type: ignore[misc]
         faulty.end()
     assert faulty.log.read_text().count('\n') == 4
 
@@ -199,7 +193,9 @@ def test_a_worker_begins_although_a_call_fails(tmp_path: Path, queue_dir: Path, 
 @pytest.mark.parametrize('number', [errno.EAGAIN, errno.ENOMEM])
 def test_a_process_that_cannot_be_made_is_made_later(tmp_path: Path, queue_dir: Path, library: Path, number: int) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')
+    faulty.end()
     faulty.fail('fork', '*', number, 3)
+    faulty.start('--linger', '600')
     faulty.check(faulty.run(faulty.app()))
     assert 'Nothing is lost' in faulty.errors.read_text()
     faulty.end()

@@ -129,14 +129,14 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Queue, dict[
     folder = tmp_path_factory.mktemp('rude')
     queue = Queue('rude', base_dir=folder, create=True)
     tm = TaskManager(queue)
-    rude_app, quiet_app = tm.python_app(timeout=20)(rude), tm.python_app(timeout=20)(quiet)
+    rude_app, quiet_app = tm.python_app(timeout=60)(rude), tm.python_app(timeout=60)(quiet)
     first = quiet_app('first')
     rude_ones, quiet_ones = {}, {}
     for name, (code, _) in RUDE.items():
         rude_ones[name] = rude_app(name, code)
         quiet_ones[name] = quiet_app(name)
     work = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder]
-    result = subprocess.run(work, cwd=folder, timeout=240, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(work, cwd=folder, timeout=280, stderr=subprocess.PIPE, text=True, check=False)
     assert result.returncode == 0, result.stderr
     yield queue, rude_ones, quiet_ones, first.result(timeout=0)
 

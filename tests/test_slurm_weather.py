@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from fake_slurm import FakeSlurm
+from polling import wait_for
 
 from desipipe import Queue, TaskManager
 from desipipe.summary import queue_summary
@@ -55,15 +56,6 @@ def manage(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     print((Path(queue.folder).parent / 'manager.log').read_text()[-3000:])
 
 
-def until(what: str, condition: Callable[[], Any], timeout: float = TIMEOUT) -> Any:
-    """Look until a condition holds; the time is a limit, not an expectation."""
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f'after {timeout:g} s still not: {what}'
-        time.sleep(0.02)
-    return found
-
-
 def pipeline(queue: Queue, n: int, most: int = 2, environ: Any = None, first: int = 0, **provider: Any) -> list[Any]:
     """Add tasks whose workers are jobs."""
     tm = TaskManager(queue, environ=environ, scheduler=dict(max_workers=most), provider={'provider': 'slurm', 'time': '10', **provider})
@@ -76,6 +68,17 @@ def pipeline(queue: Queue, n: int, most: int = 2, environ: Any = None, first: in
         return i
 
     return [work(i) for i in range(first, first + n)]
+
+
+def silence(slurm: FakeSlurm, sacct: str = 'empty') -> None:
+    """Let Slurm take jobs, keep them pending, and never tell of them."""
+    for knob, answer in (('hold', '1'), ('sbatch', 'lose'), ('squeue', 'empty'), ('sacct', sacct)):
+        slurm.set(knob, answer)
+
+
+def has_said(queue: Queue, text: str) -> bool:
+    """Return True once a manager has said it, even where it was withdrawn since."""
+    return text in Path(queue.filename).read_text()
 
 
 def says(queue: Queue) -> str:
@@ -106,8 +109,11 @@ def desipipe(*argv: str) -> str:
 def test_jobs_that_wait_do_not_outlive_their_manager(queue: Queue, slurm: FakeSlurm, manage: Any, how: str) -> None:
     slurm.set('hold', '1')
     pipeline(queue, 3)
-    manager = manage(*(['--timeout', '1.5'] if how == 'timeout' else []))
-    until('two jobs wait', lambda: len(slurm.jobs('PENDING')) == 2)
+    if how == 'timeout':
+        manager = manage_for_a_while(slurm, manage)
+    else:
+        manager = manage()
+        wait_for(lambda: len(slurm.jobs('PENDING')) == 2, 'two jobs wait')
     if how.startswith('SIG'):
         manager.send_signal(signal.Signals[how])
     elif how == 'kill':
@@ -120,7 +126,7 @@ def test_jobs_that_wait_do_not_outlive_their_manager(queue: Queue, slurm: FakeSl
         import shutil
 
         shutil.rmtree(queue.folder)
-    elif how != 'timeout':
+    elif how == 'compact and cancel':
         queue.compact()
         queue.cancel()
     manager.wait(TIMEOUT)
@@ -130,13 +136,25 @@ def test_jobs_that_wait_do_not_outlive_their_manager(queue: Queue, slurm: FakeSl
         assert not queue.ledger.state.jobs and not queue.ledger.state.submissions
 
 
+def manage_for_a_while(slurm: FakeSlurm, manage: Any) -> subprocess.Popen[str]:
+    """Run a manager with a time limit that was long enough for its jobs to be submitted."""
+    seconds = 1.5
+    while not slurm.jobs():  # A loaded machine may need longer than that.
+        assert seconds < 100
+        manager: subprocess.Popen[str] = manage('--timeout', str(seconds))
+        manager.wait(TIMEOUT)
+        seconds *= 3
+    assert len(slurm.jobs()) == 2
+    return manager
+
+
 @pytest.mark.parametrize('by', ['kill', 'spawn', 'clear', 'delete'])
 def test_jobs_of_a_manager_that_was_killed(queue: Queue, slurm: FakeSlurm, manage: Any, by: str) -> None:
     """Whoever comes next withdraws them, whatever the manager was about to do."""
     slurm.set('hold', '1')
     pipeline(queue, 3)
     manager = manage()
-    until('two jobs wait', lambda: len(slurm.jobs('PENDING')) == 2)
+    wait_for(lambda: len(slurm.jobs('PENDING')) == 2, 'two jobs wait')
     manager.kill()
     manager.wait()
     if by == 'kill':
@@ -159,7 +177,7 @@ def test_scancel_that_fails_is_repeated(queue: Queue, slurm: FakeSlurm, manage: 
     slurm.set('scancel', '1*fail', '')
     pipeline(queue, 3)
     manager = manage()
-    until('two jobs wait', lambda: len(slurm.jobs('PENDING')) == 2)
+    wait_for(lambda: len(slurm.jobs('PENDING')) == 2, 'two jobs wait')
     queue.cancel()
     manager.wait(TIMEOUT)
     assert not slurm.jobs('PENDING')
@@ -171,27 +189,24 @@ def test_killed_between_sbatch_and_its_note(queue: Queue, slurm: FakeSlurm, mana
     slurm.set('sbatch', 'hang 1')
     pipeline(queue, 2)
     manager = manage()
-    until('sbatch runs', lambda: slurm.calls('sbatch'))
+    wait_for(lambda: slurm.calls('sbatch'), 'sbatch runs')
     manager.kill()
     manager.wait()
     queue.ledger.follow()
     assert len(queue.ledger.state.submissions) == 1
     slurm.set('sbatch')
     manage()
-    until('the jobs are known', lambda: len(known_jobs(queue)) == 2)
-    assert count(slurm, 'sbatch') == 1 and not queue.ledger.state.submissions
+    wait_for(lambda: len(known_jobs(queue)) == 2 and not queue.ledger.state.submissions, 'the jobs are known')
+    assert count(slurm, 'sbatch') == 1
     slurm.set('hold')
-    until('all ran', lambda: queue.counts['SUCCEEDED'] == 2)
+    wait_for(lambda: queue.counts['SUCCEEDED'] == 2, 'all ran')
 
 
 def test_kill_withdraws_what_nobody_knows_of(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
-    slurm.set('hold', '1')
-    slurm.set('squeue', 'empty')
-    slurm.set('sacct', 'fail')
-    slurm.set('sbatch', 'lose')
+    silence(slurm, sacct='fail')
     pipeline(queue, 2)
     manager = manage()
-    until('it is said', lambda: 'may have been submitted' in says(queue) or 'not even its titles' in says(queue))
+    wait_for(lambda: 'may have been submitted' in says(queue) or 'not even its titles' in says(queue), 'it is said')
     manager.kill()
     manager.wait()
     assert slurm.jobs('PENDING')
@@ -209,18 +224,18 @@ def test_jobs_that_are_not_shown_are_there(queue: Queue, slurm: FakeSlurm, manag
     slurm.set('hold', '1')
     pipeline(queue, 4)
     manage()
-    until('two jobs are known', lambda: len(known_jobs(queue)) == 2)
+    wait_for(lambda: len(known_jobs(queue)) == 2, 'two jobs are known')
     slurm.set('sacct', sacct)
     slurm.set('squeue', squeue)
     asked = count(slurm, 'squeue')
-    until('some answers', lambda: count(slurm, 'squeue') >= asked + 4)
+    wait_for(lambda: count(slurm, 'squeue') >= asked + 4, 'some answers')
     assert count(slurm, 'sbatch') == 1
     queue.ledger.follow()
     assert len(queue.ledger.state.jobs) == 2
     slurm.set('squeue')
     slurm.set('sacct')
     slurm.set('hold')
-    until('all ran', lambda: queue.counts['SUCCEEDED'] == 4)
+    wait_for(lambda: queue.counts['SUCCEEDED'] == 4, 'all ran')
     assert slurm.most() == 2
 
 
@@ -230,10 +245,10 @@ def test_sbatch_that_took_the_job(queue: Queue, slurm: FakeSlurm, manage: Any, a
     slurm.set('sbatch', answer)
     futures = pipeline(queue, 4)
     manager = manage()
-    until('all ran', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ran')
     manager.wait(TIMEOUT)
     assert slurm.most() == 2 and len(slurm.jobs()) == 2
-    until('nothing is left', lambda: not slurm.jobs('PENDING', 'RUNNING'))
+    wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
 
 
 def test_a_part_of_an_array_is_shown(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
@@ -244,7 +259,7 @@ def test_a_part_of_an_array_is_shown(queue: Queue, slurm: FakeSlurm, manage: Any
     slurm.set('sacct', 'empty')
     pipeline(queue, 9, 5)
     manage()
-    until('all are known', lambda: len(known_jobs(queue)) == 5)
+    wait_for(lambda: len(known_jobs(queue)) == 5, 'all are known')
     assert len(slurm.jobs()) == 5
 
 
@@ -254,21 +269,19 @@ def test_squeue_without_titles(queue: Queue, slurm: FakeSlurm, manage: Any) -> N
     slurm.set('sbatch', '1*vanish', '')
     futures = pipeline(queue, 4, 3)
     manage()
-    until('all ran', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ran')
     assert slurm.most() <= 3
     assert '--array' not in ' '.join(slurm.calls('sbatch')[0][1])
 
 
 def test_no_more_than_allowed_where_nothing_is_ever_said(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
     """All that may have been submitted counts, for ever."""
-    slurm.set('hold', '1')
-    for knob, answer in (('sbatch', 'lose'), ('squeue', 'empty'), ('sacct', 'empty')):
-        slurm.set(knob, answer)
+    silence(slurm)
     pipeline(queue, 9, 3)
     manager = manage()
-    until('three submissions', lambda: count(slurm, 'sbatch') == 3)
+    wait_for(lambda: count(slurm, 'sbatch') == 3, 'three submissions')
     asked = count(slurm, 'squeue')
-    until('more answers', lambda: count(slurm, 'squeue') >= asked + 6)
+    wait_for(lambda: count(slurm, 'squeue') >= asked + 6, 'more answers')
     assert count(slurm, 'sbatch') == len(slurm.jobs('PENDING')) == 3
     manager.terminate()
     manager.wait(TIMEOUT)
@@ -277,13 +290,10 @@ def test_no_more_than_allowed_where_nothing_is_ever_said(queue: Queue, slurm: Fa
 
 def test_silent_slurm_is_told(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
     """Nothing is submitted again as long as Slurm does not say what became of the first; the reason is in `status`."""
-    slurm.set('hold', '1')
-    slurm.set('sbatch', 'lose')
-    slurm.set('squeue', 'empty')
-    slurm.set('sacct', 'empty')
+    silence(slurm)
     pipeline(queue, 4)
     manage()
-    until('some answers', lambda: count(slurm, 'squeue') >= 4)
+    wait_for(lambda: count(slurm, 'squeue') >= 4 and 'not even its titles' in says(queue), 'some answers')
     assert len(slurm.jobs()) <= 2
     assert 'not even its titles' in desipipe('status', '-q', queue.folder)
 
@@ -293,12 +303,12 @@ def test_clusters_are_remembered(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     slurm.set('hold', '1')
     pipeline(queue, 3, kwargs={'M': 'other'})
     manager = manage()
-    until('two jobs are known', lambda: len(known_jobs(queue)) == 2)
+    wait_for(lambda: len(known_jobs(queue)) == 2, 'two jobs are known')
     manager.kill()
     manager.wait()
     second = manage()
     asked = count(slurm, 'squeue')
-    until('the second looks', lambda: count(slurm, 'squeue') >= asked + 3)
+    wait_for(lambda: count(slurm, 'squeue') >= asked + 3, 'the second looks')
     assert count(slurm, 'sbatch') == 1
     second.kill()
     second.wait()
@@ -311,9 +321,9 @@ def test_work_on_another_cluster(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     futures = pipeline(queue, 3, kwargs={'clusters': 'other'})
     here = pipeline(queue, 3, first=3)
     manager = manage()
-    until('all ran', lambda: all(future.done() for future in (*futures, *here)))
+    wait_for(lambda: all(future.done() for future in (*futures, *here)), 'all ran')
     manager.wait(TIMEOUT)
-    until('nothing is left', lambda: not slurm.jobs('PENDING', 'RUNNING'))
+    wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
     queue.ledger.follow()
     jobs = {worker.job for worker in queue.ledger.state.workers.values()}
     assert {job.endswith('@other') for job in jobs} == {True, False}
@@ -324,7 +334,7 @@ def test_a_number_that_comes_again(queue: Queue, slurm: FakeSlurm, manage: Any) 
     slurm.set('hold', '1')
     pipeline(queue, 1)
     manager = manage()
-    until('a job is known', lambda: known_jobs(queue))
+    wait_for(lambda: known_jobs(queue), 'a job is known')
     manager.kill()
     manager.wait()
     with slurm as state:
@@ -342,9 +352,9 @@ def test_refusals_that_pass(queue: Queue, slurm: FakeSlurm, manage: Any, text: s
     slurm.set('sbatch', f'3*refuse {text}', '')
     futures = pipeline(queue, 4, 4)
     manager = manage()
-    until('it is said', lambda: text in says(queue))
-    until('all ran', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ran')
     manager.wait(TIMEOUT)
+    assert has_said(queue, text)
     assert says(queue) == ''
     tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
     assert '--array=0-3' in tries[0] and all('--array' not in words for words in tries[1:4])
@@ -354,7 +364,7 @@ def test_refusal_that_stays(queue: Queue, slurm: FakeSlurm, manage: Any) -> None
     slurm.set('sbatch', 'refuse Batch job submission failed: Invalid qos specification')
     pipeline(queue, 2)
     manager = manage()
-    until('it is said', lambda: 'Slurm refused' in says(queue))
+    wait_for(lambda: 'Slurm refused' in says(queue), 'it is said')
     looks = count(slurm, 'sbatch')
     manager.terminate()
     manager.wait(TIMEOUT)
@@ -375,7 +385,7 @@ def test_jobs_that_take_no_task(queue: Queue, slurm: FakeSlurm, manage: Any, why
     pipeline(queue, 20, most, environ=environ)
     manager = manage()
     log = Path(queue.folder).parent / 'manager.log'
-    until('three tries', lambda: log.read_text().count('died at once') >= 3)
+    wait_for(lambda: log.read_text().count('died at once') >= 3, 'three tries')
     tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
     assert all('--array' not in words for words in tries[1:])
     assert [float(pause) for pause in re.findall(r'died at once .* trying again in ([\d.]+) s', log.read_text())][:3] == [0.5, 1, 2]
@@ -390,7 +400,7 @@ def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end:
     slurm.set('end', end)
     futures = pipeline(queue, 3, 1)
     manager = manage()
-    until('all ran', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ran')
     manager.wait(TIMEOUT)
     assert count(slurm, 'sbatch') == 1
 
@@ -398,10 +408,10 @@ def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end:
 def test_missing_folder_for_output(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path) -> None:
     futures = pipeline(queue, 1, output=str(tmp_path / 'logs' / 'out-%j'))
     manage()
-    until('it is said', lambda: f'mkdir -p {tmp_path}/logs' in says(queue))
+    wait_for(lambda: f'mkdir -p {tmp_path}/logs' in says(queue), 'it is said')
     assert not slurm.calls('sbatch')
     (tmp_path / 'logs').mkdir()
-    until('it ran', lambda: futures[0].done())
+    wait_for(lambda: futures[0].done(), 'it ran')
 
 
 def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
@@ -409,11 +419,11 @@ def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     slurm.set('reason', 'PartitionTimeLimit')
     pipeline(queue, 1)
     manage()
-    until('it is said', lambda: 'PartitionTimeLimit' in says(queue))
+    wait_for(lambda: 'PartitionTimeLimit' in says(queue), 'it is said')
     found = desipipe('doctor', '-q', queue.folder)
     assert 'PartitionTimeLimit' in found and 'All is well' not in found
     slurm.set('reason', 'Priority')
-    until('it is said no more', lambda: says(queue) == '')
+    wait_for(lambda: says(queue) == '', 'it is said no more')
 
 
 def test_the_shell_does_not_win(queue: Queue, slurm: FakeSlurm, manage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,7 +433,7 @@ def test_the_shell_does_not_win(queue: Queue, slurm: FakeSlurm, manage: Any, mon
     monkeypatch.setenv('SLURM_CLUSTERS', 'other')
     futures = pipeline(queue, 1, account='desi', time='30')
     manager = manage()
-    until('it ran', lambda: futures[0].done())
+    wait_for(lambda: futures[0].done(), 'it ran')
     manager.wait(TIMEOUT)
     (job,) = slurm.read()['jobs'].values()
     options = job['options']
@@ -455,19 +465,19 @@ def test_slots_that_die_before_their_worker(queue: Queue, slurm: FakeSlurm, mana
     go = tmp_path / 'go'
     future = wait(str(go))
     manage()
-    until('it runs', lambda: Path(f'{go}-began').exists() and future.running())
+    wait_for(lambda: Path(f'{go}-began').exists() and future.running() and known_jobs(queue), 'it runs')
     (job,) = known_jobs(queue)
     slurm.set('fate', fate)
     subprocess.run(['scancel', job], check=True)
     slurm.set('fate')
     if again:
-        until('it runs again', lambda: Path(f'{go}-began').read_text() == 'xx')
+        wait_for(lambda: Path(f'{go}-began').read_text() == 'xx', 'it runs again')
         go.touch()
         assert future.result(timeout=TIMEOUT) == 1
         assert words in future.task.attempts[0].cause['text']
         assert not queue.ledger.state.burned
     else:
-        until('it ended', future.done)
+        wait_for(future.done, 'it ended')
         assert future.state == 'KILLED' and words in future.task.cause
         assert Path(f'{go}-began').read_text() == 'x'
 
@@ -479,7 +489,7 @@ def test_no_temporary_folder(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_pa
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'gone'))
     futures = pipeline(queue, 3)
     manager = manage()
-    until('all ran', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ran')
     assert manager.wait(TIMEOUT) == 0
 
 
@@ -522,7 +532,7 @@ assert calls[0] > 2, calls
     done = subprocess.run([sys.executable, '-c', code, queue.folder], capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stderr
     assert [future.result(timeout=0) for future in futures] == list(range(6))
-    until('nothing is left', lambda: not slurm.jobs('PENDING', 'RUNNING'))
+    wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
 
 
 # --- a bound that holds whatever Slurm says
@@ -560,10 +570,10 @@ def weather(queue: Queue, slurm: FakeSlurm, manage: Any, chance: random.Random, 
             manager = manage()
     for knob in answers:
         slurm.set(knob)
-    until('all ended', lambda: all(future.done() for future in futures))
+    wait_for(lambda: all(future.done() for future in futures), 'all ended')
     manager.wait(TIMEOUT)
     assert [future.state for future in futures] == ['SUCCEEDED'] * len(futures)
     assert slurm.most() <= most
-    until('nothing is left', lambda: not slurm.jobs('PENDING', 'RUNNING'), 20)
+    wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
     queue.ledger.follow()
     assert not queue.ledger.state.submissions

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import work
 
 from desipipe import Queue, TaskManager, summary
 from desipipe.event import STATES, SUCCEEDED, End
@@ -20,11 +21,6 @@ from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
 
 KEYS = 'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta jobs failures causes damage'.split()
-
-
-def work(queue: Queue, *options: str) -> None:
-    """Run what is there to the end."""
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, *options], check=True, capture_output=True)
 
 
 def fill(queue: Queue) -> dict[str, Any]:

@@ -11,23 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from workers import work
 
 from desipipe import Future, Queue, TaskManager
 from desipipe.errors import AppChangedError, NotSerializableError, SweepError, UnknownNameError, UnknownOptionError, UnknownTaskError
-
-
-@pytest.fixture
-def queue(queue_dir: Path) -> Queue:
-    return Queue('apps', create=True)
-
-
-@pytest.fixture
-def tm(queue: Queue) -> TaskManager:
-    return TaskManager(queue)
-
-
-def work(queue: Queue) -> None:
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120)
 
 
 def test_the_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
@@ -237,7 +224,7 @@ SCRIPT = """
     import sys
     from desipipe import Queue, TaskManager
 
-    queue = Queue('apps')
+    queue = Queue('test')
     tm = TaskManager(queue)
     SCALE = 2
     UNUSED = 1

@@ -12,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from engine import Notes, add, begin, done, fresh, hear, make_folder, note, talk, tell, until
+from engine import Notes, add, begin, done, fresh, hear, make_folder, note, talk, tell
+from polling import wait_for
 
 from desipipe.errors import QueueGoneError
 from desipipe.event import PENDING
@@ -229,6 +230,10 @@ def test_the_timeout_is_kept(folder: str) -> None:
     assert ledger.wait(lambda: True, timeout=0.0)
     # Whoever asks for it is looked after more often than the watcher would.
     begin(ledger, 'w')
-    asked.clear()
-    assert not ledger.wait(lambda: bool(asked.append(1)), timeout=0.1, longest=0.01)
-    until(lambda: len(asked) > 3)
+
+    def count_looks() -> int:
+        asked.clear()
+        assert not ledger.wait(lambda: bool(asked.append(1)), timeout=0.1, longest=0.01)
+        return len(asked)
+
+    wait_for(lambda: count_looks() > 3)  # On a loaded machine not each time.

@@ -5,13 +5,16 @@ from __future__ import annotations
 import compileall
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import desipipe
-from tests.slurm.cluster import ACCOUNTING, Slurm, missing
+
+sys.path.insert(0, str(Path(__file__).parents[2] / 'tests'))
+from slurm.cluster import ACCOUNTING, Slurm, missing
 
 STEP = 10.0  # s between two questions to Slurm at least, as spawn has it without options
 COMMANDS = ('sbatch', 'squeue', 'sacct', 'scancel', 'scontrol', 'sinfo', 'sacctmgr')

@@ -25,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
-from .gated import PATIENCE, wait_for
+from .gated import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 FRONT_END = ROOT / 'jupyter_ext' / 'labextension'

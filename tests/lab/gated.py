@@ -5,24 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from desipipe import Queue, TaskManager
 
-PATIENCE = 60.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
-
-
-def wait_for(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
-    """Look until it holds; what it gave then."""
-    deadline = time.monotonic() + timeout
-    while not (value := condition()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f'waited {timeout:.0f} s in vain for {what}')
-        time.sleep(0.05)
-    return value
+PATIENCE = 120.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
 
 
 @contextmanager
@@ -40,7 +30,6 @@ def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
 def gated(i: int, folder: str, first: str) -> str:
     """Ends when the file ``i`` is in ``folder``: with what is written in it, which it prints, or badly if there is nothing. Prints ``first`` when it begins."""
     import os
-    import time
 
     path = os.path.join(folder, str(i))
     if first:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue, TaskManager
 from desipipe.cell_summary import cell_summary
 
-from .gated import add_gated, let, wait_for, working
+from .gated import add_gated, let, working
 
 pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
 nbformat = pytest.importorskip('nbformat')

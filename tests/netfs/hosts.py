@@ -13,7 +13,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -21,13 +20,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from polling import wait_for
+
 HERE = Path(__file__).resolve().parent
 SERVER_IP = '10.77.0.1'
 _PREFIX = 'desipipe-netfs-'
 # Debian keeps servers and network tools where an ordinary user's PATH does not look.
 _PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
 
-__all__ = ['SERVER_IP', 'Box', 'Cluster', 'Host', 'NamespaceHost', 'bridge', 'cluster', 'finish', 'go', 'line', 'missing', 'scratch', 'until', 'wait_until']
+__all__ = ['SERVER_IP', 'Box', 'Cluster', 'Host', 'NamespaceHost', 'bridge', 'cluster', 'finish', 'go', 'line', 'missing', 'scratch', 'until']
 
 
 def missing(*programs: str) -> str:
@@ -49,30 +50,6 @@ def missing(*programs: str) -> str:
         return 'namespaces and mounts need root'
     absent = [program for program in ('unshare', 'nsenter', 'ip', 'mount') + programs if shutil.which(program, path=_PATH) is None]
     return 'not installed: {} (tests/netfs/README.md names the packages)'.format(', '.join(absent)) if absent else ''
-
-
-def wait_until(what: str, condition: Callable[[], bool], timeout: float = 30.0) -> None:
-    """Poll a condition.
-
-    Parameters
-    ----------
-    what : str
-        What is waited for, in words, for the error.
-    condition : callable
-        Returns whether it came true.
-    timeout : float, default=30
-        The longest wait, in seconds.
-
-    Raises
-    ------
-    TimeoutError
-        It did not come true.
-    """
-    deadline = time.monotonic() + timeout
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f'after {timeout:g} s still not: {what}')
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -120,14 +97,14 @@ class _Entered(subprocess.Popen[Any]):
     """A program run through ``nsenter``: signals go to the program, not to ``nsenter``, which does not pass them on."""
 
     def send_signal(self, sig: int) -> None:
-        wait_until('nsenter starts the program', lambda: self.poll() is not None or _inner(self.pid) is not None)
+        wait_for(lambda: self.poll() is not None or _inner(self.pid) is not None, 'nsenter starts the program')
         inner = _inner(self.pid)
         if self.poll() is not None or inner is None:
             return
         os.kill(inner, sig)
         # nsenter stops itself when its child stops. Continued before it got that far, it would stop for good.
         if sig == signal.SIGSTOP:
-            wait_until('nsenter stops', lambda: Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0] == 'T')
+            wait_for(lambda: Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0] == 'T', 'nsenter stops')
         elif sig == signal.SIGCONT:
             os.kill(self.pid, sig)
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .hosts import SERVER_IP, Box, Cluster, cluster, wait_until
+from polling import wait_for
+
+from .hosts import SERVER_IP, Box, Cluster, cluster
 
 EMPTY = '/var/lib/mfs/metadata.mfs.empty'  # a file system without a file, from Debian's package
 PROGRAMS = ('mfsmaster', 'mfschunkserver', 'mfsmount', 'mfssetgoal')
@@ -49,7 +51,7 @@ def _mount(box: Box, path: Path, base: Path) -> None:
     box.run(['mfsmount', path, '-H', SERVER_IP], check=True)
     # The master answers before the chunk server has told it of its disks: until then there is nowhere to write.
     probe = path / f'.{box.name}'
-    wait_until(f'{box.name} can write', lambda: box.run(['sh', '-c', 'echo ready > "$0"', os.fspath(probe)]).returncode == 0)
+    wait_for(lambda: box.run(['sh', '-c', 'echo ready > "$0"', os.fspath(probe)]).returncode == 0, f'{box.name} can write')
     box.run(['rm', probe], check=True)
     # By default each file is kept by two chunk servers; there is one, and the first fsync would wait seven seconds for the other.
     box.run(['mfssetgoal', '-r', '1', path], check=True)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .hosts import SERVER_IP, Box, Cluster, cluster, wait_until
+from polling import wait_for
+
+from .hosts import SERVER_IP, Box, Cluster, cluster
 
 PROGRAMS = ('sshfs', 'sshd', 'ssh-keygen')
 _PORT = 2222  # the box has a network of its own, where every port is free
@@ -39,7 +41,7 @@ def _mount(box: Box, path: Path, base: Path) -> None:
     options = {'IdentityFile': base / 'ssh' / 'user', 'StrictHostKeyChecking': 'no', 'UserKnownHostsFile': '/dev/null', 'LogLevel': 'ERROR'}
     argv = ['sshfs', '-p', str(_PORT), f'root@{SERVER_IP}:{base / "export"}', str(path)]
     argv += [f'-o{name}={value}' for name, value in options.items()]
-    wait_until(f'{box.name} has mounted', lambda: box.run(argv).returncode == 0)
+    wait_for(lambda: box.run(argv).returncode == 0, f'{box.name} has mounted')
 
 
 @contextmanager

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from polling import wait_for
 
-from .hosts import SERVER_IP, Box, Cluster, Host, finish, go, until, wait_until
+from .hosts import SERVER_IP, Box, Cluster, Host, finish, go, until
 
 HOLD = """
 import fcntl, os, sys
@@ -118,7 +119,7 @@ def test_stopped_program_continues(two_hosts: Cluster) -> None:
     process.stdin.write(b'a')
     assert process.stdout.read(1) == b'a'
     process.send_signal(signal.SIGSTOP)
-    wait_until('cat is stopped', lambda: 'T' in host.run(['ps', '-C', 'cat', '-o', 'stat='], check=True).stdout)
+    wait_for(lambda: 'T' in host.run(['ps', '-C', 'cat', '-o', 'stat='], check=True).stdout, 'cat is stopped')
     process.stdin.write(b'b')
     process.send_signal(signal.SIGCONT)
     assert process.stdout.read(1) == b'b'
@@ -224,7 +225,7 @@ def test_box_leaves_nothing() -> None:
     def orphans() -> list[int]:
         return [int(child) for child in Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()]
 
-    wait_until('one orphan is left', lambda: len(orphans()) == 1)
+    wait_for(lambda: len(orphans()) == 1, 'one orphan is left')
     sleepers = orphans()
     box.close()
     assert all(map(_gone, [pid, *sleepers]))
@@ -250,7 +251,7 @@ with scratch() as base:
     assert Path(base).is_dir()
     owner.kill()
     owner.communicate()
-    wait_until('the box has ended', lambda: _gone(int(pid)))
+    wait_for(lambda: _gone(int(pid)), 'the box has ended')
     subprocess.run([sys.executable, '-c', code], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     assert not Path(base).exists()
     assert not Path(base + '.lock').exists()

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from polling import wait_for
 
-from .hosts import HERE, Cluster, Host, finish, go, line, until, wait_until
+from .hosts import HERE, Cluster, Host, finish, go, line, until
 
 pytestmark = pytest.mark.timeout(900)  # s; a guest is slow, and a cut that goes wrong is told apart by what waits for it
 
-LEASES = {'moosefs': 2, 'nfs': 10}  # s of silence after which a worker counts as dead; a flush of a guest on a busy machine takes seconds
+LEASES = {'moosefs': 6, 'nfs': 10}  # s of silence after which a worker counts as dead; a flush of a guest on a busy machine takes seconds
 LINGER = 120  # s that a worker stays without work; the tests end it before
 LOSES_LOCKS = {'nfs'}  # where the lock of a host that is cut off is given to another one; MooseFS keeps it
 
@@ -43,7 +44,7 @@ class Team:
         self.log = f'/run/{name}'  # a file of each host's own memory
         self.logs = cluster.scratch / name
         self.logs.mkdir()
-        (self.logs / 'config.yaml').write_text(f'lease: {LEASES.get(cluster.kind, 2):d}\n')
+        (self.logs / 'config.yaml').write_text(f'lease: {LEASES.get(cluster.kind, 6):d}\n')
         path = os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]).rstrip(os.pathsep)
         ours = {name: value for name, value in os.environ.items() if not name.startswith('DESIPIPE_')}
         self.env = {**ours, 'DESIPIPE_CONFIG_DIR': str(self.logs), 'PYTHONPATH': path}
@@ -185,7 +186,7 @@ def test_two_hosts_work_on_one_queue(team: Team) -> None:
         ]
         # No task ends before each host has begun one: so both take part, however fast one of them is.
         for host in hosts:
-            wait_until(f'{host.name} begins a task', lambda host=host: bool(team.began(host)), 120)  # type: ignore[misc]
+            wait_for(lambda host=host: bool(team.began(host)), f'{host.name} begins a task', 120)  # type: ignore[misc]
         for host in hosts:
             team.gate(host, shut=False)
         for submitter in submitters:
@@ -221,7 +222,7 @@ def test_host_is_cut_off(team: Team) -> None:
         for submitter in submitters:
             until(submitter, 'added')
         for host in (team.a, team.b):
-            wait_until(f'{host.name} begins a task', lambda host=host: bool(team.began(host)), 120)  # type: ignore[misc]
+            wait_for(lambda host=host: bool(team.began(host)), f'{host.name} begins a task', 120)  # type: ignore[misc]
         team.gate(team.b, shut=False)
         # Until all that is left is what the first host runs: then it has nothing to claim or report, and does not hold the lock when it is
         # cut off. Where a filesystem keeps the lock for a holder that is gone, nobody could write before it is back.

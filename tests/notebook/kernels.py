@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 MIME = 'application/vnd.desipipe.v1+json'
-TIMEOUT = 90.0  # s; only what hangs gets there
+TIMEOUT = 120.0  # s; only what hangs gets there
 
 Output = dict[str, Any]
 

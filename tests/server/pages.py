@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-TIMEOUT = 60.0  # s; only a test that hangs gets there
+TIMEOUT = 120.0  # s; only a test that hangs gets there
 Ask = Callable[..., Any]
 
 
@@ -37,7 +37,7 @@ class Stream:
                     return kind, data
 
 
-async def until(ready: Callable[[], bool]) -> None:
+async def wait_for(ready: Callable[[], bool]) -> None:
     """Look until ``ready()``, while the server goes on."""
     async with asyncio.timeout(TIMEOUT):
         while not ready():

@@ -13,7 +13,7 @@ from typing import Any
 import engine
 import pytest
 from jupyter_server.auth import Authorizer
-from pages import Ask, until
+from pages import Ask, wait_for
 from tornado.httpclient import HTTPClientError
 
 from desipipe import Queue
@@ -386,7 +386,7 @@ async def test_a_queue_that_hangs_keeps_nobody_else_waiting(ask: Ask, hub: Any, 
     followed = hub.open[0]
     stuck = [asyncio.ensure_future(followed.do(lambda queue: hang.wait(60))) for _ in range(hubs.WAITING)]
     try:
-        await until(lambda: followed._waiting == hubs.WAITING)
+        await wait_for(lambda: followed._waiting == hubs.WAITING)
         assert (await ask('queue', queue='other'))[0] == 200
         status, found = await ask('queue', queue='demo')
         assert (status, found['error']) == (503, 'BusyError')
@@ -405,8 +405,8 @@ async def test_what_nobody_asks_for_leaves_the_memory(ask: Ask, follow: Follow, 
     async with follow('demo') as stream:
         await stream.next()
         await ask('queue', queue='other')
-        await until(lambda: [followed.folder for followed in hub.open] == [queue.folder])
-    await until(lambda: not hub.open)
+        await wait_for(lambda: [followed.folder for followed in hub.open] == [queue.folder])
+    await wait_for(lambda: not hub.open)
     assert (await ask('queue', queue='demo'))[0] == 200
 
 

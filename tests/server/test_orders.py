@@ -11,7 +11,7 @@ from typing import Any
 
 import engine
 import pytest
-from pages import Ask, until
+from pages import Ask, wait_for
 
 from desipipe import Queue, TaskManager
 
@@ -84,7 +84,7 @@ async def test_a_queue_is_run_through_the_server(ask: Ask, follow: Follow, queue
         assert len(found['nodes']) == 3 and [edge['count'] for edge in found['edges']] == [1]
         status, found = await ask('actions/kill', body={'queue': 'demo'})
         assert status == 200
-        await until(lambda: queue.ledger.follow() and not queue.ledger.state.alive or not queue.processes())
+        await wait_for(lambda: queue.ledger.follow() and not queue.ledger.state.alive or not queue.processes())
 
 
 async def test_pause_cancel_resume(ask: Ask, queue: Queue) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from engine import add, begin
-from pages import TIMEOUT, until
+from pages import TIMEOUT, wait_for
 from tornado.httpclient import HTTPClientError, HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -40,11 +40,11 @@ async def test_a_page_follows_what_it_names_last(jp_ws_fetch: Any, hub: Any, que
     await page.write_message(json.dumps({'queue': ['other']}))
     message = await next_message(page)
     assert message['data']['queue'] == 'other'
-    await until(lambda: [followed.folder for followed in hub.open if followed.pages] == [other.folder])
+    await wait_for(lambda: [followed.folder for followed in hub.open if followed.pages] == [other.folder])
     begin(other.ledger, 'w')
     assert (await next_message(page))['data']['queue'] == 'other'
     page.close()
-    await until(lambda: not hub.pages and not any(followed.pages for followed in hub.open))
+    await wait_for(lambda: not hub.pages and not any(followed.pages for followed in hub.open))
 
 
 async def test_silence_is_broken(jp_ws_fetch: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ async def test_what_can_not_be_meant_ends_it(jp_ws_fetch: Any, hub: Any, text: s
         while await page.read_message() is not None:
             pass
     assert page.close_code == 1008
-    await until(lambda: not hub.pages)
+    await wait_for(lambda: not hub.pages)
 
 
 async def test_names_outside_of_the_folders_are_refused_once(jp_ws_fetch: Any, queue: Queue) -> None:

@@ -14,16 +14,16 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from polling import wait_for
 
 PROGRAMS = ('slurmctld', 'slurmd', 'munged', 'sbatch')
 ACCOUNTING = ('slurmdbd', 'mariadbd', 'mysql_install_db')
 _PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
 _PORTS = 40  # of one cluster: controller, accounting, nodes
-TIMEOUT = 90.0  # s; only what hangs takes so long
+TIMEOUT = 120.0  # s; only what hangs takes so long
 
 
 def missing(*programs: str) -> str:
@@ -32,15 +32,6 @@ def missing(*programs: str) -> str:
         return 'Slurm of the tests needs Linux and root'
     absent = [program for program in (*PROGRAMS, 'unshare', *programs) if shutil.which(program, path=_PATH) is None]
     return f'not installed: {", ".join(absent)} (`make test` as root installs them)' if absent else ''
-
-
-def until(what: str, condition: Callable[[], Any], timeout: float = TIMEOUT, every: float = 0.05) -> Any:
-    """Look until a condition holds; what it gave is returned."""
-    deadline = time.monotonic() + timeout
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f'after {timeout:g} s still not: {what}'
-        time.sleep(every)
-    return found
 
 
 def _free_ports() -> int:
@@ -194,13 +185,13 @@ class Slurm:
         munge = self.base / 'munge'
         names = {'key-file': 'key', 'socket': 'socket', 'pid-file': 'pid', 'log-file': 'log', 'seed-file': 'seed'}
         self._start('munged', ['munged', '-F', '--force', *(f'--{option}={munge / name}' for option, name in names.items())])
-        until('munge', (munge / 'socket').exists)
+        wait_for((munge / 'socket').exists, 'munge')
         if self.accounting:
             self._start_accounting()
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
-        until('all nodes are idle', lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes)
+        wait_for(lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes, 'all nodes are idle')
 
     def _start_accounting(self) -> None:
         data, sock = self.base / 'mysql', self.base / 'mysql.sock'
@@ -210,9 +201,9 @@ class Slurm:
         subprocess.run(['mysql_install_db', *common, *how], check=True, stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, 'PATH': _PATH})
         small = ['--innodb-log-file-size=16M', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', '--innodb-lock-wait-timeout=900']
         self._start('mariadbd', ['mariadbd', *common, f'--socket={sock}', '--skip-networking', '--skip-log-bin', *small])
-        until('the data base', sock.exists)
+        wait_for(sock.exists, 'the data base')
         self.start_accounting()
-        until('accounting', lambda: self._tried('sacctmgr', '-n', '-i', 'show', 'cluster'))
+        wait_for(lambda: self._tried('sacctmgr', '-n', '-i', 'show', 'cluster'), 'accounting')
         for words in (
             'add cluster test',
             'add account desi Description=desi Organization=desi',
@@ -231,7 +222,7 @@ class Slurm:
     def start_controller(self) -> None:
         """Start slurmctld, with what it knew."""
         self._start('slurmctld', ['slurmctld', '-D'])
-        until('the controller', lambda: self._tried('scontrol', 'ping') and 'is UP' in self.run('scontrol', 'ping'))
+        wait_for(lambda: self._tried('scontrol', 'ping') and 'is UP' in self.run('scontrol', 'ping'), 'the controller')
 
     def start_node(self, node: str) -> None:
         """Start slurmd of a node, in namespaces of its own."""

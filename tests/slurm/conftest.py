@@ -7,16 +7,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue
 
-from .cluster import ACCOUNTING, Slurm, missing, until
+from .cluster import ACCOUNTING, TIMEOUT, Slurm, missing
 
 REQUIRE = 'DESIPIPE_REQUIRE_SLURM'
 
@@ -53,7 +54,7 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
         monkeypatch.setenv(name, value)
     yield cluster
     cluster.run('scancel', '-u', 'root')
-    until('the cluster is empty', lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'))
+    wait_for(lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'), 'the cluster is empty')
 
 
 class Runs:
@@ -79,7 +80,7 @@ def spawn() -> Iterator[Runs]:
         process.terminate()
     for process in runs.processes:
         try:
-            process.wait(30)
+            process.wait(TIMEOUT)
         except subprocess.TimeoutExpired:
             process.kill()
 
@@ -95,12 +96,3 @@ def queue(queue_dir: Path, slurm: Slurm) -> Iterator[Queue]:
     for path in Path(queue.folder).glob('workers-*.log'):
         print(path.read_text()[-3000:])
     print(slurm.run('sinfo', '-R', '-N'), slurm.log())
-
-
-Wait = Callable[..., Any]
-
-
-@pytest.fixture
-def wait_for(slurm: Slurm) -> Wait:
-    """Look until a condition holds."""
-    return until

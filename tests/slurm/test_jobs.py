@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue, TaskManager
+from desipipe.state import State
 
-from .cluster import Slurm, until
+from .cluster import TIMEOUT, Slurm
 
 pytestmark = pytest.mark.slurm
 
@@ -44,9 +46,9 @@ def test_pi(queue: Queue, spawn: Any) -> None:
     fractions = [fraction(seed=i) for i in range(20)]
     said = echo(average(fractions))
     process = spawn(queue)
-    assert said.out(timeout=60) == 'bash app says pi is ~ 3.14'
+    assert said.out(timeout=TIMEOUT) == 'bash app says pi is ~ 3.14'
     assert {future.result(timeout=0)[1] for future in fractions} <= {'n1', 'n2'}
-    assert process.wait(30) == 0
+    assert process.wait(TIMEOUT) == 0
     assert not queue.processes()
     scripts = [path.read_text() for path in Path(queue.folder).glob('desipipe-test-*.sh')]
     assert sorted(script.rpartition(' ')[2].strip() for script in scripts) == ['1', '2']  # slots
@@ -73,6 +75,17 @@ def causes(future: Any) -> list[str]:
     return [attempt.cause.get('text', '') for attempt in future.task.attempts]
 
 
+def followed(queue: Queue) -> State:
+    """Return the queue's state with all that is in its journal now."""
+    queue.ledger.follow()
+    return queue.ledger.state
+
+
+def says(queue: Queue) -> str:
+    """Return what the manager says."""
+    return str((followed(queue).manager or {}).get('says', ''))
+
+
 def the_job(queue: Queue) -> str:
     """The job that runs the one task that runs."""
     queue.ledger.follow()
@@ -93,9 +106,9 @@ def the_job_of(queue: Queue, future: Any) -> str:
 def test_cancelled_by_a_user(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     future = waiter(manager(queue), retries=3)(1, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', future.running)
+    wait_for(future.running, 'it runs')
     slurm.run('scancel', the_job(queue))
-    until('it ended', future.done)
+    wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'  # someone wanted that: no retry
     assert 'its job was cancelled by user 0 (Slurm: CANCELLED' in future.task.cause
 
@@ -104,9 +117,9 @@ def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path
     """A worker that says nothing any more: Slurm knows what became of it."""
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', future.running)
+    wait_for(future.running, 'it runs')
     slurm.run('scancel', '--signal=KILL', '--full', the_job(queue))
-    until('it ended', future.done)
+    wait_for(future.done, 'it ended')
     assert future.state in ('KILLED', 'UNKNOWN')
     assert 'Slurm: ' in future.task.cause
 
@@ -121,17 +134,17 @@ def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> N
 
     first, one, second = waiter(tm, retries=2)(1, str(tmp_path / 'go')), short(), waiter(tm2)(2, str(tmp_path / 'go'))
     spawn(queue)
-    assert one.result(timeout=60) == 1
-    until('both run', lambda: first.running() and second.running())
+    assert one.result(timeout=TIMEOUT) == 1
+    wait_for(lambda: first.running() and second.running(), 'both run')
     queue.ledger.follow()
     for worker in queue.ledger.state.running.values():
         slurm.run('scontrol', 'update', f'jobid={worker.job}', 'EndTime=now+5')
-    until('the first ended', first.done)
+    wait_for(first.done, 'the first ended')
     assert first.state == 'KILLED'
     assert 'its job reached its time limit' in first.task.cause
-    until('the second runs again', lambda: len(list(tmp_path.glob('go-2-*'))) == 2)
+    wait_for(lambda: len(list(tmp_path.glob('go-2-*'))) == 2, 'the second runs again')
     (tmp_path / 'go').touch()
-    assert second.result(timeout=60) == 2
+    assert second.result(timeout=TIMEOUT) == 2
     assert 'its job reached its time limit' in causes(second)[0]
 
 
@@ -146,7 +159,7 @@ def test_out_of_memory(queue: Queue, slurm: Slurm, spawn: Any) -> None:
 
     future = eat()
     spawn(queue)
-    until('it ended', future.done)
+    wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'
     assert 'out of memory' in future.task.cause
 
@@ -171,7 +184,7 @@ def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -
 
     future = feed()
     spawn(queue)
-    until('it ended', future.done)
+    wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'
     assert 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, OutOfMemory, exit code 0:125)' in future.task.cause
 
@@ -181,9 +194,9 @@ def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     tm = TaskManager(queue, environ={'command': 'echo no such module >&2; exit 7'}, provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125})
     future = waiter(tm)(1, 'go')
     spawn(queue)
-    says = until('it is said', lambda: queue.ledger.follow() and (queue.ledger.state.manager or {}).get('says', ''))
-    assert 'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in says
-    assert says.endswith('Its last words: no such module')
+    said = wait_for(lambda: says(queue), 'it is said')
+    assert 'died at once (its job failed (Slurm: FAILED, NonZeroExitCode, exit status 7))' in said
+    assert said.endswith('Its last words: no such module')
     assert future.state == 'PENDING' and future.task.attempts == []
 
 
@@ -191,18 +204,18 @@ def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
     """Accounting dies while jobs run: they go on, new ones begin, and how one ended is told as far as the controller knows it."""
     futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(i=range(2), path=str(tmp_path / 'go'))
     spawn(queue)
-    until('both run', lambda: queue.counts['RUNNING'] == 2)
+    wait_for(lambda: queue.counts['RUNNING'] == 2, 'both run')
     slurm.stop_one('slurmdbd')
     try:
         # The last element of an array, of which Slurm's identity is that of the whole array.
         (gone, stays) = sorted(futures, key=lambda future: the_job_of(queue, future), reverse=True)
         slurm.run('scancel', the_job_of(queue, gone))
         later = waiter(manager(queue, time='11'))(2, str(tmp_path / 'go'))
-        until('a new one begins', later.running)
-        until('the cancelled one ended', gone.done)
+        wait_for(later.running, 'a new one begins')
+        wait_for(gone.done, 'the cancelled one ended')
         assert gone.state == 'KILLED' and 'its job was cancelled' in gone.task.cause
         (tmp_path / 'go').touch()
-        assert stays.result(timeout=60) in (0, 1) and later.result(timeout=60) == 2
+        assert stays.result(timeout=TIMEOUT) in (0, 1) and later.result(timeout=TIMEOUT) == 2
     finally:
         slurm.start_accounting()
 
@@ -210,29 +223,29 @@ def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
 def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', future.running)
+    wait_for(future.running, 'it runs')
     job = the_job(queue)
     slurm.run('scontrol', 'requeue', job)
-    until('it waits', lambda: future.state == 'PENDING')
-    until('Slurm has it back, and nobody submitted another one for it', lambda: slurm.jobs('PENDING,RUNNING') == {job: 'PENDING'})
+    wait_for(lambda: future.state == 'PENDING', 'it waits')
+    wait_for(lambda: slurm.jobs('PENDING,RUNNING') == {job: 'PENDING'}, 'Slurm has it back, and nobody submitted another one for it')
     slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
-    until('it runs again', future.running)
+    wait_for(future.running, 'it runs again')
     (tmp_path / 'go').touch()
-    assert future.result(timeout=60) == 1
+    assert future.result(timeout=TIMEOUT) == 1
     assert 'put back into the queue' in causes(future)[0]
-    until('no job is left, neither that one nor another', lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'))
+    wait_for(lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'), 'no job is left, neither that one nor another')
 
 
 def test_preempted(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     tm = manager(queue, kwargs={'partition': 'scavenge', 'exclusive': True, 'nodelist': 'n1'})
     future = waiter(tm)(1, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', future.running)
+    wait_for(future.running, 'it runs')
     urgent = slurm.run('sbatch', '--parsable', '-p', 'urgent', '-w', 'n1', '--exclusive', '-t', '5', '--wrap', 'sleep 300').strip()
-    until('it waits', lambda: future.state == 'PENDING')
+    wait_for(lambda: future.state == 'PENDING', 'it waits')
     slurm.run('scancel', urgent)
     (tmp_path / 'go').touch()
-    assert future.result(timeout=60) == 1
+    assert future.result(timeout=TIMEOUT) == 1
     assert 'preempted' in causes(future)[0]
 
 
@@ -244,16 +257,16 @@ def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spaw
     tm = manager(queue, kwargs={'no-requeue': True})
     future = waiter(tm)(1, str(tmp_path / 'go'))
     spawn(queue)
-    until('it runs', future.running)
+    wait_for(future.running, 'it runs')
     (node,) = [process.host for process in queue.processes() if process.kind == 'worker']
     slurm.signal(node, signal.SIGSTOP)
     try:
-        until('it runs on the other node', lambda: len(list(tmp_path.glob('go-1-*'))) == 2)
+        wait_for(lambda: len(list(tmp_path.glob('go-1-*'))) == 2, 'it runs on the other node')
         (tmp_path / 'go').touch()
-        assert future.result(timeout=60) == 1
+        assert future.result(timeout=TIMEOUT) == 1
         attempts = future.task.attempts
         assert f'its node {node} failed' in causes(future)[0]
         assert [attempt.host for attempt in attempts if attempt.counts] != [node]
     finally:
         slurm.signal(node, signal.SIGCONT)
-        until('the node is back', lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2)
+        wait_for(lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2, 'the node is back')

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from polling import wait_for
 
 from desipipe import Queue
 from desipipe.cell_summary import cell_summary
 from desipipe.notebook.bundle import as_text
 
-from .cluster import Slurm, until
+from .cluster import Slurm
 from .test_jobs import manager, waiter
 
 pytestmark = pytest.mark.slurm
@@ -34,10 +35,10 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
     tm, tm2 = (manager(queue, most, time=time, nodes_per_worker=1, kwargs={'exclusive': True}) for most, time in ((3, '20'), (1, '21')))
     waiter(tm).map(i=range(3), path=str(tmp_path / 'go'))
     spawn(queue)
-    until('two run, one waits', lambda: queue.counts['RUNNING'] == 2 and any(job['reason'] == 'Resources' for job in queue.ledger.state.jobs.values()))
+    wait_for(lambda: queue.counts['RUNNING'] == 2 and any(job['reason'] == 'Resources' for job in queue.ledger.state.jobs.values()), 'two run, one waits')
     waiter(tm2)(3, str(tmp_path / 'go'))
     reasons = {'Resources', 'Priority'}
-    until('the other waits too', lambda: queue.ledger.follow() is not None and {job['reason'] for job in queue.ledger.state.jobs.values()} >= reasons)
+    wait_for(lambda: queue.ledger.follow() is not None and {job['reason'] for job in queue.ledger.state.jobs.values()} >= reasons, 'the other waits too')
     summary = json.loads(desipipe('status', '-q', queue.folder, '--json'))
     text = desipipe('status', '-q', queue.folder)
     states = slurm.jobs('PENDING,RUNNING')

@@ -12,7 +12,7 @@ import pytest
 
 from desipipe import Queue, TaskManager
 
-from .cluster import Slurm
+from .cluster import TIMEOUT, Slurm
 
 pytestmark = [pytest.mark.slurm, pytest.mark.mpi]
 
@@ -49,7 +49,7 @@ def test_over_two_nodes(queue: Queue, spawn: Any) -> None:
     tm = manager(queue, nodes_per_worker=2, mpiprocs_per_worker=4)
     futures = gatherer(tm).map(i=range(3))
     spawn(queue)
-    assert [future.result(timeout=90) for future in futures] == [([0, i, 2 * i, 3 * i], ['n1', 'n2']) for i in range(3)]
+    assert [future.result(timeout=TIMEOUT) for future in futures] == [([0, i, 2 * i, 3 * i], ['n1', 'n2']) for i in range(3)]
     # The launcher may mix what ranks write within a line.
     assert sorted(futures[0].out().replace('rank', '').replace(' ', '').replace('\n', '')) == ['0', '1', '2', '3']
 
@@ -83,9 +83,9 @@ def test_several_tasks_in_one_launcher(queue: Queue, slurm: Slurm, spawn: Any, t
     good = [futures[i].result(timeout=120) for i in (0, 3)]
     assert [value[:2] for value in good] == [(0, 2), (3, 2)]
     with pytest.raises(Exception, match='rank one is unhappy'):
-        futures[2].result(timeout=60)
+        futures[2].result(timeout=TIMEOUT)
     with pytest.raises(Exception, match='ended in the middle|exit status'):
-        futures[1].result(timeout=60)
+        futures[1].result(timeout=TIMEOUT)
     assert sorted(futures[3].out().split('\n')) == ['', 'task 3 rank 0', 'task 3 rank 1']
 
 
@@ -95,7 +95,7 @@ def test_singletons_are_named(queue: Queue, spawn: Any) -> None:
     future = gatherer(tm)(1)
     spawn(queue)
     with pytest.raises(Exception, match='communicator of 1 process instead of 2'):
-        future.result(timeout=90)
+        future.result(timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize('launcher', [['srun', '--mpi=pmi2', '-n', '4', '-N', '2'], ['mpiexec', '-n', '4']], ids=['srun', 'mpiexec'])

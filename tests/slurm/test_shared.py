@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from netfs.hosts import Cluster, missing
 from netfs.moosefs import PROGRAMS, moosefs
+from polling import wait_for
 
-from .cluster import Slurm, apart, until
+from .cluster import TIMEOUT, Slurm, apart
 from .conftest import running
 
 pytestmark = [pytest.mark.slurm, pytest.mark.netfs]
@@ -49,7 +50,7 @@ def test_pi(tmp_path: Path) -> None:
 
         def output(*args: Any) -> str:
             process = login(*args)
-            out, _ = process.communicate(timeout=90)
+            out, _ = process.communicate(timeout=TIMEOUT)
             assert process.returncode == 0, (tmp_path / f'{args[0]}.log').read_text()
             return out
 
@@ -59,7 +60,7 @@ def test_pi(tmp_path: Path) -> None:
         output('login1', one, script, queue)
         manager = login('login1', one, *spawn)
         stack.callback(lambda: print(*((tmp_path / f'login{i:d}.log').read_text() for i in (1, 2) if (tmp_path / f'login{i:d}.log').exists()), slurm.log()))
-        until('both nodes work', lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()), 45)
+        wait_for(lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()), 'both nodes work', 45)
         jobs = slurm.jobs()
         manager.send_signal(signal.SIGKILL)
         manager.wait()
@@ -69,6 +70,6 @@ def test_pi(tmp_path: Path) -> None:
         assert said == 'bash app says pi is ~ 3.14'
         assert nodes.split() == ['n1', 'n2']
         assert attempts == '1'
-        assert other.wait(60) == 0, (tmp_path / 'login2.log').read_text()
+        assert other.wait(TIMEOUT) == 0, (tmp_path / 'login2.log').read_text()
         later = set(slurm.jobs()) - set(jobs)
         assert len(later) <= 1, later  # for the average; those of the fractions were taken over
