@@ -95,10 +95,10 @@ def open_notebook(tmp_path: Path, queue_dir: Path) -> Iterator[Callable[[], Note
 
     yield make
     for notebook in opened:
+        notebook.client.km.provisioner.process.kill()  # An orderly end takes a second.
         notebook.close()
-    folder = tmp_path / 'q' / 'nb.queue'
-    if folder.exists():
-        subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', str(folder)], check=False, timeout=60, stdout=subprocess.DEVNULL)
+    if (tmp_path / 'q' / 'nb.queue').exists():
+        Queue('nb', base_dir=tmp_path / 'q', create=False).kill(manager=True)
 
 
 @pytest.fixture
