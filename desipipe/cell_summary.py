@@ -24,7 +24,20 @@ from .find import type_queue
 from .live import kept_number, outputs
 from .queue import Queue
 from .store.lease import Observer
-from .summary import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, job_groups, job_summaries, task_name, task_summary, usual_rate
+from .summary import (
+    WINDOW,
+    Dict,
+    blocked_causes,
+    condition,
+    events_at,
+    is_alive,
+    job_groups,
+    job_summaries,
+    task_name,
+    task_summary,
+    untrusted_owner,
+    usual_rate,
+)
 from .thumbnails import thumbnail
 from .utils import format_bytes, plural
 from .words import advice, one_line, waiting_text
@@ -274,6 +287,7 @@ class Cell:
             'truncated': truncated,
             'gone': '',
             'refused': self.refused() if left else '',
+            'untrusted': untrusted_owner(self.ledger),
         }
         steps = advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)
         if not running and (words := waiting_text(groups)):

@@ -91,7 +91,7 @@ def _pending(ledger: Ledger, row: int) -> str:
         if state.manager is None:
             said = state.last_manager.get('says', '') if state.last_manager.get('of') in ('', group.mid) else ''
             last = f'The last manager said: {said.rstrip(".")}. ' if said else ''
-            return f'nobody works on its task manager. {last}Start workers with: desipipe spawn -q {quote(ledger.folder)} --spawn'
+            return f'nobody works on its task manager. {last}{ledger.how_to_start()}'
         return str(state.manager.get('says') or 'the manager has yet to start a worker for its task manager') + '.'
     before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
     return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'

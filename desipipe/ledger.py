@@ -6,7 +6,6 @@ The queue of users (:mod:`desipipe.queue`), the worker and the manager all go th
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import threading
 import time
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from .config import Config
 from .errors import CorruptJournalError, DesipipeError, PayloadError, QueueGoneError, ResultError, UnknownTaskError, UntrustedQueueError, close_names
 from .event import (
     CANCELLED,
@@ -47,8 +47,8 @@ from .store.lease import Observer
 from .store.lock import tell_fork
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
 from .store.watch import Watcher
+from .trust import TrustedUsers, check_use, refusal
 from .uses import Use, code_events, needed_events, note_uses
-from .utils import username
 
 _TEXT = struct.Struct('<I')
 T = TypeVar('T')
@@ -122,7 +122,7 @@ class Ledger:
     sync_interval : float or None, default=0.2
         As for :class:`~desipipe.store.journal.Journal`.
     trusts : callable, default=None
-        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default only this user is.
+        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default as configured.
     name : str, default=None
         This process's name as a writer.
     """
@@ -131,9 +131,9 @@ class Ledger:
         self.folder = os.path.abspath(folder)
         self.name = name
         self._state = State()
-        self.journal = Journal(self.folder, self._state, sync_interval, self._flush)
+        self.trusts = trusts or TrustedUsers(Config())
+        self.journal = Journal(self.folder, self._state, sync_interval, self._flush, self.check_use)
         self.segments = SegmentReader(self.folder)
-        self.trusts = trusts or (lambda uid: uid == os.geteuid())
         self._checked: set[str] = set()
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
         self._ended: tuple[int, Event] = (-1, {})
@@ -270,23 +270,33 @@ class Ledger:
     def check_use(self) -> None:
         """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks are their code.
 
-        Looking (states, output, explanations) needs no trust: nothing is run or loaded for it.
+        Looking (states, output, explanations) needs no trust: nothing is run, loaded or written for it.
 
         Raises
         ------
         UntrustedQueueError
             If the folder or the journal is of another user, or is a link.
         """
-        for path in (self.folder, self.journal.path):
-            status = os.lstat(path)
-            if stat.S_ISLNK(status.st_mode):
-                raise UntrustedQueueError(f'{path} is a link, and may lead to files of others. Nothing was run. Name the queue by where it lies.')
-            if not self.trusts(status.st_uid):
-                owner = username(status.st_uid)
-                raise UntrustedQueueError(
-                    f'{path} belongs to user {owner}, whom you do not trust. Nothing was run: environments, providers and tasks of this queue are '
-                    f'code of {owner}, and would run as you. Looking at it is safe. If you trust them:\ndesipipe trust {owner}'
-                )
+        check_use(self.folder, self.journal.path, self.trusts, self.is_group_queue)
+
+    def use_error(self) -> UntrustedQueueError | None:
+        """Return what :meth:`check_use` raises, for those who only look; None where the queue may be used."""
+        try:
+            self.check_use()
+        except UntrustedQueueError as exc:
+            return exc
+        return None
+
+    def how_to_start(self) -> str:
+        """Return what to type for workers, or why this user may not start any."""
+        if (error := self.use_error()) is not None:
+            return str(error)
+        return f'Start workers with: desipipe spawn -q {quote(self.folder)} --spawn'
+
+    @property
+    def is_group_queue(self) -> bool:
+        """True for a queue that a group shares, each of whose members runs only what they trust."""
+        return bool(self.journal.header.get('group'))
 
     def check_trust(self, segment: str) -> None:
         """Refuse to load payloads of a user who is not trusted: loading runs their code.
@@ -299,17 +309,12 @@ class Ledger:
             return
         with self._mutex:
             owner = self.segments.owner(segment)
-        if self.trusts(owner):
-            # The folder's owner decides what lies in it: their links, or references into the middle of what we wrote ourselves, could make our
-            # own bytes run as code that we never wrote.
-            owner = os.stat(self.folder).st_uid
-        if self.trusts(owner):
-            self._checked.add(segment)
-        else:
-            raise UntrustedQueueError(
-                f'{self.folder} holds data written by user {username(owner)}: loading it would run their code as you, so it was not loaded. '
-                f'If you trust them, put "trusted_users: [{username(owner)}]" into your config.yaml, or set DESIPIPE_TRUST={username(owner)}'
-            )
+        # The folder's owner decides what lies in it: their links, or references into the middle of what we wrote ourselves, could make our
+        # own bytes run as code that we never wrote.
+        for uid in (owner, os.stat(self.folder).st_uid):
+            if not self.trusts(uid):
+                raise refusal(f'{self.folder} holds data that', uid, 'It was not loaded')
+        self._checked.add(segment)
 
     def load(self, ref: Ref, resolve: Callable[..., object] | None = None) -> object:
         """The object pickled at ``ref``."""
@@ -392,6 +397,7 @@ class Ledger:
     def writer(self) -> SegmentWriter:
         """This process's segment."""
         if self._writer is None or self._pid != os.getpid():
+            self.check_use()
             self._writer = SegmentWriter(self.folder, self.name if self.name and self._pid == os.getpid() else writer_name())
             self._pid = os.getpid()
         return self._writer

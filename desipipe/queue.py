@@ -44,6 +44,7 @@ from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
+from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
 from .utils import from_above, is_pattern, open_log
 
@@ -310,7 +311,7 @@ class Queue:
                     raise
             else:
                 _tell_of_original(self.folder)
-        self.ledger = Ledger(self.folder, self.config['sync_interval'], self.config.trusted_uids.__contains__)
+        self.ledger = Ledger(self.folder, self.config['sync_interval'], TrustedUsers(self.config))
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
         self._looked = self._started = 0.0
@@ -1055,6 +1056,7 @@ def restore_first_line(folder: str, config: Config) -> bool:
         pass
     else:
         return False
+    check_use(folder, os.path.join(folder, journals.FILE_NAME), TrustedUsers(config))
     found = probe(os.path.dirname(folder), config.lock)
     header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
     if not restore_header(folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock):

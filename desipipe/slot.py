@@ -56,6 +56,7 @@ from .serialize import Payload, carried, class_registry, dumps, loads, stand_ins
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
+from .trust import TrustedUsers
 from .utils import Overlay, printable, username
 
 if TYPE_CHECKING:
@@ -823,7 +824,7 @@ def main(argv: list[str] | None = None) -> None:
     with closing(connect(address)) as sock:
         standard = [private_descriptor(fd, close=False) for fd in range(3)]
         own_name = f'{name}.{color:d}.{comm.rank:d}'
-        trusts = Config().trusted_uids.__contains__
+        trusts = TrustedUsers(Config())
         slot = Slot(sock, standard, folder, own_name, bytes.fromhex(marker), None, None, trusts)
         slot.comm = comm
         if splits or address.startswith('@'):

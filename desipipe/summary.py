@@ -7,6 +7,7 @@ know (a task's cause, its times) is read from the journal for the tasks that are
 from __future__ import annotations
 
 import heapq
+import os
 import time
 from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
@@ -18,6 +19,7 @@ from .ledger import Ledger
 from .queue import Queue
 from .store.journal import lines, pieces
 from .store.lease import Observer, Record, gone, read_lease
+from .trust import look_at
 
 WINDOW = 60.0  # s over which tasks per second are counted
 FAILURES = 5  # failures that a queue's summary names
@@ -124,6 +126,8 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks wait
         - ``workers``: how many live, as far as the journal knows
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
+        - ``owner``: name of the user whose queue it is; ``own``: True if that is this user; ``group``: name of the group that shares it,
+          or empty; ``untrusted``: the owner's name if the queue may only be looked at, as this user does not trust them, else empty
 
     Raises
     ------
@@ -161,7 +165,27 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'workers': len(state.alive),
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,
+        **ownership(ledger),
     }
+
+
+def ownership(ledger: Ledger) -> Dict:
+    """Return whose queue it is, and whether this user may use it; see :func:`queue_brief`."""
+    holding = look_at(ledger.folder)
+    return {
+        'owner': holding.owner,
+        'own': holding.uid == os.geteuid(),
+        'group': str(ledger.journal.header.get('group', '')),
+        'untrusted': untrusted_owner(ledger),
+    }
+
+
+def untrusted_owner(ledger: Ledger) -> str:
+    """Return the name of the user who keeps this user from using the queue; empty if none does."""
+    if ledger.use_error() is None:
+        return ''
+    holdings = [look_at(ledger.folder), look_at(ledger.journal.path)]
+    return next((holding.owner for holding in holdings if not ledger.trusts(holding.uid)), holdings[0].owner)
 
 
 def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:

@@ -73,7 +73,7 @@ def waiting_reason(ledger: Ledger, row: int, observer: Observer | None = None) -
         if worker is not None and not _is_alive(worker.name, observer):
             if not _has_manager(ledger, observer):
                 text = f'Worker {worker.name} is gone, and no manager is running'
-                return Reason(text, _spawn(ledger), True)
+                return Reason(text, ledger.how_to_start(), True)
     return None
 
 
@@ -93,7 +93,7 @@ def _pending_reason(ledger: Ledger, row: int, observer: Observer) -> Reason | No
         text = 'No worker and no manager is running'
         if said:
             text += f'. The last manager said: {said}'
-        return Reason(text, _spawn(ledger), not said)
+        return Reason(text, ledger.how_to_start(), not said)
     if said:
         command = f'See what goes on with: desipipe status -q {quote(ledger.folder)}'
         return Reason(said[:1].upper() + said[1:], command)
@@ -116,6 +116,8 @@ def _has_manager(ledger: Ledger, observer: Observer) -> bool:
 
 
 def _spawn(ledger: Ledger) -> str:
+    if (error := ledger.use_error()) is not None:
+        return str(error)
     return f'Start workers with: desipipe spawn -q {quote(ledger.folder)} --spawn'
 
 

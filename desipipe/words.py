@@ -174,16 +174,39 @@ def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
 
 def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
     """Return the commands that one may want to type next."""
+    untrusted = summary.get('untrusted', '')
+    if untrusted:
+        return [*_trust_advice(untrusted), *_look_advice(summary, where)]
     found = []
     if summary['condition'] == 'stopped':
         found.append(('nobody works on it', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
         found.append(('go on', f'desipipe resume {where}'))
-    # What others wait for may be no task of this summary's own.
-    task = next(iter([*summary['failures'], *(cause for cause in summary['causes'] if cause['state'] != 'DELETED')]), None)
-    if task is not None:
-        found.append(('what it printed', f'desipipe logs {where} {task["tid"][:12]}'))
+    if shown := _look_advice(summary, where):
+        found += shown
         found.append(('run what did not succeed again', f'desipipe retry {where} --spawn'))
     if summary['damage']:
         found.append(('move damaged lines aside', f'desipipe doctor {where} --repair'))
     return found
+
+
+def _look_advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
+    # What others wait for may be no task of this summary's own.
+    blocking = [cause for cause in summary['causes'] if cause['state'] != 'DELETED']
+    task = next(iter([*summary['failures'], *blocking]), None)
+    return [] if task is None else [('what it printed', f'desipipe logs {where} {task["tid"][:12]}')]
+
+
+def owner_text(summary: dict[str, Any]) -> str:
+    """Return whose queue it is, and what may be done with it; empty for one's own."""
+    untrusted, group = summary.get('untrusted', ''), summary.get('group', '')
+    if untrusted:
+        return f'of user {untrusted}, whom you do not trust: you can look at it, and not use it'
+    shared = f', shared by group {group}' if group else ''
+    owner = summary.get('owner', '')
+    return f'of user {owner}{shared}' if owner and (shared or not summary.get('own', True)) else ''
+
+
+def _trust_advice(owner: str) -> list[tuple[str, str]]:
+    words = f'to use it, which runs code of {owner} as you, trust {owner}'
+    return [(words, f'desipipe trust {owner}')]

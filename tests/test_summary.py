@@ -20,7 +20,10 @@ from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
 
-KEYS = 'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta jobs failures causes damage'.split()
+KEYS = (
+    'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta '
+    'owner own group untrusted jobs failures causes damage'
+).split()
 
 
 def fill(queue: Queue) -> dict[str, Any]:

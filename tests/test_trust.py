@@ -1,91 +1,372 @@
-"""Queues of other users: looking at one is safe, using one needs trust."""
+"""Queues of other users: looking at one is safe, using one needs trust.
+
+Every verb, route and call is in one of two tables. The queue belongs to another user, and is open to
+all: nothing but desipipe itself keeps the victim from using it.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import io
 import os
-import pwd
-import subprocess
-import sys
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from users import ATTACKER, VICTIM, give, needs_root, open_to_all, run_as, snapshot
 
-from desipipe import Config, Environment, Queue, TaskManager, retry, spawn, work
-from desipipe.errors import UntrustedQueueError
+from desipipe import Config, Environment, Queue, TaskManager, kill, retry, spawn, work
+from desipipe.cli import build_parser, main
+from desipipe.cli.common import Verbs
+from desipipe.errors import DesipipeError, UntrustedQueueError
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='files are given to another user, which needs root')
-OTHER = next(user for user in pwd.getpwall() if user.pw_uid not in (0, 65534))
+pytestmark = needs_root
+TRUST = f'desipipe trust {ATTACKER.uid}'
+
+# All verbs of the command line. With a queue: what stands behind `-q QUEUE`.
+LOOKING_VERBS: dict[str, list[list[str]]] = {
+    'status': [[], ['--json']],
+    'watch': [['--timeout', '0']],
+    'queues': [['--json']],
+    'tasks': [[], ['--json'], ['--full'], ['--property', 'arguments', 'code', 'out', 'err', 'attempts']],
+    'time': [[], ['--json']],
+    'logs': [['touch[1]'], ['touch[1]', '--save', 'displays']],
+    'explain': [['touch[0]'], ['touch[1]', '--json']],
+    'doctor': [[], ['--json']],
+    'files': [['--json']],
+}
+USING_VERBS: dict[str, list[list[str]]] = {
+    'pause': [[]],
+    'resume': [[], ['--spawn']],
+    'retry': [[], ['--spawn'], ['--state', 'SUCCEEDED', 'FAILED', 'PENDING'], ['--tid', 'touch[0]']],
+    'cancel': [['--state', 'PENDING']],
+    'forget': [['touch[1]']],
+    'delete': [['--force']],
+    'add': [['--', 'true'], ['--spawn', '--', 'true']],
+    'accept': [['touch[1]', 'touch[0]']],
+    'compact': [[]],
+    'spawn': [[], ['--spawn']],
+    'resize': [['--max-workers', '2']],
+    'work': [[]],
+    'kill': [[], ['--state', 'PENDING']],
+    'doctor': [['--repair']],
+}
+# Verbs that have no queue, or make and read files of the one who types them.
+OTHER_VERBS = {'completion', 'trust', 'demo', 'run', 'record', 'verify', 'import', 'share', 'unshare'}
+
+LOOKING_CALLS: dict[str, Callable[[Queue], Any]] = {
+    'n_superseded': lambda queue: queue.n_superseded,
+    'counts': lambda queue: dict(queue.counts),
+    'state': lambda queue: queue.state,
+    'paused': lambda queue: queue.paused,
+    'name': lambda queue: queue.name,
+    'filename': lambda queue: queue.filename,
+    'dirname': lambda queue: queue.dirname,
+    'select': lambda queue: queue.select(),
+    'tasks': lambda queue: [(task.id, task.state, task.arguments, task.app.code) for task in queue.tasks()],
+    'futures': lambda queue: [future.id for future in queue.futures()],
+    'processes': lambda queue: queue.processes(),
+    'summary': lambda queue: queue.summary(return_type='str'),
+    'explain': lambda queue: queue.explain(queue.futures()[0]),
+    'app': lambda queue: queue.app(queue.futures()[0].id).name,
+    'wait_stopped': lambda queue: queue.wait_stopped(0),
+    '__iter__': lambda queue: [task.id for task in queue],
+    '__len__': len,
+    '__str__': str,
+    '__repr__': repr,
+    '__getitem__': lambda queue: queue[queue.futures()[0].id].state,
+}
+USING_CALLS: dict[str, Callable[[Queue], Any]] = {
+    'add': lambda queue: TaskManager(queue).python_app(_plain)(1),
+    'add_batches': lambda queue: TaskManager(queue).python_app(_plain).map(x=[1, 2]),
+    'batch': lambda queue: _batched(queue),
+    'keep_spawned': lambda queue: queue.keep_spawned(),
+    'pause': lambda queue: queue.pause(),
+    'resume': lambda queue: queue.resume(),
+    'pop': lambda queue: queue.pop(),
+    'managers': lambda queue: queue.managers(),
+    'set_task_state': lambda queue: queue.set_task_state(queue.futures()[0].id, 'KILLED'),
+    'retry': lambda queue: queue.retry(state=('SUCCEEDED', 'PENDING')),
+    'cancel': lambda queue: queue.cancel(state='PENDING'),
+    'kill': lambda queue: queue.kill(),
+    'end': lambda queue: queue.end(),
+    'order_end': lambda queue: queue.order_end(),
+    'withdraw': lambda queue: queue.withdraw(),
+    'clear': lambda queue: queue.clear(kill=False),
+    'clear, kill': lambda queue: queue.clear(),
+    'delete': lambda queue: queue.delete(kill=False),
+    'delete, kill': lambda queue: queue.delete(),
+    'drop': lambda queue: queue.drop(queue.futures(name='touch')[1].id),
+    '__delitem__': lambda queue: queue.__delitem__(queue.futures(name='touch')[1].id),
+    'forget': lambda queue: queue.forget(state='SUCCEEDED'),
+    'compact': lambda queue: queue.compact(),
+    'repair': lambda queue: queue.repair(),
+    'accept': lambda queue: queue.accept(queue.futures()[1].id, queue.futures()[0].id),
+    'spawn': lambda queue: spawn(queue),
+    'spawn, detached': lambda queue: spawn(queue, spawn=True),
+    'work': lambda queue: work(queue),
+    'kill function': lambda queue: kill(queue),
+    'retry function': lambda queue: retry(queue, state='PENDING', spawn=True),
+    'result': lambda queue: queue.futures()[1].result(timeout=0),
+    'results of tasks': lambda queue: queue.tasks(state='SUCCEEDED', property='result'),
+    'kwargs': lambda queue: queue.tasks()[0].kwargs,
+    'code': lambda queue: queue.app(queue.futures()[0].id).loaded(),
+    'run here': lambda queue: queue.tasks()[0].run(),
+}
+# Members that neither look at the queue nor change it.
+OTHER_CALLS = {'use', '__contains__', '__bool__', '__eq__', '__hash__', '__reduce__', '__init__', '__desipipe_identity__'}
+
+
+def _plain(x: int) -> int:
+    return x
+
+
+def _batched(queue: Queue) -> None:
+    with queue.batch():
+        TaskManager(queue).python_app(_plain)(1)
+
+
+@pytest.fixture(scope='module')
+def template(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The folder of a queue whose environment, code and arguments make a file ``ran`` when they run.
+
+    One task is pending, one has succeeded, one has failed.
+    """
+    place = tmp_path_factory.mktemp('trust')
+    for folder in (place, *place.parents[:2]):
+        folder.chmod(folder.stat().st_mode | 0o755)
+    ran = place / 'home' / 'ran'
+    ran.parent.mkdir()
+    queue = Queue(place / 'template', create=True)
+    tm = TaskManager(queue, environ=Environment(command=f'touch {ran}'))
+
+    def touch(path: str, bad: bool = False) -> str:
+        if bad:
+            raise ValueError(path)
+        open(path, 'w').close()
+        return path
+
+    app = tm.python_app(touch)
+    app.name = 'touch'
+    pending = app(str(ran)).id
+    others = [app(os.devnull).id, app('x', bad=True).id]
+    work(queue, tid=others)
+    assert queue[pending].state == 'PENDING' and not ran.exists()
+    queue.ledger.close()
+    return queue.folder
 
 
 @pytest.fixture
-def theirs(queue_dir: Path, tmp_path: Path) -> Queue:
-    """A queue of another user, whose environment and tasks write a file when they are run."""
-    queue = Queue('theirs')
-    tm = TaskManager(queue, environ=Environment(command=f'touch {tmp_path}/ran'))
-
-    @tm.python_app
-    def touch(path: str) -> None:
-        open(path, 'w').close()
-
-    touch(f'{tmp_path}/ran')
-    for folder, folders, files in os.walk(queue.folder):
-        for name in ('', *folders, *files):
-            os.chown(os.path.join(folder, name), OTHER.pw_uid, OTHER.pw_gid)
-    return Queue('theirs', create=False)
+def theirs(template: str) -> Iterator[str]:
+    """The folder of a queue of the attacker's, in which everyone may write."""
+    folder = template.replace('template', 'theirs')
+    shutil.copytree(template, folder)
+    give(folder, ATTACKER)
+    open_to_all(folder)
+    ran(folder).unlink(missing_ok=True)
+    shutil.rmtree(Path(folder).parent / 'home' / 'config', ignore_errors=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
-def desipipe(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, '-m', 'desipipe', *words], capture_output=True, text=True, timeout=120)
+def ran(folder: str) -> Path:
+    """Return the path of the file that what is in the queue makes when it runs."""
+    return Path(folder).parent / 'home' / 'ran'
 
 
-@pytest.mark.parametrize(
-    'use',
-    [
-        lambda queue: spawn(queue),
-        lambda queue: spawn(queue, spawn=True),
-        lambda queue: work(queue),
-        lambda queue: queue.managers(),
-        lambda queue: queue.compact(),
-        lambda queue: queue.repair(),
-        lambda queue: queue.clear(kill=False),
-        lambda queue: retry(Queue(queue.folder, create=False), state='PENDING', spawn=True),
-        lambda queue: queue.tasks()[0].kwargs,
-    ],
-)
-def test_using_needs_trust(theirs: Queue, tmp_path: Path, use: Callable[[Queue], object]) -> None:
-    with pytest.raises(UntrustedQueueError, match=OTHER.pw_name):
-        use(theirs)
-    assert not (tmp_path / 'ran').exists()
+def as_victim(folder: str, do: Callable[[], Any]) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """Return what the victim gets, and what the folder was before and is after."""
+    before = snapshot(folder)
+    found = run_as(VICTIM, Path(folder).parent / 'home', do)
+    return found, before, snapshot(folder)
 
 
-@pytest.mark.parametrize('words', [('spawn',), ('spawn', '--spawn'), ('work',), ('resume', '--spawn'), ('retry', '--spawn', '--state', 'PENDING')])
-def test_commands_that_use_a_queue_say_what_trust_means(theirs: Queue, tmp_path: Path, words: tuple[str, ...]) -> None:
-    ran = desipipe(*words, '-q', theirs.folder)
-    if words[0] != 'retry':  # nothing was to be run again, so that nothing was started
-        assert ran.returncode == 2 and f'desipipe trust {OTHER.pw_name}' in ran.stderr and 'would run as you' in ran.stderr
-    assert not (tmp_path / 'ran').exists()
+def type_command(*words: str) -> tuple[int, str]:
+    """Run a command in this process; return its exit status and what it prints."""
+    data = io.BytesIO()
+    text = io.TextIOWrapper(data, 'utf-8', write_through=True)
+    with contextlib.redirect_stdout(text), contextlib.redirect_stderr(text):
+        status = main(words)
+    return status, data.getvalue().decode()
 
 
-def test_looking_needs_no_trust(theirs: Queue, tmp_path: Path) -> None:
-    for words in (('status',), ('tasks', '--json'), ('explain', 'touch[0]'), ('doctor',), ('time',)):
-        ran = desipipe(words[0], '-q', theirs.folder, *words[1:])
-        assert 'Traceback' not in ran.stderr and ran.returncode in (0, 1), (words, ran)
-    assert theirs.counts['PENDING'] == 1 and not (tmp_path / 'ran').exists()
+def caught(do: Callable[[], Any]) -> str:
+    """Return the message of the UntrustedQueueError that ``do`` raises."""
+    try:
+        value = do()
+    except UntrustedQueueError as exc:
+        return str(exc)
+    return f'nothing was refused: {value!r}'
 
 
-def test_trust_is_written_into_the_configuration(theirs: Queue, tmp_path: Path) -> None:
-    assert 'nobody but yourself' in desipipe('trust').stdout
-    assert desipipe('trust', OTHER.pw_name).returncode == 0
-    assert Config()['trusted_users'] == [OTHER.pw_name]
-    assert 'There is no user' in desipipe('trust', 'no-such-user').stderr
-    queue = Queue(theirs.folder, create=False)
-    work(queue)
-    assert queue.counts['SUCCEEDED'] == 1 and (tmp_path / 'ran').exists()
+def test_every_verb_is_looking_or_using() -> None:
+    verbs = Verbs.of(build_parser())
+    assert set(verbs) <= LOOKING_VERBS.keys() | USING_VERBS.keys() | OTHER_VERBS
 
 
-def test_a_linked_queue_is_not_used(theirs: Queue, queue_dir: Path, tmp_path: Path) -> None:
-    link = Path(Config().queue_dir) / 'link.queue'
-    link.symlink_to(theirs.folder)
+def test_every_member_of_a_queue_is_looking_or_using() -> None:
+    members = {name for name, value in vars(Queue).items() if not name.startswith('_') or (name.startswith('__') and callable(value))}
+    tables = {name.partition(',')[0] for name in (*LOOKING_CALLS, *USING_CALLS)}
+    assert members - tables - OTHER_CALLS == set()
+
+
+def test_looking_verbs_write_and_run_nothing(theirs: str) -> None:
+    def look() -> dict[str, str]:
+        said = {}
+        for verb, lines in LOOKING_VERBS.items():
+            for words in lines:
+                where = [theirs] if verb == 'queues' else ['-q', theirs]
+                status, text = type_command(verb, *where, *words)
+                said[' '.join((verb, *words))] = f'{status:d} {text}'
+        return said
+
+    said, before, after = as_victim(theirs, look)
+    assert before == after
+    assert not ran(theirs).exists()
+    wrong = {words: text for words, text in said.items() if 'should not happen' in text or 'no permission' in text}
+    assert not wrong
+    assert f'of user {ATTACKER.uid}, whom you do not trust' in said['status'] and TRUST in said['status']
+    for words, text in said.items():
+        assert 'desipipe spawn' not in text, words
+
+
+def test_looking_calls_write_and_run_nothing(theirs: str) -> None:
+    def look() -> dict[str, str]:
+        return {name: repr(call(Queue(theirs, create=False))) for name, call in LOOKING_CALLS.items()}
+
+    said, before, after = as_victim(theirs, look)
+    assert before == after and not ran(theirs).exists()
+    assert said['counts'].count('1') == 3
+
+
+def test_using_verbs_are_refused(theirs: str) -> None:
+    def use() -> dict[str, tuple[int, str]]:
+        return {' '.join((verb, *words)): type_command(verb, '-q', theirs, *words) for verb, lines in USING_VERBS.items() for words in lines}
+
+    said, before, after = as_victim(theirs, use)
+    assert before == after
+    assert not ran(theirs).exists()
+    for words, (status, text) in said.items():
+        assert status in (1, 2) and TRUST in text and 'would run as you' in text, (words, text)
+
+
+def test_using_calls_are_refused(theirs: str) -> None:
+    def use() -> dict[str, str]:
+        return {name: caught(lambda call=call: call(Queue(theirs, create=False))) for name, call in USING_CALLS.items()}  # type: ignore[misc]
+
+    said, before, after = as_victim(theirs, use)
+    assert before == after
+    assert not ran(theirs).exists()
+    for name, text in said.items():
+        lines = text.splitlines()
+        assert lines[-1] == TRUST and f'belongs to user {ATTACKER.uid}, whom you do not trust.' in text, (name, text)
+
+
+@pytest.fixture
+def routes() -> Iterator[Any]:
+    """What the server can be asked for."""
+    pytest.importorskip('jupyter_server')
+    from desipipe.server import routes
+
+    yield routes
+
+
+ROUTE_MEMBERS: dict[str, dict[str, Any]] = {
+    'queues': {},
+    'task': {'tid': 'touch[1]'},
+    'log': {'tid': 'touch[1]'},
+    'displays': {'tid': 'touch[1]'},
+    'display': {'tid': 'touch[1]'},
+    'cell': {'rows': '0-2'},
+    'actions/cancel': {'states': ['PENDING']},
+    'actions/resize': {'max_workers': 2},
+    'actions/retry': {'tids': ['touch[1]'], 'spawn': True},
+}
+
+
+def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
+    """Ask the server's routes; return, for each, the kind of the answer and its text."""
+    from desipipe.server.hub import Hub
+
+    async def ask() -> dict[str, tuple[str, str]]:
+        hub = Hub(os.path.dirname(theirs))
+        said = {}
+        for route in table:
+            asked = {**({'queue': theirs} if 'queue' in route.members else {}), **ROUTE_MEMBERS.get(route.path, {})}
+            try:
+                value = await asyncio.wait_for(route.answer(hub, asked), 200)
+                said[route.path] = ('answer', repr(value))
+            except DesipipeError as exc:
+                said[route.path] = (type(exc).__name__, str(exc))
+        await hub.close()
+        return said
+
+    return asyncio.run(ask())
+
+
+def test_looking_routes_write_and_run_nothing(theirs: str, routes: Any) -> None:
+    said, before, after = as_victim(theirs, lambda: ask_all(routes.LOOKS, theirs))
+    assert before == after and not ran(theirs).exists()
+    assert {kind for kind, _ in said.values()} == {'answer'}, said
+    assert f"'untrusted': '{ATTACKER.uid}'" in said['queue'][1] and f"'untrusted': '{ATTACKER.uid}'" in said['queues'][1]
+
+
+def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
+    said, before, after = as_victim(theirs, lambda: ask_all(routes.ORDERS, theirs))
+    assert before == after and not ran(theirs).exists()
+    for path, (kind, text) in said.items():
+        assert kind == 'UntrustedQueueError' and text.endswith(TRUST), (path, kind, text)
+
+
+def test_a_trusted_users_queue_is_used(theirs: str) -> None:
+    def use() -> tuple[Any, ...]:
+        assert type_command('trust', str(ATTACKER.uid))[0] == 0
+        queue = Queue(theirs, create=False)
+        work(queue)
+        return dict(queue.counts), queue.futures()[0].result(timeout=0), type_command('trust', '--list')[1]
+
+    (counts, result, listed), _, _ = as_victim(theirs, use)
+    assert counts['PENDING'] == 0 and counts['SUCCEEDED'] == 2
+    assert result == str(ran(theirs)) and os.path.exists(result)
+    assert f'Trusted: {ATTACKER.uid}' in listed
+
+
+def test_trust_is_noticed_by_open_queues_and_taken_back(theirs: str) -> None:
+    def use() -> list[str]:
+        queue = Queue(theirs, create=False)
+        said = [caught(queue.pause)]
+        type_command('trust', str(ATTACKER.uid))
+        queue.pause()
+        said.append(str(queue.paused))
+        said.append(type_command('trust', '--remove', str(ATTACKER.uid))[1])
+        said.append(caught(queue.resume))
+        return said
+
+    (refused, paused, removed, again), _, _ = as_victim(theirs, use)
+    assert TRUST in refused and TRUST in again
+    assert paused == 'True' and 'nobody but yourself' in removed
+
+
+def test_trust_says_what_it_means_and_refuses_unknown_users(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 'nobody but yourself' in type_command('trust')[1]
+    assert 'may run as you' in type_command('trust', 'root')[1]
+    assert Config()['trusted_users'] == ['root']
+    status, text = type_command('trust', 'no-such-user')
+    assert status == 2 and 'There is no user' in text
+    status, text = type_command('trust', '--remove', 'daemon')
+    assert status == 2 and 'is not trusted' in text
+    assert type_command('trust', '--remove', '0')[0] == 0  # of the same user, by number
+    assert Config()['trusted_users'] == []
+    monkeypatch.setenv('DESIPIPE_TRUST', 'root')
+    status, text = type_command('trust', 'daemon')
+    assert status == 2 and 'unset DESIPIPE_TRUST' in text
+
+
+def test_a_linked_queue_is_not_used(theirs: str, tmp_path: Path) -> None:
+    link = tmp_path / 'link.queue'
+    link.symlink_to(theirs)
     with pytest.raises(UntrustedQueueError, match='is a link'):
-        work('link')
+        work(str(link))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 from typing import TYPE_CHECKING, Any
@@ -110,8 +111,11 @@ def register(verbs: Verbs) -> None:
         'What is in a queue is code: to work on it, or to read its results, is to run it as you. Looking at a queue needs no trust. Written into your '
         'configuration; without names, who is trusted is listed.',
         'desipipe trust alice',
+        'desipipe trust --remove alice',
     )
     parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
+    parser.add_argument('--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer')
+    parser.add_argument('--list', action='store_true', help='list who is trusted')
 
     parser = verbs.add(
         'compact',
@@ -193,22 +197,54 @@ def forget(args: argparse.Namespace) -> None:
 
 def trust(args: argparse.Namespace) -> None:
     """Run ``desipipe trust``."""
-    import pwd
-
     from ..config import Config
     from ..errors import ConfigError
 
     config = Config()
+    if os.environ.get('DESIPIPE_TRUST') and (args.users or args.remove):
+        raise ConfigError('DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. Type:\nunset DESIPIPE_TRUST')
+    if args.list and (args.users or args.remove):
+        raise ConfigError('Users were named together with --list. Nothing was changed. List who is trusted:\ndesipipe trust --list')
+    before = [str(user) for user in config['trusted_users']]
     for user in args.users:
-        try:
-            pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
-        except KeyError:
-            raise ConfigError(f'There is no user {user!r} on this machine. Nothing was changed.') from None
-    if args.users:
-        config['trusted_users'] = [*config['trusted_users'], *(user for user in args.users if user not in config['trusted_users'])]
+        _check_user(user)
+    gone = [_trusted_name(user, before) for user in args.remove]
+    after = list(dict.fromkeys([user for user in before if user not in gone] + args.users))
+    if after != before:
+        config['trusted_users'] = after
         config.save()
-    names = ', '.join(map(str, config['trusted_users'])) or 'nobody but yourself'
-    print(f'Trusted: {names} ({config.filename})')
+    if args.users:
+        print(f'Commands, tasks and results in queues of {", ".join(args.users)} may run as you from now on.')
+        hint(f'To take that back: desipipe trust --remove {" ".join(args.users)}')
+    print(f'Trusted: {", ".join(after) or "nobody but yourself"} ({config.filename})')
+
+
+def _check_user(user: str) -> None:
+    import pwd
+
+    from ..errors import ConfigError
+
+    try:
+        if not user.isdecimal():  # numbers of users of other machines have no name here
+            pwd.getpwnam(user)
+    except KeyError:
+        raise ConfigError(f'There is no user {user!r} on this machine. Nothing was changed. Find the name:\nid -un') from None
+
+
+def _trusted_name(user: str, trusted: list[str]) -> str:
+    """Return how a trusted user is written in the configuration."""
+    import pwd
+
+    from ..errors import ConfigError
+
+    names = {user}
+    with contextlib.suppress(KeyError):
+        account = pwd.getpwuid(int(user)) if user.isdecimal() else pwd.getpwnam(user)
+        names |= {account.pw_name, str(account.pw_uid)}
+    for name in trusted:
+        if name in names:
+            return name
+    raise ConfigError(f'User {user!r} is not trusted. Nothing was changed. List who is:\ndesipipe trust --list')
 
 
 def delete(args: argparse.Namespace) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import itertools
 import os
 import shlex
 import sys
@@ -73,8 +74,9 @@ def doctor(args: argparse.Namespace) -> int:
             f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; queues are in {config.queue_dir}',
         )
     )
+    used = {os.path.dirname(folder) for folder in folders if _is_used(folder, config)} if folders else {config.queue_dir}
     for base in dict.fromkeys([os.path.dirname(folder) for folder in folders] or [config.queue_dir]):
-        findings += _base(base, config)
+        findings += _base(base, config, base in used)
     findings += _programs()
     if args.job:
         for base in dict.fromkeys([*folders] or [config.queue_dir]):
@@ -196,7 +198,14 @@ def _shared(folder: str) -> Iterator[Finding]:
         )
 
 
-def _base(base: str, config: Config) -> Iterator[Finding]:
+def _is_used(folder: str, config: Config) -> bool:
+    """Return True unless the queue may only be looked at."""
+    from ..trust import TrustedUsers, look_at
+
+    return TrustedUsers(config)(look_at(folder).uid)
+
+
+def _base(base: str, config: Config, tries: bool) -> Iterator[Finding]:
     from ..errors import LockingError
     from ..store.probe import mount_of, probe
     from ..utils import format_bytes
@@ -220,6 +229,9 @@ def _base(base: str, config: Config) -> Iterator[Finding]:
         yield Finding('space', False, words, "desipipe compact -q '*'")
     else:
         yield Finding('space', True, words)
+    if not tries:
+        yield Finding('locks', None, f'not tried in {there}: nothing is written beside queues that you only look at')
+        return
     try:
         found = probe(there, config.lock)
     except LockingError as exc:
@@ -241,19 +253,25 @@ def _queue(folder: str, config: Config, repair: bool) -> Iterator[Finding]:
     if restored:
         yield Finding(f'{queue.name}: repair', True, 'The first line was damaged, and was made again. Workers of before end')
     header = queue.ledger.journal.header
-    # Not a word of it would be true, and `repair` would wait for ever, while someone sits on the lock.
-    held = _held(os.path.join(folder, 'lock'), str(header.get('lock')))
-    yield Finding(f'{queue.name}: lock', held is None, held or f'kind {header.get("lock")!r}, free', f'desipipe doctor {where}' if held else '')
+    is_used = queue.ledger.use_error() is None
+    if repair:
+        queue.ledger.check_use()
+    held = None
+    if is_used:
+        # Not a word of it would be true, and `repair` would wait for ever, while someone sits on the lock.
+        held = _held(os.path.join(folder, 'lock'), str(header.get('lock')))
+        words = held or f'kind {header.get("lock")!r}, free'
+        yield Finding(f'{queue.name}: lock', held is None, words, f'desipipe doctor {where}' if held else '')
     if repair and held is None:
         yield from _repair(queue, restored)
     yield from _permissions(queue, config)
-    yield from _journal(queue, where)
-    yield from _segments(queue, where)
-    if os.stat(queue.folder).st_uid in config.trusted_uids:  # what a provider is asked runs code of the queue's owner
-        yield from _jobs(queue)
-        yield from _waiting_jobs(queue, where)
-    yield from _processes(queue, where)
-    yield from _leftovers(queue)
+    checks = [_journal(queue, where), _segments(queue, where)]
+    if is_used and not queue.ledger.is_group_queue:  # what a provider is asked runs code of the queue's owner
+        checks += [_jobs(queue), _waiting_jobs(queue, where)]
+    checks += [_processes(queue, where), _leftovers(queue)]
+    for finding in itertools.chain.from_iterable(checks):
+        # What to type about a queue that is only looked at is for its owner.
+        yield finding if is_used else finding._replace(fix='')
 
 
 def _repair(queue: Queue, restored: bool) -> Iterator[Finding]:
@@ -310,7 +328,7 @@ def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
     quoted = shlex.quote(queue.folder)
     mode = f'mode {status.st_mode & 0o777:04o}, owner {username(status.st_uid)}'
     check = f'{queue.name}: permissions'
-    if status.st_mode & 0o002:
+    if status.st_mode & 0o002 and status.st_uid == os.geteuid():
         yield Finding(check, False, f'{mode}: everyone on this machine can put tasks into it, which run as whoever works on it', f'chmod -R o-w {quoted}')
     elif status.st_uid not in config.trusted_uids:
         user = username(status.st_uid)

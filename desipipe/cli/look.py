@@ -271,13 +271,13 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
             return 1
         nobody_since = (nobody_since or now) if condition == 'stopped' else None
         if condition == 'paused' and not summary['counts']['RUNNING']:
-            view.end(f'paused, {plural(summary["left"])} left. Go on with: desipipe resume {where} --spawn')
+            view.end(f'paused, {plural(summary["left"])} left. {_go_on(summary, f"desipipe resume {where} --spawn")}')
             return 2
         if nobody_since is not None and now - nobody_since >= patience:
             said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
             last = f'. The last manager said: {said}' if said else ''
             left = f'nobody works, {plural(summary["left"])} left'
-            view.end(f'{left}{last}. Go on with: desipipe spawn {where} --spawn')
+            view.end(f'{left}{last}. {_go_on(summary, f"desipipe spawn {where} --spawn")}')
             return 2
         if deadline is not None and now >= deadline:
             view.end(f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without being watched')
@@ -285,6 +285,12 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
         longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
         if ledger.wait(lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen, longest):  # type: ignore[misc]
             time.sleep(view.pause)  # so that a queue of many short tasks is drawn some times a second, not for each
+
+
+def _go_on(summary: dict[str, Any], command: str) -> str:
+    if untrusted := summary['untrusted']:
+        return f'It belongs to user {untrusted}, whom you do not trust, and only they can go on.'
+    return f'Go on with: {command}'
 
 
 def _bad(summary: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS, job_groups
 from ..utils import format_count, plural
-from ..words import Line, advice, bar_pieces, count_pieces, ended, job_text, jobs_text, label, left_text, one_line, pace_text, state_text
+from ..words import Line, advice, bar_pieces, count_pieces, ended, job_text, jobs_text, label, left_text, one_line, owner_text, pace_text, state_text
 from .common import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
@@ -124,6 +124,8 @@ def queue_lines(summary: dict[str, Any], where: str, bar: bool = True, advise: b
     lines.append([('  ', ''), *count_pieces(summary)])
     if pace := pace_text(summary):
         lines.append([(f'  {pace}', '')])
+    if whose := owner_text(summary):
+        lines.append([(f'  {whose}', 'yellow' if summary.get('untrusted') else 'dim')])
     lines += _manager_lines(summary, where)
     lines += _worker_lines(summary)
     for cause in summary['causes'][:5]:

@@ -119,6 +119,14 @@ class Panel:
         if not self._asked:
             cancel.description = 'Cancel'
         self.buttons['spawn'].disabled = summary['condition'] not in ('stopped', 'paused')
+        if untrusted := summary['untrusted']:
+            self._refuse(untrusted)
+
+    def _refuse(self, owner: str) -> None:
+        for button in self.buttons.values():
+            button.disabled = True
+            button.tooltip = f'This queue belongs to user {owner}, whom you do not trust'
+        self._say(f'This queue belongs to user {owner}, whom you do not trust. To use it, type in a terminal: desipipe trust {owner}')
 
     def _clicked(self, name: str) -> None:
         try:

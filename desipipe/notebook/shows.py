@@ -168,6 +168,7 @@ class QueueDisplay(Shown):
             'outputs': [],
             'truncated': '',
             'gone': '',
+            'untrusted': summary['untrusted'],
             'refused': says,
         }
 

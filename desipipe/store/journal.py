@@ -351,9 +351,18 @@ class Journal:
         Seconds within which what was written is on disk; ``None``: the caller calls :meth:`sync` itself.
     before_sync : callable, default=None
         Called before each sync: flushes what the events refer to.
+    permit : callable, default=None
+        Called before anything is written, without the lock; raises where nothing may be.
     """
 
-    def __init__(self, folder: str, sink: Sink, sync_interval: float | None = SYNC_INTERVAL, before_sync: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        sink: Sink,
+        sync_interval: float | None = SYNC_INTERVAL,
+        before_sync: Callable[[], None] | None = None,
+        permit: Callable[[], None] = lambda: None,
+    ) -> None:
         self.folder = folder
         self.path = os.path.join(folder, FILE_NAME)
         self.header: Event = {}
@@ -372,6 +381,7 @@ class Journal:
         self._owner = 0
         self._sync_interval = sync_interval
         self._before_sync = before_sync
+        self._permit = permit
         self._dirty = False
         self._syncer: threading.Thread | None = None
         self._lock: QueueLock | None = None
@@ -703,6 +713,7 @@ class Journal:
         LockLostError
             The lock was lost each time it was taken; nothing was appended.
         """
+        self._permit()
         self._exclusively(lambda: self._write(decide))
         if sync:
             self.sync()
@@ -863,6 +874,7 @@ class Journal:
         after : callable, default=None
             Called when the new journal is in its place and the lock still held: takes away what only the old one referred to.
         """
+        self._permit()
         self._exclusively(lambda: self._replaced(events, after))
 
     def locked(self, step: Callable[[], T]) -> T:
@@ -872,6 +884,7 @@ class Journal:
             with self.lock:
                 return step()
 
+        self._permit()
         return self._exclusively(hold)
 
     def _replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None]) -> None:

@@ -155,6 +155,27 @@ describe('QueueView', () => {
         {...props}
       />
     );
+  it('says whose queue it is, and lets only looked at what is not trusted', () => {
+    const counts = { FAILED: 1, PENDING: 1 };
+    show({ counts, left: 1, untrusted: 'alice', owner: 'alice', own: false });
+    expect(host.textContent).toContain('belongs to user alice');
+    expect(host.textContent).toContain('desipipe trust alice');
+    const buttons = [...host.querySelectorAll('button[data-command]')];
+    const disabled = buttons.filter(one => (one as HTMLButtonElement).disabled);
+    expect(disabled.map(one => one.getAttribute('data-command'))).toEqual([
+      COMMANDS.start,
+      COMMANDS.retry
+    ]);
+    for (const one of disabled) {
+      expect(one.getAttribute('title')).toContain('whom you do not trust');
+    }
+    show({ counts, left: 1, owner: 'alice', own: false, group: 'desi' });
+    expect(host.textContent).toContain('of user alice · shared by group desi');
+    expect(host.querySelectorAll('button[data-command]:disabled')).toHaveLength(
+      0
+    );
+  });
+
   const manager = {
     name: 'm',
     host: 'login1',

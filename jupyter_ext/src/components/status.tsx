@@ -325,19 +325,28 @@ function Failure({ summary, trans }: IStatusProps): JSX.Element {
 function Buttons(props: IStatusProps): JSX.Element {
   const { summary, acting, trans } = props;
   const failed = count(summary, TARGETS.retry);
+  const refused = summary.untrusted
+    ? trans.__(
+        'This queue belongs to user %1, whom you do not trust',
+        summary.untrusted
+      )
+    : '';
   return (
     <span className="jp-desipipe-buttons">
       {failed > 0 && !props.stale && (
         <button
           type="button"
-          disabled={acting !== null}
+          disabled={acting !== null || refused !== ''}
           aria-busy={acting === 'retry'}
-          title={trans._n(
-            'Retry the task that did not succeed',
-            'Retry the %2 tasks that did not succeed',
-            failed,
-            number(failed)
-          )}
+          title={
+            refused ||
+            trans._n(
+              'Retry the task that did not succeed',
+              'Retry the %2 tasks that did not succeed',
+              failed,
+              number(failed)
+            )
+          }
           aria-label={trans.__('Retry')}
           onClick={() => props.onAct('retry')}
         >
@@ -347,9 +356,9 @@ function Buttons(props: IStatusProps): JSX.Element {
       {!isOver(summary) && !props.stale && (
         <button
           type="button"
-          disabled={acting !== null}
+          disabled={acting !== null || refused !== ''}
           aria-busy={acting === 'cancel'}
-          title={trans.__('Cancel what is left')}
+          title={refused || trans.__('Cancel what is left')}
           aria-label={trans.__('Cancel')}
           onClick={() => props.onAct('cancel')}
         >

@@ -325,6 +325,13 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
           }
         }
       );
+    // What changes a queue, which may be another user's.
+    const onOwnQueue = (
+      id: string,
+      words: string,
+      act: (line: IQueueLine) => Promise<unknown>,
+      enabled: (line: IQueueLine) => boolean = () => true
+    ) => onQueue(id, words, act, line => !line.untrusted && enabled(line));
     add(COMMANDS.open, trans.__('Show the Panel of desipipe'), () =>
       shell.activateById(PANEL_ID)
     );
@@ -332,43 +339,45 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
       queues.refresh();
       panel.open?.refresh();
     });
-    onQueue(
+    onOwnQueue(
       COMMANDS.start,
       trans.__('Start a Manager'),
       line => actions.start(line),
       line => !line.manager || line.manager.alive === false
     );
-    onQueue(
+    onOwnQueue(
       COMMANDS.pause,
       trans.__('Pause'),
       line => actions.pause(line),
       line => line.state !== 'PAUSED'
     );
-    onQueue(
+    onOwnQueue(
       COMMANDS.resume,
       trans.__('Resume'),
       line => actions.resume(line),
       line => line.state === 'PAUSED'
     );
-    onQueue(
+    onOwnQueue(
       COMMANDS.retry,
       trans.__('Retry What Failed'),
       line => actions.retry(line),
       line => bad(line) > 0
     );
-    onQueue(
+    onOwnQueue(
       COMMANDS.cancel,
       trans.__('Cancel What Is Left…'),
       line => actions.cancel(line),
       line => line.left > 0
     );
-    onQueue(COMMANDS.resize, trans.__('Change the Number of Workers…'), line =>
-      actions.resize(line)
+    onOwnQueue(
+      COMMANDS.resize,
+      trans.__('Change the Number of Workers…'),
+      line => actions.resize(line)
     );
-    onQueue(COMMANDS.kill, trans.__('End All Workers…'), line =>
+    onOwnQueue(COMMANDS.kill, trans.__('End All Workers…'), line =>
       actions.kill(line)
     );
-    onQueue(COMMANDS.delete, trans.__('Delete the Queue…'), async line => {
+    onOwnQueue(COMMANDS.delete, trans.__('Delete the Queue…'), async line => {
       if (await actions.delete(line)) {
         queues.dismiss(line.folder);
         for (const page of [

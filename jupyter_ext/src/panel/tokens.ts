@@ -67,6 +67,14 @@ export interface IQueueLine {
   manager: IManager | null;
   rate: number | null;
   eta: number | null;
+  /** Name of the user whose queue it is. */
+  owner?: string;
+  /** True if that is the user of this server. */
+  own?: boolean;
+  /** Name of the group that shares it; empty if none does. */
+  group?: string;
+  /** Name of the owner, if this user does not trust them: then it may only be looked at. */
+  untrusted?: string;
 }
 
 /** A worker that is there, as far as is known. */

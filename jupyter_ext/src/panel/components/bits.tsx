@@ -148,3 +148,16 @@ export function Link(props: {
     </button>
   );
 }
+
+/** Why a queue of another user may only be looked at; empty where it may be used. */
+export function refusal(
+  untrusted: string | undefined,
+  trans: TranslationBundle
+): string {
+  return untrusted
+    ? trans.__(
+        'This queue belongs to user %1, whom you do not trust. Nothing of it runs. To use it, type in a terminal: desipipe trust %1',
+        untrusted
+      )
+    : '';
+}

@@ -20,6 +20,7 @@ import {
   conditionSymbol,
   conditionWords,
   Link,
+  refusal,
   Symbol
 } from './bits';
 
@@ -218,14 +219,17 @@ function Pause({
   trans
 }: IQueueListProps & { line: IQueueLine }): JSX.Element {
   const paused = line.state === 'PAUSED';
+  const refused = refusal(line.untrusted, trans);
   return (
     <button
       type="button"
       className="jp-desipipe-icon"
+      disabled={refused !== ''}
       title={
-        paused
+        refused ||
+        (paused
           ? trans.__('Let tasks begin again')
-          : trans.__('Let no task begin any more')
+          : trans.__('Let no task begin any more'))
       }
       aria-label={
         paused

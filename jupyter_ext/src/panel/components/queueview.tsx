@@ -18,7 +18,7 @@ import {
   IWorker,
   label
 } from '../tokens';
-import { bad, Banner, Bar, left, Link, Symbol } from './bits';
+import { bad, Banner, Bar, left, Link, refusal, Symbol } from './bits';
 import { TaskList } from './tasklist';
 import { Workers } from './workers';
 
@@ -64,6 +64,7 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       </div>
       <Counts {...props} />
       <Pace {...props} />
+      <Owner {...props} />
       {!!summary?.n_damage && (
         <Banner>
           {trans._n(
@@ -79,6 +80,7 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       {summary && (
         <Workers
           summary={summary}
+          refused={refusal(line.untrusted, trans)}
           open={props.workers}
           onOpen={props.onWorkers}
           onEndWorker={props.onEndWorker}
@@ -156,6 +158,19 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
   );
 }
 
+function Owner({ line, trans }: IQueueViewProps): JSX.Element | null {
+  if (line.untrusted) {
+    return <Banner>{refusal(line.untrusted, trans)}</Banner>;
+  }
+  const parts = [
+    line.own === false ? trans.__('of user %1', line.owner ?? '') : '',
+    line.group ? trans.__('shared by group %1', line.group) : ''
+  ].filter(part => part);
+  return parts.length ? (
+    <div className="jp-desipipe-note">{parts.join(' · ')}</div>
+  ) : null;
+}
+
 function Failure({
   summary,
   onTask,
@@ -185,17 +200,20 @@ function Failure({
 function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
   const failed = bad(line);
   const alone = !line.manager || line.manager.alive === false;
+  const refused = refusal(line.untrusted, trans);
   const button = (
     command: string,
     words: string,
     title: string,
-    main = false
+    main = false,
+    why = ''
   ) => (
     <button
       type="button"
       className={`jp-desipipe-button${main ? ' jp-mod-main' : ''}`}
       data-command={command}
-      title={title}
+      title={why || title}
+      disabled={why !== ''}
       onClick={() => onCommand(command)}
     >
       {words}
@@ -209,7 +227,8 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
           COMMANDS.start,
           trans.__('Start'),
           trans.__('Start a manager, which starts workers'),
-          line.condition === 'stopped'
+          line.condition === 'stopped',
+          refused
         )}
       {failed > 0 &&
         button(
@@ -220,7 +239,9 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
             'Let the %2 tasks run again that did not succeed',
             failed,
             number(failed)
-          )
+          ),
+          false,
+          refused
         )}
       {button(
         COMMANDS.graph,

@@ -22,6 +22,8 @@ export interface IWorkersProps {
   summary: IQueueSummary;
   /** Whether they are shown, or only how many there are. */
   open: boolean;
+  /** Why none may be ended; empty if that may be done. */
+  refused?: string;
   onOpen: (open: boolean) => void;
   onEndWorker: (worker: IWorker) => void;
   onTask: (task: ITaskLabel) => void;
@@ -188,9 +190,9 @@ function Worker(
         <button
           type="button"
           className="jp-desipipe-icon"
-          title={trans.__('End this worker…')}
+          title={props.refused || trans.__('End this worker…')}
           aria-label={trans.__('End worker %1', name)}
-          disabled={worker.stopping}
+          disabled={worker.stopping || !!props.refused}
           onClick={() => props.onEndWorker(worker)}
         >
           <closeIcon.react tag="span" height="14px" width="14px" />
