@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..find import find_folders, type_queue
 from .common import Verbs, add_json, add_queue, plural, print_json
+from .differences import PAGE
 
 if TYPE_CHECKING:
     from ..config import Config
@@ -24,6 +25,13 @@ _HELD = 2.0  # s; nobody who is well holds a lock that long
 _OLD = 3600.0  # s after which what is made and renamed at once is a leftover
 _SPACE = 100e6  # bytes
 _MOST = 5  # of the same kind to name
+
+
+_MIGRATE = (
+    '--migrate runs nothing of the scripts. '
+    'Its exit status: 0: nothing will differ; 1: something will; 2: one cannot be read. '
+    'It names each line, the reason, what to change, and where the migration page says more.'
+)
 
 
 class Finding(NamedTuple):
@@ -43,14 +51,17 @@ def register(verbs: Verbs) -> None:
         'doctor',
         doctor,
         'what works here: locks, permissions, packages, and, with -q, the journal and the processes of a queue',
-        'Exit status 1 if something is wrong. --repair moves damaged lines of the journal aside, so that they are not reported again.',
+        'Exit status 1 if something is wrong. --repair moves damaged lines of the journal aside, so that they are not reported again. ' + _MIGRATE,
         'desipipe doctor',
         'desipipe doctor -q my_queue --repair',
         'desipipe doctor -q my_queue --job  does a node of Slurm see it?',
+        'desipipe doctor --migrate pipeline.py analysis.ipynb',
     )
     add_queue(parser, several=True, required=False)
     parser.add_argument('--repair', action='store_true', help='move damaged lines of the journal of the queue aside')
     parser.add_argument('--job', action='store_true', help='also run a Slurm job of a second, to see whether a node sees the folder of the queues')
+    words = 'instead: name what will differ in scripts and notebooks written for desipipe 1.0'
+    parser.add_argument('--migrate', nargs='+', metavar='SCRIPT', help=words)
     add_json(parser)
 
 
@@ -58,6 +69,8 @@ def doctor(args: argparse.Namespace) -> int:
     """``desipipe doctor``."""
     from ..errors import ConfigError, DesipipeError, QueueError
 
+    if args.migrate:
+        return _migrate(args.migrate, args.json)
     if args.repair and not args.queue:
         raise QueueError('nothing was repaired: say which queue, with -q')
     findings = [_python()]
@@ -87,6 +100,27 @@ def doctor(args: argparse.Namespace) -> int:
         except (DesipipeError, OSError) as exc:
             findings.append(Finding(os.path.basename(folder), False, str(exc)))
     return _show(findings, args.json)
+
+
+def _migrate(paths: list[str], as_json: bool) -> int:
+    """Name what will differ in scripts and notebooks of desipipe 1.0."""
+    from .migrate import find_notes
+
+    found = {path: find_notes(path) for path in paths}
+    notes = [note for several in found.values() for note in several or ()]
+    if as_json:
+        print_json([note._asdict() for note in notes])
+        return 1 if notes else 0
+    for path, several in found.items():
+        if several is None:
+            print(f'{path}: does not use desipipe')
+        elif not several:
+            print(f'{path}: nothing will differ')
+    for note in notes:
+        print(f'{note.where}: {note.text}\n  {note.why}\n  → {note.change} ({note.link})')
+    if notes:
+        print(f'{plural(len(notes), "line")} to look at. See {PAGE}')
+    return 1 if notes else 0
 
 
 def _show(findings: list[Finding], as_json: bool) -> int:

@@ -1,0 +1,160 @@
+"""Find what will differ in scripts written for desipipe 1.0, in the words of the migration page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from desipipe.cli import main
+from desipipe.cli.differences import DIFFERENCES, table
+from desipipe.cli.migrate import find_notes
+from desipipe.errors import RecordError
+
+PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'user' / 'migrating.md'
+HEAD = """\
+from desipipe import Environment, FileManager, Queue, TaskManager
+from desipipe.task_manager import retry
+queue = Queue('test')
+tm = TaskManager(queue)
+fm = FileManager('files.yaml')
+"""
+SAME = [
+    "queue.tasks(state='FAILED', one=False)",
+    "gpu = tm.clone(scheduler=dict(max_workers=2), provider=dict(provider='nersc'))",
+    "retry(queue, state='KILLED')",
+    "print(fm.select(id='power').exists())",
+    "if fm.get(id='power').exists(): pass",
+    "import os\nif os.path.exists('there'): exit()",
+    'future = 1\nprint(future.result())',
+    "@tm.bash_app\ndef f(x):\n    return ['echo', x, '/whole/path.py']",
+    "environ = Environment(dict(A='b', C='$A d'))",
+    'for name in queue.counts(): pass',
+    'print(queue.filename, queue.dirname, tm.environ, tm.id, fm.data)',
+]
+DIFFERENT = [
+    ('queue-files', "path = 'queues/test.sqlite'"),
+    ('queue-files', "queue.db.execute('SELECT tid FROM tasks')"),
+    ('identities', 'assert all(len(task.id) == 36 for task in queue.tasks())'),
+    ('identities', 'import uuid\nprint([uuid.UUID(task.id)\n       for task in queue.tasks()])'),
+    ('results', 'future = []\nprint(future.result(timeout=10))'),
+    ('results', 'print([future.out(5) for future in ()])'),
+    ('results', 'if future.err() is not None:\n    pass'),
+    ('bash-folder', "@tm.bash_app\ndef f(x):\n    return ['sh',\n        'scripts/run.sh', x]"),
+    ('blanks', "tm = TaskManager(queue, environ=dict(FLAGS='-a -b'))"),
+    ('blanks', "environ = Environment({'FLAGS': '-a -b'})"),
+    ('exit', '@tm.python_app(skip=False)\ndef f(x):\n    import sys\n    sys.exit(x)'),
+    ('retry', 'retry(queue)'),
+    ('retry', "import os\nos.system('desipipe retry -q test')"),
+    ('exists', "if not fm.select(id='power').exists():\n    pass"),
+    ('exists', "power = fm.select(id='power')\nwhile True and power.exists():\n    pass"),
+    ('path-variables', "fm.append(dict(id='power', path='${SCRATCH}/power.txt'))"),
+    ('variable-arguments', "print(queue.tasks(tid='x').kwargs['args'])"),
+    ('names', 'from desipipe.task_manager import TaskPickler'),
+    ('names', 'import desipipe.nothing'),
+    ('names', "import desipipe\ndesipipe.task_manager.no_such_name('test')"),
+    ('names', 'queue.no_such_method()'),
+    ('names', 'tm.python_app(lambda: 1).no = queue.tasks(no_such=3)'),
+    ('names', "gpu = TaskManager(queue, provider=dict(provider='nersc', no_such=3))"),
+]
+
+
+def write(folder: Path, text: str) -> str:
+    path = folder / 'script.py'
+    path.write_text(HEAD + text + '\n')
+    return str(path)
+
+
+@pytest.mark.parametrize('text', SAME)
+def test_what_is_the_same_is_not_named(tmp_path: Path, text: str) -> None:
+    assert find_notes(write(tmp_path, text)) == []
+
+
+@pytest.mark.parametrize(('key', 'text'), DIFFERENT)
+def test_differences_are_named(tmp_path: Path, key: str, text: str) -> None:
+    path = write(tmp_path, text)
+    notes = find_notes(path)
+    assert notes is not None
+    assert [note.link for note in notes] == [f'docs/user/migrating.md#{key}']
+    label, _, line = notes[0].where.rpartition(':')
+    assert label == path
+    assert notes[0].text == (HEAD + text).split('\n')[int(line) - 1].strip()
+
+
+def test_every_difference_is_looked_for() -> None:
+    assert {key for key, _ in DIFFERENT} == {*(known.key for known in DIFFERENCES), 'names'}
+    assert len(DIFFERENCES) <= 10
+
+
+def test_page_and_program_have_one_table() -> None:
+    page = PAGE.read_text()
+    words = f'Change desipipe/cli/differences.py, and put this table into {PAGE.name}:\n{table()}'
+    assert table() in page, words
+    assert page.count('<a id=') == len(DIFFERENCES) + 1  # that of names
+
+
+def test_notebooks_are_read(tmp_path: Path) -> None:
+    cells = [
+        ('markdown', '# retry(queue)'),
+        ('code', '%matplotlib inline\n!desipipe retry -q test\n' + HEAD),
+        ('code', ['%%time\n', 'retry(\n', '    queue)']),
+        ('code', '%%bash\ndesipipe retry -q test && this is not Python'),
+    ]
+    made = [{'cell_type': kind, 'source': source} for kind, source in cells]
+    path = tmp_path / 'analysis.ipynb'
+    path.write_text(json.dumps({'cells': made}))
+    notes = find_notes(str(path))
+    assert notes is not None
+    where = [note.where.removeprefix(f'{path}: ') for note in notes]
+    assert where == ['cell 2, line 2', 'cell 3, line 2', 'cell 4, line 2']
+
+
+def test_exit_status_says_what_was_found(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    same, other, own = tmp_path / 'same.py', tmp_path / 'other.py', tmp_path / 'own.py'
+    same.write_text(HEAD)
+    other.write_text('print(1)\n')
+    own.write_text(HEAD + 'retry(queue)\n')
+
+    assert main(['doctor', '--migrate', str(same), str(other)]) == 0
+    words = f'{same}: nothing will differ\n{other}: does not use desipipe\n'
+    assert capsys.readouterr().out == words
+    assert main(['doctor', '--migrate', str(same), str(own)]) == 1
+    out = capsys.readouterr().out
+    assert f'{own}:6: retry(queue)' in out
+    assert "add state='KILLED' (docs/user/migrating.md#retry)" in out
+    assert '1 line to look at' in out
+    assert main(['doctor', '--json', '--migrate', str(own)]) == 1
+    notes = json.loads(capsys.readouterr().out)
+    assert [note['link'] for note in notes] == ['docs/user/migrating.md#retry']
+
+
+@pytest.mark.parametrize(
+    ('name', 'data', 'words'),
+    [
+        ('script.py', b'import desipipe\ndef f(:\n', 'script.py:2 is no Python'),
+        ('script.py', b'\xff\xfe', 'it is no text'),
+        ('script.py', b'import desipipe\n\x00', 'is no Python'),
+        ('script.py', b'import desipipe\n' + b'(' * 5000, 'is no Python'),
+        ('book.ipynb', b'{"cells": [3]}', 'is no notebook'),
+        ('book.ipynb', b'[' * 100_000, 'is no notebook'),
+        (None, b'', 'No such file'),
+    ],
+)
+def test_what_is_not_readable_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    name: str | None,
+    data: bytes,
+    words: str,
+) -> None:
+    path = tmp_path / (name or 'none.py')
+    if name:
+        path.write_bytes(data)
+    with pytest.raises(RecordError, match=words):
+        find_notes(str(path))
+    assert main(['doctor', '--migrate', str(path)]) == 2
+    assert 'Nothing was looked at.' in capsys.readouterr().err
