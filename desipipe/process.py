@@ -21,7 +21,7 @@ import orjson
 from . import limits
 from .event import Ref
 from .output_pipes import LateOutput
-from .ranks import Connection, Listener
+from .ranks import Connection, Listener, receive, taken
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import PACKET, SharedMemory, run_child
 
@@ -553,6 +553,8 @@ class MPISlot(SlotProcess):
         self._ranks = ranks
         self._connected: list[Connection] = []
         self._number: dict[Connection, int] = {}
+        self._errors: dict[Connection, int] = {}
+        """Files that keep what ranks write to the standard error until they report it."""
         self._done: list[tuple[int, tuple[Any, ...]]] = []
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
@@ -602,7 +604,9 @@ class MPISlot(SlotProcess):
         for sock in self._connected:
             try:
                 while True:
-                    data = sock.recv(PACKET * 2)
+                    data, errors = receive(sock, PACKET * 2)
+                    if errors >= 0:
+                        self._errors[sock] = errors
                     if not data:
                         self._gone(sock)
                         break
@@ -618,11 +622,12 @@ class MPISlot(SlotProcess):
                 continue
         failed = self._raised()
         if len(self._done) == self._ranks:
-            # The first that failed speaks for all, else rank 0, whose result is the task's.
-            chosen = failed or next(message for rank, message in self._done if rank == 0)
+            # The first that failed speaks for all, else rank 0, whose result and output are the task's.
             said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
+            chosen = failed or said[0]
             memory = sum(message[11] for message in said)
-            found.append((*chosen[:9], tuple(message[9] for message in said), [message[10] for message in said if message[10]], memory))
+            written = (said.index(chosen), *(message[9] for message in said))
+            found.append((*chosen[:9], written, [message[10] for message in said if message[10]], memory))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:
@@ -630,8 +635,16 @@ class MPISlot(SlotProcess):
         return found
 
     def _gone(self, rank: Connection) -> None:
-        # Nothing: its launcher ends, and says how.
-        return
+        # Its launcher ends, and says how; what the rank wrote last may say why.
+        self._keep_last_words(rank)
+
+    def _keep_last_words(self, rank: Connection) -> None:
+        errors = self._errors.pop(rank, -1)
+        if errors < 0:
+            return
+        if self.sent:
+            self.err.write(taken(errors))
+        os.close(errors)
 
     def _wanted(self) -> int:
         return self._ranks
@@ -664,14 +677,25 @@ class MPISlot(SlotProcess):
         self.kill('rank', raised[7]['text'])
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
-        """Return what all ranks wrote to stdout and stderr, as the launcher mixed it."""
-        # Every rank wrote its markers, but mpiexec passes output on when it likes.
+        """Return what rank 0 wrote to stdout and stderr, and the errors of the rank that failed."""
+        # Rank 0 wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT
-        while (self.out.marks < self._ranks or self.err.marks < self._ranks) and time.monotonic() < deadline:
+        while not (self.out.marks and self.err.marks) and time.monotonic() < deadline:
             self.drain()
-            if not (self.out.marks >= self._ranks and self.err.marks >= self._ranks):
+            if not (self.out.marks and self.err.marks):
                 time.sleep(0.001)  # a poll of pipes that another program fills
-        return self.out.take(min(self._ranks, self.out.marks)), self.err.take(min(self._ranks, self.err.marks))
+        out, err = self.out.take(min(1, self.out.marks)), self.err.take(min(1, self.err.marks))
+        return out, err + self._of_others(marked)
+
+    def _of_others(self, marked: Any) -> bytes:
+        """Write what other ranks than the first one wrote to the worker's log; return the errors of the one that failed."""
+        speaker, _, *others = marked
+        for rank, written in enumerate(others, start=1):
+            if written and self.limit:
+                lines = b''.join(written).decode(errors='backslashreplace').splitlines()
+                print(*(f'rank {rank:d}: {line}' for line in lines), sep='\n', end='\n' if lines else '', file=sys.stderr, flush=True)
+        failed = others[speaker - 1] if speaker else None
+        return failed[1] if failed else b''
 
     def drain(self) -> None:
         """Read the pipes."""
@@ -696,6 +720,8 @@ class MPISlot(SlotProcess):
             os.close(stream.fd)
         for rank in self._connected:
             rank.close()
+        for errors in self._errors.values():
+            os.close(errors)
         self._listener.close()
         self._close_live()
 
@@ -729,7 +755,7 @@ class Division:
         """Whether the ranks came by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
-        self._come: dict[int, list[tuple[Connection, tuple[Any, ...]]]] = {color: [] for color in range(splits)}
+        self._come: dict[int, list[tuple[Connection, tuple[Any, ...], int]]] = {color: [] for color in range(splits)}
         self._process: subprocess.Popen[bytes] | None = None
         self.argv = [self.listener.address, folder, name, self.marker.hex(), str(splits)]
         if command is not None:
@@ -745,18 +771,18 @@ class Division:
         while (rank := self.listener.accept()) is not None:
             rank.settimeout(RANKS_WAIT)  # one that was stopped says nothing
             try:
-                data = rank.recv(PACKET)
+                data, errors = receive(rank, PACKET)
             except OSError:
-                data = b''
+                data, errors = b'', -1
             if not data:
                 rank.close()
                 continue
             message = pickle.loads(data)
             rank.setblocking(False)
-            self._come[message[3]].append((rank, message))
+            self._come[message[3]].append((rank, message, errors))
 
-    def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...]]]:
-        """Ranks of a communicator that have come since the last look, with what they said."""
+    def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...], int]]:
+        """Return the ranks of a communicator that have come since the last look, with what they said and the files of their errors."""
         found, self._come[color] = self._come[color], []
         return found
 
@@ -807,8 +833,10 @@ class SplitSlot(MPISlot):
 
     def _accept(self) -> None:
         self.division.accept()
-        for rank, message in self.division.come(self.color):
+        for rank, message, errors in self.division.come(self.color):
             self._connected.append(rank)
+            if errors >= 0:
+                self._errors[rank] = errors
             self._number[rank] = message[1]
             self._check(message[2])
 
@@ -816,6 +844,7 @@ class SplitSlot(MPISlot):
         return self.division.total
 
     def _gone(self, rank: Connection) -> None:
+        self._keep_last_words(rank)
         if self.dying is not None or self._lost_at:
             return
         self._lost_at = time.monotonic()
@@ -840,8 +869,9 @@ class SplitSlot(MPISlot):
             self.kill('exit', self._lost)
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
-        """Return what the ranks wrote, one after the other."""
-        return b''.join(out for out, _ in marked), b''.join(err for _, err in marked)
+        """Return what the first rank of the slot wrote, and the errors of the one that failed."""
+        out, err = marked[1] or (b'', b'')
+        return out, err + self._of_others(marked)
 
     def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
         """End the processes of this slot: they end themselves when the worker has left them."""
@@ -878,5 +908,7 @@ class SplitSlot(MPISlot):
         self.sock.close()
         for rank in self._connected:
             rank.close()
+        for errors in self._errors.values():
+            os.close(errors)
         self.division.leave(self.color)
         self._close_live()

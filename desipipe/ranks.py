@@ -16,6 +16,7 @@ import time
 
 _LENGTH = struct.Struct('<I')
 _MOST = 1 << 20  # bytes of a packet
+RANK_OUTPUT = 16 * 1024  # bytes of each stream that a rank keeps
 _PATIENCE = 5.0  # s for the other side to prove who it is
 _LINGER = 1.0  # s for a rank to end by itself when its worker has gone
 _WORDS = (b'desipipe worker ', b'desipipe rank ')
@@ -195,6 +196,57 @@ def connect(address: str) -> Connection:
     channel.send(_proof(token, _WORDS[1] + answer[:16]))
     sock.settimeout(None)
     return channel
+
+
+def send_ready(connection: Connection, data: bytes, errors: int) -> None:
+    """Send the first packet of a rank, and the file that keeps its errors, which the worker can read when the rank has died.
+
+    Parameters
+    ----------
+    connection : socket.socket or Channel
+        To the worker. One to another node carries no file.
+    data : bytes
+    errors : int
+        Descriptor of the file; -1: none.
+    """
+    if errors >= 0 and isinstance(connection, socket.socket):
+        socket.send_fds(connection, [data], [errors])
+    else:
+        connection.send(data)
+
+
+def receive(connection: Connection, size: int) -> tuple[bytes, int]:
+    """Receive a packet of a rank.
+
+    Returns
+    -------
+    data : bytes
+        Empty at the end.
+    errors : int
+        Descriptor that came with it, see :func:`send_ready`; -1: none.
+
+    Raises
+    ------
+    BlockingIOError
+        None is there as a whole, and the connection does not block.
+    """
+    if not isinstance(connection, socket.socket):
+        return connection.recv(size), -1
+    data, descriptors, _, _ = socket.recv_fds(connection, size, 1)
+    return data, descriptors[0] if descriptors else -1
+
+
+def taken(fd: int) -> bytes:
+    """Return the head and the tail of what is in a file, and empty it."""
+    size = os.lseek(fd, 0, os.SEEK_END)
+    data = os.pread(fd, RANK_OUTPUT // 2, 0)
+    if size > len(data):
+        rest = min(size - len(data), RANK_OUTPUT // 2)
+        cut = size - len(data) - rest
+        data += (b'\n[desipipe: %d bytes cut here]\n' % cut if cut else b'') + os.pread(fd, rest, size - rest)
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    return data
 
 
 def _proof(token: bytes, text: bytes) -> bytes:

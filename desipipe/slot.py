@@ -51,7 +51,7 @@ from .faults import passes, patiently
 from .lending import set_lender
 from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
-from .ranks import Connection, connect, die_with
+from .ranks import Connection, connect, die_with, send_ready, taken
 from .serialize import Payload, carried, class_registry, dumps, loads, stand_ins
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_state import ProcessState, private_descriptor
@@ -63,7 +63,6 @@ if TYPE_CHECKING:
     from .serialize.memory import Memory
 
 PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
-RANK_OUTPUT = 16 * 1024  # bytes of each stream that one of the MPI processes of several tasks keeps
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
 CHECKED = 100  # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the first of their app or failed
@@ -147,7 +146,7 @@ class Slot:
         self._displays = self._displays_size = 0  # of the task: how many large ones, and their bytes
 
     def capture(self) -> None:
-        """Keep output here and send it with the report: what ranks of several tasks write to their launcher nobody could tell apart."""
+        """Keep output here and send it with the report: in what a launcher passes on, nobody could tell ranks apart."""
         import tempfile
 
         self._captured = (self._standard[1], self._standard[2])
@@ -566,7 +565,7 @@ class Slot:
             self._process.restore_descriptors()
             self._process.unblock()
             if self._captured is not None:
-                return tuple(_taken(fd) for fd in self._captured)
+                return tuple(taken(fd) for fd in self._captured)
             if self._shared is not None:
                 waiting = self._unread.poll(0)
                 drained = self._shared.drains
@@ -711,19 +710,6 @@ def _write(fd: int, data: bytes) -> None:
             select.select((), (fd,), ())
 
 
-def _taken(fd: int) -> bytes:
-    # Head and tail of what is in a file, which is empty afterwards.
-    size = os.lseek(fd, 0, os.SEEK_END)
-    data = os.pread(fd, RANK_OUTPUT // 2, 0)
-    if size > len(data):
-        rest = min(size - len(data), RANK_OUTPUT // 2)
-        cut = size - len(data) - rest
-        data += (b'\n[desipipe: %d bytes cut here]\n' % cut if cut else b'') + os.pread(fd, rest, size - rest)
-    os.ftruncate(fd, 0)
-    os.lseek(fd, 0, os.SEEK_SET)
-    return data
-
-
 def _time_is_short(number: int, frame: object) -> None:
     # Sent by the worker when its job's time limit is near. A task that wants to save its state sets a handler of its own: for all others nothing happens.
     return
@@ -800,7 +786,7 @@ def run_child(
         os._exit(status)
 
 
-def main(argv: list[str] | None = None) -> None:
+def main(argv: list[str] | None = None, comm: Any = None) -> None:
     """Run one rank of an MPI slot.
 
     It is ``python -m desipipe.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by ``mpiexec``.
@@ -809,12 +795,14 @@ def main(argv: list[str] | None = None) -> None:
     ----------
     argv : list of str, default=None
         By default those of the process. With ``SPLITS``, the communicator is divided into so many, each of which runs tasks of its own.
+    comm : MPI communicator, default=None
+        That of all ranks; by default of all processes.
     """
     address, folder, name, marker, *more = sys.argv[1:] if argv is None else argv
     splits = int(more[0]) if more else 0
     die_with_parent()
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
-    comm = world()
+    comm = world() if comm is None else comm
     size, color = comm.size, 0
     if splits:
         mpi: Any = import_module('mpi4py.MPI')
@@ -829,9 +817,9 @@ def main(argv: list[str] | None = None) -> None:
         slot.comm = comm
         if splits or address.startswith('@'):
             die_with(sock)
-        if splits:
+        if splits or comm.rank:  # the first rank's output is the task's
             slot.capture()
-        sock.send(pickle.dumps(('ready', comm.rank, size, color), 5))
+        send_ready(sock, pickle.dumps(('ready', comm.rank, size, color), 5), standard[2] if comm.rank else -1)
         slot.serve()
 
 

@@ -5,13 +5,14 @@ One loop, one thread: what waits, waits in ``select``. Everything it decides it 
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 import selectors
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any
 
@@ -48,7 +49,8 @@ BUSY_LOOK = 0.05  # s between two looks at the journal when all slots have work:
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
 _SIZES = ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS')  # where launchers say how many processes they started
-_RANKS = ('PMI_RANK', 'PMIX_RANK', 'OMPI_COMM_WORLD_RANK', 'SLURM_PROCID')  # and which of them this is
+_MPI_RANKS = ('PMI_RANK', 'PMIX_RANK', 'OMPI_COMM_WORLD_RANK')
+_RANKS = (*_MPI_RANKS, 'SLURM_PROCID')  # and which of them this is
 ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to end, from mild to strict
 GRACE = 5.0  # s for running tasks to end after SIGTERM
 END_MARGIN = 10.0  # s before a job's time limit at which what runs is ended, so that there is time to report it; less for short jobs
@@ -1187,58 +1189,86 @@ def check_mode(mode: str | Iterable[str]) -> frozenset[str]:
 
 def work(
     queue: str | Queue,
-    slots: int = 1,
     mid: str | None = None,
-    jobid: str = '',
-    timeout: float | None = None,
-    linger: float = 0.0,
-    mode: str | Iterable[str] = (),
-    config: Config | None = None,
-    mpisplits: int | None = None,
-    *,
     tid: str | Iterable[str] | None = None,
     name: str | Iterable[str] | None = None,
     provider: Any = None,
+    mode: str | Iterable[str] = (),
+    mpicomm: Any = None,
+    mpisplits: int | None = None,
     timestep: float | None = None,
+    *,
+    slots: int = 1,
+    jobid: str = '',
+    timeout: float | None = None,
+    linger: float = 0.0,
+    config: Config | None = None,
 ) -> None:
     """Run tasks of a queue in this process and its children until nothing is left to do.
 
     Parameters
     ----------
     queue : str or Queue
-    slots : int, default=1
-        How many tasks at once.
     mid : str, default=None
         Only tasks of this task manager.
+    tid, name : str, list, default=None
+        Only these tasks, only tasks of apps of these names, of those that are in the queue now.
+    provider : default=None
+        Not needed: kept for callers of the original. The process needs no name.
+    mode : str or iterable of str, default=()
+        Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
+    mpicomm : MPI communicator, default=None
+        Processes that run tasks together: all of them call this function. By default those of an ``mpiexec`` or
+        ``srun`` that started this one, unless ``slots`` are asked for, or this process is part of a job of a provider.
+    mpisplits : int, default=None
+        Divide these processes among so many tasks at once.
+    timestep : default=None
+        Not needed: kept for callers of the original. Output is followed at once.
+    slots : int, default=1
+        How many tasks at once.
     jobid : str, default=''
         Identifier of the job this process is part of.
     timeout : float, default=None
         Seconds after which to end; what runs then is KILLED, or runs again with mode ``'retry_at_timeout'``.
     linger : float, default=0
         Seconds to stay when nothing is left.
-    mode : str or iterable of str, default=()
-        Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     config : Config, default=None
-    mpisplits : int, default=None
-        For all processes of an ``mpiexec`` or ``srun`` together: divide their communicator among so many tasks at once.
-    tid, name : str, list, default=None
-        Only these tasks, only tasks of apps of these names, of those that are in the queue now.
-    provider, timestep : default=None
-        Not needed: kept for callers of the original. Output is followed at once, and the process needs no name.
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
     found = patiently(lambda: get_queue(queue, create=False, config=config), START_PATIENCE_S)
+    if mpisplits is None and mpicomm is not None and mpicomm.size > 1:
+        mpisplits = 1
+    if mpisplits is None and slots == 1 and _is_launched_together():
+        mpisplits = 1
+
+    def make(division: Division | None = None) -> Worker:
+        number = slots if mpisplits is None else mpisplits
+        return Worker(found, number, mid, jobid, timeout, linger, mode, division, tid, name)
+
     if mpisplits is None:
-        patiently(lambda: Worker(found, slots, mid, jobid, timeout, linger, mode, tid=tid, name=name), START_PATIENCE_S).run()
+        patiently(make, START_PATIENCE_S).run()
     else:
-        _work_together(mpisplits, lambda division: Worker(found, mpisplits, mid, jobid, timeout, linger, mode, division, tid, name), found.folder)
+        _work_together(mpisplits, make, found.folder, mpicomm)
 
 
-def _work_together(splits: int, make: Callable[[Division], Worker], folder: str) -> None:
-    # All processes of a launcher are here. The first one forks, before MPI begins in it: the child is the worker, and all of them are its ranks.
-    size = int(next((os.environ[name] for name in _SIZES if name in os.environ), '1'))
-    rank = int(next((os.environ[name] for name in _RANKS if name in os.environ), '0'))
+def _launched(names: Sequence[str], default: int) -> int:
+    return int(next((os.environ[name] for name in names if name in os.environ), default))
+
+
+def _is_launched_together() -> bool:
+    """Return True in one of several processes of an MPI launcher, which no provider has started."""
+    ranked = any(name in os.environ for name in _MPI_RANKS)
+    if not ranked or 'DESIPIPE_JOB' in os.environ or _launched(_SIZES[:-1], 1) < 2:
+        return False
+    return importlib.util.find_spec('mpi4py') is not None
+
+
+def _work_together(splits: int, make: Callable[[Division], Worker], folder: str, mpicomm: Any) -> None:
+    # All processes of a launcher are here. The first one forks, before MPI begins in it if that is left to us: the child is the worker, and all of
+    # them are its ranks.
+    size = _launched(_SIZES, 1) if mpicomm is None else mpicomm.size
+    rank = _launched(_RANKS, 0) if mpicomm is None else mpicomm.rank
     if not 1 <= splits <= size:
         raise ValueError(f'mpisplits={splits:d}, but there are {size:d} MPI processes: start desipipe work with mpiexec -n or srun -n, and as many at least')
     argv: list[str] | None = None
@@ -1260,6 +1290,7 @@ def _work_together(splits: int, make: Callable[[Division], Worker], folder: str)
         division.listener.sock.close()
     from .slot import main, world
 
-    main(world().bcast(argv, root=0))
+    comm = world() if mpicomm is None else mpicomm
+    main(comm.bcast(argv, root=0), comm)
     if pid and os.waitpid(pid, 0)[1]:
         raise DesipipeError('the worker of these MPI processes ended with an error, see above; what it ran is UNKNOWN, or runs again as its retries say')

@@ -30,8 +30,9 @@ def queue(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Queue:
     return Queue('mpi', create=True)
 
 
-def work(queue: Queue, tm: TaskManager, *options: str) -> None:
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', tm.id, *options], check=True, timeout=120)
+def work(queue: Queue, tm: TaskManager, *options: str) -> str:
+    argv = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', tm.id, *options]
+    return subprocess.run(argv, check=True, timeout=120, stderr=subprocess.PIPE, text=True).stderr
 
 
 def test_communicator(queue: Queue) -> None:
@@ -44,10 +45,10 @@ def test_communicator(queue: Queue) -> None:
         return ranks
 
     futures = gather.map(i=range(4))
-    work(queue, tm, '--slots', '2')
+    log = work(queue, tm, '--slots', '2')
     assert [future.result(timeout=0) for future in futures] == [[0, i, 2 * i] for i in range(4)]
-    for future in futures:
-        assert sorted(letter for letter in future.out() if letter.isdigit()) == ['0', '1', '2']  # words of ranks may mix
+    assert [future.out() for future in futures] == 4 * ['rank 0\n']
+    assert sorted(line for line in log.splitlines() if line.startswith('rank ')) == [*4 * ['rank 1: rank 1'], *4 * ['rank 2: rank 2']]
 
 
 def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
@@ -60,6 +61,7 @@ def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
         if mpicomm.rank == 1 and how == 'raise':
             raise ValueError('rank one is unhappy')
         if mpicomm.rank == 1 and how == 'die':
+            os.write(2, b'last words')
             os._exit(3)
         mpicomm.Barrier()  # where the others would wait for ever
         size: int = mpicomm.size
@@ -72,6 +74,7 @@ def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
     assert 'in bad' in str(caught.value)
     with pytest.raises(TaskKilledError, match='exit status'):
         futures[2].result(timeout=0)
+    assert 'last words' in futures[2].err()
     assert [futures[i].result(timeout=0) for i in (1, 3)] == [2, 2]
 
 
@@ -87,6 +90,21 @@ def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
     work(queue, tm)
     with pytest.raises(TaskFailedError, match='communicator of 1 process instead of 2'):
         future.result(timeout=0)
+
+
+@pytest.mark.parametrize('script', ["work('mpi', mpicomm=MPI.COMM_WORLD)", "work('mpi', None, None, 'size')"])
+def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> None:
+    tm = TaskManager(queue)
+
+    @tm.python_app
+    def size(i: int, mpicomm: Any = None) -> int:
+        found: int = mpicomm.size
+        return found
+
+    futures = [size(i) for i in range(2)]
+    script = f'from mpi4py import MPI; from desipipe import work; {script}'
+    subprocess.run(['mpiexec', '-n', '2', sys.executable, '-c', script], check=True, timeout=120)
+    assert [future.result(timeout=0) for future in futures] == [2, 2]
 
 
 def test_one_process_gets_a_communicator_too(queue: Queue) -> None:
