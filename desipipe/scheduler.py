@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from .config import Configurable, inherit_options, whole_number
+from .errors import UnknownOptionError, close_names
 
 __all__ = ['BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
 
@@ -27,8 +28,38 @@ class BaseScheduler(Configurable, abc.ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         inherit_options(cls)
-        if '__call__' in cls.__dict__ and getattr(cls.wanted, '__isabstractmethod__', False):
+        nearest = next((name for base in cls.__mro__ for name in ('wanted', '__call__') if name in base.__dict__), '')
+        if nearest == '__call__':
             cls.wanted = _wanted_by_calling  # type: ignore[method-assign]
+
+    def __init__(self, provider: Any = None, **options: Any) -> None:
+        self.provider = provider
+        updates = type(self).update is not BaseScheduler.update
+        super().__init__(**({} if updates else options))
+        if updates:  # an own one of the original's, which is told of all options by that
+            self.update(provider=provider, **options)
+
+    def update(self, **kwargs: Any) -> None:
+        """Change options in place.
+
+        Parameters
+        ----------
+        **kwargs
+            Options by name; ``provider``: what :meth:`__call__` starts workers with.
+
+        Raises
+        ------
+        UnknownOptionError
+            For an option that it does not have.
+        """
+        if 'provider' in kwargs:
+            self.provider = kwargs.pop('provider')
+        unknown = next((name for name in kwargs if name not in self.defaults), None)
+        if unknown is not None:
+            known = close_names(unknown, self.defaults)
+            raise UnknownOptionError(f'The scheduler {self.label} has no option {unknown!r}: {known}')
+        for name, value in kwargs.items():
+            setattr(self, name, self.check(name, value))
 
     @abc.abstractmethod
     def wanted(self, pending: int, running: int) -> int:
@@ -110,6 +141,28 @@ class SimpleScheduler(BaseScheduler):
     def wanted(self, pending: int, running: int) -> int:
         """Number of slots wanted now; see :meth:`BaseScheduler.wanted`."""
         return min(self.max_workers, pending + running)
+
+    def __call__(self, cmd: str, ntasks: int | None = None) -> int:
+        """Start a command with the provider, as often as workers are missing.
+
+        Parameters
+        ----------
+        cmd : str
+            Command line of a worker.
+        ntasks : int, default=None
+            Number of tasks that wait; by default as many as may run at once.
+
+        Returns
+        -------
+        workers : int
+            Number of workers that were started.
+        """
+        pending = self.provider.nworkers(state='PENDING')
+        missing = (self.max_workers if ntasks is None else ntasks) - pending
+        workers: int = max(0, min(missing, self.max_workers - self.provider.nworkers()))
+        if workers:
+            self.provider(cmd, workers=workers)
+        return workers
 
 
 def Scheduler(scheduler: BaseScheduler | Mapping[str, Any] | str | None = None, config: Mapping[str, Any] | None = None, **options: Any) -> BaseScheduler:

@@ -12,7 +12,7 @@ from ..config import Configurable, inherit_options, number, whole_number
 from ..environment import BaseEnvironment
 from ..errors import ConfigError
 from .job import Job
-from .original import adapt
+from .original import OriginalInterface, adapt
 
 __all__ = ['FATES', 'BaseProvider', 'Job', 'Provider', 'Told', 'get_provider']
 
@@ -46,7 +46,7 @@ def note_nothing(name: str, slots: int) -> None:
     """Note no submission: the provider has no manager that would."""
 
 
-class BaseProvider(Configurable, abc.ABC):
+class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     """Starts worker processes, and knows what became of those it started.
 
     An own one is a subclass with a ``name``, its options in ``defaults`` (``{**BaseProvider.defaults, …}``), and :meth:`launch`, :meth:`poll` and
@@ -58,6 +58,8 @@ class BaseProvider(Configurable, abc.ABC):
         Number of MPI processes that run a task together; with 1, tasks run without `mpiexec`.
     mpiexec : str, default='mpiexec -n {mpiprocs:d} {cmd}'
         How a command is run by several MPI processes: a template, or a program, with options of its own if need be, that takes ``-n``.
+    environ : Environment, default=None
+        Environment of commands that are started by calling the provider; a task manager has its own.
     """
 
     kind = 'provider'
@@ -94,11 +96,17 @@ class BaseProvider(Configurable, abc.ABC):
         inherit_options(cls)
         adapt(cls)
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, environ: Any = None, **options: Any) -> None:
         timestep = options.pop('timestep', None)
-        super().__init__(**options)
+        self.processes = []
+        updates = type(self).update is not OriginalInterface.update
+        super().__init__(**({} if updates else options))
+        if environ is not None and not updates:
+            OriginalInterface.update(self, environ=environ)
         if timestep is not None:
             self.timestep = number(timestep, f'timestep of the {self.kind} {self.label}')
+        if updates:  # an own one of the original's, which is told of all options by that
+            self.update(environ=environ, **options)
 
     @property
     def timeout(self) -> float:

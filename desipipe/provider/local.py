@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import shlex
 import signal
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..config import whole_number
-from ..environment import BaseEnvironment
+from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError
 from ..utils import open_log
 from .base import BaseProvider, Job
+from .original import as_states
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -39,9 +41,52 @@ class LocalProvider(BaseProvider):
     defaults: ClassVar[Mapping[str, Any]] = {**BaseProvider.defaults, 'stop_after': None}
     spare_slots_are_free = True  # a slot is forked when there is a task for it
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, environ: Any = None, **options: Any) -> None:
+        super().__init__(environ, **options)
         self._jobs: dict[str, tuple[Job, Popen[bytes]]] = {}
+
+    @classmethod
+    def jobid(cls) -> int:
+        """Return the number of this process."""
+        return os.getpid()
+
+    @classmethod
+    def kill(cls, *jobids: Any) -> None:
+        """Ask processes to end; those that have ended, or are not ours, are passed over."""
+        for jobid in jobids:
+            try:
+                os.kill(int(jobid), signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                continue
+
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        """Start a command as often as there are workers, as processes that outlive this one.
+
+        Parameters
+        ----------
+        cmd : str
+            Command line.
+        workers : int, default=1
+        """
+        import subprocess
+
+        environ = Environment(getattr(self, 'environ', None)).to_dict(all=True)
+        argv = self.mpi_command(shlex.split(cmd))
+        for _ in range(workers):
+            self.processes.append(subprocess.Popen(argv, start_new_session=True, env=environ))
+
+    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
+        """Return None for each process that runs: it is known by no name; see :meth:`.OriginalInterface.jobids`."""
+        states = as_states(state)
+        processes = [*self.processes, *(process for _, process in self._jobs.values())]
+        if 'ALL' not in states:
+            processes = [one for one in processes if 'RUNNING' in states and one.poll() is None]
+        return [(None, 1) if return_nworkers else None for _ in processes]
+
+    def cost(self, workers: int = 1) -> float:
+        """Return what a number of workers costs: more, once they are as many as this machine has processors."""
+        processes, processors = workers * self.mpiprocs_per_worker, os.cpu_count() or 1
+        return 0.0 if processes < processors else 5.0 if processes == processors else 10.0
 
     def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
         """Start one worker process with all slots; see :meth:`.BaseProvider.launch`."""

@@ -37,8 +37,8 @@ class NERSCProvider(SlurmProvider):
     defaults: ClassVar[Mapping[str, Any]] = {**SlurmProvider.defaults, 'account': 'desi', 'constraint': 'cpu', 'qos': 'regular', 'threshold_nodes': 1}
     threshold_nodes: int
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, environ: Any = None, **options: Any) -> None:
+        super().__init__(environ, **options)
         self.nodes_per_worker = max(self.nodes_per_worker, self.mpiprocs_per_worker / PROCESSES)
         if 'gpu' in (self.constraint or ''):  # also gpu&hbm80g, gpu&hbm40g
             if self.account and not self.account.endswith('_g'):

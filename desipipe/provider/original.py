@@ -1,4 +1,7 @@
-"""Providers written for the original desipipe: they start commands when they are called, and count what runs."""
+"""The interface that providers had in the original desipipe, for its scripts and for own providers written for it.
+
+There a provider starts commands when it is called, and counts what it has started by itself.
+"""
 
 from __future__ import annotations
 
@@ -6,31 +9,128 @@ import dataclasses
 import os
 import shlex
 import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UnknownOptionError, close_names
 from .job import Job
 
 if TYPE_CHECKING:
     from ..environment import BaseEnvironment
 
+__all__ = ['START_S', 'OriginalInterface', 'adapt', 'as_states']
+
 START_S = 60.0
 """Seconds for commands that were started to be counted by their provider."""
+_ACTIVE = ('PENDING', 'RUNNING')
+
+
+class OriginalInterface:
+    """What providers of the original have, beside what a manager asks of them here."""
+
+    processes: list[Any]
+    """What was started by calling the provider."""
+
+    @classmethod
+    def jobid(cls) -> Any:
+        """Return the job that this process is part of."""
+        return 0
+
+    @classmethod
+    def kill(cls, *jobids: Any) -> None:
+        """End jobs; a provider that does not know how does nothing."""
+
+    def update(self, **kwargs: Any) -> None:
+        """Change options in place.
+
+        Parameters
+        ----------
+        **kwargs
+            Options by name; ``environ``: the environment of what is started by calling the provider; ``timestep``.
+
+        Raises
+        ------
+        UnknownOptionError
+            For an option that it does not have.
+        """
+        provider: Any = self
+        for name, value in kwargs.items():
+            if name == 'environ':
+                from ..environment import Environment
+
+                provider.environ = Environment(value)
+            elif name == 'timestep':
+                provider.timestep = provider.timestep if value is None else float(value)
+            elif name in provider.defaults:
+                setattr(self, name, provider.check(name, value))
+            else:
+                known = close_names(name, provider.defaults, n=30)
+                raise UnknownOptionError(f'The provider {provider.label} has no option {name!r}: {known}')
+
+    def clear(self) -> None:
+        """Forget what was started by calling the provider."""
+        self.processes = []
+
+    def jobids(self, state: Any = _ACTIVE, return_nworkers: bool = False) -> list[Any]:
+        """Return the jobs that are in one of the states, oldest first.
+
+        Parameters
+        ----------
+        state : str, list, default=('PENDING', 'RUNNING')
+            States, or 'ALL'.
+        return_nworkers : bool, default=False
+            Return pairs: job, and its number of workers.
+        """
+        return []
+
+    def nworkers(self, of: str = 'workers', state: Any = _ACTIVE) -> int:
+        """Return the number of workers whose jobs are in one of the states."""
+        return len(self.jobids(state=state))
+
+    def cost(self, workers: int = 1) -> float:
+        """Return what a number of workers costs; only differences count."""
+        return 0.0
+
+
+def as_states(state: Any) -> frozenset[str]:
+    """Return states of jobs, checked.
+
+    Raises
+    ------
+    ValueError
+        For one that is not PENDING, RUNNING or ALL.
+    """
+    states = frozenset(one.upper() for one in ([state] if isinstance(state, str) else state))
+    unknown = sorted(states - {*_ACTIVE, 'ALL'})
+    if unknown:
+        raise ValueError(f'A job has no state {unknown[0]!r}. Use PENDING, RUNNING or ALL.')
+    return states
 
 
 def adapt(cls: Any) -> None:
-    """Give a class that has ``__call__(cmd, workers=1)``, and no `launch`, what a manager asks of a provider.
+    """Let a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch` nearer to it.
 
     Parameters
     ----------
     cls : type
-        It may have ``jobids(state=...)``, ``nworkers(state=...)`` and ``kill(*jobids)``, as in the original.
+        A new provider. It may have ``jobids(state=...)``, ``nworkers(state=...)`` and ``kill(*jobids)``, as in the original.
     """
-    is_called = any('__call__' in base.__dict__ for base in cls.__mro__)
-    if is_called and getattr(cls.launch, '__isabstractmethod__', False):
-        cls.launch, cls.poll, cls.cancel = _launch, _poll, _cancel
-        for name, method in (('jobids', _jobids), ('nworkers', _nworkers), ('kill', _kill)):
-            if not hasattr(cls, name):
-                setattr(cls, name, method)
+    for base in cls.__mro__:
+        if 'launch' in base.__dict__:
+            return  # those of desipipe have both: calling one starts a command, outside of what a manager knows
+        if '__call__' in base.__dict__:
+            break
+    else:
+        return
+    # What it inherits from a provider of desipipe is about jobs that this one started, not about its own.
+    root = next(base for base in cls.__mro__ if OriginalInterface in base.__bases__)
+    for name in _OF_JOBS:
+        setattr(cls, name, root.__dict__[name])
+    cls.launch, cls.poll, cls.cancel = _launch, _poll, _cancel
+    cls.batch = cls.spare_slots_are_free = False
+
+
+_OF_JOBS = ('adopt', 'settled', 'unexplained', 'proven', 'take_explained', 'cancelled', 'trouble', 'hopeless', 'pause', 'hurry', 'withdraw')
 
 
 def _jobs(provider: Any) -> dict[str, tuple[Job, float]]:
@@ -51,7 +151,7 @@ def _launch(self: Any, argv: list[str], slots: int, environ: BaseEnvironment, lo
 def _poll(self: Any) -> list[Job]:
     """Take jobs for ended once nothing is counted any longer."""
     jobs, found = _jobs(self), []
-    count = self.nworkers(state=('PENDING', 'RUNNING'))
+    count = self.nworkers(state=_ACTIVE)
     for jobid, (job, since) in list(jobs.items()):
         if not count and time.monotonic() - since > START_S:
             job.state = 'ended'
@@ -62,18 +162,5 @@ def _poll(self: Any) -> list[Job]:
 
 def _cancel(self: Any, job: Job, force: bool = False) -> None:
     """End all that the provider has started: it does not tell which command became which job."""
-    self.kill(*self.jobids(state=('PENDING', 'RUNNING')))
-
-
-def _jobids(self: Any, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
-    """Return nothing: the provider does not tell."""
-    return []
-
-
-def _nworkers(self: Any, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
-    """Count the jobs that the provider lists."""
-    return len(self.jobids(state=state))
-
-
-def _kill(self: Any, *jobids: Any) -> None:
-    """End nothing: the provider does not tell how."""
+    jobids: Iterable[Any] = self.jobids(state=_ACTIVE)
+    self.kill(*(jobid for jobid in jobids if jobid is not None))

@@ -16,10 +16,11 @@ from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 from ..config import number, whole_number
-from ..environment import BaseEnvironment
+from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError, LaunchError
 from ..utils import is_sequence, open_log, username
 from .base import BaseProvider, Job, Told
+from .original import as_states
 from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
 from .slurm_refusals import is_doubtful, refusal
 from .slurm_states import (
@@ -145,8 +146,8 @@ class SlurmProvider(BaseProvider):
     sqs: list[str] | None
     kwargs: dict[str, Any]
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
+    def __init__(self, environ: Any = None, **options: Any) -> None:
+        super().__init__(environ, **options)
         self.warning = float(_parse_signal(self.signal, 'signal')[2])
         self._name = f'desipipe-{os.urandom(4).hex()}'
         self._jobs: dict[str, Job] = {}
@@ -194,6 +195,70 @@ class SlurmProvider(BaseProvider):
         elif option != 'stop_after' and value is not None and self.defaults.get(option, '') is None and (not isinstance(value, str) or '\n' in value):
             raise ConfigError(f'{what} must be text, or None for what Slurm chooses, not {value!r}')
         return super().check(option, value)
+
+    # As in the original: by calling it
+
+    @classmethod
+    def jobid(cls) -> str:
+        """Return the job that this process is part of; empty outside of jobs."""
+        return os.environ.get('SLURM_JOB_ID', '')
+
+    @classmethod
+    def kill(cls, *jobids: Any) -> None:
+        """Cancel jobs."""
+        if jobids:
+            run(['scancel', *map(str, jobids)], SUBMIT_WAIT)
+
+    def __call__(self, cmd: str, workers: int = 1) -> None:
+        """Submit one job that runs a command as often as there are workers; :attr:`processes` has it then.
+
+        Parameters
+        ----------
+        cmd : str
+            Command line of a worker, ``desipipe work …``.
+        workers : int, default=1
+
+        Raises
+        ------
+        LaunchError
+            Slurm did not accept it, and what it said.
+        """
+        nodes, names = self.nodes(workers), ('time', 'account', 'constraint', 'qos', 'output', 'error', 'signal')
+        options = {'nodes': nodes, **{name: getattr(self, name) for name in names}, **self.kwargs}
+        given = [f'--{name}' if value is True else f'--{name}={value}' for name, value in options.items() if value is not None and value is not False]
+        lines = ['#!/bin/bash', Environment(getattr(self, 'environ', None)).to_launch_script().rstrip('\n'), *self._steps(cmd, workers)]
+        done = run(['sbatch', '--parsable', *given], SUBMIT_WAIT, '\n'.join(lines) + '\n')
+        jobid = parse_submitted(done.stdout)[0]
+        if not jobid:
+            raise LaunchError(f'Slurm did not accept a job: {_said(done.stderr)}. Nothing was started.')
+        self.processes.append((jobid, nodes, workers))
+
+    def _steps(self, cmd: str, workers: int) -> list[str]:
+        if self.nodes_per_worker == int(self.nodes_per_worker):
+            argv = shlex.split(cmd)
+            alone = argv if workers == 1 else ['srun', '-N', str(self.nodes()), '-n', '1', *argv]
+            steps = [shlex.join(alone if self.mpiprocs_per_worker == 1 else self.mpi_command(argv))] * workers
+        elif self.mpiprocs_per_worker == 1:
+            steps = [cmd] * workers
+        else:
+            steps = [shlex.join(self.mpi_command(shlex.split(f'{cmd} --mpisplits {workers:d}'), workers))]
+        return [*(f'{step} &' for step in steps), 'wait']
+
+    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
+        """Return the jobs in one of the states, oldest first; see :meth:`.OriginalInterface.jobids`."""
+        states = as_states(state)
+        known = {job.jobid: job.slots for job in self._jobs.values()} | {str(one[0]): one[2] for one in self.processes}
+        if 'ALL' not in states and known:
+            rows = self._look_once('') or {}
+            found = {_number(jobid): row.state for jobid, row in rows.items() if row.state not in ENDED}
+            active = {jobid: 'RUNNING' if found[_number(jobid)] in ACTIVE else 'PENDING' for jobid in known if _number(jobid) in found}
+            known = {jobid: slots for jobid, slots in known.items() if active.get(jobid) in states}
+        return list(known.items()) if return_nworkers else list(known)
+
+    def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
+        """Return the number of workers, or with ``of='nodes'`` of nodes, of the jobs in one of the states."""
+        jobs = self.jobids(state=state, return_nworkers=True)
+        return sum(workers if of == 'workers' else self.nodes(workers) for _, workers in jobs)
 
     # How many nodes
 
