@@ -363,6 +363,8 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move, doome
         if which == 'drained':
             yield from (end_event(worker, part, now) for part in _parts(pile))
     yield from _attempts(ledger)
+    yield from _set_by_hand(ledger, now)
+    yield from ({'e': 'mark', 'rows': [row], **mark} for row, mark in state.marks.items())
     yield from _surroundings(ledger, now)
 
 
@@ -382,6 +384,7 @@ def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
     yield from ({'e': 'submit', 'name': name, **submission} for name, submission in state.submissions.items())
     for mid in sorted(state.resized):  # the one for all first
         yield {'e': 'resize', 'mid': mid, 'max': state.resized[mid], 't': now}
+    yield from (_plain(event) for event in state.processes.values())
     if state.paused:
         yield {'e': 'state', 'paused': True, 't': now}
 
@@ -507,12 +510,22 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
     yield from ({'e': 'link', 'links': links[i : i + CHUNK]} for i in range(0, len(links), CHUNK))
 
 
+def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:
+    """Yield what a person said to run, or to wait, though no worker has it and nothing is missing."""
+    state = ledger.state
+    running = [row for row in state.each() if state.status[row] == RUNNING and row not in state.running]
+    waiting = [row for row in state.each() if state.status[row] == WAITING and not state.unmet[row]]
+    for target, rows in ((RUNNING, running), (WAITING, waiting)):
+        for i in range(0, len(rows), CHUNK):
+            yield {'e': 'set', 'rows': rows[i : i + CHUNK], 's': target, 'why': 'set', 't': now}
+
+
 def _attempts(ledger: Ledger) -> Iterator[Event]:
     state = ledger.state
     rows = [row for row in state.each() if state.attempt[row] and (state.status[row] in (PENDING, WAITING, RUNNING) or row in state.burned)]
     for i in range(0, len(rows), CHUNK):
         part = rows[i : i + CHUNK]
-        numbers = [state.attempt[row] - (state.status[row] == RUNNING) for row in part]
+        numbers = [state.attempt[row] - (row in state.running) for row in part]
         yield {'e': 'attempt', 'rows': part, 'n': numbers, 'burned': [state.burned.get(row, 0) for row in part]}
     running: dict[tuple[str, float], list[int]] = defaultdict(list)
     for row, worker in state.running.items():

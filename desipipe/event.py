@@ -369,6 +369,8 @@ _REQUIRED: dict[str, dict[str, Check]] = {
     'job': {'mid': _is_text, 'jobs': _list_of(_is_job)},
     'resize': {'mid': _is_text, 'max': _optional(_is_count)},
     'stop': {'workers': _is_names, 'how': _is_text},
+    'mark': {'rows': _is_rows},
+    'process': {'pid': _is_text, 'provider': _is_text, 't': _is_number},
 }  # fmt: skip
 
 _OPTIONAL: dict[str, dict[str, Check]] = {
@@ -383,6 +385,8 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
     'revive': {'req': _is_rows},
     'drop': {'ids': _is_hex},
     'set': {'cause': _is_cause, 'why': _is_text},
+    'mark': {'job': _is_text, 't0': _is_number},
+    'process': {'host': _is_text},
     'worker': {
         'mid': _optional(_is_text), 'host': _is_text, 'pid': _is_count, 'slots': _is_count, 'job': _is_text, 'why': _optional(_is_text), 'kind': _is_text,
     },

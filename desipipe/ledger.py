@@ -960,6 +960,26 @@ class Ledger:
         rows, names = list(jobs), list(of)
         self.journal.write(lambda: [job_event(mid, rows, names, time.time())])
 
+    def mark(self, row: int, job: str | None, began: float | None) -> None:
+        """Note the job of a task whose state was set by hand, and when it began.
+
+        Parameters
+        ----------
+        row : int
+        job : str, default=None
+        began : float, default=None
+            Seconds since the epoch.
+        """
+        told: Event = {} if job is None else {'job': job}
+        if began is not None:
+            told['t0'] = began
+        self.journal.write(lambda: [{'e': 'mark', 'rows': [row], **told}])
+
+    def add_process(self, pid: str, provider: str) -> None:
+        """Note a process, or job, that works for the queue without being a worker of it."""
+        event = {'e': 'process', 'pid': pid, 'provider': provider, 't': time.time()}
+        self.journal.write(lambda: [] if (pid, provider) in self.state.processes else [event])
+
     def resize(self, most: int | None, mid: str = '') -> None:
         """Set how many tasks may run at once, whatever the scheduler and the manager were told.
 
@@ -1063,6 +1083,8 @@ class Ledger:
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""
+        if 'job' in (mark := self.state.marks.get(row, {})):
+            return str(mark['job'])
         worker = self.state.running.get(row)
         offset = self.state.ended_at[row]
         if worker is None and offset:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 __all__ = ['Counts', 'Process']
@@ -47,7 +47,7 @@ class Process(tuple[str, str]):
     Parameters
     ----------
     kind : str
-        'manager' or 'worker'.
+        'manager', 'worker', or 'added' (by :meth:`.Queue.add_process`).
     name, host, job, provider : str
     pid : int
     since : float
@@ -68,4 +68,13 @@ class Process(tuple[str, str]):
         new = super().__new__(cls, (str(pid), 'local') if local else (number or job, provider))
         new.kind, new.name, new.host, new.pid, new.job, new.since = kind, name, host, pid, job, since
         new.provider = new[1]
+        return new
+
+    @classmethod
+    def added(cls, event: Mapping[str, Any]) -> Self:
+        """Return a process that a person added, as the journal knows it."""
+        pid, provider = event['pid'], event['provider']
+        new = super().__new__(cls, (pid, provider))
+        new.kind, new.name, new.host, new.job = 'added', '', '', f'{provider}:{pid}'
+        new.pid, new.provider, new.since = int(pid) if pid.isdecimal() else 0, provider, event['t']
         return new

@@ -148,6 +148,10 @@ class State:
         """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``, ``reason``, ``node``, ``ends``."""
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
+        self.marks: dict[int, Event] = {}
+        """The job, and the time it began, that a person gave a task whose state was set by hand, by row."""
+        self.processes: dict[tuple[str, str], Event] = {}
+        """Processes that a person added, by number (or job) and provider."""
         self.draining: dict[bytes, Draining] = {}
         self.lost_rows = 0
         """How many tasks are known by their numbers only, since the lines that added them were lost."""
@@ -185,6 +189,8 @@ class State:
             'submit': self._submit,
             'lend': self._lend,
             'resize': self._resize,
+            'mark': self._mark,
+            'process': self._process,
             'drop': self._drop,
             'accept': self._accept,
             'versions': self._versions,
@@ -459,6 +465,8 @@ class State:
         for row, n in zip(event['rows'], event['n'], strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
                 continue
+            if self.marks:
+                self.marks.pop(row, None)
             status[row] = RUNNING
             attempt[row] = n
             running[row] = worker
@@ -951,6 +959,14 @@ class State:
 
     def _submit(self, event: Event, offset: int) -> None:
         self.submissions[event['name']] = {'mid': event['mid'], 'slots': event['slots'], 't': event['t']}
+
+    def _mark(self, event: Event, offset: int) -> None:
+        told: Event = {key: event[key] for key in ('job', 't0') if key in event}
+        for row in event['rows']:
+            self.marks[row] = {**self.marks.get(row, {}), **told}
+
+    def _process(self, event: Event, offset: int) -> None:
+        self.processes[event['pid'], event['provider']] = event
 
     def _resize(self, event: Event, offset: int) -> None:
         if not event['mid']:
