@@ -10,17 +10,19 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from . import provenance
 from .carried_settings import carried_settings
 from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
 from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identity, text
+from .utils import BaseClass
 
 KINDS = ('python', 'bash', 'cell')
 _OPTIONS = ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs', 'save_dir')
 
 
-class App:
+class App(BaseClass):
     """A function whose calls are tasks.
 
     Parameters
@@ -215,6 +217,10 @@ class App:
             encoded = encode((encoded, contents), name)
             words += f' holding #{encoded.hex()[-16:]}'
         return encoded, orjson.dumps(name) + b':' + orjson.dumps(words)
+
+    def versions(self) -> dict[str, str]:
+        """Return the versions of the packages that the function uses, in this process; of a command none."""
+        return {} if self.kind == 'bash' else provenance.versions(self.description.packages)
 
     def __repr__(self) -> str:
         return f'<{self.kind} app {self.name}>'

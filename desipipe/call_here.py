@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, TextIO
 
-__all__ = ['FAILED_ERRNO', 'Outcome', 'call_here']
+__all__ = ['FAILED_ERRNO', 'Outcome', 'call_here', 'chdir']
 
 FAILED_ERRNO = 42
 """Error number of what raised an exception that has none of its own."""
@@ -47,16 +47,26 @@ class _Tee(io.StringIO):
 
 
 @contextlib.contextmanager
-def _inside(folder: str) -> Iterator[None]:
-    if not folder or not os.path.isdir(folder):
+def chdir(path: str) -> Iterator[None]:
+    """Go to a folder for the length of a ``with`` block; modules in it can be imported there.
+
+    Parameters
+    ----------
+    path : str
+        Folder; nothing happens if it is empty, or there is no such folder.
+    """
+    if not path or not os.path.isdir(path):
         yield
         return
-    before = os.getcwd()
+    before, folder = os.getcwd(), os.path.abspath(path)
     os.chdir(folder)
+    sys.path.insert(0, folder)
     try:
         yield
     finally:
         os.chdir(before)
+        if folder in sys.path:
+            sys.path.remove(folder)
 
 
 def call_here(call: Callable[[Mapping[str, Any]], Any], arguments: Mapping[str, Any], kind: str = 'python', folder: str = '') -> Outcome:
@@ -78,7 +88,7 @@ def call_here(call: Callable[[Mapping[str, Any]], Any], arguments: Mapping[str, 
     """
     out, err = _Tee(sys.stdout), _Tee(sys.stderr)
     errno, result = 0, None
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), _inside(folder):
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), chdir(folder):
         try:
             result = call(arguments)
             if kind == 'bash':

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex
 
 from .errors import ConfigError, MissingDependencyError, UnknownNameError, UnknownOptionError, close_names
-from .utils import is_sequence, mkdir, username
+from .utils import BaseClass, is_sequence, mkdir, username
 
 __all__ = ['Config', 'Configurable', 'config_dir', 'inherit_options', 'number', 'whole_number']
 
@@ -145,7 +145,7 @@ _KEYS = {
 _REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
 
 
-class Config(MutableMapping[str, Any]):
+class Config(BaseClass, MutableMapping[str, Any]):
     """The user's configuration: what was set here, else ``config.yaml``, else environment variables, else defaults.
 
     The keys are
@@ -196,6 +196,21 @@ class Config(MutableMapping[str, Any]):
                 value = [user.strip() for user in text.split(',') if user.strip()] if key == 'trusted_users' else _absolute(key, text)
                 self._environ[key] = _check(key, value, f'${spec.variable}')
         self._set: dict[str, Any] = {}
+
+    def copy(self) -> Self:
+        """Return a copy with keys of its own."""
+        new = type(self).__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        new._saved, new._set = dict(self._saved), dict(self._set)
+        return new
+
+    __copy__ = copy
+
+    def clone(self, *args: Any, **kwargs: Any) -> Self:
+        """Return an updated copy; arguments are those of ``update``."""
+        new = self.copy()
+        new.update(*args, **kwargs)
+        return new
 
     @property
     def data(self) -> dict[str, Any]:
@@ -434,7 +449,7 @@ def inherit_options(cls: Any) -> None:
     cls._defaults = cls.defaults
 
 
-class Configurable:
+class Configurable(BaseClass):
     """Base of what a configuration chooses by name and options: environments, schedulers, providers.
 
     An own one is a subclass with a :attr:`name` of its own and, in :attr:`defaults`, its options; each becomes an attribute. It is found by its name in the

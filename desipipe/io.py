@@ -35,6 +35,7 @@ from typing import Any, BinaryIO, ClassVar
 
 from .errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError, close_names
 from .provenance import machine, process_alive, process_start
+from .utils import BaseClass
 
 __all__ = [
     'BaseFile',
@@ -299,7 +300,7 @@ def _opened(path: str) -> Iterator[int]:
 _registry: dict[str, type[BaseFile]] = {}
 
 
-class BaseFile:
+class BaseFile(BaseClass):
     """A file of some type; subclasses have a `name`, and are known by it.
 
     Parameters
@@ -374,6 +375,10 @@ class TextFile(StreamFile):
     def read(self, file: BinaryIO) -> str:
         """See :class:`StreamFile`."""
         return file.read().decode()
+
+    def save(self, txt: str) -> Any:
+        """Write text; see :class:`StreamFile`."""
+        return super().save(txt)
 
     def write(self, file: BinaryIO, data: str) -> object:
         """See :class:`StreamFile`."""

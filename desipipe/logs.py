@@ -1,18 +1,16 @@
-"""Logging for scripts and tasks, and base classes with a logger of their own."""
+"""Logging for scripts and tasks."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import os
 import sys
 import time
 import traceback
-from collections import UserDict
 from types import TracebackType
 from typing import Any, Self, TextIO
 
-__all__ = ['BaseClass', 'BaseDict', 'LoggingContext', 'exception_handler', 'log_to_stderr', 'setup_logging']
+__all__ = ['LoggingContext', 'exception_handler', 'log_to_stderr', 'setup_logging']
 
 LEVELS = ('debug', 'info', 'warning', 'error', 'critical')
 _LINE = '=' * 100
@@ -165,67 +163,3 @@ class LoggingContext:
     def __exit__(self, *exc_info: object) -> None:
         for logger, level in self._before:
             logger.setLevel(level)
-
-
-class BaseClass:
-    """Base class with shallow copies, and a logger of the name of the class: ``log_info(...)``, ``log_warning(...)``, …"""
-
-    logger: logging.Logger = logging.getLogger('BaseClass')
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.logger = logging.getLogger(cls.__name__)
-
-    def __copy__(self) -> Self:
-        new = self.__class__.__new__(self.__class__)
-        new.__dict__.update(self.__dict__)
-        return new
-
-    def copy(self, *args: Any, **kwargs: Any) -> Self:
-        """Return a shallow copy."""
-        return copy.copy(self)
-
-    @classmethod
-    def log_debug(cls, *args: Any, **kwargs: Any) -> None:
-        """Log a message, see :meth:`logging.Logger.debug`."""
-        cls.logger.debug(*args, **kwargs)
-
-    @classmethod
-    def log_info(cls, *args: Any, **kwargs: Any) -> None:
-        """Log a message, see :meth:`logging.Logger.info`."""
-        cls.logger.info(*args, **kwargs)
-
-    @classmethod
-    def log_warning(cls, *args: Any, **kwargs: Any) -> None:
-        """Log a message, see :meth:`logging.Logger.warning`."""
-        cls.logger.warning(*args, **kwargs)
-
-    @classmethod
-    def log_error(cls, *args: Any, **kwargs: Any) -> None:
-        """Log a message, see :meth:`logging.Logger.error`."""
-        cls.logger.error(*args, **kwargs)
-
-    @classmethod
-    def log_critical(cls, *args: Any, **kwargs: Any) -> None:
-        """Log a message, see :meth:`logging.Logger.critical`."""
-        cls.logger.critical(*args, **kwargs)
-
-
-class BaseDict(UserDict[Any, Any], BaseClass):
-    """Dictionary that can be subclassed, with a logger."""
-
-    def __copy__(self) -> Self:
-        new = self.__class__.__new__(self.__class__)
-        new.__dict__.update(self.__dict__)
-        new.data = dict(self.data)
-        return new
-
-    def copy(self, *args: Any, **kwargs: Any) -> Self:
-        """Return a copy with a dictionary of its own."""
-        return self.__copy__()
-
-    def clone(self, *args: Any, **kwargs: Any) -> Self:
-        """Return an updated copy; arguments are those of ``update``."""
-        new = self.copy()
-        new.update(*args, **kwargs)
-        return new

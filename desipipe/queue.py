@@ -46,7 +46,7 @@ from .store.segment import disk_full
 from .task import Future, StoredApp, Task
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
-from .utils import from_above, is_pattern, open_log
+from .utils import BaseClass, from_above, is_pattern, open_log
 
 if TYPE_CHECKING:
     from .app import App
@@ -265,7 +265,7 @@ def remove_folder(folder: str) -> None:
     )
 
 
-class Queue:
+class Queue(BaseClass):
     """A queue of tasks, kept in a folder.
 
     Parameters
@@ -333,16 +333,24 @@ class Queue:
 
     # Adding
 
-    def add(self, tasks: Task | Iterable[Task], task_manager: Any = None, replace: bool = False) -> Any:
+    def add(
+        self,
+        tasks: Task | Iterable[Task],
+        replace: bool | None = False,
+        lock: bool = True,
+        task_manager: Any = None,
+    ) -> Any:
         """Add tasks; those that are known already are not added again.
 
         Parameters
         ----------
         tasks : Task or iterable of Task
-        task_manager : TaskManager, default=None
-            Whose workers run them; by default that of their app, or a default one (local, one worker).
         replace : bool, default=False
             Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run, ends as it says.
+        lock : bool, default=True
+            Not needed: kept for callers of the original. The lock is always taken.
+        task_manager : TaskManager, default=None
+            Whose workers run them; by default that of their app, or a default one (local, one worker).
 
         Returns
         -------
@@ -655,8 +663,20 @@ class Queue:
         found: list[Any] = mids if make is None else [make(self.ledger, key) for key in mids]
         return found if mid is None else found[0]
 
+    def add_process(self, pid: int | str, provider: Any) -> None:
+        """Note a process, or a job, that works for this queue without being one of its workers.
+
+        Parameters
+        ----------
+        pid : int, str
+            Number of the process, or the job's id.
+        provider : str, BaseProvider
+            The provider that started it, or its name. :meth:`kill` ends workers only: end the process yourself.
+        """
+        self.ledger.add_process(str(pid), str(getattr(provider, 'name', provider)))
+
     def processes(self) -> list[Process]:
-        """Return the manager and the workers that live, as the journal knows them: pairs of process or job, and provider."""
+        """Return the manager and the workers that live, and what was added by :meth:`add_process`: pairs of process or job, and provider."""
         self.ledger.follow()
         state = self.ledger.state
         found = []
@@ -665,7 +685,7 @@ class Queue:
             found.append(Process('manager', event['w'], event['host'], event['pid'], '', event['t']))
         for worker in state.alive.values():
             found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time))
-        return found
+        return [*found, *(Process.added(event) for event in state.processes.values())]
 
     def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
         """Counts by state, of all tasks or of those of one task manager.
@@ -690,9 +710,32 @@ class Queue:
 
     # Deciding
 
-    def set_task_state(self, tid: str | Iterable[str], state: str) -> None:
-        """Set the state of tasks by hand; the attempts that run are fenced off."""
-        self.ledger.change(lambda _: [self.ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set')
+    def set_task_state(
+        self,
+        tid: str | Iterable[str],
+        state: str,
+        jobid: str | int | None = None,
+        t0: float | None = None,
+    ) -> None:
+        """Set the state of tasks by hand; the attempts that run are fenced off.
+
+        Parameters
+        ----------
+        tid : str or iterable of str
+            Identities.
+        state : str
+            Their state from now on.
+        jobid : str, default=None
+            Job that they say to be of, until a worker takes them; None: what is known.
+        t0 : float, default=None
+            When they say to have begun, in seconds since the epoch; None: what is known.
+        """
+        ledger = self.ledger
+        ledger.change(lambda _: [ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set')
+        if jobid is not None or t0 is not None:
+            job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
+            for text in _several(tid):
+                ledger.mark(ledger.find(_hex(text)), job, began)
         if self.spawn:
             self.keep_spawned()
 

@@ -36,19 +36,20 @@ from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .lending import lent
 from .serialize import TaskReference, dumps
-from .utils import from_above
+from .utils import BaseClass, Logged, from_above
 from .waiting import Waiter
 
 logger = logging.getLogger('desipipe')
 
 
-class Future(TaskReference):
+class Future(TaskReference, Logged):
     """The result of a task, now or later; also from another process, also after a restart.
 
     Parameters
     ----------
-    ledger : Ledger
-    tid : bytes
+    queue : Queue or Ledger
+        What holds the task.
+    tid : bytes or str
         The task's identity.
     item : str, default=''
         Which of several outputs of the task is meant; empty: what it returns.
@@ -56,9 +57,9 @@ class Future(TaskReference):
 
     __slots__ = ('_ledger', '__weakref__')
 
-    def __init__(self, ledger: Ledger, tid: bytes, item: str = '') -> None:
-        super().__init__(tid, item)
-        self._ledger = ledger
+    def __init__(self, queue: Any, tid: bytes | str, item: str = '') -> None:
+        super().__init__(bytes.fromhex(tid) if isinstance(tid, str) else tid, item)
+        self._ledger: Ledger = queue if isinstance(queue, Ledger) else queue.ledger
 
     @property
     def id(self) -> str:
@@ -507,7 +508,7 @@ def _any_over(futures: set[Future]) -> bool:
     return any(_is_over(future, False) for future in futures)
 
 
-class Task:
+class Task(BaseClass):
     """A task: one in a queue, or one that may be added to it.
 
     Parameters
@@ -822,6 +823,8 @@ class Task:
             return float(self._own['t0'])
         if self._ledger is None:
             return -1.0
+        if 't0' in (mark := self._ledger.state.marks.get(self._row, {})):
+            return float(mark['t0'])
         started = self._ledger.state.started.get(self._row)
         last = self._last
         return started if started is not None else last.began if last else -1.0

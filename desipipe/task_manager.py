@@ -6,25 +6,29 @@ import functools
 import inspect
 import os
 import reprlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .app import App, caller
-from .call_here import call_here
-from .environment import BaseEnvironment, Environment
+from .call_here import call_here, chdir
+from .config import Config
+from .environment import BaseEnvironment, Environment, change_environ, get_environ
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
+from .errors import NotSerializableError as SerializationError
+from .errors import PayloadError as DeserializationError
 from .event import STATES, Event, state_code
 from .ledger import Batch, Ledger
 from .place import follow_cells
 from .provenance import versions
-from .provider import Provider
+from .provider import Provider, get_provider
 from .provider.base import BaseProvider
 from .queue import Queue, get_queue, kill, mid_of, queue_of, retry
-from .scheduler import BaseScheduler, Scheduler
+from .scheduler import BaseScheduler, Scheduler, get_scheduler
 from .sweep import sweep_calls
 from .task import Future, Task
 from .uses import Use
-from .utils import faces
+from .utils import BaseClass, faces, from_above
 
 if TYPE_CHECKING:
     from .manager import spawn
@@ -32,19 +36,32 @@ if TYPE_CHECKING:
 
 __all__ = [
     'BaseApp',
+    'BaseClass',
     'BashApp',
+    'Config',
+    'DeserializationError',
     'Future',
     'PythonApp',
     'Queue',
     'QueueState',
+    'SerializationError',
     'Task',
     'TaskApp',
     'TaskManager',
     'TaskState',
+    'action_from_args',
+    'change_environ',
+    'chdir',
+    'get_environ',
+    'get_mpicomm',
+    'get_provider',
     'get_queue',
+    'get_scheduler',
     'kill',
+    'queue_states',
     'retry',
     'spawn',
+    'task_states',
     'work',
 ]
 
@@ -72,7 +89,11 @@ class QueueState:
     ALL: ClassVar[list[str]] = [ACTIVE, PAUSED]
 
 
-class TaskManager:
+task_states = TaskState.ALL
+queue_states = QueueState.ALL
+
+
+class TaskManager(BaseClass):
     """The settings of tasks: a queue, an environment, a scheduler, a provider.
 
     Parameters
@@ -188,6 +209,21 @@ class TaskManager:
         if func is None:
             return lambda func: _APPS[kind](func, kind, self, **options)
         return _APPS[kind](func, kind, self, **options)
+
+    def spawn(self, cmd: str, ntasks: int | None = None) -> Any:
+        """Let the scheduler start a command with the provider: what :func:`.spawn` does for tasks, for a command of your own.
+
+        Parameters
+        ----------
+        cmd : str
+            Command line.
+        ntasks : int, default=None
+            Number of tasks that wait.
+        """
+        self.provider.update(environ=self.environ)
+        self.scheduler.update(provider=self.provider)
+        scheduler: Any = self.scheduler
+        return scheduler(cmd, ntasks=ntasks)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return TaskManager, (self.queue, self.environ.to_spec(), self.scheduler.to_spec(), self.provider.to_spec())
@@ -490,6 +526,34 @@ def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:
     ledger.check_use()
     spec = ledger.state.managers[mid]
     return TaskManager(queue_of(ledger), spec['environ'], spec['scheduler'], spec['provider'])
+
+
+def action_from_args(action: str = 'work', args: Sequence[str] | None = None) -> int:
+    """Run a command of the command line.
+
+    Parameters
+    ----------
+    action : str, default='work'
+        The verb, such as 'spawn'.
+    args : sequence of str, default=None
+        What follows it; by default what follows the name of the running script.
+
+    Returns
+    -------
+    status : int
+        Exit status.
+    """
+    status: int = from_above('command_line')([action, *(sys.argv[1:] if args is None else args)])
+    return status
+
+
+def get_mpicomm() -> Any:
+    """Return the MPI communicator of all processes; None without mpi4py."""
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return None
+    return MPI.COMM_WORLD
 
 
 def _named(value: Any, kind: str) -> Any:

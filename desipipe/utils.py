@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from collections import UserDict
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 if TYPE_CHECKING:
+    import logging
     from io import FileIO
 
-    from .logs import BaseClass, BaseDict, LoggingContext, exception_handler, setup_logging
+    from .logs import LoggingContext, exception_handler, setup_logging
 
 __all__ = [
     'BaseClass',
     'BaseDict',
+    'Logged',
     'LoggingContext',
     'Overlay',
     'copytree',
@@ -32,13 +35,17 @@ __all__ = [
     'setup_logging',
     'username',
 ]
-_LOGGING_NAMES = frozenset({'BaseClass', 'BaseDict', 'LoggingContext', 'exception_handler', 'setup_logging'})
+_LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
 
 faces: dict[str, Callable[..., Any]] = {}
 """What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
 
 
-_ABOVE = {'queue': 'desipipe.queue:queue_of', 'task_manager': 'desipipe.task_manager:open_task_manager'}
+_ABOVE = {
+    'command_line': 'desipipe.cli:main',
+    'queue': 'desipipe.queue:queue_of',
+    'task_manager': 'desipipe.task_manager:open_task_manager',
+}
 
 
 def from_above(name: str) -> Callable[..., Any]:
@@ -47,7 +54,7 @@ def from_above(name: str) -> Callable[..., Any]:
     Parameters
     ----------
     name : str
-        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it.
+        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it; ``'command_line'``: :func:`desipipe.cli.main`.
 
     Returns
     -------
@@ -89,6 +96,80 @@ class Overlay:
         self._space.update(self._hidden)
         self._put.clear()
         self._hidden.clear()
+
+
+class _ClassLogger:
+    """The logger of a class, of its name; `logging` is imported when it is first asked for."""
+
+    def __get__(self, instance: object, owner: type) -> logging.Logger:
+        import logging
+
+        return logging.getLogger(owner.__name__)
+
+
+class Logged:
+    """Base of classes with a logger of the name of the class: ``log_info(...)``, ``log_warning(...)``, …"""
+
+    __slots__ = ()
+    logger = _ClassLogger()
+
+    @classmethod
+    def log_debug(cls, *args: Any, **kwargs: Any) -> None:
+        """Log a message, see :meth:`logging.Logger.debug`."""
+        cls.logger.debug(*args, **kwargs)
+
+    @classmethod
+    def log_info(cls, *args: Any, **kwargs: Any) -> None:
+        """Log a message, see :meth:`logging.Logger.info`."""
+        cls.logger.info(*args, **kwargs)
+
+    @classmethod
+    def log_warning(cls, *args: Any, **kwargs: Any) -> None:
+        """Log a message, see :meth:`logging.Logger.warning`."""
+        cls.logger.warning(*args, **kwargs)
+
+    @classmethod
+    def log_error(cls, *args: Any, **kwargs: Any) -> None:
+        """Log a message, see :meth:`logging.Logger.error`."""
+        cls.logger.error(*args, **kwargs)
+
+    @classmethod
+    def log_critical(cls, *args: Any, **kwargs: Any) -> None:
+        """Log a message, see :meth:`logging.Logger.critical`."""
+        cls.logger.critical(*args, **kwargs)
+
+
+class BaseClass(Logged):
+    """Base of classes with shallow copies, and a logger of the name of the class."""
+
+    def __copy__(self) -> Self:
+        new = self.__class__.__new__(self.__class__)
+        new.__dict__.update(self.__dict__)
+        return new
+
+    def copy(self) -> Self:
+        """Return a shallow copy."""
+        return self.__copy__()
+
+
+class BaseDict(UserDict[Any, Any], BaseClass):
+    """Dictionary that can be subclassed, with a logger."""
+
+    def __copy__(self) -> Self:
+        new = self.__class__.__new__(self.__class__)
+        new.__dict__.update(self.__dict__)
+        new.data = dict(self.data)
+        return new
+
+    def copy(self) -> Self:
+        """Return a copy with a dictionary of its own."""
+        return self.__copy__()
+
+    def clone(self, *args: Any, **kwargs: Any) -> Self:
+        """Return an updated copy; arguments are those of ``update``."""
+        new = self.copy()
+        new.update(*args, **kwargs)
+        return new
 
 
 def is_sequence(item: object) -> TypeGuard[Collection[Any]]:

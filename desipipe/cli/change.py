@@ -294,7 +294,7 @@ def add(args: argparse.Namespace) -> None:
     app.name = args.name or _command_name(args.command)
     task = Task(app, {'argv': argv, 'cwd': os.getcwd(), 'after': after}, index=len(queue.select(name=app.name)))
     known = task.id in queue
-    future: Future = queue.add(task, tm)
+    future: Future = queue.add(task, task_manager=tm)
     where = type_queue(queue.folder, queue.config)
     if args.json:
         print_json({'tid': future.id, 'name': future.task.name, 'index': future.task.index, 'state': future.state, 'new': not known})

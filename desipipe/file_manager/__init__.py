@@ -20,21 +20,30 @@ Nothing in a data base is ever executed: see :mod:`desipipe.file_manager.templat
 
 from __future__ import annotations
 
-from .catalogue import FileEntryCollection, FileManager, yaml_parser
+from ..environment import get_environ
+from ..io import get_filetype
+from ..utils import BaseClass
+from .catalogue import FileEntryCollection, FileManager, path_replace_environ, yaml_parser
 from .entry import BaseFileEntry, get_file_entry
 from .file import BaseFile
+from .file import Fields as BaseMutableClass
 from .made import Provenance
 from .options import common_options, in_options, iter_options
 
 __all__ = [
+    'BaseClass',
     'BaseFile',
     'BaseFileEntry',
+    'BaseMutableClass',
     'FileEntryCollection',
     'FileManager',
     'Provenance',
     'common_options',
+    'get_environ',
     'get_file_entry',
+    'get_filetype',
     'in_options',
     'iter_options',
+    'path_replace_environ',
     'yaml_parser',
 ]

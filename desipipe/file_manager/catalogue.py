@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from .. import io
 from ..errors import ConfigError, UnknownNameError, UnknownOptionError, close_names
-from ..utils import is_sequence
+from ..utils import BaseClass, is_sequence
 from . import made
 from .entry import BaseFileEntry, Status, check_files, existence, get_file_entry, not_one, status
 from .file import Fields, base_folder
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _FIELDS = tuple(Fields._defaults)
 
 
-class FileEntryCollection:
+class FileEntryCollection(BaseClass):
     """Several file entries; iterating gives them.
 
     Parameters
@@ -515,9 +515,9 @@ class FileEntryCollection:
         if replace_environ:
             for name in ('path', 'link'):
                 if name in fields:
-                    fields[name] = _replaced(fields[name], entry.environ)
+                    fields[name] = path_replace_environ(fields[name], entry.environ)
         if fields.get('ro'):
-            fields['ro'] = [_replaced(part, entry.environ) if replace_environ else part for part in fields['ro']]
+            fields['ro'] = [path_replace_environ(part, entry.environ) if replace_environ else part for part in fields['ro']]
         if entry.name != BaseFileEntry.name:
             fields['fileentry'] = entry.name
         if entry.options:
@@ -737,7 +737,18 @@ def _plain(pool: Any) -> Any:
     return [_plain(list(value)) if isinstance(value, tuple) else value.item() if type(value).__module__ == 'numpy' else value for value in pool]
 
 
-def _replaced(path: str, environ: Mapping[str, str]) -> str:
+def path_replace_environ(path: str, environ: Mapping[str, Any] | None = None) -> str:
+    """Return a path in which ``${NAME}`` of variables that are set are replaced.
+
+    Parameters
+    ----------
+    path : str
+        Template of a path.
+    environ : dict, default=None
+        Variables, before those of the process.
+    """
+    environ = environ or {}
+
     def value(match: re.Match[str]) -> str:
         found = environ.get(match[1], os.environ.get(match[1]))
         return match[0] if found is None else str(found).replace('{', '{{').replace('}', '}}')

@@ -12,14 +12,14 @@ from typing import Any, ClassVar, Self
 from .. import io
 from ..errors import ConfigError, MissingFileError, UnknownOptionError, close_names
 from ..serialize import encode
-from ..utils import copytree
+from ..utils import BaseClass, copytree
 from . import made
 from .made import Provenance
 from .options import shown
 from .template import Template, template
 
 
-class Fields:
+class Fields(BaseClass):
     """The base of files and entries: fields given by name, in order, or as a dictionary.
 
     Parameters
@@ -388,6 +388,9 @@ class BaseFile(Fields, os.PathLike[str]):
                 options={**self.options, **other.options}, foptions={**self.foptions, **other.foptions}
             )
         return self._with(os.path.join(self.path, _escaped(os.fspath(other))))
+
+    def __itruediv__(self, other: str | os.PathLike[str]) -> Self:
+        return other / self  # as in the original: the folder is put in front
 
     def __rtruediv__(self, other: str | os.PathLike[str]) -> Self:
         return self._with(os.path.join(_escaped(os.fspath(other)), self.path))

@@ -240,8 +240,11 @@ def product(pools: Sequence[Sequence[Any]]) -> Iterator[tuple[Any, ...]]:
 
 
 def iter_options(
-    options: Mapping[str, Pool], include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None
-) -> Iterator[dict[str, Any]]:
+    options: Mapping[str, Pool],
+    include: str | Iterable[str] | None = None,
+    exclude: str | Iterable[str] | None = None,
+    yield_index: bool = False,
+) -> Iterator[Any]:
     """All combinations of the values of options, the last one fastest.
 
     Parameters
@@ -250,6 +253,8 @@ def iter_options(
         Name: values.
     include, exclude : str, list, default=None
         Names of options to go through, or to leave out.
+    yield_index : bool, default=False
+        Yield pairs: the options, and the places of their values (``...`` where any value will do).
 
     Yields
     ------
@@ -257,16 +262,19 @@ def iter_options(
         Name: value.
     """
     names = chosen_names(options, include, exclude)
-    for values in product([values_of(options[name]) for name in names]):
-        yield dict(zip(names, values, strict=True))
+    pools = [options[name] for name in names]
+    places = product([[...] if isinstance(pool, EllipsisType) else range(len(pool)) for pool in pools])
+    for values in product([values_of(pool) for pool in pools]):
+        found = dict(zip(names, values, strict=True))
+        yield (found, next(places)) if yield_index else found
 
 
-def common_options(several: Sequence[Mapping[str, Pool]], intersection: bool = True) -> dict[str, Pool]:
+def common_options(list_options: Sequence[Mapping[str, Pool]], intersection: bool = True) -> dict[str, Pool]:
     """Options of several entries together.
 
     Parameters
     ----------
-    several : list of dict
+    list_options : list of dict
     intersection : bool, default=True
         Whether to keep only the options, and the values, that all have; else all.
 
@@ -274,8 +282,8 @@ def common_options(several: Sequence[Mapping[str, Pool]], intersection: bool = T
     -------
     options : dict
     """
-    common: dict[str, Pool] = dict(several[0]) if several else {}
-    for options in several[1:]:
+    common: dict[str, Pool] = dict(list_options[0]) if list_options else {}
+    for options in list_options[1:]:
         if intersection:
             common = {name: _shared(pool, options[name]) for name, pool in common.items() if name in options}
         else:

@@ -1,0 +1,198 @@
+"""Names, arguments and defaults of the original that its scripts use."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, work
+from desipipe.errors import UnknownOptionError
+from desipipe.file_manager import BaseFile, common_options, iter_options, path_replace_environ
+from desipipe.provider import LocalProvider, SlurmProvider
+from desipipe.scheduler import SimpleScheduler
+from desipipe.task_manager import Future, Task, action_from_args, chdir
+from desipipe.utils import BaseClass
+
+NAMES = {
+    'task_manager': """BaseApp BaseClass BashApp Config DeserializationError Future PythonApp Queue QueueState
+        SerializationError Task TaskManager TaskState action_from_args change_environ chdir get_environ get_mpicomm
+        get_provider get_queue get_scheduler kill queue_states retry spawn task_states work""",
+    'provider': 'BaseProvider LocalProvider NERSCProvider Provider SlurmProvider decode_slurm_time get_provider',
+    'scheduler': 'BaseScheduler Scheduler SimpleScheduler get_scheduler',
+    'environment': """BaseEnvironment BaseNERSCEnvironment CosmodesiNERSCEnvironment Environment bash_env
+        change_environ get_environ""",
+    'file_manager': """BaseClass BaseFile BaseFileEntry BaseMutableClass FileEntryCollection FileManager
+        common_options get_environ get_file_entry get_filetype in_options iter_options path_replace_environ
+        yaml_parser""",
+    'io': 'BaseFile GenericFile TextFile get_filetype',
+    'utils': """BaseClass BaseDict LoggingContext copytree dict_to_yaml exception_handler is_path is_sequence mkdir
+        setup_logging""",
+}
+
+
+@pytest.fixture
+def queue(queue_dir: Path) -> Queue:
+    return Queue('test')
+
+
+@pytest.fixture
+def tm(queue: Queue) -> TaskManager:
+    return TaskManager(queue)
+
+
+@pytest.fixture
+def double(tm: TaskManager) -> Any:
+    @tm.python_app
+    def double(i: int) -> int:
+        return 2 * i
+
+    return double
+
+
+@pytest.mark.parametrize('module', NAMES)
+def test_names_can_be_imported(module: str) -> None:
+    found = import_module(f'desipipe.{module}')
+    assert [name for name in NAMES[module].split() if not hasattr(found, name)] == []
+
+
+def test_public_classes_log_under_their_names(queue: Queue, tm: TaskManager, double: Any, caplog: pytest.LogCaptureFixture) -> None:
+    objects: list[Any] = [queue, tm, double, double(1), double.task(2), Config(), FileManager(), tm.provider]
+    with caplog.at_level(logging.INFO):
+        for one in [*objects, tm.environ, tm.scheduler, BaseFile(path='a')]:
+            one.log_info('%s of 2', 1)
+            assert caplog.record_tuples[-1] == (type(one).__name__, logging.INFO, '1 of 2')
+            assert one.logger.name == type(one).__name__
+    copies = [one.copy() for one in objects if isinstance(one, BaseClass)]
+    assert len(copies) == len(objects) - 1  # futures are not copied
+
+
+def test_config_copies_are_independent(queue_dir: Path) -> None:
+    config = Config()
+    other = config.clone(linger=7.0)
+    assert (other['linger'], config['linger'], config.copy()['linger']) == (7.0, 5.0, 5.0)
+
+
+def test_task_states_are_set_with_job_and_time(queue: Queue, double: Any) -> None:
+    futures = [double(i) for i in range(2)]
+
+    queue.set_task_state(futures[0].id, 'UNKNOWN', jobid=12, t0=1.5)
+    queue.set_task_state(futures[1].id, 'RUNNING', '13')
+    for _ in range(2):  # also from a journal that was rewritten
+        found = Queue('test').tasks(property=('state', 'jobid', 't0'))
+        assert found[0] == ('UNKNOWN', '12', 1.5) and found[1][:2] == ('RUNNING', '13')
+        queue.compact()
+    assert [task.id for task in queue.tasks(jobid='12')] == [futures[0].id]
+    queue.retry(state=['UNKNOWN', 'RUNNING'])
+    work(queue)
+    assert not {'12', '13'} & set(queue.tasks(property='jobid')) and min(queue.tasks(property='t0')) > 2
+
+
+def test_processes_are_added(queue: Queue) -> None:
+    for pid, provider in ((1234, 'local'), ('77', LocalProvider()), ('78', 'slurm'), (1234, 'local')):
+        queue.add_process(pid, provider)
+    expected = [('1234', 'local'), ('77', 'local'), ('78', 'slurm')]
+    assert Queue('test').processes() == expected
+    queue.compact()
+    assert Queue('test').processes() == expected and {one.kind for one in queue.processes()} == {'added'}
+
+
+def test_futures_are_made_of_queue_and_identity(queue: Queue, double: Any) -> None:
+    future = double(4)
+    work(queue)
+    assert Future(queue, future.id).result(timeout=60) == Future(queue=queue, tid=future.id).result(timeout=60) == 8
+
+
+def test_add_takes_replace_by_position(queue: Queue, double: Any) -> None:
+    future = double(1)
+    work(queue)
+    queue.add(Task(double, {'i': 1}), False, True)
+    assert future.state == 'SUCCEEDED'
+    queue.add(Task(double, {'i': 1}), True)
+    assert future.state == 'PENDING'
+
+
+def test_providers_start_commands_when_called(tmp_path: Path) -> None:
+    provider = LocalProvider(environ={'NAME': 'here'})
+    argv = [sys.executable, '-c', 'import os, sys; open(sys.argv[1], "a").write(os.environ["NAME"])', str(tmp_path / 'out')]
+    provider(' '.join(f"'{word}'" for word in argv), workers=2)
+    assert provider.jobids(state='ALL', return_nworkers=True) == [(None, 1), (None, 1)]
+    for process in provider.processes:
+        assert process.wait(timeout=60) == 0
+    assert (tmp_path / 'out').read_text() == 2 * 'here' and provider.nworkers() == 0
+    provider.clear()
+    assert provider.jobids('ALL') == [] and LocalProvider.jobid() == os.getpid()
+    with pytest.raises(ValueError, match="no state 'DONE'"):
+        provider.jobids(state='DONE')
+
+
+def test_options_are_updated_in_place() -> None:
+    provider = Provider('nersc', time='01:00:00')
+    provider.update(time='02:00:00', stop_after='3', timestep=2, environ={'A': '1'})
+    assert isinstance(provider, SlurmProvider) and (provider.walltime, provider.stop_after) == (7200, 3)
+    assert (provider.timestep, provider.environ['A']) == (2.0, '1')  # type: ignore[attr-defined]
+    scheduler = Scheduler(max_workers=2)
+    scheduler.update(max_workers='5', provider=provider)
+    assert isinstance(scheduler, SimpleScheduler) and (scheduler.max_workers, scheduler.provider) == (5, provider)
+    for one in (provider, scheduler):
+        with pytest.raises(ValueError, match='no option'):
+            one.update(max_worker=1)
+
+
+def test_task_manager_starts_commands(tm: TaskManager, tmp_path: Path) -> None:
+    other = tm.clone(scheduler=dict(max_workers=2), environ={'NAME': 'x'})
+    assert other.spawn('true', ntasks=5) == 2
+    assert [process.wait(timeout=60) for process in other.provider.processes] == [0, 0]
+    assert other.id == tm.clone(scheduler=dict(max_workers=2), environ={'NAME': 'x'}).id
+
+
+def test_options_of_entries() -> None:
+    options: dict[str, Any] = {'a': [1, 2], 'b': ...}
+    assert list(iter_options(options, yield_index=True)) == [({'a': 1, 'b': ...}, (0, ...)), ({'a': 2, 'b': ...}, (1, ...))]
+    assert common_options(list_options=[{'a': [1, 2]}, {'a': [2, 3], 'b': [1]}]) == {'a': [2]}
+
+
+def test_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert path_replace_environ('${HERE}/a', {'HERE': '/h'}) == '/h/a'
+    file = BaseFile(path='b/c.txt')
+    file /= 'a'
+    assert file.filepath == 'a/b/c.txt'
+
+
+def test_chdir_finds_modules(tmp_path: Path) -> None:
+    (tmp_path / 'beside_the_script.py').write_text('x = 3\n')
+    before = (os.getcwd(), list(sys.path))
+    with chdir(str(tmp_path)):
+        assert (os.getcwd(), import_module('beside_the_script').x) == (str(tmp_path), 3)
+    assert (os.getcwd(), list(sys.path)) == before
+
+
+def test_action_from_args_runs_a_verb(queue: Queue, double: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    double(1)
+    assert action_from_args('TASKS', ['-q', 'test']) == 0
+    assert 'PENDING' in capsys.readouterr().out
+
+
+def test_versions_of_an_app(tm: TaskManager) -> None:
+    @tm.python_app
+    def uses() -> str:
+        import orjson
+
+        return orjson.__name__
+
+    @tm.bash_app
+    def command() -> list[str]:
+        return ['true']
+
+    assert 'orjson' in uses.versions() and command.versions() == {}
+
+
+def test_unknown_options_are_value_errors(tm: TaskManager) -> None:
+    with pytest.raises(ValueError) as caught:
+        tm.update(providers='local')
+    assert isinstance(caught.value, UnknownOptionError)
