@@ -211,7 +211,7 @@ class TaskManager(BaseClass):
         return _APPS[kind](func, kind, self, **options)
 
     def spawn(self, cmd: str, ntasks: int | None = None) -> Any:
-        """Let the scheduler start a command with the provider: what :func:`.spawn` does for tasks, for a command of your own.
+        """Start a command with the provider, as often as the scheduler says.
 
         Parameters
         ----------

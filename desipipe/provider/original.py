@@ -26,7 +26,7 @@ _ACTIVE = ('PENDING', 'RUNNING')
 
 
 class OriginalInterface:
-    """What providers of the original have, beside what a manager asks of them here."""
+    """The methods that providers of the original have, beside those that a manager needs here."""
 
     processes: list[Any]
     """What was started by calling the provider."""
@@ -108,7 +108,7 @@ def as_states(state: Any) -> frozenset[str]:
 
 
 def adapt(cls: Any) -> None:
-    """Let a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch` nearer to it.
+    """Make a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch` nearer to it.
 
     Parameters
     ----------
