@@ -16,6 +16,7 @@ from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
 from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identity, text
+from .terminal import visible
 from .utils import BaseClass
 
 KINDS = ('python', 'bash', 'cell')
@@ -223,7 +224,7 @@ class App(BaseClass):
         return {} if self.kind == 'bash' else provenance.versions(self.description.packages)
 
     def __repr__(self) -> str:
-        return f'<{self.kind} app {self.name}>'
+        return visible(f'<{self.kind} app {self.name}>', lines=False)
 
 
 class Shared(NamedTuple):

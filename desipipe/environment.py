@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Self
 
 from .config import Configurable
 from .errors import ConfigError
+from .terminal import visible
 from .utils import is_sequence
 
 __all__ = [
@@ -295,7 +296,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         if notes:
             import warnings
 
-            warnings.warn('\n'.join(notes), stacklevel=3)
+            warnings.warn(visible('\n'.join(notes)), stacklevel=3)
         return found
 
 
@@ -354,7 +355,7 @@ def bash_env(cmd: str | Iterable[str]) -> dict[str, str]:
     if status or not environ:
         import warnings
 
-        warnings.warn(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}', stacklevel=2)
+        warnings.warn(visible(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}'), stacklevel=2)
         return {}
     return environ
 

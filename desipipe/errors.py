@@ -1,13 +1,15 @@
 """The errors users see, as one typed tree.
 
 Every message says what happened, what it means for the user's data, and what to type next.
-This module imports nothing of desipipe, so that every layer can raise from it.
+This module imports nothing of desipipe but `terminal`, so that every layer can raise from it.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Iterable
+
+from .terminal import visible
 
 __all__ = [
     'AppChangedError',
@@ -79,7 +81,13 @@ def close_names(name: str, known: Iterable[str], n: int = 5) -> str:
 
 
 class DesipipeError(Exception):
-    """Base of every error that desipipe raises on purpose."""
+    """Base of every error that desipipe raises on purpose.
+
+    A message may hold text of a queue, such as names and tracebacks: it is safe for a terminal.
+    """
+
+    def __str__(self) -> str:
+        return visible(str(self.args[0])) if self.args else ''
 
 
 class ConfigError(DesipipeError, ValueError):
@@ -117,15 +125,9 @@ class MissingDependencyError(DesipipeError, ImportError):
 class MissingFileError(DesipipeError, FileNotFoundError):
     """A file of the catalogue that is asked for is not there."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
-
 
 class UntrustedFileError(DesipipeError, PermissionError):
     """A file of another user that would run code when it is loaded; it was not."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
 
 
 class NotSerializableError(DesipipeError, TypeError):
@@ -151,15 +153,9 @@ class QueueError(DesipipeError):
 class UnknownQueueError(QueueError, FileNotFoundError, ValueError):
     """There is no queue of that name; close names are listed."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
-
 
 class QueueExistsError(QueueError, FileExistsError, ValueError):
     """A queue of that name is there already."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
 
 
 class InvalidQueueNameError(QueueError, ValueError):
@@ -176,9 +172,6 @@ class QueueGoneError(QueueError):
 
 class LockingError(QueueError, OSError):
     """The filesystem does not give working locks; the queue was not created there."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
 
 
 class LockLostError(QueueError):
@@ -215,22 +208,13 @@ class ResultError(PayloadError):
 class DiskFullError(QueueError, OSError):
     """No space, or quota, is left; what was being added is not in the queue, what was there is intact."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
-
 
 class PermissionDeniedError(QueueError, PermissionError):
     """The folder or a file of the queue can't be read or written by this user."""
 
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
-
 
 class UntrustedQueueError(QueueError, PermissionError):
     """The queue belongs to another user: its payloads are code, and are not loaded unless that user is trusted."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
 
 
 class ManagerRunningError(QueueError):
@@ -239,9 +223,6 @@ class ManagerRunningError(QueueError):
 
 class UnknownTaskError(QueueError, KeyError):
     """No task of that id is in the queue."""
-
-    def __str__(self) -> str:
-        return str(self.args[0]) if self.args else ''
 
 
 class AppChangedError(QueueError, ValueError):

@@ -6,8 +6,8 @@ from shlex import quote
 
 from .event import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
 from .ledger import Ledger
-from .state import State
 from .task import StoredApp, Task
+from .terminal import visible
 
 _MOST = 5  # tasks to name
 
@@ -29,8 +29,12 @@ def explain(ledger: Ledger, task: Task) -> str:
     row = ledger.state.rows.get(task.tid)
     said = [f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code and these arguments.'] if row is None else [_state(ledger, row)]
     if row in ledger.state.superseded and ledger.state.status[row] not in (WAITING, PENDING):
-        said.append(f'It is superseded, and does not count: {_why_superseded(ledger.state, row)}.')
-    return '\n'.join(said + _nearest(ledger, task, row))
+        said.append(f'It is superseded, and does not count: {_why_superseded(ledger, row)}.')
+    return visible('\n'.join(said + _nearest(ledger, task, row)))
+
+
+def _one_line(text: object) -> str:
+    return visible(str(text).rstrip('.'), lines=False)
 
 
 def _label(ledger: Ledger, row: int) -> str:
@@ -39,14 +43,16 @@ def _label(ledger: Ledger, row: int) -> str:
         return 'a task whose line in the journal was lost'
     if state.status[row] == DROPPED:
         return f'task {state.ids[row].hex()[:12]}, which was deleted'
-    return f'{state.groups[state.group[row]].name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
+    name = visible(state.groups[state.group[row]].name, lines=False)
+    return f'{name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
 
 
-def _why_superseded(state: State, row: int) -> str:
+def _why_superseded(ledger: Ledger, row: int) -> str:
+    state = ledger.state
     if state.groups[state.group[row]].app in state.code_versions.superseded:
         return 'its notebook or script was run again with other code'
     needed = next(other for other in state.requires[row] if other in state.superseded)
-    return f'it needs {state.groups[state.group[needed]].name}[{state.index[needed]:d}] {state.ids[needed].hex()[:12]}, which is superseded'
+    return f'it needs {_label(ledger, needed)}, which is superseded'
 
 
 def _state(ledger: Ledger, row: int) -> str:
@@ -55,14 +61,14 @@ def _state(ledger: Ledger, row: int) -> str:
     label = _label(ledger, row)
     if row in state.superseded and status in (WAITING, PENDING):
         again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
-        return f'{label} is superseded: {_why_superseded(state, row)}. It has not begun, and will not. Let it run all the same: {again}'
+        return f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will not. Let it run all the same: {again}'
     if status == SUCCEEDED:
         return f'{label} SUCCEEDED: its result is used, nothing is computed.'
     if status == RUNNING:
         worker = state.running.get(row)
-        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (f', on {worker.host} ({worker.job}).' if worker else '.')
+        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (_one_line(f', on {worker.host} ({worker.job})') + '.' if worker else '.')
     if status in (FAILED, KILLED, UNKNOWN):
-        cause = ledger.cause(row).get('text', 'no reason is known').rstrip('.')
+        cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
         again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
         return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: {again}'
     if status == WAITING:
@@ -90,9 +96,10 @@ def _pending(ledger: Ledger, row: int) -> str:
     if not workers:
         if state.manager is None:
             said = state.last_manager.get('says', '') if state.last_manager.get('of') in ('', group.mid) else ''
-            last = f'The last manager said: {said.rstrip(".")}. ' if said else ''
+            last = f'The last manager said: {_one_line(said)}. ' if said else ''
             return f'nobody works on its task manager. {last}{ledger.how_to_start()}'
-        return str(state.manager.get('says') or 'the manager has yet to start a worker for its task manager') + '.'
+        says = state.manager.get('says')
+        return _one_line(says or 'the manager has yet to start a worker for its task manager') + '.'
     before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
     return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
 
@@ -116,12 +123,13 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
     for key in sorted(parts.keys() | theirs.keys()):
         if parts.get(key) != theirs.get(key):
             what = 'is new' if key not in theirs else 'is gone' if key not in parts else 'differs'
-            found.append(f'  {key} {what}')
+            found.append('  ' + _one_line(f'{key} {what}'))
     if differing:
         known = ledger.arguments(other)
         for key in sorted(mine.keys() | known.keys()):
             if mine.get(key) != known.get(key):
-                found.append(f'  argument {key}: {mine.get(key, "(none)")}, there {known.get(key, "(none)")}')
+                values = f'{mine.get(key, "(none)")}, there {known.get(key, "(none)")}'
+                found.append('  ' + _one_line(f'argument {key}: {values}'))
     if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
         found.append(f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} {state.ids[other].hex()[:12]} {task.id[:12]}')
     return found

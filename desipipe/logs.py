@@ -10,7 +10,20 @@ import traceback
 from types import TracebackType
 from typing import Any, Self, TextIO
 
+from .terminal import visible
+
 __all__ = ['LoggingContext', 'exception_handler', 'log_to_stderr', 'setup_logging']
+
+
+def _make_visible(record: logging.LogRecord) -> bool:
+    """Make a record of desipipe safe for a terminal: it may name what is in a queue."""
+    record.msg, record.args = visible(record.getMessage()), None
+    return True
+
+
+logger = logging.getLogger('desipipe')
+"""What desipipe itself logs."""
+logger.addFilter(_make_visible)
 
 LEVELS = ('debug', 'info', 'warning', 'error', 'critical')
 _LINE = '=' * 100
@@ -104,7 +117,6 @@ def log_to_stderr() -> None:
 
     Managers and workers do so: what they print can still be piped, and tasks find no handler that is not theirs.
     """
-    logger = logging.getLogger('desipipe')
     handler = logging.StreamHandler()
     handler.set_name('desipipe')
     handler.setFormatter(logging.Formatter('%(asctime)s %(levelname)-7s %(name)s: %(message)s'))

@@ -44,6 +44,7 @@ from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
 from .task import Future, StoredApp, Task
+from .terminal import visible
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
 from .utils import BaseClass, from_above, is_pattern, open_log
@@ -1062,13 +1063,14 @@ class Queue(BaseClass):
 
     def __repr__(self) -> str:
         try:
-            return f'<Queue {self.name} {self.state} {len(self):d} tasks, {self.folder}>'
+            text = f'<Queue {self.name} {self.state} {len(self):d} tasks, {self.folder}>'
         except QueueGoneError:
-            return f'<Queue {self.name}, deleted, {self.folder}>'
+            text = f'<Queue {self.name}, deleted, {self.folder}>'
+        return visible(text, lines=False)
 
     def __str__(self) -> str:
         counts = '\n'.join('  ' + line for line in self.summary(return_type='str').splitlines())
-        return f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})\n{counts}'
+        return visible(f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})\n{counts}')
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Queue) and other.folder == self.folder

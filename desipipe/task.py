@@ -36,6 +36,7 @@ from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .lending import lent
 from .serialize import TaskReference, dumps
+from .terminal import visible
 from .utils import BaseClass, Logged, from_above
 from .waiting import Waiter
 
@@ -251,7 +252,7 @@ class Future(TaskReference, Logged):
             try:
                 raised = ledger.load(ref)
             except Exception as exc:  # its class is not there, or does not load: the words say what it was
-                error.add_note(f'(the exception itself could not be loaded here: {exc})')
+                error.add_note(visible(f'(the exception itself could not be loaded here: {exc})'))
                 return error
             # SystemExit and its like are words too: raised here they would end the session that asks.
             if isinstance(raised, Exception):
@@ -316,7 +317,9 @@ class Future(TaskReference, Logged):
 
     def __repr__(self) -> str:
         try:
-            return f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}]{"." + self.item if self.item else ""} {self.state}>'
+            item = f'.{self.item}' if self.item else ''
+            text = f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}]{item} {self.state}>'
+            return visible(text, lines=False)
         except Exception as exc:  # a repr that raises hides what one is looking for
             return f'<Future {self.id[:12]} ({type(exc).__name__})>'
 
@@ -887,7 +890,7 @@ class Task(BaseClass):
         return path
 
     def __repr__(self) -> str:
-        return f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>'
+        return visible(f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>', lines=False)
 
 
 def _filled(app: App, kwargs: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from .event import PENDING, RUNNING, SUCCEEDED, WAITING
 from .ledger import Ledger
 from .store.lease import LEASE, Observer
+from .terminal import visible
 
 FIRST_S = 3.0  # seconds that a wait lasts before anything is told
 NOBODY_S = 6.0  # the same where there is no worker: a manager takes a moment to start
@@ -184,4 +185,4 @@ class Waiter:
         key = re.sub(r'\d+(\.\d+)?', '#', reason.text)  # times and numbers of tries change
         if key not in told and sys.stderr is not None:
             told.add(key)
-            print(f'desipipe: {reason}', file=sys.stderr, flush=True)
+            print(visible(f'desipipe: {reason}', lines=False), file=sys.stderr, flush=True)

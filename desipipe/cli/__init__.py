@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from .common import Parser, Verbs
+from .common import Parser, Verbs, visible_streams
 
 __all__ = ['build_parser', 'main', 'parse']
 
@@ -86,6 +86,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .completion import complete
 
         return complete(argv[1:], build_parser())
+    with visible_streams():
+        return _main(argv)
+
+
+def _main(argv: list[str]) -> int:
     try:
         return _run(argv)
     except KeyboardInterrupt:
@@ -98,7 +103,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return exc.code if isinstance(exc.code, int) else 2
     except Exception as exc:
         if '--debug' in argv or os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
-            raise
+            import traceback
+
+            traceback.print_exc()
+            return 1
         return _complain(exc)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -11,6 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..find import find_folders, find_one, type_queue
+from ..terminal import VisibleStream, escape_json, visible
 from ..utils import plural as plural
 
 if TYPE_CHECKING:
@@ -236,7 +238,7 @@ class Face:
         """A ``rich`` console to print with, where people look."""
         from rich.console import Console
 
-        return Console(highlight=False)
+        return Console(file=unfiltered(sys.stdout), highlight=False)
 
     def live(self) -> AbstractContextManager[Any]:
         """Return a context that redraws in place by ``update(renderable, refresh=True)``."""
@@ -246,7 +248,7 @@ class Face:
 
     def ask(self, question: str) -> str | None:
         """The answer of a person; ``None`` if nobody can be asked."""
-        return input(question) if sys.stdin.isatty() else None
+        return input(visible(question)) if sys.stdin.isatty() else None
 
     def hint(self, text: str) -> None:
         """Print the next command to type, for people and not into pipes."""
@@ -254,10 +256,38 @@ class Face:
 
     def json(self, value: Any, line: bool = False) -> None:
         """Hand over a JSON document; ``line``: it is one of several, a line each."""
-        import orjson
+        print(json_text(value, line), flush=line)
 
-        options = orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
-        print(orjson.dumps(value, default=repr, option=options).decode(), flush=line)
+
+def json_text(value: Any, line: bool = False) -> str:
+    """Return a JSON document that is safe for a terminal.
+
+    Parameters
+    ----------
+    value : object
+    line : bool, default=False
+        Whether it is one line.
+    """
+    import orjson
+
+    options = orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
+    return escape_json(orjson.dumps(value, default=repr, option=options).decode())
+
+
+@contextlib.contextmanager
+def visible_streams() -> Iterator[None]:
+    """Keep what is printed from acting on the terminal; what `rich` draws is made of safe text."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (VisibleStream(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def unfiltered(stream: Any) -> Any:
+    """Return the stream below a :class:`.VisibleStream`, for what makes its text safe itself."""
+    return getattr(stream, 'unfiltered', stream)
 
 
 FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it has no state

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from .common import MODES, STATES, Verbs
 if TYPE_CHECKING:
     from ..queue import Queue
 
+_WORD = re.compile(r'[\w.,:=@%+/~\[\]-]+')  # which means nothing else to a shell
 _MOST = 50  # tasks of an app to offer
 
 SCRIPTS = {
@@ -59,7 +61,8 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
         if os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
         return 1
-    sys.stdout.write(''.join(f'{word}\n' for word in found))
+    # A shell puts a word into its line as it is: one with other characters would run, or act on the terminal.
+    sys.stdout.write(''.join(f'{word}\n' for word in found if _WORD.fullmatch(word)))
     return 0
 
 

@@ -25,6 +25,7 @@ _HELD = 2.0  # s; nobody who is well holds a lock that long
 _OLD = 3600.0  # s after which what is made and renamed at once is a leftover
 _SPACE = 100e6  # bytes
 _MOST = 5  # of the same kind to name
+_WORDS_MAX = 2000  # characters of a finding
 
 
 _MIGRATE = (
@@ -128,14 +129,14 @@ def _show(findings: list[Finding], as_json: bool) -> int:
         print_json([finding._asdict() for finding in findings])
     else:
         from ..summary import CONDITIONS
-        from ..words import Line
+        from ..words import Line, one_line
         from .view import show_lines
 
         looks = {True: CONDITIONS['done'], False: CONDITIONS['failed'], None: CONDITIONS['empty']}
         lines: list[Line] = []
         for finding in findings:
             look = looks[finding.ok]
-            lines.append([(f'{look.symbol} {finding.check}: ', look.colour), (finding.words, '')])
+            lines.append([(f'{look.symbol} {finding.check}: ', look.colour), (one_line(finding.words, _WORDS_MAX), '')])
             if finding.fix:
                 lines.append([('  → ', 'dim'), (finding.fix, 'bold')])
         bad = sum(finding.ok is False for finding in findings)

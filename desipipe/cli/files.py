@@ -103,22 +103,24 @@ def _short(path: str) -> str:
 def _one(queue: Any, file: dict[str, Any]) -> None:
     from ..find import type_queue
     from ..utils import format_bytes
+    from .view import show_lines
 
     where = type_queue(queue.folder, queue.config)
-    print(file['path'])
-    print(f'  {file["state"]}: {_LOOKS[file["state"]][2]}')
-    print(f'  {format_bytes(file["size"])}, sha256 {file["sha256"]}')
+    lines = [file['path']]
+    lines.append(f'  {file["state"]}: {_LOOKS[file["state"]][2]}')
+    lines.append(f'  {format_bytes(file["size"])}, sha256 {file["sha256"]}')
     maker = file['maker']
     if maker is not None:
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(maker['time']))
-        print(f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on {maker["host"]}, {when}')
+        lines.append(f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on {maker["host"]}, {when}')
         for item in file['inputs']:
             words = ['changed'] * (item['same'] is False) + ['gone'] * (item['same'] is None) + ['stale'] * item['stale']
-            print(f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else ''))
+            lines.append(f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else ''))
         above = set(file['changed']).difference(item['path'] for item in file['inputs'])
         for path in sorted(above):
-            print(f'  and so of {_short(path)} (changed)')
-        print('  with ' + ', '.join(f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80))
-        print(f'  code: desipipe tasks {where} --tid {maker["tid"][:12]} --property code')
+            lines.append(f'  and so of {_short(path)} (changed)')
+        lines.append('  with ' + ', '.join(f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80))
+        lines.append(f'  code: desipipe tasks {where} --tid {maker["tid"][:12]} --property code')
     for reader in file['readers']:
-        print(f'  read by {reader["name"]}[{reader["index"]:d}] {reader["tid"][:12]}')
+        lines.append(f'  read by {reader["name"]}[{reader["index"]:d}] {reader["tid"][:12]}')
+    show_lines([(line, '')] for line in lines)

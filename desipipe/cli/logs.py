@@ -5,12 +5,14 @@ It comes from the file that the worker copies it to while the task runs, then fr
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ..find import type_queue
 from ..live import LiveReader
 from ..outputs import Stripper
-from .common import hint, hint_nobody
+from ..terminal import VisibleText, settle
+from .common import hint, hint_nobody, on_terminal
 
 if TYPE_CHECKING:
     from ..queue import Queue
@@ -30,15 +32,19 @@ class Output:
     streams : str
         ``'o'``, ``'e'``, or ``'oe'``: standard output, standard error, or both.
     file : binary file
-        Where to.
+        Where to. What would act on a terminal is shown; colours stay on a terminal, if the queue is the user's own.
+    raw : bool, default=False
+        Whether to write the bytes as they are.
     """
 
-    def __init__(self, queue: Queue, tid: str, streams: str, file: BinaryIO) -> None:
+    def __init__(self, queue: Queue, tid: str, streams: str, file: BinaryIO, raw: bool = False) -> None:
         self._queue = queue
         self._ledger = queue.ledger
         self._tid = tid
         self._streams = streams
         self._file = file
+        self._raw = raw
+        self._colours = on_terminal() and os.stat(queue.folder).st_uid == os.geteuid()
         self._live_reader = LiveReader(self._ledger, bytes.fromhex(tid))
         self._begin(0)
 
@@ -47,6 +53,7 @@ class Output:
         self._written = {'o': 0, 'e': 0}
         self._tail = {'o': b'', 'e': b''}
         self._strippers = {'o': Stripper(), 'e': Stripper()}
+        self._visible = {stream: VisibleText(self._colours) for stream in 'oe'}
 
     @property
     def _row(self) -> int:
@@ -98,9 +105,19 @@ class Output:
     def _write(self, stream: str, data: bytes) -> None:
         self._written[stream] += len(data)
         self._tail[stream] = (self._tail[stream] + data)[-_MATCH:]
-        if stream in self._streams and data:
-            self._file.write(self._strippers[stream].feed(data) if self._is_cell else data)
-            self._file.flush()
+        if stream not in self._streams or not data:
+            return
+        if self._is_cell:
+            data = self._strippers[stream].feed(data)
+        self._file.write(data if self._raw else self._visible[stream].feed(data).encode())
+        self._file.flush()
+
+    def _finish(self) -> None:
+        """Write what was held back of a stream that has ended."""
+        for stream, text in self._visible.items():
+            if not self._raw and stream in self._streams:
+                self._file.write(text.feed(b'', last=True).encode())
+        self._file.flush()
 
     # While it runs
 
@@ -129,12 +146,18 @@ class Output:
                 if ref is not None:
                     kept[stream] = bytes(ledger.read(ref))
         rest = {stream: self._rest(stream, data) for stream, data in kept.items()}
+        if self._colours and not self._raw:  # of a bar that is over, what it wrote over says nothing
+            rest = {
+                stream: data if self._written[stream] else settle(data.decode(errors='backslashreplace')).encode(errors='backslashreplace')
+                for stream, data in rest.items()
+            }
         if 'trace' in cause:
             rest['e'] += ledger.read_text(cause['trace']).encode()
         self._write('o', rest['o'])
         if self._streams == 'oe' and rest['e'] and self._written['o'] and not self._written['e']:
             self._write('o', (b'' if self._tail['o'].endswith(b'\n') else b'\n') + b'--- standard error:\n')
         self._write('e', rest['e'])
+        self._finish()
         self._say(status, cause)
 
     def _rest(self, stream: str, kept: bytes) -> bytes:

@@ -80,9 +80,11 @@ def register(verbs: Verbs) -> None:
         'logs',
         logs,
         'what a task printed, as far as it is kept',
-        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or app[index].',
+        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or app[index]. What would act on a terminal is '
+        'shown as an escape (\\x1b); on a terminal, tasks of your own queues keep their colours.',
         "desipipe logs -q my_queue 'fraction[3]'",
         'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
+        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it wrote',
         'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as files',
     )
     add_queue(parser)
@@ -91,6 +93,7 @@ def register(verbs: Verbs) -> None:
     streams = parser.add_mutually_exclusive_group()
     streams.add_argument('--out', action='store_true', help='standard output only')
     streams.add_argument('--err', action='store_true', help='standard error, and the traceback, only')
+    parser.add_argument('--raw', action='store_true', help='the bytes as they are, whatever they do to a terminal')
     streams.add_argument('--save', metavar='DIR', help='write figures, tables and other displays to files in DIR')
 
     parser = verbs.add(
@@ -512,7 +515,8 @@ def logs(args: argparse.Namespace) -> None:
     if args.save:
         _save_displays(queue, find_task(queue, args.task), args.save)
         return
-    output = Output(queue, find_task(queue, args.task), 'o' if args.out else 'e' if args.err else 'oe', sys.stdout.buffer)
+    streams = 'o' if args.out else 'e' if args.err else 'oe'
+    output = Output(queue, find_task(queue, args.task), streams, sys.stdout.buffer, args.raw)
     if args.follow:
         output.follow()
     else:

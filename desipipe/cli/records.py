@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from ..terminal import visible
 from .common import FACE, Verbs, add_json, hint, on_terminal, plural, positive, print_json, seconds
 
 if TYPE_CHECKING:
@@ -262,7 +263,7 @@ def _show(checks: list[Check], status: int, strict: bool) -> None:
 
         console = FACE.get().console()
         for text, style in lines:
-            console.print(Text(text, style=style))
+            console.print(Text(visible(text), style=style))
     else:
         print('\n'.join(text for text, _ in lines))
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 from ..summary import CONDITIONS, LOOKS, job_groups
+from ..terminal import visible
 from ..utils import format_count, plural
 from ..words import Line, advice, bar_pieces, count_pieces, ended, job_text, jobs_text, label, left_text, one_line, owner_text, pace_text, state_text
 from .common import FACE, on_terminal, print_json
@@ -46,14 +47,14 @@ def show_lines(lines: Iterable[Line]) -> None:
         FACE.get().console().print(styled(lines), soft_wrap=True)
     else:
         for line in lines:
-            print(''.join(text for text, _ in line))
+            print(visible(''.join(text for text, _ in line), lines=False))
 
 
 def styled(lines: Iterable[Line]) -> Any:
-    """Lines as ``rich`` text."""
+    """Return lines as ``rich`` text that is safe for a terminal."""
     from rich.text import Text
 
-    return Text('\n').join(Text.assemble(*line) for line in lines)
+    return Text('\n').join(Text.assemble(*((visible(text, lines=False), style) for text, style in line)) for line in lines)
 
 
 def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_json: bool = False) -> None:
@@ -91,7 +92,7 @@ def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_jso
 
 def _cell(column: Column, row: dict[str, Any]) -> str:
     value = row.get(column.key)
-    return '' if value is None else one_line(column.form(value), 500)
+    return '' if value is None else visible(one_line(column.form(value), 500), lines=False)
 
 
 def _raw(value: Any) -> str:

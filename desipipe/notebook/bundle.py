@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from ..summary import CONDITIONS, LOOKS
-from ..terminal import settle
+from ..terminal import settle, visible
 from ..utils import format_count, format_duration, plural
 from ..words import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, superseded_text, waiting_text
 
@@ -169,14 +169,14 @@ def _table(summary: Dict) -> list[tuple[str, str]]:
 
 def as_text(summary: Dict, table: bool = False) -> str:
     """Format as a terminal shows it, without colours."""
-    said = [''.join(text for text, _ in line) for line in lines(summary)]
+    said = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
     if table:
         said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
     shown = outputs_text(summary['outputs'])
     if len(shown) > _TEXT:  # the other forms have all of it
         shown = f'{shown[: _TEXT // 2]}\n[… {len(shown) - _TEXT:,d} characters …]\n{shown[-_TEXT // 2 :]}'
     if summary['truncated']:
-        shown += f'[{summary["truncated"]}]\n'
+        shown += visible(f'[{summary["truncated"]}]') + '\n'
     # While they run what is said stands above what they print; then it is one quiet line below.
     return '\n'.join([*said, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(said)
 
@@ -205,8 +205,8 @@ _ESCAPE = re.compile(r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?
 
 
 def plain(text: str) -> str:
-    """Text as it reads without the escape sequences of terminals, and with carriage returns done."""
-    return _ESCAPE.sub('', settle(text))
+    """Return text without the escape sequences of terminals, with carriage returns done, safe for a terminal."""
+    return visible(_ESCAPE.sub('', settle(text)))
 
 
 # HTML
@@ -250,7 +250,7 @@ def line_html(line: Line, bar: Line) -> str:
 
 
 def _piece_html(text: str, style: str) -> str:
-    text = escape(text)
+    text = escape(visible(text, lines=False))
     if '#' in style:
         text = f'<span style="color:{style[style.index("#") :]}">{text}</span>'
     if style == 'dim':
@@ -311,7 +311,7 @@ def ansi_html(text: str) -> str:
     """Text with the colours of a terminal as HTML; other escape sequences are left out."""
     text = settle(text)
     if '\x1b' not in text:
-        return escape(text)
+        return escape(visible(text))
     pieces = []
     style: dict[str, str] = {}
     place = 0
@@ -324,9 +324,8 @@ def ansi_html(text: str) -> str:
 
 
 def _styled(text: str, style: dict[str, str]) -> str:
-    if not text or not style:
-        return escape(text)
-    return f'<span style="{";".join(style.values())}">{escape(text)}</span>'
+    text = escape(visible(text))
+    return f'<span style="{";".join(style.values())}">{text}</span>' if text and style else text
 
 
 def _select(style: dict[str, str], codes: list[int]) -> None:

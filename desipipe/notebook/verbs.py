@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.error import StdinNotImplementedError, UsageError
 
 from ..cli import build_parser, parse
-from ..cli.common import FACE, STATES, Face, Parser, Verbs, add_queue, open_one, positive
+from ..cli.common import FACE, STATES, Face, Parser, Verbs, add_queue, open_one, positive, unfiltered
 from ..cli.completion import argument, candidates, queues
 from ..errors import DesipipeError
 from ..queue import Queue
 from ..task import Future
+from ..terminal import visible
 from .arguments import cell_parser
 from .commands import PROG, typed
 
@@ -61,7 +62,7 @@ class CommandError(UsageError):  # type: ignore[misc]
     """A verb failed; the message, shown without a traceback, has the command to type."""
 
     def _render_traceback_(self) -> list[str]:
-        return [f'desipipe: {self}']
+        return [visible(f'desipipe: {self}')]
 
 
 def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> object:
@@ -285,6 +286,7 @@ class _Notebook(Face):
         # Not rich's own way in notebooks: HTML, which a stream of text has no place for.
         width = int(os.environ.get('COLUMNS') or WIDTH)
         colours: Any = None if self._plain else 'truecolor'
+        file = unfiltered(sys.stdout) if file is None else file
         return Console(file=file, highlight=False, force_terminal=not self._plain, force_jupyter=False, color_system=colours, no_color=self._plain, width=width)
 
     def live(self) -> Any:
@@ -292,7 +294,7 @@ class _Notebook(Face):
 
     def ask(self, question: str) -> str | None:
         try:
-            return input(question)
+            return input(visible(question))
         except (StdinNotImplementedError, EOFError):  # a front end that can't ask; a notebook that is executed by a program
             return None
 
@@ -340,7 +342,29 @@ class _Drawn:
 
 
 class _Stream(io.TextIOBase):
-    """Text under the cell, in which commands read as they are typed here; bytes, which tasks wrote, are left as they are."""
+    """Text under the cell, safe for a terminal, in which commands read as they are typed here."""
+
+    def __init__(self, stream: Any) -> None:
+        self.unfiltered = _Typed(stream)
+        self._stream = stream
+        self.buffer = _Bytes(stream)
+
+    def write(self, text: str) -> int:
+        self._stream.write(typed(visible(text)))
+        return len(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return bool(self._stream.isatty())
+
+    def fileno(self) -> int:
+        return int(self._stream.fileno())
+
+
+class _Typed(io.TextIOBase):
+    """The same for what has made its text safe itself, and coloured it."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

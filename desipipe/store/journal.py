@@ -10,7 +10,6 @@ import contextlib
 import errno
 import fcntl
 import io
-import logging
 import os
 import secrets
 import socket
@@ -25,10 +24,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
+from ..logs import logger
 from .lock import QueueLock, release_fully, tell_fork
 from .segment import disk_full, share, write_all
-
-logger = logging.getLogger('desipipe')
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'
