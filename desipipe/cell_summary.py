@@ -8,7 +8,6 @@ columns of the state are looked through as bytes. As in :mod:`desipipe.summary`,
 
 from __future__ import annotations
 
-import heapq
 import os
 import re
 import threading
@@ -215,6 +214,17 @@ class Cell:
             status[place] = DROPPED
         return len(places)
 
+    def _leave_pending(self, status: bytearray) -> set[int]:
+        """Mark rows that are merely claimed as pending; return these rows."""
+        claimed = {row for row in self.ledger.state.claimed_rows() if row in self._members}
+        if not claimed:
+            return claimed
+        places = {row: place for place, row in enumerate(self.rows) if row in claimed}
+        claimed = {row for row, place in places.items() if status[place] == RUNNING}
+        for row in claimed:
+            status[places[row]] = PENDING
+        return claimed
+
     def refused(self) -> str:
         """Why no worker comes for these tasks before someone does something about it, in the manager's words; empty if one may come."""
         state = self.ledger.state
@@ -238,11 +248,12 @@ class Cell:
         self._read_ends(ended_at)
         every = bytearray(status)
         n_superseded = self._leave_out(status)
+        claimed = self._leave_pending(status)
         numbers = [status.count(code) for code in range(len(STATES))]
         counts = dict(zip(STATES, numbers, strict=True))
         blocked = self._blocked(status)
         left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - len(blocked)
-        running = [row for row in list(state.running) if row in self._members] if counts['RUNNING'] else []
+        running = [row for row in list(state.running) if row in self._members and row not in claimed] if counts['RUNNING'] else []
         now = time.time()
         started = [(state.started.get(row, now), now) for row in running]
         self._spans = _merged(self._spans)
@@ -267,6 +278,7 @@ class Cell:
             'condition': condition(counts, left, state.paused, somebody),
             'total': sum(numbers),
             'counts': counts,
+            'claimed': len(claimed),
             'blocked': len(blocked),
             'superseded': n_superseded,
             'left': left,
@@ -409,11 +421,7 @@ class Cell:
 
     def _outputs(self, status: bytearray, ended_at: Sequence[int], running: Sequence[int], limit: int, most: int) -> tuple[list[Dict], str]:
         state, printed, published = self.ledger.state, self._printed, self.published
-        # Of what is claimed, that which came first is in the slots and may have printed something.
-        slots: set[int] = set()
-        for worker in list(state.alive.values()):
-            slots.update(heapq.nsmallest(worker.slots, list(worker.rows)))
-        slots.intersection_update(running)
+        slots = set(running)
         rows = []
         if slots or printed:
             for row, code in zip(self.rows, status, strict=True):

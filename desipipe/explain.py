@@ -64,8 +64,11 @@ def _state(ledger: Ledger, row: int) -> str:
         return f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will not. Let it run all the same: {again}'
     if status == SUCCEEDED:
         return f'{label} SUCCEEDED: its result is used, nothing is computed.'
+    worker = state.running.get(row)
+    if worker is not None and state.is_claimed(row):
+        where = _one_line(f'worker {worker.job} on {worker.host}')
+        return f'{label} is PENDING: {where} has claimed it, and runs it when a slot is free.'
     if status == RUNNING:
-        worker = state.running.get(row)
         return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (_one_line(f', on {worker.host} ({worker.job})') + '.' if worker else '.')
     if status in (FAILED, KILLED, UNKNOWN):
         cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
@@ -82,7 +85,7 @@ def _state(ledger: Ledger, row: int) -> str:
             )
         needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
         states = (*STATES, 'not there')
-        names = ', '.join(f'{_label(ledger, other)} ({states[state.status[other]]})' for other in needs[:_MOST])
+        names = ', '.join(f'{_label(ledger, other)} ({states[state.status_shown(other)]})' for other in needs[:_MOST])
         return f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: {names}{", …" if len(needs) > _MOST else ""}.'
     return f'{label} is PENDING: ' + _pending(ledger, row)
 
@@ -116,7 +119,7 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
     scored = [(sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other) for other in others[-2000:]]
     differing, other = min(scored)
     other = -other
-    found = [f'The nearest known task is {_label(ledger, other)}, {STATES[state.status[other]]}.']
+    found = [f'The nearest known task is {_label(ledger, other)}, {STATES[state.status_shown(other)]}.']
     app = task.app
     parts = app.parts if isinstance(app, StoredApp) else app.description.parts
     theirs = StoredApp(ledger, other).parts

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from .event import DROPPED, STATES
+from .event import DROPPED, PENDING, RUNNING, STATES
 from .ledger import Ledger
 from .state import State
 from .store.journal import decode, lines
@@ -62,7 +62,7 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
             'tid': tid,
             'name': task_name(ledger, row),
             'index': state.index[row],
-            'state': state_name(state.status[row]),
+            'state': state_name(state.status_shown(row)),
             'blocked': row in blocked,
         }
         for row, tid in node.items()
@@ -105,6 +105,10 @@ def _apps(ledger: Ledger, blocked: dict[int, int], single: dict[int, str]) -> li
     state = ledger.state
     counts = Counter(zip(state.group, state.status, strict=True))
     counts.subtract((state.group[row], state.status[row]) for row in (*single, *state.superseded))
+    for row in state.claimed_rows() - state.superseded:
+        if row not in single:
+            counts.subtract([(state.group[row], RUNNING)])
+            counts.update([(state.group[row], PENDING)])
     waiting = Counter(state.group[row] for row in blocked if row not in single)
     apps: dict[str, Dict] = {}
     for (number, status), n in counts.items():
@@ -197,7 +201,9 @@ class Timeline:
         now = time.time()
         since, until = begin if begin is not None else float('-inf'), end if end is not None else float('inf')
         found = [i for i in range(len(self._rows)) if self._ended[i] >= since and self._began[i] <= until]
-        running = [(row, worker.name, state.started[row]) for row, worker in state.running.items() if worker is not None and state.started[row] <= until]
+        claimed = state.claimed_rows()
+        working = [(row, worker) for row, worker in state.running.items() if worker is not None and row not in claimed]
+        running = [(row, worker.name, state.started[row]) for row, worker in working if state.started[row] <= until]
         lanes: dict[str, list[int]] = {}
         for i in found:
             lanes.setdefault(self._names[self._worker[i]], []).append(i)

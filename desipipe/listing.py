@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from .event import DROPPED, STATES, WAITING, state_code
+from .event import DROPPED, WAITING, state_code
 from .ledger import Ledger
 from .state import ID
 from .summary import task_summaries
@@ -81,9 +81,8 @@ def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text
     if states:
         codes = {state_code(name) for name in wanted_names - {'BLOCKED', 'SUPERSEDED'}}
         blocked = ledger.blocked() if 'BLOCKED' in wanted_names and WAITING not in codes else {}
-        # One pass over the column of bytes, with a table of what is wanted instead of a comparison with each.
-        wanted = bytes(code in codes for code in range(len(STATES) + 1))
-        found = [row for row in found if wanted[status[row]] or row in blocked]
+        chosen = state.rows_shown(found, codes)
+        found = sorted({*chosen, *(row for row in found if row in blocked)}) if blocked else chosen
         found = sorted([*found, *asked]) if asked else found
     if names:
         groups = {number for number, item in enumerate(state.groups) if item.name in names}

@@ -461,16 +461,19 @@ class Queue(BaseClass):
 
     @property
     def counts(self) -> Counts:
-        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit."""
+        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit.
+
+        RUNNING are those in a slot. What a worker has claimed beside them is PENDING, and ``counts.claimed`` is the number of these.
+        """
         self.ledger.follow()
-        by_state = {name: self.ledger.state.total(code) for code, name in enumerate(STATES)}
+        by_state, claimed = self.ledger.state.counts_shown()
 
         def count(state: str | Iterable[str] | None, mid: str | Iterable[str] | None) -> int:
             tables: list[dict[str, int]] = [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
             names = STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
             return sum(table.get(name, 0) for table in tables for name in names)
 
-        return Counts(by_state, count)
+        return Counts(by_state, count, claimed)
 
     @property
     def n_superseded(self) -> int:
@@ -529,8 +532,7 @@ class Queue(BaseClass):
         else:
             rows = known.each()
         if state is not None:
-            codes = {state_code(text) for text in _several(state)}
-            rows = [row for row in rows if known.status[row] in codes]
+            rows = known.rows_shown(rows, {state_code(text) for text in _several(state)})
         if mid is not None:
             mids = {find_mid(known, text) for text in _several(mid)}
             rows = [row for row in rows if known.groups[known.group[row]].mid in mids]
@@ -702,7 +704,7 @@ class Queue(BaseClass):
             counts = dict(self.counts)
         else:
             self.ledger.follow()
-            counts = dict(zip(STATES, self.ledger.state.counts[find_mid(self.ledger.state, mid)], strict=False))
+            counts, _ = self.ledger.state.counts_shown(find_mid(self.ledger.state, mid))
         if return_type == 'dict':
             return counts
         if return_type != 'str':

@@ -11,16 +11,21 @@ __all__ = ['Counts', 'Process']
 class Counts(dict[str, int]):
     """Number of tasks by state; called with conditions, the number of tasks that fit them.
 
+    A task that a worker has claimed, and that waits for one of its slots, is PENDING; ``claimed`` is the number of these.
+
     Parameters
     ----------
     counts : dict
         Number of tasks by state.
     count : callable
         Called with states and task managers, returns the number of tasks.
+    claimed : int, default=0
+        Number of pending tasks that a worker has claimed.
     """
 
-    def __init__(self, counts: dict[str, int], count: Callable[[Any, Any], int]) -> None:
+    def __init__(self, counts: dict[str, int], count: Callable[[Any, Any], int], claimed: int = 0) -> None:
         super().__init__(counts)
+        self.claimed = claimed
         self._count = count
 
     def __call__(self, state: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> int:

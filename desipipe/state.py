@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from itertools import accumulate, islice
 
 from .event import (
@@ -56,8 +56,8 @@ class Worker:
         """What became of its job, where it knew that when it ended."""
         self.stop: str | None = None
         """How it was asked to end: ``'politely'`` or ``'now'``."""
-        self.rows: set[int] = set()
-        """What it has claimed: what it runs, and what is to run next."""
+        self.rows: dict[int, None] = {}
+        """What it has claimed, in this order: the first are in its slots, the others run next."""
         self.lent = 0
         """Places it has besides its slots, as tasks in these wait for other tasks."""
         self.began = False
@@ -69,6 +69,14 @@ class Worker:
     def claimed(self) -> int:
         """The number of its rows that wait for one of its slots."""
         return max(0, len(self.rows) - self.slots - self.lent)
+
+    def rows_in_slots(self) -> list[int]:
+        """Return the rows that run: those that were claimed first."""
+        return list(self.rows)[: self.slots + self.lent]
+
+    def rows_before_slots(self) -> list[int]:
+        """Return the rows that were claimed, and wait for one of its slots."""
+        return list(self.rows)[self.slots + self.lent :] if self.claimed else []
 
 
 class Draining:
@@ -472,7 +480,7 @@ class State:
             running[row] = worker
             self.started[row] = time
             if worker is not None:
-                worker.rows.add(row)
+                worker.rows[row] = None
             if row in self.superseded:  # claimed by name, or by an older version, which does not know of superseded rows
                 here = self._counts_of(row)
             else:
@@ -487,7 +495,7 @@ class State:
         worker = self.running.pop(row, None)
         self.started.pop(row, None)
         if worker is not None:
-            worker.rows.discard(row)
+            worker.rows.pop(row, None)
 
     def _end(self, event: Event, offset: int) -> None:
         status, attempt, group, running, started = self.status, self.attempt, self.group, self.running, self.started
@@ -514,7 +522,7 @@ class State:
             worker = running.pop(row, None)
             started.pop(row, None)
             if worker is not None:
-                worker.rows.discard(row)
+                worker.rows.pop(row, None)
             if self.ended_at[row]:
                 self.history.setdefault(row, []).append(self.ended_at[row])
             self.ended_at[row] = offset
@@ -639,7 +647,7 @@ class State:
             self.running[row], self.started[row] = known.worker, known.started
             if known.worker is not None:
                 known.worker.draining.discard(row)
-                known.worker.rows.add(row)
+                known.worker.rows[row] = None
 
     def _require(self, row: int, required: Iterable[int]) -> int:
         # What `row` needs; returns how much of it is not there.
@@ -998,9 +1006,52 @@ class State:
         """The number of superseded tasks."""
         return len(self.superseded)
 
-    def claimed(self) -> int:
-        """The number of tasks that are claimed, but not begun: their worker's slots are busy."""
-        return sum(worker.claimed for worker in list(self.alive.values()))
+    def claimed_rows(self) -> set[int]:
+        """Return the rows of tasks that workers claimed, and that wait for one of their slots."""
+        alive = list(self.alive.values())
+        return {row for worker in alive if worker.claimed for row in worker.rows_before_slots()}
+
+    def is_claimed(self, row: int) -> bool:
+        """Return True if a worker claimed the task, and it waits for one of its slots."""
+        worker = self.running.get(row)
+        return worker is not None and bool(worker.claimed) and row in worker.rows_before_slots()
+
+    def status_shown(self, row: int) -> int:
+        """Return the state of a task as people see it: what is merely claimed is PENDING."""
+        status = self.status[row]
+        return PENDING if status == RUNNING and self.is_claimed(row) else status
+
+    def rows_shown(self, rows: Iterable[int], codes: Collection[int]) -> list[int]:
+        """Return those of ``rows`` whose state, as people see it, is one of ``codes``."""
+        status, wanted = self.status, bytes(code in codes for code in range(DROPPED + 1))
+        claimed = self.claimed_rows() if wanted[PENDING] != wanted[RUNNING] else ()
+        if not claimed:
+            return [row for row in rows if wanted[status[row]]]
+        return [row for row in rows if wanted[PENDING if row in claimed else status[row]]]
+
+    def counts_shown(self, mid: str | None = None) -> tuple[dict[str, int], int]:
+        """Count the tasks, without superseded ones, as people see them.
+
+        Parameters
+        ----------
+        mid : str, default=None
+            Only tasks of this task manager.
+
+        Returns
+        -------
+        counts : dict
+            Number of tasks by name of state; what is merely claimed is PENDING.
+        claimed : int
+            Number of pending tasks that a worker claimed.
+        """
+        tables = list(self.counts.values()) if mid is None else [self.counts[mid]]
+        counts = {name: sum(table[code] for table in tables) for code, name in enumerate(STATES)}
+        rows = self.claimed_rows() - self.superseded
+        groups = self.groups
+        claimed = len(rows) if mid is None else sum(groups[self.group[row]].mid == mid for row in rows)
+        counts['RUNNING'] -= claimed
+        counts['PENDING'] += claimed
+        return counts, claimed
 
     def args(self, row: int) -> Ref:
         """Return the position of a task's arguments."""

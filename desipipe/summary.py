@@ -14,7 +14,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .errors import CorruptJournalError, PayloadError
-from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
+from .event import DROPPED, ENDED, FAILED, KILLED, LOST, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .queue import Queue
 from .store.journal import lines, pieces
@@ -43,6 +43,7 @@ class Look(NamedTuple):
 LOOKS = {
     'WAITING': Look('◌', '#8c8c8c', 'waits for other tasks'),
     'PENDING': Look('○', '#56b4e9', 'waits for a worker'),
+    'CLAIMED': Look('◔', '#56b4e9', 'waits for a slot of the worker that claimed it'),
     'RUNNING': Look('●', '#0a84d0', 'runs'),
     'SUCCEEDED': Look('✓', '#009e73', 'has its result'),
     'FAILED': Look('✕', '#d55e00', 'raised, or returned an error'),
@@ -52,7 +53,7 @@ LOOKS = {
     'SUPERSEDED': Look('↷', '#8c8c8c', 'is of code that other code took the place of; does not count'),
     'DELETED': Look('–', '#8c8c8c', 'was deleted'),
 }
-"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed."""
+"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed, a CLAIMED one a PENDING one that a worker took."""
 
 CONDITIONS = {
     'empty': Look('·', '#8c8c8c', 'no tasks'),
@@ -137,10 +138,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     ledger = queue.ledger
     ledger.follow()
     state = ledger.state
-    counts = {name: state.total(code) for code, name in enumerate(STATES)}
-    claimed = min(state.claimed(), counts['RUNNING'])
-    counts['RUNNING'] -= claimed
-    counts['PENDING'] += claimed
+    counts, claimed = state.counts_shown()
     blocked = len(ledger.blocked())
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = _manager(ledger, observer)
@@ -269,7 +267,8 @@ def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Cont
     jobs : list of dict
         In order of submission: ``job`` (``'4411_2'``), ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``, ``'withdrawn'``: it has not begun, and is
         no longer needed), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``), ``workers``
-        (their names), ``running`` (how many tasks are in their hands), ``tasks`` (``tid``, ``name``, ``index`` of the first :data:`JOB_TASKS` of them)
+        (their names), ``running`` (how many tasks are in their slots), ``claimed`` (how many are to run next), ``tasks`` (``tid``, ``name``, ``index`` of
+        the first :data:`JOB_TASKS` that run)
     """
     workers: dict[str, list[Any]] = {}
     for worker in list(ledger.state.alive.values()):
@@ -279,9 +278,11 @@ def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Cont
         if mids is not None and job['mid'] not in mids:
             continue
         there = workers.get(jobid, [])
-        claimed = [row for worker in there for row in list(worker.rows) if rows is None or row in rows]
-        first = [_label(ledger, row) for row in heapq.nsmallest(JOB_TASKS, claimed)]
-        found.append({'job': jobid, **job, 'workers': [worker.name for worker in there], 'running': len(claimed), 'tasks': first})
+        running = [row for worker in there for row in worker.rows_in_slots() if rows is None or row in rows]
+        claimed = [row for worker in there for row in worker.rows_before_slots() if rows is None or row in rows]
+        first = [_label(ledger, row) for row in running[:JOB_TASKS]]
+        numbers = {'running': len(running), 'claimed': len(claimed)}
+        found.append({'job': jobid, **job, 'workers': [worker.name for worker in there], **numbers, 'tasks': first})
     return found
 
 
@@ -314,8 +315,7 @@ def job_groups(jobs: Iterable[Dict]) -> list[Dict]:
 
 def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
     state = ledger.state
-    # It may hold many short tasks; those that came first are in its slots.
-    rows = heapq.nsmallest(worker.slots + worker.lent, list(worker.rows))
+    rows = worker.rows_in_slots()  # it may hold many short tasks
     record = read_lease(ledger.folder, worker.name)
     return {
         'name': worker.name,
@@ -446,13 +446,14 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
     Returns
     -------
     tasks : list of dict
-        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``blocked`` (identity of the task that is the cause, or empty),
+        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``claimed`` (True if it is PENDING, and a worker has claimed it),
+        ``blocked`` (identity of the task that is the cause, or empty),
         ``superseded`` (True if it is of code that the notebook or script has no longer, or needs one that is), ``mid``,
         ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
         unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed).
     """
     state = ledger.state
-    blocked = ledger.blocked()
+    blocked, claimed = ledger.blocked(), state.claimed_rows()
     tasks: dict[int, Dict] = {}
     ended: dict[int, list[int]] = {}
     for row in rows:
@@ -462,7 +463,8 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'tid': state.ids[row].hex(),
             'name': group.name,
             'index': state.index[row],
-            'state': state_name(status),
+            'state': state_name(status) if row not in claimed else 'PENDING',
+            'claimed': row in claimed,
             'blocked': state.ids[blocked[row]].hex() if row in blocked else '',
             'superseded': row in state.superseded,
             'mid': group.mid,
@@ -476,7 +478,7 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'cause': '',
         }
         if status == RUNNING:
-            task['began'] = state.started.get(row)
+            task['began'] = state.started.get(row) if row not in claimed else None
             _worked(task, state.running.get(row))
         elif status in ENDED and state.ended_at[row]:
             ended.setdefault(state.ended_at[row], []).append(row)
@@ -508,7 +510,7 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
             _worked(task, ledger.state.workers.get(event['w']))
     else:  # someone set it
         for row in rows:
-            tasks[row]['cause'] = event.get('cause', {}).get('text', '')
+            tasks[row]['cause'] = event.get('cause', LOST if event['e'] == 'worker' else {}).get('text', '')
 
 
 def task_summary(ledger: Ledger, row: int) -> Dict:
@@ -595,7 +597,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
             task['files'], task['n_files'] = files[:RELATED], len(files)
     task['result'] = result.length if result is not None and state.status[row] == SUCCEEDED else None
     for key, rows in (('requires', requires), ('dependants', dependants)):
-        task[key] = [{**_label(ledger, other), 'state': state_name(state.status[other])} for other in rows[:RELATED]]
+        task[key] = [{**_label(ledger, other), 'state': state_name(state.status_shown(other))} for other in rows[:RELATED]]
         task[f'n_{key}'] = len(rows)
     task['problems'] = problems
     return task

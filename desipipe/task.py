@@ -80,14 +80,17 @@ class Future(TaskReference, Logged):
 
     @property
     def state(self) -> str:
-        """The task's state now."""
+        """The task's state now; it is PENDING until it is in a slot of a worker."""
         self._ledger.follow()
-        return STATES[self._status()]
+        return STATES[self._ledger.state.status_shown(self._row())]
 
-    def _status(self) -> int:
+    def _row(self) -> int:
         # While a batch is being collected its tasks are not in the queue yet.
         row = self._ledger.state.rows.get(self.tid)
-        return self._ledger.state.status[self._ledger.row(self.tid) if row is None else row]
+        return self._ledger.row(self.tid) if row is None else row
+
+    def _status(self) -> int:
+        return self._ledger.state.status[self._row()]
 
     def _over(self) -> bool:
         status = self._status()
@@ -107,9 +110,9 @@ class Future(TaskReference, Logged):
         return self._over()
 
     def running(self) -> bool:
-        """Return True if the task is running."""
+        """Return True if the task is in a slot of a worker."""
         self._ledger.follow()
-        return self._status() == RUNNING
+        return self._ledger.state.status_shown(self._row()) == RUNNING
 
     def cancelled(self) -> bool:
         """Return True if the task was cancelled."""
@@ -141,11 +144,11 @@ class Future(TaskReference, Logged):
         waiter = Waiter(self._ledger, lambda: [self._ledger.row(self.tid)])
         if waiter.wait(self._over, timeout, timestep):
             return
-        state, reason = self._ledger.state, waiter.reason()
+        (counts, _), reason = self._ledger.state.counts_shown(), waiter.reason()
         about = [
-            f'task {self.id[:12]} ({self.task.name}) is {STATES[self._status()]}',
+            f'task {self.id[:12]} ({self.task.name}) is {self.state}',
             f' after {timeout:g} s; it goes on, nothing is lost. ',
-            f'{state.total(PENDING):d} tasks are pending, {state.total(RUNNING):d} running. ',
+            f'{counts["PENDING"]:d} tasks are pending, {counts["RUNNING"]:d} running. ',
             '' if reason is None else f'{reason}\n',
             'See why with: desipipe explain ',
             f'-q {quote(self._ledger.folder)} {self.id[:12]}',
@@ -705,7 +708,7 @@ class Task(BaseClass):
         if self._ledger is None:
             return STATES[WAITING if self.require_ids else PENDING]
         self._ledger.follow()
-        return STATES[self._ledger.state.status[self._row]]
+        return STATES[self._ledger.state.status_shown(self._row)]
 
     @property
     def future(self) -> Future:

@@ -522,7 +522,7 @@ class Worker:
             self._heartbeat.confirm(me.stop)
         held = sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back)
         if len(me.rows) + len(me.draining) != held or me.draining:
-            self._settle(me.rows | me.draining, me.draining)
+            self._settle(me.rows.keys() | me.draining, me.draining)
 
     def _settle(self, mine: set[int], cleared: set[int]) -> None:
         # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped, what runs is killed.

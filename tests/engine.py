@@ -208,7 +208,7 @@ def consistent(state: State) -> None:
         expected = [row for row in state.each() if state.status[row] == PENDING and row not in state.superseded]
         assert sorted(pending) == [row for row in expected if state.groups[state.group[row]].mid == mid]
     for worker in state.alive.values():
-        assert worker.rows == {row for row, other in state.running.items() if other is worker}
+        assert worker.rows.keys() == {row for row, other in state.running.items() if other is worker}
     assert len({id(column) for column in (state.status, state.attempt)}) == 2
     columns = (state.ids, state.attempt, state.group, state.index, state.unmet, state.args_segment, state.args_offset, state.args_length)
     columns += (state.result_segment, state.result_offset, state.result_length, state.added_at, state.ended_at)

@@ -69,7 +69,7 @@ class Output:
     def _status(self) -> str:
         from ..event import STATES
 
-        return STATES[self._ledger.state.status[self._row]]
+        return STATES[self._ledger.state.status_shown(self._row)]
 
     def now(self) -> None:
         """Write what there is."""

@@ -394,7 +394,7 @@ def tasks(args: argparse.Namespace) -> None:
             task['words'] = task['cause'] or (f'blocked by {task["blocked"][:12]}' if task['blocked'] else '')
             if task['superseded']:
                 task['words'] = f'superseded; {task["words"]}'.removesuffix('; ')
-            task['shown'] = 'BLOCKED' if task['blocked'] else task['state']
+            task['shown'] = 'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
         columns = [
             Column('tid', 'task', lambda tid: tid[:12]),
             Column('name', 'name'),

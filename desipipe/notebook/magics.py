@@ -257,7 +257,7 @@ def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
     ledger.follow()
     tasks = [Task(app, values, index=index) for index, values in enumerate(arguments)]
     rows = [ledger.state.rows.get(task.tid) for task in tasks]
-    known = Counter(STATES[ledger.state.status[row]] for row in rows if row is not None)
+    known = Counter(STATES[ledger.state.status_shown(row)] for row in rows if row is not None)
     new = [task for task, row in zip(tasks, rows, strict=True) if row is None]
     words = ', '.join(f'{n} {state}' for state, n in known.items())
     print(f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added' + (f'; known: {words}' if known else ''))

@@ -172,7 +172,7 @@ class _Reader:
         lines = [self._line(row, attempts.pop(row, ()), added[state.added_at[row]], blocked) for row in chosen]
         counts = dict.fromkeys(STATES, 0)
         for row in chosen:
-            counts[STATES[state.status[row]]] += 1
+            counts[STATES[state.status_shown(row)]] += 1
         head: Dict = {
             'name': self.queue.name,
             'folder': self.privacy.path(self.queue.folder),
@@ -295,7 +295,14 @@ class _Reader:
         place = self.groups.setdefault(number, len(self.groups))
         self.apps.setdefault(group.app, len(self.apps))
         self.managers.setdefault(group.mid, len(self.managers))
-        task: Dict = {'id': state.ids[row].hex(), 'row': row, 'group': place, 'index': state.index[row], 'state': STATES[status], 'added': added}
+        task: Dict = {
+            'id': state.ids[row].hex(),
+            'row': row,
+            'group': place,
+            'index': state.index[row],
+            'state': STATES[state.status_shown(row)],
+            'added': added,
+        }
         self._arguments(row, group, task)
         needs = state.requires.get(row)
         if needs:

@@ -98,7 +98,17 @@ _COUNTS = {'type': 'object', 'additionalProperties': _COUNT}
 _LIST = {'type': 'array', 'items': {'type': 'object'}}
 _LINE = {'type': 'object', 'properties': {'queue': _TEXT, 'folder': _TEXT, 'condition': _TEXT, 'error': _TEXT}, 'required': ['queue', 'folder', 'condition']}
 _TASK = _object(
-    row=_COUNT, tid=_TEXT, name=_TEXT, index={'type': 'integer'}, state=_TEXT, blocked=_TEXT, attempt=_COUNT, began=_NUMBER, duration=_NUMBER, cause=_TEXT
+    row=_COUNT,
+    tid=_TEXT,
+    name=_TEXT,
+    index={'type': 'integer'},
+    state=_TEXT,
+    claimed=_FLAG,
+    blocked=_TEXT,
+    attempt=_COUNT,
+    began=_NUMBER,
+    duration=_NUMBER,
+    cause=_TEXT,
 )
 _DONE = _object(message=_TEXT)
 

@@ -188,16 +188,18 @@ describe('QueueView', () => {
 
   it('tells how far it is, and lists the tasks of a state', () => {
     show({
-      counts: { SUCCEEDED: 2, RUNNING: 1, FAILED: 4, WAITING: 3 },
+      counts: { RUNNING: 1, FAILED: 4, PENDING: 2, WAITING: 3 },
+      claimed: 1,
       blocked: 3,
       total: 10,
       rate: 0.9,
       eta: 840
     });
-    expect(texts('.jp-desipipe-numbers')).toEqual(['2 / 10']);
+    expect(texts('.jp-desipipe-numbers')).toEqual(['0 / 10']);
     expect(texts('.jp-desipipe-count')).toEqual([
       '● 1 running',
       '✕ 4 failed',
+      '○ 2 pending (1 claimed)',
       '‖ 3 blocked'
     ]);
     expect(texts('.jp-desipipe-note')).toEqual([

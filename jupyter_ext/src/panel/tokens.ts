@@ -136,6 +136,8 @@ export interface IQueueSummary extends IQueueLine {
 export interface ITaskLine extends ITaskLabel {
   row: number;
   state: State;
+  /** It is pending, and a worker has taken it. */
+  claimed?: boolean;
   /** Identity of the task that keeps it from running. */
   blocked: string;
   /** It is of code that its notebook or script has no longer. */

@@ -121,6 +121,9 @@ function Counts({
           >
             <span className="jp-desipipe-count" data-state={state}>
               <Symbol text={SYMBOLS[state]} /> {number(n)} {words[state]}
+              {state === 'PENDING' &&
+                !!line.claimed &&
+                ` (${trans.__('%1 claimed', number(line.claimed))})`}
             </span>
           </Link>
         ))}
