@@ -103,12 +103,15 @@ class LateOutput:
     fd : int
     slot : str
         Name of the slot.
+    data : bytes, default=b''
+        What came through it since the last task ended.
     """
 
-    def __init__(self, fd: int, slot: str) -> None:
+    def __init__(self, fd: int, slot: str, data: bytes = b'') -> None:
         self.fd = fd
         self._slot = slot
         self._room = LATE_MAX_BYTES
+        self._log(data)
 
     def drain(self) -> bool:
         """Read what is there; return True when nobody can write any more."""
@@ -118,11 +121,15 @@ class LateOutput:
             return False
         except OSError:
             return True
-        if data and self._room > 0:
-            text = data[: self._room].decode(errors='replace').rstrip()
-            self._room -= len(data)
-            logger.info('slot %s: a process that an earlier task left behind printed: %s', self._slot, text)
+        self._log(data)
         return not data
+
+    def _log(self, data: bytes) -> None:
+        if not data or self._room <= 0:
+            return
+        text = data[: self._room].decode(errors='replace').rstrip()
+        self._room -= len(data)
+        logger.info('slot %s: a process that an earlier task left behind printed: %s', self._slot, text)
 
     def close(self) -> None:
         """Close the pipe."""

@@ -284,7 +284,7 @@ class SlotProcess:
                 os.close(fd)
             self.kill('descriptors', 'the worker had no file descriptors left for the output of this slot')
             return []
-        old = [LateOutput(stream.fd, self.name) for stream in (self.out, self.err)]
+        old = [LateOutput(stream.fd, self.name, stream.remains()) for stream in (self.out, self.err)]
         for fd in fds:
             os.set_inheritable(fd, False)
         self.out, self.err = (Stream(fd, self._marker, self.limit) for fd in fds)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import logging
 import os
 import select
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -290,3 +293,36 @@ def test_pipes_that_cannot_be_made_leave_no_descriptor(monkeypatch: pytest.Monke
     for fd in made[0]:
         with pytest.raises(OSError, match='Bad file descriptor'):
             os.fstat(fd)
+
+
+def test_output_that_comes_just_before_new_pipes_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What was read of the old pipes, and belongs to no task, goes to the worker's log."""
+    pipes = [os.pipe() for _ in range(4)]
+    for read, _ in pipes:
+        os.set_blocking(read, False)
+    there, here = socket.socketpair()
+    worker = SlotProcess.__new__(SlotProcess)
+    worker.name, worker.limit, worker._marker = 'w-0', 1000, b'\0mark\0'
+    worker._shared, worker._handover = SharedMemory(), here
+    worker.out, worker.err = (Stream(read, b'\0mark\0', 1000) for read, _ in pipes[:2])
+    try:
+        for (_, write), word in zip(pipes, (b'out', b'err'), strict=False):
+            os.write(write, word + b'\0mark\0late-' + word)
+        worker.drain()
+        assert worker.collect(True) == (b'out', b'err')
+        socket.send_fds(there, [b'p'], [read for read, _ in pipes[2:]])
+        with caplog.at_level(logging.INFO, 'desipipe'):
+            old = worker.renew_streams()
+        assert [late.fd for late in old] == [read for read, _ in pipes[:2]]
+        for word in ('late-out', 'late-err'):
+            assert f'slot w-0: a process that an earlier task left behind printed: {word}' in caplog.text
+        assert not worker.out.pending and not worker.err.pending
+    finally:
+        worker._shared.close()
+        there.close()
+        here.close()
+        for fd in {*(fd for pair in pipes for fd in pair), worker.out.fd, worker.err.fd}:
+            with contextlib.suppress(OSError):
+                os.close(fd)
