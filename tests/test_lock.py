@@ -21,6 +21,7 @@ from engine import done, hear, process_state, talk, tell
 from polling import wait_for
 
 from desipipe.errors import LockingError, PermissionDeniedError, QueueGoneError
+from desipipe.provenance import machine, process_start
 from desipipe.store import lock as locks
 from desipipe.store.lock import KINDS, QueueLock
 
@@ -380,6 +381,54 @@ def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
             lock = QueueLock(path, 'soft')
             with lock:
                 assert innocent.poll() is None
+
+
+@pytest.mark.parametrize(
+    ('boot', 'ticks', 'at_once', 'later'),
+    [
+        ('here', 0, False, False),
+        ('here', 1, True, True),
+        ('another', 0, False, True),
+        ('hidden', 0, False, False),
+        ('hidden', 1, False, True),
+    ],
+)
+@pytest.mark.parametrize('tells_boot', [True, False])
+def test_which_holders_of_soft_locks_are_dead(
+    boot: str,
+    ticks: int,
+    at_once: bool,
+    later: bool,
+    tells_boot: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where another machine may have this one's name, a lock is freed after some time only."""
+    here = machine()
+    start = process_start(os.getpid())
+    assert start is not None
+    number = int(here['boot'].replace('-', ''), 16)
+    boots = {'here': number, 'another': number ^ 1, 'hidden': 0}
+    claim = boots[boot] << 64 | start + ticks
+    if not tells_boot:
+        monkeypatch.setattr(locks, 'machine', lambda: {**here, 'boot': ''})
+        at_once, later = False, bool(ticks)
+    assert locks._is_dead(os.getpid(), claim, 0.0) is at_once
+    assert locks._is_dead(os.getpid(), claim, locks._DOUBT_S) is later
+
+
+def test_a_soft_lock_from_before_the_machine_was_started_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, '_DOUBT_S', 1.5)
+    with talk(HOLDER, path, 'soft') as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+        other.kill()
+        other.wait()
+        for claim in Path(path + '.soft.filelock', 'claims').iterdir():
+            lines = claim.read_text().split('\n')
+            lines[4] = str(int(lines[4]) ^ 1 << 64)
+            claim.write_text('\n'.join(lines))
+        with QueueLock(path, 'soft'):
+            pass
 
 
 IN_A_NAMESPACE = """

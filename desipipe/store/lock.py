@@ -24,6 +24,7 @@ POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wake
 _NAMESPACE = '?pidns-'  # in the library's claims
 _FIRST_NAMESPACE = 0xEFFFFFFC  # inode of Linux's first name space of process numbers
 _SOFT_LOOK = 1.0  # s of waiting for a soft lock, after which one looks whether its holder lives
+_DOUBT_S = 5.0  # for which a soft lock stays as it is before one frees it whose machine may be another one of the same name
 
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _NOTICE_LOOK_S = 0.5
@@ -159,15 +160,27 @@ def _soft_host() -> str:
     return socket.gethostname() + (f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else '')
 
 
-def _is_dead(pid: int, start: int | None) -> bool:
-    """Return True when a process of this machine is gone, or its number is another one's; ``start`` is as in claims."""
+def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
+    """Return True when the holder of a soft lock is gone, as far as this machine can tell.
+
+    Parameters
+    ----------
+    pid : int
+        Its number, on a machine of this name.
+    start : int, optional
+        When it began, and in which boot, as in claims.
+    seconds : float
+        Time that it was seen to hold the lock.
+    """
     if start is None:
-        return not process_alive(pid)
+        return seconds >= _DOUBT_S and not process_alive(pid)
     boot, ticks = start >> 64, start % (1 << 64)
     here = machine()['boot'].replace('-', '')
-    if boot and here and int(here, 16) != boot:
-        return True  # from before this machine was started again
-    return process_start(pid) != ticks
+    if boot and here and int(here, 16) == boot:
+        return process_start(pid) != ticks
+    # This machine was started again, or does not tell; or there are two machines of this name.
+    other_boot = bool(boot and here)
+    return seconds >= _DOUBT_S and (other_boot or process_start(pid) != ticks)
 
 
 class QueueLock:
@@ -195,6 +208,7 @@ class QueueLock:
         self._opened: io.FileIO | None = None
         self._file: tuple[int, int] | None = None
         self._soft: Any = None
+        self._claims_seen: dict[str, float] = {}
         tell_fork(self)
 
     def forked(self) -> None:
@@ -302,6 +316,7 @@ class QueueLock:
         if self._soft is None:
             self._soft = StrictSoftFileLock(self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False)
         waited = 0.0
+        self._claims_seen = {}
         while True:
             if not os.path.isdir(os.path.dirname(self.path)):
                 raise self._gone()
@@ -334,8 +349,10 @@ class QueueLock:
 
     def _free_from_dead(self) -> None:
         # The library frees a claim only on request. Whether a process of this host is gone we can tell; for one of another host a person must.
+        now = time.monotonic()
         for claim in self._soft.claims:
-            if claim.hostname == _soft_host() and _is_dead(claim.pid, claim.start):
+            seconds = now - self._claims_seen.setdefault(claim.name, now)
+            if claim.hostname == _soft_host() and _is_dead(claim.pid, claim.start, seconds):
                 logger.warning('the lock of %s was held by process %d, which is gone: it is freed', self.path, claim.pid)
                 try:
                     self._soft.force_break(claim.name)
