@@ -17,7 +17,8 @@ from .state import GAP_MAX, Worker
 from .store.journal import FILE_NAME, VERSION, first_event, replace
 from .store.lock import QueueLock
 from .store.recover import Recovered, recover
-from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path, share
+from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
+from .utils import share
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 Move = Callable[[Ref], Ref]

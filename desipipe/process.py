@@ -24,6 +24,7 @@ from .output_pipes import LateOutput
 from .ranks import Connection, Listener, receive, taken
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import PACKET, SharedMemory, run_child
+from .utils import share
 
 AHEAD = 128  # packets a slot may have before it; well below what a socket's default buffer holds
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
@@ -415,6 +416,7 @@ class SlotProcess:
         task = self.sent[0]
         if self._live < 0:
             self._live = os.open(os.path.join(self.folder, 'live', self.name + '.log'), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            share(self._live, self.folder)
         if self._live_attempt != (task.row, task.attempt) or self._live_size > 4 * self.limit or self.out.gap or self.err.gap:
             # Another task, or too much: begin again. Who follows sees the file shrink, or its first line change.
             missed = self.out.followed, self.err.followed

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import stat
 from collections import UserDict
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, Self, TypeGuard
@@ -209,8 +211,23 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = T
         os.makedirs(dirname, mode=mode, exist_ok=True)
 
 
+def share(fd: int, folder: str) -> None:
+    """Give a new file of a queue the group, and the group's and others' rights, of the queue's folder.
+
+    So it is whatever the umask is, and also where the folder does not hand its group on (setgid).
+    """
+    above, mine = os.stat(folder), os.fstat(fd)
+    wanted = 0o600 | (above.st_mode & 0o066)
+    if above.st_mode & 0o060 and mine.st_gid != above.st_gid:
+        with contextlib.suppress(PermissionError):  # whoever is in no such group keeps their own
+            os.fchown(fd, -1, above.st_gid)
+    if stat.S_IMODE(mine.st_mode) != wanted:
+        with contextlib.suppress(PermissionError):  # some filesystems have no modes
+            os.fchmod(fd, wanted)
+
+
 def open_log(path: str | os.PathLike[str]) -> FileIO:
-    """Open a file that processes of several hosts append to, making it if it is not there.
+    """Open a file of a queue that processes of several hosts append to, making it if it is not there.
 
     Parameters
     ----------
@@ -228,10 +245,12 @@ def open_log(path: str | os.PathLike[str]) -> FileIO:
         As of `open`.
     """
     try:
-        return open(path, 'ab', buffering=0)
+        file = open(path, 'ab', buffering=0)
     except FileExistsError:
         # MooseFS says so to one of two hosts that make a file in the same moment, though neither asks for a new one. Now it is there for both.
-        return open(path, 'ab', buffering=0)
+        file = open(path, 'ab', buffering=0)
+    share(file.fileno(), os.path.dirname(path))  # others of a shared queue append to it too
+    return file
 
 
 def username(uid: int | None = None) -> str:

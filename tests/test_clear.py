@@ -15,6 +15,8 @@ from desipipe.compact import clear, compact, repair
 from desipipe.errors import QueueGoneError
 from desipipe.event import FAILED, RUNNING, STATES, SUCCEEDED
 from desipipe.ledger import Ledger
+from desipipe.store.lease import Lease
+from desipipe.utils import open_log
 
 
 @pytest.fixture
@@ -188,11 +190,15 @@ def test_files_of_before_are_removed_and_those_of_the_living_stay(ledger: Ledger
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to change groups')
 @pytest.mark.parametrize('umask', [0o077, 0o022])
-def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int) -> None:
+@pytest.mark.parametrize('handed_on', [True, False], ids=['setgid', 'no setgid'])
+def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool) -> None:
     """Mode and group of the journal and of new files are those of the folder, whoever compacts, clears or repairs with whatever umask."""
     folder = make_folder(tmp_path)
     subprocess.run(['chgrp', '-R', '12345', folder], check=True)
     subprocess.run(['chmod', '-R', 'u=rwX,g=rwXs,o=', folder], check=True)
+    if not handed_on:
+        for path, _, _ in os.walk(folder):
+            subprocess.run(['chmod', 'g-s', path], check=True)
     old = os.umask(umask)
     try:
         ledger = Ledger(folder, None)
@@ -209,10 +215,14 @@ def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int) -> None:
             assert view.state.damage
             repair(view)
             ledger.follow()
-            paths = [ledger.journal.path, *(os.path.join(folder, 'segments', name) for name in os.listdir(os.path.join(folder, 'segments')))]
+            open_log(os.path.join(folder, 'manager.log')).close()
+            lease = Lease(folder, 'another', False)
+            paths = [os.path.join(path, name) for path, _, names in os.walk(folder) for name in names]
+            assert {os.path.basename(path) for path in paths} > {'manager.log', 'another.lease'}
             for path in paths:
                 status = os.stat(path)
                 assert (stat.S_IMODE(status.st_mode) & 0o777, status.st_gid) == (0o660, 12345), path
+            lease.close()
     finally:
         os.umask(old)
 

@@ -25,8 +25,9 @@ import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
 from ..logs import logger
+from ..utils import share
 from .lock import QueueLock, release_fully, tell_fork
-from .segment import disk_full, share, write_all
+from .segment import disk_full, write_all
 
 VERSION = 1
 FILE_NAME = 'journal.jsonl'

@@ -10,7 +10,8 @@ import orjson
 
 from ..errors import QueueGoneError
 from ..provenance import machine, process_alive, process_start
-from .segment import disk_full, share
+from ..utils import share
+from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _RECORD = 2048  # bytes, blanks at the end; a block of a filesystem

@@ -8,13 +8,13 @@ import errno
 import functools
 import mmap
 import os
-import stat
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from shlex import quote
 
 from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError
+from ..utils import share
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
@@ -35,14 +35,6 @@ _UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps 
 def segment_path(folder: str, name: str) -> str:
     """The file of segment ``name`` in the queue ``folder``."""
     return os.path.join(folder, 'segments', name + '.bin')
-
-
-def share(fd: int, folder: str) -> None:
-    """Give a new file of a queue the group's and others' rights that the queue's folder has, whatever the umask is."""
-    wanted = 0o600 | (os.stat(folder).st_mode & 0o066)
-    if stat.S_IMODE(os.fstat(fd).st_mode) != wanted:
-        with contextlib.suppress(PermissionError):  # some filesystems have no modes
-            os.fchmod(fd, wanted)
 
 
 def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
