@@ -59,6 +59,7 @@ SUFFIX = '.queue'
 ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
 FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+_STILL_OPEN = (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST)  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
 _CONFIRM = 10.0  # s for workers to read that the queue will be deleted
 _FOLDERS = ('segments', 'live', 'workers')
@@ -248,22 +249,35 @@ def remove_folder(folder: str) -> None:
     folder can't go either. It is tried again for a moment, and what remains is left to be removed later.
     """
     for pause in (*_REMOVE_PAUSES, 0.0):
-        try:
-            shutil.rmtree(folder)
-        except FileNotFoundError:
+        errors = _remove_what_goes(folder)
+        if not errors:
             return
-        except OSError as exc:
-            left = [name for _, _, names in os.walk(folder) for name in names]
-            if exc.errno not in (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST) and not all(name.startswith('.nfs') for name in left):
-                raise
-            time.sleep(pause)
-        else:
-            return
+        left = [name for _, _, names in os.walk(folder) for name in names]
+        if not all(name.startswith('.nfs') for name in left):
+            raise next((exc for exc in errors if exc.errno not in _STILL_OPEN), errors[0])
+        time.sleep(pause)
     logger.warning(
         '%s still has files that other processes have open, and is left behind. The queue is deleted. Remove the rest when they have ended:\nrm -r %s',
         folder,
         quote(folder),
     )
+
+
+def _remove_what_goes(folder: str) -> list[OSError]:
+    """Remove a folder, and go on where something can't be removed; return the errors."""
+    errors: list[OSError] = []
+
+    def note(exc: BaseException) -> None:
+        if not isinstance(exc, OSError):
+            raise exc
+        if not isinstance(exc, FileNotFoundError):  # another process removed it
+            errors.append(exc)
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=lambda _call, _path, exc: note(exc))
+    else:
+        shutil.rmtree(folder, onerror=lambda _call, _path, info: note(info[1]))
+    return errors
 
 
 class Queue(BaseClass):
