@@ -171,8 +171,15 @@ class QueueMachine(RuleBasedStateMachine):
                 task = self.tasks[name] = Model(name, app, [self.tasks[other] for other in requires.get(name, ())])
                 task.row = row
                 self.all.append(task)
+                self.rejoin(task)
             assert self.tasks[name].row == row
         self.forget_kept()
+
+    def rejoin(self, task: Model) -> None:
+        """Let those that needed a deleted task need the one that was added in its place."""
+        for other in self.tasks.values():
+            needs = [one.name == task.name and one.state == 'DROPPED' for one in other.requires]
+            other.requires = [task if gone else one for one, gone in zip(other.requires, needs, strict=True)]
 
     def need(self, tasks: list[Model]) -> None:
         """Code counts again whose tasks are added again, or needed by new ones."""
