@@ -20,7 +20,7 @@ from shlex import quote
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
 from .event import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, UNKNOWN, WAITING
 from .find import type_queue
-from .live import kept_number, outputs
+from .live import kept_number, outputs, untrusted_writer
 from .queue import Queue
 from .store.lease import Observer
 from .summary import (
@@ -190,7 +190,7 @@ class Cell:
         self._workers: set[str] = set()
         self._last = 0.0
         self._failure: tuple[tuple[int, int], Dict] = ((-1, -1), {})
-        self._shown: dict[int, tuple[int, list[Dict]]] = {}
+        self._shown: dict[int, tuple[tuple[int, str], list[Dict]]] = {}
         self._swept: dict[int, str] = {}
 
     def holds(self, row: int) -> bool:
@@ -466,10 +466,10 @@ class Cell:
     def _task_outputs(self, row: int, runs: bool) -> list[Dict]:
         if runs:
             return self._read_outputs(row)
-        attempt = self.ledger.state.attempt[row]
+        version = self.ledger.state.attempt[row], untrusted_writer(self.ledger, row)
         known = self._shown.get(row)
-        if known is None or known[0] != attempt:
-            known = self._shown[row] = attempt, self._read_outputs(row)
+        if known is None or known[0] != version:
+            known = self._shown[row] = version, self._read_outputs(row)
         return known[1]
 
     def _read_outputs(self, row: int) -> list[Dict]:

@@ -12,6 +12,8 @@ import orjson
 from .event import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
 from .ledger import Ledger
 from .outputs import Output, split
+from .safe_outputs import safe_output
+from .utils import username
 
 _FRAME = struct.Struct('<cI')  # before each piece in the file: b'o' or b'e', and its length
 
@@ -169,11 +171,45 @@ def outputs(ledger: Ledger, row: int) -> list[Output]:
     outputs : list of dict
         As in nbformat 4: ``stream``, ``display_data``; the last of a task that did not succeed is its ``error``.
     """
+    user = untrusted_writer(ledger, row)
+    return _safe(_outputs(ledger, row, user), user)
+
+
+def _outputs(ledger: Ledger, row: int, user: str) -> list[Output]:
     now = written(ledger, row)
-    found = split(now.out.decode(errors='replace'), now.err.decode(errors='replace'))
+    # Movements of a cursor can cost any time and memory: those of users who are not trusted are only shown.
+    found = split(now.out.decode(errors='replace'), now.err.decode(errors='replace'), moves=not user)
     if ledger.state.status[row] in (FAILED, KILLED, UNKNOWN):
         found.append(ledger.again(lambda: _error(ledger, row)))
     return found
+
+
+def _safe(found: list[Output], user: str) -> list[Output]:
+    return [safe_output(output, user) for output in found] if user else found
+
+
+def untrusted_writer(ledger: Ledger, row: int) -> str:
+    """Return who may have written the outputs of a task, and is not trusted; empty if there is none.
+
+    These are the owners of the queue, of the files that hold the outputs, and who added the task.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+    """
+    error = ledger.use_error()
+    uids = {os.stat(path).st_uid for path in (ledger.folder, ledger.journal.path)} if error is not None else set()
+    uids |= {os.lstat(path).st_uid for path in _files(ledger, row)}
+    uids.add(ledger.segments.owner(ledger.state.args(row).segment))
+    last = ledger.again(lambda: ledger.last_attempt(row)) if ledger.state.status[row] != RUNNING else None
+    if last is not None:
+        uids |= {ledger.segments.owner(ref.segment) for ref in (last.out, last.err, *last.shown) if ref is not None}
+    unknown = sorted(uid for uid in uids if not ledger.trusts(uid))
+    if unknown:
+        return username(unknown[0])
+    return '' if error is None else 'another user'
 
 
 def displays(ledger: Ledger, row: int) -> list[Output]:
@@ -190,9 +226,10 @@ def displays(ledger: Ledger, row: int) -> list[Output]:
     displays : list of dict
         As in nbformat 4, each a ``display_data``; of a task that runs, so far, and large ones as they are shown.
     """
-    shown = [output for output in outputs(ledger, row) if output['output_type'] == 'display_data']
+    user = untrusted_writer(ledger, row)
+    shown = [output for output in _outputs(ledger, row, user) if output['output_type'] == 'display_data']
     kept = ledger.again(lambda: _large_displays(ledger, row))
-    return [_whole(ledger, output, kept) for output in shown]
+    return _safe([_whole(ledger, output, kept) for output in shown], user)
 
 
 def _large_displays(ledger: Ledger, row: int) -> tuple[Ref, ...]:

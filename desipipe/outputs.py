@@ -119,13 +119,15 @@ class Stripper:
         return ''.join(words for kind, words in _tokens(text[:place], begins) if kind != 'mark').encode('latin-1')
 
 
-def split(out: str, err: str) -> list[Output]:
+def split(out: str, err: str, moves: bool = True) -> list[Output]:
     """Split what a task wrote into the outputs that a notebook shows.
 
     Parameters
     ----------
     out, err : str
         What was captured of its stdout and stderr, or what there is so far.
+    moves : bool, default=True
+        Whether to apply what moves a terminal's cursor.
 
     Returns
     -------
@@ -142,7 +144,7 @@ def split(out: str, err: str) -> list[Output]:
             folded.text(name, words)
             folded.lost |= kind == 'cut'
     for output in folded.outputs:
-        if 'text' in output:
+        if moves and 'text' in output:
             output['text'] = settle(output['text'])
     # A display without data is a place for what comes later, or something that was closed: there is nothing to see.
     return [output for output in folded.outputs if output.get('data', True)]

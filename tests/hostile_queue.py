@@ -21,7 +21,7 @@ PAGE = '<img src=x onerror="evil()"><script>evil()</script></pre></td>`````` |x|
 HOSTILE = f'{TERMINAL}{MARKUP}{PAGE}\rover'
 
 
-def make_hostile_queue(name: str, text: str = HOSTILE, outputs: tuple[bytes, bytes] | None = None) -> Queue:
+def make_hostile_queue(name: str, text: str = HOSTILE, outputs: tuple[bytes, bytes] | None = None, base_dir: str | None = None) -> Queue:
     """Make a queue with finished, failed, running and waiting tasks, each of whose texts holds one.
 
     Parameters
@@ -30,8 +30,9 @@ def make_hostile_queue(name: str, text: str = HOSTILE, outputs: tuple[bytes, byt
     text : str, default=HOSTILE
     outputs : tuple of bytes, default=None
         What each task wrote to its two streams; by default the text.
+    base_dir : str, default=None
     """
-    queue = Queue(name)
+    queue = Queue(name, base_dir=base_dir)
     queue.pause()
     ledger, now = queue.ledger, time.time()
     out, err = outputs or (f'out {text}\n'.encode(), f'err {text}\n'.encode())

@@ -17,7 +17,7 @@ LAYERS = {
     'words': 'errors utils logs faults terminal thumbnails lending',
     'where': 'config environment provenance process_parts carried_settings process_state limits place trust',
     'bytes': 'store/ lock journal segment lease watch probe recover',
-    'pure': 'serialize event versions state outputs sweep',
+    'pure': 'serialize event versions state outputs safe_outputs sweep',
     'resources': 'provider/ scheduler backoff',
     'model': 'uses ledger live app task waiting explain compact jobs queue find call_here selection',
     'files': 'io file_manager/',

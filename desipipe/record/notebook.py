@@ -16,9 +16,12 @@ import orjson
 from .._version import __version__
 from ..cell_summary import format_rows, parse_rows
 from ..errors import CellError, PayloadError, RecordError, UnknownQueueError, UnknownTaskError
+from ..live import untrusted_writer
 from ..provenance import machine, repository
 from ..queue import Queue
+from ..safe_outputs import safe_output
 from ..serialize import source
+from ..summary import untrusted_owner
 from ..utils import format_bytes
 from . import tables
 from .embedded_data import scrub_data, scrub_json
@@ -249,8 +252,22 @@ def make_record(
         privacy.notes['(kept: the bytes of code, arguments, results and outputs, as asked for; paths and names in them are as they were)'] = None
         for entry, model in zip(document['queues'], models, strict=True):
             entry['payloads'] = {digest: base64.b85encode(data).decode() for digest, data in sorted(model.payloads.items())}
-    record = _composed(notebook, document, models, privacy)
+    record = _composed(notebook, document, models, privacy, _untrusted(found, opened))
     return record, models
+
+
+def _untrusted(found: Sequence[Use], opened: Mapping[str, Queue]) -> dict[int, str]:
+    """Return the cells that show outputs of users who are not trusted, with these users."""
+    users: dict[int, str] = {}
+    for use in found:
+        queue = opened[use.folder]
+        rows, _ = _rows(queue, use)
+        ledger = queue.ledger
+        owner = untrusted_owner(ledger)
+        user = owner or next((user for row in rows if (user := untrusted_writer(ledger, row))), '')
+        if user:
+            users[use.cell] = user
+    return users
 
 
 def _resolved(folder: str, known: Mapping[str, Queue], open_queue: Callable[[str], Queue] | None) -> Queue:
@@ -426,7 +443,13 @@ def _digest(text: str) -> str:
 # The notebook
 
 
-def _composed(notebook: Dict | None, document: Dict, models: Sequence[QueueModel], privacy: Privacy) -> Dict:
+def _composed(
+    notebook: Dict | None,
+    document: Dict,
+    models: Sequence[QueueModel],
+    privacy: Privacy,
+    untrusted: Mapping[int, str],
+) -> Dict:
     original: Dict = notebook if notebook is not None else {'cells': [], 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}
     has_ids = original.get('nbformat_minor', 0) >= 5
     count = 0
@@ -450,7 +473,7 @@ def _composed(notebook: Dict | None, document: Dict, models: Sequence[QueueModel
     for number, cell in enumerate(original['cells']):
         if ADDED in (cell.get('metadata', {}).get('tags') or ()):
             continue  # of a record that was recorded again
-        cells.append(_cleaned(cell, privacy))
+        cells.append(_cleaned(_safe_cell(cell, untrusted.get(number, ''), privacy), privacy))
         cells += [added(text) for text in sections.get(number, ())]
     pictures = described(models)
     metadata = {key: scrub_json(value, privacy.scrub) for key, value in original['metadata'].items() if key != KEY}
@@ -470,6 +493,14 @@ def described(models: Sequence[QueueModel]) -> list[tuple[str, str]]:
     graph = graph_of(models)
     words = 'the graph of the tasks' + (', by app' if graph['grouped'] else '')
     return [(words, draw_graph(graph)), ('who ran what when', draw_timeline(timeline_of(models)))]
+
+
+def _safe_cell(cell: Dict, user: str, privacy: Privacy) -> Dict:
+    """Return a cell with outputs that run nothing, if they are of a user who is not trusted."""
+    if not user:
+        return cell
+    privacy.notes[f'HTML, scripts and the like in outputs of tasks of {user}, who is not trusted'] = None
+    return {**cell, 'outputs': [safe_output(output, user) for output in cell.get('outputs', ())]}
 
 
 def _cleaned(cell: Dict, privacy: Privacy) -> Dict:

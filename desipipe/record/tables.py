@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..summary import LOOKS
+from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
 from ..words import one_line, span
 from .model import QueueModel
@@ -24,12 +25,14 @@ DIFF = 20_000
 """Characters that it shows of what differs from a commit."""
 FILES = 50
 """Files that it lists."""
-_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
+_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#@'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
 
 
 def plain(value: object, most: int = 120) -> str:
     """Words that mean nothing to Markdown, in one line."""
-    return one_line(value, most).translate(_MARKS)
+    text = visible(one_line(value, most), lines=False).translate(_MARKS)
+    # What looks like an address would become a link.
+    return text.replace('://', ':&#47;&#47;').replace('www.', 'www&#46;')
 
 
 def code(value: object, most: int = 80) -> str:
@@ -40,6 +43,7 @@ def code(value: object, most: int = 80) -> str:
 
 def fenced(text: str, language: str = '') -> str:
     """A block of text as it is, whatever is in it."""
+    text = visible(text)
     fence = '`' * max(3, 1 + max((len(found) for found in re.findall('`+', text)), default=0))
     return f'{fence}{language}\n{text.rstrip()}\n{fence}'
 
