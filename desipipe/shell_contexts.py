@@ -46,9 +46,10 @@ _READS = re.compile(
     rf"""
     \beval\b(?P<eval>(?:\s+{_QUOTED})*)
     | \b(?:trap|alias)\s+(?:--\s+)?(?P<trap>{_QUOTED})
-    | {_SHELL}[^\n;|&]*?\s-\w*c\s+(?P<command>{_QUOTED})
+    | (?:{_SHELL}|\b(?:su|runuser|script|flock)\b)[^\n;|&]*?\s-\w*c\s+(?P<command>{_QUOTED})
     | (?P<whole>{_SHELL}[^\n;|&]*<<|\|\s*(?:\w+\s+)*{_SHELL}(?:\s|$)|(?:\bsource\b|(?:^|[;&|(\s])\.)\s+(?:<\(|/dev/stdin))
-    | \bssh\b(?P<remote>[^\n]*)
+    | (?P<each>(?:\b(?:xargs|parallel)\b|\s-exec(?:dir)?\b)[^\n]*?{_SHELL}[^\n]*?\s-\w*c\b)  # into which values are put
+    | \b(?:ssh|watch)\b(?P<remote>[^\n]*)
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -76,7 +77,7 @@ def allowed(template: str) -> Allowed:
 
 
 def _reads_values(match: re.Match[str]) -> bool:
-    if match['whole'] is not None:
+    if match['whole'] is not None or match['each'] is not None:
         return True
     text = next(text for text in match.group('eval', 'trap', 'command', 'remote') if text is not None)
     if re.search(_PLACE, text):

@@ -134,12 +134,33 @@ def test_a_value_is_never_run(value: str, tmp_path: Path) -> None:
         'if [ -f {v} ]; then cat {v}; fi',
         'x=(1 2); echo ${x[0]} ${x[@]} {v}',
         'module load python; srun -n 4 python run.py {v}',
+        'srun -c {v} program',
+        'ls | xargs rm; echo {v}',
+        'flock -x lock cat {v}',
         'cat <<EOF > file\n{v}\nEOF',
     ],
 )
 def test_ordinary_cells_take_any_text(template: str) -> None:
     assert allowed(template) is Allowed.TEXT
     fill(template, {'v': 'costs $5 (`about`) [a-z]+$'})
+
+
+@pytest.mark.parametrize(
+    'template',
+    [
+        'xargs -I@ sh -c "echo @" < {v}',
+        'parallel bash -c "{{}}" ::: {v}',
+        'find . -exec sh -c "cat $1" _ {v} +',
+        'su -c {v} other',
+        'script -qec {v} out',
+        'flock lock -c {v}',
+        'watch -n 1 {v}',
+    ],
+)
+def test_values_that_reach_an_inner_shell_are_plain_words(template: str) -> None:
+    assert allowed(template) is Allowed.PLAIN
+    with pytest.raises(CellError, match='Nothing was run'):
+        fill(template, {'v': '$(touch PWNED)'})
 
 
 def test_what_a_value_may_not_hold_is_said() -> None:
