@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator
-from itertools import accumulate, islice
+from itertools import accumulate, islice, pairwise
 
 from .event import (
     BY_HAND,
@@ -34,7 +34,8 @@ from .versions import Versions
 
 ID = 16  # bytes of an identity
 GAP_MAX = 1 << 23  # rows that one line may leave out
-_NONE = 0xFFFFFFFF  # no segment
+NOWHERE = 0xFFFFFFFF  # no segment
+_ONE = array('I', (1,))
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
@@ -292,7 +293,7 @@ class State:
         self.attempt.extend(array('I', (attempt,)) * n)
         self.group.extend(array('I', (group,)) * n)
         self.unmet.extend(array('I', (0,)) * n)
-        self.result_segment.extend(array('I', (_NONE,)) * n)
+        self.result_segment.extend(array('I', (NOWHERE,)) * n)
         self.result_offset.extend(array('Q', (0,)) * n)
         self.result_length.extend(array('Q', (0,)) * n)
         self.added_at.extend(array('Q', (offset,)) * n)
@@ -384,7 +385,7 @@ class State:
         self.attempt.append(0)
         self.group.append(number)
         self.unmet.append(0)
-        self.result_segment.append(_NONE)
+        self.result_segment.append(NOWHERE)
         self.result_offset.append(0)
         self.result_length.append(0)
         self.added_at.append(row_at)
@@ -470,6 +471,8 @@ class State:
             worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
         if worker is not None:
             worker.began = True
+            if self._run_all(event['rows'], event['n'], worker, time):
+                return
         for row, n in zip(event['rows'], event['n'], strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
                 continue
@@ -491,6 +494,43 @@ class State:
             here[PENDING] -= 1
             here[RUNNING] += 1
 
+    def _run_all(self, rows: list[int], attempts: list[int], worker: Worker, time: float) -> bool:
+        """Fold first attempts that begin, if nothing is special about any of them."""
+        ranges = self._ranges(rows, PENDING)
+        if ranges is None or len(set(rows)) != len(rows):
+            return False
+        if not attempts.count(1) == len(attempts) == len(rows):
+            return False
+        if any(sum(self.attempt[first:last]) for first, last in ranges):
+            return False
+        for first, last in ranges:
+            n = last - first
+            self.status[first:last] = bytes((RUNNING,)) * n
+            self.attempt[first:last] = _ONE * n
+            counts = self.counts[self.groups[self.group[first]].mid]
+            counts[PENDING] -= n
+            counts[RUNNING] += n
+        self.running.update(dict.fromkeys(rows, worker))
+        self.started.update(dict.fromkeys(rows, time))
+        worker.rows.update(rows)
+        return True
+
+    def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
+        """Divide rows into ranges of one group each; None if any is superseded or in another state."""
+        if self.superseded and not self.superseded.isdisjoint(rows):
+            return None
+        bounds = [0, *(i for i, (row, other) in enumerate(pairwise(rows), 1) if other != row + 1), len(rows)]
+        if 4 * len(bounds) > len(rows) + 8:
+            return None  # they are scattered: one by one takes less
+        found = []
+        for begin, end in pairwise(bounds):
+            first, last = rows[begin], rows[end - 1] + 1
+            groups = self.group[first:last]
+            if self.status.count(status, first, last) != last - first or groups.count(groups[0]) != last - first:
+                return None
+            found.append((first, last))
+        return found
+
     def _leave(self, row: int) -> None:
         worker = self.running.pop(row, None)
         self.started.pop(row, None)
@@ -510,6 +550,8 @@ class State:
             if kind != 'final':
                 return
         me = self.workers.get(event['w'])
+        if states == SUCCEEDED and not kind and me is not None and self._end_all(event, segments, me, offset):
+            return
         for i, row in enumerate(event['rows']):
             # Rows of an older journal that was put back are other tasks: who reports must be who runs.
             if status[row] != RUNNING or attempt[row] != event['n'][i] or (not kind and running[row] is not me):
@@ -551,6 +593,40 @@ class State:
                 state = self._wanted(row)
             status[row] = state
             here[state] += 1
+
+    def _end_all(self, event: Event, segments: list[int], me: Worker, offset: int) -> bool:
+        """Fold attempts that succeeded, if nothing is special about any of them."""
+        rows, refs, durations = event['rows'], event['ref'], event['d']
+        ranges = self._ranges(rows, RUNNING)
+        if ranges is None or len(set(rows)) != len(rows) or not me.rows.issuperset(rows):
+            return False
+        if self.dependants and not self.dependants.keys().isdisjoint(rows):
+            return False
+        if len(refs) != 3 * len(rows) or len(durations) != len(rows):
+            return False  # what is damaged is found when each is folded
+        if any(refs[::3]) or list(map(self.attempt.__getitem__, rows)) != event['n']:
+            return False  # of several segments, or of none
+        if any(any(self.ended_at[first:last]) for first, last in ranges):
+            return False  # some are repeated
+        i = 0
+        for first, last in ranges:
+            n = last - first
+            self.status[first:last] = bytes((SUCCEEDED,)) * n
+            self.ended_at[first:last] = array('Q', (offset,)) * n
+            self.result_segment[first:last] = array('I', (segments[0],)) * n
+            self.result_offset[first:last] = array('Q', refs[3 * i + 1 : 3 * (i + n) : 3])
+            self.result_length[first:last] = array('Q', refs[3 * i + 2 : 3 * (i + n) : 3])
+            number = self.group[first]
+            self.group_done[number] += n
+            self.group_time[number] += sum(durations[i : i + n])
+            counts = self.counts[self.groups[number].mid]
+            counts[RUNNING] -= n
+            counts[SUCCEEDED] += n
+            i += n
+        for row in rows:
+            del self.running[row], self.started[row]
+        me.rows.difference_update(rows)
+        return True
 
     def _lose(self, row: int, offset: int) -> None:
         # Its worker has ended, and what it said of this attempt was lost: nothing runs for ever.
@@ -1060,7 +1136,7 @@ class State:
     def result(self, row: int) -> Ref | None:
         """Return the position of a task's result, or of what it raised."""
         segment = self.result_segment[row]
-        return None if segment == _NONE else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
+        return None if segment == NOWHERE else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
 
     def each(self) -> Iterator[int]:
         """All rows that are tasks, in order of their coming."""

@@ -591,3 +591,50 @@ def test_memory_of_a_follower() -> None:
         tracemalloc.stop()
     assert state.total(SUCCEEDED) == n
     assert each < 500
+
+
+# Columns
+
+
+@given(st.randoms(use_true_random=False))
+def test_fold_in_columns_is_the_fold_row_by_row(tmp_path_factory: pytest.TempPathFactory, random: Any) -> None:
+    ledger = Ledger(make_folder(tmp_path_factory.mktemp('columns')), None)
+    begin(ledger, 'w', 1_000_000)
+    begin(ledger, 'v', 1_000_000)
+    held: dict[str, list[tuple[int, int]]] = {'w': [], 'v': []}
+    for step in range(random.randrange(4, 16)):
+        worker = random.choice('wv')
+        do = random.choice(('add', 'add', 'claim', 'claim', 'finish', 'finish', 'finish', 'fail', 'cancel', 'retry', 'drop'))
+        if do == 'add':
+            names = range(100 * step, 100 * step + random.randrange(1, 40))
+            needs = {names[-1]: [names[0]]} if len(names) > 1 and random.random() < 0.3 else None
+            add(ledger, names, needs, app=random.choice(('one', 'two')))
+        elif do == 'claim':
+            held[worker] += claim(ledger, worker, random.randrange(1, 60))
+        elif do in ('finish', 'fail') and held[worker]:
+            count = random.randrange(1, len(held[worker]) + 1)
+            some, held[worker] = held[worker][:count], held[worker][count:]
+            (finish if do == 'finish' else fail)(ledger, worker, some)
+        elif len(ledger.state.status):
+            rows = random.sample(range(len(ledger.state.status)), min(3, len(ledger.state.status)))
+            {'cancel': ledger.cancel, 'retry': ledger.retry, 'drop': ledger.drop}.get(do, ledger.cancel)(lambda state, rows=rows: rows)
+    consistent(ledger.state)
+    by_columns = facts(fresh(ledger).state)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(State, '_ranges', lambda self, rows, status: None)
+        assert facts(fresh(ledger).state) == by_columns == facts(ledger.state)
+    ledger.close()
+
+
+def test_fold_in_columns_refuses_columns_that_do_not_fit(ledger: Ledger) -> None:
+    # They would make the state's own columns shorter.
+    add(ledger, range(50))
+    claimed = claim(ledger, 'w', 50)
+    sizes = len(ledger.state.result_offset), len(ledger.state.attempt)
+    event = end_event('w', [End(row, n, SUCCEEDED, 0.0, 1, result=Ref('w', 0, 4)) for row, n in claimed], 0.0)
+    for column in ('ref', 'n', 'd'):
+        other = Ledger(ledger.folder, None)
+        with pytest.raises(IndexError):
+            other.state.apply({**event, column: event[column][:-1]}, 10**6)
+        assert (len(other.state.result_offset), len(other.state.attempt)) == sizes
+        other.close()
