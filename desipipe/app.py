@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import repeat
+from operator import is_
 from typing import Any, NamedTuple
 
 import orjson
@@ -15,11 +18,14 @@ from .carried_settings import carried_settings
 from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
-from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identity, text
+from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identities, task_identity, text
+from .serialize.identity import SMALL
+from .serialize.plain import ATOMS
 from .terminal import visible
 from .utils import BaseClass
 
 KINDS = ('python', 'bash', 'cell')
+_MISSING = object()
 _OPTIONS = ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs', 'save_dir')
 
 
@@ -124,6 +130,8 @@ class App(BaseClass):
         if self._plain is not None:
             # The common case, at a tenth of the cost of Signature.bind; what does not fit gets its words from there.
             names, defaults, positional = self._plain
+            if not args and not defaults and kwargs.keys() == self._names:
+                return dict(kwargs)
             first = dict(zip(names, args, strict=False))
             if len(args) <= positional and not (args and kwargs and first.keys() & kwargs.keys()):
                 merged = {**defaults, **first, **kwargs}
@@ -149,6 +157,17 @@ class App(BaseClass):
             else:
                 arguments[name] = value
         return arguments
+
+    def bind_all(self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]) -> list[dict[str, Any]]:
+        """Bind many calls, which have the same names and as many positional arguments; see :meth:`bind`."""
+        args, kwargs = calls[0]
+        self.bind(args, kwargs)
+        if self._plain is None:
+            return [self.bind(args, kwargs) for args, kwargs in calls]
+        names, defaults, _ = self._plain
+        if args:
+            return [{**defaults, **dict(zip(names, args, strict=False)), **kwargs} for args, kwargs in calls]
+        return [{**defaults, **kwargs} for _, kwargs in calls] if defaults else [kwargs for _, kwargs in calls]
 
     def group(self, mid: str) -> Group:
         """Return what the app's tasks share, for the task manager ``mid``, from here and now."""
@@ -198,6 +217,37 @@ class App(BaseClass):
             requires = list(dict.fromkeys([*shared.requires, *requires]))
         batch.append(tid, b'{' + b','.join(words) + b'}', payload, requires)
         return tid
+
+    def pack_all(self, batch: Batch, calls: Sequence[dict[str, Any]], digest: bytes, shared: Shared | None = None) -> None:
+        """Append many calls to a batch, as :meth:`pack` does with each; plain arguments are packed in columns."""
+        names = list(calls[0]) if calls else []
+        columns = {name: [arguments.get(name, _MISSING) for arguments in calls] for name in names}
+        kinds = {name: set(map(type, column)) for name, column in columns.items()}
+        is_plain = all(types <= ATOMS for types in kinds.values()) and set(map(len, calls)) == {len(names)}
+        if shared is not None or self.inputs == 'content' or not is_plain:
+            for arguments in calls:
+                self.pack(batch, arguments, digest, shared)
+            return
+        encoded: dict[str, list[bytes]] = {}
+        words = []
+        for name, column in columns.items():
+            encoded[name], texts = self._pieces_of(name, column, kinds[name])
+            words.append(texts)
+        texts = [b'{' + b','.join(row) + b'}' for row in zip(*words, strict=True)] if words else [b'{}'] * len(calls)
+        batch.extend(task_identities(digest, encoded, len(calls)), texts, [pickle.dumps(arguments, 5) for arguments in calls])
+
+    def _pieces_of(self, name: str, column: list[Any], kinds: set[type]) -> tuple[list[bytes], list[bytes]]:
+        """Encode the values of an argument in many calls, as :meth:`_piece` does each."""
+        first = column[0]
+        if all(map(is_, column, repeat(first))):
+            piece = self._piece(name, first)
+            return [piece[0]] * len(column), [piece[1]] * len(column)
+        if kinds == {int} and -SMALL < min(column) and max(column) < SMALL:
+            label = orjson.dumps(name) + b':"'
+            encoded = [b'=%d' % value for value in column]
+            return encoded, [b'%b%b"' % (label, data[1:]) for data in encoded]
+        pieces = [self._piece(name, value) for value in column]
+        return [piece[0] for piece in pieces], [piece[1] for piece in pieces]
 
     def _piece(self, name: str, value: Any) -> tuple[bytes, bytes]:
         # What is passed again and again (the constants of a sweep) is encoded once. By type as well: 1 == 1.0 == True.

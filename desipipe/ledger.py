@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import accumulate, islice
 from shlex import quote
 from typing import Any, NamedTuple, TypeVar
 
@@ -75,7 +76,7 @@ class Batch:
         self.shared = shared
         self.ids: list[bytes] = []
         self.texts: list[bytes] = []
-        self.payloads: list[Payload] = []
+        self.payloads: list[Payload | bytes] = []
         self.requires: dict[int, list[bytes]] = {}
 
     def append(self, tid: bytes, text: bytes, payload: Payload, requires: list[bytes]) -> None:
@@ -85,6 +86,12 @@ class Batch:
         self.ids.append(tid)
         self.texts.append(text)
         self.payloads.append(payload)
+
+    def extend(self, tids: Iterable[bytes], texts: Iterable[bytes], payloads: Iterable[bytes]) -> None:
+        """Add tasks that need no other, and whose arguments are plain pickles."""
+        self.ids += tids
+        self.texts += texts
+        self.payloads += payloads
 
 
 class Attempt(NamedTuple):
@@ -542,17 +549,16 @@ class Ledger:
     def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
         writer = self.writer
         pack = _TEXT.pack
-        if not any(payload.aligned for payload in batch.payloads):
-            records = [pack(len(text)) + text + payload.parts[0] for text, payload in zip(batch.texts, batch.payloads, strict=True)]
+        contents = [payload.parts[0] if isinstance(payload, Payload) else payload for payload in batch.payloads]
+        if not any(isinstance(payload, Payload) and payload.aligned for payload in batch.payloads):
+            heads = map(pack, map(len, batch.texts))
+            records = [*map(b''.join, zip(heads, batch.texts, contents, strict=True))]
             offset = writer.append([b''.join(records)])
-            offsets, lengths = [], []
-            for record in records:
-                offsets.append(offset)
-                lengths.append(len(record))
-                offset += len(record)
-            return writer.name, offsets, lengths
+            lengths = list(map(len, records))
+            return writer.name, list(islice(accumulate(lengths, initial=offset), len(lengths))), lengths
         offsets, lengths = [], []
-        for text, payload in zip(batch.texts, batch.payloads, strict=True):
+        for text, content in zip(batch.texts, batch.payloads, strict=True):
+            payload = content if isinstance(content, Payload) else Payload([content], len(content), False)
             if payload.aligned:
                 text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)  # so that the payload begins aligned too
             parts = [pack(len(text)) + text, *payload.parts]

@@ -383,7 +383,7 @@ class TaskApp(App):
                 f'by position: {self.name}.map(values)'
             )
         calls, fixed = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
-        bound = [self.bind(args, kwargs) for args, kwargs in calls]
+        bound = self.bind_all(calls)
         # A name that goes into **kwargs may be that of a positional-only parameter as well.
         common = {name: value for name, value in fixed.items() if bound[0].get(name) is value}
         return self.add(bound, sync=True, common=common)
@@ -450,6 +450,12 @@ class TaskApp(App):
         futures: list[Future] = []
         batches: list[Batch] = []
         batch: Batch | None = None
+        if calls and not known:
+            batches.append(Batch(group, self.index + 1, shared and shared.payload))
+            self.index += len(calls)
+            self.pack_all(batches[0], calls, code.digest, shared)
+            futures += [Future(ledger, tid) for tid in batches[0].ids]
+            calls = ()
         for arguments in calls:
             self.index += 1
             index = self.index

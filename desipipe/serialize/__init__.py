@@ -5,7 +5,7 @@ Pure: what is given in decides what comes out, the text of the code apart, which
 
 from __future__ import annotations
 
-from .identity import Anatomy, Code, anatomy, code_identity, current, definitions, describe, encode, part_digest, task_identity, text
+from .identity import Anatomy, Code, anatomy, code_identity, current, definitions, describe, encode, part_digest, task_identities, task_identity, text
 from .payload import Payload, dumps, dumps_arguments, loads
 from .plain import TaskReference
 
@@ -24,6 +24,7 @@ __all__ = [
     'encode',
     'loads',
     'part_digest',
+    'task_identities',
     'task_identity',
     'text',
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import repeat
+from operator import is_
 from typing import Any, NamedTuple, TypeVar
 
 from .payload import Payload
@@ -22,11 +24,24 @@ from .plain import (
     unwrapped,
 )
 
-__all__ = ['Anatomy', 'Code', 'anatomy', 'code_identity', 'current', 'definitions', 'describe', 'encode', 'part_digest', 'task_identity', 'text']
+__all__ = [
+    'Anatomy',
+    'Code',
+    'anatomy',
+    'code_identity',
+    'current',
+    'definitions',
+    'describe',
+    'encode',
+    'part_digest',
+    'task_identities',
+    'task_identity',
+    'text',
+]
 
 _T = TypeVar('_T')
 _KINDS = ('python', 'bash', 'cell')
-_SMALL = 1 << 60
+SMALL = 1 << 60
 _MARK = 16  # hexadecimal digits
 # Their representation says all there is to say.
 _EXACT = frozenset(
@@ -73,7 +88,7 @@ def encode(value: object, name: str = 'value') -> bytes:
     NotSerializableError
         If something in it has no stable content.
     """
-    if type(value) is int and -_SMALL < value < _SMALL:
+    if type(value) is int and -SMALL < value < SMALL:
         return b'=%d' % value  # the most common of all
     data = plain_text(value)
     if data:
@@ -117,6 +132,31 @@ def task_identity(app: bytes, arguments: Iterable[tuple[str, bytes]]) -> bytes:
         words = name.encode('utf-8', 'surrogatepass')
         pieces.append(b'%d:%b%d:%b' % (len(words), words, len(data), data))
     return blake2b(b''.join(pieces), digest_size=DIGEST_SIZE, person=b'desipipe task').digest()
+
+
+def task_identities(app: bytes, arguments: Mapping[str, Sequence[bytes]], n: int) -> list[bytes]:
+    """Return the identities of many calls.
+
+    Parameters
+    ----------
+    app : bytes
+        As for :func:`task_identity`.
+    arguments : mapping
+        By name, the values of all calls as :func:`encode` gives them.
+    n : int
+        How many calls.
+    """
+    columns: list[Iterable[bytes]] = [repeat(app, n)]
+    for name in sorted(arguments):
+        words = name.encode('utf-8', 'surrogatepass')
+        head = b'%d:%b' % (len(words), words)
+        column = arguments[name]
+        if column and all(map(is_, column, repeat(column[0]))):
+            columns.append(repeat(b'%b%d:%b' % (head, len(column[0]), column[0]), n))
+        else:
+            columns.append([b'%b%d:%b' % (head, len(data), data) for data in column])
+    contents = map(b''.join, zip(*columns, strict=True))
+    return [blake2b(content, digest_size=DIGEST_SIZE, person=b'desipipe task').digest() for content in contents]
 
 
 def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
@@ -298,7 +338,7 @@ def text(value: object, limit: int = 200) -> str:
         Where it does not say everything about the value (because it was shortened, because of an array, because of an object), it ends
         in ``#`` and a digest, so that different values give different texts.
     """
-    if type(value) is int and -_SMALL < value < _SMALL:
+    if type(value) is int and -SMALL < value < SMALL:
         return repr(value)
     try:
         shown, exact = _shown(value, limit)
