@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, compress, islice
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
@@ -163,6 +164,97 @@ class End:
         self.files = files
         self.memory = memory
         self.shown = shown
+
+
+class Successes:
+    """Attempts that succeeded and left nothing but their results, as columns.
+
+    Parameters
+    ----------
+    rows, attempts : list of int
+    began : list of int
+        Microseconds since the epoch.
+    durations : list of int
+        Microseconds.
+    memory : list of int
+        Kilobytes, see :class:`End`.
+    lengths : list of int
+        Bytes of each result.
+    data : bytes
+        The results, one after the other.
+    """
+
+    __slots__ = ('attempts', 'began', 'data', 'durations', 'lengths', 'memory', 'place', 'rows')
+
+    def __init__(
+        self,
+        rows: list[int],
+        attempts: list[int],
+        began: list[int],
+        durations: list[int],
+        memory: list[int],
+        lengths: list[int],
+        data: bytes,
+    ) -> None:
+        self.rows = rows
+        self.attempts = attempts
+        self.began = began
+        self.durations = durations
+        self.memory = memory
+        self.lengths = lengths
+        self.data = data
+        self.place: tuple[str, int] | None = None
+        """Segment, and offset of the first result, once they are stored."""
+
+    def selected(self, keep: Sequence[bool]) -> Successes:
+        """Return those for which ``keep`` is true; they have to be stored again."""
+        ends = list(accumulate(self.lengths))
+        pieces = [self.data[end - size : end] for end, size in zip(ends, self.lengths, strict=True)]
+
+        def some(column: list[int]) -> list[int]:
+            return list(compress(column, keep))
+
+        return Successes(
+            *(some(self.rows), some(self.attempts), some(self.began), some(self.durations), some(self.memory)),
+            lengths=some(self.lengths),
+            data=b''.join(compress(pieces, keep)),
+        )
+
+
+def successes_events(worker: str, batches: Sequence[Successes], time: float) -> list[Event]:
+    """Build the ``end`` events of attempts whose results are stored."""
+    events: list[Event] = []
+    some: list[Successes] = []
+    n = 0
+    for batch in batches:
+        if some and n + len(batch.rows) > CHUNK:
+            events.append(_successes_event(worker, some, time))
+            some, n = [], 0
+        some.append(batch)
+        n += len(batch.rows)
+    return [*events, _successes_event(worker, some, time)] if some else events
+
+
+def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> Event:
+    first = min(min(batch.began) for batch in batches)
+    columns: dict[str, list[int]] = {'rows': [], 'n': [], 'b': [], 'd': [], 'm': [], 'ref': []}
+    segments: dict[str, int] = {}
+    for batch in batches:
+        assert batch.place is not None
+        n = len(batch.rows)
+        refs = [0] * (3 * n)
+        refs[::3] = [segments.setdefault(batch.place[0], len(segments))] * n
+        refs[1::3] = islice(accumulate(batch.lengths, initial=batch.place[1]), n)
+        refs[2::3] = batch.lengths
+        columns['rows'] += batch.rows
+        columns['n'] += batch.attempts
+        columns['b'] += [began - first for began in batch.began]
+        columns['d'] += batch.durations
+        columns['m'] += batch.memory
+        columns['ref'] += refs
+    if not any(columns['m']):
+        del columns['m']
+    return {'e': 'end', 'w': worker, 't': time, 't0': first * 1e-6, 's': SUCCEEDED, 'seg': list(segments), **columns}
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:

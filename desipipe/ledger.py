@@ -34,15 +34,17 @@ from .event import (
     Event,
     Group,
     Ref,
+    Successes,
     detail_of,
     end_at,
     end_event,
     job_event,
     run_event,
+    successes_events,
     worker_end_event,
 )
 from .serialize import Code, Payload, loads
-from .state import ID, State
+from .state import ID, NOWHERE, State
 from .store.journal import SYNC_INTERVAL, Journal, writer_name
 from .store.lease import Observer
 from .store.lock import tell_fork
@@ -707,6 +709,7 @@ class Ledger:
         mids: Sequence[str] = (),
         identity: str = '',
         choose: Callable[[Iterator[int], int], list[int]] | None = None,
+        successes: Sequence[Successes] = (),
     ) -> list[tuple[int, int]]:
         """Report what ended, give back what did not begin, and claim more, with one lock.
 
@@ -726,6 +729,8 @@ class Ledger:
             That of the queue whose rows ``ends`` and ``back`` are, by default as read last.
         choose : callable, default=None
             Gets the pending rows in their order, and this worker's share of them; returns those to claim. By default as many as are its share.
+        successes : sequence of Successes, default=()
+            More attempts that ended; their results are stored already.
 
         Returns
         -------
@@ -744,6 +749,7 @@ class Ledger:
             events: list[Event] = []
             if ends:
                 events.append(end_event(worker, list(ends), now))
+            events += successes_events(worker, successes, now)
             if back:
                 events.append({'e': 'back', 'w': worker, 'rows': [row for row, _ in back], 'n': [n for _, n in back], 't': now})
             me = state.alive.get(worker)

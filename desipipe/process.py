@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pickle
 import secrets
@@ -23,10 +24,12 @@ from .event import Ref
 from .output_pipes import LateOutput
 from .ranks import Connection, Listener, receive, taken
 from .shell import OOM_WORDS, oom_kills, signal_name
-from .slot import PACKET, SharedMemory, run_child
+from .slot import TOKEN, Packet, run_child
+from .slot_memory import PACKET, Results, SharedMemory
 from .utils import share
 
-AHEAD = 128  # packets a slot may have before it; well below what a socket's default buffer holds
+AHEAD = 512  # tasks a slot may have before it
+PACKET_TASKS_MAX = 256  # tasks that go to a slot together; their tokens are written in one piece
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
@@ -216,6 +219,9 @@ class SlotProcess:
         self.trusts = trusts
         self.limit = limit
         self.sent: deque[Sent] = deque()
+        self._numbers: deque[int] = deque()  # of those in `sent`, as the slot knows them
+        self._next_number = 0
+        self._unsent: deque[bytes] = deque()  # packets for which the socket had no room
         self.groups: set[int] = set()
         self.since = 0.0  # monotonic time at which the first of `sent` began, as far as we know
         self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
@@ -268,11 +274,17 @@ class SlotProcess:
         self.sock.setblocking(False)
         self._shared = SharedMemory()
         undo.callback(self._shared.close)
+        self._tokens = os.pipe()
+        for fd in self._tokens:
+            undo.callback(os.close, fd)
+            os.set_blocking(fd, False)
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
             # The other end stays open in the worker, and is not needed here: the child dies with its parent by other means.
-            run_child((self._inner, handover), out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with)
+            run_child(
+                (self._inner, handover), self._tokens[0], out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with
+            )
 
     def renew_streams(self) -> list[LateOutput]:
         """Take the new pipes that the slot has made; return the old ones, which processes of an earlier task may still hold."""
@@ -298,16 +310,17 @@ class SlotProcess:
 
     # Feeding
 
-    def send(self, task: Sent, packet: tuple[Any, ...], group: Callable[[int], tuple[Any, ...]], store: Callable[[bytes], Ref]) -> bool:
-        """Hand a task over.
+    def send(self, tasks: Sequence[Sent], packet: Packet, group: Callable[[int], tuple[Any, ...]], store: Callable[[bytes], Ref]) -> bool:
+        """Hand tasks of one group over.
 
         Parameters
         ----------
-        task : Sent
-        packet : tuple
-            The ``task`` packet.
+        tasks : sequence of Sent
+            At most :data:`PACKET_TASKS_MAX`.
+        packet : Packet
+            What the slot gets of them.
         group : callable
-            Makes the ``group`` packet of its group, which is sent first if the slot does not know it.
+            Makes the ``group`` packet of their group, which is sent first if the slot does not know it.
         store : callable
             Where to put a packet that is too large for the socket.
 
@@ -316,64 +329,106 @@ class SlotProcess:
         sent : bool
             ``False`` if the socket is full.
         """
+        if not self.push():
+            return False
+        number = tasks[0].group
         try:
-            if task.group not in self.groups:
-                self._put(pickle.dumps(group(task.group), 5))
-                self.groups.add(task.group)
-            data = pickle.dumps(packet, 5)
+            if number not in self.groups:
+                self._put(pickle.dumps(group(number), 5))
+                self.groups.add(number)
+            data = pickle.dumps(('tasks', number, *packet._replace(first=self._next_number)), 5)
             if len(data) > PACKET:
                 data = pickle.dumps(('large', tuple(store(data))), 5)
-            self._put(data)
+            self._hand_over(data, len(tasks))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return False
         if not self.sent:
             self.since = time.monotonic()
             if self.since - self._oom_at > OOM_AGE:
                 self._oom, self._oom_at = self._other_oom_kills(), self.since
-        self.sent.append(task)
+        self.sent.extend(tasks)
+        self._numbers.extend(range(self._next_number, self._next_number + len(tasks)))
+        self._next_number += len(tasks)
+        return True
+
+    def _hand_over(self, data: bytes, n: int) -> None:
+        """Send a packet. First come the tokens: from then on its tasks are the slot's, until they are taken back."""
+        numbers = range(self._next_number, self._next_number + n)
+        os.write(self._tokens[1], b''.join([TOKEN.pack(number & 0xFFFFFFFF) for number in numbers]))
+        self._unsent.append(data)
+        self.push()
+
+    def push(self) -> bool:
+        """Send packets that had to wait; return True if none is left."""
+        try:
+            while self._unsent:
+                self._put(self._unsent[0])
+                self._unsent.popleft()
+        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+            return False  # of a slot that has ended, its end says so
         return True
 
     def _put(self, data: bytes) -> None:
         self.sock.send(data)
 
     def take_back(self) -> list[Sent]:
-        """Take back what the slot has not received yet: from here on it never will. What it is running stays."""
-        taken: list[tuple[int, int]] = []
-        self._inner.setblocking(False)
-        try:
-            while True:
-                message = pickle.loads(self._inner.recv(PACKET))
-                if message[0] == 'large':
-                    # Which one it is stands only in the segment; but packets keep their order, and so does `sent`.
-                    taken.append((-1, -1))
-                elif message[0] == 'task':
-                    taken.append((message[1], message[2]))
-                else:
-                    self.groups.discard(message[1])
-        except BlockingIOError:
-            pass  # that was all
-        finally:
-            self._inner.setblocking(True)
-        back = [self.sent.pop() for _ in taken]
+        """Take back what the slot has not begun: from here on it never will. What it is running stays."""
+        n = 0
+        with contextlib.suppress(BlockingIOError):  # that was all
+            while data := os.read(self._tokens[0], 1 << 16):
+                n += len(data) // TOKEN.size
+        back = [self.sent.pop() for _ in range(n)]
+        for _ in back:
+            self._numbers.pop()
         back.reverse()
         return back
 
+    def look(self) -> bool:
+        """Find out since when the first task runs; return True if there are results to be received first."""
+        if self._shared.has_more():
+            return True
+        if self._numbers and (began := self._shared.began(self._numbers[0])) is not None:
+            self.since = began
+        return False
+
     # Collecting
 
-    def receive(self) -> list[tuple[Any, ...]]:
-        """Packets that came."""
-        found = []
+    def receive(self) -> list[tuple[Any, ...] | Results]:
+        """Packets that came, and results from the shared memory, in their order."""
+        found: list[tuple[Any, ...] | Results] = []
         try:
             while True:
                 data = self.sock.recv(PACKET * 2)
                 if not data:
                     break
-                found.append(pickle.loads(data))
+                self._add_message(data, found)
         except (BlockingIOError, ConnectionResetError):
             pass  # that was all
-        if self.reaped is not None and (data := self._shared.take()):
-            found.append(pickle.loads(data))
+        if self.reaped is not None and (data := self._shared.last_report()):
+            self._add_message(data, found)
+        if (results := self._shared.take()) is not None:
+            found.append(results)
+        self.push()
         return found
+
+    def _add_message(self, data: bytes, found: list[tuple[Any, ...] | Results]) -> None:
+        written, message = pickle.loads(data)
+        if message[0] == 'ran':
+            return  # what is there is taken at the end
+        if (results := self._shared.take(written)) is not None:
+            found.append(results)
+        found.append(message)
+
+    def pop(self, n: int = 1) -> list[Sent]:
+        """Remove tasks that ended from those in the slot's hands; they are returned."""
+        for _ in range(n):
+            self._numbers.popleft()
+        return [self.sent.popleft() for _ in range(n)]
+
+    def accounts_for(self, results: Results) -> bool:
+        """Return True if results are those of the tasks that come next."""
+        n = len(results.numbers)
+        return n <= len(self._numbers) and [number & 0xFFFFFFFF for number in itertools.islice(self._numbers, n)] == results.numbers
 
     def collect(self, marked: bool | None) -> tuple[bytes, bytes]:
         """Return what the task that just ended wrote to stdout and stderr.
@@ -472,9 +527,13 @@ class SlotProcess:
         """
         self._sweep()
         unbegun = self.take_back()
-        victim = self.sent.popleft() if self.sent else None
+        # One that was killed for what it ran, or did not run, ran the first task; else it may have ended between two.
+        victim = self.sent.popleft() if self.sent and (self.dying is not None or self._has_begun()) else None
         kind, text = self.dying or self._why()
-        return Died(victim, unbegun + list(self.sent), text, kind)
+        return Died(victim, list(self.sent) + unbegun, text, kind)
+
+    def _has_begun(self) -> bool:
+        return self._shared.began(self._numbers[0]) is not None
 
     def _sweep(self) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -510,6 +569,8 @@ class SlotProcess:
         """Close all connections; the process must have ended."""
         for stream in (self.out, self.err):
             os.close(stream.fd)
+        for fd in self._tokens:
+            os.close(fd)
         self._handover.close()
         self.sock.close()
         self._inner.close()
@@ -592,17 +653,27 @@ class MPISlot(SlotProcess):
             rank.send(data)
             rank.setblocking(False)
 
+    def _hand_over(self, data: bytes, n: int) -> None:
+        self._put(data)
+
     def take_back(self) -> list[Sent]:
         """Nothing: one task at a time, what was sent has begun."""
         return []
 
+    def look(self) -> bool:
+        """Nothing: what was sent has begun, and reports come as packets."""
+        return False
+
+    def _has_begun(self) -> bool:
+        return True
+
     def tell(self) -> None:
         """Nothing: what a launcher makes of a signal differs from one to the next, and some end their ranks."""
 
-    def receive(self) -> list[tuple[Any, ...]]:
+    def receive(self) -> list[tuple[Any, ...] | Results]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
         self._accept()
-        found: list[tuple[Any, ...]] = []
+        found: list[tuple[Any, ...] | Results] = []
         for sock in self._connected:
             try:
                 while True:

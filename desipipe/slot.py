@@ -1,13 +1,14 @@
 """Run tasks in a warm child process of a worker, which calls, captures and returns.
 
-Packets go through a ``SOCK_SEQPACKET`` pair, one task a packet, pickled tuples whose first member is their kind:
+Packets go through a ``SOCK_SEQPACKET`` pair, pickled tuples whose first member is their kind:
 
 ====================  =====================================================================================
 worker → slot         ``('group', number, Group fields, code reference, shared arguments' reference, packages,
                       source reference, environment, whether to look at versions)`` before its first task
-                      ``('task', row, attempt, group, arguments reference, [(tid, result reference), …], tid)``
+                      ``('tasks', group, Packet fields)``: tasks of one group
                       ``('large', reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
+                      ``('ran',)``: there are results in the shared memory
                       ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
                       ``('shown', reference)`` of a display that is too large for the output, as soon as it is there
                       ``('pipes',)`` after a ``done``: new pipes for the output were handed over
@@ -15,16 +16,21 @@ slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('telling',)`` before the first ``done`` of an app
                       ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
 ====================  =====================================================================================
+
+A slot begins a task once it has read the task's number from a pipe of tokens. The worker takes tasks
+back by reading their tokens itself: the kernel decides who gets each one. Results that are small, and
+of tasks that left nothing else, go through shared memory (:mod:`~desipipe.slot_memory`); with all that
+a slot sends goes the number of those before it, so that the worker sees everything in order.
 """
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import functools
 import gc
 import io
-import mmap
 import os
 import pickle
 import resource
@@ -35,11 +41,11 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from importlib import import_module
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from . import limits, provenance
 from .app import caller
@@ -53,7 +59,11 @@ from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with, send_ready, taken
 from .serialize import Payload, carried, class_registry, dumps, loads, stand_ins
+from .serialize.confined import is_confined
+from .serialize.payload import is_plain_pickle
+from .serialize.plain import ATOMS, is_plain
 from .shell import CommandFailed, call, die_with_parent, most_memory
+from .slot_memory import PACKET, SharedMemory
 from .slot_state import ProcessState, private_descriptor
 from .store.segment import SegmentReader, SegmentWriter
 from .trust import TrustedUsers
@@ -62,7 +72,6 @@ from .utils import Overlay, printable, username
 if TYPE_CHECKING:
     from .serialize.memory import Memory
 
-PACKET = 128 * 1024  # bytes; the most of one packet, well below a socket's default buffer
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
 CHECKED = 100  # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the first of their app or failed
@@ -71,9 +80,29 @@ DISPLAYS_MAX = 200
 MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
 CALM_TRIES = 1000
 WAITS_MAX = 1000  # tasks that a task is said to wait for
-_LAST_REPORT = 16  # bytes before it
+WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
+UNGUARDED_MAX = 64  # tasks that only compute, after which the process is looked at all the same
+SPAN_MAX = 1 << 18  # bytes of the arguments of a packet that are read at once
+TOKEN = struct.Struct('<I')
 _TEXT = struct.Struct('<I')
-_Requires = list[tuple[bytes, tuple[str, int, int] | None]]
+_Place = tuple[str, int, int]
+_Requires = Sequence[tuple[bytes, _Place | None]]
+
+
+class Packet(NamedTuple):
+    """Tasks of one group that go to a slot together."""
+
+    first: int
+    """Number of the first task, as the worker counts what it sends to this slot; the others follow."""
+    rows: Sequence[int]
+    attempts: Sequence[int]
+    segment: str
+    """Where the arguments of all of them are."""
+    offsets: Sequence[int]
+    lengths: Sequence[int]
+    tids: Sequence[bytes]
+    requires: Mapping[int, _Requires]
+    """By row, the tasks that it needs, and where their results are."""
 
 
 class Slot:
@@ -142,6 +171,13 @@ class Slot:
         self.comm: Any = None
         self.pipes: OutputPipes | None = None
         """Where processes that a task leaves behind can be told apart."""
+        self.tokens = -1
+        """From where tokens are read; without it each task that comes is run."""
+        self._token = -1  # read, and not used yet
+        self._woken = 0  # results of which the worker was told
+        self._woken_at = 0.0
+        self._unguarded = 0  # tasks that only computed since the process was looked at
+        self._threads = _thread._count()
         self._captured: tuple[int, int] | None = None
         self._displays = self._displays_size = 0  # of the task: how many large ones, and their bytes
 
@@ -161,45 +197,194 @@ class Slot:
         self._process = ProcessState(self._standard)
         self._state = StateKeeper()
         while not (self._cut or self._spoilt) and (packet := receive(PACKET)):
-            message = pickle.loads(packet)
-            try:
-                self._handle(message)
-            except BaseException as exc:
-                # A handler or a trace function of the task's that was called in between.
-                if self._process.forked:
-                    self._leave_fork(exc)
-                if self._reported or self._cut:
-                    raise
-                self._calm()
-                self._restore()
-                failure = self._failure(exc)
-                known = self._groups[message[3]]
-                marked = self._end_output()
-                self._state.restore()
-                report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
-                self._report(known, (*report, b'', 0))
+            self._handle(pickle.loads(packet))
 
     def _handle(self, message: tuple[Any, ...]) -> None:
-        if message[0] == 'task':
-            self._task(*message[1:])
+        if message[0] == 'tasks':
+            self._run(self._groups[message[1]], Packet(*message[2:]))
         elif message[0] == 'group':
             _, number, fields, code, shared, packages, source, environ, look = message
             self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages, Ref(*source), environ, look)
         elif message[0] == 'large':
             self._handle(pickle.loads(self._read(*message[1])))
 
-    # One task
+    # Packets
 
-    def _task(self, row: int, attempt: int, number: int, args: tuple[str, int, int], requires: _Requires, tid: bytes) -> None:
-        known = self._groups[number]
+    def _run(self, known: _Known, packet: Packet) -> None:
+        """Run the tasks of a packet, except those that the worker takes back meanwhile."""
+        self._woken_at = time.monotonic()
+        computes = self._only_computes(known)
+        at, n = 0, len(packet.rows)
+        while at < n and not (self._cut or self._spoilt):
+            if computes:
+                before = at
+                at = self._compute(known, packet, at)
+                computes = at > before
+            elif self._may_begin(packet.first + at):
+                self._run_one(known, packet, at)
+                at += 1
+            else:
+                at += 1
+        self._wake()
+
+    def _run_one(self, known: _Known, packet: Packet, i: int) -> None:
+        row = packet.rows[i]
+        place = packet.segment, packet.offsets[i], packet.lengths[i]
+        requires = packet.requires.get(row, ())
+        if self._unguarded:
+            self._guard()
+
+        def step() -> None:
+            self._task(known, packet.first + i, place, requires, packet.tids[i])
+
+        self._attempt(known, packet.first + i, row, packet.attempts[i], step)
+        if time.monotonic() - self._woken_at > WAKE_AFTER_S:
+            self._wake()
+
+    def _may_begin(self, number: int) -> bool:
+        """Return True if a task is still this slot's, by its token."""
+        if self.tokens < 0:
+            return True
+        if self._token < 0:
+            try:
+                self._token = TOKEN.unpack(os.read(self.tokens, TOKEN.size))[0]
+            except BlockingIOError:
+                return False  # taken back
+            except (OSError, struct.error):
+                self._cut = True  # user code has closed it
+                return False
+        return self._token == number & 0xFFFFFFFF  # else it is that of a later task
+
+    def _begin(self, number: int, now: float) -> None:
+        self._token = -1
+        if self._shared is not None:
+            self._shared.begin(number, now)
+
+    def _wake(self) -> None:
+        """Tell the worker of results that it has not been told of."""
+        if self._shared is not None and self._shared.written != self._woken and not self._cut:
+            self._send(('ran',))
+        self._woken_at = time.monotonic()
+
+    def _attempt(self, known: _Known, number: int, row: int, attempt: int, step: Callable[[], None]) -> None:
+        """Run a task, or the end of one, and report it as failed whatever is raised meanwhile."""
         self._current = (row, attempt)
         self._reported = False
+        try:
+            step()
+        except BaseException as exc:
+            # A handler or a trace function of the task's that was called in between.
+            if self._process.forked:
+                self._leave_fork(exc)
+            if self._reported or self._cut:
+                raise
+            self._calm()
+            self._restore()
+            failure = self._failure(exc)
+            marked = self._end_output()
+            self._state.restore()
+            report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
+            self._report(known, number, (*report, b'', 0))
+
+    # Tasks that only compute
+
+    def _only_computes(self, known: _Known) -> bool:
+        """Return True if a call of a group's function with plain arguments leaves nothing that must be put back."""
+        code = known.loaded
+        return (
+            code is not None
+            and code.is_confined
+            and self._shared is not None
+            and known.shared is None
+            and known.group.kind == 'python'
+            and known.group.app in self._told
+            and _thread._count() <= self._threads
+        )
+
+    def _compute(self, known: _Known, packet: Packet, at: int) -> int:
+        """Run tasks of a packet that only compute; return the index of the first that may do more."""
+        assert self._shared is not None
+        block, base = self._span(packet), packet.offsets[0]
+        if not block:
+            return at
+        call, put, clock = self._prepare(known).call, self._shared.put, time.monotonic
+        epoch = time.time() - clock()
+        for i in range(at, len(packet.rows)):
+            number = packet.first + i
+            if not self._may_begin(number):
+                if self._cut:
+                    return i
+                continue
+            begin = packet.offsets[i] - base
+            content = block[begin + 4 + _TEXT.unpack_from(block, begin)[0] : begin + packet.lengths[i]]
+            if packet.rows[i] in packet.requires or not is_plain_pickle(content):
+                return i  # an object, which has code of its own
+            start = clock()
+            self._begin(number, start)
+            value = data = error = None
+            try:
+                value = call(pickle.loads(content))
+                if type(value) in ATOMS or is_plain(value):
+                    data = pickle.dumps(value, 5)
+            except BaseException as exc:
+                error = exc
+            end = clock()
+            duration = round((end - start) * 1e6)
+            self._unguarded += 1
+            if data is None or duration >= MEASURED or len(data) > INLINE or not put(number, int((epoch + start) * 1e6), duration, 0, data):
+                self._end_computed(known, packet, i, epoch + start, duration, value, error)
+            if end - self._woken_at > WAKE_AFTER_S:
+                self._wake()
+        if self._unguarded >= UNGUARDED_MAX:
+            self._guard()
+        return len(packet.rows)
+
+    def _end_computed(self, known: _Known, packet: Packet, i: int, began: float, duration: int, value: Any, error: BaseException | None) -> None:
+        def step() -> None:
+            number, row, attempt = packet.first + i, packet.rows[i], packet.attempts[i]
+            result: bytes | memoryview | _Place | None
+            cause = trace = None
+            try:
+                if error is not None:
+                    raise error
+                result = self._kept(known, value)
+            except BaseException as exc:
+                cause, trace, result = self._failure(exc)
+            state = SUCCEEDED if cause is None else FAILED
+            self._finish(known, number, (row, attempt, state, began, duration, result, cause, trace))
+
+        self._attempt(known, packet.first + i, packet.rows[i], packet.attempts[i], step)
+
+    def _span(self, packet: Packet) -> bytes:
+        """Return the arguments of a packet as one block; empty where they have to be read one by one."""
+        length = packet.offsets[-1] + packet.lengths[-1] - packet.offsets[0]
+        try:
+            if packet.segment not in self._checked:
+                self._check(packet.segment)
+            return bytes(self._segments.read(packet.segment, packet.offsets[0], length)) if 0 < length <= SPAN_MAX else b''
+        except (OSError, DesipipeError):
+            return b''  # the tasks that are concerned say why
+
+    def _guard(self) -> None:
+        """Look at the process after tasks that only computed: others may have left something to the collector."""
+        self._unguarded = 0
+        self._calm()
+        self._restore()
+        with contextlib.suppress(OSError):  # user code has closed all descriptors: the next task says so
+            self._process.restore_descriptors()
+        self._state.restore()
+
+    # One task
+
+    def _task(self, known: _Known, number: int, args: _Place, requires: _Requires, tid: bytes) -> None:
+        row, attempt = self._current
         self._displays = self._displays_size = 0
         self._waits.clear()
-        making = provenance.making = self._making(known, tid, attempt)
+        provenance.making = self._making(known, tid, attempt)
         began = time.time()
-        clock = time.perf_counter
+        clock = time.monotonic
         start = clock()
+        self._begin(number, start)
         cause = trace = result = None
         state = SUCCEEDED
         try:
@@ -209,8 +394,7 @@ class Slot:
             if self._process.forked:
                 self._leave_fork(None)
             if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
-                payload = self._carried(known.group, value)
-                result = payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
+                result = self._kept(known, value)
         except BaseException as exc:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
             if self._process.forked:
@@ -218,40 +402,60 @@ class Slot:
             state = FAILED
             cause, trace, result = self._failure(exc)
         duration = round((clock() - start) * 1e6)
+        self._finish(known, number, (row, attempt, state, began, duration, result, cause, trace))
+
+    def _kept(self, known: _Known, value: Any) -> bytes | memoryview | _Place:
+        """Return a result as it is reported: its bytes, or where these are stored."""
+        payload = self._carried(known.group, value)
+        return payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
+
+    def _finish(self, known: _Known, number: int, outcome: tuple[Any, ...]) -> None:
+        """Put back what a task changed, and report it."""
+        row, attempt, state, began, duration, result, cause, trace = outcome
+        is_checked = self._is_checked(known, duration, state)
         self._calm()
         self._restore()
         marked = self._end_output()
-        self._state.restore(self._is_checked(known, duration, state), marked is not False)
-        provenance.making = None
-        files: bytes | tuple[str, int, int] = b''
-        try:
-            files = self._files(making.report())
-        except OSError as exc:
-            # A result whose files nobody knows is none.
-            state = FAILED
-            cause, trace, result = self._failure(exc)
+        self._state.restore(is_checked, marked is not False)
+        making, provenance.making = provenance.making, None
+        files: bytes | _Place = b''
+        if making is not None:
+            try:
+                files = self._files(making.report())
+            except OSError as exc:
+                # A result whose files nobody knows is none.
+                state = FAILED
+                cause, trace, result = self._failure(exc)
         memory = self._memory() if duration >= MEASURED else 0
-        if self._is_checked(known, duration, state):
+        if is_checked:
             self._spoilt = self._process.spoilt()
-        self._report(known, (row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
+        self._report(known, number, (row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
 
     def _is_checked(self, known: _Known, duration: int, state: int) -> bool:
         """Return True after tasks whose process is compared with what it was in every respect."""
         return known.group.app not in self._told or duration >= CHECKED or state == FAILED
 
-    def _report(self, known: _Known, report: tuple[Any, ...]) -> None:
+    def _report(self, known: _Known, number: int, report: tuple[Any, ...]) -> None:
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
         if first:
             self._told.add(known.group.app)
             self._send(('telling',))
         self._reported = True
-        self._send(('done', *report))
+        if first or not self._put(number, report):
+            self._send(('done', *report))
         if self.pipes is not None and report[4] >= STARTED_MIN_US and not self._cut:
             self._renew_pipes()
         if first:
             # After the task: what it imports is known then, and nobody waits for its result meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+
+    def _put(self, number: int, report: tuple[Any, ...]) -> bool:
+        """Write a report to the shared memory, where it is one of those that fit there."""
+        _, _, state, began, duration, result, _, _, marked, files, memory = report
+        if state != SUCCEEDED or marked is not False or files or not isinstance(result, bytes) or self._shared is None or self._displays:
+            return False
+        return self._shared.put(number, int(began * 1e6), duration, memory, result)
 
     def _renew_pipes(self) -> None:
         # Before the next task: what a process prints that this one has left is no output of that one.
@@ -283,7 +487,7 @@ class Slot:
     def _tell_waits(self) -> None:
         tids = [tid for some in self._waits.values() for tid in some][:WAITS_MAX]
         with contextlib.suppress(OSError):  # user code closed the connection: the report finds another way
-            self._sock.send(pickle.dumps(('waits', *self._current, tuple(tids)), 5))
+            self._sock.send(self._encoded(('waits', *self._current, tuple(tids))))
 
     def _calm(self) -> None:
         """Stop what the task left behind that could interrupt this process: timers, handlers, tracing."""
@@ -357,28 +561,7 @@ class Slot:
                 patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
-        stand_ins.withdraw()
-        class_registry.start_task()
-        carried.start_task()
-        code = known.loaded
-        if code is None:
-            for entry in group.path:
-                if entry not in sys.path:
-                    sys.path.append(entry)
-            self._state.keep('lists')
-            code = known.loaded = self._codes.get(known.code)
-            if code is None:
-                code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
-        if code.use():
-            code.memory.keep_classes()
-        else:
-            # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
-            code.memory.forget()
-            code.load(self._load(known.code))
-            code.memory.use()
-        if self._main is not code.memory:
-            self._be_main(code.memory)
-        self._state.prepare(group.settings)
+        code = self._prepare(known)
         function = functools.partial(self._state.run, code.call)
         if args[0] not in self._checked:
             self._check(args[0])
@@ -403,6 +586,33 @@ class Slot:
                 return function(arguments)
         value = function(arguments)
         return call(value) if group.kind == 'bash' else value
+
+    def _prepare(self, known: _Known) -> _Code:
+        """Load the code of a group, and make the process what its tasks expect."""
+        group = known.group
+        stand_ins.withdraw()
+        class_registry.start_task()
+        carried.start_task()
+        code = known.loaded
+        if code is None:
+            for entry in group.path:
+                if entry not in sys.path:
+                    sys.path.append(entry)
+            self._state.keep('lists')
+            code = known.loaded = self._codes.get(known.code)
+            if code is None:
+                code = self._codes[known.code] = known.loaded = _Code(self._load(known.code))
+        if code.use():
+            code.memory.keep_classes()
+        else:
+            # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
+            code.memory.forget()
+            code.load(self._load(known.code))
+            code.memory.use()
+        if self._main is not code.memory:
+            self._be_main(code.memory)
+        self._state.prepare(group.settings)
+        return code
 
     def _be_main(self, memory: Memory) -> None:
         """Provide the ``__main__`` of where the task was added.
@@ -579,8 +789,14 @@ class Slot:
             return None
         return True
 
+    def _encoded(self, message: tuple[Any, ...]) -> bytes:
+        if self._shared is None:
+            return pickle.dumps(message, 5)
+        self._woken = self._shared.written
+        return pickle.dumps((self._woken, message), 5)
+
     def _send(self, message: tuple[Any, ...]) -> None:
-        data = pickle.dumps(message, 5)
+        data = self._encoded(message)
         try:
             self._sock.send(data)
         except OSError:
@@ -589,51 +805,6 @@ class Slot:
                 raise
             if message[0] == 'done':
                 self._shared.leave(data)
-
-
-class SharedMemory:
-    """The memory that a worker and its slot share: pipe reads, and room for a last report.
-
-    A slot whose connection was closed by user code leaves its report here, and ends.
-    """
-
-    def __init__(self) -> None:
-        self._map = mmap.mmap(-1, _LAST_REPORT + 2 * PACKET)
-        self._numbers = memoryview(self._map).cast('I')
-
-    @property
-    def drains(self) -> int:
-        """Number of times the worker has read output, or -1 while it reads.
-
-        What is being read then may be output of the task that just ended.
-        """
-        return -1 if self._numbers[0] & 1 else self._numbers[0]
-
-    def begin_drain(self) -> None:
-        """Record that the worker is going to read the pipes."""
-        self._numbers[0] |= 1
-
-    def end_drain(self, counts: bool) -> None:
-        """Record that the worker has read the pipes, and if it read what may belong to a task.
-
-        The number never falls: a slot that looked meanwhile would miss the next output.
-        """
-        self._numbers[0] = ((self._numbers[0] & ~1) + (2 if counts else 0)) & 0xFFFFFFFF
-
-    def leave(self, data: bytes) -> None:
-        """Leave the last report; by the slot."""
-        self._map[_LAST_REPORT : _LAST_REPORT + len(data)] = data
-        self._numbers[1] = len(data)
-
-    def take(self) -> bytes:
-        """Return the last report, once the slot has ended; empty if there is none."""
-        size, self._numbers[1] = self._numbers[1], 0
-        return self._map[_LAST_REPORT : _LAST_REPORT + size]
-
-    def close(self) -> None:
-        """Give the memory back."""
-        self._numbers.release()
-        self._map.close()
 
 
 class _Known:
@@ -657,7 +828,7 @@ class _Known:
 class _Code:
     """The code of an app's version, loaded; again for each task, where one could see what another left in it."""
 
-    __slots__ = ('call', 'memory', 'modules', 'version')
+    __slots__ = ('call', 'is_confined', 'memory', 'modules', 'version')
     call: Callable[..., Any]
     memory: Memory
 
@@ -671,6 +842,7 @@ class _Code:
         self.modules = carried.current_modules()
         self.version = carried.current_version()
         self.call = caller(func)
+        self.is_confined = not self.modules and is_confined(func)
 
     def use(self) -> bool:
         """Return True if it can be called as it is: nothing that it carries or imports has changed."""
@@ -717,6 +889,7 @@ def _time_is_short(number: int, frame: object) -> None:
 
 def run_child(
     sock: tuple[socket.socket, socket.socket],
+    tokens: int,
     out: tuple[int, int],
     err: tuple[int, int],
     folder: str,
@@ -733,6 +906,8 @@ def run_child(
     ----------
     sock : tuple of socket.socket
         The slot's ends of two pairs: for packets, and for descriptors.
+    tokens : int
+        Read end of the pipe of tokens.
     out, err : tuple of int
         Read and write ends of the output pipes.
     folder, name, marker, shared, trusts
@@ -755,7 +930,7 @@ def run_child(
         signal.signal(signal.SIGUSR1, _time_is_short)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        inherited = (out[1], err[1], sock[0].detach(), out[0], err[0], sock[1].detach())
+        inherited = (out[1], err[1], sock[0].detach(), out[0], err[0], sock[1].detach(), tokens)
         last = 2
         for fd in (*sorted(inherited), 1 << 20):
             os.closerange(last + 1, fd)  # the lock, leases, other slots' connections
@@ -774,6 +949,7 @@ def run_child(
         gc.freeze()  # what came with the fork stays shared, untouched by the collector
         mine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=connection)
         slot = Slot(mine, standard, folder, name, marker, shared, unread, trusts)
+        slot.tokens = kept[7]
         slot.pipes = OutputPipes(standard[1:], pipes, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=handover))
         set_lender(slot.lend)
         slot.serve()

@@ -512,7 +512,7 @@ class State:
             counts[RUNNING] += n
         self.running.update(dict.fromkeys(rows, worker))
         self.started.update(dict.fromkeys(rows, time))
-        worker.rows.update(rows)
+        worker.rows.update(dict.fromkeys(rows))
         return True
 
     def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
@@ -598,7 +598,7 @@ class State:
         """Fold attempts that succeeded, if nothing is special about any of them."""
         rows, refs, durations = event['rows'], event['ref'], event['d']
         ranges = self._ranges(rows, RUNNING)
-        if ranges is None or len(set(rows)) != len(rows) or not me.rows.issuperset(rows):
+        if ranges is None or len(set(rows)) != len(rows) or not me.rows.keys() >= set(rows):
             return False
         if self.dependants and not self.dependants.keys().isdisjoint(rows):
             return False
@@ -624,8 +624,7 @@ class State:
             counts[SUCCEEDED] += n
             i += n
         for row in rows:
-            del self.running[row], self.started[row]
-        me.rows.difference_update(rows)
+            del self.running[row], self.started[row], me.rows[row]
         return True
 
     def _lose(self, row: int, offset: int) -> None:

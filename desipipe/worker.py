@@ -11,24 +11,26 @@ import os
 import selectors
 import signal
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from . import limits
 from .config import Config
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownNameError
-from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref
+from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, Successes
 from .faults import passes, patiently
 from .ledger import Ledger, find_mid
 from .output_pipes import LateOutput
-from .process import LIVE_AFTER, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
+from .process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
 from .provenance import Making, machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
 from .queue_faults import QueueFaults, QueueLostError
 from .shell import die_with_parent
+from .slot import Packet
+from .slot_memory import Results
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer
 from .utils import printable
@@ -41,6 +43,10 @@ _NEVER = float('inf')
 LENT_MAX = 256  # slots beside those that a worker was asked for, as tasks in these wait for other tasks
 LENT_IDLE_S = 1.0  # after which such a slot ends
 EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
+PACKET_TIME_S = 0.004  # of work that goes to a slot together
+TASK_COST_S = 1e-5  # of a task that does nothing
+LOOK_S = 0.02  # between two looks at what slots have done that say nothing
+RECENT = 16  # results that count for the mean duration
 BATCH_MOST = 512  # tasks to have at hand for each slot
 REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
 REPORT_COST = 10.0  # both grow so that an exchange, the wait for the lock included, costs at most one part in so many of the time between two
@@ -60,7 +66,7 @@ IDLE_PATIENCE_S = 600.0  # for the queue's files, with nothing in hand that coul
 END_PATIENCE_S = 60.0  # for the queue's files, once this worker was asked to end
 LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
 KILL_WAIT_S = 10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
-DESCRIPTORS_A_SLOT = 6
+DESCRIPTORS_A_SLOT = 8
 DESCRIPTORS_OWN = 48
 VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
 _FOLLOW, _REPORT, _BEAT, _SYNC = 'reading the journal', 'writing to the journal', 'writing the heartbeat', 'putting the journal on disk'
@@ -135,6 +141,7 @@ class Worker:
         self._made = 0
         self._backlog: deque[Sent] = deque()
         self._ends: list[End] = []
+        self._successes: list[Successes] = []
         self._payloads: list[tuple[End, str, bytes]] = []  # of what is not reported: end, member, bytes
         self._written = 0  # payloads that are in the segment
         self._notes: list[Event] = []
@@ -310,10 +317,12 @@ class Worker:
             until = min(until, self._next_beat)
         if self.ledger.journal.dirty:
             until = min(until, self._next_sync)
-        if self._ends and not self._faults.failing(_REPORT):
+        if self._unreported and not self._faults.failing(_REPORT):
             until = min(until, self._first_end + self._report_after())
         if any(process.reaped is not None for process in self._processes):
             until = min(until, now + VERDICT_S / 10)
+        if any(len(process.sent) > 1 for process in self._processes):
+            until = min(until, now + LOOK_S)
         return min(until, self._next_journal if full else now + self._watcher.interval)
 
     def _keep_up(self, now: float) -> None:
@@ -361,7 +370,7 @@ class Worker:
         since = self._faults.since
         if not since:
             return
-        in_hand = self._busy() or self._ends
+        in_hand = self._busy() or self._unreported
         limit = IDLE_PATIENCE_S if not in_hand else float('inf')
         if self._stopping is not None:
             limit, since = END_PATIENCE_S, max(since, self._stop_at)
@@ -468,7 +477,7 @@ class Worker:
 
     def _over(self, now: float) -> bool:
         # Slots that are telling: else the versions of the last tasks would never be known.
-        if self._busy() or self._ends or self._backlog or self._back or self._telling or self._notes:
+        if self._busy() or self._unreported or self._backlog or self._back or self._telling or self._notes:
             self._idle_since = None
             return False
         if self._stopping:
@@ -520,7 +529,7 @@ class Worker:
         if me.stop:
             self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
             self._heartbeat.confirm(me.stop)
-        held = sum(len(process.sent) for process in self._processes) + len(self._backlog) + len(self._ends) + len(self._back)
+        held = sum(len(process.sent) for process in self._processes) + len(self._backlog) + self._unreported + len(self._back)
         if len(me.rows) + len(me.draining) != held or me.draining:
             self._settle(me.rows.keys() | me.draining, me.draining)
 
@@ -531,6 +540,7 @@ class Worker:
         state = self.ledger.state
         held = {task.row for process in self._processes for task in process.sent} | {task.row for task in self._backlog}
         held |= {end.row for end in self._ends} | {row for row, _ in self._back}
+        held.update(row for batch in self._successes for row in batch.rows)
         self._back += [(row, state.attempt[row]) for row in mine - held]
 
         def lost(task: Sent) -> bool:
@@ -542,10 +552,17 @@ class Worker:
         self._back += [(task.row, task.attempt) for task in self._backlog if task.row in cleared]
         self._backlog = deque(task for task in self._backlog if task.row not in cleared and not lost(task))
         for process in self._processes:
-            if any(lost(task) for task in list(process.sent)[1:]):
-                self._backlog.extendleft(reversed([task for task in process.take_back() if not lost(task)]))
+            if not any(map(lost, process.sent)):
+                continue
+            self._stop_after_current(process)
             if process.sent and lost(process.sent[0]) and process.dying is None:
                 process.kill('cancelled', 'cancelled')
+        self._backlog = deque(task for task in self._backlog if not lost(task))
+
+    def _stop_after_current(self, process: SlotProcess) -> None:
+        """Take back what a slot has not begun, and receive what it has done: one task at most is left, which runs."""
+        self._backlog.extendleft(reversed(process.take_back()))
+        self._receive(process)
 
     def _is_ours(self, task: Sent) -> bool:
         """Return True as long as this attempt was neither cancelled nor given to another worker."""
@@ -594,6 +611,7 @@ class Worker:
                 if process.sent and process.dying is None:
                     process.kill(self._cause['kind'], self._cause['text'])
         for process in self._processes:
+            self._look_at(process)
             if isinstance(process, MPISlot):
                 process.overdue(now)
             if not process.sent or process.dying is not None:
@@ -601,11 +619,19 @@ class Worker:
             ran = now - process.since
             head = process.sent[0]
             if head.timeout is not None and ran > head.timeout:
-                process.kill('timeout', f'timeout: it ran longer than {head.timeout:g} s')
+                self._stop_after_current(process)
+                if process.sent and process.sent[0] is head:
+                    process.kill('timeout', f'timeout: it ran longer than {head.timeout:g} s')
             elif len(process.sent) > 1 and ran > STUCK_AFTER:
                 # A long task: what stands behind it may run elsewhere.
                 self._backlog.extendleft(reversed(process.take_back()))
                 self._mean[head.group] = max(ran, self._mean.get(head.group, 0.0))
+
+    def _look_at(self, process: SlotProcess) -> None:
+        """Find out what a slot runs, and since when; what it did before is received."""
+        if process.look():
+            self._receive(process)
+            process.look()
 
     def _told_to_end(self, number: int, now: float) -> None:
         text = f'its worker was told to end ({signal.Signals(number).name})'
@@ -685,7 +711,9 @@ class Worker:
 
     def _receive(self, process: SlotProcess) -> None:
         for message in process.receive():
-            if message[0] == 'done':
+            if isinstance(message, Results):
+                self._take_results(process, message)
+            elif message[0] == 'done':
                 self._done(process, message)
             elif message[0] == 'shown':
                 process.shown.append(Ref(*message[1]))
@@ -730,18 +758,14 @@ class Worker:
         _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = message
         if not process.sent:
             return  # it was cancelled, or the slot is being killed
-        task = process.sent.popleft()
         process.answered = True
         process.waits_for = ()
         now = process.since = time.monotonic()
-        if (task.row, task.attempt) != (row, attempt):
-            process.sent.appendleft(task)
+        if (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
             process.kill('exit', 'its process reported a task that it did not run: user code wrote to its connection')
             return
-        seconds = duration * 1e-6
-        # Follows a change quickly upwards (never hoard behind tasks that got long), slowly downwards.
-        mean = self._mean.get(task.group, seconds)
-        self._mean[task.group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
+        task = process.pop()[0]
+        self._note_durations(task.group, [duration])
         out, err = process.collect(marked)
         end = End(row, attempt, state, began, duration, cause=cause, memory=memory, shown=tuple(process.shown))
         process.shown.clear()
@@ -753,6 +777,38 @@ class Worker:
             self._add_end(end, now, result=result)
         if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
+
+    def _take_results(self, process: SlotProcess, results: Results) -> None:
+        """Take in what a slot says of tasks that succeeded and left nothing else."""
+        if not process.sent:
+            return  # the slot is being killed
+        process.answered = True
+        process.waits_for = ()
+        process.since = time.monotonic()
+        if not process.accounts_for(results):
+            process.kill('exit', 'its process reported tasks that it did not run: user code wrote to its memory')
+            return
+        tasks = process.pop(len(results.numbers))
+        recent = list(zip(tasks, results.durations, strict=True))[-RECENT:]
+        for group in {task.group for task, _ in recent}:
+            self._note_durations(group, [duration for task, duration in recent if task.group == group])
+        if not self._unreported:
+            self._first_end = process.since
+        rows, attempts = [task.row for task in tasks], [task.attempt for task in tasks]
+        columns = results.began, results.durations, results.memory, results.lengths
+        self._successes.append(Successes(rows, attempts, *columns, results.data))
+
+    def _note_durations(self, group: int, durations: Iterable[int]) -> None:
+        # Follows a change quickly upwards (never hoard behind tasks that got long), slowly downwards.
+        for duration in durations:
+            seconds = duration * 1e-6
+            mean = self._mean.get(group, seconds)
+            self._mean[group] = seconds if seconds > 2 * mean else 0.8 * mean + 0.2 * seconds
+
+    @property
+    def _unreported(self) -> int:
+        """Number of attempts that ended and are not in the journal yet."""
+        return len(self._ends) + sum(len(batch.rows) for batch in self._successes)
 
     def _joint_files(self, task: Sent, reports: list[bytes | tuple[str, int, int]]) -> bytes | tuple[str, int, int]:
         # Of several MPI processes. What each read may be in what any of them wrote: nobody sees what they send each other.
@@ -774,7 +830,7 @@ class Worker:
 
     def _add_end(self, end: End, now: float, **payloads: bytes | tuple[str, int, int] | None) -> None:
         """Keep the end of an attempt until it is reported, and here what is to be written of it."""
-        if not self._ends:
+        if not self._unreported:
             self._first_end = now
         for name, payload in payloads.items():
             if isinstance(payload, bytes):
@@ -873,12 +929,15 @@ class Worker:
 
     def _load(self, now: float) -> float:
         """Return the seconds of work at hand, of which no task counts for more than the horizon."""
-        horizon, mean, load = self._horizon(), self._mean, 0.0
+        horizon, mean = self._horizon(), self._mean
+        at_hand = Counter([task.group for process in self._processes for task in process.sent])
+        at_hand.update([task.group for task in self._backlog])
+        load = sum(n * min(horizon, mean.get(group, horizon)) for group, n in at_hand.items())
         for process in self._processes:
-            for i, task in enumerate(process.sent):
-                expected = mean.get(task.group, horizon)
-                load += min(horizon, expected if i else max(expected, now - process.since))
-        return load + sum(min(horizon, mean.get(task.group, horizon)) for task in self._backlog)
+            if process.sent:  # the first counts for as long as it runs already
+                expected = min(horizon, mean.get(process.sent[0].group, horizon))
+                load += max(0.0, min(horizon, now - process.since) - expected)
+        return load
 
     def _choose(self, rows: Iterator[int], share: int) -> list[int]:
         """Choose what to claim: no more than the slots can begin in a moment, by each app's own times.
@@ -971,7 +1030,7 @@ class Worker:
             if want <= 0 and not at_hand:
                 self._stop('politely', 'stop_after', f'its slots have run {self._provider.stop_after:d} tasks each')
         idle = not self._backlog and (at_hand == 0 or any(not process.sent for process in self._processes))
-        due = self._ends and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
+        due = self._unreported and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
         if self._notes:
             self._write_notes()
         if (due or want > 0 or self._back) and self._try(_REPORT, lambda: self._exchange(want, mids)):
@@ -996,7 +1055,7 @@ class Worker:
             return 0
         rows = list(islice(self._chosen_of(state.pending_rows(mids)), 1))
         if rows and not self._fits(state.group[rows[0]], now):
-            if not at_hand and not self._ends:
+            if not at_hand and not self._unreported:
                 self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
             return 0
         if self._mpi:
@@ -1012,16 +1071,19 @@ class Worker:
         if self._uncertain:
             self._forget_reported()
         self._uncertain = True  # an error may come after the lines were written
-        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity, None if self._mpi else self._choose)
+        choose = None if self._mpi else self._choose
+        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity, choose, self._successes)
         self._uncertain = False
         self._cost += 0.2 * (time.monotonic() - began - self._cost)
-        ends, self._ends, self._back = self._ends, [], []
+        reported = [end.row for end in self._ends if end.state == SUCCEEDED]
+        reported += [row for batch in self._successes for row in batch.rows]
+        self._ends, self._successes, self._back = [], [], []
         self._payloads, self._written = [], 0
         state = self.ledger.state
-        for end in ends:
-            group = state.groups[state.group[end.row]]
-            if group.save_dir and end.state == state.status[end.row] == SUCCEEDED:
-                self._save(end.row)
+        saved = {number for number, group in enumerate(state.groups) if group.save_dir}
+        for row in reported if saved else ():
+            if state.group[row] in saved and state.status[row] == SUCCEEDED:
+                self._save(row)
         self._claimed += len(claimed)
         if claimed:
             self._high_water = len(claimed) + len(self._backlog) + sum(len(process.sent) for process in self._processes)
@@ -1033,15 +1095,26 @@ class Worker:
         """Drop what the journal holds already: a report whose writing failed after its lines had arrived."""
         self.ledger.follow()
         state = self.ledger.state
-        self._ends = [end for end in self._ends if state.status[end.row] == RUNNING and state.attempt[end.row] == end.attempt]
+
+        def is_current(row: int, attempt: int) -> bool:
+            return state.status[row] == RUNNING and state.attempt[row] == attempt
+
+        self._ends = [end for end in self._ends if is_current(end.row, end.attempt)]
+        for i, batch in enumerate(self._successes):
+            keep = list(map(is_current, batch.rows, batch.attempts))
+            if not all(keep):
+                self._successes[i] = batch.selected(keep)
+        self._successes = [batch for batch in self._successes if batch.rows]
 
     def _store_payloads(self) -> None:
         """Write what the ends refer to, and put it on disk. It is kept here until the ends are reported."""
         todo = self._payloads[self._written :]
+        batches = [batch for batch in self._successes if batch.place is None]
         writer = self.ledger.writer
         try:
-            if todo:
-                segment, offset, _ = self.ledger.store(b''.join([payload for _, _, payload in todo]))
+            if todo or batches:
+                pieces = [payload for _, _, payload in todo] + [batch.data for batch in batches]
+                segment, offset, _ = self.ledger.store(b''.join(pieces))
                 for end, name, payload in todo:
                     ref = Ref(segment, offset, len(payload))
                     offset += len(payload)
@@ -1049,11 +1122,16 @@ class Worker:
                         setattr(end, name, ref)
                     elif end.cause is not None:
                         end.cause['trace'] = ref
+                for batch in batches:
+                    batch.place = segment, offset
+                    offset += len(batch.data)
                 self._written = len(self._payloads)
             writer.flush()
         except OSError:
             # What a disk has refused once may be missing on it for ever: all goes to another segment.
             self._written = 0
+            for batch in self._successes:
+                batch.place = None
             writer.close()
             raise
 
@@ -1096,7 +1174,7 @@ class Worker:
         self._backlog.extend(some)
         while self._backlog and self._backlog[0].row in needed and self._room_for_needed() > 0:
             process = next((process for process in self._processes if not process.sent and process.dying is None), None) or self._start()
-            if process is None or not self._send(process):
+            if process is None or not self._send(process, 1):
                 break
         lent = max(0, self._busy_count() - self.slots)
         if lent > self._lent:
@@ -1118,22 +1196,51 @@ class Worker:
                 process.kill('end', 'no longer needed')
                 extra -= 1
 
-    def _send(self, process: SlotProcess) -> bool:
-        task = self._backlog[0]
+    def _send(self, process: SlotProcess, most: int = PACKET_TASKS_MAX) -> bool:
+        """Hand the next tasks to a slot: several of one group, where these are known to be short."""
+        head = self._backlog[0]
         state = self.ledger.state
-        group = state.groups[task.group]
+        group = state.groups[head.group]
         if group.app not in state.apps or (group.shared and group.shared not in state.shared):
             self._backlog.popleft()
             cause = {'kind': 'code', 'text': 'the code or arguments of this task were in a damaged line of the journal: call its app again', 'errno': 1}
-            self._add_end(End(task.row, task.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic())
+            self._add_end(End(head.row, head.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic())
             return True
-        row = task.row
-        args = (state.segments[state.args_segment[row]], state.args_offset[row], state.args_length[row])
-        requires = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]] if row in state.requires else ()
-        if not process.send(task, ('task', row, task.attempt, task.group, args, requires, state.ids[row]), self._introduce, self._large):
+        segment = state.args_segment[head.row]
+        some = islice(self._backlog, min(most, self._packet_size(process, head)))
+        tasks = list(takewhile(lambda task: task.group == head.group and state.args_segment[task.row] == segment, some))
+        if not process.send(tasks, self._packet(tasks), self._introduce, self._large):
             return False
-        self._backlog.popleft()
+        for _ in tasks:
+            self._backlog.popleft()
         return True
+
+    def _packet_size(self, process: SlotProcess, task: Sent) -> int:
+        """Return how many tasks to hand over at once, so that they take a few milliseconds and all slots get some."""
+        mean = self._mean.get(task.group)
+        if mean is None:
+            return 1
+        fit = int(PACKET_TIME_S / max(mean, TASK_COST_S))
+        fair = -(-len(self._backlog) // self.slots)
+        return max(1, min(fit, fair, process.ahead - len(process.sent)))
+
+    def _packet(self, tasks: list[Sent]) -> Packet:
+        state = self.ledger.state
+        rows = [task.row for task in tasks]
+        requires = {}
+        for row in rows if state.requires else ():
+            if row in state.requires:
+                requires[row] = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]]
+        return Packet(
+            first=0,
+            rows=rows,
+            attempts=[task.attempt for task in tasks],
+            segment=state.segments[state.args_segment[rows[0]]],
+            offsets=[state.args_offset[row] for row in rows],
+            lengths=[state.args_length[row] for row in rows],
+            tids=[state.ids[row] for row in rows],
+            requires=requires,
+        )
 
     def _introduce(self, number: int) -> tuple[Any, ...]:
         group = self.ledger.state.groups[number]
@@ -1155,6 +1262,7 @@ class Worker:
         if 'no_stream' in self.mode or not self.limit:
             return
         for process in self._processes:
+            self._look_at(process)
             if process.sent and now - process.since > LIVE_AFTER:
                 process.follow(self.ledger.state.ids[process.sent[0].row].hex())
 

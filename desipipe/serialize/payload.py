@@ -19,12 +19,13 @@ from typing import Any, NamedTuple
 from ..errors import PayloadError
 from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
 
-__all__ = ['Payload', 'dumps', 'dumps_arguments', 'loads']
+__all__ = ['Payload', 'dumps', 'dumps_arguments', 'is_plain_pickle', 'loads']
 
 ALIGNMENT = 64
 _MAGIC = b'\xd3desipi1'
 _HEAD = struct.Struct('<8sIIQ')
 REFERENCES = 1
+_GLOBAL = b'\x93'  # how pickles of protocol 4 and later refer to a class or a function
 _Buffers = list[memoryview | bytearray]
 _REFERENCE_HOME = f'{__package__}.plain'
 
@@ -151,6 +152,27 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
         return pickle.loads(content, buffers=buffers)
     except (pickle.UnpicklingError, EOFError) as exc:
         raise _damaged(data, str(exc)) from exc
+
+
+def is_plain_pickle(data: bytes) -> bool:
+    """Return True if bytes are a pickle that refers to no class and no function: loading it runs no code."""
+    if data[:1] != b'\x80':
+        return False
+    if _GLOBAL not in data:
+        return True
+    try:
+        _PlainUnpickler(io.BytesIO(data)).load()
+    except Exception:  # it is none, or is damaged
+        return False
+    return True
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Refuses classes and functions."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """See :meth:`pickle.Unpickler.find_class`."""
+        raise pickle.UnpicklingError(f'{module}.{name}')
 
 
 def _split(view: memoryview) -> tuple[bytes | memoryview, _Buffers | None, int]:
