@@ -59,7 +59,8 @@ class Future(TaskReference, Logged):
     __slots__ = ('_ledger', '__weakref__')
 
     def __init__(self, queue: Any, tid: bytes | str, item: str = '') -> None:
-        super().__init__(bytes.fromhex(tid) if isinstance(tid, str) else tid, item)
+        self.tid = bytes.fromhex(tid) if isinstance(tid, str) else tid
+        self.item = item
         self._ledger: Ledger = queue if isinstance(queue, Ledger) else queue.ledger
 
     @property
@@ -185,9 +186,13 @@ class Future(TaskReference, Logged):
         ResultError
             It succeeded, but its result can't be loaded in this process; the cause says why.
         """
-        self._wait(timeout, timestep)
         ledger = self._ledger
-        row = ledger.row(self.tid)
+        state = ledger.state
+        known = state.rows.get(self.tid)
+        if known is None or state.status[known] != SUCCEEDED:
+            self._wait(timeout, timestep)
+            known = None
+        row = ledger.row(self.tid) if known is None else known
         if ledger.state.status[row] == SUCCEEDED:
             try:
                 result: Any = ledger.load_result(row)
