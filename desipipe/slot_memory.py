@@ -35,7 +35,7 @@ class Results(NamedTuple):
 
 
 class SharedMemory:
-    """What a worker and its slot share.
+    """The memory that a worker and its slot share.
 
     A slot whose connection was closed by user code leaves its report here, and ends.
     """
@@ -64,11 +64,11 @@ class SharedMemory:
         return -1 if self._numbers[0] & 1 else self._numbers[0]
 
     def begin_drain(self) -> None:
-        """Say that the worker is going to read the pipes."""
+        """Record that the worker is going to read the pipes."""
         self._numbers[0] |= 1
 
     def end_drain(self, counts: bool) -> None:
-        """Say that it has read them, and whether something that may belong to a task.
+        """Record that the worker has read the pipes, and if it read what may belong to a task.
 
         The number never falls: a slot that looked meanwhile would miss the next output.
         """

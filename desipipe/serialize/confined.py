@@ -1,4 +1,4 @@
-"""Which functions can only compute: those that reach nothing of the process that runs them.
+"""Find functions that can only compute: they reach nothing of the process that runs them.
 
 Nothing has to be put back after a call of such a function with plain arguments. The analysis refuses
 whatever it does not know: a wrong yes would let one task see what another left.
