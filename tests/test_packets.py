@@ -187,7 +187,7 @@ def test_packet_worker_told_to_end_gives_back_what_has_not_begun(queue: Queue, s
     futures = app.map(i=range(N), folder=str(tmp_path), what='wait')
     wait_for(lambda: counts(queue).get('SUCCEEDED') == before + ODD and ODD in runs(tmp_path))
     worker.send_signal(signal.SIGTERM)
-    wait_for(lambda: queue.ledger.follow() and queue.ledger.state.total(PENDING) == N - ODD - 1)
+    wait_for(lambda: (queue.ledger.follow(), queue.ledger.state.total(PENDING))[1] == N - ODD - 1)
     (tmp_path / 'go').touch()
     worker.wait(LIMIT_S)
     start()
