@@ -48,7 +48,7 @@ from .state import ID, NOWHERE, State
 from .store.journal import SYNC_INTERVAL, Journal, writer_name
 from .store.lease import Observer
 from .store.lock import tell_fork
-from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter
+from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from .store.watch import Watcher
 from .trust import TrustedUsers, check_use, refusal
 from .uses import Use, code_events, needed_events, note_uses
@@ -756,6 +756,8 @@ class Ledger:
             claimed.clear()
             events: list[Event] = []
             if ends:
+                if worker in state.workers and worker not in state.alive:
+                    self._forget_removed(ends)
                 events.append(end_event(worker, list(ends), now))
             events += successes_events(worker, successes, now)
             if back:
@@ -772,6 +774,24 @@ class Ledger:
 
         self._write(decide, identity=identity)
         return claimed
+
+    def _forget_removed(self, ends: Sequence[End]) -> None:
+        """Drop references to files that compaction has removed, since their worker was taken for dead.
+
+        Such reports are late, and only history. The caller holds the lock.
+        """
+        there: dict[str, bool] = {}
+
+        def kept(ref: Ref | None) -> Ref | None:
+            if ref is not None and ref.segment not in there:
+                there[ref.segment] = os.path.exists(segment_path(self.folder, ref.segment))
+            return ref if ref is None or there[ref.segment] else None
+
+        for end in ends:
+            end.result, end.out, end.err, end.files = map(kept, (end.result, end.out, end.err, end.files))
+            end.shown = tuple(ref for ref in end.shown if kept(ref) is not None)
+            if end.cause is not None and 'trace' in end.cause and kept(end.cause['trace']) is None:
+                end.cause = {key: value for key, value in end.cause.items() if key != 'trace'}
 
     def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
         state = self.state

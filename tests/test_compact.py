@@ -42,7 +42,7 @@ from engine import (
 
 from desipipe.compact import compact, repair, sizes
 from desipipe.errors import DiskFullError
-from desipipe.event import CHUNK, SUCCEEDED, End, Ref
+from desipipe.event import CHUNK, FAILED, SUCCEEDED, End, Ref
 from desipipe.ledger import Batch, Ledger
 from desipipe.serialize import dumps, dumps_arguments
 from desipipe.store.journal import Journal
@@ -141,6 +141,26 @@ def test_a_report_that_came_twice(tmp_path: Path) -> None:
     for _ in range(2):
         compact(ledger)
         assert differences(before, knowledge(ledger)) == []
+
+
+@pytest.mark.parametrize('state', [SUCCEEDED, FAILED])
+def test_a_late_report_whose_file_is_gone(tmp_path: Path, state: int) -> None:
+    """What a worker that was taken for dead wrote went with its file; its report is history."""
+    folder = make_folder(tmp_path)
+    ledger, worker = Ledger(folder, None), Ledger(folder, None, name='w')
+    begin(worker, 'w')
+    add(ledger, ['a'])
+    first = claim(worker, 'w')
+    trace = worker.store(b'trace')
+    ledger.end_worker('w', 'taken for dead')
+    ledger.follow()
+    compact(ledger)
+    finish(worker, 'w', first, state, trace=trace)
+    ledger.follow()
+    before = knowledge(ledger)
+    assert [(attempt.number, attempt.out) for attempt in ledger.attempts(0)] == [(1, None), (1, None)]
+    compact(ledger)
+    assert differences(before, knowledge(ledger)) == []
 
 
 def test_a_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
