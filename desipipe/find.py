@@ -27,7 +27,7 @@ def find_folder(name: str, config: Config) -> str:
     UnknownQueueError
         There is none.
     """
-    from .queue import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_folder, unknown_queue
+    from .queue import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder, unknown_queue
     from .store.journal import FILE_NAME
 
     stem = name.rstrip('/')
@@ -35,8 +35,8 @@ def find_folder(name: str, config: Config) -> str:
     if stem.endswith((SUFFIX, ORIGINAL_SUFFIX)) and here:
         name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
     theirs = of_user(name, config)
-    folder = theirs if theirs and os.path.isfile(os.path.join(theirs, FILE_NAME)) else queue_folder(name, config=config)
-    if not os.path.isfile(os.path.join(folder, FILE_NAME)):
+    folder = theirs if theirs and queue_exists(theirs) else queue_folder(name, config=config)
+    if not queue_exists(folder):
         error = unknown_queue(folder)
         if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
             raise type(error)(f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: did you mean ./{stem}?')

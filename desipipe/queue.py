@@ -35,6 +35,7 @@ from .errors import (
     close_names,
 )
 from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
+from .faults import patiently
 from .ledger import Batch, Ledger, find_mid
 from .selection import Counts, Process
 from .serialize import Code
@@ -59,6 +60,7 @@ SUFFIX = '.queue'
 ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
 FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is opened
 _STILL_OPEN = (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST)  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
 _CONFIRM = 10.0  # s for workers to read that the queue will be deleted
@@ -112,7 +114,7 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
         folder, _, last = stem.rpartition('/')
         own = os.path.join(config.queue_dir, *_subfolders(name, folder), check_name(last) + SUFFIX)
         theirs = of_user(name, config)
-        return theirs if theirs and _exists(theirs) and not _exists(own) else own
+        return theirs if theirs and queue_exists(theirs) and not queue_exists(own) else own
     return os.path.join(config.queue_dir, check_name(stem) + SUFFIX)
 
 
@@ -311,7 +313,7 @@ class Queue(BaseClass):
         self.config = config or Config()
         self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
         self.spawn = spawn
-        exists = _exists(self.folder)
+        exists = queue_exists(self.folder)
         if create is True and exists:
             raise QueueExistsError(
                 f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(self.folder)}'
@@ -326,7 +328,8 @@ class Queue(BaseClass):
                     raise
             else:
                 _tell_of_original(self.folder)
-        self.ledger = Ledger(self.folder, self.config['sync_interval'], TrustedUsers(self.config))
+        interval, trusts = self.config['sync_interval'], TrustedUsers(self.config)
+        self.ledger = patiently(lambda: Ledger(self.folder, interval, trusts), OPEN_PATIENCE_S)
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
         self._looked = self._started = 0.0
@@ -1124,6 +1127,11 @@ def restore_first_line(folder: str, config: Config) -> bool:
         path = os.path.join(folder, journals.FILE_NAME)
         raise CorruptJournalError(f'Nothing of {path} can be read. Restore the file from a backup, or start another queue.', path, 0)
     return True
+
+
+def queue_exists(folder: str) -> bool:
+    """Return True if a folder holds a queue; a fault of the filesystem that passes is no answer."""
+    return patiently(lambda: _exists(folder), OPEN_PATIENCE_S)
 
 
 def _exists(folder: str) -> bool:

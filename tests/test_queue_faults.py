@@ -190,6 +190,18 @@ def test_a_worker_begins_although_a_call_fails(tmp_path: Path, queue_dir: Path, 
     assert faulty.log.read_text().count('\n') == 4
 
 
+@pytest.mark.parametrize('call', ['stat journal', 'open journal', 'fstat journal', 'read journal'])
+@pytest.mark.parametrize('verb', ['status', 'pause'])
+def test_a_command_opens_a_queue_although_a_call_fails(tmp_path: Path, queue_dir: Path, library: Path, call: str, verb: str) -> None:
+    faulty = Faulty(tmp_path, library)
+    faulty.end()
+    faulty.fail(*call.split(), errno.ESTALE, 2)  # type: ignore[arg-type]
+    command = [sys.executable, '-m', 'desipipe', verb, '-q', faulty.queue.folder]
+    done = subprocess.run(command, env=faulty.environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, '')
+    assert faulty.log.read_text().count('\n') == 2
+
+
 @pytest.mark.parametrize('number', [errno.EAGAIN, errno.ENOMEM])
 def test_a_process_that_cannot_be_made_is_made_later(tmp_path: Path, queue_dir: Path, library: Path, number: int) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')

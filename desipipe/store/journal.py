@@ -32,6 +32,7 @@ from .segment import disk_full, write_all
 VERSION = 1
 FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
+_STALE_PAUSES_S = (0.01, 0.05, 0.2)
 _HEAD = b'{"e":'  # how each line begins
 _CRC = b',"crc":"'
 _TAIL = len(b',"crc":"00000000"}\n')
@@ -452,13 +453,27 @@ class Journal:
         return QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was recreated. List what is there with: desipipe queues')
 
     def _open(self, flags: int) -> int:
+        # What an NFS client holds of the folder may be stale once: it asks the server again then.
+        for pause in _STALE_PAUSES_S:
+            try:
+                return self._open_once(flags)
+            except OSError as exc:
+                if exc.errno != errno.ESTALE:
+                    raise
+            time.sleep(pause)
+        try:
+            return self._open_once(flags)
+        except OSError as exc:
+            if exc.errno == errno.ESTALE:
+                raise self._gone() from exc
+            raise
+
+    def _open_once(self, flags: int) -> int:
         try:
             return os.open(self.path, flags | os.O_CLOEXEC)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
         except OSError as exc:
-            if exc.errno == errno.ESTALE:
-                raise self._gone() from None
             if exc.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
                 raise
             what = 'written to' if flags & os.O_RDWR else 'read'
