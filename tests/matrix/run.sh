@@ -38,7 +38,9 @@ for name in "$@"; do
         run lowest bash -euc '
             python=$1
             shift
-            "$python" -m pip install -q -c tests/matrix/lowest.txt -e ".[test,notebook]"
+            # Where much is old, pip tries other versions of the rest for many minutes; uv takes seconds.
+            "$python" -m pip install -q uv
+            "$python" -m uv pip install -q --python "$python" -c tests/matrix/lowest.txt -e ".[test,notebook]"
             PATH=$(dirname "$python"):$PATH exec "$python" "$@"
         ' lowest "$PWD/.matrix/lowest/bin/python" "${pytest[@]}" "${tests[@]}"
     else
