@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .config import Config
     from .environment import Environment
     from .file_manager import FileManager
+    from .gathering import gather
     from .manager import spawn
     from .provider import Provider
     from .queue import Queue, kill, retry
@@ -35,6 +36,7 @@ __all__ = [
     '__version__',
     'as_completed',
     'errors',
+    'gather',
     'kill',
     'retry',
     'setup_logging',
@@ -56,6 +58,7 @@ _HOME = {
     'TaskManager': 'task_manager',
     '__version__': '_version',
     'as_completed': 'task',
+    'gather': 'gathering',
     'kill': 'queue',
     'retry': 'queue',
     'setup_logging': 'utils',

@@ -18,6 +18,8 @@ __all__ = [
     'CorruptJournalError',
     'DesipipeError',
     'DiskFullError',
+    'FutureAttributeError',
+    'FutureValueError',
     'InvalidQueueNameError',
     'LaunchError',
     'LockLostError',
@@ -132,6 +134,14 @@ class UntrustedFileError(DesipipeError, PermissionError):
 
 class NotSerializableError(DesipipeError, TypeError):
     """A value, or what a function uses, can't be carried to another process or has no stable identity."""
+
+
+class FutureValueError(DesipipeError, TypeError):
+    """A future was used as if it were the value of its task."""
+
+
+class FutureAttributeError(FutureValueError, AttributeError):
+    """A future was asked for an attribute that the value of its task may have."""
 
 
 class SweepError(DesipipeError, ValueError, TypeError):

@@ -35,6 +35,7 @@ from .event import CANCELLED, DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, 
 from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .lending import lent
+from .not_a_value import NotAValue
 from .serialize import TaskReference, dumps
 from .terminal import visible
 from .utils import BaseClass, Logged, from_above
@@ -43,7 +44,7 @@ from .waiting import Waiter
 logger = logging.getLogger('desipipe')
 
 
-class Future(TaskReference, Logged):
+class Future(NotAValue, TaskReference, Logged):
     """The result of a task, now or later; also from another process, also after a restart.
 
     Parameters
@@ -314,7 +315,15 @@ class Future(TaskReference, Logged):
         yield from over
         return self.result()
 
+    def _advice(self) -> str:
+        return (
+            f'{self!r} is the future of a task, not its value. The task is not touched by this. '
+            'Take the value with .result(), or use the future in a call of an app or in a task cell'
+        )
+
     def __eq__(self, other: object) -> bool:
+        if other is not None and not isinstance(other, Future):
+            self._refuse()
         return isinstance(other, Future) and other.tid == self.tid and other.item == self.item and other._ledger.folder == self._ledger.folder
 
     def __hash__(self) -> int:

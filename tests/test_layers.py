@@ -14,12 +14,12 @@ PACKAGE = ROOT / 'desipipe'
 
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
-    'words': 'errors utils logs faults terminal thumbnails lending',
+    'words': 'errors utils logs faults terminal thumbnails lending not_a_value',
     'where': 'config environment provenance process_parts carried_settings process_state limits place trust',
     'bytes': 'store/ lock journal segment lease watch probe recover',
     'pure': 'serialize event versions state outputs safe_outputs sweep',
     'resources': 'provider/ scheduler backoff',
-    'model': 'uses ledger live app task waiting explain compact jobs queue find call_here selection',
+    'model': 'uses ledger live app task waiting gathering explain compact jobs queue find call_here selection',
     'files': 'io file_manager/',
     'processes': 'shell_contexts shell library_displays display figures ranks slot_state slot_memory output_pipes slot process queue_faults worker manager',
     'script': 'task_manager',

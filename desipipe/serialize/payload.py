@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..errors import PayloadError
+from ..errors import FutureValueError, PayloadError
 from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
 
 __all__ = ['Payload', 'dumps', 'dumps_arguments', 'is_plain_pickle', 'loads']
@@ -26,6 +27,8 @@ _MAGIC = b'\xd3desipi1'
 _HEAD = struct.Struct('<8sIIQ')
 REFERENCES = 1
 _GLOBAL = b'\x93'  # how pickles of protocol 4 and later refer to a class or a function
+_TEXT_OF_FUTURE = b'<Future '
+_FUTURE = re.compile(r'<Future [0-9a-f]{12} [^<>]*>')
 _Buffers = list[memoryview | bytearray]
 _REFERENCE_HOME = f'{__package__}.plain'
 
@@ -97,11 +100,45 @@ def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]
     """
     if type(kwargs) is dict and (ATOMS.issuperset(map(type, kwargs.values())) or is_plain(kwargs)):
         data = pickle.dumps(kwargs, 5)
+        if _TEXT_OF_FUTURE in data:
+            refuse_text_of_futures(kwargs)
         return Payload([data], len(data), False), []
     from .pickler import pickled
 
     data, buffers, tids = pickled(dict(kwargs), [], references=True)
+    if _TEXT_OF_FUTURE in data:
+        refuse_text_of_futures(kwargs)
     return pack_payload(data, buffers, REFERENCES if tids else 0), tids
+
+
+def refuse_text_of_futures(kwargs: Mapping[str, object]) -> None:
+    """Raise if a text among arguments was made of a future, as by ``f'{future}'``.
+
+    Raises
+    ------
+    FutureValueError
+        Naming the argument.
+    """
+    for name, value in kwargs.items():
+        for part in _texts(value):
+            made = _FUTURE.search(part)
+            if made is not None:
+                raise FutureValueError(
+                    f'{named(name)} is text that was made of {made[0]}: the name of a future, not the value of its task. '
+                    'Nothing was added to the queue. Make the text of future.result(), or in a task that takes the future as an argument'
+                )
+
+
+def _texts(value: object, depth: int = 8) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict) and depth:
+        for key, item in value.items():
+            yield from _texts(key, depth - 1)
+            yield from _texts(item, depth - 1)
+    elif isinstance(value, (list, tuple, set, frozenset)) and depth:
+        for item in value:
+            yield from _texts(item, depth - 1)
 
 
 def pack_payload(data: bytes, buffers: list[memoryview], flags: int = 0) -> Payload:

@@ -1,0 +1,65 @@
+"""Collect the results of many futures, with a bar while they are awaited."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from .task import Future, as_completed
+
+
+def gather(futures: Iterable[Future], timeout: float | None = None, progress: bool | None = None) -> list[Any]:
+    """Wait for futures, and return their results.
+
+    Parameters
+    ----------
+    futures : iterable of Future
+        They may be of several queues, and may occur more than once.
+    timeout : float, default=None
+        Seconds to wait for all of them; None: as long as it takes.
+    progress : bool, default=None
+        Show on stderr how many have come; None: in terminals and notebooks.
+
+    Returns
+    -------
+    results : list
+        In the order of ``futures``.
+
+    Raises
+    ------
+    Exception
+        What the first task that failed has raised, as soon as it has; the others go on.
+    TimeoutError
+        If not all came in time; the tasks go on.
+
+    Examples
+    --------
+    >>> spectra = gather(spectrum.map(i=range(40)))
+    """
+    futures = list(futures)
+    distinct = set(futures)
+    with _bar(len(distinct), progress) as advance:
+        for future in as_completed(distinct, timeout):
+            future.result(timeout=0)  # raises what the task has raised
+            advance()
+    return [future.result(timeout=0) for future in futures]
+
+
+@contextmanager
+def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
+    """Yield what to call for each future that has come."""
+    if wanted is None:
+        wanted = sys.stderr.isatty() or 'ipykernel' in sys.modules
+    if not wanted:
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=console.is_terminal) as bar:
+        task = bar.add_task('', total=total)
+        yield lambda: bar.advance(task)
