@@ -18,7 +18,7 @@ from .carried_settings import carried_settings
 from .errors import UnknownOptionError, close_names
 from .event import Group
 from .ledger import Batch
-from .serialize import Code, Payload, current, describe, dumps_arguments, encode, task_identities, task_identity, text
+from .serialize import Code, Payload, current, describe, dumps_arguments, encode, refuse_text_of_futures, task_identities, task_identity, text
 from .serialize.identity import SMALL
 from .serialize.plain import ATOMS
 from .terminal import visible
@@ -234,7 +234,11 @@ class App(BaseClass):
             encoded[name], texts = self._pieces_of(name, column, kinds[name])
             words.append(texts)
         texts = [b'{' + b','.join(row) + b'}' for row in zip(*words, strict=True)] if words else [b'{}'] * len(calls)
-        batch.extend(task_identities(digest, encoded, len(calls)), texts, [pickle.dumps(arguments, 5) for arguments in calls])
+        pickles = [pickle.dumps(arguments, 5) for arguments in calls]
+        if any(str in types for types in kinds.values()):
+            for arguments, pickled in zip(calls, pickles, strict=True):
+                refuse_text_of_futures(arguments, pickled)
+        batch.extend(task_identities(digest, encoded, len(calls)), texts, pickles)
 
     def _pieces_of(self, name: str, column: list[Any], kinds: set[type]) -> tuple[list[bytes], list[bytes]]:
         """Encode the values of an argument in many calls, as :meth:`_piece` does each."""

@@ -6,7 +6,7 @@ Pure: what is given in decides what comes out, the text of the code apart, which
 from __future__ import annotations
 
 from .identity import Anatomy, Code, anatomy, code_identity, current, definitions, describe, encode, part_digest, task_identities, task_identity, text
-from .payload import Payload, dumps, dumps_arguments, loads
+from .payload import Payload, dumps, dumps_arguments, loads, refuse_text_of_futures
 from .plain import TaskReference
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     'dumps_arguments',
     'encode',
     'loads',
+    'refuse_text_of_futures',
     'part_digest',
     'task_identities',
     'task_identity',

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from ..errors import FutureValueError, PayloadError
 from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
 
-__all__ = ['Payload', 'dumps', 'dumps_arguments', 'is_plain_pickle', 'loads']
+__all__ = ['Payload', 'dumps', 'dumps_arguments', 'is_plain_pickle', 'loads', 'refuse_text_of_futures']
 
 ALIGNMENT = 64
 _MAGIC = b'\xd3desipi1'
@@ -100,25 +100,31 @@ def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]
     """
     if type(kwargs) is dict and (ATOMS.issuperset(map(type, kwargs.values())) or is_plain(kwargs)):
         data = pickle.dumps(kwargs, 5)
-        if _TEXT_OF_FUTURE in data:
-            refuse_text_of_futures(kwargs)
+        refuse_text_of_futures(kwargs, data)
         return Payload([data], len(data), False), []
     from .pickler import pickled
 
     data, buffers, tids = pickled(dict(kwargs), [], references=True)
-    if _TEXT_OF_FUTURE in data:
-        refuse_text_of_futures(kwargs)
+    refuse_text_of_futures(kwargs, data)
     return pack_payload(data, buffers, REFERENCES if tids else 0), tids
 
 
-def refuse_text_of_futures(kwargs: Mapping[str, object]) -> None:
+def refuse_text_of_futures(kwargs: Mapping[str, object], pickled: bytes) -> None:
     """Raise if a text among arguments was made of a future, as by ``f'{future}'``.
+
+    Parameters
+    ----------
+    kwargs : dict
+    pickled : bytes
+        Their pickle, which is faster to look through.
 
     Raises
     ------
     FutureValueError
         Naming the argument.
     """
+    if _TEXT_OF_FUTURE not in pickled:
+        return
     for name, value in kwargs.items():
         for part in _texts(value):
             made = _FUTURE.search(part)
