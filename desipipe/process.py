@@ -21,6 +21,7 @@ import orjson
 
 from . import limits
 from .event import Ref
+from .output_copy import SlotCopies, StreamCopy
 from .output_pipes import LateOutput
 from .ranks import Connection, Listener, receive, taken
 from .shell import OOM_WORDS, oom_kills, signal_name
@@ -113,6 +114,7 @@ class Stream:
         self.fresh = bytearray()  # for those who follow; taken by the worker
         self.gap = False  # whether some of it came too fast to be followed
         self.ended = False  # all who could write have closed it: a selector would report it for ever
+        self.copy: StreamCopy | None = None  # to a file that people follow
 
     def drain(self) -> None:
         """Read what is there, or a part of it when it comes as fast as it is read."""
@@ -135,6 +137,8 @@ class Stream:
             if cut < 0:
                 break
             self._take(data[:cut])
+            if self.copy is not None:
+                self.copy.end()
             self._closed.append(self._open.value())
             self._open = Capture(self._limit)
             self.fresh.clear()
@@ -151,6 +155,8 @@ class Stream:
     def _take(self, data: bytes) -> None:
         if data:
             self._open.write(data)
+            if self.copy is not None:
+                self.copy.write(data)
             self.fresh += data
             if len(self.fresh) > 2 * self._limit:
                 del self.fresh[: len(self.fresh) - self._limit]
@@ -179,6 +185,8 @@ class Stream:
         """Return what came after the last marker: of a task that did not end."""
         self._take(self._rest)
         self._rest = b''
+        if self.copy is not None:
+            self.copy.end()
         data = b''.join(self._closed) + self._open.value()
         self._closed.clear()
         self._open = Capture(self._limit)
@@ -300,8 +308,15 @@ class SlotProcess:
         old = [LateOutput(stream.fd, self.name, stream.remains()) for stream in (self.out, self.err)]
         for fd in fds:
             os.set_inheritable(fd, False)
+        copies = self.out.copy, self.err.copy
         self.out, self.err = (Stream(fd, self._marker, self.limit) for fd in fds)
+        self.out.copy, self.err.copy = copies
         return old
+
+    def copy_output(self, copies: SlotCopies) -> None:
+        """Copy what tasks print, as it comes, to files of the worker."""
+        number = self.name.rpartition('-')[2]
+        self.out.copy, self.err.copy = copies.of('out', number), copies.of('err', number)
 
     @property
     def sockets(self) -> Sequence[Connection]:
@@ -944,7 +959,12 @@ class SplitSlot(MPISlot):
     def collect(self, marked: Any) -> tuple[bytes, bytes]:
         """Return what the first rank of the slot wrote, and the errors of the one that failed."""
         out, err = marked[1] or (b'', b'')
-        return out, err + self._of_others(marked)
+        err += self._of_others(marked)
+        for copy, data in ((self.out.copy, out), (self.err.copy, err)):
+            if copy is not None:
+                copy.write(data)
+                copy.end()
+        return out, err
 
     def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
         """End the processes of this slot: they end themselves when the worker has left them."""

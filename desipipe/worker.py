@@ -22,6 +22,7 @@ from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownNameErro
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, Successes
 from .faults import passes, patiently
 from .ledger import Ledger, find_mid
+from .output_copy import SlotCopies
 from .output_pipes import LateOutput
 from .process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
 from .provenance import Making, machine
@@ -99,6 +100,8 @@ class Worker:
         Of :data:`MODES`.
     division : Division, default=None
         MPI processes that have come by themselves, for all slots.
+    tid, name, copy_output
+        As for :func:`work`.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Worker:
         division: Division | None = None,
         tid: str | Iterable[str] | None = None,
         name: str | Iterable[str] | None = None,
+        copy_output: Iterable[str] = (),
     ) -> None:
         config = queue.config
         self._only: frozenset[int] | None = None
@@ -129,6 +133,7 @@ class Worker:
         self.linger = linger
         self.limit = 0 if 'no_out' in self.mode else int(config['output_limit'])
         self.lease = float(self.ledger.journal.header.get('lease', LEASE))
+        self._copies = self._make_copies(copy_output)
         self._sync_interval = float(config['sync_interval'])
         self._provider = self._find_provider()
         self._started = time.monotonic()
@@ -173,6 +178,12 @@ class Worker:
         self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
         self._listening = False
         self._identity = ''
+
+    def _make_copies(self, streams: Iterable[str]) -> SlotCopies | None:
+        wanted = frozenset(streams)
+        if not wanted or not self.limit or 'no_stream' in self.mode:
+            return None
+        return SlotCopies(wanted, self.slots > 1, self.limit)
 
     def _find_provider(self) -> BaseProvider | None:
         event = self.ledger.state.managers.get(self.mid or '')
@@ -689,6 +700,8 @@ class Worker:
         if not self._try(_START, lambda: made.append(self._make())):
             return None
         process = made[0]
+        if self._copies is not None:
+            process.copy_output(self._copies)
         self._processes.append(process)
         for fd in (process.sock, process.out.fd, process.err.fd):
             self._selector.register(fd, selectors.EVENT_READ, process)
@@ -767,6 +780,9 @@ class Worker:
         task = process.pop()[0]
         self._note_durations(task.group, [duration])
         out, err = process.collect(marked)
+        if process.err.copy is not None and isinstance(trace, bytes):
+            process.err.copy.write(trace)
+            process.err.copy.end()
         end = End(row, attempt, state, began, duration, cause=cause, memory=memory, shown=tuple(process.shown))
         process.shown.clear()
         if isinstance(files, list):
@@ -1311,6 +1327,7 @@ def work(
     timeout: float | None = None,
     linger: float = 0.0,
     config: Config | None = None,
+    copy_output: Iterable[str] = (),
 ) -> None:
     """Run tasks of a queue in this process and its children until nothing is left to do.
 
@@ -1341,6 +1358,9 @@ def work(
     linger : float, default=0
         Seconds to stay when nothing is left.
     config : Config, default=None
+    copy_output : iterable of str, default=()
+        Of ``'out'``, ``'err'``: what tasks print there goes, as it comes, to the standard output
+        or error of this process, too.
     """
     if slots < 1:
         raise ValueError(f'slots={slots!r}: a worker needs one at least')
@@ -1352,7 +1372,8 @@ def work(
 
     def make(division: Division | None = None) -> Worker:
         number = slots if mpisplits is None else mpisplits
-        return Worker(found, number, mid, jobid, timeout, linger, mode, division, tid, name)
+        more = division, tid, name, copy_output
+        return Worker(found, number, mid, jobid, timeout, linger, mode, *more)
 
     if mpisplits is None:
         patiently(make, START_PATIENCE_S).run()

@@ -165,12 +165,21 @@ class FakeSlurm:
             **({'SLURM_ARRAY_JOB_ID': base, 'SLURM_ARRAY_TASK_ID': element} if element else {}),
             **({'SLURM_JOB_END_TIME': str(int(time.time()) + int(end))} if end else {}),
         }
-        with open(job['output'], 'ab') as log:
+        paths = [self._path(job, jobid, job[name]) for name in ('output', 'error') if job[name]]
+        with open(paths[0], 'ab') as log, open(paths[-1], 'ab') as errors:
             process = subprocess.Popen(
                 ['bash', '-c', 'bash "$1"; echo $? > "$2"', 'bash', job['script'], str(self.folder / f'exit-{jobid}')],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environ, cwd=job['cwd'], start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=errors, env=environ, cwd=job['cwd'], start_new_session=True,
             )  # fmt: skip
         job.update(state='RUNNING', pid=process.pid)
+
+    @staticmethod
+    def _path(job: Job, jobid: str, pattern: str) -> str:
+        """Return the file of a pattern: ``%j``, ``%A``, ``%a``, ``%%``."""
+        base, _, element = jobid.partition('_')
+        values = {'j': base, 'A': base, 'a': element, '%': '%'}
+        name = re.sub('%(.)', lambda match: values[match[1]], pattern)
+        return os.path.join(job['cwd'], name)
 
     def _kill(self, jobid: str, job: Job, number: int) -> None:
         if job['state'] == 'RUNNING':
@@ -210,7 +219,8 @@ class FakeSlurm:
                     'name': options.get('job-name', ''),
                     'slots': int(options['job-name'].split('.')[1]) if options.get('job-name', '').count('.') > 1 else 1,
                     'script': os.path.abspath(words[-1]),
-                    'output': options.get('output', os.devnull).replace('%%', '%'),
+                    'output': options.get('output', os.devnull),
+                    'error': options.get('error', ''),
                     'cwd': options.get('chdir', '/'),
                     'cluster': options.get('clusters', ''),
                     'options': options,

@@ -21,7 +21,8 @@ LAYERS = {
     'resources': 'provider/ scheduler backoff',
     'model': 'uses ledger live app task waiting gathering explain compact jobs queue find call_here selection',
     'files': 'io file_manager/',
-    'processes': 'shell_contexts shell library_displays display figures ranks slot_state slot_memory output_pipes slot process queue_faults worker manager',
+    'processes': 'shell_contexts shell library_displays display figures ranks slot_state slot_memory output_copy '
+    'output_pipes slot process queue_faults worker manager',
     'script': 'task_manager',
     'words out': 'summary cell_summary words listing printed saved_displays graph',
     'records': 'record/',

@@ -71,6 +71,14 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='end after that, as at the walltime of a batch job')
     parser.add_argument('--linger', type=seconds, default=0.0, metavar='SECONDS', help='stay that long when nothing is left (default: 0)')
     _add_mode(parser)
+    parser.add_argument(
+        '--copy-output',
+        nargs='+',
+        choices=('out', 'err'),
+        default=(),
+        metavar='STREAM',
+        help='print what tasks print, as it comes, too: out, err',
+    )
 
     parser = verbs.add(
         'kill',
@@ -160,6 +168,7 @@ def work(args: argparse.Namespace) -> None:
         mpisplits=args.mpisplits,
         tid=find_tasks(queue, args.tid),
         name=args.name,
+        copy_output=args.copy_output,
     )
 
 

@@ -98,7 +98,12 @@ class SlurmProvider(BaseProvider):
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together.
     output, error : str, default=None
-        File for what the jobs themselves print, with Slurm's ``%`` patterns; None: the workers' log in the queue's folder. What tasks print is kept anyway.
+        Files for what jobs and their tasks print, with Slurm's ``%`` patterns:
+        ``'slurm-%j.out'``, to follow with ``tail -f``. Without ``error`` both streams go to
+        ``output``. What a task prints comes at once, up to the ``output_limit`` of the
+        configuration. Where a job runs several tasks at once these are whole lines, which begin
+        with the number of the slot. None: the workers' log in the queue's folder, without what
+        tasks print. The queue keeps that anyway.
     mpiexec : str, default='srun --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
         How a command is run by several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is their number of nodes.
     signal : str, default='SIGTERM@60'
@@ -408,7 +413,7 @@ class SlurmProvider(BaseProvider):
             *(['export SLURM_OVERLAP=1'] if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1 else []),  # one step after the other died
             environ.to_launch_script().rstrip('\n'),
         ]
-        command = f'{shlex.join(argv)} --jobid "$DESIPIPE_JOB" --slots'
+        command = f'{shlex.join(argv)}{self._copied()} --jobid "$DESIPIPE_JOB" --slots'
         if several:
             # One worker a node. The step gets all that the job has on its nodes.
             tasks = min(workers, nodes)
@@ -424,6 +429,12 @@ class SlurmProvider(BaseProvider):
             # `exec`, so that Slurm's signals reach the worker.
             lines.append(f'exec {command} {workers:d}')
         return '\n'.join(line for line in lines if line) + '\n'
+
+    def _copied(self) -> str:
+        """Return the option of workers that copies what tasks print to the files of the job."""
+        paths = {'out': self.output, 'err': self.error or self.output}
+        streams = [name for name, path in paths.items() if path not in (None, os.devnull)]
+        return f' --copy-output {" ".join(streams)}' if streams else ''
 
     def _sbatch_options(self, workers: int, nodes: int, several: bool, log: str, cwd: str) -> Iterator[str]:
         log = log.replace('%', '%%')

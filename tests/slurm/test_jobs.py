@@ -249,6 +249,38 @@ def test_preempted(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> No
     assert 'preempted' in causes(future)[0]
 
 
+def test_output_can_be_followed(queue: Queue, spawn: Any, tmp_path: Path) -> None:
+    """Two tasks of one job print at once: lines are whole, and there while the tasks run."""
+    output = str(tmp_path / 'slurm-%j.out')
+
+    @manager(queue, 2, output=output).python_app
+    def speak(i: int, path: str) -> str:
+        import os
+        import time
+
+        for piece in ('one ', f'line {i}', '\n'):
+            print(piece, end='', flush=True)
+        while not os.path.exists(path):
+            time.sleep(0.02)
+        os.system(f'echo from a command {i} >&2')
+        return os.environ['SLURM_JOB_ID']
+
+    futures = [speak(i, str(tmp_path / 'go')) for i in range(2)]
+    process = spawn(queue)
+
+    def lines() -> list[str]:
+        texts = [path.read_text() for path in tmp_path.glob('slurm-*.out')]
+        return sorted(line.partition('] ')[2] for line in ''.join(texts).splitlines())
+
+    wait_for(lambda: {'one line 0', 'one line 1'} <= {*lines()}, 'the lines')
+    (tmp_path / 'go').touch()
+    jobs = {future.result(timeout=TIMEOUT) for future in futures}
+    assert process.wait(TIMEOUT) == 0
+    expected = {f'from a command {i}' for i in range(2)}
+    wait_for(lambda: expected <= {*lines()}, 'what commands printed')
+    assert {path.name for path in tmp_path.glob('slurm-*')} == {f'slurm-{job}.out' for job in jobs}
+
+
 @pytest.mark.slow
 def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     """Slurm loses a node; what runs there goes on, and reports. The report is too late, and changes nothing."""
