@@ -42,7 +42,7 @@ class Output:
 
 
 class StreamCopy:
-    """What tasks of one slot print to one stream, on its way to a file.
+    """Passes on what the tasks of one slot print to one stream.
 
     Parameters
     ----------

@@ -36,6 +36,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,17 @@ class FakeSlurm:
 
     def set(self, knob: str, *answers: str) -> None:
         """Say what a command answers; nothing: as it should."""
+        with self._knobs():  # A command that takes an answer writes the rest back.
+            self._write_knob(knob, answers)
+
+    @contextlib.contextmanager
+    def _knobs(self) -> Iterator[None]:
+        """Hold the lock of the knobs."""
+        with open(self.folder / 'knobs.lock', 'w') as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _write_knob(self, knob: str, answers: Sequence[str]) -> None:
         path = self.folder / 'knobs' / knob
         temporary = path.with_suffix(f'.{os.getpid()}.tmp')
         temporary.write_text('\n'.join(answers))
@@ -130,8 +142,7 @@ class FakeSlurm:
         self._lock.close()
 
     def _knob(self, name: str) -> str:
-        with open(self.folder / 'knobs.lock', 'w') as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with self._knobs():
             path = self.folder / 'knobs' / name
             lines = path.read_text().splitlines() if path.exists() else []
             if not lines:
@@ -139,7 +150,8 @@ class FakeSlurm:
             match = re.fullmatch(r'(\d+)\*(.*)', lines[0])
             answer, left = (match[2], int(match[1]) - 1) if match else (lines[0], 0)
             rest = lines[1:] or ([] if match and not left else [lines[0]]) if not left else [f'{left:d}*{answer}', *lines[1:]]
-            self.set(name, *rest)
+            if rest != lines:
+                self._write_knob(name, rest)
             return answer
 
     def _refresh(self) -> None:
