@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 from chaos.checker import FAILED, SUCCEEDED, Checker
+from chaos.driver import COMMANDS, LEASE_S, SIGNALS, choose
+from chaos.processes import KINDS
 
 ROOT = Path(__file__).parents[1]
 SEED = 20261122
@@ -29,6 +31,18 @@ def test_chaos_run_finds_nothing_wrong(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert f'seed {SEED}' in done.stdout.splitlines()[0]
+
+
+def test_a_seed_repeats_all_choices() -> None:
+    """Each step is chosen whatever the machine made of those before it."""
+    steps = [choose(SEED, step) for step in range(500)]
+    assert steps == [choose(SEED, step) for step in range(500)]
+    assert steps != [choose(SEED + 1, step) for step in range(500)]
+    assert {choices.kind for choices in steps} == set(KINDS)
+    assert {choices.number for choices in steps} == set(SIGNALS)
+    assert {choices.clear for choices in steps} == {'', 'add', 'clear'}
+    assert all(command in [choices.command for choices in steps] for command in COMMANDS)
+    assert max(choices.duration for choices in steps) > LEASE_S
 
 
 def run(row: int, n: int, worker: str = 'w') -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import json
 import os
 import random
@@ -12,7 +13,7 @@ import sys
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from .checker import STATE_NAMES, Checker
 from .processes import KINDS, MARK, Bounds, find_processes, send
@@ -30,6 +31,42 @@ SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGSTOP)
 COMMANDS = (['pause'], ['compact'], ['cancel', '--name', 'total', 'link'], ['retry'])
 
 
+class Choices(NamedTuple):
+    """What one step of a run does, as far as processes are there for it."""
+
+    clear: str
+    """Mode of the script that clears a queue; empty: none is started."""
+    command: list[str]
+    """Verb and options of a command for a queue that is not paused; empty: none is started."""
+    pause: float
+    """Seconds before the signal."""
+    kind: str
+    """Of the process that gets the signal."""
+    number: signal.Signals
+    duration: float
+    """Seconds for which a process is stopped."""
+    place: float
+    """Which of the processes of its kind, from 0 to 1."""
+
+
+def choose(seed: int, step: int) -> Choices:
+    """Choose what a step does, whatever the steps before it met."""
+    chance = random.Random(f'{seed} {step}')
+    clear = chance.choice(['clear', 'clear', 'add']) if chance.random() < 0.1 else ''
+    command = chance.choice(COMMANDS) if chance.random() < 0.1 else []
+    number = chance.choices(SIGNALS, [4, 1, 2])[0]
+    is_long = number == signal.SIGSTOP and chance.random() < 0.2
+    return Choices(
+        clear,
+        command,
+        pause=chance.uniform(0.0, 0.25),
+        kind=chance.choices(KINDS, [2, 2, 3, 4, 1])[0],
+        number=number,
+        duration=STOP_LONG_S if is_long else chance.uniform(0.02, 1.0),
+        place=chance.random(),
+    )
+
+
 class Chaos:
     """One run.
 
@@ -38,12 +75,12 @@ class Chaos:
     folder : Path
         An empty folder for queues, configuration and logs.
     seed : int
-        Of all choices. When a signal meets a process still depends on the machine.
+        Of all choices, step by step. When a signal meets a process still depends on the machine.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
-        self.chance = random.Random(seed)
+        self.seed = seed
         self.mark = uuid.uuid4().hex
         self.faults: list[str] = []
         self.started: list[tuple[str, subprocess.Popen[bytes]]] = []
@@ -102,7 +139,7 @@ class Chaos:
         """Build a command line of desipipe."""
         return [sys.executable, '-m', 'desipipe', verb, '-q', str(self.queues[queue]), *words]
 
-    def keep_going(self) -> None:
+    def keep_going(self, choices: Choices) -> None:
         """Start what is missing: managers, workers, and submitters while few tasks are left."""
         for kind, process in self.started:
             if process.poll() and process.pid not in self.signalled:
@@ -124,33 +161,29 @@ class Chaos:
                     stop = self.next_batch[i] = first + 4
                     numbers = SUBMITTERS * first + i, SUBMITTERS * stop + i, SUBMITTERS
                     self.start(f'submitter{i}', self.load(0, 'add', *numbers))
-        if not count['clearer'] and self.chance.random() < 0.1:
-            mode = self.chance.choice(['clear', 'clear', 'add'])
-            self.start('clearer', self.load(1, mode, 0, CLEARED_BATCHES))
-        if not count['command'] and self.chance.random() < 0.1:
-            verb, *words = ['resume'] if self.checkers[0].paused else self.chance.choice(COMMANDS)
+        if choices.clear and not count['clearer']:
+            self.start('clearer', self.load(1, choices.clear, 0, CLEARED_BATCHES))
+        if choices.command and not count['command']:
+            verb, *words = ['resume'] if self.checkers[0].paused else choices.command
             self.start('command', self.desipipe(verb, 0, *words))
 
     # Signals
 
-    def strike(self) -> None:
-        """Send one random signal to one random process of the run."""
-        kind = self.chance.choices(KINDS, [2, 2, 3, 4, 1])[0]
-        number = self.chance.choices(SIGNALS, [4, 1, 2])[0]
-        long = number == signal.SIGSTOP and self.chance.random() < 0.2
-        duration = STOP_LONG_S if long else self.chance.uniform(0.02, 1.0)
-        place = self.chance.random()
+    def strike(self, choices: Choices) -> None:
+        """Send the signal of a step to one process of the run."""
+        _, _, _, kind, number, duration, place = choices
         processes = find_processes(self.mark)
-        victims = sorted(process.pid for process in processes if process.kind == kind)
-        if not victims:
+        pids = sorted(process.pid for process in processes if process.kind == kind)
+        if not pids:
             return
-        victim = victims[int(place * len(victims))]
-        if send(victim, number):
+        pid = pids[int(place * len(pids))]
+        if send(pid, number):
             self.sent[f'{number.name} {kind}'] += 1
-            self.signalled.add(victim)
-            if number == signal.SIGSTOP:
-                self.resume_at[victim] = time.monotonic() + duration
-            if long:
+            self.signalled.add(pid)
+            if number != signal.SIGSTOP:
+                return
+            self.resume_at[pid] = time.monotonic() + duration
+            if duration > LEASE_S:
                 # The others must live long enough to take it for dead.
                 self.sent['of these longer than the lease'] += 1
                 self.quiet_until = time.monotonic() + duration
@@ -198,12 +231,14 @@ class Chaos:
     def make_chaos(self, seconds: float) -> None:
         """Keep load and processes going, and send signals."""
         end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.keep_going()
-            # When the next signal comes is part of the chance.
-            time.sleep(self.chance.uniform(0.0, 0.25))
+        for step in itertools.count():
+            if time.monotonic() >= end:
+                return
+            choices = choose(self.seed, step)
+            self.keep_going(choices)
+            time.sleep(choices.pause)
             if time.monotonic() > self.quiet_until:
-                self.strike()
+                self.strike(choices)
             self.resume_stopped()
             self.sample()
             for checker in self.checkers:
