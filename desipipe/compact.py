@@ -195,11 +195,13 @@ class Repaired(NamedTuple):
     """Damaged lines that were moved aside."""
     regained: int
     """Lines that were passed over before, since they did not stand in their order."""
+    gaps: int
+    """Places at which lines were removed."""
     before: int
     """Tasks that were known before."""
     after: int
     lost: int
-    """Tasks that are known by their numbers only, as the lines that added them are damaged."""
+    """Tasks that are known by their numbers only, as the lines that added them are damaged or missing."""
 
 
 def repair(ledger: Ledger) -> int:
@@ -225,9 +227,11 @@ def mend(ledger: Ledger) -> Repaired:
         kept = [_plain(line.event) for line in recovered.kept]
         return [first_event(kept[0]), *kept[1:]]
 
-    if recovered.damaged or recovered.regained:
+    gaps = sum(not length for _, length in ledger.state.damage)
+    if recovered.damaged or recovered.regained or gaps:
         ledger.journal.replaced(events)
-    return Repaired(len(recovered.damaged), recovered.regained, before, len(ledger.state), lost_tasks(ledger, recovered))
+    lost = lost_tasks(ledger, recovered)
+    return Repaired(len(recovered.damaged), recovered.regained, gaps, before, len(ledger.state), lost)
 
 
 def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
@@ -272,7 +276,7 @@ def recovered_of(ledger: Ledger) -> Recovered:
     with open(ledger.journal.path, 'rb') as file:
         data = file.read(ledger.journal.offset)
     recovered = recover(data)
-    bad = {offset for offset, _ in ledger.state.damage}
+    bad = {offset for offset, length in ledger.state.damage if length}
     spoilt = [(line.offset, data[line.offset : data.find(b'\n', line.offset) + 1]) for line in recovered.kept if line.offset in bad]
     if spoilt:
         kept = [line for line in recovered.kept if line.offset not in bad]

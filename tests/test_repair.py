@@ -224,3 +224,46 @@ def test_doctor_counts_in_tasks(queue_dir: Path, capfd: pytest.CaptureFixture[st
     said = capfd.readouterr().out
     assert '24 tasks known before, 24 tasks after' in said and '1 task lost' in said
     assert len(Queue('q', create=False)) == 24
+
+
+@pytest.mark.parametrize('kind', ['group', 'add', 'run', 'end'])
+@pytest.mark.parametrize('n', [1, 3])
+def test_lines_that_were_removed_are_told(folder: str, tmp_path: Path, kind: str, n: int) -> None:
+    """A gap is damage until it is repaired; the rest counts."""
+    lines = journal_lines(folder)
+    number = [i for i, (_, line) in enumerate(lines) if b'{"e":"%s"' % kind.encode() in line][1]
+    copy, _, _ = edited(
+        folder,
+        tmp_path,
+        lambda _: b''.join(line for i, (_, line) in enumerate(lines) if not number <= i < number + n),
+    )
+    ledger = Ledger(copy, None)
+    assert ledger.state.damage == [(lines[number][0], 0)]
+    added = sum(b'{"e":"add"' in line for _, line in lines[number : number + n])
+    assert mend(ledger).gaps == 1
+    assert ledger.state.damage == [] and mend(ledger).gaps == 0
+    if kind == 'add':
+        assert ledger.state.lost_rows == added > 0
+    consistent(ledger.state)
+
+
+def test_doctor_and_status_tell_removed_lines(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    from desipipe import Queue
+    from desipipe.cli import main
+
+    queue = Queue('q', create=True)
+    for i in range(10):
+        add(queue.ledger, [i])
+    lines = [line for _, line in journal_lines(queue.folder)]
+    number = [i for i, line in enumerate(lines) if b'"e":"add"' in line][4]
+    Path(queue.filename).write_bytes(b''.join(lines[:number] + lines[number + 1 :]))
+    assert main(['status', '-q', 'q']) == 0
+    assert '1 damaged line in' in capfd.readouterr().out
+    assert main(['doctor', '-q', 'q']) == 1
+    said = capfd.readouterr().out
+    assert 'lines are missing before offset' in said and '9 tasks known, 1 task lost' in said
+    assert ' whole' not in said
+    assert main(['doctor', '-q', 'q', '--repair']) == 1
+    said = capfd.readouterr().out
+    assert 'lines were missing at 1 place' in said and '1 task lost' in said
+    assert main(['doctor', '-q', 'q']) == 0

@@ -314,7 +314,7 @@ def _repair(queue: Queue, restored: bool) -> Iterator[Finding]:
 
     done = mend(queue.ledger)
     check = f'{queue.name}: repair'
-    if not done.moved and not done.regained and not restored:
+    if not done.moved and not done.regained and not done.gaps and not restored:
         yield Finding(check, True, 'no line was damaged')
         return
     moved = (
@@ -325,6 +325,8 @@ def _repair(queue: Queue, restored: bool) -> Iterator[Finding]:
         else 'damaged lines were moved aside with it'
     )
     put_back = f'; {plural(done.regained, "line")} put back into order' if done.regained else ''
+    if done.gaps and not done.regained:
+        put_back += f'; lines were missing at {plural(done.gaps, "place")}'
     yield Finding(check, True, f'{moved}{put_back}. {plural(done.before)} known before, {plural(done.after)} after')
     if done.lost:
         yield Finding(check, False, f'{plural(done.lost)} lost: add them again by running the notebook or script again')
@@ -378,12 +380,11 @@ def _journal(queue: Queue, where: str) -> Iterator[Finding]:
     journal, state = queue.ledger.journal, queue.ledger.state
     check = f'{queue.name}: journal'
     for offset, length in state.damage[:_MOST]:
-        yield Finding(
-            check,
-            False,
-            f'{journal.path}: the line of {length:d} bytes at offset {offset:d} is damaged; what it said is lost',
-            f'desipipe doctor {where} --repair',
-        )
+        what = f'the line of {length:d} bytes at offset {offset:d} is damaged; what it said is lost'
+        if not length:
+            what = f'lines are missing before offset {offset:d}; what they said is lost'
+        fix = f'desipipe doctor {where} --repair'
+        yield Finding(check, False, f'{journal.path}: {what}', fix)
     if state.damage or journal.late:
         yield from _losses(queue, where)
     if len(state.damage) > _MOST:

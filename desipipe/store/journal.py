@@ -154,6 +154,8 @@ class Placement:
     def __init__(self) -> None:
         self._shift = 0
         self._unplaced: Unplaced | None = None
+        self.missing = 0
+        """Bytes that were removed before the last line that counts: what may have been lines."""
 
     @property
     def ordinary(self) -> bool:
@@ -170,6 +172,9 @@ class Placement:
         if not self._explained(event, offset):
             self._unplace(offset, False, at + len(piece.data) if isinstance(at, int) else -1)
             return False
+        before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
+        removed = event['at'] - before.end - (offset - before.offset)
+        self.missing = removed if removed >= _LINE_MIN else 0
         self._shift = offset - event['at'] - (not piece.data.endswith(b'\n'))
         self._unplaced = None
         return True
@@ -632,6 +637,8 @@ class Journal:
         if not counts:
             self.late += 1
             return True
+        if self._placement.missing:
+            self._sink.damaged(offset, 0)
         try:
             if offset in self._bad:
                 raise ValueError('could not be folded')
