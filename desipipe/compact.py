@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from .authors import SUFFIX as CLAIMS_SUFFIX
 from .errors import PayloadError
 from .event import CHUNK, DROPPED, ENDED, LOST, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
 from .ledger import Ledger
@@ -60,7 +61,8 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
         doomed.clear()
         if not ledger.state.alive:
             # A worker has references of the old generation in its slots' hands; without one, only readers do, and they look again.
-            doomed.update(_small_segments(ledger.folder))
+            # In a group's queue each payload stays where its author claims that it is.
+            doomed.update([] if ledger.is_group_queue else _small_segments(ledger.folder))
         recovered = recovered_of(ledger)
         _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
         found = [(line.offset, line.event) for line in recovered.kept]
@@ -111,7 +113,7 @@ def clear(ledger: Ledger, carry: bool) -> None:
 def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
     state = ledger.state
     now = time.time()
-    header: Event = {key: state.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease') if key in state.header}
+    header: Event = {key: state.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease', 'group') if key in state.header}
     working = carry and bool(state.alive or state.running or state.manager is not None or state.jobs or state.submissions)
     yield first_event({**header, **({'id': state.header['id']} if working else {}), 't': now})
     if not working:
@@ -183,9 +185,23 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
             owner = stem if stem in ended else stem.rpartition('-')[0]
             if any(stem == name or stem.startswith(f'{name}-') for name in living):
                 continue
-            if owner in ended or (folder == 'segments' and file.removesuffix('.bin') in known - needed):
+            is_unneeded = folder == 'segments' and (file.removesuffix('.bin') in known - needed or file.endswith(CLAIMS_SUFFIX))
+            if owner in ended or is_unneeded:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(ledger.folder, folder, file))
+
+
+def share_journal(ledger: Ledger, group: str) -> None:
+    """Write into the first line of the journal that a group shares the queue, or with an empty name that none does."""
+
+    def events() -> list[Event]:
+        recovered = recovered_of(ledger)
+        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        kept = [_plain(line.event) for line in recovered.kept]
+        header = {key: value for key, value in kept[0].items() if key != 'group'}
+        return [first_event({**header, **({'group': group} if group else {})}), *kept[1:]]
+
+    ledger.journal.replaced(events)
 
 
 class Repaired(NamedTuple):
@@ -463,6 +479,7 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
             'pid': worker.pid,
             'slots': worker.slots,
             'job': worker.job,
+            **({'user': worker.user} if worker.user else {}),
             't': worker.time,
         }
         if worker.stop is not None:

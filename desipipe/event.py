@@ -481,6 +481,7 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
     'process': {'host': _is_text},
     'worker': {
         'mid': _optional(_is_text), 'host': _is_text, 'pid': _is_count, 'slots': _is_count, 'job': _is_text, 'why': _optional(_is_text), 'kind': _is_text,
+        'user': _is_text,
     },
     'manager': {'host': _is_text, 'pid': _is_count, 'text': _is_text, 'mid': _is_text, 'why': _is_text},
 }  # fmt: skip

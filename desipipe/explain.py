@@ -95,6 +95,8 @@ def _pending(ledger: Ledger, row: int) -> str:
     group = state.groups[state.group[row]]
     if state.paused:
         return f'the queue is paused. Go on with: desipipe resume -q {quote(ledger.folder)} --spawn'
+    if ledger.use_error() is None and not ledger.may_run(row) and ledger.authors is not None:
+        return str(ledger.authors.refusal(state, row))
     workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
     if not workers:
         if state.manager is None:

@@ -77,6 +77,7 @@ def withdraw_jobs(ledger: Ledger, queue: str, jobids: Container[str] | None = No
         names = [name for name, submission in state.submissions.items() if submission['mid'] == mid and jobids is None]
         if not own and not names:
             continue
+        ledger.check_manager(mid)
         name = jobs_name(queue, str(ledger.journal.header['id']), mid)
         try:
             found += Provider(spec['provider']).withdraw(name, [noted_job(jobid, job) for jobid, job in own.items()], names)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from .authors import Authors, Call, Claims, ClaimsWriter, code_claim, digest_of, result_claim, shared_claim, task_claims
 from .config import Config
 from .errors import CorruptJournalError, DesipipeError, PayloadError, QueueGoneError, ResultError, UnknownTaskError, UntrustedQueueError, close_names
 from .event import (
@@ -50,10 +51,12 @@ from .store.lease import Observer
 from .store.lock import tell_fork
 from .store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from .store.watch import Watcher
-from .trust import TrustedUsers, check_use, refusal
+from .trust import TrustedUsers, check_use, load_refusal
 from .uses import Use, code_events, needed_events, note_uses
+from .utils import username
 
 _TEXT = struct.Struct('<I')
+_REVIEW_S = 5.0  # after which it is seen that someone is trusted
 T = TypeVar('T')
 
 
@@ -146,6 +149,10 @@ class Ledger:
         self._checked: set[str] = set()
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
         self._ended: tuple[int, Event] = (-1, {})
+        self._authors: Authors | None = None
+        self._claims_writer: ClaimsWriter | None = None
+        self._vouched: set[Ref] = set()
+        self._reviewed: tuple[tuple[str, int, float], dict[str, int], dict[str, int]] | None = None
         self._writer: SegmentWriter | None = None
         self._written_for = ''  # generation
         self._pid = os.getpid()
@@ -307,6 +314,18 @@ class Ledger:
         """True for a queue that a group shares, each of whose members runs only what they trust."""
         return bool(self.journal.header.get('group'))
 
+    @property
+    def authors(self) -> Authors | None:
+        """Authors of what is in a queue that a group shares, with all that was claimed so far; None for other queues."""
+        if not self.is_group_queue:
+            return None
+        journal = self.journal
+        identity = str(journal.header['id'])
+        if self._authors is None or self._authors.claims.identity != identity:
+            self._authors = Authors(Claims(self.folder, identity), self.segments, self.trusts)
+        self._authors.follow((journal.header['gen'], journal.offset))
+        return self._authors
+
     def check_trust(self, segment: str) -> None:
         """Refuse to load payloads of a user who is not trusted: loading runs their code.
 
@@ -322,13 +341,96 @@ class Ledger:
         # own bytes run as code that we never wrote.
         for uid in (owner, os.stat(self.folder).st_uid):
             if not self.trusts(uid):
-                raise refusal(f'{self.folder} holds data that', uid, 'It was not loaded')
+                raise load_refusal(self.folder, uid)
         self._checked.add(segment)
 
     def load(self, ref: Ref, resolve: Callable[..., object] | None = None) -> object:
         """The object pickled at ``ref``."""
-        self.check_trust(ref.segment)
+        if (authors := self.authors) is None:
+            self.check_trust(ref.segment)
+        elif ref not in self._vouched and not authors.vouches(ref):
+            raise self._unvouched(ref)
         return loads(self.read(ref), resolve)
+
+    def _unvouched(self, ref: Ref) -> UntrustedQueueError:
+        owner = self.segments.owner(ref.segment)
+        if not self.trusts(owner):
+            return load_refusal(self.folder, owner)
+        return UntrustedQueueError(
+            f'The journal of {self.folder} names data at {ref.offset:d} of segment {ref.segment}, which no user whom you trust has put there. '
+            'It was not loaded. Look at the task:\ndesipipe tasks -q ' + quote(self.folder)
+        )
+
+    def code_payload(self, app: str, event: Event) -> Ref:
+        """Return where the pickled code of an app's version is, of a user who is trusted."""
+        authors = self.authors
+        found = None if authors is None else authors.trusted_ref(authors.claims.codes.get(app))
+        if found is None:
+            return Ref(*event['code'])
+        self._vouched.add(found)
+        return found
+
+    def _trusted_call(self, row: int) -> Call | None:
+        """Return the payloads of a task of a group's queue; None in other queues.
+
+        Raises
+        ------
+        UntrustedQueueError
+            It was not written by a user who is trusted.
+        """
+        if (authors := self.authors) is None:
+            return None
+        call = authors.call(self.state, row)
+        if call is None:
+            raise authors.refusal(self.state, row)
+        return call
+
+    def may_run(self, row: int) -> bool:
+        """Return True for a task that users have added who are trusted; in queues that no group shares all are."""
+        return (authors := self.authors) is None or authors.call(self.state, row) is not None
+
+    def check_manager(self, mid: str) -> None:
+        """Refuse the commands and classes of a task manager that no trusted user has chosen.
+
+        Raises
+        ------
+        UntrustedQueueError
+        """
+        if (authors := self.authors) is not None and not authors.trusts_manager(self.state, mid):
+            raise UntrustedQueueError(
+                f'No user whom you trust has chosen task manager {mid} of {self.folder}, which its group shares. '
+                'Its commands did not run, and its tasks stay pending. See whose they are:\ndesipipe status -q ' + quote(self.folder)
+            )
+
+    def pending(self, mid: str) -> int:
+        """Return how many pending tasks of a task manager may run as this user."""
+        if not self.is_group_queue:
+            return self.state.counts[mid][PENDING]
+        return self._review()[0].get(mid, 0)
+
+    def held(self) -> dict[str, int]:
+        """Count the pending tasks that do not run as this user, by the user whom to trust; of the name '' where none can be named."""
+        return self._review()[1]
+
+    def _review(self) -> tuple[dict[str, int], dict[str, int]]:
+        # Looking at each pending task takes time: it is done once for a state of the journal, and for some seconds of trust.
+        if (authors := self.authors) is None:
+            return {}, {}
+        key = (self.journal.header['gen'], self.journal.offset, time.monotonic() // _REVIEW_S)
+        if self._reviewed is None or self._reviewed[0] != key:
+            state = self.state
+            runnable: dict[str, int] = {}
+            held: dict[str, int] = {}
+            for row in state.pending_rows(list(state.managers)):
+                if authors.call(state, row) is not None:
+                    mid = state.groups[state.group[row]].mid
+                    runnable[mid] = runnable.get(mid, 0) + 1
+                else:
+                    uid = authors.user_of(state, row)
+                    user = username(uid) if uid >= 0 else ''
+                    held[user] = held.get(user, 0) + 1
+            self._reviewed = key, runnable, held
+        return self._reviewed[1:]
 
     def again(self, look: Callable[[], T]) -> T:
         """Call ``look``, and once more if the journal was compacted meanwhile.
@@ -358,6 +460,8 @@ class Ledger:
             return None
         name = state.segments[number]
         try:
+            if self.is_group_queue:
+                return self.load(Ref(name, state.result_offset[row], state.result_length[row]))
             if name not in self._checked:
                 self.check_trust(name)
             with self._mutex:
@@ -385,9 +489,13 @@ class Ledger:
         """Return the position of a task's pickled arguments."""
 
         def look() -> Ref:
-            segment, offset, length = self.state.args(row)
+            call = self._trusted_call(row)
+            segment, offset, length = self.state.args(row) if call is None else call.args
             size = _TEXT.size + _TEXT.unpack(self.read(Ref(segment, offset, _TEXT.size)))[0]
-            return Ref(segment, offset + size, length - size)
+            found = Ref(segment, offset + size, length - size)
+            if call is not None:
+                self._vouched.add(found)
+            return found
 
         return self.again(look)
 
@@ -402,6 +510,10 @@ class Ledger:
         digest = self.state.groups[self.state.group[row]].shared
         if not digest:
             return None
+        call = self._trusted_call(row)
+        if call is not None and call.shared is not None:
+            self._vouched.add(call.shared)
+            return call.shared
         event = self.state.shared.get(digest)
         if event is None:
             raise PayloadError(
@@ -473,6 +585,9 @@ class Ledger:
             if not todo and self.follow():
                 todo = self._unknown(batches)
             known = not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused)
+            if known and self.is_group_queue:
+                self._renew_writers()
+                self._claim(batches, {}, (), codes)
             if known and then is None and not self._severed(batches):
                 note_uses(uses)
                 return 0
@@ -483,15 +598,11 @@ class Ledger:
 
             def prepare() -> None:
                 nonlocal generation
-                generation = self.journal.header['gen']
-                if generation != self._written_for:
-                    # What made this one (compaction, clearing) may have taken our file away, and a network filesystem's client may not know
-                    # it yet: begin another.
-                    self.writer.flush()
-                    self.writer.close()
-                    self._written_for = generation
+                generation = self._renew_writers()
                 written[:] = [self._write_arguments(batch) for batch in todo]
                 words[:] = self._write_words(todo, codes)
+                if self.is_group_queue:
+                    self._claim(batches, dict(zip(map(id, todo), written, strict=True)), words, codes)
                 if self.journal.shared or sync:
                     self.writer.flush()
 
@@ -510,6 +621,81 @@ class Ledger:
             self.journal.write(decide, sync)
             note_uses(uses)
             return added
+
+    def _renew_writers(self) -> str:
+        """Begin other files for another generation of the journal, whose identity is returned.
+
+        What made it (compaction, clearing) may have taken ours away, and a network filesystem's client may not know it yet.
+        """
+        generation = str(self.journal.header['gen'])
+        if generation != self._written_for:
+            self.writer.flush()
+            self.writer.close()
+            if self._claims_writer is not None:
+                self._claims_writer.close()
+                self._claims_writer = None
+            self._written_for = generation
+        return generation
+
+    # Claims, in queues that a group shares
+
+    def _write_claims(self, claims: Sequence[Event]) -> None:
+        if claims and (self._claims_writer is None or self._claims_writer.pid != os.getpid()):
+            self.check_use()
+            self._claims_writer = ClaimsWriter(self.folder, str(self.journal.header['id']), self.writer.name)
+        if claims and self._claims_writer is not None:
+            self.writer.flush()
+            self._claims_writer.write(claims, self.journal.shared)
+
+    def _claim(
+        self,
+        batches: Sequence[Batch],
+        written: dict[int, tuple[str, list[int], list[int]]],
+        words: Sequence[Event],
+        codes: dict[str, Code],
+    ) -> None:
+        """Claim tasks as this user's: those that are written now, and those that only users who are not trusted have added before."""
+        authors = self.authors
+        assert authors is not None
+        claims: list[Event] = []
+        for event in words:
+            claims.append(code_claim(event['app'], event['code']) if event['e'] == 'app' else shared_claim(event['id'], event['ref']))
+        own = {event['app'] if event['e'] == 'app' else event['id'] for event in words}
+        for batch in batches:
+            group, place = batch.group, written.get(id(batch))
+            if place is None and self._is_claimed(batch):
+                continue
+            claims.append(task_claims(group, batch.ids, place or self._write_arguments(batch), batch.requires))
+            if group.app not in own and authors.trusted_ref(authors.claims.codes.get(group.app)) is None:
+                own.add(group.app)
+                claims.append(code_claim(group.app, self.store(codes[group.app].payload)))
+            if batch.shared is not None and group.shared not in own and authors.trusted_ref(authors.claims.shared.get(group.shared)) is None:
+                own.add(group.shared)
+                claims.append(shared_claim(group.shared, self.store(batch.shared)))
+        self._write_claims(claims)
+
+    def _is_claimed(self, batch: Batch) -> bool:
+        """Return True when users who are trusted have added all of these tasks, with the same options."""
+        authors, digest = self.authors, digest_of(batch.group)
+        assert authors is not None
+        tasks = authors.claims.tasks
+        return all(any(claim.group == digest and self.trusts(claim.uid) for claim in tasks.get(tid, ())) for tid in batch.ids)
+
+    def claim_everything(self) -> None:
+        """Claim as this user's what is in the queue now, which a group is to share."""
+        state = self.state
+        claims: list[Event] = [code_claim(app, event['code']) for app, event in state.apps.items()]
+        claims += [shared_claim(digest, event['ref']) for digest, event in state.shared.items()]
+        by_file: dict[tuple[int, str], list[int]] = {}
+        for row in state.rows.values():
+            by_file.setdefault((state.group[row], state.args(row).segment), []).append(row)
+        for (number, segment), rows in by_file.items():
+            refs = [state.args(row) for row in rows]
+            needs = {i: [state.ids[other] for other in state.requires[row]] for i, row in enumerate(rows) if row in state.requires}
+            place = segment, [ref.offset for ref in refs], [ref.length for ref in refs]
+            claims.append(task_claims(state.groups[number], [state.ids[row] for row in rows], place, needs))
+        results = [ref for row in state.rows.values() if (ref := state.result(row)) is not None]
+        self._write_claims([*claims, result_claim(results)] if results else claims)
 
     def _code_events(self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]) -> list[Event]:
         """Decide which versions of apps are current from here on."""
@@ -538,7 +724,8 @@ class Ledger:
                     continue
                 number = state.group[row]
                 if number not in groups:
-                    groups[number] = state.groups[number]._replace(**options)
+                    # What a group shares is run as one claims it: also in the folder in which it was added again.
+                    groups[number] = batch.group if self.is_group_queue else state.groups[number]._replace(**options)
                 if groups[number] != state.groups[number]:
                     found.setdefault(groups[number], []).append(row)
         return found
@@ -749,6 +936,8 @@ class Ledger:
         identity = identity or self.journal.header['id']  # before anything is read: it may be another queue by then
         # What takes long comes before the lock: a report needs its payloads on disk, and reading what the others did meanwhile would keep them waiting.
         self.writer.flush()
+        if self.is_group_queue:
+            self._claim_results(worker, ends, successes)
         self.follow()
 
         def decide() -> list[Event]:
@@ -792,6 +981,13 @@ class Ledger:
             end.shown = tuple(ref for ref in end.shown if kept(ref) is not None)
             if end.cause is not None and 'trace' in end.cause and kept(end.cause['trace']) is None:
                 end.cause = {key: value for key, value in end.cause.items() if key != 'trace'}
+
+    def _claim_results(self, worker: str, ends: Sequence[End], successes: Sequence[Successes]) -> None:
+        results = [end.result for end in ends if end.result is not None]
+        for event in successes_events(worker, successes, 0.0):
+            results += (ref for i in range(len(event['rows'])) if (ref := end_at(event, i).result) is not None)
+        if results:
+            self._write_claims([result_claim(results)])
 
     def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
         state = self.state
@@ -1153,6 +1349,9 @@ class Ledger:
         """Sync and close files."""
         self.journal.close()
         self.segments.close()
+        if self._claims_writer is not None:
+            self._claims_writer.close()
+            self._claims_writer = None
         if self._writer is not None:
             self._writer.close()
             self._writer = None

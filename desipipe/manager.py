@@ -31,6 +31,8 @@ from .scheduler import Scheduler
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer, gone, read_lease
 from .store.watch import Watcher
+from .trust import held_text
+from .utils import username
 from .worker import check_mode
 
 END_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGXCPU)
@@ -419,6 +421,8 @@ class Manager:
             return True
         if state.paused:
             return False
+        if self.ledger.is_group_queue:
+            return any(map(self.ledger.pending, list(state.counts)))  # what waits for tasks that others run is theirs to wait for
         return bool(state.total(PENDING)) or state.total(WAITING) > len(self.ledger.blocked())
 
     def _end_if_nothing_left(self) -> bool:
@@ -685,7 +689,7 @@ class Manager:
                 self._to_review.discard(name)
                 self._reviewed.add(name)
                 own = worker.stop is not None or worker.kind or worker.job in pool.withdrawn
-                if not own and self.ledger.state.counts[pool.mid][PENDING] and not self.ledger.state.paused:
+                if not own and self.ledger.pending(pool.mid) and not self.ledger.state.paused:
                     self._died(pool, f'it took no task: {worker.ended}', now, launched)
 
     def _settle(self, pool: Pool, job: Job, why: str) -> None:
@@ -780,11 +784,13 @@ class Manager:
         if state.paused:
             return
         self._review_workers(now)
-        for mid, counts in list(state.counts.items()):
-            if mid in self._bad and not counts[PENDING]:
+        self._tell_untrusted()
+        for mid in list(state.counts):
+            pending = self.ledger.pending(mid)
+            if mid in self._bad and not pending:
                 del self._bad[mid]
                 self._unsay('refused', mid)  # its tasks were cancelled, or added again with other options
-            if mid in self._bad or not (counts[PENDING] or mid in self.pools):
+            if mid in self._bad or not (pending or mid in self.pools):
                 continue
             try:
                 pool = self._pool(mid)
@@ -794,15 +800,15 @@ class Manager:
                 self._give_up(mid, f'no worker can be started for task manager {mid}: {exc}')  # of one task manager; the others go on
                 continue
             if pool is not None and pool.provider.settled:
-                self._scale_pool(pool, counts, now)
+                self._scale_pool(pool, pending, now)
 
-    def _scale_pool(self, pool: Pool, counts: Sequence[int], now: float) -> None:
+    def _scale_pool(self, pool: Pool, pending: int, now: float) -> None:
         pool.resize(self.ledger.state.most(pool.mid), self.max_workers)
         have, occupied = self._have(pool), self.ledger.state.occupied(pool.mid)
-        missing = pool.missing(counts[PENDING], occupied, have)
+        missing = pool.missing(pending, occupied, have)
         if not missing:
             if have:
-                self._shrink(pool, counts[PENDING], occupied, have)
+                self._shrink(pool, pending, occupied, have)
             return
         slots = pool.allowed(missing, occupied, have + sum(job.slots for jobid, job in pool.jobs.items() if _hidden(pool, jobid)), now)
         if not slots:
@@ -822,6 +828,14 @@ class Manager:
             pool.refused.reset()
             self._unsay('refused', pool.mid)
         self._note(pool)
+
+    def _tell_untrusted(self) -> None:
+        """Tell whose tasks of a group's queue stay pending."""
+        held = self.ledger.held()
+        for user in [user for kind, user in self._messages if kind == 'untrusted' and user not in held]:
+            self._unsay('untrusted', user)
+        for user, n in held.items():
+            self._say(('untrusted', user), held_text(user, n, username()))
 
     def _refused(self, pool: Pool, text: str, now: float) -> None:
         pool.refused.fail(now)
@@ -912,6 +926,7 @@ class Manager:
         state = self.ledger.state
         spec = state.managers.get(mid)
         if pool is None and spec is not None:
+            self.ledger.check_manager(mid)
             pool = Pool(mid, spec)
             pool.set_timestep(self.timestep)
             pool.provider.note_submission = lambda name, slots: self.ledger.note_submission(mid, name, slots)

@@ -20,6 +20,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from . import provenance
+from .authors import mid_of as mid_of
 from .config import Config
 from .environment import Environment
 from .errors import (
@@ -28,6 +29,7 @@ from .errors import (
     CorruptJournalError,
     InvalidQueueNameError,
     PermissionDeniedError,
+    QueueError,
     QueueExistsError,
     QueueGoneError,
     UnknownQueueError,
@@ -36,6 +38,7 @@ from .errors import (
 )
 from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
 from .faults import patiently
+from .group_queues import find_group, give_folder, group_name, share_queue, unshare_queue
 from .ledger import Batch, Ledger, find_mid
 from .selection import Counts, Process
 from .serialize import Code
@@ -48,7 +51,7 @@ from .task import Future, StoredApp, Task
 from .terminal import visible
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
-from .utils import BaseClass, from_above, is_pattern, open_log
+from .utils import BaseClass, from_above, is_pattern, open_log, share
 
 if TYPE_CHECKING:
     from .app import App
@@ -187,14 +190,22 @@ def import_command(path: str) -> str:
     return f'desipipe import {quote(path)}'
 
 
-def create_folder(folder: str, config: Config) -> None:
+def create_folder(folder: str, config: Config, group: str = '') -> None:
     """Make a queue's folder: test the filesystem's locks, then put everything in place at once.
+
+    Parameters
+    ----------
+    folder : str
+    config : Config
+    group : str, default=''
+        Name or number of a group that shares the queue.
 
     Raises
     ------
     LockingError, PermissionDeniedError, DiskFullError, QueueExistsError
         Nothing is left behind.
     """
+    gid = find_group(group) if group else -1
     parent = os.path.dirname(folder)
     temporary = f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
     made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
@@ -214,10 +225,15 @@ def create_folder(folder: str, config: Config) -> None:
             found = probe(temporary, config.lock)
             for name in _FOLDERS:
                 os.mkdir(os.path.join(temporary, name))
-            with open(os.path.join(temporary, 'lock'), 'x'):
-                pass
+            with open(os.path.join(temporary, 'lock'), 'x') as file:
+                share(file.fileno(), temporary)
             header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+            if group:
+                header['group'] = group_name(gid)
             journals.create(temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)})
+            if group:
+                _check_shared_lock(found.lock, folder)
+                give_folder(temporary, gid)
         except OSError as exc:
             raise disk_full(exc, parent) from exc
         # A folder appears whole or not at all, also when several processes create the same queue at once: rename does not
@@ -236,6 +252,14 @@ def create_folder(folder: str, config: Config) -> None:
             for path in made:
                 with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
                     os.rmdir(path)
+
+
+def _check_shared_lock(kind: str, folder: str) -> None:
+    if kind == 'soft':
+        raise ConfigError(
+            f'Locks of kind "soft", which users do not share, are all that works in {os.path.dirname(folder)}. Nothing was created. '
+            'Make the queue on another filesystem. See which kinds work:\ndesipipe doctor'
+        )
 
 
 def _upwards(path: str) -> Iterator[str]:
@@ -296,6 +320,8 @@ class Queue(BaseClass):
     spawn : bool, default=False
         Whether to start a detached manager process with the first task.
     config : Config, default=None
+    group : str, default=None
+        Name of a group that shares the queue, which is made for it; one that exists must be shared by it.
 
     Raises
     ------
@@ -309,6 +335,7 @@ class Queue(BaseClass):
         create: bool | None = None,
         spawn: bool = False,
         config: Config | None = None,
+        group: str | None = None,
     ) -> None:
         self.config = config or Config()
         self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
@@ -322,7 +349,7 @@ class Queue(BaseClass):
             raise unknown_queue(self.folder)
         if not exists:
             try:
-                create_folder(self.folder, self.config)
+                create_folder(self.folder, self.config, group or '')
             except QueueExistsError:
                 if create:
                     raise
@@ -330,6 +357,11 @@ class Queue(BaseClass):
                 _tell_of_original(self.folder)
         interval, trusts = self.config['sync_interval'], TrustedUsers(self.config)
         self.ledger = patiently(lambda: Ledger(self.folder, interval, trusts), OPEN_PATIENCE_S)
+        if group and self.group != group_name(find_group(group)):
+            raise QueueError(
+                f'The queue in {self.folder} is {f"shared by group {self.group}" if self.group else "not shared"}. Nothing was changed. '
+                f'To share it with group {group}:\ndesipipe share -q {quote(self.folder)} --group {quote(group)}'
+            )
         self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
         self._manager: subprocess.Popen[bytes] | None = None
         self._looked = self._started = 0.0
@@ -338,6 +370,11 @@ class Queue(BaseClass):
     def name(self) -> str:
         """The bare name."""
         return os.path.basename(self.folder).removesuffix(SUFFIX)
+
+    @property
+    def group(self) -> str:
+        """Name of the group that shares the queue; empty if none does."""
+        return str(self.ledger.journal.header.get('group', ''))
 
     @property
     def filename(self) -> str:
@@ -980,6 +1017,14 @@ class Queue(BaseClass):
         self.ledger.check_use()
         return compact(self.ledger)
 
+    def share(self, group: str) -> None:
+        """Share the queue with a group; see :func:`~desipipe.group_queues.share_queue`."""
+        share_queue(self.ledger, group)
+
+    def unshare(self) -> list[str]:
+        """Take the queue back from its group; returns the names of other users who own files in it, which stay theirs."""
+        return unshare_queue(self.ledger)
+
     def repair(self) -> int:
         """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the queue's folder; returns how many."""
         from .compact import repair
@@ -1307,15 +1352,6 @@ def _packed(task: Task, task_manager: Any) -> tuple[Batch, Code, Event]:
     batch = Batch(app.group(mid_of(spec)), task.index)
     app.pack(batch, task.kwargs, bytes.fromhex(batch.group.app))
     return batch, app.description, spec
-
-
-def mid_of(spec: Event) -> str:
-    """The identity of a task manager, from its specification."""
-    import hashlib
-
-    import orjson
-
-    return hashlib.blake2b(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
 
 
 def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -> None:

@@ -42,7 +42,7 @@ _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 class Worker:
     """A worker, as the journal knows it."""
 
-    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'lent', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time')
+    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'lent', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time', 'user')
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -51,6 +51,8 @@ class Worker:
         self.pid: int = event.get('pid', 0)
         self.slots: int = event.get('slots', 1)
         self.job: str = event.get('job', '')
+        self.user: str = event.get('user', '')
+        """Name of who runs it, as it says itself."""
         self.time: float = event['t']
         self.ended: str | None = None
         self.kind = ''

@@ -19,7 +19,8 @@ from .ledger import Ledger
 from .queue import Queue
 from .store.journal import lines, pieces
 from .store.lease import Observer, Record, gone, read_lease
-from .trust import look_at
+from .trust import held_text, look_at
+from .utils import username
 
 WINDOW = 60.0  # s over which tasks per second are counted
 FAILURES = 5  # failures that a queue's summary names
@@ -207,6 +208,7 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
         - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
+        - ``held``: see :func:`held_tasks`
 
     Raises
     ------
@@ -222,7 +224,15 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
         'failures': _failures(ledger),
         'causes': blocked_causes(ledger),
         'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in ledger.state.damage],
+        'held': held_tasks(ledger),
     }
+
+
+def held_tasks(ledger: Ledger) -> list[Dict]:
+    """Return whose pending tasks do not run as this user in a queue that a group shares: ``user``, ``count``, ``text``."""
+    if ledger.use_error() is not None:
+        return []
+    return [{'user': user, 'count': n, 'text': held_text(user, n)} for user, n in ledger.held().items()]
 
 
 def condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
@@ -450,7 +460,8 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
         ``blocked`` (identity of the task that is the cause, or empty),
         ``superseded`` (True if it is of code that the notebook or script has no longer, or needs one that is), ``mid``,
         ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
-        unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed).
+        unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed);
+        in a queue that a group shares, ``user`` (who added it, whose claim it is) and ``ran_by`` (whose worker ran it, as that says).
     """
     state = ledger.state
     blocked, claimed = ledger.blocked(), state.claimed_rows()
@@ -476,6 +487,8 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'duration': None,
             'memory': None,
             'cause': '',
+            'user': author_of(ledger, row),
+            'ran_by': '',
         }
         if status == RUNNING:
             task['began'] = state.started.get(row) if row not in claimed else None
@@ -488,9 +501,16 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
     return [tasks[row] for row in rows]
 
 
+def author_of(ledger: Ledger, row: int) -> str:
+    """Return the name of the user who added a task to a queue that a group shares; empty in other queues."""
+    authors = ledger.authors
+    uid = -1 if authors is None else authors.author_of(ledger.state, row)
+    return username(uid) if uid >= 0 else ''
+
+
 def _worked(task: Dict, worker: Any) -> None:
     if worker is not None:
-        task.update(worker=worker.name, host=worker.host, job=worker.job)
+        task.update(worker=worker.name, host=worker.host, job=worker.job, ran_by=worker.user)
 
 
 def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event | None) -> None:
@@ -575,6 +595,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
                 'state': state_name(attempt.state),
                 'worker': attempt.worker,
                 'host': attempt.host,
+                'user': worker.user if (worker := state.workers.get(attempt.worker)) else '',
                 'job': attempt.job,
                 'began': attempt.began,
                 'duration': attempt.duration,

@@ -949,9 +949,8 @@ class StoredApp(App):
     @property
     def func(self) -> Callable[..., Any]:  # type: ignore[override]
         """The function; loading it may run code of the queue's owner."""
-        from .event import Ref
 
-        loaded: Any = self._ledger.load(Ref(*self._event['code']))
+        loaded: Any = self._ledger.load(self._ledger.code_payload(self._event['app'], self._event))
         return loaded  # type: ignore[no-any-return]
 
     @property

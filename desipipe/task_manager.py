@@ -530,6 +530,7 @@ def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:
         Identity of the task manager.
     """
     ledger.check_use()
+    ledger.check_manager(mid)
     spec = ledger.state.managers[mid]
     return TaskManager(queue_of(ledger), spec['environ'], spec['scheduler'], spec['provider'])
 

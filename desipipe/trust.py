@@ -94,6 +94,36 @@ def refusal(path: str, uid: int, done: str = 'Nothing was run or changed') -> Un
     return UntrustedQueueError(f'{path} belongs to user {owner}, whom you do not trust. {done}. {MEANS} If you trust {owner}:\ndesipipe trust {owner}')
 
 
+def load_refusal(folder: str, uid: int) -> UntrustedQueueError:
+    """Return the error for a payload of a user who is not trusted."""
+    user = username(uid)
+    return UntrustedQueueError(
+        f'{folder} holds data written by user {user}, whom you do not trust: loading it would run their code as you, so it was not loaded. '
+        f'If you trust {user}, put "trusted_users: [{user}]" into your config.yaml, set DESIPIPE_TRUST={user}, or type:\ndesipipe trust {user}'
+    )
+
+
+def held_text(user: str, n: int, reader: str = '') -> str:
+    """Return why some pending tasks of a queue that a group shares do not run, and what to type.
+
+    Parameters
+    ----------
+    user : str
+        Who added them; empty where that is not known.
+    n : int
+        How many.
+    reader : str, default=''
+        As whom they do not run, for messages that all members read; by default the reader.
+    """
+    tasks = f'{n:,d} pending task{"" if n == 1 else "s"}'
+    who, do, they = (reader, 'does', reader) if reader else ('you', 'do', 'you')
+    if not user:
+        return f'{tasks} cannot be run: the journal says of them what no user has written whom {who} trust{"s" if reader else ""}. Add them again.'
+    return (
+        f'{tasks} of user {user} stay pending: {who} {do} not trust {user}, whose code would run as {they}. Whoever trusts {user} types:\ndesipipe trust {user}'
+    )
+
+
 def check_holding(holding: Holding, trusts: Trusts, done: str = 'Nothing was run or changed') -> None:
     """Refuse what is a link, or belongs to a user who is not trusted.
 

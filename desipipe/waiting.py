@@ -89,6 +89,9 @@ def _pending_reason(ledger: Ledger, row: int, observer: Observer) -> Reason | No
     workers = [worker for worker in list(state.alive.values()) if worker.mid in (None, mid)]
     if any(_is_alive(worker.name, observer) for worker in workers):
         return None
+    if ledger.use_error() is None and not ledger.may_run(row) and ledger.authors is not None:
+        text, _, command = str(ledger.authors.refusal(state, row)).rpartition('\n')
+        return Reason(text or command, command if text else '')
     said = state.said.get(mid) or state.said.get('', '')
     if not _has_manager(ledger, observer):
         text = 'No worker and no manager is running'

@@ -17,6 +17,7 @@ from itertools import islice, takewhile
 from typing import Any
 
 from . import limits
+from .authors import Call
 from .config import Config
 from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownNameError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, Successes
@@ -34,7 +35,8 @@ from .slot import Packet
 from .slot_memory import Results
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer
-from .utils import printable
+from .trust import held_text
+from .utils import printable, username
 
 logger = logging.getLogger('desipipe')
 
@@ -178,6 +180,7 @@ class Worker:
         self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
         self._listening = False
         self._identity = ''
+        self._told_of: set[str] = set()
 
     def _make_copies(self, streams: Iterable[str]) -> SlotCopies | None:
         wanted = frozenset(streams)
@@ -189,6 +192,7 @@ class Worker:
         event = self.ledger.state.managers.get(self.mid or '')
         if event is None:
             return None
+        self.ledger.check_manager(self.mid or '')
         try:
             return Provider(event['provider'])
         except UnknownNameError as exc:
@@ -295,6 +299,8 @@ class Worker:
         self._watcher = ledger.watcher()
         self._heartbeat = patiently(lambda: Lease(ledger.folder, self.name, ledger.journal.shared), START_PATIENCE_S)
         info = dict(mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
+        if ledger.is_group_queue:
+            info['user'] = username()
         patiently(lambda: ledger.begin_worker(self.name, **info), START_PATIENCE_S)
         self._identity = ledger.journal.header['id']
 
@@ -498,6 +504,7 @@ class Worker:
         if not state.paused and self._any_pending(self._mids()):
             self._idle_since = None
             return False
+        self._tell_untrusted()
         self._idle_since = self._idle_since or now
         idle = now - self._idle_since
         if self._only is not None:
@@ -509,6 +516,13 @@ class Worker:
             # Someone else's: they may fail and be retried, or their worker may vanish. That is for a manager to see, and for us if there is none.
             return idle > max(self.linger, 1.0 if state.manager is not None else 2 * self.lease)
         return idle >= self.linger
+
+    def _tell_untrusted(self) -> None:
+        """Tell once whose tasks of a group's queue stay pending here."""
+        for user, n in self.ledger.held().items():
+            if user not in self._told_of:
+                self._told_of.add(user)
+                logger.warning('%s', held_text(user, n))
 
     def _mids(self) -> list[str]:
         return [self.mid] if self.mid is not None else list(self.ledger.state.managers)
@@ -978,6 +992,9 @@ class Worker:
                 spare -= cost
         return chosen
 
+    def _choose_next(self, rows: Iterator[int], share: int) -> list[int]:
+        return list(islice(self._chosen_of(rows), share))
+
     def _cost_of(self, group: int, now: float) -> float:
         """Return the seconds for which a task counts against the horizon; infinity if it cannot end in time."""
         if not self._fits(group, now):
@@ -1054,11 +1071,12 @@ class Worker:
 
     def _chosen_of(self, rows: Iterator[int]) -> Iterator[int]:
         """Yield the rows that this worker was started for."""
-        return rows if self._only is None else filter(self._only.__contains__, rows)
+        rows = rows if self._only is None else filter(self._only.__contains__, rows)
+        return rows if self.ledger.authors is None else filter(self.ledger.may_run, rows)
 
     def _any_pending(self, mids: list[str]) -> bool:
         state = self.ledger.state
-        if self._only is None:
+        if self._only is None and not self.ledger.is_group_queue:
             return any(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
         return next(self._chosen_of(state.pending_rows(mids)), None) is not None
 
@@ -1087,7 +1105,7 @@ class Worker:
         if self._uncertain:
             self._forget_reported()
         self._uncertain = True  # an error may come after the lines were written
-        choose = None if self._mpi else self._choose
+        choose = self._choose_next if self._mpi else self._choose
         claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity, choose, self._successes)
         self._uncertain = False
         self._cost += 0.2 * (time.monotonic() - began - self._cost)
@@ -1223,9 +1241,18 @@ class Worker:
             self._add_end(End(head.row, head.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic())
             return True
         segment = state.args_segment[head.row]
+        authors = self.ledger.authors
+        call = None if authors is None else authors.call(state, head.row)
+        if authors is not None and call is None:
+            # It was added again with other options since it was claimed.
+            self._back.append((head.row, head.attempt))
+            self._backlog.popleft()
+            return True
+        # Each claim of a group's member has its own place.
+        most = most if authors is None else 1
         some = islice(self._backlog, min(most, self._packet_size(process, head)))
         tasks = list(takewhile(lambda task: task.group == head.group and state.args_segment[task.row] == segment, some))
-        if not process.send(tasks, self._packet(tasks), self._introduce, self._large):
+        if not process.send(tasks, self._packet(tasks, call), self._introduce, self._large):
             return False
         for _ in tasks:
             self._backlog.popleft()
@@ -1240,20 +1267,21 @@ class Worker:
         fair = -(-len(self._backlog) // self.slots)
         return max(1, min(fit, fair, process.ahead - len(process.sent)))
 
-    def _packet(self, tasks: list[Sent]) -> Packet:
+    def _packet(self, tasks: list[Sent], call: Call | None) -> Packet:
         state = self.ledger.state
         rows = [task.row for task in tasks]
         requires = {}
         for row in rows if state.requires else ():
             if row in state.requires:
                 requires[row] = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]]
+        args = [state.args(row) for row in rows] if call is None else [call.args]
         return Packet(
             first=0,
             rows=rows,
             attempts=[task.attempt for task in tasks],
-            segment=state.segments[state.args_segment[rows[0]]],
-            offsets=[state.args_offset[row] for row in rows],
-            lengths=[state.args_length[row] for row in rows],
+            segment=args[0].segment,
+            offsets=[ref.offset for ref in args],
+            lengths=[ref.length for ref in args],
             tids=[state.ids[row] for row in rows],
             requires=requires,
         )
@@ -1262,11 +1290,15 @@ class Worker:
         group = self.ledger.state.groups[number]
         event = self.ledger.state.apps[group.app]
         shared = tuple(self.ledger.state.shared[group.shared]['ref']) if group.shared else None
+        code = tuple(event['code'])
+        if (authors := self.ledger.authors) is not None:
+            code = tuple(authors.trusted_ref(authors.claims.codes.get(group.app)) or code)
+            shared = shared and tuple(authors.trusted_ref(authors.claims.shared.get(group.shared)) or shared)
         # What everything is run with is looked at by one slot, after the first task of an app: what it imports is known then.
         look = group.app not in self._looked
         self._looked.add(group.app)
         environ = self.ledger.state.managers.get(group.mid, {}).get('environ', {})
-        return 'group', number, tuple(group), tuple(event['code']), shared, event.get('packages', []), tuple(event['source']), environ, look
+        return 'group', number, tuple(group), code, shared, event.get('packages', []), tuple(event['source']), environ, look
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)

@@ -19,7 +19,7 @@ LAYERS = {
     'bytes': 'store/ lock journal segment lease watch probe recover',
     'pure': 'serialize event versions state outputs safe_outputs sweep',
     'resources': 'provider/ scheduler backoff',
-    'model': 'uses ledger live app task waiting gathering explain compact jobs queue find call_here selection',
+    'model': 'uses authors ledger live app task waiting gathering explain compact group_queues jobs queue find call_here selection',
     'files': 'io file_manager/',
     'processes': 'shell_contexts shell library_displays display figures ranks slot_state slot_memory output_copy '
     'output_pipes slot process queue_faults worker manager',

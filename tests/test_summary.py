@@ -22,7 +22,7 @@ from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_s
 
 KEYS = (
     'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta '
-    'owner own group untrusted jobs failures causes damage'
+    'owner own group untrusted jobs failures causes damage held'
 ).split()
 
 

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import os
 import re
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from ..find import check_names, find_task, find_tasks, short, type_queue
@@ -13,6 +14,8 @@ from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states
 
 if TYPE_CHECKING:
     from ..queue import Queue
+
+_MEMBERS = 8  # to name
 
 
 def register(verbs: Verbs) -> None:
@@ -116,6 +119,25 @@ def register(verbs: Verbs) -> None:
     parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
     parser.add_argument('--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer')
     parser.add_argument('--list', action='store_true', help='list who is trusted')
+
+    parser = verbs.add(
+        'share',
+        share,
+        'share a queue with a group',
+        'Its members look at it, add tasks to it and run their own. What others have added they run if they trust them.',
+        'desipipe share -q my_queue --group desi',
+    )
+    add_queue(parser)
+    parser.add_argument('--group', required=True, metavar='GROUP', help='name or number of a group that you are in')
+
+    parser = verbs.add(
+        'unshare',
+        unshare,
+        'take a queue back from the group that shares it',
+        'Nobody else can look at it then. What members have added stays, as files of theirs.',
+        'desipipe unshare -q my_queue',
+    )
+    add_queue(parser)
 
     parser = verbs.add(
         'compact',
@@ -245,6 +267,30 @@ def _trusted_name(user: str, trusted: list[str]) -> str:
         if name in names:
             return name
     raise ConfigError(f'User {user!r} is not trusted. Nothing was changed. List who is:\ndesipipe trust --list')
+
+
+def share(args: argparse.Namespace) -> None:
+    """Run ``desipipe share``."""
+    from ..group_queues import find_group, members_of, unreachable
+
+    queue = open_one(args)
+    queue.share(args.group)
+    gid = find_group(args.group)
+    members = members_of(gid)
+    who = f' ({plural(len(members), "member")}: {", ".join(members[:_MEMBERS])}{", …" if len(members) > _MEMBERS else ""})' if members else ''
+    print(f'{_name(queue)}: shared by group {queue.group}{who}')
+    print('Members run their own tasks. To run those of another member, and for them to run yours: desipipe trust USER')
+    if closed := unreachable(queue.folder, gid):
+        hint(f'Group {queue.group} cannot reach the queue through {closed}. Let its members pass: chmod o+x {shlex.quote(closed)}')
+
+
+def unshare(args: argparse.Namespace) -> None:
+    """Run ``desipipe unshare``."""
+    queue = open_one(args)
+    others = queue.unshare()
+    print(f'{_name(queue)}: not shared')
+    if others:
+        hint(f'It holds files of {", ".join(others)}. To use what they hold, trust these users: desipipe trust {" ".join(others)}')
 
 
 def delete(args: argparse.Namespace) -> None:

@@ -423,7 +423,7 @@ def _segments(queue: Queue, where: str) -> Iterator[Finding]:
     needed: dict[str, int] = {}
     lost: dict[str, list[int]] = {}
     with os.scandir(os.path.join(queue.folder, 'segments')) as entries:
-        sizes = {entry.name.removesuffix('.bin'): entry.stat().st_size for entry in entries}
+        sizes = {entry.name.removesuffix('.bin'): entry.stat().st_size for entry in entries if entry.name.endswith('.bin')}
     for row in state.each():
         refs = [state.args(row)]
         if state.status[row] == SUCCEEDED and (result := state.result(row)) is not None:

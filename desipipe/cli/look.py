@@ -403,6 +403,7 @@ def tasks(args: argparse.Namespace) -> None:
             Column('attempt', 'attempt', right=True),
             Column('duration', 'time', span, right=True),
             Column('job', 'job'),
+            *([Column('user', 'of'), Column('ran_by', 'ran by')] if queue.group else []),
             Column('words', 'why'),
         ]
         if args.json:

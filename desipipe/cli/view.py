@@ -127,6 +127,7 @@ def queue_lines(summary: dict[str, Any], where: str, bar: bool = True, advise: b
         lines.append([(f'  {pace}', '')])
     if whose := owner_text(summary):
         lines.append([(f'  {whose}', 'yellow' if summary.get('untrusted') else 'dim')])
+    lines += [[(f'  ! {line}', 'yellow')] for held in summary.get('held', ()) for line in held['text'].splitlines()]
     lines += _manager_lines(summary, where)
     lines += _worker_lines(summary)
     for cause in summary['causes'][:5]:

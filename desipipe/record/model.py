@@ -516,6 +516,8 @@ class _Reader:
         if worker is None:
             return {'name': name}
         found: Dict = {'name': name, 'host': worker.host, 'job': worker.job, 'slots': worker.slots, 'since': worker.time}
+        if worker.user:
+            found['user'] = self.privacy.user(worker.user)
         snapshot = self.state.versions.get((name, ''))
         if snapshot:
             found['with'] = self._versions(snapshot)

@@ -138,7 +138,7 @@ class SegmentWriter:
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
-            share(self._fd, self.folder)
+            share(self._fd, self.folder, own=True)
             return
 
     def append(self, parts: Sequence[bytes | memoryview], aligned: bool = False) -> int:
@@ -328,10 +328,14 @@ class SegmentReader:
 
     def owner(self, name: str) -> int:
         """The user (by id) who owns the segment ``name``."""
+        return self.status(name).st_uid
+
+    def status(self, name: str) -> os.stat_result:
+        """Return owner and mode of the segment ``name``, as it is read here."""
         try:
-            return os.fstat(self._open(name)).st_uid
+            return os.fstat(self._open(name))
         except OSError:
-            return os.fstat(self._open(name, again=True)).st_uid
+            return os.fstat(self._open(name, again=True))
 
     def _map(self, name: str, fd: int, offset: int, length: int) -> memoryview:
         if os.fstat(fd).st_size < offset + length:

@@ -148,6 +148,10 @@ export interface ITaskLine extends ITaskLabel {
   job: string;
   began: number | null;
   duration: number | null;
+  /** Who added it, in a queue that a group shares. */
+  user?: string;
+  /** Whose worker ran it, in a queue that a group shares. */
+  ran_by?: string;
   cause: string;
 }
 

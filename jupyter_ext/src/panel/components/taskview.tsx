@@ -315,6 +315,8 @@ function Facts(props: ITaskViewProps): JSX.Element {
       trans.__('Took'),
       task.duration === null ? '' : duration(task.duration, trans)
     ],
+    [trans.__('Added by'), task.user ?? ''],
+    [trans.__('Run by'), task.ran_by ?? ''],
     [trans.__('Host'), task.host],
     [trans.__('Job'), task.job],
     [
