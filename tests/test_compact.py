@@ -360,7 +360,10 @@ from desipipe.ledger import Ledger
 ledger = Ledger(sys.argv[1], None)
 print('ready', flush=True)
 sys.stdin.readline()
-for i in range(int(sys.argv[3])):
+n = int(sys.argv[3])
+for i in range(n):
+    if i == n // 2:
+        sys.stdin.readline()
     add(ledger, [(sys.argv[2], i), ('both', i)])
 """
 
@@ -377,9 +380,12 @@ def test_compaction_while_others_add(tmp_path: Path) -> None:
         while one.poll() is None or two.poll() is None:
             compact(ledger)
             generations += 1
+            if generations == 4:  # Before that the processes do not come to their end.
+                tell(one)
+                tell(two)
         for process in (one, two):
             done(process)
-    assert generations > 3
+    assert generations >= 4
     again = fresh(ledger)
     assert len(again.state) == 3 * n and again.state.damage == []
     for row in range(3 * n):

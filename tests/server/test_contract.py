@@ -23,7 +23,7 @@ from desipipe.server.routes import EVENTS, LOOKS, ORDERS
 # that its shape, and not only its folder, refuses.
 EXAMPLES = {
     mode: settings(max_examples=most, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
-    for mode, most in ((GenerationMode.POSITIVE, 6), (GenerationMode.NEGATIVE, 24))
+    for mode, most in ((GenerationMode.POSITIVE, 6), (GenerationMode.NEGATIVE, 12))
 }
 # They would start processes, or take away what the others look at: asked of queues that are not there.
 GRAVE = ('actions/spawn', 'actions/delete')
