@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ def test_slow_tasks_behind_quick_ones_are_spread(
 
     def slow(i: int, go: str) -> int:
         import os
+        import time
 
         while i >= 1000 and not os.path.exists(go):
             time.sleep(0.01)
@@ -52,6 +52,7 @@ def test_what_stands_behind_a_long_task_goes_back(queue: Queue, tm: TaskManager,
     @tm.python_app
     def mostly_quick(i: int, go: str) -> int:
         import os
+        import time
 
         while i == 600 and not os.path.exists(go):
             time.sleep(0.01)
@@ -141,6 +142,7 @@ def test_places_that_are_lent_end(queue: Queue, tm: TaskManager, start: Callable
     @tm.python_app
     def parent(go: str) -> int:
         import os
+        import time
 
         pid = leaf(0).result(timeout=100)
         while not os.path.exists(go):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -46,6 +45,7 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
     @tm.python_app
     def once(path: str, go: str, i: int) -> bytes:
         import os
+        import time
 
         with open(path, 'a') as file:
             file.write('x')

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +38,7 @@ def sleeper(tm: TaskManager) -> Any:
     @tm.python_app(retries=5)
     def wait(i: int, path: str) -> int:
         import os
+        import time
 
         open(f'{path}-{i}', 'w').close()
         while not os.path.exists(path):

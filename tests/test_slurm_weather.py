@@ -20,7 +20,7 @@ from desipipe import Queue, TaskManager
 from desipipe.summary import queue_summary
 
 TIMEOUT = 120.0  # s; only what hangs takes so long
-STEP = '0.2'
+STEP = '0.1'
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import Callable
@@ -120,6 +119,7 @@ def test_output_of_each_is_its_own(queue: Queue, tm: TaskManager) -> None:
         import ctypes
         import os
         import subprocess
+        import sys
 
         print('python', i)
         ctypes.CDLL(None).printf(f'c library {i}\n'.encode())  # buffered by C, with no newline of Python's
@@ -166,6 +166,7 @@ def test_output_is_followed_live(queue: Queue, tm: TaskManager, start: Callable[
     @tm.python_app
     def wait(path: str) -> None:
         import os
+        import time
 
         print('waiting')
         while not os.path.exists(path):
@@ -289,6 +290,7 @@ def test_cancel_pending_and_running(queue: Queue, tm: TaskManager, start: Callab
     @tm.python_app
     def wait(i: int, path: str) -> int:
         import os
+        import time
 
         while not os.path.exists(path):
             time.sleep(0.01)
@@ -314,6 +316,7 @@ def test_long_tasks_are_not_hoarded(queue: Queue, tm: TaskManager, start: Callab
     @tm.python_app
     def short(i: int, path: str) -> int:
         import os
+        import time
 
         while i == 500 and not os.path.exists(path):
             time.sleep(0.01)
@@ -332,6 +335,8 @@ def test_long_tasks_are_not_hoarded(queue: Queue, tm: TaskManager, start: Callab
 def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str) -> None:
     @tm.python_app
     def wait(i: int, path: str) -> None:
+
+        import time
 
         open(f'{path}/{i}', 'w').close()
         time.sleep(1000)
@@ -355,6 +360,8 @@ def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., 
 def test_other_signals_end_a_worker_in_order_too(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, number: signal.Signals) -> None:
     @tm.python_app
     def wait(i: int, path: str) -> None:
+
+        import time
 
         open(f'{path}/{i}', 'w').close()
         time.sleep(1000)
@@ -393,6 +400,7 @@ def test_a_signal_to_all_processes_of_a_job_is_judged_once(
     @tm.python_app
     def wait(i: int, path: str) -> None:
         import os
+        import time
 
         with open(f'{path}/{i}.new', 'w') as file:
             file.write(str(os.getpid()))
@@ -420,6 +428,7 @@ def test_many_slots_have_descriptors(queue: Queue, tm: TaskManager, start: Calla
     @tm.python_app
     def limit(i: int) -> int:
         import resource
+        import time
 
         time.sleep(0.2)
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -437,6 +446,8 @@ def test_a_hard_limit_of_descriptors_costs_slots_only(queue: Queue, tm: TaskMana
     @tm.python_app
     def one(i: int) -> int:
 
+        import time
+
         time.sleep(0.1)
         return i
 
@@ -449,6 +460,8 @@ def test_a_hard_limit_of_descriptors_costs_slots_only(queue: Queue, tm: TaskMana
 def test_walltime(queue: Queue, tm: TaskManager) -> None:
     @tm.python_app
     def wait() -> None:
+
+        import time
 
         time.sleep(1000)
 
@@ -466,6 +479,7 @@ def test_a_killed_worker_takes_its_slots_along(queue: Queue, tm: TaskManager, st
     @tm.python_app(retries=1)
     def wait(path: str, go: str) -> int:
         import os
+        import time
 
         with open(path, 'a') as file:
             file.write(f'{os.getpid()}\n')
@@ -498,6 +512,7 @@ def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: 
     @tm.python_app(retries=1)
     def who(path: str) -> int:
         import os
+        import time
 
         with open(path, 'a') as file:
             file.write('x')
@@ -530,6 +545,8 @@ def test_an_order_that_a_report_comes_upon_is_obeyed(queue: Queue, tm: TaskManag
     @tm.python_app
     def sleep(seconds: float) -> None:
 
+        import time
+
         time.sleep(seconds)
 
     quick, slow = sleep(0), sleep(1000)
@@ -551,6 +568,7 @@ def test_deleting_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, 
     @tm.python_app
     def wait(i: int, go: str, done: str) -> None:
         import os
+        import time
 
         open(f'{done}-{i}-began', 'w').close()
         while not os.path.exists(go):
@@ -574,6 +592,8 @@ def test_queue_removed_by_hand_ends_its_worker(queue: Queue, tm: TaskManager, st
     @tm.python_app
     def wait() -> None:
 
+        import time
+
         time.sleep(1000)
 
     wait()
@@ -592,6 +612,7 @@ def test_clearing_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, 
     @tm.python_app
     def wait(i: int, go: str) -> str:
         import os
+        import time
 
         with open(f'{go}-{i}', 'a') as file:
             file.write('x')
@@ -625,6 +646,8 @@ def test_clearing_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, 
 def test_clearing_kills_by_default(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
     @tm.python_app
     def wait(i: int) -> None:
+
+        import time
 
         time.sleep(1000 if i else 0)
 
@@ -823,6 +846,7 @@ def test_streams_and_environment_are_those_of_each_task(queue: Queue, tm: TaskMa
     @tm.python_app
     def spoil(how: str) -> None:
         import os
+        import sys
 
         print(f'before {how}')
         os.environ['OF_A_TASK'] = '1'
@@ -840,6 +864,7 @@ def test_streams_and_environment_are_those_of_each_task(queue: Queue, tm: TaskMa
     @tm.python_app
     def after(i: int) -> list[Any]:
         import os
+        import sys
 
         print(f'out {i}')
         print(f'err {i}', file=sys.stderr)

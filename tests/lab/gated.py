@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +29,7 @@ def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
 def gated(i: int, folder: str, first: str) -> str:
     """Ends when the file ``i`` is in ``folder``: with what is written in it, which it prints, or badly if there is nothing. Prints ``first`` when it begins."""
     import os
+    import time
 
     path = os.path.join(folder, str(i))
     if first:
