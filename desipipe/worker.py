@@ -773,8 +773,8 @@ class Worker:
         everything = {**before, **everything}
         found = [(app, packages)] if packages and (self.name, app) not in known else []
         found += [('', everything)] if everything != before else []
+        # Written later: the queue may be gone, and the slot's other messages have not been read.
         self._notes += [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found]
-        self._write_notes()
 
     def _write_notes(self) -> None:
         notes = self._notes

@@ -9,13 +9,14 @@ import shutil
 import signal
 import subprocess
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from polling import wait_for
+from polling import TIMEOUT_S, wait_for
 from workers import WORK, work
 
 from desipipe import Queue, TaskManager
@@ -582,10 +583,52 @@ def test_deleting_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, 
     queue.delete(kill=False)
     assert not os.path.exists(queue.folder) and process.poll() is None
     go.touch()
-    assert process.wait(60) == 0
+    _, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, errors.decode()
     assert (tmp_path / 'done-0').exists() and not (tmp_path / 'done-1-began').exists()
     assert not os.path.exists(queue.folder)
-    assert b'deleted' in process.stderr.read()
+    assert b'deleted' in errors
+
+
+def test_deleting_without_killing_ends_no_task_for_the_versions_of_another(
+    queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slot tells of versions after its first task: nobody wants them when the queue is gone."""
+
+    @tm.python_app
+    def wait(folder: str, began: str, go: str, ended: str) -> None:
+        import os
+        import time
+
+        open(os.path.join(folder, began), 'w').close()
+        while not os.path.exists(os.path.join(folder, go)):
+            time.sleep(0.01)
+        open(os.path.join(folder, ended), 'w').close()
+
+    drain, note_versions = Worker._drain, Worker._note_versions
+
+    def drain_and_go(worker: Worker) -> None:
+        (tmp_path / 'deleted').touch()
+        drain(worker)
+
+    def note_and_go(worker: Worker, *args: Any) -> None:
+        note_versions(worker, *args)
+        (tmp_path / 'noted').touch()
+
+    def delete() -> None:
+        wait_for(lambda: (tmp_path / 'began-0').exists() and (tmp_path / 'began-1').exists())
+        open_queue(queue.folder).delete(kill=False)
+
+    monkeypatch.setattr(Worker, '_drain', drain_and_go)
+    monkeypatch.setattr(Worker, '_note_versions', note_and_go)
+    wait(str(tmp_path), 'began-0', 'deleted', 'ended-0')
+    wait(str(tmp_path), 'began-1', 'noted', 'ended-1')
+    thread = threading.Thread(target=delete)
+    thread.start()
+    Worker(queue, slots=2).run()
+    thread.join()
+    assert (tmp_path / 'ended-0').exists() and (tmp_path / 'ended-1').exists()
+    assert not os.path.exists(queue.folder)
 
 
 def test_queue_removed_by_hand_ends_its_worker(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
