@@ -48,10 +48,12 @@ class App(BaseClass):
         Exception names, ``'FAILED'``, ``'KILLED'``, ``'UNKNOWN'``: what is retried; empty: everything.
     priority : int, default=0
         Larger goes first.
-    save_attrs : sequence of str, default=()
-        Attributes of the task (``'code'``, ``'versions'``, ``'kwargs'``, ``'out'``, …) to save as a file when it succeeded.
-    save_dir : str, default=''
-        Where.
+    save_attrs : str or sequence of str, default=('code', 'versions')
+        What is saved in a folder ``.desipipe`` with the files that its tasks save: the code, the versions of packages,
+        ``'cwd'``: a copy of the folder of the call. Other attributes of a task (``'kwargs'``, ``'out'``, …), with a
+        ``save_dir``: all of them are saved as a file in it when the task succeeded.
+    save_dir : str, default=None
+        Folder that holds ``.desipipe``; by default that of each file.
     inputs : str, default='path'
         ``'content'``: what is in the files among the arguments counts for the identity of a task, too, except in those that this app wrote itself. Every
         file is read once, in the process that calls the app, and again when its size or time differ.

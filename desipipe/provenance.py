@@ -338,6 +338,23 @@ class Content(NamedTuple):
     """Digest, hexadecimal."""
 
 
+SAVED = ('code', 'versions')
+"""What is saved beside files where an app does not say."""
+SAVED_WITH_FILES = frozenset({*SAVED, 'cwd'})
+"""Those of an app's ``save_attrs`` that are saved beside files."""
+
+
+class SavedAttrs(NamedTuple):
+    """What an app saves beside the files that its tasks save."""
+
+    attrs: tuple[str, ...] = SAVED
+    """Of :data:`SAVED_WITH_FILES`."""
+    folder: str = ''
+    """Where; by default beside each file."""
+    cwd: str = ''
+    """Folder of the call, for ``'cwd'``."""
+
+
 class Making:
     """One running attempt of a task: what makes the files written meanwhile, and from what.
 
@@ -358,9 +375,11 @@ class Making:
         The script's, see :func:`snapshot`.
     environ : dict, default=None
         The declared environment.
+    saved : SavedAttrs, default=None
+        What to save beside files.
     """
 
-    __slots__ = ('app', 'attempt', 'before', 'environ', 'folder', 'name', 'queue', 'read', 'source', 'tid', 'written')
+    __slots__ = ('app', 'attempt', 'before', 'environ', 'folder', 'name', 'queue', 'read', 'saved', 'source', 'tid', 'written')
 
     def __init__(
         self,
@@ -372,7 +391,9 @@ class Making:
         source: Callable[[], str],
         folder: str = '',
         environ: Mapping[str, object] | None = None,
+        saved: SavedAttrs | None = None,
     ) -> None:
+        self.saved = saved or SavedAttrs()
         self.queue = queue
         self.tid = tid
         self.attempt = attempt

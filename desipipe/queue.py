@@ -540,6 +540,12 @@ class Queue(BaseClass):
         """``'PAUSED'`` or ``'ACTIVE'``."""
         return 'PAUSED' if self.paused else 'ACTIVE'
 
+    @state.setter
+    def state(self, state: str) -> None:
+        if state not in ('ACTIVE', 'PAUSED'):
+            raise ValueError(f"A queue has no state {state!r}. Use 'ACTIVE' or 'PAUSED'.")
+        self.ledger.pause(state == 'PAUSED')
+
     @property
     def paused(self) -> bool:
         """True if no task of the queue may begin."""

@@ -549,6 +549,7 @@ class Slot:
             lambda: str(bytes(self._read(*source)), 'utf-8', 'replace'),
             known.folder,
             known.environ,
+            provenance.SavedAttrs(group.save_attrs or provenance.SAVED, group.save_dir, group.cwd),
         )
 
     def _files(self, report: bytes) -> bytes | tuple[str, int, int]:

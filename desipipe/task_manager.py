@@ -18,9 +18,10 @@ from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .errors import NotSerializableError as SerializationError
 from .errors import PayloadError as DeserializationError
 from .event import STATES, Event, state_code
+from .function_source import deserialize_function, serialize_function
 from .ledger import Batch, Ledger
 from .place import follow_cells
-from .provenance import versions
+from .provenance import SAVED, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
 from .queue import Queue, get_queue, kill, mid_of, queue_of, retry
@@ -52,6 +53,7 @@ __all__ = [
     'action_from_args',
     'change_environ',
     'chdir',
+    'deserialize_function',
     'get_environ',
     'get_mpicomm',
     'get_provider',
@@ -60,6 +62,7 @@ __all__ = [
     'kill',
     'queue_states',
     'retry',
+    'serialize_function',
     'spawn',
     'task_states',
     'work',
@@ -207,8 +210,8 @@ class TaskManager(BaseClass):
 
     def _app(self, kind: str, func: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
         if func is None:
-            return lambda func: _APPS[kind](func, kind, self, **options)
-        return _APPS[kind](func, kind, self, **options)
+            return lambda func: _APPS[kind](func, self, kind=kind, **options)
+        return _APPS[kind](func, self, kind=kind, **options)
 
     def spawn(self, cmd: str, ntasks: int | None = None) -> Any:
         """Start a command with the provider, as often as the scheduler says.
@@ -241,23 +244,36 @@ class TaskApp(App):
     Parameters
     ----------
     func : callable
-    kind : str
-    task_manager : TaskManager
-    skip, name, state, **options
+        The function; of another app, its function is taken.
+    task_manager : TaskManager, default=None
+        Without one the app can be run, and not be called.
+    skip, name, state, save_attrs, save_dir, **options
         As for :meth:`TaskManager.python_app`.
+    kind : str, default=None
+        Kind of app, see :class:`~desipipe.app.App`; by default that of the class.
     """
+
+    default_kind: ClassVar[str] = 'python'
+    task_manager: TaskManager | None
 
     def __init__(
         self,
         func: Callable[..., Any],
-        kind: str,
-        task_manager: TaskManager,
+        task_manager: TaskManager | None = None,
         skip: bool = False,
         name: str | bool | None = None,
         state: str | None = None,
+        save_attrs: str | Sequence[str] | None = None,
+        save_dir: str | os.PathLike[str] | None = None,
+        *,
+        kind: str | None = None,
         **options: Any,
     ) -> None:
-        super().__init__(func, kind, name if isinstance(name, str) else None, **options)
+        if isinstance(func, TaskApp):
+            task_manager = task_manager or func.task_manager
+            func = func.func
+        options.update(save_attrs=save_attrs, save_dir=save_dir)
+        super().__init__(func, kind or self.default_kind, name if isinstance(name, str) else None, **options)
         self.task_manager = task_manager
         self.skip = skip
         self.reuse = bool(name)
@@ -278,6 +294,16 @@ class TaskApp(App):
             return None
         return path if os.path.isfile(path) else None
 
+    @property
+    def save_attrs(self) -> tuple[str, ...]:
+        """Attributes that are saved with the files that its tasks save."""
+        return self.options.get('save_attrs') or SAVED
+
+    @property
+    def save_dir(self) -> str | None:
+        """Folder that they are saved in; None: beside each file."""
+        return self.options.get('save_dir')
+
     def update(self, **options: Any) -> None:
         """Change options of later calls.
 
@@ -297,7 +323,7 @@ class TaskApp(App):
             As for :meth:`update`.
         """
         given = {**self._options(), 'func': self.func, 'task_manager': self.task_manager, **options}
-        return type(self)(given.pop('func'), self.kind, given.pop('task_manager'), **given)
+        return type(self)(given.pop('func'), given.pop('task_manager'), kind=self.kind, **given)
 
     def _options(self) -> dict[str, Any]:
         name: str | bool | None = True if self.reuse else None
@@ -324,9 +350,16 @@ class TaskApp(App):
     @property
     def queue(self) -> Queue:
         """The task manager's queue."""
-        if self.task_manager.queue is None:
-            raise UnknownOptionError(f'the task manager of {self.name} has no queue: TaskManager(queue, ...)')
-        return self.task_manager.queue
+        return self._managed().queue  # type: ignore[return-value]
+
+    def _managed(self) -> TaskManager:
+        """Return the task manager, which has a queue."""
+        if self.task_manager is None or self.task_manager.queue is None:
+            owner = 'app' if self.task_manager is None else 'task manager of'
+            missing = 'task manager' if self.task_manager is None else 'queue'
+            problem = f'The {owner} {self.name!r} has no {missing}. Nothing was added.'
+            raise UnknownOptionError(f'{problem} Use: TaskManager(queue, ...).python_app(function)')
+        return self.task_manager
 
     def __call__(self, *args: Any, **kwargs: Any) -> Future | None:
         """Add the task of this call to the queue, unless it is known.
@@ -436,8 +469,9 @@ class TaskApp(App):
         """
         queue = self.queue
         ledger = queue.ledger
-        spec = self.task_manager.to_spec()
-        group = self.group(self.task_manager.id)
+        manager = self._managed()
+        spec = manager.to_spec()
+        group = self.group(manager.id)
         code = self.last_description  # that of the group: looked at once for all calls
         shared = self.share(common) if common and len(calls) > 1 else None
         if shared is not None and shared.payload.nbytes < SHARED_FROM:
@@ -510,13 +544,15 @@ class PythonApp(TaskApp):
 class BashApp(TaskApp):
     """An app whose function returns the command that runs; see :meth:`TaskManager.bash_app`."""
 
+    default_kind = 'bash'
+
 
 BaseApp = TaskApp
 _APPS = {'python': PythonApp, 'bash': BashApp, 'cell': PythonApp}
 
 
 def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:
-    return _APPS[kind](func, kind, task_manager, **options)
+    return _APPS[kind](func, task_manager, kind=kind, **options)
 
 
 def open_task_manager(ledger: Ledger, mid: str) -> TaskManager:

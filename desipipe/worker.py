@@ -26,7 +26,7 @@ from .ledger import Ledger, find_mid
 from .output_copy import SlotCopies
 from .output_pipes import LateOutput
 from .process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
-from .provenance import Making, machine
+from .provenance import SAVED_WITH_FILES, Making, machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
 from .queue_faults import QueueFaults, QueueLostError
@@ -1114,7 +1114,7 @@ class Worker:
         self._ends, self._successes, self._back = [], [], []
         self._payloads, self._written = [], 0
         state = self.ledger.state
-        saved = {number for number, group in enumerate(state.groups) if group.save_dir}
+        saved = {number for number, group in enumerate(state.groups) if group.save_dir and not SAVED_WITH_FILES.issuperset(group.save_attrs)}
         for row in reported if saved else ():
             if state.group[row] in saved and state.status[row] == SUCCEEDED:
                 self._save(row)

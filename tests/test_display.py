@@ -30,7 +30,7 @@ def run(queue: Queue, **environ: str) -> None:
 
 
 def cell(tm: TaskManager, function: Callable[..., Any], *args: Any) -> Future:
-    future: Future = TaskApp(function, 'cell', tm)(*args)
+    future: Future = TaskApp(function, tm, kind='cell')(*args)
     return future
 
 

@@ -16,7 +16,17 @@ from desipipe.errors import UnknownOptionError
 from desipipe.file_manager import BaseFile, common_options, iter_options, path_replace_environ
 from desipipe.provider import LocalProvider, SlurmProvider
 from desipipe.scheduler import SimpleScheduler
-from desipipe.task_manager import Future, Task, action_from_args, chdir
+from desipipe.task_manager import (
+    BashApp,
+    Future,
+    PythonApp,
+    SerializationError,
+    Task,
+    action_from_args,
+    chdir,
+    deserialize_function,
+    serialize_function,
+)
 from desipipe.utils import BaseClass
 
 NAMES = {
@@ -178,6 +188,41 @@ def test_action_from_args_runs_a_verb(queue: Queue, double: Any, capsys: pytest.
     assert 'PENDING' in capsys.readouterr().out
 
 
+def test_apps_run_without_a_task_manager() -> None:
+    def product(a: int, b: int = 3) -> int:
+        return a * b
+
+    app = PythonApp(product)
+    assert app.run(a=2)[:2] == (0, 6) and app.kind == 'python' and app.task_manager is None
+    assert BashApp(lambda: ['echo', 'hello']).run()[3] == 'hello\n'
+    assert PythonApp(app, name='other').func is product
+    with pytest.raises(ValueError, match='has no task manager. Nothing was added'):
+        app(1)
+
+
+def test_functions_are_taken_apart_and_put_together() -> None:
+    def power(a: int, *rest: int, b: float = 2, **more: Any) -> float:
+        if more:
+            return 0
+        return a**b + sum(rest)
+
+    source = serialize_function(power)
+    assert (source.name, source.dlocals, source.vartypes['rest']) == ('power', {'b': 2}, 'VAR_POSITIONAL')
+    for _ in range(2):
+        again = deserialize_function(source.name, source.code, source.dlocals)
+        assert (again(3), again(3, 1, b=1), again(1, c=1)) == (9, 4, 0)
+        source = serialize_function(again)
+    with pytest.raises(SerializationError, match='no function with a name'):
+        serialize_function(lambda: 1)
+
+
+def test_files_and_entries_are_restored_from_their_states() -> None:
+    file = BaseFile(path='a.txt', id='x')
+    other = BaseFile(path='b.txt')
+    other.__setstate__({key: value for key, value in file.__getstate__().items() if key != 'author'})
+    assert other == file
+
+
 def test_versions_of_an_app(tm: TaskManager) -> None:
     @tm.python_app
     def uses() -> str:
@@ -196,3 +241,52 @@ def test_unknown_options_are_value_errors(tm: TaskManager) -> None:
     with pytest.raises(ValueError) as caught:
         tm.update(providers='local')
     assert isinstance(caught.value, UnknownOptionError)
+
+
+def test_attributes_are_saved_with_files(queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / 'work').mkdir()
+    (tmp_path / 'work' / 'settings.txt').write_text('a')
+    monkeypatch.chdir(tmp_path / 'work')
+    options: dict[str, Any] = {'path': f'{tmp_path}/{{name}}/a.txt', 'options': {'name': ['plain', 'code', 'all']}}
+    fm = FileManager([{'filetype': 'text', **options}])
+
+    def save(file: BaseFile) -> None:
+        file.save('x')
+
+    plain = tm.python_app(save)
+    for app, name in (
+        (plain, 'plain'),
+        (plain.clone(save_attrs='code'), 'code'),
+        (plain.clone(save_attrs=('code', 'versions', 'cwd'), save_dir=tmp_path / 'work' / 'saved'), 'all'),
+    ):
+        app(fm.get(name=name))
+    assert (plain.save_attrs, plain.save_dir) == (('code', 'versions'), None)
+    work(queue)
+    assert queue.counts['SUCCEEDED'] == 3
+
+    def saved(folder: Path) -> set[str]:
+        return {name for name in os.listdir(folder / '.desipipe') if '-' not in name and not name.endswith('.jsonl')}
+
+    assert saved(tmp_path / 'plain') == {'save.py', 'save.versions'} and saved(tmp_path / 'code') == {'save.py'}
+    assert saved(tmp_path / 'work' / 'saved') == {'save.py', 'save.versions', 'settings.txt'}
+    assert os.listdir(tmp_path / 'work' / 'saved') == ['.desipipe']
+
+
+def test_files_log_what_they_load_and_save(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = BaseFile(path=tmp_path / 'a.txt', filetype='text')
+    with caplog.at_level(logging.INFO):
+        file.save('x')
+        file.load()
+    assert caplog.record_tuples == [
+        ('BaseFile', logging.INFO, f'Saved {tmp_path}/a.txt'),
+        ('BaseFile', logging.INFO, f'Loading {tmp_path}/a.txt'),
+    ]
+
+
+def test_the_state_of_a_queue_can_be_set(queue: Queue) -> None:
+    queue.state = 'PAUSED'
+    assert queue.paused
+    queue.state = 'ACTIVE'
+    assert queue.state == 'ACTIVE'
+    with pytest.raises(ValueError, match='no state'):
+        queue.state = 'STOPPED'

@@ -140,6 +140,11 @@ class Fields(BaseClass):
         new.__dict__.update(self.__dict__)
         return new
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # What was pickled before a field was thought of has its default.
+        self.__dict__.update({name: copy.copy(value) for name, value in self._defaults.items()})
+        self.__dict__.update(state)
+
     def deepcopy(self) -> Self:
         """A copy that shares nothing that can be changed."""
         new = self.copy()
@@ -290,6 +295,7 @@ class BaseFile(Fields, os.PathLike[str]):
         data : object
         """
         path, actual = self.filepath, self.filepathro
+        self.log_info('Loading %s', actual)
         data = io.load(actual, *args, filetype=self.filetype, **kwargs)
         made.note_read(path, actual)
         return data
@@ -314,6 +320,7 @@ class BaseFile(Fields, os.PathLike[str]):
         path = self.filepath
         self._save_attributes(path)
         saved = io.save(path, *args, filetype=self.filetype, **kwargs)
+        self.log_info('Saved %s', path)
         made.note_written(path)
         return saved
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import sys
@@ -25,7 +26,7 @@ import orjson
 
 from .. import provenance
 from ..provenance import Content, Making
-from ..utils import format_bytes, username
+from ..utils import copytree, format_bytes, username
 
 FOLDER = '.desipipe'
 _SHOWN = 20  # files that one was made of, for people
@@ -171,6 +172,7 @@ def note_written(path: str) -> None:
     try:
         os.makedirs(folder, exist_ok=True)
         _append(folder, making, path, found, _write_script(folder, making))
+        _save_attrs(folder, making)
     except OSError as exc:
         # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
         # On the task's own stderr, which is kept with it.
@@ -238,21 +240,45 @@ def _write_script(folder: str, making: Making) -> str:
     digest = hashlib.sha256(text).hexdigest()[:16]
     if (folder, making.app + digest) not in _scripts:
         app = _word(making.name)
-        for name, link, data in (
-            (f'{app}-{making.app[:16]}.py', f'{app}.py', making.source().encode(errors='backslashreplace')),
-            (f'versions-{digest}.txt', f'{app}.versions', text),
+        for name, link, data, attr in (
+            (f'{app}-{making.app[:16]}.py', f'{app}.py', making.source().encode(errors='backslashreplace'), 'code'),
+            (f'versions-{digest}.txt', f'{app}.versions', text, 'versions'),
         ):
             if not os.path.exists(os.path.join(folder, name)):
                 temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
                 with open(temporary, 'wb') as file:
                     file.write(data)
                 os.replace(temporary, os.path.join(folder, name))
+            if attr not in making.saved.attrs:
+                continue
             with suppress(OSError):  # not all filesystems have links; what they point to is there
                 temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
                 os.symlink(name, temporary)
                 os.replace(temporary, os.path.join(folder, link))
         _scripts.add((folder, making.app + digest))
     return digest
+
+
+def _save_attrs(folder: str, making: Making) -> None:
+    """Save what the app's ``save_attrs`` and ``save_dir`` ask for, once a process and app version."""
+    attrs, place, cwd = making.saved
+    if place:
+        folder = os.path.join(place, FOLDER)
+        os.makedirs(folder, exist_ok=True)
+        _write_script(folder, making)
+    if 'cwd' not in attrs or (folder, making.app, cwd) in _copied:
+        return
+    passed = {os.path.realpath(folder), os.path.realpath(place)}
+
+    def ignore(parent: str, names: list[str]) -> list[str]:
+        # Queues, and what is saved beside other files, are no part of the script.
+        return [name for name in names if name == FOLDER or name.endswith('.queue') or os.path.realpath(os.path.join(parent, name)) in passed]
+
+    copytree(cwd, folder, ignore=ignore, copy_function=shutil.copyfile, dirs_exist_ok=True, dirs_copystat=False)
+    _copied.add((folder, making.app, cwd))
+
+
+_copied: set[tuple[str, str, str]] = set()
 
 
 def _newest_versions(folder: str, making: Making) -> str:

@@ -163,8 +163,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
         app = TaskApp(
             made.func,
-            'cell',
             manager,
+            kind='cell',
             name=args.name,
             state=args.state,
             timeout=args.timeout,

@@ -57,7 +57,7 @@ async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
         display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True)
         display('small')
 
-    future = TaskApp(show, 'cell', TaskManager(queue))()
+    future = TaskApp(show, TaskManager(queue), kind='cell')()
     subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120)
     status, found = await ask('displays', queue='demo', tid=future.id)
     assert (status, found['total']) == (200, 2)
