@@ -45,6 +45,7 @@ __all__ = [
     'TaskSupersededError',
     'UnknownNameError',
     'UnknownOptionError',
+    'UnknownPropertyError',
     'UnknownQueueError',
     'UnknownTaskError',
     'UntrustedFileError',
@@ -118,6 +119,10 @@ class LaunchError(DesipipeError):
 
 class UnknownNameError(DesipipeError, ValueError):
     """A provider, scheduler or environment of that name is not registered; the valid ones are listed."""
+
+
+class UnknownPropertyError(UnknownNameError, AttributeError):
+    """A task has no such property; the valid ones are listed."""
 
 
 class MissingDependencyError(DesipipeError, ImportError):

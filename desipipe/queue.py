@@ -32,6 +32,7 @@ from .errors import (
     QueueError,
     QueueExistsError,
     QueueGoneError,
+    UnknownPropertyError,
     UnknownQueueError,
     UnknownTaskError,
     close_names,
@@ -647,8 +648,8 @@ class Queue(BaseClass):
         names = [] if property is None else _several(property)
         for text in names:
             if not hasattr(Task, text):
-                known = (known for known in dir(Task) if not known.startswith('_'))
-                raise AttributeError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
+                known = (known for known in dir(Task) if not known.startswith('_') and known not in dir(BaseClass))
+                raise UnknownPropertyError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
         if tid is not None:
             tid = [text for text in _several(tid) if text in self]
         rows = self.select(tid, state, mid, jobid, name, index, superseded=superseded)
@@ -738,6 +739,15 @@ class Queue(BaseClass):
         """
         self.ledger.add_process(str(pid), str(getattr(provider, 'name', provider)))
 
+    def mids_of(self, provider: Any) -> list[str]:
+        """Return the identities of the task managers whose provider has a name."""
+        from .provider import Provider
+
+        self.ledger.follow()
+        state = self.ledger.state
+        name = provider if isinstance(provider, str) else Provider(provider).name
+        return [mid for mid in state.managers if state.provider_name(mid) == name]
+
     def processes(self) -> list[Process]:
         """Return the manager and the workers that live, and what was added by :meth:`add_process`: pairs of process or job, and provider."""
         self.ledger.follow()
@@ -747,7 +757,8 @@ class Queue(BaseClass):
             event = state.manager
             found.append(Process('manager', event['w'], event['host'], event['pid'], '', event['t']))
         for worker in state.alive.values():
-            found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time))
+            provider = 'local' if worker.is_local else state.provider_name(worker.mid)
+            found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time, provider))
         return [*found, *(Process.added(event) for event in state.processes.values())]
 
     def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
@@ -829,7 +840,13 @@ class Queue(BaseClass):
         """Cancel tasks that have not ended; conditions as for :meth:`tasks`."""
         return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: self.select(tid=tid, **kwargs))]
 
-    def kill(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
+    def kill(
+        self,
+        jobid: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        manager: bool | None = None,
+        provider: Any = None,
+    ) -> list[str]:
         """End workers at once; what they run is KILLED.
 
         Parameters
@@ -838,6 +855,8 @@ class Queue(BaseClass):
             Only workers of these jobs, of these task managers.
         manager : bool, default=None
             Whether the manager ends too; by default when all workers do.
+        provider : str, BaseProvider, default=None
+            Only workers of providers of this name.
 
         Jobs of batch systems that have not begun are withdrawn: by the manager, or here if there is none.
 
@@ -846,6 +865,9 @@ class Queue(BaseClass):
         workers : list of str
             Their names.
         """
+        if provider is not None:
+            mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+            mid = [one for one in self.mids_of(provider) if mids is None or one in mids]
         names, withdrawn = self.end(jobid, mid, manager)
         for error in withdrawn.errors:
             logger.error('%s', error)
@@ -866,7 +888,11 @@ class Queue(BaseClass):
         mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
 
         def choose(state: State) -> list[str]:
-            return [w.name for w in state.alive.values() if (jobs is None or w.job in jobs) and (mids is None or w.mid in mids)]
+            return [
+                w.name
+                for w in state.alive.values()
+                if (jobs is None or w.job in jobs or (w.is_local and str(w.pid) in jobs)) and (mids is None or w.mid in mids)
+            ]
 
         return self.ledger.stop(choose, 'now', jobs is None and mids is None if manager is None else manager)
 
@@ -1139,8 +1165,8 @@ class Queue(BaseClass):
         return visible(text, lines=False)
 
     def __str__(self) -> str:
-        counts = '\n'.join('  ' + line for line in self.summary(return_type='str').splitlines())
-        return visible(f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})\n{counts}')
+        size = f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})'
+        return visible(f'{size}\n{self.summary(return_type="str")}')
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Queue) and other.folder == self.folder
@@ -1303,27 +1329,60 @@ def unknown_queue(folder: str) -> UnknownQueueError:
     return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
 
 
-def kill(queue: str | Queue | Iterable[str | Queue], **kwargs: Any) -> list[str]:
+def kill(
+    queue: str | Queue | Iterable[str | Queue] | None = None,
+    provider: Any = None,
+    jobid: str | int | Iterable[str | int] | None = None,
+    state: str | Iterable[str] | None = None,
+    **kwargs: Any,
+) -> list[str]:
     """End the workers of queues at once.
 
     Parameters
     ----------
-    queue : str, Queue, list
-        As for :func:`get_queue`.
+    queue : str, Queue, list, default=None
+        As for :func:`get_queue`; None: jobs of no queue in particular, by their ids.
+    provider : str, dict, BaseProvider, default=None
+        Only workers of providers of this name. Without ``queue`` the provider whose jobs these are.
+    jobid : str, list, default=None
+        Only workers of these jobs.
+    state : str, list, default=None
+        Cancel tasks in one of these states instead; with ``tid``, ``name`` or ``index``, by default RUNNING ones,
+        and of ``tid`` all that have not ended.
     **kwargs
-        As for :meth:`Queue.kill`; ``tid``, ``name``, ``state``: cancel these tasks instead.
+        ``tid``, ``name``, ``index``: cancel these tasks instead; ``mid``, ``manager``: as for :meth:`Queue.kill`.
 
     Returns
     -------
     names : list of str
         Of the workers, or identities of the tasks.
+
+    Raises
+    ------
+    ValueError
+        Neither a queue, nor jobs and their provider are given.
     """
+    jobids = None if jobid is None else [str(one) for one in ([jobid] if isinstance(jobid, str | int) else jobid)]
+    if queue is None:
+        if jobids is None or provider is None:
+            raise ValueError('Say which queue, or which jobs of which provider: kill(jobid=..., provider=...). Nothing was ended.')
+        from .provider import Provider
+
+        Provider(provider).kill(*jobids)
+        return jobids
+    of_tasks = state is not None or bool(kwargs.keys() & {'tid', 'name', 'index'})
+    if of_tasks and state is None and 'tid' not in kwargs:
+        state = 'RUNNING'
     names: list[str] = []
     for one in get_queue(queue, create=False, one=False):
-        if kwargs.keys() & {'tid', 'name', 'state', 'index'}:
-            names += [task.id for task in one.cancel(**{'state': 'RUNNING', **kwargs} if 'tid' not in kwargs else kwargs)]
-        else:
-            names += one.kill(**kwargs)
+        if not of_tasks:
+            names += one.kill(jobid=jobids, provider=provider, **kwargs)
+            continue
+        conditions = {**kwargs, **({} if state is None else {'state': state}), **({} if jobids is None else {'jobid': jobids})}
+        if provider is not None:
+            mids = one.mids_of(provider)
+            conditions['mid'] = [mid for mid in mids if 'mid' not in kwargs or mid in _several(kwargs['mid'])]
+        names += [task.id for task in one.cancel(**conditions)]
     return names
 
 

@@ -67,10 +67,17 @@ class Process(tuple[str, str]):
     provider: str
     since: float
 
-    def __new__(cls, kind: str, name: str, host: str, pid: int, job: str, since: float) -> Self:
-        provider, _, number = job.partition(':')
-        local = not job or provider == 'local'
-        new = super().__new__(cls, (str(pid), 'local') if local else (number or job, provider))
+    def __new__(
+        cls,
+        kind: str,
+        name: str,
+        host: str,
+        pid: int,
+        job: str,
+        since: float,
+        provider: str = 'local',
+    ) -> Self:
+        new = super().__new__(cls, (str(pid) if provider == 'local' else job.rpartition(':')[2], provider))
         new.kind, new.name, new.host, new.pid, new.job, new.since = kind, name, host, pid, job, since
         new.provider = new[1]
         return new

@@ -69,6 +69,11 @@ class Worker:
         """What it runs of tasks that were cleared."""
 
     @property
+    def is_local(self) -> bool:
+        """Return True for a process of the local provider, or one that someone started."""
+        return self.job.startswith('local:') or not self.job
+
+    @property
     def claimed(self) -> int:
         """The number of its rows that wait for one of its slots."""
         return max(0, len(self.rows) - self.slots - self.lent)
@@ -268,6 +273,11 @@ class State:
 
     def _shared(self, event: Event, offset: int) -> None:
         self.shared[event['id']] = event
+
+    def provider_name(self, mid: str | None) -> str:
+        """Return the name of a task manager's provider; empty if it is not known."""
+        event = self.managers.get(mid or '')
+        return '' if event is None else str(event['provider'].get('name', ''))
 
     def _mgr(self, event: Event, offset: int) -> None:
         self.managers[event['mid']] = event

@@ -589,6 +589,9 @@ def test_delete(shell: Shell) -> None:
         assert any(row['queue'] == 'two' for row in shell.here('queues').table) is there
     assert shell.here('delete', '-q', 'o*', 'three', '--force').out == 'one: deleted\nthree: deleted\n'
     assert shell.here('queues', '--json').json == []
+    for verb in (('delete', '--force'), ('queues',)):
+        said = shell.here(*verb, '-q', 'none*')
+        assert 'No queues match none*.' in said.out + said.err
 
 
 def test_compact(shell: Shell) -> None:

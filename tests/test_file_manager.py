@@ -796,3 +796,11 @@ def test_environments(environ: str) -> None:
     command = Environment(command='export A=x')
     given: object = {'dict': {'A': 'x'}, 'Environment': Environment({'A': 'x'}), 'command': command, 'name': {'data': {'A': 'x'}}}[environ]
     assert FileManager({'path': '${A}/b'}, environ=given).filepaths == ['x/b']  # type: ignore[arg-type]
+
+
+def test_combinations_of_several_entries_keep_their_order() -> None:
+    fm = FileManager()
+    for name, options in (('a', {'i': range(2)}), ('b', {'j': [5]}), ('c', {'i': [1], 'j': [5, 6]}), ('d', {'i': [1]}), ('e', {})):
+        fm.append({'id': name, 'path': name, 'options': options})
+    assert fm.iter_options() == [{'i': 0}, {'i': 1, 'j': 5}, {'i': 1, 'j': 6}]
+    assert fm.iter_options(include='i') == [{'i': 0}, {'i': 1}]

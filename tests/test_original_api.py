@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, work
+from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, kill, work
 from desipipe.errors import UnknownOptionError
 from desipipe.file_manager import BaseFile, common_options, iter_options, path_replace_environ
+from desipipe.manager import begin
 from desipipe.provider import LocalProvider, SlurmProvider
 from desipipe.scheduler import SimpleScheduler
 from desipipe.task_manager import (
@@ -290,3 +293,45 @@ def test_the_state_of_a_queue_can_be_set(queue: Queue) -> None:
     assert queue.state == 'ACTIVE'
     with pytest.raises(ValueError, match='no state'):
         queue.state = 'STOPPED'
+
+
+def test_kill_takes_providers_and_jobs(queue: Queue, tm: TaskManager, double: Any) -> None:
+    future = double(1)
+    process = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])
+
+    assert kill(queue) == kill(queue, provider='local') == kill([queue], provider='slurm') == []
+    assert kill(queue, jobid='999999') == kill(queue, 'local', name='double') == kill(queue, state='RUNNING') == []
+    assert kill(queue, provider='slurm', tid=future.id) == [] and future.state == 'PENDING'
+    assert kill(jobid=process.pid, provider='local') == [str(process.pid)]
+    assert process.wait(timeout=60) == -signal.SIGTERM
+    for arguments in ({}, {'jobid': '1'}, {'provider': 'local'}):
+        with pytest.raises(ValueError, match='Nothing was ended'):
+            kill(**arguments)
+
+
+def test_workers_are_found_by_process_and_provider(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+    @tm.python_app
+    def wait(path: str) -> None:
+        import os
+        import signal
+
+        os.mkfifo(path)
+        signal.pause()
+
+    path = str(tmp_path / 'begun')
+    futures = [wait(path)]
+    manager = begin(queue, timestep=0.3)[0]
+    assert queue.ledger.wait(lambda: os.path.exists(path), 120)
+    (pid,) = [pid for pid, provider in queue.processes() if provider == 'local' and pid != str(manager)]
+    assert kill(queue, provider='slurm') == [] and len(kill(queue, jobid=pid)) == 1
+    assert queue.ledger.wait(lambda: futures[0].state == 'KILLED', 120)
+    kill(queue)
+    assert queue.wait_stopped(120)
+
+
+def test_queues_print_as_before(queue: Queue) -> None:
+    first, *lines = str(queue).splitlines()
+    assert first == f'Queue(size=0, state=ACTIVE, filename={queue.filename})'
+    assert lines == queue.summary(return_type='str').splitlines()
+    with pytest.raises(ValueError, match="no property 'stat'"):
+        queue.tasks(property='stat')

@@ -9,7 +9,9 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UnknownQueueError
 from ..find import check_names, find_task, find_tasks, short, type_queue
+from ..utils import is_pattern
 from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json, seconds, whole
 
 if TYPE_CHECKING:
@@ -295,7 +297,13 @@ def unshare(args: argparse.Namespace) -> None:
 
 def delete(args: argparse.Namespace) -> None:
     """Run ``desipipe delete``."""
-    queues = list(open_all(args))
+    try:
+        queues = list(open_all(args))
+    except UnknownQueueError:
+        if not all(map(is_pattern, args.queue)):
+            raise
+        print(f'No queues match {" ".join(args.queue)}. Nothing was deleted.')  # what was asked for is so
+        return
     words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
         answer = FACE.get().ask(f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] ')

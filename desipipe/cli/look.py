@@ -328,7 +328,10 @@ def queues(args: argparse.Namespace) -> None:
     if not args.json:
         _tell_of_originals(names or ['*'], config)
     if not rows and not args.json:
-        _no_queues(config)
+        if names:
+            hint(f'No queues match {" ".join(names)}.')
+        else:
+            _no_queues(config)
         return
     looks = {**CONDITIONS, 'unreadable': Look('!', 'red', '')}
     numbers = [('total', 'tasks'), *((key, key) for key in ('succeeded', 'running')), ('bad', 'failed'), *((key, key) for key in ('blocked', 'workers'))]
@@ -351,7 +354,7 @@ def _listed(names: list[str], config: Any) -> list[str]:
     try:
         return find_folders(names, config)
     except UnknownQueueError:
-        if not original_files(names, config):
+        if not all(map(is_pattern, names)) and not original_files(names, config):
             raise
         return []
 

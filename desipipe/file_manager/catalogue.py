@@ -314,18 +314,29 @@ class FileEntryCollection(BaseClass):
         """
         if intersection:
             return list(iter_options(self.options, include, exclude))
-        # By what options they are of: what is known of the larger set is known of each smaller one.
-        found: dict[tuple[str, ...], dict[tuple[Any, ...], dict[str, Any]]] = {}
+        # By what options they are of: what is known of the larger set is known of each smaller one, and takes its place.
+        kinds = {tuple(sorted(chosen_names(entry.options, include, exclude))) for entry in self.data}
+        parts = {names: [other for other in kinds if set(other) < set(names)] for names in kinds}
+        places: dict[tuple[str, ...], dict[tuple[Any, ...], int]] = {names: {} for names in kinds}
+        covered: dict[tuple[str, ...], set[tuple[Any, ...]]] = {names: set() for names in kinds}
+        found: list[dict[str, Any] | None] = []
         for entry in self.data:
             names = tuple(sorted(chosen_names(entry.options, include, exclude)))
-            mine = found.setdefault(names, {})
             for options in iter_options(entry.options, include, exclude):
-                mine.setdefault(tuple(options[name] for name in names), options)
-        for names in sorted(found, key=len):
-            larger = [(other, table) for other, table in found.items() if set(names) < set(other)]
-            covered = {tuple(options[name] for name in names) for _, table in larger for options in table.values()}
-            found[names] = {key: options for key, options in found[names].items() if key not in covered}
-        return [options for table in found.values() for options in table.values()]
+                key = tuple(options[name] for name in names)
+                if key in covered[names] or key in places[names]:
+                    continue
+                taken = []
+                for part in parts[names]:
+                    smaller = tuple(options[name] for name in part)
+                    covered[part].add(smaller)
+                    if smaller in places[part]:
+                        taken.append(places[part].pop(smaller))
+                for place in taken:
+                    found[place] = None
+                place = places[names][key] = min(taken, default=len(found))
+                found[place : place + 1] = [options]
+        return [options for options in found if options is not None]
 
     def iter(
         self,
@@ -649,7 +660,7 @@ class FileManager(FileEntryCollection):
         Parameters
         ----------
         keywords : str, list, default=None
-            Words that the path must hold, in capitals or not; of several texts, the words of one of them.
+            Words that the path, or its pattern, must hold, in capitals or not; of several texts, the words of one of them.
 
         Returns
         -------
@@ -660,8 +671,13 @@ class FileManager(FileEntryCollection):
 
         words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
         named = Config().get('file', {}).get('filename', [])
-        paths = [path for pattern in _texts(named) for path in sorted(glob.glob(os.path.expanduser(pattern)))]
-        return [path for path in paths if words is None or any(all(word in path.lower() for word in several) for several in words)]
+        found = [(path, pattern) for pattern in _texts(named) for path in sorted(glob.glob(os.path.expanduser(pattern)))]
+
+        def is_wanted(path: str, pattern: str) -> bool:
+            texts = (path.lower(), pattern.lower())
+            return words is None or any(all(any(word in text for text in texts) for word in several) for several in words)
+
+        return [path for path, pattern in found if is_wanted(path, pattern)]
 
 
 def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict[str, str]:
