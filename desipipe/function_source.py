@@ -19,7 +19,7 @@ _CODE = '__desipipecode__'
 
 
 class FunctionSource(NamedTuple):
-    """What a function can be made of again."""
+    """The text of a function, and what else it is made of again."""
 
     name: str
     code: str

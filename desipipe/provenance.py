@@ -345,7 +345,7 @@ SAVED_WITH_FILES = frozenset({*SAVED, 'cwd'})
 
 
 class SavedAttrs(NamedTuple):
-    """What an app saves beside the files that its tasks save."""
+    """The attributes that an app saves beside the files that its tasks save."""
 
     attrs: tuple[str, ...] = SAVED
     """Of :data:`SAVED_WITH_FILES`."""

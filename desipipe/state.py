@@ -481,6 +481,9 @@ class State:
         number, counts, time = -1, [0] * 8, event['t']
         if worker is None and event['w']:  # the line in which it began was lost: it can be judged all the same
             worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
+        if self.marks:
+            for row in event['rows']:
+                self.marks.pop(row, None)
         if worker is not None:
             worker.began = True
             if self._run_all(event['rows'], event['n'], worker, time):
@@ -488,8 +491,6 @@ class State:
         for row, n in zip(event['rows'], event['n'], strict=True):
             if status[row] != PENDING or n != attempt[row] + 1:
                 continue
-            if self.marks:
-                self.marks.pop(row, None)
             status[row] = RUNNING
             attempt[row] = n
             running[row] = worker

@@ -265,6 +265,20 @@ def test_steps_get_environment_and_memory(tmp_path: Path) -> None:
     assert text.index('unset SLURM_MEM_PER_CPU') < text.index('srun ')
 
 
+@pytest.mark.parametrize('mpiexec', ['srun -N {nodes:d} -n {mpiprocs:d} env STEP=1 {cmd}', 'srun'])
+def test_own_launcher_starts_workers_of_one_process(tmp_path: Path, mpiexec: str) -> None:
+    (tmp_path / 'srun').write_text('#!/bin/sh\necho "srun $*" > "$0.log"\nwhile [ "$1" != bash ]; do shift; done\nexec "$@"\n')
+    (tmp_path / 'python').write_text('#!/bin/sh\necho "$*"\n')
+    for path in (tmp_path / 'srun', tmp_path / 'python'):
+        path.chmod(0o755)
+    text = script(tmp_path, 2, nodes_per_worker=0.5, mpiexec=mpiexec)
+    environ = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'SLURM_JOB_ID': '7'}
+    said = subprocess.run(['bash', '-c', text], env=environ, capture_output=True, text=True, check=True).stdout
+    assert said == '-m desipipe work --jobid 7 --slots 2\n'
+    assert ('-n 1 ' in (tmp_path / 'srun.log').read_text()) and '--signal=TERM@60' in text  # to the step, not to the batch script
+    assert 'srun' not in script(tmp_path) and '--signal=BTERM' not in text and '--signal=B:TERM@60' in script(tmp_path)
+
+
 @pytest.mark.parametrize(
     ('start', 'end', 'left'),
     [

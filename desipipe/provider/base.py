@@ -357,8 +357,10 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         argv : list of str
             The same if one process is wanted.
         """
-        if self.mpiprocs_per_worker == 1:
-            return list(argv)
+        return list(argv) if self.mpiprocs_per_worker == 1 else self.launcher_command(argv, splits)
+
+    def launcher_command(self, argv: list[str], splits: int = 1) -> list[str]:
+        """Return the command line of the launcher, also of one process; see :meth:`mpi_command`."""
         values = {**self.mpi_values(), **(self.split_values(splits) if splits > 1 else {}), 'cmd': shlex.join(argv)}
         words = shlex.split(self.mpiexec)
         if '{' not in self.mpiexec:

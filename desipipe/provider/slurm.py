@@ -106,6 +106,8 @@ class SlurmProvider(BaseProvider):
         tasks print. The queue keeps that anyway.
     mpiexec : str, default='srun --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
         How a command is run by several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is their number of nodes.
+        Another one than this also starts workers of one process: with ``'srun -N {nodes:d} -n {mpiprocs:d} {cmd}'``
+        they are a step of the job, and have ``SLURM_STEP_…`` in their environment.
     signal : str, default='SIGTERM@60'
         Signal that Slurm sends to workers, and how many seconds before the time limit. From then on nothing begins that may take longer, and running tasks
         are told by SIGUSR1.
@@ -427,7 +429,8 @@ class SlurmProvider(BaseProvider):
             lines.append(f'exec {srun} bash -c {shlex.quote(inner)}')
         else:
             # `exec`, so that Slurm's signals reach the worker.
-            lines.append(f'exec {command} {workers:d}')
+            inner = f'exec {command} {workers:d}'
+            lines.append(f'exec {shlex.join(self.launcher_command(["bash", "-c", inner]))}' if self._launches_one() else inner)
         return '\n'.join(line for line in lines if line) + '\n'
 
     def _copied(self) -> str:
@@ -436,10 +439,15 @@ class SlurmProvider(BaseProvider):
         streams = [name for name, path in paths.items() if path not in (None, os.devnull)]
         return f' --copy-output {" ".join(streams)}' if streams else ''
 
+    def _launches_one(self) -> bool:
+        """Return True if workers of one process are started by ``mpiexec`` too: one of the user's own may be a container, or make them a step."""
+        return self.mpiprocs_per_worker == 1 and self.mpiexec != SlurmProvider.defaults['mpiexec']
+
     def _sbatch_options(self, workers: int, nodes: int, several: bool, log: str, cwd: str) -> Iterator[str]:
         log = log.replace('%', '%%')
         flags, name, seconds = _parse_signal(self.signal, 'signal')
-        if not several and 'B' not in flags:
+        is_step = several or (self._launches_one() and shlex.split(self.mpiexec)[0] == 'srun')
+        if not is_step and 'B' not in flags:
             flags += 'B'  # the worker is the batch script itself, to which nothing is sent otherwise
         options: dict[str, Any] = {
             'job-name': f'{self._name}.{workers:d}',
