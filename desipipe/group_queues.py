@@ -16,7 +16,7 @@ from .ledger import Ledger
 from .trust import is_member, look_at
 from .utils import file_mode, is_shared, username
 
-__all__ = ['find_group', 'give_folder', 'group_name', 'members_of', 'share_queue', 'unreachable', 'unshare_queue']
+__all__ = ['check_owner', 'find_group', 'give_folder', 'group_name', 'members_of', 'share_queue', 'unreachable', 'unshare_queue']
 
 SHARED_MODE = 0o2770
 PRIVATE_MODE = 0o700
@@ -115,7 +115,7 @@ def share_queue(ledger: Ledger, group: str) -> int:
     ConfigError, PermissionDeniedError
         Nothing was shared.
     """
-    _check_owner(ledger)
+    check_owner(ledger, 'share')
     gid = find_group(group)
     if ledger.journal.header.get('lock') == 'soft':
         raise ConfigError(
@@ -140,7 +140,7 @@ def unshare_queue(ledger: Ledger) -> list[str]:
     others : list of str
         Names of users who own files in it, which stay theirs.
     """
-    _check_owner(ledger)
+    check_owner(ledger, 'unshare')
     share_journal(ledger, '')
     gid = pwd.getpwuid(os.geteuid()).pw_gid if _has_account() else os.getegid()
     others = set()
@@ -166,13 +166,25 @@ def _has_account() -> bool:
     return True
 
 
-def _check_owner(ledger: Ledger) -> None:
+def check_owner(ledger: Ledger, verb: str) -> None:
+    """Refuse what the owner of a queue alone can do.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    verb : str
+        ``'share'``, ``'unshare'`` or ``'delete'``.
+
+    Raises
+    ------
+    UntrustedQueueError, PermissionDeniedError
+    """
     ledger.check_use()
     holding = look_at(ledger.folder)
     if os.geteuid() not in (0, holding.uid):
         raise PermissionDeniedError(
-            f'{ledger.folder} belongs to user {holding.owner}, who alone can share it. Nothing was changed. '
-            f'Ask {holding.owner} to type:\ndesipipe share -q {quote(ledger.folder)} --group GROUP'
+            f'{ledger.folder} belongs to user {holding.owner}, who alone can {verb} it. Nothing was changed. '
+            f'Ask {holding.owner} to type:\ndesipipe {verb} -q {quote(ledger.folder)}{" --group GROUP" if verb == "share" else ""}'
         )
 
 

@@ -694,7 +694,11 @@ class Ledger:
             needs = {i: [state.ids[other] for other in state.requires[row]] for i, row in enumerate(rows) if row in state.requires}
             place = segment, [ref.offset for ref in refs], [ref.length for ref in refs]
             claims.append(task_claims(state.groups[number], [state.ids[row] for row in rows], place, needs))
-        results = [ref for row in state.rows.values() if (ref := state.result(row)) is not None]
+        results: list[Ref] = []
+        for row in state.rows.values():
+            last = self.last_attempt(row) if state.ended_at[row] else None
+            kept = () if last is None else (last.out, last.err, *last.shown)
+            results += (ref for ref in (state.result(row), *kept) if ref is not None)
         self._write_claims([*claims, result_claim(results)] if results else claims)
 
     def _code_events(self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]) -> list[Event]:
@@ -983,7 +987,7 @@ class Ledger:
                 end.cause = {key: value for key, value in end.cause.items() if key != 'trace'}
 
     def _claim_results(self, worker: str, ends: Sequence[End], successes: Sequence[Successes]) -> None:
-        results = [end.result for end in ends if end.result is not None]
+        results = [ref for end in ends for ref in (end.result, end.out, end.err, *end.shown) if ref is not None]
         for event in successes_events(worker, successes, 0.0):
             results += (ref for i in range(len(event['rows'])) if (ref := end_at(event, i).result) is not None)
         if results:

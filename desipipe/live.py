@@ -206,6 +206,9 @@ def untrusted_writer(ledger: Ledger, row: int) -> str:
     last = ledger.again(lambda: ledger.last_attempt(row)) if ledger.state.status[row] != RUNNING else None
     if last is not None:
         uids |= {ledger.segments.owner(ref.segment) for ref in (last.out, last.err, *last.shown) if ref is not None}
+        authors = ledger.authors
+        if authors is not None and not all(authors.vouches(ref) for ref in (last.out, last.err, *last.shown) if ref is not None):
+            return username(authors.user_of(ledger.state, row)) if authors.user_of(ledger.state, row) >= 0 else 'another user'
     unknown = sorted(uid for uid in uids if not ledger.trusts(uid))
     if unknown:
         return username(unknown[0])

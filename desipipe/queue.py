@@ -39,7 +39,7 @@ from .errors import (
 )
 from .event import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
 from .faults import patiently
-from .group_queues import find_group, give_folder, group_name, share_queue, unshare_queue
+from .group_queues import check_owner, find_group, give_folder, group_name, share_queue, unshare_queue
 from .ledger import Batch, Ledger, find_mid
 from .selection import Counts, Process
 from .serialize import Code
@@ -949,6 +949,8 @@ class Queue(BaseClass):
         kill : bool, default=True
             Whether to end the workers and the manager first. If not, tasks that run end by themselves, and their workers end then.
         """
+        if self.group:
+            check_owner(self.ledger, 'delete')
         self._stop(kill)
         if not kill:
             self._stop_politely()

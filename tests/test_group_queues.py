@@ -348,8 +348,12 @@ def test_members_change_the_queue(group: Group) -> None:
         return dict(queue.counts)
 
     assert group.as_user(BOB, change)['PENDING'] == 2
-    with pytest.raises(PermissionDeniedError, match='who alone can share it'):
+    with pytest.raises(PermissionDeniedError, match='who alone can unshare it'):
         group.as_user(BOB, lambda queue: queue.unshare())
+    with pytest.raises(PermissionDeniedError, match='who alone can delete it'):
+        group.as_user(BOB, lambda queue: queue.delete())
+    group.as_user(ALICE, lambda queue: queue.delete())
+    assert not os.path.exists(group.folder)
 
 
 def test_a_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
@@ -449,3 +453,41 @@ def test_a_segment_that_others_may_write_to_is_not_run(group: Group) -> None:
         return str(queue.tasks(tid=of_alice).state)
 
     assert group.as_user(ALICE, run) == 'PENDING'
+
+
+def show(x: int) -> None:
+    """Print something, and display HTML as cells do."""
+    import json
+
+    print('of', x)
+    print('\x1b_desipipe ' + json.dumps({'d': {'text/html': f'<b>{x}</b>'}, 'm': {}}) + '\x1b\\')
+
+
+def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> None:
+    def run(queue: Queue) -> str:
+        future = TaskManager(queue).python_app(show)(1)
+        work(queue)
+        return str(future.id)
+
+    tid = group.as_user(ALICE, run)
+
+    def look(queue: Queue) -> str:
+        from desipipe.live import outputs
+
+        return repr(outputs(queue.ledger, queue.ledger.find(tid)))
+
+    assert "'text/html': '<b>1</b>'" in group.as_user(ALICE, look)
+    assert "'text/html'" not in group.as_user(BOB, look)
+
+    def forge(queue: Queue) -> None:
+        """Let the outputs be bytes in the middle of what Alice has written."""
+        state, row = queue.ledger.state, queue.ledger.find(tid)
+        event = queue.ledger.journal.event_at(state.ended_at[row])
+        text, offset, length = event['x']['0']['out']
+        state_event = {'e': 'set', 'rows': [row], 's': 1, 'why': 'retry', 't': 0.0}
+        again = {key: value for key, value in event.items() if key not in ('at', 'crc')}
+        again.update(n=[2], x={'0': {'out': [text, offset + 1, length - 1]}})
+        queue.ledger.journal.write(lambda: [state_event, {'e': 'run', 'w': '', 'rows': [row], 'n': [2], 't': 0.0}, again])
+
+    group.as_user(BOB, forge)
+    assert "'text/html'" not in group.as_user(ALICE, look)

@@ -359,6 +359,7 @@ def _held(path: str, kind: str) -> str | None:
 
 
 def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
+    from ..group_queues import group_name
     from ..utils import username
 
     status = os.stat(queue.folder)
@@ -370,10 +371,13 @@ def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
     elif status.st_uid not in config.trusted_uids:
         user = username(status.st_uid)
         yield Finding(check, None, f'{mode}: you can look at it; it is not used unless you trust {user}', f'desipipe trust {user}')
+    elif status.st_mode & 0o020 and not queue.group:
+        words = f'{mode}: members of group {group_name(status.st_gid)} can put commands into it, which run as whoever works on it'
+        yield Finding(check, None, words, f'desipipe share -q {quoted} --group {group_name(status.st_gid)}')
     elif not os.access(queue.filename, os.W_OK):
         yield Finding(check, False, f'{mode}: you can look at it, and change nothing', f'chmod u+w {shlex.quote(queue.filename)}')
     else:
-        yield Finding(check, True, mode + (': shared with the group' if status.st_mode & 0o070 else ''))
+        yield Finding(check, True, mode + (f': shared by group {queue.group}' if queue.group else ''))
 
 
 def _journal(queue: Queue, where: str) -> Iterator[Finding]:
