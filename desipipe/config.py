@@ -273,7 +273,9 @@ class Config(BaseClass, MutableMapping[str, Any]):
         values = self._saved | self._set
         temporary = f'{self.filename}.{os.getpid():d}.tmp'
         try:
-            with open(temporary, 'w', encoding='utf-8') as file:
+            # It may hold secrets of environments.
+            fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(fd, 'w', encoding='utf-8') as file:
                 yaml.safe_dump(values, file, sort_keys=False, allow_unicode=True)
                 file.flush()
                 os.fsync(file.fileno())

@@ -11,6 +11,17 @@ from typing import Any, ClassVar, Self
 
 from .config import Configurable
 from .errors import ConfigError
+from .secret import (
+    HIDDEN,
+    VARIABLE,
+    KeptSecret,
+    assigns_secret,
+    holds_secret,
+    is_secret_name,
+    keep_secret,
+    known_values,
+    redact,
+)
 from .terminal import visible
 from .utils import is_sequence
 
@@ -31,7 +42,10 @@ _PLAIN = re.compile(r'[A-Za-z0-9_@%+=:,./-]*', re.ASCII)
 _ENDS_WORD = frozenset(' \t\n\r;&|<>()')
 
 
-def _commands(value: Any) -> tuple[str, ...]:
+Value = str | KeptSecret | None
+
+
+def _commands(value: Any) -> tuple[Any, ...]:
     return () if value is None else tuple(value) if is_sequence(value) else (value,)
 
 
@@ -53,6 +67,10 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         line or several.
     strict : bool, default=False
         A command that fails is told on the standard error, and passed over; if True, nothing is started then.
+    secret : str, list of str, default=None
+        Names of variables whose values are kept secret: they are in no journal, record, note, log, script or command line. Without a value in
+        ``data`` that of this process is taken. Variables are secret without being named here if their names say so (``API_KEY``,
+        ``GITHUB_TOKEN``, ``PGPASSWORD``), and so are values that look like secrets, and commands with a secret in them.
 
     Raises
     ------
@@ -69,7 +87,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         'nersc-cosmodesi': 'desipipe.environment:CosmodesiNERSCEnvironment',
     }
     name = 'base'
-    defaults: ClassVar[Mapping[str, Any]] = {'data': None, 'command': None, 'strict': False}
+    defaults: ClassVar[Mapping[str, Any]] = {'data': None, 'command': None, 'strict': False, 'secret': None}
     variables: ClassVar[Mapping[str, str | int | float | None]] = {}
     """Variables that the class sets."""
     commands: ClassVar[tuple[str, ...]] = ()
@@ -77,11 +95,13 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _command: ClassVar[Any] = None
 
-    data: dict[str, str | None]
+    data: dict[str, Value]
     """All variables, those of the class first, as written."""
-    command: tuple[str, ...]
+    command: tuple[str | KeptSecret, ...]
     """All shell commands, those of the class first."""
     strict: bool
+    secret: tuple[str, ...]
+    """Names of variables that are declared to be secret."""
 
     def __init__(self, data: Mapping[str, Any] | None = None, command: Any = None, **options: Any) -> None:
         super().__init__(data=data, command=command, **options)
@@ -90,6 +110,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         """Check an option; see :meth:`.Configurable.check`."""
         if option == 'strict':
             return super().check(option, value)
+        if option == 'secret':
+            return tuple(_check_name(name, self.label) for name in _commands(value))
         if option == 'command':
             return (*self._class_commands(), *_check_commands(value, self.label))
         if value is not None and not isinstance(value, Mapping):
@@ -161,7 +183,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Parameters
         ----------
         **options
-            ``data`` and ``command`` are added to those that are there, and variables of the same name replaced; ``strict``.
+            ``data``, ``command`` and ``secret`` are added to those that are there, and variables of the same name replaced; ``strict``.
 
         Returns
         -------
@@ -174,6 +196,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
                 new.update(value or {})
             elif option == 'command':
                 new.command = (*self.command, *_check_commands(value, self.label))
+            elif option == 'secret':
+                new.secret = tuple(dict.fromkeys((*self.secret, *self.check('secret', value))))
             elif option in self.defaults:
                 setattr(new, option, self.check(option, value))
             else:
@@ -186,18 +210,67 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Returns
         -------
         spec : dict
-            ``name``, ``data``, ``command``, and ``strict`` if it is set. An environment whose class no other process knows, or
+            ``name``, ``data``, ``command``, ``strict`` and ``secret`` if they are set; in the place of a secret stands where it is
+            kept. An environment whose class no other process knows, or
             that has not all of its class, becomes a 'base' environment with its variables and commands.
         """
-        own, commands = self._class_commands(), list(self.command)
-        spec: dict[str, Any] = {'name': 'base', 'data': dict(self.data), 'command': commands}
+        own, commands = self._class_commands(), [_plain_data(command) for command in self._kept_commands()]
+        data = {name: _plain_data(value) for name, value in self._kept_items()}
+        spec: dict[str, Any] = {'name': 'base', 'data': data, 'command': commands}
         if not self._is_local() and self.command[: len(own)] == own and self._class_variables().keys() <= self.data.keys():
             spec.update(name=self._reference(), command=commands[len(own) :])
-        return {**spec, 'strict': True} if self.strict else spec
+        spec |= {'strict': True} if self.strict else {}
+        return spec | ({'secret': list(self.secret)} if self.secret else {})
 
     def state(self) -> tuple[object, ...]:
         """Return what tells whether the environment has changed since."""
-        return (*self.data.items(), self.command, self.strict)
+        return (*self.data.items(), self.command, self.strict, *((name, os.environ.get(name)) for name in self.secret))
+
+    # Secrets
+
+    def _is_secret(self, name: str, value: str) -> bool:
+        return name in self.secret or is_secret_name(name) or holds_secret(value)
+
+    def _kept_items(self) -> Iterator[tuple[str, Value]]:
+        """Yield the variables, with the secrets as they are kept."""
+        values = self._secret_values()
+        for name, value in self.data.items():
+            if isinstance(value, str) and (self._is_secret(name, value) or any(secret in value for secret in values)):
+                value = keep_secret(f'export {name}={_word(value)}\n')
+            yield name, value
+        for name in self.secret:
+            if name not in self.data:
+                if name not in os.environ:
+                    raise ConfigError(
+                        f'The secret {name} of the environment {self.label} has no value. Nothing was added. '
+                        f'Set it in the data of the environment, or here:\nexport {name}=...'
+                    )
+                yield name, keep_secret(f'export {name}={shlex.quote(os.environ[name])}\n')
+
+    def _kept_commands(self) -> list[str | KeptSecret]:
+        """Return the commands, with those that have a secret in their text as they are kept."""
+        values = self._secret_values()
+        return [
+            command
+            if isinstance(command, KeptSecret) or not (assigns_secret(command) or any(value in command for value in values))
+            else keep_secret(f'{command}\n')
+            for command in self.command
+        ]
+
+    def _secret_values(self) -> list[str]:
+        """Return the values of secrets that are known in this process."""
+        there = {name: value for name, value in self.data.items() if isinstance(value, str)}
+        names = (name for name, value in there.items() if self._is_secret(name, value))
+        return known_values({**os.environ, **there}, (*names, *self.secret))
+
+    def __repr__(self) -> str:
+        data = {name: value if not isinstance(value, str) or not self._is_secret(name, value) else HIDDEN for name, value in self.data.items()}
+        values = self._secret_values()
+        commands = [HIDDEN if isinstance(command, KeptSecret) or assigns_secret(command) else redact(command, values) for command in self.command]
+        return f'{type(self).__name__}(data={data!r}, command={commands!r}, strict={self.strict!r}, secret={list(self.secret)!r})'
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, 'data': dict(self._kept_items()), 'command': tuple(self._kept_commands())}
 
     # For processes
 
@@ -221,20 +294,21 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             If a command fails and the environment is strict, with what it said.
         """
         if not all:
-            return {name: value for name, value in self.data.items() if value is not None}
+            return {name: value for name, value in self.data.items() if isinstance(value, str)}
         environ = dict(os.environ)
         if self.needs_shell():
             return self._run()
         for name, value in self.data.items():
-            if value is None:
-                environ.pop(name, None)
-            else:
+            if isinstance(value, str):
                 environ[name] = value
+            else:
+                environ.pop(name, None)
         return environ
 
     def needs_shell(self) -> bool:
         """Return True if only a shell can tell what a process in this environment has."""
-        return bool(self.command) or any(value is not None and not _PLAIN.fullmatch(str(value)) for value in self.data.values())
+        values = (value for value in self.data.values() if value is not None)
+        return bool(self.command) or any(isinstance(value, KeptSecret) or not _PLAIN.fullmatch(value) for value in values)
 
     def to_script(self, sep: str = '\n', all: bool = True) -> str:
         """Return the environment as lines for `bash`, the same wherever it is made: references are resolved where it runs.
@@ -251,7 +325,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         script : str
             Commands, then ``export`` and ``unset`` lines.
         """
-        return sep.join([*(self.command if all else ()), *self._exports()])
+        commands = [f'. {shlex.quote(command.path)}' if isinstance(command, KeptSecret) else command for command in self._kept_commands()]
+        return sep.join([*(commands if all else ()), *self._exports()])
 
     def to_launch_script(self) -> str:
         """Return the lines that begin a script which starts something in this environment.
@@ -262,13 +337,34 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             As :meth:`to_script`; a command that fails is told on the standard error, and ends the script if the environment is
             :attr:`strict`. Each line, the last included, ends in a newline.
         """
-        return ''.join(f'{line}\n' for line in (*map(self._told, self.command), *self._exports()))
+        return ''.join(f'{line}\n' for line in (*map(self._told, self._kept_commands()), *self._exports()))
 
     def _exports(self) -> list[str]:
-        return [f'unset {name}' if value is None else f'export {name}={_word(str(value))}' for name, value in self.data.items()]
+        items = list(self._kept_items())
+        lines = [self._export(name, value) for name, value in items]
+        untold = [name for name, value in items if isinstance(value, KeptSecret) and not is_secret_name(name)]
+        # The worker takes their values out of the output of tasks.
+        return [*lines, f'export {VARIABLE}={shlex.quote(" ".join(untold))}'] if untold else lines
 
-    def _told(self, command: str) -> str:
+    def _export(self, name: str, value: Value) -> str:
+        if value is None:
+            return f'unset {name}'
+        if isinstance(value, str):
+            return f'export {name}={_word(value)}'
+        path = shlex.quote(value.path)
+        words = (
+            f'desipipe: the secret {name} of the environment {self.label} {FAILED_COMMAND}: {value.path} cannot be '
+            f'read here, and {name} is not set. Set {name} where workers are started'
+        )
+        after = 'exit 1' if self.strict else ':'
+        # A worker of another user, or on a host without this home, may have a value of its own.
+        return f'if [ -r {path} ]; then . {path}; elif [ -z "${{{name}+x}}" ]; then printf "%s\\n" {shlex.quote(words)} >&2; {after}; fi'
+
+    def _told(self, command: str | KeptSecret) -> str:
         """Have the shell tell of a command that fails."""
+        run = f'. {shlex.quote(command.path)}' if isinstance(command, KeptSecret) else f'eval {shlex.quote(command)}'
+        if isinstance(command, KeptSecret):
+            command = f'one with a secret, {command.path}'
         if self.strict:
             words = f'desipipe: nothing was started, because this command of the environment {self.label} failed: {command}; exit status'
             after = ' exit $desipipe_status;'
@@ -276,11 +372,12 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             words = f'desipipe: this command of the environment {self.label} {FAILED_COMMAND}: {command}; exit status'
             after = ''
         # `eval`: an unfinished quotation or here-document in one command can't swallow what follows.
-        return f'eval {shlex.quote(command)} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2;{after} }}'
+        return f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2;{after} }}'
 
     def _run(self) -> dict[str, str]:
         """Return the environment of this process as commands and variables leave it."""
         status, said, found = _environment_after(self.to_launch_script(), self.label)
+        said = redact(said, self._secret_values())
         if self.strict and (status or not found):
             # Nothing found with status 0: a command, perhaps a file that it sources, said `exit`.
             raise ConfigError(
@@ -380,6 +477,7 @@ def Environment(
     command: str | list[str] | None = None,
     *,
     strict: bool | None = None,
+    secret: str | list[str] | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> BaseEnvironment:
     """Make an environment from a name, a dictionary or an instance.
@@ -395,6 +493,8 @@ def Environment(
         Further shell commands.
     strict : bool, default=None
         If True, nothing is started when a command fails; by default it is told and passed over.
+    secret : str, list of str, default=None
+        Names of variables whose values are kept secret, see :class:`BaseEnvironment`.
     config : Config, default=None
         Configuration to look into; by default the user's.
 
@@ -413,7 +513,7 @@ def Environment(
             # Variables, of which the original's users call the one that names the environment `environ`.
             name = environ.pop('environ', None)
             environ = {'data': environ, **({'name': name} if name is not None else {})}
-    given = {'data': data, 'command': command, 'strict': strict}
+    given = {'data': data, 'command': command, 'strict': strict, 'secret': secret}
     options = {option: value for option, value in given.items() if value is not None}
     return BaseEnvironment.make(environ, config, **options)
 
@@ -532,8 +632,14 @@ def _check_name(name: Any, label: str) -> str:
     return name
 
 
-def _check_value(name: Any, value: Any, label: str) -> str | None:
+def _plain_data(value: str | KeptSecret | None) -> Any:
+    return value.spec if isinstance(value, KeptSecret) else value
+
+
+def _check_value(name: Any, value: Any, label: str) -> Value:
     what = f'the variable {name} of the environment {label}'
+    if (kept := KeptSecret.of(value)) is not None:
+        return kept
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, int | float):
@@ -541,19 +647,26 @@ def _check_value(name: Any, value: Any, label: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ConfigError(f'{what} must be text, a number, or None to unset it, not {value!r}')
+        raise ConfigError(f'{what} must be text, a number, or None to unset it, not {_told_value(name, value)}')
     if '\0' in value:
-        raise ConfigError(f'{what} holds a NUL character, which no environment can: {value!r}')
+        raise ConfigError(f'{what} holds a NUL character, which no environment can: {_told_value(name, value)}')
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f'{what} is not valid text: {value!r}; bytes that are not UTF-8 can not be recorded, leave it out') from None
+        raise ConfigError(f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 can not be recorded, leave it out') from None
     return value
 
 
-def _check_commands(value: Any, label: str) -> tuple[str, ...]:
-    commands = _commands(value)
+def _told_value(name: str, value: object) -> str:
+    return HIDDEN if is_secret_name(name) else repr(value)
+
+
+def _check_commands(value: Any, label: str) -> tuple[str | KeptSecret, ...]:
+    commands = (value,) if isinstance(value, Mapping) else _commands(value)
+    commands = tuple(KeptSecret.of(command) or command for command in commands)
     for command in commands:
+        if isinstance(command, KeptSecret):
+            continue
         if not isinstance(command, str) or '\0' in command:
             raise ConfigError(f'command of the environment {label} must be shell commands, as text or a list of texts, not {value!r}')
     return commands

@@ -24,6 +24,7 @@ from .event import Ref
 from .output_copy import SlotCopies, StreamCopy
 from .output_pipes import LateOutput
 from .ranks import Connection, Listener, receive, taken
+from .secret import begun, hide, process_values
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import TOKEN, Packet, run_child
 from .slot_memory import PACKET, Results, SharedMemory
@@ -143,8 +144,8 @@ class Stream:
             self._open = Capture(self._limit)
             self.fresh.clear()
             data = data[cut + len(self._marker) :]
-        # A marker may come in two reads: keep back what could be its beginning.
-        keep = next((n for n in range(min(len(self._marker) - 1, len(data)), 0, -1) if data.endswith(self._marker[:n])), 0)
+        # A marker, or a secret, may come in two reads: keep back what could be its beginning.
+        keep = begun(data, (self._marker, *process_values()))
         self._rest = data[len(data) - keep :]
         self._take(data[: len(data) - keep])
 
@@ -153,6 +154,7 @@ class Stream:
         self._take(data)
 
     def _take(self, data: bytes) -> None:
+        data = hide(data)
         if data:
             self._open.write(data)
             if self.copy is not None:

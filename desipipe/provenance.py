@@ -6,8 +6,9 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
+from .secret import HIDDEN, KeptSecret
 from .utils import username
 
 __all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'repository', 'snapshot', 'versions']
@@ -320,7 +321,15 @@ def _declared(environ: Mapping[str, object]) -> dict[str, str]:
         return {}
     import orjson
 
-    return {'declared environment': orjson.dumps(dict(environ), default=str).decode()}
+    return {'declared environment': orjson.dumps(_without_secrets(dict(environ)), default=str).decode()}
+
+
+def _without_secrets(value: Any) -> Any:
+    if KeptSecret.of(value) is not None:
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return {key: _without_secrets(item) for key, item in value.items()}
+    return [_without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -52,7 +52,7 @@ from .task import Future, StoredApp, Task
 from .terminal import visible
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
-from .utils import BaseClass, from_above, is_pattern, open_log, share
+from .utils import BaseClass, from_above, is_pattern, mkdir, open_log, share
 
 if TYPE_CHECKING:
     from .app import App
@@ -211,7 +211,7 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
     temporary = f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
     made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
     try:
-        os.makedirs(parent, exist_ok=True)
+        mkdir(parent, mode=0o711 if group else 0o700)  # members pass through it
         os.mkdir(temporary, 0o700)
     except PermissionError as exc:
         raise PermissionDeniedError(
@@ -225,7 +225,7 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
         try:
             found = probe(temporary, config.lock)
             for name in _FOLDERS:
-                os.mkdir(os.path.join(temporary, name))
+                os.mkdir(os.path.join(temporary, name), 0o700)
             with open(os.path.join(temporary, 'lock'), 'x') as file:
                 share(file.fileno(), temporary)
             header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}

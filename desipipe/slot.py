@@ -58,6 +58,7 @@ from .lending import set_lender
 from .output_pipes import STARTED_MIN_US, OutputPipes
 from .process_state import StateKeeper
 from .ranks import Connection, connect, die_with, send_ready, taken
+from .secret import hide
 from .serialize import Payload, carried, class_registry, dumps, loads, stand_ins
 from .serialize.confined import is_confined
 from .serialize.payload import is_plain_pickle
@@ -744,6 +745,7 @@ class Slot:
             exc.__traceback__ = frames
         words = printable(''.join(traceback.format_exception_only(exc)).strip())
         trace = ''.join(traceback.format_exception(exc)) if frames is not None else words + '\n'
+        words, trace = (hide(text.encode(errors='backslashreplace')).decode() for text in (words, trace))
         cause: dict[str, Any] = {
             'kind': type(exc).__name__,
             'text': words[:500],
@@ -754,8 +756,10 @@ class Slot:
         try:
             payload = dumps(exc.with_traceback(None), 'exception')
             if payload.nbytes <= INLINE and not payload.aligned:
-                carried = bytes(payload.parts[0])
-                cause['carried'] = True
+                data = bytes(payload.parts[0])
+                if hide(data) != data:
+                    raise ValueError('it holds a secret')
+                carried, cause['carried'] = data, True
         except Exception as why:  # what it holds can't be carried; its words are enough then
             cause['not_carried'] = printable(str(why)[:200])
         return cause, trace.encode(errors='backslashreplace')[-INLINE:], carried

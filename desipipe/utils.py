@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 from collections import UserDict
@@ -200,7 +201,7 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = T
     dirname : str, path-like
         The folder; the empty string is the current one.
     mode : int, default=0o777
-        Permissions of the folder itself, less the user's mask; those above it get the usual ones.
+        Permissions of the folders that are made, less the user's mask.
     exist_ok : bool, default=True
         Not used: kept for callers of the original, for whom no folder was ever in the way.
 
@@ -209,8 +210,14 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = T
     OSError
         With the name of the folder that can't be made.
     """
-    if os.fspath(dirname):
-        os.makedirs(dirname, mode=mode, exist_ok=True)
+    path = os.fspath(dirname)
+    if not path or os.path.isdir(path):
+        return
+    mkdir(os.path.dirname(path), mode)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, mode)
+    if not os.path.isdir(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
 
 
 def is_shared(mode: int) -> bool:

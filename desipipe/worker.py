@@ -30,6 +30,7 @@ from .provenance import SAVED_WITH_FILES, Making, machine
 from .provider.base import FREE, BaseProvider, Provider
 from .queue import Queue, get_queue
 from .queue_faults import QueueFaults, QueueLostError
+from .secret import process_values
 from .shell import die_with_parent
 from .slot import Packet
 from .slot_memory import Results
@@ -124,6 +125,7 @@ class Worker:
         self._only: frozenset[int] | None = None
         if tid is not None or name is not None:
             self._only = frozenset(queue.select(tid=tid, name=name))
+        process_values()  # of the environment of now, for the slots too
         self.name = writer_name()
         queue.ledger.check_use()
         self.ledger = Ledger(queue.folder, None, queue.ledger.trusts, self.name)

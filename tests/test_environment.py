@@ -171,7 +171,7 @@ def test_class_of_a_script_travels_as_base() -> None:
     [
         (UnknownNameError, 'nersc-cosmodes', "there is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, nersc-base? Valid names: base, "),
         (UnknownNameError, {'name': 'xyz'}, "there is no environment 'xyz'; valid names: base, "),
-        (UnknownOptionError, {'name': 'base', 'A': '1'}, "the environment 'base' has no option 'A'; valid options: command, data, strict"),
+        (UnknownOptionError, {'name': 'base', 'A': '1'}, "the environment 'base' has no option 'A'; valid options: command, data, secret, strict"),
         (
             UnknownOptionError,
             {'name': 'nersc-base', 'dat': {}},

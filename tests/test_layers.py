@@ -15,7 +15,7 @@ PACKAGE = ROOT / 'desipipe'
 # From the bottom up, the table of docs/developer/architecture.md. A name with a slash is a package: all of its modules are of that layer.
 LAYERS = {
     'words': 'errors utils logs faults terminal thumbnails lending not_a_value',
-    'where': 'config environment provenance process_parts carried_settings process_state limits place trust',
+    'where': 'config secret environment provenance process_parts carried_settings process_state limits place trust',
     'bytes': 'store/ lock journal segment lease watch probe recover',
     'pure': 'serialize event versions state outputs safe_outputs sweep function_source',
     'resources': 'provider/ scheduler backoff',

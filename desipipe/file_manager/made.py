@@ -26,7 +26,7 @@ import orjson
 
 from .. import provenance
 from ..provenance import Content, Making
-from ..utils import copytree, format_bytes, username
+from ..utils import copytree, format_bytes, mkdir, username
 
 FOLDER = '.desipipe'
 _SHOWN = 20  # files that one was made of, for people
@@ -170,7 +170,7 @@ def note_written(path: str) -> None:
     making.written[path], making.before[path] = found, len(making.read)
     folder = os.path.join(os.path.dirname(path), FOLDER)
     try:
-        os.makedirs(folder, exist_ok=True)
+        mkdir(folder, mode=0o775)  # as the user's mask says, and never for all to write
         _append(folder, making, path, found, _write_script(folder, making))
         _save_attrs(folder, making)
     except OSError as exc:
@@ -213,7 +213,7 @@ def _append(folder: str, making: Making, file: str, found: Content, versions: st
     }
     read = {name: list(known) for name, known in dict(making.read).items() if name != file}
     path = os.path.join(folder, f'{_word(line["host"])}-{_word(line["user"])}.jsonl')
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o664)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         # What a task has read is said once in a file, by the first line after it: a thousand files made of a thousand need two thousand lines' space.
@@ -246,7 +246,7 @@ def _write_script(folder: str, making: Making) -> str:
         ):
             if not os.path.exists(os.path.join(folder, name)):
                 temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
-                with open(temporary, 'wb') as file:
+                with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664), 'wb') as file:
                     file.write(data)
                 os.replace(temporary, os.path.join(folder, name))
             if attr not in making.saved.attrs:

@@ -380,7 +380,7 @@ class SlurmProvider(BaseProvider):
         path = os.path.join(folder, f'{self._name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.sh')
         # Its name holds a digest of what is in it: who finds it there, finds the same. Written aside, so that nobody finds a part.
         temporary = f'{path}.{os.urandom(4).hex()}.tmp'
-        with open(temporary, 'w') as file:
+        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), 'w') as file:
             file.write(text)
         os.replace(temporary, path)
         return path

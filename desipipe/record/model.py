@@ -502,6 +502,8 @@ class _Reader:
         if environ.get('command') and 'environ' not in self.privacy.keep:
             self.privacy.left['environ'] += 1
             environ['command'] = ['…' for _ in environ['command']]
+        if environ.get('command'):
+            environ['command'] = [command if isinstance(command, str) else '…' for command in environ['command']]
         return {'id': mid, 'environ': environ, **{key: self._plain(event.get(key, {})) for key in ('scheduler', 'provider')}}
 
     def _plain(self, value: Any) -> Any:

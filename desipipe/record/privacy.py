@@ -110,7 +110,8 @@ class Privacy:
     def environ(self, values: dict[str, str | None]) -> dict[str, str | None]:
         """Environment variables: their names, and their values if they are kept."""
         if 'environ' in self.keep:
-            return {name: value if value is None else self.text(value) for name, value in values.items()}
+            # Where a secret is kept says nothing to others.
+            return {name: value if value is None else self.text(value) if isinstance(value, str) else '…' for name, value in values.items()}
         self.left['environ'] += sum(value is not None for value in values.values())
         return {name: None if value is None else '…' for name, value in values.items()}
 

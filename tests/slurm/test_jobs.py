@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from polling import wait_for
 
-from desipipe import Queue, TaskManager
+from desipipe import Environment, Queue, TaskManager
 from desipipe.state import State
 
 from .cluster import TIMEOUT, Slurm
@@ -52,6 +52,29 @@ def test_pi(queue: Queue, spawn: Any) -> None:
     assert not queue.processes()
     scripts = [path.read_text() for path in Path(queue.folder).glob('desipipe-test-*.sh')]
     assert sorted(script.rpartition(' ')[2].strip() for script in scripts) == ['1', '2']  # slots
+
+
+def test_secrets_reach_jobs_and_no_script(queue: Queue, spawn: Any) -> None:
+    secret = 'hunter2 of a job'
+    tm = TaskManager(
+        queue,
+        environ=Environment('base', data={'API_TOKEN': secret}),
+        scheduler={'max_workers': 1},
+        provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125},
+    )
+
+    @tm.python_app
+    def read() -> str:
+        import os
+
+        return os.environ['API_TOKEN'][::-1]
+
+    future = read()
+    spawn(queue)
+    assert future.result(timeout=TIMEOUT)[::-1] == secret
+    (script,) = Path(queue.folder).glob('desipipe-test-*.sh')
+    assert secret not in script.read_text() and script.stat().st_mode & 0o077 == 0
+    assert secret.encode() not in Path(queue.folder, 'journal.jsonl').read_bytes()
 
 
 def waiter(tm: TaskManager, **options: Any) -> Any:
