@@ -28,8 +28,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import engine
 
 KEYS = (
-    'version queue folder title rows first time condition total counts blocked superseded left workers rate eta elapsed began ended cached computed '
-    'failure causes jobs n_jobs job_groups outputs truncated gone refused advice'
+    'version queue folder title rows first time condition total counts claimed blocked superseded left workers rate eta elapsed began ended cached computed '
+    'failure causes jobs n_jobs job_groups outputs truncated gone refused untrusted advice'
 ).split()
 
 
