@@ -204,7 +204,7 @@ def test_large_entries_are_not_laid_out() -> None:
         ('path: [12]', ConfigError, 'path must be text, not [12]'),
         ('path: a_{\noptions: {tracer: 1}', ConfigError, 'can not be read'),
         ('path: a\noptions: [1]', ConfigError, 'options must be a mapping'),
-        ('path: a\noptions: {x: [{LRG: lrg}]}', ConfigError, "option 'x' can be a value, a list of values, range(...)"),
+        ('path: a\noptions: {x: [{a: {b: {c: {d: {e: 1}}}}}]}', ConfigError, "option 'x' holds a value with dictionaries more than 4 deep"),
         ('path: a\noptions: {x: [[[[[[1]]]]]]}', ConfigError, "option 'x' holds a value with lists more than 4 deep"),
         (
             'path: a\noptions: {x: [&a [1, 2], &b [*a, *a]' + ''.join(f', &c{i} [*c{i - 1}, *c{i - 1}]' if i else ', &c0 [*b, *b]' for i in range(40)) + ']}',
@@ -804,3 +804,23 @@ def test_combinations_of_several_entries_keep_their_order() -> None:
         fm.append({'id': name, 'path': name, 'options': options})
     assert fm.iter_options() == [{'i': 0}, {'i': 1, 'j': 5}, {'i': 1, 'j': 6}]
     assert fm.iter_options(include='i') == [{'i': 0}, {'i': 1}]
+
+
+def test_dictionaries_are_values(tmp_path: Path) -> None:
+    limits = {0: [0.02, 0.2], 2: [0.02, 0.15]}
+    fm = FileManager([{'id': 'fit', 'path': 'fit_{i}_{lim[2][1]}.npy', 'options': {'i': [1, 2], 'lim': [limits, {2: [0.0, 0.1]}]}}])
+
+    assert fm.get(i=1, lim=limits).filepath == 'fit_1_0.15.npy'
+    assert fm.get(i=1, lim={2: (0.02, 0.15), 0: (0.02, 0.2)}).options == {'i': 1, 'lim': limits}
+    assert len(fm.select(lim=[limits, {0: [1]}]).data[0]) == 2 and not len(fm.select(lim={0: [1]}))
+    assert [options['lim'] for options in fm.iter_options(include='lim')] == [limits, {2: [0.0, 0.1]}]
+    path = tmp_path / 'fits.yaml'
+    fm.save(path)
+    again = FileManager(path)
+    assert again.filepaths == fm.filepaths and again.get(i=2, lim=limits).options['lim'] == limits
+    file = pickle.loads(pickle.dumps(fm.get(i=1, lim=limits)))
+    assert file == fm.get(i=1, lim=limits) and hash(file.options['lim']) == hash(again.data[0].options['lim'][0])
+    with pytest.raises(ConfigError, match='dictionaries more than'):
+        FileManager([{'path': 'a', 'options': {'x': [{0: {0: {0: {0: {0: 1}}}}}]}}])
+    with pytest.raises(ConfigError, match='no value is'):
+        FileManager([{'path': 'a', 'options': {'x': [{0: {1, 2}}]}}])

@@ -750,7 +750,15 @@ def _plain(pool: Any) -> Any:
         return '...'
     if isinstance(pool, range):
         return str(pool)
-    return [_plain(list(value)) if isinstance(value, tuple) else value.item() if type(value).__module__ == 'numpy' else value for value in pool]
+    return [_plain_value(value) for value in pool]
+
+
+def _plain_value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {_plain_value(key): _plain_value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_value(item) for item in value]
+    return value.item() if type(value).__module__ == 'numpy' else value
 
 
 def path_replace_environ(path: str, environ: Mapping[str, Any] | None = None) -> str:

@@ -29,13 +29,39 @@ def shown(value: Any) -> str:
     return reprlib.repr(value)
 
 
+class DictValue(dict[Any, Any]):
+    """A dictionary that is one value of an option, such as the limits of each multipole: it can be hashed, and is not to be changed.
+
+    It equals dictionaries with equal items, lists and tuples in them counting as the same.
+    """
+
+    def _items(self) -> frozenset[tuple[Any, Any]]:
+        return frozenset((key, freeze(value)) for key, value in self.items())
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(self._items())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Mapping):
+            return False
+        if len(other) != len(self):
+            return False
+        try:
+            return self._items() == DictValue(other)._items()
+        except ConfigError:  # it holds what can be no value
+            return False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DictValue, (dict(self),)
+
+
 def freeze(value: Any) -> Any:
     """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of Python.
 
     Raises
     ------
     ConfigError
-        If it can be no value: a dictionary or set, or lists that are deep or long.
+        If it can be no value: a set, or lists and dictionaries that are deep or long.
     """
     kind = type(value)
     if kind is str or kind is int or kind is float or kind is bool or value is None:
@@ -49,7 +75,15 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
         if depth == 0 or left[0] < 0:
             raise ConfigError(f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
         return tuple(_frozen(item, depth - 1, left) for item in value)
-    if isinstance(value, Mapping | set | frozenset):
+    if isinstance(value, Mapping):
+        left[0] -= len(value)
+        if depth == 0 or left[0] < 0:
+            raise ConfigError(f'holds a value with dictionaries more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
+        for key, item in value.items():
+            _frozen(key, 1, left)
+            _frozen(item, depth - 1, left)
+        return DictValue(value)
+    if isinstance(value, set | frozenset):
         raise ConfigError(f'can be a value, a list of values, range(...), ..., or a dictionary of values and their texts, but no value is {shown(value)}')
     if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
         value = value.tolist()

@@ -391,7 +391,7 @@ def _handled(handler: Callable[[Any], Any], node: ast.AST) -> Any:
 
 def _bounded(value: Any) -> Any:
     # After every step, so that none begins with more than this, and none can make much of it.
-    if isinstance(value, str | list | tuple):
+    if isinstance(value, str | list | tuple | dict):
         _weigh(value, LONGEST)
     elif isinstance(value, int) and value.bit_length() > _BITS:
         raise ValueError(f'it becomes a number of more than {_BITS:d} bits')
@@ -406,6 +406,9 @@ def _weigh(value: Any, left: int) -> int:
     if isinstance(value, list | tuple):
         for item in value:
             left = _weigh(item, left)
+    elif isinstance(value, dict):
+        for pair in value.items():
+            left = _weigh(pair, left)
     return left
 
 
