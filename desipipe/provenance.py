@@ -418,6 +418,11 @@ class Making:
         self.before: dict[str, int] = {}
         """How many had been loaded when each of these was saved; not told of one: it is not known."""
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether no file was read or written."""
+        return not (self.read or self.written or self.before)
+
     def join(self, report: bytes) -> dict[str, Content]:
         """Add what another of the processes that ran the task together read and wrote; gives what it read.
 

@@ -177,6 +177,7 @@ class Slot:
         self._token = -1  # read, and not used yet
         self._woken = 0  # results of which the worker was told
         self._woken_at = 0.0
+        self._prepared: _Code | None = None  # for which the process is what the next task of the packet expects
         self._unguarded = 0  # tasks that only computed since the process was looked at
         self._threads = _thread._count()
         self._captured: tuple[int, int] | None = None
@@ -215,6 +216,7 @@ class Slot:
         """Run the tasks of a packet, except those that the worker takes back meanwhile."""
         self._woken_at = time.monotonic()
         computes = self._only_computes(known)
+        self._prepared = None
         at, n = 0, len(packet.rows)
         while at < n and not (self._cut or self._spoilt):
             if computes:
@@ -229,16 +231,9 @@ class Slot:
         self._wake()
 
     def _run_one(self, known: _Known, packet: Packet, i: int) -> None:
-        row = packet.rows[i]
-        place = packet.segment, packet.offsets[i], packet.lengths[i]
-        requires = packet.requires.get(row, ())
         if self._unguarded:
             self._guard()
-
-        def step() -> None:
-            self._task(known, packet.first + i, place, requires, packet.tids[i])
-
-        self._attempt(known, packet.first + i, row, packet.attempts[i], step)
+        self._attempt(known, packet, i, lambda: self._task(known, packet, i))
         if time.monotonic() - self._woken_at > WAKE_AFTER_S:
             self._wake()
 
@@ -267,9 +262,9 @@ class Slot:
             self._send(('ran',))
         self._woken_at = time.monotonic()
 
-    def _attempt(self, known: _Known, number: int, row: int, attempt: int, step: Callable[[], None]) -> None:
+    def _attempt(self, known: _Known, packet: Packet, i: int, step: Callable[[], None]) -> None:
         """Run a task, or the end of one, and report it as failed whatever is raised meanwhile."""
-        self._current = (row, attempt)
+        self._current = packet.rows[i], packet.attempts[i]
         self._reported = False
         try:
             step()
@@ -285,7 +280,7 @@ class Slot:
             marked = self._end_output()
             self._state.restore()
             report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
-            self._report(known, number, (*report, b'', 0))
+            self._report(known, packet.first + i, (*report, b'', 0))
 
     # Tasks that only compute
 
@@ -354,7 +349,7 @@ class Slot:
             state = SUCCEEDED if cause is None else FAILED
             self._finish(known, number, (row, attempt, state, began, duration, result, cause, trace))
 
-        self._attempt(known, packet.first + i, packet.rows[i], packet.attempts[i], step)
+        self._attempt(known, packet, i, step)
 
     def _span(self, packet: Packet) -> bytes:
         """Return the arguments of a packet as one block; empty where they have to be read one by one."""
@@ -377,11 +372,12 @@ class Slot:
 
     # One task
 
-    def _task(self, known: _Known, number: int, args: _Place, requires: _Requires, tid: bytes) -> None:
+    def _task(self, known: _Known, packet: Packet, i: int) -> None:
         row, attempt = self._current
+        number = packet.first + i
         self._displays = self._displays_size = 0
         self._waits.clear()
-        provenance.making = self._making(known, tid, attempt)
+        provenance.making = self._making(known, packet.tids[i], attempt)
         began = time.time()
         clock = time.monotonic
         start = clock()
@@ -389,7 +385,7 @@ class Slot:
         cause = trace = result = None
         state = SUCCEEDED
         try:
-            value = self._call(known, args, requires)
+            value = self._call(known, packet, i)
             sys.settrace(None)
             sys.setprofile(None)
             if self._process.forked:
@@ -541,7 +537,11 @@ class Slot:
     def _making(self, known: _Known, tid: bytes, attempt: int) -> provenance.Making:
         group = known.group
         source = known.source
-        return provenance.Making(
+        making = known.making
+        if making is not None and making.is_unused:
+            making.tid, making.attempt = tid.hex(), attempt
+            return making
+        known.making = provenance.Making(
             self._folder,
             tid.hex(),
             attempt,
@@ -552,28 +552,38 @@ class Slot:
             known.environ,
             provenance.SavedAttrs(group.save_attrs or provenance.SAVED, group.save_dir, group.cwd),
         )
+        return known.making
 
     def _files(self, report: bytes) -> bytes | tuple[str, int, int]:
         return report if len(report) <= FILES else self._store(Payload([report], len(report), False))
 
-    def _call(self, known: _Known, args: tuple[str, int, int], requires: _Requires) -> Any:
+    def _call(self, known: _Known, packet: Packet, i: int) -> Any:
         group = known.group
+        args = packet.segment, packet.offsets[i], packet.lengths[i]
+        requires = packet.requires.get(packet.rows[i], ())
         if group.cwd and group.cwd != self._cwd():
             try:
                 patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
                 raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
-        code = self._prepare(known)
+        code = known.loaded
+        if code is None or self._prepared is not code or carried.has_modules() or class_registry.has_classes() or not code.memory.use():
+            code = self._prepare(known)
+            self._prepared = code if code.is_alone else None
         function = functools.partial(self._state.run, code.call)
         if args[0] not in self._checked:
             self._check(args[0])
         data = self._read(*args)
         resolve = self._resolver(requires) if requires else None
-        arguments: Any = loads(data[4 + _TEXT.unpack_from(data)[0] :], resolve)
+        content = data[4 + _TEXT.unpack_from(data)[0] :]
+        if resolve is not None or known.shared is not None or not isinstance(content, bytes) or not is_plain_pickle(content):
+            self._prepared = None  # what is loaded may bring classes and modules
+        arguments: Any = loads(content, resolve)
         if known.shared is not None:
             # Loaded again for each task: what one of them changes must not be seen by the next.
             arguments = {**self._load(known.shared, resolve), **arguments}
-        stand_ins.provide_for_task(code.memory.module_names)
+        if self._prepared is None:
+            stand_ins.provide_for_task(code.memory.module_names)
         if 'mpicomm' in arguments and arguments['mpicomm'] is None:
             arguments['mpicomm'] = self._communicator()
         if group.kind == 'cell' and (self.comm is None or self.comm.rank == 0):
@@ -815,7 +825,7 @@ class Slot:
 class _Known:
     """The settings of a group that the slot knows."""
 
-    __slots__ = ('code', 'environ', 'folder', 'group', 'loaded', 'look', 'packages', 'shared', 'source')
+    __slots__ = ('code', 'environ', 'folder', 'group', 'loaded', 'look', 'making', 'packages', 'shared', 'source')
 
     def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str], source: Ref, environ: dict[str, Any], look: bool) -> None:
         self.group = group
@@ -828,12 +838,13 @@ class _Known:
         self.folder = group.cwd if group.cwd in group.path else (group.path or (group.cwd,))[0]
         self.packages = packages
         self.loaded: _Code | None = None
+        self.making: provenance.Making | None = None  # of the last task
 
 
 class _Code:
     """The code of an app's version, loaded; again for each task, where one could see what another left in it."""
 
-    __slots__ = ('call', 'is_confined', 'memory', 'modules', 'version')
+    __slots__ = ('call', 'is_alone', 'is_confined', 'memory', 'modules', 'version')
     call: Callable[..., Any]
     memory: Memory
 
@@ -847,6 +858,8 @@ class _Code:
         self.modules = carried.current_modules()
         self.version = carried.current_version()
         self.call = caller(func)
+        self.is_alone = not self.modules and self.memory.is_of_functions
+        """Whether it brings neither modules nor classes, so that tasks with plain arguments find nothing of each other."""
         self.is_confined = not self.modules and is_confined(func)
 
     def use(self) -> bool:

@@ -267,6 +267,34 @@ def test_packet_rude_tasks_leave_nothing_to_the_next(queue: Queue, start: Callab
     assert [i for i, seen in enumerate(found) if seen != expected] == []
 
 
+def test_packet_class_that_a_task_loads_is_as_it_came(queue: Queue, start: Callable[..., Any]) -> None:
+    class Counted:
+        n = 0
+
+    def make() -> Any:
+        return Counted()
+
+    def count(i: int, folder: str, tid: str) -> int:
+        from desipipe.queue import open_queue
+        from desipipe.task import Future
+
+        if i % 2 == 0:
+            return 0
+        cls = type(Future(open_queue(folder), tid).result())
+        cls.n += 1
+        return int(cls.n)
+
+    tm = TaskManager(queue)
+    start()
+    made = tm.python_app(make)()
+    made.result(timeout=LIMIT_S)
+    app = tm.python_app(count)
+    for future in app.map(i=range(1000, 1100, 2), folder=queue.folder, tid=made.id):
+        assert future.result(timeout=LIMIT_S) == 0
+    futures = app.map(i=range(40), folder=queue.folder, tid=made.id)
+    assert [future.result(timeout=LIMIT_S) for future in futures] == [0, 1] * 20
+
+
 def test_packet_results_that_do_not_fit_into_the_memory(queue: Queue, start: Callable[..., Any]) -> None:
     def large(i: int) -> Any:
         return 'x' * (i * 1000)

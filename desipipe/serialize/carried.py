@@ -99,6 +99,11 @@ def current_modules() -> dict[str, Carried]:
     return dict(finder.modules)
 
 
+def has_modules() -> bool:
+    """Return True if payloads of the task brought modules."""
+    return bool(finder.modules)
+
+
 def current_version() -> int:
     """Return a number that changes when other modules take the place of those that code may refer to."""
     return _version

@@ -111,6 +111,11 @@ def keep_classes(classes: Iterable[type]) -> None:
             _of_task.append(cls)
 
 
+def has_classes() -> bool:
+    """Return True if classes were loaded, or kept, for the task that runs."""
+    return bool(_of_task)
+
+
 def classes_of_task() -> list[type]:
     """Return the classes that were loaded, or kept, for the task that runs."""
     return list(_of_task)

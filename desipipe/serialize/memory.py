@@ -88,6 +88,11 @@ class Memory:
                 return False
         return all(_contents(cell) is value for cell, value in self._cells)
 
+    @property
+    def is_of_functions(self) -> bool:
+        """Whether it carries functions of one module alone, and no classes."""
+        return not self._classes and not self.module_names
+
     def keep_classes(self) -> None:
         """Use its classes for the task that begins as they are."""
         class_registry.keep_classes(cls for cls, _ in self._classes)
