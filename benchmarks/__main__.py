@@ -121,8 +121,8 @@ def systems_table(found: dict[str, list[Outcome]]) -> Table:
     from rich.table import Table
 
     table = Table(title='Bag of no-op tasks, two workers, until every result is known')
-    for name in ('system', 'on disk', 'tasks/s', 'lowest – highest', 'latency (ms)', 'how'):
-        table.add_column(name, justify='right' if name in ('tasks/s', 'lowest – highest', 'latency (ms)') else 'left')
+    for name in ('system', 'on disk', 'tasks/s', 'lowest – highest', 'processor (µs/task)', 'latency (ms)', 'how'):
+        table.add_column(name, justify='left' if name in ('system', 'on disk', 'how') else 'right')
 
     def rate(system: System) -> float:
         return Figure('', '', column(found[system.name], 'rate'), '').value or 0.0
@@ -130,6 +130,7 @@ def systems_table(found: dict[str, list[Outcome]]) -> Table:
     for system in sorted((system for system in SYSTEMS if system.name in found), key=rate, reverse=True):
         outcomes = found[system.name]
         rates, latency = column(outcomes, 'rate'), Figure('', '', column(outcomes, 'latency', 1e3), 'ms').value
+        processor = Figure('', '', column(outcomes, 'processor', 1e6), 'µs').value
         failed = [outcome for outcome in outcomes if outcome.error]
         how = system.note
         if failed:
@@ -143,6 +144,7 @@ def systems_table(found: dict[str, list[Outcome]]) -> Table:
             'yes' if system.durable else 'no',
             _number(rate(system) or None),
             f'{_number(min(rates))} – {_number(max(rates))}' if rates else '',
+            _number(processor),
             _number(latency),
             how,
             style='bold' if system is DESIPIPE else 'yellow' if failed else None,

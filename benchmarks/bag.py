@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .harness import Figure, Outcome, at_least, at_most, below, column
+from .harness import Figure, Outcome, at_least, at_most, below, column, processor_time
 from .peers import DESIPIPE, SYSTEMS
 
 __all__ = ['figures', 'measure']
@@ -33,7 +33,8 @@ def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, floa
     Returns
     -------
     values : dict
-        ``setup`` in seconds, ``rate`` of the bag in tasks a second, and ``latency`` of one task in seconds (median).
+        ``setup`` in seconds, ``rate`` of the bag in tasks a second, ``processor`` time of all processes a task in seconds, and
+        ``latency`` of one task in seconds (median).
     """
     row = next(row for row in SYSTEMS if row.name == system)
     module = importlib.import_module(f'benchmarks.{row.module}')
@@ -50,9 +51,10 @@ def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, floa
                 session.call(WARM + i)
                 times.append(time.perf_counter() - begun)
             values['latency'] = statistics.median(times)
-        begun = time.perf_counter()
+        used, begun = processor_time(), time.perf_counter()
         results = session.bag(tasks)
         values['rate'] = tasks / (time.perf_counter() - begun)
+        values['processor'] = (processor_time() - used) / tasks
     if results != list(range(tasks)):
         raise AssertionError(f'{system} returned something else than it was given')
     return values
@@ -81,6 +83,7 @@ def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
         return []
     found = [
         Figure('bag.rate', 'bag of no-op tasks, durable, until every result is known', column(ours, 'rate'), 'tasks/s'),
+        Figure('bag.processor', 'bag: processor time a task, to add, run and read it', column(ours, 'processor', 1e6), 'µs'),
         Figure('latency', 'one task from call to result, worker alive (median)', column(ours, 'latency', 1e3), 'ms', at_most(5)),
     ]
     for row in SYSTEMS:
@@ -88,8 +91,11 @@ def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
         if row is DESIPIPE or not theirs:
             continue
         note = next((outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), '')
-        target = at_least(3) if row.name == 'concurrent.futures' else at_least(10) if row.durable else None
+        target = at_least(6) if row.name == 'concurrent.futures' else at_least(10) if row.durable else None
         found.append(Figure(f'bag.vs.{row.name}', f'bag: times the rate of {row.name}', _paired(ours, theirs, 'rate'), 'x', target, note))
+    if theirs := rounds.get('concurrent.futures', ()):
+        text = 'bag: processor time a task, beside that of concurrent.futures'
+        found.append(Figure('bag.processor.vs.concurrent.futures', text, _paired(ours, theirs, 'processor'), 'x', at_most(0.25)))
     for name in ('parsl', 'dask', 'huey-sqlite', 'huey-file', 'executorlib'):
         if theirs := rounds.get(name, ()):
             note = next((outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), '')

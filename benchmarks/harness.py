@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import signal
 import statistics
 import subprocess
@@ -22,7 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ['ROOT', 'Figure', 'Outcome', 'Target', 'at_least', 'at_most', 'below', 'column', 'machine', 'ratios', 'run_child', 'versions']
+__all__ = ['ROOT', 'Figure', 'Outcome', 'Target', 'at_least', 'at_most', 'below', 'column', 'machine', 'processor_time', 'ratios', 'run_child', 'versions']
 
 ROOT = Path(__file__).resolve().parent.parent
 MARK = 'DESIPIPE_BENCHMARK'  # an environment variable that every descendant of a measurement inherits
@@ -145,6 +146,25 @@ def column(outcomes: Iterable[Outcome], key: str, scale: float = 1.0) -> list[fl
 def ratios(outcomes: Iterable[Outcome], key: str, other: str) -> list[float]:
     """Return ``key / other`` round by round: what slowed a whole round cancels."""
     return [outcome.values[key] / outcome.values[other] for outcome in outcomes if key in outcome.values and other in outcome.values]
+
+
+def processor_time() -> float:
+    """Return the seconds of processor time that this measurement has taken so far, in all its processes.
+
+    Processes are found by :data:`MARK`; of those that have ended only waited-for children count.
+    """
+    own = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = time.process_time() + own.ru_utime + own.ru_stime
+    mark = f'{MARK}={os.environ.get(MARK, "")}'.encode()
+    for entry in Path('/proc').iterdir() if MARK in os.environ else ():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if mark in (entry / 'environ').read_bytes():
+                    threads = (entry / 'task').iterdir()
+                    seconds += sum(int((thread / 'schedstat').read_text().split()[0]) for thread in threads) * 1e-9
+            except OSError:
+                continue  # it ended in between, or is not ours to look at
+    return seconds
 
 
 def _end_leftovers(token: str) -> None:
