@@ -720,12 +720,10 @@ class Ledger:
         state = self.state
         found: dict[Group, list[int]] = {}
         for batch in batches:
-            options = {key: getattr(batch.group, key) for key in OPTIONS}
+            rows = [row for row in map(state.rows.get, batch.ids) if row is not None and state.status[row] not in (RUNNING, SUCCEEDED)]
+            options = {key: getattr(batch.group, key) for key in OPTIONS} if rows else {}
             groups: dict[int, Group] = {}
-            for tid in batch.ids:
-                row = state.rows.get(tid)
-                if row is None or state.status[row] in (RUNNING, SUCCEEDED):
-                    continue
+            for row in rows:
                 number = state.group[row]
                 if number not in groups:
                     # What a group shares is run as one claims it: also in the folder in which it was added again.

@@ -484,7 +484,7 @@ class TaskApp(App):
         futures: list[Future] = []
         batches: list[Batch] = []
         batch: Batch | None = None
-        if calls and not known:
+        if len(calls) > 1 and not known:
             batches.append(Batch(group, self.index + 1, shared and shared.payload))
             self.index += len(calls)
             self.pack_all(batches[0], calls, code.digest, shared)
