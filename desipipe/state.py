@@ -329,7 +329,8 @@ class State:
             raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
         ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
         known = len(self.rows)
-        self.rows.update(zip(ids, range(first, first + n), strict=True))
+        rows = list(range(first, first + n))  # the same numbers for all: each is an object
+        self.rows.update(zip(ids, rows, strict=True))
         if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
             wanted = set(ids)
             self._drop({'rows': [row for row in range(first) if self.ids[row] in wanted and self.status[row] != DROPPED]}, offset)
@@ -355,9 +356,9 @@ class State:
         counts[WAITING] += waiting
         queue = self._pending(group)
         if waiting:
-            queue.extend(row for row in range(first, first + n) if self.status[row] == PENDING)
+            queue.extend(row for row in rows if self.status[row] == PENDING)
         else:
-            queue.extend(range(first, first + n))
+            queue.extend(rows)
         self._inherit(number, range(first, first + n))
         if self.severed_ids:
             for i, tid in enumerate(ids):

@@ -417,6 +417,7 @@ class TaskApp(App):
             )
         calls, fixed = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
         bound = self.bind_all(calls)
+        del calls  # there may be a million
         # A name that goes into **kwargs may be that of a positional-only parameter as well.
         common = {name: value for name, value in fixed.items() if bound[0].get(name) is value}
         return self.add(bound, sync=True, common=common)
@@ -507,6 +508,10 @@ class TaskApp(App):
             uses.append(use)
         if batches or reused:
             queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, uses, reused)
+        state = ledger.state
+        for future in futures if len(futures) > 1 else ():
+            if (row := state.rows.get(future.tid)) is not None:
+                future.tid = state.ids[row]  # one object for both: there may be a million
         return futures
 
     def _uses_of(self, reused: Sequence[bytes]) -> list[Use]:
