@@ -420,7 +420,7 @@ class Making:
 
     @property
     def is_unused(self) -> bool:
-        """Whether no file was read or written."""
+        """Return True if no file was read or written."""
         return not (self.read or self.written or self.before)
 
     def join(self, report: bytes) -> dict[str, Content]:

@@ -90,7 +90,7 @@ class Memory:
 
     @property
     def is_of_functions(self) -> bool:
-        """Whether it carries functions of one module alone, and no classes."""
+        """Return True if it carries functions of one module alone, and no classes."""
         return not self._classes and not self.module_names
 
     def keep_classes(self) -> None:
