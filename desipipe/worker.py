@@ -766,6 +766,9 @@ class Worker:
         if not process.sent or (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
             return
         process.waits_for = tids
+        if tids:
+            # Slots that start from here on add tasks too, as a rule; what that takes is imported once.
+            importlib.import_module('.serialize.pickler', __package__)
         if tids and len(process.sent) > 1:
             self._backlog.extendleft(reversed(process.take_back()))  # what it waits for may be among them
 
