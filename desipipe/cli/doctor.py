@@ -255,7 +255,8 @@ def _base(base: str, config: Config, tries: bool) -> Iterator[Finding]:
         'filesystem', True, f'{there} is on {mount.fstype}{", shared between machines" if mount.shared else ", of this machine only"}, mounted at {mount.point}'
     )
     if not os.access(there, os.W_OK | os.X_OK):
-        yield Finding('permissions', False, f'you can not write to {there}: queues can be looked at, not made there', 'export DESIPIPE_QUEUE_DIR=FOLDER')
+        fix = 'export DESIPIPE_QUEUE_DIR=FOLDER' if tries else ''
+        yield Finding('permissions', False if tries else None, f'you can not write to {there}: queues can be looked at, not made there', fix)
         return
     space = os.statvfs(there)
     free = space.f_bavail * space.f_frsize
@@ -368,7 +369,7 @@ def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
     check = f'{queue.name}: permissions'
     if status.st_mode & 0o002 and status.st_uid == os.geteuid():
         yield Finding(check, False, f'{mode}: everyone on this machine can put tasks into it, which run as whoever works on it', f'chmod -R o-w {quoted}')
-    elif status.st_uid not in config.trusted_uids:
+    elif queue.ledger.use_error() is not None:
         user = username(status.st_uid)
         yield Finding(check, None, f'{mode}: you can look at it; it is not used unless you trust {user}', f'desipipe trust {user}')
     elif status.st_mode & 0o020 and not queue.group:
