@@ -13,7 +13,11 @@ PAUSE_MAX_S = 0.05
 Value = TypeVar('Value')
 
 
-def wait_for(condition: Callable[[], Value], what: str = 'the condition', timeout: float = TIMEOUT_S) -> Value:
+def wait_for(
+    condition: Callable[[], Value],
+    what: str | Callable[[], str] = 'the condition',
+    timeout: float = TIMEOUT_S,
+) -> Value:
     """Evaluate a condition until it is true, and return its value.
 
     Put all that is asserted afterwards into the condition: what another process brings about in
@@ -23,8 +27,8 @@ def wait_for(condition: Callable[[], Value], what: str = 'the condition', timeou
     ----------
     condition : callable
         Returns a true value in the end.
-    what : str, default='the condition'
-        Description for the error.
+    what : str or callable, default='the condition'
+        Description for the error, or what gives one when it is needed.
     timeout : float, default=TIMEOUT_S
         Limit in seconds, for a loaded machine: not the expected duration.
 
@@ -37,6 +41,7 @@ def wait_for(condition: Callable[[], Value], what: str = 'the condition', timeou
     pause = PAUSE_MIN_S
     while not (value := condition()):
         if time.monotonic() > deadline:
+            what = what if isinstance(what, str) else what()
             raise AssertionError(f'{what} did not come true within {timeout:g} s')
         time.sleep(pause)
         pause = min(1.2 * pause, PAUSE_MAX_S)

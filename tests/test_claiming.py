@@ -14,6 +14,11 @@ from desipipe import Queue, TaskManager, as_completed
 from desipipe.task import wait as wait_futures
 
 
+def situation(queue: Queue) -> str:
+    """Describe the queue for an error."""
+    return f'with {held(queue)} tasks held and {queue.counts}, what is waited for'
+
+
 def held(queue: Queue) -> list[int]:
     """Return how many tasks each worker has claimed."""
     queue.ledger.follow()
@@ -41,9 +46,15 @@ def test_slow_tasks_behind_quick_ones_are_spread(
     first = (slow_app if same_app else tm.python_app(quick)).map(i=range(quick_ones), go=go)
     last = slow_app.map(i=range(1000, 1008), go=go)
     start('--linger', '600')
-    wait_for(lambda: all(future.done() for future in first) and held(queue) == [1])
+    wait_for(
+        lambda: all(future.done() for future in first) and held(queue) == [1],
+        lambda: situation(queue),
+    )
     start('--linger', '600')
-    wait_for(lambda: held(queue) == [1, 1] and queue.counts['PENDING'] == 6)
+    wait_for(
+        lambda: held(queue) == [1, 1] and queue.counts['PENDING'] == 6,
+        lambda: situation(queue),
+    )
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in last] == list(range(1000, 1008))
 

@@ -441,7 +441,10 @@ def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> No
     future = cell(tm, work, str(go))
     process = subprocess.Popen([*WORK, queue.folder])
     try:
-        wait_for(lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '), 'its output')
+        wait_for(
+            lambda: bool(found := seen(future)) and found[-1][1].startswith('999 '),
+            'its output',
+        )
         found = seen(future)
         assert found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
         assert all(item[0] == {'text/plain'} for item in found[1:])

@@ -769,7 +769,10 @@ def test_everything_is_on_disk_soon(folder: str) -> None:
         wait_for(lambda: writer._syncer is None, 'the end of the thread')
         append(writer, 2)
         wait_for(lambda: names == ['journal.jsonl'] * 2, 'the second sync')
-        wait_for(lambda: not [thread for thread in threading.enumerate() if thread.name == 'desipipe-sync' and thread not in before], 'the end of the thread')
+        wait_for(
+            lambda: not [thread for thread in threading.enumerate() if thread.name == 'desipipe-sync' and thread not in before],
+            'the end of the thread',
+        )
 
 
 def test_a_sync_that_fails_is_tried_again(folder: str, caplog: pytest.LogCaptureFixture) -> None:

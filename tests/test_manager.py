@@ -152,7 +152,9 @@ def test_backs_off_and_says_why(queue: Queue) -> None:
     spawn(queue, spawn=True)
     log = Path(queue.folder, 'manager.log')
     # The log tells of it before the journal does.
-    wait_for(lambda: log.read_text().count('died at once') >= 2 and 'died at once' in queue.explain(future))
+    wait_for(
+        lambda: log.read_text().count('died at once') >= 2 and 'died at once' in queue.explain(future),
+    )
     text = log.read_text()
     pauses = [float(pause) for pause in re.findall(r'trying again in ([\d.]+) s', text)]
     assert pauses[1] > pauses[0]

@@ -196,7 +196,10 @@ def test_killed_between_sbatch_and_its_note(queue: Queue, slurm: FakeSlurm, mana
     assert len(queue.ledger.state.submissions) == 1
     slurm.set('sbatch')
     manage()
-    wait_for(lambda: len(known_jobs(queue)) == 2 and not queue.ledger.state.submissions, 'the jobs are known')
+    wait_for(
+        lambda: len(known_jobs(queue)) == 2 and not queue.ledger.state.submissions,
+        'the jobs are known',
+    )
     assert count(slurm, 'sbatch') == 1
     slurm.set('hold')
     wait_for(lambda: queue.counts['SUCCEEDED'] == 2, 'all ran')
@@ -206,7 +209,10 @@ def test_kill_withdraws_what_nobody_knows_of(queue: Queue, slurm: FakeSlurm, man
     silence(slurm, sacct='fail')
     pipeline(queue, 2)
     manager = manage()
-    wait_for(lambda: 'may have been submitted' in says(queue) or 'not even its titles' in says(queue), 'it is said')
+    wait_for(
+        lambda: 'may have been submitted' in says(queue) or 'not even its titles' in says(queue),
+        'it is said',
+    )
     manager.kill()
     manager.wait()
     assert slurm.jobs('PENDING')
@@ -293,7 +299,10 @@ def test_silent_slurm_is_told(queue: Queue, slurm: FakeSlurm, manage: Any) -> No
     silence(slurm)
     pipeline(queue, 4)
     manage()
-    wait_for(lambda: count(slurm, 'squeue') >= 4 and 'not even its titles' in says(queue), 'some answers')
+    wait_for(
+        lambda: count(slurm, 'squeue') >= 4 and 'not even its titles' in says(queue),
+        'some answers',
+    )
     assert len(slurm.jobs()) <= 2
     assert 'not even its titles' in desipipe('status', '-q', queue.folder)
 
@@ -465,7 +474,10 @@ def test_slots_that_die_before_their_worker(queue: Queue, slurm: FakeSlurm, mana
     go = tmp_path / 'go'
     future = wait(str(go))
     manage()
-    wait_for(lambda: Path(f'{go}-began').exists() and future.running() and known_jobs(queue), 'it runs')
+    wait_for(
+        lambda: Path(f'{go}-began').exists() and future.running() and known_jobs(queue),
+        'it runs',
+    )
     (job,) = known_jobs(queue)
     slurm.set('fate', fate)
     subprocess.run(['scancel', job], check=True)

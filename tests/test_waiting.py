@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -159,6 +160,12 @@ def broken_environment(folder: Path, words: str) -> Environment:
     return Environment(command=[f'no_such_command_{folder.name}', f'export PATH={folder}:$PATH'])
 
 
+def says_all(future: Any, *parts: str) -> bool:
+    """Return True when the reason why a task waits has all these parts."""
+    said = reason(future)
+    return all(part in said for part in parts)
+
+
 def test_environments_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: Path) -> None:
     """For each the words of its Python, and the command that failed before."""
     spawning = Queue(queue.folder, spawn=True)
@@ -167,5 +174,4 @@ def test_environments_without_desipipe(queue_dir: Path, queue: Queue, tmp_path: 
         environ = broken_environment(tmp_path / name, f'No module named {name}')
         futures[name] = double_app(TaskManager(spawning, environ=environ))(name)
     for name, future in futures.items():
-        words = f'No module named {name}', f'no_such_command_{name}'
-        wait_for(lambda words=words, future=future: all(word in reason(future) for word in words))  # type: ignore[misc]
+        wait_for(functools.partial(says_all, future, f'module named {name}', f'command_{name}'))

@@ -97,14 +97,20 @@ class _Entered(subprocess.Popen[Any]):
     """A program run through ``nsenter``: signals go to the program, not to ``nsenter``, which does not pass them on."""
 
     def send_signal(self, sig: int) -> None:
-        wait_for(lambda: self.poll() is not None or _inner(self.pid) is not None, 'nsenter starts the program')
+        wait_for(
+            lambda: self.poll() is not None or _inner(self.pid) is not None,
+            'nsenter starts the program',
+        )
         inner = _inner(self.pid)
         if self.poll() is not None or inner is None:
             return
         os.kill(inner, sig)
         # nsenter stops itself when its child stops. Continued before it got that far, it would stop for good.
         if sig == signal.SIGSTOP:
-            wait_for(lambda: Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0] == 'T', 'nsenter stops')
+            wait_for(
+                lambda: Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0] == 'T',
+                'nsenter stops',
+            )
         elif sig == signal.SIGCONT:
             os.kill(self.pid, sig)
 

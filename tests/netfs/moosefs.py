@@ -51,7 +51,10 @@ def _mount(box: Box, path: Path, base: Path) -> None:
     box.run(['mfsmount', path, '-H', SERVER_IP], check=True)
     # The master answers before the chunk server has told it of its disks: until then there is nowhere to write.
     probe = path / f'.{box.name}'
-    wait_for(lambda: box.run(['sh', '-c', 'echo ready > "$0"', os.fspath(probe)]).returncode == 0, f'{box.name} can write')
+    wait_for(
+        lambda: box.run(['sh', '-c', 'echo ready > "$0"', os.fspath(probe)]).returncode == 0,
+        f'{box.name} can write',
+    )
     box.run(['rm', probe], check=True)
     # By default each file is kept by two chunk servers; there is one, and the first fsync would wait seven seconds for the other.
     box.run(['mfssetgoal', '-r', '1', path], check=True)

@@ -119,7 +119,10 @@ def test_stopped_program_continues(two_hosts: Cluster) -> None:
     process.stdin.write(b'a')
     assert process.stdout.read(1) == b'a'
     process.send_signal(signal.SIGSTOP)
-    wait_for(lambda: 'T' in host.run(['ps', '-C', 'cat', '-o', 'stat='], check=True).stdout, 'cat is stopped')
+    wait_for(
+        lambda: 'T' in host.run(['ps', '-C', 'cat', '-o', 'stat='], check=True).stdout,
+        'cat is stopped',
+    )
     process.stdin.write(b'b')
     process.send_signal(signal.SIGCONT)
     assert process.stdout.read(1) == b'b'

@@ -201,7 +201,11 @@ def test_work_is_interrupted_without_harm(fresh: Front) -> None:
     fresh("import time\n@tm.python_app\ndef slow(flag):\n    open(flag, 'w').close()\n    time.sleep(600)\nslept = slow('began')")
     flag = fresh.folder / 'began'
     queue = Queue(folder(fresh), create=False)
-    ran = fresh('%desipipe work --slots 2', ok=False, during=lambda _: flag.exists() and queue.counts['SUCCEEDED'] == 3)
+
+    def slow_alone(ran: Ran) -> bool:
+        return flag.exists() and queue.counts['SUCCEEDED'] == 3
+
+    ran = fresh('%desipipe work --slots 2', ok=False, during=slow_alone)
     assert ran.error[1].startswith('work was interrupted, and has ended')
     assert fresh('slept.state, len(queue.processes())').value == "('KILLED', 0)"
     assert fresh('[future.result() for future in squares]').value == '[0, 1, 4]'
@@ -214,7 +218,8 @@ def test_watch_in_place_and_interrupted(fresh: Front) -> None:
 
     def shown(ran: Ran) -> bool:
         text = re.sub(r'\x1b\[[0-9;]*m', '', ran.displays[-1]['text/plain']) if ran.displays else ''
-        return all(part in text for part in ('3 succeeded', '1 failed', '1 running'))  # `held` is the one that runs
+        # What runs then is `held`.
+        return all(part in text for part in ('3 succeeded', '1 failed', '1 running'))
 
     ran = fresh('%desipipe watch', ok=False, during=shown)
     assert len(ran.displays) == 1  # one, in its place

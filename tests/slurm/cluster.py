@@ -191,7 +191,10 @@ class Slurm:
         self.start_controller()
         for node in self.nodes:
             self.start_node(node)
-        wait_for(lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes, 'all nodes are idle')
+        wait_for(
+            lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes,
+            'all nodes are idle',
+        )
 
     def _start_accounting(self) -> None:
         data, sock = self.base / 'mysql', self.base / 'mysql.sock'
@@ -222,7 +225,10 @@ class Slurm:
     def start_controller(self) -> None:
         """Start slurmctld, with what it knew."""
         self._start('slurmctld', ['slurmctld', '-D'])
-        wait_for(lambda: self._tried('scontrol', 'ping') and 'is UP' in self.run('scontrol', 'ping'), 'the controller')
+        wait_for(
+            lambda: self._tried('scontrol', 'ping') and 'is UP' in self.run('scontrol', 'ping'),
+            'the controller',
+        )
 
     def start_node(self, node: str) -> None:
         """Start slurmd of a node, in namespaces of its own."""

@@ -54,7 +54,10 @@ def slurm(cluster: Slurm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Slurm]:
         monkeypatch.setenv(name, value)
     yield cluster
     cluster.run('scancel', '-u', 'root')
-    wait_for(lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'), 'the cluster is empty')
+    wait_for(
+        lambda: not cluster.jobs('PENDING,RUNNING,COMPLETING,SUSPENDED'),
+        'the cluster is empty',
+    )
 
 
 class Runs:

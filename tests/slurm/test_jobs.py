@@ -250,13 +250,19 @@ def test_requeued(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> Non
     job = the_job(queue)
     slurm.run('scontrol', 'requeue', job)
     wait_for(lambda: future.state == 'PENDING', 'it waits')
-    wait_for(lambda: slurm.jobs('PENDING,RUNNING') == {job: 'PENDING'}, 'Slurm has it back, and nobody submitted another one for it')
+    wait_for(
+        lambda: slurm.jobs('PENDING,RUNNING') == {job: 'PENDING'},
+        'Slurm has it back, and nobody submitted another one for it',
+    )
     slurm.run('scontrol', 'update', f'jobid={job}', 'StartTime=now')
     wait_for(future.running, 'it runs again')
     (tmp_path / 'go').touch()
     assert future.result(timeout=TIMEOUT) == 1
     assert 'put back into the queue' in causes(future)[0]
-    wait_for(lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'), 'no job is left, neither that one nor another')
+    wait_for(
+        lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'),
+        'no job is left, neither that one nor another',
+    )
 
 
 def test_preempted(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
@@ -324,4 +330,7 @@ def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spaw
         assert [attempt.host for attempt in attempts if attempt.counts] != [node]
     finally:
         slurm.signal(node, signal.SIGCONT)
-        wait_for(lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2, 'the node is back')
+        wait_for(
+            lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2,
+            'the node is back',
+        )

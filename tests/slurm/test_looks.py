@@ -35,10 +35,16 @@ def test_jobs_are_seen(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -
     tm, tm2 = (manager(queue, most, time=time, nodes_per_worker=1, kwargs={'exclusive': True}) for most, time in ((3, '20'), (1, '21')))
     waiter(tm).map(i=range(3), path=str(tmp_path / 'go'))
     spawn(queue)
-    wait_for(lambda: queue.counts['RUNNING'] == 2 and any(job['reason'] == 'Resources' for job in queue.ledger.state.jobs.values()), 'two run, one waits')
+    wait_for(
+        lambda: queue.counts['RUNNING'] == 2 and any(job['reason'] == 'Resources' for job in queue.ledger.state.jobs.values()),
+        'two run, one waits',
+    )
     waiter(tm2)(3, str(tmp_path / 'go'))
     reasons = {'Resources', 'Priority'}
-    wait_for(lambda: queue.ledger.follow() is not None and {job['reason'] for job in queue.ledger.state.jobs.values()} >= reasons, 'the other waits too')
+    wait_for(
+        lambda: queue.ledger.follow() is not None and {job['reason'] for job in queue.ledger.state.jobs.values()} >= reasons,
+        'the other waits too',
+    )
     summary = json.loads(desipipe('status', '-q', queue.folder, '--json'))
     text = desipipe('status', '-q', queue.folder)
     states = slurm.jobs('PENDING,RUNNING')

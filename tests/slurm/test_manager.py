@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -72,7 +73,9 @@ def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any, tmp_p
             time.sleep(0.02)
         return job
 
-    futures = [future for i, tm in enumerate(tms) for future in tm.python_app(work).map(i=range(100 * i, 100 * i + 100), folder=str(here))]
+    futures = []
+    for first, tm in zip((0, 100), tms, strict=True):
+        futures += tm.python_app(work).map(i=range(first, first + 100), folder=str(here))
     began = time.monotonic()
     process = spawn(queue)
     jobs = {future.result(timeout=TIMEOUT) for future in futures}
@@ -82,7 +85,8 @@ def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any, tmp_p
     found = calls()
     assert sum(name == 'sbatch' for _, name, _ in found) == 2  # two arrays of eight
     questions = [when for when, name, _ in found if name == 'squeue']
-    # Each notes itself when it runs, which on a busy machine is later than it was started: a single gap says nothing, their number does.
+    # Each notes itself when it runs, which on a busy machine is later than it was started:
+    # a single gap says nothing, their number does.
     assert len(questions) <= took / 0.5 + 1
     assert sum(name == 'sacct' for _, name, _ in found) <= len(questions)
     assert {name for _, name, _ in found} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
@@ -95,7 +99,7 @@ def test_asks_less_often_when_nothing_changes(queue: Queue, slurm: Slurm, spawn:
 
     def longest_pause() -> float:
         questions = [when for when, name, _ in calls() if name == 'squeue']
-        return max((later - when for when, later in zip(questions, questions[1:], strict=False)), default=0.0)
+        return max((later - when for when, later in itertools.pairwise(questions)), default=0.0)
 
     wait_for(lambda: longest_pause() > 3 * 0.5, 'pauses that are longer than the time step')
     (tmp_path / 'go').touch()
@@ -133,7 +137,10 @@ def test_resize(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     subprocess.run([*resize, '4'], check=True)
     wait_for(lambda: queue.counts['RUNNING'] == 4, 'four run')
     subprocess.run([*resize, '1'], check=True)
-    wait_for(lambda: sum(worker.stop is not None for worker in followed(queue).alive.values()) == 3, 'three are asked to end')
+    wait_for(
+        lambda: sum(worker.stop is not None for worker in followed(queue).alive.values()) == 3,
+        'three are asked to end',
+    )
     assert queue.counts['RUNNING'] == 4  # no task is ended for it
     (tmp_path / 'go').touch()
     assert [future.result(timeout=TIMEOUT) for future in futures] == list(range(6))
@@ -150,9 +157,15 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, slurm: S
     first.wait()
     jobs = sorted(slurm.jobs('PENDING,RUNNING'))
     slurm.run('scancel', '--signal=KILL', '--full', the_first_job(queue))
-    wait_for(lambda: sorted(slurm.jobs('PENDING,RUNNING')) != jobs or len(slurm.jobs('RUNNING')) == 2, 'it is gone')
+    wait_for(
+        lambda: sorted(slurm.jobs('PENDING,RUNNING')) != jobs or len(slurm.jobs('RUNNING')) == 2,
+        'it is gone',
+    )
     spawn(queue)
-    wait_for(lambda: any(future.state in ('UNKNOWN', 'KILLED') for future in futures), 'someone knows')
+    wait_for(
+        lambda: any(future.state in ('UNKNOWN', 'KILLED') for future in futures),
+        'someone knows',
+    )
     (tmp_path / 'go').touch()
     wait_for(lambda: all(future.done() for future in futures), 'all ended')
     assert [future.state for future in futures].count('SUCCEEDED') == 2
@@ -361,7 +374,10 @@ def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, h
         assert not slurm.jobs('PENDING,RUNNING')
         return
     process = spawn(queue)
-    wait_for(lambda: len(slurm.jobs('PENDING')) == 2 and len(followed(queue).jobs) == 2, 'two jobs wait')
+    wait_for(
+        lambda: len(slurm.jobs('PENDING')) == 2 and len(followed(queue).jobs) == 2,
+        'two jobs wait',
+    )
     if how == 'SIGTERM':
         process.terminate()
     elif how in ('kill', 'killed'):
@@ -421,7 +437,10 @@ def test_accounts_are_believed_when_the_controller_says_nothing(
     monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
     futures = short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)
     spawn(queue)
-    wait_for(lambda: queue.ledger.follow() is not None and len(queue.ledger.state.jobs) == 2, 'two jobs are known')
+    wait_for(
+        lambda: queue.ledger.follow() is not None and len(queue.ledger.state.jobs) == 2,
+        'two jobs are known',
+    )
     jobs = set(slurm.jobs())
     silent.touch()
     wait_for(lambda: silent.read_text().count('x') >= 4, 'some silent answers')

@@ -60,7 +60,11 @@ def test_pi(tmp_path: Path) -> None:
         output('login1', one, script, queue)
         manager = login('login1', one, *spawn)
         stack.callback(lambda: print(*((tmp_path / f'login{i:d}.log').read_text() for i in (1, 2) if (tmp_path / f'login{i:d}.log').exists()), slurm.log()))
-        wait_for(lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()), 'both nodes work', 45)
+        wait_for(
+            lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()),
+            'both nodes work',
+            45,
+        )
         jobs = slurm.jobs()
         manager.send_signal(signal.SIGKILL)
         manager.wait()
