@@ -233,7 +233,7 @@ class SlotProcess:
         self._next_number = 0
         self._unsent: deque[bytes] = deque()  # packets for which the socket had no room
         self.groups: set[int] = set()
-        self.since = 0.0  # monotonic time at which the first of `sent` began, as far as we know
+        self.since = time.monotonic()  # at which the first of `sent` began, as far as we know; at first, the slot itself
         self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
         self.reaped: int | None = None
         self.memory = 0

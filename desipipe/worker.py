@@ -19,7 +19,7 @@ from typing import Any
 from . import limits
 from .authors import Call
 from .config import Config
-from .errors import DesipipeError, PayloadError, QueueGoneError, UnknownNameError
+from .errors import DesipipeError, LaunchError, PayloadError, QueueGoneError, UnknownNameError
 from .event import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, Successes
 from .faults import passes, patiently
 from .ledger import Ledger, find_mid
@@ -81,6 +81,10 @@ _ENDING = tuple(
 )
 _SIGNALS = (*_ENDING, signal.SIGCHLD)
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
+
+
+class SlotError(RuntimeError):
+    """No slot can be started, now or later: the launcher of MPI processes is not there."""
 
 
 class Worker:
@@ -736,7 +740,7 @@ class Worker:
         except (OSError, DesipipeError) as exc:
             if passes(exc) or isinstance(exc, QueueGoneError):
                 raise
-            raise RuntimeError(f'no slot can be started: {exc}') from exc
+            raise SlotError(f'No slot can be started: {exc}. See the provider option mpiexec. The tasks are pending.') from exc
 
     def _receive(self, process: SlotProcess) -> None:
         for message in process.receive():
@@ -1413,7 +1417,10 @@ def work(
         return Worker(found, number, mid, jobid, timeout, linger, mode, *more)
 
     if mpisplits is None:
-        patiently(make, START_PATIENCE_S).run()
+        try:
+            patiently(make, START_PATIENCE_S).run()
+        except SlotError as exc:
+            raise LaunchError(str(exc)) from exc
     else:
         _work_together(mpisplits, make, found.folder, mpicomm)
 

@@ -6,13 +6,15 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import desipipe
 from desipipe import FileManager, Queue, TaskManager
-from desipipe.errors import TaskFailedError, TaskKilledError
+from desipipe.errors import LaunchError, TaskFailedError, TaskKilledError
 from desipipe.file_manager import BaseFileEntry
 from desipipe.file_manager.history import file_summaries
 
@@ -90,6 +92,16 @@ def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
     work(queue, tm)
     with pytest.raises(TaskFailedError, match='communicator of 1 process instead of 2'):
         future.result(timeout=0)
+    task = future.task
+    assert 0 <= task.dtime < 120 and time.time() - 120 < task.t0 <= time.time()
+
+
+def test_a_launcher_that_is_not_there_is_named(queue: Queue) -> None:
+    tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2, mpiexec='no-such-launcher'))
+    future = tm.python_app(lambda: 1, name='one')()
+    with pytest.raises(LaunchError, match='No slot can be started.*no-such-launcher'):
+        desipipe.work(queue, tm.id)
+    assert future.state == 'PENDING'
 
 
 @pytest.mark.parametrize('script', ["work('mpi', mpicomm=MPI.COMM_WORLD)", "work('mpi', None, None, 'size')"])
