@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from desipipe import Provider, Queue, Scheduler, TaskManager, spawn
+from desipipe import Environment, Provider, Queue, Scheduler, TaskManager, spawn
 from desipipe.errors import ConfigError
 from desipipe.provider import BaseProvider, LocalProvider, NERSCProvider, SlurmProvider, decode_slurm_time
-from desipipe.scheduler import BaseScheduler
+from desipipe.scheduler import BaseScheduler, SimpleScheduler
 
 
 class Subprocesses(BaseProvider):
@@ -112,3 +112,40 @@ def test_decode_slurm_time(text: str, expected: tuple[int, ...]) -> None:
     assert decode_slurm_time(text) == expected
     with pytest.raises(ValueError, match='is no time span'):
         decode_slurm_time(f'{text}:x')
+
+
+@pytest.mark.parametrize('base', [SlurmProvider, NERSCProvider, LocalProvider])
+def test_own_call_of_a_subclass_starts_workers(base: type[BaseProvider], tmp_path: Path) -> None:
+    calls: list[tuple[str, int]] = []
+
+    class Called(base):  # type: ignore[misc, valid-type]
+        name = 'called'
+        _defaults = {**base._defaults, 'partition': 'short'}
+
+        def __call__(self, cmd: str, workers: int = 1) -> None:
+            calls.append((cmd, workers))
+
+        def update(self, **kwargs: Any) -> None:
+            super().update(**kwargs)
+            self.updated_with = set(kwargs)
+
+        def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
+            return len(calls)
+
+    provider = Called(partition='long', environ={'A': '1'})
+    assert (provider.partition, provider.environ['A']) == ('long', '1')
+    assert provider.updated_with == {'environ', 'partition'}
+    (job,) = provider.launch(['desipipe', 'work'], 3, Environment({'B': '2'}), str(tmp_path / 'log'), str(tmp_path))
+    assert calls == [(f'desipipe work --slots 1 --jobid {job.jobid}', 3)] and dict(provider.environ) == {'B': '2'}
+    assert [known.jobid for known in provider.poll()] == [job.jobid]
+    assert not provider.batch and provider.settled and provider.to_spec()['partition'] == 'long'
+
+
+def test_own_call_of_a_scheduler_decides() -> None:
+    class Halved(SimpleScheduler):
+        name = 'halved'
+
+        def __call__(self, cmd: str, ntasks: int | None = None) -> int:
+            return super().__call__(cmd, ntasks=(ntasks or 0) // 2)
+
+    assert [Halved(max_workers=4).wanted(*numbers) for numbers in ((6, 0), (10, 0), (2, 3), (0, 1))] == [3, 4, 4, 1]

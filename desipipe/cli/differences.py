@@ -34,16 +34,16 @@ HEAD = '| what | the original | this version | change |'
 DIFFERENCES = (
     Difference(
         'queue-files',
-        'files of queues',
-        '`NAME.sqlite`',
-        'folders `NAME.queue`; `queue.filename` is the journal in it',
+        'files and names of queues',
+        '`NAME.sqlite`; names may begin with `.` and `-`',
+        'folders `NAME.queue`; `queue.filename` is the journal in it; names begin with a letter, a digit or `_`',
         '`desipipe import NAME.sqlite`, see below',
     ),
     Difference(
         'identities',
-        'identities of tasks',
-        '36 characters',
-        '32 hexadecimal digits',
+        'identities and order of tasks',
+        '36 characters; `queue.tasks()` as they were written last',
+        '32 hexadecimal digits; `queue.tasks()` as they were added',
         'none, unless you store them',
     ),
     Difference(
