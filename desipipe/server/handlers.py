@@ -240,12 +240,11 @@ class EventsHandler(Handler):
         try:
             asked = query(self.request.query_arguments, EVENTS.members)
             check(EVENTS, asked)
-            if len(self.hub.pages) >= PAGES:
-                raise BusyError(f'{len(self.hub.pages):d} pages follow queues already: close some, and ask again')
+            self.page = page = Page()
+            self.hub.admit(page, PAGES)
         except (BadRequest, BusyError) as exc:
             self.refuse(exc)
             return
-        self.page = page = Page()
         self.set_header('Content-Type', 'text/event-stream; charset=utf-8')
         self.set_header('Cache-Control', 'no-store')
         self.set_header('X-Accel-Buffering', 'no')  # a proxy that gathers what it passes on would hold events back

@@ -200,6 +200,18 @@ class Hub:
 
     # Pages
 
+    def admit(self, page: Page, most: int) -> None:
+        """Count a page, before anything is waited for: many may come at once.
+
+        Raises
+        ------
+        BusyError
+            There are ``most`` already.
+        """
+        if len(self.pages) >= most:
+            raise BusyError(f'{len(self.pages):d} pages follow queues already: close some, and ask again')
+        self.pages.add(page)
+
     def subscribe(self, page: Page, folders: dict[str, str]) -> None:
         """Tell a page what happens to queues.
 

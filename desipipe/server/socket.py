@@ -15,7 +15,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import DesipipeError
 from .handlers import PAGES, SILENCE, BadRequest, body, check
-from .hub import Hub, Page, failure
+from .hub import BusyError, Hub, Page, failure
 from .routes import EVENTS
 
 SOCKET = 'desipipe/api/socket'
@@ -41,9 +41,15 @@ class EventsSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: i
     @authorized('read', 'desipipe')  # type: ignore[untyped-decorator]
     async def get(self, *args: Any, **kwargs: Any) -> None:
         """Open the socket."""
-        if len(self.hub.pages) >= PAGES:
-            raise HTTPError(503, f'{len(self.hub.pages):d} pages follow queues already: close some, and ask again')
-        await super().get(*args, **kwargs)
+        try:
+            self.hub.admit(self.page, PAGES)
+        except BusyError as exc:
+            raise HTTPError(503, str(exc)) from None
+        try:
+            await super().get(*args, **kwargs)
+        finally:
+            if self._telling is None:
+                self.hub.unsubscribe(self.page)  # it was not opened: of another origin, for instance
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Begin to tell."""

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Any
 
 import engine
 import pytest
-from pages import Ask, wait_for
+from pages import TIMEOUT, Ask, wait_for
 
 from desipipe import Queue
+from desipipe.server import handlers
 from desipipe.server import hub as hubs
 
 Follow = Callable[..., Any]
@@ -171,3 +173,23 @@ async def test_a_worker_that_vanishes_is_noticed(follow: Follow, queue: Queue, m
         await stream.next(lambda kind, data: data['condition'] == 'running')
         lease.close()
         await stream.next(lambda kind, data: data['condition'] == 'stopped')
+
+
+@pytest.mark.usefixtures('http_server')
+async def test_a_burst_of_pages_is_counted(jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str, hub: Any, queue: Queue) -> None:
+    handlers_before, handlers.PAGES = handlers.PAGES, 3
+    request = f'GET {jp_base_url}desipipe/api/events?queue=demo HTTP/1.0\r\nHost: localhost\r\nAuthorization: {jp_auth_header["Authorization"]}\r\n\r\n'
+
+    async def begin() -> tuple[bytes, asyncio.StreamWriter]:
+        reader, writer = await asyncio.open_connection('localhost', jp_serverapp.port)
+        writer.write(request.encode())
+        return (await reader.readuntil(b'\r\n')).split()[1], writer
+
+    try:
+        begun = await asyncio.wait_for(asyncio.gather(*(begin() for _ in range(9))), TIMEOUT)
+    finally:
+        handlers.PAGES = handlers_before
+    assert sorted(status for status, _ in begun) == [b'200'] * 3 + [b'503'] * 6
+    for _, writer in begun:
+        writer.close()
+    await wait_for(lambda: not hub.pages)

@@ -87,6 +87,17 @@ async def test_strangers_and_other_origins_stay_out(jp_ws_fetch: Any, http_serve
         assert caught.value.code == 403
 
 
+async def test_a_burst_of_pages_is_counted(jp_ws_fetch: Any, hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, 'PAGES', 3)
+    opened = await asyncio.gather(*(jp_ws_fetch('desipipe', 'api', 'socket') for _ in range(9)), return_exceptions=True)
+    pages = [page for page in opened if not isinstance(page, BaseException)]
+    assert len(pages) == 3 and all(page.code == 503 for page in opened if isinstance(page, HTTPClientError))
+    for page in pages:
+        page.close()
+    await wait_for(lambda: not hub.pages)
+    (await jp_ws_fetch('desipipe', 'api', 'socket')).close()
+
+
 async def test_too_many_pages(jp_ws_fetch: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, 'PAGES', 0)
     with pytest.raises(HTTPClientError) as caught:
