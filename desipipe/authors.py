@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from .errors import DesipipeError, UntrustedQueueError
+from .errors import DesipipeError, UnsafeFileError, UntrustedQueueError
 from .event import Event, Group, Ref
 from .state import State
+from .store import files
 from .store.segment import SegmentReader, disk_full, write_all
 from .trust import MEANS
 from .utils import share, username
@@ -31,7 +32,6 @@ SUFFIX = '.claims'
 _CHUNK = 1 << 24  # bytes read at once
 _LINE_MAX = 1 << 26  # bytes
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 
@@ -98,8 +98,8 @@ class Claims:
         """Read what is new; return True if there was anything."""
         changed = False
         try:
-            names = sorted(os.listdir(os.path.join(self.folder, 'segments')))
-        except FileNotFoundError:
+            names = files.list_names(self.folder, 'segments')
+        except (FileNotFoundError, UnsafeFileError):
             return False
         for name in names:
             if name.endswith(SUFFIX):
@@ -108,7 +108,7 @@ class Claims:
 
     def _read(self, name: str) -> bool:
         try:
-            fd = os.open(os.path.join(self.folder, 'segments', name), os.O_RDONLY | _SAFE)
+            fd = files.open_file(self.folder, f'segments/{name}')
         except OSError:  # removed meanwhile, a link, or not for us: nobody's claims
             return False
         try:
@@ -202,11 +202,12 @@ class ClaimsWriter:
             raise disk_full(exc, self.path) from exc
 
     def _open(self) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | _SAFE
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
         for turn in itertools.count():
-            self.path = os.path.join(self.folder, 'segments', f'{self._stem}{f".{turn:d}" if turn else ""}{SUFFIX}')
+            name = f'segments/{self._stem}{f".{turn:d}" if turn else ""}{SUFFIX}'
+            self.path = os.path.join(self.folder, name)
             try:
-                self._fd = os.open(self.path, flags, 0o600)
+                self._fd = files.open_file(self.folder, name, flags, 0o600)
             except FileExistsError:
                 continue
             share(self._fd, self.folder, own=True)

@@ -2,36 +2,55 @@
 
 from __future__ import annotations
 
-import contextlib
+import bisect
 import os
 import secrets
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from .authors import SUFFIX as CLAIMS_SUFFIX
 from .errors import PayloadError
-from .event import CHUNK, DROPPED, ENDED, LOST, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING, End, Event, Ref, end_at, end_event, run_event, worker_end_event
+from .event import (
+    CHUNK,
+    DROPPED,
+    ENDED,
+    LOST,
+    NAMED_MAX,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    End,
+    Event,
+    Ref,
+    end_at,
+    end_event,
+    link_parts,
+    run_event,
+    worker_end_event,
+)
 from .ledger import Ledger
-from .state import GAP_MAX, Worker
+from .state import BYTES_PER_ROW, ROWS_FREE, Worker
+from .store import files
 from .store.journal import FILE_NAME, VERSION, first_event, replace
+from .store.lines import scan_lines
 from .store.lock import QueueLock
 from .store.recover import Recovered, recover
-from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full, segment_path
+from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full
 from .utils import share
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
+_REACH = 1 << 18  # rows that one line leaves out
 Move = Callable[[Ref], Ref]
 
 
 def sizes(folder: str) -> dict[str, int]:
     """Bytes and files of a queue's folder."""
-    total = files = 0
-    for where, _, names in os.walk(folder):
-        files += len(names)
-        total += sum(os.lstat(os.path.join(where, name)).st_size for name in names)
-    return {'bytes': total, 'files': files}
+    return files.usage(folder)
 
 
 def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
@@ -75,16 +94,15 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
         nonlocal replaced
         replaced = True
         for name in doomed:
-            os.unlink(segment_path(ledger.folder, name))
+            files.remove(ledger.folder, files.segment_file(name))
 
     try:
         with ledger.exclusive:
             ledger.journal.replaced(events, after)
     finally:
         writer.close()
-        path = segment_path(ledger.folder, writer.name)
-        if not replaced and os.path.lexists(path):
-            os.unlink(path)  # nothing refers to it; a full disk gets the space back
+        if not replaced:  # nothing refers to it; a full disk gets the space back
+            files.remove(ledger.folder, files.segment_file(writer.name), missing_ok=True)
     return {'before': before, 'after': sizes(ledger.folder)}
 
 
@@ -148,9 +166,12 @@ def _drains(ledger: Ledger, rows: dict[int, Worker | None]) -> Iterator[Event]:
 
 
 def _reach(start: int, end: int) -> Iterator[Event]:
-    # Numbers of rows that are no tasks are not given to others, and no line leaves out more of them than one may.
-    for row in [*range(start + GAP_MAX - 1, end - 1, GAP_MAX), end - 1]:
+    # Numbers of rows that are no tasks are not given to others. A journal may leave out as many as
+    # its length allows: where there are very many of them, it is made that long.
+    for row in [*range(start + _REACH - 1, end - 1, _REACH), end - 1]:
         if row >= start:
+            if row >= ROWS_FREE:
+                yield {'e': 'fill', 'x': ' ' * (BYTES_PER_ROW * _REACH)}
             yield {'e': 'drop', 'rows': [row]}
 
 
@@ -180,15 +201,14 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
     living = sorted(state.alive)
     ended = {worker.name for worker in state.workers.values() if worker.name not in state.alive}
     for folder in ('segments', 'live', 'workers'):
-        for file in os.listdir(os.path.join(ledger.folder, folder)):
+        for file in files.list_names(ledger.folder, folder):
             stem = file.split('.')[0]
             owner = stem if stem in ended else stem.rpartition('-')[0]
             if any(stem == name or stem.startswith(f'{name}-') for name in living):
                 continue
             is_unneeded = folder == 'segments' and (file.removesuffix('.bin') in known - needed or file.endswith(CLAIMS_SUFFIX))
             if owner in ended or is_unneeded:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(os.path.join(ledger.folder, folder, file))
+                files.remove(ledger.folder, f'{folder}/{file}', missing_ok=True)
 
 
 def share_journal(ledger: Ledger, group: str) -> None:
@@ -273,10 +293,12 @@ def restore_header(folder: str, header: Event, lock: str) -> bool:
     restored : bool
         ``False`` if nothing of the journal can be read.
     """
-    path = os.path.join(folder, FILE_NAME)
     with QueueLock(os.path.join(folder, 'lock'), lock):
-        with open(path, 'rb') as file:
-            recovered = recover(file.read())
+        fd = files.open_file(folder, FILE_NAME)
+        try:
+            recovered = recover(scan_lines(fd, 0, os.fstat(fd).st_size))
+        finally:
+            os.close(fd)
         kept = [_plain(line.event) for line in recovered.kept]
         if not kept:
             return False
@@ -289,23 +311,36 @@ def restore_header(folder: str, header: Event, lock: str) -> bool:
 
 def recovered_of(ledger: Ledger) -> Recovered:
     """Recover the journal as far as it was folded; events that could not be folded are damage."""
-    with open(ledger.journal.path, 'rb') as file:
-        data = file.read(ledger.journal.offset)
-    recovered = recover(data)
-    bad = {offset for offset, length in ledger.state.damage if length}
-    spoilt = [(line.offset, data[line.offset : data.find(b'\n', line.offset) + 1]) for line in recovered.kept if line.offset in bad]
+    recovered = recover(ledger.journal.scan())
+    damage = ledger.state.damage
+    starts = [offset for offset, _ in damage]
+
+    def is_damaged(offset: int) -> bool:
+        place = bisect.bisect_right(starts, offset) - 1
+        return place >= 0 and offset < sum(damage[place])
+
+    spoilt = [line for line in recovered.kept if is_damaged(line.offset)]
     if spoilt:
-        kept = [line for line in recovered.kept if line.offset not in bad]
-        recovered = recovered._replace(kept=kept, damaged=sorted([*recovered.damaged, *spoilt]))
+        with ledger.journal.open_reader() as file:
+            data = [(line.offset, _bytes_at(file, line.offset, line.end - line.at)) for line in spoilt]
+        kept = [line for line in recovered.kept if not is_damaged(line.offset)]
+        recovered = recovered._replace(kept=kept, damaged=sorted([*recovered.damaged, *data]))
     return recovered
+
+
+def _bytes_at(file: BinaryIO, offset: int, length: int) -> bytes:
+    file.seek(offset)
+    return file.read(length)
 
 
 def _put_aside(folder: str, generation: str, damaged: list[bytes]) -> None:
     if not damaged:
         return
-    path = os.path.join(folder, f'journal.damaged-{time.strftime("%Y%m%d")}-{generation}')
+    name = f'journal.damaged-{time.strftime("%Y%m%d")}-{files.check_name(generation)}'
+    path = os.path.join(folder, name)
     try:
-        with open(path, 'wb') as file:
+        with open(files.open_file(folder, name, os.O_WRONLY | os.O_CREAT), 'wb') as file:
+            file.truncate(0)
             share(file.fileno(), folder)
             file.writelines(line if line.endswith(b'\n') else line + b'\n' for line in damaged)
             file.flush()
@@ -316,11 +351,10 @@ def _put_aside(folder: str, generation: str, damaged: list[bytes]) -> None:
 
 def _small_segments(folder: str) -> Iterator[str]:
     # Only this user's: whose a file is says whose code it holds, and copied it would be ours.
-    with os.scandir(os.path.join(folder, 'segments')) as entries:
-        for entry in entries:
-            status = entry.stat()
-            if entry.name.endswith('.bin') and status.st_size < MAP_FROM and status.st_uid == os.geteuid():
-                yield entry.name.removesuffix('.bin')
+    for name, status in files.list_files(folder, 'segments'):
+        own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+        if name.endswith('.bin') and status.st_size < MAP_FROM and own:
+            yield name.removesuffix('.bin')
 
 
 def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
@@ -499,11 +533,13 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
     while i < len(rows):
         first = rows[i]
         refs = [move(state.args(first))]
+        named = len(state.requires.get(first, ()))
         began = added[state.added_at[first]]
         i += 1
         while (
             i < len(rows)
             and len(refs) < CHUNK
+            and named < NAMED_MAX
             and rows[i] == first + len(refs)
             and state.group[rows[i]] == state.group[first]
             and state.index[rows[i]] == state.index[first] + len(refs)
@@ -511,6 +547,7 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
             and (ref := move(state.args(rows[i]))).segment == refs[0].segment
         ):
             refs.append(ref)
+            named += len(state.requires.get(rows[i], ()))
             i += 1
         n = len(refs)
         yield from _reach(last, first)
@@ -529,7 +566,7 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
         }
     # What was added again after what needs it has a larger number.
     links = [[row, list(state.requires[row])] for row in sorted(later)]
-    yield from ({'e': 'link', 'links': links[i : i + CHUNK]} for i in range(0, len(links), CHUNK))
+    yield from ({'e': 'link', 'links': part} for part in link_parts(links))
 
 
 def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:

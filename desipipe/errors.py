@@ -48,6 +48,7 @@ __all__ = [
     'UnknownPropertyError',
     'UnknownQueueError',
     'UnknownTaskError',
+    'UnsafeFileError',
     'UntrustedFileError',
     'UntrustedQueueError',
     'close_names',
@@ -230,6 +231,13 @@ class PermissionDeniedError(QueueError, PermissionError):
 
 class UntrustedQueueError(QueueError, PermissionError):
     """The queue belongs to another user: its payloads are code, and are not loaded unless that user is trusted."""
+
+
+class UnsafeFileError(QueueError, OSError):
+    """A file of a queue is a link, a pipe, a device or a hard link, or its name leads elsewhere; it was not opened."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ''
 
 
 class ManagerRunningError(QueueError):

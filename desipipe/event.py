@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, compress, islice
 from typing import Any, NamedTuple
 
+from .store.lines import RefusedEvent
+
 Event = dict[str, Any]
 
 WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN, DROPPED = range(8)
@@ -26,6 +28,9 @@ UNSUCCESSFUL = (FAILED, KILLED, UNKNOWN)
 
 CHUNK = 4096
 """The most rows of one event, so that lines stay readable and a lost one costs little."""
+
+NAMED_MAX = 1 << 20
+"""After how many rows that its tasks need an event ends: what one task needs is in one line."""
 
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""
@@ -262,6 +267,19 @@ def run_event(worker: str, rows: list[int], attempts: list[int], time: float) ->
     return {'e': 'run', 'w': worker, 'rows': rows, 'n': attempts, 't': time}
 
 
+def link_parts(links: Sequence[list[Any]]) -> list[list[list[Any]]]:
+    """Split links (a row and the rows that it needs, each) among events that are not too long."""
+    parts: list[list[list[Any]]] = []
+    named = NAMED_MAX
+    for link in links:
+        if named >= NAMED_MAX or len(parts[-1]) >= CHUNK:
+            parts.append([])
+            named = 0
+        parts[-1].append(link)
+        named += len(link[1])
+    return parts
+
+
 def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') -> Event:
     """A worker ends; ``kind``: what became of its job, where it knows."""
     event = {'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time}
@@ -358,6 +376,7 @@ def end_at(event: Event, i: int) -> End:
 # What an event must hold to be folded. In a journal that others may have written, or a bad disk changed, nothing is certain.
 
 Check = Callable[[Any], bool]
+_NUMBER_MAX = 1e18
 
 
 def _is_count(value: Any) -> bool:
@@ -373,7 +392,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float)
+    return type(value) in (int, float) and abs(value) < _NUMBER_MAX
 
 
 def _is_flag(value: Any) -> bool:
@@ -397,11 +416,11 @@ def _one_of(*values: Any) -> Check:
 
 
 def _list_of(check: Check) -> Check:
-    return lambda value: isinstance(value, list) and all(map(check, value))
+    return lambda value: isinstance(value, list | tuple) and all(map(check, value))
 
 
 def _pair_of(*checks: Check) -> Check:
-    return lambda value: isinstance(value, list) and len(value) == len(checks) and all(check(item) for check, item in zip(checks, value, strict=True))
+    return lambda value: isinstance(value, list | tuple) and len(value) == len(checks) and all(check(item) for check, item in zip(checks, value, strict=True))
 
 
 def _dict_of(check: Check) -> Check:
@@ -415,7 +434,7 @@ _is_state = _one_of(*range(len(STATES)))
 
 
 def _is_job(value: Any) -> bool:
-    return isinstance(value, list) and _pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number))(value[:6])
+    return isinstance(value, list | tuple) and _pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number))(value[:6])
 
 
 def _is_cause(value: Any) -> bool:
@@ -460,6 +479,8 @@ _REQUIRED: dict[str, dict[str, Check]] = {
     'manager': {'do': _one_of('begin', 'say', 'end'), 'w': _is_text, 't': _is_number},
     'job': {'mid': _is_text, 'jobs': _list_of(_is_job)},
     'resize': {'mid': _is_text, 'max': _optional(_is_count)},
+    'submit': {'name': _is_text, 'mid': _is_text, 'slots': _is_count, 't': _is_number},
+    'lend': {'w': _is_text, 'n': _is_count},
     'stop': {'workers': _is_names, 'how': _is_text},
     'mark': {'rows': _is_rows},
     'process': {'pid': _is_text, 'provider': _is_text, 't': _is_number},
@@ -488,24 +509,25 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
 
 
 def check_event(event: Event) -> None:
-    """Raise ValueError for an event that can't be folded: a member is missing or of another kind, or columns differ in length.
+    """Raise RefusedEvent for an event that can't be folded.
 
-    Kinds of later versions pass, as the fold passes over them.
+    A member is missing or of another kind, or columns differ in length. Kinds of later versions pass,
+    as the fold passes over them.
     """
     kind = event.get('e')
     if not isinstance(kind, str):
-        raise ValueError('an event has no kind')
+        raise RefusedEvent('an event has no kind')
     required = _REQUIRED.get(kind)
     if required is None:
         return
     for name, check in required.items():
         if name not in event:
-            raise ValueError(f'{name!r} is missing in a {kind!r} event')
+            raise RefusedEvent(f'{name!r} is missing in a {kind!r} event')
         if not check(event[name]):
-            raise ValueError(f'{name!r} of a {kind!r} event is invalid')
+            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid')
     for name, check in _OPTIONAL.get(kind, {}).items():
         if name in event and not check(event[name]):
-            raise ValueError(f'{name!r} of a {kind!r} event is invalid')
+            raise RefusedEvent(f'{name!r} of a {kind!r} event is invalid')
     _check_columns(kind, event)
 
 
@@ -528,4 +550,4 @@ def _check_columns(kind: str, event: Event) -> None:
         valid &= n > 0 and len(event['ids']) == 32 * n and (_is_size(offsets) or (isinstance(offsets, list) and len(offsets) == n))
         valid &= all(i < n and row < event['first'] + n for i, rows in event.get('req', ()) for row in rows)
     if not valid:
-        raise ValueError(f'columns of a {kind!r} event do not fit')
+        raise RefusedEvent(f'columns of a {kind!r} event do not fit')

@@ -14,7 +14,7 @@ from typing import Any
 from .event import DROPPED, PENDING, RUNNING, STATES
 from .ledger import Ledger
 from .state import State
-from .store.journal import decode, lines
+from .store.journal import decode
 from .summary import state_name, task_name
 
 NODES = 300
@@ -281,18 +281,5 @@ class Timeline:
 
 
 def _new_lines(ledger: Ledger, start: int) -> Iterator[tuple[bytes, int]]:
-    """The lines that the ledger has folded, from an offset on, with their offsets."""
-    end = ledger.journal.offset
-    with open(ledger.journal.path, 'rb') as file:
-        file.seek(start)
-        rest = b''
-        while start < end:
-            more = file.read(min(_CHUNK, end - start - len(rest)))
-            if not more:
-                return  # rewritten meanwhile, and shorter; the next look begins again
-            data = rest + more
-            cut = data.rfind(b'\n') + 1
-            for offset, line in lines(data[:cut], start):
-                yield line, offset
-            start += cut
-            rest = data[cut:]
+    """Yield the lines that the ledger has folded, from an offset on, with their offsets."""
+    return ((line.data, line.offset) for line in ledger.journal.scan(start))

@@ -25,6 +25,7 @@ from .event import (
     DROPPED,
     KILLED,
     LOST,
+    NAMED_MAX,
     OPTIONS,
     PENDING,
     RUNNING,
@@ -40,12 +41,15 @@ from .event import (
     end_at,
     end_event,
     job_event,
+    link_parts,
     run_event,
     successes_events,
     worker_end_event,
 )
 from .serialize import Code, Payload, loads
 from .state import ID, NOWHERE, State
+from .store import files
+from .store.files import Owners
 from .store.journal import SYNC_INTERVAL, Journal, writer_name
 from .store.lease import Observer
 from .store.lock import tell_fork
@@ -146,7 +150,7 @@ class Ledger:
         self.trusts = trusts or TrustedUsers(Config())
         self.journal = Journal(self.folder, self._state, sync_interval, self._flush, self.check_use)
         self.segments = SegmentReader(self.folder)
-        self._checked: set[str] = set()
+        self._checked: set[Owners] = set()
         self._blocked: tuple[int, str, dict[int, int]] = (-1, '', {})
         self._ended: tuple[int, Event] = (-1, {})
         self._authors: Authors | None = None
@@ -333,24 +337,38 @@ class Ledger:
         ------
         UntrustedQueueError
         """
-        if segment in self._checked:
-            return
         with self._mutex:
-            owner = self.segments.owner(segment)
-        # The folder's owner decides what lies in it: their links, or references into the middle of what we wrote ourselves, could make our
-        # own bytes run as code that we never wrote.
-        for uid in (owner, os.stat(self.folder).st_uid):
+            owners = self.segments.owners(segment)
+        if owners not in self._checked:
+            self._check_owners(owners)
+
+    def _check_owners(self, owners: Owners) -> None:
+        # The folder's owner decides what lies in it: references into the middle of what we wrote
+        # ourselves could make our own bytes run as code that we never wrote.
+        for uid in (owners.file, owners.folder):
             if not self.trusts(uid):
                 raise load_refusal(self.folder, uid)
-        self._checked.add(segment)
+        self._checked.add(owners)
 
     def load(self, ref: Ref, resolve: Callable[..., object] | None = None) -> object:
         """The object pickled at ``ref``."""
-        if (authors := self.authors) is None:
-            self.check_trust(ref.segment)
-        elif ref not in self._vouched and not authors.vouches(ref):
+        authors = self.authors
+        if authors is not None and ref not in self._vouched and not authors.vouches(ref):
             raise self._unvouched(ref)
-        return loads(self.read(ref), resolve)
+        with self._mutex:
+            data = self._read_to_use(ref)
+            if authors is None:
+                self.check_trust(ref.segment)  # of the file that was read
+        return loads(data, resolve)
+
+    def _read_to_use(self, ref: Ref) -> bytes | memoryview:
+        try:
+            return self.read(ref)
+        except PayloadError:
+            # Whose queue it is says more than what is wrong with a file of it.
+            if self.authors is None:
+                self._check_owners(Owners(files.folder_owner(self.folder), os.geteuid()))
+            raise
 
     def _unvouched(self, ref: Ref) -> UntrustedQueueError:
         owner = self.segments.owner(ref.segment)
@@ -462,10 +480,9 @@ class Ledger:
         try:
             if self.is_group_queue:
                 return self.load(Ref(name, state.result_offset[row], state.result_length[row]))
-            if name not in self._checked:
-                self.check_trust(name)
             with self._mutex:
                 data = self.segments.read(name, state.result_offset[row], state.result_length[row])
+                self.check_trust(name)  # of the file that was read
             return loads(data)
         except (DesipipeError, OSError, MemoryError):
             raise
@@ -491,7 +508,7 @@ class Ledger:
         def look() -> Ref:
             call = self._trusted_call(row)
             segment, offset, length = self.state.args(row) if call is None else call.args
-            size = _TEXT.size + _TEXT.unpack(self.read(Ref(segment, offset, _TEXT.size)))[0]
+            size = _TEXT.size + _TEXT.unpack(self._read_to_use(Ref(segment, offset, _TEXT.size)))[0]
             found = Ref(segment, offset + size, length - size)
             if call is not None:
                 self._vouched.add(found)
@@ -838,9 +855,11 @@ class Ledger:
                     continue
                 begin, start = i, row
                 required: list[tuple[int, list[int]]] = []
-                while i < n and i - begin < CHUNK and ids[i] not in state.rows and ids[i] not in fresh:
+                named = 0
+                while i < n and i - begin < CHUNK and named < NAMED_MAX and ids[i] not in state.rows and ids[i] not in fresh:
                     if i in batch.requires:
                         required.append((i - begin, [self._required(tid, fresh) for tid in batch.requires[i]]))
+                        named += len(required[-1][1])
                     fresh[ids[i]] = row
                     row += 1
                     i += 1
@@ -863,8 +882,8 @@ class Ledger:
             needs = [self._required(tid, fresh) for tid in batch.requires.get(i, ())]
             events.append({'e': 'revive', 'row': fresh[batch.ids[i]], 'g': number, 'i': batch.index + i, 'req': needs, **place})
         links = [[row, [self._required(tid, fresh) for tid in needs]] for row, needs in self._severed(all_batches).items()]
-        if links:
-            events.append({'e': 'link', 'links': links, 't': now})
+        for part in link_parts(links):
+            events.append({'e': 'link', 'links': part, 't': now})
         return events, row - first + len(revived)
 
     def _required(self, tid: bytes, fresh: dict[bytes, int]) -> int:

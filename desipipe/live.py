@@ -9,33 +9,53 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from .errors import UnsafeFileError
 from .event import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
 from .ledger import Ledger
 from .outputs import Output, split
 from .safe_outputs import safe_output
+from .store import files
 from .utils import username
 
 _FRAME = struct.Struct('<cI')  # before each piece in the file: b'o' or b'e', and its length
+_HEADER_MAX = 1 << 16  # bytes
+_READ_MAX = 1 << 22  # bytes, at once
+_SO_FAR_MAX = 1 << 26  # bytes of what a task has written so far
+_FILES_MAX = 4096  # of one worker, one a slot
 
 
-def _files(ledger: Ledger, row: int) -> list[str]:
+def _names(ledger: Ledger, row: int) -> list[str]:
     # Found by listing the folder: on a network filesystem a file that is looked up before it is there stays absent for a while.
     worker = ledger.state.running.get(row)
-    folder = os.path.join(ledger.folder, 'live')
     if worker is None:
         return []
-    return [os.path.join(folder, name) for name in sorted(os.listdir(folder)) if name.startswith(worker.name + '-')]
+    names = files.list_names(ledger.folder, 'live')
+    return [name for name in names if name.startswith(worker.name + '-')][:_FILES_MAX]
 
 
-def _frames(data: bytes) -> Iterator[tuple[str, bytes, int]]:
-    place = 0
-    while place + _FRAME.size <= len(data):
-        kind, length = _FRAME.unpack_from(data, place)
-        end = place + _FRAME.size + length
-        if end > len(data):
-            return  # its worker is about to write the rest
-        yield kind.decode('latin-1'), data[place + _FRAME.size : end], end
-        place = end
+class _Header(NamedTuple):
+    """The first line of a file of output: whose it is, and which part of it."""
+
+    line: bytes
+    tid: str
+    attempt: int
+    part: str
+    missed: tuple[int, int]
+
+
+def _read_header(fd: int) -> _Header | None:
+    """Return the first line; None while it is being written, or if it is none."""
+    data = files.read_range(fd, 0, _HEADER_MAX)
+    line = data[: data.find(b'\n') + 1]
+    try:
+        info: Any = orjson.loads(line)
+        out, err = info['missed']
+        header = _Header(line, info['tid'], info['attempt'], info['part'], (out, err))
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        return None
+    counts = (header.attempt, *header.missed)
+    is_text = isinstance(header.tid, str) and isinstance(header.part, str)
+    return header if is_text and all(type(n) is int and n >= 0 for n in counts) else None
 
 
 class Piece(NamedTuple):
@@ -67,6 +87,7 @@ class LiveReader:
         self._ledger = ledger
         self._tid = tid
         self._position = 0
+        self._stream, self._left = 'o', 0  # of a piece that was read in part
         self._known = {'o': 0, 'e': 0}  # bytes that were read or missed
         self.attempt = 0
         """The attempt that was read; 0 if none was found."""
@@ -74,47 +95,77 @@ class LiveReader:
         """Of the attempt's output: another one when the file was begun anew because it was too large."""
 
     def read(self) -> list[Piece]:
-        """Return what was written since the last call."""
-        for path in _files(self._ledger, self._ledger.row(self._tid)):
+        """Return what came since the last call; of much, a part."""
+        folder = self._ledger.folder
+        for name in _names(self._ledger, self._ledger.row(self._tid)):
             try:
-                found = self._read(path)
-            except FileNotFoundError:
-                continue  # its worker has just ended
-            if found is not None:
-                return found
+                fd = files.open_file(folder, f'live/{name}')
+            except (FileNotFoundError, UnsafeFileError):
+                continue  # its worker has just ended, or it is something else
+            try:
+                pieces = self._read(fd)
+            finally:
+                os.close(fd)
+            if pieces is not None:
+                return pieces
         return []
 
-    def _read(self, path: str) -> list[Piece] | None:
-        with open(path, 'rb') as file:
-            header = file.readline()
-            try:
-                info: dict[str, Any] = orjson.loads(header)
-            except orjson.JSONDecodeError:
-                return None  # being begun at this moment
-            if info.get('tid') != self._tid.hex():
-                return None
-            anew = (info['attempt'], info['part']) != (self.attempt, self.part)
-            start = len(header) if anew else self._position
-            file.seek(start)
-            data = file.read()
-            file.seek(0)
-            if file.readline() != header:
-                return []  # begun anew while we read: what we have may be of both; the next look tells
-        pieces = []
-        if anew:
-            if info['attempt'] != self.attempt:
-                self._known = {'o': 0, 'e': 0}
-            self.attempt, self.part = info['attempt'], info['part']
-            for stream, before in zip('oe', info['missed'], strict=True):
-                if before > self._known[stream]:
-                    pieces.append(Piece(stream, b'', before - self._known[stream]))
-                    self._known[stream] = before
+    def read_all(self) -> list[Piece]:
+        """Return what came since the last call; of very much, a part."""
+        found: list[Piece] = []
+        size = 0
+        while size < _SO_FAR_MAX and (pieces := self.read()):
+            found += pieces
+            size += sum(len(piece.data) for piece in pieces)
+        return found
+
+    def _read(self, fd: int) -> list[Piece] | None:
+        header = _read_header(fd)
+        if header is None or header.tid != self._tid.hex():
+            return None
+        is_new = (header.attempt, header.part) != (self.attempt, self.part)
+        start = len(header.line) if is_new else self._position
+        data = files.read_range(fd, start, start + _READ_MAX)
+        if files.read_range(fd, 0, len(header.line)) != header.line:
+            return []  # begun anew while we read: what we have may be of both; the next look tells
+        pieces = self._begin(header) if is_new else []
         self._position = start
-        for stream, piece, end in _frames(data):
+        for stream, piece in self._split(data):
             pieces.append(Piece(stream, piece))
             self._known[stream] += len(piece)
-            self._position = start + end
         return pieces
+
+    def _begin(self, header: _Header) -> list[Piece]:
+        """Note another attempt, or part of it; return what is missed of it."""
+        if header.attempt != self.attempt:
+            self._known = {'o': 0, 'e': 0}
+        self.attempt, self.part, self._left = header.attempt, header.part, 0
+        pieces = []
+        for stream, before in zip('oe', header.missed, strict=True):
+            if before > self._known[stream]:
+                pieces.append(Piece(stream, b'', before - self._known[stream]))
+                self._known[stream] = before
+        return pieces
+
+    def _split(self, data: bytes) -> Iterator[tuple[str, bytes]]:
+        place = 0
+        while place < len(data):
+            if self._left:
+                piece = data[place : place + self._left]
+                self._left -= len(piece)
+                self._position += len(piece)
+                place += len(piece)
+                yield self._stream, piece
+                continue
+            if place + _FRAME.size > len(data):
+                return  # its worker is about to write the rest
+            kind, self._left = _FRAME.unpack_from(data, place)
+            if kind not in (b'o', b'e'):
+                self._left = 0
+                return  # not what a worker writes: nothing behind it is read
+            self._stream = kind.decode()
+            place += _FRAME.size
+            self._position += _FRAME.size
 
 
 class Written(NamedTuple):
@@ -143,7 +194,7 @@ def written(ledger: Ledger, row: int) -> Written:
     """
     if ledger.state.status[row] == RUNNING:
         reader = LiveReader(ledger, ledger.state.ids[row])
-        pieces = reader.read()
+        pieces = reader.read_all()
         out, err = (b''.join(piece.said for piece in pieces if piece.stream == stream) for stream in 'oe')
         return Written(reader.attempt or ledger.state.attempt[row], f'{reader.attempt:d}-{reader.part}' if reader.attempt else '', out, err)
     return ledger.again(lambda: _kept(ledger, row))
@@ -201,7 +252,7 @@ def untrusted_writer(ledger: Ledger, row: int) -> str:
     """
     error = ledger.use_error()
     uids = {os.stat(path).st_uid for path in (ledger.folder, ledger.journal.path)} if error is not None else set()
-    uids |= {os.lstat(path).st_uid for path in _files(ledger, row)}
+    uids |= {files.status(ledger.folder, f'live/{name}').st_uid for name in _names(ledger, row)}
     uids.add(ledger.segments.owner(ledger.state.args(row).segment))
     last = ledger.again(lambda: ledger.last_attempt(row)) if ledger.state.status[row] != RUNNING else None
     if last is not None:

@@ -28,6 +28,7 @@ from .provider.base import FREE, Job
 from .queue import Queue, get_queue, start_manager
 from .queue_faults import QueueFaults, QueueLostError
 from .scheduler import Scheduler
+from .store.files import check_name, read_file
 from .store.journal import writer_name
 from .store.lease import LEASE, Lease, Observer, gone, read_lease
 from .store.watch import Watcher
@@ -763,14 +764,16 @@ class Manager:
             self.ledger.journal.write(lambda: events)
 
     def _log(self, pool: Pool) -> str:
-        return os.path.join(self.ledger.folder, f'workers-{pool.mid}.log')
+        return os.path.join(self.ledger.folder, self._log_name(pool))
+
+    def _log_name(self, pool: Pool) -> str:
+        return f'workers-{check_name(pool.mid)}.log'
 
     def _last_words(self, pool: Pool) -> str:
         """Return the last line of the workers' log, and commands of the environment that failed."""
         try:
-            with open(self._log(pool), 'rb') as file:
-                file.seek(max(0, os.path.getsize(file.name) - 2000))
-                words = file.read().decode(errors='replace').strip()
+            data = read_file(self.ledger.folder, self._log_name(pool), 2000, tail=True)
+            words = data.decode(errors='replace').strip()
         except FileNotFoundError:
             return 'none'
         if not words:
@@ -1109,8 +1112,8 @@ def begin(
     ledger.wait(there, START, 0.05)
     log = os.path.join(queue.folder, 'manager.log')
     if process.returncode:
-        with open(log, 'rb') as file:
-            words = file.read()[-2000:].decode(errors='replace').strip().splitlines()
+        data = read_file(queue.folder, 'manager.log', 2000, tail=True)
+        words = data.decode(errors='replace').strip().splitlines()
         raise QueueError(
             f'the manager ended at once, with exit status {process.returncode:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}'
         )

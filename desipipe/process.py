@@ -28,6 +28,7 @@ from .secret import begun, hide, process_values
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import TOKEN, Packet, run_child
 from .slot_memory import PACKET, Results, SharedMemory
+from .store.files import live_file, open_file, remove
 from .utils import share
 
 AHEAD = 512  # tasks a slot may have before it
@@ -487,7 +488,7 @@ class SlotProcess:
     def _copy(self, tid: str) -> None:
         task = self.sent[0]
         if self._live < 0:
-            self._live = os.open(os.path.join(self.folder, 'live', self.name + '.log'), os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
+            self._live = open_file(self.folder, live_file(self.name), os.O_RDWR | os.O_CREAT)
             share(self._live, self.folder)
         if self._live_attempt != (task.row, task.attempt) or self._live_size > 4 * self.limit or self.out.gap or self.err.gap:
             # Another task, or too much: begin again. Who follows sees the file shrink, or its first line change.
@@ -597,8 +598,7 @@ class SlotProcess:
     def _close_live(self) -> None:
         if self._live >= 0:
             os.close(self._live)
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(os.path.join(self.folder, 'live', self.name + '.log'))
+            remove(self.folder, live_file(self.name), missing_ok=True)
 
 
 class MPISlot(SlotProcess):

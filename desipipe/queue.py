@@ -45,6 +45,7 @@ from .selection import Counts, Process
 from .serialize import Code
 from .state import State
 from .store import journal as journals
+from .store.files import SUBFOLDERS, make_folder, open_file, open_log
 from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
@@ -52,7 +53,7 @@ from .task import Future, StoredApp, Task
 from .terminal import visible
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
-from .utils import BaseClass, from_above, is_pattern, mkdir, open_log, share
+from .utils import BaseClass, from_above, is_pattern, mkdir, share
 
 if TYPE_CHECKING:
     from .app import App
@@ -68,7 +69,6 @@ OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is
 _STILL_OPEN = (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST)  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
 _CONFIRM = 10.0  # s for workers to read that the queue will be deleted
-_FOLDERS = ('segments', 'live', 'workers')
 
 
 def check_name(name: str) -> str:
@@ -224,10 +224,11 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
     try:
         try:
             found = probe(temporary, config.lock)
-            for name in _FOLDERS:
-                os.mkdir(os.path.join(temporary, name), 0o700)
-            with open(os.path.join(temporary, 'lock'), 'x') as file:
-                share(file.fileno(), temporary)
+            for name in SUBFOLDERS:
+                make_folder(temporary, name, 0o700)
+            fd = open_file(temporary, 'lock', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(fd, 'wb'):
+                share(fd, temporary)
             header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
             if group:
                 header['group'] = group_name(gid)

@@ -14,11 +14,14 @@ import tempfile
 import threading
 import time
 
+from .store.files import check_name, open_file, read_file, remove
+
 _LENGTH = struct.Struct('<I')
 _MOST = 1 << 20  # bytes of a packet
 RANK_OUTPUT = 16 * 1024  # bytes of each stream that a rank keeps
 _PATIENCE = 5.0  # s for the other side to prove who it is
 _LINGER = 1.0  # s for a rank to end by itself when its worker has gone
+_ADDRESS_MAX = 1 << 12  # bytes
 _WORDS = (b'desipipe worker ', b'desipipe rank ')
 
 
@@ -110,9 +113,11 @@ class Listener:
             self.sock = socket.create_server(('', 0), backlog=most)
             self._token = secrets.token_bytes(32)
             # In a file and not on the command line, which everybody on the machine can read.
-            self.path = os.path.join(folder, 'workers', f'{name}.address')
+            self._folder, self._name = folder, f'workers/{check_name(name)}.address'
+            self.path = os.path.join(folder, self._name)
             words = json.dumps({'host': socket.gethostname(), 'port': self.sock.getsockname()[1], 'token': self._token.hex()})
-            with open(os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), 'w') as file:
+            fd = open_file(folder, self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with open(fd, 'w') as file:
                 file.write(words)
                 file.flush()
                 os.fsync(file.fileno())
@@ -153,9 +158,11 @@ class Listener:
         """Close, and take the address away."""
         self.sock.close()
         with contextlib.suppress(OSError):  # the folder of temporary files was cleaned, or the queue deleted
-            os.unlink(self.path)
             if self._made:
+                os.unlink(self.path)
                 os.rmdir(self._made)
+            else:
+                remove(self._folder, self._name)
 
 
 def _short_folder() -> str:
@@ -183,8 +190,8 @@ def connect(address: str) -> Connection:
         local = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         local.connect(address)
         return local
-    with open(address[1:]) as file:
-        where = json.load(file)
+    folder, name = os.path.split(address[1:])
+    where = json.loads(read_file(os.path.dirname(folder), f'{os.path.basename(folder)}/{name}', _ADDRESS_MAX))
     token, mine = bytes.fromhex(where['token']), secrets.token_bytes(16)
     sock = socket.create_connection((where['host'], where['port']), timeout=60.0)
     channel = Channel(sock)

@@ -66,6 +66,7 @@ from .serialize.plain import ATOMS, is_plain
 from .shell import CommandFailed, call, die_with_parent, most_memory
 from .slot_memory import PACKET, SharedMemory
 from .slot_state import ProcessState, private_descriptor
+from .store.files import Owners
 from .store.segment import SegmentReader, SegmentWriter
 from .trust import TrustedUsers
 from .utils import Overlay, printable, username
@@ -157,7 +158,7 @@ class Slot:
         self._shared = shared
         self._drained = 0 if shared is None else shared.drains
         self._trusts = trusts
-        self._checked: set[str] = set()
+        self._checked: set[Owners] = set()
         self._groups: dict[int, _Known] = {}
         self._codes: dict[Ref, _Code] = {}
         self._main: Memory | None = None  # whose functions and classes `__main__` has now
@@ -355,9 +356,7 @@ class Slot:
         """Return the arguments of a packet as one block; empty where they have to be read one by one."""
         length = packet.offsets[-1] + packet.lengths[-1] - packet.offsets[0]
         try:
-            if packet.segment not in self._checked:
-                self._check(packet.segment)
-            return bytes(self._segments.read(packet.segment, packet.offsets[0], length)) if 0 < length <= SPAN_MAX else b''
+            return bytes(self._read_trusted(packet.segment, packet.offsets[0], length)) if 0 < length <= SPAN_MAX else b''
         except (OSError, DesipipeError):
             return b''  # the tasks that are concerned say why
 
@@ -571,9 +570,7 @@ class Slot:
             code = self._prepare(known)
             self._prepared = code if code.is_alone else None
         function = functools.partial(self._state.run, code.call)
-        if args[0] not in self._checked:
-            self._check(args[0])
-        data = self._read(*args)
+        data = self._read_trusted(*args)
         resolve = self._resolver(requires) if requires else None
         content = data[4 + _TEXT.unpack_from(data)[0] :]
         if resolve is not None or known.shared is not None or not isinstance(content, bytes) or not is_plain_pickle(content):
@@ -688,18 +685,24 @@ class Slot:
         return patiently(lambda: self._segments.read(name, offset, length))
 
     def _load(self, ref: Ref, resolve: Callable[..., Any] | None = None) -> Any:
-        if ref.segment not in self._checked:
-            self._check(ref.segment)
-        return loads(self._read(*ref), resolve)
+        return loads(self._read_trusted(*ref), resolve)
 
-    def _check(self, segment: str) -> None:
-        owner = patiently(lambda: self._segments.owner(segment))
+    def _read_trusted(self, name: str, offset: int, length: int) -> bytes | memoryview:
+        """Read a payload of a trusted user; looked at are the owners of the file that was read."""
+        data = self._read(name, offset, length)
+        owners = self._segments.owners(name)
+        if owners not in self._checked:
+            self._check(owners)
+        return data
+
+    def _check(self, owners: Owners) -> None:
+        owner = owners.file  # whose folder it is, the worker has looked at
         if not self._trusts(owner):
             raise DesipipeError(
                 f'what this task needs was written by user {username(owner)}, whom the worker does not trust: it was not loaded. '
                 f'To trust them, set DESIPIPE_TRUST={username(owner)} where the worker is started'
             )
-        self._checked.add(segment)
+        self._checked.add(owners)
 
     def _communicator(self) -> Any:
         if self.comm is None:

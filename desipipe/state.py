@@ -30,12 +30,19 @@ from .event import (
     Ref,
     check_event,
 )
+from .store.lines import RefusedEvent
 from .versions import Versions
 
 ID = 16  # bytes of an identity
-GAP_MAX = 1 << 23  # rows that one line may leave out
 NOWHERE = 0xFFFFFFFF  # no segment
 _ONE = array('I', (1,))
+ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
+BYTES_PER_ROW = 4  # of the journal before it, for each row that it leaves out besides
+_GROUPS_FREE = 1 << 12  # the same for groups
+_BYTES_PER_GROUP = 64
+_DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
+TIME_MAX = 1e11  # s since the epoch
+_OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # kinds that are checked as they are folded
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
@@ -221,16 +228,21 @@ class State:
 
     def apply(self, event: Event, offset: int) -> None:
         """Fold one event. Kinds of later versions are passed over: what changes the meaning of known ones raises the format's version."""
-        fold = self._fold.get(event['e'])
+        kind = event['e']
+        fold = self._fold.get(kind)
         if fold is None:
-            if not isinstance(event['e'], str):
-                raise ValueError('an event has no kind')
+            if not isinstance(kind, str):
+                raise RefusedEvent('an event has no kind')
             return
+        if kind not in _OFTEN:
+            check_event(event)
+        if not -TIME_MAX < event.get('t', 0.0) < TIME_MAX:
+            raise RefusedEvent('an event is of no time')
         rows = event.get('rows')
         if rows and max(rows) >= len(self.status):
             known = self.lost_rows
-            self._fill(max(rows) + 1)
-            if event['e'] in ('drop', 'drain'):
+            self._fill(max(rows) + 1, offset)
+            if kind in ('drop', 'drain'):
                 self.lost_rows = known  # these were no tasks any more
         fold(event, offset)
 
@@ -240,7 +252,10 @@ class State:
 
     def damaged(self, offset: int, length: int) -> None:
         """Note a corrupt line."""
-        self.damage.append((offset, length))
+        if len(self.damage) >= _DAMAGE_MAX and sum(self.damage[-1]) == offset:
+            self.damage[-1] = (self.damage[-1][0], self.damage[-1][1] + length)
+        else:
+            self.damage.append((offset, length))
 
     # Words
 
@@ -254,6 +269,8 @@ class State:
 
     def _group(self, event: Event, offset: int) -> None:
         number: int = event['g']
+        if number > len(self.groups) + _GROUPS_FREE + offset // _BYTES_PER_GROUP:
+            raise RefusedEvent(f'group {number:d} is too far from the {len(self.groups):d} groups before it')
         while len(self.groups) <= number:  # lost lines before it
             self.groups.append(_LOST)
             self.group_done.append(0)
@@ -288,11 +305,12 @@ class State:
 
     # Tasks
 
-    def _fill(self, first: int) -> None:
+    def _fill(self, first: int, offset: int) -> None:
         # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one of another task, and count as dropped.
+        # A short journal can't have lost many: whoever wrote down a large number would fill our memory.
         lost = first - len(self.status)
-        if lost > GAP_MAX:
-            raise ValueError(f'row {first:d} is too far from the {len(self.status):d} rows before it')
+        if lost > 0 and first > ROWS_FREE + offset // BYTES_PER_ROW:
+            raise RefusedEvent(f'row {first:d} is too far from the {len(self.status):d} rows before it')
         if lost > 0:
             self.lost_rows += lost
             self.ids.extend([b''] * lost)
@@ -316,9 +334,9 @@ class State:
         number: int = event['g']
         lengths: list[int] = event['len']
         n = len(lengths)
-        self._fill(first)
+        self._fill(first, offset)
         if first == len(self.status) and (number >= len(self.groups) or self.groups[number] is _LOST):
-            self._fill(first + n)  # of a group whose line was lost: not ours to guess
+            self._fill(first + n, offset)  # of a group whose line was lost: not ours to guess
         if first != len(self.status):
             return  # rows that are known already
         if n == 1 and 'req' not in event:

@@ -13,12 +13,13 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-from .errors import CorruptJournalError, PayloadError
+from .errors import CorruptJournalError, PayloadError, QueueGoneError
 from .event import DROPPED, ENDED, FAILED, KILLED, LOST, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
 from .ledger import Ledger
 from .queue import Queue
-from .store.journal import lines, pieces
+from .store.journal import pieces
 from .store.lease import Observer, Record, gone, read_lease
+from .store.lines import LINE_MAX, lines
 from .trust import held_text, look_at
 from .utils import username
 
@@ -377,10 +378,8 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
     end = ledger.journal.offset
     start = max(0, end - _TAIL)
     try:
-        with open(ledger.journal.path, 'rb') as file:
-            file.seek(start)
-            data = file.read(end - start)
-    except FileNotFoundError:  # the next look at the queue says what became of it
+        data = ledger.journal.read_range(start, end)
+    except QueueGoneError:  # the next look at the queue says what became of it
         return found, 0.0
     if start:
         skip = data.find(b'\n') + 1
@@ -439,10 +438,10 @@ def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Di
 
 def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
     """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be read."""
-    with open(ledger.journal.path, 'rb') as file:
+    with ledger.journal.open_reader() as file:
         for offset in offsets:
             file.seek(offset)
-            yield offset, _decoded(file.readline(), offset)
+            yield offset, _decoded(file.readline(LINE_MAX), offset)
 
 
 def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Self, TypeGuard
 
 if TYPE_CHECKING:
     import logging
-    from io import FileIO
 
     from .logs import LoggingContext, exception_handler, setup_logging
 
@@ -33,7 +32,6 @@ __all__ = [
     'is_pattern',
     'is_sequence',
     'mkdir',
-    'open_log',
     'plural',
     'setup_logging',
     'username',
@@ -278,33 +276,6 @@ def share(fd: int, folder: str, own: bool = False) -> None:
     if stat.S_IMODE(mine.st_mode) != wanted:
         with contextlib.suppress(PermissionError):  # some filesystems have no modes
             os.fchmod(fd, wanted)
-
-
-def open_log(path: str | os.PathLike[str]) -> FileIO:
-    """Open a file of a queue that processes of several hosts append to, making it if it is not there.
-
-    Parameters
-    ----------
-    path : str, path-like
-        The file; its folder is there.
-
-    Returns
-    -------
-    file : io.FileIO
-        Unbuffered, to append to.
-
-    Raises
-    ------
-    OSError
-        As of `open`.
-    """
-    try:
-        file = open(path, 'ab', buffering=0)
-    except FileExistsError:
-        # MooseFS says so to one of two hosts that make a file in the same moment, though neither asks for a new one. Now it is there for both.
-        file = open(path, 'ab', buffering=0)
-    share(file.fileno(), os.path.dirname(path))  # others of a shared queue append to it too
-    return file
 
 
 def username(uid: int | None = None) -> str:

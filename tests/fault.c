@@ -77,6 +77,20 @@ static int fault_at(const char *call, int fd) {
     return fault(call, path);
 }
 
+/* The same of a path relative to an open folder. */
+static int fault_in(const char *call, int at, const char *path) {
+    char link[64], full[8192];
+    int saved = errno;
+    if (!getenv("FAULT_RULES") || !path) return 0;
+    if (at == AT_FDCWD || path[0] == '/') return fault(call, path);
+    snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+    ssize_t size = readlink(link, full, 4095);
+    errno = saved;
+    if (size < 0) return 0;
+    snprintf(full + size, sizeof full - size, "/%.4000s", path);
+    return fault(call, full);
+}
+
 #define FAIL(expression, value)  \
     do {                         \
         int number_ = (expression); \
@@ -93,8 +107,8 @@ static int fault_at(const char *call, int fd) {
 
 int open(const char *path, int flags, ...) { MODE; REAL(int, open, const char *, int, ...); FAIL(fault("open", path), -1); return real(path, flags, mode); }
 int open64(const char *path, int flags, ...) { MODE; REAL(int, open64, const char *, int, ...); FAIL(fault("open", path), -1); return real(path, flags, mode); }
-int openat(int at, const char *path, int flags, ...) { MODE; REAL(int, openat, int, const char *, int, ...); FAIL(fault("open", path), -1); return real(at, path, flags, mode); }
-int openat64(int at, const char *path, int flags, ...) { MODE; REAL(int, openat64, int, const char *, int, ...); FAIL(fault("open", path), -1); return real(at, path, flags, mode); }
+int openat(int at, const char *path, int flags, ...) { MODE; REAL(int, openat, int, const char *, int, ...); FAIL(fault_in("open", at, path), -1); return real(at, path, flags, mode); }
+int openat64(int at, const char *path, int flags, ...) { MODE; REAL(int, openat64, int, const char *, int, ...); FAIL(fault_in("open", at, path), -1); return real(at, path, flags, mode); }
 ssize_t read(int fd, void *data, size_t size) { REAL(ssize_t, read, int, void *, size_t); FAIL(fault_at("read", fd), -1); return real(fd, data, size); }
 ssize_t pread(int fd, void *data, size_t size, off_t at) { REAL(ssize_t, pread, int, void *, size_t, off_t); FAIL(fault_at("read", fd), -1); return real(fd, data, size, at); }
 ssize_t pread64(int fd, void *data, size_t size, off64_t at) { REAL(ssize_t, pread64, int, void *, size_t, off64_t); FAIL(fault_at("read", fd), -1); return real(fd, data, size, at); }
@@ -108,9 +122,15 @@ int ftruncate64(int fd, off64_t size) { REAL(int, ftruncate64, int, off64_t); FA
 int flock(int fd, int how) { REAL(int, flock, int, int); if (how != LOCK_UN) FAIL(fault_at("flock", fd), -1); return real(fd, how); }
 int stat(const char *path, struct stat *found) { REAL(int, stat, const char *, struct stat *); FAIL(fault("stat", path), -1); return real(path, found); }
 int stat64(const char *path, struct stat64 *found) { REAL(int, stat64, const char *, struct stat64 *); FAIL(fault("stat", path), -1); return real(path, found); }
+int lstat(const char *path, struct stat *found) { REAL(int, lstat, const char *, struct stat *); FAIL(fault("stat", path), -1); return real(path, found); }
+int lstat64(const char *path, struct stat64 *found) { REAL(int, lstat64, const char *, struct stat64 *); FAIL(fault("stat", path), -1); return real(path, found); }
+int fstatat(int at, const char *path, struct stat *found, int flags) { REAL(int, fstatat, int, const char *, struct stat *, int); FAIL(fault_in("stat", at, path), -1); return real(at, path, found, flags); }
+int fstatat64(int at, const char *path, struct stat64 *found, int flags) { REAL(int, fstatat64, int, const char *, struct stat64 *, int); FAIL(fault_in("stat", at, path), -1); return real(at, path, found, flags); }
 int fstat(int fd, struct stat *found) { REAL(int, fstat, int, struct stat *); FAIL(fault_at("fstat", fd), -1); return real(fd, found); }
 int fstat64(int fd, struct stat64 *found) { REAL(int, fstat64, int, struct stat64 *); FAIL(fault_at("fstat", fd), -1); return real(fd, found); }
 int unlink(const char *path) { REAL(int, unlink, const char *); FAIL(fault("unlink", path), -1); return real(path); }
+int unlinkat(int at, const char *path, int flags) { REAL(int, unlinkat, int, const char *, int); FAIL(fault_in("unlink", at, path), -1); return real(at, path, flags); }
+int renameat(int at, const char *path, int other, const char *to) { REAL(int, renameat, int, const char *, int, const char *); FAIL(fault_in("rename", at, path), -1); return real(at, path, other, to); }
 int rename(const char *path, const char *to) { REAL(int, rename, const char *, const char *); FAIL(fault("rename", path), -1); return real(path, to); }
 int mkdir(const char *path, mode_t mode) { REAL(int, mkdir, const char *, mode_t); FAIL(fault("mkdir", path), -1); return real(path, mode); }
 void *mmap(void *at, size_t size, int protection, int flags, int fd, off_t offset) { REAL(void *, mmap, void *, size_t, int, int, int, off_t); if (fd >= 0) FAIL(fault_at("mmap", fd), MAP_FAILED); return real(at, size, protection, flags, fd, offset); }

@@ -15,8 +15,8 @@ from desipipe.compact import clear, compact, repair
 from desipipe.errors import QueueGoneError
 from desipipe.event import FAILED, RUNNING, STATES, SUCCEEDED
 from desipipe.ledger import Ledger
+from desipipe.store.files import open_log
 from desipipe.store.lease import Lease
-from desipipe.utils import open_log
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import fcntl
 import itertools
 import os
 import shlex
+import stat
 import sys
 import time
 from collections.abc import Iterator
@@ -336,12 +337,13 @@ def _repair(queue: Queue, restored: bool) -> Iterator[Finding]:
 def _held(path: str, kind: str) -> str | None:
     if kind == 'soft':
         return None  # breaks by itself when its holder is gone
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    except PermissionError:
-        return None  # what the permissions are is told beside this
+    from ..store.files import open_file
     from ..store.lock import flock_holder
 
+    try:
+        fd = open_file(os.path.dirname(path), os.path.basename(path), os.O_RDWR)
+    except PermissionError:
+        return None  # what the permissions are is told beside this
     deadline = time.monotonic() + _HELD
     try:
         while True:
@@ -394,7 +396,9 @@ def _journal(queue: Queue, where: str) -> Iterator[Finding]:
         yield from _losses(queue, where)
     if len(state.damage) > _MOST:
         yield Finding(check, False, f'and {len(state.damage) - _MOST:d} more damaged lines', f'desipipe doctor {where} --repair')
-    torn = os.path.getsize(journal.path) - journal.offset
+    from ..store.files import status
+
+    torn = status(journal.folder, os.path.basename(journal.path)).st_size - journal.offset
     if torn > 0:
         yield Finding(check, None, f'its last line is not whole ({torn:d} bytes): being written, or its writer died; the next one cuts it')
     if journal.late:
@@ -427,8 +431,10 @@ def _segments(queue: Queue, where: str) -> Iterator[Finding]:
     state = queue.ledger.state
     needed: dict[str, int] = {}
     lost: dict[str, list[int]] = {}
-    with os.scandir(os.path.join(queue.folder, 'segments')) as entries:
-        sizes = {entry.name.removesuffix('.bin'): entry.stat().st_size for entry in entries if entry.name.endswith('.bin')}
+    from ..store.files import list_files
+
+    listed = list_files(queue.folder, 'segments')
+    sizes = {name.removesuffix('.bin'): found.st_size for name, found in listed if name.endswith('.bin') and stat.S_ISREG(found.st_mode)}
     for row in state.each():
         refs = [state.args(row)]
         if state.status[row] == SUCCEEDED and (result := state.result(row)) is not None:
@@ -533,14 +539,16 @@ def _processes(queue: Queue, where: str) -> Iterator[Finding]:
 
 
 def _leftovers(queue: Queue) -> Iterator[Finding]:
+    from ..store.files import list_names
+
     state = queue.ledger.state
     parent, base = os.path.split(queue.folder)
     names = {*state.alive, *([state.manager['w']] if state.manager is not None else [])}
     left = [os.path.join(parent, name) for name in os.listdir(parent) if name.startswith(base + '.') and name.endswith(('.new', '.deleted'))]
-    left += [os.path.join(queue.folder, name) for name in os.listdir(queue.folder) if name.endswith('.tmp')]
+    left += [os.path.join(queue.folder, name) for name in list_names(queue.folder) if name.endswith('.tmp')]
     left = [path for path in left if _age(path) > _OLD]
     for folder, ends in (('live', '-'), ('workers', '.')):
-        for name in os.listdir(os.path.join(queue.folder, folder)):
+        for name in list_names(queue.folder, folder):
             if name.rpartition(ends)[0] not in names:
                 left.append(os.path.join(queue.folder, folder, name))
     if left:

@@ -122,7 +122,7 @@ class Output:
     # While it runs
 
     def _live(self) -> None:
-        pieces = self._live_reader.read()
+        pieces = self._live_reader.read_all()
         if self._live_reader.attempt != self._attempt:
             if self._attempt:
                 hint(f'Attempt {self._live_reader.attempt:d}:')

@@ -14,7 +14,7 @@ from ..errors import PayloadError
 from ..event import STATES, End, end_at
 from ..ledger import Ledger
 from ..provenance import Content
-from ..store.journal import decode, lines
+from ..store.journal import decode
 from .made import Look, Source
 
 _MARK = b'"files":'
@@ -49,9 +49,7 @@ def attempts(ledger: Ledger) -> list[Attempt]:
 
 def _attempts(ledger: Ledger) -> Iterator[Attempt]:
     found: list[tuple[End, str]] = []
-    with open(ledger.journal.path, 'rb') as file:
-        data = file.read(ledger.journal.offset)
-    for offset, line in lines(data, 0):
+    for offset, line, _ in ledger.journal.scan():
         if _MARK not in line:
             continue
         try:

@@ -25,11 +25,15 @@ from typing import Any
 import orjson
 
 from .. import provenance
+from ..errors import UnsafeFileError
 from ..provenance import Content, Making
-from ..utils import copytree, format_bytes, mkdir, username
+from ..store import files
+from ..utils import copytree, format_bytes, username
 
 FOLDER = '.desipipe'
 _SHOWN = 20  # files that one was made of, for people
+_CHUNK = 1 << 24  # bytes of notes that are read at once
+_TEXT_MAX = 1 << 24  # bytes of a script, or of a list of versions
 _REMEMBERED = 65536  # digests that a process remembers
 _LINE: dict[str, Any] = {
     **dict.fromkeys(('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str),
@@ -62,17 +66,15 @@ def content(path: str) -> Content | None:
     """
     for _ in range(3):
         try:
-            if not stat.S_ISREG(os.stat(path).st_mode):
-                return None  # a pipe, for instance, would be waited for
-            with open(path, 'rb') as file:
+            with open(files.open_named(path), 'rb') as file:
                 before = _signature(os.fstat(file.fileno()))
                 known = _digests.get(path)
                 if known is not None and known[0] == before:
                     return Content(before[0], before[1], known[1])
                 digest = hashlib.file_digest(file, 'sha256').hexdigest()
                 after = _signature(os.fstat(file.fileno()))
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
-            return None
+        except (FileNotFoundError, NotADirectoryError, UnsafeFileError):
+            return None  # a pipe, for instance, would be waited for
         if before == after:
             break  # else someone writes to it meanwhile: once more
     if len(_digests) >= _REMEMBERED:
@@ -168,9 +170,9 @@ def note_written(path: str) -> None:
     if found is None:
         return  # someone removed it
     making.written[path], making.before[path] = found, len(making.read)
-    folder = os.path.join(os.path.dirname(path), FOLDER)
+    folder = os.path.dirname(path)
     try:
-        mkdir(folder, mode=0o775)  # as the user's mask says, and never for all to write
+        files.make_folder(folder, FOLDER, 0o775)  # as the user's mask says, and never for all to write
         _append(folder, making, path, found, _write_script(folder, making))
         _save_attrs(folder, making)
     except OSError as exc:
@@ -182,7 +184,7 @@ def note_written(path: str) -> None:
 def note_joint(making: Making) -> None:
     """Note beside the files that several processes of one task saved all that any of them read; each of them has noted what it read itself."""
     for path, found in making.written.items():
-        folder = os.path.join(os.path.dirname(path), FOLDER)
+        folder = os.path.dirname(path)
         with suppress(OSError):  # each of them has said so
             _append(folder, making, path, found, _newest_versions(folder, making))
 
@@ -212,8 +214,9 @@ def _append(folder: str, making: Making, file: str, found: Content, versions: st
         'host': socket.gethostname(),
     }
     read = {name: list(known) for name, known in dict(making.read).items() if name != file}
-    path = os.path.join(folder, f'{_word(line["host"])}-{_word(line["user"])}.jsonl')
-    fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o664)
+    name = f'{_word(line["host"])}-{_word(line["user"])}.jsonl'
+    path = os.path.join(folder, FOLDER, name)
+    fd = files.open_file(folder, f'{FOLDER}/{name}', os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o664)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         # What a task has read is said once in a file, by the first line after it: a thousand files made of a thousand need two thousand lines' space.
@@ -244,17 +247,17 @@ def _write_script(folder: str, making: Making) -> str:
             (f'{app}-{making.app[:16]}.py', f'{app}.py', making.source().encode(errors='backslashreplace'), 'code'),
             (f'versions-{digest}.txt', f'{app}.versions', text, 'versions'),
         ):
-            if not os.path.exists(os.path.join(folder, name)):
-                temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
-                with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o664), 'wb') as file:
+            temporary = f'{FOLDER}/{secrets.token_hex(8)}.tmp'
+            if not _is_file(folder, name):
+                fd = files.open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o664)
+                with open(fd, 'wb') as file:
                     file.write(data)
-                os.replace(temporary, os.path.join(folder, name))
+                files.replace_file(folder, temporary, f'{FOLDER}/{name}')
             if attr not in making.saved.attrs:
                 continue
             with suppress(OSError):  # not all filesystems have links; what they point to is there
-                temporary = os.path.join(folder, f'.{secrets.token_hex(8)}.tmp')
-                os.symlink(name, temporary)
-                os.replace(temporary, os.path.join(folder, link))
+                files.make_link(folder, name, temporary)
+                files.replace_file(folder, temporary, f'{FOLDER}/{link}')
         _scripts.add((folder, making.app + digest))
     return digest
 
@@ -263,19 +266,31 @@ def _save_attrs(folder: str, making: Making) -> None:
     """Save what the app's ``save_attrs`` and ``save_dir`` ask for, once a process and app version."""
     attrs, place, cwd = making.saved
     if place:
-        folder = os.path.join(place, FOLDER)
+        folder = os.path.abspath(place)
         os.makedirs(folder, exist_ok=True)
+        files.make_folder(folder, FOLDER, 0o775)
         _write_script(folder, making)
     if 'cwd' not in attrs or (folder, making.app, cwd) in _copied:
         return
-    passed = {os.path.realpath(folder), os.path.realpath(place)}
+    target = os.path.join(folder, FOLDER)
+    passed = {os.path.realpath(target), os.path.realpath(place)}
 
     def ignore(parent: str, names: list[str]) -> list[str]:
         # Queues, and what is saved beside other files, are no part of the script.
         return [name for name in names if name == FOLDER or name.endswith('.queue') or os.path.realpath(os.path.join(parent, name)) in passed]
 
-    copytree(cwd, folder, ignore=ignore, copy_function=shutil.copyfile, dirs_exist_ok=True, dirs_copystat=False)
+    copytree(cwd, target, ignore=ignore, copy_function=_copy_file, dirs_exist_ok=True, dirs_copystat=False)
     _copied.add((folder, making.app, cwd))
+
+
+def _copy_file(source: str, target: str) -> None:
+    # Never through a link that somebody has put where the copy goes.
+    with open(files.open_named(source), 'rb') as old, open(target, 'wb', opener=_open_target) as new:
+        shutil.copyfileobj(old, new)
+
+
+def _open_target(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o664)
 
 
 _copied: set[tuple[str, str, str]] = set()
@@ -283,13 +298,21 @@ _copied: set[tuple[str, str, str]] = set()
 
 def _newest_versions(folder: str, making: Making) -> str:
     try:
-        return os.readlink(os.path.join(folder, f'{_word(making.name)}.versions')).removeprefix('versions-').removesuffix('.txt')
+        link = files.read_link(folder, f'{FOLDER}/{_word(making.name)}.versions')
     except OSError:
         return ''
+    return link.removeprefix('versions-').removesuffix('.txt')
+
+
+def _is_file(folder: str, name: str) -> bool:
+    try:
+        return stat.S_ISREG(files.status(folder, f'{FOLDER}/{name}').st_mode)
+    except OSError:
+        return False
 
 
 def _word(text: str) -> str:
-    return re.sub(r'[^A-Za-z0-9_.-]', '_', text)[:100].lstrip('.') or '_'
+    return re.sub(r'[^A-Za-z0-9_.-]', '_', text)[:100].lstrip('.-') or '_'
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -388,15 +411,26 @@ class _List:
 
     def more(self, path: str) -> Iterator[dict[str, Any]]:
         """Lines that came since."""
+        folder, name = os.path.split(path)
         try:
-            with open(path, 'rb') as file:
-                file.seek(self.offset)
-                data = file.read()
-        except (FileNotFoundError, PermissionError):
+            fd = files.open_file(os.path.dirname(folder), f'{FOLDER}/{name}')
+        except (FileNotFoundError, PermissionError, UnsafeFileError):
             return  # of someone who keeps it to himself: as if it were not there
+        try:
+            while texts := self._next(fd):
+                yield from self._parsed(texts)
+        finally:
+            os.close(fd)
+
+    def _next(self, fd: int) -> list[bytes]:
+        """Return the next lines; none at the end, and where no line ends for long."""
+        data = files.read_range(fd, self.offset, self.offset + _CHUNK)
         data = data[: data.rfind(b'\n') + 1]
         self.offset += len(data)
-        for text in filter(None, data.split(b'\n')):
+        return data.split(b'\n') if data else []
+
+    def _parsed(self, texts: list[bytes]) -> Iterator[dict[str, Any]]:
+        for text in filter(None, texts):
             try:
                 line = orjson.loads(text)
                 mine = self._read.setdefault((line['task'], line['attempt']), {})
@@ -422,9 +456,10 @@ class _Notes:
 
     def _sizes(self) -> dict[str, os.stat_result]:
         try:
-            return {name: os.stat(os.path.join(self._folder, name)) for name in sorted(os.listdir(self._folder)) if name.endswith('.jsonl')}
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            found = {name: status for name, status in files.list_files(self._folder, FOLDER) if name.endswith('.jsonl')}
+        except (FileNotFoundError, NotADirectoryError, PermissionError, UnsafeFileError):
             return {}
+        return {name: status for name, status in sorted(found.items()) if stat.S_ISREG(status.st_mode)}
 
     def unread(self) -> int:
         """Bytes that :meth:`lines` would read."""
@@ -441,7 +476,7 @@ class _Notes:
             known = self._lists.setdefault(name, _List(size.st_ino))
             if size.st_size == known.offset:
                 continue
-            for line in known.more(os.path.join(self._folder, name)):
+            for line in known.more(os.path.join(self._folder, FOLDER, name)):
                 lines = self._found.setdefault(line['file'], [])
                 lines.append(line)
                 if len(lines) > 1 and lines[-2]['time'] > line['time']:
@@ -453,7 +488,6 @@ _folders: dict[str, _Notes] = {}
 
 
 def _notes(folder: str) -> _Notes:
-    folder = os.path.join(folder, FOLDER)
     known = _folders.get(folder)
     if known is None:
         while len(_folders) >= 64:
@@ -510,9 +544,9 @@ class Provenance:
     @property
     def source(self) -> str:
         """The app's source; empty if it is not kept (any more)."""
+        folder, name = os.path.split(self.script)
         try:
-            with open(self.script, encoding='utf-8') as file:
-                return file.read()
+            return files.read_file(os.path.dirname(folder), f'{FOLDER}/{name}', _TEXT_MAX).decode(errors='replace')
         except OSError:
             return ''
 
@@ -579,8 +613,8 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
         Input(name, known, now := look.same(name, known), now is not False and bool(look.changed(name, look.above((name, known))))) for name, known in sources
     )
     changed = tuple(look.changed(path, sources))
-    folder = os.path.join(os.path.dirname(path), FOLDER)
-    script = os.path.join(folder, f'{_word(line["app"])}-{line["code"][:16]}.py')
+    folder = os.path.dirname(path)
+    script = f'{_word(line["app"])}-{_word(line["code"][:16])}.py'
     return Provenance(
         path,
         'missing' if not exists else 'stale' if same and changed else 'current',
@@ -594,8 +628,8 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
         line['host'],
         _content_of(line),
         line['code'],
-        script if os.path.exists(script) else '',
-        _read_versions(os.path.join(folder, f'versions-{_word(line["versions"])}.txt')),
+        os.path.join(folder, FOLDER, script) if _is_file(folder, script) else '',
+        _read_versions(folder, f'versions-{_word(line["versions"])}.txt'),
         inputs,
         changed,
     )
@@ -656,9 +690,9 @@ def _last(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
     return max((line for line in lines if (line['task'], line['attempt']) == newest), key=lambda line: int(line['count']))
 
 
-def _read_versions(path: str) -> dict[str, str]:
+def _read_versions(folder: str, name: str) -> dict[str, str]:
     try:
-        with open(path, encoding='utf-8') as file:
-            return dict(line.rstrip('\n').split('=', 1) for line in file if '=' in line)
+        text = files.read_file(folder, f'{FOLDER}/{name}', _TEXT_MAX).decode(errors='replace')
     except OSError:
         return {}
+    return dict(line.split('=', 1) for line in text.split('\n') if '=' in line)

@@ -24,6 +24,7 @@ from typing import Any
 from ..errors import DesipipeError, QueueGoneError
 from ..place import shell
 from ..queue import Queue, open_queue
+from ..store.files import list_files
 from ..store.lease import LEASE, Observer
 from ..summary import is_alive
 
@@ -224,13 +225,8 @@ class View:
         self._outputs_due = now + _OUTPUTS[self.queue.ledger.journal.shared]
         sizes: dict[str, tuple[int, int]] = {}
         if self.queue.ledger.state.running:
-            with os.scandir(os.path.join(self.queue.folder, 'live')) as entries:
-                for entry in entries:
-                    try:
-                        status = entry.stat()
-                    except FileNotFoundError:
-                        continue  # its worker has just ended
-                    sizes[entry.name] = status.st_size, status.st_mtime_ns
+            for name, status in list_files(self.queue.folder, 'live'):
+                sizes[name] = status.st_size, status.st_mtime_ns
         changed = {name.rpartition('-')[0] for name, size in sizes.items() if self._sizes.get(name) != size}
         self._sizes = sizes
         return changed

@@ -18,7 +18,8 @@ from typing import Any, ClassVar, NamedTuple
 from ..config import number, whole_number
 from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError, LaunchError
-from ..utils import is_sequence, open_log, username
+from ..store.files import open_file, open_log, replace_file
+from ..utils import is_sequence, username
 from .base import BaseProvider, Job, Told
 from .original import as_states
 from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
@@ -377,13 +378,14 @@ class SlurmProvider(BaseProvider):
     def _write_script(self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str) -> str:
         folder = os.path.dirname(log)
         text = self.script(argv, workers, environ, log, cwd)
-        path = os.path.join(folder, f'{self._name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.sh')
+        name = f'{self._name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.sh'
         # Its name holds a digest of what is in it: who finds it there, finds the same. Written aside, so that nobody finds a part.
-        temporary = f'{path}.{os.urandom(4).hex()}.tmp'
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), 'w') as file:
+        temporary = f'{name}.{os.urandom(4).hex()}.tmp'
+        fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with open(fd, 'w') as file:
             file.write(text)
-        os.replace(temporary, path)
-        return path
+        replace_file(folder, temporary, name)
+        return os.path.join(folder, name)
 
     def script(self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str) -> str:
         """The script of a job.

@@ -23,9 +23,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
-from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
+from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueError, QueueGoneError, QueueVersionError
 from ..logs import logger
 from ..utils import share
+from .files import open_file, read_range, remove, replace_file, status, sync_folder
+from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
 from .lock import QueueLock, release_fully, tell_fork
 from .segment import disk_full, write_all
 
@@ -33,11 +35,16 @@ VERSION = 1
 FILE_NAME = 'journal.jsonl'
 SYNC_INTERVAL = 0.2  # s
 _STALE_PAUSES_S = (0.01, 0.05, 0.2)
-_HEAD = b'{"e":'  # how each line begins
 _CRC = b',"crc":"'
 _TAIL = len(b',"crc":"00000000"}\n')
 _ENDS = 4  # ends of lines to try for each beginning in a damaged line
 _LINE_MIN = 32  # bytes; what is shorter can't have been a line
+_HEADER_MAX = 1 << 20  # bytes of the first line
+_PIECES_MIN = 1 << 24  # bytes of a damaged line that are checked, however often
+_PIECES_FACTOR = 16  # and how many times its length
+_REFOLDS_MAX = 64  # lines that turn out in the middle not to be foldable
+_CROWDED_FROM = 1 << 20  # bytes; in a longer line
+_CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _CHUNK = 16 << 20
 _LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at what a shared filesystem gives, before it is believed
@@ -82,6 +89,23 @@ def encode(event: Event, at: int) -> bytes:
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
 
+def _bounded_line(event: Event, at: int) -> bytes:
+    line = encode(event, at)
+    if len(line) > LINE_MAX:
+        raise QueueError(
+            f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line of a journal may have: nothing was added. '
+            'Does one task need very many others? Gather their results in several steps'
+        )
+    return line
+
+
+def _is_header(event: Event) -> bool:
+    """Return True for what the first line of a journal may hold."""
+    texts = all(isinstance(event.get(key, ''), str) for key in ('id', 'gen', 'lock', 'name', 'fstype'))
+    lease = event.get('lease', 1.0)
+    return event.get('e') == 'queue' and texts and type(lease) in (int, float) and 0 < lease < 1e9
+
+
 def _as_list(value: Any) -> list[Any]:
     if isinstance(value, tuple):  # a named one, which orjson does not take for a tuple
         return list(value)
@@ -117,7 +141,11 @@ def check(line: bytes) -> Event:
     tail = line[-_TAIL:]
     if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
         raise ValueError('check failed')
+    if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(body):
+        raise ValueError('it would take many times its length of memory')
     event: Event = orjson.loads(body + b'}')
+    if not isinstance(event, dict):
+        raise ValueError('it is no object')
     return event
 
 
@@ -217,12 +245,15 @@ class Placement:
 def pieces(line: bytes, offset: int) -> Iterator[Piece]:
     """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the rest."""
     position = done = 0
-    while (position := line.find(_HEAD, position)) >= 0:
+    left = max(_PIECES_MIN, _PIECES_FACTOR * len(line))
+    last = line.rfind(_CRC)
+    while 0 <= (position := line.find(HEAD, position)) < last and left > 0:
         end = position
         for _ in range(_ENDS):
             end = line.find(_CRC, end) + _TAIL - 1
             if not _TAIL - 1 <= end <= len(line):
                 break
+            left -= end - position
             if line[end - 1 : end] != b'}':
                 continue
             try:
@@ -234,17 +265,9 @@ def pieces(line: bytes, offset: int) -> Iterator[Piece]:
             done = end + (line[end : end + 1] == b'\n')
             yield Piece(offset + position, line[position:done], event)
             break
-        position = max(position + len(_HEAD), done)
+        position = max(position + len(HEAD), done)
     if done < len(line):
         yield Piece(offset + done, line[done:], None)
-
-
-def lines(data: bytes, start: int) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of ``data``, which was read at offset ``start``, with their offsets."""
-    position = 0
-    while (end := data.find(b'\n', position) + 1) > 0:
-        yield start + position, data[position:end]
-        position = end
 
 
 def create(folder: str, header: Event) -> None:
@@ -285,14 +308,15 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still
         What ``still`` said.
     """
     path = os.path.join(folder, FILE_NAME)
-    temporary = f'{path}.{secrets.token_hex(4)}.tmp'
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    temporary = f'{FILE_NAME}.{secrets.token_hex(4)}.tmp'
+    fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+    renamed = False
     try:
         try:
-            _keep_rights(fd, path, folder)
+            _keep_rights(fd, folder)
             at, pending = 0, bytearray()
             for event in events:
-                line = encode(event, at)
+                line = _bounded_line(event, at)
                 at += len(line)
                 pending += line
                 if len(pending) > _CHUNK:
@@ -304,23 +328,21 @@ def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still
             os.close(fd)
         if not still():
             return False
-        if exclusive:
-            os.link(temporary, path)
-        else:
-            os.rename(temporary, path)
+        replace_file(folder, temporary, FILE_NAME, exclusive)
+        renamed = True
     except OSError as exc:
         raise disk_full(exc, path) from exc
     finally:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
+        if not renamed:
+            remove(folder, temporary, missing_ok=True)
     sync_folder(folder)
     return True
 
 
-def _keep_rights(fd: int, path: str, folder: str) -> None:
+def _keep_rights(fd: int, folder: str) -> None:
     # Who may read and write the old journal may read and write the new one, whoever makes it.
     try:
-        old = os.stat(path)
+        old = status(folder, FILE_NAME)
     except FileNotFoundError:
         share(fd, folder)
         return
@@ -329,18 +351,6 @@ def _keep_rights(fd: int, path: str, folder: str) -> None:
             os.fchown(fd, -1, old.st_gid)
     with contextlib.suppress(PermissionError):
         os.fchmod(fd, stat.S_IMODE(old.st_mode))
-
-
-def sync_folder(folder: str) -> None:
-    """Make renames in ``folder`` last through a power cut."""
-    fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    except OSError as exc:
-        if exc.errno != errno.EINVAL:  # some network filesystems can't sync a folder
-            raise
-    finally:
-        os.close(fd)
 
 
 class Journal:
@@ -382,6 +392,8 @@ class Journal:
         self._begun = 0
         self._placement = Placement()
         self._bad: set[int] = set()
+        self._refolds = 0
+        self._scanned = 0
         self._mutex = threading.RLock()
         self._owner = 0
         self._sync_interval = sync_interval
@@ -475,7 +487,7 @@ class Journal:
 
     def _open_once(self, flags: int) -> int:
         try:
-            return os.open(self.path, flags | os.O_CLOEXEC)
+            return open_file(self.folder, FILE_NAME, flags)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
         except OSError as exc:
@@ -502,10 +514,10 @@ class Journal:
         if not self.shared and not self.midway:
             # The page cache is the same for everyone: an unchanged size and inode says it all, at a tenth of the cost.
             try:
-                status = os.stat(self.path)
+                found = os.lstat(self.path)
             except OSError:
-                status = None  # opening says why
-            if status is not None and (status.st_dev, status.st_ino) == self._file and status.st_size == self.offset:
+                found = None  # opening says why
+            if found is not None and (found.st_dev, found.st_ino) == self._file and found.st_size == self.offset:
                 return False
         return self._exclusively(self._follow)
 
@@ -520,10 +532,10 @@ class Journal:
     def _read(self, fd: int, locked: bool = False) -> bool:
         # Whether it came to the end. An inode's number may be used again, so the first line, which holds the generation, is compared as
         # well; and the end of what we read, since a writer whose disk was full takes back the lines of a batch that it could not write whole.
-        status = os.fstat(fd)
+        size = os.fstat(fd)
         if (
             self.midway
-            or (status.st_dev, status.st_ino) != self._file
+            or (size.st_dev, size.st_ino) != self._file
             or os.pread(fd, len(self._first), 0) != self._first
             or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last
         ):
@@ -547,13 +559,34 @@ class Journal:
             if folded != cut:
                 return False
             rest = data[cut:]
+            if len(rest) > LINE_MAX:
+                if not self._pass_over(fd, size.st_size):
+                    return True  # it has no end yet: who writes next cuts it
+                position, rest = self.offset, b''
         # A network filesystem's client may know already how long the file has become, and give nothing of it yet to this descriptor (seen on MooseFS).
-        return position >= status.st_size
+        return position >= size.st_size
+
+    def _pass_over(self, fd: int, size: int) -> bool:
+        """Pass over what is too long for a line; return False if its end is not there."""
+        start = max(self._scanned, self.offset + LINE_MAX)
+        newline = find_newline(fd, start, size)
+        if newline < 0:
+            self._scanned = size
+            return False
+        self.midway = True
+        length = newline + 1 - self.offset
+        self._placement.accept(Piece(self.offset, b'', None))
+        self._sink.damaged(self.offset, length)
+        self.offset += length
+        self._last = os.pread(fd, _TAIL, self.offset - _TAIL)
+        self._scanned = 0
+        self.midway = False
+        return True
 
     def _begin(self, fd: int) -> None:
         first = b''
         while not first.endswith(b'\n'):
-            data = os.pread(fd, 4096, len(first))
+            data = os.pread(fd, 4096, len(first)) if len(first) < _HEADER_MAX else b''
             if not data:
                 raise CorruptJournalError(
                     f'{self.path} has no whole first line (offset 0): the queue can not be read. Restore the file from a backup, '
@@ -567,7 +600,7 @@ class Journal:
             header = decode(first, 0)
         except ValueError:
             header = None
-        if header is None or header.get('e') != 'queue':
+        if header is None or not _is_header(header):
             raise CorruptJournalError(
                 f'the first line of {self.path} (offset 0) is damaged: the queue can not be read. Restore the file from a backup, '
                 f'or recover what is behind it: desipipe doctor -q {quote(self.folder)} --repair',
@@ -579,18 +612,20 @@ class Journal:
                 f'the queue in {self.folder} has format version {header.get("version")}, this desipipe knows {VERSION:d}; it was not touched. '
                 'Use the desipipe that made it, or another queue name'
             )
-        status = os.fstat(fd)
+        found = os.fstat(fd)
         self.midway = True
         self._begun += 1
         if first != self._first:
             self._bad = set()
+            self._refolds = 0
+        self._scanned = 0
         self._first = first
         self._last = first[-_TAIL:]
         self.header = header
         self.offset = len(first)
         self.late = 0
         self._placement = Placement()
-        self._file = (status.st_dev, status.st_ino)
+        self._file = (found.st_dev, found.st_ino)
         self._sink.reset(header)
         self.midway = False
 
@@ -608,9 +643,10 @@ class Journal:
             if ordinary and event is not None and event.get('at') == offset:
                 try:
                     apply(event, offset)
+                except RefusedEvent:
+                    self._refuse(Piece(offset, line, event))
                 except _UNFOLDABLE:
-                    bad.add(offset)
-                    return -1
+                    return self._fold_anew(offset)
                 previous = line
                 continue
             doubtful = self._placement.doubtful(event, offset)
@@ -649,10 +685,28 @@ class Journal:
             return True
         try:
             self._sink.apply(event, offset)
+        except RefusedEvent:
+            self._sink.damaged(offset, len(piece.data))
         except _UNFOLDABLE:
-            self._bad.add(offset)
+            self._fold_anew(offset)
             return False
         return True
+
+    def _refuse(self, piece: Piece) -> None:
+        self._placement.accept(piece)  # it stands where it says: what comes behind it does too
+        self._sink.damaged(piece.offset, len(piece.data))
+
+    def _fold_anew(self, offset: int) -> int:
+        self._bad.add(offset)
+        self._refolds += 1
+        if self._refolds > _REFOLDS_MAX:
+            raise CorruptJournalError(
+                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what can not be (the last one stands at offset {offset:d}): the queue can not be '
+                'read. Restore the file from a backup, or use another queue',
+                self.path,
+                offset,
+            )
+        return -1
 
     def _settled(self, data: bytes, offset: int) -> bool:
         # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
@@ -664,6 +718,26 @@ class Journal:
                 if os.pread(file.fileno(), len(data), offset) != data:
                     return False
         return True
+
+    def read_range(self, start: int, end: int) -> bytes:
+        """Return the bytes of the journal from ``start`` to ``end``; less where it is shorter.
+
+        Raises
+        ------
+        QueueGoneError
+            The queue was deleted.
+        """
+        with io.FileIO(self._open(os.O_RDONLY)) as file:
+            return read_range(file.fileno(), start, end)
+
+    def scan(self, start: int = 0) -> Iterator[Line]:
+        """Yield the lines from ``start``, where one begins, as far as the journal was folded."""
+        with io.FileIO(self._open(os.O_RDONLY)) as file:
+            yield from scan_lines(file.fileno(), start, self.offset)
+
+    def open_reader(self) -> io.BufferedReader:
+        """Open the journal for reading many events of it."""
+        return io.BufferedReader(io.FileIO(self._open(os.O_RDONLY)))
 
     def event_at(self, offset: int) -> Event:
         """Read one event again, for its details.
@@ -690,7 +764,7 @@ class Journal:
                     f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset
                 )
             line, size = b'', 1 << 16
-            while not line.endswith(b'\n'):
+            while not line.endswith(b'\n') and len(line) <= LINE_MAX:
                 data = os.pread(fd, size, offset + len(line))
                 if not data:
                     break
@@ -778,7 +852,7 @@ class Journal:
             for event in events:
                 at = self.offset + len(data)
                 placed.append((event, at))
-                data += encode(event, at)
+                data += _bounded_line(event, at)
             self._dirty |= not self.shared
             try:
                 write_all(fd, bytes(data))
@@ -816,17 +890,17 @@ class Journal:
         if self.shared:
             return self._open_held(os.O_RDWR | os.O_APPEND), -1
         try:
-            status = os.stat(self.path)
+            found = os.lstat(self.path)
         except OSError:
             raise self._gone() from None
-        file = (status.st_dev, status.st_ino)
+        file = (found.st_dev, found.st_ino)
         if self._kept is None or file != self._kept_file:
             self._close_kept()
             self._kept = io.FileIO(self._open(os.O_RDWR | os.O_APPEND), 'r+')
-            status = os.fstat(self._kept.fileno())
-            self._kept_file = (status.st_dev, status.st_ino)
+            found = os.fstat(self._kept.fileno())
+            self._kept_file = (found.st_dev, found.st_ino)
             return self._kept.fileno(), -1
-        return self._kept.fileno(), status.st_size if file == self._file else -1
+        return self._kept.fileno(), found.st_size if file == self._file else -1
 
     def _close_kept(self) -> None:
         if self._kept is not None:
@@ -873,7 +947,7 @@ class Journal:
             finally:
                 os.close(other)
         try:
-            there = os.stat(self.path)
+            there = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             raise self._gone() from None
         return (there.st_dev, there.st_ino) == self._file and found == data
@@ -950,7 +1024,7 @@ class Journal:
             if self._before_sync is not None:
                 self._before_sync()
             try:
-                fd = os.open(self.path, os.O_RDWR | os.O_CLOEXEC)
+                fd = open_file(self.folder, FILE_NAME, os.O_RDWR)
             except (FileNotFoundError, NotADirectoryError):
                 return  # deleted meanwhile: nothing to keep
             try:

@@ -8,13 +8,20 @@ from typing import Any
 
 import orjson
 
-from ..errors import QueueGoneError
+from ..errors import QueueGoneError, UnsafeFileError
 from ..provenance import machine, process_alive, process_start
 from ..utils import share
+from .files import lease_file, open_file, read_file, remove
 from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
 _RECORD = 2048  # bytes, blanks at the end; a block of a filesystem
+_RECORD_MAX = 1 << 16  # bytes; of a file that is longer the rest is not read
+_MEMBERS: dict[str, tuple[type, ...]] = {
+    **dict.fromkeys(('name', 'host', 'boot', 'beat', 'trouble', 'stop'), (str,)),
+    **dict.fromkeys(('pid', 'pidns'), (int,)),
+    'start': (int, type(None)),
+}
 _LOOK_MOST = 2.0  # s of silence that one look may add
 
 Record = dict[str, Any]
@@ -22,7 +29,7 @@ Record = dict[str, Any]
 
 def lease_path(folder: str, name: str) -> str:
     """The file of the lease ``name`` in the queue ``folder``."""
-    return os.path.join(folder, 'workers', name + '.lease')
+    return os.path.join(folder, lease_file(name))
 
 
 class Lease:
@@ -43,6 +50,7 @@ class Lease:
     def __init__(self, folder: str, name: str, shared: bool, **info: object) -> None:
         self.path = lease_path(folder, name)
         self.folder = folder
+        self._file = lease_file(name)
         self.shared = shared
         self.trouble = ''
         """What the holder cannot do at the moment, for people."""
@@ -59,7 +67,7 @@ class Lease:
             fd, self._fd = self._fd, -1
             os.close(fd)
         try:
-            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            self._fd = open_file(self.folder, self._file, os.O_RDWR | os.O_CREAT)
             share(self._fd, self.folder)
             os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
@@ -96,7 +104,7 @@ class Lease:
             os.close(self._fd)
             self._fd = -1
             try:
-                os.unlink(self.path)
+                remove(self.folder, self._file)
             except (FileNotFoundError, NotADirectoryError):
                 return  # the queue was deleted
 
@@ -104,13 +112,17 @@ class Lease:
 def read_lease(folder: str, name: str) -> Record | None:
     """The last beat of ``name``, or ``None`` when it holds no lease (ended, or never began)."""
     try:
-        with open(lease_path(folder, name), 'rb') as file:
-            record: Record = orjson.loads(file.read())
-    except (FileNotFoundError, NotADirectoryError):
+        record: Any = orjson.loads(read_file(folder, lease_file(name), _RECORD_MAX))
+    except (FileNotFoundError, NotADirectoryError, UnsafeFileError):
         return None
     except orjson.JSONDecodeError:
         return {'name': name}  # caught while being written for the first time
-    return record
+    return record if _is_record(record) else {'name': name}
+
+
+def _is_record(value: Any) -> bool:
+    """Return True for what a lease may hold, whoever wrote it."""
+    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in _MEMBERS.items() if key in value)
 
 
 def gone(record: Record) -> bool | None:
@@ -124,7 +136,7 @@ def gone(record: Record) -> bool | None:
     # Without an identity of the boot, another machine's process numbers could be taken for ours.
     if 'pid' not in record or not record.get('boot') or (record['boot'], record.get('pidns')) != _here():
         return None
-    return not process_alive(record['pid'], record['start'])
+    return not process_alive(record['pid'], record.get('start'))
 
 
 @functools.cache

@@ -15,9 +15,10 @@ from shlex import quote
 from types import TracebackType
 from typing import Any, NamedTuple, Protocol
 
-from ..errors import LockingError, PermissionDeniedError, QueueGoneError
+from ..errors import LockingError, PermissionDeniedError, QueueGoneError, UnsafeFileError
 from ..provenance import machine, process_alive, process_start
 from ..utils import printable
+from .files import open_file
 
 KINDS = ('flock', 'poll', 'soft')
 POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wakes late
@@ -87,7 +88,7 @@ class Holder(NamedTuple):
 def flock_holder(path: str) -> Holder | None:
     """Find the process of this machine that holds the ``flock`` of a file."""
     try:
-        inode = os.stat(path).st_ino
+        inode = os.lstat(path).st_ino
         with open('/proc/locks') as file:
             for line in file:
                 fields = line.split()
@@ -226,9 +227,12 @@ class QueueLock:
             self._file = None
             try:
                 # An object that closes itself: an interrupt can't leave a locked descriptor behind.
-                self._opened = io.FileIO(self.path, 'r+')
+                folder, name = os.path.split(self.path)
+                self._opened = io.FileIO(open_file(folder, name, os.O_RDWR), 'r+')
             except (FileNotFoundError, NotADirectoryError):
                 raise self._gone() from None
+            except UnsafeFileError:
+                raise
             except OSError as exc:
                 raise self._refused(exc) from exc
         return self._opened.fileno()
@@ -248,7 +252,7 @@ class QueueLock:
     def _current(self, fd: int) -> bool:
         # The queue may have been deleted and made again since the file was opened: then our lock excludes nobody.
         try:
-            there = os.stat(self.path)
+            there = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
             return False
         if self._file is None:

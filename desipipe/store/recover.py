@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from .journal import Event, Piece, Placement, check, lines, pieces
+from .journal import Event, Piece, Placement, check, pieces
+from .lines import Line
 
 _ADDED = re.compile(rb'"e":"add","first":(\d+)')
 _IDS = re.compile(rb'"ids":"([0-9a-f]*)')
@@ -44,8 +46,8 @@ class Recovered(NamedTuple):
         return found
 
 
-def recover(data: bytes) -> Recovered:
-    """Find what counts in the bytes of a journal.
+def recover(scanned: Iterable[Line]) -> Recovered:
+    """Find what counts in the lines of a journal.
 
     Lines count as readers have it. Those that were put behind others than their own neighbours (two lines were swapped) are put back where
     bytes are missing for them. A line that another one took the place of, and a copy of one that counts, do not count.
@@ -56,7 +58,7 @@ def recover(data: bytes) -> Recovered:
     damaged: list[tuple[int, bytes]] = []
     between = 0
     known: dict[int, bytes] = {}
-    for piece in _pieces(data):
+    for piece, length in _pieces(scanned):
         at = piece.event.get('at') if piece.event is not None else None
         line = piece.data.removesuffix(b'\n')
         if isinstance(at, int) and at != piece.offset and known.get(at) == line:
@@ -69,21 +71,23 @@ def recover(data: bytes) -> Recovered:
             between = 0
         elif piece.event is None:
             damaged.append((piece.offset, piece.data))
-            between += len(piece.data)
+            between += length
         else:
             loose.append(piece)
     regained = sum(_put_back(kept, _keep(piece, 0)) for piece in loose if isinstance(piece.event and piece.event.get('at'), int))
     return Recovered(kept, damaged, regained)
 
 
-def _pieces(data: bytes) -> list[Piece]:
-    found: list[Piece] = []
-    for offset, line in lines(data, 0):
+def _pieces(scanned: Iterable[Line]) -> Iterator[tuple[Piece, int]]:
+    for offset, data, length in scanned:
+        if length > len(data):
+            yield Piece(offset, data, None), length
+            continue
         try:
-            found.append(Piece(offset, line, check(line)))
+            found: Iterable[Piece] = (Piece(offset, data, check(data)),)
         except ValueError:
-            found += pieces(line, offset)
-    return found
+            found = pieces(data, offset)
+        yield from ((piece, len(piece.data)) for piece in found)
 
 
 def _keep(piece: Piece, damaged: int) -> Kept:

@@ -13,8 +13,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from shlex import quote
 
-from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError
+from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError, UnsafeFileError
 from ..utils import share
+from .files import Owners, open_file, open_owned, segment_file
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
@@ -34,7 +35,7 @@ _UNTRACKED = {'trackfd': False} if sys.version_info >= (3, 13) else {}  # keeps 
 
 def segment_path(folder: str, name: str) -> str:
     """The file of segment ``name`` in the queue ``folder``."""
-    return os.path.join(folder, 'segments', name + '.bin')
+    return os.path.join(folder, segment_file(name))
 
 
 def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
@@ -129,8 +130,8 @@ class SegmentWriter:
             self.name = self._stem if self._turn == 0 else f'{self._stem}.{self._turn:d}'
             self._turn += 1
             try:
-                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-                self._fd = self._private(os.open(segment_path(self.folder, self.name), flags, 0o666))
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL
+                self._fd = self._private(open_file(self.folder, segment_file(self.name), flags))
             except FileExistsError:
                 continue
             except (FileNotFoundError, NotADirectoryError):
@@ -245,6 +246,7 @@ class SegmentReader:
         self._private = private
         self._keep = keep
         self._fds: OrderedDict[str, int] = OrderedDict()
+        self._owners: dict[str, Owners] = {}
         self._last_name, self._last = '', 0
         self._block_name, self._block_start, self._block_end, self._block = '', 0, 0, b''
 
@@ -254,23 +256,32 @@ class SegmentReader:
             self._fds.move_to_end(name)
             return fd
         if fd >= 0:
-            del self._fds[name]
+            self._forget(name)
             os.close(fd)
-        if os.sep in name or name.startswith('.'):
-            raise PayloadError(
-                f'the journal names a segment {name!r} outside of the queue: it is not read. Check with: desipipe doctor -q {quote(self.folder)}'
-            )
-        path = segment_path(self.folder, name)
         try:
-            fd = self._private(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+            fd, owners = open_owned(self.folder, segment_file(name))
+        except UnsafeFileError as exc:
+            raise PayloadError(f'{exc}\nThe value in it was not read. Check with: desipipe doctor -q {quote(self.folder)}') from exc
         except OSError as exc:
+            path = segment_path(self.folder, name)
             raise PayloadError(
                 f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
             ) from exc
+        fd = self._private(fd)
         self._fds[name] = fd
+        self._owners[name] = owners
         if len(self._fds) > self._keep:
-            os.close(self._fds.popitem(last=False)[1])
+            oldest, old = next(iter(self._fds.items()))
+            self._forget(oldest)
+            os.close(old)
         return fd
+
+    def _forget(self, name: str) -> None:
+        # What was read of a file goes with the knowledge whose it was.
+        self._fds.pop(name, None)
+        self._owners.pop(name, None)
+        if self._block_name == name:
+            self._block_name, self._block_end, self._block = '', 0, b''
 
     def read(self, name: str, offset: int, length: int) -> bytes | memoryview:
         """Return one payload: bytes, or for a large one a view of the mapped file.
@@ -303,7 +314,8 @@ class SegmentReader:
             return self._read(name, offset, length)
         except OSError:
             # The descriptor may be stale, or closed by user code: the next try opens the file again.
-            if (stale := self._fds.pop(name, -1)) >= 0:
+            if (stale := self._fds.get(name, -1)) >= 0:
+                self._forget(name)
                 with contextlib.suppress(OSError):
                     os.close(stale)
             raise
@@ -327,8 +339,13 @@ class SegmentReader:
         return data
 
     def owner(self, name: str) -> int:
-        """The user (by id) who owns the segment ``name``."""
-        return self.status(name).st_uid
+        """Return the user (by id) who owns the segment ``name``."""
+        return self.owners(name).file
+
+    def owners(self, name: str) -> Owners:
+        """Return who owns the segment ``name``, as it is read, and the queue's folder."""
+        self._open(name)
+        return self._owners[name]
 
     def status(self, name: str) -> os.stat_result:
         """Return owner and mode of the segment ``name``, as it is read here."""
@@ -373,7 +390,8 @@ class SegmentReader:
         """Close all files; views of mapped payloads stay valid."""
         while self._fds:
             os.close(self._fds.popitem()[1])
-        self._block_name, self._block = '', b''
+        self._owners.clear()
+        self._block_name, self._block_end, self._block = '', 0, b''
 
     def __del__(self) -> None:
         if hasattr(self, '_block'):

@@ -12,8 +12,8 @@ from typing import Any
 
 import desipipe
 from desipipe.errors import LockingError, LockLostError
+from desipipe.store.files import open_log
 from desipipe.store.journal import Event, Journal, create
-from desipipe.utils import open_log
 
 TIMEOUT = 240.0  # s
 
