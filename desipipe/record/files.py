@@ -9,13 +9,14 @@ import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any, BinaryIO
 
 import orjson
 
 from ..cell_summary import parse_rows
-from ..errors import RecordError, UnknownTaskError
+from ..errors import RecordError, UnknownTaskError, UnsafeFileError
 from ..io import atomic_write
+from ..store.files import open_named
 from ..utils import format_bytes
 from .model import VERSION, QueueModel
 
@@ -36,6 +37,14 @@ MEMBERS = 20_000
 """Files of a crate that are read at most."""
 RATIO = 500
 """How many times larger than its bytes the content of a zip may be."""
+KEPT_RATIO = 64
+"""How many times larger than its bytes what is kept in memory of a zip may be."""
+KEPT_FREE = 64 << 20
+"""Bytes that may be kept of any."""
+_KEPT = (RECORD, METADATA, DIGESTS)
+_CHUNK = 1 << 20
+_CROWDED_FROM = 16 << 20  # bytes; in a longer notebook
+_CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 
 _DIGEST = re.compile(rb'"file_digest": "sha256:([0-9a-f]{64})"')
 _NONE = b'0' * 64
@@ -182,17 +191,24 @@ def read_bytes(path: str) -> bytes:
     RecordError
         It is not there, or too large.
     """
-    try:
-        size = os.stat(path).st_size
+    with _opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
         if size > MOST:
             raise RecordError(f'{path} has {format_bytes(size)}: more than the {format_bytes(MOST)} that are read at most; it was not opened')
-        with open(path, 'rb') as file:
-            return file.read()
+        return file.read(size)
+
+
+def _opened(path: str) -> BinaryIO:
+    """Open a file that someone named, or complain."""
+    try:
+        return open(open_named(path), 'rb')
     except (FileNotFoundError, NotADirectoryError):
         near = _near(path)
         raise RecordError(f'there is no file {path}: nothing was read. {near}'.strip()) from None
-    except IsADirectoryError:
-        raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
+    except UnsafeFileError as exc:
+        if os.path.isdir(path):
+            raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
+        raise RecordError(f'{exc} Nothing was read. Save what comes from it to a file first') from None
 
 
 def _near(path: str) -> str:
@@ -215,6 +231,8 @@ def parse_notebook(data: bytes, path: str) -> Dict:
     RecordError
         They are none: what is wrong, and where.
     """
+    if len(data) > _CROWDED_FROM and (data.count(b'[') + data.count(b'{')) * _CROWDED_BYTES > len(data):
+        raise RecordError(f'{path} is no notebook: it is nearly all lists and objects, which would take many times its {format_bytes(len(data))} of memory')
     try:
         found: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
@@ -275,6 +293,21 @@ def _wrong_notebook(found: Any) -> str:
 # Records
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A file of a crate."""
+
+    size: int
+    sha256: str
+    data: bytes = b''
+    """Its bytes, of the few files that are read and not only compared."""
+
+    @classmethod
+    def of(cls, data: bytes) -> Stored:
+        """Describe a file that is in memory."""
+        return cls(len(data), hashlib.sha256(data).hexdigest(), data)
+
+
 @dataclass
 class Record:
     """A record that was read."""
@@ -286,8 +319,8 @@ class Record:
     document: Dict
     """What its metadata hold."""
     models: list[QueueModel]
-    files: dict[str, bytes] = field(default_factory=dict)
-    """What else is in a crate, by name."""
+    files: dict[str, Stored] = field(default_factory=dict)
+    """What is in a crate, by name."""
     problems: list[str] = field(default_factory=list)
     """What is wrong with the container, in words."""
     is_crate: bool = False
@@ -331,10 +364,10 @@ def read_record(path: str) -> Record:
         return _record(path, data, {}, [])
     if RECORD not in files:
         raise RecordError(f'{path} holds no {RECORD}: it is no crate of desipipe, or it is not whole')
-    return _record(path, files[RECORD], files, problems)
+    return _record(path, files[RECORD].data, files, problems)
 
 
-def _record(path: str, data: bytes, files: dict[str, bytes], problems: list[str]) -> Record:
+def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str]) -> Record:
     notebook = parse_notebook(data, path)
     document = notebook['metadata'].get(KEY)
     if not isinstance(document, dict):
@@ -380,22 +413,38 @@ def _check(document: Dict, models: list[QueueModel]) -> None:
 
 def _is_zip(path: str) -> bool:
     try:
-        with open(path, 'rb') as file:
+        with open(open_named(path), 'rb') as file:
             return file.read(4) in (b'PK\x03\x04', b'PK\x05\x06')
     except OSError:
         return False
 
 
-def _read_folder(path: str) -> tuple[dict[str, bytes], list[str]]:
-    files: dict[str, bytes] = {}
+def _stored(file: IO[bytes], name: str, most: int) -> Stored:
+    """Read a file of a crate, ``most`` bytes and one more; only of few files are the bytes kept."""
+    digest = hashlib.sha256()
+    size = 0
+    kept: list[bytes] = []
+    while size <= most and (data := file.read(min(_CHUNK, most + 1 - size))):
+        size += len(data)
+        digest.update(data)
+        if name in _KEPT:
+            kept.append(data)
+    return Stored(size, digest.hexdigest(), b''.join(kept))
+
+
+def _read_folder(path: str) -> tuple[dict[str, Stored], list[str]]:
+    files: dict[str, Stored] = {}
     total = 0
     for name, full in _walk(path):
         size = os.lstat(full).st_size
         total += size
         if total > MOST or len(files) > MEMBERS:
             raise RecordError(f'{path} holds more than {format_bytes(MOST)}, or more than {MEMBERS:d} files: it was not read')
-        with open(full, 'rb') as file:
-            files[name] = file.read()
+        try:
+            with open(open_named(full, follow=False), 'rb') as file:
+                files[name] = _stored(file, name, size)
+        except UnsafeFileError as exc:
+            raise RecordError(f'{exc} Nothing of {path} was read') from None
     return files, []
 
 
@@ -410,17 +459,21 @@ def _walk(path: str) -> Iterator[tuple[str, str]]:
             yield inside, full
 
 
-def _read_zip(path: str) -> tuple[dict[str, bytes], list[str]]:
-    data = read_bytes(path)
-    files: dict[str, bytes] = {}
+def _read_zip(path: str) -> tuple[dict[str, Stored], list[str]]:
+    with _opened(path) as file:
+        return _read_archive(path, file, os.fstat(file.fileno()).st_size)
+
+
+def _read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, Stored], list[str]]:
+    files: dict[str, Stored] = {}
     problems: list[str] = []
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(packed) as archive:
             members = archive.infolist()
             total = sum(member.file_size for member in members)
-            if len(members) > MEMBERS or total > MOST or total > RATIO * max(len(data), 1000):
+            if len(members) > MEMBERS or total > MOST or total > RATIO * max(length, 1000):
                 raise RecordError(
-                    f'{path} ({format_bytes(len(data))}) says it holds {format_bytes(total)} in {len(members):d} files: '
+                    f'{path} ({format_bytes(length)}) says it holds {format_bytes(total)} in {len(members):d} files: '
                     'more than can be right; it was not unpacked'
                 )
             for member in members:
@@ -429,12 +482,14 @@ def _read_zip(path: str) -> tuple[dict[str, bytes], list[str]]:
                     continue
                 if member.filename in files:
                     problems.append(f'it holds {member.filename!r} twice')
+                if member.filename in _KEPT and member.file_size > max(KEPT_FREE, KEPT_RATIO * length):
+                    raise RecordError(f'{path} ({format_bytes(length)}) holds {member.filename!r} of {format_bytes(member.file_size)}: it was not unpacked')
                 with archive.open(member) as file:
                     # The size that is said may be a lie: never more than that.
-                    files[member.filename] = file.read(member.file_size + 1)
-                if len(files[member.filename]) != member.file_size:
+                    files[member.filename] = _stored(file, member.filename, member.file_size)
+                if files[member.filename].size != member.file_size:
                     raise RecordError(f'{path}: {member.filename!r} is not of the size that is said; it was not read')
-            problems += _zip_problems(archive.comment, data)
+            problems += _zip_problems(archive.comment, packed, length)
     except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as exc:
         if isinstance(exc, RecordError):
             raise
@@ -473,10 +528,15 @@ def zip_bytes(files: Mapping[str, bytes]) -> bytes:
     return body + hashlib.sha256(body).hexdigest().encode()
 
 
-def _zip_problems(comment: bytes, data: bytes) -> list[str]:
+def _zip_problems(comment: bytes, packed: BinaryIO, length: int) -> list[str]:
     if len(comment) != 71 or not comment.startswith(b'sha256:'):
         return ['its archive has no digest: another program packed it']
-    if hashlib.sha256(data[:-64]).hexdigest().encode() != comment[7:]:
+    packed.seek(0)
+    digest, left = hashlib.sha256(), length - len(_NONE)
+    while left > 0 and (data := packed.read(min(_CHUNK, left))):
+        digest.update(data)
+        left -= len(data)
+    if digest.hexdigest().encode() != comment[7:]:
         return ['the bytes of its archive were changed since it was written']
     return []
 

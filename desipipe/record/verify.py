@@ -20,12 +20,13 @@ import orjson
 
 from .. import provenance
 from ..cell_summary import parse_rows
-from ..errors import PayloadError
+from ..errors import PayloadError, UnsafeFileError
 from ..event import STATES, SUCCEEDED
 from ..queue import Queue
 from ..serialize import code_identity, part_digest, task_identity
 from ..serialize.plain import digest as value_digest
 from ..serialize.plain import short
+from ..store.files import open_named
 from ..utils import format_count, plural
 from . import tables
 from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, part_digests, plain_bytes
@@ -221,20 +222,21 @@ def _crate(record: Record) -> Check:
     for words in record.problems:
         found.add(words)
     try:
-        listed = orjson.loads(record.files[DIGESTS])
+        data = record.files[DIGESTS].data
+        listed = orjson.loads(data)
         known = {str(name): (entry['size'], entry['sha256']) for name, entry in listed['files'].items()}
-        now, said = file_digest(record.files[DIGESTS])
-        if plain_bytes(listed) != record.files[DIGESTS] or not now or now != said:
+        now, said = file_digest(data)
+        if plain_bytes(listed) != data or not now or now != said:
             found.add(f'{DIGESTS} was changed since it was written')
     except (KeyError, TypeError, ValueError, AttributeError):
         found.add(f'{DIGESTS}, the list of its files, is missing or damaged')
         known = {}
-    for name, data in record.files.items():
+    for name, stored in record.files.items():
         if name == DIGESTS:
             continue
         if name not in known:
             found.add(f'{name} is not on the list of its files')
-        elif known[name] != (len(data), hashlib.sha256(data).hexdigest()):
+        elif known[name] != (stored.size, stored.sha256):
             found.add(f'{name} was changed')
     for name in known:
         if name not in record.files:
@@ -581,12 +583,15 @@ def _files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Ite
             missing.add(f'{path}: outside of the root')
             continue
         try:
-            status = os.stat(full)
-            if status.st_size != size:
-                found.add(f'{path}: {status.st_size:,d} bytes, {size:,d} when {label} had it')
-                continue
-            with open(full, 'rb') as file:
+            with open(open_named(full), 'rb') as file:
+                now_size = os.fstat(file.fileno()).st_size
+                if now_size != size:
+                    found.add(f'{path}: {now_size:,d} bytes, {size:,d} when {label} had it')
+                    continue
                 now = hashlib.file_digest(file, 'sha256').hexdigest()
+        except UnsafeFileError as exc:
+            missing.add(f'{path}: {exc}')
+            continue
         except OSError as exc:
             missing.add(f'{path}: {exc.strerror}')
             continue

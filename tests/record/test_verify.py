@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +25,7 @@ from desipipe.notebook.stored import cell_node
 from desipipe.record.files import KEY, notebook_bytes, read_record
 from desipipe.record.model import seal
 from desipipe.record.verify import DIFFERS, exit_status, verdict, verify
+from desipipe.record.verify import _files as verify_files
 
 Change = Callable[[Path, Callable[[dict[str, Any]], None]], None]
 
@@ -528,6 +531,57 @@ def test_huge_and_recursive_archives(script: Cli) -> None:
     crate_with(script.folder / 'crate.zip', 'crate.zip', nested)
     # An archive in an archive is a file like any other.
     assert 'crate.zip is not on the list of its files' in differing(script.verify('crate.zip', status=1))['crate']
+
+
+@pytest.mark.parametrize('kept', [False, True])
+def test_a_large_file_in_a_crate_takes_little_memory(script: Cli, kept: bool) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
+    path = script.folder / 'crate.zip'
+    noise = os.urandom(500_000)  # so that the archive is as large as one that could be right
+    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive, archive.open('ro-crate-metadata.json' if kept else 'large', 'w') as file:
+        file.write(noise)
+        for _ in range(100):
+            file.write(bytes(1_000_000))
+    tracemalloc.start()
+    try:
+        if kept:
+            with pytest.raises(RecordError, match='was not unpacked'):
+                read_record(str(path))
+        else:
+            assert read_record(str(path)).files['large'].size == 100_500_000
+        assert tracemalloc.get_traced_memory()[1] < 30e6
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize('where', ['record', 'crate', 'root'])
+def test_pipes_are_not_waited_for(script: Cli, where: str) -> None:
+    os.mkfifo(script.folder / 'pipe')
+    if where == 'record':
+        assert 'is a pipe' in script('verify', 'pipe', status=2).stderr
+        return
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
+    if where == 'crate':
+        os.mkfifo(script.folder / 'crate' / 'pipe')
+        assert "holds 'pipe'" in script('verify', 'crate', status=2).stderr
+    else:
+        record = read_record(str(script.folder / 'r.ipynb'))
+        files = [{'do': 'write', 'path': 'pipe', 'sha256': '0' * 64, 'size': 0}]
+        (model,) = record.models
+        task = {**next(model.tasks()), 'files': files}
+        assert any('is a pipe' in str(check) for check in verify_files(record, [[task]], str(script.folder)))
+
+
+def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
+    path = tmp_path / 'x.ipynb'
+    path.write_bytes(b'{"cells": [' + b'[],' * 6_000_000 + b'[]]}')
+    tracemalloc.start()
+    try:
+        with pytest.raises(RecordError, match='many times'):
+            read_record(str(path))
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
