@@ -24,9 +24,10 @@ from .errors import DesipipeError, UnsafeFileError, UntrustedQueueError
 from .event import Event, Group, Ref
 from .state import State
 from .store import files
+from .store.files import share
 from .store.segment import SegmentReader, disk_full, write_all
 from .trust import MEANS
-from .utils import share, username
+from .utils import username
 
 SUFFIX = '.claims'
 _CHUNK = 1 << 24  # bytes read at once

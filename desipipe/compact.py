@@ -36,12 +36,12 @@ from .event import (
 from .ledger import Ledger
 from .state import BYTES_PER_ROW, ROWS_FREE, Worker
 from .store import files
+from .store.files import share
 from .store.journal import FILE_NAME, VERSION, first_event, replace
 from .store.lines import scan_lines
 from .store.lock import QueueLock
 from .store.recover import Recovered, recover
 from .store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full
-from .utils import share
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 _REACH = 1 << 18  # rows that one line leaves out

@@ -7,12 +7,12 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Iterator
 from shlex import quote
 
 from .compact import share_journal
 from .errors import ConfigError, PermissionDeniedError
 from .ledger import Ledger
+from .store import files
 from .trust import is_member, look_at
 from .utils import file_mode, is_shared, username
 
@@ -78,21 +78,8 @@ def give_folder(folder: str, gid: int) -> None:
             'Make the queue on a filesystem that keeps groups and modes. See how this one is mounted:\n'
             f'findmnt -T {quote(folder)}'
         ) from None
-    for path, is_folder in _own_files(folder):
-        mode = SHARED_MODE if is_folder else file_mode(SHARED_MODE, path.endswith(_OWN))
-        os.chown(path, -1, gid, follow_symlinks=False)
-        os.chmod(path, mode)
-
-
-def _own_files(folder: str) -> Iterator[tuple[str, bool]]:
-    """Yield paths of the folders and regular files of a queue that are this user's, and whether each is a folder."""
-    for where, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            path = os.path.join(where, name)
-            status = os.lstat(path)
-            is_folder = stat.S_ISDIR(status.st_mode)
-            if (is_folder or stat.S_ISREG(status.st_mode)) and os.geteuid() in (0, status.st_uid):
-                yield path, is_folder
+    for path, is_folder in files.own_files(folder):
+        files.give(folder, path, is_folder, gid, SHARED_MODE if is_folder else file_mode(SHARED_MODE, path.endswith(_OWN)))
 
 
 def share_queue(ledger: Ledger, group: str) -> int:
@@ -144,14 +131,11 @@ def unshare_queue(ledger: Ledger) -> list[str]:
     share_journal(ledger, '')
     gid = pwd.getpwuid(os.geteuid()).pw_gid if _has_account() else os.getegid()
     others = set()
-    for where, _, files in os.walk(ledger.folder):
-        for name in files:
-            uid = os.lstat(os.path.join(where, name)).st_uid
-            if uid != os.geteuid():
-                others.add(username(uid))
-    for path, is_folder in _own_files(ledger.folder):
-        os.chmod(path, PRIVATE_MODE if is_folder else 0o600)
-        os.chown(path, -1, gid, follow_symlinks=False)
+    for below in ((), *((name,) for name in files.SUBFOLDERS)):
+        owners = {found.st_uid for _, found in files.list_files(ledger.folder, *below) if not stat.S_ISDIR(found.st_mode)}
+        others |= {username(uid) for uid in owners if uid != os.geteuid()}
+    for path, is_folder in files.own_files(ledger.folder):
+        files.give(ledger.folder, path, is_folder, gid, PRIVATE_MODE if is_folder else 0o600)
     os.chmod(ledger.folder, PRIVATE_MODE)
     os.chown(ledger.folder, -1, gid)
     os.chmod(ledger.folder, PRIVATE_MODE)  # some systems keep the setgid bit of folders

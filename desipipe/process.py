@@ -28,8 +28,7 @@ from .secret import begun, hide, process_values
 from .shell import OOM_WORDS, oom_kills, signal_name
 from .slot import TOKEN, Packet, run_child
 from .slot_memory import PACKET, Results, SharedMemory
-from .store.files import live_file, open_file, remove
-from .utils import share
+from .store.files import live_file, open_file, remove, share
 
 AHEAD = 512  # tasks a slot may have before it
 PACKET_TASKS_MAX = 256  # tasks that go to a slot together; their tokens are written in one piece

@@ -45,7 +45,7 @@ from .selection import Counts, Process
 from .serialize import Code
 from .state import State
 from .store import journal as journals
-from .store.files import SUBFOLDERS, make_folder, open_file, open_log
+from .store.files import SUBFOLDERS, make_folder, open_file, open_log, share
 from .store.lease import Observer, gone, read_lease
 from .store.probe import probe
 from .store.segment import disk_full
@@ -53,7 +53,7 @@ from .task import Future, StoredApp, Task
 from .terminal import visible
 from .trust import TrustedUsers, check_use
 from .uses import Use, make_use
-from .utils import BaseClass, from_above, is_pattern, mkdir, share
+from .utils import BaseClass, from_above, is_pattern, mkdir
 
 if TYPE_CHECKING:
     from .app import App

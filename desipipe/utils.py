@@ -36,7 +36,6 @@ __all__ = [
     'setup_logging',
     'username',
 ]
-_FIRST_LINE_MAX = 1 << 16  # bytes
 _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
 
@@ -234,48 +233,6 @@ def file_mode(folder_mode: int, own: bool = False) -> int:
     """
     mode = 0o600 | (folder_mode & 0o066)
     return mode & ~0o022 if own else mode
-
-
-def shared_by_desipipe(folder: str) -> bool:
-    """Return True where the journal says that a group shares the queue; elsewhere its folder was given modes by hand."""
-    import orjson
-
-    try:
-        fd = os.open(os.path.join(folder, 'journal.jsonl'), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return False
-    try:
-        header = orjson.loads(os.pread(fd, _FIRST_LINE_MAX, 0).partition(b'\n')[0])
-    except (OSError, orjson.JSONDecodeError):
-        return False
-    finally:
-        os.close(fd)
-    return isinstance(header, dict) and bool(header.get('group'))
-
-
-def share(fd: int, folder: str, own: bool = False) -> None:
-    """Give a new file of a queue the group, and the group's and others' rights, of the queue's folder.
-
-    So it is whatever the umask is, and also where the folder does not hand its group on (setgid). No
-    other place decides the modes of a queue's files.
-
-    Parameters
-    ----------
-    fd : int
-        Of a file that this process made; the rights of another user's file stay as they are.
-    folder : str
-        The queue's folder.
-    own : bool, default=False
-        The file has one writer, whose name counts where a group shares the queue.
-    """
-    above, mine = os.stat(folder), os.fstat(fd)
-    wanted = file_mode(above.st_mode, own and is_shared(above.st_mode) and shared_by_desipipe(folder))
-    if above.st_mode & 0o060 and mine.st_gid != above.st_gid:
-        with contextlib.suppress(PermissionError):  # whoever is in no such group keeps their own
-            os.fchown(fd, -1, above.st_gid)
-    if stat.S_IMODE(mine.st_mode) != wanted:
-        with contextlib.suppress(PermissionError):  # some filesystems have no modes
-            os.fchmod(fd, wanted)
 
 
 def username(uid: int | None = None) -> str:

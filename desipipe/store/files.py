@@ -18,12 +18,15 @@ from collections.abc import Iterator
 from shlex import quote
 from typing import NamedTuple
 
+import orjson
+
 from ..errors import UnsafeFileError
-from ..utils import share
+from ..utils import file_mode, is_shared
 
 SUBFOLDERS = ('segments', 'live', 'workers')
 _NAME = re.compile(r'\w[\w.+=@,~-]{0,239}')
 _HIDDEN = ('.desipipe',)  # folders beside files that tasks save
+_FIRST_LINE_MAX = 1 << 16  # bytes
 _LISTED_MAX = 1 << 20  # a queue has as many files as writers
 _DEPTH_MAX = 2  # of a file in a folder of a queue
 _LOOKING = getattr(os, 'O_PATH', os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -463,3 +466,60 @@ def open_log(path: str) -> io.FileIO:
     file = io.FileIO(open_file(folder, name, os.O_WRONLY | os.O_APPEND | os.O_CREAT), 'a')
     share(file.fileno(), folder)  # others of a shared queue append to it too
     return file
+
+
+# Rights
+
+
+def share(fd: int, folder: str, own: bool = False) -> None:
+    """Give a new file of a queue the group, and the group's and others' rights, of the queue's folder.
+
+    So it is whatever the umask is, and also where the folder does not hand its group on (setgid). No
+    other place decides the modes of a queue's files.
+
+    Parameters
+    ----------
+    fd : int
+        Of a file that this process made; the rights of another user's file stay as they are.
+    folder : str
+        The queue's folder.
+    own : bool, default=False
+        The file has one writer, whose name counts where a group shares the queue.
+    """
+    above, mine = os.stat(folder), os.fstat(fd)
+    wanted = file_mode(above.st_mode, own and is_shared(above.st_mode) and _is_group_queue(folder))
+    if above.st_mode & 0o060 and mine.st_gid != above.st_gid:
+        with contextlib.suppress(PermissionError):  # whoever is in no such group keeps their own
+            os.fchown(fd, -1, above.st_gid)
+    if stat.S_IMODE(mine.st_mode) != wanted:
+        with contextlib.suppress(PermissionError):  # some filesystems have no modes
+            os.fchmod(fd, wanted)
+
+
+def _is_group_queue(folder: str) -> bool:
+    # Where the journal does not say that a group shares the queue, its folder was given modes by hand.
+    try:
+        header = orjson.loads(read_file(folder, 'journal.jsonl', _FIRST_LINE_MAX).partition(b'\n')[0])
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(header, dict) and bool(header.get('group'))
+
+
+def give(folder: str, path: str, is_folder: bool, gid: int, mode: int) -> None:
+    """Give a file of a queue, or a folder in it, a group and a mode."""
+    fd = open_folder(folder, path, readable=True) if is_folder else open_file(folder, path)
+    try:
+        os.fchown(fd, -1, gid)
+        os.fchmod(fd, mode)
+    finally:
+        os.close(fd)
+
+
+def own_files(folder: str) -> Iterator[tuple[str, bool]]:
+    """Yield names in a queue's folder of folders and regular files that are this user's, and whether each is a folder."""
+    for below in ((), *((name,) for name in SUBFOLDERS)):
+        for name, found in list_files(folder, *below):
+            is_folder = stat.S_ISDIR(found.st_mode)
+            known = name in SUBFOLDERS and not below if is_folder else stat.S_ISREG(found.st_mode) and _NAME.fullmatch(name)
+            if known and os.geteuid() in (0, found.st_uid):
+                yield '/'.join((*below, name)), is_folder

@@ -25,8 +25,7 @@ import orjson
 
 from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueError, QueueGoneError, QueueVersionError
 from ..logs import logger
-from ..utils import share
-from .files import open_file, read_range, remove, replace_file, status, sync_folder
+from .files import open_file, read_range, remove, replace_file, share, status, sync_folder
 from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
 from .lock import QueueLock, release_fully, tell_fork
 from .segment import disk_full, write_all

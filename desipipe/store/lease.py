@@ -10,8 +10,7 @@ import orjson
 
 from ..errors import QueueGoneError, UnsafeFileError
 from ..provenance import machine, process_alive, process_start
-from ..utils import share
-from .files import lease_file, open_file, read_file, remove
+from .files import lease_file, open_file, read_file, remove, share
 from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead

@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from shlex import quote
 
 from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError, UnsafeFileError
-from ..utils import share
-from .files import Owners, open_file, open_owned, segment_file
+from .files import Owners, open_file, open_owned, segment_file, share
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
