@@ -481,7 +481,7 @@ class Ledger:
             if self.is_group_queue:
                 return self.load(Ref(name, state.result_offset[row], state.result_length[row]))
             with self._mutex:
-                data = self.segments.read(name, state.result_offset[row], state.result_length[row])
+                data = self._read_to_use(Ref(name, state.result_offset[row], state.result_length[row]))
                 self.check_trust(name)  # of the file that was read
             return loads(data)
         except (DesipipeError, OSError, MemoryError):
