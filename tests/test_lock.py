@@ -383,6 +383,31 @@ def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
                 assert innocent.poll() is None
 
 
+@pytest.mark.skipif(os.geteuid() != 0 or shutil.which('unshare') is None, reason='needs root, to make a name space of process numbers')
+def test_a_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sees all processes frees its lock, once none is left in there."""
+    if machine()['pidns'] != locks._FIRST_NAMESPACE:
+        pytest.skip('not in the first name space')
+    monkeypatch.setattr(locks, '_DOUBT_S', 0.5)
+    argv = ['unshare', '--pid', '--fork', '--kill-child', '--mount-proc']
+    if subprocess.run([*argv, 'true']).returncode:
+        pytest.skip('no name spaces here')
+    inside = [*argv, sys.executable, '-c', HOLDER, path, 'soft']
+    lock = QueueLock(path, 'soft')
+    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        tell(other, 'acquire')
+        assert hear(other) == 'ok'
+        waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
+        waiter.start()
+        waiter.join(2.5)
+        assert waiter.is_alive()
+        holder = lock.holder()
+        assert holder is not None and 'PID namespace' in holder.host and not holder.command
+        other.kill()
+    waiter.join(120)
+    assert not waiter.is_alive()
+
+
 @pytest.mark.parametrize(
     ('boot', 'ticks', 'at_once', 'later'),
     [

@@ -184,6 +184,22 @@ def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
     return seconds >= _DOUBT_S and (other_boot or process_start(pid) != ticks)
 
 
+def _is_namespace_gone(namespace: str, uid: int) -> bool:
+    """Return True if no process of a user is in another name space of process numbers.
+
+    Only the first name space shows all processes, and only to their user and to root.
+    """
+    if machine()['pidns'] != _FIRST_NAMESPACE or os.geteuid() not in (0, uid):
+        return False
+    for name in os.listdir('/proc'):
+        try:
+            if name.isdigit() and f'{os.stat(f"/proc/{name}/ns/pid").st_ino:x}' == namespace:
+                return False
+        except OSError:
+            continue  # it has ended, or is another user's
+    return True
+
+
 class QueueLock:
     """Exclusive lock between processes, and between threads of one process; reentrant in one thread.
 
@@ -343,7 +359,12 @@ class QueueLock:
         if self.kind != 'soft':
             return flock_holder(self.path)
         claim = next((claim for claim in self._soft.claims if claim.state == 'held'), None) if self._soft is not None else None
-        return None if claim is None else _holder(claim.pid, claim.hostname.partition(_NAMESPACE)[0])
+        if claim is None:
+            return None
+        host, mark, namespace = claim.hostname.partition(_NAMESPACE)
+        if mark and claim.hostname != _soft_host():  # its number is another process's here
+            host = f'{host} (in a container: PID namespace {namespace})'
+        return _holder(claim.pid, host)
 
     def tell_holder(self, seconds: float) -> None:
         """Print who holds the lock that this process waits for."""
@@ -356,12 +377,25 @@ class QueueLock:
         now = time.monotonic()
         for claim in self._soft.claims:
             seconds = now - self._claims_seen.setdefault(claim.name, now)
-            if claim.hostname == _soft_host() and _is_dead(claim.pid, claim.start, seconds):
+            if self._is_held_by_dead(claim, seconds):
                 logger.warning('the lock of %s was held by process %d, which is gone: it is freed', self.path, claim.pid)
                 try:
                     self._soft.force_break(claim.name)
                 except FileNotFoundError:
                     continue  # someone else was faster
+
+    def _is_held_by_dead(self, claim: Any, seconds: float) -> bool:
+        if claim.hostname == _soft_host():
+            return _is_dead(claim.pid, claim.start, seconds)
+        host, _, namespace = claim.hostname.partition(_NAMESPACE)
+        if host != socket.gethostname() or not namespace or seconds < _DOUBT_S:
+            return False
+        try:
+            path = os.path.join(f'{self.path}.soft.filelock', 'claims', claim.name)
+            owner = os.stat(path).st_uid
+        except FileNotFoundError:
+            return False  # it is being given back
+        return _is_namespace_gone(namespace, owner)
 
     def release(self) -> None:
         """Give the lock back."""
