@@ -60,7 +60,7 @@ VERBS: dict[str, list[list[str]]] = {
     'delete': [['-q', 'bad']],
 }  # fmt: skip
 # They start processes (tested below), or print nothing that is in a queue.
-OTHERS = {'spawn', 'work', 'run', 'demo', 'completion', 'trust', 'share'}
+OTHERS = {'spawn', 'work', 'run', 'demo', 'completion', 'trust', 'share', 'unshare'}
 # What `rich` itself sends to a terminal: colours (none of which conceals), and how it draws again in place.
 RICH = re.compile(r'\x1b\[(?!8m|\d+;8m|8;)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[\d*[AK]|\r(?=\n|\x1b\[)|\x1b\[\d+G')
 

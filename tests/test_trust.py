@@ -321,10 +321,25 @@ def test_looking_routes_write_and_run_nothing(theirs: str, routes: Any) -> None:
 
 
 def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
-    said, before, after = as_victim(theirs, lambda: ask_all(routes.ORDERS, theirs))
+    # All but the one that trusts, which is tested below.
+    orders = [route for route in routes.ORDERS if route.path != 'actions/trust']
+    said, before, after = as_victim(theirs, lambda: ask_all(orders, theirs))
     assert before == after and not ran(theirs).exists()
     for path, (kind, text) in said.items():
         assert kind == 'UntrustedQueueError' and text.endswith(TRUST), (path, kind, text)
+
+
+def test_the_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
+    def trust() -> list[tuple[str, list[str]]]:
+        from desipipe.server.routes import _trust
+
+        queue = Queue(theirs, create=False)
+        users = (f'{ATTACKER.uid}1', str(ATTACKER.uid), str(ATTACKER.uid))
+        return [(_trust(queue, {'user': user})['message'], Config()['trusted_users']) for user in users]
+
+    said, _, _ = as_victim(theirs, trust)
+    assert [trusted for _, trusted in said] == [[], [str(ATTACKER.uid)], [str(ATTACKER.uid)]]
+    assert 'Nothing was changed' in said[0][0] and 'desipipe trust --remove' in said[1][0]
 
 
 def test_a_trusted_users_queue_is_used(theirs: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
@@ -9,17 +10,17 @@ import orjson
 
 from ..cell_summary import cell_summary, parse_rows
 from ..config import Config
-from ..errors import QueueGoneError
+from ..errors import ConfigError, QueueGoneError
 from ..event import FAILED, KILLED, STATES, UNKNOWN
 from ..find import check_names, find_task, find_tasks
 from ..graph import graph
 from ..listing import task_page
-from ..live import displays
+from ..live import displays, untrusted_writer
 from ..manager import begin
 from ..printed import read_output
 from ..queue import Queue
 from ..store.lease import Observer
-from ..summary import task_detail
+from ..summary import task_detail, untrusted_owner
 from .hub import Followed, Hub, short
 
 Dict = dict[str, Any]
@@ -188,8 +189,10 @@ async def _log(hub: Hub, asked: Dict) -> Dict:
 
 async def _displays(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
-        found = displays(queue.ledger, _row(queue, asked['tid']))
-        return {'displays': [_display_line(number, output) for number, output in enumerate(found[:MOST])], 'total': len(found)}
+        row = _row(queue, asked['tid'])
+        found = displays(queue.ledger, row)
+        lines = [_display_line(number, output) for number, output in enumerate(found[:MOST])]
+        return {'displays': lines, 'total': len(found), 'untrusted': untrusted_writer(queue.ledger, row)}
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
@@ -326,6 +329,23 @@ def _spawn(queue: Queue, asked: Dict) -> Dict:
     return {'pid': pid, 'log': log, 'message': f'The manager is process {pid:d}'}
 
 
+def _trust(queue: Queue, asked: Dict) -> Dict:
+    """Trust a user whose outputs are shown as text, or whose queue this is; nobody else."""
+    ledger = queue.ledger
+    ledger.follow()
+    user = asked['user']
+    users = {untrusted_owner(ledger)}
+    users |= {untrusted_writer(ledger, _row(queue, tid)) for tid in asked.get('tids', ())}
+    if user not in users - {''}:
+        return {'message': f'Nothing here needs trust in {user}. Nothing was changed'}
+    if os.environ.get('DESIPIPE_TRUST'):
+        raise ConfigError('DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. Type:\nunset DESIPIPE_TRUST')
+    config = Config()
+    config['trusted_users'] = [*config['trusted_users'], user]
+    config.save()
+    return {'message': f'{user} is trusted. To take that back: desipipe trust --remove {user}'}
+
+
 def _resize(queue: Queue, asked: Dict) -> Dict:
     most = int(asked['max_workers'])  # 2.0 is a whole number too, in JSON
     queue.ledger.resize(most)
@@ -411,7 +431,7 @@ LOOKS = (
         _displays,
         {'queue': _QUEUE, 'tid': _TID},
         ('queue', 'tid'),
-        _object(displays=_LIST, total=_COUNT),
+        _object(displays=_LIST, total=_COUNT, untrusted=_TEXT),
     ),
     Route(
         'display',
@@ -470,6 +490,15 @@ ORDERS = tuple(
         ),
         ('kill', 'End workers at once; all of them, and the manager, unless jobs are named', _order(_kill), {'jobids': _several(_NAME, 'Jobs')}, (), _DONE, {}),
         ('delete', 'Delete the queue, with all its tasks and results', _long_order(_delete), {}, (), _CHANGED, {}),
+        (
+            'trust',
+            'Trust the user whose queue, or whose tasks, this user may only look at',
+            _order(_trust),
+            {'user': {'type': 'string', 'minLength': 1, 'maxLength': 256}, 'tids': _CONDITIONS['tids']},
+            ('user',),
+            _DONE,
+            {},
+        ),
         ('spawn', 'Start a manager', _long_order(_spawn), {'max_workers': _WORKERS}, (), _STARTED, {}),
         (
             'resize',

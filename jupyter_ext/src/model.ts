@@ -293,6 +293,23 @@ export class CellModel implements IDisposable {
     this._changed.emit();
   }
 
+  /** Trust the user whose outputs are shown as text. */
+  async trust(user: string): Promise<void> {
+    const summary = this._summary;
+    if (!summary) {
+      return;
+    }
+    this._problem = null;
+    try {
+      const body = { queue: summary.folder, user };
+      await this.follower.api.order('trust', body);
+      await this._ask();
+    } catch (error) {
+      this._problem = error instanceof Error ? error : new Error(`${error}`);
+    }
+    this._changed.emit();
+  }
+
   private _take(summary: ICellSummary, freshness: Freshness): void {
     this._summary = summary;
     this._freshness = freshness;

@@ -9,6 +9,7 @@ import type { Message } from '@lumino/messaging';
 import { Panel } from '@lumino/widgets';
 import React from 'react';
 
+import { confirmTrust } from './components/confirm';
 import { Outputs } from './components/outputs';
 import { Status } from './components/status';
 import { number } from './format';
@@ -180,6 +181,7 @@ class StatusWidget extends ReactWidget {
           this._open = !this._open;
           this.update();
         }}
+        onTrust={() => void this._trust(summary)}
         onShow={show && summary ? () => show(summary) : undefined}
         trans={trans}
       />
@@ -192,6 +194,12 @@ class StatusWidget extends ReactWidget {
           'Nothing was done: this Jupyter server has no desipipe. Install desipipe in the environment that the server runs in.'
         )
       : (problem?.message ?? '');
+  }
+
+  private async _trust({ untrusted }: ICellSummary): Promise<void> {
+    if (untrusted && (await confirmTrust(untrusted, this.trans))) {
+      await this.model.trust(untrusted);
+    }
   }
 
   private async _act(action: Action, summary: ICellSummary): Promise<void> {

@@ -428,15 +428,16 @@ describe('TaskView', () => {
       { 'text/html': '<script>evil()</script><table></table>' }
     ];
     const displays = {
-      list: async () =>
-        data.map((forms, number) => ({
+      list: async () => ({
+        displays: data.map((forms, number) => ({
           number,
           kinds: {
             ...forms,
             ...{ [Object.keys(forms)[0]]: 1_400_000 }
           } as never,
           text: ''
-        })),
+        }))
+      }),
       open: async (number: number) => data[number]
     };
     await act(async () => show({ displays }));
@@ -458,6 +459,29 @@ describe('TaskView', () => {
     expect(frame.getAttribute('sandbox')).toBe('');
     expect(frame.srcdoc).toContain('<table>');
     expect(host.querySelector('script')).toBe(null);
+  });
+
+  it('shows displays of a user who is not trusted as text, until they are', async () => {
+    let untrusted = 'alice';
+    const displays = {
+      list: async () => ({
+        displays: [{ number: 0, kinds: { 'text/plain': 5 }, text: '' }],
+        untrusted
+      }),
+      open: async () => ({ 'text/plain': 'plain' })
+    };
+    const onTrust = async (user: string): Promise<boolean> => {
+      asked.push(['trust', user]);
+      untrusted = '';
+      return true;
+    };
+    await act(async () => show({ displays, onTrust }));
+    expect(find('[data-command="trust"]').textContent).toBe(
+      'Show (trusts alice)'
+    );
+    await act(async () => click('[data-command="trust"]'));
+    expect(asked).toEqual([['trust', 'alice']]);
+    expect(host.querySelector('[data-command="trust"]')).toBe(null);
   });
 
   it('leads to what it waits for in vain', () => {

@@ -23,6 +23,7 @@ import {
   SYMBOLS,
   TARGETS
 } from '../tokens';
+import { TrustNote } from './trust';
 
 /** Properties of {@link Status}. */
 export interface IStatusProps {
@@ -41,6 +42,8 @@ export interface IStatusProps {
   open: boolean;
   onAct: (action: Action) => void;
   onToggle: () => void;
+  /** Trust the user whose outputs are shown as text, once the reader is sure. */
+  onTrust?: () => void;
   /** Show the tasks one by one, where there is a place for it. */
   onShow?: () => void;
   trans: TranslationBundle;
@@ -83,6 +86,13 @@ export function Status(props: IStatusProps): JSX.Element {
       </div>
       <Announcement {...props} />
       {summary.failure && <Failure {...props} />}
+      {summary.untrusted && summary.outputs.length > 0 && props.onTrust && (
+        <TrustNote
+          user={summary.untrusted}
+          onTrust={props.onTrust}
+          trans={trans}
+        />
+      )}
       {summary.truncated && (
         <div className="jp-desipipe-note">{summary.truncated}</div>
       )}

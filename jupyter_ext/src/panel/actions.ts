@@ -9,6 +9,7 @@ import {
 } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { confirmTrust } from '../components/confirm';
 import { number } from '../format';
 import type { Api } from '../request';
 import type { IQueueLine, ITaskLabel, IWorker } from './tokens';
@@ -75,6 +76,14 @@ export class Actions {
         queue: line.folder,
         states: ['RUNNING', 'PENDING', 'WAITING']
       })
+    );
+  }
+
+  /** Trust the user whose outputs are shown as text. */
+  async trust(folder: string, tid: string, user: string): Promise<boolean> {
+    return (
+      (await confirmTrust(user, this._trans)) &&
+      this._order('trust', { queue: folder, user, tids: [tid] })
     );
   }
 

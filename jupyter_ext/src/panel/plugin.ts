@@ -196,6 +196,7 @@ export const panelPlugin: JupyterFrontEndPlugin<void> = {
             cancel: (folder, task) => actions.cancelTask(folder, task),
             cell: (folder, task) => void showCell(folder, task),
             queue: folder => show(folder),
+            trust: (folder, tid, user) => actions.trust(folder, tid, user),
             highlight: async (code, node) => {
               const language = languages?.findByName('python') ?? null;
               await languages?.highlight(code, language, node);

@@ -2,7 +2,7 @@
  * A task whose page is open.
  */
 import { Follower } from '../model';
-import type { IDisplay, IDisplaySource } from './components/displays';
+import type { IDisplayList, IDisplaySource } from './components/displays';
 import { FollowedModel } from './followed';
 import { LogModel } from './log';
 import type { ITask } from './tokens';
@@ -26,13 +26,11 @@ export class TaskModel extends FollowedModel {
 
   /** What it displayed, asked for when it is looked at. */
   readonly displays: IDisplaySource = {
-    list: async () =>
-      (
-        await this.follower.api.look<{ displays: IDisplay[] }>('displays', {
-          queue: this.folder,
-          tid: this.tid
-        })
-      ).displays,
+    list: () =>
+      this.follower.api.look<IDisplayList>('displays', {
+        queue: this.folder,
+        tid: this.tid
+      }),
     open: async number =>
       (
         await this.follower.api.look<{ data: Record<string, unknown> }>(

@@ -20,6 +20,7 @@ export interface ITaskCallbacks {
   cancel: (folder: string, task: ITaskLabel) => Promise<boolean>;
   cell: (folder: string, task: ITask) => void;
   queue: (folder: string) => void;
+  trust: (folder: string, tid: string, user: string) => Promise<boolean>;
   highlight: Highlight;
 }
 
@@ -80,6 +81,7 @@ export class TaskPage extends Page<TaskModel> {
         onCancel={() => void callbacks.cancel(folder, task)}
         onCell={() => callbacks.cell(folder, task)}
         onQueue={() => callbacks.queue(folder)}
+        onTrust={user => callbacks.trust(folder, tid, user)}
         trans={trans}
       />
     );

@@ -4,6 +4,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { TrustNote } from '../../components/trust';
 import { number } from '../../format';
 
 /** What is known of a display before it is opened. */
@@ -14,9 +15,16 @@ export interface IDisplay {
   text: string;
 }
 
+/** What is known of all displays of a task. */
+export interface IDisplayList {
+  displays: readonly IDisplay[];
+  /** Who made them and is not trusted: then they are text and images only; else empty. */
+  untrusted?: string;
+}
+
 /** Asks the server for displays. */
 export interface IDisplaySource {
-  list: () => Promise<readonly IDisplay[]>;
+  list: () => Promise<IDisplayList>;
   open: (number: number) => Promise<Record<string, unknown>>;
 }
 
@@ -27,34 +35,50 @@ export interface IDisplaysProps {
   version: string;
   /** The command that writes them to files. */
   command: string;
+  /** Trust a user, once the reader is sure; whether that was done. */
+  onTrust?: (user: string) => Promise<boolean>;
   trans: TranslationBundle;
 }
 
+const NOTHING: IDisplayList = { displays: [] };
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif'];
 
 /** All displays of a task. */
 export function Displays(props: IDisplaysProps): JSX.Element | null {
   const { source, version, command, trans } = props;
-  const [displays, setDisplays] = React.useState<readonly IDisplay[]>([]);
+  const [{ displays, untrusted }, setFound] =
+    React.useState<IDisplayList>(NOTHING);
+  const [asked, setAsked] = React.useState(0);
   React.useEffect(() => {
     let wanted = true;
     source.list().then(
-      found => wanted && setDisplays(found),
-      () => wanted && setDisplays([]) // the page says what is wrong with the task
+      found => wanted && setFound(found),
+      () => wanted && setFound(NOTHING) // the page says what is wrong with the task
     );
     return () => {
       wanted = false;
     };
-  }, [version]);
+  }, [version, asked]);
   if (!displays.length) {
     return null;
   }
   return (
     <section className="jp-desipipe-section" aria-label={trans.__('Displays')}>
       <h3>{trans.__('Displays')}</h3>
+      {untrusted && (
+        <TrustNote
+          user={untrusted}
+          onTrust={async () => {
+            if (await props.onTrust?.(untrusted)) {
+              setAsked(asked + 1);
+            }
+          }}
+          trans={trans}
+        />
+      )}
       {displays.map(display => (
         <Display
-          key={`${version} ${display.number}`}
+          key={`${version} ${untrusted ?? ''} ${display.number}`}
           display={display}
           source={source}
           trans={trans}

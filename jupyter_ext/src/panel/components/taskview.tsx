@@ -32,6 +32,7 @@ export interface ITaskViewProps {
   onCancel: () => void;
   onCell: () => void;
   onQueue: () => void;
+  onTrust?: (user: string) => Promise<boolean>;
   trans: TranslationBundle;
 }
 
@@ -133,6 +134,7 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
           source={props.displays}
           version={`${task.attempt} ${task.state}`}
           command={`${command} --save displays`}
+          onTrust={props.onTrust}
           trans={trans}
         />
       )}
