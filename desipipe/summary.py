@@ -486,9 +486,9 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
             'duration': None,
             'memory': None,
             'cause': '',
-            'user': author_of(ledger, row),
-            'ran_by': '',
         }
+        if ledger.is_group_queue:
+            task.update(user=author_of(ledger, row), ran_by='')
         if status == RUNNING:
             task['began'] = state.started.get(row) if row not in claimed else None
             _worked(task, state.running.get(row))
@@ -507,9 +507,16 @@ def author_of(ledger: Ledger, row: int) -> str:
     return username(uid) if uid >= 0 else ''
 
 
+def _user_of(ledger: Ledger, name: str) -> str:
+    worker = ledger.state.workers.get(name)
+    return '' if worker is None else worker.user
+
+
 def _worked(task: Dict, worker: Any) -> None:
     if worker is not None:
-        task.update(worker=worker.name, host=worker.host, job=worker.job, ran_by=worker.user)
+        task.update(worker=worker.name, host=worker.host, job=worker.job)
+        if 'ran_by' in task:
+            task['ran_by'] = worker.user
 
 
 def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event | None) -> None:
@@ -594,7 +601,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
                 'state': state_name(attempt.state),
                 'worker': attempt.worker,
                 'host': attempt.host,
-                'user': worker.user if (worker := state.workers.get(attempt.worker)) else '',
+                **({'user': _user_of(ledger, attempt.worker)} if ledger.is_group_queue else {}),
                 'job': attempt.job,
                 'began': attempt.began,
                 'duration': attempt.duration,

@@ -72,6 +72,7 @@ LOOKING_CALLS: dict[str, Callable[[Queue], Any]] = {
     'tasks': lambda queue: [(task.id, task.state, task.arguments, task.app.code) for task in queue.tasks()],
     'futures': lambda queue: [future.id for future in queue.futures()],
     'processes': lambda queue: queue.processes(),
+    'mids_of': lambda queue: queue.mids_of('local'),
     'summary': lambda queue: queue.summary(return_type='str'),
     'explain': lambda queue: queue.explain(queue.futures()[0]),
     'app': lambda queue: queue.app(queue.futures()[0].id).name,
