@@ -9,7 +9,6 @@ import re
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UnknownQueueError
 from ..find import check_names, find_task, find_tasks, short, type_queue
 from ..utils import is_pattern
 from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json, seconds, whole
@@ -297,6 +296,8 @@ def unshare(args: argparse.Namespace) -> None:
 
 def delete(args: argparse.Namespace) -> None:
     """Run ``desipipe delete``."""
+    from ..errors import UnknownQueueError
+
     try:
         queues = list(open_all(args))
     except UnknownQueueError:
