@@ -337,7 +337,8 @@ def test_no_permission(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
     for path in (tmp_path, *tmp_path.parents):
         if path.is_relative_to('/tmp') and path != Path('/tmp'):
             path.chmod(0o755)
-    os.chmod(queue_dir, 0o755)
+    for path in (queue_dir, Path(queue.folder).parent):
+        path.chmod(0o755)
     before = {name: digest for name, digest in files(queue_dir).items() if '/segments/' not in name}
     os.seteuid(65534)
     try:
