@@ -14,9 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
 from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError, close_names
 from ..utils import plural
@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 PARAMETERS = 'parameters'
 INJECTED = 'injected-parameters'
 ERROR = 'papermill-error-cell-tag'
+_KERNEL_STARTS_MAX = 3
 _GOES_ON = 'Tasks that were added are in their queue, and go on; go on here with --resume'
 _PERCENT = re.compile(r'^# ?%%', re.M)
 _TASK = re.compile(r'\btask ([0-9a-f]{12})\b \(([^)]*)\)')
@@ -332,6 +333,27 @@ def _write(path: str, notebook: Any) -> None:
     write(path, (nbformat.writes(notebook) + '\n').encode('utf-8', 'surrogatepass'))
 
 
+@contextlib.asynccontextmanager
+async def _kernel(make_client: Callable[[], Any], said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[Any]:
+    """Start a kernel; yield the client that is connected to it.
+
+    Its ports are chosen before it binds them. Where another process was faster, it ends at once, and is
+    started again with others.
+    """
+    async with contextlib.AsyncExitStack() as stack:
+        for left in reversed(range(_KERNEL_STARTS_MAX)):
+            client = make_client()
+            begin = said.seek(0, os.SEEK_END)
+            try:
+                await stack.enter_async_context(client.async_setup_kernel(stderr=said, env=environ))
+                break
+            except RuntimeError:  # it ended before it answered
+                said.seek(begin)
+                if not left or b'Address already in use' not in said.read():
+                    raise
+        yield client
+
+
 async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None) -> None:
     # The kernel knows by `source` which notebook's tasks it adds, as in JupyterLab.
     import nbclient
@@ -340,11 +362,16 @@ async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, ke
 
     notebook = ran.notebook
     options = {'kernel_name': kernel} if kernel else {}
-    client = nbclient.NotebookClient(notebook, timeout=None if timeout is None else max(1, round(timeout)), resources={'metadata': {'path': folder}}, **options)
+    limit = None if timeout is None else max(1, round(timeout))
+
+    def make_client() -> nbclient.NotebookClient:
+        resources = {'metadata': {'path': folder}}
+        return nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
+
     # What the kernel itself says on the way up and down is of use only where it does not come up.
     said = tempfile.TemporaryFile()
     try:
-        async with client.async_setup_kernel(stderr=said, env={**os.environ, 'JPY_SESSION_NAME': source}):
+        async with _kernel(make_client, said, {**os.environ, 'JPY_SESSION_NAME': source}) as client:
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']

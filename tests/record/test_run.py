@@ -8,12 +8,16 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
+import nbclient
+import nbformat
 import pytest
 from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
@@ -21,6 +25,7 @@ from desipipe import Queue
 from desipipe.event import Group, Ref
 from desipipe.notebook.stored import cell_node
 from desipipe.record import notebook as made
+from desipipe.record import run as run_module
 from desipipe.record.files import read_notebook
 from desipipe.serialize.source import tree
 from desipipe.slot import _Known
@@ -424,3 +429,27 @@ async def test_the_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch
     answer = await jp_fetch('nbconvert', 'desipipe_record', 'out.ipynb', params={'download': 'true'})
     assert 'out.record.ipynb' in answer.headers['Content-Disposition']
     assert answer.body == (executed.folder / 'out.record.ipynb').read_bytes()
+
+
+def test_a_kernel_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
+    """Between the choice of a port and the kernel's bind another process may take it."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('print(6 * 7)')])
+    with socket.socket() as taken, tempfile.TemporaryFile() as said:
+        taken.bind(('127.0.0.1', 0))
+        clients: list[nbclient.NotebookClient] = []
+
+        def make_client() -> nbclient.NotebookClient:
+            client = nbclient.NotebookClient(notebook, kernel_name='python3')
+            if not clients:
+                manager = client.create_kernel_manager()
+                manager.cache_ports, manager.shell_port = False, taken.getsockname()[1]
+            clients.append(client)
+            return client
+
+        async def run() -> None:
+            async with run_module._kernel(make_client, said, dict(os.environ)) as client:
+                assert client is clients[1]
+                await client.async_execute_cell(notebook.cells[0], 0)
+
+        asyncio.run(run())
+    assert notebook.cells[0].outputs[0].text == '42\n'
