@@ -191,6 +191,7 @@ class _Importer:
         self._apps: dict[tuple[str, str, str], App] = {}
         self._tids: dict[str, bytes] = {}
         """Identities here, by those in the old queue."""
+        self._known: set[bytes] = set()
         self._index: dict[str, int] = {}
         self._tokens: dict[str, Token] = {}
         """Of results that others need."""
@@ -223,7 +224,10 @@ class _Importer:
 
     def _needs(self) -> tuple[dict[str, Row], dict[str, list[str]]]:
         """Return the rows of the old queue, and the tasks that each needs."""
-        rows = {row.id: row for row in self.old.tasks()}
+        ordered = list(self.old.tasks())
+        # Of two that are the same call here, one with a result counts.
+        ordered.sort(key=lambda row: row.state != 'SUCCEEDED')
+        rows = {row.id: row for row in ordered}
         needs: dict[str, list[str]] = {}
         for tid in rows:
             try:
@@ -373,12 +377,12 @@ class _Importer:
         except NotSerializableError as exc:
             self.note(f'Task {row.id} ({app.name}, {row.state}) was left out: {exc}')
             return None
-        if tid in self._tids.values() or tid in self.queue.ledger.state.rows:
-            self._tids[row.id] = tid
+        self._tids[row.id] = tid
+        if tid in self._known:
             words = f'Task {row.id} ({app.name}, {row.state})'
             self.note(f'{words} is the same call as another one, whose state counts.')
             return None
-        self._tids[row.id] = tid
+        self._known.add(tid)
         self._batches.append(batch)
         self._codes[group.app] = app.description
         self._pending += 1

@@ -504,6 +504,18 @@ def test_damaged_rows_are_left_out_and_told(take: Any) -> None:
     assert [item.state for item in queue.tasks(name='f')] == ['SUCCEEDED', 'PENDING', 'PENDING']
 
 
+def test_one_with_a_result_counts_of_the_same_calls(take: Any) -> None:
+    code = 'def f(n):\n    return n'
+    rows = [
+        task('first', code, 'PENDING', kwargs={'n': 1}),
+        task('second', f'{code}  # as before', kwargs={'n': 1}, result=1),
+    ]
+    queue, report = take(rows)
+    assert (report.tasks, report.results) == (1, 1)
+    assert 'first (f, PENDING) is the same call as another one' in report.notes[0]
+    assert queue.tasks()[0].result == 1
+
+
 def test_needs_are_read_without_running_anything(tmp_path: Path) -> None:
     class Rude:
         def __reduce__(self) -> Any:
