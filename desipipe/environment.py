@@ -13,8 +13,8 @@ from .config import Configurable
 from .errors import ConfigError
 from .secret import (
     HIDDEN,
-    VARIABLE,
     KeptSecret,
+    assigned_secrets,
     assigns_secret,
     holds_secret,
     is_secret_name,
@@ -236,7 +236,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         values = self._secret_values()
         for name, value in self.data.items():
             if isinstance(value, str) and (self._is_secret(name, value) or any(secret in value for secret in values)):
-                value = keep_secret(f'export {name}={_word(value)}\n')
+                value = keep_secret(f'export {name}={_word(value)}\n', [name])
             yield name, value
         for name in self.secret:
             if name not in self.data:
@@ -245,7 +245,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
                         f'The secret {name} of the environment {self.label} has no value. Nothing was added. '
                         f'Set it in the data of the environment, or here:\nexport {name}=...'
                     )
-                yield name, keep_secret(f'export {name}={shlex.quote(os.environ[name])}\n')
+                yield name, keep_secret(f'export {name}={shlex.quote(os.environ[name])}\n', [name])
 
     def _kept_commands(self) -> list[str | KeptSecret]:
         """Return the commands, with those that have a secret in their text as they are kept."""
@@ -253,7 +253,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         return [
             command
             if isinstance(command, KeptSecret) or not (assigns_secret(command) or any(value in command for value in values))
-            else keep_secret(f'{command}\n')
+            else keep_secret(f'{command}\n', assigned_secrets(command))
             for command in self.command
         ]
 
@@ -340,11 +340,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         return ''.join(f'{line}\n' for line in (*map(self._told, self._kept_commands()), *self._exports()))
 
     def _exports(self) -> list[str]:
-        items = list(self._kept_items())
-        lines = [self._export(name, value) for name, value in items]
-        untold = [name for name, value in items if isinstance(value, KeptSecret) and not is_secret_name(name)]
-        # The worker takes their values out of the output of tasks.
-        return [*lines, f'export {VARIABLE}={shlex.quote(" ".join(untold))}'] if untold else lines
+        return [self._export(name, value) for name, value in self._kept_items()]
 
     def _export(self, name: str, value: Value) -> str:
         if value is None:

@@ -18,12 +18,14 @@ from typing import Any, NamedTuple
 from .config import config_dir
 from .errors import ConfigError
 
-__all__ = ['KeptSecret', 'assigns_secret', 'holds_secret', 'hide', 'is_secret_name', 'keep_secret', 'known_values', 'redact']
+__all__ = ['KeptSecret', 'assigned_secrets', 'assigns_secret', 'holds_secret', 'hide', 'is_secret_name', 'keep_secret', 'known_values', 'redact']
 
 HIDDEN = '***'
 VARIABLE = 'DESIPIPE_SECRETS'
-"""Variable that names the secrets of an environment whose own names don't tell."""
-_SHORTEST = 6  # characters of a value that is looked for in text: shorter ones are in it by chance
+"""Variable that names the secrets of a worker's environment."""
+# Characters of a value that is looked for in text: a shorter one is in it by chance. Of variables that nobody
+# has put into an environment only the names tell, which may be wrong.
+_SHORTEST, _SHORTEST_INHERITED = 6, 12
 _WORDS = r'TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE'
 _PARTS = r'PASS|PWD|PW|AUTH|COOKIE|COOKIES|PAT|JWT|DSN|BEARER'
 _SECRET_NAME = re.compile(rf'{_WORDS}|KEYS?(?:_?ID)?\Z|(?:\A|_)KEYS?(?:_|\Z)|(?:\A|_)(?:{_PARTS})(?:_|\Z)', re.IGNORECASE)
@@ -83,16 +85,23 @@ def holds_secret(value: str) -> bool:
 
 def assigns_secret(command: str) -> bool:
     """Return True if a shell command has the value of a secret in its text."""
-    names = [*_ASSIGNMENT.findall(command), *(name.replace('-', '_') for name in _OPTION.findall(command))]
-    return any(map(is_secret_name, names)) or holds_secret(command)
+    options = (name.replace('-', '_') for name in _OPTION.findall(command))
+    return bool(assigned_secrets(command)) or any(map(is_secret_name, options)) or holds_secret(command)
 
 
-def keep_secret(text: str) -> KeptSecret:
+def assigned_secrets(command: str) -> list[str]:
+    """Return the names of the secrets to which a shell command assigns."""
+    return [name for name in _ASSIGNMENT.findall(command) if is_secret_name(name)]
+
+
+def keep_secret(text: str, names: Iterable[str] = ()) -> KeptSecret:
     """Keep lines for `bash` in a file that only this user can read.
 
     Parameters
     ----------
     text : str
+    names : iterable of str, default=()
+        Variables that are secret when the lines were run.
 
     Returns
     -------
@@ -105,6 +114,8 @@ def keep_secret(text: str) -> KeptSecret:
         If the file can't be written.
     """
     folder = _folder()
+    for name in names:
+        text = f'export {VARIABLE}="${{{VARIABLE}-}} {name}"\n{text}'
     try:
         _make_folder(folder)
         key = _read_key(folder)
@@ -168,9 +179,14 @@ def known_values(environ: Mapping[str, Any], names: Iterable[str] = ()) -> list[
     found = {
         value
         for name, value in environ.items()
-        if isinstance(value, str) and len(value) >= _SHORTEST and (name in declared or (is_secret_name(name) and not os.path.exists(value)))
+        if isinstance(value, str) and len(value) >= _SHORTEST and (name in declared or _is_inherited_secret(name, value))
     }
     return sorted(found, key=len, reverse=True)
+
+
+def _is_inherited_secret(name: str, value: str) -> bool:
+    is_word = len(value) < _SHORTEST_INHERITED or value.isalpha()
+    return is_secret_name(name) and not is_word and not os.path.exists(value)
 
 
 @functools.cache

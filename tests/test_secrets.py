@@ -130,6 +130,7 @@ def test_messages_hold_no_secret(queue_dir: Path) -> None:
 
 def test_secrets_in_output_are_found_across_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('API_TOKEN', 'hunter2-long')
+    monkeypatch.setenv('DESIPIPE_SECRETS', 'API_TOKEN')
     process_values.cache_clear()
     try:
         read_end, write_end = os.pipe()
@@ -146,7 +147,17 @@ def test_secrets_in_output_are_found_across_pieces(monkeypatch: pytest.MonkeyPat
 
 
 def test_short_values_and_files_are_left_in_text(tmp_path: Path) -> None:
-    assert known_values({'A_TOKEN': 'true', 'SSH_KEY': str(tmp_path), 'B_TOKEN': 'longer-one', 'C': 'longer-two'}) == ['longer-one']
+    environ = {
+        'A_TOKEN': 'true',
+        'SSH_KEY': str(tmp_path),
+        'KEY_COLUMN': 'targetid',
+        'TOKEN_MODE': 'conservatively',
+        'B_TOKEN': 'not-a-word-17',
+        'C': 'not-a-word-18',
+        'MINE': 'declared',
+        'DESIPIPE_SECRETS': ' MINE',
+    }
+    assert known_values(environ) == ['not-a-word-17', 'declared']
 
 
 def command_lines(ended: threading.Event) -> Iterator[bytes]:
