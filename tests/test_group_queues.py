@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from users import ALICE, BOB, CAROL, GROUP, User, modes, needs_root, run_as
+from users import ALICE, BOB, CAROL, GROUP, User, modes, needs_root, open_place, run_as
 
 from desipipe import Environment, Queue, TaskManager, spawn, work
 from desipipe.errors import ConfigError, PermissionDeniedError, QueueError, UntrustedQueueError
@@ -20,14 +20,13 @@ TRUST_ALICE = f'desipipe trust {ALICE.uid}'
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place() -> Iterator[Path]:
     """A folder in which everyone may make folders."""
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o755)
-    top = tmp_path / 'top'
-    top.mkdir()
-    top.chmod(0o777)
-    return top
+    with open_place() as parent:
+        top = parent / 'top'
+        top.mkdir()
+        top.chmod(0o777)
+        yield top
 
 
 class Group:

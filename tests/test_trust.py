@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from users import ATTACKER, VICTIM, give, needs_root, open_to_all, run_as, snapshot
+from users import ATTACKER, VICTIM, give, needs_root, open_place, open_to_all, run_as, snapshot
 
 from desipipe import Config, Environment, Queue, TaskManager, kill, retry, spawn, work
 from desipipe.cli import build_parser, main
@@ -137,14 +137,17 @@ def _batched(queue: Queue) -> None:
 
 
 @pytest.fixture(scope='module')
-def template(tmp_path_factory: pytest.TempPathFactory) -> str:
+def template() -> Iterator[str]:
     """The folder of a queue whose environment, code and arguments make a file ``ran`` when they run.
 
     One task is pending, one has succeeded, one has failed.
     """
-    place = tmp_path_factory.mktemp('trust')
-    for folder in (place, *place.parents[:2]):
-        folder.chmod(folder.stat().st_mode | 0o755)
+    with open_place() as place:
+        yield fill_queue(place)
+
+
+def fill_queue(place: Path) -> str:
+    """Make the queue of :func:`template`; return its folder."""
     ran = place / 'home' / 'ran'
     ran.parent.mkdir()
     queue = Queue(place / 'template', create=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pickle
 import signal
 import stat
 import sys
+import tempfile
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,6 +105,14 @@ def _child(user: User, home: Path, do: Callable[[], Any], umask: int, pipe: int)
     os._exit(0)
 
 
+@contextlib.contextmanager
+def open_place() -> Iterator[Path]:
+    """Make a folder that every user can pass, which those of pytest are not: each run closes them to others."""
+    with tempfile.TemporaryDirectory(prefix='desipipe-users-', dir='/tmp', ignore_cleanup_errors=True) as name:
+        os.chmod(name, 0o755)
+        yield Path(name)
+
+
 def give(folder: str | Path, user: User, gid: int = -1) -> None:
     """Let a folder, and all that is in it, belong to a user."""
     for where, folders, files in os.walk(folder):
@@ -135,11 +145,3 @@ def modes(folder: str | Path) -> dict[str, tuple[int, int]]:
         status = path.lstat()
         found[str(path.relative_to(top))] = (stat.S_IMODE(status.st_mode), status.st_gid)
     return found
-
-
-def import_everything(names: Iterable[str]) -> None:
-    """Import modules now that a forked process of another user may not be able to read."""
-    from importlib import import_module
-
-    for name in names:
-        import_module(name)
