@@ -16,7 +16,7 @@ PACKAGE = ROOT / 'desipipe'
 LAYERS = {
     'words': 'errors utils logs faults terminal thumbnails lending not_a_value',
     'where': 'config secret environment provenance process_parts carried_settings process_state limits place trust',
-    'bytes': 'store/ lock journal segment lease watch probe recover',
+    'bytes': 'store/ files lines lock journal segment lease watch probe recover',
     'pure': 'serialize event versions state outputs safe_outputs sweep function_source',
     'resources': 'provider/ scheduler backoff',
     'model': 'uses authors ledger live app task waiting gathering explain compact group_queues jobs queue find call_here selection',
