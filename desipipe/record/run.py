@@ -334,15 +334,14 @@ def _write(path: str, notebook: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _kernel(make_client: Callable[[], Any], said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[Any]:
-    """Start a kernel; yield the client that is connected to it.
+async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
+    """Start a kernel that the client is connected to, and end it.
 
     Its ports are chosen before it binds them. Where another process was faster, it ends at once, and is
     started again with others.
     """
     async with contextlib.AsyncExitStack() as stack:
         for left in reversed(range(_KERNEL_STARTS_MAX)):
-            client = make_client()
             begin = said.seek(0, os.SEEK_END)
             try:
                 await stack.enter_async_context(client.async_setup_kernel(stderr=said, env=environ))
@@ -351,7 +350,8 @@ async def _kernel(make_client: Callable[[], Any], said: IO[bytes], environ: Mapp
                 said.seek(begin)
                 if not left or b'Address already in use' not in said.read():
                     raise
-        yield client
+                client.km = None
+        yield
 
 
 async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None) -> None:
@@ -363,15 +363,12 @@ async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, ke
     notebook = ran.notebook
     options = {'kernel_name': kernel} if kernel else {}
     limit = None if timeout is None else max(1, round(timeout))
-
-    def make_client() -> nbclient.NotebookClient:
-        resources = {'metadata': {'path': folder}}
-        return nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
-
+    resources = {'metadata': {'path': folder}}
+    client = nbclient.NotebookClient(notebook, timeout=limit, resources=resources, **options)
     # What the kernel itself says on the way up and down is of use only where it does not come up.
     said = tempfile.TemporaryFile()
     try:
-        async with _kernel(make_client, said, {**os.environ, 'JPY_SESSION_NAME': source}) as client:
+        async with _kernel(client, said, {**os.environ, 'JPY_SESSION_NAME': source}):
             reply = await client.async_wait_for_reply(await _asked(client.kc.kernel_info()))
             if reply is not None:
                 notebook.metadata['language_info'] = reply['content']['language_info']

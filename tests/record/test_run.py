@@ -436,19 +436,13 @@ def test_a_kernel_whose_port_was_taken_is_started_again(tmp_path: Path) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('print(6 * 7)')])
     with socket.socket() as taken, tempfile.TemporaryFile() as said:
         taken.bind(('127.0.0.1', 0))
-        clients: list[nbclient.NotebookClient] = []
-
-        def make_client() -> nbclient.NotebookClient:
-            client = nbclient.NotebookClient(notebook, kernel_name='python3')
-            if not clients:
-                manager = client.create_kernel_manager()
-                manager.cache_ports, manager.shell_port = False, taken.getsockname()[1]
-            clients.append(client)
-            return client
+        client = nbclient.NotebookClient(notebook, kernel_name='python3')
+        manager = client.create_kernel_manager()
+        manager.cache_ports, manager.shell_port = False, taken.getsockname()[1]
 
         async def run() -> None:
-            async with run_module._kernel(make_client, said, dict(os.environ)) as client:
-                assert client is clients[1]
+            async with run_module._kernel(client, said, dict(os.environ)):
+                assert client.km is not manager
                 await client.async_execute_cell(notebook.cells[0], 0)
 
         asyncio.run(run())
