@@ -22,7 +22,7 @@ import sys
 from desipipe import Queue, TaskManager, Environment
 
 queue = Queue('pi', base_dir='.')
-tm = TaskManager(queue, environ=Environment(data={'PIPE_TOKEN': 'hunter2-token'}), scheduler=dict(max_workers=2))
+tm = TaskManager(queue, environ=Environment(data={'PIPE_TOKEN': 'hunter2-token', 'PIPE_MODE': 'plain-mode'}), scheduler=dict(max_workers=2))
 scale = 2.0
 
 def helper(x):

@@ -39,7 +39,7 @@ def test_what_is_left_out(script: Cli) -> None:
     written = [script.folder / 'r.ipynb', script.folder / 'p.json', *(path for path in (script.folder / 'crate').rglob('*') if path.is_file())]
     for path in written:
         text = path.read_text()
-        assert 'hunter2-token' not in text, path
+        assert 'hunter2-token' not in text and 'plain-mode' not in text, path
         assert str(script.folder) not in text, path
         if 'apps' not in str(path):
             # Only the source and the notebook say it, as the user wrote it.
@@ -53,7 +53,7 @@ def test_what_is_left_out(script: Cli) -> None:
     assert '--include environ' in done.stderr
     script('record', '-q', './pi', '-o', 'all.ipynb', '--include', 'environ', 'paths', 'users')
     text = (script.folder / 'all.ipynb').read_text()
-    assert 'hunter2-token' in text
+    assert 'plain-mode' in text and 'hunter2-token' not in text  # a secret is nowhere
     assert '/secret/place/of/alice/data.txt' in text
     assert f'"user": "{username()}"' in text
     found = script.verify('all.ipynb', '--queue', './pi')
