@@ -345,7 +345,7 @@ def test_tasks(ran: Shell) -> None:
     assert float(rows[0]['time']) > 0
     found = ran.here('tasks', '-q', 'ran', '--json').json
     assert [task['tid'] for task in found] == [row['task'] for row in rows]
-    members = 'tid name index state claimed blocked superseded mid attempt worker host user ran_by job'
+    members = 'tid name index state claimed blocked superseded mid attempt worker host job'
     assert set(found[0]) == set(f'{members} began duration memory cause'.split())
 
 
