@@ -51,7 +51,7 @@ def gather(futures: Iterable[Future], timeout: float | None = None, progress: bo
 def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
     """Yield what to call for each future that has come."""
     if wanted is None:
-        wanted = sys.stderr.isatty() or 'ipykernel' in sys.modules
+        wanted = sys.stderr.isatty() or _in_notebook()
     if not wanted:
         yield lambda: None
         return
@@ -63,3 +63,9 @@ def _bar(total: int, wanted: bool | None) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=console.is_terminal) as bar:
         task = bar.add_task('', total=total)
         yield lambda: bar.advance(task)
+
+
+def _in_notebook() -> bool:
+    """Return True in a Jupyter kernel."""
+    ipython = sys.modules.get('IPython')
+    return ipython is not None and hasattr(ipython.get_ipython(), 'kernel')

@@ -322,7 +322,7 @@ def test_nothing_can_be_started(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as info:
         provider.launch(['true'], 1, PLAIN, str(tmp_path / 'log'), str(tmp_path / 'gone'))
     assert str(info.value).startswith(f'no worker was started, because the folder where it should start is not there: {tmp_path}/gone')
-    with pytest.raises(FileNotFoundError, match='gone/log'):
+    with pytest.raises(FileNotFoundError, match='/gone'):
         provider.launch(['true'], 1, PLAIN, str(tmp_path / 'gone' / 'log'), '/')
     with pytest.raises(FileNotFoundError, match='no-such-program-here'):
         provider.launch(['no-such-program-here'], 1, PLAIN, str(tmp_path / 'log'), '/')

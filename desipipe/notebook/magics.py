@@ -55,7 +55,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
         Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
         Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete`` ``add`` ``accept`` ``compact``
-                    ``trust``
+                    ``trust`` ``share`` ``unshare``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
         Help:       ``doctor`` ``demo`` ``completion``

@@ -147,7 +147,7 @@ class QueueDisplay(Shown):
         _, rows_text, first = self._rows
         failure = {**summary['failures'][0], 'line': None} if summary['failures'] else None
         says = summary['manager']['says'] if summary['manager'] and summary['counts']['PENDING'] and not summary['workers'] else ''
-        same = ('folder', 'time', 'condition', 'total', 'counts', 'blocked', 'superseded', 'left', 'rate', 'eta', 'causes')
+        same = ('folder', 'time', 'condition', 'total', 'counts', 'claimed', 'blocked', 'superseded', 'left', 'rate', 'eta', 'causes')
         return {
             'version': 1,
             'kind': 'queue',

@@ -50,10 +50,10 @@ class StaleClient:
         monkeypatch.setattr(os, 'open', self.open)
         monkeypatch.setattr(os, 'pread', self.pread)
 
-    def open(self, path: str, flags: int, mode: int = 0o777) -> int:
-        """As `os.open`."""
-        fd = self._open(path, flags, mode)
-        if path == self.path and self.stale == -1:
+    def open(self, path: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        """Open a file like `os.open`."""
+        fd = self._open(path, flags, mode, dir_fd=dir_fd)
+        if self.stale == -1 and os.path.samestat(os.fstat(fd), os.stat(self.path)):
             self.stale = fd
         elif self.stale == fd:
             self.stale = -2  # the number has been given again
