@@ -13,6 +13,7 @@ from typing import Any
 
 MIME = 'application/vnd.desipipe.v1+json'
 TIMEOUT = 120.0  # s; only what hangs gets there
+STARTS_MAX = 3  # of a kernel that ends before it answers
 
 Output = dict[str, Any]
 
@@ -94,11 +95,19 @@ class Kernel:
         self.cells: list[Cell] = []
         self.updates: list[tuple[dict[str, Any], str, str]] = []
         """What a display was updated to, its id, and the cell that ran at that moment by its message's id."""
-        self.manager = KernelManager(kernel_name='python3')
-        self.manager.start_kernel(cwd=str(folder), env=self.env)
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=TIMEOUT)
+        for left in reversed(range(STARTS_MAX)):
+            self.manager = KernelManager(kernel_name='python3')
+            self.manager.start_kernel(cwd=str(folder), env=self.env)
+            self.client = self.manager.client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=TIMEOUT)
+                break
+            except RuntimeError:  # another process has bound one of the ports that were chosen for it
+                self.client.stop_channels()
+                self.manager.shutdown_kernel(now=True)
+                if not left:
+                    raise
 
     def start(self, code: str, cell: str = '') -> Cell:
         """Run a cell; don't wait for its end.
