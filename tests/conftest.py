@@ -10,6 +10,7 @@ from typing import Any
 
 import hypothesis
 import pytest
+from fake_slurm import FakeSlurm
 from workers import WORK
 
 from desipipe import Queue, TaskManager
@@ -130,3 +131,12 @@ def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     for process in processes:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
+    """Install a pretend Slurm; what runs in it ends with the test."""
+    slurm = FakeSlurm(tmp_path / 'slurm')
+    slurm.install(monkeypatch)
+    yield slurm
+    slurm.end_all()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,15 +11,6 @@ from gallery import SCRIPT, check_pipeline, run_pipeline
 from desipipe.cli.migrate import find_notes
 
 pytest.importorskip('numpy')
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
-    """Install a pretend Slurm; what runs in it ends with the test."""
-    slurm = FakeSlurm(tmp_path / 'slurm')
-    slurm.install(monkeypatch)
-    yield slurm
-    slurm.end_all()
 
 
 def test_pipeline_runs_on_slurm_and_is_known_afterwards(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -145,15 +144,6 @@ def test_worker_copies_nothing_else(
     done = subprocess.run(argv, capture_output=True, text=True, timeout=TIMEOUT, check=True)
     assert 'said' not in done.stdout
     assert queue.counts(state='SUCCEEDED') == 1
-
-
-@pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
-    """Install a pretend Slurm; what runs in it ends with the test."""
-    slurm = FakeSlurm(tmp_path / 'slurm')
-    slurm.install(monkeypatch)
-    yield slurm
-    slurm.end_all()
 
 
 def holds(path: Path, text: str) -> bool:

@@ -24,15 +24,6 @@ STEP = '0.1'
 
 
 @pytest.fixture
-def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeSlurm]:
-    """Install a pretend Slurm; what runs in it ends with the test."""
-    slurm = FakeSlurm(tmp_path / 'slurm')
-    slurm.install(monkeypatch)
-    yield slurm
-    slurm.end_all()
-
-
-@pytest.fixture
 def queue(queue_dir: Path, slurm: FakeSlurm) -> Queue:
     return Queue('q', create=True)
 
