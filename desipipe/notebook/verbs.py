@@ -341,30 +341,11 @@ class _Drawn:
             self._handle.update(bundle, raw=True)
 
 
-class _Stream(io.TextIOBase):
-    """Text under the cell, safe for a terminal, in which commands read as they are typed here."""
-
-    def __init__(self, stream: Any) -> None:
-        self.unfiltered = _Typed(stream)
-        self._stream = stream
-        self.buffer = _Bytes(stream)
-
-    def write(self, text: str) -> int:
-        self._stream.write(typed(visible(text)))
-        return len(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return bool(self._stream.isatty())
-
-    def fileno(self) -> int:
-        return int(self._stream.fileno())
-
-
 class _Typed(io.TextIOBase):
-    """The same for what has made its text safe itself, and coloured it."""
+    """Text under the cell, in which commands read as they are typed here.
+
+    What writes to it has made its text safe itself, and coloured it.
+    """
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -382,6 +363,18 @@ class _Typed(io.TextIOBase):
 
     def fileno(self) -> int:
         return int(self._stream.fileno())
+
+
+class _Stream(_Typed):
+    """Text under the cell like :class:`_Typed`, made safe for a terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        super().__init__(stream)
+        self.unfiltered = _Typed(stream)
+
+    def write(self, text: str) -> int:
+        super().write(visible(text))
+        return len(text)
 
 
 class _Bytes(io.RawIOBase):
