@@ -22,7 +22,7 @@ def _make_visible(record: logging.LogRecord) -> bool:
 
 
 logger = logging.getLogger('desipipe')
-"""What desipipe itself logs."""
+"""The logger of desipipe itself."""
 logger.addFilter(_make_visible)
 
 LEVELS = ('debug', 'info', 'warning', 'error', 'critical')

@@ -816,7 +816,7 @@ class MPISlot(SlotProcess):
 
 
 class Division:
-    """One launcher whose processes are divided among several slots, each with its own communicator.
+    """A launcher whose processes are divided among several slots, each with its own communicator.
 
     Parameters
     ----------

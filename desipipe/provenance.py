@@ -348,7 +348,7 @@ class Content(NamedTuple):
 
 
 SAVED = ('code', 'versions')
-"""What is saved beside files where an app does not say."""
+"""Kinds of provenance that are saved beside files where an app names none."""
 SAVED_WITH_FILES = frozenset({*SAVED, 'cwd'})
 """Those of an app's ``save_attrs`` that are saved beside files."""
 
@@ -357,7 +357,7 @@ class SavedAttrs(NamedTuple):
     """The attributes that an app saves beside the files that its tasks save."""
 
     attrs: tuple[str, ...] = SAVED
-    """Of :data:`SAVED_WITH_FILES`."""
+    """Members of :data:`SAVED_WITH_FILES`."""
     folder: str = ''
     """Where; by default beside each file."""
     cwd: str = ''
@@ -365,7 +365,7 @@ class SavedAttrs(NamedTuple):
 
 
 class Making:
-    """One running attempt of a task: what makes the files written meanwhile, and from what.
+    """A running attempt of a task: what makes the files written meanwhile, and from what.
 
     Parameters
     ----------

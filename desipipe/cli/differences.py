@@ -8,7 +8,7 @@ PAGE = 'docs/user/migrating.md'
 
 
 class Difference(NamedTuple):
-    """One difference."""
+    """A difference between desipipe 1.0 and this one."""
 
     key: str
     """Anchor on the page."""

@@ -324,7 +324,7 @@ def _content_of(line: dict[str, Any]) -> Content:
 
 
 class Look:
-    """One pass over the origins of files, which looks at no file twice."""
+    """A pass over the origins of files, which looks at no file twice."""
 
     def __init__(self) -> None:
         self._folders: dict[str, dict[str, list[dict[str, Any]]]] = {}

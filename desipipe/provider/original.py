@@ -29,7 +29,7 @@ class OriginalInterface:
     """The methods that providers of the original have, beside those that a manager needs here."""
 
     processes: list[Any]
-    """What was started by calling the provider."""
+    """Processes that calls of the provider have started."""
 
     @classmethod
     def jobid(cls) -> Any:

@@ -36,9 +36,9 @@ MOST = 4 << 30
 MEMBERS = 20_000
 """Files of a crate that are read at most."""
 RATIO = 500
-"""How many times larger than its bytes the content of a zip may be."""
+"""Upper bound of the bytes of a zip's content, over those of the zip."""
 KEPT_RATIO = 64
-"""How many times larger than its bytes what is kept in memory of a zip may be."""
+"""Upper bound of the bytes kept in memory of a zip, over those of the zip."""
 KEPT_FREE = 64 << 20
 """Bytes that may be kept of any."""
 _KEPT = (RECORD, METADATA, DIGESTS)
@@ -320,7 +320,7 @@ class Record:
     """What its metadata hold."""
     models: list[QueueModel]
     files: dict[str, Stored] = field(default_factory=dict)
-    """What is in a crate, by name."""
+    """Members of a crate, by name."""
     problems: list[str] = field(default_factory=list)
     """What is wrong with the container, in words."""
     is_crate: bool = False

@@ -63,4 +63,4 @@ RESTORED: dict[str, type] = {
     'FileEntryCollection': _RestoredCollection,
     'FileManager': _RestoredManager,
 }
-"""What is made of the classes of desipipe 1.0, by their names."""
+"""Classes that stand for those of desipipe 1.0, by their names."""

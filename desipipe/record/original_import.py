@@ -180,7 +180,7 @@ def import_original(path: str, name: str | None, config: Config) -> tuple[Queue,
 
 
 class _Importer:
-    """One import."""
+    """An import of a queue of desipipe 1.0."""
 
     def __init__(self, old: OriginalQueue, queue: Queue) -> None:
         self.old = old
