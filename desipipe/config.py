@@ -197,14 +197,10 @@ class Config(BaseClass, MutableMapping[str, Any]):
                 self._environ[key] = _check(key, value, f'${spec.variable}')
         self._set: dict[str, Any] = {}
 
-    def copy(self) -> Self:
-        """Return a copy with keys of its own."""
-        new = type(self).__new__(type(self))
-        new.__dict__.update(self.__dict__)
+    def __copy__(self) -> Self:
+        new = super().__copy__()
         new._saved, new._set = dict(self._saved), dict(self._set)
         return new
-
-    __copy__ = copy
 
     def clone(self, *args: Any, **kwargs: Any) -> Self:
         """Return an updated copy; arguments are those of ``update``."""

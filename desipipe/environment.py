@@ -162,14 +162,10 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             self.command = self.check('command', kwargs.pop('command'))
         super().update(*args, **kwargs)
 
-    def copy(self) -> Self:
-        """Return a copy with variables of its own."""
-        new = type(self).__new__(type(self))
-        new.__dict__.update(self.__dict__)
+    def __copy__(self) -> Self:
+        new = super().__copy__()
         new.data = dict(self.data)
         return new
-
-    __copy__ = copy
 
     def clone(self, *args: Any, **kwargs: Any) -> Self:
         """Return an updated copy; arguments are those of :meth:`update`."""

@@ -150,18 +150,12 @@ class BaseClass(Logged):
         return new
 
     def copy(self) -> Self:
-        """Return a shallow copy."""
+        """Return a shallow copy, with keys or variables of its own."""
         return self.__copy__()
 
 
 class BaseDict(UserDict[Any, Any], BaseClass):
     """Dictionary that can be subclassed, with a logger."""
-
-    def __copy__(self) -> Self:
-        new = self.__class__.__new__(self.__class__)
-        new.__dict__.update(self.__dict__)
-        new.data = dict(self.data)
-        return new
 
     def copy(self) -> Self:
         """Return a copy with a dictionary of its own."""

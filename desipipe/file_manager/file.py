@@ -134,12 +134,6 @@ class Fields(BaseClass):
         new.update(**kwargs)
         return new
 
-    def copy(self) -> Self:
-        """A copy that shares the values of the fields."""
-        new = type(self).__new__(type(self))
-        new.__dict__.update(self.__dict__)
-        return new
-
     def __setstate__(self, state: dict[str, Any]) -> None:
         # What was pickled before a field was thought of has its default.
         self.__dict__.update({name: copy.copy(value) for name, value in self._defaults.items()})
@@ -151,8 +145,6 @@ class Fields(BaseClass):
         for name in self._defaults:
             setattr(new, name, copy.deepcopy(getattr(self, name)))
         return new
-
-    __copy__ = copy
 
     def to_dict(self) -> dict[str, Any]:
         """The fields, by name."""
