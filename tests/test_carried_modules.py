@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 import textwrap
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import pytest
+import simpleeval
 from workers import work
 
 from desipipe import Queue, TaskManager
@@ -168,32 +173,65 @@ def test_what_came_by_value_is_found_by_its_name(queue: Queue, folder: Path) -> 
     assert results[4] == futures[0].id
 
 
-def test_packages_beside_their_list_of_files_are_installed(tmp_path: Path) -> None:
-    target = tmp_path / 'target'
-    info = target / 'thing-1.0.dist-info'
+@pytest.mark.parametrize('kind', ['folder', 'zip', 'egg', 'zipped egg'])
+def test_packages_beside_their_list_of_files_are_installed(tmp_path: Path, kind: str) -> None:
+    target = tmp_path / ('thing-1.0.egg' if 'egg' in kind else 'target')
+    info = target / ('EGG-INFO' if 'egg' in kind else 'thing-1.0.dist-info')
+    record = 'thing/__init__.py,sha256=x,1\nthing/part.py,,\nsingle.py,,\n../bin/thing,,\n'
     for path, text in {
         target / 'thing' / '__init__.py': 'from .part import work',
         target / 'thing' / 'part.py': 'import threading\nlock = threading.Lock()\ndef work(): return lock.locked()',
         target / 'single.py': 'def work(): return 1',
         target / 'own_helper.py': 'def work(): return 2',
-        info / 'RECORD': 'thing/__init__.py,sha256=x,1\nthing/part.py,,\nsingle.py,,\n../bin/thing,,\nthing-1.0.dist-info/RECORD,,\n',
+        info / 'RECORD': record + 'thing-1.0.dist-info/RECORD,,\n',
+        info / 'top_level.txt': 'single\nthing\n',
+        info / ('PKG-INFO' if 'egg' in kind else 'METADATA'): 'Name: thing\nVersion: 1.0\n',
     }.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    script = tmp_path / 'script.py'
-    script.write_text(
-        textwrap.dedent("""
+    if 'zip' in kind:
+        archive = shutil.make_archive(str(tmp_path / 'archive'), 'zip', target)
+        shutil.rmtree(target)
+        target = Path(archive).rename(target.with_suffix('.egg' if 'egg' in kind else '.zip'))
+    script = """
         import own_helper, single, thing
         from desipipe.serialize import describe, modules
         print([modules.is_user(name) for name in ('thing', 'thing.part', 'single', 'own_helper', '__main__')])
         code = describe(lambda: (thing.work(), single.work(), own_helper.work()))
         print(code.packages, [name for name in code.parts if 'own' in name or 'thing' in name])
-        """)
-    )
+        """
+    assert run_with(target, tmp_path / 'script.py', script) == [
+        '[False, False, False, True, True]',
+        "('single', 'thing') ['module own_helper.work', 'global thing']",
+    ]
+
+
+def run_with(target: Path, script: Path, text: str) -> list[str]:
+    """Return the lines that a script prints, whose process finds modules in ``target`` first."""
+    script.write_text(textwrap.dedent(text))
     environ = os.environ | {'PYTHONPATH': os.pathsep.join([str(target), str(ROOT)])}
     done = subprocess.run([sys.executable, script], env=environ, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ['[False, False, False, True, True]', "('single', 'thing') ['module own_helper.work', 'global thing']"]
+    return done.stdout.splitlines()
+
+
+def test_what_desipipe_needs_is_installed_wherever_it_lies(tmp_path: Path) -> None:
+    # Copied without its list of files, as archives of dependencies are made for clusters.
+    shutil.copytree(Path(cloudpickle.__file__).parent, tmp_path / 'copies' / 'cloudpickle')
+    shutil.copy(simpleeval.__file__, tmp_path / 'copies')
+    script = """
+        import cloudpickle, simpleeval
+        from desipipe.serialize import describe, modules
+        print([modules.is_user(name) for name in ('cloudpickle.cloudpickle', 'simpleeval')])
+        print(describe(lambda: cloudpickle.dumps(1)).packages, 'copies' in cloudpickle.__file__)
+        """
+    assert run_with(tmp_path / 'copies', tmp_path / 'script.py', script) == ['[False, False]', "('cloudpickle',) True"]
+
+
+def test_what_desipipe_needs_is_what_it_declares() -> None:
+    declared = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['dependencies']
+    names = {re.split('[<>=]', text)[0] for text in declared}
+    assert {'yaml' if name == 'pyyaml' else name for name in names} == modules._NEEDED
 
 
 def test_folder_that_a_module_is_from() -> None:

@@ -2,13 +2,13 @@
 
 The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the standard library, nor in
 ``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode, nor in one
-that the list of files of an installation beside it names (``pip install --target``).
+that the list of files of an installation beside it names (``pip install --target``), nor in one that
+desipipe itself needs, wherever that lies: every worker has it.
 """
 
 from __future__ import annotations
 
 import ast
-import contextlib
 import functools
 import importlib.machinery
 import importlib.util
@@ -24,7 +24,9 @@ from .source import Import, parse, tree
 
 MAIN = frozenset(('__main__', '__mp_main__'))
 _EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-_TOP = __name__.partition('.')[0]
+# Topmost names of desipipe, and of what it can not run without.
+_NEEDED = frozenset(('cloudpickle', 'filelock', 'numpy', 'orjson', 'rich', 'simpleeval', 'yaml'))
+_OURS = _NEEDED | {__name__.partition('.')[0]}
 
 
 def is_user(name: object) -> bool:
@@ -36,13 +38,14 @@ def is_user(name: object) -> bool:
         return True
     module = sys.modules.get(name)
     if module is None:
-        return name.partition('.')[0] not in sys.stdlib_module_names
+        top = name.partition('.')[0]
+        return top not in sys.stdlib_module_names and top not in _OURS
     return _is_user_module(name, getattr(module, '__file__', None), getattr(module, '__spec__', None), getattr(module, '__path__', None))
 
 
 def _is_user_module(name: str, file: str | None, spec: object, path: Iterable[str] | None) -> bool:
     top = name.partition('.')[0]
-    if top == _TOP:
+    if top in _OURS:
         return False
     if file is None and path is not None:
         file = next((os.path.join(entry, '__init__.py') for entry in path if isinstance(entry, str)), None)  # a namespace package
@@ -83,18 +86,21 @@ def _home(file: str, name: str) -> str:
 
 @functools.cache
 def _installed_names(folder: str) -> frozenset[str]:
-    """Return the topmost names of what was installed in a folder (``pip install --target``), by its lists of files."""
+    """Return the topmost names of what was installed in a folder or archive of ``sys.path``.
+
+    The lists of files tell them, which ``pip install --target`` leaves beside the modules, and which
+    archives of installed packages (zip, egg) hold.
+    """
+    import importlib.metadata
+
+    egg = folder.endswith('.egg')  # The list beside a source tree names what is being written there.
     found: set[str] = set()
-    try:
-        entries = os.listdir(folder)
-    except OSError:
-        return frozenset()
-    for entry in entries:
-        for name in ('RECORD', 'top_level.txt') if entry.endswith('.dist-info') else ():
-            with contextlib.suppress(OSError), open(os.path.join(folder, entry, name), encoding='utf-8', errors='replace') as lines:
-                paths = [line.strip().strip('"').partition(',')[0] for line in lines]
-                found.update(path.partition('/')[0].partition('.')[0] for path in paths)
-    return frozenset(found)
+    for distribution in importlib.metadata.distributions(path=[folder]):
+        for name in ('top_level.txt',) if egg else ('RECORD',):
+            lines = (distribution.read_text(name) or '').splitlines()
+            paths = [line.strip().strip('"').partition(',')[0] for line in lines]
+            found.update(path.partition('/')[0].partition('.')[0] for path in paths)
+    return frozenset(found - {''})
 
 
 @functools.cache
