@@ -173,7 +173,7 @@ def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> N
 
 def test_out_of_memory(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     if not slurm.kills_for_memory:
-        pytest.skip('this machine has no cgroups of version 1, with which Slurm 22.05 limits memory')
+        pytest.skip('this Slurm has no cgroups of version 1, with which it limits memory')
     tm = manager(queue, kwargs={'mem': 200})
 
     @tm.python_app
@@ -190,7 +190,7 @@ def test_out_of_memory(queue: Queue, slurm: Slurm, spawn: Any) -> None:
 def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -> None:
     """The worker is gone before it could say so: the manager has it from Slurm."""
     if not slurm.kills_for_memory:
-        pytest.skip('this machine has no cgroups of version 1, with which Slurm 22.05 limits memory')
+        pytest.skip('this Slurm has no cgroups of version 1, with which it limits memory')
 
     @manager(queue, kwargs={'mem': 200}).python_app
     def feed() -> int:
