@@ -13,16 +13,16 @@ if TYPE_CHECKING:
     from ._version import __version__
     from .config import Config
     from .environment import Environment
+    from .execution.manager import spawn
+    from .execution.worker import work
     from .file_manager import FileManager
-    from .gathering import gather
-    from .manager import spawn
     from .provider import Provider
-    from .queue import Queue, kill, retry
+    from .queue.gathering import gather
+    from .queue.queue import Queue, kill, retry
+    from .queue.task import Future, as_completed, wait
     from .scheduler import Scheduler
-    from .task import Future, as_completed, wait
     from .task_manager import TaskManager
     from .utils import setup_logging
-    from .worker import work
 
 __all__ = [
     'Config',
@@ -51,20 +51,20 @@ _HOME = {
     'Config': 'config',
     'Environment': 'environment',
     'FileManager': 'file_manager',
-    'Future': 'task',
+    'Future': 'queue.task',
     'Provider': 'provider',
-    'Queue': 'queue',
+    'Queue': 'queue.queue',
     'Scheduler': 'scheduler',
     'TaskManager': 'task_manager',
     '__version__': '_version',
-    'as_completed': 'task',
-    'gather': 'gathering',
-    'kill': 'queue',
-    'retry': 'queue',
+    'as_completed': 'queue.task',
+    'gather': 'queue.gathering',
+    'kill': 'queue.queue',
+    'retry': 'queue.queue',
     'setup_logging': 'utils',
-    'spawn': 'manager',
-    'wait': 'task',
-    'work': 'worker',
+    'spawn': 'execution.manager',
+    'wait': 'queue.task',
+    'work': 'execution.worker',
 }
 
 

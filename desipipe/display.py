@@ -1,8 +1,10 @@
 """``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look as if it had run in the notebook.
 
-While a cell runs in a slot, what it displays is written to its stdout as marks (see :mod:`desipipe.outputs`), in order with what it prints. There is no
-IPython shell in a slot, and none is pretended: it would bring a history data base, a profile folder and hooks into the interpreter, and libraries that ask for
-a shell would find one without a kernel. Instead IPython's three functions that displays go through are pointed here, when and if the task imports IPython.
+While a cell runs in a slot, what it displays is written to its stdout as marks (see
+:mod:`desipipe.outputs.notebook`), in order with what it prints. There is no IPython shell in a
+slot, and none is pretended: it would bring a history data base, a profile folder and hooks into the
+interpreter, and libraries that ask for a shell would find one without a kernel. Instead IPython's
+three functions that displays go through are pointed here, when and if the task imports IPython.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from .library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html, widget_text
-from .outputs import mark
+from .outputs.library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html, widget_text
+from .outputs.notebook import mark
 from .utils import Overlay, format_bytes
 
 DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; larger ones are kept beside the output, and shown small: an image, or words
 KEPT_MAX = 64 << 20  # bytes of one display that is kept
-BACKEND = 'module://desipipe.figures'
+BACKEND = 'module://desipipe.execution.figures'
 _TEXT_LIMIT = 16 * 1024  # characters of text/plain that stay of such a display
 _PLAIN = frozenset({int, float, bool, complex, str, bytes})  # IPython shows them by their repr, and is slow to import
 _FUNCTIONS = 'IPython.core.display_functions'
@@ -220,8 +222,8 @@ def captured(flush: Callable[[], object], keep: Callable[[bytes], int] = lambda 
                 _join(threads)  # what they still print is the cell's; as an interpreter does at its end
     finally:
         try:
-            if 'desipipe.figures' in sys.modules:  # Matplotlib has imported it
-                sys.modules['desipipe.figures'].finish()
+            if 'desipipe.execution.figures' in sys.modules:  # Matplotlib has imported it
+                sys.modules['desipipe.execution.figures'].finish()
         finally:
             cell.libraries.close()
             _cell = None
@@ -370,7 +372,7 @@ def _json(value: Any) -> str:
 
 def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
     """Shrink a display that is too large: to smaller forms, a smaller image, or its beginning."""
-    from .thumbnails import thumbnail
+    from .outputs.thumbnails import thumbnail
 
     forms = dict(data)
     left_out = []

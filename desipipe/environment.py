@@ -11,17 +11,7 @@ from typing import Any, ClassVar, Self
 
 from .config import Configurable
 from .errors import ConfigError
-from .secret import (
-    HIDDEN,
-    KeptSecret,
-    assigned_secrets,
-    assigns_secret,
-    holds_secret,
-    is_secret_name,
-    keep_secret,
-    known_values,
-    redact,
-)
+from .security.secrets import HIDDEN, KeptSecret, assigned_secrets, assigns_secret, holds_secret, is_secret_name, keep_secret, known_values, redact
 from .terminal import visible
 from .utils import is_sequence
 

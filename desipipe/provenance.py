@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypedDict
 
-from .secret import HIDDEN, KeptSecret
+from .security.secrets import HIDDEN, KeptSecret
 from .utils import username
 
 __all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'repository', 'snapshot', 'versions']

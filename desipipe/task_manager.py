@@ -10,30 +10,30 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from .app import App, caller
-from .call_here import call_here, chdir
 from .config import Config
 from .environment import BaseEnvironment, Environment, change_environ, get_environ
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .errors import NotSerializableError as SerializationError
 from .errors import PayloadError as DeserializationError
-from .event import STATES, Event, state_code
-from .function_source import deserialize_function, serialize_function
-from .ledger import Batch, Ledger
-from .place import follow_cells
 from .provenance import SAVED, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
-from .queue import Queue, get_queue, kill, mid_of, queue_of, retry
+from .queue.app import App, caller
+from .queue.call_here import call_here, chdir
+from .queue.events import STATES, Event, state_code
+from .queue.ledger import Batch, Ledger
+from .queue.place import follow_cells
+from .queue.queue import Queue, get_queue, kill, mid_of, queue_of, retry
+from .queue.sweep import sweep_calls
+from .queue.task import Future, Task
+from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
-from .sweep import sweep_calls
-from .task import Future, Task
-from .uses import Use
+from .serialize.function_source import deserialize_function, serialize_function
 from .utils import BaseClass, faces, from_above
 
 if TYPE_CHECKING:
-    from .manager import spawn
-    from .worker import work
+    from .execution.manager import spawn
+    from .execution.worker import work
 
 __all__ = [
     'BaseApp',
@@ -195,12 +195,12 @@ class TaskManager(BaseClass):
         state : str, default=None
             With ``name``: reuse only tasks in this state, compute the others with the new code.
         timeout, retries, retry_on, priority, save_attrs, save_dir, inputs
-            As for :class:`~desipipe.app.App`.
+            As for :class:`~desipipe.queue.app.App`.
 
         Returns
         -------
         app : TaskApp
-            Call it as the function; it returns a :class:`~desipipe.task.Future`.
+            Call it as the function; it returns a :class:`~desipipe.queue.task.Future`.
         """
         return self._app('python', func, options)
 
@@ -250,7 +250,7 @@ class TaskApp(App):
     skip, name, state, save_attrs, save_dir, **options
         As for :meth:`TaskManager.python_app`.
     kind : str, default=None
-        Kind of app, see :class:`~desipipe.app.App`; by default that of the class.
+        Kind of app, see :class:`~desipipe.queue.app.App`; by default that of the class.
     """
 
     default_kind: ClassVar[str] = 'python'
@@ -457,7 +457,7 @@ class TaskApp(App):
         Parameters
         ----------
         calls : sequence of dict
-            As :meth:`~desipipe.app.App.bind` makes them.
+            As :meth:`~desipipe.queue.app.App.bind` makes them.
         sync : bool, default=False
             Whether to be on disk when this returns.
         common : mapping, default=None
@@ -620,11 +620,11 @@ if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from
     def __getattr__(name: str) -> object:
         """Import the two processes when they are first asked for: scripts that only add tasks don't need them."""
         if name == 'spawn':
-            from .manager import spawn
+            from .execution.manager import spawn
 
             return spawn
         if name == 'work':
-            from .worker import work
+            from .execution.worker import work
 
             return work
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

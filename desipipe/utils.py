@@ -45,7 +45,7 @@ faces: dict[str, Callable[..., Any]] = {}
 
 _ABOVE = {
     'command_line': 'desipipe.cli:main',
-    'queue': 'desipipe.queue:queue_of',
+    'queue': 'desipipe.queue.queue:queue_of',
     'task_manager': 'desipipe.task_manager:open_task_manager',
 }
 

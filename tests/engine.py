@@ -13,13 +13,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from desipipe.event import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, End, Event, Group
-from desipipe.ledger import Batch, Ledger
+from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, End, Event, Group
+from desipipe.queue.ledger import Batch, Ledger
+from desipipe.queue.state import State
+from desipipe.queue.uses import Use
 from desipipe.serialize import Code, Payload
-from desipipe.state import State
 from desipipe.store import journal as journals
 from desipipe.store.journal import Journal
-from desipipe.uses import Use
 
 MID = 'm0'
 MANAGERS: dict[str, Event] = {mid: {'environ': {'name': 'base'}, 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}} for mid in ('m0', 'm1')}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from engine import journal_lines
 
-from desipipe import Config, Environment, Queue, TaskManager, summary
+from desipipe import Config, Environment, Queue, TaskManager
 from desipipe.environment import BaseEnvironment
 from desipipe.errors import (
     AppChangedError,
@@ -36,10 +36,11 @@ from desipipe.errors import (
     UnknownTaskError,
     UntrustedQueueError,
 )
-from desipipe.queue import get_queue, kill, retry
+from desipipe.execution.worker import work
+from desipipe.queue.queue import get_queue, kill, retry
 from desipipe.store import journal as journals
 from desipipe.store.journal import encode, first_event
-from desipipe.worker import work
+from desipipe.view import queue as summary
 
 pytestmark = pytest.mark.usefixtures('queue_dir')
 

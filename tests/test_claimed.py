@@ -11,18 +11,18 @@ from typing import Any
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.cell_summary import cell_summary
 from desipipe.cli import main
-from desipipe.event import SUCCEEDED, End
-from desipipe.explain import explain
-from desipipe.graph import Timeline, graph
-from desipipe.listing import task_page
-from desipipe.notebook.bundle import as_text
+from desipipe.queue.events import SUCCEEDED, End
+from desipipe.queue.explain import explain
+from desipipe.queue.task import Future
 from desipipe.record.model import read_queue
 from desipipe.record.privacy import Privacy
 from desipipe.store.lease import Lease
-from desipipe.summary import job_summaries, queue_summary, task_summaries
-from desipipe.task import Future
+from desipipe.view.bundle import as_text
+from desipipe.view.cell import cell_summary
+from desipipe.view.graph import Timeline, graph
+from desipipe.view.queue import job_summaries, queue_summary, task_summaries
+from desipipe.view.tasks import task_page
 
 SLOTS, CLAIMS, TASKS = 2, 5, 8
 STATES = ['RUNNING'] * SLOTS + ['PENDING'] * (TASKS - SLOTS)

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from engine import MID, add, begin, claim, consistent, differences, facts, finish, fresh, knowledge, make_folder, talk, tid
 
-from desipipe.compact import clear, compact, repair
 from desipipe.errors import QueueGoneError
-from desipipe.event import FAILED, RUNNING, STATES, SUCCEEDED
-from desipipe.ledger import Ledger
+from desipipe.queue.compact import clear, compact, repair
+from desipipe.queue.events import FAILED, RUNNING, STATES, SUCCEEDED
+from desipipe.queue.ledger import Ledger
 from desipipe.store.files import open_log
 from desipipe.store.lease import Lease
 
@@ -126,7 +126,7 @@ def test_a_report_from_before_is_never_taken_for_another_task(ledger: Ledger, ca
     add(other, ['x', 'y', 'z'])
     claimed = [*claim(other, 'v', 2), *claim(other, 'v', 2)]
     ledger.follow()  # as a worker that notes versions does
-    from desipipe.event import End
+    from desipipe.queue.events import End
 
     ends = [End(row, 1, SUCCEEDED, 0.0, 1, ledger.store(pickle.dumps('old'))) for row in (1, 2)]
     if carry:
@@ -143,7 +143,7 @@ def test_a_report_from_before_is_never_taken_for_another_task(ledger: Ledger, ca
 ADDER = """
 import sys
 from engine import add
-from desipipe.ledger import Ledger
+from desipipe.queue.ledger import Ledger
 from desipipe.errors import QueueGoneError
 ledger = Ledger(sys.argv[1], None)
 print('ready', flush=True)

@@ -23,9 +23,10 @@ import pexpect
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.cli import build_parser, main
-from desipipe.cli.common import Verbs
-from desipipe.cli.look import follow
+from desipipe.cli import main
+from desipipe.commands.common import Verbs
+from desipipe.commands.parser import build_parser
+from desipipe.commands.show import follow
 from desipipe.store.journal import lines
 
 COMMAND = (sys.executable, '-m', 'desipipe')
@@ -862,7 +863,7 @@ def test_interrupted_demo_leaves_nothing(shell: Shell) -> None:
 
 
 def test_the_demo_is_what_users_write() -> None:
-    from desipipe.demo import SCRIPT
+    from desipipe.commands.demo_pipeline import SCRIPT
 
     compile(SCRIPT, 'pi.py', 'exec')
     root = Path(__file__).resolve().parent.parent

@@ -40,14 +40,14 @@ from engine import (
     tid,
 )
 
-from desipipe.compact import compact, repair, sizes
 from desipipe.errors import DiskFullError
-from desipipe.event import CHUNK, FAILED, SUCCEEDED, End, Ref
-from desipipe.ledger import Batch, Ledger
+from desipipe.queue.compact import compact, repair, sizes
+from desipipe.queue.events import CHUNK, FAILED, SUCCEEDED, End, Ref
+from desipipe.queue.ledger import Batch, Ledger
+from desipipe.queue.task import Future
 from desipipe.serialize import dumps, dumps_arguments
 from desipipe.store.journal import Journal
 from desipipe.store.segment import MAP_FROM, segment_path
-from desipipe.task import Future
 
 
 @pytest.fixture
@@ -356,7 +356,7 @@ def test_files_are_taken_away_with_the_lock_held(tmp_path: Path) -> None:
 ADDER = """
 import sys
 from engine import add
-from desipipe.ledger import Ledger
+from desipipe.queue.ledger import Ledger
 ledger = Ledger(sys.argv[1], None)
 print('ready', flush=True)
 sys.stdin.readline()
@@ -397,8 +397,8 @@ def test_compaction_while_others_add(tmp_path: Path) -> None:
 WORKER = """
 import sys
 from engine import begin, claim, finish
-from desipipe.event import SUCCEEDED
-from desipipe.ledger import Ledger
+from desipipe.queue.events import SUCCEEDED
+from desipipe.queue.ledger import Ledger
 folder, name, total = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ledger = Ledger(folder, None, name=name)
 begin(ledger, name, 2)

@@ -14,9 +14,9 @@ from engine import MID, add, begin, claim, consistent, differences, finish, fres
 from polling import wait_for
 
 from desipipe import Queue, TaskManager
-from desipipe.compact import compact
-from desipipe.event import FAILED, STATES, UNKNOWN
-from desipipe.ledger import Ledger
+from desipipe.queue.compact import compact
+from desipipe.queue.events import FAILED, STATES, UNKNOWN
+from desipipe.queue.ledger import Ledger
 
 
 @pytest.fixture

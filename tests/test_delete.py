@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe import queue as queues
 from desipipe.errors import QueueGoneError
+from desipipe.queue.queue import queue as queues
 
 Reader = Callable[[], None]
 

@@ -14,9 +14,9 @@ import pytest
 from engine import add, begin, claim, differences, done, facts, finish, fresh, hear, knowledge, make_folder, record, states, talk, tell, tid
 
 from desipipe import Queue
-from desipipe.compact import compact
 from desipipe.errors import DiskFullError, PermissionDeniedError, QueueExistsError
-from desipipe.ledger import Ledger
+from desipipe.queue.compact import compact
+from desipipe.queue.ledger import Ledger
 from desipipe.store.lease import Lease, read_lease
 
 # Root, and namespaces of one's own or the like, as network filesystems need too.
@@ -269,7 +269,7 @@ LIMITED = """
 import resource, sys
 from engine import add
 from desipipe.errors import DiskFullError
-from desipipe.ledger import Ledger
+from desipipe.queue.ledger import Ledger
 ledger = Ledger(sys.argv[1], None)
 for word in sys.stdin:
     kind, size = word.split()

@@ -17,9 +17,9 @@ from workers import WORK, work
 
 import desipipe
 from desipipe import Queue, TaskManager, display
-from desipipe.cell_summary import cell_summary
-from desipipe.task import Future
+from desipipe.queue.task import Future
 from desipipe.task_manager import TaskApp
+from desipipe.view.cell import cell_summary
 
 PNG = b'\x89PNG'
 

@@ -18,7 +18,7 @@ from desipipe import FileManager, Queue, TaskManager, provenance, work
 from desipipe.errors import UnknownOptionError
 from desipipe.file_manager import BaseFile, BaseFileEntry, made
 from desipipe.file_manager.history import file_summaries
-from desipipe.summary import task_detail
+from desipipe.view.queue import task_detail
 
 
 @pytest.fixture

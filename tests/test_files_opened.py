@@ -99,7 +99,7 @@ def damage():
         file.write(b'{"e":"note"}\\n')
 
 async def ask():
-    from desipipe.server.hub import Hub
+    from desipipe.server.queues import Hub
     from desipipe.server.routes import LOOKS, ORDERS
     hub = Hub(os.getcwd())
     values = {'queue': 'audited', 'tid': 'save[0]', 'rows': '0-3'}

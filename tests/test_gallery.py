@@ -8,7 +8,7 @@ import pytest
 from fake_slurm import FakeSlurm
 from gallery import SCRIPT, check_pipeline, run_pipeline
 
-from desipipe.cli.migrate import find_notes
+from desipipe.commands.migrate import find_notes
 
 pytest.importorskip('numpy')
 

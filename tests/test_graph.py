@@ -7,9 +7,9 @@ from pathlib import Path
 import engine
 import pytest
 
-from desipipe.event import FAILED, KILLED, SUCCEEDED, End
-from desipipe.graph import BINS, INTERVALS, LANES, Timeline, graph
-from desipipe.ledger import Ledger
+from desipipe.queue.events import FAILED, KILLED, SUCCEEDED, End
+from desipipe.queue.ledger import Ledger
+from desipipe.view.graph import BINS, INTERVALS, LANES, Timeline, graph
 
 
 @pytest.fixture

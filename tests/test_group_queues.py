@@ -12,8 +12,8 @@ from users import ALICE, BOB, CAROL, GROUP, User, modes, needs_root, open_place,
 
 from desipipe import Environment, Queue, TaskManager, spawn, work
 from desipipe.errors import ConfigError, PermissionDeniedError, QueueError, UntrustedQueueError
-from desipipe.group_queues import find_group, unreachable
-from desipipe.summary import queue_summary
+from desipipe.queue.sharing import find_group, unreachable
+from desipipe.view.queue import queue_summary
 
 pytestmark = needs_root
 TRUST_ALICE = f'desipipe trust {ALICE.uid}'
@@ -196,7 +196,7 @@ def test_who_waits_for_another_members_task_is_told(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
 
     def reason(queue: Queue) -> str:
-        from desipipe.waiting import waiting_reason
+        from desipipe.queue.waiting import waiting_reason
 
         return str(waiting_reason(queue.ledger, queue.ledger.find(of_alice)))
 
@@ -434,7 +434,7 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
     group.as_user(BOB, lambda queue: work(queue))
 
     def look(queue: Queue) -> dict[str, Any]:
-        from desipipe.summary import task_summaries
+        from desipipe.view.queue import task_summaries
 
         return task_summaries(queue.ledger, [queue.ledger.find(of_alice)])[0]
 
@@ -471,7 +471,7 @@ def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> No
     tid = group.as_user(ALICE, run)
 
     def look(queue: Queue) -> str:
-        from desipipe.live import outputs
+        from desipipe.queue.output import outputs
 
         return repr(outputs(queue.ledger, queue.ledger.find(tid)))
 

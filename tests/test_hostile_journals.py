@@ -13,11 +13,11 @@ import orjson
 import pytest
 from engine import Notes, add, begin, claim, fresh, make_folder, note, tid
 
-from desipipe.compact import clear, compact, mend
 from desipipe.errors import CorruptJournalError, QueueError
-from desipipe.ledger import Ledger
-from desipipe.live import LiveReader, written
-from desipipe.state import ROWS_FREE, State
+from desipipe.queue.compact import clear, compact, mend
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.output import LiveReader, written
+from desipipe.queue.state import ROWS_FREE, State
 from desipipe.store import journal as journals
 from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease
@@ -74,9 +74,9 @@ def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:
 
 
 def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ('desipipe.state', 'desipipe.compact'):
+    for module in ('desipipe.queue.state', 'desipipe.queue.compact'):
         monkeypatch.setattr(f'{module}.ROWS_FREE', 100)
-    monkeypatch.setattr('desipipe.compact._REACH', 50)
+    monkeypatch.setattr('desipipe.queue.compact._REACH', 50)
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w')
     for i in range(20):

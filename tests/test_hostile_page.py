@@ -17,15 +17,15 @@ from nbconvert import HTMLExporter
 from users import ATTACKER, VICTIM, needs_root, run_as
 
 from desipipe import Config, Queue
-from desipipe.cell_summary import cell_summary
-from desipipe.live import displays, outputs
-from desipipe.notebook.bundle import MIME, bundle
-from desipipe.notebook.shows import QueueDisplay
-from desipipe.outputs import mark
+from desipipe.notebook.displays.queue import QueueDisplay
+from desipipe.outputs.notebook import mark
+from desipipe.outputs.safe import safe_output
+from desipipe.queue.output import displays, outputs
 from desipipe.record.notebook import make_record
 from desipipe.record.privacy import Privacy
-from desipipe.safe_outputs import safe_output
-from desipipe.saved_displays import save_displays
+from desipipe.view.bundle import MIME, bundle
+from desipipe.view.cell import cell_summary
+from desipipe.view.saved_displays import save_displays
 
 PNG = b'\x89PNG\r\n\x1a\n\0\0\0\rIHDR' + struct.pack('>II', 2, 1) + b'\x08\x02\0\0\0'
 JPEG = b'\xff\xd8\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0\xff\xc0\0\x11\x08\0\1\0\2\3'

@@ -17,14 +17,15 @@ import pytest
 from hostile_queue import HOSTILE, TERMINAL, make_hostile_queue
 
 from desipipe import Queue
-from desipipe.cell_summary import cell_summary
-from desipipe.cli import build_parser, main
-from desipipe.cli.common import Verbs
+from desipipe.cli import main
+from desipipe.commands.common import Verbs
+from desipipe.commands.parser import build_parser
 from desipipe.errors import DesipipeError, TaskFailedError
 from desipipe.logs import log_to_stderr
-from desipipe.notebook.bundle import bundle
-from desipipe.summary import queue_summary
 from desipipe.terminal import VisibleText, escape_json, visible
+from desipipe.view.bundle import bundle
+from desipipe.view.cell import cell_summary
+from desipipe.view.queue import queue_summary
 
 FAILED = '4bf5122f3445'
 PENDING = 'e77b9a9ae9e3'
@@ -111,7 +112,7 @@ def test_verbs_print_nothing_that_acts_on_a_terminal(
     queue_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], on_terminal: bool
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('desipipe.cli.processes._END', 0.1)
+    monkeypatch.setattr('desipipe.commands.processes._END', 0.1)
     make_hostile_queue('bad')
     shown = set()
     for verb, calls in VERBS.items():

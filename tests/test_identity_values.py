@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from desipipe.app import App
 from desipipe.errors import NotSerializableError
+from desipipe.queue.app import App
 from desipipe.serialize import describe, dumps, encode, loads
 
 

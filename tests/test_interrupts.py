@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 from engine import add, begin, claim, consistent, differences, finish, fresh, knowledge, make_folder, note, tid
 
-from desipipe.compact import compact
-from desipipe.event import PENDING, SUCCEEDED, End
-from desipipe.ledger import Ledger
+from desipipe.queue.compact import compact
+from desipipe.queue.events import PENDING, SUCCEEDED, End
+from desipipe.queue.ledger import Ledger
 from desipipe.serialize import dumps
 
-INSIDE = tuple(os.sep + os.path.join('desipipe', *name.split('/')) for name in ('ledger.py', 'state.py', 'event.py', 'compact.py', 'store/'))
+_CODE = ('queue/ledger.py', 'queue/state.py', 'queue/events.py', 'queue/compact.py', 'store/')
+INSIDE = tuple(os.sep + os.path.join('desipipe', *name.split('/')) for name in _CODE)
 STEPS = int(os.environ.get('DESIPIPE_TEST_INTERRUPTS', '0')) or 25  # of each kind to try; all are more than a thousand
 
 

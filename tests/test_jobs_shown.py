@@ -19,12 +19,12 @@ import pexpect
 import pytest
 
 from desipipe import Queue
-from desipipe.cell_summary import JOBS, cell_summary
-from desipipe.find import type_queue
-from desipipe.notebook.bundle import as_html, as_text
+from desipipe.queue.location import type_queue
 from desipipe.store.lease import Lease
-from desipipe.summary import JOB_TASKS, job_groups, job_summaries, queue_summary
-from desipipe.words import group_text, job_text, jobs_text, left_text, waiting_text
+from desipipe.view.bundle import as_html, as_text
+from desipipe.view.cell import JOBS, cell_summary
+from desipipe.view.queue import JOB_TASKS, job_groups, job_summaries, queue_summary
+from desipipe.view.text import group_text, job_text, jobs_text, left_text, waiting_text
 
 NOW = 1e9
 TIMEOUT = 60

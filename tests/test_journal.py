@@ -21,7 +21,7 @@ from hypothesis import given
 from polling import wait_for
 
 from desipipe.errors import CorruptJournalError, DiskFullError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
-from desipipe.state import State
+from desipipe.queue.state import State
 from desipipe.store import journal as journals
 from desipipe.store.journal import Event, Journal, decode, encode, first_event, lines, replace
 

@@ -17,8 +17,8 @@ from engine import add, begin, claim, finish, fresh, hear, make_folder, process_
 from polling import wait_for
 
 from desipipe.errors import QueueGoneError
-from desipipe.event import SUCCEEDED
-from desipipe.ledger import Ledger
+from desipipe.queue.events import SUCCEEDED
+from desipipe.queue.ledger import Ledger
 from desipipe.store import lease as leases
 from desipipe.store.lease import Lease, Observer, gone, lease_path, read_lease
 
@@ -244,7 +244,7 @@ def test_who_was_judged_dead_by_mistake_changes_nothing(folder: str) -> None:
 WORKER = """
 import os, sys
 from engine import begin, claim
-from desipipe.ledger import Ledger
+from desipipe.queue.ledger import Ledger
 from desipipe.store.lease import Lease
 folder, name, want = sys.argv[1], sys.argv[2], int(sys.argv[3])
 ledger = Ledger(folder, None, name=name)

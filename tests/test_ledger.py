@@ -42,18 +42,18 @@ from engine import (
 )
 from polling import wait_for
 
-from desipipe import queue as queues
-from desipipe import summary
-from desipipe.compact import compact
 from desipipe.config import Config
 from desipipe.errors import PayloadError, QueueGoneError, TaskFailedError, UnknownTaskError, UntrustedQueueError
-from desipipe.event import CHUNK, FAILED, PENDING, SUCCEEDED, End, Ref
-from desipipe.ledger import Batch, Ledger, find_mid
 from desipipe.queue import Queue
+from desipipe.queue.compact import compact
+from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, End, Ref
+from desipipe.queue.ledger import Batch, Ledger, find_mid
+from desipipe.queue.queue import queue as queues
+from desipipe.queue.task import Future, Task
 from desipipe.serialize import Payload, dumps_arguments
 from desipipe.store.journal import decode, first_event
 from desipipe.store.segment import segment_path
-from desipipe.task import Future, Task
+from desipipe.view import queue as summary
 
 
 @pytest.fixture
@@ -74,8 +74,8 @@ def ledger(folder: str) -> Ledger:
 MANY = """
 import os, sys, time
 from engine import add, begin, claim, finish, tid
-from desipipe.event import SUCCEEDED
-from desipipe.ledger import Ledger
+from desipipe.queue.events import SUCCEEDED
+from desipipe.queue.ledger import Ledger
 from desipipe.store.lease import Lease, Observer
 folder, processes, own, common, retries = sys.argv[1], *map(int, sys.argv[2:])
 total = processes * own + common

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from desipipe.event import DROPPED, STATES
-from desipipe.ledger import Ledger
-from desipipe.listing import task_page
-from desipipe.summary import task_name
+from desipipe.queue.events import DROPPED, STATES
+from desipipe.queue.ledger import Ledger
+from desipipe.view.queue import task_name
+from desipipe.view.tasks import task_page
 
 
 @pytest.fixture(scope='module')
@@ -95,7 +95,7 @@ def test_unknown_state(ledger: Ledger) -> None:
 
 def test_only_what_is_shown_is_read(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[Any] = []
-    from desipipe import summary
+    from desipipe.view import queue as summary
 
     real = summary._decoded
     monkeypatch.setattr(summary, '_decoded', lambda line, at: read.append(at) or real(line, at))

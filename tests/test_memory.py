@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from desipipe import Queue, TaskManager
-from desipipe.compact import compact
-from desipipe.event import SUCCEEDED, End, end_at, end_event
-from desipipe.summary import task_detail, task_summaries
+from desipipe.queue.compact import compact
+from desipipe.queue.events import SUCCEEDED, End, end_at, end_event
+from desipipe.view.queue import task_detail, task_summaries
 
 pytestmark = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='the kernel does not count memory anew')
 

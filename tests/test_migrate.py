@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from desipipe.cli import main
-from desipipe.cli.differences import DIFFERENCES, table
-from desipipe.cli.migrate import find_notes
+from desipipe.commands.differences import DIFFERENCES, table
+from desipipe.commands.migrate import find_notes
 from desipipe.errors import RecordError
 
 PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'user' / 'migrating.md'
@@ -89,7 +89,7 @@ def test_every_difference_is_looked_for() -> None:
 
 def test_page_and_program_have_one_table() -> None:
     page = PAGE.read_text()
-    words = f'Change desipipe/cli/differences.py, and put this table into {PAGE.name}:\n{table()}'
+    words = f'Change desipipe/commands/differences.py, and put this table into {PAGE.name}:\n{table()}'
     assert table() in page, words
     assert page.count('<a id=') == len(DIFFERENCES) + 1  # that of names
 

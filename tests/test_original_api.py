@@ -15,8 +15,8 @@ import pytest
 
 from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, kill, work
 from desipipe.errors import UnknownOptionError
+from desipipe.execution.manager import begin
 from desipipe.file_manager import BaseFile, common_options, iter_options, path_replace_environ
-from desipipe.manager import begin
 from desipipe.provider import LocalProvider, SlurmProvider
 from desipipe.scheduler import SimpleScheduler
 from desipipe.task_manager import (

@@ -18,8 +18,8 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import TaskKilledError
-from desipipe.event import KILLED, SUCCEEDED
-from desipipe.process import OOM_AGE
+from desipipe.execution.slot_process import OOM_AGE
+from desipipe.queue.events import KILLED, SUCCEEDED
 
 LIMIT = 256 << 20  # bytes; a worker and its slots need less than half of it
 HOG = 512 << 20  # bytes

@@ -13,8 +13,8 @@ from polling import wait_for
 from workers import WORK
 
 from desipipe import Queue, TaskManager
-from desipipe.output_copy import CUT, LINE_MAX_BYTES, Output, SlotCopies, StreamCopy
-from desipipe.outputs import mark
+from desipipe.execution.output_copy import CUT, LINE_MAX_BYTES, Output, SlotCopies, StreamCopy
+from desipipe.outputs.notebook import mark
 from desipipe.provider import Provider
 
 DISPLAY = mark({'d': {'text/plain': 'x'}})

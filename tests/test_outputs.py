@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desipipe.outputs import CUT, Stripper, mark, split, strip
-from desipipe.process import Capture
+from desipipe.execution.slot_process import Capture
+from desipipe.outputs.notebook import CUT, Stripper, mark, split, strip
 
 LINE = '\n[desipipe: 5 of 9 bytes cut here; output_limit in config.yaml sets how much is kept]\n'
 # What a cell does, one word each; each piece of text and each display that can't be updated has a number of its own.

@@ -15,10 +15,10 @@ from polling import TIMEOUT_S, wait_for
 from workers import WORK
 
 from desipipe import Queue, TaskManager
-from desipipe.event import PENDING
+from desipipe.execution.slot_memory import RESULTS_MAX, ROOM, SharedMemory
+from desipipe.queue.events import PENDING
 from desipipe.serialize.confined import is_confined
 from desipipe.serialize.payload import is_plain_pickle
-from desipipe.slot_memory import RESULTS_MAX, ROOM, SharedMemory
 
 N = 120
 ODD = 50  # the task in the middle that does something else
@@ -261,8 +261,8 @@ def test_packet_class_that_a_task_loads_is_as_it_came(queue: Queue, start: Calla
         return Counted()
 
     def count(i: int, folder: str, tid: str) -> int:
-        from desipipe.queue import open_queue
-        from desipipe.task import Future
+        from desipipe.queue.queue import open_queue
+        from desipipe.queue.task import Future
 
         if i % 2 == 0:
             return 0

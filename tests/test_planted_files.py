@@ -16,7 +16,7 @@ from typing import NamedTuple
 import pytest
 from engine import add, begin, claim, finish, make_folder
 
-from desipipe.ledger import Ledger
+from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import encode
 
 ATTACKER, VICTIM = 54321, 54322
@@ -38,7 +38,7 @@ def act(folder, verb):
     if verb in ('clear', 'delete'):
         return getattr(Queue(folder, create=False), verb)(kill=False)
     if verb == 'manager':
-        from desipipe.manager import begin
+        from desipipe.execution.manager import begin
         return begin(Queue(folder, create=False))
     if verb == 'lease':
         from desipipe.store.lease import Lease

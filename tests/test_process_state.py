@@ -239,7 +239,7 @@ def test_what_the_notebook_has_set_is_carried(queue_dir: Path, tmp_path: Path) -
 ODD = """
     import contextlib, json, logging, warnings
     import numpy as np
-    from desipipe.carried_settings import carried_settings
+    from desipipe.settings.carried import carried_settings
 
     class Own(UserWarning):
         pass

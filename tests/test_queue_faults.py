@@ -19,10 +19,10 @@ import pytest
 from polling import TIMEOUT_S, wait_for
 
 from desipipe import Queue, TaskManager
-from desipipe.app import App
+from desipipe.queue.app import App
+from desipipe.queue.task import Future
 from desipipe.store import probe
-from desipipe.summary import queue_summary
-from desipipe.task import Future
+from desipipe.view.queue import queue_summary
 
 if shutil.which('gcc') is None or sys.platform != 'linux':
     pytest.skip('needs gcc, and the dynamic linker of Linux', allow_module_level=True)

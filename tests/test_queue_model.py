@@ -13,10 +13,10 @@ from engine import add, begin, claim, consistent, differences, facts, finish, fr
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from desipipe.compact import compact, repair
-from desipipe.event import STATES, state_code
-from desipipe.ledger import Ledger
-from desipipe.versions import Version, code_event
+from desipipe.queue.compact import compact, repair
+from desipipe.queue.events import STATES, state_code
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.versions import Version, code_event
 
 ENDED = ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
 APPS = {'plain': {}, 'flaky': {'retries': 1}, 'picky': {'retries': 2, 'retry_on': ('ValueError',)}, 'urgent': {'priority': 1}}

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from engine import add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, tid
 
-from desipipe.compact import compact, mend, restore_header
 from desipipe.errors import CorruptJournalError
-from desipipe.event import FAILED, STATES
-from desipipe.ledger import Ledger
+from desipipe.queue.compact import compact, mend, restore_header
+from desipipe.queue.events import FAILED, STATES
+from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import FILE_NAME, encode
 
 N = 24

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from engine import add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, tid
 
-from desipipe.compact import compact, repair
-from desipipe.event import FAILED, STATES
-from desipipe.explain import explain
-from desipipe.ledger import Ledger
-from desipipe.task import Future, Task
+from desipipe.queue.compact import compact, repair
+from desipipe.queue.events import FAILED, STATES
+from desipipe.queue.explain import explain
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.task import Future, Task
 
 
 @pytest.fixture

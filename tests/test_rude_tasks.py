@@ -17,11 +17,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from desipipe import Queue, TaskManager, output_pipes
+from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
-from desipipe.process import SlotProcess, Stream
-from desipipe.slot import SharedMemory, Slot
-from desipipe.task import Future
+from desipipe.execution import output_pipe
+from desipipe.execution.slot import SharedMemory, Slot
+from desipipe.execution.slot_process import SlotProcess, Stream
+from desipipe.queue.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.
 RUDE: dict[str, tuple[str, Any]] = {
@@ -275,7 +276,7 @@ def test_a_slot_that_looks_while_its_worker_reads_misses_nothing(
 
 def test_pipes_that_cannot_be_made_leave_no_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first pair is closed where there is no descriptor left for the second."""
-    pipes = output_pipes.OutputPipes([-1, -1], [-1, -1], Mock())
+    pipes = output_pipe.OutputPipes([-1, -1], [-1, -1], Mock())
     made: list[tuple[int, int]] = []
     pipe = os.pipe
 
@@ -285,7 +286,7 @@ def test_pipes_that_cannot_be_made_leave_no_descriptor(monkeypatch: pytest.Monke
         made.append(pipe())
         return made[0]
 
-    monkeypatch.setattr(output_pipes, '_waited', lambda: (1, 0.0, 0.0))
+    monkeypatch.setattr(output_pipe, '_waited', lambda: (1, 0.0, 0.0))
     pipes._waited = (0, 0.0, 0.0)
     monkeypatch.setattr(os, 'pipe', last_one)
     with pytest.raises(OSError, match='Too many open files'):

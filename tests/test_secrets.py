@@ -18,9 +18,9 @@ from fake_slurm import FakeSlurm
 from desipipe import Config, Environment, Queue, TaskManager, spawn
 from desipipe.environment import BaseEnvironment
 from desipipe.errors import ConfigError
-from desipipe.process import Stream
-from desipipe.secret import KeptSecret, assigns_secret, holds_secret, is_secret_name, known_values, process_values
-from desipipe.summary import task_detail
+from desipipe.execution.slot_process import Stream
+from desipipe.security.secrets import KeptSecret, assigns_secret, holds_secret, is_secret_name, known_values, process_values
+from desipipe.view.queue import task_detail
 
 VALUE = 'hunter2-"$x`y\'z'
 WRITTEN = "'hunter2-\"$x`y'\\''z'"  # as a shell writes it

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from desipipe.errors import CellError
-from desipipe.shell import fill, placeholders
+from desipipe.execution.shell_template import fill, placeholders
 
 # Each prints the value, and a NUL; commands in it would run.
 CONTEXTS = (

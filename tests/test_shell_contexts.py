@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from desipipe.errors import CellError
-from desipipe.shell import fill
-from desipipe.shell_contexts import Allowed, allowed
+from desipipe.execution.shell_contexts import Allowed, allowed
+from desipipe.execution.shell_template import fill
 
 EVALUATED = (
     '[[ {v} -eq 1 ]]',

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from polling import wait_for
 
-from desipipe.backoff import Backoff
 from desipipe.environment import Environment
 from desipipe.errors import ConfigError, LaunchError
+from desipipe.execution.backoff import Backoff
 from desipipe.provenance import process_alive
 from desipipe.provider import Provider
 from desipipe.provider.slurm_options import check_sbatch_options, command_environ

@@ -17,7 +17,7 @@ from fake_slurm import FakeSlurm
 from polling import wait_for
 
 from desipipe import Queue, TaskManager
-from desipipe.summary import queue_summary
+from desipipe.view.queue import queue_summary
 
 TIMEOUT = 120.0  # s; only what hangs takes so long
 STEP = '0.1'
@@ -504,7 +504,7 @@ def test_one_fault_is_one_step(queue: Queue, slurm: FakeSlurm, moment: str, erro
 import errno, os, sys, threading
 from desipipe import Queue
 from desipipe.errors import QueueGoneError
-from desipipe.manager import Manager
+from desipipe.execution.manager import Manager
 from desipipe.store.lease import Lease
 queue = Queue(sys.argv[1], create=False)
 manager = Manager(queue, timestep=0.2)

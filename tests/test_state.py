@@ -13,9 +13,9 @@ import pytest
 from engine import MANAGERS, MID, add, begin, claim, consistent, facts, fail, finish, fresh, group, journal_lines, make_folder, record, states
 from hypothesis import given
 
-from desipipe.event import CHUNK, FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, End, Event, Ref, end_event, run_event
-from desipipe.ledger import Ledger
-from desipipe.state import ID, State
+from desipipe.queue.events import CHUNK, FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, End, Event, Ref, end_event, run_event
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.state import ID, State
 from desipipe.store.journal import decode
 
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 from workers import work
 
-from desipipe import Queue, TaskManager, summary
-from desipipe.event import STATES, SUCCEEDED, End
-from desipipe.ledger import Ledger
+from desipipe import Queue, TaskManager
+from desipipe.queue.events import STATES, SUCCEEDED, End
+from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
-from desipipe.summary import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
+from desipipe.view import queue as summary
+from desipipe.view.queue import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
 
 KEYS = (
     'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta '
@@ -175,7 +176,7 @@ def test_nothing_is_unpickled(ran: tuple[Queue, dict[str, Any]], monkeypatch: py
     def forbidden(*args: object) -> None:
         raise AssertionError('someone loads code')
 
-    monkeypatch.setattr('desipipe.ledger.loads', forbidden)
+    monkeypatch.setattr('desipipe.queue.ledger.loads', forbidden)
     with pytest.raises(AssertionError, match='someone loads'):
         queue.tasks(name='good')[0].kwargs  # noqa: B018
     queue_summary(queue)

@@ -13,17 +13,18 @@ from typing import Any
 import pytest
 from engine import MID, add, begin, claim, fail, finish, fresh, group, journal_lines, knowledge, make_folder, states
 
-from desipipe import Queue, place, uses
+from desipipe import Queue
 from desipipe.cli import main
-from desipipe.compact import compact
 from desipipe.errors import DesipipeError, TaskSupersededError, UnknownTaskError
-from desipipe.event import PENDING
-from desipipe.graph import graph
-from desipipe.ledger import Ledger
-from desipipe.place import Place
-from desipipe.summary import queue_brief, queue_summary
-from desipipe.uses import Use
-from desipipe.versions import Version, code_event
+from desipipe.queue.compact import compact
+from desipipe.queue.events import PENDING
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.place import Place
+from desipipe.queue.queue import place, uses
+from desipipe.queue.uses import Use
+from desipipe.queue.versions import Version, code_event
+from desipipe.view.graph import graph
+from desipipe.view.queue import queue_brief, queue_summary
 
 HEAD = """
 import sys

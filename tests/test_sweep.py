@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from desipipe.errors import SweepError
+from desipipe.queue.sweep import sweep_calls
 from desipipe.serialize import TaskReference
-from desipipe.sweep import sweep_calls
 
 FUTURE = TaskReference(b'a' * 16)
 Pair = collections.namedtuple('Pair', ['left', 'right'])

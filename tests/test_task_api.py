@@ -10,7 +10,7 @@ import pytest
 
 from desipipe import Config, Queue, TaskManager, kill, retry, spawn, work
 from desipipe.errors import UnknownOptionError
-from desipipe.find import find_folder
+from desipipe.queue.location import find_folder
 from desipipe.task_manager import BaseApp, BashApp, Future, PythonApp, Task, TaskState, get_queue
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desipipe.outputs import split
+from desipipe.outputs.notebook import split
 from desipipe.terminal import settle
 
 

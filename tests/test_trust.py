@@ -19,8 +19,9 @@ import pytest
 from users import ATTACKER, VICTIM, give, needs_root, open_place, open_to_all, run_as, snapshot
 
 from desipipe import Config, Environment, Queue, TaskManager, kill, retry, spawn, work
-from desipipe.cli import build_parser, main
-from desipipe.cli.common import Verbs
+from desipipe.cli import main
+from desipipe.commands.common import Verbs
+from desipipe.commands.parser import build_parser
 from desipipe.errors import DesipipeError, UntrustedQueueError
 
 pytestmark = needs_root
@@ -299,7 +300,7 @@ ROUTE_MEMBERS: dict[str, dict[str, Any]] = {
 
 def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
     """Ask the server's routes; return, for each, the kind of the answer and its text."""
-    from desipipe.server.hub import Hub
+    from desipipe.server.queues import Hub
 
     async def ask() -> dict[str, tuple[str, str]]:
         hub = Hub(os.path.dirname(theirs))

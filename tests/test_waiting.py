@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from polling import wait_for
 
-from desipipe import Environment, Queue, TaskManager, as_completed, wait, waiting
-from desipipe.cli.look import follow
+from desipipe import Environment, Queue, TaskManager, as_completed, wait
+from desipipe.commands.show import follow
+from desipipe.queue.queue import waiting
+from desipipe.queue.waiting import waiting_reason
 from desipipe.store.lease import Lease
-from desipipe.waiting import waiting_reason
 
 BROKEN = 'a worker of task manager {mid} died at once: trying again in 2 s. No module named desipipe'
 

@@ -16,8 +16,8 @@ from engine import Notes, add, begin, done, fresh, hear, make_folder, note, talk
 from polling import wait_for
 
 from desipipe.errors import QueueGoneError
-from desipipe.event import PENDING
-from desipipe.ledger import Ledger
+from desipipe.queue.events import PENDING
+from desipipe.queue.ledger import Ledger
 from desipipe.store import watch
 from desipipe.store.journal import Journal, first_event
 from desipipe.store.watch import Watcher

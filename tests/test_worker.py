@@ -21,10 +21,10 @@ from workers import WORK, work
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import PayloadError, ResultError, TaskCancelledError, TaskFailedError, TaskKilledError
-from desipipe.ledger import Ledger
+from desipipe.execution.worker import Worker
 from desipipe.provenance import process_alive
-from desipipe.queue import open_queue
-from desipipe.worker import Worker
+from desipipe.queue.ledger import Ledger
+from desipipe.queue.queue import open_queue
 
 
 def notebook(text: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from ..errors import PayloadError
-from ..event import STATES, End, end_at
-from ..ledger import Ledger
 from ..provenance import Content
+from ..queue.events import STATES, End, end_at
+from ..queue.ledger import Ledger
 from ..store.journal import decode
 from .made import Look, Source
 

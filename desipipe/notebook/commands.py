@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 
-from ..cli import build_parser
-from ..cli.common import Verbs
+from ..commands.common import Verbs
+from ..commands.parser import build_parser
 
 PROG = '%desipipe'
 

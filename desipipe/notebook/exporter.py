@@ -8,10 +8,10 @@ from typing import Any
 from nbconvert.exporters import Exporter
 from traitlets import Bool, List, Unicode, default
 
+from ..cells.recorded import cell_node
 from ..record.files import notebook_bytes
 from ..record.notebook import make_record
 from ..record.privacy import Privacy
-from .stored import cell_node
 
 
 class RecordExporter(Exporter):  # type: ignore[misc]
@@ -30,8 +30,8 @@ class RecordExporter(Exporter):  # type: ignore[misc]
     def from_notebook_node(self, nb: Any, resources: Any = None, **kwargs: Any) -> tuple[str, Any]:
         """See :class:`nbconvert.exporters.Exporter`."""
         from ..config import Config
-        from ..find import find_folders
-        from ..queue import Queue
+        from ..queue.location import find_folders
+        from ..queue.queue import Queue
 
         about = dict(resources or {})
         where = about.get('metadata', {})

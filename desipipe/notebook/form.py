@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DesipipeError
-from ..place import shell
-from ..task import Future
+from ..queue.place import shell
+from ..queue.task import Future
 from ..utils import plural
-from .bundle import Dict
+from ..view.bundle import Dict
 from .commands import typed
-from .shows import TasksDisplay, widgets_module
+from .displays.queue import TasksDisplay, widgets_module
 
 if TYPE_CHECKING:
-    from ..queue import Queue
+    from ..queue.queue import Queue
     from ..task_manager import TaskApp
 
 MOST = 100_000

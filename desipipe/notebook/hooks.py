@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..utils import faces
 
 if TYPE_CHECKING:
-    from ..queue import Queue
-    from ..task import Future
+    from ..queue.queue import Queue
+    from ..queue.task import Future
     from ..task_manager import TaskApp
 
-_SHOWN = (('desipipe.queue', 'Queue'), ('desipipe.task', 'Future'))
+_SHOWN = (('desipipe.queue.queue', 'Queue'), ('desipipe.queue.task', 'Future'))
 
 
 def install(shell: Any) -> None:
@@ -23,12 +23,12 @@ def install(shell: Any) -> None:
     """
 
     def queue(queue: Queue) -> None:
-        from .shows import QueueDisplay
+        from .displays.queue import QueueDisplay
 
         QueueDisplay(queue).show()
 
     def future(future: Future) -> None:
-        from .shows import show_future
+        from .displays.queue import show_future
 
         show_future(future)
 

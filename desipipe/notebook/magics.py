@@ -13,10 +13,10 @@ from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from ..queue import Queue
-    from ..task import Future
+    from ..cells.function import Cell, Import
+    from ..queue.queue import Queue
+    from ..queue.task import Future
     from ..task_manager import TaskApp, TaskManager
-    from .cells import Cell, Import
 
 # The engine is imported when it is first needed: `%load_ext` costs a notebook next to nothing.
 
@@ -88,7 +88,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         is a task for each value (several: for each combination, or with ``--zip`` for each pair). What ``--out`` names becomes a future here (with ``--for``
         a list); by default what the cell assigns last. ``--bash`` is for the shell: ``{name}`` is filled in, and what is written to stdout is the result.
         """
-        from .arguments import parse_cell
+        from ..cells.options import parse_cell
 
         with _plainly():
             args = parse_cell(line)
@@ -100,9 +100,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     # Doing
 
     def _use(self, words: list[str]) -> None:
-        from ..queue import Queue
+        from ..cells.options import parse_use
+        from ..queue.queue import Queue
         from ..task_manager import TaskManager
-        from .arguments import parse_use
 
         args, options = parse_use(words)
         if args.queue is None:
@@ -143,7 +143,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             raise CellError(f'--for {name}={expression}: {type(exc).__name__}: {exc}; nothing was added') from None
 
     def _make(self, line: str, body: str, args: Namespace) -> Cell:
-        from .cells import make_cell, make_shell_cell
+        from ..cells.function import make_cell, make_shell_cell
 
         first = f'%%desipipe {line}'
         namespace = self.shell.user_ns
@@ -158,8 +158,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         return made
 
     def _submit(self, args: Namespace, manager: TaskManager, made: Cell, ranges: dict[str, Any]) -> None:
+        from ..cells.function import calls
         from ..task_manager import TaskApp
-        from .cells import calls
 
         app = TaskApp(
             made.func,
@@ -187,16 +187,16 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
     def _show(self, args: Namespace, app: TaskApp, futures: list[Future]) -> None:
         from ..errors import CellError
-        from ..event import SUCCEEDED
-        from . import live
-        from .follow import noninteractive
+        from ..queue.events import SUCCEEDED
+        from .displays.cell import show, wait
+        from .follower import noninteractive
 
         state = app.queue.ledger.state
         rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
         if len(rows) < len(futures):
             return  # within `with queue.batch()`: they are not in the queue yet
-        handle = live.show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
-        waited = live.wait(handle) if args.wait else handle.published and noninteractive()
+        handle = show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
+        waited = wait(handle) if args.wait else handle.published and noninteractive()
         summary = handle.summary
         if summary.get('gone'):
             raise CellError(str(summary['gone']))
@@ -223,7 +223,7 @@ def _plainly() -> Iterator[None]:
 
 
 def _outputs(made: Cell, futures: list[Future], swept: bool) -> dict[str, Any]:
-    from ..task import Future
+    from ..queue.task import Future
 
     found: dict[str, Any] = {}
     for name in made.outputs:
@@ -234,7 +234,7 @@ def _outputs(made: Cell, futures: list[Future], swept: bool) -> dict[str, Any]:
 
 
 def _tell(manager: TaskManager) -> None:
-    from ..task import relative
+    from ..queue.task import relative
     from ..utils import plural
 
     queue = manager.queue
@@ -248,8 +248,8 @@ def _tell(manager: TaskManager) -> None:
 def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
     from collections import Counter
 
-    from ..event import STATES
-    from ..task import Task
+    from ..queue.events import STATES
+    from ..queue.task import Task
     from ..utils import plural
     from .commands import typed
 

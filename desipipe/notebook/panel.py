@@ -17,15 +17,15 @@ import time
 from typing import Any
 
 from ..errors import DesipipeError
-from ..event import PENDING, RUNNING, WAITING
-from ..place import shell
-from ..queue import Queue
+from ..queue.events import PENDING, RUNNING, WAITING
+from ..queue.place import shell
+from ..queue.queue import Queue
 from ..store.lease import Observer
 from ..utils import plural
-from .bundle import MIME, Dict
+from ..view.bundle import MIME, Dict
 from .commands import typed
-from .follow import noninteractive
-from .shows import Made, QueueDisplay, widgets_module
+from .displays.queue import Made, QueueDisplay, widgets_module
+from .follower import noninteractive
 
 _BUSY = 1.0  # s that a cell runs before the buttons say that they wait
 _BAD = ('FAILED', 'KILLED', 'UNKNOWN')
@@ -144,7 +144,7 @@ class Panel:
         if name == 'retry':
             return f'{plural(len(queue.retry()))} to run again'
         if name == 'spawn':
-            from ..manager import begin
+            from ..execution.manager import begin
 
             return f'the manager is process {begin(queue)[0]:d}'
         if not asked:  # it can be taken back with a retry, but what ran is lost

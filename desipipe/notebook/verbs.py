@@ -21,14 +21,15 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError, UsageError
 
-from ..cli import build_parser, parse
-from ..cli.common import FACE, STATES, Face, Parser, Verbs, add_queue, open_one, positive, unfiltered
-from ..cli.completion import argument, candidates, queues
+from ..cells.option_types import STATES, positive
+from ..cells.options import cell_parser
+from ..commands.common import FACE, Face, Parser, Verbs, add_queue, open_one, unfiltered
+from ..commands.completion import argument, candidates, queues
+from ..commands.parser import build_parser, parse
 from ..errors import DesipipeError
-from ..queue import Queue
-from ..task import Future
+from ..queue.queue import Queue
+from ..queue.task import Future
 from ..terminal import visible
-from .arguments import cell_parser
 from .commands import PROG, typed
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import MissingDependencyError, RecordError
-from ..event import STATES
+from ..queue.events import STATES
 from . import tables
 from .files import ADDED, DIGESTS, KEY, METADATA, RECORD, digests_bytes, plain_bytes, write, zip_bytes
 from .model import QueueModel

@@ -13,11 +13,11 @@ from typing import IO, Any, BinaryIO
 
 import orjson
 
-from ..cell_summary import parse_rows
 from ..errors import RecordError, UnknownTaskError, UnsafeFileError
 from ..io import atomic_write
 from ..store.files import open_named
 from ..utils import format_bytes
+from ..view.cell import parse_rows
 from .model import VERSION, QueueModel
 
 Dict = dict[str, Any]

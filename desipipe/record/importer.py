@@ -14,10 +14,10 @@ from typing import Any
 
 import orjson
 
-from ..app import KINDS
 from ..errors import RecordError
-from ..event import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event, worker_end_event
-from ..queue import Queue, check_name, mid_of
+from ..queue.app import KINDS
+from ..queue.events import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event, worker_end_event
+from ..queue.queue import Queue, check_name, mid_of
 from ..store.segment import ALIGNMENT
 from ..utils import plural
 from . import tables

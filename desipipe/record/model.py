@@ -18,13 +18,13 @@ from zlib import crc32
 import orjson
 
 from ..errors import CorruptJournalError, DesipipeError, NotSerializableError, PayloadError, UntrustedQueueError
-from ..event import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, end_at
-from ..ledger import Ledger
-from ..queue import Queue
+from ..queue.events import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, end_at
+from ..queue.ledger import Ledger
+from ..queue.queue import Queue
 from ..serialize import anatomy, encode, task_identity, text
 from ..serialize import source as sources
-from ..summary import events_at, state_name
 from ..utils import username
+from ..view.queue import events_at, state_name
 from .modules import changed_functions, describe, used_modules
 from .privacy import Privacy
 

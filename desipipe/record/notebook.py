@@ -14,15 +14,15 @@ from typing import Any
 import orjson
 
 from .._version import __version__
-from ..cell_summary import format_rows, parse_rows
 from ..errors import CellError, PayloadError, RecordError, UnknownQueueError, UnknownTaskError
-from ..live import untrusted_writer
+from ..outputs.safe import safe_output
 from ..provenance import machine, repository
-from ..queue import Queue
-from ..safe_outputs import safe_output
+from ..queue.output import untrusted_writer
+from ..queue.queue import Queue
 from ..serialize import source
-from ..summary import untrusted_owner
 from ..utils import format_bytes
+from ..view.cell import format_rows, parse_rows
+from ..view.queue import untrusted_owner
 from . import tables
 from .embedded_data import scrub_data, scrub_json
 from .files import ADDED, KEY

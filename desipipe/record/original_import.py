@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from ..app import App
 from ..config import Config
 from ..environment import BaseEnvironment
 from ..errors import (
@@ -25,23 +24,14 @@ from ..errors import (
     RecordError,
     UnknownQueueError,
 )
-from ..event import (
-    CHUNK,
-    FAILED,
-    KILLED,
-    SUCCEEDED,
-    UNKNOWN,
-    End,
-    Event,
-    end_event,
-    worker_end_event,
-)
-from ..ledger import Batch
 from ..provider import Provider
-from ..queue import Queue, create_folder, import_command, mid_of, queue_folder
+from ..queue.app import App
+from ..queue.events import CHUNK, FAILED, KILLED, SUCCEEDED, UNKNOWN, End, Event, end_event, worker_end_event
+from ..queue.ledger import Batch
+from ..queue.queue import Queue, create_folder, import_command, mid_of, queue_folder
+from ..queue.task import Future
 from ..scheduler import Scheduler
 from ..serialize import Code, dumps
-from ..task import Future
 from ..utils import plural
 from .original_arguments import Token, put_futures, token
 from .original_queue import (

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import DesipipeError, RecordError
-from ..event import STATES, SUCCEEDED
-from ..queue import Queue
+from ..queue.events import STATES, SUCCEEDED
+from ..queue.queue import Queue
 from ..serialize import encode, loads
 from ..utils import plural
 from . import tables

@@ -489,8 +489,8 @@ def _escaped(text: str) -> str:
 
 def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
     """Update the displays of tasks to their present state."""
-    from ..cell_summary import cell_summary
-    from ..queue import Queue
+    from ..queue.queue import Queue
+    from ..view.cell import cell_summary
 
     for cell in notebook.cells:
         for output in cell.get('outputs', ()):
@@ -520,7 +520,7 @@ def _failed(notebook: Any) -> tuple[int, str] | None:
 
 
 def _retry(notebook: Mapping[str, Any], say: Say) -> None:
-    from ..queue import Queue
+    from ..queue.queue import Queue
 
     folders = dict.fromkeys([*(use.folder for use in uses(notebook)), *notebook['metadata'].get(RUN, {}).get('queues', ())])
     for folder in folders:

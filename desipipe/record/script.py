@@ -12,11 +12,11 @@ def queues() -> dict[str, bool]:
     """Folders of the queues that this process has open, and whether each has a manager started for it."""
     import gc
 
-    if 'desipipe.queue' not in sys.modules:
+    if 'desipipe.queue.queue' not in sys.modules:
         return {}
     found = {}
     for item in gc.get_objects():
-        if type(item).__module__ == 'desipipe.queue' and type(item).__name__ == 'Queue' and 'folder' in vars(item):
+        if type(item).__module__ == 'desipipe.queue.queue' and type(item).__name__ == 'Queue' and 'folder' in vars(item):
             found[str(item.folder)] = bool(item.spawn)
     return found
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from ..event import STATES
-from ..summary import LOOKS
-from ..words import span
+from ..queue.events import STATES
+from ..view.queue import LOOKS
+from ..view.text import span
 from .model import QueueModel
 
 Dict = dict[str, Any]

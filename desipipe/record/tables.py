@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..summary import LOOKS
 from ..terminal import visible
 from ..utils import format_bytes, format_count, plural
-from ..words import one_line, span
+from ..view.queue import LOOKS
+from ..view.text import one_line, span
 from .model import QueueModel
 
 Dict = dict[str, Any]

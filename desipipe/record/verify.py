@@ -19,15 +19,15 @@ from typing import Any
 import orjson
 
 from .. import provenance
-from ..cell_summary import parse_rows
 from ..errors import PayloadError, UnsafeFileError
-from ..event import STATES, SUCCEEDED
-from ..queue import Queue
+from ..queue.events import STATES, SUCCEEDED
+from ..queue.queue import Queue
 from ..serialize import code_identity, part_digest, task_identity
 from ..serialize.plain import digest as value_digest
 from ..serialize.plain import short
 from ..store.files import open_named
 from ..utils import format_count, plural
+from ..view.cell import parse_rows
 from . import tables
 from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, part_digests, plain_bytes
 from .model import Node, QueueModel, piece_of, sealed, trees
@@ -652,7 +652,7 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
 
 
 def _ref(words: Sequence[Any]) -> Any:
-    from ..event import Ref
+    from ..queue.events import Ref
 
     return Ref(*words)
 

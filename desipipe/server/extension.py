@@ -9,7 +9,7 @@ from traitlets import Float, Int, List, Unicode
 
 from .._version import __version__
 from .handlers import handlers
-from .hub import Hub
+from .queues import Hub
 from .socket import SOCKET, EventsSocket
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h

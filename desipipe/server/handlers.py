@@ -20,8 +20,8 @@ from tornado.web import HTTPError, authenticated
 
 from .. import errors
 from .._version import __version__
-from .hub import BusyError, Hub, Page, failure
 from .openapi import describe, schema_of
+from .queues import BusyError, Hub, Page, failure
 from .routes import EVENTS, LOOKS, ORDERS, Route
 
 Dict = dict[str, Any]

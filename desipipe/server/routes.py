@@ -8,20 +8,20 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..cell_summary import cell_summary, parse_rows
 from ..config import Config
 from ..errors import ConfigError, QueueGoneError
-from ..event import FAILED, KILLED, STATES, UNKNOWN
-from ..find import check_names, find_task, find_tasks
-from ..graph import graph
-from ..listing import task_page
-from ..live import displays, untrusted_writer
-from ..manager import begin
-from ..printed import read_output
-from ..queue import Queue
+from ..execution.manager import begin
+from ..queue.events import FAILED, KILLED, STATES, UNKNOWN
+from ..queue.location import check_names, find_task, find_tasks
+from ..queue.output import displays, untrusted_writer
+from ..queue.queue import Queue
 from ..store.lease import Observer
-from ..summary import task_detail, untrusted_owner
-from .hub import Followed, Hub, short
+from ..view.cell import cell_summary, parse_rows
+from ..view.graph import graph
+from ..view.output import read_output
+from ..view.queue import task_detail, untrusted_owner
+from ..view.tasks import task_page
+from .queues import Followed, Hub, short
 
 Dict = dict[str, Any]
 Answer = Callable[[Hub, Dict], Awaitable[Any]]

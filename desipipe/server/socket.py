@@ -15,7 +15,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import DesipipeError
 from .handlers import PAGES, SILENCE, BadRequest, body, check
-from .hub import BusyError, Hub, Page, failure
+from .queues import BusyError, Hub, Page, failure
 from .routes import EVENTS
 
 SOCKET = 'desipipe/api/socket'

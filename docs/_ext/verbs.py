@@ -27,13 +27,13 @@ class Verbs(Directive):
     def run(self) -> list[nodes.Node]:
         os.environ.update(COLUMNS='100', NO_COLOR='1')  # as wide as a page, whatever terminal this runs in
         try:
-            from desipipe.cli import build_parser
+            from desipipe.commands.parser import build_parser
         except ImportError as error:
-            raise self.severe(f'desipipe.cli.build_parser, which this page is made from, can not be imported: {error}') from error
+            raise self.severe(f'desipipe.commands.parser.build_parser, which this page is made from, can not be imported: {error}') from error
         parser = build_parser()
         found = verbs(parser)
         if not found:
-            raise self.severe('desipipe.cli.build_parser() gives a parser without verbs, and this page would be empty')
+            raise self.severe('desipipe.commands.parser.build_parser() gives a parser without verbs, and this page would be empty')
         return [nodes.literal_block('', parser.format_help(), language='text'), *(self.section(name, verb) for name, verb in found.items())]
 
     def section(self, name: str, parser: argparse.ArgumentParser) -> nodes.section:

@@ -31,7 +31,7 @@ export type Condition =
   'empty' | 'running' | 'paused' | 'stopped' | 'failed' | 'done';
 
 /**
- * How states are told apart without colour; those of desipipe/summary.py. The colours are in style/base.css.
+ * How states are told apart without colour; those of desipipe/view/queue.py. The colours are in style/base.css.
  */
 export const SYMBOLS: Readonly<Record<Shown, string>> = {
   WAITING: '◌',
@@ -77,7 +77,7 @@ export interface ICause {
   count: number;
 }
 
-/** What kernel and server say of a cell: `desipipe.summary.cell_summary`. Times are in seconds since the epoch. */
+/** What kernel and server say of a cell: `desipipe.view.queue.cell_summary`. Times are in seconds since the epoch. */
 export interface ICellSummary {
   version: number;
   /** What the tasks are all of, if they are not those of a cell. */

@@ -17,7 +17,7 @@ import pytest
 from polling import wait_for
 
 from desipipe import Queue, TaskManager
-from desipipe.cell_summary import cell_summary
+from desipipe.view.cell import cell_summary
 
 from .gated import add_gated, let, working
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from desipipe import Queue
-from desipipe.cell_summary import cell_summary
-from desipipe.summary import LOOKS
+from desipipe.view.cell import cell_summary
+from desipipe.view.queue import LOOKS
 
 from .gated import add_gated, let, working
 

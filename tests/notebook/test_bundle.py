@@ -17,12 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desipipe import Queue, TaskManager
-from desipipe.cell_summary import LIMIT, Cell, cell_summary, format_rows, parse_rows
 from desipipe.errors import QueueGoneError, UnknownTaskError
-from desipipe.event import FAILED
-from desipipe.ledger import Ledger
-from desipipe.notebook.bundle import MIME, ansi_html, as_html, as_text, bundle, plain
-from desipipe.summary import CONDITIONS, LOOKS
+from desipipe.queue.events import FAILED
+from desipipe.queue.ledger import Ledger
+from desipipe.view.bundle import MIME, ansi_html, as_html, as_text, bundle, plain
+from desipipe.view.cell import LIMIT, Cell, cell_summary, format_rows, parse_rows
+from desipipe.view.queue import CONDITIONS, LOOKS
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 import engine

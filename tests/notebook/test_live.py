@@ -17,8 +17,8 @@ import pytest
 from kernels import MIME, Cell, Kernel, work
 
 from desipipe import Queue, TaskManager
-from desipipe.notebook.follow import INTERVAL
-from desipipe.summary import LOOKS
+from desipipe.notebook.follower import INTERVAL
+from desipipe.view.queue import LOOKS
 
 pytestmark = pytest.mark.kernel
 
@@ -440,7 +440,7 @@ def test_console(tmp_path: Path) -> None:
 
 
 def test_plain_python(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    from desipipe.notebook import live
+    from desipipe.notebook.displays import cell as live
 
     queue = Queue('q', base_dir=tmp_path)
     tm = TaskManager(queue)

@@ -17,7 +17,7 @@ import nbformat
 import pytest
 
 from desipipe import Queue
-from desipipe.notebook.arguments import split
+from desipipe.cells.options import split
 
 pytestmark = pytest.mark.kernel
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from other_python import VERSIONS, run
 
-from desipipe.notebook.cells import make_cell
-from desipipe.notebook.names import Names, find_names
+from desipipe.cells.function import make_cell
+from desipipe.cells.names import Names, find_names
 
 
 def names(text: str) -> Names:
@@ -83,7 +83,7 @@ def test_inputs(text: str, expected: str) -> None:
 
 FIND = """
 import json, sys
-from desipipe.notebook.names import find_names
+from desipipe.cells.names import find_names
 
 def look(text):
     parts = find_names(compile(text, '<test>', 'exec', dont_inherit=True))

@@ -6,8 +6,8 @@ import inspect
 
 import pytest
 
-from desipipe.notebook.cells import make_cell
-from desipipe.notebook.stored import cell_node
+from desipipe.cells.function import make_cell
+from desipipe.cells.recorded import cell_node
 from desipipe.serialize import source
 
 BODIES = {

@@ -123,7 +123,7 @@ def test_a_queue_shows_itself_and_stays_true(front: Front) -> None:
 
 def test_what_the_live_display_needs_is_there(front: Front) -> None:
     # A queue's JSON has all members of a cell's, so that what shows the one shows the other.
-    front('from desipipe.cell_summary import cell_summary')
+    front('from desipipe.view.cell import cell_summary')
     members = set(json.loads(front.get('__import__("json").dumps(cell_summary(queue, "0-4"), default=repr)')[1:-1].replace('\\\\', '\\').replace("\\'", "'")))
     assert members == set(front('queue').displays[0][MIME]) - {'kind'}
 

@@ -20,7 +20,6 @@ from pipelines import Cli
 
 from desipipe import Queue
 from desipipe.errors import UnknownOptionError
-from desipipe.notebook import bundle
 from desipipe.record import notebook
 from desipipe.record.files import KEY, MOST
 from desipipe.record.model import QueueModel, piece_of, seal, sealed, word_of
@@ -28,6 +27,7 @@ from desipipe.record.privacy import Privacy
 from desipipe.record.svg import INTERVALS, NODES, draw_graph, draw_timeline, graph_of, timeline_of
 from desipipe.record.tables import cell_section, plain
 from desipipe.utils import username
+from desipipe.view import bundle
 
 
 def test_the_names_of_both_sides() -> None:

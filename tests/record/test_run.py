@@ -22,13 +22,13 @@ import pytest
 from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
-from desipipe.event import Group, Ref
-from desipipe.notebook.stored import cell_node
+from desipipe.cells.recorded import cell_node
+from desipipe.execution.slot import _Known
+from desipipe.queue.events import Group, Ref
 from desipipe.record import notebook as made
 from desipipe.record import run as run_module
 from desipipe.record.files import read_notebook
 from desipipe.serialize.source import tree
-from desipipe.slot import _Known
 
 pytestmark = pytest.mark.kernel
 

@@ -20,8 +20,8 @@ import pytest
 from pipelines import Cli, worked
 
 from desipipe import Queue
+from desipipe.cells.recorded import cell_node
 from desipipe.errors import RecordError
-from desipipe.notebook.stored import cell_node
 from desipipe.record.files import KEY, notebook_bytes, read_record
 from desipipe.record.model import seal
 from desipipe.record.verify import DIFFERS, exit_status, verdict, verify

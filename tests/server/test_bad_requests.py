@@ -17,9 +17,9 @@ from pages import Ask, wait_for
 from tornado.httpclient import HTTPClientError
 
 from desipipe import Queue
-from desipipe.ledger import Batch
+from desipipe.queue.ledger import Batch
 from desipipe.serialize import Code, Payload
-from desipipe.server import hub as hubs
+from desipipe.server import queues as hubs
 from desipipe.server.handlers import BadRequest, check
 from desipipe.server.routes import LOOKS, ORDERS
 
@@ -319,7 +319,7 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
     ledger.add([batch], {group.app: code}, engine.MANAGERS)
     engine.begin(ledger, 'w1', 4)
     claimed = engine.claim(ledger, 'w1', 3)
-    from desipipe.event import FAILED, SUCCEEDED, End
+    from desipipe.queue.events import FAILED, SUCCEEDED, End
 
     ends = [
         End(row, attempt, SUCCEEDED if row else FAILED, 1.0, 1, ledger.store(data), ledger.store(b'<b>\x1b[31m\0\xff'), ledger.store(data), {'text': '<i>'})
@@ -355,7 +355,7 @@ async def test_large_output_comes_in_pieces(ask: Ask, queue: Queue) -> None:
     engine.add(ledger, range(1))
     engine.begin(ledger, 'w1')
     ((row, attempt),) = engine.claim(ledger, 'w1')
-    from desipipe.event import SUCCEEDED, End
+    from desipipe.queue.events import SUCCEEDED, End
 
     text = 'äöü€' * 250_000  # one line, and no piece may end within a character
     ledger.exchange('w1', [End(row, attempt, SUCCEEDED, 1.0, 1, None, ledger.store(text.encode()))])

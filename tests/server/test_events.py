@@ -13,7 +13,7 @@ from pages import TIMEOUT, Ask, wait_for
 
 from desipipe import Queue
 from desipipe.server import handlers
-from desipipe.server import hub as hubs
+from desipipe.server import queues as hubs
 
 Follow = Callable[..., Any]
 

@@ -9,7 +9,7 @@ import pytest
 from polling import wait_for
 
 from desipipe import Environment, Queue, TaskManager
-from desipipe.state import State
+from desipipe.queue.state import State
 
 from .cluster import TIMEOUT, Slurm
 

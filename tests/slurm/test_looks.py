@@ -14,8 +14,8 @@ import pytest
 from polling import wait_for
 
 from desipipe import Queue
-from desipipe.cell_summary import cell_summary
-from desipipe.notebook.bundle import as_text
+from desipipe.view.bundle import as_text
+from desipipe.view.cell import cell_summary
 
 from .cluster import Slurm
 from .test_jobs import manager, waiter

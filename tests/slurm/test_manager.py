@@ -184,7 +184,7 @@ def test_job_that_nobody_noted_is_found(queue: Queue, slurm: Slurm, spawn: Any, 
     code = (
         'import os, sys\n'
         'from desipipe import Queue\n'
-        'from desipipe.manager import Manager\n'
+        'from desipipe.execution.manager import Manager\n'
         'queue = Queue(sys.argv[1], create=False)\n'
         'queue.ledger.note_jobs = lambda *args: os._exit(9)\n'
         'Manager(queue, timestep=0.5).run()\n'

@@ -46,7 +46,7 @@ export interface IManager {
   stopping: boolean;
 }
 
-/** What a list shows of a queue: `desipipe.summary.queue_brief`. Times are in seconds since the epoch. */
+/** What a list shows of a queue: `desipipe.view.queue.queue_brief`. Times are in seconds since the epoch. */
 export interface IQueueLine {
   /** The shortest name by which one can ask for it. */
   queue: string;
@@ -119,7 +119,7 @@ export interface ITaskLabel {
   index: number;
 }
 
-/** All there is to see of a queue at one glance: `desipipe.summary.queue_summary`. */
+/** All there is to see of a queue at one glance: `desipipe.view.queue.queue_summary`. */
 export interface IQueueSummary extends IQueueLine {
   workers: IWorker[];
   n_workers: number;
@@ -190,7 +190,7 @@ export interface IAttempt {
   err: number;
 }
 
-/** All that is known of a task: `desipipe.summary.task_detail`. */
+/** All that is known of a task: `desipipe.view.queue.task_detail`. */
 export interface ITask extends ITaskLine {
   kind: string;
   added: number | null;
@@ -217,7 +217,7 @@ export interface ITask extends ITaskLine {
   problems: string[];
 }
 
-/** A piece of what a task printed: `desipipe.printed.read_output`. */
+/** A piece of what a task printed: `desipipe.view.output.read_output`. */
 export interface IPiece {
   text: string;
   offset: number;

@@ -1,0 +1,206 @@
+"""The line of ``%%desipipe`` and that of ``%desipipe use``: words, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import functools
+from typing import Any, NoReturn
+
+from ..errors import CellError, UnknownOptionError, close_names
+from .option_types import seconds, state, whole
+
+_OPEN = {'(': ')', '[': ']', '{': '}'}
+
+
+def split(line: str) -> list[str]:
+    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes separate nothing; a comment ends it.
+
+    Parameters
+    ----------
+    line : str
+
+    Returns
+    -------
+    words : list of str
+        A word that is quoted as a whole comes without its quotes.
+
+    Raises
+    ------
+    CellError
+        A quote or bracket is not closed.
+    """
+    words: list[str] = []
+    word = ''
+    quote = ''
+    closing: list[str] = []
+    for i, letter in enumerate(line):
+        if quote:
+            word += letter
+            if letter == quote and line[i - 1] != '\\':
+                quote = ''
+        elif letter in '\'"':
+            quote = letter
+            word += letter
+        elif letter.isspace() and not closing:
+            if word:
+                words.append(word)
+            word = ''
+        elif letter == '#' and not word:
+            break
+        else:
+            if letter in _OPEN:
+                closing.append(_OPEN[letter])
+            elif closing and letter == closing[-1]:
+                closing.pop()
+            word += letter
+    if quote or closing:
+        raise CellError(f'{line.strip()!r}: {quote or closing[-1]} is missing; nothing was added')
+    if word:
+        words.append(word)
+    return [word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in '\'"' and word[0] not in word[1:-1] else word for word in words]
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise CellError(f'{message}; nothing was added. Its options: {self.prog}?')
+
+    def unknown(self, words: list[str]) -> NoReturn:
+        word = words[0].split('=')[0]
+        options = [option for action in self._actions for option in action.option_strings]
+        if word.startswith('-'):
+            raise UnknownOptionError(f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was added')
+        self.sweep(words[0])
+        raise CellError(f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds blanks')
+
+    def sweep(self, word: str) -> None:
+        """Refuse a sweep where a name is meant: a second one after one ``--for``."""
+        if '=' in word:
+            raise CellError(f'{self.prog}: {word!r} is no name of a task; nothing was added. If it is a sweep, write --for {word}')
+
+
+def _sweep(text: str) -> tuple[str, str]:
+    name, equals, expression = text.partition('=')
+    name = name.strip()
+    if not equals or not name.isidentifier() or not expression.strip():
+        raise argparse.ArgumentTypeError(f'{text!r} is no sweep: write name=values, as in seed=range(20)')
+    return name, expression.strip()
+
+
+def _names(words: list[list[str]]) -> list[str]:
+    return [name for group in words for word in group for name in word.split(',') if name]
+
+
+@functools.cache
+def cell_parser() -> argparse.ArgumentParser:
+    """The parser of the line of ``%%desipipe``.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+    """
+    parser = _Parser(prog='%%desipipe', allow_abbrev=False, add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add('title', nargs='?', default='', metavar='NAME', help='name of the task; by default that of its first output')
+    add('--for', dest='sweeps', action='append', default=[], type=_sweep, metavar='NAME=VALUES', help='a task for each value; several: the product')
+    add('--zip', action='store_true', help='pair the sweeps instead')
+    add('--out', action='append', nargs='+', default=[], metavar='NAME', help='what becomes a future in the notebook; by default what the cell assigns last')
+    add('--bash', action='store_true', help='a cell for the shell; {name} is filled in, quoted')
+    add('--name', nargs='?', const=True, default=None, metavar='NAME', help='take the tasks of that name that are there, whatever their code')
+    add('--state', type=state, metavar='STATE', help='with --name: only those in this state')
+    add('--skip', action='store_true', help='do nothing')
+    add('--timeout', type=seconds, metavar='SECONDS', help='what one attempt may take')
+    add('--retries', type=whole, default=0, metavar='N', help='how often what failed is tried again')
+    add('--retry-on', nargs='+', default=(), metavar='NAME', help='exceptions and states that are tried again; by default all')
+    add('--priority', type=int, default=0, metavar='N', help='larger goes first')
+    add('--tm', metavar='NAME', help='a TaskManager of the notebook, instead of that of %%desipipe use')
+    add('--wait', action='store_true', help='until the tasks have ended')
+    add('--dry-run', action='store_true', help='say what would be computed, and why; add nothing')
+    return parser
+
+
+def parse_cell(line: str) -> argparse.Namespace:
+    """Read the line of ``%%desipipe``.
+
+    Raises
+    ------
+    CellError, UnknownOptionError
+        Saying what is wrong with it.
+    """
+    parser: Any = cell_parser()
+    args, unknown = parser.parse_known_args(split(line))
+    if unknown:
+        parser.unknown(unknown)
+    parser.sweep(args.title)
+    args.out = _names(args.out)
+    args.sweeps = dict(args.sweeps)
+    if args.state and not args.name:
+        parser.error(f'--state {args.state} says which tasks --name takes, and there is no --name')
+    return args  # type: ignore[no-any-return]
+
+
+def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+    """Read what ``%desipipe use`` is told.
+
+    Returns
+    -------
+    args : argparse.Namespace
+    options : dict
+        What is left: options of the provider.
+
+    Raises
+    ------
+    CellError, UnknownNameError, UnknownOptionError
+        Saying what is wrong with it.
+    """
+    parser = _Parser(prog='%desipipe use', allow_abbrev=False, add_help=False)
+    add = parser.add_argument
+    add('queue', nargs='?', metavar='QUEUE')
+    add('--workers', type=whole, metavar='N')
+    add('--provider')
+    add('--scheduler')
+    add('--environ')
+    add('--base-dir')
+    add('--no-spawn', action='store_true')
+    args, rest = parser.parse_known_args(words)
+    options: dict[str, Any] = {}
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith('--'):
+            parser.unknown([word])
+        key, equals, text = word[2:].partition('=')
+        if not equals:
+            text = rest.pop(0) if rest and not rest[0].startswith('--') else 'true'
+        options[key.replace('-', '_')] = _value(text)
+    if options:
+        _check_options(parser, args.provider, options)
+    return args, options
+
+
+def _check_options(parser: argparse.ArgumentParser, name: str | None, options: dict[str, Any]) -> None:
+    from ..provider import Provider
+
+    # The provider knows its own options only, and what was mistyped may be one of ours.
+    provider = Provider(name)
+    known = [option for action in parser._actions for option in action.option_strings] + [f'--{key.replace("_", "-")}' for key in provider.defaults]
+    for key in options:
+        if key not in provider.defaults:
+            word = f'--{key.replace("_", "-")}'
+            more = f'. If it is one of the batch system itself: --kwargs {word[2:]}=VALUE' if 'kwargs' in provider.defaults else ''
+            raise UnknownOptionError(
+                f'{parser.prog} has no option {word}, nor has provider {provider.label}: {close_names(word, known, 40)}; nothing was changed{more}'
+            )
+
+
+def _value(text: str) -> Any:
+    if text.startswith('{'):
+        try:
+            return ast.literal_eval(text)
+        except (SyntaxError, ValueError):
+            raise CellError(f"{text} is no dictionary: write it as in \"{{'partition': 'debug'}}\", with the quotes; nothing was changed") from None
+    if text.lower() in ('true', 'false'):
+        return text.lower() == 'true'
+    try:
+        return int(text)
+    except ValueError:
+        return text

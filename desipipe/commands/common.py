@@ -1,0 +1,267 @@
+"""Declare options, open queues and write output for all verbs."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from ..cells.option_types import STATES, state, whole
+from ..queue.location import find_folders, find_one, type_queue
+from ..terminal import VisibleStream, escape_json, visible
+from ..utils import plural as plural
+
+if TYPE_CHECKING:
+    from ..queue.queue import Queue
+
+T = TypeVar('T')
+Handler = Callable[[argparse.Namespace], int | None]
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose complaints are one line, and say where there is help."""
+
+    def error(self, message: str) -> NoReturn:
+        """Complain, and exit with status 2."""
+        self.exit(2, f'{self.prog}: {message.rstrip(".")}{"" if message.endswith("?") else "."} See: {self.prog} --help\n')
+
+    def refuse(self, words: Sequence[str]) -> NoReturn:
+        """Complain about words that nobody asked for."""
+        from ..errors import close_names
+
+        word = words[0]
+        if word.startswith('-'):
+            options = [option for action in self._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
+            self.error(f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}')
+        self.error(f'{word!r} is one word too many')
+
+
+class Verbs:
+    """The verbs of a parser.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    """
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._sub = parser.add_subparsers(title='verbs', metavar='VERB', dest='verb')
+
+    @staticmethod
+    def of(parser: argparse.ArgumentParser) -> dict[str, Parser]:
+        """The verbs' own parsers, by name."""
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction):
+                return dict(action.choices)
+        return {}
+
+    def add(self, name: str, handler: Handler, words: str, description: str, *examples: str) -> argparse.ArgumentParser:
+        """Declare a verb.
+
+        Parameters
+        ----------
+        name : str
+        handler : callable
+            Called with the parsed arguments; returns the exit status, or ``None``.
+        words : str
+            A line for the list of verbs.
+        description : str
+            What follows the line in its own help.
+        *examples : str
+            Command lines, each with what it does after two blanks.
+        """
+        epilog = 'Example:\n' + '\n'.join('  ' + example for example in examples)
+        parser = self._sub.add_parser(
+            name,
+            help=words,
+            description=f'{words[0].upper()}{words[1:]}. {description}'.strip(),
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        parser.add_argument('--debug', action='store_true', help='show where an error happened')
+        parser.set_defaults(handler=handler)
+        return parser
+
+
+def add_queue(parser: argparse.ArgumentParser, several: bool = False, required: bool = True) -> None:
+    """Declare ``-q``."""
+    words = 'name of the queue, user/name, or path (./folder/name)'
+    if several:
+        default = '' if required else '; all of yours if left out'
+        parser.add_argument('-q', '--queue', nargs='+', required=required, metavar='QUEUE', help=f'{words}; several, or a quoted pattern{default}')
+    else:
+        parser.add_argument('-q', '--queue', required=required, metavar='QUEUE', help=words)
+
+
+def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON document') -> None:
+    """Declare ``--json``."""
+    parser.add_argument('--json', action='store_true', help=words)
+
+
+def add_states(parser: argparse.ArgumentParser, words: str) -> None:
+    """Declare ``--state``."""
+    parser.add_argument('--state', nargs='*', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}')
+
+
+def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Declare what tasks are chosen by: ``name``, ``tid``, ``mid``, ``jobid``, ``index``."""
+    words = {
+        'name': 'tasks of apps of this name',
+        'tid': 'the task of this identity (its beginning will do), or app[index]',
+        'mid': 'tasks of this task manager (the beginning of its identity will do)',
+        'jobid': 'tasks that this job runs, or ran last',
+        'index': 'tasks of this order of call',
+    }
+    for name in names:
+        kind: Any = whole if name == 'index' else str
+        parser.add_argument(f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=words[name])
+
+
+# Queues
+
+
+def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
+    """The queue of ``-q``."""
+    from ..config import Config
+    from ..queue.queue import Queue
+
+    config = Config()
+    folder = find_one(args.queue, config)
+    return Queue(folder, create=False, spawn=spawn, config=config)
+
+
+def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
+    """Open the queues of ``-q``. All names are looked at before the first one is opened, and one that can't be read keeps no other from its turn."""
+    from ..config import Config
+    from ..queue.queue import Queue
+
+    config = Config()
+    yield from each_of(find_folders(args.queue, config), lambda folder: Queue(folder, create=False, spawn=spawn, config=config))
+
+
+def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
+    """Yield what is read of each queue; what went wrong with some is raised when all others had their turn.
+
+    Raises
+    ------
+    DesipipeError
+        Of the only queue, or of all that could not be read.
+    """
+    from ..errors import DesipipeError, QueueError
+
+    failed: dict[str, Exception] = {}
+    for folder in folders:
+        try:
+            value = read(folder)
+        except (DesipipeError, OSError) as exc:
+            if len(folders) == 1:
+                raise
+            failed[folder] = exc
+        else:
+            yield value
+    if failed:
+        texts = '\n'.join(f'{folder}: {exc}' for folder, exc in failed.items())
+        raise QueueError(f'{plural(len(failed), "queue")} of {len(folders):d} could not be read; the others were.\n{texts}')
+
+
+# Writing
+
+
+class Face:
+    """The reader of the output: people at a terminal, or a program behind a pipe.
+
+    A notebook puts one of its own into :data:`FACE`.
+    """
+
+    def seen(self) -> bool:
+        """Return True if people read the output: then there are tables, bars and colours."""
+        return sys.stdout.isatty() and os.environ.get('TERM', '') != 'dumb'
+
+    def console(self) -> Any:
+        """A ``rich`` console to print with, where people look."""
+        from rich.console import Console
+
+        return Console(file=unfiltered(sys.stdout), highlight=False)
+
+    def live(self) -> AbstractContextManager[Any]:
+        """Return a context that redraws in place by ``update(renderable, refresh=True)``."""
+        from rich.live import Live
+
+        return Live(console=self.console(), auto_refresh=False, vertical_overflow='ellipsis')
+
+    def ask(self, question: str) -> str | None:
+        """The answer of a person; ``None`` if nobody can be asked."""
+        return input(visible(question)) if sys.stdin.isatty() else None
+
+    def hint(self, text: str) -> None:
+        """Print the next command to type, for people and not into pipes."""
+        print(text, file=sys.stderr)
+
+    def json(self, value: Any, line: bool = False) -> None:
+        """Hand over a JSON document; ``line``: it is one of several, a line each."""
+        print(json_text(value, line), flush=line)
+
+
+def json_text(value: Any, line: bool = False) -> str:
+    """Return a JSON document that is safe for a terminal.
+
+    Parameters
+    ----------
+    value : object
+    line : bool, default=False
+        Whether it is one line.
+    """
+    import orjson
+
+    options = orjson.OPT_NON_STR_KEYS | (0 if line else orjson.OPT_INDENT_2)
+    return escape_json(orjson.dumps(value, default=repr, option=options).decode())
+
+
+@contextlib.contextmanager
+def visible_streams() -> Iterator[None]:
+    """Keep what is printed from acting on the terminal; what `rich` draws is made of safe text."""
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (VisibleStream(stream) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def unfiltered(stream: Any) -> Any:
+    """Return the stream below a :class:`.VisibleStream`, for what makes its text safe itself."""
+    return getattr(stream, 'unfiltered', stream)
+
+
+FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it has no state
+"""The one that the verbs write for."""
+
+
+def on_terminal() -> bool:
+    """Return True if the output goes to a terminal; otherwise it is plain, for a program."""
+    return FACE.get().seen()
+
+
+def print_json(value: Any) -> None:
+    """Write one JSON document."""
+    FACE.get().json(value)
+
+
+def hint(text: str) -> None:
+    """Print the next command to type, for people and not into pipes."""
+    FACE.get().hint(text)
+
+
+def hint_nobody(queue: Queue) -> None:
+    """Print how to start a manager, if tasks are pending and no worker or manager is running."""
+    from ..view.queue import queue_summary
+
+    summary = queue_summary(queue)
+    if summary['condition'] == 'stopped':
+        hint(f'Nobody works on this queue. Start workers with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')

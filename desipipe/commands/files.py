@@ -1,0 +1,126 @@
+"""``desipipe files``: which files the tasks of a queue read and wrote."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from typing import Any
+
+from .common import Verbs, add_json, add_queue, hint, open_one, plural, print_json
+
+_LOOKS = {
+    'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
+    'stale': ('!', '#e69f00', 'a file it was made of, directly or not, holds something else now'),
+    'changed': ('≠', '#e69f00', 'it holds something else than its task wrote'),
+    'missing': ('✕', '#d55e00', 'it is not there'),
+    'input': ('·', '#8c8c8c', 'no task of this queue wrote it'),
+}
+
+
+def register(verbs: Verbs) -> None:
+    """Declare the verb."""
+    parser = verbs.add(
+        'files',
+        files,
+        'files that tasks read and wrote: who made them, of what, and whether that still holds',
+        'Of what tasks load and save through the file manager. PATH is a file, or a folder.',
+        'desipipe files -q my_queue',
+        'desipipe files -q my_queue data/power_LRG.npy  all about one file',
+        'desipipe files -q my_queue --state stale changed',
+    )
+    add_queue(parser)
+    parser.add_argument('path', nargs='?', metavar='PATH', help='only this file, or those in this folder')
+    parser.add_argument('--state', nargs='+', choices=tuple(_LOOKS), metavar='STATE', help=f'only files in one of these states, of {", ".join(_LOOKS)}')
+    add_json(parser)
+
+
+def files(args: argparse.Namespace) -> int | None:
+    """``desipipe files``."""
+    from ..file_manager.history import file_summaries
+    from ..queue.location import type_queue
+
+    queue = open_one(args)
+    found = file_summaries(queue.ledger, args.path)
+    if args.path and not found:
+        raise _unknown(args.path, file_summaries(queue.ledger), type_queue(queue.folder, queue.config))
+    found = [file for file in found if not args.state or file['state'] in args.state]
+    if args.json:
+        print_json(found)
+    elif args.path and len(found) == 1 and found[0]['path'] == os.path.realpath(args.path):
+        _one(queue, found[0])
+    elif found:
+        _table(found)
+        counts = {state: sum(file['state'] == state for file in found) for state in _LOOKS}
+        hint(f'{plural(len(found), "file")}: ' + ', '.join(f'{n:,d} {state} ({_LOOKS[state][2]})' for state, n in counts.items() if n))
+    else:
+        hint('No files are in that state' if args.state else 'No task of this queue has read or written a file through the file manager')
+    return None
+
+
+def _unknown(path: str, known: list[dict[str, Any]], queue: str) -> Exception:
+    from ..errors import UnknownNameError, close_names
+
+    near = close_names(os.path.realpath(path), [file['path'] for file in known])
+    return UnknownNameError(f'no task of this queue has read or written {path} through the file manager (list files with: desipipe files {queue}): {near}')
+
+
+def _maker(file: dict[str, Any]) -> str:
+    return '' if file['maker'] is None else f'{file["maker"]["name"]}[{file["maker"]["index"]:d}] {file["maker"]["tid"][:12]}'
+
+
+def _table(found: list[dict[str, Any]]) -> None:
+    from ..utils import format_bytes, format_count
+    from .tables import Column, show_table
+
+    rows = [
+        {
+            'path': _short(file['path']),
+            'state': file['state'],
+            'size': file['size'],
+            'maker': _maker(file),
+            'inputs': len(file['inputs']),
+            'readers': len(file['readers']),
+        }
+        for file in found
+    ]
+    columns = [
+        Column('path', 'file'),
+        Column('state', 'state', lambda state: f'{_LOOKS[state][0]} {state}', style=lambda state: _LOOKS[state][1]),
+        Column('size', 'size', format_bytes, right=True),
+        Column('maker', 'made by'),
+        Column('inputs', 'of files', format_count, right=True),
+        Column('readers', 'read by', format_count, right=True),
+    ]
+    show_table(columns, rows)
+
+
+def _short(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith('..') else relative
+
+
+def _one(queue: Any, file: dict[str, Any]) -> None:
+    from ..queue.location import type_queue
+    from ..utils import format_bytes
+    from .tables import show_lines
+
+    where = type_queue(queue.folder, queue.config)
+    lines = [file['path']]
+    lines.append(f'  {file["state"]}: {_LOOKS[file["state"]][2]}')
+    lines.append(f'  {format_bytes(file["size"])}, sha256 {file["sha256"]}')
+    maker = file['maker']
+    if maker is not None:
+        when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(maker['time']))
+        lines.append(f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on {maker["host"]}, {when}')
+        for item in file['inputs']:
+            words = ['changed'] * (item['same'] is False) + ['gone'] * (item['same'] is None) + ['stale'] * item['stale']
+            lines.append(f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else ''))
+        above = set(file['changed']).difference(item['path'] for item in file['inputs'])
+        for path in sorted(above):
+            lines.append(f'  and so of {_short(path)} (changed)')
+        lines.append('  with ' + ', '.join(f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80))
+        lines.append(f'  code: desipipe tasks {where} --tid {maker["tid"][:12]} --property code')
+    for reader in file['readers']:
+        lines.append(f'  read by {reader["name"]}[{reader["index"]:d}] {reader["tid"][:12]}')
+    show_lines([(line, '')] for line in lines)

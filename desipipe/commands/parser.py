@@ -1,0 +1,88 @@
+"""The parser of all verbs."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+
+from .common import Parser, Verbs
+
+_DESCRIPTION = 'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers anywhere.'
+_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of someone else, or a path
+(./folder/name). Where several make sense it may be several names, or a quoted pattern ('test*').
+
+Example:
+  desipipe demo                        see it work
+  desipipe status -q my_queue          how far is it?
+  desipipe watch -q my_queue           the same, live
+  desipipe retry --help                options of a verb, with an example
+"""
+
+
+def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Parser:
+    """The parser of all verbs.
+
+    Parameters
+    ----------
+    prog : str, default='desipipe'
+        What one types before a verb.
+    *more : callable
+        What declares the verbs that a face has beyond these.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or ``None``: 0).
+    """
+    from . import change, doctor, files, processes, records, show, tour
+
+    return _parser(prog, *(module.register for module in (show, change, processes, files, records, doctor, tour)), *more)
+
+
+def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
+    parser = Parser(prog=prog, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('--version', action='store_true', help='print the version and exit')
+    verbs = Verbs(parser)
+    for register in registers:
+        register(verbs)
+    return parser
+
+
+def parser_for(argv: list[str]) -> Parser:
+    """The parser of all verbs, or, of a worker, which somebody waits for, that of its own few."""
+    if argv[:1] and argv[0].lower() == 'work':
+        from . import processes
+
+        return _parser('desipipe', processes.register)
+    return build_parser()
+
+
+def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
+    """Arguments of a verb; what is mistyped ends in ``SystemExit``, with the nearest words on the standard error.
+
+    Parameters
+    ----------
+    argv : sequence of str
+    parser : argparse.ArgumentParser
+        Of :func:`build_parser`.
+
+    Returns
+    -------
+    args : argparse.Namespace
+    """
+    verbs = Verbs.of(parser)
+    if argv and argv[0] not in verbs and argv[0].lower() in verbs:
+        argv = [argv[0].lower(), *argv[1:]]
+    if argv and not argv[0].startswith('-') and argv[0] not in verbs:
+        from ..errors import close_names
+
+        parser.error(f'there is no verb {argv[0]!r}: {close_names(argv[0], verbs, n=30)}')
+    args, extra = parser.parse_known_args(argv)
+    if extra:
+        verbs.get(args.verb, parser).refuse(extra)
+    if not args.version and not hasattr(args, 'handler'):
+        parser.error('say what to do')
+    for name in ('state', 'property', 'name', 'tid', 'mid', 'jobid', 'mode'):
+        if getattr(args, name, None) == []:
+            setattr(args, name, None)  # an option without values asks for nothing
+    return args

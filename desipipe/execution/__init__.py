@@ -1,0 +1,1 @@
+"""The manager, its workers and their slots: the processes that run tasks."""

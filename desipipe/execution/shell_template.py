@@ -1,0 +1,590 @@
+"""Commands: values filled in, written as the quotes around them need it; run, passed on, and their ends in words."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import ctypes
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from ..errors import CellError, DesipipeError
+from .shell_contexts import Allowed, allowed, holds
+
+OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
+_PR_SET_PDEATHSIG = 1
+# `${NAME}` is the shell's; `{{name}}` are braces; `{name}` and `{name:format}` are filled in.
+_PLACE = re.compile(r'\{\{(?P<braces>\w+)\}\}|(?<!\$)\{(?P<name>[^\W\d]\w*)(?::(?P<format>[^{}\n]*))?\}')
+_VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|[0-9$!?#*@-])')
+_WHOLE = re.compile(r'-?[0-9]+')
+_REDIRECTED = re.compile(r'(?:\\\n)*[<>]')
+_KEYWORD = re.compile(r'[a-z]+(?=[\s;&|()<>]|$)|[{!](?=\s)')
+_BEFORE_COMMANDS = frozenset(('if', 'then', 'elif', 'else', 'while', 'until', 'do', 'time', '{', '!'))
+_DELIMITER = re.compile(r"""(?:\\.|'[^']*'|"[^"]*"|[^\s;&|()<>'"\\])+""")
+_REFUSED = {
+    'backticks': 'stands within backticks, where no value can be quoted safely; write $(...) instead of backticks',
+    'parameter': 'stands within ${{...}}, where text is read as code; assign it first, as in value={{{name}}}, and write $value',
+    'delimiter': 'is in the word that ends a heredoc, which has to be the same in all tasks; write a word',
+    'backslash': 'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces themselves',
+    'nested': 'stands in a quoted heredoc that itself stands in a heredoc; print the inner text with: printf %s {{{name}}}',
+    'parentheses': 'follows two parentheses that may be arithmetic or not; write them with a blank between: $( (...) ) or ( (...) )',
+    'heredoc': 'stands in, or after, a heredoc whose last line is missing; end it with a line of its own',
+}
+
+
+def placeholders(template: str) -> dict[str, int]:
+    """The names that a template fills in, with the line of each in the cell; that of the magic is 1.
+
+    Parameters
+    ----------
+    template : str
+        ``{name}`` or ``{name:format}`` is filled in; ``{{name}}`` and ``${NAME}`` are not, nor is anything in comments.
+
+    Returns
+    -------
+    lines : dict
+
+    Raises
+    ------
+    CellError
+        A value stands where it can not be quoted.
+    """
+    found: dict[str, int] = {}
+
+    def note(match: re.Match[str]) -> list[str]:
+        found.setdefault(match['name'], _line(match))
+        return ['0']
+
+    _Template(template, note).read()
+    return found
+
+
+def fill(template: str, values: Mapping[str, Any]) -> str:
+    """Fill values in, so that the shell takes them as they are, whatever quotes they stand in.
+
+    Parameters
+    ----------
+    template : str
+        See :func:`placeholders`.
+    values : mapping
+        Lists and tuples become several words; within quotes and heredocs one text, with blanks between.
+
+    Returns
+    -------
+    command : str
+
+    Raises
+    ------
+    CellError
+        A value stands where it can not be quoted, or is none of the whole numbers that arithmetic takes.
+    """
+
+    def texts(match: re.Match[str]) -> list[str]:
+        value = values[match['name']]
+        items = value if isinstance(value, list | tuple) else [value]
+        return [os.fsdecode(item) if isinstance(item, os.PathLike) else format(item, match['format'] or '') for item in items]
+
+    return _Template(template, texts).read()
+
+
+def _single_quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\"'\"'") + "'"
+
+
+def _line(match: re.Match[str]) -> int:
+    return match.string.count('\n', 0, match.start()) + 2
+
+
+class _Heredoc(NamedTuple):
+    """A here-document whose text begins on the next line."""
+
+    place: int
+    """Of its word in what is written."""
+    delimiter: str
+    quoted: bool
+    tabs: bool
+    """Whether those at the beginning of lines are taken away: ``<<-``."""
+
+
+class _Template:
+    """Reads commands as bash does, as far as it needs to know what quotes a value stands in; whatever it is not sure of is refused.
+
+    Parameters
+    ----------
+    text : str
+    texts : callable
+        Gets the match of a placeholder, returns its words.
+    """
+
+    def __init__(self, text: str, texts: Callable[[re.Match[str]], list[str]]) -> None:
+        self._text = text
+        self._texts = texts
+        self._allowed = allowed(text)
+        self._at = 0
+        self._tail = 0  # letters at the end that are not to be read yet
+        self._out: list[str] = []
+        self._heredocs: list[_Heredoc] = []
+        self._depth = 0  # of heredocs that are expanded
+        self._unsure = ''
+
+    def read(self) -> str:
+        """The commands, filled."""
+        self._commands()
+        return ''.join(self._out)
+
+    # Letters
+
+    @property
+    def _end(self) -> int:
+        return len(self._text) - self._tail
+
+    @property
+    def _more(self) -> bool:
+        return self._at < self._end
+
+    def _is(self, start: str) -> bool:
+        return self._text.startswith(start, self._at, self._end)
+
+    def _take(self, number: int = 1) -> None:
+        end = min(self._at + number, self._end)
+        self._out.append(self._text[self._at : end])
+        self._at = end
+
+    def _match(self, pattern: re.Pattern[str], offset: int = 0) -> re.Match[str] | None:
+        return pattern.match(self._text, self._at + offset, self._end)
+
+    # Values
+
+    def _place(self, kind: str) -> bool:
+        match = self._match(_PLACE)
+        if not match:
+            return False
+        self._out.append('{' + match['braces'] + '}' if match['braces'] else self._written(match, kind))
+        self._at = match.end()
+        return True
+
+    def _refuse(self, match: re.Match[str], kind: str) -> CellError:
+        return CellError(f'line {_line(match):d} of the cell: {match[0]} {_REFUSED[kind].format(name=match["name"])}; nothing was added')
+
+    def _held(self, match: re.Match[str], text: str) -> CellError:
+        why = 'it is read as commands again' if self._allowed is Allowed.PLAIN else 'it is expanded once more, as in arithmetic or subscripts'
+        what = 'may only have letters, digits and _@%+=:,./-' if self._allowed is Allowed.PLAIN else 'must not have $, ` or <('
+        return CellError(
+            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there are places where {why}, so that a value '
+            f'{what}. Nothing was run. Put those places and this value into two cells'
+        )
+
+    def _written(self, match: re.Match[str], kind: str) -> str:
+        if self._unsure or kind in _REFUSED:
+            raise self._refuse(match, self._unsure or kind)
+        if kind == 'literal' and self._depth:
+            raise self._refuse(match, 'nested')
+        texts = self._texts(match)
+        text = ' '.join(texts)
+        if kind != 'number' and not holds(text, self._allowed):
+            raise self._held(match, text)
+        if kind == 'number':
+            # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the command.
+            if len(texts) != 1 or not _WHOLE.fullmatch(text):
+                raise CellError(
+                    f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and arithmetic of the shell takes whole numbers; nothing was run'
+                )
+            number = str(int(text))
+            return f'({number})' if int(text) < 0 else number  # `5--3` is something else
+        if kind == 'word':
+            # Whole numbers stay bare, for `{1..{n}}`; but `2>file` is not `2 >file`, and `~1` is a folder.
+            bare = not _REDIRECTED.match(self._text, match.end()) and self._text[match.start() - 1 : match.start()] != '~'
+            return ' '.join(item if bare and _WHOLE.fullmatch(item) else self._quoted(item) for item in texts)
+        if kind == 'double':
+            return re.sub(r'([\\$`"])', r'\\\1', text)
+        if kind == 'here':
+            return re.sub(r'([\\$`])', r'\\\1', text)
+        if kind == 'single':
+            return f"'{self._quoted(text)}'" if self._depth else text.replace("'", "'\"'\"'")
+        if kind == 'ansi':
+            return f"'{self._quoted(text)}$'"  # a part of its own: `\x4{digit}` stays what it is
+        return text
+
+    def _quoted(self, text: str) -> str:
+        if not self._depth:
+            return _single_quoted(text)
+        # Lines of a heredoc that end in a backslash are joined before anything in them is read, quotes or not.
+        return "$'" + text.replace('\\', '\\\\').replace("'", "\\'").replace('\n', '\\n') + "'"
+
+    # What the shell reads
+
+    def _commands(self, closing: str = '') -> None:
+        """Up to a parenthesis, or the end."""
+        first = fresh = True  # whether the next word is a command's; whether the next letter begins a word
+        cases = 0
+        while self._more:
+            letter = self._text[self._at]
+            if letter == '\\':
+                if self._is('\\\n'):
+                    self._take(2)
+                    continue
+                self._backslash('backslash')
+            elif letter in ' \t':
+                self._take()
+                fresh = True
+                continue
+            elif letter in '\n;&|':
+                self._take()
+                if letter == '\n':
+                    self._bodies()
+                first = fresh = True
+                continue
+            elif letter == '#' and fresh:
+                end = self._text.find('\n', self._at, self._end)
+                self._take((self._end if end < 0 else end) - self._at)
+                continue
+            elif letter == ')':
+                self._take()
+                if closing and not cases:
+                    return
+                first = fresh = True  # a pattern of `case`
+                continue
+            elif fresh and self._is('(('):
+                self._arithmetic('((', '))')
+            elif letter == '(':
+                inner = self._commands if self._text[self._at - 1 : self._at] not in ('<', '>') else self._substitution
+                self._take()
+                inner(')')
+                first, fresh = cases > 0, True
+                continue
+            elif self._is('<<') and not self._is('<<<'):
+                self._heredoc()
+            elif letter in '<>':
+                self._take(3 if self._is('<<<') else 1)
+                fresh = True
+                continue
+            elif fresh and first and (word := self._match(_KEYWORD)):
+                self._take(len(word[0]))
+                cases += (word[0] == 'case') - (word[0] == 'esac' and cases > 0)
+                first, fresh = word[0] in _BEFORE_COMMANDS, False
+                continue
+            elif letter == "'":
+                self._single('single')
+            elif letter == '"':
+                self._double('double')
+            elif self._is("$'"):
+                self._ansi('ansi')
+            elif not self._expansion('word'):
+                self._take()
+            first = fresh = False
+
+    def _substitution(self, closing: str) -> None:
+        outer, self._heredocs = self._heredocs, []
+        self._commands(closing)
+        if self._heredocs:
+            self._unsure = 'heredoc'
+        self._heredocs = outer
+
+    def _expansion(self, kind: str) -> bool:
+        """Parse an expansion, as within double quotes; return True if there was one."""
+        if match := self._match(_VARIABLE):
+            self._at = match.end()
+            # `$name{p}` is not to become the variable `$namevalue`.
+            self._out.append(f'${{{match[1]}}}' if match[1] and self._match(_PLACE) else match[0])
+        elif self._is('`'):
+            self._until('`', 1, 'backticks')
+        elif self._is('$(('):
+            self._arithmetic('$((', '))')
+        elif self._is('$['):
+            self._arithmetic('$[', ']')
+        elif self._is('$('):
+            self._take(2)
+            self._substitution(')')
+        elif self._is('${'):
+            self._parameter(kind)
+        else:
+            return self._place(kind)
+        return True
+
+    def _backslash(self, kind: str) -> None:
+        match = self._match(_PLACE, 1)
+        if not match or not match['name']:
+            self._take(2)
+        elif kind == 'backslash':
+            raise self._refuse(match, kind)
+        else:
+            # A letter by itself here, which is not to escape what the value begins with.
+            self._out.append('\\\\')
+            self._at += 1
+
+    def _until(self, closing: str, opening: int, kind: str) -> None:
+        self._take(opening)
+        while self._more:
+            if self._is(closing):
+                self._take()
+                return
+            if self._is('\\'):
+                self._backslash(kind)
+            elif not self._place(kind):
+                self._take()
+
+    def _single(self, kind: str) -> None:
+        self._take()
+        while self._more and not self._is("'"):
+            if not self._place(kind):
+                self._take()
+        self._take()
+
+    def _ansi(self, kind: str) -> None:
+        self._until("'", 2, kind)
+
+    def _double(self, kind: str) -> None:
+        self._take()
+        while self._more and not self._is('"'):
+            if self._is('\\'):
+                self._backslash(kind)
+            elif not self._expansion(kind):
+                self._take()
+        self._take()
+
+    def _parameter(self, kind: str) -> None:
+        """``${...}``."""
+        braces = self._match(_PLACE, 1)
+        if braces and braces['braces']:
+            self._take()
+            self._place(kind)
+            return
+        self._take(2)
+        while self._more and not self._is('}'):
+            if self._is('\\'):
+                self._backslash('parameter')
+            elif self._is('"'):
+                self._double('parameter')
+            elif self._is("'"):
+                self._single('parameter')
+            elif self._is("$'"):
+                self._ansi('parameter')
+            elif not self._expansion('parameter'):
+                self._take()
+        self._take()
+
+    def _arithmetic(self, opening: str, closing: str) -> None:
+        self._take(len(opening))
+        depth = 0
+        while self._more:
+            letter = self._text[self._at]
+            if not depth and self._is(closing):
+                self._take(len(closing))
+                return
+            if letter == '\\':
+                self._backslash('number')
+            elif letter == '"':
+                self._double('number')
+            elif letter == "'":
+                self._single('number')
+            elif letter in '([':
+                depth += 1
+                self._take()
+            elif letter in ')]':
+                self._take()
+                if not depth:
+                    break
+                depth -= 1
+            elif not self._expansion('number'):
+                self._take()
+        self._unsure = self._unsure or 'parentheses'
+
+    # Heredocs
+
+    def _heredoc(self) -> None:
+        tabs = self._is('<<-')
+        self._out.append('<<')  # the tabs are taken away here, else those of the values would go too
+        self._at += 3 if tabs else 2
+        while self._is(' ') or self._is('\t'):
+            self._take()
+        word = self._match(_DELIMITER)
+        if not word:
+            return  # which the shell complains about
+        if place := next((item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None):
+            raise self._refuse(place, 'delimiter')
+        bare = re.sub(r"""\\(.)|'([^']*)'|"([^"]*)\"""", lambda match: next(item for item in match.groups() if item is not None), word[0])
+        self._heredocs.append(_Heredoc(len(self._out), bare, bare != word[0], tabs))
+        self._take(len(word[0]))
+
+    def _bodies(self) -> None:
+        """The texts of the heredocs that the line above began."""
+        pending, self._heredocs = self._heredocs, []
+        for heredoc in pending:
+            self._body(heredoc)
+
+    def _body(self, heredoc: _Heredoc) -> None:
+        begin, ended = self._cut(heredoc)
+        if not ended:
+            self._unsure = 'heredoc'
+        outer, self._tail = self._tail, len(self._text) - begin
+        index = len(self._out)
+        self._depth += not heredoc.quoted
+        while self._more:
+            if heredoc.quoted:
+                if not self._place('literal'):
+                    self._take()
+            elif self._is('\\'):
+                self._backslash('here')
+            elif not self._expansion('here'):
+                self._take()
+        self._depth -= not heredoc.quoted
+        self._tail = outer
+        if not ended:
+            return
+        text = ''.join(self._out[index:])
+        lines = {*text.split('\n'), *text.replace('\\\n', '').split('\n')}
+        delimiter = heredoc.delimiter
+        # Within `$(…)`, bash ends a heredoc at a line that only begins with the delimiter, if a bracket follows.
+        while text and any(line.startswith(delimiter) for line in lines):
+            delimiter += '_'  # else a value that holds this line would end the text, and what follows in it would be run
+        if delimiter != heredoc.delimiter:
+            self._out[heredoc.place] = _single_quoted(delimiter) if heredoc.quoted else delimiter
+        end = self._text.find('\n', self._at, self._end)
+        self._at = self._end if end < 0 else end + 1
+        self._out.append(delimiter + '\n' * (end >= 0))
+
+    def _cut(self, heredoc: _Heredoc) -> tuple[int, bool]:
+        """Find the line that ends a text; return where, and if there is one. Tabs are removed."""
+        lines = self._text[self._at : self._end].split('\n')
+        kept: list[str] = []
+        whole: list[str] = []  # a line that goes on after a backslash is one line
+        for number, line in enumerate(lines, 1):
+            whole.append(line.lstrip('\t') if heredoc.tabs and not whole else line)
+            if not heredoc.quoted and (len(line) - len(line.rstrip('\\'))) % 2:
+                continue
+            if '\n'.join(whole).replace('\\\n', '') == heredoc.delimiter:
+                body = ''.join(f'{line}\n' for line in kept)
+                self._text = self._text[: self._at] + body + '\n'.join([heredoc.delimiter, *lines[number:]]) + self._text[self._end :]
+                return self._at + len(body), True
+            kept += whole
+            whole = []
+        return self._end, False
+
+
+def run(template: str, values: Mapping[str, Any]) -> str:
+    """Run commands, with values filled in; what they write to stdout is passed on as it comes, and returned.
+
+    Parameters
+    ----------
+    template : str
+        See :func:`placeholders`.
+    values : mapping
+
+    Returns
+    -------
+    out : str
+        Without the last line's end.
+
+    Raises
+    ------
+    CommandFailed
+        The shell's exit status is not 0.
+    """
+    decoder = codecs.getincrementaldecoder('utf-8')('backslashreplace')
+    pieces: list[str] = []
+
+    def pass_on(data: bytes) -> None:
+        pieces.append(decoder.decode(data, final=not data))
+        sys.stdout.write(pieces[-1])
+        sys.stdout.flush()
+
+    call(fill(template, values), pass_on)
+    return ''.join(pieces).removesuffix('\n')
+
+
+def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None:
+    """Run a command.
+
+    Parameters
+    ----------
+    command : str or sequence
+        For the shell, or a list of arguments.
+    pass_on : callable, default=None
+        Gets what comes from stdout, in pieces, the last one empty. By default it goes where ours goes.
+
+    Raises
+    ------
+    CommandFailed
+        The exit status is not 0.
+    """
+    import subprocess
+
+    if isinstance(command, str):
+        argv: Any = [next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'), '-c', command]
+    else:
+        try:
+            argv = [os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command]
+        except TypeError:
+            raise TypeError(f'a bash app returns a list of arguments or a string for the shell, not {type(command).__name__} {command!r}') from None
+        if not argv:
+            raise ValueError('the bash app returned an empty list: there is no command to run')
+    before = oom_kills()
+    stdout = None if pass_on is None else subprocess.PIPE
+    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, preexec_fn=die_with_parent) as process:
+        if pass_on is not None and process.stdout is not None:
+            while data := os.read(process.stdout.fileno(), 1 << 16):
+                pass_on(data)
+            pass_on(b'')
+        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored; Popen knows what to make of that
+            _, ended, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(ended)
+            _used[0] = max(_used[0], used.ru_maxrss)
+    status = process.returncode
+    if status:
+        # Of a command that a shell ran, the shell says 128 and the signal.
+        killed = status in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        raise CommandFailed(status, killed and oom_kills() > before)
+
+
+_used = [0]
+
+
+def most_memory() -> int:
+    """The most resident memory, in kilobytes, of a process of the commands that were run since this was asked last; 0 if none was."""
+    most, _used[0] = _used[0], 0
+    return most
+
+
+class CommandFailed(DesipipeError):
+    """A command returned something else than 0.
+
+    Parameters
+    ----------
+    status : int
+        Exit status; that of a signal is negative.
+    oom : bool, default=False
+        Whether the kernel killed something for want of memory meanwhile.
+    """
+
+    def __init__(self, status: int, oom: bool = False) -> None:
+        self.status = status
+        words = f'exit status {status:d}' if status > 0 else f'killed by signal {-status:d} ({signal_name(-status)})'
+        super().__init__(f'{OOM_WORDS}, {words}' if oom else words)
+
+
+def signal_name(number: int) -> str:
+    """``'SIGKILL'`` for 9."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f'signal {number:d}'
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when its parent ends. Linux only; elsewhere the group is killed."""
+    # Else what a killed slot was running would go on, unseen, beside its own next attempt.
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def oom_kills() -> int:
+    """Return how many processes the kernel killed for want of memory since boot; 0 if unknown."""
+    try:
+        with open('/proc/vmstat', 'rb') as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b'oom_kill ')), 0)
+    except OSError:
+        return 0

@@ -1,0 +1,1 @@
+"""Displays under the cells of a notebook."""

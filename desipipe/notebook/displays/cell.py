@@ -1,0 +1,241 @@
+"""Display the tasks of a cell under it, and wait for them.
+
+While they go, a display tells how far they are (:mod:`.follow` keeps it up to date); what is over already is published as if the cell had computed it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterable
+
+from ...errors import QueueGoneError
+from ...queue.queue import Queue
+from ...queue.waiting import Waiter
+from ...utils import plural
+from ...view.bundle import Dict, bundle, lines, outputs_text
+from ...view.cell import Cell
+from ..follower import INTERVAL, Display, View, noninteractive
+
+logger = logging.getLogger('desipipe')
+
+NATIVE = 2_500_000
+"""Bytes of outputs that are published as the cell's own, at most: notebook servers drop what comes faster."""
+
+_STARTS = 5.0  # s that a manager may take until it says that it is there
+_TICKING = ('time', 'elapsed', 'eta', 'rate')  # what changes by itself, and front ends count
+
+
+class Handle(Display):
+    """One display of a cell's tasks.
+
+    Parameters
+    ----------
+    queue : Queue
+    rows : iterable of int or range
+        The tasks' rows, in the order in which they are shown.
+    title : str
+    cached : bool
+        Whether all results were there already.
+    """
+
+    def __init__(self, queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False) -> None:
+        self.cell = Cell(queue, rows)
+        """What the notebook's own thread knows; the follower has its own."""
+        super().__init__(queue, (queue.folder, title, self.cell.text))
+        self.title = title
+        self.cached = cached
+        self.summary: Dict = {}
+        """What is shown."""
+        self.published = False
+        """Whether the outputs stand under the cell as its own."""
+        self._followed: tuple[View, Cell] | None = None
+        if queue.spawn:
+            self.cell.grace = self.again = time.monotonic() + _STARTS
+
+    def publish(self, summary: Dict, update: bool = True, table: bool = False) -> int:
+        """Display a summary, or let it take the place of what is displayed; returns how large that was, in bytes."""
+        self.summary = summary
+        self.shown = _fingerprint(summary)
+        return self.put(bundle(summary, table), update)
+
+    def update(self, view: View) -> tuple[int, bool]:
+        """Show what changed."""
+        summary = self._seen(view).summary(self.title, self.cached)
+        if summary['left']:
+            self.over.clear()  # someone lets them run again
+        sent = self.publish(summary) if _fingerprint(summary) != self.shown else 0
+        if not summary['left']:
+            self.over.set()
+        return sent, not summary['left'] and summary['condition'] != 'failed'  # else someone may let them run again
+
+    def _seen(self, view: View) -> Cell:
+        """The cell in the follower's eyes."""
+        if self._followed is None or self._followed[0] is not view:
+            cell = Cell(view.queue, self.cell.rows)
+            if cell.first != self.cell.first:
+                raise QueueGoneError(f'the queue in {self.queue.folder} was cleared: these tasks are gone. Run the cell again to compute them anew')
+            cell.judge = view.alive
+            cell.grace = self.cell.grace
+            self._followed = view, cell
+        cell = self._followed[1]
+        cell.published = self.cell.published
+        return cell
+
+    def stirred(self, workers: set[str]) -> bool:
+        """Return True if one of the tasks runs at one of these workers."""
+        if self._followed is None:
+            return False
+        view, cell = self._followed
+        return any(worker is not None and worker.name in workers and cell.holds(row) for row, worker in view.queue.ledger.state.running.items())
+
+    def gone(self, words: str) -> None:
+        """Display why the tasks are gone, beside their last known state."""
+        self.publish({**self.summary, 'time': time.time(), 'gone': words})
+
+    def __repr__(self) -> str:
+        return f'<display of {plural(len(self.cell.rows))} of {self.cell.queue.name}>'
+
+
+def _fingerprint(summary: Dict) -> bytes:
+    import orjson
+
+    return orjson.dumps({key: value for key, value in summary.items() if key not in _TICKING}, default=repr, option=orjson.OPT_NON_STR_KEYS)
+
+
+# What cells call
+
+
+def show(queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False) -> Handle:
+    """Show tasks under the cell that runs now, and keep that up to date from another thread until they are over.
+
+    What is over already is shown as if the cell had computed it: its outputs, then one quiet line. With ``DESIPIPE_NONINTERACTIVE=1`` in the environment it
+    is waited for, and shown then.
+
+    Parameters
+    ----------
+    queue : Queue
+    rows : iterable of int or range
+        The tasks' rows, in the order in which they are shown.
+    title : str, default=''
+        The cell's name.
+    cached : bool, default=False
+        Whether all results were there already.
+
+    Returns
+    -------
+    handle : Handle
+        For :func:`wait`.
+
+    Raises
+    ------
+    QueueGoneError, UnknownTaskError
+        There are no such tasks.
+    """
+    handle = Handle(queue, rows, title, cached)
+    handle.replace()
+    if noninteractive():
+        _wait_here(handle)
+        _publish_outputs(handle, update=False, table=True)
+    elif not handle.cell.left():
+        _publish_outputs(handle, update=False)
+        _follow(handle)
+    else:
+        handle.publish(handle.cell.summary(title, cached), update=False)
+        _follow(handle)
+    return handle
+
+
+def wait(handle: Handle) -> bool:
+    """Wait for the tasks of a display, with the bar live; then their outputs stand under the cell as its own.
+
+    An interrupt ends the wait and nothing else: the tasks go on, and so does the display.
+
+    Parameters
+    ----------
+    handle : Handle
+        Of :func:`show`.
+
+    Returns
+    -------
+    over : bool
+        Whether nothing is left to do: else the wait was interrupted, or no worker will come (``handle.summary['refused']``).
+    """
+    try:
+        if handle.follower is not None:
+            waiter = Waiter(handle.cell.ledger, lambda: handle.cell.rows)
+            while not handle.over.wait(INTERVAL):
+                waiter.tell()
+                if handle.summary.get('refused'):
+                    return False
+        elif not handle.over.is_set():
+            _wait_here(handle)
+    except KeyboardInterrupt:
+        left = handle.summary.get('left', len(handle.cell.rows))
+        print(f'desipipe: the wait was interrupted, and only that: {plural(left)} of {handle.cell.queue.name} {"goes" if left == 1 else "go"} on')
+        return False
+    if handle.summary.get('gone'):
+        return False
+    if not handle.published:
+        handle.drop()  # lest the follower takes our last word for an older state
+        _publish_outputs(handle, update=handle.live)
+        _follow(handle)
+    return True
+
+
+def _wait_here(handle: Handle) -> None:
+    """Wait in this thread: in a terminal with a bar, elsewhere silently."""
+    ledger = handle.cell.ledger
+
+    def over() -> bool:
+        return not handle.cell.left() or bool(handle.cell.refused())
+
+    if sys.stdout.isatty() and not noninteractive():
+        from rich.console import Console
+        from rich.live import Live
+
+        from ...commands.tables import styled
+
+        with Live(console=Console(highlight=False), transient=True, auto_refresh=False) as bar:
+            while True:
+                bar.update(styled(lines(handle.cell.summary(handle.title, handle.cached, with_outputs=False))), refresh=True)
+                begun = time.monotonic()
+                if ledger.wait(over, 1.0):
+                    return
+                time.sleep(max(0.0, INTERVAL - (time.monotonic() - begun)))
+    Waiter(ledger, lambda: handle.cell.rows).wait(over)
+
+
+def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
+    """Publish what the tasks printed and drew as the cell's own outputs, and what is said of them without it."""
+    cell = handle.cell
+    summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
+    outputs, summary['outputs'] = summary['outputs'], []
+    cell.published = {row: cell.ledger.state.attempt[row] for row in cell.rows}
+    handle.published = True
+    handle.over.set()
+    if update:  # the display stands above already
+        handle.publish(summary)
+    if handle.publisher is not None:
+        for output in outputs:
+            _publish(handle, output)
+    elif outputs:
+        print(outputs_text(outputs), end='')
+    if not update:
+        handle.publish(summary, False, table)
+
+
+def _publish(handle: Handle, output: Dict) -> None:
+    if output['output_type'] == 'display_data':
+        handle.publisher.publish(data=output['data'], metadata=output['metadata'])
+        return
+    # An error is no error of this cell, which did what it should.
+    stream = sys.stdout if output.get('name') == 'stdout' else sys.stderr
+    stream.write(output['text'] if output['output_type'] == 'stream' else '\n'.join(output['traceback']) + '\n')
+    stream.flush()  # the two streams are not in step with each other
+
+
+def _follow(handle: Handle) -> None:
+    if handle.live and handle.summary['condition'] not in ('done', 'empty'):
+        handle.follow()

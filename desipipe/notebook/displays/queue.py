@@ -1,0 +1,237 @@
+"""Display a queue or a future as the last line of a cell: text, HTML, JSON, kept up to date."""
+
+from __future__ import annotations
+
+import html
+import time
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+from ...commands.tables import queue_lines
+from ...errors import DesipipeError, MissingDependencyError
+from ...queue.events import SUCCEEDED
+from ...queue.ledger import Ledger
+from ...queue.location import type_queue
+from ...queue.place import shell
+from ...queue.queue import Queue
+from ...queue.task import Future
+from ...store.lease import Observer
+from ...view.bundle import MIME, Dict, as_html, as_text, bundle, line_html
+from ...view.cell import JOBS, cell_summary, format_rows
+from ...view.queue import events_at, job_groups, queue_summary
+from ...view.text import advice, bar_pieces
+from ..commands import typed
+from ..follower import Display, View, noninteractive
+
+Made = tuple[Dict, bool]
+"""A bundle of MIME types, and whether it is the last one."""
+
+_MOST = 8  # of one queue that are kept up to date; older ones stay as they were
+_TICK = 5.0  # s between two looks at the time that is left, while something runs
+_VALUE = 1_000_000  # bytes of a result that is loaded to be shown
+
+
+def widgets_module() -> Any:
+    """``ipywidgets``.
+
+    Raises
+    ------
+    MissingDependencyError
+    """
+    try:
+        import ipywidgets
+    except ImportError as exc:
+        raise MissingDependencyError(f'panels and forms need ipywidgets ({exc}). Install it with: pip install "desipipe[notebook]"') from None
+    return ipywidgets
+
+
+class Shown(Display):
+    """A display whose text says all that it shows.
+
+    Parameters
+    ----------
+    queue : Queue
+    title : str
+        What it is of.
+    """
+
+    def __init__(self, queue: Queue, title: str) -> None:
+        super().__init__(queue)
+        self.title = title
+
+    @abstractmethod
+    def make(self, queue: Queue, observer: Observer | None = None) -> Made:
+        """Build the display.
+
+        Parameters
+        ----------
+        queue : Queue
+            A view of the queue: the notebook's, or the follower's.
+        observer : Observer, default=None
+            See :func:`~desipipe.view.queue.is_alive`.
+
+        Raises
+        ------
+        DesipipeError
+            There is nothing any more.
+        """
+
+    def show(self) -> None:
+        """Display it, and keep it up to date where a display can be."""
+        self.replace()
+        try:
+            data, last = self.make(self.queue)
+        except DesipipeError as exc:  # deleted, cleared, dropped
+            self.gone(str(exc), update=False)
+            return
+        if noninteractive():
+            data.pop(MIME, None)
+        self.put(data, update=False)
+        if last or noninteractive() or not self.live:
+            return
+        self.follow()
+        assert self.follower is not None
+        for old in [other for other in self.follower.displays() if isinstance(other, Shown)][:-_MOST]:
+            old.drop()
+
+    def update(self, view: View) -> tuple[int, bool]:
+        """Show what changed."""
+        data, last = self.make(view.queue, view.observer)
+        if view.queue.ledger.state.running:
+            self.again = time.monotonic() + _TICK
+        return self.put(data) if data['text/plain'] != self.shown else 0, last
+
+    def put(self, data: Dict, update: bool = True) -> int:
+        """Display it."""
+        self.shown = data['text/plain']
+        return super().put(data, update)
+
+    def gone(self, words: str, update: bool = True) -> None:
+        """Display that it is gone."""
+        text = f'– {self.title}: {words}'
+        # Nothing live any more: the front end has nobody to ask.
+        self.put({'text/plain': text, 'text/html': f'<div>{html.escape(text)}</div>'}, update)
+
+
+class QueueDisplay(Shown):
+    """The display of a queue."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(queue, queue.name)
+        self._where = type_queue(queue.folder, queue.config)
+        self._rows: tuple[object, str, str] = (None, '', '')
+
+    def make(self, queue: Queue, observer: Observer | None = None) -> Made:
+        """Build what the command line prints of a queue; never the last."""
+        summary = queue_summary(queue, observer)
+        lines = [[(typed(text), style) for text, style in line] for line in queue_lines(summary, self._where)]
+        bar = bar_pieces(summary) if summary['total'] else []
+        page = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines)
+        return {
+            'text/plain': '\n'.join(''.join(text for text, _ in line) for line in lines),
+            'text/html': f'<div class="desipipe-queue">{page}</div>',
+            MIME: self._json(queue, summary),
+        }, False
+
+    def _json(self, queue: Queue, summary: Dict) -> Dict:
+        """Build the JSON of a cell that has all tasks of the queue.
+
+        It is shown, and its buttons act, in the same way; ``kind`` tells them apart.
+        """
+        state = queue.ledger.state
+        key = (queue.ledger.journal.header['id'], len(state.status), summary['total'])
+        if self._rows[0] != key:
+            rows = list(state.each())
+            self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''
+        _, rows_text, first = self._rows
+        failure = {**summary['failures'][0], 'line': None} if summary['failures'] else None
+        says = summary['manager']['says'] if summary['manager'] and summary['counts']['PENDING'] and not summary['workers'] else ''
+        same = ('folder', 'time', 'condition', 'total', 'counts', 'claimed', 'blocked', 'superseded', 'left', 'rate', 'eta', 'causes')
+        return {
+            'version': 1,
+            'kind': 'queue',
+            'queue': summary['name'],
+            'title': summary['name'],
+            'rows': rows_text,
+            'first': first,
+            **{key: summary[key] for key in same},
+            'time': summary['time'] if summary['left'] else _last_end(queue),
+            'workers': sum(worker['slots'] for worker in summary['workers']),
+            **dict.fromkeys(('began', 'ended', 'elapsed', 'computed')),
+            'cached': False,
+            'failure': failure,
+            'jobs': summary['jobs'][:JOBS],
+            'n_jobs': len(summary['jobs']),
+            'job_groups': job_groups(summary['jobs']),
+            'advice': [*map(list, advice(summary, self._where)), *([[says.rstrip('.'), f'desipipe doctor {self._where}']] if says else [])],
+            'outputs': [],
+            'truncated': '',
+            'gone': '',
+            'untrusted': summary['untrusted'],
+            'refused': says,
+        }
+
+
+def _last_end(queue: Queue) -> float:
+    """Return the time of the journal's last event about a task that ended: what is displayed of a queue at rest does not change."""
+    offset = max(queue.ledger.state.ended_at, default=0)
+    event = next((event for _, event in events_at(queue.ledger, [offset])), None) if offset else None
+    return float(event['t']) if event is not None else 0.0
+
+
+class TasksDisplay(Shown):
+    """The display of tasks: of one future with its value, of what a form has added.
+
+    Parameters
+    ----------
+    queue : Queue
+    futures : sequence of Future
+    title : str
+    """
+
+    def __init__(self, queue: Queue, futures: Sequence[Future], title: str) -> None:
+        super().__init__(queue, title)
+        self._futures = futures
+        self._shell = shell()
+
+    def make(self, queue: Queue, observer: Observer | None = None) -> Made:
+        """Build the progress of the tasks; the last one once all have succeeded."""
+        ledger = queue.ledger
+        ledger.follow()
+        rows = [ledger.row(future.tid) for future in self._futures]
+        summary = cell_summary(queue, rows, title=self.title, observer=observer, outputs=False)
+        if summary['left']:
+            return bundle(summary), False
+        if len(rows) == 1 and ledger.state.status[rows[0]] == SUCCEEDED:
+            summary['outputs'] = [_value(self._futures[0], ledger, self._shell)]
+        # Not for the live renderer: what it would ask the server for has no value in it. This is the last one, until somebody retries.
+        return {'text/plain': typed(as_text(summary)), 'text/html': typed(as_html(summary))}, all(ledger.state.status[row] == SUCCEEDED for row in rows)
+
+
+def _value(future: Future, ledger: Ledger, here: Any) -> Dict:
+    """A result as an output: as it looks as the last line of a cell."""
+    ref = ledger.state.result(ledger.row(future.tid))
+    if ref is not None and ref.length > _VALUE:
+        return {'output_type': 'stream', 'name': 'stdout', 'text': f'its result has {ref.length:,d} bytes: load it with .result()\n'}
+    try:
+        data, metadata = here.display_formatter.format(future.result(timeout=0))
+    except Exception as exc:  # whatever loading it, or its own repr, raises: the words are what there is to show
+        return {'output_type': 'stream', 'name': 'stderr', 'text': f'its result can not be shown here: {type(exc).__name__}: {exc}\n'}
+    return {'output_type': 'display_data', 'data': data, 'metadata': metadata}
+
+
+def show_future(future: Future) -> None:
+    """Display a future: its state, then its result, or what went wrong.
+
+    Parameters
+    ----------
+    future : Future
+    """
+    ledger = future._ledger
+    ledger.follow()
+    if future.tid not in ledger.state.rows:  # within `with queue.batch()`
+        print(repr(future))
+        return
+    task = future.task
+    TasksDisplay(Queue(ledger.folder, create=False), [future], f'{task.name}[{task.index:d}]').show()

@@ -1,0 +1,1 @@
+"""Outputs of tasks, in the forms that notebooks and terminals show."""

@@ -1,0 +1,103 @@
+"""Outputs of tasks of users who are not trusted, as text and images that run nothing wherever they are shown."""
+
+from __future__ import annotations
+
+import binascii
+import struct
+from base64 import b64decode, b64encode
+from collections.abc import Mapping
+from typing import Any
+
+from ..terminal import visible
+from .notebook import Output
+
+_TEXT_MAX = 20_000  # characters of a form that is shown as text
+_PIXELS_MAX = 100_000_000
+_PNG = b'\x89PNG\r\n\x1a\n'
+_JPEG = b'\xff\xd8\xff'
+# Start-of-frame markers of JPEG, which hold the size.
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Forms of a display whose source a person can read, the plainest first.
+_READABLE = ('text/plain', 'text/markdown', 'text/latex', 'text/html', 'image/svg+xml', 'application/javascript')
+
+
+def safe_output(output: Mapping[str, Any], user: str) -> Output:
+    """Return an output as text, and as an image if it is one.
+
+    Parameters
+    ----------
+    output : dict
+        As in nbformat 4.
+    user : str
+        Who wrote it, and is not trusted.
+
+    Returns
+    -------
+    output : dict
+        Nothing in it is run, by a terminal, a notebook's front end, or what converts notebooks to pages. Of what
+        was left out, ``metadata['desipipe']['untrusted']`` names the user.
+    """
+    kind = output.get('output_type')
+    if kind == 'stream':
+        name = 'stderr' if output.get('name') == 'stderr' else 'stdout'
+        return {'output_type': 'stream', 'name': name, 'text': visible(str(output.get('text', '')))}
+    if kind == 'error':
+        lines = [visible(str(line)) for line in output.get('traceback', ())]
+        words = {key: visible(str(output.get(key, '')), lines=False) for key in ('ename', 'evalue')}
+        return {'output_type': 'error', **words, 'traceback': lines}
+    if kind == 'execute_result':
+        count = output.get('execution_count')
+        shown = _safe_display(output.get('data') or {}, user)
+        return {**shown, 'output_type': kind, 'execution_count': count if isinstance(count, int) else None}
+    data = output.get('data')
+    return _safe_display(data if isinstance(data, Mapping) else {}, user)
+
+
+def _safe_display(data: Mapping[str, Any], user: str) -> Output:
+    images = {mime: image for mime in _CHECKS if (image := _image(mime, data.get(mime)))}
+    hidden = [visible(str(mime), lines=False) for mime in data if mime != 'text/plain' and mime not in images]
+    texts = (data.get(mime) for mime in _READABLE)
+    text = next((visible(joined(value))[:_TEXT_MAX] for value in texts if value), '')
+    if hidden:
+        words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text. To show it: desipipe trust {user}]'
+        text = f'{text}\n{words}'.lstrip()
+    metadata = {'desipipe': {'untrusted': user}} if hidden else {}
+    return {'output_type': 'display_data', 'data': {**images, 'text/plain': text}, 'metadata': metadata}
+
+
+def joined(value: object) -> str:
+    """Return a text that nbformat may have as a list of lines."""
+    return ''.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _image(mime: str, value: object) -> str:
+    """Return the base64 of an image whose content is of its type; empty if it is not."""
+    if not isinstance(value, str | list):
+        return ''
+    try:
+        data = b64decode(''.join(joined(value).split()), validate=True)
+    except (binascii.Error, ValueError):
+        return ''
+    size = _CHECKS[mime](data)
+    return b64encode(data).decode() if size and 0 < size[0] * size[1] <= _PIXELS_MAX else ''
+
+
+def _png_size(data: bytes) -> tuple[int, int] | None:
+    if not data.startswith(_PNG) or data[12:16] != b'IHDR' or len(data) < 24:
+        return None
+    width, height = struct.unpack('>II', data[16:24])
+    return width, height
+
+
+def _jpeg_size(data: bytes) -> tuple[int, int] | None:
+    place = 2
+    while data.startswith(_JPEG) and place + 9 <= len(data) and data[place] == 0xFF:
+        marker, length = data[place + 1], int.from_bytes(data[place + 2 : place + 4], 'big')
+        if marker in _FRAMES:
+            height, width = struct.unpack('>HH', data[place + 5 : place + 9])
+            return width, height
+        place += 2 + max(length, 2)
+    return None
+
+
+_CHECKS = {'image/png': _png_size, 'image/jpeg': _jpeg_size}

@@ -1,0 +1,19 @@
+"""The queue: its journal's events, the state they make, and what users do with both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ['Queue', 'get_queue', 'kill', 'retry']
+
+if TYPE_CHECKING:
+    from .queue import Queue, get_queue, kill, retry
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import a public name when it is first used: a slot needs the events alone."""
+        if name not in __all__:
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        from . import queue
+
+        return getattr(queue, name)

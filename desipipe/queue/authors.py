@@ -1,0 +1,365 @@
+"""Tell who wrote what in a queue that a group shares.
+
+Any member can append any line to the journal, which therefore says nothing of who wants a task to run.
+What counts is a file of one's own: each process writes what it adds, and what its tasks return, into
+*claims* beside its segment. Only its user can write to that file, and its owner is the author. A worker
+runs a task if users whom it trusts have claimed it: arguments, code and what it needs, the options and
+the folder it runs in, and the task manager whose commands start workers.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
+
+from ..errors import DesipipeError, UnsafeFileError, UntrustedQueueError
+from ..security.trust import MEANS
+from ..store import files
+from ..store.files import share
+from ..store.segment import SegmentReader, disk_full, write_all
+from ..utils import username
+from .events import Event, Group, Ref
+from .state import State
+
+SUFFIX = '.claims'
+_CHUNK = 1 << 24  # bytes read at once
+_LINE_MAX = 1 << 26  # bytes
+_OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+
+
+def mid_of(spec: Mapping[str, Any]) -> str:
+    """Return the identity of a task manager, from its specification."""
+    return blake2b(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS), digest_size=8).hexdigest()
+
+
+@functools.lru_cache(1024)
+def digest_of(group: Group) -> str:
+    """Return what stands for everything that a group says of its tasks."""
+    return blake2b(orjson.dumps(list(group)), digest_size=16).hexdigest()
+
+
+class Claim(NamedTuple):
+    """A user's statement of how a task is to run."""
+
+    uid: int
+    group: str
+    args: Ref
+    requires: tuple[bytes, ...]
+
+
+class Call(NamedTuple):
+    """The payloads of a task, as those say who are trusted."""
+
+    args: Ref
+    code: Ref
+    shared: Ref | None
+
+
+class _File:
+    """A file of claims, as far as it was read."""
+
+    def __init__(self, uid: int) -> None:
+        self.uid = uid
+        self.offset = 0
+        self.checked = False
+        self.is_of_queue = False
+
+
+class Claims:
+    """The claims of all members, read as far as they are written.
+
+    Parameters
+    ----------
+    folder : str
+        The queue's folder.
+    identity : str
+        That of the queue: claims of another one do not count.
+    """
+
+    def __init__(self, folder: str, identity: str) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.tasks: dict[bytes, list[Claim]] = {}
+        self.codes: dict[str, dict[int, Ref]] = {}
+        self.shared: dict[str, dict[int, Ref]] = {}
+        self.results: dict[Ref, set[int]] = {}
+        self.mids: dict[str, set[int]] = {}
+        self._files: dict[tuple[str, int], _File] = {}
+
+    def refresh(self) -> bool:
+        """Read what is new; return True if there was anything."""
+        changed = False
+        try:
+            names = files.list_names(self.folder, 'segments')
+        except (FileNotFoundError, UnsafeFileError):
+            return False
+        for name in names:
+            if name.endswith(SUFFIX):
+                changed |= self._read(name)
+        return changed
+
+    def _read(self, name: str) -> bool:
+        try:
+            fd = files.open_file(self.folder, f'segments/{name}')
+        except OSError:  # removed meanwhile, a link, or not for us: nobody's claims
+            return False
+        try:
+            status = os.fstat(fd)
+            # Another name of the file elsewhere, or a second writer: its owner need not have written it here.
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_mode & _OTHERS_WRITE:
+                return False
+            known = self._files.setdefault((name, status.st_ino), _File(status.st_uid))
+            if known.uid != status.st_uid or status.st_size <= known.offset:
+                return False
+            return self._read_lines(fd, known)
+        finally:
+            os.close(fd)
+
+    def _read_lines(self, fd: int, known: _File) -> bool:
+        before, rest = known.offset, b''
+        position = known.offset
+        while data := os.pread(fd, _CHUNK, position):
+            position += len(data)
+            data = rest + data
+            cut = data.rfind(b'\n') + 1
+            for line in data[:cut].splitlines():
+                self._take(line, known)
+            known.offset += cut
+            rest = data[cut:]
+            if len(rest) > _LINE_MAX:
+                break
+        return known.offset > before
+
+    def _take(self, line: bytes, known: _File) -> None:
+        try:
+            claim = orjson.loads(line)
+            kind = claim['k']
+            if not known.checked:
+                known.checked = True
+                known.is_of_queue = kind == 'queue' and claim['id'] == self.identity
+            elif known.is_of_queue:
+                self._note(kind, claim, known.uid)
+        except _UNREADABLE:
+            return  # what its author wrote by hand says nothing
+
+    def _note(self, kind: str, claim: Event, uid: int) -> None:
+        if kind == 'code':
+            self.codes.setdefault(claim['app'], {})[uid] = Ref(*claim['ref'])
+        elif kind == 'shared':
+            self.shared.setdefault(claim['id'], {})[uid] = Ref(*claim['ref'])
+        elif kind == 'results':
+            for ref in claim['refs']:
+                self.results.setdefault(Ref(*ref), set()).add(uid)
+        elif kind == 'tasks':
+            self.mids.setdefault(claim['mid'], set()).add(uid)
+            requires = {int(i): tuple(map(bytes.fromhex, tids)) for i, tids in claim['requires'].items()}
+            for i, (tid, offset, length) in enumerate(zip(claim['ids'], claim['offsets'], claim['lengths'], strict=True)):
+                found = Claim(uid, claim['group'], Ref(claim['segment'], offset, length), requires.get(i, ()))
+                self.tasks.setdefault(bytes.fromhex(tid), []).append(found)
+
+
+class ClaimsWriter:
+    """Writes what this process claims.
+
+    Parameters
+    ----------
+    folder : str
+    identity : str
+        As for :class:`Claims`.
+    name : str
+        A name that no other writer has.
+    """
+
+    def __init__(self, folder: str, identity: str, name: str) -> None:
+        self.folder = folder
+        self.identity = identity
+        self.path = ''
+        self._stem = name
+        self._fd = -1
+        self.pid = os.getpid()
+
+    def write(self, claims: Iterable[Event], sync: bool) -> None:
+        """Append claims; with ``sync`` they are on disk, and seen by other hosts, when this returns."""
+        data = b''.join(orjson.dumps(claim) + b'\n' for claim in claims)
+        if not data:
+            return
+        try:
+            if self._fd < 0:
+                self._open()
+                data = orjson.dumps({'k': 'queue', 'id': self.identity}) + b'\n' + data
+            write_all(self._fd, data)
+            if sync:
+                os.fsync(self._fd)
+        except OSError as exc:
+            raise disk_full(exc, self.path) from exc
+
+    def _open(self) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+        for turn in itertools.count():
+            name = f'segments/{self._stem}{f".{turn:d}" if turn else ""}{SUFFIX}'
+            self.path = os.path.join(self.folder, name)
+            try:
+                self._fd = files.open_file(self.folder, name, flags, 0o600)
+            except FileExistsError:
+                continue
+            share(self._fd, self.folder, own=True)
+            return
+
+    def close(self) -> None:
+        """Close the file."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __del__(self) -> None:
+        if getattr(self, '_fd', -1) >= 0 and self.pid == os.getpid():
+            self.close()
+
+
+class Authors:
+    """Decides what of a queue that a group shares may run as this user.
+
+    Parameters
+    ----------
+    claims : Claims
+    segments : SegmentReader
+    trusts : callable
+        Given the id of a user, returns True where what they wrote may run as this user.
+    """
+
+    def __init__(self, claims: Claims, segments: SegmentReader, trusts: Callable[[int], bool]) -> None:
+        self.claims = claims
+        self._segments = segments
+        self._trusts = trusts
+        self._mids: dict[str, bool] = {}
+        self._guard = threading.Lock()
+        self._seen: object = None
+
+    def follow(self, now: object) -> None:
+        """Read new claims, unless that was done when the journal was at the same place."""
+        with self._guard:
+            if now != self._seen:
+                self._seen = now
+                self.claims.refresh()
+
+    def _is_safe(self, ref: Ref) -> bool:
+        # Its author may name a segment of somebody else, or one that others can write to.
+        try:
+            status = self._segments.status(ref.segment)
+            return not status.st_mode & _OTHERS_WRITE and self._trusts(status.st_uid)
+        except (OSError, DesipipeError):
+            return False
+
+    def trusted_ref(self, refs: Mapping[int, Ref] | None) -> Ref | None:
+        """Return the first of some payloads, by author, that comes from a user who is trusted."""
+        for uid, ref in (refs or {}).items():
+            if self._trusts(uid) and self._is_safe(ref):
+                return ref
+        return None
+
+    def trusts_manager(self, state: State, mid: str) -> bool:
+        """Return True for a task manager that a trusted user has chosen: its commands and classes may run."""
+        if not any(self._trusts(uid) for uid in self.claims.mids.get(mid, ())):
+            return False
+        if mid not in self._mids:
+            spec = {key: value for key, value in state.managers[mid].items() if key in ('environ', 'scheduler', 'provider')}
+            self._mids[mid] = mid_of(spec) == mid
+        return self._mids[mid]
+
+    def claim(self, state: State, row: int) -> Claim | None:
+        """Return what a trusted user says of a task as it stands in the queue now."""
+        group = digest_of(state.groups[state.group[row]])
+        needs = {state.ids[other] for other in state.requires.get(row, ())}
+        for claim in self.claims.tasks.get(state.ids[row], ()):
+            if claim.group == group and set(claim.requires) == needs and self._trusts(claim.uid) and self._is_safe(claim.args):
+                return claim
+        return None
+
+    def call(self, state: State, row: int) -> Call | None:
+        """Return the payloads of a task that may run; None if it may not."""
+        group = state.groups[state.group[row]]
+        claim = self.claim(state, row)
+        code = self.trusted_ref(self.claims.codes.get(group.app))
+        shared = self.trusted_ref(self.claims.shared.get(group.shared)) if group.shared else None
+        if claim is None or code is None or (group.shared and shared is None) or not self.trusts_manager(state, group.mid):
+            return None
+        results = (state.result(other) for other in state.requires.get(row, ()))
+        if not all(ref is None or self.vouches(ref) for ref in results):
+            return None
+        return Call(claim.args, code, shared)
+
+    def vouches(self, ref: Ref) -> bool:
+        """Return True for a result that a trusted user's worker has written."""
+        return any(self._trusts(uid) for uid in self.claims.results.get(ref, ())) and self._is_safe(ref)
+
+    def user_of(self, state: State, row: int) -> int:
+        """Return the user (by id) who keeps a task from running as this user; -1 where none can be named."""
+        claims = self.claims.tasks.get(state.ids[row], ())
+        authors = [claim.uid for claim in claims if claim.group == digest_of(state.groups[state.group[row]])]
+        authors += [uid for other in state.requires.get(row, ()) if (ref := state.result(other)) for uid in self.claims.results.get(ref, ())]
+        for uid in authors:
+            if not self._trusts(uid):
+                return uid
+        try:
+            uid = self._segments.owner(state.args(row).segment)
+        except (OSError, DesipipeError):
+            return -1
+        return -1 if self._trusts(uid) else uid
+
+    def author_of(self, state: State, row: int) -> int:
+        """Return the user (by id) who has added a task as it stands in the queue now; -1 where nobody claims that."""
+        group = digest_of(state.groups[state.group[row]])
+        return next((claim.uid for claim in self.claims.tasks.get(state.ids[row], ()) if claim.group == group), -1)
+
+    def refusal(self, state: State, row: int) -> UntrustedQueueError:
+        """Return the error for a task that does not run as this user."""
+        tid, uid = state.ids[row].hex()[:12], self.user_of(state, row)
+        if uid < 0:
+            return UntrustedQueueError(
+                f'What the journal says of task {tid} was not written by a user whom you trust. It was not loaded, and stays as it is. '
+                'If it is yours, add it again: call its app, or run its cell.'
+            )
+        user = username(uid)
+        return UntrustedQueueError(
+            f'Task {tid}, or what it needs, was written by user {user}, whom you do not trust. It was not loaded, and stays as it is. '
+            f'{MEANS} If you trust {user}:\ndesipipe trust {user}'
+        )
+
+
+def task_claims(group: Group, ids: Sequence[bytes], written: tuple[str, list[int], list[int]], requires: Mapping[int, Sequence[bytes]]) -> Event:
+    """Return the claim of tasks of one group, whose arguments lie in one segment."""
+    segment, offsets, lengths = written
+    return {
+        'k': 'tasks',
+        'mid': group.mid,
+        'group': digest_of(group),
+        'ids': [tid.hex() for tid in ids],
+        'segment': segment,
+        'offsets': offsets,
+        'lengths': lengths,
+        'requires': {str(i): [tid.hex() for tid in needs] for i, needs in requires.items()},
+    }
+
+
+def code_claim(app: str, ref: Ref) -> Event:
+    """Return the claim of the code of an app's version."""
+    return {'k': 'code', 'app': app, 'ref': list(ref)}
+
+
+def shared_claim(digest: str, ref: Ref) -> Event:
+    """Return the claim of arguments that many calls share."""
+    return {'k': 'shared', 'id': digest, 'ref': list(ref)}
+
+
+def result_claim(refs: Sequence[Ref]) -> Event:
+    """Return the claim of results."""
+    return {'k': 'results', 'refs': [list(ref) for ref in refs]}

@@ -1,0 +1,140 @@
+"""Why a task waits, or would be computed again."""
+
+from __future__ import annotations
+
+from shlex import quote
+
+from ..terminal import visible
+from .events import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING
+from .ledger import Ledger
+from .task import StoredApp, Task
+
+_MOST = 5  # tasks to name
+
+
+def explain(ledger: Ledger, task: Task) -> str:
+    """Why ``task`` is in its state, and what differs from the nearest task that is known.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    task : Task
+        In the queue, or not.
+
+    Returns
+    -------
+    words : str
+    """
+    ledger.follow()
+    row = ledger.state.rows.get(task.tid)
+    said = [f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code and these arguments.'] if row is None else [_state(ledger, row)]
+    if row in ledger.state.superseded and ledger.state.status[row] not in (WAITING, PENDING):
+        said.append(f'It is superseded, and does not count: {_why_superseded(ledger, row)}.')
+    return visible('\n'.join(said + _nearest(ledger, task, row)))
+
+
+def _one_line(text: object) -> str:
+    return visible(str(text).rstrip('.'), lines=False)
+
+
+def _label(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    if not state.ids[row]:
+        return 'a task whose line in the journal was lost'
+    if state.status[row] == DROPPED:
+        return f'task {state.ids[row].hex()[:12]}, which was deleted'
+    name = visible(state.groups[state.group[row]].name, lines=False)
+    return f'{name}[{state.index[row]:d}] {state.ids[row].hex()[:12]}'
+
+
+def _why_superseded(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    if state.groups[state.group[row]].app in state.code_versions.superseded:
+        return 'its notebook or script was run again with other code'
+    needed = next(other for other in state.requires[row] if other in state.superseded)
+    return f'it needs {_label(ledger, needed)}, which is superseded'
+
+
+def _state(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    status = state.status[row]
+    label = _label(ledger, row)
+    if row in state.superseded and status in (WAITING, PENDING):
+        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
+        return f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will not. Let it run all the same: {again}'
+    if status == SUCCEEDED:
+        return f'{label} SUCCEEDED: its result is used, nothing is computed.'
+    worker = state.running.get(row)
+    if worker is not None and state.is_claimed(row):
+        where = _one_line(f'worker {worker.job} on {worker.host}')
+        return f'{label} is PENDING: {where} has claimed it, and runs it when a slot is free.'
+    if status == RUNNING:
+        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (_one_line(f', on {worker.host} ({worker.job})') + '.' if worker else '.')
+    if status in (FAILED, KILLED, UNKNOWN):
+        cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
+        again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
+        return f'{label} is {STATES[status]}: {cause}. It is not computed again by itself: {again}'
+    if status == WAITING:
+        blocked = ledger.blocked().get(row)
+        if blocked is not None and state.status[blocked] == DROPPED:
+            return f'{label} can not run: it needs {_label(ledger, blocked)}. To add that again, call its app, or run the notebook, again.'
+        if blocked is not None:
+            return (
+                f'{label} can not run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
+                f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid {state.ids[blocked].hex()[:12]}'
+            )
+        needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
+        states = (*STATES, 'not there')
+        names = ', '.join(f'{_label(ledger, other)} ({states[state.status_shown(other)]})' for other in needs[:_MOST])
+        return f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: {names}{", …" if len(needs) > _MOST else ""}.'
+    return f'{label} is PENDING: ' + _pending(ledger, row)
+
+
+def _pending(ledger: Ledger, row: int) -> str:
+    state = ledger.state
+    group = state.groups[state.group[row]]
+    if state.paused:
+        return f'the queue is paused. Go on with: desipipe resume -q {quote(ledger.folder)} --spawn'
+    if ledger.use_error() is None and not ledger.may_run(row) and ledger.authors is not None:
+        return str(ledger.authors.refusal(state, row))
+    workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
+    if not workers:
+        if state.manager is None:
+            said = state.last_manager.get('says', '') if state.last_manager.get('of') in ('', group.mid) else ''
+            last = f'The last manager said: {_one_line(said)}. ' if said else ''
+            return f'nobody works on its task manager. {last}{ledger.how_to_start()}'
+        says = state.manager.get('says')
+        return _one_line(says or 'the manager has yet to start a worker for its task manager') + '.'
+    before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)
+    return f'{before:d} tasks are before it, for {sum(worker.slots for worker in workers):d} slots.'
+
+
+def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
+    """Describe how ``task`` differs from the most similar task of its app."""
+    state = ledger.state
+    names = {number for number, group in enumerate(state.groups) if group.name == task.name}
+    others = [other for other in state.each() if state.group[other] in names and other != row and (row is None or other < row)]
+    if not others:
+        return ['No other task of this app is known.'] if row is None else []
+    mine = task.arguments
+    # Same arguments first, then the fewest differences; of those, the newest.
+    scored = [(sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other) for other in others[-2000:]]
+    differing, other = min(scored)
+    other = -other
+    found = [f'The nearest known task is {_label(ledger, other)}, {STATES[state.status_shown(other)]}.']
+    app = task.app
+    parts = app.parts if isinstance(app, StoredApp) else app.description.parts
+    theirs = StoredApp(ledger, other).parts
+    for key in sorted(parts.keys() | theirs.keys()):
+        if parts.get(key) != theirs.get(key):
+            what = 'is new' if key not in theirs else 'is gone' if key not in parts else 'differs'
+            found.append('  ' + _one_line(f'{key} {what}'))
+    if differing:
+        known = ledger.arguments(other)
+        for key in sorted(mine.keys() | known.keys()):
+            if mine.get(key) != known.get(key):
+                values = f'{mine.get(key, "(none)")}, there {known.get(key, "(none)")}'
+                found.append('  ' + _one_line(f'argument {key}: {values}'))
+    if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
+        found.append(f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} {state.ids[other].hex()[:12]} {task.id[:12]}')
+    return found

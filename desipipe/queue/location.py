@@ -1,0 +1,174 @@
+"""Queues and tasks, by what people type.
+
+Imported by every face before anything is done: what is heavy is imported where it is needed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..utils import is_pattern
+
+if TYPE_CHECKING:
+    from ..config import Config
+    from .queue import Queue
+
+_INDEXED = re.compile(r'(.+)\[(\d+)\]')
+
+
+def find_folder(name: str, config: Config) -> str:
+    """The folder of the queue that someone typed.
+
+    Raises
+    ------
+    UnknownQueueError
+        There is none.
+    """
+    from ..store.journal import FILE_NAME
+    from .queue import ORIGINAL_SUFFIX, SUFFIX, of_user, queue_exists, queue_folder, unknown_queue
+
+    stem = name.rstrip('/')
+    here = os.path.isdir(stem) if stem.endswith(SUFFIX) else os.path.isfile(stem)
+    if stem.endswith((SUFFIX, ORIGINAL_SUFFIX)) and here:
+        name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
+    theirs = of_user(name, config)
+    folder = theirs if theirs and queue_exists(theirs) else queue_folder(name, config=config)
+    if not queue_exists(folder):
+        error = unknown_queue(folder)
+        if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
+            raise type(error)(f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: did you mean ./{stem}?')
+        raise error
+    return folder
+
+
+def find_one(name: str, config: Config) -> str:
+    """Return the folder of the one queue of a name, or of a pattern.
+
+    Raises
+    ------
+    UnknownQueueError
+        If there is none, or several fit the pattern.
+    """
+    from ..errors import UnknownQueueError
+
+    found = find_folders([name], config)
+    if len(found) > 1:
+        raise UnknownQueueError(f'{len(found):d} queues fit {name!r}, where one is meant. List them with: desipipe queues {name!r}')
+    return found[0]
+
+
+def find_folders(names: Sequence[str], config: Config) -> list[str]:
+    """The folders of the queues that someone typed, each once.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Names, paths and patterns.
+    config : Config
+
+    Raises
+    ------
+    UnknownQueueError
+        A name is unknown, or nothing fits a pattern.
+    """
+    from ..errors import UnknownQueueError
+    from .queue import find_queues
+
+    folders: dict[str, None] = {}
+    for name in names:
+        found = find_queues(name, config=config) if is_pattern(name) else [find_folder(name, config)]
+        if not found:
+            raise UnknownQueueError(f'no queue fits {name!r}: nothing was done. List queues with: desipipe queues')
+        folders.update(dict.fromkeys(found))
+    return list(folders)
+
+
+def short(folder: str, config: Config | None = None) -> str:
+    """Return the shortest `-q` argument for the queue in ``folder``."""
+    from ..config import Config
+    from .queue import SUFFIX
+
+    config = config or Config()
+    stem = folder.removesuffix(SUFFIX)
+    parent, name = os.path.split(stem)
+    if parent == config.queue_dir:
+        return name
+    if os.path.dirname(parent) == config.base_queue_dir:
+        return f'{os.path.basename(parent)}/{name}'
+    path = os.path.relpath(stem)
+    return stem if path.startswith('..') else f'./{path}'
+
+
+def type_queue(folder: str, config: Config | None = None) -> str:
+    """``-q QUEUE`` as one types it."""
+    import shlex
+
+    return f'-q {shlex.quote(short(folder, config))}'
+
+
+# Tasks
+
+
+def find_task(queue: Queue, text: str) -> str:
+    """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name if it has one task only.
+
+    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the newest that is not superseded is meant.
+
+    Raises
+    ------
+    UnknownTaskError
+        None, or several.
+    """
+    from ..errors import UnknownTaskError
+
+    ledger = queue.ledger
+    indexed = _INDEXED.fullmatch(text)
+    if indexed is None:
+        try:
+            return ledger.state.ids[ledger.find(text)].hex()
+        except UnknownTaskError:
+            rows = queue.select(name=text) or queue.select(name=text, superseded=True)
+            if not rows:
+                raise
+            if len(rows) > 1:
+                raise UnknownTaskError(
+                    f'{len(rows):d} tasks are named {text!r}: say which, such as {f"{text}[0]"!r}. List them with: {listing(queue, text)}'
+                ) from None
+    else:
+        check_names(queue, [indexed[1]])
+        named: dict[str, Any] = {'name': indexed[1], 'index': int(indexed[2])}
+        rows = queue.select(**named) or queue.select(**named, superseded=True)
+        if not rows:
+            raise UnknownTaskError(f'there is no task {text}. List them with: {listing(queue, indexed[1])}')
+    return ledger.state.ids[rows[-1]].hex()
+
+
+def find_tasks(queue: Queue, texts: Iterable[str] | None) -> list[str] | None:
+    """:func:`find_task` of each; ``None`` remains ``None``."""
+    return None if texts is None else [find_task(queue, text) for text in texts]
+
+
+def listing(queue: Queue, name: str) -> str:
+    """The command that lists the tasks of an app."""
+    return f'desipipe tasks {type_queue(queue.folder, queue.config)} --name {name}'
+
+
+def check_names(queue: Queue, names: Iterable[str] | None) -> None:
+    """Complain about names that no task has: they are mistyped.
+
+    Raises
+    ------
+    UnknownTaskError
+        With the close ones.
+    """
+    from ..errors import UnknownTaskError, close_names
+
+    if names:
+        queue.ledger.follow()
+        known = {group.name for group in queue.ledger.state.groups}
+        for name in names:
+            if name not in known:
+                raise UnknownTaskError(f'no task of this queue is named {name!r}: {close_names(name, known)}')

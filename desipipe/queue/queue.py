@@ -1,0 +1,1447 @@
+"""Queues: folders that hold tasks, by name."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import glob
+import itertools
+import logging
+import operator
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from shlex import quote
+from typing import TYPE_CHECKING, Any
+
+from .. import provenance
+from ..config import Config
+from ..environment import Environment
+from ..errors import (
+    AppChangedError,
+    ConfigError,
+    CorruptJournalError,
+    InvalidQueueNameError,
+    PermissionDeniedError,
+    QueueError,
+    QueueExistsError,
+    QueueGoneError,
+    UnknownPropertyError,
+    UnknownQueueError,
+    UnknownTaskError,
+    close_names,
+)
+from ..security.trust import TrustedUsers, check_use
+from ..serialize import Code
+from ..store import journal as journals
+from ..store.files import SUBFOLDERS, make_folder, open_file, open_log, share
+from ..store.lease import Observer, gone, read_lease
+from ..store.probe import probe
+from ..store.segment import disk_full
+from ..terminal import visible
+from ..utils import BaseClass, from_above, is_pattern, mkdir
+from .authors import mid_of as mid_of
+from .events import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
+from .faults import patiently
+from .ledger import Batch, Ledger, find_mid
+from .selection import Counts, Process
+from .sharing import check_owner, find_group, give_folder, group_name, share_queue, unshare_queue
+from .state import State
+from .task import Future, StoredApp, Task
+from .uses import Use, make_use
+
+if TYPE_CHECKING:
+    from .app import App
+    from .jobs import Withdrawn
+
+logger = logging.getLogger('desipipe')
+
+SUFFIX = '.queue'
+ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
+FORGET = 'desipipe forget --superseded'
+_NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
+OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is opened
+_STILL_OPEN = (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST)  # of folders whose files have other names while they are open
+_REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
+_CONFIRM = 10.0  # s for workers to read that the queue will be deleted
+
+
+def check_name(name: str) -> str:
+    """The name, if a queue may have it.
+
+    Raises
+    ------
+    InvalidQueueNameError
+    """
+    if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
+        raise InvalidQueueNameError(
+            f'{name!r} can not be the name of a queue: use letters, digits and any of _ . + = @ -, beginning with a letter, a digit or _ '
+            f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created'
+        )
+    return name
+
+
+def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> str:
+    """The folder of the queue ``name``, whether it exists or not.
+
+    Parameters
+    ----------
+    name : str
+        ``'name'`` or ``'folder/name'`` in the user's queue folder, ``'user/name'`` in that of another, if there is such a queue, or
+        a path (``'./name'``, ``'/scratch/name'``). What `str(queue)`, its `filename` and listings say is understood too.
+    base_dir : path, default=None
+        The folder that holds the queue, or the folders that ``name`` names.
+    config : Config, default=None
+
+    Raises
+    ------
+    InvalidQueueNameError
+    """
+    name = os.fspath(name)
+    stem = name.rstrip('/').removesuffix(os.sep + journals.FILE_NAME).removesuffix(ORIGINAL_SUFFIX)
+    stem = stem.removesuffix(SUFFIX) if os.sep in stem else stem
+    if base_dir is not None and not os.path.isabs(stem):
+        folder, _, last = stem.rpartition('/')
+        base = os.path.abspath(os.path.expanduser(os.fspath(base_dir)))
+        return os.path.join(base, *_subfolders(name, folder), check_name(last) + SUFFIX)
+    config = config or Config()
+    if name.startswith(('./', '../', '/', '~')):
+        check_name(os.path.basename(stem))  # as typed: './..' is no name
+        folder, last = os.path.split(os.path.abspath(os.path.expanduser(stem)))
+        return os.path.join(folder, check_name(last) + SUFFIX)
+    if '/' in stem:
+        folder, _, last = stem.rpartition('/')
+        own = os.path.join(config.queue_dir, *_subfolders(name, folder), check_name(last) + SUFFIX)
+        theirs = of_user(name, config)
+        return theirs if theirs and queue_exists(theirs) and not queue_exists(own) else own
+    return os.path.join(config.queue_dir, check_name(stem) + SUFFIX)
+
+
+def of_user(name: str, config: Config) -> str:
+    """Return the folder of the queue ``user/name``; empty if the name is no such name, or there is no such user."""
+    user, _, last = name.rstrip('/').removesuffix(SUFFIX).partition('/')
+    if not last or not _NAME.fullmatch(user) or not _NAME.fullmatch(last):
+        return ''
+    try:
+        return os.path.join(config.queue_dir_of(user), check_name(last) + SUFFIX)
+    except ConfigError:  # nobody of that name has a home here
+        return ''
+
+
+def _subfolders(name: str, folder: str) -> list[str]:
+    parts = [part for part in folder.split('/') if part not in ('', '.')]
+    if not all(_NAME.fullmatch(part) for part in parts):
+        raise InvalidQueueNameError(
+            f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with ./ or /. '
+            'In names, use letters, digits and any of _ . + = @ -. Nothing was created'
+        )
+    return parts
+
+
+def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> list[str]:
+    """Folders of the queues whose names match a glob pattern.
+
+    Parameters
+    ----------
+    pattern : str, default='*'
+        As the names of :func:`queue_folder`, with ``*``, ``?``, ``[…]``.
+    """
+    pattern = _whole_pattern(pattern.rstrip('/'), base_dir, config or Config())
+    pattern = pattern.removesuffix(SUFFIX) + SUFFIX
+    return sorted(folder for folder in glob.glob(pattern) if os.path.isfile(os.path.join(folder, journals.FILE_NAME)))
+
+
+def _whole_pattern(pattern: str, base_dir: str | os.PathLike[str] | None, config: Config) -> str:
+    """Return a pattern of names of queues as one of paths."""
+    if base_dir is not None:
+        return os.path.join(os.path.abspath(os.path.expanduser(os.fspath(base_dir))), pattern)
+    if pattern.startswith(('./', '../', '/', '~')):
+        return os.path.abspath(os.path.expanduser(pattern))
+    return os.path.join(config['base_queue_dir'] if '/' in pattern else config.queue_dir, pattern)
+
+
+def original_file(folder: str) -> str:
+    """Return the path of the queue of desipipe 1.0 beside ``folder``; empty if there is none."""
+    path = folder.removesuffix(SUFFIX) + ORIGINAL_SUFFIX
+    return path if os.path.isfile(path) else ''
+
+
+def original_files(patterns: Iterable[str], config: Config) -> list[str]:
+    """Return the paths of queues of desipipe 1.0 that fit patterns and were not taken over."""
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        stem = pattern.rstrip('/').removesuffix(SUFFIX).removesuffix(ORIGINAL_SUFFIX)
+        fitting = glob.glob(_whole_pattern(stem, None, config) + ORIGINAL_SUFFIX)
+        found.update(dict.fromkeys(path for path in fitting if os.path.isfile(path)))
+    return sorted(path for path in found if not os.path.isdir(_successor(path)))
+
+
+def _successor(path: str) -> str:
+    """Return the folder of the queue that takes the place of one of desipipe 1.0."""
+    return path.removesuffix(ORIGINAL_SUFFIX) + SUFFIX
+
+
+def import_command(path: str) -> str:
+    """Return what one types to take over a queue of desipipe 1.0."""
+    return f'desipipe import {quote(path)}'
+
+
+def create_folder(folder: str, config: Config, group: str = '') -> None:
+    """Make a queue's folder: test the filesystem's locks, then put everything in place at once.
+
+    Parameters
+    ----------
+    folder : str
+    config : Config
+    group : str, default=''
+        Name or number of a group that shares the queue.
+
+    Raises
+    ------
+    LockingError, PermissionDeniedError, DiskFullError, QueueExistsError
+        Nothing is left behind.
+    """
+    gid = find_group(group) if group else -1
+    parent = os.path.dirname(folder)
+    temporary = f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
+    made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
+    try:
+        mkdir(parent, mode=0o711 if group else 0o700)  # members pass through it
+        os.mkdir(temporary, 0o700)
+    except PermissionError as exc:
+        raise PermissionDeniedError(
+            f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR'
+        ) from None
+    except OSError as exc:
+        if exc.errno == errno.EROFS:
+            raise PermissionDeniedError(f'{parent} is on a read-only filesystem: choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
+        raise disk_full(exc, parent) from exc
+    try:
+        try:
+            found = probe(temporary, config.lock)
+            for name in SUBFOLDERS:
+                make_folder(temporary, name, 0o700)
+            fd = open_file(temporary, 'lock', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+            with os.fdopen(fd, 'wb'):
+                share(fd, temporary)
+            header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+            if group:
+                header['group'] = group_name(gid)
+            journals.create(temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)})
+            if group:
+                _check_shared_lock(found.lock, folder)
+                give_folder(temporary, gid)
+        except OSError as exc:
+            raise disk_full(exc, parent) from exc
+        # A folder appears whole or not at all, also when several processes create the same queue at once: rename does not
+        # replace a folder that has something in it.
+        os.rename(temporary, folder)
+    except OSError as exc:
+        # Not looked up: what was absent before stays so for a while on a network filesystem's client.
+        if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise QueueExistsError(
+                f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(folder)}'
+            ) from None
+        raise exc
+    finally:
+        if os.path.isdir(temporary):
+            shutil.rmtree(temporary)
+            for path in made:
+                with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+                    os.rmdir(path)
+
+
+def _check_shared_lock(kind: str, folder: str) -> None:
+    if kind == 'soft':
+        raise ConfigError(
+            f'Locks of kind "soft", which users do not share, are all that works in {os.path.dirname(folder)}. Nothing was created. '
+            'Make the queue on another filesystem. See which kinds work:\ndesipipe doctor'
+        )
+
+
+def _upwards(path: str) -> Iterator[str]:
+    while True:
+        yield path
+        path = os.path.dirname(path)
+
+
+def remove_folder(folder: str) -> None:
+    """Remove a deleted queue's folder.
+
+    On NFS a file that another process of this host has open is renamed to ``.nfs…`` instead, and goes when that one closes it: until then the
+    folder can't go either. It is tried again for a moment, and what remains is left to be removed later.
+    """
+    for pause in (*_REMOVE_PAUSES, 0.0):
+        errors = _remove_what_goes(folder)
+        if not errors:
+            return
+        left = [name for _, _, names in os.walk(folder) for name in names]
+        if not all(name.startswith('.nfs') for name in left):
+            raise next((exc for exc in errors if exc.errno not in _STILL_OPEN), errors[0])
+        time.sleep(pause)
+    logger.warning(
+        '%s still has files that other processes have open, and is left behind. The queue is deleted. Remove the rest when they have ended:\nrm -r %s',
+        folder,
+        quote(folder),
+    )
+
+
+def _remove_what_goes(folder: str) -> list[OSError]:
+    """Remove a folder, and go on where something can't be removed; return the errors."""
+    errors: list[OSError] = []
+
+    def note(exc: BaseException) -> None:
+        if not isinstance(exc, OSError):
+            raise exc
+        if not isinstance(exc, FileNotFoundError):  # another process removed it
+            errors.append(exc)
+
+    if sys.version_info >= (3, 12):
+        shutil.rmtree(folder, onexc=lambda _call, _path, exc: note(exc))
+    else:
+        shutil.rmtree(folder, onerror=lambda _call, _path, info: note(info[1]))
+    return errors
+
+
+class Queue(BaseClass):
+    """A queue of tasks, kept in a folder.
+
+    Parameters
+    ----------
+    name : str
+        ``'name'`` in the user's queue folder, ``'user/name'``, or ``'./path/name'``.
+    base_dir : path, default=None
+        The folder that holds the queue.
+    create : bool, default=None
+        ``True``: it must be new; ``False``: it must exist; ``None``: it is created when it does not exist.
+    spawn : bool, default=False
+        Whether to start a detached manager process with the first task.
+    config : Config, default=None
+    group : str, default=None
+        Name of a group that shares the queue, which is made for it; one that exists must be shared by it.
+
+    Raises
+    ------
+    UnknownQueueError, QueueExistsError, InvalidQueueNameError, LockingError, QueueVersionError, CorruptJournalError, PermissionDeniedError
+    """
+
+    def __init__(
+        self,
+        name: str | Queue,
+        base_dir: str | os.PathLike[str] | None = None,
+        create: bool | None = None,
+        spawn: bool = False,
+        config: Config | None = None,
+        group: str | None = None,
+    ) -> None:
+        self.config = config or Config()
+        self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
+        self.spawn = spawn
+        exists = queue_exists(self.folder)
+        if create is True and exists:
+            raise QueueExistsError(
+                f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(self.folder)}'
+            )
+        if create is False and not exists:
+            raise unknown_queue(self.folder)
+        if not exists:
+            try:
+                create_folder(self.folder, self.config, group or '')
+            except QueueExistsError:
+                if create:
+                    raise
+            else:
+                _tell_of_original(self.folder)
+        interval, trusts = self.config['sync_interval'], TrustedUsers(self.config)
+        self.ledger = patiently(lambda: Ledger(self.folder, interval, trusts), OPEN_PATIENCE_S)
+        if group and self.group != group_name(find_group(group)):
+            raise QueueError(
+                f'The queue in {self.folder} is {f"shared by group {self.group}" if self.group else "not shared"}. Nothing was changed. '
+                f'To share it with group {group}:\ndesipipe share -q {quote(self.folder)} --group {quote(group)}'
+            )
+        self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
+        self._manager: subprocess.Popen[bytes] | None = None
+        self._looked = self._started = 0.0
+
+    @property
+    def name(self) -> str:
+        """The bare name."""
+        return os.path.basename(self.folder).removesuffix(SUFFIX)
+
+    @property
+    def group(self) -> str:
+        """Name of the group that shares the queue; empty if none does."""
+        return str(self.ledger.journal.header.get('group', ''))
+
+    @property
+    def filename(self) -> str:
+        """The journal, which is what there is to know of the queue."""
+        return self.ledger.journal.path
+
+    @property
+    def dirname(self) -> str:
+        """The folder that holds the queue's."""
+        return os.path.dirname(self.folder)
+
+    # Adding
+
+    def add(
+        self,
+        tasks: Task | Iterable[Task],
+        replace: bool | None = False,
+        lock: bool = True,
+        task_manager: Any = None,
+    ) -> Any:
+        """Add tasks; those that are known already are not added again.
+
+        Parameters
+        ----------
+        tasks : Task or iterable of Task
+        replace : bool, default=False
+            Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run, ends as it says.
+        lock : bool, default=True
+            Not needed: kept for callers of the original. The lock is always taken.
+        task_manager : TaskManager, default=None
+            Whose workers run them; by default that of their app, or a default one (local, one worker).
+
+        Returns
+        -------
+        future : Future, or list of Future
+        """
+        single = isinstance(tasks, Task)
+        todo: list[Task] = [tasks] if isinstance(tasks, Task) else list(tasks)
+        batches: list[Batch] = []
+        codes: dict[str, Code] = {}
+        specs: dict[str, Event] = {}
+        uses: dict[str, Use | None] = {}
+        futures = []
+        again = []
+        for task in todo:
+            if task.is_of(self.ledger):
+                futures.append(Future(self.ledger, task.tid))
+                if replace and not task.report():
+                    again.append(task.tid)
+                continue
+            batch, code, spec = _packed(task, task_manager)
+            group = batch.group
+            codes[group.app] = code
+            if group.app not in uses:
+                uses[group.app] = self.use(group, code)
+            specs[group.mid] = spec
+            batches.append(batch)
+            futures.append(Future(self.ledger, batch.ids[0]))
+            again.append(batch.ids[0])
+        if batches:
+            self.add_batches(batches, codes, specs, uses=[use for use in uses.values() if use is not None])
+        if replace and again:
+            rows = [self.ledger.row(tid) for tid in again]
+            self.ledger.retry(lambda state: rows)
+        return futures[0] if single else futures
+
+    def use(self, group: Group, code: Code | None = None) -> Use | None:
+        """Describe where this process uses the app version of a group."""
+        making = provenance.making
+        task = making.app if making is not None and os.path.realpath(making.queue) == os.path.realpath(self.folder) else ''
+        if making is not None and not task:
+            return None  # a task of another queue, which does not tell whether it is current
+        return make_use(self.folder, group.name, group.app, group.kind, code, task)
+
+    def add_batches(
+        self,
+        batches: Sequence[Batch],
+        codes: dict[str, Code],
+        managers: dict[str, Event],
+        sync: bool = False,
+        uses: Sequence[Use] = (),
+        reused: Sequence[bytes] = (),
+    ) -> None:
+        """Add prepared batches; within :meth:`batch`, later. Parameters as for :meth:`.Ledger.add`."""
+        if self._collecting is not None:
+            self._collecting[0].extend(batches)
+            self._collecting[1].update(codes)
+            self._collecting[2].update(managers)
+            self._collecting[3].extend(uses)
+            self._collecting[4].extend(reused)
+            return
+        self.ledger.add(batches, codes, managers, sync, uses, reused)
+        if self.spawn:
+            self.keep_spawned()
+
+    @contextlib.contextmanager
+    def batch(self) -> Generator[Queue, None, None]:
+        """Collect what is added within, and write it at the end in one go; nothing is added if the block raises."""
+        if self._collecting is not None:
+            yield self  # the outer one writes
+            return
+        self._collecting = ([], {}, {}, [], [])
+        try:
+            yield self
+            collected = self._collecting
+        finally:
+            self._collecting = None
+        batches, codes, managers, uses, reused = collected
+        if batches or uses:
+            distinct = {(use.key, use.app): use for use in uses}
+            self.add_batches(batches, codes, managers, True, list(distinct.values()), reused)
+
+    def keep_spawned(self) -> None:
+        """Start a detached manager if something is pending and none is there."""
+        # A manager says under the lock that it ends, and only when nothing is left to do: an addition comes before that and is seen,
+        # or after it, and then it is known here that another one is needed.
+        state = self.ledger.state
+        if not state.total(PENDING) or state.paused:
+            return
+        now = time.monotonic()
+        if state.manager is not None:
+            if now - self._looked < 1.0:  # whether it was killed costs a file to know
+                return
+            self._looked = now
+            record = read_lease(self.folder, state.manager['w'])
+            if record is not None and not gone(record):
+                return
+        process = self._manager
+        if process is not None and process.poll() is None and state.last_manager.get('pid') != process.pid:
+            return  # started, and not there yet
+        if now - self._started < 1.0 and process is not None and process.poll():
+            return  # it failed at once; not more often than this
+        self.ledger.check_use()
+        self._started = now
+        self._manager = start_manager(self.folder)
+
+    # Looking
+
+    @property
+    def counts(self) -> Counts:
+        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit.
+
+        RUNNING are those in a slot. What a worker has claimed beside them is PENDING, and ``counts.claimed`` is the number of these.
+        """
+        self.ledger.follow()
+        by_state, claimed = self.ledger.state.counts_shown()
+
+        def count(state: str | Iterable[str] | None, mid: str | Iterable[str] | None) -> int:
+            tables: list[dict[str, int]] = [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
+            names = STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
+            return sum(table.get(name, 0) for table in tables for name in names)
+
+        return Counts(by_state, count, claimed)
+
+    @property
+    def n_superseded(self) -> int:
+        """Number of superseded tasks: of code that the notebook or script has no longer. They are in none of the :attr:`counts`."""
+        self.ledger.follow()
+        return self.ledger.state.n_superseded
+
+    @property
+    def state(self) -> str:
+        """``'PAUSED'`` or ``'ACTIVE'``."""
+        return 'PAUSED' if self.paused else 'ACTIVE'
+
+    @state.setter
+    def state(self, state: str) -> None:
+        if state not in ('ACTIVE', 'PAUSED'):
+            raise ValueError(f"A queue has no state {state!r}. Use 'ACTIVE' or 'PAUSED'.")
+        self.ledger.pause(state == 'PAUSED')
+
+    @property
+    def paused(self) -> bool:
+        """True if no task of the queue may begin."""
+        self.ledger.follow()
+        return self.ledger.state.paused
+
+    def pause(self) -> None:
+        """Pause the queue: no task begins; running ones go on."""
+        self.ledger.pause(True)
+
+    def resume(self, spawn: bool | None = None) -> None:
+        """Resume the queue: tasks may begin.
+
+        Parameters
+        ----------
+        spawn : bool, default=None
+            Whether to start a manager; by default as the queue was opened.
+        """
+        self.ledger.pause(False)
+        if self.spawn if spawn is None else spawn:
+            self.keep_spawned()
+
+    def select(
+        self,
+        tid: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        jobid: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        index: int | Iterable[int] | None = None,
+        row: int | Iterable[int] | None = None,
+        superseded: bool | None = False,
+    ) -> list[int]:
+        """Return the rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several.
+
+        ``superseded``: False: without superseded tasks, unless they are named by ``tid``; True: only these; None: with them.
+        """
+        ledger = self.ledger
+        ledger.follow()
+        known = ledger.state
+        rows: Iterable[int]
+        if tid is not None:
+            rows = [ledger.find(_hex(text)) for text in _several(tid)]
+        else:
+            rows = known.each()
+        if state is not None:
+            rows = known.rows_shown(rows, {state_code(text) for text in _several(state)})
+        if mid is not None:
+            mids = {find_mid(known, text) for text in _several(mid)}
+            rows = [row for row in rows if known.groups[known.group[row]].mid in mids]
+        if name is not None:
+            names = set(_several(name))
+            rows = [row for row in rows if known.groups[known.group[row]].name in names]
+        if index is not None:
+            indices = {index} if isinstance(index, int) else set(index)
+            rows = [row for row in rows if known.index[row] in indices]
+        if row is not None:
+            wanted = {row} if isinstance(row, int) else set(row)
+            rows = [row for row in rows if row in wanted]
+        if jobid is not None:
+            jobs = set(_several(jobid))
+            rows = [row for row in rows if ledger.job(row) in jobs]
+        if superseded is not None and (superseded or tid is None):
+            rows = [row for row in rows if (row in known.superseded) == superseded]
+        return list(rows)
+
+    def tasks(
+        self,
+        tid: str | Iterable[str] | None = None,
+        state: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        jobid: str | Iterable[str] | None = None,
+        name: str | Iterable[str] | None = None,
+        index: int | Iterable[int] | None = None,
+        one: bool | None = None,
+        property: str | Iterable[str] | None = None,
+        superseded: bool | None = False,
+    ) -> Any:
+        """Return the tasks that fit all of the conditions.
+
+        Parameters
+        ----------
+        tid, state, mid, jobid, name, index : str, int, or iterable of these, default=None
+            Identity (or its beginning), state, task manager, job, app's name, order of call.
+        one : bool, default=None
+            ``True``: the first task that fits, or ``None``; ``False``: a list; by default one task if one identity, or one
+            name and one index, are given, else a list.
+        property : str, list, default=None
+            Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of them; of several a tuple.
+        superseded : bool, default=False
+            ``False``: without tasks of code that the notebook or script has no longer, unless ``tid`` names them; ``True``: only these; ``None``: with them.
+
+        Returns
+        -------
+        tasks : list of Task, Task, or what was asked for
+        """
+        if one is None:
+            one = isinstance(tid, str) or (isinstance(name, str) and isinstance(index, int))
+        names = [] if property is None else _several(property)
+        for text in names:
+            if not hasattr(Task, text):
+                known = (known for known in dir(Task) if not known.startswith('_') and known not in dir(BaseClass))
+                raise UnknownPropertyError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
+        if tid is not None:
+            tid = [text for text in _several(tid) if text in self]
+        rows = self.select(tid, state, mid, jobid, name, index, superseded=superseded)
+        found: list[Any] = [Task.stored(self.ledger, row) for row in (rows[:1] if one else rows)]
+        if names:
+            # The identity as people hold it: text.
+            read = operator.attrgetter(*['id' if text == 'tid' else text for text in names])
+            found = [read(task) if isinstance(property, str) or len(names) > 1 else (read(task),) for task in found]
+        return (found[0] if found else None) if one else found
+
+    def futures(self, **kwargs: Any) -> list[Future]:
+        """Futures of the tasks that fit; conditions as for :meth:`tasks`."""
+        return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
+
+    def pop(self, tid: str | None = None, mid: str | None = None, state: str = 'PENDING', **kwargs: Any) -> Task | None:
+        """Take the next pending task as one's own.
+
+        It is RUNNING, and it is for the caller to run it (:meth:`.Task.run`) and to say how it ended:
+        ``queue.add(task, replace=True)``, or :meth:`set_task_state`.
+
+        Parameters
+        ----------
+        tid : str, default=None
+            Identity of the task; by default the next.
+        mid : str, default=None
+            Task manager.
+        state : str, default='PENDING'
+            State that it is taken from.
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
+
+        Returns
+        -------
+        task : Task or None
+            ``None`` if there is none.
+        """
+        claimed: list[int] = []
+        ledger = self.ledger
+        code = state_code(state)
+        chosen = None
+        if tid is not None or kwargs or code != PENDING:
+            chosen = self.select(tid=tid, mid=mid, state=state, **kwargs)
+
+        def decide() -> list[Event]:
+            known = ledger.state
+            if chosen is None:
+                mids = list(known.managers) if mid is None else [find_mid(known, mid)]
+                rows = known.next_pending(mids, 1)
+            else:
+                rows = [row for row in chosen if known.status[row] == code][:1]
+            claimed[:] = [] if known.paused else rows
+            return [{'e': 'run', 'w': '', 'rows': claimed, 'n': [known.attempt[row] + 1 for row in claimed], 't': time.time()}] if claimed else []
+
+        ledger.journal.write(decide)
+        return Task.stored(ledger, claimed[0], attempt=ledger.state.attempt[claimed[0]]) if claimed else None
+
+    def managers(self, mid: str | None = None, property: str | None = None) -> Any:
+        """Return the task managers that tasks of this queue belong to.
+
+        Parameters
+        ----------
+        mid : str, default=None
+            Identity of one of them, which is then returned.
+        property : str, default=None
+            ``'mid'``: return their identities.
+
+        Returns
+        -------
+        managers : list of TaskManager, or one
+        """
+        self.ledger.follow()
+        state = self.ledger.state
+        mids = list(state.managers) if mid is None else [find_mid(state, mid)]
+        make = from_above('task_manager') if property is None else None
+        found: list[Any] = mids if make is None else [make(self.ledger, key) for key in mids]
+        return found if mid is None else found[0]
+
+    def add_process(self, pid: int | str, provider: Any) -> None:
+        """Note a process, or a job, that works for this queue without being one of its workers.
+
+        Parameters
+        ----------
+        pid : int, str
+            Number of the process, or the job's id.
+        provider : str, BaseProvider
+            The provider that started it, or its name. :meth:`kill` ends workers only: end the process yourself.
+        """
+        self.ledger.add_process(str(pid), str(getattr(provider, 'name', provider)))
+
+    def mids_of(self, provider: Any) -> list[str]:
+        """Return the identities of the task managers whose provider has a name."""
+        from ..provider import Provider
+
+        self.ledger.follow()
+        state = self.ledger.state
+        name = provider if isinstance(provider, str) else Provider(provider).name
+        return [mid for mid in state.managers if state.provider_name(mid) == name]
+
+    def processes(self) -> list[Process]:
+        """Return the manager and the workers that live, and what was added by :meth:`add_process`: pairs of process or job, and provider."""
+        self.ledger.follow()
+        state = self.ledger.state
+        found = []
+        if state.manager is not None:
+            event = state.manager
+            found.append(Process('manager', event['w'], event['host'], event['pid'], '', event['t']))
+        for worker in state.alive.values():
+            provider = 'local' if worker.is_local else state.provider_name(worker.mid)
+            found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time, provider))
+        return [*found, *(Process.added(event) for event in state.processes.values())]
+
+    def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
+        """Counts by state, of all tasks or of those of one task manager.
+
+        Parameters
+        ----------
+        mid : str, default=None
+            Task manager.
+        return_type : str, default='dict'
+            Or ``'str'``.
+        """
+        if mid is None:
+            counts = dict(self.counts)
+        else:
+            self.ledger.follow()
+            counts, _ = self.ledger.state.counts_shown(find_mid(self.ledger.state, mid))
+        if return_type == 'dict':
+            return counts
+        if return_type != 'str':
+            raise ValueError(f"return_type={return_type!r}: use 'dict' or 'str'")
+        return '\n'.join(f'{name:<10s}: {counts[name]:d}' for name in STATES)
+
+    # Deciding
+
+    def set_task_state(
+        self,
+        tid: str | Iterable[str],
+        state: str,
+        jobid: str | int | None = None,
+        t0: float | None = None,
+    ) -> None:
+        """Set the state of tasks by hand; the attempts that run are fenced off.
+
+        Parameters
+        ----------
+        tid : str or iterable of str
+            Identities.
+        state : str
+            Their state from now on.
+        jobid : str, default=None
+            Job that they say to be of, until a worker takes them; None: what is known.
+        t0 : float, default=None
+            When they say to have begun, in seconds since the epoch; None: what is known.
+        """
+        ledger = self.ledger
+        ledger.change(lambda _: [ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set')
+        if jobid is not None or t0 is not None:
+            job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
+            for text in _several(tid):
+                ledger.mark(ledger.find(_hex(text)), job, began)
+        if self.spawn:
+            self.keep_spawned()
+
+    def retry(self, tid: str | Iterable[str] | None = None, state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'), **kwargs: Any) -> list[Task]:
+        """Run finished tasks again; tasks that they blocked wait for them again.
+
+        Parameters
+        ----------
+        tid : str or iterable of str, default=None
+            These, whatever state they ended in, superseded or not; by default all in one of ``state`` that are not superseded.
+        state : str or iterable of str
+            With RUNNING, what runs is given up, and begins again.
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
+
+        Returns
+        -------
+        tasks : list of Task
+        """
+        conditions: dict[str, Any] = {'tid': tid, **kwargs} if tid is not None else {'state': state, **kwargs}
+        keep = tid is not None or bool(kwargs.get('superseded'))
+        retried = self.ledger.retry(lambda _: self.select(**conditions), keep, running=tid is None and 'RUNNING' in _several(state))
+        if self.spawn and retried:
+            self.keep_spawned()
+        return [Task.stored(self.ledger, row) for row in retried]
+
+    def cancel(self, tid: str | Iterable[str] | None = None, **kwargs: Any) -> list[Task]:
+        """Cancel tasks that have not ended; conditions as for :meth:`tasks`."""
+        return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: self.select(tid=tid, **kwargs))]
+
+    def kill(
+        self,
+        jobid: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        manager: bool | None = None,
+        provider: Any = None,
+    ) -> list[str]:
+        """End workers at once; what they run is KILLED.
+
+        Parameters
+        ----------
+        jobid, mid : str or iterable of str, default=None
+            Only workers of these jobs, of these task managers.
+        manager : bool, default=None
+            Whether the manager ends too; by default when all workers do.
+        provider : str, BaseProvider, default=None
+            Only workers of providers of this name.
+
+        Jobs of batch systems that have not begun are withdrawn: by the manager, or here if there is none.
+
+        Returns
+        -------
+        workers : list of str
+            Their names.
+        """
+        if provider is not None:
+            mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+            mid = [one for one in self.mids_of(provider) if mids is None or one in mids]
+        names, withdrawn = self.end(jobid, mid, manager)
+        for error in withdrawn.errors:
+            logger.error('%s', error)
+        return names
+
+    def end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> tuple[list[str], Withdrawn]:
+        """Do what :meth:`kill` does, and return also which jobs of batch systems were cancelled here, and which could not be."""
+        from .jobs import Withdrawn
+
+        names = self.order_end(jobid, mid, manager)
+        here = jobid is not None or mid is not None or not self._is_managed()
+        return names, self.withdraw(jobid, mid) if here else Withdrawn([], [])
+
+    def order_end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
+        """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of batch systems that have not begun to the manager."""
+        self.ledger.follow()
+        jobs = None if jobid is None else set(_several(jobid))
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+
+        def choose(state: State) -> list[str]:
+            return [
+                w.name
+                for w in state.alive.values()
+                if (jobs is None or w.job in jobs or (w.is_local and str(w.pid) in jobs)) and (mids is None or w.mid in mids)
+            ]
+
+        return self.ledger.stop(choose, 'now', jobs is None and mids is None if manager is None else manager)
+
+    def withdraw(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> Withdrawn:
+        """Cancel the jobs of batch systems in which no worker lives. A manager does that itself; this is for a queue that has none.
+
+        Parameters
+        ----------
+        jobid, mid : str or iterable of str, default=None
+            Only these jobs, only jobs of these task managers.
+
+        Returns
+        -------
+        withdrawn : Withdrawn
+            ``jobids`` of those that were cancelled, and ``errors``, in words.
+        """
+        from .jobs import withdraw_jobs
+
+        self.ledger.follow()
+        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+        return withdraw_jobs(self.ledger, self.name, None if jobid is None else set(_several(jobid)), mids)
+
+    def _is_managed(self) -> bool:
+        manager = self.ledger.state.manager
+        if manager is None:
+            return False
+        record = read_lease(self.folder, manager['w'])
+        return record is not None and not gone(record)
+
+    def wait_stopped(self, timeout: float = 30.0) -> bool:
+        """Wait until no worker and no manager is left; ``False`` after ``timeout`` seconds."""
+        return self.ledger.wait(lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout)
+
+    def clear(self, kill: bool = True) -> None:
+        """Forget all tasks. The queue stays.
+
+        Parameters
+        ----------
+        kill : bool, default=True
+            Whether to end the workers and the manager first. If not, they go on with what is added from now on, and tasks that run end by
+            themselves: their results are dropped, or taken if the same task is added again.
+        """
+        from .compact import clear
+
+        self._stop(kill)
+        self.ledger.check_use()
+        clear(self.ledger, carry=not kill)
+
+    def delete(self, kill: bool = True) -> None:
+        """Delete the queue, with all its tasks and results.
+
+        Parameters
+        ----------
+        kill : bool, default=True
+            Whether to end the workers and the manager first. If not, tasks that run end by themselves, and their workers end then.
+        """
+        if self.group:
+            check_owner(self.ledger, 'delete')
+        self._stop(kill)
+        if not kill:
+            self._stop_politely()
+            if not self._is_managed():
+                self._withdraw_all()
+        # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
+        doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
+        self.ledger.journal.locked(lambda: os.rename(self.folder, doomed))
+        self.ledger.close()
+        self.ledger.segments.close()
+        remove_folder(doomed)
+
+    def _stop(self, kill: bool) -> None:
+        if kill:
+            self.ledger.judge(Observer(self.folder))  # nobody waits for the dead of this machine
+            self.kill(manager=True)
+            self.wait_stopped(10.0)
+            self._withdraw_all()
+
+    def _withdraw_all(self) -> None:
+        for error in self.withdraw().errors:
+            logger.error('%s', error)
+
+    def _stop_politely(self) -> None:
+        # Whoever has read the order knows, when the queue is gone, that what runs may end.
+        ledger = self.ledger
+        asked = ledger.stop(lambda state: list(state.alive), 'politely', True)
+        deadline = time.monotonic() + _CONFIRM
+
+        def confirmed(name: str) -> bool:
+            record = read_lease(self.folder, name)
+            return record is None or bool(record.get('stop')) or bool(gone(record))
+
+        while time.monotonic() < deadline and not all(confirmed(name) for name in asked):
+            time.sleep(0.02)
+
+    def drop(self, tid: str | Iterable[str]) -> None:
+        """Take tasks out of the queue.
+
+        Raises
+        ------
+        UnknownTaskError
+            A task that has not ended needs one of them.
+        """
+
+        def choose(state: State) -> list[int]:
+            rows = [self.ledger.find(_hex(text)) for text in _several(tid)]
+            _check_needed(state, rows)
+            return [row for row in rows if state.status[row] != DROPPED]
+
+        self.ledger.drop(choose)
+
+    def forget(self, tid: str | Iterable[str] | None = None, superseded: bool = False, **kwargs: Any) -> list[str]:
+        """Take tasks and their results out of the queue.
+
+        Parameters
+        ----------
+        tid : str or iterable of str, default=None
+            These.
+        superseded : bool, default=False
+            All that are superseded: of code that the notebook or script has no longer. Those that still run stay until they ended.
+        **kwargs
+            Other conditions, as for :meth:`tasks`.
+
+        Returns
+        -------
+        forgotten : list of str
+            Identities.
+
+        Raises
+        ------
+        UnknownTaskError
+            A task that has not ended needs one of them; nothing was forgotten.
+        """
+        if tid is None and not superseded and not kwargs:
+            raise UnknownTaskError(f'No task was named. Nothing was forgotten. Name tasks, or forget all superseded ones: {FORGET} -q {quote(self.folder)}')
+        rows = self.select(tid=tid, superseded=superseded or None, **kwargs)
+
+        def choose(state: State) -> list[int]:
+            chosen = [row for row in rows if state.status[row] != DROPPED]
+            if superseded:
+                chosen = [row for row in chosen if row in state.superseded and state.status[row] != RUNNING]
+            _check_needed(state, chosen, superseded)
+            return chosen
+
+        return [self.ledger.state.ids[row].hex() for row in self.ledger.drop(choose)]
+
+    def compact(self) -> dict[str, dict[str, int]]:
+        """Rewrite the journal in fewer lines, and gather small payload files when no worker lives; nothing is lost.
+
+        Returns
+        -------
+        sizes : dict
+            ``before`` and ``after``: ``bytes`` and ``files``.
+        """
+        from .compact import compact
+
+        self.ledger.check_use()
+        return compact(self.ledger)
+
+    def share(self, group: str) -> None:
+        """Share the queue with a group; see :func:`~desipipe.queue.sharing.share_queue`."""
+        share_queue(self.ledger, group)
+
+    def unshare(self) -> list[str]:
+        """Take the queue back from its group; returns the names of other users who own files in it, which stay theirs."""
+        return unshare_queue(self.ledger)
+
+    def repair(self) -> int:
+        """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the queue's folder; returns how many."""
+        from .compact import repair
+
+        self.ledger.check_use()
+        return repair(self.ledger)
+
+    # Why
+
+    def explain(self, task: Task | Future | str) -> str:
+        """Why a task waits, or why it is computed (again) although something like it is known.
+
+        Parameters
+        ----------
+        task : Task, Future or str
+            Also a task that is not in the queue (``app.task(...)``).
+
+        Returns
+        -------
+        words : str
+        """
+        from .explain import explain
+
+        if isinstance(task, Future):
+            task = task.task
+        elif isinstance(task, str):
+            task = self[task]
+        return explain(self.ledger, task)
+
+    def accept(self, old: Task | Future | str, new: Task | Future | str) -> Future:
+        """Take the result of ``old`` for ``new``, whose code or arguments differ, without computing it.
+
+        Parameters
+        ----------
+        old : Task, Future or str
+            A task that succeeded.
+        new : Task, Future or str
+            A task of the same app; one that is not in the queue yet is added.
+
+        Returns
+        -------
+        future : Future
+            That of ``new``.
+
+        Raises
+        ------
+        AppChangedError
+            They are not two versions of one call.
+        """
+        source, target = (self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item for item in (old, new))
+        if source.name != target.name:
+            raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one can not be accepted for the other; nothing was changed')
+        ledger = self.ledger
+
+        def decide(added: Sequence[Event]) -> list[Event]:
+            row = ledger.row(source.tid)
+            if ledger.state.status[row] != SUCCEEDED:
+                raise AppChangedError(f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing was changed')
+            # Where it is new, its own line comes right before.
+            rows = [event['first'] if event['e'] == 'add' else event['row'] for event in added if event['e'] in ('add', 'revive')]
+            new = rows[0] if rows else ledger.row(target.tid)
+            return [{'e': 'accept', 'old': row, 'new': new, 't': time.time()}]
+
+        if target.tid in ledger.state.rows:
+            ledger.add([], {}, {}, True, then=decide)
+        else:
+            batch, code, spec = _packed(target, None)
+            use = self.use(batch.group, code)
+            ledger.add([batch], {batch.group.app: code}, {batch.group.mid: spec}, True, uses=[] if use is None else [use], then=decide)
+        return Future(ledger, target.tid)
+
+    def app(self, tid: str) -> App:
+        """The app of a stored task."""
+        return StoredApp(self.ledger, self.ledger.find(_hex(tid)))
+
+    # Python
+
+    def __getitem__(self, tid: str) -> Task:
+        return Task.stored(self.ledger, self.ledger.find(_hex(tid)))
+
+    def __delitem__(self, tid: str) -> None:
+        self.drop(tid)
+
+    def __contains__(self, tid: str) -> bool:
+        try:
+            self.ledger.find(_hex(tid))
+        except UnknownTaskError:
+            return False
+        return True
+
+    def __iter__(self) -> Iterator[Task]:
+        return iter(self.tasks(superseded=None))
+
+    def __len__(self) -> int:
+        self.ledger.follow()
+        return len(self.ledger.state)
+
+    def __bool__(self) -> bool:
+        return True
+
+    def __repr__(self) -> str:
+        try:
+            text = f'<Queue {self.name} {self.state} {len(self):d} tasks, {self.folder}>'
+        except QueueGoneError:
+            text = f'<Queue {self.name}, deleted, {self.folder}>'
+        return visible(text, lines=False)
+
+    def __str__(self) -> str:
+        size = f'Queue(size={len(self):d}, state={self.state}, filename={self.filename})'
+        return visible(f'{size}\n{self.summary(return_type="str")}')
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Queue) and other.folder == self.folder
+
+    def __hash__(self) -> int:
+        return hash(self.folder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_queue, (self.folder, self.spawn)
+
+    def __desipipe_identity__(self) -> str:
+        return f'queue {self.name}'
+
+
+def restore_first_line(folder: str, config: Config) -> bool:
+    """Give the journal of the queue in ``folder`` a first line again, where that is damaged; return True when it was.
+
+    Raises
+    ------
+    CorruptJournalError
+        Nothing of the journal can be read.
+    """
+    from .compact import restore_header
+
+    try:
+        Ledger(folder, None).close()
+    except CorruptJournalError:
+        pass
+    else:
+        return False
+    check_use(folder, os.path.join(folder, journals.FILE_NAME), TrustedUsers(config))
+    found = probe(os.path.dirname(folder), config.lock)
+    header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+    if not restore_header(folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock):
+        path = os.path.join(folder, journals.FILE_NAME)
+        raise CorruptJournalError(f'Nothing of {path} can be read. Restore the file from a backup, or start another queue.', path, 0)
+    return True
+
+
+def queue_exists(folder: str) -> bool:
+    """Return True if a folder holds a queue; a fault of the filesystem that passes is no answer."""
+    return patiently(lambda: _exists(folder), OPEN_PATIENCE_S)
+
+
+def _exists(folder: str) -> bool:
+    try:
+        os.stat(os.path.join(folder, journals.FILE_NAME))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError as exc:
+        raise PermissionDeniedError(
+            f'{folder} can not be looked into by you ({exc.strerror}); nothing was changed. Ask its owner, or choose another queue'
+        ) from None
+    return True
+
+
+def open_queue(folder: str, spawn: bool = False) -> Queue:
+    """The queue in ``folder``, which must exist."""
+    return Queue(folder, create=False, spawn=spawn)
+
+
+def queue_of(ledger: Ledger) -> Queue:
+    """Return the queue of a ledger, which it shares."""
+    queue = open_queue(ledger.folder)
+    queue.ledger = ledger
+    return queue
+
+
+def _spec(task_manager: Any) -> Event:
+    """Return the settings of a task manager; of none the default ones."""
+    if task_manager is not None:
+        return task_manager.to_spec()  # type: ignore[no-any-return]
+    return {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
+
+
+def get_queue(queue: str | Queue | Iterable[str | Queue], create: bool | None = None, one: bool = True, config: Config | None = None) -> Any:
+    """Return the queues of names and patterns.
+
+    Parameters
+    ----------
+    queue : str, Queue, list
+        Names, with ``*``, ``?``, ``[…]`` for several; queues are returned as they are.
+    create : bool, default=None
+        As for :class:`Queue`. A pattern makes nothing.
+    one : bool, default=True
+        Return one queue; if False, a list.
+    config : Config, default=None
+
+    Returns
+    -------
+    queue : Queue, list of Queue
+
+    Raises
+    ------
+    ValueError
+        With ``one``, if there are several, or none.
+    UnknownQueueError
+        If ``create`` is False, and there is no such queue.
+    """
+    found: list[Queue] = []
+    for item in [queue] if isinstance(queue, str | Queue) else queue:
+        if isinstance(item, Queue):
+            found.append(item)
+        elif is_pattern(item):
+            found += [Queue(folder, create=False, config=config) for folder in find_queues(item, config=config)]
+        else:
+            found.append(Queue(item, create=create, config=config))
+    if one and len(found) != 1:
+        raise ValueError(f'{len(found) or "No"} queues are {queue!r}, where one is meant. List queues with: desipipe queues')
+    return found[0] if one else found
+
+
+def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
+    """Start a detached manager process for the queue in ``folder``.
+
+    Parameters
+    ----------
+    folder : str
+    *options : str
+        Of ``desipipe spawn``.
+
+    Returns
+    -------
+    process : subprocess.Popen
+    """
+    # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log, and in the journal, what becomes of it.
+    with open_log(os.path.join(folder, 'manager.log')) as log:
+        return subprocess.Popen(
+            [sys.executable, '-m', 'desipipe', 'spawn', '-q', folder, '--detached', *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _tell_of_original(folder: str) -> None:
+    """Warn that a new queue has the name of one of desipipe 1.0, whose results it does not have."""
+    old = original_file(folder)
+    if old:
+        logger.warning(
+            '%s is a queue of desipipe 1.0. The new queue %s begins without its results. '
+            'To take its tasks and results over, before anything is added to the new one:\n%s',
+            old,
+            folder,
+            import_command(old),
+        )
+
+
+def unknown_queue(folder: str) -> UnknownQueueError:
+    """The error for a queue that does not exist, with the names that do."""
+    parent, last = os.path.split(folder)
+    known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
+    name = last.removesuffix(SUFFIX)
+    old = original_file(folder)
+    if old:
+        problem = f'{old} is a queue of desipipe 1.0. Nothing was changed'
+        advice = 'Take its tasks and results over into a queue of this version'
+        return UnknownQueueError(f'{problem}. {advice}:\n{import_command(old)}')
+    return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
+
+
+def kill(
+    queue: str | Queue | Iterable[str | Queue] | None = None,
+    provider: Any = None,
+    jobid: str | int | Iterable[str | int] | None = None,
+    state: str | Iterable[str] | None = None,
+    **kwargs: Any,
+) -> list[str]:
+    """End the workers of queues at once.
+
+    Parameters
+    ----------
+    queue : str, Queue, list, default=None
+        As for :func:`get_queue`; None: jobs of no queue in particular, by their ids.
+    provider : str, dict, BaseProvider, default=None
+        Only workers of providers of this name. Without ``queue`` the provider whose jobs these are.
+    jobid : str, list, default=None
+        Only workers of these jobs.
+    state : str, list, default=None
+        Cancel tasks in one of these states instead; with ``tid``, ``name`` or ``index``, by default RUNNING ones,
+        and of ``tid`` all that have not ended.
+    **kwargs
+        ``tid``, ``name``, ``index``: cancel these tasks instead; ``mid``, ``manager``: as for :meth:`Queue.kill`.
+
+    Returns
+    -------
+    names : list of str
+        Of the workers, or identities of the tasks.
+
+    Raises
+    ------
+    ValueError
+        Neither a queue, nor jobs and their provider are given.
+    """
+    jobids = None if jobid is None else [str(one) for one in ([jobid] if isinstance(jobid, str | int) else jobid)]
+    if queue is None:
+        if jobids is None or provider is None:
+            raise ValueError('Say which queue, or which jobs of which provider: kill(jobid=..., provider=...). Nothing was ended.')
+        from ..provider import Provider
+
+        Provider(provider).kill(*jobids)
+        return jobids
+    of_tasks = state is not None or bool(kwargs.keys() & {'tid', 'name', 'index'})
+    if of_tasks and state is None and 'tid' not in kwargs:
+        state = 'RUNNING'
+    names: list[str] = []
+    for one in get_queue(queue, create=False, one=False):
+        if not of_tasks:
+            names += one.kill(jobid=jobids, provider=provider, **kwargs)
+            continue
+        conditions = {**kwargs, **({} if state is None else {'state': state}), **({} if jobids is None else {'jobid': jobids})}
+        if provider is not None:
+            mids = one.mids_of(provider)
+            conditions['mid'] = [mid for mid in mids if 'mid' not in kwargs or mid in _several(kwargs['mid'])]
+        names += [task.id for task in one.cancel(**conditions)]
+    return names
+
+
+def retry(queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwargs: Any) -> list[Task]:
+    """Run tasks again; see :meth:`Queue.retry`.
+
+    Parameters
+    ----------
+    queue : str, Queue, list
+        As for :func:`get_queue`.
+    spawn : bool, default=False
+        Whether to start detached managers.
+    **kwargs
+        As for :meth:`Queue.retry`.
+
+    Returns
+    -------
+    tasks : list of Task
+    """
+    tasks: list[Task] = []
+    for found in get_queue(queue, create=False, one=False):
+        tasks += found.retry(**kwargs)
+        if spawn:
+            found.keep_spawned()
+    return tasks
+
+
+def _packed(task: Task, task_manager: Any) -> tuple[Batch, Code, Event]:
+    """Pack one task; also return its app's code and its task manager's specification."""
+    app = task.app.loaded()
+    spec = _spec(task_manager or getattr(task.app, 'task_manager', None))
+    batch = Batch(app.group(mid_of(spec)), task.index)
+    app.pack(batch, task.kwargs, bytes.fromhex(batch.group.app))
+    return batch, app.description, spec
+
+
+def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -> None:
+    """Refuse to drop rows that others need which have not ended; ``superseded``: those that will never begin do not count."""
+    chosen = set(rows)
+    for row in chosen:
+        for other in state.dependants_of(row):
+            if other in chosen or state.status[other] not in (WAITING, PENDING, RUNNING):
+                continue
+            if not (superseded and other in state.superseded):
+                raise UnknownTaskError(
+                    f'task {state.ids[row].hex()[:12]} is needed by task {state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
+                    f'Cancel or delete that one first'
+                )
+
+
+def _several(value: str | Iterable[str]) -> list[str]:
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _hex(value: Any) -> str:
+    return value.id if isinstance(value, Future | Task) else str(value)
+
+
+__all__ = ['Queue', 'create_folder', 'find_queues', 'get_queue', 'kill', 'open_queue', 'queue_folder', 'retry']

@@ -1,0 +1,1 @@
+"""Trust between users, and secrets that others must not read."""

@@ -1,0 +1,369 @@
+"""A cell's summary as what a notebook keeps: plain text, HTML, and JSON for the front end that shows it live.
+
+Text and HTML are true for the moment: they are what a notebook shows that was saved, exported or put on a code host, where nothing runs, and where styles may
+be stripped. So nothing is told by style alone: the bar is made of characters, states have their symbols.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+import time
+from collections.abc import Callable
+from html import escape
+from typing import Any
+
+from ..terminal import settle, visible
+from ..utils import format_count, format_duration, plural
+from .queue import CONDITIONS, LOOKS
+from .text import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, superseded_text, waiting_text
+
+MIME = 'application/vnd.desipipe.v1+json'
+"""What the front end of this project knows how to show."""
+
+Dict = dict[str, Any]
+
+_BAR = 20
+_TEXT = 20_000  # characters of outputs in the plain text
+# Styles hold on light and on dark: what is not a state's colour is the page's own.
+_BOX = 'border-left:3px solid {colour};padding:.1em 0 .1em .7em;font-size:inherit;line-height:1.5'
+_PRE = 'margin:.2em 0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere'
+_DIM = 'opacity:.7'
+
+
+def bundle(summary: Dict, table: bool = False) -> Dict:
+    """All forms of a summary.
+
+    Parameters
+    ----------
+    summary : dict
+        Of :func:`~desipipe.view.cell.cell_summary`.
+    table : bool, default=False
+        Whether to add a table of the counts, where nothing is live.
+
+    Returns
+    -------
+    data : dict
+        By MIME type.
+    """
+    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: settled(summary)}
+
+
+def settled(summary: Dict) -> Dict:
+    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so that the same state gives the same bytes.
+
+    Parameters
+    ----------
+    summary : dict
+    """
+    if summary['left'] or summary['gone'] or not summary['computed']:
+        return summary
+    return {**summary, 'time': summary['computed']}
+
+
+# Words
+
+
+def lines(summary: Dict) -> list[Line]:
+    """Describe the tasks without their outputs: progress, failures, the command to type.
+
+    Parameters
+    ----------
+    summary : dict
+
+    Returns
+    -------
+    lines : list of lines
+        See :mod:`desipipe.view.text`.
+    """
+    found = [_over(summary) if summary['condition'] in ('done', 'failed', 'empty') or summary['gone'] else _going(summary)]
+    counts, failure = summary['counts'], summary['failure']
+    if failure is not None:
+        bad = ', '.join(f'{format_count(counts[state])} {state.lower()}' for state in ('FAILED', 'KILLED', 'UNKNOWN') if counts[state])
+        name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
+        where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
+        found.append([(f'⚠ {bad}: {name}{one_line(failure["cause"] or "no reason is known", 300)}{where}', LOOKS[failure['state']].colour)])
+    for cause in summary['causes'][:3]:
+        look = LOOKS['BLOCKED']
+        words = f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
+        found.append([(words, look.colour), (one_line(cause['cause'], 300), '')])
+    if summary['gone']:
+        return [*found, [(f'– {summary["gone"]}', LOOKS['DELETED'].colour)]]
+    jobs = jobs_text(summary['jobs'], summary['job_groups'], summary['time'])
+    if jobs:
+        found.append([(jobs, 'dim')])
+    for words, command in summary['advice']:
+        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs: the command line makes bundles too.
+        words = f'→ {words}' if words != waiting_text(summary['job_groups']) else '→ more of them'  # what they wait for is said above
+        found.append([(f'{words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')])
+    return found
+
+
+def _title(summary: Dict) -> Line:
+    return [(summary['title'], 'bold'), ('  ', '')] if summary['title'] else []
+
+
+def _going(summary: Dict) -> Line:
+    counts = summary['counts']
+    pieces = [*_title(summary), *bar_pieces(summary, _BAR), (f'  {format_count(ended(summary))}/{format_count(summary["total"])}', '')]
+    if counts['RUNNING']:
+        pieces += [('  ', ''), (f'{LOOKS["RUNNING"].symbol} {format_count(counts["RUNNING"])} running', LOOKS['RUNNING'].colour)]
+    else:  # what is still to come says nothing while something goes on
+        for state, n in (('PENDING', counts['PENDING']), ('WAITING', counts['WAITING'] - summary['blocked'])):
+            if n:
+                pieces += [('  ', ''), (f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}', LOOKS[state].colour)]
+    if summary['condition'] != 'running':
+        look = CONDITIONS[summary['condition']]
+        pieces += [('  ', ''), (f'{look.symbol} {look.words}', look.colour)]
+    if summary['condition'] == 'running' and (pace := pace_text(summary)):
+        pieces.append((f'  {pace}', 'dim'))
+    return pieces
+
+
+def _over(summary: Dict) -> Line:
+    look = CONDITIONS[summary['condition']]
+    total, good = summary['total'], summary['counts']['SUCCEEDED']
+    if summary['condition'] == 'empty':
+        if summary.get('superseded'):
+            return [
+                *_title(summary),
+                (superseded_text(summary), LOOKS['SUPERSEDED'].colour),
+                (': other code took the place of theirs, or of what they need', 'dim'),
+            ]
+        return [*_title(summary), (f'{look.symbol} {look.words}', look.colour)]
+    words = plural(total) if good == total else f'{format_count(good)} of {plural(total)} succeeded'
+    rest = f' · {superseded_text(summary)}' if summary.get('superseded') else ''
+    if summary['elapsed']:
+        slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
+        rest += f' · {span(summary["elapsed"])}{slots}'
+    if summary['cached']:
+        rest += f' · from the queue{_computed(summary)}'
+    # Where all is well, one quiet line is enough.
+    bar = [*bar_pieces(summary, _BAR), ('  ', '')] if good < total > 1 else []
+    return [(f'{look.symbol} ', look.colour), *_title(summary), *bar, (words, look.colour), (rest, 'dim')]
+
+
+def _computed(summary: Dict) -> str:
+    if not summary['computed']:
+        return ''
+    return time.strftime(' (computed %Y-%m-%d %H:%M)', time.localtime(summary['computed']))
+
+
+def _as_of(summary: Dict) -> str:
+    # What is over does not change: when someone looked says nothing, and would change the file of a notebook that is run again.
+    shown = settled(summary)
+    if shown['left'] or shown['gone']:
+        return time.strftime(' · as of %Y-%m-%d %H:%M:%S', time.localtime(shown['time']))
+    return time.strftime(' · ended %Y-%m-%d %H:%M:%S', time.localtime(shown['computed'])) if shown['computed'] else ''
+
+
+def _table(summary: Dict) -> list[tuple[str, str]]:
+    rows = [(f'{LOOKS[state].symbol} {state.lower()}', format_count(n)) for state, n in summary['counts'].items() if n]
+    if summary['elapsed']:
+        rows.append(('  time', format_duration(summary['elapsed']) if summary['elapsed'] >= 60 else span(summary['elapsed'])))
+    return rows
+
+
+# Text
+
+
+def as_text(summary: Dict, table: bool = False) -> str:
+    """Format as a terminal shows it, without colours."""
+    said = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
+    if table:
+        said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
+    shown = outputs_text(summary['outputs'])
+    if len(shown) > _TEXT:  # the other forms have all of it
+        shown = f'{shown[: _TEXT // 2]}\n[… {len(shown) - _TEXT:,d} characters …]\n{shown[-_TEXT // 2 :]}'
+    if summary['truncated']:
+        shown += visible(f'[{summary["truncated"]}]') + '\n'
+    # While they run what is said stands above what they print; then it is one quiet line below.
+    return '\n'.join([*said, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(said)
+
+
+def outputs_text(outputs: list[Dict]) -> str:
+    """Outputs as a terminal shows them, without colours; each but a stream's next piece begins a line, and the last ends one."""
+    text = ''
+    for output in outputs:
+        if output['output_type'] != 'stream' and text and not text.endswith('\n'):
+            text += '\n'
+        text += _output_text(output)
+    return text if not text or text.endswith('\n') else text + '\n'
+
+
+def _output_text(output: Dict) -> str:
+    if output['output_type'] == 'stream':
+        return plain(output['text'])
+    if output['output_type'] == 'error':
+        return plain('\n'.join(output['traceback'])) + '\n'
+    text = _joined(output['data'].get('text/plain', f'<{", ".join(output["data"])}>'))
+    return plain(text) + '\n'
+
+
+# Terminals' escape sequences: colours (SGR); links and titles; all others.
+_ESCAPE = re.compile(r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~]?)')
+
+
+def plain(text: str) -> str:
+    """Return text without the escape sequences of terminals, with carriage returns done, safe for a terminal."""
+    return visible(_ESCAPE.sub('', settle(text)))
+
+
+# HTML
+
+
+def as_html(summary: Dict, table: bool = False) -> str:
+    """Format as a self-contained piece of a page.
+
+    There are no scripts and no style sheets, and all that users wrote is escaped.
+    """
+    bar = bar_pieces(summary, _BAR)
+    said = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
+    if table:
+        cells = ''.join(f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>' for name, value in _table(summary))
+        said += f'<table><tbody>{cells}</tbody></table>'
+    said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
+    box = f'<div style="{_BOX.format(colour=CONDITIONS[summary["condition"]].colour)}">{said}</div>'
+    shown = ''.join(map(_output_html, summary['outputs']))
+    if summary['truncated']:
+        shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
+    if shown:
+        shown = f'<div style="margin:.3em 0">{shown}</div>'
+    return f'<div class="desipipe-cell">{box + shown if summary["left"] else shown + box}</div>'
+
+
+def line_html(line: Line, bar: Line) -> str:
+    """A line of words as HTML.
+
+    Parameters
+    ----------
+    line : line
+    bar : line
+        The pieces of its bar, if it has one: shown as characters of one width.
+    """
+    pieces = [_piece_html(text, style) for text, style in line]
+    for i in range(len(line) - len(bar) + 1) if bar else ():
+        if line[i : i + len(bar)] == bar:  # its characters as wide as each other
+            pieces[i : i + len(bar)] = [f'<code style="background:transparent;padding:0">{"".join(pieces[i : i + len(bar)])}</code>']
+            break
+    return ''.join(pieces).replace('  ', '&ensp;')
+
+
+def _piece_html(text: str, style: str) -> str:
+    text = escape(visible(text, lines=False))
+    if '#' in style:
+        text = f'<span style="color:{style[style.index("#") :]}">{text}</span>'
+    if style == 'dim':
+        text = f'<span style="{_DIM}">{text}</span>'
+    return f'<b>{text}</b>' if style.startswith('bold') else text
+
+
+def _output_html(output: Dict) -> str:
+    kind = output['output_type']
+    if kind == 'stream':
+        colour = 'border-left:2px solid #d55e0080;padding-left:.4em;' if output['name'] == 'stderr' else ''
+        return f'<pre style="{_PRE};{colour}">{ansi_html(output["text"])}</pre>'
+    if kind == 'error':
+        return f'<pre style="{_PRE};border-left:2px solid #d55e00;padding-left:.4em">{ansi_html(chr(10).join(output["traceback"]))}</pre>'
+    data = output['data']
+    for mime, form in _FORMS.items():
+        if mime in data:
+            return form(_joined(data[mime]))
+    return f'<pre style="{_PRE}">{escape(", ".join(data))}</pre>'
+
+
+def _joined(value: object) -> str:
+    # In a notebook's file text may be a list of lines.
+    return ''.join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _image(mime: str) -> Callable[[str], str]:
+    return lambda data: f'<div><img alt="" src="data:{mime};base64,{escape("".join(data.split()))}" style="max-width:100%"></div>'
+
+
+def _svg(data: str) -> str:
+    # As an image: styles and names of one picture stay out of the others, and no script in it runs.
+    return _image('image/svg+xml')(base64.b64encode(data.encode()).decode())
+
+
+def _text_html(text: str) -> str:
+    return f'<pre style="{_PRE}">{ansi_html(text)}</pre>'
+
+
+# The richest form that is there, as a page without anything else can show it.
+_FORMS: dict[str, Callable[[str], str]] = {
+    'text/html': lambda data: f'<div>{data}</div>',
+    'image/svg+xml': _svg,
+    'image/png': _image('image/png'),
+    'image/jpeg': _image('image/jpeg'),
+    'image/gif': _image('image/gif'),
+    'text/latex': _text_html,
+    'text/markdown': _text_html,
+    'text/plain': _text_html,
+}
+
+# The colours of terminals, as they can be read on light and on dark.
+_COLOURS = ('#808080', '#d55e00', '#009e73', '#b8860b', '#0a84d0', '#cc79a7', '#2a9d9d', '#8c8c8c')
+_MARKS = {1: 'font-weight:bold', 2: 'opacity:.7', 3: 'font-style:italic', 4: 'text-decoration:underline', 9: 'text-decoration:line-through'}
+
+
+def ansi_html(text: str) -> str:
+    """Text with the colours of a terminal as HTML; other escape sequences are left out."""
+    text = settle(text)
+    if '\x1b' not in text:
+        return escape(visible(text))
+    pieces = []
+    style: dict[str, str] = {}
+    place = 0
+    for found in _ESCAPE.finditer(text):
+        pieces.append(_styled(text[place : found.start()], style))
+        place = found.end()
+        if found[1] is not None:
+            _select(style, [int(code or 0) for code in found[1].replace(':', ';').split(';')])
+    return ''.join([*pieces, _styled(text[place:], style)])
+
+
+def _styled(text: str, style: dict[str, str]) -> str:
+    text = escape(visible(text))
+    return f'<span style="{";".join(style.values())}">{text}</span>' if text and style else text
+
+
+def _select(style: dict[str, str], codes: list[int]) -> None:
+    codes = codes[::-1]
+    while codes:
+        code = codes.pop()
+        if code == 0:
+            style.clear()
+        elif code in _MARKS:
+            style[f'mark {code:d}'] = _MARKS[code]
+        elif code in (22, 23, 24, 29):
+            for mark in {22: (1, 2), 23: (3,), 24: (4,), 29: (9,)}[code]:
+                style.pop(f'mark {mark:d}', None)
+        elif code in (38, 48):
+            colour = _any_colour(codes)
+            if colour:
+                style[f'{code:d}'] = f'{"color" if code == 38 else "background-color"}:{colour}'
+        elif code in (39, 49):
+            style.pop(f'{code - 1:d}', None)
+        elif 30 <= code <= 37 or 90 <= code <= 97:
+            style['38'] = f'color:{_COLOURS[code % 10]}'
+        elif 40 <= code <= 47 or 100 <= code <= 107:
+            style['48'] = f'background-color:{_COLOURS[code % 10]}40'
+
+
+def _any_colour(codes: list[int]) -> str:
+    # 2;r;g;b or 5;n, from the end of the reversed list.
+    kind = codes.pop() if codes else 0
+    if kind == 2 and len(codes) >= 3:
+        red, green, blue = (min(codes.pop(), 255) for _ in range(3))
+    elif kind == 5 and codes:
+        n = codes.pop()
+        if n < 16:
+            return _COLOURS[n % 8]
+        if n < 232:
+            red, green, blue = (0 if level == 0 else 55 + 40 * level for level in ((n - 16) // 36, (n - 16) // 6 % 6, (n - 16) % 6))
+        else:
+            red = green = blue = min(8 + 10 * (n - 232), 255)
+    else:
+        return ''
+    return f'#{red:02x}{green:02x}{blue:02x}'

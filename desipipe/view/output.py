@@ -1,0 +1,55 @@
+"""Read what a task printed, piece by piece: the worker's copy while it runs, then the journal."""
+
+from __future__ import annotations
+
+import codecs
+from typing import Any
+
+from ..outputs.notebook import strip
+from ..queue.ledger import Ledger
+from ..queue.output import written
+from .queue import is_left
+
+Dict = dict[str, Any]
+
+
+def read_output(ledger: Ledger, row: int, stream: str = 'out', offset: int = 0, part: str = '', limit: int = 256 * 1024) -> Dict:
+    """A piece of what a task printed.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    row : int
+    stream : str, default='out'
+        Or ``'err'``.
+    offset : int, default=0
+        The ``offset`` of the last piece.
+    part : str, default=''
+        The ``part`` of the last piece.
+    limit : int, default=262144
+        Bytes to return at most.
+
+    Returns
+    -------
+    piece : dict
+        - ``text``, and ``offset``, where the next one begins
+        - ``part``: which text that is an offset in: the live one of an attempt, or the one that is kept of it
+        - ``fresh``: whether it is another than the last piece was of: then ``text`` is its beginning, and takes the place of what was shown
+        - ``more``: whether there is more at once
+        - ``over``: whether nothing will be added any more
+        - ``attempt``: whose output it is; 0 if none has begun
+    """
+    ledger.follow()
+    found = written(ledger, row)
+    now, data = found.part, found.out if stream == 'out' else found.err
+    if ledger.state.groups[ledger.state.group[row]].kind == 'cell':
+        data = strip(data)
+    fresh = bool(part) and part != now
+    if fresh or offset > len(data):
+        fresh, offset = True, 0
+    piece = data[offset : offset + limit]
+    last = offset + len(piece) >= len(data)
+    over = last and not is_left(ledger, row)
+    # Not within a character, except where nothing follows.
+    text, used = codecs.utf_8_decode(piece, 'replace', over)
+    return {'text': text, 'offset': offset + used, 'part': now, 'fresh': fresh, 'more': not last, 'over': over, 'attempt': found.attempt}

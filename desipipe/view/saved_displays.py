@@ -1,0 +1,87 @@
+"""Save what a task displayed as files that other programs open."""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+from base64 import b64decode
+from typing import Any
+
+from ..io import atomic_write
+from ..queue.ledger import Ledger
+from ..queue.output import displays
+from .queue import task_name
+
+# Forms that a program opens, the richest first; images and the like are base64, text/plain is written where there is nothing else.
+_ENDINGS = {
+    'text/html': '.html',
+    'image/svg+xml': '.svg',
+    'image/png': '.png',
+    'image/jpeg': '.jpg',
+    'image/gif': '.gif',
+    'application/pdf': '.pdf',
+    'text/markdown': '.md',
+    'text/latex': '.tex',
+    'application/vnd.plotly.v1+json': '.plotly.json',
+    'application/json': '.json',
+    'application/javascript': '.js',
+}
+_ENCODED = ('image/png', 'image/jpeg', 'image/gif', 'application/pdf')
+
+
+def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
+    """Write all that a task displayed to files.
+
+    Parameters
+    ----------
+    ledger : Ledger
+        As it was last followed.
+    row : int
+    folder : str
+        Made where it is not there.
+
+    Returns
+    -------
+    paths : list of str
+        ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names are written over.
+    """
+    found = displays(ledger, row)
+    name = ''.join(letter if letter.isalnum() or letter in '._-' else '_' for letter in task_name(ledger, row)) or 'task'
+    paths: list[str] = []
+    if found:
+        os.makedirs(folder, exist_ok=True)
+    for number, output in enumerate(found, 1):
+        data = output['data']
+        kinds = [mime for mime in data if mime != 'text/plain'] or list(data)
+        for mime in kinds:
+            path = os.path.join(folder, f'{name}-{ledger.state.index[row]:d}-{number:02d}{_ending(mime)}')
+            with atomic_write(path) as file:
+                file.write(file_bytes(mime, data[mime]))
+            paths.append(path)
+    return paths
+
+
+def _ending(mime: str) -> str:
+    if mime in _ENDINGS:
+        return _ENDINGS[mime]
+    return '.json' if mime.endswith('json') else '.txt'
+
+
+def file_bytes(mime: str, value: Any) -> bytes:
+    """Return one form of a display as the bytes of a file.
+
+    Parameters
+    ----------
+    mime : str
+    value : object
+        As nbformat has it.
+    """
+    if not isinstance(value, str):
+        return json.dumps(value, indent=1).encode()
+    if mime not in _ENCODED:
+        return value.encode('utf-8', 'surrogatepass')
+    try:
+        return b64decode(value)
+    except (binascii.Error, ValueError):
+        return value.encode()

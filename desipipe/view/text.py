@@ -1,0 +1,212 @@
+"""The words and bars in which people read a summary: the same in the terminal and under a cell.
+
+A line is a list of pieces of text with a style (empty: none), such as ``'bold #009e73'``; who shows it decides what to do about styles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..utils import format_count, format_duration, plural
+from .queue import LOOKS
+
+Piece = tuple[str, str]
+Line = list[Piece]
+
+BAR = 40
+NAMED = 3  # jobs that are named in a line; of more, those of each state and reason are counted
+GROUPED = 4  # states and reasons that are told apart
+# From the left: done for good, done badly, going on. Characters differ, so that a bar can be read without its colours.
+_CELLS = (('SUCCEEDED', '█'), ('FAILED', '✕'), ('KILLED', '⊘'), ('UNKNOWN', '?'), ('RUNNING', '▓'), ('BLOCKED', '‖'), ('REST', '░'))
+
+
+def span(value: float | None) -> str:
+    """A duration: milliseconds matter for short tasks only."""
+    if value is None:
+        return ''
+    if value < 0.001:
+        return f'{value * 1e6:.0f} µs'
+    if value < 0.0995:
+        return f'{value * 1000:.3g} ms'
+    return f'{value:.1f} s' if value < 59.95 else format_duration(value)
+
+
+def one_line(text: object, most: int = 200) -> str:
+    """Text as it fits into a cell."""
+    words = ' '.join(str(text).split())
+    return words if len(words) <= most else words[: most - 1] + '…'
+
+
+def state_text(state: str) -> str:
+    """Symbol and name of a state."""
+    return f'{LOOKS[state].symbol} {state}'
+
+
+def label(task: dict[str, Any]) -> str:
+    """``'fraction[3] 1a2b3c4d5e6f'``."""
+    return f'{task["name"]}[{task["index"]}] {task["tid"][:12]}'
+
+
+def ended(summary: dict[str, Any]) -> int:
+    """Return how many tasks ended."""
+    return sum(summary['counts'][state] for state in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'))
+
+
+def bar_pieces(summary: dict[str, Any], width: int = BAR) -> Line:
+    """The counts as a bar, in which whatever is there at all has a cell."""
+    counts = {**summary['counts'], 'BLOCKED': summary['blocked']}
+    counts['REST'] = summary['total'] - sum(counts[state] for state, _ in _CELLS[:-1])
+    total = max(summary['total'], 1)
+    cells = {state: max(int(width * counts[state] / total), 1 if counts[state] else 0) for state, _ in _CELLS}
+    # What rounding left over, or took too much, is settled with the largest part.
+    largest = max(cells, key=lambda state: counts[state])
+    cells[largest] += width - sum(cells.values())
+    return [(cell * cells[state], LOOKS[state].colour if state in LOOKS else 'dim') for state, cell in _CELLS if cells[state] > 0]
+
+
+def count_pieces(summary: dict[str, Any]) -> Line:
+    """``'✓ 12 succeeded, ● 4 running'``."""
+    pieces: Line = []
+    for name in ('SUCCEEDED', 'RUNNING', 'PENDING', 'WAITING', 'FAILED', 'KILLED', 'UNKNOWN'):
+        n = summary['counts'][name]
+        if n:
+            words = f'{LOOKS[name].symbol} {format_count(n)} {name.lower()}'
+            if name == 'WAITING' and summary['blocked']:
+                words += f' ({format_count(summary["blocked"])} blocked)'
+            if name == 'PENDING' and summary.get('claimed'):
+                words += f' ({format_count(summary["claimed"])} claimed)'
+            pieces += [(', ', ''), (words, LOOKS[name].colour)]
+    pieces = pieces[1:] or [('no tasks', 'dim')]
+    if summary.get('superseded'):
+        pieces += [('  ', ''), (superseded_text(summary), 'dim')]
+    return pieces
+
+
+def superseded_text(summary: dict[str, Any]) -> str:
+    """Return ``'↷ 3 superseded'``."""
+    return f'{LOOKS["SUPERSEDED"].symbol} {format_count(summary["superseded"])} superseded'
+
+
+def pace_text(summary: dict[str, Any]) -> str:
+    """``'0.8 tasks/s, about 0:14 left'``."""
+    rate, eta = summary['rate'], summary['eta']
+    if not rate or not summary['left']:
+        return ''
+    pace = f'{rate:,.0f} tasks/s' if rate >= 10 else f'{rate:.2g} tasks/s' if rate >= 0.1 else f'{rate * 3600:.2g} tasks/h'
+    return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
+
+
+def left_text(ends: float, now: float) -> str:
+    """Format how long a job may still run, coarsely: ``'9 min left'``."""
+    left = ends - now
+    if left <= 0:
+        return 'time is up'
+    if left < 100:
+        return f'{left:.0f} s left'
+    minutes = round(left / 60)
+    if minutes < 100:
+        return f'{minutes:d} min left'
+    return f'{minutes // 60:d} h {minutes % 60:02d} min left' if minutes < 1440 else f'{format_duration(left)} left'
+
+
+def job_text(job: dict[str, Any], now: float) -> str:
+    """``'48_0 running fraction[3] on n1 (9 min left)'``, ``'48_1 pending (Resources)'``."""
+    words = f'{job["job"]} {job["state"]}'
+    if job['tasks']:
+        first, rest = job['tasks'][0], job['running'] - 1
+        words += f' {first["name"]}[{first["index"]}]' + (f' and {format_count(rest)} more' if rest else '')
+    if job['node']:
+        words += f' on {job["node"]}'
+    more = [job['reason'], left_text(job['ends'], now) if job['state'] == 'running' and job['ends'] is not None else '']
+    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+
+
+def group_text(group: dict[str, Any], now: float) -> str:
+    """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending (Priority)'``."""
+    return f'{format_count(group["n"])}{_alike(group, now)}'
+
+
+def _alike(group: dict[str, Any], now: float) -> str:
+    words = f' {group["state"]}'
+    if group['running']:
+        words += f' {plural(group["running"])}'
+    if group['nodes']:
+        words += f' on {plural(group["nodes"], "node")}'
+    times = list(dict.fromkeys(left_text(ends, now) for ends in group['ends'] or ()))
+    more = [group['reason'], ' to '.join([*(time.removesuffix(' left') for time in times[:-1]), *times[-1:]])]
+    return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
+
+
+def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], now: float) -> str:
+    """The jobs of a batch system in a line: a few one by one, many by state and reason.
+
+    Parameters
+    ----------
+    jobs : sequence of dict
+        Of :func:`~desipipe.view.queue.job_summaries`; of many, only the first may be there.
+    groups : sequence of dict
+        All of them, of :func:`~desipipe.view.queue.job_groups`.
+    now : float
+        Seconds since the epoch.
+
+    Returns
+    -------
+    words : str
+        ``'2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'``; empty if there are none.
+    """
+    total = sum(group['n'] for group in groups)
+    if not total:
+        return ''
+    each = [job_text(job, now) for job in jobs] if total <= min(NAMED, len(jobs)) else [group_text(group, now) for group in groups[:GROUPED]]
+    if len(groups) == 1 and total > len(each):
+        return f'{plural(total, "job")}{_alike(groups[0], now)}'
+    rest = sum(group['n'] for group in groups[GROUPED:])
+    return f'{plural(total, "job")}: {", ".join(each)}' + (f', {format_count(rest)} others' if rest and total > NAMED else '')
+
+
+def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
+    """Format how many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; or empty."""
+    waiting = [group for group in groups if group['state'] == 'pending']
+    reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
+    return plural(sum(group['n'] for group in waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
+
+
+def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
+    """Return the commands that one may want to type next."""
+    untrusted = summary.get('untrusted', '')
+    if untrusted:
+        return [*_trust_advice(untrusted), *_look_advice(summary, where)]
+    found = []
+    if summary['condition'] == 'stopped':
+        found.append(('nobody works on it', f'desipipe spawn {where} --spawn'))
+    if summary['condition'] == 'paused':
+        found.append(('go on', f'desipipe resume {where}'))
+    if shown := _look_advice(summary, where):
+        found += shown
+        found.append(('run what did not succeed again', f'desipipe retry {where} --spawn'))
+    if summary['damage']:
+        found.append(('move damaged lines aside', f'desipipe doctor {where} --repair'))
+    return found
+
+
+def _look_advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
+    # What others wait for may be no task of this summary's own.
+    blocking = [cause for cause in summary['causes'] if cause['state'] != 'DELETED']
+    task = next(iter([*summary['failures'], *blocking]), None)
+    return [] if task is None else [('what it printed', f'desipipe logs {where} {task["tid"][:12]}')]
+
+
+def owner_text(summary: dict[str, Any]) -> str:
+    """Return whose queue it is, and what may be done with it; empty for one's own."""
+    untrusted, group = summary.get('untrusted', ''), summary.get('group', '')
+    if untrusted:
+        return f'of user {untrusted}, whom you do not trust: you can look at it, and not use it'
+    shared = f', shared by group {group}' if group else ''
+    owner = summary.get('owner', '')
+    return f'of user {owner}{shared}' if owner and (shared or not summary.get('own', True)) else ''
+
+
+def _trust_advice(owner: str) -> list[tuple[str, str]]:
+    words = f'to use it, which runs code of {owner} as you, trust {owner}'
+    return [(words, f'desipipe trust {owner}')]
