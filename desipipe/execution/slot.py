@@ -751,7 +751,7 @@ class Slot:
             return {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']}, None, None
         import traceback
 
-        here = os.path.join(os.path.dirname(__file__), '')
+        here = os.path.join(os.path.dirname(os.path.dirname(__file__)), '')
         frames = exc.__traceback__
         while frames is not None and frames.tb_frame.f_code.co_filename.startswith(here):
             frames = frames.tb_next  # ours say nothing to the user

@@ -113,7 +113,7 @@ def _script_place() -> Place | None:
         return None
     if _known_script[0] != file:
         path = os.path.realpath(file)
-        own = os.path.dirname(os.path.realpath(__file__))
+        own = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
         ours = os.path.basename(path) in _COMMANDS or path.startswith(own + os.sep)
         _known_script = file, None if ours else Place(path, run=_TOKEN)
     return _known_script[1]
