@@ -13,7 +13,7 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.errors import QueueGoneError
-from desipipe.queue.queue import queue as queues
+from desipipe.queue import queue as queues
 
 Reader = Callable[[], None]
 

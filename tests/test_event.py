@@ -9,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 
+from desipipe.queue import events
 from desipipe.queue.events import (
     ENDED,
     FAILED,
@@ -27,7 +28,6 @@ from desipipe.queue.events import (
     run_event,
     state_code,
 )
-from desipipe.queue.queue import events
 
 REFS = st.none() | st.builds(Ref, st.sampled_from(['a-1', 'b-2', 'c.3']), st.integers(0, 2**50), st.integers(0, 2**40))
 CAUSES = st.none() | st.fixed_dictionaries(

@@ -45,10 +45,10 @@ from polling import wait_for
 from desipipe.config import Config
 from desipipe.errors import PayloadError, QueueGoneError, TaskFailedError, UnknownTaskError, UntrustedQueueError
 from desipipe.queue import Queue
+from desipipe.queue import queue as queues
 from desipipe.queue.compact import compact
 from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, End, Ref
 from desipipe.queue.ledger import Batch, Ledger, find_mid
-from desipipe.queue.queue import queue as queues
 from desipipe.queue.task import Future, Task
 from desipipe.serialize import Payload, dumps_arguments
 from desipipe.store.journal import decode, first_event

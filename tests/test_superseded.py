@@ -16,11 +16,11 @@ from engine import MID, add, begin, claim, fail, finish, fresh, group, journal_l
 from desipipe import Queue
 from desipipe.cli import main
 from desipipe.errors import DesipipeError, TaskSupersededError, UnknownTaskError
+from desipipe.queue import place, uses
 from desipipe.queue.compact import compact
 from desipipe.queue.events import PENDING
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.place import Place
-from desipipe.queue.queue import place, uses
 from desipipe.queue.uses import Use
 from desipipe.queue.versions import Version, code_event
 from desipipe.view.graph import graph

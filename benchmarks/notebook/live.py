@@ -20,7 +20,7 @@ SPACED, BURST = 12, 60  # events
 SETUP = """
 import time
 from desipipe import Queue, TaskManager
-from desipipe.notebook import live
+from desipipe.notebook.displays import cell as live
 queue = Queue('live', base_dir={folder!r})
 tm = TaskManager(queue)
 @tm.python_app

@@ -25,7 +25,8 @@ pytestmark = pytest.mark.kernel
 SETUP = """
 import os, time
 from desipipe import Queue, TaskManager
-from desipipe.notebook import follow, live
+from desipipe.notebook import follower as follow
+from desipipe.notebook.displays import cell as live
 queue = Queue('mine')
 tm = TaskManager(queue)
 
