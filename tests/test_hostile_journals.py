@@ -11,10 +11,12 @@ from typing import Any
 
 import orjson
 import pytest
-from engine import Notes, add, begin, claim, fresh, make_folder, note, tid
+from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, tid
 
 from desipipe.errors import CorruptJournalError, QueueError
+from desipipe.file_manager.history import attempts
 from desipipe.queue.compact import clear, compact, mend
+from desipipe.queue.events import FAILED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
 from desipipe.queue.state import ROWS_FREE, State
@@ -22,6 +24,7 @@ from desipipe.store import journal as journals
 from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease
 from desipipe.store.lines import LINE_MAX, lines
+from desipipe.view.queue import durations, task_detail, task_summaries
 
 
 def append(folder: str, *events: dict[str, Any]) -> None:
@@ -63,6 +66,51 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
     append(folder, event, {'e': 'state', 'paused': True, 't': 1.0})
     state = folded(folder)
     assert len(state.damage) == 1 and state.paused and len(state) == 3 and len(state.groups) == 1 and len(state.status) == 3
+
+
+@pytest.mark.parametrize('late', [False, True])
+@pytest.mark.parametrize(
+    'change',
+    [
+        {'x': {'0': {'out': None}}},
+        {'x': {'0': {'err': ['s', 0, 1.5]}}},
+        {'x': {'0': {'shown': [['s', -1, 4]]}}},
+        {'x': {'0': {'cause': {'text': 5}}}},
+        {'x': {'0': {'files': 3}}},
+        {'x': 5},
+        {'b': 0},
+        {'b': ['x']},
+        {'d': [[1]]},
+        {'d': [1e300]},
+        {'m': [None]},
+        {'s': 99},
+        {'ref': 1.5},
+        {'t0': 'x'},
+    ],
+    ids=str,
+)
+def test_details_that_can_not_be_are_lost_alone(tmp_path: Path, change: dict[str, Any], late: bool) -> None:
+    folder = make_folder(tmp_path)
+    ledger = Ledger(folder, None)
+    add(ledger, range(3))
+    begin(ledger, 'w')
+    finish(ledger, 'w', claim(ledger, 'w', 2))
+    claim(ledger, 'w')
+    ledger.close()
+    good = {
+        'e': 'end', 'w': 'w', 'rows': [1 if late else 2], 'n': [1], 't': 1.0, 't0': 1.0, 'b': [0], 'd': [1],
+        's': FAILED, 'seg': [], 'ref': [-1, 0, 0], 'x': {'0': {'cause': {'kind': 'E', 'text': 'x'}}},
+    }  # fmt: skip
+    append(folder, {**good, **change}, {'e': 'state', 'paused': True, 't': 1.0})
+    ledger = Ledger(folder, None)
+    assert ledger.state.paused
+    tasks = task_summaries(ledger, range(3))
+    assert [task['state'] for task in tasks[:2]] == ['SUCCEEDED'] * 2
+    assert tasks[2]['state'] in ('FAILED', 'RUNNING') and isinstance(tasks[2]['cause'], str)
+    for row in range(3):
+        task_detail(ledger, row)
+    durations(ledger)
+    assert attempts(ledger) == []
 
 
 def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:

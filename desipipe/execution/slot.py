@@ -87,6 +87,7 @@ WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
 UNGUARDED_MAX = 64  # tasks that only compute, after which the process is looked at all the same
 SPAN_MAX = 1 << 18  # bytes of the arguments of a packet that are read at once
 TOKEN = struct.Struct('<I')
+_ERRNO_MAX = 1 << 31
 _TEXT = struct.Struct('<I')
 _Place = tuple[str, int, int]
 _Requires = Sequence[tuple[bytes, _Place | None]]
@@ -883,7 +884,8 @@ def _resets() -> int:
 
 def _errno_of(exc: BaseException) -> int:
     errno = getattr(exc, 'errno', None)
-    return errno if isinstance(errno, int) and errno else FAILED_ERRNO
+    # A subclass of int may be anything in the journal, `True` for one.
+    return int(errno) if isinstance(errno, int) and 0 < abs(errno) < _ERRNO_MAX else FAILED_ERRNO
 
 
 def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ..errors import PayloadError
 from ..provenance import Content
-from ..queue.events import STATES, End, end_at
+from ..queue.events import STATES, End, check_event, end_at
 from ..queue.ledger import Ledger
 from ..store.journal import decode
 from .made import Look, Source
@@ -54,6 +54,8 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
             continue
         try:
             event = decode(line, offset)
+            if event is not None:
+                check_event(event)
         except ValueError:  # a damaged line, of which `desipipe doctor` tells
             continue
         if event is not None and event['e'] == 'end':

@@ -427,8 +427,15 @@ def _dict_of(check: Check) -> Check:
     return lambda value: isinstance(value, dict) and all(map(check, value.values()))
 
 
+def _column_of(types: set[type], least: float, below: float) -> Check:
+    """Check lists of numbers as a whole: an event has thousands of them."""
+    return lambda value: isinstance(value, list | tuple) and (not value or (types.issuperset(map(type, value)) and least <= min(value) and max(value) < below))
+
+
 _is_ref = _pair_of(_is_text, _is_size, _is_size)
-_is_rows = _list_of(_is_count)
+_is_rows = _column_of({int}, 0, 1 << 32)
+_is_sizes = _column_of({int}, 0, 1 << 63)
+_is_numbers = _column_of({int, float}, -_NUMBER_MAX, _NUMBER_MAX)
 _is_names = _list_of(_is_text)
 _is_state = _one_of(*range(len(STATES)))
 
@@ -445,9 +452,16 @@ def _is_cause(value: Any) -> bool:
 
 
 def _is_detail(value: Any) -> bool:
-    return isinstance(value, dict) and all(
-        _is_cause(item) if key == 'cause' else _is_ref(item) if key in ('out', 'err', 'files') else True for key, item in value.items()
-    )
+    return isinstance(value, dict) and all(_DETAILS.get(key, _is_any)(item) for key, item in value.items())
+
+
+_DETAILS: dict[str, Check] = {
+    'cause': _is_cause,
+    'out': _is_ref,
+    'err': _is_ref,
+    'files': _is_ref,
+    'shown': _list_of(_is_ref),
+}
 
 
 _REQUIRED: dict[str, dict[str, Check]] = {
@@ -457,11 +471,11 @@ _REQUIRED: dict[str, dict[str, Check]] = {
     'code': {'place': _is_text, 'app': _is_text},
     'keep': {'rows': _is_rows},
     'group': {'g': _is_count, 'app': _is_hex, 'mid': _is_text, 'name': _is_text, 'kind': _is_text},
-    'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text, 'len': _list_of(_is_size), 't': _is_number},
+    'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text, 'len': _is_sizes, 't': _is_number},
     'run': {'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number},
     'end': {
-        'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number, 't0': _is_number, 'b': _list_of(_is_number), 'd': _list_of(_is_number),
-        'seg': _is_names, 'ref': _list_of(_is_number), 's': _is_any,
+        'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number, 't0': _is_number, 'b': _is_numbers, 'd': _is_numbers,
+        'seg': _is_names, 'ref': _is_numbers, 's': _is_any,
     },
     'back': {'rows': _is_rows, 'n': _is_rows},
     'versions': {'w': _is_text, 'app': _is_text, 'versions': _dict_of(_is_text)},
@@ -493,8 +507,8 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
         'timeout': _optional(_is_number), 'retries': _is_count, 'retry_on': _is_names, 'priority': _is_number, 'cwd': _is_text, 'path': _is_names,
         'save_attrs': _is_names, 'save_dir': _is_text, 'shared': _is_text,
     },
-    'add': {'off': lambda value: _is_size(value) or _list_of(_is_size)(value), 'req': _list_of(_pair_of(_is_count, _is_rows))},
-    'end': {'m': _list_of(_is_number), 'x': _dict_of(_is_detail), 'kind': _one_of('past', 'last', 'final')},
+    'add': {'off': lambda value: _is_size(value) or _is_sizes(value), 'req': _list_of(_pair_of(_is_count, _is_rows))},
+    'end': {'m': _is_numbers, 'x': _dict_of(_is_detail), 'kind': _one_of('past', 'last', 'final')},
     'revive': {'req': _is_rows},
     'drop': {'ids': _is_hex},
     'set': {'cause': _is_cause, 'why': _is_text},
@@ -538,8 +552,8 @@ def _check_columns(kind: str, event: Event) -> None:
     if kind == 'end':
         states, refs = event['s'], event['ref']
         valid &= _is_state(states) or (_list_of(_is_state)(states) and len(states) == n)
-        valid &= n > 0 and len(refs) == 3 * n and all(type(ref) is int and -1 <= ref < len(event['seg']) for ref in refs[::3])
-        valid &= all(_is_size(ref) for i, ref in enumerate(refs) if i % 3 and refs[i - i % 3] >= 0)
+        valid &= n > 0 and len(refs) == 3 * n and _column_of({int}, -1, len(event['seg']))(refs[::3])
+        valid &= _is_sizes(refs[1::3]) and _is_sizes(refs[2::3])
     elif kind == 'drop':
         valid &= len(event.get('ids', '')) in (0, 32 * n)
     elif kind == 'drain':

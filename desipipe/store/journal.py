@@ -776,7 +776,7 @@ class Journal:
         except ValueError:
             first = next(pieces(line, offset), None)  # its newline was lost
             event = None if first is None or first.offset != offset else first.event
-        if event is None:
+        if event is None or not self._is_foldable(event):
             raise CorruptJournalError(
                 f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, the rest is intact. '
                 f'Move it aside with: desipipe doctor -q {quote(self.folder)} --repair',
@@ -784,6 +784,14 @@ class Journal:
                 offset,
             )
         return event
+
+    def _is_foldable(self, event: Event) -> bool:
+        # Of events of frequent kinds the fold looks only at what it needs itself.
+        try:
+            self._sink.check(event)
+        except ValueError:
+            return False
+        return True
 
     # Writing
 

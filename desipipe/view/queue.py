@@ -14,13 +14,13 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
-from ..queue.events import DROPPED, ENDED, FAILED, KILLED, LOST, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event
+from ..queue.events import DROPPED, ENDED, FAILED, KILLED, LOST, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event, check_event
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue
 from ..security.trust import held_text, look_at
 from ..store.journal import pieces
 from ..store.lease import Observer, Record, gone, read_lease
-from ..store.lines import LINE_MAX, lines
+from ..store.lines import LINE_MAX, RefusedEvent, lines
 from ..utils import username
 
 WINDOW = 60.0  # s over which tasks per second are counted
@@ -399,7 +399,12 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
 
 
 def _decoded(line: bytes, offset: int) -> Event | None:
-    return next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
+    event = next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
+    try:
+        # The fold looks at what it needs of frequent events, and at nothing of late ones.
+        return event if event is None or check_event(event) is None else None
+    except RefusedEvent:
+        return None
 
 
 def _failures(ledger: Ledger) -> list[Dict]:
