@@ -476,7 +476,15 @@ def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> No
         return repr(outputs(queue.ledger, queue.ledger.find(tid)))
 
     assert "'text/html': '<b>1</b>'" in group.as_user(ALICE, look)
-    assert "'text/html'" not in group.as_user(BOB, look)
+    shown = group.as_user(BOB, look)
+    assert "'text/html'" not in shown and f'To show it: desipipe trust {ALICE.uid}' in shown
+
+    def name_writers(queue: Queue) -> tuple[str, set[str]]:
+        from desipipe.queue.output import untrusted_writer, untrusted_writers
+
+        return untrusted_writer(queue.ledger, queue.ledger.find(tid)), untrusted_writers(queue.ledger)
+
+    assert group.as_user(BOB, name_writers) == (str(ALICE.uid), {str(ALICE.uid)})
 
     def forge(queue: Queue) -> None:
         """Let the outputs be bytes in the middle of what Alice has written."""
@@ -489,4 +497,5 @@ def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> No
         queue.ledger.journal.write(lambda: [state_event, {'e': 'run', 'w': '', 'rows': [row], 'n': [2], 't': 0.0}, again])
 
     group.as_user(BOB, forge)
-    assert "'text/html'" not in group.as_user(ALICE, look)
+    shown = group.as_user(ALICE, look)
+    assert "'text/html'" not in shown and 'desipipe trust' not in shown

@@ -11,6 +11,8 @@ from typing import Any
 from ..terminal import visible
 from .notebook import Output
 
+UNNAMED = 'another user'
+"""Who wrote what no user whom one could trust vouches for."""
 _TEXT_MAX = 20_000  # characters of a form that is shown as text
 _PIXELS_MAX = 100_000_000
 _PNG = b'\x89PNG\r\n\x1a\n'
@@ -35,7 +37,7 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
     -------
     output : dict
         Nothing in it is run, by a terminal, a notebook's front end, or what converts notebooks to pages. Of what
-        was left out, ``metadata['desipipe']['untrusted']`` names the user.
+        was left out, ``metadata['desipipe']['untrusted']`` names the user, if there is a name.
     """
     kind = output.get('output_type')
     if kind == 'stream':
@@ -59,9 +61,10 @@ def _safe_display(data: Mapping[str, Any], user: str) -> Output:
     texts = (data.get(mime) for mime in _READABLE)
     text = next((visible(joined(value))[:_TEXT_MAX] for value in texts if value), '')
     if hidden:
-        words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text. To show it: desipipe trust {user}]'
+        command = '' if user == UNNAMED else f' To show it: desipipe trust {user}'
+        words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text.{command}]'
         text = f'{text}\n{words}'.lstrip()
-    metadata = {'desipipe': {'untrusted': user}} if hidden else {}
+    metadata = {'desipipe': {'untrusted': user}} if hidden and user != UNNAMED else {}
     return {'output_type': 'display_data', 'data': {**images, 'text/plain': text}, 'metadata': metadata}
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from ..errors import UnsafeFileError
 from ..outputs.notebook import Output, split
-from ..outputs.safe import safe_output
+from ..outputs.safe import UNNAMED, safe_output
 from ..store import files
 from ..utils import username
 from .events import FAILED, KILLED, RUNNING, STATES, UNKNOWN, Ref
@@ -242,7 +242,8 @@ def _safe(found: list[Output], user: str) -> list[Output]:
 def untrusted_writer(ledger: Ledger, row: int) -> str:
     """Return who may have written the outputs of a task, and is not trusted; empty if there is none.
 
-    These are the owners of the queue, of the files that hold the outputs, and who added the task.
+    These are the owners of the queue, of the files that hold the outputs, and who added the task;
+    :data:`.UNNAMED` where the outputs are not to be trusted, and no user's name would change that.
 
     Parameters
     ----------
@@ -255,15 +256,23 @@ def untrusted_writer(ledger: Ledger, row: int) -> str:
     uids |= {files.status(ledger.folder, f'live/{name}').st_uid for name in _names(ledger, row)}
     uids.add(ledger.segments.owner(ledger.state.args(row).segment))
     last = ledger.again(lambda: ledger.last_attempt(row)) if ledger.state.status[row] != RUNNING else None
-    if last is not None:
-        uids |= {ledger.segments.owner(ref.segment) for ref in (last.out, last.err, *last.shown) if ref is not None}
-        authors = ledger.authors
-        if authors is not None and not all(authors.vouches(ref) for ref in (last.out, last.err, *last.shown) if ref is not None):
-            return username(authors.user_of(ledger.state, row)) if authors.user_of(ledger.state, row) >= 0 else 'another user'
+    refs = () if last is None else tuple(ref for ref in (last.out, last.err, *last.shown) if ref is not None)
+    uids |= {ledger.segments.owner(ref.segment) for ref in refs}
     unknown = sorted(uid for uid in uids if not ledger.trusts(uid))
     if unknown:
         return username(unknown[0])
-    return '' if error is None else 'another user'
+    authors = ledger.authors
+    if authors is not None and not all(map(authors.vouches, refs)):
+        uid = authors.user_of(ledger.state, row)
+        return username(uid) if uid >= 0 else UNNAMED
+    return '' if error is None else UNNAMED
+
+
+def untrusted_writers(ledger: Ledger) -> set[str]:
+    """Return the users who wrote payloads of a queue, and are not trusted."""
+    names = files.list_names(ledger.folder, 'segments')
+    uids = {files.status(ledger.folder, f'segments/{name}').st_uid for name in names}
+    return {username(uid) for uid in uids if not ledger.trusts(uid)}
 
 
 def displays(ledger: Ledger, row: int) -> list[Output]:

@@ -11,9 +11,10 @@ import orjson
 from ..config import Config
 from ..errors import ConfigError, QueueGoneError
 from ..execution.manager import begin
+from ..outputs.safe import UNNAMED
 from ..queue.events import FAILED, KILLED, STATES, UNKNOWN
 from ..queue.location import check_names, find_task, find_tasks
-from ..queue.output import displays, untrusted_writer
+from ..queue.output import displays, untrusted_writer, untrusted_writers
 from ..queue.queue import Queue
 from ..store.lease import Observer
 from ..view.cell import cell_summary, parse_rows
@@ -334,9 +335,9 @@ def _trust(queue: Queue, asked: Dict) -> Dict:
     ledger = queue.ledger
     ledger.follow()
     user = asked['user']
-    users = {untrusted_owner(ledger)}
+    users = {untrusted_owner(ledger), *untrusted_writers(ledger)}
     users |= {untrusted_writer(ledger, _row(queue, tid)) for tid in asked.get('tids', ())}
-    if user not in users - {''}:
+    if user not in users - {'', UNNAMED}:
         return {'message': f'Nothing here needs trust in {user}. Nothing was changed'}
     if os.environ.get('DESIPIPE_TRUST'):
         raise ConfigError('DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. Type:\nunset DESIPIPE_TRUST')

@@ -12,6 +12,7 @@ import React from 'react';
 import { confirmTrust } from './components/confirm';
 import { Outputs } from './components/outputs';
 import { Status } from './components/status';
+import { untrustedWriter } from './components/trust';
 import { number } from './format';
 import { CellModel, Follower } from './model';
 import { RequestError } from './request';
@@ -196,9 +197,10 @@ class StatusWidget extends ReactWidget {
       : (problem?.message ?? '');
   }
 
-  private async _trust({ untrusted }: ICellSummary): Promise<void> {
-    if (untrusted && (await confirmTrust(untrusted, this.trans))) {
-      await this.model.trust(untrusted);
+  private async _trust(summary: ICellSummary): Promise<void> {
+    const user = untrustedWriter(summary);
+    if (user && (await confirmTrust(user, this.trans))) {
+      await this.model.trust(user);
     }
   }
 

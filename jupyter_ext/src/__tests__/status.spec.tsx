@@ -264,4 +264,24 @@ describe('Status', () => {
     expect(records.length).toBeLessThan(6);
     expect([...host.querySelectorAll('*')]).toEqual(before);
   });
+
+  it('names the member of a group whose outputs are shown as text', () => {
+    const trusted = jest.fn();
+    const output = {
+      output_type: 'display_data',
+      data: { 'text/plain': 'x' },
+      metadata: { desipipe: { untrusted: 'bob' } }
+    };
+    show(example({ outputs: [output] }), { onTrust: trusted });
+    const shown = host.querySelector<HTMLButtonElement>(
+      'button[data-command="trust"]'
+    );
+    expect(shown?.textContent).toBe('Show (trusts bob)');
+    act(() => shown?.click());
+    expect(trusted).toHaveBeenCalledTimes(1);
+    show(example({ outputs: [{ ...output, metadata: {} }] }), {
+      onTrust: trusted
+    });
+    expect(host.querySelector('button[data-command="trust"]')).toBe(null);
+  });
 });

@@ -23,7 +23,7 @@ import {
   SYMBOLS,
   TARGETS
 } from '../tokens';
-import { TrustNote } from './trust';
+import { TrustNote, untrustedWriter } from './trust';
 
 /** Properties of {@link Status}. */
 export interface IStatusProps {
@@ -68,6 +68,7 @@ export function stateWords(trans: TranslationBundle): Record<Shown, string> {
 export function Status(props: IStatusProps): JSX.Element {
   const { summary, trans } = props;
   const quiet = summary.condition === 'done';
+  const writer = untrustedWriter(summary);
   // Nothing goes on by itself: what to do must be seen at once.
   const stands =
     summary.condition === 'stopped' || summary.condition === 'paused';
@@ -86,12 +87,8 @@ export function Status(props: IStatusProps): JSX.Element {
       </div>
       <Announcement {...props} />
       {summary.failure && <Failure {...props} />}
-      {summary.untrusted && summary.outputs.length > 0 && props.onTrust && (
-        <TrustNote
-          user={summary.untrusted}
-          onTrust={props.onTrust}
-          trans={trans}
-        />
+      {writer && props.onTrust && (
+        <TrustNote user={writer} onTrust={props.onTrust} trans={trans} />
       )}
       {summary.truncated && (
         <div className="jp-desipipe-note">{summary.truncated}</div>

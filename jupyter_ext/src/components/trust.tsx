@@ -4,6 +4,30 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import type { ICellSummary } from '../tokens';
+
+/**
+ * The user whose outputs are shown as text: the owner of the queue, or, in a
+ * queue that a group shares, a member who ran a task.
+ */
+export function untrustedWriter(summary: ICellSummary): string {
+  const { outputs, untrusted } = summary;
+  if (untrusted) {
+    return outputs.length > 0 ? untrusted : '';
+  }
+  for (const { metadata } of outputs) {
+    const user = (metadata as IOutputMetadata | undefined)?.desipipe?.untrusted;
+    if (typeof user === 'string' && user) {
+      return user;
+    }
+  }
+  return '';
+}
+
+interface IOutputMetadata {
+  desipipe?: { untrusted?: unknown };
+}
+
 /** Properties of {@link TrustNote}. */
 export interface ITrustNoteProps {
   user: string;
