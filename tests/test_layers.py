@@ -49,7 +49,7 @@ INSIDE = {
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts slot_environment slot_memory shell_template slot slot_process '
+        'shell_contexts shell_programs slot_environment slot_memory shell_template slot slot_process '
         'worker manager'
     ),
     'view': 'queue graph output saved_displays tasks text bundle cell',

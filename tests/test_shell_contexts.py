@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,49 @@ EVALUATED = (
     'source <(echo {v})',
     '. /dev/stdin <<< {v}',
 )
+PYTHON = sys.executable
+# Programs of other languages.
+PROGRAMS = (
+    'awk "BEGIN {{ print {v} }}"',
+    'awk \'BEGIN {{ print "{v}" }}\'',
+    "echo x | awk '/{v}/ {{ print }}'",
+    'x={v}; awk "BEGIN {{ print $x }}"',
+    'x=({v} b); awk "BEGIN {{ print ${{x[0]}} }}"',
+    'for x in {v}; do awk "BEGIN {{ print \\"$x\\" }}"; done',
+    'f() {{ awk "BEGIN {{ print $1 }}"; }}; f {v}',
+    'A=awk; $A "BEGIN {{ print {v} }}"',
+    'while read -r x; do awk "BEGIN {{ print $x }}"; done <<< {v}',
+    'awk -f <(echo {v}) /dev/null',
+    'echo x | xargs -I@ awk "BEGIN {{ print {v} }}"',
+    'perl -e "print {v}"',
+    'perl -e \'print "{v}"\'',
+    'echo a | perl -pe "s/a/{v}/"',
+    'echo a | perl -pe "s/a/{v}/e"',
+    'echo a | perl -pe "s/{v}/a/"',
+    "perl -ne 'print' {v}",
+    "perl -e 'print while <>' {v}",
+    'perl -M{v} -e 1',
+    'perl <<< {v}',
+    'perl <<EOF\nprint "{v}";\nEOF',
+    'echo {v} | perl',
+    '{{ echo 1; echo {v}; }} | perl -',
+    'if true; then echo {v}; fi | perl',
+    '(echo {v}) 2>&1 | cat | perl 2>/dev/null',
+    'perl <(echo {v})',
+    'echo {v} > >(perl); wait',
+    'echo {v} | xargs -d@ perl -e',
+    f'{PYTHON} -c "print({{v}})"',
+    f"{PYTHON} - <<'EOF'\nprint('{{v}}')\nEOF",
+    'echo a | sed "s/a/{v}/"',
+    'echo a | sed "s/a/{v}/e"',
+    'echo a | sed "s/{v}/b/"',
+    'echo a | sed "{v}"',
+    'echo a | sed -n "1{v}"',
+    "echo a | sed -e 's/a/b/' -e '{v}'",
+    'make -s -f /dev/null X={v} --eval "x: ; echo \\$(X)" x',
+    'env -S {v}',
+    'bash <(echo {v})',
+)
 RUNS = 'touch PWNED'
 PIECES = st.sampled_from(
     [
@@ -85,6 +129,17 @@ PIECES = st.sampled_from(
             f'\nEOF\n{RUNS}\n',
             f"'; {RUNS}; '",
             f'"; {RUNS}; "',
+            f'system("{RUNS}")',
+            f'"; system("{RUNS}"); "',
+            f'system+q,{RUNS},',
+            f'qx.{RUNS}.',
+            f'__import__("os").system("{RUNS}")',
+            f"');__import__('os').system('{RUNS}');('",
+            f'/e; s/.*/{RUNS}/e;',
+            f'e {RUNS}',
+            f'{RUNS} |',
+            f'$(shell {RUNS})',
+            'wPWNED',
             f' && {RUNS}',
             f'|{RUNS}',
             '+',
@@ -111,8 +166,15 @@ HOSTILE = st.lists(PIECES, min_size=1, max_size=4).map(''.join)
 @example(value=f'$({RUNS})')
 @example(value=f'x; {RUNS}')
 @example(value=f"'; {RUNS}; '")
+@example(value=f'"; system("{RUNS}"); "')
+@example(value=f'system("{RUNS}")')
+@example(value='system+q,touch,,q,PWNED,')
+@example(value=f'{RUNS} |')
+@example(value=RUNS)
+@example(value='wPWNED')
+@example(value='e')
 def test_a_value_is_never_run(value: str, tmp_path: Path) -> None:
-    for template in EVALUATED:
+    for template in EVALUATED + PROGRAMS:
         try:
             command = fill(template, {'v': value})
         except CellError as error:
@@ -138,6 +200,19 @@ def test_a_value_is_never_run(value: str, tmp_path: Path) -> None:
         'ls | xargs rm; echo {v}',
         'flock -x lock cat {v}',
         'cat <<EOF > file\n{v}\nEOF',
+        "awk -v x={v} '{{ print x }}' file",
+        "awk '{{ print $x }}' file; x={v}",
+        'awk -f program.awk {v}',
+        'python -c "import sys; print(sys.argv)" {v}',
+        'python -m package --title "{v}" <<< {v}',
+        'python - "{v}" <<EOF\nimport sys\nEOF',
+        'cat {v} | python fit.py | sort',
+        "perl -e 'print $ARGV[0]' {v}",
+        'jq --arg x {v} ".a" file',
+        'grep -e "python -c {v}" file',
+        'echo {v} | awk "{{ print }}" | sed "s/a/b/"',
+        'printf "%s" {v} | tee file | python -c "import sys"',
+        'x=$(date); awk "BEGIN {{ print \\"$x\\" }}"; echo {v}',
     ],
 )
 def test_ordinary_cells_take_any_text(template: str) -> None:
@@ -161,6 +236,37 @@ def test_values_that_reach_an_inner_shell_are_plain_words(template: str) -> None
     assert allowed(template) is Allowed.PLAIN
     with pytest.raises(CellError, match='Nothing was run'):
         fill(template, {'v': '$(touch PWNED)'})
+
+
+@pytest.mark.parametrize(
+    ('template', 'values', 'refused'),
+    [
+        ('awk "BEGIN {{ print {v} }}"', ('5', '-1.5e3', 'x'), ('x y', 'a/b', '007', 'f(x)')),
+        ('awk "BEGIN {{ print \\"{v}\\" }}"', ('a b', 'a/b.txt', 'é'), ('a"b', 'a\\b')),
+        ('python <<EOF\nx = "{v}"  # it\'s\nEOF', ('a b', 'a/b.txt'), ('a"', "'", '$x')),
+        ('python -c "y = x-{v}"', ('5',), ('-5',)),
+        ('python -c "run_{v}(1)"', ('007', 'a'), ('a b',)),
+        ('perl -e "print {v}"', ('5',), ('unlink', 'qx.x.')),
+        ('sed "s/a/{v}/g; s|x|{v}|"', ('a b', 'c'), ('a/b', 'a&b', 'a|b')),
+        ('sed "s|a|{v}|" f', ('a/b.txt',), ('a|b',)),
+        ('sed -n "{v}p"', ('5',), ('e', 'w')),
+        ('echo "{v} * 2" | bc -l', ('0.5',), ('a b',)),
+        ('sqlite3 db "select * from t where x = \'{v}\'"', ('a b',), ("a'b",)),
+    ],
+)
+def test_values_in_programs_are_numbers_names_or_plain_text(template: str, values: tuple[str, ...], refused: tuple[str, ...]) -> None:
+    for value in values:
+        assert value in fill(template, {'v': value})
+    for value in refused:
+        with pytest.raises(CellError, match='a program of .*Nothing was run'):
+            fill(template, {'v': value})
+
+
+def test_a_refused_value_of_a_program_is_told_another_way() -> None:
+    with pytest.raises(CellError) as info:
+        fill('echo\nawk "BEGIN {{ print {x} }}"', {'x': 'a b'})
+    assert "line 3 of the cell: {x} is 'a b'" in str(info.value)
+    assert str(info.value).endswith('Pass it as a variable: awk -v x={x}')
 
 
 def test_what_a_value_may_not_hold_is_said() -> None:

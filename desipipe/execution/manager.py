@@ -1107,7 +1107,7 @@ def begin(
     def there() -> bool:
         # It announces itself under its own name; one that ended at once, for want of anything to do, has written something too.
         manager = ledger.state.manager
-        return process.poll() is not None or (manager is not None and manager['pid'] == process.pid and ledger.journal.offset > before)
+        return process.poll() is not None or (manager is not None and manager.get('pid') == process.pid and ledger.journal.offset > before)
 
     ledger.wait(there, START, 0.05)
     log = os.path.join(queue.folder, 'manager.log')

@@ -47,7 +47,7 @@ _READS = re.compile(
     \beval\b(?P<eval>(?:\s+{_QUOTED})*)
     | \b(?:trap|alias)\s+(?:--\s+)?(?P<trap>{_QUOTED})
     | (?:{_SHELL}|\b(?:su|runuser|script|flock)\b)[^\n;|&]*?\s-\w*c\s+(?P<command>{_QUOTED})
-    | (?P<whole>{_SHELL}[^\n;|&]*<<|\|\s*(?:\w+\s+)*{_SHELL}(?:\s|$)|(?:\bsource\b|(?:^|[;&|(\s])\.)\s+(?:<\(|/dev/stdin))
+    | (?P<whole>{_SHELL}[^\n;|&]*<[<(]|\|\s*(?:\w+\s+)*{_SHELL}(?:\s|$)|(?:\bsource\b|(?:^|[;&|(\s])\.)\s+(?:<\(|/dev/stdin))
     | (?P<each>(?:\b(?:xargs|parallel)\b|\s-exec(?:dir)?\b)[^\n]*?{_SHELL}[^\n]*?\s-\w*c\b)  # into which values are put
     | \b(?:ssh|watch)\b(?P<remote>[^\n]*)
     """,

@@ -9,11 +9,12 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import CellError, DesipipeError
 from .shell_contexts import Allowed, allowed, holds
+from .shell_programs import CLOSERS, Command, Limit, Use, Word, find_limits, first_refused
 
 OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
 _PR_SET_PDEATHSIG = 1
@@ -24,6 +25,7 @@ _WHOLE = re.compile(r'-?[0-9]+')
 _REDIRECTED = re.compile(r'(?:\\\n)*[<>]')
 _KEYWORD = re.compile(r'[a-z]+(?=[\s;&|()<>]|$)|[{!](?=\s)')
 _BEFORE_COMMANDS = frozenset(('if', 'then', 'elif', 'else', 'while', 'until', 'do', 'time', '{', '!'))
+_NAME = re.compile(r'\$\{[#!]?([A-Za-z_]\w*|[0-9@*]+)')
 _DELIMITER = re.compile(r"""(?:\\.|'[^']*'|"[^"]*"|[^\s;&|()<>'"\\])+""")
 _REFUSED = {
     'backticks': 'stands within backticks, where no value can be quoted safely; write $(...) instead of backticks',
@@ -88,7 +90,14 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
         items = value if isinstance(value, list | tuple) else [value]
         return [os.fsdecode(item) if isinstance(item, os.PathLike) else format(item, match['format'] or '') for item in items]
 
-    return _Template(template, texts).read()
+    return _Template(template, texts, _limits(template)).read()
+
+
+def _limits(template: str) -> dict[str, list[Limit]]:
+    """Return what values may be by name, where they stand in programs of other languages."""
+    reader = _Template(template, lambda match: ['0'])
+    reader.read()
+    return reader.find_limits()
 
 
 def _single_quoted(text: str) -> str:
@@ -108,6 +117,8 @@ class _Heredoc(NamedTuple):
     quoted: bool
     tabs: bool
     """Whether those at the beginning of lines are taken away: ``<<-``."""
+    command: Command
+    """The one that reads it."""
 
 
 class _Template:
@@ -118,11 +129,24 @@ class _Template:
     text : str
     texts : callable
         Gets the match of a placeholder, returns its words.
+    limits : mapping, default=None
+        What values may be, by name.
     """
 
-    def __init__(self, text: str, texts: Callable[[re.Match[str]], list[str]]) -> None:
+    def __init__(
+        self,
+        text: str,
+        texts: Callable[[re.Match[str]], list[str]],
+        limits: Mapping[str, Sequence[Limit]] | None = None,
+    ) -> None:
         self._text = text
         self._texts = texts
+        self._limits = limits or {}
+        self._uses: list[Use] = []
+        self._read_commands: list[Command] = []
+        self._command = Command(0, 0)
+        self._level = -1
+        self._role = ''
         self._allowed = allowed(text)
         self._at = 0
         self._tail = 0  # letters at the end that are not to be read yet
@@ -135,6 +159,38 @@ class _Template:
         """The commands, filled."""
         self._commands()
         return ''.join(self._out)
+
+    def find_limits(self) -> dict[str, list[Limit]]:
+        """Return what values may be by name, after :meth:`read`."""
+        return find_limits(self._text, self._uses, self._read_commands)
+
+    # Words of commands
+
+    def _next_command(self, letter: str, first: int) -> None:
+        """Begin a command behind a letter that ends one."""
+        last, before = self._command, self._text[self._at - 1 : self._at]
+        is_redirection = letter == '&' and (before in ('|', '<', '>') or self._is('&>'))
+        if is_redirection or (letter == '\n' and last.source is not None and not last.words):
+            return
+        is_pipe = letter == '|' and before not in ('|', '>') and not self._is('||')
+        last.end = len(self._uses)
+        if last.is_compound or (last.words and last.words[0].text in CLOSERS):
+            last.first, last.is_compound = first, True  # all that came before at this level may be of it
+        self._command = Command(self._level, last.end, last if is_pipe else None)
+        self._read_commands.append(self._command)
+
+    def _note(self, begin: int, uses: int, fresh: bool) -> None:
+        """Note what was read since ``begin`` as a word, or as a part of the last one."""
+        words = self._command.words
+        if fresh or not words:
+            words.append(Word(begin, self._role, uses))
+            self._role = ''
+        words[-1].last = len(self._uses)
+        words[-1].end = self._at
+        words[-1].text = self._text[words[-1].start : self._at]
+
+    def _use(self, name: str, is_value: bool) -> None:
+        self._uses.append(Use(name, is_value, self._at, self._level))
 
     # Letters
 
@@ -163,6 +219,8 @@ class _Template:
         match = self._match(_PLACE)
         if not match:
             return False
+        if match['name']:
+            self._use(match['name'], True)
         self._out.append('{' + match['braces'] + '}' if match['braces'] else self._written(match, kind))
         self._at = match.end()
         return True
@@ -178,6 +236,13 @@ class _Template:
             f'{what}. Nothing was run. Put those places and this value into two cells'
         )
 
+    def _beyond(self, match: re.Match[str], text: str, limit: Limit) -> CellError:
+        language, name = limit.language, match['name']
+        return CellError(
+            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into {limit.place}, which would not take it as it is. '
+            f'Nothing was run. {language.advice.format(name=name)}'
+        )
+
     def _written(self, match: re.Match[str], kind: str) -> str:
         if self._unsure or kind in _REFUSED:
             raise self._refuse(match, self._unsure or kind)
@@ -187,6 +252,9 @@ class _Template:
         text = ' '.join(texts)
         if kind != 'number' and not holds(text, self._allowed):
             raise self._held(match, text)
+        limit = first_refused(self._limits, match['name'], text) if kind != 'number' else None
+        if limit is not None:
+            raise self._beyond(match, text, limit)
         if kind == 'number':
             # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the command.
             if len(texts) != 1 or not _WHOLE.fullmatch(text):
@@ -217,12 +285,24 @@ class _Template:
 
     # What the shell reads
 
-    def _commands(self, closing: str = '') -> None:
-        """Up to a parenthesis, or the end."""
+    def _commands(self, closing: str = '', source: Command | None = None) -> None:
+        """Read commands up to a parenthesis, or the end; ``source`` writes to the first one."""
+        outer, role = self._command, self._role
+        begun = len(self._uses)
+        self._level += 1
+        self._role = ''
+        self._command = Command(self._level, begun, source)
+        self._read_commands.append(self._command)
+        self._simple_commands(closing, begun)
+        self._command, self._role = outer, role
+        self._level -= 1
+
+    def _simple_commands(self, closing: str, begun: int) -> None:
         first = fresh = True  # whether the next word is a command's; whether the next letter begins a word
         cases = 0
         while self._more:
             letter = self._text[self._at]
+            begin, uses, begins = self._at, len(self._uses), fresh
             if letter == '\\':
                 if self._is('\\\n'):
                     self._take(2)
@@ -233,6 +313,7 @@ class _Template:
                 fresh = True
                 continue
             elif letter in '\n;&|':
+                self._next_command(letter, begun)
                 self._take()
                 if letter == '\n':
                     self._bodies()
@@ -251,19 +332,33 @@ class _Template:
             elif fresh and self._is('(('):
                 self._arithmetic('((', '))')
             elif letter == '(':
-                inner = self._commands if self._text[self._at - 1 : self._at] not in ('<', '>') else self._substitution
+                before = self._text[self._at - 1 : self._at]
                 self._take()
-                inner(')')
+                if before in ('<', '>'):
+                    self._substitution(')', self._command if before == '>' else None)
+                else:
+                    self._commands(')')
+                self._note_parentheses(before, begin, uses)
                 first, fresh = cases > 0, True
                 continue
             elif self._is('<<') and not self._is('<<<'):
+                if not fresh and self._command.words and self._command.words[-1].text.isdigit():
+                    self._command.words.pop()
                 self._heredoc()
+                first = fresh = False
+                continue
             elif letter in '<>':
-                self._take(3 if self._is('<<<') else 1)
+                if not fresh and self._command.words and self._command.words[-1].text.isdigit():
+                    self._command.words.pop()  # the number of a descriptor
+                self._role = '<<<' if self._is('<<<') else letter
+                self._take(len(self._role))
                 fresh = True
                 continue
             elif fresh and first and (word := self._match(_KEYWORD)):
                 self._take(len(word[0]))
+                self._note(begin, uses, True)
+                if word[0] in _BEFORE_COMMANDS:
+                    self._command.words.clear()
                 cases += (word[0] == 'case') - (word[0] == 'esac' and cases > 0)
                 first, fresh = word[0] in _BEFORE_COMMANDS, False
                 continue
@@ -275,11 +370,22 @@ class _Template:
                 self._ansi('ansi')
             elif not self._expansion('word'):
                 self._take()
+            self._note(begin, uses, begins)
             first = fresh = False
 
-    def _substitution(self, closing: str) -> None:
+    def _note_parentheses(self, before: str, begin: int, uses: int) -> None:
+        """Note what stood in parentheses as an array, a process, or a compound command."""
+        if before == '=' and self._command.words:
+            self._note(begin, uses, False)
+        elif before in ('<', '>'):
+            self._role = '('
+            self._note(begin, uses, True)
+        else:
+            self._command.is_compound = True
+
+    def _substitution(self, closing: str, source: Command | None = None) -> None:
         outer, self._heredocs = self._heredocs, []
-        self._commands(closing)
+        self._commands(closing, source)
         if self._heredocs:
             self._unsure = 'heredoc'
         self._heredocs = outer
@@ -287,6 +393,7 @@ class _Template:
     def _expansion(self, kind: str) -> bool:
         """Parse an expansion, as within double quotes; return True if there was one."""
         if match := self._match(_VARIABLE):
+            self._use(match[1] or match[0][1:], False)
             self._at = match.end()
             # `$name{p}` is not to become the variable `$namevalue`.
             self._out.append(f'${{{match[1]}}}' if match[1] and self._match(_PLACE) else match[0])
@@ -350,9 +457,12 @@ class _Template:
         """``${...}``."""
         braces = self._match(_PLACE, 1)
         if braces and braces['braces']:
+            self._use(braces['braces'], False)
             self._take()
             self._place(kind)
             return
+        if name := self._match(_NAME):
+            self._use(name[1], False)
         self._take(2)
         while self._more and not self._is('}'):
             if self._is('\\'):
@@ -407,7 +517,7 @@ class _Template:
         if place := next((item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None):
             raise self._refuse(place, 'delimiter')
         bare = re.sub(r"""\\(.)|'([^']*)'|"([^"]*)\"""", lambda match: next(item for item in match.groups() if item is not None), word[0])
-        self._heredocs.append(_Heredoc(len(self._out), bare, bare != word[0], tabs))
+        self._heredocs.append(_Heredoc(len(self._out), bare, bare != word[0], tabs, self._command))
         self._take(len(word[0]))
 
     def _bodies(self) -> None:
@@ -422,6 +532,8 @@ class _Template:
             self._unsure = 'heredoc'
         outer, self._tail = self._tail, len(self._text) - begin
         index = len(self._out)
+        body = Word(self._at, '<<', len(self._uses))
+        heredoc.command.heredocs.append(body)
         self._depth += not heredoc.quoted
         while self._more:
             if heredoc.quoted:
@@ -432,6 +544,7 @@ class _Template:
             elif not self._expansion('here'):
                 self._take()
         self._depth -= not heredoc.quoted
+        body.last, body.end = len(self._uses), self._at
         self._tail = outer
         if not ended:
             return

@@ -384,7 +384,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_size(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 1 << 63
+    return type(value) is int and 0 <= value < 1 << 60
 
 
 def _is_text(value: Any) -> bool:
@@ -434,7 +434,7 @@ def _column_of(types: set[type], least: float, below: float) -> Check:
 
 _is_ref = _pair_of(_is_text, _is_size, _is_size)
 _is_rows = _column_of({int}, 0, 1 << 32)
-_is_sizes = _column_of({int}, 0, 1 << 63)
+_is_sizes = _column_of({int}, 0, 1 << 60)
 _is_numbers = _column_of({int, float}, -_NUMBER_MAX, _NUMBER_MAX)
 _is_names = _list_of(_is_text)
 _is_state = _one_of(*range(len(STATES)))

@@ -20,6 +20,7 @@ ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used 
 MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
+_SIZE_MAX = 1 << 60  # bytes
 _BLOCK = 1 << 16  # bytes read at once when small payloads are read one after the other
 _NEAR = 1 << 13  # bytes between two of them at most
 _WRITE_MOST = 1 << 25  # bytes a call; Linux writes at most 2 GiB - 4 kB
@@ -321,6 +322,8 @@ class SegmentReader:
 
     def _read(self, name: str, offset: int, length: int) -> bytes | memoryview:
         fd = self._open(name)
+        if offset + length > _SIZE_MAX:  # what the kernel refuses, and no file holds
+            raise self._short(name, offset, length)
         if length >= MAP_FROM:
             return self._map(name, fd, offset, length)
         if name == self._last_name and 0 <= offset - self._last < _NEAR and length < _NEAR:

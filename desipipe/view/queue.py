@@ -253,8 +253,8 @@ def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
         return None
     return {
         'name': event['w'],
-        'host': event['host'],
-        'pid': event['pid'],
+        'host': event.get('host', ''),
+        'pid': event.get('pid', 0),
         'since': event['t'],
         'alive': is_alive(ledger.folder, event['w'], observer),
         'says': event.get('says', ''),
@@ -400,11 +400,13 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
 
 def _decoded(line: bytes, offset: int) -> Event | None:
     event = next((piece.event for piece in pieces(line, offset) if piece.offset == offset), None)
+    if event is None:
+        return None
     try:
-        # The fold looks at what it needs of frequent events, and at nothing of late ones.
-        return event if event is None or check_event(event) is None else None
+        check_event(event)  # the fold looks at what it needs of frequent events, and at nothing of late ones
     except RefusedEvent:
         return None
+    return event
 
 
 def _failures(ledger: Ledger) -> list[Dict]:
