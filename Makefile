@@ -77,7 +77,7 @@ $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'desipipe needs Python 3.11 or later; nothing was installed. Try: make PYTHON=python3.12 ...' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { $(call install_packages,python3-venv); $(PYTHON) -c 'import ensurepip, venv'; } || \
-		{ echo 'This Python can not make environments; nothing was installed. On Debian: apt-get install python3-venv; or: make PYTHON=... with another one.' >&2; exit 1; }
+		{ echo 'This Python cannot make environments; nothing was installed. On Debian: apt-get install python3-venv; or: make PYTHON=... with another one.' >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 

@@ -419,7 +419,7 @@ def _read(filename: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f'{filename}: the configuration can not be read: {exc}. Correct it, or set $DESIPIPE_CONFIG_DIR to another folder.') from exc
+        raise ConfigError(f'{filename}: the configuration cannot be read: {exc}. Correct it, or set $DESIPIPE_CONFIG_DIR to another folder.') from exc
     yaml = _yaml(filename)
     try:
         # Safe: a configuration holds values, it does not make objects.
@@ -671,7 +671,7 @@ class Configurable(BaseClass):
             found = operator.attrgetter(qualname)(import_module(module))
         except Exception as exc:  # whatever the module raises while it is imported
             raise UnknownNameError(
-                f'the {cls.kind} {reference!r} can not be imported in {os.getcwd()}: {type(exc).__name__}: {exc}. '
+                f'the {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: {type(exc).__name__}: {exc}. '
                 'Install the package that holds it, or put its folder into PYTHONPATH.'
             ) from exc
         if not (isinstance(found, type) and issubclass(found, cls)):

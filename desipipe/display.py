@@ -202,7 +202,7 @@ def captured(flush: Callable[[], object], keep: Callable[[bytes], int] = lambda 
     flush : callable
         Writes out what C libraries hold back.
     keep : callable, default=None
-        Keeps a display that is too large for the output; gives its number, or -1 if it can not be kept.
+        Keeps a display that is too large for the output; gives its number, or -1 if it cannot be kept.
     """
     global _cell
     before = os.environ.get('MPLBACKEND')

@@ -635,7 +635,7 @@ def _check_value(name: Any, value: Any, label: str) -> Value:
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 can not be recorded, leave it out') from None
+        raise ConfigError(f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 cannot be recorded, leave it out') from None
     return value
 
 

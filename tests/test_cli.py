@@ -225,7 +225,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['stats'], "no verb 'stats': did you mean status"),
         (['status', '-q', 'rann'], "no queue 'rann' .* did you mean ran?"),
         (['status', '-q', 'none*'], "no queue fits 'none\\*'"),
-        (['status', '-q', 'a b'], "'a b' can not be the name of a queue"),
+        (['status', '-q', 'a b'], "'a b' cannot be the name of a queue"),
         (['status', '--jsn'], 'no option --jsn: did you mean --json?'),
         (['watch', '-q', 'ran', 'more'], "'more' is one word too many"),
         (['watch'], 'required: -q'),
@@ -397,7 +397,7 @@ def test_logs(ran: Shell) -> None:
     assert ran.here('logs', '-q', 'ran', 'bad').out == 'before\n--- standard error:\n' + errors.out
     assert ran.here('logs', '-q', 'ran', 'bad', '-f').out == ran.here('logs', '-q', 'ran', 'bad').out
     blocked = ran.here('logs', '-q', 'ran', 'total[1]', '-f')  # ends, since nothing can come
-    assert blocked.out == '' and 'can not run' in blocked.err and 'desipipe explain' in blocked.err
+    assert blocked.out == '' and 'cannot run' in blocked.err and 'desipipe explain' in blocked.err
 
 
 def test_explain(ran: Shell) -> None:
@@ -484,7 +484,7 @@ def test_watch_stops_before_the_end(gate: tuple[Shell, Path, subprocess.Popen[st
         assert process.wait(TIMEOUT) == 1  # what was killed blocks the rest
         assert last.startswith('1 (and 1 that need them) of 2 tasks did not succeed')
     assert worker.wait(TIMEOUT) == 0
-    assert shell.here('kill', '-q', 'gate').out == 'gate: nobody to end\n'
+    assert shell.here('kill', '-q', 'gate').out == 'gate: no worker or manager is running\n'
     assert shell('retry', '-q', 'gate').out == 'gate: 1 task to run again\n'
     assert 'paused, 2 tasks left' in shell('watch', '-q', 'gate', status=2).out
     assert 'desipipe spawn -q gate --spawn' in shell('resume', '-q', 'gate').err
@@ -493,7 +493,7 @@ def test_watch_stops_before_the_end(gate: tuple[Shell, Path, subprocess.Popen[st
 def test_watch_when_nobody_works(shell: Shell, capsys: pytest.CaptureFixture[str]) -> None:
     shell('add', '-q', 'q', '--create', '--', 'true')
     assert follow(shell.queue('q'), patience=0.0) == 2
-    assert 'nobody works, 1 task left' in capsys.readouterr().out
+    assert 'no worker is running, 1 task left' in capsys.readouterr().out
 
 
 def test_watch_ended(ran: Shell, shell: Shell) -> None:
@@ -510,7 +510,7 @@ def test_vanished_worker(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> Non
     assert 'vanished' in shell('status', '-q', 'gate').out
     said = shell('doctor', '-q', 'gate', status=1).out
     assert f'(process {worker.pid:d} on' in said and 'desipipe spawn -q gate --spawn' in said
-    assert shell('kill', '-q', 'gate').out == 'gate: 1 worker had vanished before\ngate: nobody to end\n'
+    assert shell('kill', '-q', 'gate').out == 'gate: 1 worker had vanished before\ngate: no worker or manager is running\n'
     assert shell.here('status', '-q', 'gate', '--json').json['counts']['UNKNOWN'] == 1
     assert 'rm -r' in shell.here('doctor', '-q', 'gate').out  # what it left in live and workers
 

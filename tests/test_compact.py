@@ -543,7 +543,7 @@ def test_a_payload_that_was_lost_stays_lost(ledger: Ledger) -> None:
     compact(ledger)
     again = fresh(ledger)
     assert again.load(again.arguments_payload(0)) == {'name': 0}
-    with pytest.raises(Exception, match='can not be opened'):
+    with pytest.raises(Exception, match='cannot be opened'):
         again.arguments(again.state.rows[tid('lost')])
 
 

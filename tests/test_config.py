@@ -174,10 +174,10 @@ def test_yaml_error_says_where(folder: Path) -> None:
 
 def test_unreadable_file(folder: Path) -> None:
     (folder / 'config.yaml').mkdir()
-    assert message(ConfigError, Config).startswith(f'{folder}/config.yaml: the configuration can not be read: [Errno 21] Is a directory')
+    assert message(ConfigError, Config).startswith(f'{folder}/config.yaml: the configuration cannot be read: [Errno 21] Is a directory')
     (folder / 'config.yaml').rmdir()
     (folder / 'config.yaml').write_bytes(b'lock: \xff')
-    assert 'can not be read' in message(ConfigError, Config)
+    assert 'cannot be read' in message(ConfigError, Config)
 
 
 def test_yaml_is_imported_only_for_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +457,7 @@ def test_unknown_name() -> None:
     assert '; valid names: broken, ' in message(UnknownNameError, Thing.make, 'xyz')
     assert 'ModuleNotFoundError' in message(UnknownNameError, Thing.make, 'broken')
     said = message(UnknownNameError, Thing.make, 'desipipe_has_no_such_module:Thing')
-    assert said.startswith(f"the thing 'desipipe_has_no_such_module:Thing' can not be imported in {os.getcwd()}: ModuleNotFoundError") and 'PYTHONPATH' in said
+    assert said.startswith(f"the thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: ModuleNotFoundError") and 'PYTHONPATH' in said
     assert message(ConfigError, Thing.make, {'name': 3}) == 'the name of a thing must be text, not 3'
     assert message(ConfigError, Thing.make, 3) == 'the thing must be a name, a dictionary with name and options, or a Thing, not 3'
 

@@ -202,7 +202,7 @@ def test_large_entries_are_not_laid_out() -> None:
         ('path: a\nro: [a]', ConfigError, 'ro must be two texts'),
         ('path: a_{x}\noptions: {x: [1, 2]}\nfoptions: {x: [a]}', ConfigError, "foptions of 'x' must be 2, one for each value"),
         ('path: [12]', ConfigError, 'path must be text, not [12]'),
-        ('path: a_{\noptions: {tracer: 1}', ConfigError, 'can not be read'),
+        ('path: a_{\noptions: {tracer: 1}', ConfigError, 'cannot be read'),
         ('path: a\noptions: [1]', ConfigError, 'options must be a mapping'),
         ('path: a\noptions: {x: [{a: {b: {c: {d: {e: 1}}}}}]}', ConfigError, "option 'x' holds a value with dictionaries more than 4 deep"),
         ('path: a\noptions: {x: [[[[[[1]]]]]]}', ConfigError, "option 'x' holds a value with lists more than 4 deep"),
@@ -261,7 +261,7 @@ def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     (tmp_path / 'db.yaml').write_bytes(b'path: \xff')
     with pytest.raises(ConfigError, match='this is not YAML'):
         FileManager(tmp_path / 'db.yaml')
-    with pytest.raises(ConfigError, match='none.yaml can not be read: No such file'):
+    with pytest.raises(ConfigError, match='none.yaml cannot be read: No such file'):
         FileManager(tmp_path / 'none.yaml')
 
 
@@ -358,7 +358,7 @@ def test_placeholders_are_checked_when_read() -> None:
 
 
 def test_format_that_does_not_fit() -> None:
-    with pytest.raises(ConfigError, match=r"can not be filled with \{'i': 'a'\}"):
+    with pytest.raises(ConfigError, match=r"cannot be filled with \{'i': 'a'\}"):
         BaseFileEntry('a_{i:d}', options={'i': ['a']}).filepaths  # noqa: B018
     with pytest.raises(ConfigError, match=r'takes any value of the option i: say which, with select\(i=...\)'):
         BaseFileEntry('a_{i}', options={'i': ...}).filepaths  # noqa: B018
@@ -657,7 +657,7 @@ def test_saved_and_loaded_are_equal(lognormal: FileManager, tmp_path: Path) -> N
     mirrored.save(tmp_path / 'replaced.yaml', replace_environ=True)
     (found,) = FileManager(tmp_path / 'replaced.yaml')
     assert (found.filepath, found.filepathro, found.sympath) == ('/data/a.txt', '/mirror/a.txt', '/data/b')
-    with pytest.raises(ConfigError, match='was not written: options of an entry hold what YAML can not'):
+    with pytest.raises(ConfigError, match='was not written: options of an entry hold what YAML cannot'):
         FileManager(BaseFileEntry('{a}', options={'a': [object()]})).save(tmp_path / 'not.yaml')
     assert not (tmp_path / 'not.yaml').exists()
 
@@ -708,7 +708,7 @@ def test_clones_of_entries_keep_texts(lognormal: FileManager) -> None:
     assert new.get(tracer='LRG', imock=9, zrange=(1.0, 1.2), shuffled=True).filepath.endswith('_9_shuffled.fits')
     new = entry.clone(path='{shuffled}', options={'shuffled': [True, False]}, foptions={'shuffled': ['yes', 'no']})
     assert new.filepaths == ['yes', 'no']
-    with pytest.raises(ConfigError, match='can not be read'):
+    with pytest.raises(ConfigError, match='cannot be read'):
         new.update(path='{shuffled')
     assert new.filepaths == ['yes', 'no']
     file = entry.get(tracer='LRG', imock=1, zrange=(1.0, 1.2), shuffled=True)

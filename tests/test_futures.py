@@ -152,7 +152,7 @@ def test_what_needs_a_failed_one_says_so_at_once(queue: Queue, app: Any, worker:
 
     bad = app(5, fail=True)
     blocked = double(double(bad))
-    with pytest.raises(TaskFailedError, match='can not run: it needs task') as caught:
+    with pytest.raises(TaskFailedError, match='cannot run: it needs task') as caught:
         blocked.result(timeout=60)
     assert bad.id[:12] in str(caught.value)
     assert isinstance(caught.value.__cause__, ValueError)

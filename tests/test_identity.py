@@ -170,7 +170,7 @@ def test_different(load: Load, versions: str) -> None:
     assert first.digest == again.digest
     assert first.parts == again.parts
     assert first.digest != other.digest
-    assert first.parts != other.parts, 'a difference that explain can not name'
+    assert first.parts != other.parts, 'a difference that explain cannot name'
 
 
 def test_kind_matters(load: Load) -> None:

@@ -388,7 +388,7 @@ def test_what_may_not_be_read_or_written_says_so(tmp_path: Path, shared: bool) -
     os.chmod(os.path.join(folder, 'lock'), 0o666)
     os.seteuid(65534)
     try:
-        with pytest.raises(PermissionDeniedError, match='can not be written to by you'):
+        with pytest.raises(PermissionDeniedError, match='cannot be written to by you'):
             append(reader, 2)
     finally:
         os.seteuid(0)
@@ -396,14 +396,14 @@ def test_what_may_not_be_read_or_written_says_so(tmp_path: Path, shared: bool) -
     os.seteuid(65534)
     try:
         for what in (lambda: journal(folder), lambda: reader.event_at(seen.seen[0][0])):
-            with pytest.raises(PermissionDeniedError, match='can not be read by you'):
+            with pytest.raises(PermissionDeniedError, match='cannot be read by you'):
                 what()
     finally:
         os.seteuid(0)
     os.chmod(folder, 0o700)
     os.seteuid(65534)
     try:
-        with pytest.raises(PermissionDeniedError, match='can not be read by you'):
+        with pytest.raises(PermissionDeniedError, match='cannot be read by you'):
             reader.follow()
     finally:
         os.seteuid(0)

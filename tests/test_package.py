@@ -180,16 +180,3 @@ def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
     lines = (ROOT / 'tests' / 'matrix' / 'lowest.txt').read_text().splitlines()
     pinned = dict(line.split('==') for line in lines if not line.startswith('#'))
     assert {name: Version(text) for name, text in pinned.items()} == {name: Version(text) for name, text in allowed.items()}
-
-
-def test_docstrings_begin_with_what_is_done() -> None:
-    """Look for first words that only promise a verb or a noun to come (`Whether ...`)."""
-    vague = ('What', 'Whether', 'Who', 'Whose', 'Which', 'When', 'Where', 'How', 'Of', 'Let', 'Say', 'As')
-    bad = []
-    for path in sorted(PACKAGE.rglob('*.py')):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-                words = (ast.get_docstring(node) or '').split()
-                if words and words[0].strip(',.:') in vague:
-                    bad.append(f'{path.relative_to(ROOT)}:{getattr(node, "lineno", 1)}: {words[0]}')
-    assert bad == []

@@ -150,7 +150,7 @@ def test_words_for_ends() -> None:
     assert provider.describe_end(Job('a', 1, 'ended', exitcode=-9)) == 'killed by signal 9 (SIGKILL)'
     assert provider.describe_end(Job('a', 1, 'ended', exitcode=-40)) == 'killed by signal 40'
     assert provider.describe_end(Job('a', 1, 'ended', 'PREEMPTED')) == 'PREEMPTED'
-    assert provider.describe_end(Job('a', 1, 'ended')) == 'ended, nobody knows how'
+    assert provider.describe_end(Job('a', 1, 'ended')) == 'ended, for an unknown reason'
 
 
 def test_cancel_asks(launch: Any, gate: Gate) -> None:

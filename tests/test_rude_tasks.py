@@ -67,7 +67,7 @@ RUDE: dict[str, tuple[str, Any]] = {
     'KeyboardInterrupt': ('raise KeyboardInterrupt', 'KeyboardInterrupt'),
     'GeneratorExit': ('raise GeneratorExit', 'GeneratorExit'),
     'own BaseException': ('class Own(BaseException): pass\nraise Own', 'Own'),
-    'surrogates': ('print("\\udcff"); raise ValueError("can not read caf\\udce9.fits")', 'ValueError'),
+    'surrogates': ('print("\\udcff"); raise ValueError("cannot read caf\\udce9.fits")', 'ValueError'),
     'surrogates in a cause': ('try: open("caf\\udce9.fits")\nexcept OSError as exc: raise RuntimeError("no") from exc', 'RuntimeError'),
     'no words': ('class Own(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = __reduce__ = __str__\nraise Own', 'Own'),
     'no pickle': ('class Own(Exception):\n    def __reduce__(self): raise KeyboardInterrupt\nraise Own("a")', 'Own'),
@@ -171,7 +171,7 @@ def test_output_before_the_end_of_descriptors_is_kept(ran: Any) -> None:
 
 def test_lone_surrogates_are_shown(ran: Any) -> None:
     _, rude_ones, _, _ = ran
-    with pytest.raises(ValueError, match='can not read') as caught:
+    with pytest.raises(ValueError, match='cannot read') as caught:
         rude_ones['surrogates'].result(timeout=0)
     assert isinstance(caught.value.__cause__, TaskFailedError)
     assert r'caf\udce9.fits' in cause_of(rude_ones['surrogates'])['text']

@@ -161,7 +161,7 @@ def test_a_name_can_not_leave_the_folder(folder: str, name: str) -> None:
 
 
 def test_a_file_that_is_gone(folder: str) -> None:
-    with pytest.raises(PayloadError, match='can not be opened') as info:
+    with pytest.raises(PayloadError, match='cannot be opened') as info:
         SegmentReader(folder).read('none', 0, 1)
     assert segment_path(folder, 'none') in str(info.value) and 'desipipe doctor' in str(info.value)
 

@@ -523,7 +523,7 @@ def test_refused_arguments(kwargs: dict[str, Any], words: str) -> None:
 
 
 def test_refused_results() -> None:
-    with pytest.raises(NotSerializableError, match=r'^the result, item 0 \(an open file, .*return what you need of it.*can not be kept\.$'):
+    with pytest.raises(NotSerializableError, match=r'^the result, item 0 \(an open file, .*return what you need of it.*cannot be kept\.$'):
         dumps([open(__file__)])
     with pytest.raises(NotSerializableError, match=r'^the result \(a generator, .*turn it into a list first'):
         dumps(i for i in 'ab')

@@ -45,7 +45,7 @@ PASSING = [
     'Required node not available (down, drained or reserved)',
     'Requested partition configuration not available now',
     'Partition in DOWN state',
-    'Job can not start due to maintenance reservation.',
+    'Job cannot start due to maintenance reservation.',
     'Requested nodes are busy',
     'Requested reservation not usable now',
     'Protocol authentication error',

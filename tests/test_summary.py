@@ -374,5 +374,5 @@ def test_damaged_lines_and_lost_payloads_are_named(tmp_path: Path) -> None:
     fresh = Queue(queue)
     good = task_detail(fresh.ledger, row(fresh, futures['good'][0]))
     assert (good['code'], good['arguments']) == ('', {})
-    assert sum('.bin can not be opened' in words for words in good['problems']) == 2
+    assert sum('.bin cannot be opened' in words for words in good['problems']) == 2
     assert queue_summary(fresh)['total'] == 9

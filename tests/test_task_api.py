@@ -181,7 +181,7 @@ def test_names_of_subfolders_are_ones_own(queue_dir: Path) -> None:
     assert find_folder('sub/test', mine.config) == find_folder(mine.filename, mine.config) == mine.folder
     assert Queue('deep/er', base_dir=queue_dir / 'other').folder == str(queue_dir / 'other' / 'deep' / 'er.queue')
     for name in ('../test', 'sub/../../test', 'a/-b/c'):
-        with pytest.raises(ValueError, match='is no queue|can not be the name'):
+        with pytest.raises(ValueError, match='is no queue|cannot be the name'):
             Queue(name, base_dir=queue_dir)
 
 

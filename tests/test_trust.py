@@ -373,11 +373,11 @@ def test_trust_is_noticed_by_open_queues_and_taken_back(theirs: str) -> None:
 
     (refused, paused, removed, again), _, _ = as_victim(theirs, use)
     assert TRUST in refused and TRUST in again
-    assert paused == 'True' and 'nobody but yourself' in removed
+    assert paused == 'True' and 'only yourself' in removed
 
 
 def test_trust_says_what_it_means_and_refuses_unknown_users(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert 'nobody but yourself' in type_command('trust')[1]
+    assert 'only yourself' in type_command('trust')[1]
     assert 'may run as you' in type_command('trust', 'root')[1]
     assert Config()['trusted_users'] == ['root']
     status, text = type_command('trust', 'no-such-user')

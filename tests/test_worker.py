@@ -957,7 +957,7 @@ def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None
 
     future = odd()
     work(queue)
-    with pytest.raises(ResultError, match=f'task {future.id[:12]} \\(odd\\) succeeded .* can not be loaded here: TypeError: .*missing 1 required') as info:
+    with pytest.raises(ResultError, match=f'task {future.id[:12]} \\(odd\\) succeeded .* cannot be loaded here: TypeError: .*missing 1 required') as info:
         future.result(timeout=0)
     assert isinstance(info.value, PayloadError) and isinstance(info.value.__cause__, TypeError)
     with pytest.raises(ResultError):

@@ -210,7 +210,7 @@ def _expand_stars(tree: ast.Module) -> None:
                 module: Any = importlib.import_module('.' * node.level + (node.module or ''))
             except ImportError as exc:
                 raise CellError(
-                    f'line {node.lineno:d} of the cell takes all names of {node.module}, which can not be imported here ({exc}), so that they are not known; '
+                    f'line {node.lineno:d} of the cell takes all names of {node.module}, which cannot be imported here ({exc}), so that they are not known; '
                     'nothing was added. Name them: from ... import a, b'
                 ) from None
             public = getattr(module, '__all__', None) or [key for key in vars(module) if not key.startswith('_')]

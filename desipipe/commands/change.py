@@ -22,7 +22,7 @@ _MEMBERS = 8  # to name
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    parser = verbs.add('pause', pause, 'let no task begin any more', 'Those that run go on.', 'desipipe pause -q my_queue', "desipipe pause -q 'test*'")
+    parser = verbs.add('pause', pause, 'pause the queue: no task begins', 'Those that run go on.', 'desipipe pause -q my_queue', "desipipe pause -q 'test*'")
     add_queue(parser, several=True)
 
     parser = verbs.add('resume', resume, 'let tasks of a paused queue begin again', 'Workers that wait go on at once.', 'desipipe resume -q my_queue --spawn')
@@ -136,7 +136,7 @@ def register(verbs: Verbs) -> None:
         'unshare',
         unshare,
         'take a queue back from the group that shares it',
-        'Nobody else can look at it then. What members have added stays, as files of theirs.',
+        'Others cannot look at it then. What members have added stays, as files of theirs.',
         'desipipe unshare -q my_queue',
     )
     add_queue(parser)
@@ -240,7 +240,7 @@ def trust(args: argparse.Namespace) -> None:
     if args.users:
         print(f'Commands, tasks and results in queues of {", ".join(args.users)} may run as you from now on.')
         hint(f'To take that back: desipipe trust --remove {" ".join(args.users)}')
-    print(f'Trusted: {", ".join(after) or "nobody but yourself"} ({config.filename})')
+    print(f'Trusted: {", ".join(after) or "only yourself"} ({config.filename})')
 
 
 def _check_user(user: str) -> None:

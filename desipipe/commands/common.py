@@ -264,4 +264,4 @@ def hint_nobody(queue: Queue) -> None:
 
     summary = queue_summary(queue)
     if summary['condition'] == 'stopped':
-        hint(f'Nobody works on this queue. Start workers with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
+        hint(f'No worker is running. Start one with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')

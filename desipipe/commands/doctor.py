@@ -257,7 +257,7 @@ def _base(base: str, config: Config, tries: bool) -> Iterator[Finding]:
     )
     if not os.access(there, os.W_OK | os.X_OK):
         fix = 'export DESIPIPE_QUEUE_DIR=FOLDER' if tries else ''
-        yield Finding('permissions', False if tries else None, f'you can not write to {there}: queues can be looked at, not made there', fix)
+        yield Finding('permissions', False if tries else None, f'you cannot write to {there}: queues can be looked at, not made there', fix)
         return
     space = os.statvfs(there)
     free = space.f_bavail * space.f_frsize
@@ -358,7 +358,7 @@ def _held(path: str, kind: str) -> str | None:
     finally:
         os.close(fd)
     who = 'a process of another machine' if holder is None else holder.describe()
-    return f'{path} has not been free for {_HELD:g} s, so that nobody can write. It is held by {who}'
+    return f'{path} has not been free for {_HELD:g} s, so that no process can write. It is held by {who}'
 
 
 def _permissions(queue: Queue, config: Config) -> Iterator[Finding]:
@@ -529,10 +529,10 @@ def _processes(queue: Queue, where: str) -> Iterator[Finding]:
         yield Finding(check, False, f'the last manager said: {summary["last_says"]}', f'desipipe spawn {where} --spawn')
     alive = sum(process['alive'] is not False for _, process in processes)
     if summary['condition'] == 'stopped' and not processes:
-        yield Finding(check, None, f'{plural(summary["left"])} to do, and nobody works', f'desipipe spawn {where} --spawn')
+        yield Finding(check, None, f'{plural(summary["left"])} to do, and no worker is running', f'desipipe spawn {where} --spawn')
     elif alive == len(processes):
         unknown = sum(process['alive'] is None for _, process in processes)
-        words = f'{plural(alive, "process")} at work' if alive else 'nobody at work'
+        words = f'{plural(alive, "process")} at work' if alive else 'no process is running'
         yield Finding(
             check, True, words.replace('processs', 'processes') + (f', {unknown:d} of them on other machines, which only time can tell' if unknown else '')
         )

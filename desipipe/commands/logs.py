@@ -173,7 +173,7 @@ class Output:
         where = type_queue(ledger.folder, self._queue.config)
         if status in ('WAITING', 'PENDING'):
             blocked = self._row in ledger.blocked()
-            hint(f'It {"can not run" if blocked else f"is {status}"}; see why with: desipipe explain {where} {self._tid[:12]}')
+            hint(f'It {"cannot run" if blocked else f"is {status}"}; see why with: desipipe explain {where} {self._tid[:12]}')
         elif status != 'SUCCEEDED':
             hint(f'{status}: {cause.get("text") or "no reason is known"}')
         elif not any(self._written.values()):

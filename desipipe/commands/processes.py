@@ -196,7 +196,7 @@ def kill(args: argparse.Namespace) -> int:
             hint(error)
             status = 2
         if not asked:
-            print(f'{where}: nobody to end')
+            print(f'{where}: no worker or manager is running')
         elif ended:
             print(f'{where}: ended {" and ".join(asked)}')
         else:

@@ -67,7 +67,7 @@ def register(verbs: Verbs) -> None:
         'desipipe record analysis.ipynb',
         'desipipe record analysis.ipynb -o pipeline.record.ipynb --crate pipeline.zip',
         'desipipe record -q my_queue            of a queue alone',
-        'desipipe record analysis.ipynb --with-results   so that someone else can go on with: desipipe import',
+        'desipipe record analysis.ipynb --with-results   so that others can go on with: desipipe import',
     )
     parser.add_argument('notebook', nargs='?', metavar='NOTEBOOK', help='the notebook, executed and saved; it may be left out with -q')
     parser.add_argument('-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help='queues that it uses, beside those that its cells name')
@@ -83,7 +83,7 @@ def register(verbs: Verbs) -> None:
         'verify',
         verify,
         'check a record or a crate: against itself, and against its queue and files',
-        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something differs; 2: the record can not be read; 3: nothing that was '
+        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something differs; 2: the record cannot be read; 3: nothing that was '
         'checked differs, but a part of the record could not be checked.',
         'desipipe verify pipeline.record.ipynb --strict --queue my_queue --root .',
         'desipipe verify pipeline.record.ipynb',
@@ -369,7 +369,7 @@ def run(args: argparse.Namespace) -> int:
             status = _wait(ran)
         except KeyboardInterrupt:
             status = 130
-            hint('Nobody waits for the tasks any more; they go on. What becomes of them will be in the notebook with --resume')
+            hint('The tasks go on without being waited for. What becomes of them will be in the notebook with --resume')
     ran.finish(_bundle)
     if ran.output:
         hint(f'The executed notebook: {ran.output}')

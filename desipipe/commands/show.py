@@ -40,7 +40,7 @@ def register(verbs: Verbs) -> None:
         'watch',
         watch,
         'the status, live, until nothing is left to do',
-        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; 2: it stopped before the end (paused, or nobody works).',
+        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; 2: it stopped before the end (paused, or no worker is running).',
         'desipipe watch -q my_queue',
         'desipipe watch -q my_queue > progress.txt && echo done',
     )
@@ -280,7 +280,7 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
         if nobody_since is not None and now - nobody_since >= patience:
             said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
             last = f'. The last manager said: {said}' if said else ''
-            left = f'nobody works, {plural(summary["left"])} left'
+            left = f'no worker is running, {plural(summary["left"])} left'
             view.end(f'{left}{last}. {_go_on(summary, f"desipipe spawn {where} --spawn")}')
             return 2
         if deadline is not None and now >= deadline:

@@ -53,7 +53,7 @@ def placeholders(template: str) -> dict[str, int]:
     Raises
     ------
     CellError
-        A value stands where it can not be quoted.
+        A value stands where it cannot be quoted.
     """
     found: dict[str, int] = {}
 
@@ -82,7 +82,7 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     Raises
     ------
     CellError
-        A value stands where it can not be quoted, or is none of the whole numbers that arithmetic takes.
+        A value stands where it cannot be quoted, or is none of the whole numbers that arithmetic takes.
     """
 
     def texts(match: re.Match[str]) -> list[str]:

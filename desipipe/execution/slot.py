@@ -566,7 +566,7 @@ class Slot:
             try:
                 patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
-                raise DesipipeError(f'the folder the task was added from, {group.cwd}, can not be entered on this machine ({exc.strerror})') from None
+                raise DesipipeError(f'the folder the task was added from, {group.cwd}, cannot be entered on this machine ({exc.strerror})') from None
         code = known.loaded
         if code is None or self._prepared is not code or carried.has_modules() or class_registry.has_classes() or not code.memory.use():
             code = self._prepare(known)

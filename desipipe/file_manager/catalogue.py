@@ -70,7 +70,7 @@ class FileEntryCollection(BaseClass):
                 with open(path, 'rb') as file:
                     text = file.read()
             except OSError as error:
-                raise ConfigError(f'the data base {path} can not be read: {error.strerror}. Check the path, or its permissions.') from error
+                raise ConfigError(f'the data base {path} cannot be read: {error.strerror}. Check the path, or its permissions.') from error
             self._extend(list(_numbered((parse or _documents)(text, path), path)))
         elif isinstance(database, Mapping | BaseFileEntry):
             self._extend([('file entry', database)])
@@ -517,7 +517,7 @@ class FileEntryCollection(BaseClass):
         try:
             text = yaml.dump_all(documents, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=120)
         except yaml.YAMLError as exc:
-            raise ConfigError(f'{os.fspath(fn)} was not written: options of an entry hold what YAML can not: {exc}') from exc
+            raise ConfigError(f'{os.fspath(fn)} was not written: options of an entry hold what YAML cannot: {exc}') from exc
         with io.atomic_write(fn) as file:
             file.write(text.encode())
 

@@ -248,7 +248,7 @@ def _unfit(text: str, options: Mapping[str, Any], names: frozenset[str], exc: Ex
         if given.get(name, '') is Ellipsis:
             return ConfigError(f'takes any value of the option {name}: say which, with select({name}=...)')
     words = str(exc) if not isinstance(exc, KeyError) else f'there is no {exc}'
-    return ConfigError(f'can not be filled with {given}: {words or type(exc).__name__}, in the placeholder {{{text}}}. Change the format or the value')
+    return ConfigError(f'cannot be filled with {given}: {words or type(exc).__name__}, in the placeholder {{{text}}}. Change the format or the value')
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -270,7 +270,7 @@ def _parsed(text: str) -> list[Part]:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         words = exc.msg if isinstance(exc, SyntaxError) else str(exc) or 'it is nested too deeply'
-        raise ConfigError(f'can not be read: {words}. Placeholders are written as in an f-string; write {{{{ and }}}} for braces') from exc
+        raise ConfigError(f'cannot be read: {words}. Placeholders are written as in an f-string; write {{{{ and }}}} for braces') from exc
 
 
 def template_of(node: ast.expr) -> list[Part]:
@@ -338,7 +338,7 @@ def _refused(node: ast.expr, words: str) -> ConfigError:
 def _check_spec(spec: str) -> None:
     # Widths of four digits would make texts of any length out of a short path.
     if re.search(r'\d{4}', spec):
-        raise ConfigError(f'can not be filled: the format {spec[:100]!r} asks for more than 999 characters')
+        raise ConfigError(f'cannot be filled: the format {spec[:100]!r} asks for more than 999 characters')
 
 
 def _names(node: ast.expr) -> frozenset[str]:

@@ -390,8 +390,8 @@ class Follower:
         display.due = begun + max(INTERVAL, (time.monotonic() - begun) * displays / SHARE, sent / RATE)
 
     def _failed(self, displays: Iterable[Display], exc: Exception) -> None:
-        logger.error('displays of %s are not kept up to date any more', self.folder, exc_info=exc)
-        self._last_words(displays, f'this display is not kept up to date any more: {type(exc).__name__}: {exc}')
+        logger.error('displays of %s are no longer updated', self.folder, exc_info=exc)
+        self._last_words(displays, f'this display is no longer updated: {type(exc).__name__}: {exc}')
 
     def _last_words(self, displays: Iterable[Display], words: str) -> None:
         with self._guard:

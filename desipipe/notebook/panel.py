@@ -54,7 +54,7 @@ class Panel:
         self.buttons = {
             name: widgets.Button(description=description, icon=icon, tooltip=tooltip, layout=widgets.Layout(width='auto'))
             for name, description, icon, tooltip in (
-                ('pause', 'Pause', 'pause', 'Let no task begin any more; those that run go on'),
+                ('pause', 'Pause', 'pause', 'Pause the queue: no task begins, running ones go on'),
                 ('retry', 'Retry', 'repeat', 'Let what did not succeed run again'),
                 ('cancel', 'Cancel', 'times', 'Let what is left not begin, and stop what runs'),
                 ('spawn', 'Start workers', 'play', 'Start a manager in the background, which starts workers'),
@@ -111,7 +111,7 @@ class Panel:
         counts = summary['counts']
         pause, cancel = self.buttons['pause'], self.buttons['cancel']
         pause.description, pause.icon = ('Resume', 'play') if paused else ('Pause', 'pause')
-        pause.tooltip = 'Let tasks begin again' if paused else 'Let no task begin any more; those that run go on'
+        pause.tooltip = 'Let tasks begin again' if paused else 'Pause the queue: no task begins, running ones go on'
         bad = sum(counts[state] for state in _BAD)
         left = sum(counts[state] for state in _LEFT)
         self.buttons['retry'].disabled = not bad

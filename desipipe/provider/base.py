@@ -22,7 +22,7 @@ FATES = {
     'launch': 'it ended before a worker began',
     'walltime': 'it reached its time limit',
     'oom': 'it used more memory than it had asked for',
-    'cancelled': 'someone cancelled it',
+    'cancelled': 'it was cancelled',
     'preempted': 'a more important job took its place',
     'node': 'its node failed',
     'requeued': 'it was put back into the queue of the batch system, and begins again',
@@ -272,7 +272,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         LaunchError
             The batch system did not do it, and what it said.
         """
-        raise ConfigError(f'jobs of the {self.kind} {self.label} can not be withdrawn by others than their manager')
+        raise ConfigError(f'jobs of the {self.kind} {self.label} cannot be withdrawn by others than their manager')
 
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
         """Return what follows for a task that its job's time limit has ended.
@@ -306,7 +306,7 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             ``"killed by signal 9 (SIGKILL)"``, ``"exit status 3"``; the job's ``reason`` if it has no exit status.
         """
         if job.exitcode is None:
-            return job.reason or 'ended, nobody knows how'
+            return job.reason or 'ended, for an unknown reason'
         if job.exitcode >= 0:
             return f'exit status {job.exitcode:d}'
         try:

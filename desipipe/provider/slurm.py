@@ -672,7 +672,7 @@ class SlurmProvider(BaseProvider):
                 self._update(job, row, watch)
             if job.state == 'ended' or watch.is_lost(each):
                 if job.state != 'ended':
-                    job.state, job.reason = 'ended', 'Slurm does not know it any more'
+                    job.state, job.reason = 'ended', 'Slurm no longer knows it'
                 del self._jobs[jobid]
                 self._ended[jobid] = job.slots
                 watch.forget(each)

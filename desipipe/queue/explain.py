@@ -77,10 +77,10 @@ def _state(ledger: Ledger, row: int) -> str:
     if status == WAITING:
         blocked = ledger.blocked().get(row)
         if blocked is not None and state.status[blocked] == DROPPED:
-            return f'{label} can not run: it needs {_label(ledger, blocked)}. To add that again, call its app, or run the notebook, again.'
+            return f'{label} cannot run: it needs {_label(ledger, blocked)}. To add that again, call its app, or run the notebook, again.'
         if blocked is not None:
             return (
-                f'{label} can not run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
+                f'{label} cannot run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
                 f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid {state.ids[blocked].hex()[:12]}'
             )
         needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
@@ -102,7 +102,7 @@ def _pending(ledger: Ledger, row: int) -> str:
         if state.manager is None:
             said = state.last_manager.get('says', '') if state.last_manager.get('of') in ('', group.mid) else ''
             last = f'The last manager said: {_one_line(said)}. ' if said else ''
-            return f'nobody works on its task manager. {last}{ledger.how_to_start()}'
+            return f'no worker of its task manager is running. {last}{ledger.how_to_start()}'
         says = state.manager.get('says')
         return _one_line(says or 'the manager has yet to start a worker for its task manager') + '.'
     before = sum(1 for other in state.next_pending([group.mid], len(state.status)) if other < row)

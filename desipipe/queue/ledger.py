@@ -489,7 +489,7 @@ class Ledger:
         except Exception as exc:  # of the classes in it
             tid, name = self.state.ids[row].hex()[:12], self.state.groups[self.state.group[row]].name
             raise ResultError(
-                f'task {tid} ({name}) succeeded and its result is in the queue, but it can not be loaded here: {type(exc).__name__}: {exc}. '
+                f'task {tid} ({name}) succeeded and its result is in the queue, but it cannot be loaded here: {type(exc).__name__}: {exc}. '
                 'There is a module that is not installed here, or a class whose objects do not come back from a pickle ('
                 'an exception with an __init__ of its own needs a __reduce__). '
                 f'Correct that and read it again, or return plain values; what it printed: desipipe logs -q {quote(self.folder)} {tid}'
@@ -535,7 +535,7 @@ class Ledger:
         if event is None:
             raise PayloadError(
                 f'arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged line of {self.journal.path}: '
-                'the task can not run. Call its app again to add them'
+                'the task cannot run. Call its app again to add them'
             )
         return Ref(*event['ref'])
 
@@ -1362,7 +1362,7 @@ class Ledger:
         event = self.state.apps.get(app)
         if event is None:
             raise PayloadError(
-                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it can not run. Call the app again to add it'
+                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it cannot run. Call the app again to add it'
             )
         return event
 

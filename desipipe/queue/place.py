@@ -83,7 +83,7 @@ def _parent(here: Any) -> tuple[str, str]:
 
 
 def current_place() -> Place | None:
-    """Return where this process adds tasks now; ``None`` where code can not be told to have changed."""
+    """Return where this process adds tasks now; ``None`` where code cannot be told to have changed."""
     here = shell()
     if here is not None:
         return _notebook_place(here)

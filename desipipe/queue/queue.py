@@ -80,7 +80,7 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
         raise InvalidQueueNameError(
-            f'{name!r} can not be the name of a queue: use letters, digits and any of _ . + = @ -, beginning with a letter, a digit or _ '
+            f'{name!r} cannot be the name of a queue: use letters, digits and any of _ . + = @ -, beginning with a letter, a digit or _ '
             f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created'
         )
     return name
@@ -1111,7 +1111,7 @@ class Queue(BaseClass):
         """
         source, target = (self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item for item in (old, new))
         if source.name != target.name:
-            raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one can not be accepted for the other; nothing was changed')
+            raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one cannot be accepted for the other; nothing was changed')
         ledger = self.ledger
 
         def decide(added: Sequence[Event]) -> list[Event]:
@@ -1221,7 +1221,7 @@ def _exists(folder: str) -> bool:
         return False
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'{folder} can not be looked into by you ({exc.strerror}); nothing was changed. Ask its owner, or choose another queue'
+            f'{folder} cannot be looked into by you ({exc.strerror}); nothing was changed. Ask its owner, or choose another queue'
         ) from None
     return True
 

@@ -35,7 +35,7 @@ class _Kind(enum.Enum):
     TEXT = 'sweeps over text go letter by letter, which is seldom meant'
     UNORDERED = 'a set has no order'
     RECORD = 'a named tuple may be one value or several'
-    FUTURE = 'a future can not be swept before its result is known'
+    FUTURE = 'a future cannot be swept before its result is known'
     NAMES = 'goes name by name, which is seldom meant'
     UNCLEAR = 'may be one value or several'
     ONE = 'is one value'
@@ -176,7 +176,7 @@ def _refusal(label: str, values: Any, kind: _Kind, name: str) -> SweepError:
     """Return why `values` is not swept, and what to write instead."""
     what, name = type(values).__name__, name or 'x'
     if kind is _Kind.ONE:
-        problem = f'{what} {reprlib.repr(values)} can not be swept'
+        problem = f'{what} {reprlib.repr(values)} cannot be swept'
         return _error(label, problem, 'Give a range, a list, an array')
     if kind is _Kind.TEXT:
         return _error(label, kind.value, f'Write [{reprlib.repr(values)}], or list(...)')

@@ -225,7 +225,7 @@ class Future(NotAValue, TaskReference, Logged):
                 )
             if ledger.state.status[ledger.blocked()[row]] == DROPPED:
                 return TaskFailedError(
-                    f'task {self.id[:12]} ({task.name}) can not run: a task that it needs was deleted, or its line in the journal was lost. '
+                    f'task {self.id[:12]} ({task.name}) cannot run: a task that it needs was deleted, or its line in the journal was lost. '
                     f'Call the app of that one again, or run the notebook again. See what it needs: desipipe explain -q {quote(ledger.folder)} {self.id[:12]}',
                     self.id,
                     'blocked',
@@ -233,7 +233,7 @@ class Future(NotAValue, TaskReference, Logged):
             other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
             error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
             failed = TaskFailedError(
-                f'task {self.id[:12]} ({task.name}) can not run: it needs task {other.id[:12]} ({other.task.name}), which is {STATES[other._status()]}. '
+                f'task {self.id[:12]} ({task.name}) cannot run: it needs task {other.id[:12]} ({other.task.name}), which is {STATES[other._status()]}. '
                 f'Let both run again with: desipipe retry -q {quote(ledger.folder)} --tid {other.id[:12]}',
                 self.id,
                 'blocked',

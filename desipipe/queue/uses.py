@@ -52,7 +52,7 @@ def make_use(queue: str, name: str, app: str, kind: str = 'python', code: Code |
     Returns
     -------
     use : Use or None
-        ``None`` where code can not be told to have changed, as in a plain interactive Python.
+        ``None`` where code cannot be told to have changed, as in a plain interactive Python.
     """
     if task:
         return Use(queue, CHILD + task, Place(task), app, kind, code)

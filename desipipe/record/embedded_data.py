@@ -1,6 +1,6 @@
 """Find data within text, so that what looks for paths in text leaves it alone.
 
-Base64 has ``/`` in its alphabet: a stretch such as ``+/ab/cd`` reads like an absolute path, and an image of which it was cut can not be decoded.
+Base64 has ``/`` in its alphabet: a stretch such as ``+/ab/cd`` reads like an absolute path, and an image of which it was cut cannot be decoded.
 Data is known by where it stands (its MIME type, a ``data:`` URI, the members beside it in JSON), and else by how it looks.
 """
 

@@ -209,7 +209,7 @@ def make_record(
             try:
                 queue = _resolved(folder, known, open_queue)
             except UnknownQueueError:
-                privacy.notes[f'tasks of the queue {os.path.basename(folder)}, which was used and is not there any more'] = None
+                privacy.notes[f'tasks of the queue {os.path.basename(folder)}, which was used and no longer exists'] = None
                 continue
             if queue.folder not in every_queue and (mine := _defined(queue, texts)):
                 every_queue[queue.folder], rows[queue.folder] = queue, set(mine)
@@ -311,7 +311,7 @@ def _rows(queue: Queue, use: Use) -> tuple[list[int], str]:
     except UnknownTaskError as exc:
         return [], str(exc)
     if use.first and (first >= len(state.ids) or state.ids[first].hex() != use.first):
-        return [], 'its tasks are not in the queue any more, which was cleared since (or they are of another queue): run the cell again'
+        return [], 'its tasks are no longer in the queue, which was cleared since (or they are of another queue): run the cell again'
     if len(rows) < total:
         return rows, f'{total - len(rows)} of its tasks were deleted from the queue'
     return rows, ''

@@ -159,12 +159,12 @@ def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, 
         if word is not None and word_of(encode(now, 'result')) == word:
             return ''
         if then is None:
-            return 'the result is another one' if word is not None else 'the result can not be compared: its value was not recorded'
+            return 'the result is another one' if word is not None else 'the result cannot be compared: its value was not recorded'
         before: Any = loads(then)
         if encode(now, 'result') == encode(before, 'result'):
             return ''
     except DesipipeError as exc:
-        return f'the result can not be compared: {exc}'
+        return f'the result cannot be compared: {exc}'
     return _difference(before, now, rtol, atol)
 
 

@@ -38,7 +38,7 @@ Dict = dict[str, Any]
 
 OK, DIFFERS, NOTE, UNCHECKED, NOTHING = 'ok', 'differs', 'note', 'cannot be checked', 'nothing to check'
 OF_RECORD, BY_OPTION, NEVER = 'record', 'option', 'never'
-"""Of what can not be checked: a part of the record itself; what an option of the command compares; what no record can show."""
+"""Of what cannot be checked: a part of the record itself; what an option of the command compares; what no record can show."""
 PARTLY_CHECKED = 3
 """Exit status when nothing that was checked differs, and something that was recorded could not be checked."""
 NAMED = 10
@@ -60,7 +60,7 @@ class Check:
     more: int = 0
     """How many are not named."""
     scope: str = OF_RECORD
-    """Of what can not be checked: ``'record'``, ``'option'`` or ``'never'``."""
+    """Of what cannot be checked: ``'record'``, ``'option'`` or ``'never'``."""
 
     def to_dict(self) -> Dict:
         """Convert to plain data."""
@@ -270,7 +270,7 @@ def _lines(record: Record) -> tuple[Check, list[list[Dict]]]:
                 if not isinstance(task['id'], str) or not isinstance(task['args'], dict) or task['state'] not in STATES or group is None:
                     raise ValueError
             except (KeyError, TypeError, ValueError, IndexError):
-                found.add(f'task {number:d} of {model.head["name"]} can not be read')
+                found.add(f'task {number:d} of {model.head["name"]} cannot be read')
                 continue
             if not sealed(line):
                 found.add(f'{_label(model, task)}: its line was changed')
@@ -420,7 +420,7 @@ def _code(record: Record, node: Node | None) -> Iterator[Check]:
                 elif label in untold:
                     reasons[f'{app["name"]}, {label}: its text was not found when it was recorded, only its digest is known'] += 1
                 elif texts is None:
-                    reasons[f'{app["name"]}: the text of its cell can not be compared here'] += 1
+                    reasons[f'{app["name"]}: the text of its cell cannot be compared here'] += 1
                 elif pieces[0].hex() in texts:
                     parts += 1
                 else:
@@ -487,7 +487,7 @@ def _cells(record: Record, node: Node | None) -> Iterator[Check]:
             elif how == 'other':
                 found.add(f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: nothing in it is the code of {name}')
             else:
-                unknown.add(f'cell {number + 1:d} ({title}): the code that {name} ran can not be compared with it')
+                unknown.add(f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared with it')
     if same or found.n:
         yield found.check('cells', f'{plural(same, "cell")}: the text is the code that its tasks ran', 'cells that are not what ran')
     elif not unknown.n:
@@ -621,7 +621,7 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
             row = state.rows.get(bytes.fromhex(task['id']))
             label = _label(model, task)
             if row is None:
-                found.add(f'{label} is not in the queue any more')
+                found.add(f'{label} is no longer in the queue')
                 continue
             if STATES[state.status[row]] != task['state']:
                 if task['state'] in ('WAITING', 'PENDING', 'RUNNING'):

@@ -48,7 +48,7 @@ def serialize_function(func: Callable[..., Any]) -> FunctionSource:
     try:
         source = textwrap.dedent(getattr(func, _CODE, None) or inspect.getsource(func))
     except (OSError, TypeError) as exc:
-        raise NotSerializableError(f'The source of {name} can not be found: {exc}') from exc
+        raise NotSerializableError(f'The source of {name} cannot be found: {exc}') from exc
     definition = next(node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef))
     definition.decorator_list.clear()
     arguments = definition.args

@@ -24,7 +24,7 @@ from .source import Import, parse, tree
 
 MAIN = frozenset(('__main__', '__mp_main__'))
 _EXTENSIONS = tuple(importlib.machinery.EXTENSION_SUFFIXES)
-# Topmost names of desipipe, and of what it can not run without.
+# Topmost names of desipipe, and of what it cannot run without.
 _NEEDED = frozenset(('cloudpickle', 'filelock', 'numpy', 'orjson', 'rich', 'simpleeval', 'yaml'))
 _OURS = _NEEDED | {__name__.partition('.')[0]}
 

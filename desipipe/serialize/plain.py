@@ -343,7 +343,7 @@ def refuse(trail: Sequence[Step], value: object, reason: BaseException | str = '
         advice = 'return what you need of it (numbers, text, arrays, a path) instead'
     start = "It can't be carried to another process"
     why = f' {start}: {reason}.' if reason else f' {start}.'
-    end = 'The task ran, but its result can not be kept' if is_result else 'Nothing was added to the queue'
+    end = 'The task ran, but its result cannot be kept' if is_result else 'Nothing was added to the queue'
     way = ', '.join(map(step, trail))
     return NotSerializableError(f'{way} ({what}, {shown}): {advice}.{why} {end}.')
 

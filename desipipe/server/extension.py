@@ -41,9 +41,9 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
         help='Folders whose queues are shown, besides those of the configured queue folder and of the folder that the server shows (root_dir). '
         'Queues elsewhere are refused.',
     ).tag(config=True)
-    keep = Float(600.0, min=1.0, help='Seconds for which a queue that nobody asks for stays in memory.').tag(config=True)
+    keep = Float(600.0, min=1.0, help='Seconds for which a queue without requests stays in memory.').tag(config=True)
     most_queues = Int(128, min=1, help='The most queues in memory at once.').tag(config=True)
-    most_tasks = Int(1_000_000, min=1, help='Queues that nobody follows leave the memory when there are more tasks than these in it.').tag(config=True)
+    most_tasks = Int(1_000_000, min=1, help='Queues without followers leave the memory when there are more tasks than these in it.').tag(config=True)
 
     def initialize_handlers(self) -> None:
         """Add the routes to the server."""

@@ -18,7 +18,7 @@ _ERROR = {
     'required': ['error', 'message'],
 }
 _ERRORS = {
-    '400': 'It can not be meant',
+    '400': 'It cannot be meant',
     '403': 'Not allowed, or outside of the folders that this server shows',
     '404': 'There is no such queue, or no such task',
     '405': 'Another method is needed',

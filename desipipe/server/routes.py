@@ -143,7 +143,7 @@ def _rows(queue: Queue, text: str, first: str) -> list[int]:
         asked[part.start : stop] = b'\1' * (stop - part.start)
     begin = found[0].start if found else 0
     if found and (begin >= len(asked) or (first and not state.ids[begin].hex().startswith(first))):
-        raise QueueGoneError(f'the queue in {queue.folder} was cleared since: these tasks are not in it any more; nothing was done. Run the cell again')
+        raise QueueGoneError(f'the queue in {queue.folder} was cleared since: these tasks are no longer in it; nothing was done. Run the cell again')
     return [row for row, wanted in enumerate(asked) if wanted]
 
 
@@ -314,7 +314,7 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
     messages = [f'Asked {asked_words} to end'] if names or manager else []
     if withdrawn.jobids:
         messages.append(f'Cancelled {len(withdrawn.jobids):d} job{"" if len(withdrawn.jobids) == 1 else "s"} that had not begun')
-    message = '. '.join([*messages, *withdrawn.errors]) or 'Nobody to end'
+    message = '. '.join([*messages, *withdrawn.errors]) or 'No worker or manager is running'
     return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': message}
 
 
@@ -477,7 +477,7 @@ LOOKS = (
 ORDERS = tuple(
     Route(f'actions/{name}', words, answer, {'queue': _QUEUE, **members}, ('queue', *required), result, True, rules)
     for name, words, answer, members, required, result, rules in (
-        ('pause', 'Let no task begin any more', _order(_pause), {}, (), _DONE, {}),
+        ('pause', 'Pause the queue: no task begins', _order(_pause), {}, (), _DONE, {}),
         ('resume', 'Let tasks begin again', _order(_resume), {'spawn': _SPAWN}, (), _DONE, {}),
         ('retry', 'Let tasks run again that ended', _order(_retry), {**_CONDITIONS, 'spawn': _SPAWN}, (), _CHANGED, {}),
         (
@@ -520,7 +520,7 @@ async def _nobody(hub: Hub, asked: Dict) -> None:
 
 EVENTS = Route(
     'events',
-    "A stream of events: 'queue', with what a list shows of one, each time that something happened to it; 'trouble', with an error, when it can not be read",
+    "A stream of events: 'queue', with what a list shows of one, each time that something happened to it; 'trouble', with an error, when it cannot be read",
     _nobody,
     {'queue': {**_several(_QUEUE, 'Queues to follow', 500), 'minItems': 1}},
     ('queue',),

@@ -466,7 +466,7 @@ class Journal:
         return self._lock
 
     def _gone(self) -> QueueGoneError:
-        return QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was recreated. List what is there with: desipipe queues')
+        return QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated. List what is there with: desipipe queues')
 
     def _open(self, flags: int) -> int:
         # What an NFS client holds of the folder may be stale once: it asks the server again then.
@@ -494,7 +494,7 @@ class Journal:
                 raise
             what = 'written to' if flags & os.O_RDWR else 'read'
             raise PermissionDeniedError(
-                f'{self.path} can not be {what} by you ({exc.strerror}); nothing was changed. Look at the mount and the modes with: desipipe doctor'
+                f'{self.path} cannot be {what} by you ({exc.strerror}); nothing was changed. Look at the mount and the modes with: desipipe doctor'
             ) from None
 
     def follow(self) -> bool:
@@ -588,7 +588,7 @@ class Journal:
             data = os.pread(fd, 4096, len(first)) if len(first) < _HEADER_MAX else b''
             if not data:
                 raise CorruptJournalError(
-                    f'{self.path} has no whole first line (offset 0): the queue can not be read. Restore the file from a backup, '
+                    f'{self.path} has no whole first line (offset 0): the queue cannot be read. Restore the file from a backup, '
                     f'or keep the folder for its payloads and start another queue',
                     self.path,
                     0,
@@ -601,7 +601,7 @@ class Journal:
             header = None
         if header is None or not _is_header(header):
             raise CorruptJournalError(
-                f'the first line of {self.path} (offset 0) is damaged: the queue can not be read. Restore the file from a backup, '
+                f'the first line of {self.path} (offset 0) is damaged: the queue cannot be read. Restore the file from a backup, '
                 f'or recover what is behind it: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
                 0,
@@ -700,7 +700,7 @@ class Journal:
         self._refolds += 1
         if self._refolds > _REFOLDS_MAX:
             raise CorruptJournalError(
-                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what can not be (the last one stands at offset {offset:d}): the queue can not be '
+                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what cannot be (the last one stands at offset {offset:d}): the queue cannot be '
                 'read. Restore the file from a backup, or use another queue',
                 self.path,
                 offset,

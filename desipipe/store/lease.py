@@ -70,7 +70,7 @@ class Lease:
             share(self._fd, self.folder)
             os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
-            raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was recreated') from None
+            raise QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated') from None
         except OSError as exc:
             raise disk_full(exc, self.path) from exc
 

@@ -255,7 +255,7 @@ class QueueLock:
 
     def _gone(self) -> QueueGoneError:
         folder = os.path.dirname(self.path)
-        return QueueGoneError(f'the queue in {folder} is gone (deleted by someone?); nothing was written. List what is there with: desipipe queues')
+        return QueueGoneError(f'the queue in {folder} is gone (was it deleted?); nothing was written. List what is there with: desipipe queues')
 
     def _refused(self, exc: OSError) -> OSError:
         folder = os.path.dirname(self.path)

@@ -72,7 +72,7 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
 
 # Large payloads are synced before they are announced: the disk begins while we still write, and finds the blocks reserved. Measured on ext4 for
 # 1 GB: half of the time. Linux only, and only hints: what a filesystem refuses costs time, nothing else. (Not os.posix_fallocate: where the
-# filesystem can not, the C library writes every block itself.)
+# filesystem cannot, the C library writes every block itself.)
 def _reserve(fd: int, offset: int, length: int) -> None:
     if sys.platform == 'linux':
         _libc().fallocate(fd, 0, ctypes.c_int64(offset), ctypes.c_int64(length))
@@ -135,7 +135,7 @@ class SegmentWriter:
             except FileExistsError:
                 continue
             except (FileNotFoundError, NotADirectoryError):
-                raise QueueGoneError(f'the queue in {self.folder} is gone (deleted by someone?); nothing was added or recreated') from None
+                raise QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was added or recreated') from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
@@ -265,7 +265,7 @@ class SegmentReader:
         except OSError as exc:
             path = segment_path(self.folder, name)
             raise PayloadError(
-                f'{path} can not be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
+                f'{path} cannot be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
             ) from exc
         fd = self._private(fd)
         self._fds[name] = fd
@@ -378,7 +378,7 @@ class SegmentReader:
             if exc.errno != errno.ENOMEM:
                 raise
             path = segment_path(self.folder, name)
-            problem = f'{length:,d} bytes of {path} can not be mapped ({exc.strerror})'
+            problem = f'{length:,d} bytes of {path} cannot be mapped ({exc.strerror})'
             raise MemoryError(f'{problem}. Nothing is lost: hold fewer values at once') from None
         return memoryview(mapped)[offset - start :]
 

@@ -51,7 +51,7 @@ LOOKS = {
     'FAILED': Look('✕', '#d55e00', 'raised, or returned an error'),
     'KILLED': Look('⊘', '#cc79a7', 'was ended from outside, or cancelled'),
     'UNKNOWN': Look('?', '#e69f00', 'its worker vanished'),
-    'BLOCKED': Look('‖', '#b8860b', 'can not run until what it needs is retried'),
+    'BLOCKED': Look('‖', '#b8860b', 'cannot run until what it needs is retried'),
     'SUPERSEDED': Look('↷', '#8c8c8c', 'is of code that other code took the place of; does not count'),
     'DELETED': Look('–', '#8c8c8c', 'was deleted'),
 }
@@ -61,7 +61,7 @@ CONDITIONS = {
     'empty': Look('·', '#8c8c8c', 'no tasks'),
     'running': Look('●', '#0a84d0', 'running'),
     'paused': Look('‖', '#e69f00', 'paused: no task begins'),
-    'stopped': Look('■', '#e69f00', 'tasks are left and nobody works on them'),
+    'stopped': Look('■', '#e69f00', 'tasks are left and no worker is running'),
     'failed': Look('✕', '#d55e00', 'ended, not all tasks succeeded'),
     'done': Look('✓', '#009e73', 'all tasks succeeded'),
 }

@@ -179,7 +179,7 @@ def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
         return [*_trust_advice(untrusted), *_look_advice(summary, where)]
     found = []
     if summary['condition'] == 'stopped':
-        found.append(('nobody works on it', f'desipipe spawn {where} --spawn'))
+        found.append(('no worker is running', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
         found.append(('go on', f'desipipe resume {where}'))
     if shown := _look_advice(summary, where):

@@ -29,7 +29,7 @@ class Verbs(Directive):
         try:
             from desipipe.commands.parser import build_parser
         except ImportError as error:
-            raise self.severe(f'desipipe.commands.parser.build_parser, which this page is made from, can not be imported: {error}') from error
+            raise self.severe(f'desipipe.commands.parser.build_parser, which this page is made from, cannot be imported: {error}') from error
         parser = build_parser()
         found = verbs(parser)
         if not found:

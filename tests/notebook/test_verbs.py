@@ -102,7 +102,7 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         kernel('magics = get_ipython().magics_manager.registry["PipelineMagics"]; used, magics.task_manager = magics.task_manager, None')
         ran = kernel('%desipipe tasks', ok=False)
         assert ran.error[1] == 'which queue? This notebook has none yet: say %desipipe use QUEUE first, or %desipipe tasks -q QUEUE'
-        assert kernel('%desipipe logs whole', ok=True).plain.startswith('It can not run')
+        assert kernel('%desipipe logs whole', ok=True).plain.startswith('It cannot run')
         ran = kernel('%desipipe tasks --tid elsewhere whole', ok=False)
         assert 'tasks of 2 queues' in ran.error[1]
     finally:
@@ -178,7 +178,7 @@ def test_pause_retry_add(fresh: Front) -> None:
     assert fresh('queue.paused').value == 'True'
     assert fresh('%desipipe resume').plain.splitlines() == [
         'mine: active',
-        'Nobody works on this queue. Start workers with: %desipipe spawn -q mine --spawn',
+        'No worker is running. Start one with: %desipipe spawn -q mine --spawn',
     ]
     assert fresh('%desipipe cancel --tid worst').out == 'mine: 1 task cancelled\n'
     assert fresh('%desipipe retry').out.startswith('mine: 1 task to run again\n')

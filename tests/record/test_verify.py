@@ -456,7 +456,7 @@ def rename(record: dict[str, Any]) -> None:
 def test_a_queue_is_made_nowhere_else(script: Cli, change: Change) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, rename)
-    assert "'../outside' can not be the name of a queue" in script('import', path.name, '--trust', status=2).stderr
+    assert "'../outside' cannot be the name of a queue" in script('import', path.name, '--trust', status=2).stderr
     assert not list(script.folder.parent.glob('outside*'))
 
 

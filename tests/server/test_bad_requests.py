@@ -277,7 +277,7 @@ async def test_another_users_queue(ask: Ask, queue: Queue, monkeypatch: pytest.M
     status, found = await ask('queue', queue='demo')
     assert (status, found['error']) == (403, 'PermissionDeniedError')
     _, (line,) = await ask('queues')
-    assert line['condition'] == 'unreadable' and 'can not be read by you' in line['error']
+    assert line['condition'] == 'unreadable' and 'cannot be read by you' in line['error']
 
 
 async def test_a_damaged_queue(ask: Ask, queue: Queue) -> None:

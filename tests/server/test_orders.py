@@ -125,7 +125,7 @@ async def test_kill_ends_real_workers(ask: Ask, follow: Follow, queue: Queue, tm
             # Not sooner: the task that fails could be killed as well.
             await stream.next(lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1)
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
-            assert found['workers'] == [] and found['message'] == 'Nobody to end'
+            assert found['workers'] == [] and found['message'] == 'No worker or manager is running'
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
             assert len(found['workers']) == 1
             await stream.next(lambda kind, data: data['counts']['KILLED'] == 1 and data['workers'] == 0)

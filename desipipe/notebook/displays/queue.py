@@ -217,7 +217,7 @@ def _value(future: Future, ledger: Ledger, here: Any) -> Dict:
     try:
         data, metadata = here.display_formatter.format(future.result(timeout=0))
     except Exception as exc:  # whatever loading it, or its own repr, raises: the words are what there is to show
-        return {'output_type': 'stream', 'name': 'stderr', 'text': f'its result can not be shown here: {type(exc).__name__}: {exc}\n'}
+        return {'output_type': 'stream', 'name': 'stderr', 'text': f'its result cannot be shown here: {type(exc).__name__}: {exc}\n'}
     return {'output_type': 'display_data', 'data': data, 'metadata': metadata}
 
 

@@ -241,7 +241,7 @@ describe('QueueView', () => {
       }
     );
     expect(texts('.jp-desipipe-failure')).toEqual([
-      '⚠ power[12]: <img src=x> (2 tasks wait in vain)'
+      '⚠ power[12]: <img src=x> (blocks 2 tasks)'
     ]);
     expect(host.querySelector('img')).toBe(null);
     expect(texts('[role="alert"]')[0]).toContain('doctor --repair');
@@ -249,7 +249,7 @@ describe('QueueView', () => {
     expect(asked).toEqual([['task', failure]]);
   });
 
-  it('shows nothing but why where a queue can not be read', () => {
+  it('shows nothing but why where a queue cannot be read', () => {
     show({ error: 'It is gone.' });
     expect(host.textContent).toBe('⚠It is gone.');
   });

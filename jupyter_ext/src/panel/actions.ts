@@ -154,7 +154,7 @@ export class Actions {
         ),
         line.folder,
         trans.__(
-          'This can not be undone. Running the notebook again computes everything anew.'
+          'This cannot be undone. Running the notebook again computes everything anew.'
         )
       ],
       trans.__('Keep it'),

@@ -229,7 +229,7 @@ function Pause({
         refused ||
         (paused
           ? trans.__('Let tasks begin again')
-          : trans.__('Let no task begin any more'))
+          : trans.__('Pause the queue: no task begins'))
       }
       aria-label={
         paused

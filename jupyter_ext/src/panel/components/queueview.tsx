@@ -68,8 +68,8 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       {!!summary?.n_damage && (
         <Banner>
           {trans._n(
-            '%2 line of the journal can not be read; the others count. To move it aside: desipipe doctor --repair',
-            '%2 lines of the journal can not be read; the others count. To move them aside: desipipe doctor --repair',
+            '%2 line of the journal cannot be read; the others count. To move it aside: desipipe doctor --repair',
+            '%2 lines of the journal cannot be read; the others count. To move them aside: desipipe doctor --repair',
             summary.n_damage,
             number(summary.n_damage)
           )}
@@ -189,8 +189,8 @@ function Failure({
         <span>
           {' '}
           {trans._n(
-            '(%2 task waits in vain)',
-            '(%2 tasks wait in vain)',
+            '(blocks %2 task)',
+            '(blocks %2 tasks)',
             summary.blocked,
             number(summary.blocked)
           )}

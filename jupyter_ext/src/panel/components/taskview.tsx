@@ -90,13 +90,13 @@ export function TaskView(props: ITaskViewProps): JSX.Element {
       )}
       {state === 'BLOCKED' && (
         <p className="jp-desipipe-cause">
-          {trans.__('It can not run until')}{' '}
+          {trans.__('It cannot run until')}{' '}
           <Link
             onClick={() =>
               props.onTask({ tid: task.blocked, name: '', index: 0 })
             }
           >
-            {trans.__('the task that it waits for in vain')}
+            {trans.__('the task that blocks it')}
           </Link>{' '}
           {trans.__('is retried.')}
         </p>

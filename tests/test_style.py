@@ -1,0 +1,44 @@
+"""What a machine can hold of our language: no word of ours where the field has one."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / 'desipipe'
+FORBIDDEN = re.compile(r'\b(nobody|somebody|someone|it is said|in vain|any more|can not)\b', re.IGNORECASE)
+
+
+def messages(path: Path) -> Iterator[tuple[int, str]]:
+    """Yield line and text of every string of a module that is no docstring."""
+    tree = ast.parse(path.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def test_messages_use_the_words_of_the_field() -> None:
+    bad = [
+        f'{path.relative_to(ROOT)}:{line}: {match.group()!r}'
+        for path in sorted(PACKAGE.rglob('*.py'))
+        for line, text in messages(path)
+        if (match := FORBIDDEN.search(text))
+    ]
+    assert bad == []
+
+
+def test_docstrings_begin_with_what_is_done() -> None:
+    """Look for first words that only promise a verb or a noun to come (`Whether ...`)."""
+    vague = ('What', 'Whether', 'Who', 'Whose', 'Which', 'When', 'Where', 'How', 'Of', 'Let', 'Say', 'As')
+    bad = []
+    for path in sorted(PACKAGE.rglob('*.py')):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+                words = (ast.get_docstring(node) or '').split()
+                if words and words[0].strip(',.:') in vague:
+                    bad.append(f'{path.relative_to(ROOT)}:{getattr(node, "lineno", 1)}: {words[0]}')
+    assert bad == []
