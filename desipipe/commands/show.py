@@ -40,7 +40,8 @@ def register(verbs: Verbs) -> None:
         'watch',
         watch,
         'the status, live, until nothing is left to do',
-        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; 2: it stopped before the end (paused, or no worker is running).',
+        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; '
+        '2: it stopped before the end (paused, or no worker is running).',
         'desipipe watch -q my_queue',
         'desipipe watch -q my_queue > progress.txt && echo done',
     )
