@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import os
 import reprlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from .config import Config
@@ -18,9 +19,10 @@ from .errors import PayloadError as DeserializationError
 from .provenance import SAVED, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
-from .queue.app import App, caller
+from .queue.app import App, Shared, caller
 from .queue.call_here import call_here, chdir
 from .queue.events import STATES, Event, state_code
+from .queue.future_list import futures_of
 from .queue.ledger import Batch, Ledger
 from .queue.place import follow_cells
 from .queue.queue import Queue, get_queue, kill, mid_of, queue_of, retry
@@ -28,8 +30,9 @@ from .queue.sweep import sweep_calls
 from .queue.task import Future, Task
 from .queue.uses import Use
 from .scheduler import BaseScheduler, Scheduler, get_scheduler
+from .serialize import Code
 from .serialize.function_source import deserialize_function, serialize_function
-from .utils import BaseClass, faces, from_above
+from .utils import BaseClass, faces, from_above, trim_memory
 
 if TYPE_CHECKING:
     from .execution.manager import spawn
@@ -68,6 +71,7 @@ __all__ = [
     'work',
 ]
 
+_PART = 1 << 14  # calls that are bound and packed at once
 SHARED_FROM = 1024  # bytes: what is the same in all calls of a sweep is stored once from this size on; to look elsewhere for less costs more than it saves
 
 
@@ -379,7 +383,7 @@ class TaskApp(App):
         futures = self.add([self.bind(args, kwargs)])
         return futures[0]
 
-    def map(self, /, *iterables: Any, zip: bool = False, **ranges: Any) -> list[Future] | None:
+    def map(self, /, *iterables: Any, zip: bool = False, **ranges: Any) -> Sequence[Future] | None:
         """Add the tasks of many calls at once: one lock, one sync.
 
         Parameters
@@ -399,7 +403,8 @@ class TaskApp(App):
         Returns
         -------
         futures : list of Future
-            In order of the calls.
+            In order of the calls. From 10,000 on it is a sequence that makes each when asked for
+            it: ``list(futures)`` makes all.
 
         Raises
         ------
@@ -415,12 +420,14 @@ class TaskApp(App):
                 'True or False; nothing was added. Give the values of a parameter of that name '
                 f'by position: {self.name}.map(values)'
             )
-        calls, fixed = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
-        bound = self.bind_all(calls)
-        del calls  # there may be a million
+        sweep = sweep_calls(f'{self.name}.map', iterables, ranges, zip)
+        calls = sweep.each()
+        # There may be a million: they are bound and packed in parts.
+        parts = map_parts(self.bind_all, calls)
+        first = next(parts)
         # A name that goes into **kwargs may be that of a positional-only parameter as well.
-        common = {name: value for name, value in fixed.items() if bound[0].get(name) is value}
-        return self.add(bound, sync=True, common=common)
+        common = {name: value for name, value in sweep.fixed.items() if first[0].get(name) is value}
+        return self._add_parts(itertools.chain((first,), parts), True, common)
 
     def task(self, *args: Any, **kwargs: Any) -> Task:
         """The task of a call, not added to the queue."""
@@ -451,7 +458,7 @@ class TaskApp(App):
             raise MissingDependencyError('a form is shown by a notebook: load its extension first, with: %load_ext desipipe')
         return make(self)
 
-    def add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> list[Future]:
+    def add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> Sequence[Future]:
         """Add the tasks of calls whose arguments are complete.
 
         Parameters
@@ -466,53 +473,75 @@ class TaskApp(App):
         Returns
         -------
         futures : list of Future
-            In order of the calls.
+            In order of the calls; as :meth:`map` gives them.
         """
+        return self._add_parts(iter((calls,)), sync, common) if calls else []
+
+    def _add_parts(
+        self,
+        parts: Iterator[Sequence[dict[str, Any]]],
+        sync: bool,
+        common: Mapping[str, Any] | None,
+    ) -> Sequence[Future]:
         queue = self.queue
-        ledger = queue.ledger
         manager = self._managed()
         spec = manager.to_spec()
         group = self.group(manager.id)
         code = self.last_description  # that of the group: looked at once for all calls
+        calls = next(parts)
         shared = self.share(common) if common and len(calls) > 1 else None
         if shared is not None and shared.payload.nbytes < SHARED_FROM:
             shared = None
         if shared is not None and common is not None:
             group = group._replace(shared=shared.digest)
-            calls = [{name: value for name, value in arguments.items() if name not in common} for arguments in calls]
+        fixed = common if shared is not None and common is not None else {}
+        parts = ([_without(arguments, fixed) for arguments in part] if fixed else part for part in itertools.chain((calls,), parts))
         known = self._reusable() if self.reuse else {}
-        reused: list[bytes] = []
-        futures: list[Future] = []
-        batches: list[Batch] = []
-        batch: Batch | None = None
-        if len(calls) > 1 and not known:
-            batches.append(Batch(group, self.index + 1, shared and shared.payload))
-            self.index += len(calls)
-            self.pack_all(batches[0], calls, code.digest, shared)
-            futures += [Future(ledger, tid) for tid in batches[0].ids]
-            calls = ()
-        for arguments in calls:
-            self.index += 1
-            index = self.index
-            if index in known:
-                futures.append(Future(ledger, known[index]))
-                reused.append(known[index])
-                batch = None
-                continue
-            if batch is None:
-                batch = Batch(group, index, shared and shared.payload)
-                batches.append(batch)
-            futures.append(Future(ledger, self.pack(batch, arguments, code.digest, shared)))
+        new = Batch(group, self.index + 1, shared and shared.payload)
+        futures: Sequence[Future]
+        if known:
+            futures, batches, reused = self._add_unknown(parts, known, new, code, shared)
+        else:
+            for part in parts:
+                self.index += len(part)
+                self.pack_all(new, part, code.digest, shared)
+            futures, batches, reused = futures_of(queue.ledger, new.ids), [new], []
         uses = self._uses_of(reused)
         if batches and (use := queue.use(group, code)) is not None:
             uses.append(use)
         if batches or reused:
             queue.add_batches(batches, {group.app: code}, {group.mid: spec}, sync, uses, reused)
-        state = ledger.state
-        for future in futures if len(futures) > 1 else ():
-            if (row := state.rows.get(future.tid)) is not None:
-                future.tid = state.ids[row]  # one object for both: there may be a million
+        if len(futures) > _PART:
+            del new, batches
+            trim_memory()
         return futures
+
+    def _add_unknown(
+        self,
+        parts: Iterable[Sequence[dict[str, Any]]],
+        known: Mapping[int, bytes],
+        first: Batch,
+        code: Code,
+        shared: Shared | None,
+    ) -> tuple[list[Future], list[Batch], list[bytes]]:
+        """Pack the calls that no task of their order of call stands for; list also the tasks that do."""
+        ledger = self.queue.ledger
+        futures: list[Future] = []
+        batches: list[Batch] = []
+        reused: list[bytes] = []
+        batch: Batch | None = None
+        for arguments in itertools.chain.from_iterable(parts):
+            self.index += 1
+            if self.index in known:
+                reused.append(known[self.index])
+                futures.append(Future(ledger, known[self.index]))
+                batch = None
+                continue
+            if batch is None:
+                batch = Batch(first.group, self.index, first.shared)
+                batches.append(batch)
+            futures.append(Future(ledger, self.pack(batch, arguments, code.digest, shared)))
+        return futures, batches, reused
 
     def _uses_of(self, reused: Sequence[bytes]) -> list[Use]:
         """List the app versions of tasks that are reused: they stay current, whatever code they are of."""
@@ -554,6 +583,19 @@ class BashApp(TaskApp):
 
 BaseApp = TaskApp
 _APPS = {'python': PythonApp, 'bash': BashApp, 'cell': PythonApp}
+
+
+def map_parts(
+    bind_all: Callable[[Sequence[Any]], list[dict[str, Any]]],
+    calls: Iterator[Any],
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield calls that are bound, as many at once as take a few megabytes."""
+    while part := list(itertools.islice(calls, _PART)):
+        yield bind_all(part)
+
+
+def _without(arguments: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    return {name: value for name, value in arguments.items() if name not in names}
 
 
 def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:

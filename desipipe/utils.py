@@ -273,6 +273,15 @@ def format_count(n: int) -> str:
     return f'{n:,d}'
 
 
+def trim_memory() -> None:
+    """Give memory that is free back to the system: after much was used, the C library keeps it."""
+    import ctypes
+
+    trim = getattr(ctypes.CDLL(None), 'malloc_trim', None)  # of glibc
+    if trim is not None:
+        trim(0)
+
+
 def plural(n: int, word: str = 'task') -> str:
     """So many of something: ``'1 task'``, ``'2,000 tasks'``.
 

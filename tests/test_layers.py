@@ -42,9 +42,9 @@ INSIDE = {
     ),
     'provider': ('job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'),
     'queue': (
-        'call_here events faults lending not_a_value place selection sweep versions state '
+        'call_here events faults lending not_a_value place selection sweep versions columns state '
         'authors uses ledger app compact jobs output waiting sharing task explain gathering '
-        'queue location'
+        'future_list queue location'
     ),
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (
@@ -68,7 +68,7 @@ ROOMS = ' '.join(LAYERS.values()).replace('/', '').split()
 RANK = {name: rank for rank, name in enumerate(['_version', *ROOMS, '__main__', ''])}
 RANK_INSIDE = {f'{package}.{name}': rank for package, names in INSIDE.items() for rank, name in enumerate(names.split())}
 # State is a fold over events and nothing else: a clock, a random number or a file would make two readers disagree.
-PURE = {'queue.events', 'queue.versions', 'queue.state'}
+PURE = {'queue.events', 'queue.versions', 'queue.columns', 'queue.state'}
 IMPURE = {'datetime', 'glob', 'io', 'random', 'secrets', 'shutil', 'socket', 'subprocess', 'tempfile', 'threading', 'time', 'uuid'}
 
 

@@ -24,6 +24,7 @@ from typing import Any, NamedTuple
 from ..errors import CellError, DesipipeError, SweepError, close_names
 from ..execution.shell_template import placeholders
 from ..queue.app import App
+from ..queue.future_list import FutureList
 from ..queue.sweep import sweep_calls
 from ..queue.task import Future
 from ..serialize import source
@@ -308,7 +309,7 @@ def _is_of(value: Any, title: str) -> bool:
 
     Read where it may be bound by then, it would make another task of each run.
     """
-    futures = value if isinstance(value, list) else [value]
+    futures = value if isinstance(value, list | FutureList) else [value]
     if not futures or not isinstance(futures[0], Future):
         return False
     try:
@@ -392,6 +393,8 @@ def _holds_futures(value: Any) -> bool:
         return any(map(_holds_futures, value.values()))
     if isinstance(value, list | tuple | set | frozenset):
         return any(map(_holds_futures, value))
+    if isinstance(value, FutureList):
+        return True
     return isinstance(value, Future)
 
 

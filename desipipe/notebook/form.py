@@ -348,7 +348,7 @@ class Form:
             calls = self.calls()
             if self.app.skip:
                 raise ValueError(f'{self.app.name} is an app with skip=True, which adds nothing')
-            futures = self.app.add(calls, sync=len(calls) > 1)
+            futures = list(self.app.add(calls, sync=len(calls) > 1))
         except (ValueError, TypeError, OSError, DesipipeError) as exc:
             self._complain(exc)
             return

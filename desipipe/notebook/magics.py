@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -185,7 +185,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         self.shell.push(_outputs(made, futures, bool(ranges)), interactive=True)
         self._show(args, app, futures)
 
-    def _show(self, args: Namespace, app: TaskApp, futures: list[Future]) -> None:
+    def _show(self, args: Namespace, app: TaskApp, futures: Sequence[Future]) -> None:
         from ..errors import CellError
         from ..queue.events import SUCCEEDED
         from .displays.cell import show, wait
@@ -222,7 +222,7 @@ def _plainly() -> Iterator[None]:
         raise CommandError(str(exc)) from None
 
 
-def _outputs(made: Cell, futures: list[Future], swept: bool) -> dict[str, Any]:
+def _outputs(made: Cell, futures: Sequence[Future], swept: bool) -> dict[str, Any]:
     from ..queue.task import Future
 
     found: dict[str, Any] = {}

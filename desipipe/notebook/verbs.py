@@ -27,6 +27,7 @@ from ..commands.common import FACE, Face, Parser, Verbs, add_queue, open_one, un
 from ..commands.completion import argument, candidates, queues
 from ..commands.parser import build_parser, parse
 from ..errors import DesipipeError
+from ..queue.future_list import FutureList
 from ..queue.queue import Queue
 from ..queue.task import Future
 from ..terminal import visible
@@ -255,7 +256,7 @@ def _held(word: str, variables: Mapping[str, object]) -> list[Future]:
             raise CommandError(f'there is no {word}: {match[1]} holds {len(value):d} futures') from None
     if isinstance(value, Future):
         return [value]
-    if isinstance(value, list | tuple) and all(isinstance(item, Future) for item in value):
+    if isinstance(value, list | tuple | FutureList) and all(isinstance(item, Future) for item in value):
         return list(value)
     return []
 
@@ -565,7 +566,7 @@ def _of(variables: Mapping[str, object], fits: Callable[[object], bool]) -> list
 
 
 def _is_future(value: object) -> bool:
-    return isinstance(value, Future) or (isinstance(value, list | tuple) and bool(value) and all(isinstance(item, Future) for item in value))
+    return isinstance(value, Future) or (isinstance(value, list | tuple | FutureList) and bool(value) and all(isinstance(item, Future) for item in value))
 
 
 def _is_iterable(value: object) -> bool:

@@ -222,6 +222,9 @@ class App(BaseClass):
 
     def pack_all(self, batch: Batch, calls: Sequence[dict[str, Any]], digest: bytes, shared: Shared | None = None) -> None:
         """Append many calls to a batch, as :meth:`pack` does with each; plain arguments are packed in columns."""
+        if len(calls) == 1:
+            self.pack(batch, calls[0], digest, shared)
+            return
         names = list(calls[0]) if calls else []
         columns = {name: [arguments.get(name, _MISSING) for arguments in calls] for name in names}
         kinds = {name: set(map(type, column)) for name, column in columns.items()}

@@ -335,7 +335,7 @@ class Authors:
         )
 
 
-def task_claims(group: Group, ids: Sequence[bytes], written: tuple[str, list[int], list[int]], requires: Mapping[int, Sequence[bytes]]) -> Event:
+def task_claims(group: Group, ids: Sequence[bytes], written: tuple[str, Sequence[int], Sequence[int]], requires: Mapping[int, Sequence[bytes]]) -> Event:
     """Return the claim of tasks of one group, whose arguments lie in one segment."""
     segment, offsets, lengths = written
     return {
@@ -344,8 +344,8 @@ def task_claims(group: Group, ids: Sequence[bytes], written: tuple[str, list[int
         'group': digest_of(group),
         'ids': [tid.hex() for tid in ids],
         'segment': segment,
-        'offsets': offsets,
-        'lengths': lengths,
+        'offsets': list(offsets),
+        'lengths': list(lengths),
         'requires': {str(i): [tid.hex() for tid in needs] for i, needs in requires.items()},
     }
 

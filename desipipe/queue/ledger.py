@@ -9,6 +9,7 @@ import os
 import struct
 import threading
 import time
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from shlex import quote
@@ -29,6 +30,7 @@ from ..store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_pat
 from ..store.watch import Watcher
 from ..utils import username
 from .authors import Authors, Call, Claims, ClaimsWriter, code_claim, digest_of, result_claim, shared_claim, task_claims
+from .columns import ID, Identities, are_distinct, known_rows
 from .events import (
     CANCELLED,
     CHUNK,
@@ -56,12 +58,30 @@ from .events import (
     successes_events,
     worker_end_event,
 )
-from .state import ID, NOWHERE, State
+from .state import NOWHERE, State
 from .uses import Use, code_events, needed_events, note_uses
 
 _TEXT = struct.Struct('<I')
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
 T = TypeVar('T')
+Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
+
+
+class Records:
+    """Arguments of tasks as they go into a segment: text, pickle, and so on, without gaps."""
+
+    __slots__ = ('data', 'lengths')
+
+    def __init__(self) -> None:
+        self.data: list[bytes] = []
+        self.lengths = array('Q')
+
+    def extend(self, texts: Sequence[bytes], pickles: Sequence[bytes]) -> None:
+        """Add the arguments of tasks, for people (JSON) and for the computer."""
+        heads = map(_TEXT.pack, map(len, texts))
+        records = [*map(b''.join, zip(heads, texts, pickles, strict=True))]
+        self.data.append(b''.join(records))
+        self.lengths.extend(map(len, records))
 
 
 class Batch:
@@ -77,15 +97,15 @@ class Batch:
         The arguments that are the same in all calls, where the group names any.
     """
 
-    __slots__ = ('group', 'ids', 'index', 'payloads', 'requires', 'shared', 'texts')
+    __slots__ = ('arguments', 'group', 'ids', 'index', 'requires', 'shared')
 
     def __init__(self, group: Group, index: int = 0, shared: Payload | None = None) -> None:
         self.group = group
         self.index = index
         self.shared = shared
-        self.ids: list[bytes] = []
-        self.texts: list[bytes] = []
-        self.payloads: list[Payload | bytes] = []
+        self.ids = Identities()
+        self.arguments: list[Records | tuple[bytes, Payload]] = []
+        """In the order of the tasks: many at once, or text and payload of one that is aligned."""
         self.requires: dict[int, list[bytes]] = {}
 
     def append(self, tid: bytes, text: bytes, payload: Payload, requires: list[bytes]) -> None:
@@ -93,14 +113,22 @@ class Batch:
         if requires:
             self.requires[len(self.ids)] = requires
         self.ids.append(tid)
-        self.texts.append(text)
-        self.payloads.append(payload)
+        if payload.aligned:
+            self.arguments.append((text, payload))
+        else:
+            self._records().extend((text,), (bytes(payload.parts[0]),))
 
-    def extend(self, tids: Iterable[bytes], texts: Iterable[bytes], payloads: Iterable[bytes]) -> None:
+    def extend(self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]) -> None:
         """Add tasks that need no other, and whose arguments are plain pickles."""
-        self.ids += tids
-        self.texts += texts
-        self.payloads += payloads
+        self.ids.extend(b''.join(tids))
+        self._records().extend(texts, pickles)
+
+    def _records(self) -> Records:
+        last = self.arguments[-1] if self.arguments else None
+        if not isinstance(last, Records):
+            last = Records()
+            self.arguments.append(last)
+        return last
 
 
 class Attempt(NamedTuple):
@@ -609,7 +637,7 @@ class Ledger:
                 note_uses(uses)
                 return 0
             generation = ''
-            written: list[tuple[str, list[int], list[int]]] = []
+            written: list[Written] = []
             words: list[Event] = []
             added = 0
 
@@ -667,7 +695,7 @@ class Ledger:
     def _claim(
         self,
         batches: Sequence[Batch],
-        written: dict[int, tuple[str, list[int], list[int]]],
+        written: dict[int, Written],
         words: Sequence[Event],
         codes: dict[str, Code],
     ) -> None:
@@ -729,15 +757,15 @@ class Ledger:
         return events
 
     def _unknown(self, batches: Sequence[Batch]) -> list[Batch]:
-        known = self.state.rows.keys()
-        return [batch for batch in batches if not known >= set(batch.ids)]
+        is_known = self.state.rows.__contains__
+        return [batch for batch in batches if not all(map(is_known, batch.ids))]
 
     def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
         """Rows to be assigned to other groups: they did not succeed yet, and are added again with other options (another account, more time)."""
         state = self.state
         found: dict[Group, list[int]] = {}
         for batch in batches:
-            rows = [row for row in map(state.rows.get, batch.ids) if row is not None and state.status[row] not in (RUNNING, SUCCEEDED)]
+            rows = [row for row in known_rows(state.rows, batch.ids) if state.status[row] not in (RUNNING, SUCCEEDED)]
             options = {key: getattr(batch.group, key) for key in OPTIONS} if rows else {}
             groups: dict[int, Group] = {}
             for row in rows:
@@ -762,23 +790,20 @@ class Ledger:
                     found[row] = needs
         return found
 
-    def _write_arguments(self, batch: Batch) -> tuple[str, list[int], list[int]]:
+    def _write_arguments(self, batch: Batch) -> Written:
         writer = self.writer
-        pack = _TEXT.pack
-        contents = [payload.parts[0] if isinstance(payload, Payload) else payload for payload in batch.payloads]
-        if not any(isinstance(payload, Payload) and payload.aligned for payload in batch.payloads):
-            heads = map(pack, map(len, batch.texts))
-            records = [*map(b''.join, zip(heads, batch.texts, contents, strict=True))]
-            offset = writer.append([b''.join(records)])
-            lengths = list(map(len, records))
-            return writer.name, list(islice(accumulate(lengths, initial=offset), len(lengths))), lengths
-        offsets, lengths = [], []
-        for text, content in zip(batch.texts, batch.payloads, strict=True):
-            payload = content if isinstance(content, Payload) else Payload([content], len(content), False)
-            if payload.aligned:
-                text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)  # so that the payload begins aligned too
-            parts = [pack(len(text)) + text, *payload.parts]
-            offsets.append(writer.append(parts, payload.aligned))
+        offsets, lengths = array('Q'), array('Q')
+        for arguments in batch.arguments:
+            if isinstance(arguments, Records):
+                offset = writer.append(arguments.data)
+                ends = accumulate(arguments.lengths, initial=offset)
+                offsets.extend(islice(ends, len(arguments.lengths)))
+                lengths.extend(arguments.lengths)
+                continue
+            text, payload = arguments
+            text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)  # so that the payload begins aligned too
+            parts = [_TEXT.pack(len(text)) + text, *payload.parts]
+            offsets.append(writer.append(parts, aligned=True))
             lengths.append(_TEXT.size + len(text) + payload.nbytes)
         return writer.name, offsets, lengths
 
@@ -808,7 +833,7 @@ class Ledger:
     def _add_events(
         self,
         batches: Sequence[Batch],
-        written: list[tuple[str, list[int], list[int]]],
+        written: list[Written],
         words: list[Event],
         managers: dict[str, Event],
         assigned: dict[Group, list[int]],
@@ -844,6 +869,12 @@ class Ledger:
             number = number_of(batch.group)
             ids = batch.ids
             n = len(ids)
+            alone = len(batches) == 1 and not batch.requires and not state.draining
+            if alone and are_distinct(ids) and not known_rows(state.rows, ids):
+                for i in range(0, n, CHUNK):
+                    events.append(_add_event(batch, i, min(i + CHUNK, n), row + i, number, written[0], now))
+                row += n
+                continue
             if state.draining:
                 found = [i for i in range(n) if ids[i] in state.draining and ids[i] not in state.rows and ids[i] not in fresh]
                 fresh.update((ids[i], state.draining[ids[i]].row) for i in found)
@@ -863,18 +894,7 @@ class Ledger:
                     fresh[ids[i]] = row
                     row += 1
                     i += 1
-                contiguous = offsets[i - 1] + lengths[i - 1] - offsets[begin] == sum(lengths[begin:i])
-                event = {
-                    'e': 'add',
-                    'first': start,
-                    'g': number,
-                    'i': batch.index + begin,
-                    'ids': b''.join(ids[begin:i]).hex(),
-                    'seg': segment,
-                    'off': offsets[begin] if contiguous else offsets[begin:i],
-                    'len': lengths[begin:i],
-                    't': now,
-                }
+                event = _add_event(batch, begin, i, start, number, (segment, offsets, lengths), now)
                 if required:
                     event['req'] = required
                 events.append(event)
@@ -1376,6 +1396,24 @@ class Ledger:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
+
+
+def _add_event(batch: Batch, begin: int, end: int, first: int, number: int, written: Written, now: float) -> Event:
+    """Return the event that adds tasks of a batch, from number ``begin`` to before ``end``."""
+    segment, offsets, lengths = written
+    sizes = list(lengths[begin:end])
+    contiguous = offsets[end - 1] + lengths[end - 1] - offsets[begin] == sum(sizes)
+    return {
+        'e': 'add',
+        'first': first,
+        'g': number,
+        'i': batch.index + begin,
+        'ids': batch.ids.packed[ID * begin : ID * end].hex(),
+        'seg': segment,
+        'off': offsets[begin] if contiguous else list(offsets[begin:end]),
+        'len': sizes,
+        't': now,
+    }
 
 
 def _needed(state: State, rows: Iterable[int]) -> list[int]:

@@ -1,17 +1,17 @@
 """The state of a queue as a fold over its events: no clock, no I/O, the same for everyone who has read as far.
 
-Tasks are rows of columns (some 70 bytes a row, and as much again for the identity), details stay in the journal. Everything that is asked
+Tasks are rows of columns (some 70 bytes a row, and 45 for the identity), details stay in the journal. Everything that is asked
 often is kept up to date as events come; everything else is computed when asked for.
 """
 
 from __future__ import annotations
 
 from array import array
-from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, MutableMapping
 from itertools import accumulate, islice, pairwise
 
 from ..store.lines import RefusedEvent
+from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
 from .events import (
     BY_HAND,
     DROPPED,
@@ -33,7 +33,6 @@ from .events import (
 )
 from .versions import Versions
 
-ID = 16  # bytes of an identity
 NOWHERE = 0xFFFFFFFF  # no segment
 _ONE = array('I', (1,))
 ROWS_FREE = 1 << 21  # rows that a journal may leave out, however short it is
@@ -117,8 +116,8 @@ class State:
         """Begin again, with the header of a journal's generation."""
         self.header = header
         self.paused = False
-        self.rows: dict[bytes, int] = {}
-        self.ids: list[bytes] = []
+        self.rows: MutableMapping[bytes, int] = {}
+        self.ids = Identities()
         self.status = bytearray()
         self.attempt = array('I')
         self.group = array('I')
@@ -157,7 +156,7 @@ class State:
         self.code_versions = Versions()
         self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
         self._group_rows: list[list[int]] = []  # the same lists, by group
-        self.pending: dict[str, dict[int, deque[int]]] = {}
+        self.pending: dict[str, dict[int, RowQueue]] = {}
         self.workers: dict[str, Worker] = {}
         self.alive: dict[str, Worker] = {}
         self.manager: Event | None = None
@@ -313,7 +312,7 @@ class State:
             raise RefusedEvent(f'row {first:d} is too far from the {len(self.status):d} rows before it')
         if lost > 0:
             self.lost_rows += lost
-            self.ids.extend([b''] * lost)
+            self.ids.extend_lost(lost)
             self._extend(lost, DROPPED, 0, 0, 0)
             for column in (self.args_segment, self.args_offset, self.args_length, self.index):
                 column.extend([0] * lost)
@@ -345,15 +344,14 @@ class State:
         packed = bytes.fromhex(event['ids'])
         if len(packed) != n * ID:
             raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
-        ids = [packed[i : i + ID] for i in range(0, n * ID, ID)]
+        self.ids.extend(packed)
         known = len(self.rows)
-        rows = list(range(first, first + n))  # the same numbers for all: each is an object
-        self.rows.update(zip(ids, rows, strict=True))
+        self._index_rows(packed, first)
         if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
-            wanted = set(ids)
-            self._drop({'rows': [row for row in range(first) if self.ids[row] in wanted and self.status[row] != DROPPED]}, offset)
-            self.rows.update(zip(ids, range(first, first + n), strict=True))
-        self.ids += ids
+            wanted = set(split_ids(packed))
+            before = [row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted]
+            self._drop({'rows': [row for row in before if self.status[row] != DROPPED]}, offset)
+            self._index_rows(packed, first)
         self._extend(n, PENDING, number, offset, 0)
         self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
@@ -374,14 +372,25 @@ class State:
         counts[WAITING] += waiting
         queue = self._pending(group)
         if waiting:
-            queue.extend(row for row in rows if self.status[row] == PENDING)
+            for row in range(first, first + n):
+                if self.status[row] == PENDING:
+                    queue.append(row)
         else:
-            queue.extend(rows)
+            queue.extend(range(first, first + n))
         self._inherit(number, range(first, first + n))
         if self.severed_ids:
-            for i, tid in enumerate(ids):
+            for i, tid in enumerate(split_ids(packed)):
                 if tid in self.severed_ids:
                     self._rejoin(tid, first + i)
+
+    def _index_rows(self, packed: bytes, first: int) -> None:
+        n = len(packed) // ID
+        if type(self.rows) is dict and len(self.rows) + n >= PACKED_FROM:
+            self.rows = RowIndex(self.ids, self.rows.items())
+        if isinstance(self.rows, RowIndex):
+            self.rows.update_range(packed, first)
+        else:
+            self.rows.update(zip(split_ids(packed), range(first, first + n), strict=True))
 
     def _note_rows(self, number: int, first: int, n: int) -> None:
         ranges = self._group_rows[number]
@@ -410,8 +419,10 @@ class State:
         if tid in self.rows:  # it was lost, was added again, and was recovered
             self._drop({'rows': [self.rows[tid]]}, row_at)
         offsets = event['off']
-        self.rows[tid] = row
         self.ids.append(tid)
+        if type(self.rows) is dict and len(self.rows) >= PACKED_FROM:
+            self.rows = RowIndex(self.ids, self.rows.items())
+        self.rows[tid] = row
         self.status.append(PENDING)
         self.attempt.append(0)
         self.group.append(number)
@@ -448,11 +459,11 @@ class State:
         known = self.dependants.get(row)
         return [] if known is None else [known] if isinstance(known, int) else known
 
-    def _pending(self, group: Group) -> deque[int]:
+    def _pending(self, group: Group) -> RowQueue:
         queues = self.pending.setdefault(group.mid, {})
         queue = queues.get(group.priority)
         if queue is None:
-            queue = queues[group.priority] = deque()
+            queue = queues[group.priority] = RowQueue()
             self.pending[group.mid] = dict(sorted(queues.items(), reverse=True))
         return queue
 
@@ -477,8 +488,7 @@ class State:
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
                 # What was claimed, cancelled, dropped or superseded meanwhile; what is restored comes back.
-                while queue and (status[queue[0]] != PENDING or queue[0] in superseded):
-                    queue.popleft()
+                queue.drop_while(lambda row: status[row] != PENDING or row in superseded)
                 for row in queue:
                     if status[row] == PENDING and row not in superseded and row not in found:
                         found.add(row)
@@ -897,8 +907,7 @@ class State:
         for mid, priority in {(group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)}:
             queue = self.pending.get(mid, {}).get(priority)
             if queue:
-                gone = set(rows)
-                self.pending[mid][priority] = deque(row for row in queue if row not in gone)
+                self.pending[mid][priority] = queue.without(set(rows))
         queue = self._pending(self.groups[number])
         for row in rows:
             state = self.status[row]

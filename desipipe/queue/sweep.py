@@ -10,6 +10,7 @@ import operator
 import reprlib
 from collections import UserString
 from collections.abc import (
+    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -19,6 +20,7 @@ from collections.abc import (
     Set,
     ValuesView,
 )
+from functools import partial
 from typing import Any, NamedTuple
 
 from ..errors import SweepError
@@ -44,13 +46,30 @@ class _Kind(enum.Enum):
 _REFUSED = (_Kind.UNORDERED, _Kind.RECORD, _Kind.UNCLEAR)
 
 
+_Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
 class Sweep(NamedTuple):
     """The calls of a sweep, and the arguments that they share."""
 
-    calls: list[tuple[tuple[Any, ...], dict[str, Any]]]
-    """Positional arguments and arguments by name of each call."""
+    names: list[str]
+    """Those of the arguments that are swept by name, the last of each row."""
+    rows: Callable[[], Iterable[tuple[Any, ...]]]
+    """Gives what is swept, call by call; to be called anew for each pass."""
     fixed: dict[str, Any]
     """Those by name that are the same object in all calls."""
+
+    def each(self) -> Iterator[_Call]:
+        """Yield positional arguments and arguments by name of each call: there may be a million."""
+        names, fixed = self.names, self.fixed
+        for row in self.rows():
+            count = len(row) - len(names)
+            yield row[:count], {**fixed, **dict(zip(names, row[count:], strict=True))}
+
+    @property
+    def calls(self) -> list[_Call]:
+        """Positional arguments and arguments by name of each call."""
+        return list(self.each())
 
 
 def sweep_calls(
@@ -103,9 +122,9 @@ def sweep_calls(
     if not columns and not cell:
         raise _nothing_swept(where, fixed)
     where = f'{where} {", ".join(names)}' if cell else where
-    rows = _rows(where, columns, len(columns) if pair else count, 'cell' if cell else 'call')
-    calls = [(row[:count], {**fixed, **dict(zip(names, row[count:], strict=True))}) for row in rows]
-    return Sweep(calls, fixed)
+    paired = len(columns) if pair else count
+    _check_sizes(where, columns, paired, 'cell' if cell else 'call')
+    return Sweep(names, partial(_rows, list(columns.values()), paired), fixed)
 
 
 def _classify(values: Any) -> _Kind:
@@ -207,13 +226,13 @@ def _nothing_swept(where: str, fixed: Mapping[str, Any]) -> SweepError:
     )
 
 
-def _rows(
+def _check_sizes(
     where: str,
     columns: Mapping[str, Iterable[Any]],
     paired: int,
     unit: str,
-) -> Iterable[tuple[Any, ...]]:
-    """Pair the first columns, and combine each pair with all values of the others."""
+) -> None:
+    """Refuse too many calls, and ranges of different lengths where they are paired."""
     sizes = {name: len(c) if isinstance(c, list) else None for name, c in columns.items()}
     names = list(columns)
     together = {name: size for name in names[:paired] if (size := sizes[name]) is not None}
@@ -229,7 +248,10 @@ def _rows(
             f'the ranges have different lengths ({_listed(together)})',
             'Cut the longer ones, or repeat a value with itertools.repeat(value)',
         )
-    values = list(columns.values())
+
+
+def _rows(values: Sequence[Iterable[Any]], paired: int) -> Iterable[tuple[Any, ...]]:
+    """Pair the first columns, and combine each pair with all values of the others."""
     products = itertools.product(*values[paired:])
     if not paired:
         return products

@@ -29,7 +29,7 @@ from ..errors import (
     UnknownOptionError,
     close_names,
 )
-from ..serialize import TaskReference, dumps
+from ..serialize import TaskReference, TaskReferences, dumps
 from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
@@ -917,6 +917,8 @@ def _filled(app: App, kwargs: Mapping[str, Any]) -> dict[str, Any]:
 def _resolved(value: Any) -> Any:
     if isinstance(value, Future):
         return value.result()
+    if issubclass(type(value), TaskReferences):
+        return [_resolved(item) for item in value]
     if type(value) in (list, tuple, set, frozenset):
         return type(value)(_resolved(item) for item in value)
     if type(value) is dict:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from .identity import Anatomy, Code, anatomy, code_identity, current, definitions, describe, encode, part_digest, task_identities, task_identity, text
 from .payload import Payload, dumps, dumps_arguments, loads, refuse_text_of_futures
-from .plain import TaskReference
+from .plain import TaskReference, TaskReferences
 
 __all__ = [
     'Anatomy',
     'Code',
     'Payload',
     'TaskReference',
+    'TaskReferences',
     'anatomy',
     'code_identity',
     'current',

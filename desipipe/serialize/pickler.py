@@ -34,7 +34,7 @@ from .class_keys import class_key, has_key
 from .class_registry import add_key, rename
 from .encoder import top_level
 from .library_reducers import REDUCERS, reduce_wrapper
-from .plain import OUT_OF_BAND, TaskReference, deep, is_live, reference, refuse, standard_stream
+from .plain import OUT_OF_BAND, TaskReference, TaskReferences, deep, is_live, reference, refuse, standard_stream
 
 # Special attributes of a function that are set once it is made.
 _FUNCTION_WORDS = ('__name__', '__qualname__', '__kwdefaults__', '__defaults__', '__module__', '__doc__')
@@ -137,6 +137,8 @@ class Pickler(pickle.Pickler):
         if self.references and issubclass(kind, TaskReference):
             self.tids[obj.tid] = None
             return reference, ((obj.tid, obj.item) if obj.item else (obj.tid,))
+        if self.references and issubclass(kind, TaskReferences):
+            return list, (list(obj),)
         if kind is FunctionType:
             return self._reduce_function(obj)
         if issubclass(kind, type):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from ..errors import NotSerializableError
 
-__all__ = ['TaskReference']
+__all__ = ['TaskReference', 'TaskReferences']
 
 DIGEST_SIZE = 16  # bytes; a task's identity is one
 OUT_OF_BAND = 4096  # bytes; smaller buffers stay in the pickle: apart they would cost more than they save
@@ -48,6 +48,12 @@ class TaskReference:
 
     def __repr__(self) -> str:
         return f'<{type(self).__name__} {self.tid.hex()[:12]}{"." + self.item if self.item else ""}>'
+
+
+class TaskReferences:
+    """The base class of sequences of placeholders that stand for lists of them."""
+
+    __slots__ = ()
 
 
 def reference(tid: bytes, item: str = '') -> TaskReference:
@@ -104,6 +110,8 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
     kind = type(value)
     if kind in WORDS:
         return _word(value)
+    if issubclass(kind, TaskReferences):
+        value, kind = list(value), list
     if kind is list or kind is tuple:
         if WORDS.issuperset(map(type, value)):
             try:

@@ -37,6 +37,7 @@ from .plain import (
     ATOMS,
     Step,
     TaskReference,
+    TaskReferences,
     attribute,
     digest,
     is_live,
@@ -242,6 +243,8 @@ class Walker:
 
     def _content(self, value: Any) -> bytes:
         kind = type(value)
+        if issubclass(kind, TaskReferences):
+            kind = list
         if kind is list or kind is tuple:
             items = [self.value(item, f'item {i:d}') for i, item in enumerate(value)]
             return pack(b'L' if kind is list else b'T', *items)

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
+from ..queue.columns import ID
 from ..queue.events import DROPPED, WAITING, state_code
 from ..queue.ledger import Ledger
-from ..queue.state import ID
 from .queue import task_summaries
 
 Dict = dict[str, Any]
@@ -127,9 +127,7 @@ def _named(ledger: Ledger, text: str) -> set[int]:
     if len(text) < LEAST or len(text) > 2 * ID or set(text) - set('0123456789abcdef'):
         return found
     stem = bytes.fromhex(text[: len(text) // 2 * 2])
-    line = b''.join(ledger.state.ids)  # rows of lines that were lost have none
-    if len(line) != ID * len(ledger.state.ids):
-        return {row for tid, row in ledger.state.rows.items() if tid.hex().startswith(text)}
+    line = ledger.state.ids.packed
     place = line.find(stem)
     while place >= 0:
         if place % ID == 0 and line[place : place + ID].hex().startswith(text):
