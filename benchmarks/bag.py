@@ -13,7 +13,8 @@ from .peers import DESIPIPE, SYSTEMS
 
 __all__ = ['figures', 'measure']
 
-WARM = 10_000_000  # arguments that the bag does not use: a system that knows a call's result must not be asked twice
+# arguments that the bag does not use: a system that knows a call's result must not be asked twice
+WARM = 10_000_000
 
 
 def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, float]:
@@ -33,8 +34,8 @@ def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, floa
     Returns
     -------
     values : dict
-        ``setup`` in seconds, ``rate`` of the bag in tasks a second, ``processor`` time of all processes a task in seconds, and
-        ``latency`` of one task in seconds (median).
+        ``setup`` in seconds, ``rate`` of the bag in tasks a second, ``processor`` time of all
+        processes a task in seconds, and ``latency`` of one task in seconds (median).
     """
     row = next(row for row in SYSTEMS if row.name == system)
     module = importlib.import_module(f'benchmarks.{row.module}')
@@ -62,7 +63,11 @@ def measure(folder: Path, system: str, tasks: int, calls: int) -> dict[str, floa
 
 def _paired(ours: Sequence[Outcome], theirs: Sequence[Outcome], key: str) -> list[float]:
     """Return ours / theirs, round by round."""
-    return [one.values[key] / other.values[key] for one, other in zip(ours, theirs, strict=False) if key in one.values and key in other.values]
+    return [
+        one.values[key] / other.values[key]
+        for one, other in zip(ours, theirs, strict=False)
+        if key in one.values and key in other.values
+    ]
 
 
 def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
@@ -82,22 +87,74 @@ def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
     if not ours:
         return []
     found = [
-        Figure('bag.rate', 'bag of no-op tasks, durable, until every result is known', column(ours, 'rate'), 'tasks/s'),
-        Figure('bag.processor', 'bag: processor time a task, to add, run and read it', column(ours, 'processor', 1e6), 'µs'),
-        Figure('latency', 'one task from call to result, worker alive (median)', column(ours, 'latency', 1e3), 'ms', at_most(5)),
+        Figure(
+            'bag.rate',
+            'bag of no-op tasks, durable, until every result is known',
+            column(ours, 'rate'),
+            'tasks/s',
+        ),
+        Figure(
+            'bag.processor',
+            'bag: processor time a task, to add, run and read it',
+            column(ours, 'processor', 1e6),
+            'µs',
+        ),
+        Figure(
+            'latency',
+            'one task from call to result, worker alive (median)',
+            column(ours, 'latency', 1e3),
+            'ms',
+            at_most(5),
+        ),
     ]
     for row in SYSTEMS:
         theirs = rounds.get(row.name, ())
         if row is DESIPIPE or not theirs:
             continue
-        note = next((outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), '')
-        target = at_least(6) if row.name == 'concurrent.futures' else at_least(10) if row.durable else None
-        found.append(Figure(f'bag.vs.{row.name}', f'bag: times the rate of {row.name}', _paired(ours, theirs, 'rate'), 'x', target, note))
+        note = next(
+            (outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), ''
+        )
+        target = (
+            at_least(6)
+            if row.name == 'concurrent.futures'
+            else at_least(10)
+            if row.durable
+            else None
+        )
+        found.append(
+            Figure(
+                f'bag.vs.{row.name}',
+                f'bag: times the rate of {row.name}',
+                _paired(ours, theirs, 'rate'),
+                'x',
+                target,
+                note,
+            )
+        )
     if theirs := rounds.get('concurrent.futures', ()):
         text = 'bag: processor time a task, beside that of concurrent.futures'
-        found.append(Figure('bag.processor.vs.concurrent.futures', text, _paired(ours, theirs, 'processor'), 'x', at_most(0.25)))
+        found.append(
+            Figure(
+                'bag.processor.vs.concurrent.futures',
+                text,
+                _paired(ours, theirs, 'processor'),
+                'x',
+                at_most(0.25),
+            )
+        )
     for name in ('parsl', 'dask', 'huey-sqlite', 'huey-file', 'executorlib'):
         if theirs := rounds.get(name, ()):
-            note = next((outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), '')
-            found.append(Figure(f'latency.vs.{name}', f'latency: beside that of {name}', _paired(ours, theirs, 'latency'), 'x', below(1), note))
+            note = next(
+                (outcome.error.strip().splitlines()[-1] for outcome in theirs if outcome.error), ''
+            )
+            found.append(
+                Figure(
+                    f'latency.vs.{name}',
+                    f'latency: beside that of {name}',
+                    _paired(ours, theirs, 'latency'),
+                    'x',
+                    below(1),
+                    note,
+                )
+            )
     return found

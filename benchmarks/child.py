@@ -1,4 +1,6 @@
-"""One measurement in a process of its own: ``python -m benchmarks.child MODULE PARAMS FOLDER ANSWER``."""
+"""One measurement in a process of its own: ``python -m benchmarks.child MODULE PARAMS FOLDER
+ANSWER``.
+"""
 
 from __future__ import annotations
 
@@ -27,9 +29,16 @@ def main(module: str, params: str, folder: str, answer: str) -> None:
     """
     words: dict[str, Any]
     try:
-        words = {'values': importlib.import_module(f'benchmarks.{module}').measure(Path(folder), **json.loads(params))}
+        words = {
+            'values': importlib.import_module(f'benchmarks.{module}').measure(
+                Path(folder), **json.loads(params)
+            )
+        }
     except ModuleNotFoundError as exc:
-        words = {'error': str(exc), 'missing': not str(exc.name).startswith(('benchmarks', 'desipipe'))}
+        words = {
+            'error': str(exc),
+            'missing': not str(exc.name).startswith(('benchmarks', 'desipipe')),
+        }
     except Exception:
         words = {'error': traceback.format_exc(limit=-6)}
     Path(answer).write_text(json.dumps(words))
@@ -38,4 +47,8 @@ def main(module: str, params: str, folder: str, answer: str) -> None:
 if __name__ == '__main__':
     main(*sys.argv[1:])
     sys.stdout.flush()
-    os._exit(0)  # the answer is written: a system whose threads or exit hooks hang must not cost the time limit
+    os._exit(
+        0
+        # the answer is written: a system whose threads or exit hooks hang must not cost the time
+        # limit
+    )

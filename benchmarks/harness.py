@@ -1,7 +1,8 @@
-"""What every measurement shares: a child process with a time limit, figures with their targets, words about the machine.
+"""What every measurement shares: a child process with a time limit, figures with their targets,
+words about the machine.
 
-Each measurement runs in an interpreter of its own, so that one system's threads, imports and leftovers cannot slow the next one;
-what it leaves running is ended before the next one starts.
+Each measurement runs in an interpreter of its own, so that one system's threads, imports and
+leftovers cannot slow the next one; what it leaves running is ended before the next one starts.
 """
 
 from __future__ import annotations
@@ -23,10 +24,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-__all__ = ['ROOT', 'Figure', 'Outcome', 'Target', 'at_least', 'at_most', 'below', 'column', 'machine', 'processor_time', 'ratios', 'run_child', 'versions']
+__all__ = [
+    'ROOT',
+    'Figure',
+    'Outcome',
+    'Target',
+    'at_least',
+    'at_most',
+    'below',
+    'column',
+    'machine',
+    'processor_time',
+    'ratios',
+    'run_child',
+    'versions',
+]
 
 ROOT = Path(__file__).resolve().parent.parent
-MARK = 'DESIPIPE_BENCHMARK'  # an environment variable that every descendant of a measurement inherits
+MARK = (
+    'DESIPIPE_BENCHMARK'  # an environment variable that every descendant of a measurement inherits
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,11 +162,16 @@ def column(outcomes: Iterable[Outcome], key: str, scale: float = 1.0) -> list[fl
 
 def ratios(outcomes: Iterable[Outcome], key: str, other: str) -> list[float]:
     """Return ``key / other`` round by round: what slowed a whole round cancels."""
-    return [outcome.values[key] / outcome.values[other] for outcome in outcomes if key in outcome.values and other in outcome.values]
+    return [
+        outcome.values[key] / outcome.values[other]
+        for outcome in outcomes
+        if key in outcome.values and other in outcome.values
+    ]
 
 
 def processor_time() -> float:
-    """Return the seconds of processor time that this measurement has taken so far, in all its processes.
+    """Return the seconds of processor time that this measurement has taken so far, in all its
+    processes.
 
     Processes are found by :data:`MARK`; of those that have ended only waited-for children count.
     """
@@ -161,14 +183,21 @@ def processor_time() -> float:
             try:
                 if mark in (entry / 'environ').read_bytes():
                     threads = (entry / 'task').iterdir()
-                    seconds += sum(int((thread / 'schedstat').read_text().split()[0]) for thread in threads) * 1e-9
+                    seconds += (
+                        sum(
+                            int((thread / 'schedstat').read_text().split()[0]) for thread in threads
+                        )
+                        * 1e-9
+                    )
             except OSError:
                 continue  # it ended in between, or is not ours to look at
     return seconds
 
 
 def _end_leftovers(token: str) -> None:
-    """End what a measurement left running, also what made a session of its own (detached managers, daemons)."""
+    """End what a measurement left running, also what made a session of its own (detached
+    managers, daemons).
+    """
     proc = Path('/proc')
     mark = f'{MARK}={token}'.encode()
     for entry in proc.iterdir() if proc.is_dir() else ():
@@ -180,7 +209,9 @@ def _end_leftovers(token: str) -> None:
                 continue  # it ended in between, or is not ours to look at
 
 
-def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path | None = None) -> Outcome:
+def run_child(
+    module: str, params: Mapping[str, Any], limit: float, folder: Path | None = None
+) -> Outcome:
     """Call ``measure(folder, **params)`` of a module in an interpreter of its own.
 
     Parameters
@@ -192,7 +223,8 @@ def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path
     limit : float
         Seconds after which the child and everything it started are ended.
     folder : Path, optional
-        Where the folder of the measurement is made (and removed); defaults to the system's temporary folder.
+        Where the folder of the measurement is made (and removed); defaults to the system's
+        temporary folder.
 
     Returns
     -------
@@ -200,16 +232,28 @@ def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path
         Numbers, or why there are none.
     """
     token = uuid.uuid4().hex
-    with tempfile.TemporaryDirectory(prefix='desipipe-bench-', dir=folder, ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix='desipipe-bench-', dir=folder, ignore_cleanup_errors=True
+    ) as name:
         scratch, answer, log = Path(name, 'scratch'), Path(name, 'answer.json'), Path(name, 'log')
         scratch.mkdir()
         env = dict(os.environ, **{MARK: token, 'TMPDIR': str(scratch)})
         env['PYTHONPATH'] = os.pathsep.join(filter(None, [str(ROOT), env.get('PYTHONPATH', '')]))
         # Systems that start workers by command name must find those of this interpreter.
-        env['PATH'] = os.pathsep.join([str(Path(sys.executable).parent), env.get('PATH', os.defpath)])
+        env['PATH'] = os.pathsep.join(
+            [str(Path(sys.executable).parent), env.get('PATH', os.defpath)]
+        )
         with open(log, 'wb') as out:
             child = subprocess.Popen(
-                [sys.executable, '-m', 'benchmarks.child', module, json.dumps(params), str(scratch), str(answer)],
+                [
+                    sys.executable,
+                    '-m',
+                    'benchmarks.child',
+                    module,
+                    json.dumps(params),
+                    str(scratch),
+                    str(answer),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
@@ -223,14 +267,17 @@ def run_child(module: str, params: Mapping[str, Any], limit: float, folder: Path
             except subprocess.TimeoutExpired:
                 error = f'not done after {limit:.0f} s'
             finally:
-                # Its whole session first: a system may have overwritten the environment of its processes with a title.
+                # Its whole session first: a system may have overwritten the environment of its
+                # processes with a title.
                 try:
                     os.killpg(child.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass  # nothing was left
                 _end_leftovers(token)
                 child.wait()
-        found: dict[str, Any] = {'error': error or f'ended with status {child.returncode} and no answer'}
+        found: dict[str, Any] = {
+            'error': error or f'ended with status {child.returncode} and no answer'
+        }
         if not error and answer.exists():
             found = json.loads(answer.read_bytes())
         if error := found.get('error', ''):
@@ -251,16 +298,31 @@ def versions(names: Iterable[str]) -> dict[str, str]:
 
 
 def machine(folder: Path) -> dict[str, Any]:
-    """Return what a reader needs to judge the figures: processors, memory, kernel, filesystem, load."""
+    """Return what a reader needs to judge the figures: processors, memory, kernel, filesystem,
+    load.
+    """
     words: dict[str, Any] = {
         'system': platform.platform(),
-        'processors': len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count(),
+        'processors': len(os.sched_getaffinity(0))
+        if hasattr(os, 'sched_getaffinity')
+        else os.cpu_count(),
         'load': list(os.getloadavg()),
         'time': time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime()),
     }
-    cpuinfo, meminfo, mounts = Path('/proc/cpuinfo'), Path('/proc/meminfo'), Path('/proc/self/mounts')
+    cpuinfo, meminfo, mounts = (
+        Path('/proc/cpuinfo'),
+        Path('/proc/meminfo'),
+        Path('/proc/self/mounts'),
+    )
     if cpuinfo.exists():
-        words['processor'] = next((line.partition(':')[2].strip() for line in cpuinfo.read_text().splitlines() if line.startswith('model name')), '')
+        words['processor'] = next(
+            (
+                line.partition(':')[2].strip()
+                for line in cpuinfo.read_text().splitlines()
+                if line.startswith('model name')
+            ),
+            '',
+        )
     if meminfo.exists():
         words['memory'] = int(meminfo.read_text().split()[1]) * 1024
     if mounts.exists():

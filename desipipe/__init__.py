@@ -1,12 +1,13 @@
 """desipipe: tasks in a durable queue on a shared filesystem, run by workers anywhere.
 
-The names below are imported when they are first used, so that ``import desipipe`` costs next to nothing:
-a shell completion, a worker or a batch script pays only for what it needs.
+The names below are imported when they are first used, so that ``import desipipe`` costs next to
+nothing: a shell completion, a worker or a batch script pays only for what it needs.
 """
 
 from __future__ import annotations
 
-# Not `typing.TYPE_CHECKING`: importing `typing` would cost more than everything else here. Type checkers know this name.
+# Not `typing.TYPE_CHECKING`: importing `typing` would cost more than everything else here. Type
+# checkers know this name.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors
@@ -45,8 +46,8 @@ __all__ = [
     'work',
 ]
 
-# Public name: the module that holds it. No name may be that of a submodule (`errors`, which is one, apart): importing
-# the submodule would replace the function by the module in this namespace.
+# Public name: the module that holds it. No name may be that of a submodule (`errors`, which is one,
+# apart): importing the submodule would replace the function by the module in this namespace.
 _HOME = {
     'Config': 'config',
     'Environment': 'environment',

@@ -9,7 +9,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar, NamedTuple, Self, SupportsIndex
 
-from .errors import ConfigError, MissingDependencyError, UnknownNameError, UnknownOptionError, close_names
+from .errors import (
+    ConfigError,
+    MissingDependencyError,
+    UnknownNameError,
+    UnknownOptionError,
+    close_names,
+)
 from .utils import BaseClass, is_sequence, mkdir, username
 
 __all__ = ['Config', 'Configurable', 'config_dir', 'inherit_options', 'number', 'whole_number']
@@ -37,8 +43,16 @@ def whole_number(value: object, what: str, least: int = 1) -> int:
     ConfigError
         If it is anything else; a truth value is not a number here.
     """
-    found = operator.index(value) if isinstance(value, SupportsIndex) and not isinstance(value, bool) else None
-    if isinstance(value, str | float) and (converted := _converted(value)) is not None and converted == int(converted):
+    found = (
+        operator.index(value)
+        if isinstance(value, SupportsIndex) and not isinstance(value, bool)
+        else None
+    )
+    if (
+        isinstance(value, str | float)
+        and (converted := _converted(value)) is not None
+        and converted == int(converted)
+    ):
         found = int(converted)
     if found is None or found < least:
         raise ConfigError(f'{what} must be a whole number, at least {least:d}, not {value!r}')
@@ -91,7 +105,9 @@ def config_dir() -> str:
     dirname : str
         ``$DESIPIPE_CONFIG_DIR``, else ``~/.desipipe``.
     """
-    return os.path.abspath(os.environ.get('DESIPIPE_CONFIG_DIR') or os.path.expanduser('~/.desipipe'))
+    return os.path.abspath(
+        os.environ.get('DESIPIPE_CONFIG_DIR') or os.path.expanduser('~/.desipipe')
+    )
 
 
 class _Key(NamedTuple):
@@ -105,16 +121,24 @@ class _Key(NamedTuple):
 
 
 def _is_number(value: Any, least: float) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < float('inf')
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and least <= value < float('inf')
+    )
 
 
 def _is_choice(value: Any) -> bool:
-    return isinstance(value, str) or (isinstance(value, dict) and all(isinstance(name, str) for name in value))
+    return isinstance(value, str) or (
+        isinstance(value, dict) and all(isinstance(name, str) for name in value)
+    )
 
 
 def _is_databases(value: Any) -> bool:
     paths = value.get('filename', []) if isinstance(value, dict) else None
-    return isinstance(paths, str) or (is_sequence(paths) and all(isinstance(path, str) for path in paths))
+    return isinstance(paths, str) or (
+        is_sequence(paths) and all(isinstance(path, str) for path in paths)
+    )
 
 
 _LOCKS = ('flock', 'poll', 'soft')
@@ -129,40 +153,58 @@ _KEYS = {
     'environ': _CHOICE,
     'scheduler': _CHOICE,
     'provider': _CHOICE,
-    'file': _Key(None, "'filename:' and the path of a data base of files, or a list of such paths", _is_databases),
+    'file': _Key(
+        None,
+        "'filename:' and the path of a data base of files, or a list of such paths",
+        _is_databases,
+    ),
     'trusted_users': _Key(
         (),
         'a list of names or numbers of users, such as [alice, 1234]',
-        lambda value: is_sequence(value) and all(isinstance(user, str | int) and not isinstance(user, bool) for user in value),
+        lambda value: (
+            is_sequence(value)
+            and all(isinstance(user, str | int) and not isinstance(user, bool) for user in value)
+        ),
         'DESIPIPE_TRUST',
     ),
-    'lock': _Key(None, f'one of {", ".join(_LOCKS)}', lambda value: value in _LOCKS, 'DESIPIPE_LOCK'),
-    'sync_interval': _Key(0.2, 'a number of seconds, at least 0', lambda value: _is_number(value, 0)),
+    'lock': _Key(
+        None, f'one of {", ".join(_LOCKS)}', lambda value: value in _LOCKS, 'DESIPIPE_LOCK'
+    ),
+    'sync_interval': _Key(
+        0.2, 'a number of seconds, at least 0', lambda value: _is_number(value, 0)
+    ),
     'lease': _Key(30.0, 'a number of seconds, at least 1', lambda value: _is_number(value, 1)),
-    'output_limit': _Key(1_000_000, 'a whole number of bytes, such as 1000000', lambda value: _is_number(value, 0) and isinstance(value, int)),
+    'output_limit': _Key(
+        1_000_000,
+        'a whole number of bytes, such as 1000000',
+        lambda value: _is_number(value, 0) and isinstance(value, int),
+    ),
     'linger': _Key(5.0, 'a number of seconds, at least 0', lambda value: _is_number(value, 0)),
 }
 _REFERENCE = re.compile(r'\$(?:(\w+)|\{([^}]*)\})', re.ASCII)
 
 
 class Config(BaseClass, MutableMapping[str, Any]):
-    """The user's configuration: what was set here, else ``config.yaml``, else environment variables, else defaults.
+    """The user's configuration: what was set here, else ``config.yaml``, else environment
+    variables, else defaults.
 
     The keys are
 
-    - ``base_queue_dir``: folder of the users' queue folders (``$DESIPIPE_QUEUE_DIR``), see :attr:`queue_dir`;
-    - ``environ``, ``scheduler``, ``provider``: what a task manager uses if nothing is given, each a name or a dictionary
-      with ``name`` and options; absent by default;
+    - ``base_queue_dir``: folder of the users' queue folders (``$DESIPIPE_QUEUE_DIR``), see
+      :attr:`queue_dir`;
+    - ``environ``, ``scheduler``, ``provider``: what a task manager uses if nothing is given, each a
+      name or a dictionary with ``name`` and options; absent by default;
     - ``file``: ``filename``, the path of a data base of files, a pattern, or a list of these, see
       :meth:`.FileManager.databases`; absent by default;
-    - ``trusted_users``: users, by name or number, whose queues may be unpickled (``$DESIPIPE_TRUST``, separated by commas,
-      wins over the file), see :attr:`trusted_uids`;
-    - ``lock``: kind of lock of new queues, 'flock', 'poll' or 'soft' (``$DESIPIPE_LOCK`` wins over the file); absent by
-      default: the self-test of the folder chooses;
-    - ``sync_interval``: the most seconds that an announced event may be missing on a local disk after a power cut;
+    - ``trusted_users``: users, by name or number, whose queues may be unpickled
+      (``$DESIPIPE_TRUST``, separated by commas, wins over the file), see :attr:`trusted_uids`;
+    - ``lock``: kind of lock of new queues, 'flock', 'poll' or 'soft' (``$DESIPIPE_LOCK`` wins over
+      the file); absent by default: the self-test of the folder chooses;
+    - ``sync_interval``: the most seconds that an announced event may be missing on a local disk
+      after a power cut;
     - ``lease``: seconds of silence after which a worker of another host counts as dead;
-    - ``output_limit``: bytes that are kept of a task's standard output, and of its standard error, half of them from the
-      beginning and half from the end;
+    - ``output_limit``: bytes that are kept of a task's standard output, and of its standard error,
+      half of them from the beginning and half from the end;
     - ``linger``: seconds that idle workers wait for further tasks before they end.
 
     Other keys of the file are told by a warning, and kept.
@@ -177,23 +219,33 @@ class Config(BaseClass, MutableMapping[str, Any]):
     Raises
     ------
     ConfigError
-        If the file, or an environment variable, has a value that can't be; nothing is then taken from it.
+        If the file, or an environment variable, has a value that can't be; nothing is then taken
+        from it.
     """
 
     default_user: ClassVar[str] = username()
     """User who runs this process."""
     home_dir: ClassVar[str] = os.path.expanduser('~')
 
-    def __init__(self, user: str | None = None, filename: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, user: str | None = None, filename: str | os.PathLike[str] | None = None
+    ) -> None:
         self.user = str(user or self.default_user)
-        self.filename = os.path.abspath(os.path.join(config_dir(), 'config.yaml') if filename is None else filename)
-        # Kept apart, so that `save` writes neither defaults, which may change, nor what an environment variable says today.
+        self.filename = os.path.abspath(
+            os.path.join(config_dir(), 'config.yaml') if filename is None else filename
+        )
+        # Kept apart, so that `save` writes neither defaults, which may change, nor what an
+        # environment variable says today.
         self._saved = _read(self.filename)
         self._environ: dict[str, Any] = {}
         for key, spec in _KEYS.items():
             text = os.environ.get(spec.variable, '') if spec.variable else ''
             if text and not (key == 'base_queue_dir' and key in self._saved):
-                value = [user.strip() for user in text.split(',') if user.strip()] if key == 'trusted_users' else _absolute(key, text)
+                value = (
+                    [user.strip() for user in text.split(',') if user.strip()]
+                    if key == 'trusted_users'
+                    else _absolute(key, text)
+                )
                 self._environ[key] = _check(key, value, f'${spec.variable}')
         self._set: dict[str, Any] = {}
 
@@ -227,7 +279,14 @@ class Config(BaseClass, MutableMapping[str, Any]):
         for layer in (self._set, self._environ, self._saved):
             if key in layer:
                 value = layer[key]
-                return value if key != 'base_queue_dir' else _expand(value, f'${_KEYS[key].variable}' if layer is self._environ else self.filename)
+                return (
+                    value
+                    if key != 'base_queue_dir'
+                    else _expand(
+                        value,
+                        f'${_KEYS[key].variable}' if layer is self._environ else self.filename,
+                    )
+                )
         if key == 'base_queue_dir':
             return os.path.join(os.path.expanduser('~/.desipipe'), 'queues')
         default = _KEYS[key].default
@@ -245,7 +304,11 @@ class Config(BaseClass, MutableMapping[str, Any]):
         self._saved.pop(key, None)
 
     def __iter__(self) -> Iterator[str]:
-        there = [key for key, spec in _KEYS.items() if spec.default is not None or key == 'base_queue_dir']
+        there = [
+            key
+            for key, spec in _KEYS.items()
+            if spec.default is not None or key == 'base_queue_dir'
+        ]
         return iter(dict.fromkeys([*there, *self._saved, *self._environ, *self._set]))
 
     def __len__(self) -> int:
@@ -255,9 +318,11 @@ class Config(BaseClass, MutableMapping[str, Any]):
         return f'Config({self.filename!r}: {self._saved | self._environ | self._set!r})'
 
     def save(self) -> None:
-        """Write the file: what it held and what was set here since, neither defaults nor environment variables.
+        """Write the file: what it held and what was set here since, neither defaults nor
+        environment variables.
 
-        The file is replaced as a whole, so that a process that reads it meanwhile sees the old or the new one; comments in it are lost.
+        The file is replaced as a whole, so that a process that reads it meanwhile sees the old or
+        the new one; comments in it are lost.
 
         Raises
         ------
@@ -298,8 +363,8 @@ class Config(BaseClass, MutableMapping[str, Any]):
         Returns
         -------
         dirname : str
-            ``<base_queue_dir>/<user>``. Where no ``base_queue_dir`` is configured everyone has queues at home, so that for another user it is
-            ``~<user>/.desipipe/queues/<user>``.
+            ``<base_queue_dir>/<user>``. Where no ``base_queue_dir`` is configured everyone has
+            queues at home, so that for another user it is ``~<user>/.desipipe/queues/<user>``.
 
         Raises
         ------
@@ -308,13 +373,18 @@ class Config(BaseClass, MutableMapping[str, Any]):
         """
         me = username()
         if user in ('', '.', '..') or '/' in user or '\0' in user:
-            raise ConfigError(f'{user!r} is no name of a user: queues of other users are named user/name')
-        if user == me or any('base_queue_dir' in layer for layer in (self._set, self._environ, self._saved)):
+            raise ConfigError(
+                f'{user!r} is no name of a user: queues of other users are named user/name'
+            )
+        if user == me or any(
+            'base_queue_dir' in layer for layer in (self._set, self._environ, self._saved)
+        ):
             return os.path.join(self['base_queue_dir'], user)
         home = os.path.expanduser(f'~{user}')
         if home.startswith('~'):
             raise ConfigError(
-                f'there is no user {user!r} on this machine, and queues are in the home folders of their users: to share queues in one folder, '
+                f'there is no user {user!r} on this machine, and queues are in the home folders of '
+                'their users: to share queues in one folder, '
                 f'set base_queue_dir in {self.filename} or $DESIPIPE_QUEUE_DIR'
             )
         return os.path.join(home, '.desipipe', 'queues', user)
@@ -326,7 +396,9 @@ class Config(BaseClass, MutableMapping[str, Any]):
 
     @property
     def trusted_uids(self) -> frozenset[int]:
-        """Numbers of the users whose queues may be unpickled: the one who runs this process, and ``trusted_users``; names unknown here count for nothing."""
+        """Numbers of the users whose queues may be unpickled: the one who runs this process, and
+        ``trusted_users``; names unknown here count for nothing.
+        """
         import pwd
 
         trusted = {os.geteuid()}
@@ -369,11 +441,16 @@ def _valid(word: str, name: str, known: Iterable[str]) -> str:
     # All of them, as there are few, and first what was probably meant.
     known = sorted(known)
     close = close_names(name, known)
-    return f'{close} Valid {word}: {", ".join(known)}' if close.startswith('did you') else f'valid {word}: {", ".join(known) or "none"}'
+    return (
+        f'{close} Valid {word}: {", ".join(known)}'
+        if close.startswith('did you')
+        else f'valid {word}: {", ".join(known) or "none"}'
+    )
 
 
 def _absolute(key: str, value: Any) -> Any:
-    # A relative folder is meant relative to where it was typed; processes that start elsewhere later must find the same one.
+    # A relative folder is meant relative to where it was typed; processes that start elsewhere
+    # later must find the same one.
     if key == 'base_queue_dir' and isinstance(value, str | os.PathLike):
         value = os.fspath(value)
         if value and not value.startswith(('/', '~', '$')):
@@ -386,10 +463,16 @@ def _check(key: str, value: Any, where: str) -> Any:
     if spec is None:
         import warnings
 
-        warnings.warn(f'{where}: the key {key!r} means nothing to desipipe; {_valid("keys", key, _KEYS)}.', stacklevel=4)
+        warnings.warn(
+            f'{where}: the key {key!r} means nothing to desipipe; {_valid("keys", key, _KEYS)}.',
+            stacklevel=4,
+        )
         return value
     if not spec.test(value):
-        raise ConfigError(f'{where}: {key} is {value!r}, but must be {spec.expected}. Nothing was taken from there; correct or remove it.')
+        raise ConfigError(
+            f'{where}: {key} is {value!r}, but must be {spec.expected}. Nothing was taken from '
+            'there; correct or remove it.'
+        )
     if isinstance(spec.default, float):
         return float(value)
     return list(value) if is_sequence(value) else value
@@ -399,16 +482,22 @@ def _expand(path: str, where: str) -> str:
     for match in _REFERENCE.finditer(path):
         name = match[1] or match[2]
         if name not in os.environ:
-            raise ConfigError(f'{where}: base_queue_dir is {path!r}, but ${name} is not set in this process: set it, or write the path in full')
+            raise ConfigError(
+                f'{where}: base_queue_dir is {path!r}, but ${name} is not set in this process: set '
+                'it, or write the path in full'
+            )
     return os.path.abspath(os.path.expanduser(os.path.expandvars(path)))
 
 
 def _yaml(filename: str) -> Any:
-    # PyYAML takes longer to import than all of desipipe: most users have no file and must not pay for it.
+    # PyYAML takes longer to import than all of desipipe: most users have no file and must not pay
+    # for it.
     try:
         import yaml
     except ImportError as exc:
-        raise MissingDependencyError(f'PyYAML is needed for {filename}: python -m pip install pyyaml') from exc
+        raise MissingDependencyError(
+            f'PyYAML is needed for {filename}: python -m pip install pyyaml'
+        ) from exc
     return yaml
 
 
@@ -419,19 +508,30 @@ def _read(filename: str) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f'{filename}: the configuration cannot be read: {exc}. Correct it, or set $DESIPIPE_CONFIG_DIR to another folder.') from exc
+        raise ConfigError(
+            f'{filename}: the configuration cannot be read: {exc}. Correct it, or set '
+            '$DESIPIPE_CONFIG_DIR to another folder.'
+        ) from exc
     yaml = _yaml(filename)
     try:
         # Safe: a configuration holds values, it does not make objects.
         values = yaml.safe_load(text)
     except yaml.YAMLError as exc:
-        raise ConfigError(f'{filename}: the configuration is not valid YAML: {exc}. Correct it there.') from exc
+        raise ConfigError(
+            f'{filename}: the configuration is not valid YAML: {exc}. Correct it there.'
+        ) from exc
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{filename}: the configuration must be lines 'key: value', not {values!r}")
+        raise ConfigError(
+            f"{filename}: the configuration must be lines 'key: value', not {values!r}"
+        )
     # A key without value is one that was left to be filled in.
-    return {str(key): _check(str(key), _absolute(str(key), value), filename) for key, value in values.items() if value is not None}
+    return {
+        str(key): _check(str(key), _absolute(str(key), value), filename)
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def inherit_options(cls: Any) -> None:
@@ -443,16 +543,21 @@ def inherit_options(cls: Any) -> None:
         A new subclass of a :class:`Configurable`.
     """
     if '_defaults' in cls.__dict__:
-        cls.defaults = {**cls.defaults, **{name: value for name, value in cls._defaults.items() if name != 'timestep'}}
+        cls.defaults = {
+            **cls.defaults,
+            **{name: value for name, value in cls._defaults.items() if name != 'timestep'},
+        }
     cls._defaults = cls.defaults
 
 
 class Configurable(BaseClass):
-    """Base of what a configuration chooses by name and options: environments, schedulers, providers.
+    """Base of what a configuration chooses by name and options: environments, schedulers,
+    providers.
 
-    An own one is a subclass with a :attr:`name` of its own and, in :attr:`defaults`, its options; each becomes an attribute. It is found by its name in the
-    processes that import it; in every process, if it is an entry point of the group ``'desipipe.<kind>s'`` of an installed distribution, or by
-    ``'module:Class'``.
+    An own one is a subclass with a :attr:`name` of its own and, in :attr:`defaults`, its options;
+    each becomes an attribute. It is found by its name in the processes that import it; in every
+    process, if it is an entry point of the group ``'desipipe.<kind>s'`` of an installed
+    distribution, or by ``'module:Class'``.
 
     Parameters
     ----------
@@ -483,7 +588,10 @@ class Configurable(BaseClass):
     def __init__(self, **options: Any) -> None:
         for option in options:
             if option not in self.defaults:
-                raise UnknownOptionError(f'the {self.kind} {self.label} has no option {option!r}; {_valid("options", option, self.defaults)}')
+                raise UnknownOptionError(
+                    f'the {self.kind} {self.label} has no option {option!r}; '
+                    f'{_valid("options", option, self.defaults)}'
+                )
         for option, default in self.defaults.items():
             setattr(self, option, self.check(option, options.get(option, default)))
 
@@ -555,8 +663,9 @@ class Configurable(BaseClass):
         Returns
         -------
         spec : dict
-            ``name`` and all options, for JSON. The name of a class that desipipe does not have is ``'module:Class'``; only one that is defined in the
-            notebook or script itself keeps its own, which no other process knows.
+            ``name`` and all options, for JSON. The name of a class that desipipe does not have is
+            ``'module:Class'``; only one that is defined in the notebook or script itself keeps its
+            own, which no other process knows.
         """
         return {'name': self._reference(), **self.options()}
 
@@ -564,7 +673,8 @@ class Configurable(BaseClass):
     def _reference(cls) -> str:
         reference = f'{cls.__module__}:{cls.__qualname__}'
         if cls.name in cls.builtin:
-            # Also for one that inherits such a name, or takes it: its name alone would silently become desipipe's own.
+            # Also for one that inherits such a name, or takes it: its name alone would silently
+            # become desipipe's own.
             return cls.name if cls.builtin[cls.name] == reference else reference
         return cls.name if cls._is_local() and cls.name else reference
 
@@ -573,19 +683,26 @@ class Configurable(BaseClass):
         return cls.__module__ == '__main__' or '<locals>' in cls.__qualname__
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Configurable) and self.kind == other.kind and self.to_spec() == other.to_spec()
+        return (
+            isinstance(other, Configurable)
+            and self.kind == other.kind
+            and self.to_spec() == other.to_spec()
+        )
 
     def __repr__(self) -> str:
         return f'{type(self).__name__}({", ".join(f"{option}={value!r}" for option, value in self.options().items())})'
 
     @classmethod
-    def make(cls, spec: object = None, config: Mapping[str, Any] | None = None, **options: Any) -> Self:
+    def make(
+        cls, spec: object = None, config: Mapping[str, Any] | None = None, **options: Any
+    ) -> Self:
         """Make one from whatever people write.
 
         Parameters
         ----------
         spec : str, dict, instance, default=None
-            A name, a dictionary with ``name`` and options, or what is there already. Without name: what the configuration says, with these options on top.
+            A name, a dictionary with ``name`` and options, or what is there already. Without name:
+            what the configuration says, with these options on top.
         config : Config, default=None
             Configuration to look into; by default the user's.
         **options
@@ -614,7 +731,10 @@ class Configurable(BaseClass):
             else:
                 made = cls.find(name)(**given)
         else:
-            raise ConfigError(f'the {cls.kind} must be a name, a dictionary with name and options, or a {cls.__name__}, not {spec!r}')
+            raise ConfigError(
+                f'the {cls.kind} must be a name, a dictionary with name and options, or a '
+                f'{cls.__name__}, not {spec!r}'
+            )
         return made.updated(**options) if options else made
 
     @classmethod
@@ -624,7 +744,8 @@ class Configurable(BaseClass):
         Parameters
         ----------
         name : str
-            A name of desipipe's own, of a subclass that this process has imported, of an entry point, or ``'module:Class'``, which is imported.
+            A name of desipipe's own, of a subclass that this process has imported, of an entry
+            point, or ``'module:Class'``, which is imported.
 
         Returns
         -------
@@ -650,13 +771,18 @@ class Configurable(BaseClass):
         if name in points:
             return cls._load(points[name])
         raise UnknownNameError(
-            f'there is no {cls.kind} {name!r}; {_valid("names", name, {*cls.builtin, *known, *points})}. One of your own is found by every process as '
+            f'there is no {cls.kind} {name!r}; '
+            f'{_valid("names", name, {*cls.builtin, *known, *points})}. One of your own is found '
+            'by every process as '
             f"'module:Class', or as an entry point 'desipipe.{cls.kind}s' of an installed package."
         )
 
     @classmethod
     def _subclasses(cls) -> dict[str, type[Self]]:
-        """Subclasses by their own names. Nothing is registered: of a cell that was run twice, the last definition counts."""
+        """Subclasses by their own names.
+
+        Nothing is registered: of a cell that was run twice, the last definition counts.
+        """
         found = {cls.__dict__['name']: cls} if cls.__dict__.get('name') else {}
         for subclass in cls.__subclasses__():
             found |= subclass._subclasses()
@@ -671,9 +797,13 @@ class Configurable(BaseClass):
             found = operator.attrgetter(qualname)(import_module(module))
         except Exception as exc:  # whatever the module raises while it is imported
             raise UnknownNameError(
-                f'the {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: {type(exc).__name__}: {exc}. '
+                f'the {cls.kind} {reference!r} cannot be imported in {os.getcwd()}: '
+                f'{type(exc).__name__}: {exc}. '
                 'Install the package that holds it, or put its folder into PYTHONPATH.'
             ) from exc
         if not (isinstance(found, type) and issubclass(found, cls)):
-            raise UnknownNameError(f'{reference!r} is no {cls.kind}: it must be a subclass of {cls.__module__}.{cls.__name__}')
+            raise UnknownNameError(
+                f'{reference!r} is no {cls.kind}: it must be a subclass of '
+                f'{cls.__module__}.{cls.__name__}'
+            )
         return found

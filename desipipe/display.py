@@ -1,4 +1,5 @@
-"""``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look as if it had run in the notebook.
+"""``display()`` and ``show()`` as cells call them, and what makes a cell that runs as a task look
+as if it had run in the notebook.
 
 While a cell runs in a slot, what it displays is written to its stdout as marks (see
 :mod:`desipipe.outputs.notebook`), in order with what it prints. There is no IPython shell in a
@@ -19,15 +20,28 @@ import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TextIO
 
-from .outputs.library_displays import LIBRARIES, WIDGET, ImportHooks, Libraries, widget_html, widget_text
+from .outputs.library_displays import (
+    LIBRARIES,
+    WIDGET,
+    ImportHooks,
+    Libraries,
+    widget_html,
+    widget_text,
+)
 from .outputs.notebook import mark
 from .utils import Overlay, format_bytes
 
-DISPLAY_LIMIT = 256 * 1024  # bytes of one display as it is written; larger ones are kept beside the output, and shown small: an image, or words
+DISPLAY_LIMIT = (
+    256 * 1024
+    # bytes of one display as it is written; larger ones are kept beside the output, and shown
+    # small: an image, or words
+)
 KEPT_MAX = 64 << 20  # bytes of one display that is kept
 BACKEND = 'module://desipipe.execution.figures'
 _TEXT_LIMIT = 16 * 1024  # characters of text/plain that stay of such a display
-_PLAIN = frozenset({int, float, bool, complex, str, bytes})  # IPython shows them by their repr, and is slow to import
+_PLAIN = frozenset(
+    {int, float, bool, complex, str, bytes}
+)  # IPython shows them by their repr, and is slow to import
 _FUNCTIONS = 'IPython.core.display_functions'
 _METHODS = {
     'text/html': '_repr_html_',
@@ -84,7 +98,8 @@ def display(
     clear: bool = False,
     **kwargs: Any,
 ) -> Any:
-    """Display objects, as :func:`IPython.display.display` does; outside of a cell that runs as a task it is that function.
+    """Display objects, as :func:`IPython.display.display` does; outside of a cell that runs as a
+    task it is that function.
 
     Parameters
     ----------
@@ -111,13 +126,25 @@ def display(
         If ``display_id`` was asked for.
     """
     name = _new_id() if display_id is True else display_id or (transient or {}).get('display_id')
-    options = {'include': include, 'exclude': exclude, 'metadata': metadata, 'transient': transient, 'raw': raw, 'clear': clear, **kwargs}
+    options = {
+        'include': include,
+        'exclude': exclude,
+        'metadata': metadata,
+        'transient': transient,
+        'raw': raw,
+        'clear': clear,
+        **kwargs,
+    }
     cell = _cell
     if cell is None:
-        _outside('display', print)(*objs, **{key: value for key, value in {**options, 'display_id': name}.items() if value})
+        _outside('display', print)(
+            *objs, **{key: value for key, value in {**options, 'display_id': name}.items() if value}
+        )
         return DisplayHandle(str(name)) if display_id else None
     if kwargs.get('update') and not name:
-        raise TypeError('display(update=True) replaces the display of a display_id: give its display_id')
+        raise TypeError(
+            'display(update=True) replaces the display of a display_id: give its display_id'
+        )
     if not objs and name:
         objs, raw = ({},), True  # a place for what comes
     if clear:
@@ -129,7 +156,13 @@ def display(
             cell.libraries.widgets.add(label, obj)
             cell._show_widget(label, obj, bool(kwargs.get('update')))
         elif data or raw:
-            about = {**about, **{mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more for mime, more in (metadata or {}).items()}}
+            about = {
+                **about,
+                **{
+                    mime: {**about[mime], **more} if isinstance(about.get(mime), dict) else more
+                    for mime, more in (metadata or {}).items()
+                },
+            }
             cell.show(data, about, str(name or ''), bool(kwargs.get('update')))
     return DisplayHandle(str(name)) if display_id else None
 
@@ -156,7 +189,9 @@ def captures() -> bool:
 
 @contextlib.contextmanager
 def named() -> Iterator[None]:
-    """Have names where a notebook has them: :func:`display` among the builtins, and in ``__main__`` what the cell defines."""
+    """Have names where a notebook has them: :func:`display` among the builtins, and in
+    ``__main__`` what the cell defines.
+    """
     global _main
     ours, main = Overlay(vars(builtins)), Overlay(vars(sys.modules['__main__']))
     ours.put({'display': display})
@@ -179,30 +214,43 @@ def define(name: str, value: Any) -> None:
     name : str
         Its name in the cell.
     value : object
-        What the name stands for, with its decorators; calls itself ``<function of the cell>.<locals>.<name>`` so far.
+        What the name stands for, with its decorators; calls itself ``<function of the
+        cell>.<locals>.<name>`` so far.
     """
     todo = [value]
     while todo:
         item = todo.pop()
-        with contextlib.suppress(Exception):  # of what is no function or class: asking it for attributes, and setting them, may raise anything
+        with contextlib.suppress(
+            Exception
+            # of what is no function or class: asking it for attributes, and setting them, may raise
+            # anything
+        ):
             inner = item.__qualname__.partition('.<locals>.')[2]
             if inner.partition('.')[0] == name and item.__module__ == '__main__':
                 item.__qualname__ = inner
-                todo += vars(item).values() if isinstance(item, type) else [getattr(item, '__wrapped__', None)]
+                todo += (
+                    vars(item).values()
+                    if isinstance(item, type)
+                    else [getattr(item, '__wrapped__', None)]
+                )
     if _main is not None:
         _main.put({name: value})
 
 
 @contextlib.contextmanager
-def captured(flush: Callable[[], object], keep: Callable[[bytes], int] = lambda data: -1) -> Iterator[None]:
-    """Run a cell: mark what it displays, and the order of what it writes; display its figures at its end, also if it raised.
+def captured(
+    flush: Callable[[], object], keep: Callable[[bytes], int] = lambda data: -1
+) -> Iterator[None]:
+    """Run a cell: mark what it displays, and the order of what it writes; display its figures at
+    its end, also if it raised.
 
     Parameters
     ----------
     flush : callable
         Writes out what C libraries hold back.
     keep : callable, default=None
-        Keeps a display that is too large for the output; gives its number, or -1 if it cannot be kept.
+        Keeps a display that is too large for the output; gives its number, or -1 if it cannot be
+        kept.
     """
     global _cell
     before = os.environ.get('MPLBACKEND')
@@ -219,7 +267,9 @@ def captured(flush: Callable[[], object], keep: Callable[[bytes], int] = lambda 
             try:
                 yield
             finally:
-                _join(threads)  # what they still print is the cell's; as an interpreter does at its end
+                _join(
+                    threads
+                )  # what they still print is the cell's; as an interpreter does at its end
     finally:
         try:
             if 'desipipe.execution.figures' in sys.modules:  # Matplotlib has imported it
@@ -242,25 +292,34 @@ def _join(before: set[threading.Thread]) -> None:
 
 
 def _is_pooled(thread: threading.Thread) -> bool:
-    # Of a pool that a module keeps for later, as joblib does: it would wait for ever. An interpreter shuts these down at its end; a slot goes on.
+    # Of a pool that a module keeps for later, as joblib does: it would wait for ever. An
+    # interpreter shuts these down at its end; a slot goes on.
     module = sys.modules.get('concurrent.futures')
     if module is None:
         return False
     pools = [item for item in gc.get_objects() if issubclass(type(item), module.Executor)]
-    return any(thread is part or (isinstance(part, set) and thread in part) for pool in pools for part in vars(pool).values())
+    return any(
+        thread is part or (isinstance(part, set) and thread in part)
+        for pool in pools
+        for part in vars(pool).values()
+    )
 
 
 class _Cell:
     """The output of the running cell, in order.
 
-    Each stream has a ``write`` of its own meanwhile, on the object itself: who took hold of ``sys.stderr`` long ago (a log handler) writes through it too.
-    Two threads that print to different streams at the same moment may be told in the other order; no mark is ever within another, though.
+    Each stream has a ``write`` of its own meanwhile, on the object itself: who took hold of
+    ``sys.stderr`` long ago (a log handler) writes through it too. Two threads that print to
+    different streams at the same moment may be told in the other order; no mark is ever within
+    another, though.
     """
 
     def __init__(self, flush: Callable[[], object], keep: Callable[[bytes], int]) -> None:
         self._flush = flush
         self._keep = keep
-        self._streams: tuple[TextIO, ...] = tuple(stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None)
+        self._streams: tuple[TextIO, ...] = tuple(
+            stream for stream in (sys.__stdout__, sys.__stderr__) if stream is not None
+        )
         self._last = self._streams[0]
         self._turns = 0
         self._lock = threading.RLock()
@@ -280,7 +339,8 @@ class _Cell:
         return write
 
     def _turn(self, stream: TextIO) -> None:
-        # Children that the cell forks share the streams: they don't count. Nor do threads that outlive the cell: it may be another task's output by now.
+        # Children that the cell forks share the streams: they don't count. Nor do threads that
+        # outlive the cell: it may be another task's output by now.
         if self._pid != os.getpid():
             return
         with self._lock:
@@ -315,7 +375,9 @@ class _Cell:
                 data['text/html'] = seen
         self.show(data, {}, name, update)
 
-    def show(self, data: Mapping[str, Any], metadata: Mapping[str, Any], name: str, update: bool) -> None:
+    def show(
+        self, data: Mapping[str, Any], metadata: Mapping[str, Any], name: str, update: bool
+    ) -> None:
         """Write a display."""
         whole = _encoded(data)
         about = {mime: more for mime, more in metadata.items() if mime in data or '/' not in mime}
@@ -325,7 +387,10 @@ class _Cell:
             number = self._kept(whole, about)
             message['d'] = _small(whole, sizes, number >= 0)
             if number >= 0:
-                message['m'] = {**about, 'desipipe': {'display': number, 'bytes': sum(sizes.values())}}
+                message['m'] = {
+                    **about,
+                    'desipipe': {'display': number, 'bytes': sum(sizes.values())},
+                }
         if name:
             message['i'] = name
         if update:
@@ -361,7 +426,11 @@ def _encoded(data: Mapping[str, Any]) -> _Bundle:
     """Data as text where it is binary, without what asks for a front end."""
     from base64 import b64encode
 
-    return {str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value for mime, value in data.items() if mime != WIDGET}
+    return {
+        str(mime): b64encode(value).decode('ascii') if isinstance(value, bytes) else value
+        for mime, value in data.items()
+        if mime != WIDGET
+    }
 
 
 def _json(value: Any) -> str:
@@ -386,19 +455,29 @@ def _small(data: _Bundle, sizes: Mapping[str, int], is_kept: bool) -> _Bundle:
     if forms.keys() <= {'text/plain'}:
         text = str(data.get('text/plain', ''))
         text = text if len(text) <= _TEXT_LIMIT else text[:_TEXT_LIMIT] + '…'
-        words = 'too large to be shown here, kept in the queue' if is_kept else 'left out: more than can be kept of a display'
+        words = (
+            'too large to be shown here, kept in the queue'
+            if is_kept
+            else 'left out: more than can be kept of a display'
+        )
         forms = {'text/plain': f'{text}\n[desipipe: {" and ".join(left_out)} {words}]'.lstrip()}
     return forms
 
 
-def _formatted(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+def _formatted(
+    obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None
+) -> tuple[_Bundle, _Bundle]:
     if type(obj) in _PLAIN:
         data: _Bundle = {'text/plain': repr(obj)}
     elif isinstance(obj, getattr(sys.modules.get('matplotlib.figure'), 'Figure', ())):
         data = _figure(obj)
     else:
         return _formatted_by_ipython(obj, include, exclude)
-    return {mime: value for mime, value in data.items() if (not include or mime in include) and mime not in (exclude or ())}, {}
+    return {
+        mime: value
+        for mime, value in data.items()
+        if (not include or mime in include) and mime not in (exclude or ())
+    }, {}
 
 
 def _figure(figure: Any) -> _Bundle:
@@ -411,8 +490,17 @@ def _figure(figure: Any) -> _Bundle:
         return data  # nothing is on it
     file = BytesIO()
     try:
-        figure.canvas.print_figure(file, format='png', dpi=figure.dpi, bbox_inches='tight', facecolor=figure.get_facecolor(), edgecolor=figure.get_edgecolor())
-    except Exception:  # of a label that TeX does not understand; as in a notebook, it costs the picture, and not what the cell computed
+        figure.canvas.print_figure(
+            file,
+            format='png',
+            dpi=figure.dpi,
+            bbox_inches='tight',
+            facecolor=figure.get_facecolor(),
+            edgecolor=figure.get_edgecolor(),
+        )
+    # of a label that TeX does not understand; as in a notebook, it costs the picture, and not what
+    # the cell computed
+    except Exception:
         import traceback
 
         traceback.print_exc()
@@ -421,7 +509,9 @@ def _figure(figure: Any) -> _Bundle:
     return data
 
 
-def _formatted_by_ipython(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+def _formatted_by_ipython(
+    obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None
+) -> tuple[_Bundle, _Bundle]:
     global _formatter
     if _formatter is None:
         with contextlib.suppress(ImportError):
@@ -434,7 +524,9 @@ def _formatted_by_ipython(obj: Any, include: Iterable[str] | None, exclude: Iter
     return dict(data), dict(metadata)
 
 
-def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None) -> tuple[_Bundle, _Bundle]:
+def _formatted_by_methods(
+    obj: Any, include: Iterable[str] | None, exclude: Iterable[str] | None
+) -> tuple[_Bundle, _Bundle]:
     """Format an object by its own ``_repr_*_`` methods, where there is no IPython."""
     metadata: _Bundle = {}
 
@@ -450,13 +542,25 @@ def _formatted_by_methods(obj: Any, include: Iterable[str] | None, exclude: Iter
     if not isinstance(obj, type) and callable(getattr(obj, '_ipython_display_', None)):
         call('_ipython_display_')
         return {}, {}
-    chosen = [mime for mime in ('text/plain', *_METHODS) if (not include or mime in include) and mime not in (exclude or ())]
-    data: _Bundle = {mime: repr(obj) if mime == 'text/plain' else call(_METHODS[mime]) for mime in chosen}
+    chosen = [
+        mime
+        for mime in ('text/plain', *_METHODS)
+        if (not include or mime in include) and mime not in (exclude or ())
+    ]
+    data: _Bundle = {
+        mime: repr(obj) if mime == 'text/plain' else call(_METHODS[mime]) for mime in chosen
+    }
     bundle = call('_repr_mimebundle_', include=include, exclude=exclude) or {}
     if isinstance(bundle, tuple):
         bundle, about = bundle
         metadata.update(about)
-    data.update({mime: value for mime, value in bundle.items() if (not include or mime in include) and mime not in (exclude or ())})
+    data.update(
+        {
+            mime: value
+            for mime, value in bundle.items()
+            if (not include or mime in include) and mime not in (exclude or ())
+        }
+    )
     for mime, value in data.items():
         if isinstance(value, tuple):
             data[mime], metadata[mime] = value
@@ -495,16 +599,23 @@ def _prepare(module: types.ModuleType) -> None:
 
 
 def _repoint(module: types.ModuleType) -> None:
-    # Others may have taken the functions out of the module before us (`from IPython.display import display`): they see it too, as the function stays the
-    # same object, and only its code changes. Without a cell it is what it was.
+    # Others may have taken the functions out of the module before us (`from IPython.display import
+    # display`): they see it too, as the function stays the same object, and only its code changes.
+    # Without a cell it is what it was.
     if _native:
         return
     for function in (_ipython_display, _ipython_publish_display_data, _ipython_clear_output):
         name = function.__name__.removeprefix('_ipython_')
         theirs = getattr(module, name)
-        _native[name] = types.FunctionType(theirs.__code__, theirs.__globals__, name, theirs.__defaults__, theirs.__closure__)
+        _native[name] = types.FunctionType(
+            theirs.__code__, theirs.__globals__, name, theirs.__defaults__, theirs.__closure__
+        )
         _native[name].__kwdefaults__ = theirs.__kwdefaults__
-        theirs.__code__, theirs.__defaults__, theirs.__kwdefaults__ = function.__code__, function.__defaults__, function.__kwdefaults__
+        theirs.__code__, theirs.__defaults__, theirs.__kwdefaults__ = (
+            function.__code__,
+            function.__defaults__,
+            function.__kwdefaults__,
+        )
 
 
 # The code of these three runs in IPython's module: it knows no names of ours.
@@ -540,5 +651,11 @@ def called(name: str, *args: Any, **kwargs: Any) -> Any:
     return cell.emit({'c': True, 'w': bool(args[0] if args else kwargs.get('wait'))})
 
 
-def _publish(data: Mapping[str, Any], metadata: Mapping[str, Any] | None = None, *, transient: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+def _publish(
+    data: Mapping[str, Any],
+    metadata: Mapping[str, Any] | None = None,
+    *,
+    transient: Mapping[str, Any] | None = None,
+    **kwargs: Any,
+) -> None:
     display(data, raw=True, metadata=metadata, transient=transient, **kwargs)

@@ -1,4 +1,6 @@
-"""Environments: the variables with which tasks run, and the shell commands that set more of them."""
+"""Environments: the variables with which tasks run, and the shell commands that set more of
+them.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ from typing import Any, ClassVar, Self
 
 from .config import Configurable
 from .errors import ConfigError
-from .security.secrets import HIDDEN, KeptSecret, assigned_secrets, assigns_secret, holds_secret, is_secret_name, keep_secret, known_values, redact
+from .security.secrets import (
+    HIDDEN,
+    KeptSecret,
+    assigned_secrets,
+    assigns_secret,
+    holds_secret,
+    is_secret_name,
+    keep_secret,
+    known_values,
+    redact,
+)
 from .terminal import visible
 from .utils import is_sequence
 
@@ -42,25 +54,29 @@ def _commands(value: Any) -> tuple[Any, ...]:
 class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     """Variables to set, after shell commands to run: a dictionary, with :attr:`command`.
 
-    An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands` (``_defaults`` and ``_command``,
-    as the original called them, are understood too).
+    An own environment is a subclass with a :attr:`name`, :attr:`variables` and :attr:`commands`
+    (``_defaults`` and ``_command``, as the original called them, are understood too).
 
     Parameters
     ----------
     data : dict, default=None
-        Variables: names and values, which are added to those of the class, and mean to `bash` what they would mean after
-        ``export NAME=``: ``$NAME``, ``$(command)`` and quotes are the shell's, so that the order of the dictionary counts. A value
-        with blanks, or with other characters that would end it there, is one value all the same. Numbers become text; None
+        Variables: names and values, which are added to those of the class, and mean to `bash` what
+        they would mean after ``export NAME=``: ``$NAME``, ``$(command)`` and quotes are the
+        shell's, so that the order of the dictionary counts. A value with blanks, or with other
+        characters that would end it there, is one value all the same. Numbers become text; None
         unsets the variable.
     command : str, list of str, default=None
-        Shell commands, run by `bash` before the variables are set and after those of the class; each a complete command, of one
-        line or several.
+        Shell commands, run by `bash` before the variables are set and after those of the class;
+        each a complete command, of one line or several.
     strict : bool, default=False
-        A command that fails is told on the standard error, and passed over; if True, nothing is started then.
+        A command that fails is told on the standard error, and passed over; if True, nothing is
+        started then.
     secret : str, list of str, default=None
-        Names of variables whose values are kept secret: they are in no journal, record, note, log, script or command line. Without a value in
-        ``data`` that of this process is taken. Variables are secret without being named here if their names say so (``API_KEY``,
-        ``GITHUB_TOKEN``, ``PGPASSWORD``), and so are values that look like secrets, and commands with a secret in them.
+        Names of variables whose values are kept secret: they are in no journal, record, note, log,
+        script or command line. Without a value in ``data`` that of this process is taken. Variables
+        are secret without being named here if their names say so (``API_KEY``, ``GITHUB_TOKEN``,
+        ``PGPASSWORD``), and so are values that look like secrets, and commands with a secret in
+        them.
 
     Raises
     ------
@@ -77,7 +93,12 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         'nersc-cosmodesi': 'desipipe.environment:CosmodesiNERSCEnvironment',
     }
     name = 'base'
-    defaults: ClassVar[Mapping[str, Any]] = {'data': None, 'command': None, 'strict': False, 'secret': None}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        'data': None,
+        'command': None,
+        'strict': False,
+        'secret': None,
+    }
     variables: ClassVar[Mapping[str, str | int | float | None]] = {}
     """Variables that the class sets."""
     commands: ClassVar[tuple[str, ...]] = ()
@@ -93,7 +114,9 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     secret: tuple[str, ...]
     """Names of variables that are declared to be secret."""
 
-    def __init__(self, data: Mapping[str, Any] | None = None, command: Any = None, **options: Any) -> None:
+    def __init__(
+        self, data: Mapping[str, Any] | None = None, command: Any = None, **options: Any
+    ) -> None:
         super().__init__(data=data, command=command, **options)
 
     def check(self, option: str, value: Any) -> Any:
@@ -105,8 +128,14 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         if option == 'command':
             return (*self._class_commands(), *_check_commands(value, self.label))
         if value is not None and not isinstance(value, Mapping):
-            raise ConfigError(f'data of the environment {self.label} must be a dictionary of names and values of variables, not {value!r}')
-        return {_check_name(name, self.label): _check_value(name, given, self.label) for name, given in {**self._class_variables(), **(value or {})}.items()}
+            raise ConfigError(
+                f'data of the environment {self.label} must be a dictionary of names and values of '
+                f'variables, not {value!r}'
+            )
+        return {
+            _check_name(name, self.label): _check_value(name, given, self.label)
+            for name, given in {**self._class_variables(), **(value or {})}.items()
+        }
 
     @classmethod
     def _class_variables(cls) -> dict[str, Any]:
@@ -146,7 +175,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Parameters
         ----------
         *args, **kwargs
-            Variables. ``command=`` are shell commands, which take the place of those that are not of the class.
+            Variables. ``command=`` are shell commands, which take the place of those that are not
+            of the class.
         """
         if 'command' in kwargs:
             self.command = self.check('command', kwargs.pop('command'))
@@ -169,7 +199,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Parameters
         ----------
         **options
-            ``data``, ``command`` and ``secret`` are added to those that are there, and variables of the same name replaced; ``strict``.
+            ``data``, ``command`` and ``secret`` are added to those that are there, and variables of
+            the same name replaced; ``strict``.
 
         Returns
         -------
@@ -191,26 +222,40 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         return new
 
     def to_spec(self) -> dict[str, Any]:
-        """Return plain data from which any process makes an equal one; keep the order of ``data``, as values may refer to earlier ones.
+        """Return plain data from which any process makes an equal one; keep the order of ``data``,
+        as values may refer to earlier ones.
 
         Returns
         -------
         spec : dict
-            ``name``, ``data``, ``command``, ``strict`` and ``secret`` if they are set; in the place of a secret stands where it is
-            kept. An environment whose class no other process knows, or
-            that has not all of its class, becomes a 'base' environment with its variables and commands.
+            ``name``, ``data``, ``command``, ``strict`` and ``secret`` if they are set; in the place
+            of a secret stands where it is kept. An environment whose class no other process knows,
+            or that has not all of its class, becomes a 'base' environment with its variables and
+            commands.
         """
-        own, commands = self._class_commands(), [_plain_data(command) for command in self._kept_commands()]
+        own, commands = (
+            self._class_commands(),
+            [_plain_data(command) for command in self._kept_commands()],
+        )
         data = {name: _plain_data(value) for name, value in self._kept_items()}
         spec: dict[str, Any] = {'name': 'base', 'data': data, 'command': commands}
-        if not self._is_local() and self.command[: len(own)] == own and self._class_variables().keys() <= self.data.keys():
+        if (
+            not self._is_local()
+            and self.command[: len(own)] == own
+            and self._class_variables().keys() <= self.data.keys()
+        ):
             spec.update(name=self._reference(), command=commands[len(own) :])
         spec |= {'strict': True} if self.strict else {}
         return spec | ({'secret': list(self.secret)} if self.secret else {})
 
     def state(self) -> tuple[object, ...]:
         """Return what tells whether the environment has changed since."""
-        return (*self.data.items(), self.command, self.strict, *((name, os.environ.get(name)) for name in self.secret))
+        return (
+            *self.data.items(),
+            self.command,
+            self.strict,
+            *((name, os.environ.get(name)) for name in self.secret),
+        )
 
     # Secrets
 
@@ -221,14 +266,17 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         """Yield the variables, with the secrets as they are kept."""
         values = self._secret_values()
         for name, value in self.data.items():
-            if isinstance(value, str) and (self._is_secret(name, value) or any(secret in value for secret in values)):
+            if isinstance(value, str) and (
+                self._is_secret(name, value) or any(secret in value for secret in values)
+            ):
                 value = keep_secret(f'export {name}={_word(value)}\n', [name])
             yield name, value
         for name in self.secret:
             if name not in self.data:
                 if name not in os.environ:
                     raise ConfigError(
-                        f'The secret {name} of the environment {self.label} has no value. Nothing was added. '
+                        f'The secret {name} of the environment {self.label} has no value. Nothing '
+                        'was added. '
                         f'Set it in the data of the environment, or here:\nexport {name}=...'
                     )
                 yield name, keep_secret(f'export {name}={shlex.quote(os.environ[name])}\n', [name])
@@ -238,7 +286,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         values = self._secret_values()
         return [
             command
-            if isinstance(command, KeptSecret) or not (assigns_secret(command) or any(value in command for value in values))
+            if isinstance(command, KeptSecret)
+            or not (assigns_secret(command) or any(value in command for value in values))
             else keep_secret(f'{command}\n', assigned_secrets(command))
             for command in self.command
         ]
@@ -250,13 +299,30 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         return known_values({**os.environ, **there}, (*names, *self.secret))
 
     def __repr__(self) -> str:
-        data = {name: value if not isinstance(value, str) or not self._is_secret(name, value) else HIDDEN for name, value in self.data.items()}
+        data = {
+            name: value
+            if not isinstance(value, str) or not self._is_secret(name, value)
+            else HIDDEN
+            for name, value in self.data.items()
+        }
         values = self._secret_values()
-        commands = [HIDDEN if isinstance(command, KeptSecret) or assigns_secret(command) else redact(command, values) for command in self.command]
-        return f'{type(self).__name__}(data={data!r}, command={commands!r}, strict={self.strict!r}, secret={list(self.secret)!r})'
+        commands = [
+            HIDDEN
+            if isinstance(command, KeptSecret) or assigns_secret(command)
+            else redact(command, values)
+            for command in self.command
+        ]
+        return (
+            f'{type(self).__name__}(data={data!r}, command={commands!r}, strict={self.strict!r}, '
+            f'secret={list(self.secret)!r})'
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, 'data': dict(self._kept_items()), 'command': tuple(self._kept_commands())}
+        return {
+            **self.__dict__,
+            'data': dict(self._kept_items()),
+            'command': tuple(self._kept_commands()),
+        }
 
     # For processes
 
@@ -266,8 +332,9 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Parameters
         ----------
         all : bool, default=False
-            If False, the variables as they are written. If True, the whole environment of a process: that of this one, as the
-            commands (which `bash` runs now) leave it, with the variables set.
+            If False, the variables as they are written. If True, the whole environment of a
+            process: that of this one, as the commands (which `bash` runs now) leave it, with the
+            variables set.
 
         Returns
         -------
@@ -294,10 +361,13 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     def needs_shell(self) -> bool:
         """Return True if only a shell can tell what a process in this environment has."""
         values = (value for value in self.data.values() if value is not None)
-        return bool(self.command) or any(isinstance(value, KeptSecret) or not _PLAIN.fullmatch(value) for value in values)
+        return bool(self.command) or any(
+            isinstance(value, KeptSecret) or not _PLAIN.fullmatch(value) for value in values
+        )
 
     def to_script(self, sep: str = '\n', all: bool = True) -> str:
-        """Return the environment as lines for `bash`, the same wherever it is made: references are resolved where it runs.
+        """Return the environment as lines for `bash`, the same wherever it is made: references are
+        resolved where it runs.
 
         Parameters
         ----------
@@ -311,7 +381,10 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         script : str
             Commands, then ``export`` and ``unset`` lines.
         """
-        commands = [f'. {shlex.quote(command.path)}' if isinstance(command, KeptSecret) else command for command in self._kept_commands()]
+        commands = [
+            f'. {shlex.quote(command.path)}' if isinstance(command, KeptSecret) else command
+            for command in self._kept_commands()
+        ]
         return sep.join([*(commands if all else ()), *self._exports()])
 
     def to_launch_script(self) -> str:
@@ -320,10 +393,13 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Returns
         -------
         script : str
-            As :meth:`to_script`; a command that fails is told on the standard error, and ends the script if the environment is
+            As :meth:`to_script`; a command that fails is told on the standard error, and ends the
+            script if the environment is
             :attr:`strict`. Each line, the last included, ends in a newline.
         """
-        return ''.join(f'{line}\n' for line in (*map(self._told, self._kept_commands()), *self._exports()))
+        return ''.join(
+            f'{line}\n' for line in (*map(self._told, self._kept_commands()), *self._exports())
+        )
 
     def _exports(self) -> list[str]:
         return [self._export(name, value) for name, value in self._kept_items()]
@@ -335,26 +411,44 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             return f'export {name}={_word(value)}'
         path = shlex.quote(value.path)
         words = (
-            f'desipipe: the secret {name} of the environment {self.label} {FAILED_COMMAND}: {value.path} cannot be '
+            f'desipipe: the secret {name} of the environment {self.label} {FAILED_COMMAND}: '
+            f'{value.path} cannot be '
             f'read here, and {name} is not set. Set {name} where workers are started'
         )
         after = 'exit 1' if self.strict else ':'
         # A worker of another user, or on a host without this home, may have a value of its own.
-        return f'if [ -r {path} ]; then . {path}; elif [ -z "${{{name}+x}}" ]; then printf "%s\\n" {shlex.quote(words)} >&2; {after}; fi'
+        return (
+            f'if [ -r {path} ]; then . {path}; elif [ -z "${{{name}+x}}" ]; then printf "%s\\n" '
+            f'{shlex.quote(words)} >&2; {after}; fi'
+        )
 
     def _told(self, command: str | KeptSecret) -> str:
         """Have the shell tell of a command that fails."""
-        run = f'. {shlex.quote(command.path)}' if isinstance(command, KeptSecret) else f'eval {shlex.quote(command)}'
+        run = (
+            f'. {shlex.quote(command.path)}'
+            if isinstance(command, KeptSecret)
+            else f'eval {shlex.quote(command)}'
+        )
         if isinstance(command, KeptSecret):
             command = f'one with a secret, {command.path}'
         if self.strict:
-            words = f'desipipe: nothing was started, because this command of the environment {self.label} failed: {command}; exit status'
+            words = (
+                'desipipe: nothing was started, because this command of the environment '
+                f'{self.label} failed: {command}; exit status'
+            )
             after = ' exit $desipipe_status;'
         else:
-            words = f'desipipe: this command of the environment {self.label} {FAILED_COMMAND}: {command}; exit status'
+            words = (
+                f'desipipe: this command of the environment {self.label} {FAILED_COMMAND}: '
+                f'{command}; exit status'
+            )
             after = ''
-        # `eval`: an unfinished quotation or here-document in one command can't swallow what follows.
-        return f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} $desipipe_status >&2;{after} }}'
+        # `eval`: an unfinished quotation or here-document in one command can't swallow what
+        # follows.
+        return (
+            f'{run} || {{ desipipe_status=$?; printf "%s %d\n" {shlex.quote(words)} '
+            f'$desipipe_status >&2;{after} }}'
+        )
 
     def _run(self) -> dict[str, str]:
         """Return the environment of this process as commands and variables leave it."""
@@ -363,12 +457,14 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         if self.strict and (status or not found):
             # Nothing found with status 0: a command, perhaps a file that it sources, said `exit`.
             raise ConfigError(
-                f'the commands of the environment {self.label} failed, with exit status {status:d}:\n{said[-2000:]}\n'
+                f'the commands of the environment {self.label} failed, with exit status '
+                f'{status:d}:\n{said[-2000:]}\n'
                 "Try them in bash; if one that fails is harmless, add ' || true' to it."
             )
         if not found:
             raise ConfigError(
-                f'the commands of the environment {self.label} ended the shell, with exit status {status:d}, before anything could be started:\n'
+                f'the commands of the environment {self.label} ended the shell, with exit status '
+                f'{status:d}, before anything could be started:\n'
                 f'{said[-2000:]}\nTry them in bash.'
             )
         notes = [line for line in said.splitlines() if line.startswith('desipipe: ')]
@@ -394,21 +490,36 @@ def _environment_after(script: str, label: str) -> tuple[int, str, dict[str, str
     import subprocess
     import tempfile
 
-    # Files, not pipes: something that a command leaves running in the background would keep a pipe open, and us waiting.
+    # Files, not pipes: something that a command leaves running in the background would keep a pipe
+    # open, and us waiting.
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as words:
         fd = output.fileno()
         argv = ['bash', '-c', f'{script}\nexec env -0 >&{fd:d} {fd:d}>&-']
         try:
-            # `env`: what is in `os.environ`; a library may have set more behind Python's back (GNU readline does: COLUMNS, LINES).
-            status = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=words, stderr=words, pass_fds=[fd], env=dict(os.environ)).returncode
+            # `env`: what is in `os.environ`; a library may have set more behind Python's back (GNU
+            # readline does: COLUMNS, LINES).
+            status = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=words,
+                stderr=words,
+                pass_fds=[fd],
+                env=dict(os.environ),
+            ).returncode
         except FileNotFoundError as exc:
-            raise ConfigError(f'the environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}') from exc
+            raise ConfigError(
+                f'the environment {label} needs bash, but PATH has none: {os.environ.get("PATH")}'
+            ) from exc
         words.seek(0)
         said = words.read().decode(errors='replace').strip()
         output.seek(0)
         found = output.read()
-    environ = {os.fsdecode(name): os.fsdecode(value) for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)}
-    # These two say how deep the shells are and what they ran last, which is no part of an environment.
+    environ = {
+        os.fsdecode(name): os.fsdecode(value)
+        for name, _, value in (item.partition(b'=') for item in found.split(b'\0') if item)
+    }
+    # These two say how deep the shells are and what they ran last, which is no part of an
+    # environment.
     for name in ('_', 'SHLVL') if environ else ():
         environ.pop(name, None)
         if name in os.environ:
@@ -430,11 +541,16 @@ def bash_env(cmd: str | Iterable[str]) -> dict[str, str]:
         Empty, with a warning, if a command fails.
     """
     command = cmd if isinstance(cmd, str) else ' && '.join(cmd)
-    status, said, environ = _environment_after(f'{{ {command}\n}} || exit $?' if command else '', f'of the command {command!r}')
+    status, said, environ = _environment_after(
+        f'{{ {command}\n}} || exit $?' if command else '', f'of the command {command!r}'
+    )
     if status or not environ:
         import warnings
 
-        warnings.warn(visible(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}'), stacklevel=2)
+        warnings.warn(
+            visible(f'Exit status {status:d} of the command {command!r}: {said[-2000:]}'),
+            stacklevel=2,
+        )
         return {}
     return environ
 
@@ -443,7 +559,9 @@ class BaseNERSCEnvironment(BaseEnvironment):
     """NERSC's: ``DESICFS`` is the collaboration's folder."""
 
     name = 'nersc-base'
-    variables: ClassVar[Mapping[str, str | int | float | None]] = {'DESICFS': '/global/cfs/cdirs/desi'}
+    variables: ClassVar[Mapping[str, str | int | float | None]] = {
+        'DESICFS': '/global/cfs/cdirs/desi'
+    }
 
 
 class CosmodesiNERSCEnvironment(BaseNERSCEnvironment):
@@ -467,8 +585,9 @@ def Environment(
     Parameters
     ----------
     environ : str, dict, BaseEnvironment, default=None
-        A name; a dictionary with ``name``, ``data``, ``command``; any other dictionary: variables, on top of the configured environment; an environment,
-        which is returned, or a copy of it if there are ``data`` or ``command``. By default what the configuration says, else 'base'.
+        A name; a dictionary with ``name``, ``data``, ``command``; any other dictionary: variables,
+        on top of the configured environment; an environment, which is returned, or a copy of it if
+        there are ``data`` or ``command``. By default what the configuration says, else 'base'.
     data : dict, default=None
         Further variables.
     command : str, list of str, default=None
@@ -492,7 +611,8 @@ def Environment(
     if isinstance(environ, Mapping) and not isinstance(environ, BaseEnvironment):
         environ = dict(environ)
         if environ.keys().isdisjoint({'name', *BaseEnvironment.defaults}):
-            # Variables, of which the original's users call the one that names the environment `environ`.
+            # Variables, of which the original's users call the one that names the environment
+            # `environ`.
             name = environ.pop('environ', None)
             environ = {'data': environ, **({'name': name} if name is not None else {})}
     given = {'data': data, 'command': command, 'strict': strict, 'secret': secret}
@@ -504,10 +624,14 @@ get_environ = Environment
 
 
 @contextlib.contextmanager
-def change_environ(environ: BaseEnvironment | Mapping[str, Any] | str | None = None) -> Iterator[None]:
-    """Put this process into an environment for the length of a ``with`` block; afterwards everything is as it was, whatever the block set.
+def change_environ(
+    environ: BaseEnvironment | Mapping[str, Any] | str | None = None,
+) -> Iterator[None]:
+    """Put this process into an environment for the length of a ``with`` block; afterwards
+    everything is as it was, whatever the block set.
 
-    Folders of ``PYTHONPATH`` come first in ``sys.path`` meanwhile. The environment is that of the whole process, all of its threads included.
+    Folders of ``PYTHONPATH`` come first in ``sys.path`` meanwhile. The environment is that of the
+    whole process, all of its threads included.
 
     Parameters
     ----------
@@ -544,21 +668,26 @@ def _set_environ(wanted: dict[str, str]) -> None:
 
 
 def _word(value: str) -> str:
-    """Return a value as one word of `bash`: as it is where it is one, else in double quotes, with its references."""
+    """Return a value as one word of `bash`: as it is where it is one, else in double quotes,
+    with its references.
+    """
     if _is_closed(value, ends=_ENDS_WORD):
         return value
     quoted = _in_double_quotes(value)
     if _is_closed(quoted):
         return quoted
     # A bracket is never closed: only references by name are left to the shell.
-    return '"' + re.sub(r'["\\`]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r'\\\g<0>', value) + '"'
+    return (
+        '"' + re.sub(r'["\\`]|\$(?![A-Za-z_]|\{[A-Za-z_][A-Za-z0-9_]*\})', r'\\\g<0>', value) + '"'
+    )
 
 
 _CLOSES = {'(': ')', '{': '}', '"': '"', "'": "'", '`': '`'}
 
 
 def _is_closed(text: str, ends: frozenset[str] = frozenset()) -> bool:
-    """Return True if every quote and bracket of a shell's text is closed, and nothing outside of them ends a word.
+    """Return True if every quote and bracket of a shell's text is closed, and nothing outside of
+    them ends a word.
 
     Parameters
     ----------
@@ -610,7 +739,10 @@ def _in_double_quotes(value: str) -> str:
 
 def _check_name(name: Any, label: str) -> str:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(f'{name!r} in data of the environment {label} is no name of a variable: use letters, digits and underscores, no digit first')
+        raise ConfigError(
+            f'{name!r} in data of the environment {label} is no name of a variable: use letters, '
+            'digits and underscores, no digit first'
+        )
     return name
 
 
@@ -629,13 +761,20 @@ def _check_value(name: Any, value: Any, label: str) -> Value:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise ConfigError(f'{what} must be text, a number, or None to unset it, not {_told_value(name, value)}')
+        raise ConfigError(
+            f'{what} must be text, a number, or None to unset it, not {_told_value(name, value)}'
+        )
     if '\0' in value:
-        raise ConfigError(f'{what} holds a NUL character, which no environment can: {_told_value(name, value)}')
+        raise ConfigError(
+            f'{what} holds a NUL character, which no environment can: {_told_value(name, value)}'
+        )
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ConfigError(f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 cannot be recorded, leave it out') from None
+        raise ConfigError(
+            f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 '
+            'cannot be recorded, leave it out'
+        ) from None
     return value
 
 
@@ -650,5 +789,8 @@ def _check_commands(value: Any, label: str) -> tuple[str | KeptSecret, ...]:
         if isinstance(command, KeptSecret):
             continue
         if not isinstance(command, str) or '\0' in command:
-            raise ConfigError(f'command of the environment {label} must be shell commands, as text or a list of texts, not {value!r}')
+            raise ConfigError(
+                f'command of the environment {label} must be shell commands, as text or a list of '
+                f'texts, not {value!r}'
+            )
     return commands

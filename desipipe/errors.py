@@ -99,7 +99,9 @@ class ConfigError(DesipipeError, ValueError):
 
 
 class UnknownOptionError(DesipipeError, TypeError, ValueError):
-    """An option that a provider, a scheduler, an environment or an app does not have; the valid ones are listed."""
+    """An option that a provider, a scheduler, an environment or an app does not have; the valid
+    ones are listed.
+    """
 
 
 class LaunchError(DesipipeError):
@@ -119,7 +121,9 @@ class LaunchError(DesipipeError):
 
 
 class UnknownNameError(DesipipeError, ValueError):
-    """A provider, scheduler or environment of that name is not registered; the valid ones are listed."""
+    """A provider, scheduler or environment of that name is not registered; the valid ones are
+    listed.
+    """
 
 
 class UnknownPropertyError(UnknownNameError, AttributeError):
@@ -139,7 +143,9 @@ class UntrustedFileError(DesipipeError, PermissionError):
 
 
 class NotSerializableError(DesipipeError, TypeError):
-    """A value, or what a function uses, can't be carried to another process or has no stable identity."""
+    """A value, or what a function uses, can't be carried to another process or has no stable
+    identity.
+    """
 
 
 class FutureValueError(DesipipeError, TypeError):
@@ -159,7 +165,9 @@ class CellError(DesipipeError):
 
 
 class RecordError(DesipipeError, ValueError):
-    """A notebook, a record or a crate that can't be read as one, or can't be made; nothing was written."""
+    """A notebook, a record or a crate that can't be read as one, or can't be made; nothing was
+    written.
+    """
 
 
 class QueueError(DesipipeError):
@@ -191,7 +199,9 @@ class LockingError(QueueError, OSError):
 
 
 class LockLostError(QueueError):
-    """The lock was lost while it was held (a network cut); what was being written does not count."""
+    """The lock was lost while it was held (a network cut); what was being written does not
+    count.
+    """
 
 
 class CorruptJournalError(QueueError):
@@ -222,7 +232,9 @@ class ResultError(PayloadError):
 
 
 class DiskFullError(QueueError, OSError):
-    """No space, or quota, is left; what was being added is not in the queue, what was there is intact."""
+    """No space, or quota, is left; what was being added is not in the queue, what was there is
+    intact.
+    """
 
 
 class PermissionDeniedError(QueueError, PermissionError):
@@ -230,11 +242,15 @@ class PermissionDeniedError(QueueError, PermissionError):
 
 
 class UntrustedQueueError(QueueError, PermissionError):
-    """The queue belongs to another user: its payloads are code, and are not loaded unless that user is trusted."""
+    """The queue belongs to another user: its payloads are code, and are not loaded unless that
+    user is trusted.
+    """
 
 
 class UnsafeFileError(QueueError, OSError):
-    """A file of a queue is a link, a pipe, a device or a hard link, or its name leads elsewhere; it was not opened."""
+    """A file of a queue is a link, a pipe, a device or a hard link, or its name leads elsewhere;
+    it was not opened.
+    """
 
     def __str__(self) -> str:
         return str(self.args[0]) if self.args else ''

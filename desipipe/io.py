@@ -12,7 +12,8 @@ A file type is a class, known by its `name` as soon as it is defined::
         def save(self, power):
             np.savetxt(self.path, power)
 
-`save` is given a path of a temporary folder; what it wrote there takes its place when all of it is on disk. A package makes its types known by entry points::
+`save` is given a path of a temporary folder; what it wrote there takes its place when all of it is
+on disk. A package makes its types known by entry points::
 
     [project.entry-points.'desipipe.filetypes']
     power = 'my_package.files:PowerFile'
@@ -33,7 +34,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, ClassVar
 
-from .errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError, close_names
+from .errors import (
+    ConfigError,
+    MissingDependencyError,
+    UnknownNameError,
+    UntrustedFileError,
+    close_names,
+)
 from .provenance import machine, process_alive, process_start
 from .utils import BaseClass
 
@@ -59,7 +66,7 @@ __all__ = [
 
 Path = str | os.PathLike[str]
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Writing whole files
 
 
@@ -67,8 +74,9 @@ Path = str | os.PathLike[str]
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """File to write, that takes its name only when all of it is on disk; folders are made.
 
-    Readers see the old content or the new one, never a part, also when this process is killed. A link is followed. A file that is replaced keeps its
-    permissions; a new one belongs to the folder's group, which may write to it if it may write to the folder.
+    Readers see the old content or the new one, never a part, also when this process is killed. A
+    link is followed. A file that is replaced keeps its permissions; a new one belongs to the
+    folder's group, which may write to it if it may write to the folder.
 
     Parameters
     ----------
@@ -85,7 +93,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     OSError
         As of `open`, or because what is there is no file; what was at ``path`` is unchanged.
     """
-    path = os.path.realpath(path)  # renaming over a symbolic link would replace the link, not what it points to
+    path = os.path.realpath(
+        path
+    )  # renaming over a symbolic link would replace the link, not what it points to
     temporary = temporary_beside(path)
     with _unchanged_if_failed(path, temporary):
         make_folders(os.path.dirname(path))
@@ -93,19 +103,29 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             yield file
             file.flush()
             _adopt(file.fileno(), path)
-            os.fsync(file.fileno())  # before the rename, or a power cut could leave the name with nothing behind it
+            os.fsync(
+                file.fileno()
+            )  # before the rename, or a power cut could leave the name with nothing behind it
             if not os.path.lexists(temporary):  # it has no name yet
-                # A folder's descriptor, though both paths are absolute: without one, Python asks for a link to the link that is there.
+                # A folder's descriptor, though both paths are absolute: without one, Python asks
+                # for a link to the link that is there.
                 with _opened(os.path.dirname(path)) as folder:
-                    os.link(f'/proc/self/fd/{file.fileno():d}', os.path.basename(temporary), dst_dir_fd=folder, follow_symlinks=True)
+                    os.link(
+                        f'/proc/self/fd/{file.fileno():d}',
+                        os.path.basename(temporary),
+                        dst_dir_fd=folder,
+                        follow_symlinks=True,
+                    )
         os.replace(temporary, path)
         _sync_folder(os.path.dirname(path))
     _remove_leftovers(os.path.dirname(path))
 
 
 def _open_temporary(temporary: str) -> int:
-    # A file without a name leaves nothing when its writer is killed. Network filesystems have no such files: there it has the temporary name from the start.
-    # Not `tempfile`, whose files are 0600: here the umask, the folder's default access list and its group apply, as for any new file.
+    # A file without a name leaves nothing when its writer is killed. Network filesystems have no
+    # such files: there it has the temporary name from the start. Not `tempfile`, whose files are
+    # 0600: here the umask, the folder's default access list and its group apply, as for any new
+    # file.
     with suppress(OSError, AttributeError):
         fd = os.open(os.path.dirname(temporary), os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         if os.path.exists(f'/proc/self/fd/{fd:d}'):
@@ -116,9 +136,11 @@ def _open_temporary(temporary: str) -> int:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[str]:
-    """Path in a temporary folder to write to, for libraries that open files themselves; what is there at the end takes its place.
+    """Path in a temporary folder to write to, for libraries that open files themselves; what is
+    there at the end takes its place.
 
-    Files that the library writes beside it (such as ``power.txt`` beside ``power.npy``) are moved too, the file itself last.
+    Files that the library writes beside it (such as ``power.txt`` beside ``power.npy``) are moved
+    too, the file itself last.
 
     Parameters
     ----------
@@ -146,7 +168,10 @@ def atomic_folder(path: Path) -> Iterator[str]:
         yield os.path.join(temporary, name)
         written = sorted(os.listdir(temporary), key=lambda other: other == name)
         if name not in written:
-            raise FileNotFoundError(f'the function that saves wrote {", ".join(written) or "nothing"}, but was asked to write {name}')
+            raise FileNotFoundError(
+                f'the function that saves wrote {", ".join(written) or "nothing"}, but was asked '
+                f'to write {name}'
+            )
         for other in written:
             with _opened(os.path.join(temporary, other)) as fd:
                 if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -159,22 +184,30 @@ def atomic_folder(path: Path) -> Iterator[str]:
     _remove_leftovers(folder)
 
 
-# What a writer that was killed leaves (a folder, and where files can't be without a name a file) is removed by the next one. Its name says whose it is.
+# What a writer that was killed leaves (a folder, and where files can't be without a name a file) is
+# removed by the next one. Its name says whose it is.
 _TEMPORARY = re.compile(r'\.desipipe-([0-9a-f]{8})-(\d+)-(\d+)-[0-9a-f]{8}\.tmp')
-_LEFT = 86400.0  # s without a change, after which what a writer of another machine left is taken for a leftover
+# s without a change, after which what a writer of another machine left is taken for a leftover
+_LEFT = 86400.0
 _swept: set[str] = set()
 
 
 def temporary_beside(path: str) -> str:
-    """A name that nobody else uses in the folder of a path, and by which others know whether who uses it still lives."""
+    """A name that nobody else uses in the folder of a path, and by which others know whether who
+    uses it still lives.
+    """
     # Of its own length: the name of the file itself may have the longest that is allowed.
-    return os.path.join(os.path.dirname(path), f'.desipipe-{_machine()}-{_process(os.getpid())}-{secrets.token_hex(4)}.tmp')
+    return os.path.join(
+        os.path.dirname(path),
+        f'.desipipe-{_machine()}-{_process(os.getpid())}-{secrets.token_hex(4)}.tmp',
+    )
 
 
 @functools.cache
 def _machine() -> str:
     here = machine()
-    # Another boot, or another container, is another machine: numbers of processes are compared within one. Where they can't be, none is equal.
+    # Another boot, or another container, is another machine: numbers of processes are compared
+    # within one. Where they can't be, none is equal.
     words = f'{here["host"]} {here["boot"] or secrets.token_hex(8)} {here["pidns"]:d}'
     return hashlib.sha256(words.encode()).hexdigest()[:8]
 
@@ -185,14 +218,19 @@ def _process(pid: int) -> str:
 
 
 def _remove_leftovers(folder: str) -> None:
-    # Once in the life of a process for each folder: to list a large one takes longer than to write a file into it.
+    # Once in the life of a process for each folder: to list a large one takes longer than to write
+    # a file into it.
     if folder in _swept:
         return
     _swept.add(folder)
     with suppress(OSError):  # someone else removes it, too; or it belongs to another user
-        now = os.stat(folder).st_mtime  # by the clock of the filesystem: someone has just written into it
+        now = os.stat(
+            folder
+        ).st_mtime  # by the clock of the filesystem: someone has just written into it
         for entry in os.scandir(folder):
-            match = _TEMPORARY.fullmatch(entry.name) if entry.name.startswith('.desipipe-') else None
+            match = (
+                _TEMPORARY.fullmatch(entry.name) if entry.name.startswith('.desipipe-') else None
+            )
             if match is None:
                 continue
             if match[1] == _machine():
@@ -218,7 +256,11 @@ def _unchanged_if_failed(path: str, temporary: str) -> Iterator[None]:
         if os.path.lexists(path) and not os.path.isfile(path):
             # To rename over a pipe or a device would put a file in its place.
             number = errno.EISDIR if os.path.isdir(path) else errno.EINVAL
-            raise OSError(number, os.strerror(errno.EISDIR) if number == errno.EISDIR else 'It is no regular file', path)
+            raise OSError(
+                number,
+                os.strerror(errno.EISDIR) if number == errno.EISDIR else 'It is no regular file',
+                path,
+            )
         yield
     except BaseException as error:
         if os.path.isdir(temporary):
@@ -226,7 +268,11 @@ def _unchanged_if_failed(path: str, temporary: str) -> Iterator[None]:
         else:
             with suppress(OSError):
                 os.unlink(temporary)
-        if isinstance(error, OSError) and isinstance(error.filename, str) and error.filename.startswith(temporary):
+        if (
+            isinstance(error, OSError)
+            and isinstance(error.filename, str)
+            and error.filename.startswith(temporary)
+        ):
             error.filename, error.filename2 = path, None
         error.add_note(f'{path} was not written; what was there before, if anything, is unchanged.')
         raise
@@ -251,12 +297,16 @@ def _adopt(fd: int, path: str) -> None:
 
 
 def _is_shared(folder: os.stat_result) -> bool:
-    # Whether a group works in it together. One with the sticky bit, such as /tmp, belongs to nobody in particular.
-    return bool(folder.st_mode & (stat.S_IWGRP | stat.S_ISGID)) and not folder.st_mode & stat.S_ISVTX
+    # Whether a group works in it together. One with the sticky bit, such as /tmp, belongs to nobody
+    # in particular.
+    return (
+        bool(folder.st_mode & (stat.S_IWGRP | stat.S_ISGID)) and not folder.st_mode & stat.S_ISVTX
+    )
 
 
 def make_folders(folder: str) -> None:
-    """Make a folder and those above it; where a group may write to the one they are in, it may write to them, too.
+    """Make a folder and those above it; where a group may write to the one they are in, it may
+    write to them, too.
 
     Raises
     ------
@@ -277,11 +327,17 @@ def make_folders(folder: str) -> None:
     if _is_shared(above):
         with suppress(PermissionError):
             os.chown(folder, -1, above.st_gid)
-            os.chmod(folder, stat.S_IMODE(os.stat(folder).st_mode) | (above.st_mode & (0o070 | stat.S_ISGID)))
+            os.chmod(
+                folder,
+                stat.S_IMODE(os.stat(folder).st_mode) | (above.st_mode & (0o070 | stat.S_ISGID)),
+            )
 
 
 def _sync_folder(folder: str) -> None:
-    with suppress(OSError), _opened(folder) as fd:  # some filesystems have no such thing: there the rename is as safe as it gets
+    with (
+        suppress(OSError),
+        _opened(folder) as fd,
+    ):  # some filesystems have no such thing: there the rename is as safe as it gets
         os.fsync(fd)
 
 
@@ -294,7 +350,7 @@ def _opened(path: str) -> Iterator[int]:
         os.close(fd)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # File types
 
 _registry: dict[str, type[BaseFile]] = {}
@@ -311,7 +367,9 @@ class BaseFile(BaseClass):
 
     name: ClassVar[str] = 'base'
     suffixes: ClassVar[tuple[str, ...]] = ()
-    """Ends of names of files that are of this type if nothing else is said, in lower case, such as ``('.npy',)``."""
+    """Ends of names of files that are of this type if nothing else is said, in lower case, such
+    as ``('.npy',)``.
+    """
     install: ClassVar[str] = ''
     """What to install for this type."""
 
@@ -339,13 +397,16 @@ class BaseFile(BaseClass):
         except ImportError as exc:
             package = module.partition('.')[0]
             raise MissingDependencyError(
-                f'{self.path}: files of the type {self.name!r} need {package}, which is not installed here; nothing was read or written. '
+                f'{self.path}: files of the type {self.name!r} need {package}, which is not '
+                'installed here; nothing was read or written. '
                 f'Type: pip install {package}'
             ) from exc
 
 
 class StreamFile(BaseFile):
-    """A file type that reads from, and writes to, an open binary file: subclasses have `read` and `write`."""
+    """A file type that reads from, and writes to, an open binary file: subclasses have `read`
+    and `write`.
+    """
 
     def read(self, file: BinaryIO) -> Any:
         """Content of an open file."""
@@ -383,12 +444,18 @@ class TextFile(StreamFile):
     def write(self, file: BinaryIO, data: str) -> object:
         """See :class:`StreamFile`."""
         if not isinstance(data, str):
-            raise TypeError(f'a text file holds text (str), not {type(data).__name__}. Type: file.save(str(...))')
+            raise TypeError(
+                f'a text file holds text (str), not {type(data).__name__}. Type: '
+                'file.save(str(...))'
+            )
         return file.write(data.encode())
 
 
 class JSONFile(StreamFile):
-    """JSON; arrays of NumPy are written as lists. NaN and infinities are written as Python does, which not all readers of JSON take."""
+    """JSON; arrays of NumPy are written as lists.
+
+    NaN and infinities are written as Python does, which not all readers of JSON take.
+    """
 
     name = 'json'
     suffixes = ('.json',)
@@ -412,7 +479,9 @@ class JSONFile(StreamFile):
 
         text = orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
         if b'null' in text:
-            text = json.dumps(data, indent=2, ensure_ascii=False, default=plain).encode()  # ten times slower, but NaN would be read back as None
+            text = json.dumps(
+                data, indent=2, ensure_ascii=False, default=plain
+            ).encode()  # ten times slower, but NaN would be read back as None
         return file.write(text)
 
 
@@ -474,7 +543,10 @@ class NpzFile(StreamFile):
         import numpy as np
 
         if not isinstance(data, Mapping):
-            raise TypeError(f'an npz file holds a dictionary of arrays, not {type(data).__name__}; for one array the suffix is .npy')
+            raise TypeError(
+                f'an npz file holds a dictionary of arrays, not {type(data).__name__}; for one '
+                'array the suffix is .npy'
+            )
         # Not `np.savez`, whose own arguments are names that no array could have.
         with zipfile.ZipFile(file, 'w') as archive:
             for name, array in data.items():
@@ -483,7 +555,10 @@ class NpzFile(StreamFile):
 
 
 class PickleFile(StreamFile):
-    """Any object of Python's. Loading one runs code, so only files of one's own are loaded, which no one else may write to."""
+    """Any object of Python's.
+
+    Loading one runs code, so only files of one's own are loaded, which no one else may write to.
+    """
 
     name = 'pickle'
     suffixes = ('.pkl', '.pickle')
@@ -496,10 +571,16 @@ class PickleFile(StreamFile):
 
         found = os.fstat(file.fileno())
         if found.st_uid != os.geteuid() or found.st_mode & stat.S_IWOTH:
-            whose = f'belongs to user {username(found.st_uid)}' if found.st_uid != os.geteuid() else 'may be written to by everyone'
+            whose = (
+                f'belongs to user {username(found.st_uid)}'
+                if found.st_uid != os.geteuid()
+                else 'may be written to by everyone'
+            )
             raise UntrustedFileError(
-                f'{self.path} {whose}: loading a pickle runs whatever code is in it, so it was not loaded. '
-                'If you trust it, copy it, and load the copy; better, have it written as npz, json or hdf5'
+                f'{self.path} {whose}: loading a pickle runs whatever code is in it, so it was not '
+                'loaded. '
+                'If you trust it, copy it, and load the copy; better, have it written as npz, json '
+                'or hdf5'
             )
         return pickle.load(file)
 
@@ -511,7 +592,9 @@ class PickleFile(StreamFile):
 
 
 class GenericFile(BaseFile):
-    """A file that someone else reads and writes: a function of a path, or an object with the methods `load` or `read`, `save` or `write`."""
+    """A file that someone else reads and writes: a function of a path, or an object with the
+    methods `load` or `read`, `save` or `write`.
+    """
 
     name = 'generic'
 
@@ -548,8 +631,10 @@ class GenericFile(BaseFile):
             return given  # type: ignore[no-any-return]
         verb = names[0].rstrip('e')
         raise ConfigError(
-            f'{self.path}: a generic file is {verb}ed by a function of its path, or an object with a method {" or ".join(names)}, not by {given!r:.100}; '
-            f'nothing was read or written. Name another file type of the entry: {", ".join(filetypes())}'
+            f'{self.path}: a generic file is {verb}ed by a function of its path, or an object with '
+            f'a method {" or ".join(names)}, not by {given!r:.100}; '
+            'nothing was read or written. Name another file type of the entry: '
+            f'{", ".join(filetypes())}'
         )
 
 
@@ -575,7 +660,11 @@ class FitsFile(BaseFile):
         """
         fits, table = self._library('astropy.io.fits'), self._library('astropy.table')
         with fits.open(self.path, memmap=False, **kwargs) as found:
-            chosen = found[hdu] if hdu is not None else next((one for one in found if one.data is not None), found[0])
+            chosen = (
+                found[hdu]
+                if hdu is not None
+                else next((one for one in found if one.data is not None), found[0])
+            )
             if isinstance(chosen, fits.BinTableHDU | fits.TableHDU):
                 return table.Table.read(chosen)
             return chosen.data
@@ -592,7 +681,9 @@ class FitsFile(BaseFile):
         fits, table = self._library('astropy.io.fits'), self._library('astropy.table')
         if hasattr(data, 'writeto'):
             hdus = data
-        elif isinstance(data, Mapping | table.Table) or getattr(getattr(data, 'dtype', None), 'names', None):
+        elif isinstance(data, Mapping | table.Table) or getattr(
+            getattr(data, 'dtype', None), 'names', None
+        ):
             hdus = fits.HDUList([fits.PrimaryHDU(), fits.table_to_hdu(table.Table(data))])
         else:
             import numpy as np
@@ -643,7 +734,10 @@ class HDF5File(BaseFile):
         """
         h5py = self._library('h5py')
         if not isinstance(data, Mapping):
-            raise TypeError(f'an HDF5 file holds a dictionary (of arrays, numbers, texts, dictionaries), not {type(data).__name__}')
+            raise TypeError(
+                'an HDF5 file holds a dictionary (of arrays, numbers, texts, dictionaries), not '
+                f'{type(data).__name__}'
+            )
 
         def write(group: Any, values: Mapping[str, Any]) -> None:
             for key, value in values.items():
@@ -655,7 +749,12 @@ class HDF5File(BaseFile):
                     array = np.asarray(value)
                     text = array.dtype.kind == 'U'
                     options = kwargs if array.shape else {}
-                    group.create_dataset(key, data=array.astype(object) if text else array, dtype=h5py.string_dtype() if text else None, **options)
+                    group.create_dataset(
+                        key,
+                        data=array.astype(object) if text else array,
+                        dtype=h5py.string_dtype() if text else None,
+                        **options,
+                    )
 
         with h5py.File(self.path, 'w') as file:
             write(file, data)
@@ -695,7 +794,8 @@ def _class(path: str, filetype: str | None) -> type[BaseFile]:
         words = f'no file type is known for the suffix {filetype!r}'
     known = filetypes()
     raise UnknownNameError(
-        f'{path}: {words}; nothing was read or written. Name one of {", ".join(known)} (or define one, see desipipe.io): '
+        f'{path}: {words}; nothing was read or written. Name one of {", ".join(known)} (or define '
+        'one, see desipipe.io): '
         f'{close_names(filetype.lstrip("."), known)}'
     )
 
@@ -704,7 +804,12 @@ def _by_suffix(path: str) -> type[BaseFile] | None:
     lower = path.lower()
 
     def fitting() -> list[tuple[str, type[BaseFile]]]:
-        return [(suffix, cls) for cls in _registry.values() for suffix in cls.suffixes if lower.endswith(suffix)]
+        return [
+            (suffix, cls)
+            for cls in _registry.values()
+            for suffix in cls.suffixes
+            if lower.endswith(suffix)
+        ]
 
     if not fitting():
         for name in _points():  # known by their names only, until they are loaded
@@ -718,7 +823,8 @@ def get_filetype(filetype: str | BaseFile | None, path: Path) -> BaseFile:
     Parameters
     ----------
     filetype : str, BaseFile
-        One of :func:`filetypes`; empty: what the suffix of ``path`` says. An instance is returned as it is.
+        One of :func:`filetypes`; empty: what the suffix of ``path`` says. An instance is returned
+        as it is.
     path : str, PathLike
         The file.
 
@@ -752,7 +858,8 @@ def load(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
     Returns
     -------
     data : object
-        ``str`` (text, UTF-8), what json or yaml hold, an array (npy), a dictionary of arrays (npz), …
+        ``str`` (text, UTF-8), what json or yaml hold, an array (npy), a dictionary of arrays (npz),
+        …
 
     Raises
     ------
@@ -765,7 +872,9 @@ def load(path: Path, *args: Any, filetype: str | None = None, **kwargs: Any) -> 
     except Exception as error:
         # Most libraries say what they did not like, and not where.
         if os.fspath(path) not in str(error):
-            error.add_note(f'{os.fspath(path)} was to be read, as a file of the type {file.name!r}.')
+            error.add_note(
+                f'{os.fspath(path)} was to be read, as a file of the type {file.name!r}.'
+            )
         raise
 
 
@@ -805,7 +914,8 @@ def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | N
     known = _by_suffix(os.fspath(path)) is not None
     if not args:
         return None if known else filetype
-    # A table of astropy has `write` and is data all the same; who has `save` or `load` wants to do it.
+    # A table of astropy has `write` and is data all the same; who has `save` or `load` wants to do
+    # it.
     methods = ('load', 'save') if known else ('load', 'read', 'save', 'write')
     own = callable(args[0]) or any(callable(getattr(args[0], name, None)) for name in methods)
     return GenericFile.name if own or (filetype and not known) else None

@@ -80,7 +80,8 @@ def setup_logging(
     Parameters
     ----------
     level : str, int, default='info'
-        Least urgent messages to show: 'debug', 'info', 'warning', 'error', 'critical', or a number of
+        Least urgent messages to show: 'debug', 'info', 'warning', 'error', 'critical', or a number
+        of
         :mod:`logging`. With MPI: ``level='info' if mpicomm.rank == 0 else 'error'``.
     stream : file-like, default=None
         Stream to write to; the standard output by default. Ignored with ``filename``.
@@ -89,8 +90,8 @@ def setup_logging(
     filemode : str, default='w'
         Mode of the file: 'w' replaces it, 'a' appends.
     fmt : str, default=None
-        Format of a line, see :class:`logging.Formatter`; ``%(elapsed)s`` are the seconds since this call.
-        By default seconds, date, logger, level and message.
+        Format of a line, see :class:`logging.Formatter`; ``%(elapsed)s`` are the seconds since this
+        call. By default seconds, date, logger, level and message.
     **kwargs
         Further arguments of :func:`logging.basicConfig`.
 
@@ -115,7 +116,8 @@ def setup_logging(
 def log_to_stderr() -> None:
     """Show what desipipe itself logs on the standard error; the root logger is left as it is.
 
-    Managers and workers do so: what they print can still be piped, and tasks find no handler that is not theirs.
+    Managers and workers do so: what they print can still be piped, and tasks find no handler that
+    is not theirs.
     """
     handler = logging.StreamHandler()
     handler.set_name('desipipe')
@@ -144,7 +146,11 @@ def exception_handler(
     log = logging.getLogger('Exception')
     text = ''.join(traceback.format_exception(exc_type, exc_value, exc_traceback))
     log.critical('\n%s\n%s%s', _LINE, text, _LINE)
-    log.critical('Interrupted by the user.' if issubclass(exc_type, KeyboardInterrupt) else 'An error occurred.')
+    log.critical(
+        'Interrupted by the user.'
+        if issubclass(exc_type, KeyboardInterrupt)
+        else 'An error occurred.'
+    )
 
 
 class LoggingContext:

@@ -11,7 +11,17 @@ from typing import Any, NamedTuple, TypedDict
 from .security.secrets import HIDDEN, KeptSecret
 from .utils import username
 
-__all__ = ['Content', 'Machine', 'Making', 'machine', 'process_alive', 'process_start', 'repository', 'snapshot', 'versions']
+__all__ = [
+    'Content',
+    'Machine',
+    'Making',
+    'machine',
+    'process_alive',
+    'process_start',
+    'repository',
+    'snapshot',
+    'versions',
+]
 
 
 class Machine(TypedDict):
@@ -25,13 +35,18 @@ class Machine(TypedDict):
     pid: int
     """Number of the process."""
     start: int | None
-    """When it began, in clock ticks since boot; with ``pid`` it names one process for ever. None where there is no ``/proc``."""
+    """When it began, in clock ticks since boot; with ``pid`` it names one process for ever.
+
+    None where there is no ``/proc``.
+    """
     user: str
     """Name of the user."""
     boot: str
     """Identity of this boot of the machine's kernel; empty where there is none."""
     pidns: int
-    """Identity of the name space of process numbers (containers have their own); 0 where there is none."""
+    """Identity of the name space of process numbers (containers have their own); 0 where there
+    is none.
+    """
     python: str
     """Version of Python."""
     executable: str
@@ -87,7 +102,8 @@ def _stat(pid: int) -> tuple[str, int] | None:
             text = file.read()
     except OSError:  # ESRCH too: it ended between `open` and `read`
         return None
-    # pid (name) state ppid … starttime …: the name is what the program chose and may hold blanks and parentheses, so count from the last one.
+    # pid (name) state ppid … starttime …: the name is what the program chose and may hold blanks
+    # and parentheses, so count from the last one.
     fields = text[text.rindex(b')') + 1 :].split()
     return fields[0].decode(), int(fields[19])
 
@@ -108,8 +124,8 @@ def process_start(pid: int) -> int | None:
     Returns
     -------
     start : int, None
-        Clock ticks since boot: unlike times of day, nobody can set them. None if there is no such process, if it has ended
-        and is not reaped yet (a zombie), or where there is no ``/proc``.
+        Clock ticks since boot: unlike times of day, nobody can set them. None if there is no such
+        process, if it has ended and is not reaped yet (a zombie), or where there is no ``/proc``.
     """
     stat = _stat(pid)
     return None if stat is None or _ended(stat[0]) else stat[1]
@@ -125,13 +141,14 @@ def process_alive(pid: int, start_ticks: int | None = None) -> bool:
     pid : int
         Number of the process.
     start_ticks : int, default=None
-        What :func:`process_start` said of it; tells it from a later process that was given the same number. By default any process of that
-        number will do.
+        What :func:`process_start` said of it; tells it from a later process that was given the same
+        number. By default any process of that number will do.
 
     Returns
     -------
     alive : bool
-        False also for a zombie. When in doubt (it belongs to another user and ``/proc`` hides it, or there is no ``/proc``), True for a number that is in use.
+        False also for a zombie. When in doubt (it belongs to another user and ``/proc`` hides it,
+        or there is no ``/proc``), True for a number that is in use.
     """
     if pid <= 0:  # for `kill` these are groups of processes, not one
         return False
@@ -150,18 +167,21 @@ def process_alive(pid: int, start_ticks: int | None = None) -> bool:
 def versions(packages: Iterable[str]) -> dict[str, str]:
     """Versions of the installed distributions that top-level packages come from.
 
-    Each is looked up once in the life of a process: a version that is upgraded underneath it is not what it has loaded.
+    Each is looked up once in the life of a process: a version that is upgraded underneath it is not
+    what it has loaded.
 
     Parameters
     ----------
     packages : iterable of str
-        Names as they are imported, such as ``'numpy'`` or ``'yaml'``; of ``'scipy.special'`` the part before the dot counts.
+        Names as they are imported, such as ``'numpy'`` or ``'yaml'``; of ``'scipy.special'`` the
+        part before the dot counts.
 
     Returns
     -------
     versions : dict
-        Sorted by name. What is not an installed distribution (the standard library, files beside the notebook) is left out. Of a name space
-        that several distributions share, all are named: ``'sphinxcontrib-applehelp 2.0.0, …'``.
+        Sorted by name. What is not an installed distribution (the standard library, files beside
+        the notebook) is left out. Of a name space that several distributions share, all are named:
+        ``'sphinxcontrib-applehelp 2.0.0, …'``.
     """
     found = {}
     for package in sorted({package.partition('.')[0] for package in packages} - {''}):
@@ -177,7 +197,8 @@ def _version(package: str) -> str:
         return ''
     from importlib import metadata
 
-    # Most distributions have the name of their package, and asking for one is a hundred times cheaper than looking into all of them.
+    # Most distributions have the name of their package, and asking for one is a hundred times
+    # cheaper than looking into all of them.
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -194,43 +215,57 @@ def _distributions() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Everything that a process runs with
 
 
 def snapshot(folder: str = '', environ: Mapping[str, object] | None = None) -> dict[str, str]:
     """Everything that what this process computes may depend on, besides its code and its data.
 
-    Distributions are found by their folders' names (one listing for each entry of ``sys.path``), so that a look costs a millisecond, and it is
-    taken again only when something new was imported.
+    Distributions are found by their folders' names (one listing for each entry of ``sys.path``), so
+    that a look costs a millisecond, and it is taken again only when something new was imported.
 
     Parameters
     ----------
     folder : str, default=''
-        That of the script; of the `git` repository that it is in, commit, branch and changes are noted.
+        That of the script; of the `git` repository that it is in, commit, branch and changes are
+        noted.
     environ : dict, default=None
         The declared environment, as :meth:`~desipipe.environment.BaseEnvironment.to_spec` says it.
 
     Returns
     -------
     versions : dict
-        ``python``, ``platform``; versions of imported packages by the name one imports; and, where there are some, under names that no package has:
-        ``git commit``, ``git branch``, ``git diff`` (sha256 of what differs from the commit), ``conda environment``, ``virtual environment``,
-        ``environment modules``, ``declared environment``.
+        ``python``, ``platform``; versions of imported packages by the name one imports; and, where
+        there are some, under names that no package has: ``git commit``, ``git branch``, ``git
+        diff`` (sha256 of what differs from the commit), ``conda environment``, ``virtual
+        environment``, ``environment modules``, ``declared environment``.
     """
-    return {**_versions(len(sys.modules)), **(_git(folder) if folder else {}), **_declared(environ or {})}
+    return {
+        **_versions(len(sys.modules)),
+        **(_git(folder) if folder else {}),
+        **_declared(environ or {}),
+    }
 
 
 @functools.lru_cache(maxsize=1)
 def _versions(imported: int) -> dict[str, str]:
     uname = os.uname()
-    found = {'python': '.'.join(map(str, sys.version_info[:3])), 'platform': f'{uname.sysname}-{uname.release}-{uname.machine}'}
+    found = {
+        'python': '.'.join(map(str, sys.version_info[:3])),
+        'platform': f'{uname.sysname}-{uname.release}-{uname.machine}',
+    }
     packages = {}
-    # `__main__`, and what the user's own files are, have no version; names with underscores are parts of others.
+    # `__main__`, and what the user's own files are, have no version; names with underscores are
+    # parts of others.
     for name, module in list(sys.modules.items()):
         if '.' in name or name.startswith('_') or name in sys.stdlib_module_names:
             continue
-        version = _installed().get(_normal(name)) or getattr(module, '__version__', None) or _foreign(name, module)
+        version = (
+            _installed().get(_normal(name))
+            or getattr(module, '__version__', None)
+            or _foreign(name, module)
+        )
         if version and isinstance(version, str):
             packages[name] = version
     found.update(sorted(packages.items()))
@@ -244,7 +279,8 @@ def _versions(imported: int) -> dict[str, str]:
 
 
 def _foreign(name: str, module: object) -> str:
-    # Installed under another name than one imports, and without a version of its own: looked for in all distributions, which takes long.
+    # Installed under another name than one imports, and without a version of its own: looked for in
+    # all distributions, which takes long.
     file = getattr(module, '__file__', None) or next(iter(getattr(module, '__path__', ())), '')
     return _version(name) if '/site-packages/' in file or '/dist-packages/' in file else ''
 
@@ -272,7 +308,9 @@ def _normal(name: str) -> str:
 
 @functools.cache
 def _git(folder: str) -> dict[str, str]:
-    return repository(folder)[0]  # once in the life of a process: what has been imported does not change with the files
+    return repository(folder)[
+        0
+    ]  # once in the life of a process: what has been imported does not change with the files
 
 
 def repository(folder: str) -> tuple[dict[str, str], bytes]:
@@ -285,8 +323,9 @@ def repository(folder: str) -> tuple[dict[str, str], bytes]:
     Returns
     -------
     state, changes : dict, bytes
-        As of :func:`snapshot`, and what differs from the commit, as ``git diff`` writes it: ``git diff`` of the state is its sha256. Both are empty if the
-        folder is in none, or `git` can't tell within seconds.
+        As of :func:`snapshot`, and what differs from the commit, as ``git diff`` writes it: ``git
+        diff`` of the state is its sha256. Both are empty if the folder is in none, or `git` can't
+        tell within seconds.
     """
     import hashlib
     import subprocess
@@ -299,17 +338,34 @@ def repository(folder: str) -> tuple[dict[str, str], bytes]:
         parent = os.path.dirname(parent)
 
     def ask(*words: str) -> bytes:
-        # Nothing that the repository's configuration could have run; and no lock taken, for someone may be at work there.
+        # Nothing that the repository's configuration could have run; and no lock taken, for someone
+        # may be at work there.
         argv = ['git', '--no-optional-locks', '-c', 'core.fsmonitor=false', '-C', folder, *words]
-        return subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=5.0).stdout
+        return subprocess.run(
+            argv, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=5.0
+        ).stdout
 
     changes = b''
     try:
-        lines = ask('status', '--porcelain=v2', '--branch', '--untracked-files=no').decode(errors='replace').splitlines()
-        heads = dict(line[len('# branch.') :].split(' ', 1) for line in lines if line.startswith('# branch.') and ' ' in line[len('# branch.') :])
+        lines = (
+            ask('status', '--porcelain=v2', '--branch', '--untracked-files=no')
+            .decode(errors='replace')
+            .splitlines()
+        )
+        heads = dict(
+            line[len('# branch.') :].split(' ', 1)
+            for line in lines
+            if line.startswith('# branch.') and ' ' in line[len('# branch.') :]
+        )
         found = {'git commit': heads.get('oid', ''), 'git branch': heads.get('head', '')}
         if any(not line.startswith('#') for line in lines):
-            changes = ask('diff', '--no-ext-diff', '--no-textconv', '--binary', *([] if found['git commit'] == '(initial)' else ['HEAD']))
+            changes = ask(
+                'diff',
+                '--no-ext-diff',
+                '--no-textconv',
+                '--binary',
+                *([] if found['git commit'] == '(initial)' else ['HEAD']),
+            )
             found['git diff'] = hashlib.sha256(changes).hexdigest()
     except (OSError, subprocess.SubprocessError):  # no git, not our repository, a huge one
         return {}, b''
@@ -317,11 +373,16 @@ def repository(folder: str) -> tuple[dict[str, str], bytes]:
 
 
 def _declared(environ: Mapping[str, object]) -> dict[str, str]:
-    if not any(environ.get(key) for key in ('data', 'command')) and environ.get('name', 'base') == 'base':
+    if (
+        not any(environ.get(key) for key in ('data', 'command'))
+        and environ.get('name', 'base') == 'base'
+    ):
         return {}
     import orjson
 
-    return {'declared environment': orjson.dumps(_without_secrets(dict(environ)), default=str).decode()}
+    return {
+        'declared environment': orjson.dumps(_without_secrets(dict(environ)), default=str).decode()
+    }
 
 
 def _without_secrets(value: Any) -> Any:
@@ -332,7 +393,7 @@ def _without_secrets(value: Any) -> Any:
     return [_without_secrets(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What a task reads and writes
 
 
@@ -388,7 +449,20 @@ class Making:
         What to save beside files.
     """
 
-    __slots__ = ('app', 'attempt', 'before', 'environ', 'folder', 'name', 'queue', 'read', 'saved', 'source', 'tid', 'written')
+    __slots__ = (
+        'app',
+        'attempt',
+        'before',
+        'environ',
+        'folder',
+        'name',
+        'queue',
+        'read',
+        'saved',
+        'source',
+        'tid',
+        'written',
+    )
 
     def __init__(
         self,
@@ -416,7 +490,9 @@ class Making:
         self.written: dict[str, Content] = {}
         """Files that were saved."""
         self.before: dict[str, int] = {}
-        """How many had been loaded when each of these was saved; not told of one: it is not known."""
+        """How many had been loaded when each of these was saved; not told of one: it is not
+        known.
+        """
 
     @property
     def is_unused(self) -> bool:
@@ -424,9 +500,11 @@ class Making:
         return not (self.read or self.written or self.before)
 
     def join(self, report: bytes) -> dict[str, Content]:
-        """Add what another of the processes that ran the task together read and wrote; gives what it read.
+        """Add what another of the processes that ran the task together read and wrote; gives what
+        it read.
 
-        What one wrote and another one read is an output of the task, and no input. Of what several wrote, the last one is there.
+        What one wrote and another one read is an output of the task, and no input. Of what several
+        wrote, the last one is there.
         """
         import orjson
 
@@ -452,9 +530,18 @@ class Making:
             return b''
         import orjson
 
-        lines: list[dict[str, object]] = [{'do': 'read', 'path': path, **known._asdict()} for path, known in self.read.items()]
+        lines: list[dict[str, object]] = [
+            {'do': 'read', 'path': path, **known._asdict()} for path, known in self.read.items()
+        ]
         for path, known in self.written.items():
-            lines.append({'do': 'write', 'path': path, **known._asdict(), **({'of': self.before[path]} if path in self.before else {})})
+            lines.append(
+                {
+                    'do': 'write',
+                    'path': path,
+                    **known._asdict(),
+                    **({'of': self.before[path]} if path in self.before else {}),
+                }
+            )
         return b''.join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
 
 

@@ -15,7 +15,8 @@ __all__ = ['BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
 class BaseScheduler(Configurable, abc.ABC):
     """Says how many slots, each of which runs one task at a time, a task manager is to have.
 
-    An own one is a subclass with a ``name``, its options in ``defaults``, and :meth:`wanted`; see :class:`.Configurable` for how it is found.
+    An own one is a subclass with a ``name``, its options in ``defaults``, and :meth:`wanted`; see
+    :class:`.Configurable` for how it is found.
     """
 
     kind = 'scheduler'
@@ -28,7 +29,15 @@ class BaseScheduler(Configurable, abc.ABC):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         inherit_options(cls)
-        nearest = next((name for base in cls.__mro__ for name in ('wanted', '__call__') if name in base.__dict__), '')
+        nearest = next(
+            (
+                name
+                for base in cls.__mro__
+                for name in ('wanted', '__call__')
+                if name in base.__dict__
+            ),
+            '',
+        )
         if nearest == '__call__':
             cls.wanted = _wanted_by_calling  # type: ignore[method-assign]
 
@@ -57,13 +66,16 @@ class BaseScheduler(Configurable, abc.ABC):
         unknown = next((name for name in kwargs if name not in self.defaults), None)
         if unknown is not None:
             known = close_names(unknown, self.defaults)
-            raise UnknownOptionError(f'The scheduler {self.label} has no option {unknown!r}: {known}')
+            raise UnknownOptionError(
+                f'The scheduler {self.label} has no option {unknown!r}: {known}'
+            )
         for name, value in kwargs.items():
             setattr(self, name, self.check(name, value))
 
     @abc.abstractmethod
     def wanted(self, pending: int, running: int) -> int:
-        """Number of slots wanted now; called whenever one of the two numbers has changed, so it must be quick.
+        """Number of slots wanted now; called whenever one of the two numbers has changed, so it
+        must be quick.
 
         Parameters
         ----------
@@ -75,7 +87,8 @@ class BaseScheduler(Configurable, abc.ABC):
         Returns
         -------
         slots : int
-            Slots to have in all, those there are included; what is missing is asked of the provider. Slots are never taken from a task.
+            Slots to have in all, those there are included; what is missing is asked of the
+            provider. Slots are never taken from a task.
         """
 
 
@@ -100,7 +113,9 @@ class _Asked:
         """Return the number of workers, none of which is pending."""
         return self.running if 'RUNNING' in state else 0
 
-    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
+    def jobids(
+        self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
+    ) -> list[Any]:
         """Return no jobs: there are none to choose from."""
         return []
 
@@ -113,7 +128,9 @@ class _Asked:
 
 
 def _wanted_by_calling(self: Any, pending: int, running: int) -> int:
-    """Ask a scheduler written for the original, ``__call__(cmd, ntasks)``, how many workers it starts."""
+    """Ask a scheduler written for the original, ``__call__(cmd, ntasks)``, how many workers it
+    starts.
+    """
     provider = _Asked(running)
     self.provider = provider
     if pending:
@@ -127,7 +144,8 @@ class SimpleScheduler(BaseScheduler):
     Parameters
     ----------
     max_workers : int, default=1
-        The most tasks that run at the same time; each may use several MPI processes, see the provider.
+        The most tasks that run at the same time; each may use several MPI processes, see the
+        provider.
     """
 
     name = 'simple'
@@ -136,7 +154,11 @@ class SimpleScheduler(BaseScheduler):
 
     def check(self, option: str, value: Any) -> Any:
         """Check ``max_workers``; see :meth:`.Configurable.check`."""
-        return whole_number(value, f'{option} of the {self.kind} {self.label}') if option == 'max_workers' else super().check(option, value)
+        return (
+            whole_number(value, f'{option} of the {self.kind} {self.label}')
+            if option == 'max_workers'
+            else super().check(option, value)
+        )
 
     def wanted(self, pending: int, running: int) -> int:
         """Number of slots wanted now; see :meth:`BaseScheduler.wanted`."""
@@ -165,14 +187,19 @@ class SimpleScheduler(BaseScheduler):
         return workers
 
 
-def Scheduler(scheduler: BaseScheduler | Mapping[str, Any] | str | None = None, config: Mapping[str, Any] | None = None, **options: Any) -> BaseScheduler:
+def Scheduler(
+    scheduler: BaseScheduler | Mapping[str, Any] | str | None = None,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> BaseScheduler:
     """Make a scheduler from whatever people write.
 
     Parameters
     ----------
     scheduler : str, dict, BaseScheduler, default=None
-        A name, such as 'simple'; a dictionary with ``name`` and options, or with options only; a scheduler, which is returned, or a copy of it if
-        there are ``options``. Without name what the configuration says, else 'simple', with these options on top.
+        A name, such as 'simple'; a dictionary with ``name`` and options, or with options only; a
+        scheduler, which is returned, or a copy of it if there are ``options``. Without name what
+        the configuration says, else 'simple', with these options on top.
     config : Config, default=None
         Configuration to look into; by default the user's.
     **options

@@ -72,7 +72,9 @@ __all__ = [
 ]
 
 _PART = 1 << 14  # calls that are bound and packed at once
-SHARED_FROM = 1024  # bytes: what is the same in all calls of a sweep is stored once from this size on; to look elsewhere for less costs more than it saves
+# bytes: what is the same in all calls of a sweep is stored once from this size on; to look
+# elsewhere for less costs more than it saves
+SHARED_FROM = 1024
 
 
 class TaskState:
@@ -124,7 +126,9 @@ class TaskManager(BaseClass):
     ) -> None:
         self.queue: Queue | None = Queue(queue) if isinstance(queue, str) else queue
         config = self.queue.config if self.queue is not None else None
-        self.environ = Environment(environ if environ is not None else config and config.get('environ'))
+        self.environ = Environment(
+            environ if environ is not None else config and config.get('environ')
+        )
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
         self._spec: Event | None = None
@@ -138,7 +142,8 @@ class TaskManager(BaseClass):
         Parameters
         ----------
         **kwargs
-            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options that are there.
+            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options
+            that are there.
 
         Returns
         -------
@@ -149,15 +154,25 @@ class TaskManager(BaseClass):
         new._spec = None
         for key, value in kwargs.items():
             if key not in ('queue', 'environ', 'scheduler', 'provider'):
-                raise UnknownOptionError(f'a task manager has no option {key!r}: use queue, environ, scheduler, provider')
+                raise UnknownOptionError(
+                    f'a task manager has no option {key!r}: use queue, environ, scheduler, provider'
+                )
             if key == 'queue':
                 new.queue = Queue(value) if isinstance(value, str) else value
             elif key == 'environ':
                 new.environ = Environment(value)
             elif key == 'scheduler':
-                new.scheduler = self.scheduler.updated(**value) if _is_update(value, 'scheduler') else Scheduler(_named(value, 'scheduler'))
+                new.scheduler = (
+                    self.scheduler.updated(**value)
+                    if _is_update(value, 'scheduler')
+                    else Scheduler(_named(value, 'scheduler'))
+                )
             else:
-                new.provider = self.provider.updated(**value) if _is_update(value, 'provider') else Provider(_named(value, 'provider'))
+                new.provider = (
+                    self.provider.updated(**value)
+                    if _is_update(value, 'provider')
+                    else Provider(_named(value, 'provider'))
+                )
         return new
 
     def update(self, **kwargs: Any) -> None:
@@ -166,7 +181,8 @@ class TaskManager(BaseClass):
         Parameters
         ----------
         **kwargs
-            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options that are there.
+            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options
+            that are there.
         """
         self.__dict__.update(self.clone(**kwargs).__dict__)
 
@@ -175,7 +191,11 @@ class TaskManager(BaseClass):
         environ = self.environ.state()
         if self._spec is None or environ != self._spec_of:
             self._spec_of = environ
-            self._spec = {'environ': self.environ.to_spec(), 'scheduler': self.scheduler.to_spec(), 'provider': self.provider.to_spec()}
+            self._spec = {
+                'environ': self.environ.to_spec(),
+                'scheduler': self.scheduler.to_spec(),
+                'provider': self.provider.to_spec(),
+            }
             self._mid = mid_of(self._spec)
         return self._spec
 
@@ -194,8 +214,8 @@ class TaskManager(BaseClass):
         skip : bool, default=False
             Calls add nothing and return ``None``.
         name : str or bool, default=None
-            Name of the tasks. If given (``True``: the function's own name), tasks of that name that are in the queue are reused in order of call, whatever
-            their code and arguments.
+            Name of the tasks. If given (``True``: the function's own name), tasks of that name that
+            are in the queue are reused in order of call, whatever their code and arguments.
         state : str, default=None
             With ``name``: reuse only tasks in this state, compute the others with the new code.
         timeout, retries, retry_on, priority, save_attrs, save_dir, inputs
@@ -209,7 +229,9 @@ class TaskManager(BaseClass):
         return self._app('python', func, options)
 
     def bash_app(self, func: Callable[..., Any] | None = None, **options: Any) -> Any:
-        """Make tasks of commands: the function returns a list of arguments, or a string for the shell. Options as for :meth:`python_app`."""
+        """Make tasks of commands: the function returns a list of arguments, or a string for the
+        shell. Options as for :meth:`python_app`.
+        """
         return self._app('bash', func, options)
 
     def _app(self, kind: str, func: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
@@ -233,7 +255,12 @@ class TaskManager(BaseClass):
         return scheduler(cmd, ntasks=ntasks)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return TaskManager, (self.queue, self.environ.to_spec(), self.scheduler.to_spec(), self.provider.to_spec())
+        return TaskManager, (
+            self.queue,
+            self.environ.to_spec(),
+            self.scheduler.to_spec(),
+            self.provider.to_spec(),
+        )
 
     def __desipipe_identity__(self) -> str:
         return 'task manager'  # where tasks run is no part of what they compute
@@ -277,7 +304,9 @@ class TaskApp(App):
             task_manager = task_manager or func.task_manager
             func = func.func
         options.update(save_attrs=save_attrs, save_dir=save_dir)
-        super().__init__(func, kind or self.default_kind, name if isinstance(name, str) else None, **options)
+        super().__init__(
+            func, kind or self.default_kind, name if isinstance(name, str) else None, **options
+        )
         self.task_manager = task_manager
         self.skip = skip
         self.reuse = bool(name)
@@ -333,7 +362,13 @@ class TaskApp(App):
         name: str | bool | None = True if self.reuse else None
         if self.name != getattr(self.func, '__name__', None):
             name = self.name
-        return {'skip': self.skip, 'name': name, 'state': self.reuse_state, 'inputs': self.inputs, **self.options}
+        return {
+            'skip': self.skip,
+            'name': name,
+            'state': self.reuse_state,
+            'inputs': self.inputs,
+            **self.options,
+        }
 
     def run(self, **kwargs: Any) -> tuple[int, Any, str, str, dict[str, str]]:
         """Call the function here and now; nothing is raised, and the queue is not changed.
@@ -346,7 +381,8 @@ class TaskApp(App):
         Returns
         -------
         errno, result, err, out, versions : tuple
-            Error number (0: it succeeded), what it returned, what it wrote, versions of the packages it uses.
+            Error number (0: it succeeded), what it returned, what it wrote, versions of the
+            packages it uses.
         """
         outcome = call_here(caller(self.func), self.bind((), kwargs), self.kind, self.dirname)
         return (*outcome, versions(self.description.packages))
@@ -438,15 +474,18 @@ class TaskApp(App):
         return self.queue.explain(self.task(*args, **kwargs))
 
     def form(self) -> Any:
-        """A form made of the signature, for a notebook: its button adds a task, or with its sweep switched on the tasks of all combinations.
+        """A form made of the signature, for a notebook: its button adds a task, or with its sweep
+        switched on the tasks of all combinations.
 
-        Numbers are bounded, and choices offered, where the annotations say so: ``Annotated[float, (0, 1)]``, ``Annotated[int, range(10)]``,
-        ``Annotated[str, ['a', 'b']]``, ``Literal['a', 'b']``, an :class:`enum.Enum`.
+        Numbers are bounded, and choices offered, where the annotations say so: ``Annotated[float,
+        (0, 1)]``, ``Annotated[int, range(10)]``, ``Annotated[str, ['a', 'b']]``, ``Literal['a',
+        'b']``, an :class:`enum.Enum`.
 
         Returns
         -------
         form : Form
-            Shown where it is the last line of a cell; ``form.futures`` are those that it added last.
+            Shown where it is the last line of a cell; ``form.futures`` are those that it added
+            last.
 
         Raises
         ------
@@ -455,10 +494,17 @@ class TaskApp(App):
         """
         make = faces.get('form')
         if make is None:
-            raise MissingDependencyError('a form is shown by a notebook: load its extension first, with: %load_ext desipipe')
+            raise MissingDependencyError(
+                'a form is shown by a notebook: load its extension first, with: %load_ext desipipe'
+            )
         return make(self)
 
-    def add(self, calls: Sequence[dict[str, Any]], sync: bool = False, common: Mapping[str, Any] | None = None) -> Sequence[Future]:
+    def add(
+        self,
+        calls: Sequence[dict[str, Any]],
+        sync: bool = False,
+        common: Mapping[str, Any] | None = None,
+    ) -> Sequence[Future]:
         """Add the tasks of calls whose arguments are complete.
 
         Parameters
@@ -468,7 +514,8 @@ class TaskApp(App):
         sync : bool, default=False
             Whether to be on disk when this returns.
         common : mapping, default=None
-            Those of the arguments that are the same in all calls: what is large among them is stored once.
+            Those of the arguments that are the same in all calls: what is large among them is
+            stored once.
 
         Returns
         -------
@@ -495,7 +542,10 @@ class TaskApp(App):
         if shared is not None and common is not None:
             group = group._replace(shared=shared.digest)
         fixed = common if shared is not None and common is not None else {}
-        parts = ([_without(arguments, fixed) for arguments in part] if fixed else part for part in itertools.chain((calls,), parts))
+        parts = (
+            [_without(arguments, fixed) for arguments in part] if fixed else part
+            for part in itertools.chain((calls,), parts)
+        )
         known = self._reusable() if self.reuse else {}
         new = Batch(group, self.index + 1, shared and shared.payload)
         futures: Sequence[Future]
@@ -524,7 +574,9 @@ class TaskApp(App):
         code: Code,
         shared: Shared | None,
     ) -> tuple[list[Future], list[Batch], list[bytes]]:
-        """Pack the calls that no task of their order of call stands for; list also the tasks that do."""
+        """Pack the calls that no task of their order of call stands for; list also the tasks
+        that do.
+        """
         ledger = self.queue.ledger
         futures: list[Future] = []
         batches: list[Batch] = []
@@ -544,14 +596,17 @@ class TaskApp(App):
         return futures, batches, reused
 
     def _uses_of(self, reused: Sequence[bytes]) -> list[Use]:
-        """List the app versions of tasks that are reused: they stay current, whatever code they are of."""
+        """List the app versions of tasks that are reused: they stay current, whatever code they
+        are of.
+        """
         ledger = self.queue.ledger
         numbers = {ledger.state.group[ledger.row(tid)] for tid in reused}
         uses = [self.queue.use(ledger.state.groups[number]) for number in numbers]
         return [use for use in uses if use is not None]
 
     def _reusable(self) -> dict[int, bytes]:
-        # By order of call; of several with the same, the newest, and one that is current before one that is superseded.
+        # By order of call; of several with the same, the newest, and one that is current before one
+        # that is superseded.
         ledger = self.queue.ledger
         rows = self.queue.select(name=self.name, state=self.reuse_state, superseded=None)
         rows.sort(key=lambda row: row not in ledger.state.superseded)
@@ -598,7 +653,9 @@ def _without(arguments: Mapping[str, Any], names: Collection[str]) -> dict[str, 
     return {name: value for name, value in arguments.items() if name not in names}
 
 
-def _make_app(func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]) -> TaskApp:
+def _make_app(
+    func: Callable[..., Any], kind: str, task_manager: TaskManager, options: dict[str, Any]
+) -> TaskApp:
     return _APPS[kind](func, task_manager, kind=kind, **options)
 
 
@@ -647,7 +704,8 @@ def get_mpicomm() -> Any:
 
 
 def _named(value: Any, kind: str) -> Any:
-    # The original's dictionaries name their class under their own kind: dict(provider='nersc', time='01:00:00').
+    # The original's dictionaries name their class under their own kind: dict(provider='nersc',
+    # time='01:00:00').
     if isinstance(value, Mapping) and kind in value:
         return {'name': value[kind], **{key: item for key, item in value.items() if key != kind}}
     return value
@@ -660,7 +718,9 @@ def _is_update(value: Any, kind: str) -> bool:
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 
     def __getattr__(name: str) -> object:
-        """Import the two processes when they are first asked for: scripts that only add tasks don't need them."""
+        """Import the two processes when they are first asked for: scripts that only add tasks
+        don't need them.
+        """
         if name == 'spawn':
             from .execution.manager import spawn
 

@@ -1,4 +1,6 @@
-"""Text on its way to a terminal: what moves the cursor is applied, what acts on the terminal is shown."""
+"""Text on its way to a terminal: what moves the cursor is applied, what acts on the terminal is
+shown.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +9,33 @@ import re
 from typing import Any
 
 _MOVES = re.compile(r'[\r\x08]|\x1b\[\d*[ABCDG]')
-# What moves or colours, with its numbers and its letter; titles and links, which take no room, as the last.
-_CONTROL = re.compile(r'\x1b\[([0-9;:?]*)([A-Za-z])|[\n\r\x08]|\x1b[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?')
+# What moves or colours, with its numbers and its letter; titles and links, which take no room, as
+# the last.
+_CONTROL = re.compile(
+    r'\x1b\[([0-9;:?]*)([A-Za-z])|[\n\r\x08]|\x1b[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?'
+)
 _ROWS_MAX = 200  # rows above the last one that a cursor may go back to
 _COLUMNS_MAX = 10_000  # columns that a cursor may go to beyond what is written
-# Characters that act on a terminal, reorder or hide text: controls but tab and newline, line separators,
-# format characters (bidi, zero width, tags), fillers without a glyph, surrogates.
+# Characters that act on a terminal, reorder or hide text: controls but tab and newline, line
+# separators, format characters (bidi, zero width, tags), fillers without a glyph, surrogates.
 _ACTING = (
     '\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u034f\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u115f\u1160'
     '\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ud800-\udfff\ufe00-\ufe0d'
     '\ufeff\uffa0\ufff0-\ufffb\U000110bd\U000110cd\U00013430-\U0001343f\U0001bca0-\U0001bca3'
     '\U0001d173-\U0001d17a\U000e0000-\U000e0fff'
 )
-_COMBINING = '\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f'
+_COMBINING = (
+    '\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f'
+)
 _COMBINING_MAX = 4  # of one character; more cover other lines
 _SELECTORS = '\ufe0e\ufe0f'
 _UNSAFE = re.compile(f'[{_ACTING}{_SELECTORS}{_COMBINING}]')
 _UNSAFE_IN_LINE = re.compile(f'[\t\n{_ACTING}{_SELECTORS}{_COMBINING}]')
 _IS_COMBINING = re.compile(f'[{_COMBINING}]')
 _MANY_COMBINING = re.compile(f'[{_COMBINING}]{{{_COMBINING_MAX + 1}}}')
-_SYMBOL = re.compile('[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff]')  # which a selector may follow
+_SYMBOL = re.compile(
+    '[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff]'
+)  # which a selector may follow
 _SHORT = {'\n': '\\n', '\r': '\\r', '\t': '\\t'}
 _COLOUR = re.compile(r'\x1b\[[0-9;:]{0,64}m')
 _CUT_COLOUR = re.compile(r'(?:\x1b(?:\[[0-9;:]{0,64})?|\r)\Z')  # which the next piece may complete
@@ -39,8 +48,8 @@ _Run = tuple[str, str]  # text, and the colours before it
 def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     """Make text safe for a terminal: what would act on it is shown as an escape, such as ``\\x1b``.
 
-    Every face passes what it prints of a queue through this function: escape sequences, other control
-    characters, characters that reorder or hide text.
+    Every face passes what it prints of a queue through this function: escape sequences, other
+    control characters, characters that reorder or hide text.
 
     Parameters
     ----------
@@ -48,7 +57,8 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
     lines : bool, default=True
         Whether the text may have tabs and newlines; else these are shown too.
     colours : bool, default=False
-        Whether colours (SGR sequences) stay, but for concealed text. Only for output of a user's own tasks.
+        Whether colours (SGR sequences) stay, but for concealed text. Only for output of a user's
+        own tasks.
 
     Returns
     -------
@@ -78,7 +88,13 @@ def _escaped(match: re.Match[str]) -> str:
         if begin < 0 or not _MANY_COMBINING.match(text, begin, place + 1):
             return character
     code = ord(character)
-    return f'\\x{code:02x}' if code < 0x100 else f'\\u{code:04x}' if code < 0x10000 else f'\\U{code:08x}'
+    return (
+        f'\\x{code:02x}'
+        if code < 0x100
+        else f'\\u{code:04x}'
+        if code < 0x10000
+        else f'\\U{code:08x}'
+    )
 
 
 def _conceals(parameters: str) -> bool:
@@ -118,7 +134,8 @@ class VisibleText:
     Parameters
     ----------
     colours : bool, default=False
-        As of :func:`visible`. A carriage return then begins a line, so that nothing is written over.
+        As of :func:`visible`. A carriage return then begins a line, so that nothing is written
+        over.
     """
 
     def __init__(self, colours: bool = False) -> None:
@@ -175,7 +192,8 @@ class VisibleStream:
 
 
 def settle(text: str) -> str:
-    """Apply what moves a terminal's cursor: carriage returns, backspaces, and cursor keys; colours stay.
+    """Apply what moves a terminal's cursor: carriage returns, backspaces, and cursor keys; colours
+    stay.
 
     Parameters
     ----------
@@ -220,7 +238,9 @@ class _Screen:
         else:
             cells = [(character, style) for words, style in row for character in words]
             cells += [(' ', '')] * (self._column - width)
-            cells[self._column : self._column + len(text)] = [(character, self._style) for character in text]
+            cells[self._column : self._column + len(text)] = [
+                (character, self._style) for character in text
+            ]
             self._rows[self._row] = _joined(cells)
         self._column += len(text)
 
@@ -256,7 +276,9 @@ class _Screen:
             self._erase(number or 0)
 
     def _erase(self, which: int) -> None:
-        cells = [(character, style) for words, style in self._rows[self._row] for character in words]
+        cells = [
+            (character, style) for words, style in self._rows[self._row] for character in words
+        ]
         if which == 2:
             cells = []
         elif which == 1:
@@ -279,7 +301,11 @@ class _Screen:
         pieces = []
         for text, style in row:
             if style != self._shown:
-                pieces.append(style if style.startswith(self._shown) and self._shown else ('\x1b[0m' if self._shown else '') + style)
+                pieces.append(
+                    style
+                    if style.startswith(self._shown) and self._shown
+                    else ('\x1b[0m' if self._shown else '') + style
+                )
                 self._shown = style
             pieces.append(text)
         return ''.join(pieces)

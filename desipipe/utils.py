@@ -40,7 +40,9 @@ _GROUP_FOLDER = stat.S_ISGID | stat.S_IWGRP
 _LOGGING_NAMES = frozenset({'LoggingContext', 'exception_handler', 'setup_logging'})
 
 faces: dict[str, Callable[..., Any]] = {}
-"""What faces lend to the layers below, which don't import them, by name: ``'form'`` is the notebook's, see ``TaskApp.form``."""
+"""What faces lend to the layers below, which don't import them, by name: ``'form'`` is the
+notebook's, see ``TaskApp.form``.
+"""
 
 
 _ABOVE = {
@@ -56,7 +58,8 @@ def from_above(name: str) -> Callable[..., Any]:
     Parameters
     ----------
     name : str
-        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it; ``'command_line'``: :func:`desipipe.cli.main`.
+        ``'queue'``: the queue of a ledger; ``'task_manager'``: a task manager of it;
+        ``'command_line'``: :func:`desipipe.cli.main`.
 
     Returns
     -------
@@ -110,7 +113,9 @@ class _ClassLogger:
 
 
 class Logged:
-    """Base of classes with a logger of the name of the class: ``log_info(...)``, ``log_warning(...)``, …"""
+    """Base of classes with a logger of the name of the class: ``log_info(...)``,
+    ``log_warning(...)``, …
+    """
 
     __slots__ = ()
     logger = _ClassLogger()
@@ -212,7 +217,9 @@ def mkdir(dirname: str | os.PathLike[str], mode: int = 0o777, exist_ok: bool = T
 
 
 def is_shared(mode: int) -> bool:
-    """Return True for the mode of a folder in which a group writes, and all new files are the group's."""
+    """Return True for the mode of a folder in which a group writes, and all new files are the
+    group's.
+    """
     return mode & _GROUP_FOLDER == _GROUP_FOLDER
 
 
@@ -232,7 +239,8 @@ def file_mode(folder_mode: int, own: bool = False) -> int:
 def username(uid: int | None = None) -> str:
     """Name of a user, for messages and folders.
 
-    Asked of the user database and not of ``$USER``, which `sudo` and containers leave wrong, and which anyone can set.
+    Asked of the user database and not of ``$USER``, which `sudo` and containers leave wrong, and
+    which anyone can set.
 
     Parameters
     ----------
@@ -326,12 +334,14 @@ def format_duration(seconds: float) -> str:
     Parameters
     ----------
     seconds : int, float
-        Time span in seconds. A negative one, which comes from clocks that were set back, is shown as zero.
+        Time span in seconds. A negative one, which comes from clocks that were set back, is shown
+        as zero.
 
     Returns
     -------
     duration : str
-        Minutes and seconds, with hours if there are any; from one day on, days and hours. ``'?'`` if infinite or not a number.
+        Minutes and seconds, with hours if there are any; from one day on, days and hours. ``'?'``
+        if infinite or not a number.
     """
     if not abs(seconds) < float('inf'):
         return '?'
@@ -384,8 +394,8 @@ def copytree(
     symlinks, ignore, copy_function, ignore_dangling_symlinks, dirs_exist_ok
         See :func:`shutil.copytree`; ``copy_function`` is :func:`shutil.copy2` by default.
     dirs_copystat : bool, default=True
-        If False, folders keep the permissions and times that they have: those of another user can't be
-        changed. Together with ``copy_function=shutil.copyfile`` no permission is touched.
+        If False, folders keep the permissions and times that they have: those of another user can't
+        be changed. Together with ``copy_function=shutil.copyfile`` no permission is touched.
 
     Returns
     -------
@@ -415,7 +425,16 @@ def copytree(
             elif entry.is_symlink() and ignore_dangling_symlinks and not os.path.exists(entry.path):
                 continue
             elif entry.is_dir():
-                copytree(entry.path, goal, symlinks, ignore, copy, ignore_dangling_symlinks, dirs_exist_ok, dirs_copystat)
+                copytree(
+                    entry.path,
+                    goal,
+                    symlinks,
+                    ignore,
+                    copy,
+                    ignore_dangling_symlinks,
+                    dirs_exist_ok,
+                    dirs_copystat,
+                )
             else:
                 copy(entry.path, goal)
         except shutil.Error as exc:
@@ -433,7 +452,8 @@ def copytree(
 
 
 def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
-    """Return a copy that holds only what YAML can write: numbers, truth values, text, lists, dictionaries.
+    """Return a copy that holds only what YAML can write: numbers, truth values, text, lists,
+    dictionaries.
 
     Parameters
     ----------
@@ -458,7 +478,9 @@ def dict_to_yaml(d: Mapping[Any, Any]) -> dict[Any, Any]:
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers
 
     def __getattr__(name: str) -> object:
-        """Import a name of `desipipe.logs` when it is first used: logging costs each start milliseconds."""
+        """Import a name of `desipipe.logs` when it is first used: logging costs each start
+        milliseconds.
+        """
         if name not in _LOGGING_NAMES:
             raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
         from . import logs

@@ -13,7 +13,14 @@ author = 'desipipe developers'
 copyright = '2026, desipipe developers'
 version = release = __version__
 
-extensions = ['sphinx.ext.autodoc', 'sphinx.ext.mathjax', 'sphinx.ext.napoleon', 'sphinx.ext.viewcode', 'myst_parser', 'verbs']
+extensions = [
+    'sphinx.ext.autodoc',
+    'sphinx.ext.mathjax',
+    'sphinx.ext.napoleon',
+    'sphinx.ext.viewcode',
+    'myst_parser',
+    'verbs',
+]
 exclude_patterns = ['_build']
 html_theme = 'furo'
 html_title = f'desipipe {version}'

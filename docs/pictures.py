@@ -1,7 +1,9 @@
-"""Take the pictures of the panel: ``python docs/pictures.py [HOME]``, with what ``make test`` installs.
+"""Take the pictures of the panel: ``python docs/pictures.py [HOME]``, with what ``make test``
+installs.
 
-A real JupyterLab (that of the tests) is started with HOME as its user's home, a new folder whose name is seen in the pictures; a notebook is run there, and
-what a browser shows goes to ``docs/_static``.
+A real JupyterLab (that of the tests) is started with HOME as its user's home, a new folder whose
+name is seen in the pictures; a notebook is run there, and what a browser shows goes to
+``docs/_static``.
 """
 
 from __future__ import annotations
@@ -54,7 +56,11 @@ def other_queues(lab: Lab) -> None:
         queue = Queue(name, base_dir=lab.queues / 'root')
         TaskManager(queue, scheduler={'max_workers': 2}).python_app(measure).map(i=range(n))
         if name == 'clustering':
-            subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '2'], env=lab.env, check=True)
+            subprocess.run(
+                [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '2'],
+                env=lab.env,
+                check=True,
+            )
 
 
 def take(lab: Lab, page: Any) -> None:
@@ -66,7 +72,11 @@ def take(lab: Lab, page: Any) -> None:
         page.wait_for_timeout(1500)  # until what moves stands still
         page.screenshot(path=STATIC / f'{name}.png')
 
-    page.open_notebook(lab.write('power.ipynb', nbformat.v4.new_markdown_cell('# Power spectra of the mocks'), *CELLS))
+    page.open_notebook(
+        lab.write(
+            'power.ipynb', nbformat.v4.new_markdown_cell('# Power spectra of the mocks'), *CELLS
+        )
+    )
     page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
     page.locator('.jp-desipipe-queue').first.wait_for()
     handle = page.locator('.lm-SplitPanel-handle:visible').first.bounding_box()
@@ -88,7 +98,11 @@ def take(lab: Lab, page: Any) -> None:
     shot('panel_timeline', '[data-task]')
     queue.get_by_role('button', name='Graph').click()
     shot('panel_graph', '[data-node]')
-    lab.request('lab/api/settings/@jupyterlab/apputils-extension:themes', {'raw': '{"theme":"JupyterLab Dark"}'}, 'PUT')
+    lab.request(
+        'lab/api/settings/@jupyterlab/apputils-extension:themes',
+        {'raw': '{"theme":"JupyterLab Dark"}'},
+        'PUT',
+    )
     page.goto(f'{lab.url}lab?token={lab.token}')
     shot('panel_dark', '[data-node]')
 
@@ -100,10 +114,19 @@ def main(home: Path) -> None:
         other_queues(lab)
         with sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-            take(lab, LabPage(lab, browser.new_context(viewport={'width': 1320, 'height': 820}).new_page()))
+            take(
+                lab,
+                LabPage(
+                    lab, browser.new_context(viewport={'width': 1320, 'height': 820}).new_page()
+                ),
+            )
             browser.close()
     finally:
-        subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', str(lab.queues / 'root' / 'power')], env=lab.env, check=False)
+        subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'kill', '-q', str(lab.queues / 'root' / 'power')],
+            env=lab.env,
+            check=False,
+        )
         lab.stop()
 
 

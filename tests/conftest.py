@@ -15,18 +15,25 @@ from workers import WORK
 
 from desipipe import Queue, TaskManager
 
-# `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further each time.
-hypothesis.settings.register_profile('ci', derandomize=True, max_examples=100, deadline=None, print_blob=True)
+# `ci` finds the same examples in every run, so that a red run can be repeated; `dev` looks further
+# each time.
+hypothesis.settings.register_profile(
+    'ci', derandomize=True, max_examples=100, deadline=None, print_blob=True
+)
 hypothesis.settings.register_profile('dev', max_examples=50, deadline=None, print_blob=True)
-hypothesis.settings.load_profile(os.environ.get('HYPOTHESIS_PROFILE', 'ci' if os.environ.get('CI') else 'dev'))
+hypothesis.settings.load_profile(
+    os.environ.get('HYPOTHESIS_PROFILE', 'ci' if os.environ.get('CI') else 'dev')
+)
 
-# Where `make test` installed everything, it sets this: a test of these marks that skips itself has then lost what it needs, and says so by failing.
+# Where `make test` installed everything, it sets this: a test of these marks that skips itself has
+# then lost what it needs, and says so by failing.
 PROMISED = {'netfs', 'nfs', 'slurm', 'kernel', 'mpi', 'browser'}
 COMPLETE = bool(os.environ.get('DESIPIPE_TESTS_COMPLETE'))
 
 
-# Where several tests run at once, those of one group run one after the other: there is one browser, one Slurm, one set of hosts. What the kernel kills for
-# want of memory it counts for the whole machine: who looks at that count shares a group with who makes it grow.
+# Where several tests run at once, those of one group run one after the other: there is one browser,
+# one Slurm, one set of hosts. What the kernel kills for want of memory it counts for the whole
+# machine: who looks at that count shares a group with who makes it grow.
 GROUPS = {
     'lab': 'browser',
     'netfs': 'netfs',
@@ -40,8 +47,8 @@ GROUPS = {
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     """Give each worker of pytest-xdist a group, or a single test, at a time.
 
-    Not by its own ``--dist loadgroup``: with pytest 9.2 pytest-xdist 3.8 runs as if no test was of any group, and says nothing
-    (https://github.com/pytest-dev/pytest-xdist/issues/1386).
+    Not by its own ``--dist loadgroup``: with pytest 9.2 pytest-xdist 3.8 runs as if no test was of
+    any group, and says nothing (https://github.com/pytest-dev/pytest-xdist/issues/1386).
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -56,22 +63,43 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn the skip of a promised test into a failure."""
     report = yield
-    if COMPLETE and report.skipped and not hasattr(report, 'wasxfail') and PROMISED.intersection(mark.name for mark in item.iter_markers()):
+    if (
+        COMPLETE
+        and report.skipped
+        and not hasattr(report, 'wasxfail')
+        and PROMISED.intersection(mark.name for mark in item.iter_markers())
+    ):
         report.outcome = 'failed'
-        report.longrepr = f'{item.nodeid} was skipped, but this run promised (DESIPIPE_TESTS_COMPLETE) all it needs: {reason(report)}'
+        report.longrepr = (
+            f'{item.nodeid} was skipped, but this run promised (DESIPIPE_TESTS_COMPLETE) all it '
+            f'needs: {reason(report)}'
+        )
     return report
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_make_collect_report(collector: pytest.Collector) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """The same for a module that skips itself as a whole: its marks are not known then, but its text is."""
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a module that skips itself as a whole: its marks are not known then, but its
+    text is.
+    """
     report = yield
-    if COMPLETE and report.skipped and any(f'mark.{name}' in collector.path.read_text() for name in PROMISED):
+    if (
+        COMPLETE
+        and report.skipped
+        and any(f'mark.{name}' in collector.path.read_text() for name in PROMISED)
+    ):
         report.outcome = 'failed'
-        report.longrepr = f'{report.nodeid} was skipped as a whole, but this run promised (DESIPIPE_TESTS_COMPLETE) all it needs: {reason(report)}'
+        report.longrepr = (
+            f'{report.nodeid} was skipped as a whole, but this run promised '
+            f'(DESIPIPE_TESTS_COMPLETE) all it needs: {reason(report)}'
+        )
     return report
 
 
@@ -91,7 +119,8 @@ def _not_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def queue_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Fresh folder for queues, also for the processes that the test starts; the configuration's is fresh too.
+    """Fresh folder for queues, also for the processes that the test starts; the configuration's is
+    fresh too.
 
     Returns
     -------

@@ -1,4 +1,6 @@
-"""What the tests of the store and of the queue's state share: bare queues, made-up tasks, pretend workers, processes that say words."""
+"""What the tests of the store and of the queue's state share: bare queues, made-up tasks,
+pretend workers, processes that say words.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,17 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, End, Event, Group
+from desipipe.queue.events import (
+    FAILED,
+    PENDING,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
+    WAITING,
+    End,
+    Event,
+    Group,
+)
 from desipipe.queue.ledger import Batch, Ledger
 from desipipe.queue.state import State
 from desipipe.queue.uses import Use
@@ -22,7 +34,14 @@ from desipipe.store import journal as journals
 from desipipe.store.journal import Journal
 
 MID = 'm0'
-MANAGERS: dict[str, Event] = {mid: {'environ': {'name': 'base'}, 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}} for mid in ('m0', 'm1')}
+MANAGERS: dict[str, Event] = {
+    mid: {
+        'environ': {'name': 'base'},
+        'scheduler': {'name': 'simple'},
+        'provider': {'name': 'local'},
+    }
+    for mid in ('m0', 'm1')
+}
 TIMEOUT = 120.0  # s; only a test that hangs gets there
 
 
@@ -42,7 +61,18 @@ def make_folder(parent: Path | str, stem: str = 'q', **header: Any) -> str:
     for sub in ('segments', 'live', 'workers'):
         os.mkdir(os.path.join(folder, sub))
     with open(os.path.join(folder, 'lock'), 'x'):
-        journals.create(folder, {'lock': 'flock', 'shared': False, 'fstype': 'test', 'lease': 30.0, 't': 0.0, 'name': stem, **header})
+        journals.create(
+            folder,
+            {
+                'lock': 'flock',
+                'shared': False,
+                'fstype': 'test',
+                'lease': 30.0,
+                't': 0.0,
+                'name': stem,
+                **header,
+            },
+        )
     return folder
 
 
@@ -91,14 +121,26 @@ def tid(name: object) -> bytes:
 
 def group(app: str = 'fraction', mid: str = MID, **options: Any) -> Group:
     """The group of a made-up app."""
-    return Group(app=blake2b(app.encode(), digest_size=16).hexdigest(), mid=mid, name=app, kind='python', **options)
+    return Group(
+        app=blake2b(app.encode(), digest_size=16).hexdigest(),
+        mid=mid,
+        name=app,
+        kind='python',
+        **options,
+    )
 
 
 def code(app: str = 'fraction') -> Code:
     """The code of a made-up app."""
     data = pickle.dumps(app)
     digest = blake2b(app.encode(), digest_size=16).digest()
-    return Code(digest=digest, parts={f'function {app}': digest.hex()}, source=f'def {app}(): ...\n', payload=Payload([data], len(data), False), packages=())
+    return Code(
+        digest=digest,
+        parts={f'function {app}': digest.hex()},
+        source=f'def {app}(): ...\n',
+        payload=Payload([data], len(data), False),
+        packages=(),
+    )
 
 
 def add(
@@ -116,22 +158,45 @@ def add(
     for name in names:
         data = pickle.dumps({'name': name})
         text = json.dumps({'name': repr(name)}).encode()
-        batch.append(tid(name), text, Payload([data], len(data), False), [tid(other) for other in (requires or {}).get(name, ())])
+        batch.append(
+            tid(name),
+            text,
+            Payload([data], len(data), False),
+            [tid(other) for other in (requires or {}).get(name, ())],
+        )
     ledger.add([batch], {batch.group.app: code(app)}, MANAGERS, sync, uses)
     return [ledger.state.rows[tid(name)] for name in names]
 
 
 def begin(ledger: Ledger, worker: str, slots: int = 1, mid: str | None = None, **info: Any) -> None:
     """Let a pretend worker begin."""
-    ledger.begin_worker(worker, **{'mid': mid, 'host': 'here', 'pid': os.getpid(), 'slots': slots, 'job': f'job-{worker}', **info})
+    ledger.begin_worker(
+        worker,
+        **{
+            'mid': mid,
+            'host': 'here',
+            'pid': os.getpid(),
+            'slots': slots,
+            'job': f'job-{worker}',
+            **info,
+        },
+    )
 
 
-def claim(ledger: Ledger, worker: str, want: int = 1, mids: Sequence[str] = (MID,)) -> list[tuple[int, int]]:
+def claim(
+    ledger: Ledger, worker: str, want: int = 1, mids: Sequence[str] = (MID,)
+) -> list[tuple[int, int]]:
     """Let a pretend worker claim."""
     return ledger.exchange(worker, want=want, mids=mids)
 
 
-def finish(ledger: Ledger, worker: str, claimed: Iterable[tuple[int, int]], state: int = SUCCEEDED, **cause: Any) -> None:
+def finish(
+    ledger: Ledger,
+    worker: str,
+    claimed: Iterable[tuple[int, int]],
+    state: int = SUCCEEDED,
+    **cause: Any,
+) -> None:
     """Let a pretend worker report; results are ``(row, attempt, worker)``, with output."""
     ends = []
     for row, attempt in claimed:
@@ -141,7 +206,13 @@ def finish(ledger: Ledger, worker: str, claimed: Iterable[tuple[int, int]], stat
         why = (
             None
             if state == SUCCEEDED
-            else {'kind': 'ValueError', 'kinds': ['ValueError', 'Exception'], 'text': f'{STATES[state]} {row:d} {attempt:d}', 'errno': 1, **cause}
+            else {
+                'kind': 'ValueError',
+                'kinds': ['ValueError', 'Exception'],
+                'text': f'{STATES[state]} {row:d} {attempt:d}',
+                'errno': 1,
+                **cause,
+            }
         )
         ends.append(End(row, attempt, state, 100.0 + row, 1000 + row, result, out, err, why))
     ledger.exchange(worker, ends)
@@ -167,7 +238,11 @@ def facts(state: State) -> dict[str, Any]:
             continue
         if key in ('workers', 'alive'):
             value = {
-                name: {slot: sorted(worker.rows) if slot == 'rows' else getattr(worker, slot) for slot in worker.__slots__} for name, worker in value.items()
+                name: {
+                    slot: sorted(worker.rows) if slot == 'rows' else getattr(worker, slot)
+                    for slot in worker.__slots__
+                }
+                for name, worker in value.items()
             }
         elif key == 'running':
             value = {row: worker and worker.name for row, worker in value.items()}
@@ -178,7 +253,14 @@ def facts(state: State) -> dict[str, Any]:
         elif key == 'pending':
             # A row that comes back may keep its place, if nobody asked for tasks meanwhile.
             value = {
-                mid: {priority: {row for row in queue if state.status[row] == PENDING and row not in state.superseded} for priority, queue in queues.items()}
+                mid: {
+                    priority: {
+                        row
+                        for row in queue
+                        if state.status[row] == PENDING and row not in state.superseded
+                    }
+                    for priority, queue in queues.items()
+                }
                 for mid, queues in value.items()
             }
         found[key] = value
@@ -188,36 +270,78 @@ def facts(state: State) -> dict[str, Any]:
 def consistent(state: State) -> None:
     """What must always hold between the columns."""
     for mid, counts in state.counts.items():
-        rows = [row for row in range(len(state.status)) if state.status[row] != 7 and state.groups[state.group[row]].mid == mid]
+        rows = [
+            row
+            for row in range(len(state.status))
+            if state.status[row] != 7 and state.groups[state.group[row]].mid == mid
+        ]
         for numbers, hidden in ((counts, False), (state.superseded_counts[mid], True)):
-            assert numbers[:7] == [sum(state.status[row] == code for row in rows if (row in state.superseded) == hidden) for code in range(7)]
+            assert numbers[:7] == [
+                sum(
+                    state.status[row] == code for row in rows if (row in state.superseded) == hidden
+                )
+                for code in range(7)
+            ]
     for row in state.each():
         own = state.groups[state.group[row]].app in state.code_versions.superseded
         reasons = own + sum(other in state.superseded for other in state.requires.get(row, ()))
-        assert state.reasons.get(row, 0) == reasons and (row in state.superseded) == (reasons > 0 and row not in state.kept)
+        assert state.reasons.get(row, 0) == reasons and (row in state.superseded) == (
+            reasons > 0 and row not in state.kept
+        )
         assert row not in state.kept or reasons
     assert all(state.status[row] != 7 for row in (*state.superseded, *state.kept, *state.reasons))
-    assert set(state.running) == set(state.started) == {row for row in state.each() if state.status[row] == RUNNING}
+    assert (
+        set(state.running)
+        == set(state.started)
+        == {row for row in state.each() if state.status[row] == RUNNING}
+    )
     for row in state.each():
-        assert state.unmet[row] == sum(state.status[other] != SUCCEEDED for other in state.requires.get(row, ()))
+        assert state.unmet[row] == sum(
+            state.status[other] != SUCCEEDED for other in state.requires.get(row, ())
+        )
         if state.status[row] in (WAITING, PENDING):
             assert (state.status[row] == WAITING) == (state.unmet[row] > 0)
         assert state.rows[state.ids[row]] == row
     for mid in state.counts:
         pending = state.next_pending([mid], len(state.status) + 1)
-        expected = [row for row in state.each() if state.status[row] == PENDING and row not in state.superseded]
-        assert sorted(pending) == [row for row in expected if state.groups[state.group[row]].mid == mid]
+        expected = [
+            row
+            for row in state.each()
+            if state.status[row] == PENDING and row not in state.superseded
+        ]
+        assert sorted(pending) == [
+            row for row in expected if state.groups[state.group[row]].mid == mid
+        ]
     for worker in state.alive.values():
-        assert worker.rows.keys() == {row for row, other in state.running.items() if other is worker}
+        assert worker.rows.keys() == {
+            row for row, other in state.running.items() if other is worker
+        }
     assert len({id(column) for column in (state.status, state.attempt)}) == 2
-    columns = (state.ids, state.attempt, state.group, state.index, state.unmet, state.args_segment, state.args_offset, state.args_length)
-    columns += (state.result_segment, state.result_offset, state.result_length, state.added_at, state.ended_at)
+    columns = (
+        state.ids,
+        state.attempt,
+        state.group,
+        state.index,
+        state.unmet,
+        state.args_segment,
+        state.args_offset,
+        state.args_length,
+    )
+    columns += (
+        state.result_segment,
+        state.result_offset,
+        state.result_length,
+        state.added_at,
+        state.ended_at,
+    )
     assert {len(column) for column in columns} == {len(state.status)}
 
 
 def _as_read(event: Event | None) -> Event | None:
     # Its own events a writer keeps as it wrote them, those of others as they were read.
-    return event and {key: value for key, value in json.loads(json.dumps(event)).items() if key != 'at'}
+    return event and {
+        key: value for key, value in json.loads(json.dumps(event)).items() if key != 'at'
+    }
 
 
 def knowledge(ledger: Ledger) -> dict[str, Any]:
@@ -239,32 +363,63 @@ def knowledge(ledger: Ledger) -> dict[str, Any]:
             'kwargs': ledger.load(ledger.arguments_payload(row)),
             'requires': list(state.requires.get(row, ())),
             'unmet': state.unmet[row],
-            'dependants': sorted(other for other in state.dependants_of(row) if state.status[other] < len(STATES)),
+            'dependants': sorted(
+                other for other in state.dependants_of(row) if state.status[other] < len(STATES)
+            ),
             'blocked': row in blocked,
             'result': None if result is None else bytes(ledger.read(result)),
             'cause': ledger.cause(row),
             'added': ledger.journal.event_at(state.added_at[row])['t'],
-            'running': (worker.name if (worker := state.running[row]) else '', state.started[row]) if row in state.running else None,
+            'running': (worker.name if (worker := state.running[row]) else '', state.started[row])
+            if row in state.running
+            else None,
             'attempts': [
                 {
                     **attempt._asdict(),
-                    **{key: None if (ref := getattr(attempt, key)) is None else ledger.read_text(ref) for key in ('out', 'err')},
-                    'result': None if attempt.result is None else bytes(ledger.read(attempt.result)),
+                    **{
+                        key: None
+                        if (ref := getattr(attempt, key)) is None
+                        else ledger.read_text(ref)
+                        for key in ('out', 'err')
+                    },
+                    'result': None
+                    if attempt.result is None
+                    else bytes(ledger.read(attempt.result)),
                 }
                 for attempt in ledger.attempts(row)
             ],
-            'code': (event['name'], event['kind'], ledger.read_text(event['source']), ledger.read_text(event['parts']), event['packages']),
+            'code': (
+                event['name'],
+                event['kind'],
+                ledger.read_text(event['source']),
+                ledger.read_text(event['parts']),
+                event['packages'],
+            ),
         }
     return {
         'tasks': tasks,
         'paused': state.paused,
         'counts': {mid: counts[: len(STATES)] for mid, counts in state.counts.items()},
-        'pending': {mid: sorted(state.next_pending([mid], len(state.status) + 1)) for mid in state.managers},
-        'managers': {mid: {key: event[key] for key in MANAGERS[MID]} for mid, event in state.managers.items()},
-        'alive': {
-            name: (worker.host, worker.pid, worker.slots, worker.job, worker.mid, worker.stop, sorted(worker.rows)) for name, worker in state.alive.items()
+        'pending': {
+            mid: sorted(state.next_pending([mid], len(state.status) + 1)) for mid in state.managers
         },
-        'manager': state.manager and {key: value for key, value in state.manager.items() if key not in ('at', 'crc')},
+        'managers': {
+            mid: {key: event[key] for key in MANAGERS[MID]} for mid, event in state.managers.items()
+        },
+        'alive': {
+            name: (
+                worker.host,
+                worker.pid,
+                worker.slots,
+                worker.job,
+                worker.mid,
+                worker.stop,
+                sorted(worker.rows),
+            )
+            for name, worker in state.alive.items()
+        },
+        'manager': state.manager
+        and {key: value for key, value in state.manager.items() if key not in ('at', 'crc')},
         'versions': state.versions,
         'places': state.code_versions.places,
         'superseded': sorted(state.superseded),
@@ -277,10 +432,16 @@ def differences(before: Any, after: Any, where: str = '') -> list[str]:
     """What is not the same, in words, of plain data."""
     if isinstance(before, dict) and isinstance(after, dict):
         return [
-            word for key in [*before, *(key for key in after if key not in before)] for word in differences(before.get(key), after.get(key), f'{where}.{key}')
+            word
+            for key in [*before, *(key for key in after if key not in before)]
+            for word in differences(before.get(key), after.get(key), f'{where}.{key}')
         ]
     if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        return [word for i, pair in enumerate(zip(before, after, strict=True)) for word in differences(*pair, f'{where}[{i}]')]
+        return [
+            word
+            for i, pair in enumerate(zip(before, after, strict=True))
+            for word in differences(*pair, f'{where}[{i}]')
+        ]
     if isinstance(before, float) and isinstance(after, float) and abs(before - after) < 1e-5:
         return []  # times are written in microseconds
     return [] if before == after else [f'{where}: {before!r} -> {after!r}']
@@ -294,8 +455,18 @@ def fresh(ledger: Ledger) -> Ledger:
 @contextmanager
 def talk(source: str, *args: object, **kwargs: Any) -> Iterator[subprocess.Popen[str]]:
     """A process that runs ``source``, with ``sys.argv[1:]`` set, and is ended at the end."""
-    env = {**os.environ, 'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])}
-    process = subprocess.Popen([sys.executable, '-c', source, *map(str, args)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env, **kwargs)
+    env = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)]),
+    }
+    process = subprocess.Popen(
+        [sys.executable, '-c', source, *map(str, args)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=env,
+        **kwargs,
+    )
     try:
         yield process
     finally:
@@ -339,13 +510,17 @@ def process_state(pid: int) -> str:
 
 def journal_lines(journal: Journal | str) -> list[tuple[int, bytes]]:
     """The lines of a journal with their offsets."""
-    path = journal.path if isinstance(journal, Journal) else os.path.join(journal, journals.FILE_NAME)
+    path = (
+        journal.path if isinstance(journal, Journal) else os.path.join(journal, journals.FILE_NAME)
+    )
     with open(path, 'rb') as file:
         return list(journals.lines(file.read(), 0))
 
 
 def record(folder: str) -> Ledger:
-    """A real run, of everything that can happen to tasks; its journal is what is then cut and bent."""
+    """A real run, of everything that can happen to tasks; its journal is what is then cut and
+    bent.
+    """
     ledger = Ledger(folder, None, name='recorder')
     add(ledger, range(8))
     add(ledger, ['sum', 'mean'], {'sum': list(range(4)), 'mean': ['sum', 5]}, app='average')
@@ -371,7 +546,9 @@ def record(folder: str) -> Ledger:
     fail(ledger, 'w1', [pair for pair in again if pair[0] == row])
     finish(ledger, 'w1', [pair for pair in again if pair[0] != row])
     ledger.drop(lambda state: [state.rows[tid('late')]])
-    ledger.journal.write(lambda: [{'e': 'versions', 'w': 'w1', 'app': group().app, 'versions': {'numpy': '2.0'}}])
+    ledger.journal.write(
+        lambda: [{'e': 'versions', 'w': 'w1', 'app': group().app, 'versions': {'numpy': '2.0'}}]
+    )
     finish(ledger, 'w1', claim(ledger, 'w1', 20))
     add(ledger, ['twin'], app='twin')
     ledger.accept(ledger.state.rows[tid('sum')], ledger.state.rows[tid('twin')])

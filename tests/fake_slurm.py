@@ -1,15 +1,19 @@
-"""A pretend Slurm, for what no real one says when it is asked to: its commands answer as knobs tell them, and note each call.
+"""A pretend Slurm, for what no real one says when it is asked to: its commands answer as knobs tell
+them, and note each call.
 
-State lies in ``$FAKE_SLURM``. A knob is a file in its folder ``knobs``; its text is a list of answers, one a line, of which each call takes one, the last for
-ever; an answer of several words and a count, ``3*empty``, counts three times. Jobs are processes of this machine.
+State lies in ``$FAKE_SLURM``. A knob is a file in its folder ``knobs``; its text is a list of
+answers, one a line, of which each call takes one, the last for ever; an answer of several words and
+a count, ``3*empty``, counts three times. Jobs are processes of this machine.
 
 ``sbatch``
-    ``refuse TEXT``; ``lose`` (takes the job, and says that the socket timed out); ``vanish`` (does not take it, and says so too); ``garble``; ``hang SECONDS``;
-    ``fail`` (takes the job, says its number, exits with 1)
+    ``refuse TEXT``; ``lose`` (takes the job, and says that the socket timed out); ``vanish`` (does
+    not take it, and says so too); ``garble``; ``hang SECONDS``; ``fail`` (takes the job, says its
+    number, exits with 1)
 ``squeue``, ``sacct``
-    ``empty`` (nothing at all); ``none`` (no job, with titles); ``fail TEXT``; ``fail_right TEXT`` (everything, and exit status 1); ``cut`` (half of it);
-    ``double``; ``untitled`` (no titles);
-    ``garbage``; ``merged`` (arrays in one row); ``other`` (all names are another's); ``some``; ``hang SECONDS``; ``stale`` (as at the call before)
+    ``empty`` (nothing at all); ``none`` (no job, with titles); ``fail TEXT``; ``fail_right TEXT``
+    (everything, and exit status 1); ``cut`` (half of it); ``double``; ``untitled`` (no titles);
+    ``garbage``; ``merged`` (arrays in one row); ``other`` (all names are another's); ``some``;
+    ``hang SECONDS``; ``stale`` (as at the call before)
 ``scancel``
     ``fail TEXT``; ``ignore``
 ``fate``
@@ -70,7 +74,9 @@ class FakeSlurm:
         binaries = self.folder / 'bin'
         binaries.mkdir(exist_ok=True)
         for name in ('sbatch', 'squeue', 'sacct', 'scancel', 'scontrol', 'sinfo', 'sacctmgr'):
-            (binaries / name).write_text(f'#!/bin/sh\nexec {sys.executable} -S {__file__} {name} "$@"\n')
+            (binaries / name).write_text(
+                f'#!/bin/sh\nexec {sys.executable} -S {__file__} {name} "$@"\n'
+            )
             (binaries / name).chmod(0o755)
         monkeypatch.setenv('PATH', f'{binaries}{os.pathsep}{os.environ["PATH"]}')
         monkeypatch.setenv('FAKE_SLURM', str(self.folder))
@@ -99,12 +105,18 @@ class FakeSlurm:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._state = self.read()
             self._note_ends()
-        return {jobid: job['state'] for jobid, job in self._state['jobs'].items() if not states or job['state'] in states}
+        return {
+            jobid: job['state']
+            for jobid, job in self._state['jobs'].items()
+            if not states or job['state'] in states
+        }
 
     def calls(self, *names: str) -> list[tuple[float, list[str]]]:
         """When commands were called, and their words."""
         path = self.folder / 'calls'
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        lines = (
+            [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        )
         return [(when, words) for when, words in lines if not names or words[0] in names]
 
     def most(self) -> int:
@@ -123,7 +135,9 @@ class FakeSlurm:
     def read(self) -> dict[str, Any]:
         """Read the state, without what happened since a command looked."""
         path = self.folder / 'state.json'
-        state: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {'jobs': {}, 'next': 101, 'most': 0}
+        state: dict[str, Any] = (
+            json.loads(path.read_text()) if path.exists() else {'jobs': {}, 'next': 101, 'most': 0}
+        )
         return state
 
     def __enter__(self) -> dict[str, Any]:
@@ -149,7 +163,11 @@ class FakeSlurm:
                 return ''
             match = re.fullmatch(r'(\d+)\*(.*)', lines[0])
             answer, left = (match[2], int(match[1]) - 1) if match else (lines[0], 0)
-            rest = lines[1:] or ([] if match and not left else [lines[0]]) if not left else [f'{left:d}*{answer}', *lines[1:]]
+            rest = (
+                lines[1:] or ([] if match and not left else [lines[0]])
+                if not left
+                else [f'{left:d}*{answer}', *lines[1:]]
+            )
             if rest != lines:
                 self._write_knob(name, rest)
             return answer
@@ -217,19 +235,29 @@ class FakeSlurm:
         if answer == 'hang':
             time.sleep(float(rest))
         if answer in ('refuse', 'vanish'):
-            text = rest if answer == 'refuse' else 'Batch job submission failed: Socket timed out on send/recv operation'
+            text = (
+                rest
+                if answer == 'refuse'
+                else 'Batch job submission failed: Socket timed out on send/recv operation'
+            )
             return say(f'sbatch: error: {text}')
         options = read_options(words)
         with self as state:
             number = int(self._knob('next') or state['next'])
             state['next'] = number + 1
             first, _, last = options.get('array', '').partition('-')
-            ids = [f'{number}_{i}' for i in range(int(first), int(last or first) + 1)] if first else [str(number)]
+            ids = (
+                [f'{number}_{i}' for i in range(int(first), int(last or first) + 1)]
+                if first
+                else [str(number)]
+            )
             for jobid in ids:
                 state['jobs'][jobid] = {
                     'state': 'PENDING',
                     'name': options.get('job-name', ''),
-                    'slots': int(options['job-name'].split('.')[1]) if options.get('job-name', '').count('.') > 1 else 1,
+                    'slots': int(options['job-name'].split('.')[1])
+                    if options.get('job-name', '').count('.') > 1
+                    else 1,
                     'script': os.path.abspath(words[-1]),
                     'output': options.get('output', os.devnull),
                     'error': options.get('error', ''),
@@ -238,7 +266,10 @@ class FakeSlurm:
                     'options': options,
                 }
         if answer == 'lose':
-            return say('sbatch: error: Batch job submission failed: Socket timed out on send/recv operation')
+            return say(
+                'sbatch: error: Batch job submission failed: Socket timed out on send/recv '
+                'operation'
+            )
         cluster = f';{options["clusters"]}' if 'clusters' in options else ''
         print('welcome to the cluster!' if answer == 'garble' else f'{number}{cluster}')
         return 1 if answer == 'fail' else 0
@@ -259,9 +290,22 @@ class FakeSlurm:
 
     def _sacct(self, words: list[str]) -> int:
         jobs = self._shown(words)
-        names = [name for word in words if word.startswith('--name=') for name in word.removeprefix('--name=').split(',')]
-        asked = words[words.index('-j') + 1].split(',') if '-j' in words else [jobid for jobid, job in jobs.items() if job['name'] in names]
-        lines = [f'{jobid}|{jobs[jobid]["state"]}|{jobs[jobid].get("exit", 0)}:0|Unknown|{jobs[jobid]["name"]}' for jobid in asked if jobid in jobs]
+        names = [
+            name
+            for word in words
+            if word.startswith('--name=')
+            for name in word.removeprefix('--name=').split(',')
+        ]
+        asked = (
+            words[words.index('-j') + 1].split(',')
+            if '-j' in words
+            else [jobid for jobid, job in jobs.items() if job['name'] in names]
+        )
+        lines = [
+            f'{jobid}|{jobs[jobid]["state"]}|{jobs[jobid].get("exit", 0)}:0|Unknown|{jobs[jobid]["name"]}'
+            for jobid in asked
+            if jobid in jobs
+        ]
         return self._answer('sacct', [], lines)
 
     def _answer(self, knob: str, titles: list[str], lines: list[str]) -> int:
@@ -274,7 +318,10 @@ class FakeSlurm:
         if answer == 'empty':
             return 0
         if answer == 'fail':
-            return say(rest or 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)')
+            return say(
+                rest
+                or 'slurm_load_jobs error: Unable to contact slurm controller (connect failure)'
+            )
         if answer == 'untitled':
             titles = []
         if answer == 'none':
@@ -286,13 +333,30 @@ class FakeSlurm:
         elif answer == 'double':
             lines = [line for line in lines for _ in range(2)]
         elif answer == 'merged':
-            lines = list(dict.fromkeys(re.sub(r'^(\d+)_\d+', lambda match: f'{match[1]}_[{elements(lines, match[1])}%2]', line) for line in lines))
+            lines = list(
+                dict.fromkeys(
+                    re.sub(
+                        r'^(\d+)_\d+',
+                        lambda match: f'{match[1]}_[{elements(lines, match[1])}%2]',
+                        line,
+                    )
+                    for line in lines
+                )
+            )
         elif answer == 'other':
             lines = [line.rpartition('|')[0] + '|another' for line in lines]
         elif answer == 'garbage':
-            lines = ['\udcff\udcfe|||', 'a|b', '12|', '99999_[0-99999999999]|RUNNING|||N/A|x', *(line.replace('|', '\t') for line in lines)]
+            lines = [
+                '\udcff\udcfe|||',
+                'a|b',
+                '12|',
+                '99999_[0-99999999999]|RUNNING|||N/A|x',
+                *(line.replace('|', '\t') for line in lines),
+            ]
         text = '\n'.join([*titles, *lines, ''])
-        sys.stdout.buffer.write((text[: len(text) // 2] if answer == 'cut' else text).encode(errors='surrogateescape'))
+        sys.stdout.buffer.write(
+            (text[: len(text) // 2] if answer == 'cut' else text).encode(errors='surrogateescape')
+        )
         sys.stdout.flush()
         return say(rest or 'one of the clusters does not answer') if answer == 'fail_right' else 0
 
@@ -304,8 +368,17 @@ class FakeSlurm:
         cluster = words[words.index('-M') + 1] if '-M' in words else ''
         with self as state:
             for jobid, job in state['jobs'].items():
-                named = job['name'] in names if names else jobid in words or jobid.partition('_')[0] in words
-                if answer != 'ignore' and named and job['cluster'] == cluster and job['state'] in LIVE:
+                named = (
+                    job['name'] in names
+                    if names
+                    else jobid in words or jobid.partition('_')[0] in words
+                )
+                if (
+                    answer != 'ignore'
+                    and named
+                    and job['cluster'] == cluster
+                    and job['state'] in LIVE
+                ):
                     self._kill(jobid, job, signal.SIGTERM)
         return 0
 
@@ -314,14 +387,19 @@ class FakeSlurm:
             job = state['jobs'].get(words[-1])
         if job is None:
             return say('slurm_load_jobs error: Invalid job id specified')
-        print(f'JobId={words[-1]} JobState={job["state"]} Reason=None EndTime=Unknown ExitCode=0:0 Restarts=0')
+        print(
+            f'JobId={words[-1]} JobState={job["state"]} Reason=None EndTime=Unknown ExitCode=0:0 '
+            'Restarts=0'
+        )
         return 0
 
 
 def descendants(pid: int) -> list[int]:
     """List the processes that a process has started, and those that they have."""
     try:
-        children = [int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()]
+        children = [
+            int(word) for word in Path(f'/proc/{pid}/task/{pid}/children').read_text().split()
+        ]
     except (FileNotFoundError, ProcessLookupError):
         return []
     return children + [other for child in children for other in descendants(child)]
@@ -336,17 +414,29 @@ def say(text: str) -> int:
 def elements(lines: list[str], base: str) -> str:
     """Name the elements of an array as Slurm does."""
     numbers = [int(match[1]) for line in lines if (match := re.match(rf'{base}_(\d+)\|', line))]
-    return f'{min(numbers)}-{max(numbers)}' if numbers == list(range(numbers[0], numbers[-1] + 1)) else ','.join(map(str, numbers))
+    return (
+        f'{min(numbers)}-{max(numbers)}'
+        if numbers == list(range(numbers[0], numbers[-1] + 1))
+        else ','.join(map(str, numbers))
+    )
 
 
 def read_options(words: list[str]) -> dict[str, str]:
-    """Read the options of sbatch: those of the script, then those of the environment, then those of the command line."""
-    lines = [line.removeprefix('#SBATCH ') for line in Path(words[-1]).read_text().splitlines() if line.startswith('#SBATCH ')]
+    """Read the options of sbatch: those of the script, then those of the environment, then those
+    of the command line.
+    """
+    lines = [
+        line.removeprefix('#SBATCH ')
+        for line in Path(words[-1]).read_text().splitlines()
+        if line.startswith('#SBATCH ')
+    ]
     found = {}
     for word in [word for line in lines for word in shlex.split(line)]:
         name, _, value = word.lstrip('-').partition('=')
         found[name] = value
-    found.update({option: os.environ[name] for name, option in OPTIONS.items() if name in os.environ})
+    found.update(
+        {option: os.environ[name] for name, option in OPTIONS.items() if name in os.environ}
+    )
     for word in words[:-1]:
         name, _, value = word.lstrip('-').partition('=')
         found[name] = value

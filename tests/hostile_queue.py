@@ -15,13 +15,23 @@ TERMINAL = (
     '\x1b]0;title\x07\x1b]52;c;Y2xpcGJvYXJk\x07\x1b]8;;http://evil.example\x1b\\link\x1b[8mhidden\x1b[2J\x1bc\x1bP+q\x1b\\'
     '\x9b31m\x9d0;c1\x9c\u202eesrever\u2066\u200b\u200d\ufeff\u2028\xad\U000e0041\b\b\x7f'
 )
-"""Titles, the clipboard, links, concealed text, cleared screens, bidi overrides, characters without width."""
+"""Titles, the clipboard, links, concealed text, cleared screens, bidi overrides, characters
+without width.
+"""
 MARKUP = '[bold red]markup[/bold red][link=http://evil.example]x[/link]:smile:'
-PAGE = '<img src=x onerror="evil()"><script>evil()</script></pre></td>`````` |x| $\\href{javascript:evil()}{x}$ ![i](javascript:evil())'
+PAGE = (
+    '<img src=x onerror="evil()"><script>evil()</script></pre></td>`````` |x| '
+    '$\\href{javascript:evil()}{x}$ ![i](javascript:evil())'
+)
 HOSTILE = f'{TERMINAL}{MARKUP}{PAGE}\rover'
 
 
-def make_hostile_queue(name: str, text: str = HOSTILE, outputs: tuple[bytes, bytes] | None = None, base_dir: str | None = None) -> Queue:
+def make_hostile_queue(
+    name: str,
+    text: str = HOSTILE,
+    outputs: tuple[bytes, bytes] | None = None,
+    base_dir: str | None = None,
+) -> Queue:
     """Make a queue with finished, failed, running and waiting tasks, each of whose texts holds one.
 
     Parameters
@@ -42,16 +52,41 @@ def make_hostile_queue(name: str, text: str = HOSTILE, outputs: tuple[bytes, byt
 
     def end(row: int, state: int, **extra: Any) -> Event:
         ref = stored(b'no pickle')
-        columns = {'rows': [row], 'n': [1], 'b': [0], 'd': [10**6], 's': state, 'seg': [ref[0]], 'ref': [0, *ref[1:]]}
-        return {'e': 'end', 'w': 'w1', 't': now, 't0': now - 1, **columns, 'x': {'0': {'out': stored(out), 'err': stored(err), **extra}}}
+        columns = {
+            'rows': [row],
+            'n': [1],
+            'b': [0],
+            'd': [10**6],
+            's': state,
+            'seg': [ref[0]],
+            'ref': [0, *ref[1:]],
+        }
+        return {
+            'e': 'end',
+            'w': 'w1',
+            't': now,
+            't0': now - 1,
+            **columns,
+            'x': {'0': {'out': stored(out), 'err': stored(err), **extra}},
+        }
 
     arguments = json.dumps({f'argument {text}': f'value {text}'}).encode()
     payload = struct.pack('<I', len(arguments)) + arguments + b'no pickle'
     refs = [stored(payload) for _ in range(7)]
     ids = ''.join(hashlib.sha256(bytes([row])).hexdigest()[:32] for row in range(7))
     trace = stored(f'Traceback {text}\n  File "{text}", line 3, in {text}\n'.encode())
-    cause = {'kind': f'Kind{text}', 'kinds': [f'K{text}'], 'text': f'cause {text}', 'errno': 1, 'trace': trace}
-    files = stored(json.dumps({'do': 'write', 'path': f'/data/{text}', 'size': 1, 'mtime': 1, 'sha256': '0' * 64}).encode())
+    cause = {
+        'kind': f'Kind{text}',
+        'kinds': [f'K{text}'],
+        'text': f'cause {text}',
+        'errno': 1,
+        'trace': trace,
+    }
+    files = stored(
+        json.dumps(
+            {'do': 'write', 'path': f'/data/{text}', 'size': 1, 'mtime': 1, 'sha256': '0' * 64}
+        ).encode()
+    )
     environ = {'name': 'base', 'data': {'NAME': text}, 'command': [f'echo {text}']}
     events: list[Event] = [
         {'e': 'mgr', 'mid': 'm1', 'environ': environ, 'scheduler': {'name': f's{text}'}, 'provider': {'name': f'p{text}', 'x': text}},

@@ -1,4 +1,6 @@
-"""Bad input of every kind: the error's type, that it says what happened and what to type next, and that the queue is what it was."""
+"""Bad input of every kind: the error's type, that it says what happened and what to type next,
+and that the queue is what it was.
+"""
 
 from __future__ import annotations
 
@@ -65,11 +67,18 @@ def square_app(queue: Queue, **options: Any) -> Any:
 
 def files(folder: Path | str) -> dict[str, str]:
     """All that lies in a folder."""
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else 'folder' for path in Path(folder).rglob('*')}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file()
+        else 'folder'
+        for path in Path(folder).rglob('*')
+    }
 
 
 @contextmanager
-def refused(kind: type[BaseException], *words: str, near: Path | str | None = None) -> Iterator[None]:
+def refused(
+    kind: type[BaseException], *words: str, near: Path | str | None = None
+) -> Iterator[None]:
     """Something that is refused with these words; ``near`` stays what it is."""
     before = files(near) if near is not None else {}
     with pytest.raises(kind) as info:
@@ -84,9 +93,25 @@ def refused(kind: type[BaseException], *words: str, near: Path | str | None = No
 # Queues
 
 
-@pytest.mark.parametrize('how', [lambda name: Queue(name, create=False), lambda name: get_queue(name, create=False), kill, retry, work])
+@pytest.mark.parametrize(
+    'how',
+    [
+        lambda name: Queue(name, create=False),
+        lambda name: get_queue(name, create=False),
+        kill,
+        retry,
+        work,
+    ],
+)
 def test_unknown_queue(queue: Queue, queue_dir: Path, how: Callable[[str], object]) -> None:
-    with refused(UnknownQueueError, "no queue 'tset'", str(queue_dir), 'did you mean test?', 'desipipe queues', near=queue_dir):
+    with refused(
+        UnknownQueueError,
+        "no queue 'tset'",
+        str(queue_dir),
+        'did you mean test?',
+        'desipipe queues',
+        near=queue_dir,
+    ):
         how('tset')
     with refused(FileNotFoundError, 'known: test', near=queue_dir):
         how('quite-another')
@@ -99,17 +124,38 @@ def test_unknown_queue_where_there_is_none(queue_dir: Path) -> None:
         Queue('test', base_dir=queue_dir / 'no' / 'folder', create=False)
 
 
-NAMES = ['', ' ', 'a b', '-rf', '.hidden', '..', 'x' * 129, 'q.queue', 'naïve', 'a\n', 'a\0b', 'a;b', '$HOME', 'a*']
+NAMES = [
+    '',
+    ' ',
+    'a b',
+    '-rf',
+    '.hidden',
+    '..',
+    'x' * 129,
+    'q.queue',
+    'naïve',
+    'a\n',
+    'a\0b',
+    'a;b',
+    '$HOME',
+    'a*',
+]
 
 
 @pytest.mark.parametrize('name', [*NAMES, 'a/-b', '../up', 'a/../b'])
 def test_invalid_names(queue_dir: Path, name: str) -> None:
-    with refused(InvalidQueueNameError, 'use letters, digits', 'Nothing was created', near=queue_dir):
+    with refused(
+        InvalidQueueNameError, 'use letters, digits', 'Nothing was created', near=queue_dir
+    ):
         Queue(name, base_dir=queue_dir / 'base')
 
 
-@pytest.mark.parametrize('name', [*NAMES, '../user/x/../../y z', 'me/..', './../.x', '/', './', 'me/.hidden', '~/.'])
-def test_invalid_names_and_paths(queue_dir: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    'name', [*NAMES, '../user/x/../../y z', 'me/..', './../.x', '/', './', 'me/.hidden', '~/.']
+)
+def test_invalid_names_and_paths(
+    queue_dir: Path, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / 'here').mkdir()
     monkeypatch.chdir(tmp_path / 'here')
     monkeypatch.setenv('HOME', str(tmp_path / 'here'))
@@ -132,8 +178,20 @@ def test_queue_that_exists(queue: Queue, queue_dir: Path) -> None:
 def test_queue_of_another_version(queue: Queue) -> None:
     with open(queue.filename, 'wb') as file:
         file.write(encode({**first_event({'shared': False}), 'version': 99}, 0))
-    for how in (lambda: Queue('test'), lambda: Queue('test', create=False), lambda: queue.counts, lambda: square_app(queue)(9.0)):
-        with refused(QueueVersionError, queue.folder, 'version 99', 'knows 1', 'not touched', 'another queue name'):
+    for how in (
+        lambda: Queue('test'),
+        lambda: Queue('test', create=False),
+        lambda: queue.counts,
+        lambda: square_app(queue)(9.0),
+    ):
+        with refused(
+            QueueVersionError,
+            queue.folder,
+            'version 99',
+            'knows 1',
+            'not touched',
+            'another queue name',
+        ):
             how()
     assert open(queue.filename, 'rb').read().count(b'\n') == 1
 
@@ -141,7 +199,13 @@ def test_queue_of_another_version(queue: Queue) -> None:
 def test_deleted_queue(queue: Queue, queue_dir: Path) -> None:
     app = square_app(queue)
     Queue('test').delete()
-    for how in (lambda: app(9.0), lambda: queue.counts, queue.tasks, queue.pause, lambda: queue.add([]) or queue.counts):
+    for how in (
+        lambda: app(9.0),
+        lambda: queue.counts,
+        queue.tasks,
+        queue.pause,
+        lambda: queue.add([]) or queue.counts,
+    ):
         with refused(QueueGoneError, queue.folder, 'gone', near=queue_dir):
             how()
     assert list(queue_dir.rglob('*.queue*')) == [] and 'deleted' in repr(queue)
@@ -153,7 +217,12 @@ def test_deleted_queue(queue: Queue, queue_dir: Path) -> None:
 def test_arguments_that_can_not_be_carried(queue: Queue, tmp_path: Path) -> None:
     app = square_app(queue)
     with open(tmp_path / 'file', 'w') as file:
-        bad: dict[str, object] = {'file': file, 'lock': threading.Lock(), 'generator': (i for i in range(3)), 'socket': __import__('socket').socket()}
+        bad: dict[str, object] = {
+            'file': file,
+            'lock': threading.Lock(),
+            'generator': (i for i in range(3)),
+            'socket': __import__('socket').socket(),
+        }
         for value in bad.values():
             for argument in (value, [1, {'deep': value}]):
                 with refused(NotSerializableError, 'y', type(value).__name__, near=queue.folder):
@@ -196,7 +265,12 @@ def test_things_that_are_no_functions(queue: Queue) -> None:
     def generator() -> Iterator[int]:
         yield 1
 
-    for what, word in ((3, 'int'), ('echo', 'str'), (coroutine, 'coroutine'), (generator, 'generator')):
+    for what, word in (
+        (3, 'int'),
+        ('echo', 'str'),
+        (coroutine, 'coroutine'),
+        (generator, 'generator'),
+    ):
         with refused(TypeError, word, near=queue.folder):
             tm.python_app(what)
 
@@ -216,7 +290,10 @@ def test_a_future_of_another_queue(queue: Queue, queue_dir: Path) -> None:
 @pytest.mark.parametrize(
     ('kwargs', 'words'),
     [
-        ({'provider': {'provider': 'local', 'mpiproc_per_worker': 2}}, ('mpiproc_per_worker', 'mpiprocs_per_worker')),
+        (
+            {'provider': {'provider': 'local', 'mpiproc_per_worker': 2}},
+            ('mpiproc_per_worker', 'mpiprocs_per_worker'),
+        ),
         ({'provider': {'nonsense': 2}}, ('nonsense', 'mpiprocs_per_worker', 'mpiexec')),
         ({'scheduler': {'max_worker': 4}}, ('max_worker', 'max_workers')),
         ({'scheduler': {'scheduler': 'simple', 'nonsense': 4}}, ('nonsense', 'max_workers')),
@@ -230,7 +307,12 @@ def test_unknown_options(queue: Queue, kwargs: dict[str, Any], words: tuple[str,
 
 
 @pytest.mark.parametrize(
-    ('kwargs', 'words'), [({'provider': 'pbs'}, ('pbs', 'local')), ({'scheduler': 'smart'}, ('smart', 'simple')), ({'environ': 'nerc'}, ('nerc', 'base'))]
+    ('kwargs', 'words'),
+    [
+        ({'provider': 'pbs'}, ('pbs', 'local')),
+        ({'scheduler': 'smart'}, ('smart', 'simple')),
+        ({'environ': 'nerc'}, ('nerc', 'base')),
+    ],
 )
 def test_unknown_names(queue: Queue, kwargs: dict[str, Any], words: tuple[str, ...]) -> None:
     with refused(UnknownNameError, *words, near=queue.folder):
@@ -248,11 +330,26 @@ def test_unknown_options_of_environments(queue: Queue) -> None:
 def test_unknown_options_of_apps_and_task_managers(queue: Queue) -> None:
     tm = TaskManager(queue)
     for name in ('timeot', 'retry'):
-        with refused(UnknownOptionError, name, 'timeout' if name == 'timeot' else 'retries', near=queue.folder):
+        with refused(
+            UnknownOptionError,
+            name,
+            'timeout' if name == 'timeot' else 'retries',
+            near=queue.folder,
+        ):
             tm.python_app(square, **{name: 3})
-    with refused(UnknownOptionError, 'nonsense', 'queue, environ, scheduler, provider', near=queue.folder):
+    with refused(
+        UnknownOptionError, 'nonsense', 'queue, environ, scheduler, provider', near=queue.folder
+    ):
         tm.clone(nonsense=1)
-    for options in ({'timeout': 0}, {'timeout': -1}, {'timeout': '3'}, {'timeout': True}, {'retries': -1}, {'retries': 1.5}, {'priority': 'high'}):
+    for options in (
+        {'timeout': 0},
+        {'timeout': -1},
+        {'timeout': '3'},
+        {'timeout': True},
+        {'retries': -1},
+        {'retries': 1.5},
+        {'priority': 'high'},
+    ):
         with refused(UnknownOptionError, *options, near=queue.folder):
             tm.python_app(square, **options)
     with refused(ValueError, 'DONE', 'SUCCEEDED', near=queue.folder):
@@ -266,12 +363,25 @@ def test_a_task_manager_without_a_queue() -> None:
 
 @pytest.mark.parametrize('mode', ['stop_at_errors', 'no_stream,quick'])
 def test_unknown_modes(queue: Queue, mode: str) -> None:
-    with refused(ValueError, mode.split(',')[-1], 'stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out', near=queue.folder):
+    with refused(
+        ValueError,
+        mode.split(',')[-1],
+        'stop_at_error',
+        'retry_at_timeout',
+        'no_stream',
+        'no_out',
+        near=queue.folder,
+    ):
         work(queue, mode=mode)
 
 
 @pytest.mark.parametrize(
-    ('text', 'words'), [('lease: soon\n', ('lease', 'a number of seconds')), ('provider: [1\n', ('config.yaml',)), ('- 1\n', ('config.yaml',))]
+    ('text', 'words'),
+    [
+        ('lease: soon\n', ('lease', 'a number of seconds')),
+        ('provider: [1\n', ('config.yaml',)),
+        ('- 1\n', ('config.yaml',)),
+    ],
 )
 def test_a_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...]) -> None:
     path = Path(os.environ['DESIPIPE_CONFIG_DIR']) / 'config.yaml'
@@ -283,17 +393,27 @@ def test_a_bad_configuration(queue_dir: Path, text: str, words: tuple[str, ...])
 # The filesystem
 
 
-def test_a_filesystem_without_locks(queue: Queue, queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_filesystem_without_locks(
+    queue: Queue, queue_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def flock(fd: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, 'flock', flock)
         with refused(
-            LockingError, 'no working locks', os.strerror(errno.ENOLCK), 'No queue was created', 'DESIPIPE_QUEUE_DIR', 'DESIPIPE_LOCK=soft', near=queue_dir
+            LockingError,
+            'no working locks',
+            os.strerror(errno.ENOLCK),
+            'No queue was created',
+            'DESIPIPE_QUEUE_DIR',
+            'DESIPIPE_LOCK=soft',
+            near=queue_dir,
         ):
             Queue('other')
-        with refused(LockingError, queue.folder, 'nothing was written', 'desipipe doctor', near=queue.folder):
+        with refused(
+            LockingError, queue.folder, 'nothing was written', 'desipipe doctor', near=queue.folder
+        ):
             queue.pause()
     with monkeypatch.context() as patch:
         patch.setattr(fcntl, 'flock', lambda fd, operation: None)
@@ -321,7 +441,14 @@ def test_a_full_disk(queue: Queue, name: str, number: int, monkeypatch: pytest.M
     journal = files(queue.folder)['journal.jsonl']
     with monkeypatch.context() as patch:
         patch.setattr(os, name, full)
-        with refused(DiskFullError, os.strerror(number), queue.folder, 'not in the queue', 'intact', 'Free some space'):
+        with refused(
+            DiskFullError,
+            os.strerror(number),
+            queue.folder,
+            'not in the queue',
+            'intact',
+            'Free some space',
+        ):
             app.map(x=[9.0, 10.0])
         if name == 'write':
             with refused(OSError, 'repeat the last step'):
@@ -343,14 +470,22 @@ def test_no_permission(queue: Queue, queue_dir: Path, tmp_path: Path) -> None:
     before = {name: digest for name, digest in files(queue_dir).items() if '/segments/' not in name}
     os.seteuid(65534)
     try:
-        with refused(PermissionDeniedError, str(queue_dir), 'no permission to create', 'base_dir=', 'DESIPIPE_QUEUE_DIR'):
+        with refused(
+            PermissionDeniedError,
+            str(queue_dir),
+            'no permission to create',
+            'base_dir=',
+            'DESIPIPE_QUEUE_DIR',
+        ):
             Queue('other')
         with refused(PermissionError, queue.folder):
             app(9.0)
     finally:
         os.seteuid(0)
     # Bytes that nothing refers to may be in the segment, which was open.
-    assert {name: digest for name, digest in files(queue_dir).items() if '/segments/' not in name} == before
+    assert {
+        name: digest for name, digest in files(queue_dir).items() if '/segments/' not in name
+    } == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to become someone else')
@@ -377,10 +512,21 @@ def test_a_queue_of_someone_who_is_not_trusted(queue: Queue) -> None:
     (task, *_) = other.tasks()
     for how in (lambda: task.kwargs, lambda: task.app.func, lambda: task.run()):
         with refused(
-            UntrustedQueueError, queue.folder, '12345', 'run their code as you', 'not loaded', 'trusted_users', 'DESIPIPE_TRUST=12345', near=queue.folder
+            UntrustedQueueError,
+            queue.folder,
+            '12345',
+            'run their code as you',
+            'not loaded',
+            'trusted_users',
+            'DESIPIPE_TRUST=12345',
+            near=queue.folder,
         ):
             how()
-    assert other.counts['PENDING'] == 3 and task.arguments == {'x': '1.0', 'y': 'None'} and 'def square' in task.app.code
+    assert (
+        other.counts['PENDING'] == 3
+        and task.arguments == {'x': '1.0', 'y': 'None'}
+        and 'def square' in task.app.code
+    )
 
 
 # The journal
@@ -399,7 +545,9 @@ def test_a_corrupt_line(queue: Queue) -> None:
     (damage,) = summary.queue_summary(other)['damage']
     assert (damage['file'], damage['offset']) == (queue.filename, offset)
     assert len(other) == 4
-    with refused(CorruptJournalError, queue.filename, f'offset {offset:d}', '--repair', 'the rest is intact'):
+    with refused(
+        CorruptJournalError, queue.filename, f'offset {offset:d}', '--repair', 'the rest is intact'
+    ):
         other.ledger.journal.event_at(offset)
     assert files(queue.folder) == before
     assert other.repair() == 1 and summary.queue_summary(other)['damage'] == [] and len(other) == 4
@@ -416,7 +564,13 @@ def test_a_corrupt_first_line(queue: Queue, how: str) -> None:
         else:
             file.truncate(10 if how == 'short' else 0)
     for create in (None, False):
-        with refused(CorruptJournalError, queue.filename, 'offset 0', 'Restore the file from a backup', near=queue.folder):
+        with refused(
+            CorruptJournalError,
+            queue.filename,
+            'offset 0',
+            'Restore the file from a backup',
+            near=queue.folder,
+        ):
             Queue('test', create=create)
     assert os.path.basename(queue.filename) == journals.FILE_NAME
 
@@ -435,7 +589,9 @@ def test_unknown_tasks(queue: Queue) -> None:
         lambda: queue.explain('abcdef'),
         lambda: queue.pop(tid='abcdef'),
     ):
-        with refused(UnknownTaskError, "no task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder):
+        with refused(
+            UnknownTaskError, "no task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder
+        ):
             how()
     assert 'abcdef' not in queue and task.id in queue
     assert queue.tasks(tid='abcdef') is None and queue.tasks(tid='abcdef', one=False) == []
@@ -455,7 +611,9 @@ def test_unknown_tasks(queue: Queue) -> None:
 def test_deleting_what_is_needed(queue: Queue) -> None:
     future = square_app(queue)(7.0)
     after = square_app(queue)(8.0, y=future)
-    with refused(UnknownTaskError, future.id[:12], after.id[:12], 'nothing was deleted', near=queue.folder):
+    with refused(
+        UnknownTaskError, future.id[:12], after.id[:12], 'nothing was deleted', near=queue.folder
+    ):
         del queue[future.id]
     del queue[after.id]
     del queue[future.id]
@@ -476,5 +634,12 @@ def test_accepting_what_does_not_fit(queue: Queue) -> None:
 
 def test_waiting_in_vain(queue: Queue) -> None:
     (future, *_) = queue.futures()
-    with refused(TimeoutError, future.id[:12], 'PENDING', 'nothing is lost', 'desipipe explain', near=queue.folder):
+    with refused(
+        TimeoutError,
+        future.id[:12],
+        'PENDING',
+        'nothing is lost',
+        'desipipe explain',
+        near=queue.folder,
+    ):
         future.result(timeout=0)

@@ -99,7 +99,13 @@ def defined(text: str, file: str = '<definitions>') -> dict[str, Any]:
 
 def python(code: str, *args: str) -> str:
     """Run a text in another Python; return what it prints."""
-    done = subprocess.run([sys.executable, '-c', textwrap.dedent(code), *args], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    done = subprocess.run(
+        [sys.executable, '-c', textwrap.dedent(code), *args],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -168,7 +174,10 @@ def test_code_of_another_python_is_carried_but_not_run() -> None:
     code = makers.make_code(makers.BYTECODE + 1, b'', 'outer.<locals>.inner', ('x',))
     made = makers.make_function(code, {}, func.__closure__)
     assert made.__qualname__ == 'outer.<locals>.inner'
-    with pytest.raises(RuntimeError, match="The function 'outer.<locals>.inner' was compiled by another version of Python"):
+    with pytest.raises(
+        RuntimeError,
+        match="The function 'outer.<locals>.inner' was compiled by another version of Python",
+    ):
         made()
 
 
@@ -250,4 +259,7 @@ def test_payloads_of_earlier_versions_are_read() -> None:
     from desipipe.serialize import pickler
 
     assert pickler._fill is makers.fill_module
-    assert pickle.loads(b'\x80\x05cdesipipe.serialize.pickler\n_empty_dispatch\n)R.').__name__ == '<lambda>'
+    assert (
+        pickle.loads(b'\x80\x05cdesipipe.serialize.pickler\n_empty_dispatch\n)R.').__name__
+        == '<lambda>'
+    )

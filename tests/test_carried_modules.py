@@ -1,4 +1,6 @@
-"""Modules of the user's own that functions import when they run: what a task imports is what its identity says."""
+"""Modules of the user's own that functions import when they run: what a task imports is what its
+identity says.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def write(folder: Path, version: int, **files: str) -> None:
     for name, text in files.items():
         path = folder / f'{name}.py'
         path.parent.mkdir(exist_ok=True)
-        path.write_text(textwrap.dedent(text).replace('VERSION', str(version)) + f'# {"x" * version}\n')
+        path.write_text(
+            textwrap.dedent(text).replace('VERSION', str(version)) + f'# {"x" * version}\n'
+        )
 
 
 # Only `deep_low` and `deep_pack.part` are edited: what imports them must come along.
@@ -55,7 +59,10 @@ FILES = {
         class Low:
             n = N
     """,
-    'deep_mid': 'import deep_low\nfrom deep_low import N, Low\nclass Mid(Low): ...\ndef get(): return N, deep_low.N, Mid.n\n',
+    'deep_mid': (
+        'import deep_low\nfrom deep_low import N, Low\nclass Mid(Low): ...\ndef get(): return N, '
+        'deep_low.N, Mid.n\n'
+    ),
     'deep_pack/__init__': 'from .part import value\n',
     'deep_pack/part': 'def value(): return VERSION\n',
     'deep_other': 'from deep_low import Low\ndef make(): return Low()\n',
@@ -89,7 +96,11 @@ def test_versions_in_turn_run_their_own_modules(queue: Queue, folder: Path) -> N
             futures += [(version, [app(i) for app in apps])]
     work(queue)
     for version, three in futures:
-        assert [future.result(timeout=0) for future in three] == [(version,) * 3, version, (True, version)]
+        assert [future.result(timeout=0) for future in three] == [
+            (version,) * 3,
+            version,
+            (True, version),
+        ]
     # Each version was executed once by those that import it together, not once for each task.
     assert len((folder / 'executed').read_text().split()) == 6
 
@@ -152,7 +163,11 @@ def test_what_came_by_value_is_found_by_its_name(queue: Queue, folder: Path) -> 
         import typing
 
         found = 'by_value' in sys.modules, hasattr(sys.modules.get('by_value'), 'double')
-        return sorted(typing.get_type_hints(type(conf))), pickle.loads(pickle.dumps(conf)) == conf, found
+        return (
+            sorted(typing.get_type_hints(type(conf))),
+            pickle.loads(pickle.dumps(conf)) == conf,
+            found,
+        )
 
     @tm.python_app
     def nothing() -> Any:
@@ -180,7 +195,9 @@ def test_packages_beside_their_list_of_files_are_installed(tmp_path: Path, kind:
     record = 'thing/__init__.py,sha256=x,1\nthing/part.py,,\nsingle.py,,\n../bin/thing,,\n'
     for path, text in {
         target / 'thing' / '__init__.py': 'from .part import work',
-        target / 'thing' / 'part.py': 'import threading\nlock = threading.Lock()\ndef work(): return lock.locked()',
+        target
+        / 'thing'
+        / 'part.py': 'import threading\nlock = threading.Lock()\ndef work(): return lock.locked()',
         target / 'single.py': 'def work(): return 1',
         target / 'own_helper.py': 'def work(): return 2',
         info / 'RECORD': record + 'thing-1.0.dist-info/RECORD,,\n',
@@ -210,7 +227,9 @@ def run_with(target: Path, script: Path, text: str) -> list[str]:
     """Return the lines that a script prints, whose process finds modules in ``target`` first."""
     script.write_text(textwrap.dedent(text))
     environ = os.environ | {'PYTHONPATH': os.pathsep.join([str(target), str(ROOT)])}
-    done = subprocess.run([sys.executable, script], env=environ, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, script], env=environ, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -225,7 +244,10 @@ def test_what_desipipe_needs_is_installed_wherever_it_lies(tmp_path: Path) -> No
         print([modules.is_user(name) for name in ('cloudpickle.cloudpickle', 'simpleeval')])
         print(describe(lambda: cloudpickle.dumps(1)).packages, 'copies' in cloudpickle.__file__)
         """
-    assert run_with(tmp_path / 'copies', tmp_path / 'script.py', script) == ['[False, False]', "('cloudpickle',) True"]
+    assert run_with(tmp_path / 'copies', tmp_path / 'script.py', script) == [
+        '[False, False]',
+        "('cloudpickle',) True",
+    ]
 
 
 def test_what_desipipe_needs_is_what_it_declares() -> None:

@@ -1,4 +1,6 @@
-"""RUNNING is what runs: what a worker has merely claimed is PENDING, and told apart as claimed, wherever a person looks."""
+"""RUNNING is what runs: what a worker has merely claimed is PENDING, and told apart as claimed,
+wherever a person looks.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def queue(tmp_path: Path, queue_dir: Path) -> Iterator[Queue]:
     here = {'host': 'here', 'pid': os.getpid(), 'job': 'job-1'}
     lease = Lease(queue.folder, 'w', False)
     queue.ledger.begin_worker('w', mid=None, slots=SLOTS, **here)
-    queue.ledger.note_jobs(next(iter(queue.ledger.state.managers)), [('job-1', SLOTS, 'running', '', 'here', None)])
+    queue.ledger.note_jobs(
+        next(iter(queue.ledger.state.managers)), [('job-1', SLOTS, 'running', '', 'here', None)]
+    )
     claims = queue.ledger.exchange('w', want=CLAIMS, mids=list(queue.ledger.state.managers))
     assert [row for row, _ in claims] == list(range(CLAIMS))
     yield queue
@@ -68,8 +72,17 @@ def test_counts_and_states(queue: Queue) -> None:
     assert (counts(state='RUNNING', mid=mid), queue.summary(mid)['PENDING']) == (2, 6)
     assert [future.state for future in futures(queue)] == STATES
     assert [task.state for task in queue.tasks()] == STATES
-    assert [future.running() for future in futures(queue)] == [state == 'RUNNING' for state in STATES]
-    assert queue.select(state='RUNNING') == [0, 1] and queue.select(state='PENDING') == [2, 3, 4, 5, 6, 7]
+    assert [future.running() for future in futures(queue)] == [
+        state == 'RUNNING' for state in STATES
+    ]
+    assert queue.select(state='RUNNING') == [0, 1] and queue.select(state='PENDING') == [
+        2,
+        3,
+        4,
+        5,
+        6,
+        7,
+    ]
     assert queue.select(state=['PENDING', 'RUNNING']) == list(range(TASKS))
     with pytest.raises(TimeoutError, match='is PENDING after .* 6 tasks are pending, 2 running'):
         futures(queue)[3].result(timeout=0.01)
@@ -79,7 +92,11 @@ def test_summaries_and_pictures(queue: Queue) -> None:
     ledger, rows = queue.ledger, range(TASKS)
     summary, cell = queue_summary(queue), cell_summary(queue, '0-7')
     for found in (summary, cell):
-        assert (found['counts']['RUNNING'], found['counts']['PENDING'], found['claimed']) == (2, 6, 3)
+        assert (found['counts']['RUNNING'], found['counts']['PENDING'], found['claimed']) == (
+            2,
+            6,
+            3,
+        )
     tasks = task_summaries(ledger, rows)
     assert [task['state'] for task in tasks] == STATES
     assert [task['claimed'] for task in tasks] == IS_CLAIMED

@@ -1,4 +1,6 @@
-"""What workers claim, and when: no more than their slots can begin soon, and first what tasks in them wait for."""
+"""What workers claim, and when: no more than their slots can begin soon, and first what tasks in
+them wait for.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,12 @@ def held(queue: Queue) -> list[int]:
 @pytest.mark.parametrize('quick_ones', [1, 40, 400])
 @pytest.mark.parametrize('same_app', [False, True])
 def test_slow_tasks_behind_quick_ones_are_spread(
-    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, quick_ones: int, same_app: bool
+    queue: Queue,
+    tm: TaskManager,
+    start: Callable[..., Any],
+    tmp_path: Path,
+    quick_ones: int,
+    same_app: bool,
 ) -> None:
     def quick(i: int, go: str) -> int:
         return i
@@ -59,7 +66,9 @@ def test_slow_tasks_behind_quick_ones_are_spread(
     assert [future.result(timeout=60) for future in last] == list(range(1000, 1008))
 
 
-def test_what_stands_behind_a_long_task_goes_back(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_what_stands_behind_a_long_task_goes_back(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
     @tm.python_app
     def mostly_quick(i: int, go: str) -> int:
         import os
@@ -71,14 +80,17 @@ def test_what_stands_behind_a_long_task_goes_back(queue: Queue, tm: TaskManager,
 
     futures = mostly_quick.map(i=range(1200), go=str(tmp_path / 'go'))
     start('--linger', '600')
-    # A claim may end with the long task: the next one is taken, and goes back when it is seen to be long.
+    # A claim may end with the long task: the next one is taken, and goes back when it is seen to be
+    # long.
     wait_for(lambda: futures[599].done() and held(queue) == [1] and queue.counts['PENDING'] == 599)
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in futures] == list(range(1200))
 
 
 @pytest.mark.parametrize('slots', ['1', '2'])
-def test_tasks_that_wait_for_their_own_tasks_lend_their_places(queue: Queue, tm: TaskManager, start: Callable[..., Any], slots: str) -> None:
+def test_tasks_that_wait_for_their_own_tasks_lend_their_places(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], slots: str
+) -> None:
     @tm.python_app
     def leaf(i: int) -> int:
         return i
@@ -124,7 +136,9 @@ def test_await_lends_too(queue: Queue, tm: TaskManager, start: Callable[..., Any
     assert worker.wait(60) == 0
 
 
-def test_what_is_waited_for_may_need_others(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_what_is_waited_for_may_need_others(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     @tm.python_app
     def first(i: int) -> int:
         return i + 1
@@ -143,7 +157,9 @@ def test_what_is_waited_for_may_need_others(queue: Queue, tm: TaskManager, start
     assert worker.wait(60) == 0
 
 
-def test_places_that_are_lent_end(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_places_that_are_lent_end(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
     @tm.python_app
     def leaf(i: int) -> int:
         import os

@@ -1,4 +1,6 @@
-"""Classes of a notebook: in a worker they are what they are in the notebook, and they come back as the same."""
+"""Classes of a notebook: in a worker they are what they are in the notebook, and they come back
+as the same.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 HEAD = 'import abc, collections, contextlib, dataclasses, enum, functools, typing\n'
-# A check gives what can be compared by its representation; `values` make the way to the worker and back.
+# A check gives what can be compared by its representation; `values` make the way to the worker and
+# back.
 CONSTRUCTS = {
     'enum': """
         class Color(enum.Enum):
@@ -1049,8 +1052,15 @@ def _text(body: str) -> str:
 @pytest.fixture(scope='module')
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     folder = tmp_path_factory.mktemp('constructs')
-    (folder / 'table.json').write_text(json.dumps({name: _text(body) for name, body in CONSTRUCTS.items()}))
-    command = [sys.executable, ROOT / 'tests' / 'transport' / 'notebook.py', folder / 'table.json', folder]
+    (folder / 'table.json').write_text(
+        json.dumps({name: _text(body) for name, body in CONSTRUCTS.items()})
+    )
+    command = [
+        sys.executable,
+        ROOT / 'tests' / 'transport' / 'notebook.py',
+        folder / 'table.json',
+        folder,
+    ]
     environ = os.environ | {'PYTHONPATH': str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environ)
     assert done.returncode == 0, done.stderr

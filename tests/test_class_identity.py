@@ -1,4 +1,6 @@
-"""A class of the user's own is one class wherever it is equal by content: after a restart, in a worker, back in the notebook."""
+"""A class of the user's own is one class wherever it is equal by content: after a restart, in a
+worker, back in the notebook.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,10 @@ def raised(exc):
 c, p, pair, exc, plain, inner = got
 print(c is Color.RED, p == Point(3), isinstance(pair, Pair), raised(exc), plain is Plain, isinstance(inner, Plain.Inner))
 """
-WRITE = "from desipipe.serialize import dumps\nopen('payload', 'wb').write(b''.join(dumps(value).parts))\n"
+WRITE = (
+    "from desipipe.serialize import dumps\nopen('payload', "
+    "'wb').write(b''.join(dumps(value).parts))\n"
+)
 READ = "from desipipe.serialize import loads\ngot = loads(open('payload', 'rb').read())\n"
 SAME = 'True True True True True True\n'
 
@@ -58,7 +63,14 @@ def run(folder: Path, *parts: str) -> str:
     script = folder / 'script.py'
     script.write_text('\n'.join(map(textwrap.dedent, parts)))
     environ = os.environ | {'PYTHONPATH': str(ROOT), 'PYTHONDONTWRITEBYTECODE': '1'}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, cwd=folder, env=environ, timeout=120)
+    done = subprocess.run(
+        [sys.executable, script],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=environ,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -76,17 +88,28 @@ def payload_of(value: Any) -> bytes:
 
 def test_classes_are_the_same_after_a_restart(tmp_path: Path) -> None:
     run(tmp_path, CLASSES, f'value = {VALUES}', WRITE)
-    assert run(tmp_path, '# A comment that moves lines.', CLASSES, 'edited = 1', READ, CHECKS) == SAME
+    assert (
+        run(tmp_path, '# A comment that moves lines.', CLASSES, 'edited = 1', READ, CHECKS) == SAME
+    )
 
 
 def test_classes_with_other_content_are_others(tmp_path: Path) -> None:
     run(tmp_path, CLASSES, f'value = {VALUES}', WRITE)
-    changed = CLASSES.replace('BLUE = 2', 'BLUE = 3').replace('return 1', 'return 2').replace('x: int = 0', 'x: int = 1')
+    changed = (
+        CLASSES.replace('BLUE = 2', 'BLUE = 3')
+        .replace('return 1', 'return 2')
+        .replace('x: int = 0', 'x: int = 1')
+    )
     assert run(tmp_path, changed, READ, CHECKS) == 'False False True True False True\n'
 
 
 def test_classes_of_several_payloads_are_one_in_a_worker(tmp_path: Path) -> None:
-    run(tmp_path, CLASSES, 'def value(c, p): return [c is Color.RED, p == Point(3), {Color.RED: 1}[c]]', WRITE)
+    run(
+        tmp_path,
+        CLASSES,
+        'def value(c, p): return [c is Color.RED, p == Point(3), {Color.RED: 1}[c]]',
+        WRITE,
+    )
     (tmp_path / 'payload').rename(tmp_path / 'code')
     run(tmp_path, CLASSES, 'value = {"c": Color.RED, "p": Point(3)}', WRITE)
     shown = run(
@@ -110,7 +133,11 @@ def test_a_definition_that_is_executed_again(monkeypatch: pytest.MonkeyPatch) ->
         sent = payload_of(namespace['Color'].RED)
         for _ in range(2):
             assert loads(sent) is namespace['Color'].RED
-            cell('import enum\nclass Color(enum.Enum):\n    RED = 1', namespace, f'cell {number:d} again')
+            cell(
+                'import enum\nclass Color(enum.Enum):\n    RED = 1',
+                namespace,
+                f'cell {number:d} again',
+            )
     old = namespace['Color']
     cell('import enum\nclass Color(enum.Enum):\n    RED = 2', namespace, 'cell 4')
     assert loads(payload_of(old.RED)) is old.RED
@@ -206,6 +233,8 @@ def test_classes_of_modules_that_functions_import(tmp_path: Path) -> None:
     (tmp_path / 'away').rename(tmp_path / 'shapes.py')
     check = 'import shapes\nprint(got[0], got[1] == shapes.Point(4), got[2] is shapes.Kind.A)'
     assert run(tmp_path, 'import shapes', READ, check) == '(True, True, True) True True\n'
-    assert run(tmp_path, READ, check) == '(True, True, True) True True\n'  # imported here only afterwards
+    assert (
+        run(tmp_path, READ, check) == '(True, True, True) True True\n'
+    )  # imported here only afterwards
     (tmp_path / 'shapes.py').write_text(LIB.replace('A = 1', 'A = 2'))
     assert run(tmp_path, 'import shapes', READ, check) == '(True, True, True) True False\n'

@@ -1,4 +1,6 @@
-"""Clearing a queue: nothing of before is taken for what comes after, and what runs ends by itself."""
+"""Clearing a queue: nothing of before is taken for what comes after, and what runs ends by
+itself.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,21 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from engine import MID, add, begin, claim, consistent, differences, facts, finish, fresh, knowledge, make_folder, talk, tid
+from engine import (
+    MID,
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    facts,
+    finish,
+    fresh,
+    knowledge,
+    make_folder,
+    talk,
+    tid,
+)
 
 from desipipe.errors import QueueGoneError
 from desipipe.queue.compact import clear, compact, repair
@@ -52,10 +68,17 @@ def test_running_tasks_that_are_added_again_run_on(ledger: Ledger) -> None:
     assert len(fresh(ledger).state) == 0
     compact(other)
     rows = add(other, ['d', 'a', 'e'], {'e': ['a']})
-    assert (state_of(other, 'd'), state_of(other, 'a'), state_of(other, 'e')) == ('PENDING', 'RUNNING', 'WAITING')
+    assert (state_of(other, 'd'), state_of(other, 'a'), state_of(other, 'e')) == (
+        'PENDING',
+        'RUNNING',
+        'WAITING',
+    )
     sound(other)
     ledger.follow()
-    assert set(rows) >= {other.row(tid('d')), other.row(tid('e'))} and min(other.row(tid('d')), other.row(tid('e'))) > 3
+    assert (
+        set(rows) >= {other.row(tid('d')), other.row(tid('e'))}
+        and min(other.row(tid('d')), other.row(tid('e'))) > 3
+    )
     finish(ledger, 'w', [(1, 1), (2, 1)])
     other.follow()
     assert (state_of(other, 'a'), state_of(other, 'e')) == ('SUCCEEDED', 'PENDING')
@@ -63,7 +86,11 @@ def test_running_tasks_that_are_added_again_run_on(ledger: Ledger) -> None:
     assert tid('b') not in other.state.rows and len(other.state) == 3
     sound(other)
     add(ledger, ['b'])  # it has ended meanwhile
-    assert state_of(ledger, 'b') == 'SUCCEEDED' and ledger.load_result(ledger.row(tid('b'))) == (2, 1, 'w')
+    assert state_of(ledger, 'b') == 'SUCCEEDED' and ledger.load_result(ledger.row(tid('b'))) == (
+        2,
+        1,
+        'w',
+    )
     sound(ledger)
 
 
@@ -106,7 +133,10 @@ def test_clearing_twice_keeps_what_runs(ledger: Ledger) -> None:
     add(other, ['a', 'b'])
     ledger.follow()
     finish(ledger, 'w', [(1, 1), (2, 1)])
-    assert [ledger.load_result(ledger.row(tid(name))) for name in 'ab'] == [(1, 1, 'w'), (2, 1, 'w')]
+    assert [ledger.load_result(ledger.row(tid(name))) for name in 'ab'] == [
+        (1, 1, 'w'),
+        (2, 1, 'w'),
+    ]
 
 
 def test_without_workers_numbers_begin_again_in_another_queue(ledger: Ledger) -> None:
@@ -183,7 +213,12 @@ def test_files_of_before_are_removed_and_those_of_the_living_stay(ledger: Ledger
     Path(ledger.folder, 'live', 'ended-3.log').touch()
     ledger.end_worker('ended', 'for a test')
     clear(other, carry=True)
-    assert {name for name in os.listdir(folder) if not name.startswith('submitter')} == {'w.bin', 'w-0.bin', 'w-0.1.bin', 'unknown.bin'}
+    assert {name for name in os.listdir(folder) if not name.startswith('submitter')} == {
+        'w.bin',
+        'w-0.bin',
+        'w-0.1.bin',
+        'unknown.bin',
+    }
     assert not os.path.exists(os.path.join(folder, 'submitter.bin'))
     assert os.listdir(os.path.join(ledger.folder, 'live')) == ['w-0.log']
 
@@ -192,7 +227,9 @@ def test_files_of_before_are_removed_and_those_of_the_living_stay(ledger: Ledger
 @pytest.mark.parametrize('umask', [0o077, 0o022])
 @pytest.mark.parametrize('handed_on', [True, False], ids=['setgid', 'no setgid'])
 def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool) -> None:
-    """Mode and group of the journal and of new files are those of the folder, whoever compacts, clears or repairs with whatever umask."""
+    """Mode and group of the journal and of new files are those of the folder, whoever compacts,
+    clears or repairs with whatever umask.
+    """
     folder = make_folder(tmp_path)
     subprocess.run(['chgrp', '-R', '12345', folder], check=True)
     subprocess.run(['chmod', '-R', 'u=rwX,g=rwXs,o=', folder], check=True)
@@ -202,7 +239,11 @@ def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool
     old = os.umask(umask)
     try:
         ledger = Ledger(folder, None)
-        for what in (lambda: compact(ledger), lambda: clear(ledger, carry=False), lambda: clear(ledger, carry=True)):
+        for what in (
+            lambda: compact(ledger),
+            lambda: clear(ledger, carry=False),
+            lambda: clear(ledger, carry=True),
+        ):
             add(ledger, ['a', 'b'])
             what()
             add(ledger, ['c'])
@@ -217,7 +258,9 @@ def test_a_shared_queue_stays_shared(tmp_path: Path, umask: int, handed_on: bool
             ledger.follow()
             open_log(os.path.join(folder, 'manager.log')).close()
             lease = Lease(folder, 'another', False)
-            paths = [os.path.join(path, name) for path, _, names in os.walk(folder) for name in names]
+            paths = [
+                os.path.join(path, name) for path, _, names in os.walk(folder) for name in names
+            ]
             assert {os.path.basename(path) for path in paths} > {'manager.log', 'another.lease'}
             for path in paths:
                 status = os.stat(path)

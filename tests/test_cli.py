@@ -60,20 +60,41 @@ class Shell:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.queues = folder / 'queues'
-        self.env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(self.queues), 'DESIPIPE_CONFIG_DIR': str(folder / 'config'), 'COLUMNS': '200'}
+        self.env = {
+            **os.environ,
+            'DESIPIPE_QUEUE_DIR': str(self.queues),
+            'DESIPIPE_CONFIG_DIR': str(folder / 'config'),
+            'COLUMNS': '200',
+        }
         self.env.pop('DESIPIPE_DEBUG', None)
 
     def __call__(self, *argv: str, status: int = 0, stdin: str | None = None, **env: str) -> Done:
-        done = Done(subprocess.run([*COMMAND, *argv], cwd=self.folder, env=self.env | env, input=stdin or '', capture_output=True, text=True, timeout=TIMEOUT))
+        done = Done(
+            subprocess.run(
+                [*COMMAND, *argv],
+                cwd=self.folder,
+                env=self.env | env,
+                input=stdin or '',
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT,
+            )
+        )
         assert done.status == status, f'{argv} gave {done.status}\n{done.out}\n{done.err}'
         if not env:
             assert 'Traceback' not in done.err
         return done
 
     def here(self, *argv: str, status: int = 0) -> Done:
-        """The same in this process: for long lists of things to try, as a process costs a third of a second."""
+        """The same in this process: for long lists of things to try, as a process costs a third
+        of a second.
+        """
         out, err = io.TextIOWrapper(io.BytesIO()), io.StringIO()
-        with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             patch.chdir(self.folder)
             for name in ('DESIPIPE_QUEUE_DIR', 'DESIPIPE_CONFIG_DIR'):
                 patch.setenv(name, self.env[name])
@@ -86,17 +107,33 @@ class Shell:
     def start(self, *argv: str, **kwargs: Any) -> subprocess.Popen[str]:
         """Start, and do not wait."""
         pipes = {'stdout': subprocess.PIPE, 'stderr': subprocess.PIPE, **kwargs}
-        return subprocess.Popen([*COMMAND, *argv], cwd=self.folder, env={**self.env, 'PYTHONUNBUFFERED': '1'}, text=True, **pipes)
+        return subprocess.Popen(
+            [*COMMAND, *argv],
+            cwd=self.folder,
+            env={**self.env, 'PYTHONUNBUFFERED': '1'},
+            text=True,
+            **pipes,
+        )
 
     def queue(self, name: str) -> Queue:
         """A queue where the commands find it by its bare name."""
-        user = subprocess.run(['id', '-un'], capture_output=True, text=True, check=True).stdout.strip()
+        user = subprocess.run(
+            ['id', '-un'], capture_output=True, text=True, check=True
+        ).stdout.strip()
         return Queue(name, base_dir=self.queues / user)
 
     def terminal(self, *argv: str) -> pexpect.spawn:
         """Run in a terminal."""
         env = {**self.env, 'TERM': 'xterm-256color', 'COLUMNS': '120', 'LINES': '40'}
-        return pexpect.spawn(COMMAND[0], [*COMMAND[1:], *argv], cwd=str(self.folder), env=env, dimensions=(40, 120), encoding='utf-8', timeout=TIMEOUT)
+        return pexpect.spawn(
+            COMMAND[0],
+            [*COMMAND[1:], *argv],
+            cwd=str(self.folder),
+            env=env,
+            dimensions=(40, 120),
+            encoding='utf-8',
+            timeout=TIMEOUT,
+        )
 
 
 @pytest.fixture
@@ -138,7 +175,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Shell:
 
 @pytest.fixture
 def gate(shell: Shell) -> Iterator[tuple[Shell, Path, subprocess.Popen[str]]]:
-    """A queue ``gate`` whose task ``slow[0]`` has printed a line and waits for a file; its worker."""
+    """A queue ``gate`` whose task ``slow[0]`` has printed a line and waits for a file; its
+    worker.
+    """
     queue = shell.queue('gate')
     path = shell.folder / 'go'
     os.mkfifo(path)
@@ -207,8 +246,13 @@ def test_help_lists_all_verbs(shell: Shell) -> None:
 @pytest.mark.parametrize('argv', [['--help'], ['status', '--help'], ['work', '-q', 'empty']])
 def test_cheap(shell: Shell, argv: list[str]) -> None:
     shell.queue('empty')
-    code = f'import sys\nfrom desipipe.cli import main\nstatus = main({argv})\nprint(*sys.modules, file=sys.stderr)\nsys.exit(status)'
-    done = subprocess.run([sys.executable, '-c', code], env=shell.env, capture_output=True, text=True, check=True)
+    code = (
+        f'import sys\nfrom desipipe.cli import main\nstatus = main({argv})\nprint(*sys.modules, '
+        'file=sys.stderr)\nsys.exit(status)'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], env=shell.env, capture_output=True, text=True, check=True
+    )
     loaded = {name.split('.')[0] for name in done.stderr.split()}
     assert 'argparse' in loaded
     assert not loaded & {'rich', 'numpy', 'IPython', 'ipywidgets'}
@@ -287,8 +331,21 @@ def test_a_poor_terminal_gets_no_traceback(ran: Shell) -> None:
 
 def test_status(ran: Shell) -> None:
     found = ran('status', '-q', 'ran', '--json').json
-    assert found['counts'] == {'WAITING': 1, 'PENDING': 0, 'RUNNING': 0, 'SUCCEEDED': 4, 'FAILED': 1, 'KILLED': 0, 'UNKNOWN': 0}
-    assert (found['name'], found['condition'], found['blocked'], found['causes'][0]['cause']) == ('ran', 'failed', 1, 'ValueError: no 1')
+    assert found['counts'] == {
+        'WAITING': 1,
+        'PENDING': 0,
+        'RUNNING': 0,
+        'SUCCEEDED': 4,
+        'FAILED': 1,
+        'KILLED': 0,
+        'UNKNOWN': 0,
+    }
+    assert (found['name'], found['condition'], found['blocked'], found['causes'][0]['cause']) == (
+        'ran',
+        'failed',
+        1,
+        'ValueError: no 1',
+    )
     said = ran.here('status', '-q', 'ran').out
     bad = tid(ran.queue('ran'), 'bad')[:12]
     assert '✓ 4 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in said
@@ -299,24 +356,50 @@ def test_status(ran: Shell) -> None:
 
 def test_several_queues(shell: Shell) -> None:
     assert shell('status', '--json').json == [] == shell('queues', '--json').json
-    assert 'desipipe demo' in shell.here('queues').err and 'desipipe demo' in shell.here('status').err
+    assert (
+        'desipipe demo' in shell.here('queues').err and 'desipipe demo' in shell.here('status').err
+    )
     for name in ('one', 'two'):
         shell.queue(name)
     Queue('three', base_dir=shell.folder / 'here')
     for argv in (['one', 'two'], ['*'], ['?[nw]*', 'one']):
-        assert sorted(found['name'] for found in shell.here('status', '--json', '-q', *argv).json) == ['one', 'two']
+        assert sorted(
+            found['name'] for found in shell.here('status', '--json', '-q', *argv).json
+        ) == ['one', 'two']
     assert [found['name'] for found in shell.here('status', '--json').json] == ['one', 'two']
     assert [row['queue'] for row in shell.here('queues').table] == ['one', 'two']
     assert [row['queue'] for row in shell.here('queues', './*/*').table] == ['./here/three']
     user = os.path.basename(os.path.dirname(shell.queue('one').folder))
-    for text in (f'{user}/one', shell.queue('one').folder, os.path.join('queues', user, 'one.queue/'), f'./queues/{user}/one', 'one'):
-        assert shell.here('status', '--json', '-q', text).json['folder'] == shell.queue('one').folder
-    assert shell.here('status', '-q', 'here/three', status=2).err.rstrip().endswith('did you mean ./here/three?')
+    for text in (
+        f'{user}/one',
+        shell.queue('one').folder,
+        os.path.join('queues', user, 'one.queue/'),
+        f'./queues/{user}/one',
+        'one',
+    ):
+        assert (
+            shell.here('status', '--json', '-q', text).json['folder'] == shell.queue('one').folder
+        )
+    assert (
+        shell.here('status', '-q', 'here/three', status=2)
+        .err.rstrip()
+        .endswith('did you mean ./here/three?')
+    )
 
 
 def test_queues(ran: Shell) -> None:
     (row,) = ran('queues').table
-    assert row == {'queue': 'ran', 'condition': 'failed', 'tasks': '6', 'succeeded': '4', 'running': '0', 'failed': '1', 'blocked': '1', 'workers': '0', '': ''}
+    assert row == {
+        'queue': 'ran',
+        'condition': 'failed',
+        'tasks': '6',
+        'succeeded': '4',
+        'running': '0',
+        'failed': '1',
+        'blocked': '1',
+        'workers': '0',
+        '': '',
+    }
     (found,) = ran.here('queues', 'r*', '--json').json
     assert (found['queue'], found['total'], found['counts']['SUCCEEDED']) == ('ran', 6, 4)
 
@@ -342,7 +425,11 @@ def test_tasks(ran: Shell) -> None:
         ('total', '1', 'BLOCKED'),
     ]
     bad = tid(queue, 'bad')
-    assert (rows[4]['task'], rows[4]['why'], rows[5]['why']) == (bad, 'ValueError: no 1', f'blocked by {bad[:12]}')
+    assert (rows[4]['task'], rows[4]['why'], rows[5]['why']) == (
+        bad,
+        'ValueError: no 1',
+        f'blocked by {bad[:12]}',
+    )
     assert float(rows[0]['time']) > 0
     found = ran.here('tasks', '-q', 'ran', '--json').json
     assert [task['tid'] for task in found] == [row['task'] for row in rows]
@@ -366,17 +453,40 @@ def test_tasks(ran: Shell) -> None:
 def test_conditions(ran: Shell, options: list[str], names: list[str]) -> None:
     queue = ran.queue('ran')
     known = {'JOB': queue.tasks(name='bad', one=True).jobid, 'MID': queue.managers()[0].id[:6]}
-    rows = ran.here('tasks', '-q', 'ran', '--json', *(known.get(option, option) for option in options)).json
+    rows = ran.here(
+        'tasks', '-q', 'ran', '--json', *(known.get(option, option) for option in options)
+    ).json
     assert [f'{task["name"]}[{task["index"]}]' for task in rows] == names
 
 
 def test_properties(ran: Shell) -> None:
-    assert ran('tasks', '-q', 'ran', '--name', 'square', '--property', 'out').out == 'square of 0\nsquare of 1\nsquare of 2\n'
-    assert ran.here('tasks', '-q', 'ran', '--name', 'square', '--property', 'result').out == '0\n1\n4\n'
+    assert (
+        ran('tasks', '-q', 'ran', '--name', 'square', '--property', 'out').out
+        == 'square of 0\nsquare of 1\nsquare of 2\n'
+    )
+    assert (
+        ran.here('tasks', '-q', 'ran', '--name', 'square', '--property', 'result').out
+        == '0\n1\n4\n'
+    )
     (row, *_) = ran.here('tasks', '-q', 'ran', '--property', 'name', 'arguments', 'state').table
     assert row == {'name': 'square', 'arguments': 'x=0', 'state': 'SUCCEEDED'}
-    (found,) = ran.here('tasks', '-q', 'ran', '--state', 'FAILED', '--property', 'attempts', 'errno', 'code', '--json').json
-    assert found['errno'] == 42 and found['code'].startswith('def bad(x)') and found['attempts'][0]['cause']['text'] == 'ValueError: no 1'
+    (found,) = ran.here(
+        'tasks',
+        '-q',
+        'ran',
+        '--state',
+        'FAILED',
+        '--property',
+        'attempts',
+        'errno',
+        'code',
+        '--json',
+    ).json
+    assert (
+        found['errno'] == 42
+        and found['code'].startswith('def bad(x)')
+        and found['attempts'][0]['cause']['text'] == 'ValueError: no 1'
+    )
 
 
 def test_time(ran: Shell) -> None:
@@ -395,7 +505,9 @@ def test_logs(ran: Shell) -> None:
     assert errors.out.startswith('trouble\nTraceback') and errors.out.endswith('ValueError: no 1\n')
     assert 'FAILED: ValueError: no 1' in errors.err
     assert ran.here('logs', '-q', 'ran', 'bad').out == 'before\n--- standard error:\n' + errors.out
-    assert ran.here('logs', '-q', 'ran', 'bad', '-f').out == ran.here('logs', '-q', 'ran', 'bad').out
+    assert (
+        ran.here('logs', '-q', 'ran', 'bad', '-f').out == ran.here('logs', '-q', 'ran', 'bad').out
+    )
     blocked = ran.here('logs', '-q', 'ran', 'total[1]', '-f')  # ends, since nothing can come
     assert blocked.out == '' and 'cannot run' in blocked.err and 'desipipe explain' in blocked.err
 
@@ -404,7 +516,11 @@ def test_explain(ran: Shell) -> None:
     said = ran('explain', '-q', 'ran', 'total[1]').out
     assert 'bad[0]' in said and 'desipipe retry' in said
     found = ran.here('explain', '-q', 'ran', 'total[1]', '--json').json
-    assert found['words'] + '\n' == said and found['name'] == 'total' and found['requires'][-1]['state'] == 'FAILED'
+    assert (
+        found['words'] + '\n' == said
+        and found['name'] == 'total'
+        and found['requires'][-1]['state'] == 'FAILED'
+    )
 
 
 def test_what_a_message_says_can_be_typed(tmp_path: Path) -> None:
@@ -441,7 +557,11 @@ def test_running(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> None:
         found = shell('status', '-q', 'gate', '--json').json
         assert found['condition'] == 'running' and found['counts']['RUNNING'] == 1
         (known,) = found['workers']
-        assert (known['pid'], known['alive'], known['tasks'][0]['name']) == (worker.pid, True, 'slow')
+        assert (known['pid'], known['alive'], known['tasks'][0]['name']) == (
+            worker.pid,
+            True,
+            'slow',
+        )
         assert 'runs slow[0]' in shell.here('status', '-q', 'gate').out
         (row,) = shell('tasks', '-q', 'gate', '--state', 'RUNNING').table
         assert (row['name'], row['job']) == ('slow', known['job'])
@@ -473,7 +593,10 @@ def test_interrupts_are_quiet(gate: tuple[Shell, Path, subprocess.Popen[str]]) -
 
 def test_watch_stops_before_the_end(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> None:
     shell, _, worker = gate
-    assert 'not done after 0.1 s, 2 tasks left' in shell('watch', '-q', 'gate', '--timeout', '0.1', status=2).out
+    assert (
+        'not done after 0.1 s, 2 tasks left'
+        in shell('watch', '-q', 'gate', '--timeout', '0.1', status=2).out
+    )
     said = shell('pause', '-q', 'gate').out
     assert said == 'gate: paused, 1 task still running\n'
     with shell.start('watch', '-q', 'gate') as process:
@@ -510,7 +633,10 @@ def test_vanished_worker(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> Non
     assert 'vanished' in shell('status', '-q', 'gate').out
     said = shell('doctor', '-q', 'gate', status=1).out
     assert f'(process {worker.pid:d} on' in said and 'desipipe spawn -q gate --spawn' in said
-    assert shell('kill', '-q', 'gate').out == 'gate: 1 worker had vanished before\ngate: no worker or manager is running\n'
+    assert (
+        shell('kill', '-q', 'gate').out
+        == 'gate: 1 worker had vanished before\ngate: no worker or manager is running\n'
+    )
     assert shell.here('status', '-q', 'gate', '--json').json['counts']['UNKNOWN'] == 1
     assert 'rm -r' in shell.here('doctor', '-q', 'gate').out  # what it left in live and workers
 
@@ -520,22 +646,56 @@ def test_vanished_worker(gate: tuple[Shell, Path, subprocess.Popen[str]]) -> Non
 
 def test_add(shell: Shell) -> None:
     assert 'no queue' in shell('add', '-q', 'q', '--', 'true', status=2).err
-    said = shell.here('add', '-q', 'q', '--create', '--', 'sh', '-c', 'echo "$0 $1"; pwd', 'a b', '--json')
+    said = shell.here(
+        'add', '-q', 'q', '--create', '--', 'sh', '-c', 'echo "$0 $1"; pwd', 'a b', '--json'
+    )
     assert said.out.startswith('sh[0] ') and 'PENDING' in said.out
     assert 'desipipe spawn -q q --spawn' in said.err
     first = shell.here('add', '-q', 'q', '--json', '--name', 'first', '--', 'echo one; exit 3').json
-    assert (first['name'], first['index'], first['state'], first['new']) == ('first', 0, 'PENDING', True)
-    then = shell.here('add', '-q', 'q', '--json', '--after', 'first[0]', 'sh', '--retries', '1', '--timeout', '20', '--priority', '-2', '--', 'true').json
+    assert (first['name'], first['index'], first['state'], first['new']) == (
+        'first',
+        0,
+        'PENDING',
+        True,
+    )
+    then = shell.here(
+        'add',
+        '-q',
+        'q',
+        '--json',
+        '--after',
+        'first[0]',
+        'sh',
+        '--retries',
+        '1',
+        '--timeout',
+        '20',
+        '--priority',
+        '-2',
+        '--',
+        'true',
+    ).json
     assert (then['name'], then['state']) == ('true', 'WAITING')
     shell('work', '-q', 'q')
     queue = shell.queue('q')
     assert shell('logs', '-q', 'q', 'sh').out == f'a b --json\n{shell.folder}\n'
     assert queue[first['tid']].errno == 3
     detail = shell('explain', '-q', 'q', 'true', '--json').json
-    assert (detail['retries'], detail['timeout'], detail['priority'], detail['blocked']) == (1, 20.0, -2, first['tid'])
+    assert (detail['retries'], detail['timeout'], detail['priority'], detail['blocked']) == (
+        1,
+        20.0,
+        -2,
+        first['tid'],
+    )
     again = shell.here('add', '-q', 'q', '--name', 'first', '--', 'echo one; exit 3')
-    assert 'is known, and FAILED' in again.out and f'desipipe retry -q q --tid {first["tid"][:12]}' in again.err
-    assert shell.here('add', '-q', 'q', '--json', '--name', 'first', '--', 'echo two').json['index'] == 1
+    assert (
+        'is known, and FAILED' in again.out
+        and f'desipipe retry -q q --tid {first["tid"][:12]}' in again.err
+    )
+    assert (
+        shell.here('add', '-q', 'q', '--json', '--name', 'first', '--', 'echo two').json['index']
+        == 1
+    )
     assert 'no task' in shell.here('add', '-q', 'q', '--after', 'nope', '--', 'true', status=2).err
 
 
@@ -552,9 +712,17 @@ def test_pause_resume_retry_cancel(shell: Shell) -> None:
     for name in ('a', 'b'):
         shell('work', '-q', name)
     assert shell.here('status', '-q', 'b', '--json').json['counts']['KILLED'] == 1
-    assert shell('retry', '-q', 'a', 'b', '--state', 'KILLED').out == 'a: 0 tasks to run again\nb: 1 task to run again\n'
-    assert shell.here('retry', '-q', '*', '--name', 'false').out == 'a: 1 task to run again\nb: 1 task to run again\n'
-    assert shell.here('retry', '-q', 'a', '--tid', 'true[0]').out == 'a: 1 task to run again\n'  # it had succeeded
+    assert (
+        shell('retry', '-q', 'a', 'b', '--state', 'KILLED').out
+        == 'a: 0 tasks to run again\nb: 1 task to run again\n'
+    )
+    assert (
+        shell.here('retry', '-q', '*', '--name', 'false').out
+        == 'a: 1 task to run again\nb: 1 task to run again\n'
+    )
+    assert (
+        shell.here('retry', '-q', 'a', '--tid', 'true[0]').out == 'a: 1 task to run again\n'
+    )  # it had succeeded
     assert shell.here('status', '-q', 'a', '--json').json['counts']['PENDING'] == 2
     assert shell.here('cancel', '-q', 'a', '--state', 'PENDING').out == 'a: 2 tasks cancelled\n'
 
@@ -571,7 +739,10 @@ def test_accept(shell: Shell) -> None:
     queue.cancel(tid=new.id)
     assert 'no result to accept' in shell('accept', '-q', 'q', 'app[0]', 'app[1]', status=2).err
     shell('work', '-q', 'q')
-    assert f'{new.id[:12]} has the result of {old.id[:12]}' in shell.here('accept', '-q', 'q', old.id[:10], 'app[1]').out
+    assert (
+        f'{new.id[:12]} has the result of {old.id[:12]}'
+        in shell.here('accept', '-q', 'q', old.id[:10], 'app[1]').out
+    )
     assert shell('tasks', '-q', 'q', '--property', 'result').out == '1\n1\n'
 
 
@@ -579,7 +750,9 @@ def test_delete(shell: Shell) -> None:
     for name in ('one', 'two', 'three'):
         shell.queue(name)
     said = shell('delete', '-q', 't*')  # nobody can be asked
-    assert 'three (0 tasks), two (0 tasks). Nothing was deleted' in said.out and '--force' in said.out
+    assert (
+        'three (0 tasks), two (0 tasks). Nothing was deleted' in said.out and '--force' in said.out
+    )
     assert [row['queue'] for row in shell('queues').table] == ['one', 'three', 'two']
     for answer, there in (('n', True), ('', True), ('y', False)):
         terminal = shell.terminal('delete', '-q', 'two')
@@ -589,7 +762,9 @@ def test_delete(shell: Shell) -> None:
         terminal.close()
         assert terminal.exitstatus == 0
         assert any(row['queue'] == 'two' for row in shell.here('queues').table) is there
-    assert shell.here('delete', '-q', 'o*', 'three', '--force').out == 'one: deleted\nthree: deleted\n'
+    assert (
+        shell.here('delete', '-q', 'o*', 'three', '--force').out == 'one: deleted\nthree: deleted\n'
+    )
     assert shell.here('queues', '--json').json == []
     for verb in (('delete', '--force'), ('queues',)):
         said = shell.here(*verb, '-q', 'none*')
@@ -602,7 +777,10 @@ def test_compact(shell: Shell) -> None:
     shell('work', '-q', 'q')
     before = shell('tasks', '-q', 'q').out
     (found,) = shell('compact', '-q', 'q', '--json').json
-    assert found['after']['files'] < found['before']['files'] and found['after']['bytes'] < found['before']['bytes']
+    assert (
+        found['after']['files'] < found['before']['files']
+        and found['after']['bytes'] < found['before']['bytes']
+    )
     assert shell.here('tasks', '-q', 'q').out == before
     assert re.match(r'q: [\d.]+ k?B in \d+ files → ', shell.here('compact', '-q', 'q').out)
 
@@ -623,10 +801,14 @@ def test_spawn_in_the_background(shell: Shell) -> None:
         assert (status['manager']['pid'], status['manager']['alive']) == (int(found[1]), True)
         assert f'process {found[1]}' in shell('spawn', '-q', 'q', status=2).err
         assert f'process {found[1]}' in shell('spawn', '-q', 'q', '--spawn').out
-        assert re.search(r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', Path(found[2]).read_text())  # its log tells when
+        assert re.search(
+            r'^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d', Path(found[2]).read_text()
+        )  # its log tells when
         assert shell.here('add', '-q', 'q', '--spawn', '--', 'echo more').err == ''
         assert shell('watch', '-q', 'q').out.endswith('all 3 tasks succeeded\n')
-        assert re.fullmatch(r'q: ended worker local:\w+ and the manager\n', shell('kill', '-q', 'q').out)
+        assert re.fullmatch(
+            r'q: ended worker local:\w+ and the manager\n', shell('kill', '-q', 'q').out
+        )
     finally:
         queue.kill(manager=True)
     assert queue.wait_stopped()
@@ -692,7 +874,17 @@ def test_doctor(shell: Shell) -> None:
     shell('add', '-q', 'q', '--create', '--', 'echo a')
     shell('work', '-q', 'q')
     found = findings(shell.here('doctor', '-q', 'q', '--json'))
-    assert {'python', 'configuration', 'filesystem', 'locks', 'lock', 'permissions', 'journal', 'payloads', 'processes'} <= set(found)
+    assert {
+        'python',
+        'configuration',
+        'filesystem',
+        'locks',
+        'lock',
+        'permissions',
+        'journal',
+        'payloads',
+        'processes',
+    } <= set(found)
     assert not [finding for check in found.values() for finding in check if finding['ok'] is False]
     os.chmod(shell.queue('q').folder, 0o707)
     (wrong,) = findings(shell.here('doctor', '-q', 'q', '--json', status=1))['permissions']
@@ -710,7 +902,11 @@ def test_doctor_damage(shell: Shell) -> None:
     journal.write_bytes(data)
     said = shell('doctor', '-q', 'q', '--json', status=1)
     (wrong,) = findings(said)['journal']
-    assert f'offset {offset:d} ' in wrong['words'] and str(journal) in wrong['words'] and wrong['fix'] == 'desipipe doctor -q q --repair'
+    assert (
+        f'offset {offset:d} ' in wrong['words']
+        and str(journal) in wrong['words']
+        and wrong['fix'] == 'desipipe doctor -q q --repair'
+    )
     assert '! 1 damaged line' in shell('status', '-q', 'q').out
     assert shell.here('status', '-q', 'q', '--json').json['damage'][0]['offset'] == offset
     assert '1 damaged line moved aside' in shell.here('doctor', '-q', 'q', '--repair').out
@@ -788,12 +984,25 @@ def test_completion_scripts(ran: Shell, name: str) -> None:
     command.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
     command.chmod(0o755)
     asked = {
-        'bash': f'{script}\nCOMP_WORDS=(desipipe status -q r); COMP_CWORD=3; _desipipe; echo "${{COMPREPLY[@]}}"',
-        'zsh': f'compdef() {{ : }}; compadd() {{ shift 2; echo "$@" }}\n{script}\nwords=(desipipe status -q r); CURRENT=4; _desipipe',
+        'bash': (
+            f'{script}\nCOMP_WORDS=(desipipe status -q r); COMP_CWORD=3; _desipipe; echo '
+            f'"${{COMPREPLY[@]}}"'
+        ),
+        'zsh': (
+            f'compdef() {{ : }}; compadd() {{ shift 2; echo "$@" }}\n{script}\nwords=(desipipe '
+            'status -q r); CURRENT=4; _desipipe'
+        ),
         'fish': f'{script}\ncomplete -C "desipipe status -q r"',
     }[name]
     env = ran.env | {'PATH': f'{command.parent}:{ran.env["PATH"]}'}
-    done = subprocess.run([path, '-c', asked], cwd=ran.folder, env=env, capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(
+        [path, '-c', asked],
+        cwd=ran.folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
     assert done.stdout.split() == ['ran'], done.stderr
 
 
@@ -813,9 +1022,15 @@ def test_terminal(ran: Shell) -> None:
     assert '\x1b[' in raw and status == 0
     assert '✓ 4 succeeded' in text and '████' in text and '5 / 6' in text
     raw, text, status = screen(ran.terminal('tasks', '-q', 'ran', '--limit', '5'))
-    assert '\x1b[' in raw and '✕ FAILED' in text and 'The first 5 of 6 tasks' in text and status == 0
+    assert (
+        '\x1b[' in raw and '✕ FAILED' in text and 'The first 5 of 6 tasks' in text and status == 0
+    )
     raw, text, status = screen(ran.terminal('watch', '-q', 'ran'))
-    assert '✕ ran' in text and text.rstrip().endswith('--state FAILED KILLED UNKNOWN WAITING') and status == 1
+    assert (
+        '✕ ran' in text
+        and text.rstrip().endswith('--state FAILED KILLED UNKNOWN WAITING')
+        and status == 1
+    )
     assert screen(ran.terminal('tasks', '-q', 'ran', '--json'))[0].lstrip().startswith('[')
 
 
@@ -896,7 +1111,11 @@ def test_a_pattern_of_one_queue_will_do(ran: Shell) -> None:
 
 def test_tasks_in_full(ran: Shell) -> None:
     text = ran('tasks', '-q', 'ran', '--full').out
-    assert 'Tasks that are FAILED:\napp: bad\n' in text and 'errno: 42\n' in text and 'ValueError: no 1' in text
+    assert (
+        'Tasks that are FAILED:\napp: bad\n' in text
+        and 'errno: 42\n' in text
+        and 'ValueError: no 1' in text
+    )
     assert 'app: square\n' in text and 'out: square of 0\n' in text
 
 

@@ -45,7 +45,14 @@ def test_index_is_a_dictionary(data: Any) -> None:
         patch.setattr(columns, 'PACKED_FROM', data.draw(st.sampled_from((1, 4, 1000))))
         index = RowIndex(ids)
         for _ in range(data.draw(st.integers(1, 12))):
-            new = data.draw(st.lists(st.one_of(tid, st.sampled_from(list(expected) or [b'\1' * ID])), min_size=1, max_size=6, unique=True))
+            new = data.draw(
+                st.lists(
+                    st.one_of(tid, st.sampled_from(list(expected) or [b'\1' * ID])),
+                    min_size=1,
+                    max_size=6,
+                    unique=True,
+                )
+            )
             first = len(ids)
             ids.extend(b''.join(new))
             if data.draw(st.booleans()):
@@ -54,7 +61,9 @@ def test_index_is_a_dictionary(data: Any) -> None:
                 for row, name in enumerate(new, first):
                     index[name] = row
             expected.update(zip(new, range(first, first + len(new)), strict=True))
-            for name in data.draw(st.lists(st.sampled_from(sorted(expected)), max_size=3, unique=True)):
+            for name in data.draw(
+                st.lists(st.sampled_from(sorted(expected)), max_size=3, unique=True)
+            ):
                 assert index.pop(name) == expected.pop(name)
             assert index == expected and len(index) == len(expected)
             assert all(name in index for name in expected)
@@ -73,7 +82,9 @@ def test_index_takes_identities_of_one_beginning() -> None:
     for first in range(0, len(ids), 4000):
         column.extend(b''.join(ids[first : first + 4000]))
         index.update_range(b''.join(ids[first : first + 4000]), first)
-    assert len(index) == len(ids) and all(index.get(ids[row]) == row for row in range(0, len(ids), 500))
+    assert len(index) == len(ids) and all(
+        index.get(ids[row]) == row for row in range(0, len(ids), 500)
+    )
 
 
 @given(st.data())

@@ -1,4 +1,6 @@
-"""Compaction and repair: what was known is known, whoever looks, whatever else goes on, and wherever it is cut off."""
+"""Compaction and repair: what was known is known, whoever looks, whatever else goes on, and
+wherever it is cut off.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def segments(ledger: Ledger) -> list[str]:
     """Names of its segments."""
-    return sorted(name.removesuffix('.bin') for name in os.listdir(os.path.join(ledger.folder, 'segments')))
+    return sorted(
+        name.removesuffix('.bin') for name in os.listdir(os.path.join(ledger.folder, 'segments'))
+    )
 
 
 def damage(ledger: Ledger, *kinds: str) -> list[tuple[int, bytes]]:
@@ -66,7 +70,11 @@ def damage(ledger: Ledger, *kinds: str) -> list[tuple[int, bytes]]:
     bent = []
     with open(ledger.journal.path, 'r+b') as file:
         for kind in kinds:
-            offset, line = next((offset, line) for offset, line in journal_lines(ledger.journal) if b'"e":"%b"' % kind.encode() in line[:20])
+            offset, line = next(
+                (offset, line)
+                for offset, line in journal_lines(ledger.journal)
+                if b'"e":"%b"' % kind.encode() in line[:20]
+            )
             file.seek(offset + 5)
             file.write(b'?')
             bent.append((offset, line[:5] + b'?' + line[6:]))
@@ -79,7 +87,11 @@ def test_what_was_known_is_known(ledger: Ledger, alive: bool) -> None:
         ledger.end_worker('w1')
     follower = fresh(ledger)
     before = knowledge(ledger)
-    gen, size, lines = ledger.journal.header['gen'], os.path.getsize(ledger.journal.path), len(journal_lines(ledger.journal))
+    gen, size, lines = (
+        ledger.journal.header['gen'],
+        os.path.getsize(ledger.journal.path),
+        len(journal_lines(ledger.journal)),
+    )
     for _ in range(3):
         said = compact(ledger)
         assert said['after'] == sizes(ledger.folder)
@@ -88,7 +100,10 @@ def test_what_was_known_is_known(ledger: Ledger, alive: bool) -> None:
             assert differences(before, knowledge(view)) == []
             consistent(view.state)
             assert view.journal.header['gen'] == ledger.journal.header['gen'] != gen
-        assert os.path.getsize(ledger.journal.path) < size and len(journal_lines(ledger.journal)) < lines
+        assert (
+            os.path.getsize(ledger.journal.path) < size
+            and len(journal_lines(ledger.journal)) < lines
+        )
         assert facts(follower.state) == facts(ledger.state)
         assert len(segments(ledger)) == 1 and (segments(ledger) == ['recorder']) == alive
 
@@ -123,7 +138,11 @@ def test_a_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
     before = knowledge(ledger)
     compact(ledger)
     assert differences(before, knowledge(ledger)) == []
-    assert ledger.state.alive['w'].rows.keys() == {row for row in range(2) if states(ledger.state)[row] == 'RUNNING'} != set()
+    assert (
+        ledger.state.alive['w'].rows.keys()
+        == {row for row in range(2) if states(ledger.state)[row] == 'RUNNING'}
+        != set()
+    )
 
 
 def test_a_report_that_came_twice(tmp_path: Path) -> None:
@@ -137,7 +156,11 @@ def test_a_report_that_came_twice(tmp_path: Path) -> None:
     ledger.retry(lambda state: [0])
     finish(ledger, 'w', claim(ledger, 'w'))
     before = knowledge(ledger)
-    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [(1, False), (1, False), (2, True)]
+    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [
+        (1, False),
+        (1, False),
+        (2, True),
+    ]
     for _ in range(2):
         compact(ledger)
         assert differences(before, knowledge(ledger)) == []
@@ -158,7 +181,10 @@ def test_a_late_report_whose_file_is_gone(tmp_path: Path, state: int) -> None:
     finish(worker, 'w', first, state, trace=trace)
     ledger.follow()
     before = knowledge(ledger)
-    assert [(attempt.number, attempt.out) for attempt in ledger.attempts(0)] == [(1, None), (1, None)]
+    assert [(attempt.number, attempt.out) for attempt in ledger.attempts(0)] == [
+        (1, None),
+        (1, None),
+    ]
     compact(ledger)
     assert differences(before, knowledge(ledger)) == []
 
@@ -172,14 +198,19 @@ def test_a_report_that_came_twice_in_one_event(tmp_path: Path) -> None:
     ledger.retry(lambda state: [0], running=True)
     finish(ledger, 'w', [*first, *claim(ledger, 'w')])
     before = knowledge(ledger)
-    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [(1, False), (2, True)]
+    assert [(attempt.number, attempt.counts) for attempt in ledger.attempts(0)] == [
+        (1, False),
+        (2, True),
+    ]
     for _ in range(2):
         compact(ledger)
         assert differences(before, knowledge(ledger)) == []
 
 
 def test_a_number_is_not_given_again(tmp_path: Path) -> None:
-    """That of the last task, which was deleted while it ran: a late report is not taken for one of the next."""
+    """That of the last task, which was deleted while it ran: a late report is not taken for one
+    of the next.
+    """
     ledger = Ledger(make_folder(tmp_path), None)
     for name in 'wv':
         begin(ledger, name)
@@ -210,7 +241,9 @@ def test_a_large_queue(tmp_path: Path) -> None:
     for key in ('status', 'attempt', 'ids', 'index', 'counts', 'group', 'args_length'):
         assert after[key] == before[key]
     assert max(len(line) for _, line in journal_lines(ledger.journal)) < 300 * CHUNK
-    assert [ledger.load(ledger.arguments_payload(row)) for row in range(0, n, 101)] == [{'name': name} for name in range(0, n, 101)]
+    assert [ledger.load(ledger.arguments_payload(row)) for row in range(0, n, 101)] == [
+        {'name': name} for name in range(0, n, 101)
+    ]
 
 
 def test_arrays_stay_aligned_and_large_ones_where_they_are(tmp_path: Path) -> None:
@@ -225,13 +258,21 @@ def test_arrays_stay_aligned_and_large_ones_where_they_are(tmp_path: Path) -> No
     ends = []
     for row, number in claim(ledger, 'w', 2):
         ledger.store(b'x' * (7 + row))
-        ends.append(End(row, number, SUCCEEDED, 0.0, 1, ledger.store(dumps(list(arrays.values())[row] * 2))))
+        ends.append(
+            End(row, number, SUCCEEDED, 0.0, 1, ledger.store(dumps(list(arrays.values())[row] * 2)))
+        )
     ledger.exchange('w', ends)
     large = Ledger(ledger.folder, None, name='large')
     begin(large, 'large')
     add(large, ['large'])
     big = np.arange(MAP_FROM / 8)
-    large.exchange('large', [End(row, number, SUCCEEDED, 0.0, 1, large.store(dumps(big))) for row, number in claim(large, 'large', 1)])
+    large.exchange(
+        'large',
+        [
+            End(row, number, SUCCEEDED, 0.0, 1, large.store(dumps(big)))
+            for row, number in claim(large, 'large', 1)
+        ],
+    )
     for name in ('w', 'large'):
         ledger.end_worker(name)
     for _ in range(2):
@@ -239,13 +280,20 @@ def test_arrays_stay_aligned_and_large_ones_where_they_are(tmp_path: Path) -> No
         assert 'large' in segments(ledger) and 'w' not in segments(ledger)
         for view in (ledger, fresh(ledger)):
             for row, array in enumerate(arrays.values()):
-                for value, ref in ((array, view.arguments_payload(row)), (array * 2, view.state.result(row))):
+                for value, ref in (
+                    (array, view.arguments_payload(row)),
+                    (array * 2, view.state.result(row)),
+                ):
                     assert ref is not None and ref.offset % 64 == 0
                     loaded: Any = view.load(ref)
-                    assert np.array_equal(loaded['x'] if isinstance(loaded, dict) else loaded, value)
+                    assert np.array_equal(
+                        loaded['x'] if isinstance(loaded, dict) else loaded, value
+                    )
             assert view.arguments(1) == {'x': 'x'}
             ref = view.state.result(2)
-            assert ref is not None and ref.segment == 'large' and np.array_equal(view.load(ref), big)  # type: ignore[arg-type]
+            assert (
+                ref is not None and ref.segment == 'large' and np.array_equal(view.load(ref), big)
+            )  # type: ignore[arg-type]
 
 
 def test_names_of_files_never_come_again(ledger: Ledger) -> None:
@@ -290,7 +338,13 @@ LOOKS: dict[str, Callable[[Future], Any]] = {
     'task': lambda future: future.task.result,
     'code': lambda future: future.task.app.code,
     'arguments': lambda future: (future.task.kwargs, future.task.arguments),
-    'words': lambda future: (future.task.host, future.task.jobid, future.task.errno, future.task.dtime, future.cancelled()),
+    'words': lambda future: (
+        future.task.host,
+        future.task.jobid,
+        future.task.errno,
+        future.task.dtime,
+        future.cancelled(),
+    ),
 }
 
 
@@ -330,7 +384,9 @@ def test_a_submitter_whose_file_is_taken_away(tmp_path: Path) -> None:
         for name in ('before', 'a', 'b', 'c'):
             row = view.state.rows[tid(name)]
             assert view.load(view.arguments_payload(row)) == {'name': name}
-            assert view.load(Ref(*view.code(row)['code'])) == ('another' if name == 'c' else 'fraction')
+            assert view.load(Ref(*view.code(row)['code'])) == (
+                'another' if name == 'c' else 'fraction'
+            )
 
 
 def test_files_are_taken_away_with_the_lock_held(tmp_path: Path) -> None:
@@ -344,7 +400,9 @@ def test_files_are_taken_away_with_the_lock_held(tmp_path: Path) -> None:
     def unlink(path: Any, **kwargs: Any) -> None:
         if str(path).endswith('.bin'):
             with open('/proc/locks') as file:
-                locked.append(f':{os.stat(os.path.join(ledger.folder, "lock")).st_ino:d} ' in file.read())
+                locked.append(
+                    f':{os.stat(os.path.join(ledger.folder, "lock")).st_ino:d} ' in file.read()
+                )
         real(path, **kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -391,7 +449,9 @@ def test_compaction_while_others_add(tmp_path: Path) -> None:
     for row in range(3 * n):
         name: Any = again.load(again.arguments_payload(row))
         assert tid(name['name']) == again.state.ids[row]
-    assert {tid((who, i)) for who in ('one', 'two', 'both') for i in range(n)} == set(again.state.ids)
+    assert {tid((who, i)) for who in ('one', 'two', 'both') for i in range(n)} == set(
+        again.state.ids
+    )
 
 
 WORKER = """
@@ -447,7 +507,9 @@ def test_threads_that_add_and_compact(tmp_path: Path) -> None:
         thread.join(60)
     assert not [thread for thread in threads if thread.is_alive()]
     assert len(ledger.state) == 61
-    assert [ledger.load(ledger.arguments_payload(ledger.state.rows[tid(i)])) for i in range(60)] == [{'name': i} for i in range(60)]
+    assert [
+        ledger.load(ledger.arguments_payload(ledger.state.rows[tid(i)])) for i in range(60)
+    ] == [{'name': i} for i in range(60)]
 
 
 # Cut off
@@ -456,7 +518,9 @@ CALLS = ('write', 'pwrite', 'fsync', 'fdatasync', 'rename', 'unlink', 'open', 'f
 
 
 def killed_at(count: int, what: Callable[[], object]) -> bool:
-    """Do something in a forked process that is killed at a certain call of the system, in the middle of it if it writes; whether it came to its end."""
+    """Do something in a forked process that is killed at a certain call of the system, in the
+    middle of it if it writes; whether it came to its end.
+    """
     pid = os.fork()
     if pid:
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
@@ -487,7 +551,9 @@ def killed_at(count: int, what: Callable[[], object]) -> bool:
 
 @pytest.mark.parametrize('alive', [True, False])
 def test_killed_anywhere(ledger: Ledger, tmp_path: Path, alive: bool) -> None:
-    """The old journal is there, or the new one; both say the same, and all that they refer to is there."""
+    """The old journal is there, or the new one; both say the same, and all that they refer to is
+    there.
+    """
     if not alive:
         ledger.end_worker('w1')
     damage(ledger, 'versions')
@@ -515,7 +581,11 @@ def test_killed_anywhere(ledger: Ledger, tmp_path: Path, alive: bool) -> None:
 def test_no_space(ledger: Ledger) -> None:
     """The old journal stays, and the space that was taken for the new one is given back."""
     ledger.end_worker('w1')
-    before, files, data = knowledge(ledger), sizes(ledger.folder)['files'], Path(ledger.journal.path).read_bytes()
+    before, files, data = (
+        knowledge(ledger),
+        sizes(ledger.folder)['files'],
+        Path(ledger.journal.path).read_bytes(),
+    )
     for name in ('write', 'pwrite', 'fdatasync', 'fsync'):
         with pytest.MonkeyPatch.context() as patch:
 
@@ -525,7 +595,10 @@ def test_no_space(ledger: Ledger) -> None:
             patch.setattr(os, name, full)
             with pytest.raises(DiskFullError, match='everything before it is intact'):
                 compact(ledger)
-        assert sizes(ledger.folder)['files'] == files and Path(ledger.journal.path).read_bytes() == data
+        assert (
+            sizes(ledger.folder)['files'] == files
+            and Path(ledger.journal.path).read_bytes() == data
+        )
         assert differences(before, knowledge(fresh(ledger))) == []
     compact(ledger)
     assert differences(before, knowledge(ledger)) == []

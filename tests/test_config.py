@@ -1,4 +1,6 @@
-"""Configuration, what is found by name, logging, and words for numbers; versions and processes, which are recorded."""
+"""Configuration, what is found by name, logging, and words for numbers; versions and processes,
+which are recorded.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,12 @@ import yaml
 
 from desipipe import provenance, utils
 from desipipe.config import Config, Configurable, config_dir, number, whole_number
-from desipipe.errors import ConfigError, MissingDependencyError, UnknownNameError, UnknownOptionError
+from desipipe.errors import (
+    ConfigError,
+    MissingDependencyError,
+    UnknownNameError,
+    UnknownOptionError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -131,22 +138,40 @@ def test_filename(folder: Path, tmp_path: Path) -> None:
         ('file: {filename: 3}', "file is {'filename': 3}, but must be 'filename:' and"),
         ('environ: [a]', "environ is ['a'], but must be a name, or 'name:' and options below it"),
         ('scheduler: 4', "scheduler is 4, but must be a name, or 'name:' and options below it"),
-        ('provider: {1: 2}', "provider is {1: 2}, but must be a name, or 'name:' and options below it"),
-        ('trusted_users: alice', "trusted_users is 'alice', but must be a list of names or numbers of users, such as [alice, 1234]"),
+        (
+            'provider: {1: 2}',
+            "provider is {1: 2}, but must be a name, or 'name:' and options below it",
+        ),
+        (
+            'trusted_users: alice',
+            (
+                "trusted_users is 'alice', but must be a list of names or numbers of users, such "
+                'as [alice, 1234]'
+            ),
+        ),
         ('trusted_users: [true]', 'trusted_users is [True], but must be a list'),
         ('trusted_users: [1.5]', 'trusted_users is [1.5], but must be a list'),
         ('sync_interval: -1', 'sync_interval is -1, but must be a number of seconds, at least 0'),
-        ('sync_interval: .nan', 'sync_interval is nan, but must be a number of seconds, at least 0'),
+        (
+            'sync_interval: .nan',
+            'sync_interval is nan, but must be a number of seconds, at least 0',
+        ),
         ('lease: 0.5', 'lease is 0.5, but must be a number of seconds, at least 1'),
         ('lease: yes', 'lease is True, but must be a number of seconds'),
         ('lease: .inf', 'lease is inf, but must be a number of seconds'),
-        ('output_limit: 1 MB', "output_limit is '1 MB', but must be a whole number of bytes, such as 1000000"),
+        (
+            'output_limit: 1 MB',
+            "output_limit is '1 MB', but must be a whole number of bytes, such as 1000000",
+        ),
         ('output_limit: 1.5', 'output_limit is 1.5, but must be a whole number of bytes'),
         ('output_limit: true', 'output_limit is True, but must be a whole number of bytes'),
         ('linger: soon', "linger is 'soon', but must be a number of seconds, at least 0"),
         ('- a\n- b', "the configuration must be lines 'key: value', not ['a', 'b']"),
         ('lock: [', 'the configuration is not valid YAML'),
-        ('environ: !!python/object/apply:os.getpid []', 'the configuration is not valid YAML: could not determine a constructor'),
+        (
+            'environ: !!python/object/apply:os.getpid []',
+            'the configuration is not valid YAML: could not determine a constructor',
+        ),
     ],
 )
 def test_bad_file(folder: Path, text: str, words: str) -> None:
@@ -159,12 +184,16 @@ def test_bad_file(folder: Path, text: str, words: str) -> None:
 @pytest.mark.parametrize('text', ['lok: poll', '1: 2', 'lok: {a: [b]}'])
 def test_unknown_keys_are_told_and_kept(folder: Path, text: str) -> None:
     write(folder, f'{text}\nlease: 60')
-    with pytest.warns(UserWarning, match=r"config.yaml: the key '(lok|1)' means nothing to desipipe") as told:
+    with pytest.warns(
+        UserWarning, match=r"config.yaml: the key '(lok|1)' means nothing to desipipe"
+    ) as told:
         config = Config()
 
     ((key, value),) = yaml.safe_load(text).items()
     assert (config[str(key)], config['lease']) == (value, 60)
-    assert ('did you mean lock? Valid keys: base_queue_dir, environ, file, ' in str(told[0].message)) == (key == 'lok')
+    assert (
+        'did you mean lock? Valid keys: base_queue_dir, environ, file, ' in str(told[0].message)
+    ) == (key == 'lok')
 
 
 def test_yaml_error_says_where(folder: Path) -> None:
@@ -174,7 +203,9 @@ def test_yaml_error_says_where(folder: Path) -> None:
 
 def test_unreadable_file(folder: Path) -> None:
     (folder / 'config.yaml').mkdir()
-    assert message(ConfigError, Config).startswith(f'{folder}/config.yaml: the configuration cannot be read: [Errno 21] Is a directory')
+    assert message(ConfigError, Config).startswith(
+        f'{folder}/config.yaml: the configuration cannot be read: [Errno 21] Is a directory'
+    )
     (folder / 'config.yaml').rmdir()
     (folder / 'config.yaml').write_bytes(b'lock: \xff')
     assert 'cannot be read' in message(ConfigError, Config)
@@ -184,7 +215,10 @@ def test_yaml_is_imported_only_for_a_file(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setitem(sys.modules, 'yaml', None)
     assert Config().lock is None
     write(folder, 'lock: poll')
-    assert message(MissingDependencyError, Config) == f'PyYAML is needed for {folder}/config.yaml: python -m pip install pyyaml'
+    assert (
+        message(MissingDependencyError, Config)
+        == f'PyYAML is needed for {folder}/config.yaml: python -m pip install pyyaml'
+    )
 
 
 # --- environment variables, and what is set here
@@ -197,20 +231,30 @@ def test_variables_and_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv('DESIPIPE_TRUST', 'bob, 1234,')
     config = Config()
     # The folder of the file wins, as it always did.
-    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == ('/file', 'soft', ['bob', '1234'])
+    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == (
+        '/file',
+        'soft',
+        ['bob', '1234'],
+    )
     config['lock'] = 'flock'
     config['base_queue_dir'] = 'here'
     assert (config['base_queue_dir'], config['lock']) == (str(Path.cwd() / 'here'), 'flock')
     for name in ('DESIPIPE_QUEUE_DIR', 'DESIPIPE_LOCK', 'DESIPIPE_TRUST'):
         monkeypatch.setenv(name, '')
     config = Config()
-    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == ('/file', 'poll', ['alice'])
+    assert (config['base_queue_dir'], config['lock'], config['trusted_users']) == (
+        '/file',
+        'poll',
+        ['alice'],
+    )
     write(folder, 'lock: poll\n')
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', '/variable')
     assert Config()['base_queue_dir'] == '/variable'
 
 
-def test_relative_folder_stays_the_same_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_folder_stays_the_same_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', 'queues')
     monkeypatch.chdir(tmp_path)
     config = Config()
@@ -222,14 +266,18 @@ def test_relative_folder_stays_the_same_elsewhere(tmp_path: Path, monkeypatch: p
 
 def test_bad_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('DESIPIPE_LOCK', 'posix')
-    assert message(ConfigError, Config).startswith("$DESIPIPE_LOCK: lock is 'posix', but must be one of flock, poll, soft")
+    assert message(ConfigError, Config).startswith(
+        "$DESIPIPE_LOCK: lock is 'posix', but must be one of flock, poll, soft"
+    )
 
 
 def test_bad_value_here() -> None:
     config = Config()
     assert 'lease is 0' in message(ConfigError, config.__setitem__, 'lease', 0)
     assert 'leese' in message(KeyError, config.__delitem__, 'leese')
-    with pytest.warns(UserWarning, match=r"the key 'leese' means nothing to desipipe; did you mean lease\?"):
+    with pytest.warns(
+        UserWarning, match=r"the key 'leese' means nothing to desipipe; did you mean lease\?"
+    ):
         config['leese'] = 1
     del config['leese']
     assert config['lease'] == 30
@@ -247,12 +295,19 @@ def test_unset_variable_in_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv('SCRATCH', raising=False)
     path = write(folder, 'base_queue_dir: ${SCRATCH}/queues\nlock: poll')
     config = Config()
-    assert config['lock'] == 'poll'  # on a node where it is not set, only who needs the folder gets the error
+    assert (
+        config['lock'] == 'poll'
+    )  # on a node where it is not set, only who needs the folder gets the error
     said = message(ConfigError, config.__getitem__, 'base_queue_dir')
-    assert said == f"{path}: base_queue_dir is '${{SCRATCH}}/queues', but $SCRATCH is not set in this process: set it, or write the path in full"
+    assert said == (
+        f"{path}: base_queue_dir is '${{SCRATCH}}/queues', but $SCRATCH is not set in this "
+        'process: set it, or write the path in full'
+    )
     write(folder, '')
     monkeypatch.setenv('DESIPIPE_QUEUE_DIR', '$SCRATCH')
-    assert message(ConfigError, Config().__getitem__, 'base_queue_dir').startswith("$DESIPIPE_QUEUE_DIR: base_queue_dir is '$SCRATCH'")
+    assert message(ConfigError, Config().__getitem__, 'base_queue_dir').startswith(
+        "$DESIPIPE_QUEUE_DIR: base_queue_dir is '$SCRATCH'"
+    )
 
 
 # --- saving
@@ -266,8 +321,13 @@ def test_save(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config['scheduler'] = {'name': 'simple', 'max_workers': 4}
     config['trusted_users'] = ('zoë', 12)
     config.save()
-    # Neither defaults nor environment variables, and the home folder as it was written: it may be another one on another machine.
-    saved = {'base_queue_dir': '~/queues', 'scheduler': {'name': 'simple', 'max_workers': 4}, 'trusted_users': ['zoë', 12]}
+    # Neither defaults nor environment variables, and the home folder as it was written: it may be
+    # another one on another machine.
+    saved = {
+        'base_queue_dir': '~/queues',
+        'scheduler': {'name': 'simple', 'max_workers': 4},
+        'trusted_users': ['zoë', 12],
+    }
     path = tmp_path / 'new' / 'config' / 'config.yaml'
     assert yaml.safe_load(path.read_text()) == saved
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
@@ -306,7 +366,11 @@ def test_failed_save_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPat
 
 def test_queue_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     me = utils.username()
-    assert Config().queue_dir == Config(user=me).queue_dir == str(folder.parent / '.desipipe' / 'queues' / me)
+    assert (
+        Config().queue_dir
+        == Config(user=me).queue_dir
+        == str(folder.parent / '.desipipe' / 'queues' / me)
+    )
     assert (Config().user, Config.default_user) == (me, me)
     other = next(user for user in ('daemon', 'nobody', 'root') if user != me)
     assert Config(user=other).queue_dir == os.path.expanduser(f'~{other}/.desipipe/queues/{other}')
@@ -321,12 +385,18 @@ def test_queue_dir(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize('user', ['', '.', '..', 'a/b', '/etc', 'a\0'])
 def test_user_can_not_leave_the_folder(folder: Path, user: str) -> None:
     write(folder, 'base_queue_dir: /data')
-    assert message(ConfigError, Config().queue_dir_of, user) == f'{user!r} is no name of a user: queues of other users are named user/name'
+    assert (
+        message(ConfigError, Config().queue_dir_of, user)
+        == f'{user!r} is no name of a user: queues of other users are named user/name'
+    )
 
 
 def test_queue_dir_of_nobody() -> None:
     said = message(ConfigError, Config().queue_dir_of, 'nobody-here')
-    assert said.startswith("there is no user 'nobody-here' on this machine") and '$DESIPIPE_QUEUE_DIR' in said
+    assert (
+        said.startswith("there is no user 'nobody-here' on this machine")
+        and '$DESIPIPE_QUEUE_DIR' in said
+    )
 
 
 def test_trust(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,11 +409,18 @@ def test_trust(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_attributes(folder: Path) -> None:
-    write(folder, 'base_queue_dir: ~/q\nlock: poll\nsync_interval: 1\nlease: 2\noutput_limit: 3\nlinger: 4')
+    write(
+        folder,
+        'base_queue_dir: ~/q\nlock: poll\nsync_interval: 1\nlease: 2\noutput_limit: 3\nlinger: 4',
+    )
     config = Config()
     for name in ('base_queue_dir', 'lock', 'sync_interval', 'lease', 'output_limit', 'linger'):
         assert getattr(config, name) == config[name] == config.data[name]
-    assert (config.base_queue_dir, config.lock, config.linger) == (os.path.expanduser('~/q'), 'poll', 4)
+    assert (config.base_queue_dir, config.lock, config.linger) == (
+        os.path.expanduser('~/q'),
+        'poll',
+        4,
+    )
     assert Config(filename=folder / 'none').lock is None
 
 
@@ -356,14 +433,23 @@ class Thing(Configurable):
     kind = 'thing'
     key = 'scheduler'
     default = 'plain'
-    builtin: ClassVar[dict[str, str]] = {'plain': f'{__name__}:Plain', 'broken': 'desipipe_has_no_such_module:Thing'}
+    builtin: ClassVar[dict[str, str]] = {
+        'plain': f'{__name__}:Plain',
+        'broken': 'desipipe_has_no_such_module:Thing',
+    }
 
 
 class Plain(Thing):
     """One of each kind of option."""
 
     name = 'plain'
-    defaults: ClassVar[dict[str, Any]] = {'number': 1, 'length': 1.5, 'text': 'a', 'flag': False, 'any': None}
+    defaults: ClassVar[dict[str, Any]] = {
+        'number': 1,
+        'length': 1.5,
+        'text': 'a',
+        'flag': False,
+        'any': None,
+    }
 
 
 class Other(Thing):
@@ -380,8 +466,18 @@ class Bare(Plain):
 def test_make() -> None:
     config = {'scheduler': None}
     made = Thing.make(None, config)
-    assert type(made) is Plain and made == Plain() and made.to_spec() == {'name': 'plain', 'number': 1, 'length': 1.5, 'text': 'a', 'flag': False, 'any': None}
-    assert Thing.make('plain', config, number=2) == Thing.make({'name': 'plain', 'number': 2}, config) == Plain(number=2) != Plain()
+    assert (
+        type(made) is Plain
+        and made == Plain()
+        and made.to_spec()
+        == {'name': 'plain', 'number': 1, 'length': 1.5, 'text': 'a', 'flag': False, 'any': None}
+    )
+    assert (
+        Thing.make('plain', config, number=2)
+        == Thing.make({'name': 'plain', 'number': 2}, config)
+        == Plain(number=2)
+        != Plain()
+    )
     assert Thing.make(made) is made
     assert Thing.make(made, number=3) == Plain(number=3)
     assert made == Plain()  # the original is as it was
@@ -400,7 +496,9 @@ def test_make_from_the_configuration(folder: Path) -> None:
     assert Thing.make({'text': 'b'}) == Plain(number=5, text='b')
     assert Thing.make('plain') == Plain()  # a name leaves nothing to the configuration
     assert Thing.make(None, {'scheduler': 'other'}) == Other()
-    assert Thing.make(None, {'scheduler': {'name': 'other', 'first_option': 2}}, first_option=3) == Other(first_option=3)
+    assert Thing.make(
+        None, {'scheduler': {'name': 'other', 'first_option': 2}}, first_option=3
+    ) == Other(first_option=3)
 
 
 def test_found_by_reference(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -435,10 +533,16 @@ def test_last_definition_counts() -> None:
 def test_found_as_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     info = tmp_path / 'entry_points_of_a_test-1.0.dist-info'
     info.mkdir()
-    (info / 'METADATA').write_text('Metadata-Version: 2.1\nName: entry-points-of-a-test\nVersion: 1.0\n')
-    (info / 'entry_points.txt').write_text(f'[desipipe.things]\ninstalled = things_of_a_test:Installed\nbad = things_of_a_test:no\nwrong = {__name__}:Path\n')
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: entry-points-of-a-test\nVersion: 1.0\n'
+    )
+    (info / 'entry_points.txt').write_text(
+        '[desipipe.things]\ninstalled = things_of_a_test:Installed\nbad = '
+        f'things_of_a_test:no\nwrong = {__name__}:Path\n'
+    )
     (tmp_path / 'things_of_a_test.py').write_text(
-        f"from {__name__} import Thing\nclass Installed(Thing):\n    name = 'named-differently'\n    defaults = {{'number': 7}}\n"
+        f"from {__name__} import Thing\nclass Installed(Thing):\n    name = 'named-differently'\n  "
+        f"  defaults = {{'number': 7}}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
@@ -446,7 +550,10 @@ def test_found_as_entry_point(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert made.to_spec() == {'name': 'things_of_a_test:Installed', 'number': 8}
     assert Thing.make(made.to_spec()) == made
     assert 'AttributeError' in message(UnknownNameError, Thing.make, 'bad')
-    assert message(UnknownNameError, Thing.make, 'wrong') == f"'{__name__}:Path' is no thing: it must be a subclass of {__name__}.Thing"
+    assert (
+        message(UnknownNameError, Thing.make, 'wrong')
+        == f"'{__name__}:Path' is no thing: it must be a subclass of {__name__}.Thing"
+    )
     assert 'did you mean installed?' in message(UnknownNameError, Thing.make, 'instaled')
 
 
@@ -457,23 +564,46 @@ def test_unknown_name() -> None:
     assert '; valid names: broken, ' in message(UnknownNameError, Thing.make, 'xyz')
     assert 'ModuleNotFoundError' in message(UnknownNameError, Thing.make, 'broken')
     said = message(UnknownNameError, Thing.make, 'desipipe_has_no_such_module:Thing')
-    assert said.startswith(f"the thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: ModuleNotFoundError") and 'PYTHONPATH' in said
-    assert message(ConfigError, Thing.make, {'name': 3}) == 'the name of a thing must be text, not 3'
-    assert message(ConfigError, Thing.make, 3) == 'the thing must be a name, a dictionary with name and options, or a Thing, not 3'
+    assert (
+        said.startswith(
+            f"the thing 'desipipe_has_no_such_module:Thing' cannot be imported in {os.getcwd()}: "
+            'ModuleNotFoundError'
+        )
+        and 'PYTHONPATH' in said
+    )
+    assert (
+        message(ConfigError, Thing.make, {'name': 3}) == 'the name of a thing must be text, not 3'
+    )
+    assert (
+        message(ConfigError, Thing.make, 3)
+        == 'the thing must be a name, a dictionary with name and options, or a Thing, not 3'
+    )
 
 
 def test_unknown_option() -> None:
     said = message(UnknownOptionError, Thing.make, 'plain', nummer=2)
-    assert said == "the thing 'plain' has no option 'nummer'; did you mean number? Valid options: any, flag, length, number, text"
-    assert message(UnknownOptionError, Plain, xyz=2).endswith("has no option 'xyz'; valid options: any, flag, length, number, text")
-    assert message(UnknownOptionError, Thing, xyz=2) == "the thing 'Thing' has no option 'xyz'; valid options: none"
+    assert said == (
+        "the thing 'plain' has no option 'nummer'; did you mean number? Valid options: any, "
+        'flag, length, number, text'
+    )
+    assert message(UnknownOptionError, Plain, xyz=2).endswith(
+        "has no option 'xyz'; valid options: any, flag, length, number, text"
+    )
+    assert (
+        message(UnknownOptionError, Thing, xyz=2)
+        == "the thing 'Thing' has no option 'xyz'; valid options: none"
+    )
     assert isinstance(UnknownOptionError(), TypeError)
 
 
 @pytest.mark.parametrize(
     ('option', 'value', 'words'),
     [
-        ('number', 'four', "number of the thing 'plain' must be a whole number, at least 0, not 'four'"),
+        (
+            'number',
+            'four',
+            "number of the thing 'plain' must be a whole number, at least 0, not 'four'",
+        ),
         ('number', -1, 'must be a whole number, at least 0, not -1'),
         ('number', True, 'must be a whole number, at least 0, not True'),
         ('number', None, 'must be a whole number, at least 0, not None'),
@@ -497,8 +627,12 @@ def test_good_options() -> None:
 
 def test_numbers() -> None:
     assert whole_number(1, 'n') == 1 and number(0, 'x') == 0.0
-    assert message(ConfigError, whole_number, 0, 'n') == 'n must be a whole number, at least 1, not 0'
-    assert message(ConfigError, number, 1, 'x', least=1.5) == 'x must be a number, at least 1.5, not 1'
+    assert (
+        message(ConfigError, whole_number, 0, 'n') == 'n must be a whole number, at least 1, not 0'
+    )
+    assert (
+        message(ConfigError, number, 1, 'x', least=1.5) == 'x must be a number, at least 1.5, not 1'
+    )
 
 
 # --- words
@@ -529,7 +663,16 @@ def test_format_duration(seconds: float, words: str) -> None:
 
 @pytest.mark.parametrize(
     ('n', 'words'),
-    [(0, '0 B'), (999, '999 B'), (1000, '1.0 kB'), (999_949, '999.9 kB'), (999_950, '1.0 MB'), (20_000_000, '20.0 MB'), (3e15, '3.0 PB'), (3e18, '3,000.0 PB')],
+    [
+        (0, '0 B'),
+        (999, '999 B'),
+        (1000, '1.0 kB'),
+        (999_949, '999.9 kB'),
+        (999_950, '1.0 MB'),
+        (20_000_000, '20.0 MB'),
+        (3e15, '3.0 PB'),
+        (3e18, '3,000.0 PB'),
+    ],
 )
 def test_format_bytes(n: float, words: str) -> None:
     assert utils.format_bytes(n) == words
@@ -579,13 +722,17 @@ def root() -> Iterator[logging.Logger]:
     sys.excepthook = hook
 
 
-def test_setup_logging_shows_every_logger_on_stdout(root: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+def test_setup_logging_shows_every_logger_on_stdout(
+    root: logging.Logger, capsys: pytest.CaptureFixture[str]
+) -> None:
     utils.setup_logging()
     logging.getLogger('Mine').info('one')
     logging.getLogger('Mine').debug('not this')
 
     captured = capsys.readouterr()
-    assert captured.err == '' and re.fullmatch(r'\[\d{6}\.\d\d\]  \d\d-\d\d \d\d:\d\d  Mine {22}INFO     one\n', captured.out)
+    assert captured.err == '' and re.fullmatch(
+        r'\[\d{6}\.\d\d\]  \d\d-\d\d \d\d:\d\d  Mine {22}INFO     one\n', captured.out
+    )
     assert (root.level, len(root.handlers)) == (logging.INFO, 1)
 
 
@@ -656,14 +803,24 @@ def test_base_dict_is_copied_with_its_items() -> None:
     options = Options(a=1)
     other = options.clone({'b': 2}, c=3)
 
-    assert (dict(options), dict(other), type(other)) == ({'a': 1}, {'a': 1, 'b': 2, 'c': 3}, Options)
+    assert (dict(options), dict(other), type(other)) == (
+        {'a': 1},
+        {'a': 1, 'b': 2, 'c': 3},
+        Options,
+    )
 
 
 def test_copytree_keeps_permissions_of_folders(tmp_path: Path) -> None:
     (tmp_path / 'a' / 'inner').mkdir(parents=True)
     (tmp_path / 'a' / 'inner' / 'file').write_text('x')
     (tmp_path / 'b').mkdir(mode=0o700)
-    utils.copytree(tmp_path / 'a', tmp_path / 'b', dirs_exist_ok=True, copy_function=shutil.copyfile, dirs_copystat=False)
+    utils.copytree(
+        tmp_path / 'a',
+        tmp_path / 'b',
+        dirs_exist_ok=True,
+        copy_function=shutil.copyfile,
+        dirs_copystat=False,
+    )
 
     assert (tmp_path / 'b' / 'inner' / 'file').read_text() == 'x'
     assert (tmp_path / 'b').stat().st_mode & 0o777 == 0o700
@@ -677,13 +834,21 @@ def test_copytree_keeps_permissions_of_folders(tmp_path: Path) -> None:
 def test_machine() -> None:
     machine = provenance.machine()
     assert machine == provenance.machine()
-    assert machine['pid'] == os.getpid() and machine['user'] == utils.username() and machine['executable'] == sys.executable
-    assert machine['host'] == os.uname().nodename and machine['python'] == sys.version.split()[0].rstrip('+')
+    assert (
+        machine['pid'] == os.getpid()
+        and machine['user'] == utils.username()
+        and machine['executable'] == sys.executable
+    )
+    assert machine['host'] == os.uname().nodename and machine['python'] == sys.version.split()[
+        0
+    ].rstrip('+')
     assert machine['platform'].startswith(os.uname().sysname)
     code = 'from desipipe.provenance import machine; import json; print(json.dumps(machine()))'
     import json
 
-    other = json.loads(subprocess.run([sys.executable, '-c', code], capture_output=True, check=True).stdout)
+    other = json.loads(
+        subprocess.run([sys.executable, '-c', code], capture_output=True, check=True).stdout
+    )
     assert {key for key in machine if other[key] != machine[key]} == {'pid', 'start'}  # type: ignore[literal-required]
 
 
@@ -698,14 +863,20 @@ def test_process_of_any_name(tmp_path: Path) -> None:
     with subprocess.Popen([name], stdin=subprocess.PIPE) as process:
         start, mine = provenance.process_start(process.pid), provenance.process_start(os.getpid())
         assert start is not None and mine is not None and start >= mine
-        assert provenance.process_alive(process.pid, start) and provenance.process_alive(process.pid)
-        assert not provenance.process_alive(process.pid, start - 1)  # the number was given to another process
+        assert provenance.process_alive(process.pid, start) and provenance.process_alive(
+            process.pid
+        )
+        assert not provenance.process_alive(
+            process.pid, start - 1
+        )  # the number was given to another process
         process.kill()
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
         # A zombie: it still has a number and a file.
         assert os.path.exists(f'/proc/{process.pid}/stat')
         assert provenance.process_start(process.pid) is None
-        assert not provenance.process_alive(process.pid, start) and not provenance.process_alive(process.pid)
+        assert not provenance.process_alive(process.pid, start) and not provenance.process_alive(
+            process.pid
+        )
     assert not provenance.process_alive(process.pid, start)
     assert provenance.process_start(process.pid) is None
 
@@ -745,7 +916,18 @@ def test_process_without_proc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     from importlib import metadata
 
-    found = provenance.versions(['yaml', 'numpy.linalg', 'os', 'json', 'no_such_package', '', 'desipipe_has_no_such_module', 'numpy'])
+    found = provenance.versions(
+        [
+            'yaml',
+            'numpy.linalg',
+            'os',
+            'json',
+            'no_such_package',
+            '',
+            'desipipe_has_no_such_module',
+            'numpy',
+        ]
+    )
     assert found == {'numpy': metadata.version('numpy'), 'yaml': metadata.version('PyYAML')}
     assert list(found) == ['numpy', 'yaml']
     monkeypatch.setattr(metadata, 'version', lambda name: pytest.fail(f'looked up {name} again'))
@@ -756,10 +938,14 @@ def test_versions_of_a_shared_name_space(tmp_path: Path, monkeypatch: pytest.Mon
     for name in ('first', 'second'):
         info = tmp_path / f'space_of_a_test_{name}-1.{len(name)}.dist-info'
         info.mkdir()
-        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: space-of-a-test-{name}\nVersion: 1.{len(name)}\n')
+        (info / 'METADATA').write_text(
+            f'Metadata-Version: 2.1\nName: space-of-a-test-{name}\nVersion: 1.{len(name)}\n'
+        )
         (info / 'top_level.txt').write_text('space_of_a_test\n')
     monkeypatch.syspath_prepend(tmp_path)
     importlib.invalidate_caches()
     provenance._distributions.cache_clear()
-    assert provenance.versions(['space_of_a_test']) == {'space_of_a_test': 'space-of-a-test-first 1.5, space-of-a-test-second 1.6'}
+    assert provenance.versions(['space_of_a_test']) == {
+        'space_of_a_test': 'space-of-a-test-first 1.5, space-of-a-test-second 1.6'
+    }
     provenance._distributions.cache_clear()

@@ -1,4 +1,6 @@
-"""Journals that were damaged, or put back from a backup: nothing runs for ever, nothing false is believed, and no queue hides others."""
+"""Journals that were damaged, or put back from a backup: nothing runs for ever, nothing false is
+believed, and no queue hides others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import MID, add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, note, tid
+from engine import (
+    MID,
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    finish,
+    fresh,
+    journal_lines,
+    knowledge,
+    make_folder,
+    note,
+    tid,
+)
 from polling import wait_for
 
 from desipipe import Queue, TaskManager
@@ -29,7 +45,9 @@ def ledger(tmp_path: Path) -> Ledger:
 
 def damage(ledger: Ledger, kind: str, number: int = 0) -> Ledger:
     """Change a byte of the line of an event of this kind; return another view."""
-    offset, _ = [item for item in journal_lines(ledger.folder) if f'"e":"{kind}"'.encode() in item[1]][number]
+    offset, _ = [
+        item for item in journal_lines(ledger.folder) if f'"e":"{kind}"'.encode() in item[1]
+    ][number]
     with open(ledger.journal.path, 'r+b') as file:
         os.pwrite(file.fileno(), b'X', offset + 2)
     return fresh(ledger)
@@ -106,14 +124,22 @@ def test_worker_ends_when_an_older_journal_is_put_back(queue_dir: Path, tmp_path
     for i in range(3):
         wait(i, str(go))
     shutil.copy(queue.filename, tmp_path / 'backup')
-    with subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--linger', '600'], stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--linger', '600'],
+        stderr=subprocess.PIPE,
+    ) as process:
         wait_for(lambda: (tmp_path / 'go-0').exists())
         shutil.copyfile(tmp_path / 'backup', queue.filename)
         _, said = process.communicate(timeout=120)
     assert b'older copy' in said and process.returncode != 0
     assert queue.counts['PENDING'] == 3
     go.touch()
-    assert subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], timeout=120).returncode == 0
+    assert (
+        subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], timeout=120
+        ).returncode
+        == 0
+    )
     assert [task.result for task in queue.tasks()] == [0, 1, 2]
 
 
@@ -122,7 +148,17 @@ BAD_EVENTS: dict[str, Callable[[], dict[str, object]]] = {
     'a member is missing': lambda: {'e': 'add', 'first': 2},
     'another kind of member': lambda: {'e': 'end', 'w': 'w', 'rows': 'x', 'n': [1]},
     'columns differ': lambda: {'e': 'run', 'w': 'w', 'rows': [0, 1], 'n': [1], 't': 0.0},
-    'fewer identities': lambda: {'e': 'add', 'first': 2, 'g': 0, 'i': 0, 'ids': 'ab' * 16, 'seg': 's', 'off': 0, 'len': [1, 1], 't': 0.0},
+    'fewer identities': lambda: {
+        'e': 'add',
+        'first': 2,
+        'g': 0,
+        'i': 0,
+        'ids': 'ab' * 16,
+        'seg': 's',
+        'off': 0,
+        'len': [1, 1],
+        't': 0.0,
+    },
     'a row out of reach': lambda: {'e': 'drop', 'rows': [4_000_000_000]},
     'no such state': lambda: {'e': 'set', 'rows': [0], 's': 77, 't': 0.0, 'why': 'set'},
     'a group without its app': lambda: {'e': 'group', 'g': 5},
@@ -166,7 +202,12 @@ def test_one_bad_queue_hides_no_other(queue_dir: Path, capfd: pytest.CaptureFixt
         file.write(encode({'e': 5}, bad.ledger.journal.offset))
     with open(header.filename, 'r+b') as file:
         file.write(b'?')
-    for argv in (['queues'], ['status', '-q', '*'], ['queues', '--json'], ['status', '-q', '*', '--json']):
+    for argv in (
+        ['queues'],
+        ['status', '-q', '*'],
+        ['queues', '--json'],
+        ['status', '-q', '*', '--json'],
+    ):
         main(argv)
         out, err = capfd.readouterr()
         assert 'good' in out and 'bad' in out and 'Traceback' not in out + err

@@ -45,11 +45,15 @@ def version(queue: Queue) -> Any:
 
 
 DECISIONS: dict[str, Callable[[Queue], Any]] = {
-    'accept a new task': lambda queue: queue.accept(queue.tasks(index=0)[0], version(queue).task(1)),
+    'accept a new task': lambda queue: queue.accept(
+        queue.tasks(index=0)[0], version(queue).task(1)
+    ),
     'retry': lambda queue: queue.retry(),
     'cancel': lambda queue: queue.cancel(state='PENDING'),
     'delete a task': lambda queue: queue.drop([task.id for task in queue.tasks(state='PENDING')]),
-    'set a state': lambda queue: queue.set_task_state([task.id for task in queue.tasks()], 'KILLED'),
+    'set a state': lambda queue: queue.set_task_state(
+        [task.id for task in queue.tasks()], 'KILLED'
+    ),
     'clear': lambda queue: queue.clear(kill=False),
 }
 
@@ -85,7 +89,9 @@ def test_accept_leaves_a_pause_alone(queue: Queue) -> None:
     assert not queue.paused and len(queue.tasks(name='f', superseded=None)) == 4
 
 
-def test_what_is_chosen_is_chosen_under_the_lock(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_chosen_is_chosen_under_the_lock(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A task that fails between the call and the lock is retried too."""
     other = get_queue(queue.folder)
     write = Journal.write

@@ -1,4 +1,6 @@
-"""Deleting a queue whose files another process has open, as NFS shows them: under other names, until they are closed."""
+"""Deleting a queue whose files another process has open, as NFS shows them: under other names,
+until they are closed.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ def queue(tmp_path: Path) -> Queue:
 
 @pytest.fixture
 def reader(monkeypatch: pytest.MonkeyPatch) -> Reader:
-    """Have all files of ``segments`` and the journal open on this host; the function closes them."""
+    """Have all files of ``segments`` and the journal open on this host; the function closes
+    them.
+    """
     unlink, is_open = os.unlink, [True]
     state = {'renamed': 0}
 
@@ -56,7 +60,9 @@ def names_below(folder: Path) -> list[str]:
     return [name for _, _, names in os.walk(folder) for name in names]
 
 
-def test_delete_waits_for_a_reader_that_closes(queue: Queue, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_delete_waits_for_a_reader_that_closes(
+    queue: Queue, reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pauses: list[float] = []
 
     def pause(seconds: float) -> None:
@@ -90,7 +96,9 @@ def test_delete_removes_all_that_nobody_reads(
     assert Queue('q', base_dir=tmp_path, create=True).counts() == 0
 
 
-def test_files_that_cannot_be_removed_are_told(queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_files_that_cannot_be_removed_are_told(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     unlink = os.unlink
 
     def refuse(path: str, *, dir_fd: int | None = None) -> None:

@@ -1,4 +1,6 @@
-"""Disks that are full, too small, or read-only: what was being added is not there, what was there is intact, and work goes on when there is space."""
+"""Disks that are full, too small, or read-only: what was being added is not there, what was
+there is intact, and work goes on when there is space.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import add, begin, claim, differences, done, facts, finish, fresh, hear, knowledge, make_folder, record, states, talk, tell, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    differences,
+    done,
+    facts,
+    finish,
+    fresh,
+    hear,
+    knowledge,
+    make_folder,
+    record,
+    states,
+    talk,
+    tell,
+    tid,
+)
 
 from desipipe import Queue
 from desipipe.errors import DiskFullError, PermissionDeniedError, QueueExistsError
@@ -20,7 +39,10 @@ from desipipe.queue.ledger import Ledger
 from desipipe.store.lease import Lease, read_lease
 
 # Root, and namespaces of one's own or the like, as network filesystems need too.
-mounts = [pytest.mark.netfs, pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to mount filesystems')]
+mounts = [
+    pytest.mark.netfs,
+    pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to mount filesystems'),
+]
 
 
 def mount(*argv: object) -> None:
@@ -41,7 +63,11 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
         image = tmp_path / 'image'
         with image.open('wb') as file:
             file.truncate(2 << 20)
-        subprocess.run(['mkfs.ext4', '-q', '-F', '-m', '0', '-O', '^has_journal', str(image)], check=True, capture_output=True)
+        subprocess.run(
+            ['mkfs.ext4', '-q', '-F', '-m', '0', '-O', '^has_journal', str(image)],
+            check=True,
+            capture_output=True,
+        )
         mount('-o', 'loop', image, point)
     try:
         yield point
@@ -81,7 +107,9 @@ def check_all(ledger: Ledger, known: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize('size', [100, 5000, 60_000])
 def test_adding_until_it_is_full(disk: Path, size: int) -> None:
-    """Payloads and lines of several sizes, so that it is now one, now the other that does not fit."""
+    """Payloads and lines of several sizes, so that it is now one, now the other that does not
+    fit.
+    """
     ledger = Ledger(make_folder(disk), None)
     fill(disk / 'ballast', 300_000)
     name = 0
@@ -91,7 +119,11 @@ def test_adding_until_it_is_full(disk: Path, size: int) -> None:
             count = len(ledger.state)
             add(ledger, [('x' * size, name), *(('small', name, i) for i in range(20))])
             name += 1
-    assert 'not in the queue' in str(info.value) and 'Free some space' in str(info.value) and ledger.folder in str(info.value)
+    assert (
+        'not in the queue' in str(info.value)
+        and 'Free some space' in str(info.value)
+        and ledger.folder in str(info.value)
+    )
     assert len(ledger.state) == count == 21 * name > 0
     if known:
         check_all(ledger, known)
@@ -131,7 +163,10 @@ def test_a_line_that_does_not_fit(disk: Path) -> None:
 
 
 def test_reports_are_repeated_when_there_is_space(disk: Path) -> None:
-    """A worker keeps what it has to say; said again, it counts once. Its heart goes on meanwhile."""
+    """A worker keeps what it has to say; said again, it counts once.
+
+    Its heart goes on meanwhile.
+    """
     ledger = Ledger(make_folder(disk), None, name='w')
     lease = Lease(ledger.folder, 'w', True)
     begin(ledger, 'w', 1000)
@@ -151,7 +186,11 @@ def test_reports_are_repeated_when_there_is_space(disk: Path) -> None:
     free(disk / 'ballast')
     finish(ledger, 'w', claimed[said:])
     reader.follow()
-    assert set(states(reader.state)) == {'SUCCEEDED'} and reader.state.stale == 0 and reader.state.damage == []
+    assert (
+        set(states(reader.state)) == {'SUCCEEDED'}
+        and reader.state.stale == 0
+        and reader.state.damage == []
+    )
     for row in range(300):
         (attempt,) = reader.attempts(row)
         assert attempt.out is not None and reader.read_text(attempt.out) == f'out {row:d} 1'
@@ -250,7 +289,9 @@ def test_a_read_only_folder_can_be_looked_at(read_only: tuple[str, Path], queue_
     assert {path: path.stat().st_mtime_ns for path in Path(folder).rglob('*')} == files
     assert add(view, [0, 1]) == [0, 1]  # what is known needs no writing
     queue = Queue('q', base_dir=point)
-    assert queue.counts['SUCCEEDED'] == states(view.state).count('SUCCEEDED') and len(queue.tasks()) == len(view.state)
+    assert queue.counts['SUCCEEDED'] == states(view.state).count('SUCCEEDED') and len(
+        queue.tasks()
+    ) == len(view.state)
     with pytest.raises(QueueExistsError):
         Queue('q', base_dir=point, create=True)
     # What is written elsewhere is seen, and when it may be written to, it is.
@@ -286,7 +327,9 @@ for word in sys.stdin:
 
 
 def test_files_that_may_not_grow(tmp_path: Path) -> None:
-    """A limit of the system: real writes that go half, of the journal first, which is the larger file here."""
+    """A limit of the system: real writes that go half, of the journal first, which is the larger
+    file here.
+    """
     ledger = Ledger(make_folder(tmp_path), None)
     add(ledger, ['x' * 10 for _ in range(1)])
     ledger.journal.write(lambda: [{'e': 'note', 'x': 'x' * 100_000}])
@@ -325,7 +368,13 @@ def test_a_folder_that_goes_away(tmp_path: Path) -> None:
     ledger = record(make_folder(tmp_path))
     known = len(ledger.state)
     shutil.rmtree(ledger.folder)
-    for what in (lambda: add(ledger, ['new']), lambda: ledger.pause(True), ledger.follow, lambda: compact(ledger), lambda: begin(ledger, 'x')):
+    for what in (
+        lambda: add(ledger, ['new']),
+        lambda: ledger.pause(True),
+        ledger.follow,
+        lambda: compact(ledger),
+        lambda: begin(ledger, 'x'),
+    ):
         with pytest.raises(Exception, match='gone'):
             what()
     ledger.close()

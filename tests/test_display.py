@@ -1,4 +1,6 @@
-"""A cell that a worker runs looks as if it had run in the notebook: what it prints, displays and draws, in order, also while it runs."""
+"""A cell that a worker runs looks as if it had run in the notebook: what it prints, displays and
+draws, in order, also while it runs.
+"""
 
 from __future__ import annotations
 
@@ -45,12 +47,16 @@ def seen(future: Future) -> list[Any]:
             found.append(('error', output['ename'], output['evalue']))
         else:
             assert set(output) == {'output_type', 'data', 'metadata'}
-            found.append(({*output['data']} - {'text/plain'} or {'text/plain'}, output['data']['text/plain']))
+            found.append(
+                ({*output['data']} - {'text/plain'} or {'text/plain'}, output['data']['text/plain'])
+            )
     return found
 
 
 def images(future: Future) -> list[bytes]:
-    displays = [output['data'] for output in future.task.outputs if output['output_type'] == 'display_data']
+    displays = [
+        output['data'] for output in future.task.outputs if output['output_type'] == 'display_data'
+    ]
     return [base64.b64decode(data['image/png']) for data in displays if 'image/png' in data]
 
 
@@ -103,7 +109,12 @@ def test_as_if_it_had_run_here(queue: Queue, tm: TaskManager) -> None:
     assert all(image.startswith(PNG) for image in images(future))
     assert future.out(timeout=0) == 'to stdout, to stdout again\nfrom C\nfrom a child\n'
     assert future.err(timeout=0) == 'to stderr\nwithout an endbetween\n'
-    logs = subprocess.run([sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, future.id], check=True, capture_output=True, timeout=60)
+    logs = subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, future.id],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
     assert b'\x1b' not in logs.stdout and b'from a child' in logs.stdout
 
 
@@ -116,10 +127,17 @@ def test_figures_are_those_of_a_notebook(queue: Queue, tm: TaskManager) -> None:
 
     future = cell(tm, work)
     run(queue)
-    source = 'from IPython.core.pylabtools import print_figure; import matplotlib.pyplot as plt, sys; line, = plt.plot([1, 2], label="a"); plt.legend()\n'
+    source = (
+        'from IPython.core.pylabtools import print_figure; import matplotlib.pyplot as plt, sys; '
+        'line, = plt.plot([1, 2], label="a"); plt.legend()\n'
+    )
     source += 'sys.stdout.buffer.write(print_figure(line.figure, bbox_inches="tight"))'
     env = {**os.environ, 'MPLBACKEND': 'agg'}
-    assert images(future) == [subprocess.run([sys.executable, '-c', source], check=True, capture_output=True, env=env).stdout]
+    assert images(future) == [
+        subprocess.run(
+            [sys.executable, '-c', source], check=True, capture_output=True, env=env
+        ).stdout
+    ]
 
 
 def test_a_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
@@ -143,9 +161,16 @@ def test_a_cell_that_fails(queue: Queue, tm: TaskManager) -> None:
 
     failed, empty, killed = cell(tm, work), cell(tm, bare), cell(tm, gone)
     run(queue)
-    assert seen(failed) == [('stdout', 'so far\n'), ({'image/png'}, '<Figure size 640x480 with 1 Axes>'), ('error', 'ValueError', 'size: must be positive')]
+    assert seen(failed) == [
+        ('stdout', 'so far\n'),
+        ({'image/png'}, '<Figure size 640x480 with 1 Axes>'),
+        ('error', 'ValueError', 'size: must be positive'),
+    ]
     trace = failed.task.outputs[-1]['traceback']
-    assert trace[0] == 'Traceback (most recent call last):' and trace[-1] == 'ValueError: size: must be positive'
+    assert (
+        trace[0] == 'Traceback (most recent call last):'
+        and trace[-1] == 'ValueError: size: must be positive'
+    )
     assert not any(str(Path(desipipe.__file__).parent / '') + os.sep in line for line in trace)
     assert seen(empty) == [('error', 'KeyError', '')]
     (_, shown), (kind, name, words) = seen(killed)
@@ -167,7 +192,11 @@ def test_only_what_is_needed_is_imported(queue: Queue, tm: TaskManager) -> None:
     future = cell(tm, work)
     run(queue)
     assert future.result(timeout=0) == []
-    assert seen(future) == [('stderr', 'text\n'), ({'text/plain'}, '3'), ({'text/plain'}, "'three'")]
+    assert seen(future) == [
+        ('stderr', 'text\n'),
+        ({'text/plain'}, '3'),
+        ({'text/plain'}, "'three'"),
+    ]
 
 
 def test_nothing_stays_after_a_cell(queue: Queue, tm: TaskManager) -> None:
@@ -199,14 +228,22 @@ def test_nothing_stays_after_a_cell(queue: Queue, tm: TaskManager) -> None:
         clear_output()
         plt.figure()
         plt.show()
-        return os.environ['MPLBACKEND'], matplotlib.rcParams['lines.linewidth'], [vars(stream).get('write') for stream in (sys.stdout, sys.stderr)]
+        return (
+            os.environ['MPLBACKEND'],
+            matplotlib.rcParams['lines.linewidth'],
+            [vars(stream).get('write') for stream in (sys.stdout, sys.stderr)],
+        )
 
     first = cell(tm, work)
     second = tm.python_app(after)()
     third = cell(tm, lambda: __import__('matplotlib.pyplot').pyplot.get_fignums())
     run(queue)
     assert first.exception(timeout=0) is None
-    assert second.result(timeout=0) == ('module://matplotlib_inline.backend_inline', 1.5, [None, None])
+    assert second.result(timeout=0) == (
+        'module://matplotlib_inline.backend_inline',
+        1.5,
+        [None, None],
+    )
     assert second.out() == '<IPython.core.display.HTML object>\n\x1b[2K\r\x1b[2K\r'
     assert second.err() == 'to stderr\n'
     assert third.result(timeout=0) == []
@@ -234,12 +271,21 @@ def test_ipython_that_came_before_the_cell(queue: Queue, tm: TaskManager) -> Non
     tm.python_app(before)()
     future = cell(tm, work)
     run(queue)
-    assert seen(future) == [({'text/markdown'}, '<IPython.core.display.Markdown object>'), ({'image/png'}, '<Figure size 640x480 with 1 Axes>')]
+    assert seen(future) == [
+        ({'text/markdown'}, '<IPython.core.display.Markdown object>'),
+        ({'image/png'}, '<Figure size 640x480 with 1 Axes>'),
+    ]
 
 
 def test_updates_and_clears(queue: Queue, tm: TaskManager) -> None:
     def work() -> str:
-        from IPython.display import HTML, DisplayHandle, clear_output, publish_display_data, update_display
+        from IPython.display import (
+            HTML,
+            DisplayHandle,
+            clear_output,
+            publish_display_data,
+            update_display,
+        )
         from IPython.display import display as theirs
 
         from desipipe.display import display
@@ -275,15 +321,24 @@ def test_updates_and_clears(queue: Queue, tm: TaskManager) -> None:
     assert outputs[-1]['metadata'] == {'text/plain': {'isolated': True}}
 
 
-def test_large_displays_are_kept_and_shown_small(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+def test_large_displays_are_kept_and_shown_small(
+    queue: Queue, tm: TaskManager, tmp_path: Path
+) -> None:
     def work() -> None:
         import matplotlib.pyplot as plt
         import numpy as np
 
         from desipipe.display import display, show
 
-        display({'text/plain': 'a table', 'text/html': 'x' * 300_000}, raw=True, metadata={'text/html': {'isolated': True}})
-        display({'text/plain': 'a picture', 'image/png': b'x' * 300_000, 'image/jpeg': b'small'}, raw=True)
+        display(
+            {'text/plain': 'a table', 'text/html': 'x' * 300_000},
+            raw=True,
+            metadata={'text/html': {'isolated': True}},
+        )
+        display(
+            {'text/plain': 'a picture', 'image/png': b'x' * 300_000, 'image/jpeg': b'small'},
+            raw=True,
+        )
         show('y' * 300_000)
         plt.imshow(np.random.default_rng(1).normal(size=(500, 700)), cmap='viridis')
 
@@ -298,22 +353,57 @@ def test_large_displays_are_kept_and_shown_small(queue: Queue, tm: TaskManager, 
     future, ended = cell(tm, work), cell(tm, killed)
     run(queue)
     table, picture, text, noise = (output['data'] for output in future.task.outputs)
-    assert table == {'text/plain': 'a table\n[desipipe: text/html of 300.0 kB too large to be shown here, kept in the queue]'}
+    assert table == {
+        'text/plain': (
+            'a table\n[desipipe: text/html of 300.0 kB too large to be shown here, kept in the '
+            'queue]'
+        )
+    }
     assert picture == {'text/plain': 'a picture', 'image/jpeg': base64.b64encode(b'small').decode()}
-    assert text['text/plain'].startswith("'yyy") and len(text['text/plain']) < 20_000 and 'kept in the queue' in text['text/plain']
-    assert set(noise) == {'text/plain', 'image/jpeg'} and len(noise['image/jpeg']) < display.DISPLAY_LIMIT
+    assert (
+        text['text/plain'].startswith("'yyy")
+        and len(text['text/plain']) < 20_000
+        and 'kept in the queue' in text['text/plain']
+    )
+    assert (
+        set(noise) == {'text/plain', 'image/jpeg'}
+        and len(noise['image/jpeg']) < display.DISPLAY_LIMIT
+    )
     # What advice says does open them, also after compaction.
     for folder in (tmp_path / 'before', tmp_path / 'after'):
         saved = saved_by_command(queue, future, folder)
-        assert [path.rpartition('-')[2] for path in saved] == ['01.html', '02.png', '02.jpg', '03.txt', '04.png']
+        assert [path.rpartition('-')[2] for path in saved] == [
+            '01.html',
+            '02.png',
+            '02.jpg',
+            '03.txt',
+            '04.png',
+        ]
         assert [len(data) for data in saved.values()][:4] == [300_000, 300_000, 5, 300_002]
-        assert list(saved.values())[4].startswith(PNG) and len(list(saved.values())[4]) > display.DISPLAY_LIMIT
+        assert (
+            list(saved.values())[4].startswith(PNG)
+            and len(list(saved.values())[4]) > display.DISPLAY_LIMIT
+        )
         assert list(saved_by_command(queue, ended, folder).values()) == [b'x' * 300_000]
-        subprocess.run([sys.executable, '-m', 'desipipe', 'compact', '-q', queue.folder], check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'compact', '-q', queue.folder],
+            check=True,
+            timeout=60,
+        )
 
 
 def saved_by_command(queue: Queue, future: Future, folder: Path) -> dict[str, bytes]:
-    command = [sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, future.id, '--save', str(folder)]
+    command = [
+        sys.executable,
+        '-m',
+        'desipipe',
+        'logs',
+        '-q',
+        queue.folder,
+        future.id,
+        '--save',
+        str(folder),
+    ]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     return {path: Path(path).read_bytes() for path in done.stdout.splitlines()}
 
@@ -330,10 +420,18 @@ def test_figures_beyond_the_size_of_a_cell_are_shown_small(queue: Queue, tm: Tas
     run(queue)
     rows = [queue.ledger.row(future.tid) for future in futures]
     found = cell_summary(queue, rows, limit=60_000)
-    shown = [output['data'] for output in found['outputs'] if 'label' not in output['metadata'].get('desipipe', {})]
+    shown = [
+        output['data']
+        for output in found['outputs']
+        if 'label' not in output['metadata'].get('desipipe', {})
+    ]
     assert len(shown) == 4 and all({'image/png', 'image/jpeg'} & set(data) for data in shown)
     assert 'image/jpeg' in shown[-1]
-    assert re.search(r'displays of (\d tasks|\S+) are shown small; to open .*: desipipe logs -q \S+ [0-9a-f]{12} --save displays', found['truncated'])
+    assert re.search(
+        r'displays of (\d tasks|\S+) are shown small; to open .*: desipipe logs -q \S+ '
+        r'[0-9a-f]{12} --save displays',
+        found['truncated'],
+    )
 
 
 def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
@@ -365,10 +463,18 @@ def test_children_and_threads_of_a_cell(queue: Queue, tm: TaskManager) -> None:
     future = cell(tm, work)
     run(queue)
     said = sorted(f'{number} {i}' for number in range(3) for i in range(200))
-    assert sorted(line[4:] for line in future.out(timeout=0).splitlines() if line[:4] == 'out ') == said
-    assert sorted(line[4:] for line in future.err(timeout=0).splitlines() if line[:4] == 'err ') == said
+    assert (
+        sorted(line[4:] for line in future.out(timeout=0).splitlines() if line[:4] == 'out ')
+        == said
+    )
+    assert (
+        sorted(line[4:] for line in future.err(timeout=0).splitlines() if line[:4] == 'err ')
+        == said
+    )
     assert future.out().count('a child\n') == future.err().count('a child\n') == 3
-    assert sorted(output['data']['text/plain'] for output in future.task.outputs if 'data' in output) == ['0', '1', '2']
+    assert sorted(
+        output['data']['text/plain'] for output in future.task.outputs if 'data' in output
+    ) == ['0', '1', '2']
 
 
 def test_a_figure_that_cannot_be_drawn_costs_the_figure(queue: Queue, tm: TaskManager) -> None:
@@ -408,7 +514,10 @@ def test_while_it_runs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
     try:
         wait_for(lambda: seen(future) == begun, 'its output')
         assert future.state == 'RUNNING'
-        logs = subprocess.Popen([sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, '-f', future.id], stdout=subprocess.PIPE)
+        logs = subprocess.Popen(
+            [sys.executable, '-m', 'desipipe', 'logs', '-q', queue.folder, '-f', future.id],
+            stdout=subprocess.PIPE,
+        )
         assert logs.stdout is not None
         assert {logs.stdout.readline() for _ in range(2)} == {b'begun\n', b'well\n'}
         go.touch()
@@ -423,7 +532,9 @@ def test_while_it_runs(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
 
 
 def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
-    """What a running task wrote is seen from the middle of a mark on; it says so, and shows no piece of it."""
+    """What a running task wrote is seen from the middle of a mark on; it says so, and shows no
+    piece of it.
+    """
 
     def work(go: str) -> None:
         import os
@@ -447,7 +558,9 @@ def test_too_much_to_follow(queue: Queue, tm: TaskManager, tmp_path: Path) -> No
             'its output',
         )
         found = seen(future)
-        assert found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
+        assert (
+            found[0][0] == 'stdout' and 'bytes cut here' in found[0][1] and 'x' not in found[0][1]
+        )
         assert all(item[0] == {'text/plain'} for item in found[1:])
         go.touch()
         assert process.wait(60) == 0
@@ -504,7 +617,9 @@ class Rich:
     def _repr_svg_(self) -> str:
         raise ValueError('no picture')
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(
+        self, include: Any = None, exclude: Any = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         return {'application/x-own': {'a': 1}}, {'application/x-own': {'b': 2}}
 
 
@@ -515,8 +630,13 @@ class Itself:
         print('itself')
 
 
-@pytest.mark.parametrize('options', [{}, {'include': ['text/html', 'application/x-own']}, {'exclude': ['text/html', 'image/png']}])
-def test_the_same_without_ipython(options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    'options',
+    [{}, {'include': ['text/html', 'application/x-own']}, {'exclude': ['text/html', 'image/png']}],
+)
+def test_the_same_without_ipython(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     options = {'include': None, 'exclude': None, **options}
     for thing in (Rich(), Rich, [1], Itself()):
         monkeypatch.setattr(display, '_formatter', None)
@@ -529,7 +649,12 @@ def test_the_same_without_ipython(options: dict[str, Any], monkeypatch: pytest.M
         if isinstance(thing, type):  # IPython writes the names of classes in its own way
             assert (set(without[0]), without[1]) == (set(with_ipython[0]), with_ipython[1])
             continue
-        data = {mime: base64.b64decode(value) if mime == 'image/png' and isinstance(value, str) else value for mime, value in with_ipython[0].items()}
+        data = {
+            mime: base64.b64decode(value)
+            if mime == 'image/png' and isinstance(value, str)
+            else value
+            for mime, value in with_ipython[0].items()
+        }
         assert without == (data, with_ipython[1])
         again = capsys.readouterr()
         assert ('no picture' in said.err, said.out) == ('no picture' in again.err, again.out)
@@ -537,7 +662,11 @@ def test_the_same_without_ipython(options: dict[str, Any], monkeypatch: pytest.M
 
 def test_display_is_a_builtin_of_cells(queue: Queue, tm: TaskManager) -> None:
     namespace: dict[str, Any] = {'__name__': '__main__'}
-    exec('def helper(x): display(x)\ndef main():\n  display(1)\n  [display(i) for i in (2,)]\n  helper(3)', namespace)  # noqa: S102
+    exec(
+        'def helper(x): display(x)\ndef main():\n  display(1)\n  [display(i) for i in (2,)]\n  '
+        'helper(3)',
+        namespace,
+    )  # noqa: S102
     exec('def after():\n  import builtins\n  return hasattr(builtins, "display")', namespace)  # noqa: S102
     shown = cell(tm, namespace['main'])
     left = tm.python_app(namespace['after'])()
@@ -561,7 +690,9 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
 
         def end() -> None:
             # Once the cell itself is over: only a thread can tell.
-            while any(frame.f_code.co_name == 'threads' for frame in sys._current_frames().values()):
+            while any(
+                frame.f_code.co_name == 'threads' for frame in sys._current_frames().values()
+            ):
                 pass
             ended.set()
 
@@ -584,12 +715,16 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
             return None
         threading.Thread(target=late).start()
         threading.Thread(target=end).start()
-        threading.Thread(target=threading.Event().wait, daemon=True).start()  # nobody waits for this one
+        threading.Thread(
+            target=threading.Event().wait, daemon=True
+        ).start()  # nobody waits for this one
         if how == 'error':
             raise ValueError(how)
         return None
 
-    futures = {how: cell(tm, threads, how) for how in ('fine', 'error', 'own pool', 'pool', 'processes')}
+    futures = {
+        how: cell(tm, threads, how) for how in ('fine', 'error', 'own pool', 'pool', 'processes')
+    }
     run(queue)
     assert seen(futures['fine']) == [('stdout', 'late\n')]
     assert seen(futures['error'])[0] == ('stdout', 'late\n')
@@ -622,7 +757,9 @@ def test_figures_of_plotly(queue: Queue, tm: TaskManager) -> None:
     assert first.result(timeout=0) == second.result(timeout=0) == 'json'
     for future in (first, second):
         shown = [output['data'] for output in future.task.outputs]
-        assert [set(data) for data in shown] == [{'application/vnd.plotly.v1+json'}] * 2 + [{'application/json'}]
+        assert [set(data) for data in shown] == [{'application/vnd.plotly.v1+json'}] * 2 + [
+            {'application/json'}
+        ]
         assert shown[0]['application/vnd.plotly.v1+json']['data'][0]['y'] == [1, 2, 3]
 
 
@@ -640,7 +777,10 @@ def test_figures_of_bokeh(queue: Queue, tm: TaskManager) -> None:
     futures = [cell(tm, work), cell(tm, lambda: work())]
     run(queue)
     for future in futures:
-        kinds = [next(kind for kind in output['data'] if 'bokeh' in kind or 'html' in kind) for output in future.task.outputs]
+        kinds = [
+            next(kind for kind in output['data'] if 'bokeh' in kind or 'html' in kind)
+            for output in future.task.outputs
+        ]
         loaded, *shown = [kind.removeprefix('application/vnd.') for kind in kinds]
         assert loaded == 'bokehjs_load.v0+json'
         assert shown == ['text/html', 'bokehjs_exec.v0+json'] * 2
@@ -664,7 +804,10 @@ def test_bars_of_tqdm(queue: Queue, tm: TaskManager) -> None:
     run(queue)
     assert future.task.state == 'SUCCEEDED', future.task.err
     bar, printed = future.task.outputs
-    assert bar['data']['text/plain'].startswith('kept: 100%|') and ' 20/20 [' in bar['data']['text/plain']
+    assert (
+        bar['data']['text/plain'].startswith('kept: 100%|')
+        and ' 20/20 [' in bar['data']['text/plain']
+    )
     assert '<progress value="1.0000"' in bar['data']['text/html']
     assert printed['name'] == 'stderr'
     assert len(printed['text'].splitlines()) == 1 and ' 20/20 [' in printed['text']
@@ -691,10 +834,16 @@ def test_widgets_are_shown_as_they_become(queue: Queue, tm: TaskManager) -> None
     assert '<i>new</i>' in box['data']['text/html'] and 'old' not in str(box['data'])
 
 
-def test_a_library_that_is_made_otherwise_costs_no_task(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+def test_a_library_that_is_made_otherwise_costs_no_task(
+    queue: Queue, tm: TaskManager, tmp_path: Path
+) -> None:
     package = tmp_path / 'plotly' / 'io'
     package.mkdir(parents=True)
-    for path in (package.parent / '__init__.py', package / '__init__.py', package / '_renderers.py'):
+    for path in (
+        package.parent / '__init__.py',
+        package / '__init__.py',
+        package / '_renderers.py',
+    ):
         path.write_text('value = 1\n')
 
     def work() -> int:
@@ -716,7 +865,9 @@ def test_late_output_is_no_other_task_s(queue: Queue, tm: TaskManager, tmp_path:
         import subprocess
 
         subprocess.Popen(['sh', '-c', f'{wait} {done}'])
-        subprocess.run(f'({wait} {daemon}) & echo in time', shell=True, check=True)  # the shell ends, and this process has no child of that kind
+        subprocess.run(
+            f'({wait} {daemon}) & echo in time', shell=True, check=True
+        )  # the shell ends, and this process has no child of that kind
 
     def other() -> None:
         import os

@@ -1,4 +1,6 @@
-"""Environments: what they hold, that Python and a real shell agree on it, and that nothing of a value is ever run."""
+"""Environments: what they hold, that Python and a real shell agree on it, and that nothing of a
+value is ever run.
+"""
 
 from __future__ import annotations
 
@@ -64,10 +66,18 @@ def message(kind: type[Exception], call: Any, *args: Any, **kwargs: Any) -> str:
     return str(info.value)
 
 
-def by_bash(environ: BaseEnvironment, cwd: Path, outside: Mapping[str, str] | None = None) -> dict[str, str]:
+def by_bash(
+    environ: BaseEnvironment, cwd: Path, outside: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Environment of a process that a shell starts after the script."""
     outside = {'PATH': os.environ['PATH'], **(outside or {})}
-    run = subprocess.run(['bash', '--norc', '-c', f'{environ.to_launch_script()}env -0'], env=outside, cwd=cwd, capture_output=True, check=True)
+    run = subprocess.run(
+        ['bash', '--norc', '-c', f'{environ.to_launch_script()}env -0'],
+        env=outside,
+        cwd=cwd,
+        capture_output=True,
+        check=True,
+    )
     assert run.stderr == b''
     return dict(item.decode().split('=', 1) for item in run.stdout.split(b'\0') if item)
 
@@ -85,8 +95,18 @@ class Own(BaseEnvironment):
 
 def test_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = Environment()
-    assert type(plain) is BaseEnvironment and plain.to_spec() == {'name': 'base', 'data': {}, 'command': []}
-    assert Environment('base') == plain == Environment({}) == Environment({'name': 'base'}) == Environment(None)
+    assert type(plain) is BaseEnvironment and plain.to_spec() == {
+        'name': 'base',
+        'data': {},
+        'command': [],
+    }
+    assert (
+        Environment('base')
+        == plain
+        == Environment({})
+        == Environment({'name': 'base'})
+        == Environment(None)
+    )
     assert get_environ is Environment
     for given in (
         Environment({'A': 1, 'B': 'b'}),
@@ -142,12 +162,21 @@ def test_nersc() -> None:
 
 
 @pytest.mark.parametrize(
-    'environ', [Environment('base'), Environment('nersc-cosmodesi', {'A': 1, 'B': None}, 'x'), Own(data={'Z': '$A', 'A': '2'}, command=['a', 'b'])]
+    'environ',
+    [
+        Environment('base'),
+        Environment('nersc-cosmodesi', {'A': 1, 'B': None}, 'x'),
+        Own(data={'Z': '$A', 'A': '2'}, command=['a', 'b']),
+    ],
 )
 def test_spec_and_back(environ: BaseEnvironment) -> None:
     spec = environ.to_spec()
     again = Environment(json.loads(json.dumps(spec)))
-    assert type(again) is type(environ) and again == environ and again.to_script() == environ.to_script()
+    assert (
+        type(again) is type(environ)
+        and again == environ
+        and again.to_script() == environ.to_script()
+    )
     spec['data']['LATER'] = '1'
     spec['command'].append('later')
     assert again == environ
@@ -160,7 +189,12 @@ def test_class_of_a_script_travels_as_base() -> None:
 
     mine = Mine(data={'N': 2}, command='true')
     spec = mine.to_spec()
-    assert (spec['name'], spec['command'], spec['data']['DESICFS'], spec['data']['N']) == ('base', ['export M=1', 'true'], '/global/cfs/cdirs/desi', '2')
+    assert (spec['name'], spec['command'], spec['data']['DESICFS'], spec['data']['N']) == (
+        'base',
+        ['export M=1', 'true'],
+        '/global/cfs/cdirs/desi',
+        '2',
+    )
     assert Environment(spec) == mine
     assert Environment(spec).to_script() == mine.to_script()
     assert type(Environment('mine-of-this-test')) is Mine
@@ -169,23 +203,83 @@ def test_class_of_a_script_travels_as_base() -> None:
 @pytest.mark.parametrize(
     ('kind', 'given', 'words'),
     [
-        (UnknownNameError, 'nersc-cosmodes', "there is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, nersc-base? Valid names: base, "),
+        (
+            UnknownNameError,
+            'nersc-cosmodes',
+            (
+                "there is no environment 'nersc-cosmodes'; did you mean nersc-cosmodesi, "
+                'nersc-base? Valid names: base, '
+            ),
+        ),
         (UnknownNameError, {'name': 'xyz'}, "there is no environment 'xyz'; valid names: base, "),
-        (UnknownOptionError, {'name': 'base', 'A': '1'}, "the environment 'base' has no option 'A'; valid options: command, data, secret, strict"),
+        (
+            UnknownOptionError,
+            {'name': 'base', 'A': '1'},
+            (
+                "the environment 'base' has no option 'A'; valid options: command, data, secret, "
+                'strict'
+            ),
+        ),
         (
             UnknownOptionError,
             {'name': 'nersc-base', 'dat': {}},
             "the environment 'nersc-base' has no option 'dat'; did you mean data? Valid options: ",
         ),
-        (ConfigError, 3, 'the environment must be a name, a dictionary with name and options, or a BaseEnvironment, not 3'),
-        (ConfigError, {'data': ['A']}, "data of the environment 'base' must be a dictionary of names and values of variables, not ['A']"),
-        (ConfigError, {'A=B': '1'}, "'A=B' in data of the environment 'base' is no name of a variable: use letters, digits and underscores, no digit first"),
-        (ConfigError, {'A': ['1']}, "the variable A of the environment 'base' must be text, a number, or None to unset it, not ['1']"),
+        (
+            ConfigError,
+            3,
+            (
+                'the environment must be a name, a dictionary with name and options, or a '
+                'BaseEnvironment, not 3'
+            ),
+        ),
+        (
+            ConfigError,
+            {'data': ['A']},
+            (
+                "data of the environment 'base' must be a dictionary of names and values of "
+                "variables, not ['A']"
+            ),
+        ),
+        (
+            ConfigError,
+            {'A=B': '1'},
+            (
+                "'A=B' in data of the environment 'base' is no name of a variable: use letters, "
+                'digits and underscores, no digit first'
+            ),
+        ),
+        (
+            ConfigError,
+            {'A': ['1']},
+            (
+                "the variable A of the environment 'base' must be text, a number, or None to unset "
+                "it, not ['1']"
+            ),
+        ),
         (ConfigError, {'A': b'1'}, 'must be text, a number, or None'),
-        (ConfigError, {'A': 'a\0b'}, "the variable A of the environment 'base' holds a NUL character, which no environment can: 'a\\x00b'"),
+        (
+            ConfigError,
+            {'A': 'a\0b'},
+            (
+                "the variable A of the environment 'base' holds a NUL character, which no "
+                "environment can: 'a\\x00b'"
+            ),
+        ),
         (ConfigError, {'A': '\udcff'}, 'is not valid text'),
-        (ConfigError, {'command': 3}, "command of the environment 'base' must be shell commands, as text or a list of texts, not 3"),
-        (ConfigError, {'command': ['true', None]}, "must be shell commands, as text or a list of texts, not ['true', None]"),
+        (
+            ConfigError,
+            {'command': 3},
+            (
+                "command of the environment 'base' must be shell commands, as text or a list of "
+                'texts, not 3'
+            ),
+        ),
+        (
+            ConfigError,
+            {'command': ['true', None]},
+            "must be shell commands, as text or a list of texts, not ['true', None]",
+        ),
         (ConfigError, {'command': 'a\0b'}, 'must be shell commands'),
     ],
 )
@@ -195,16 +289,24 @@ def test_bad_ones(kind: type[Exception], given: Any, words: str) -> None:
 
 def test_bad_data_on_top() -> None:
     assert 'must be a dictionary' in message(ConfigError, Environment, 'base', data=['A'])
-    assert 'must be a dictionary' in message(ConfigError, Environment, Environment({'A': '1'}), data=3)
+    assert 'must be a dictionary' in message(
+        ConfigError, Environment, Environment({'A': '1'}), data=3
+    )
     assert 'must be shell commands' in message(ConfigError, Environment, 'base', command=3)
 
 
-@pytest.mark.parametrize('name', ['', '1A', 'A B', 'A;touch ran', 'A\n', 'A$(touch ran)', 'é', 'BASH_FUNC_a%%', 'A-B', 3, None])
+@pytest.mark.parametrize(
+    'name',
+    ['', '1A', 'A B', 'A;touch ran', 'A\n', 'A$(touch ran)', 'é', 'BASH_FUNC_a%%', 'A-B', 3, None],
+)
 def test_bad_names(name: Any) -> None:
     assert 'is no name of a variable' in message(ConfigError, Environment, {name: '1'})
 
 
-@pytest.mark.parametrize(('value', 'text'), [(3, '3'), (0.5, '0.5'), (True, 'True'), (1e-30, '1e-30'), (Path('/a b'), '/a b'), ('', '')])
+@pytest.mark.parametrize(
+    ('value', 'text'),
+    [(3, '3'), (0.5, '0.5'), (True, 'True'), (1e-30, '1e-30'), (Path('/a b'), '/a b'), ('', '')],
+)
 def test_values_become_text(value: Any, text: str) -> None:
     assert Environment({'A': value}).data == {'A': text}
 
@@ -217,11 +319,27 @@ def test_environments_are_dictionaries() -> None:
     environ.update({'A': '1'}, B=2)
     environ['C'] = '$A'
 
-    assert dict(environ) == {'DESICFS': '/global/cfs/cdirs/desi', 'A': '1', 'B': '2', 'C': '$A'} == environ.to_dict()
-    assert ('A' in environ, environ.get('D', 0), environ.pop('B'), len(environ), list(environ.items())[1]) == (True, 0, '2', 3, ('A', '1'))
+    assert (
+        dict(environ)
+        == {'DESICFS': '/global/cfs/cdirs/desi', 'A': '1', 'B': '2', 'C': '$A'}
+        == environ.to_dict()
+    )
+    assert (
+        'A' in environ,
+        environ.get('D', 0),
+        environ.pop('B'),
+        len(environ),
+        list(environ.items())[1],
+    ) == (True, 0, '2', 3, ('A', '1'))
     other = environ.clone({'A': '3'}, command='true')
     del other['C']
-    assert (other['A'], environ['A'], 'C' in environ, other.command, environ.command) == ('3', '1', True, ('true',), ())
+    assert (other['A'], environ['A'], 'C' in environ, other.command, environ.command) == (
+        '3',
+        '1',
+        True,
+        ('true',),
+        (),
+    )
     assert BaseEnvironment({'A': 1}, 'true') == Environment({'A': 1}, command='true')
     assert 'is no name of a variable' in message(ConfigError, environ.update, {'A B': 1})
 
@@ -256,30 +374,66 @@ def test_what_was_taken_from_a_class_stays_away_elsewhere() -> None:
 def test_to_dict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('OUTSIDE', '/out side')
     monkeypatch.setenv('GONE', '1')
-    environ = Environment({'A': '$OUTSIDE/a', 'B': '$A:b', 'OUTSIDE': '${OUTSIDE}/more', 'D': '$OUTSIDE', 'GONE': None, 'E': '[$GONE]'})
+    environ = Environment(
+        {
+            'A': '$OUTSIDE/a',
+            'B': '$A:b',
+            'OUTSIDE': '${OUTSIDE}/more',
+            'D': '$OUTSIDE',
+            'GONE': None,
+            'E': '[$GONE]',
+        }
+    )
 
-    assert environ.to_dict() == {name: value for name, value in environ.data.items() if name != 'GONE'}
+    assert environ.to_dict() == {
+        name: value for name, value in environ.data.items() if name != 'GONE'
+    }
     everything = environ.to_dict(all=True)
-    assert {name: everything[name] for name in 'ABDE'} == {'A': '/out side/a', 'B': '/out side/a:b', 'D': '/out side/more', 'E': '[]'}
+    assert {name: everything[name] for name in 'ABDE'} == {
+        'A': '/out side/a',
+        'B': '/out side/a:b',
+        'D': '/out side/more',
+        'E': '[]',
+    }
     assert 'GONE' not in everything and os.environ['OUTSIDE'] == '/out side'
     plain = Environment({'A': '1', 'GONE': None}).to_dict(all=True)
-    assert plain == {name: value for name, value in {**os.environ, 'A': '1'}.items() if name != 'GONE'}
+    assert plain == {
+        name: value for name, value in {**os.environ, 'A': '1'}.items() if name != 'GONE'
+    }
 
 
 def test_to_dict_with_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv('OUTSIDE', 'before')
     monkeypatch.setenv('GONE', 'before')
     script = tmp_path / 'set up.sh'
-    script.write_text('export SOURCED="$1\n=two lines="\nOUTSIDE=changed\nNOT_EXPORTED=1\nunset GONE\necho chatter\nf() { echo; }\nexport -f f\n')
-    environ = Environment({'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'}, command=[f'source "{script}" argument', 'export LAST=$OUTSIDE'])
+    script.write_text(
+        'export SOURCED="$1\n=two lines="\nOUTSIDE=changed\nNOT_EXPORTED=1\nunset GONE\necho '
+        'chatter\nf() { echo; }\nexport -f f\n'
+    )
+    environ = Environment(
+        {'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'},
+        command=[f'source "{script}" argument', 'export LAST=$OUTSIDE'],
+    )
     found = environ.to_dict(all=True)
-    expected = {'SOURCED': 'argument\n=two lines=', 'OUTSIDE': 'changed', 'LAST': 'changed', 'A': 'argument\n=two lines=:changed', 'GONE': '[]'}
+    expected = {
+        'SOURCED': 'argument\n=two lines=',
+        'OUTSIDE': 'changed',
+        'LAST': 'changed',
+        'A': 'argument\n=two lines=:changed',
+        'GONE': '[]',
+    }
     assert {name: found[name] for name in expected} == expected
     assert 'NOT_EXPORTED' not in found
     # The rest is as it was, what no shell that is not interactive keeps apart.
-    others = {name: value for name, value in os.environ.items() if name not in {*expected, 'PS1', 'PWD', 'OLDPWD'}}
+    others = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {*expected, 'PS1', 'PWD', 'OLDPWD'}
+    }
     assert {name: value for name, value in found.items() if name in others} == others
-    assert {name for name in found if name not in {*others, *expected, 'PWD', 'OLDPWD'}} == {'BASH_FUNC_f%%'}
+    assert {name for name in found if name not in {*others, *expected, 'PWD', 'OLDPWD'}} == {
+        'BASH_FUNC_f%%'
+    }
     # Without `all` the commands are not run.
     assert environ.to_dict() == {'A': '$SOURCED:$OUTSIDE', 'GONE': '[$GONE]'}
     # The function that the file exports gets to the processes.
@@ -311,7 +465,9 @@ def test_commands_that_leave_something_running(tmp_path: Path) -> None:
     ],
 )
 def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: str) -> None:
-    environ = Environment({'A': '1'}, command=['true', command, f"touch '{tmp_path}/went-on'"], strict=True)
+    environ = Environment(
+        {'A': '1'}, command=['true', command, f"touch '{tmp_path}/went-on'"], strict=True
+    )
     said = message(ConfigError, environ.to_dict, all=True)
     if status not in (1, 2):
         assert f"the commands of the environment 'base' failed, with exit status {status}:" in said
@@ -324,10 +480,25 @@ def test_commands_that_fail(tmp_path: Path, command: str, status: int, words: st
         pytest.fail('the block ran')
 
 
-@pytest.mark.parametrize('command', ['source /there/is/no/such/file', 'false', "echo 'unfinished", 'no_such_command_here', 'if true; then'])
+@pytest.mark.parametrize(
+    'command',
+    [
+        'source /there/is/no/such/file',
+        'false',
+        "echo 'unfinished",
+        'no_such_command_here',
+        'if true; then',
+    ],
+)
 def test_commands_that_fail_are_told_and_passed_over(command: str) -> None:
     environ = Environment({'A': '1'}, command=['export B=2', command, 'export C=3'])
-    with pytest.warns(UserWarning, match=f"this command of the environment 'base' failed, and was passed over: {re.escape(command)}; exit status"):
+    with pytest.warns(
+        UserWarning,
+        match=(
+            "this command of the environment 'base' failed, and was passed over: "
+            f'{re.escape(command)}; exit status'
+        ),
+    ):
         found = environ.to_dict(all=True)
 
     assert [found.get(name) for name in 'ABC'] == ['1', '2', '3']
@@ -335,7 +506,9 @@ def test_commands_that_fail_are_told_and_passed_over(command: str) -> None:
 
 @pytest.mark.parametrize('command', ['exit 0', 'exit 9', 'kill -9 $$'])
 def test_commands_that_end_the_shell_are_an_error(command: str) -> None:
-    assert "the commands of the environment 'base' ended the shell" in message(ConfigError, Environment(command=command).to_dict, all=True)
+    assert "the commands of the environment 'base' ended the shell" in message(
+        ConfigError, Environment(command=command).to_dict, all=True
+    )
 
 
 def test_bash_env() -> None:
@@ -346,7 +519,10 @@ def test_bash_env() -> None:
 
 
 def test_here_document_does_not_swallow_the_rest() -> None:
-    assert Environment(command=['cat <<END >/dev/null\nhello', 'export B=1']).to_dict(all=True)['B'] == '1'
+    assert (
+        Environment(command=['cat <<END >/dev/null\nhello', 'export B=1']).to_dict(all=True)['B']
+        == '1'
+    )
 
 
 def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -361,16 +537,25 @@ def test_no_bash(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('strict', [False, True])
 def test_values_mean_to_the_shell_what_they_mean(tmp_path: Path, strict: bool) -> None:
-    environ = Environment({name: value for name, (value, _) in SHELL_VALUES.items()}, command=['export BEFORE="it\'s"'], strict=strict)
+    environ = Environment(
+        {name: value for name, (value, _) in SHELL_VALUES.items()},
+        command=['export BEFORE="it\'s"'],
+        strict=strict,
+    )
     found = by_bash(environ, tmp_path, outside={'HERE': 'here'})
 
-    assert {name: found[name] for name in SHELL_VALUES} == {name: meant for name, (_, meant) in SHELL_VALUES.items()}
+    assert {name: found[name] for name in SHELL_VALUES} == {
+        name: meant for name, (_, meant) in SHELL_VALUES.items()
+    }
     assert found['BEFORE'] == "it's"
     assert list(tmp_path.iterdir()) == []  # nothing ran
 
 
 def test_script_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    environ = Environment({'PATH': '/new dir:${PATH}', 'MISSING': '[$NOT_SET]', 'GONE': None, 'DOLLAR': r'\$PATH'}, command='export PATH="/commanded:$PATH"')
+    environ = Environment(
+        {'PATH': '/new dir:${PATH}', 'MISSING': '[$NOT_SET]', 'GONE': None, 'DOLLAR': r'\$PATH'},
+        command='export PATH="/commanded:$PATH"',
+    )
     script = environ.to_script()
     assert script.splitlines() == [
         'export PATH="/commanded:$PATH"',
@@ -388,22 +573,65 @@ def test_script_is_the_same_everywhere(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 PIECES = st.sampled_from(
-    ['{', '}', 'A', 'B0', '_', '$A', '${A}', '${B0', "'", '"', '`', '\\', '\n', ' ', '$(', '(', ')', '!', '#', '-', '%', '~', '*', '=', 'é', '0', ';']
+    [
+        '{',
+        '}',
+        'A',
+        'B0',
+        '_',
+        '$A',
+        '${A}',
+        '${B0',
+        "'",
+        '"',
+        '`',
+        '\\',
+        '\n',
+        ' ',
+        '$(',
+        '(',
+        ')',
+        '!',
+        '#',
+        '-',
+        '%',
+        '~',
+        '*',
+        '=',
+        'é',
+        '0',
+        ';',
+    ]
 )
-VALUES = st.one_of(st.lists(PIECES, max_size=8).map(''.join), st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']), max_size=20))
+VALUES = st.one_of(
+    st.lists(PIECES, max_size=8).map(''.join),
+    st.text(st.characters(exclude_characters='\0', exclude_categories=['Cs']), max_size=20),
+)
 
 
 @hypothesis.settings(max_examples=60, deadline=None)
 @hypothesis.given(st.lists(VALUES, min_size=1, max_size=6))
 def test_a_value_never_leaves_its_line(values: list[str]) -> None:
-    """Whatever a value holds: the script goes on behind it, and a value that asks for nothing of the shell is taken as it is."""
-    hypothesis.assume(not any(re.search(r'[`]|\$\(|\$\{', value) for value in values))  # these run, or may be refused by the shell
-    environ = Environment({f'V{number}': value for number, value in enumerate(values)} | {'END': 'end'})
+    """Whatever a value holds: the script goes on behind it, and a value that asks for nothing of
+    the shell is taken as it is.
+    """
+    hypothesis.assume(
+        not any(re.search(r'[`]|\$\(|\$\{', value) for value in values)
+    )  # these run, or may be refused by the shell
+    environ = Environment(
+        {f'V{number}': value for number, value in enumerate(values)} | {'END': 'end'}
+    )
     found = by_bash(environ, Path('/'), outside={'A': 'a'})
 
     assert found['END'] == 'end'
-    assert {name for name in found if name[0] == 'V'} == {f'V{number}' for number in range(len(values))}
-    plain = {f'V{number}': value for number, value in enumerate(values) if not re.search(r'[$"\'\\~]', value)}
+    assert {name for name in found if name[0] == 'V'} == {
+        f'V{number}' for number in range(len(values))
+    }
+    plain = {
+        f'V{number}': value
+        for number, value in enumerate(values)
+        if not re.search(r'[$"\'\\~]', value)
+    }
     assert {name: found[name] for name in plain} == plain
     assert Environment(json.loads(json.dumps(environ.to_spec()))) == environ
 
@@ -417,10 +645,23 @@ def test_change_environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv('GONE', 'before')
     before, path = dict(os.environ), list(sys.path)
     seen: dict[str, Any] = {}
-    with pytest.raises(ZeroDivisionError), change_environ(Environment({'CHANGED': '$CHANGED!', 'GONE': None, 'NEW': 1}, command='export COMMANDED=1')):
-        seen.update({name: os.environ.get(name) for name in ('KEPT', 'CHANGED', 'GONE', 'NEW', 'COMMANDED')})
+    with (
+        pytest.raises(ZeroDivisionError),
+        change_environ(
+            Environment(
+                {'CHANGED': '$CHANGED!', 'GONE': None, 'NEW': 1}, command='export COMMANDED=1'
+            )
+        ),
+    ):
+        seen.update(
+            {name: os.environ.get(name) for name in ('KEPT', 'CHANGED', 'GONE', 'NEW', 'COMMANDED')}
+        )
         # What the C library sees, and so what other programs get.
-        shown = subprocess.run([shutil.which('printenv') or 'printenv', 'CHANGED', 'NEW', 'GONE'], capture_output=True, text=True).stdout
+        shown = subprocess.run(
+            [shutil.which('printenv') or 'printenv', 'CHANGED', 'NEW', 'GONE'],
+            capture_output=True,
+            text=True,
+        ).stdout
         os.environ['LEFT_BEHIND'] = '1'
         del os.environ['KEPT']
         1 / 0  # noqa: B018

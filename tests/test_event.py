@@ -29,9 +29,12 @@ from desipipe.queue.events import (
     state_code,
 )
 
-REFS = st.none() | st.builds(Ref, st.sampled_from(['a-1', 'b-2', 'c.3']), st.integers(0, 2**50), st.integers(0, 2**40))
+REFS = st.none() | st.builds(
+    Ref, st.sampled_from(['a-1', 'b-2', 'c.3']), st.integers(0, 2**50), st.integers(0, 2**40)
+)
 CAUSES = st.none() | st.fixed_dictionaries(
-    {'kind': st.text(max_size=5), 'text': st.text(max_size=9)}, optional={'free': st.just(True), 'errno': st.integers(-9, 9)}
+    {'kind': st.text(max_size=5), 'text': st.text(max_size=9)},
+    optional={'free': st.just(True), 'errno': st.integers(-9, 9)},
 )
 ENDS = st.lists(
     st.builds(
@@ -76,8 +79,13 @@ def test_times_are_exact_to_a_microsecond() -> None:
 
 
 def test_a_batch_of_small_tasks_is_small() -> None:
-    """What costs with 100,000 tasks: a line holds some twenty bytes a task where nothing was said."""
-    ends = [End(row, 1, SUCCEEDED, 1.7e9 + row * 1e-4, 12, Ref('host-123-abcdef', row * 20, 20)) for row in range(1000)]
+    """What costs with 100,000 tasks: a line holds some twenty bytes a task where nothing was
+    said.
+    """
+    ends = [
+        End(row, 1, SUCCEEDED, 1.7e9 + row * 1e-4, 12, Ref('host-123-abcdef', row * 20, 20))
+        for row in range(1000)
+    ]
     assert len(orjson.dumps(end_event('w', ends, 1.7e9))) < 32 * 1000
     assert 's' in end_event('w', ends, 1.7e9) and end_event('w', ends, 1.7e9)['s'] == SUCCEEDED
 
@@ -108,19 +116,36 @@ def test_a_group_comes_back(group: Group, number: int) -> None:
 
 
 def test_a_plain_group_says_little() -> None:
-    assert set(Group('a', 'm', 'n', 'python').to_event(0)) == {'e', 'g', 'app', 'mid', 'name', 'kind'}
+    assert set(Group('a', 'm', 'n', 'python').to_event(0)) == {
+        'e',
+        'g',
+        'app',
+        'mid',
+        'name',
+        'kind',
+    }
 
 
 def test_claims() -> None:
-    assert run_event('w', [1, 2], [1, 3], 2.0) == {'e': 'run', 'w': 'w', 'rows': [1, 2], 'n': [1, 3], 't': 2.0}
+    assert run_event('w', [1, 2], [1, 3], 2.0) == {
+        'e': 'run',
+        'w': 'w',
+        'rows': [1, 2],
+        'n': [1, 3],
+        't': 2.0,
+    }
 
 
 def test_state_names() -> None:
     assert [state_code(name) for name in STATES] == list(range(len(STATES)))
     assert state_code('succeeded') == SUCCEEDED
-    with pytest.raises(ValueError, match='WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN'):
+    with pytest.raises(
+        ValueError, match='WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN'
+    ):
         state_code('DONE')
     with pytest.raises(ValueError):
         state_code('DROPPED')
-    assert set(ENDED) == {SUCCEEDED, *UNSUCCESSFUL} and {FAILED, KILLED, UNKNOWN} == set(UNSUCCESSFUL)
+    assert set(ENDED) == {SUCCEEDED, *UNSUCCESSFUL} and {FAILED, KILLED, UNKNOWN} == set(
+        UNSUCCESSFUL
+    )
     assert STATES[RUNNING] == 'RUNNING' and events.DROPPED == len(STATES)

@@ -1,4 +1,6 @@
-"""Who made a file, of what: as tasks of real workers note it, beside the files and in the journal."""
+"""Who made a file, of what: as tasks of real workers note it, beside the files and in the
+journal.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,13 @@ def test_a_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
     assert file.load() == {'text': 'RAW 1'}
     assert fm.status() == {'missing': 0, 'stale': 0, 'current': 6}
     made = fm.provenance(file)
-    assert (made.state, made.same, made.task, made.attempt, made.app) == ('current', True, futures[1].id, 1, 'upper')
+    assert (made.state, made.same, made.task, made.attempt, made.app) == (
+        'current',
+        True,
+        futures[1].id,
+        1,
+        'upper',
+    )
     assert made.queue == tm.queue.folder
     assert [(item.path, item.same) for item in made.inputs] == [(fm.get('raw', i=1).filepath, True)]
     assert 'raw.load().upper()' in made.source
@@ -72,16 +80,27 @@ def test_a_file_knows_its_task(fm: FileManager, tm: TaskManager) -> None:
     assert made.versions['orjson']
     assert made.code == futures[1].task.app._event['app']
     assert f'made by upper, task {futures[1].id[:12]}, attempt 1' in repr(made)
-    assert json.loads(json.dumps(made.to_dict()))['inputs'][0]['sha256'] == made.inputs[0].content.sha256
+    assert (
+        json.loads(json.dumps(made.to_dict()))['inputs'][0]['sha256']
+        == made.inputs[0].content.sha256
+    )
     folder = Path(file.filepath).parent / '.desipipe'
     assert (folder / 'upper.py').read_text() == made.source
     assert f'python={made.versions["python"]}\n' in (folder / 'upper.versions').read_text()
-    # However many files: one list of this host and user, one script, one list of versions, and two links.
+    # However many files: one list of this host and user, one script, one list of versions, and two
+    # links.
     assert len(list(folder.iterdir())) == 5
     task = futures[1].task
-    assert [(item['do'], item['path']) for item in task.files] == [('read', fm.get('raw', i=1).filepath), ('write', file.filepath)]
+    assert [(item['do'], item['path']) for item in task.files] == [
+        ('read', fm.get('raw', i=1).filepath),
+        ('write', file.filepath),
+    ]
     detail = task_detail(tm.queue.ledger, tm.queue.ledger.row(futures[1].tid))
-    assert (detail['files'], detail['n_files'], detail['environment']['python']) == (task.files, 2, made.versions['python'])
+    assert (detail['files'], detail['n_files'], detail['environment']['python']) == (
+        task.files,
+        2,
+        made.versions['python'],
+    )
     # Of what no task made nothing is known.
     raw = fm.provenance(fm.get('raw', i=1))
     assert (raw.task, raw.state, raw.same, raw.inputs) == ('', 'current', None, ())
@@ -119,7 +138,12 @@ class Chain:
     def __init__(self, folder: Path, tm: TaskManager) -> None:
         self.folder = folder
         self.tm = tm
-        self.fm = FileManager({'path': f'{folder}/{{x}}/{{x}}.txt', 'options': {'x': ['raw', 'middle', 'end', 'weights']}})
+        self.fm = FileManager(
+            {
+                'path': f'{folder}/{{x}}/{{x}}.txt',
+                'options': {'x': ['raw', 'middle', 'end', 'weights']},
+            }
+        )
         self.fm.get(x='raw').save('raw')
 
         @tm.python_app
@@ -138,16 +162,22 @@ class Chain:
         """State of each file, which both faces must agree on."""
         beside = {file.options['x']: file.status() for file in self.fm.data[0] if file.exists()}
         counts = self.fm.status()
-        assert {state: sum(value == state for value in beside.values()) for state in ('stale', 'current')} == {
-            name: counts[name] for name in ('stale', 'current')
+        assert {
+            state: sum(value == state for value in beside.values())
+            for state in ('stale', 'current')
+        } == {name: counts[name] for name in ('stale', 'current')}
+        queue = {
+            os.path.basename(file['path'])[:-4]: file
+            for file in file_summaries(self.tm.queue.ledger)
         }
-        queue = {os.path.basename(file['path'])[:-4]: file for file in file_summaries(self.tm.queue.ledger)}
         for name, state in beside.items():
             if name in queue and queue[name]['state'] != 'input':
                 assert queue[name]['state'] == state, name
                 made = self.fm.provenance(self.fm.get(x=name))
                 assert list(made.changed) == queue[name]['changed'], name
-                assert [(item.path, item.same, item.stale) for item in made.inputs] == [(i['path'], i['same'], i['stale']) for i in queue[name]['inputs']]
+                assert [(item.path, item.same, item.stale) for item in made.inputs] == [
+                    (i['path'], i['same'], i['stale']) for i in queue[name]['inputs']
+                ]
         return beside
 
 
@@ -165,8 +195,14 @@ def test_what_is_made_of_something_stale_is_stale(chain: Chain) -> None:
     raw.save('other')
     assert chain.states() == {'raw': 'current', 'middle': 'stale', 'end': 'stale'}
     made = chain.fm.provenance(chain.fm.get(x='end'))
-    assert (made.state, made.changed, [(item.same, item.stale) for item in made.inputs]) == ('stale', (raw.filepath,), [(True, True)])
-    assert f'stale: {raw.filepath}, which it was made of, directly or not, changed since' in repr(made)
+    assert (made.state, made.changed, [(item.same, item.stale) for item in made.inputs]) == (
+        'stale',
+        (raw.filepath,),
+        [(True, True)],
+    )
+    assert f'stale: {raw.filepath}, which it was made of, directly or not, changed since' in repr(
+        made
+    )
     assert 'middle.txt (stale)' in repr(made)
     shown = command(chain.fm.get(x='end').filepath).stdout
     assert 'middle.txt (stale)\n' in shown and 'raw.txt (changed)\n' in shown
@@ -190,7 +226,12 @@ def test_made_again_with_the_same_in_it(chain: Chain) -> None:
     chain.fm.get(x='raw').save('raw ')  # of which `middle` will be the same but for what follows
     chain.fm.get(x='middle').save('')
     chain.make('middle', 'raw', words='x')
-    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale', 'weights': 'stale'}
+    assert chain.states() == {
+        'raw': 'current',
+        'middle': 'current',
+        'end': 'stale',
+        'weights': 'stale',
+    }
     chain.fm.get(x='raw').save('raw')
 
     @chain.tm.python_app
@@ -203,12 +244,24 @@ def test_made_again_with_the_same_in_it(chain: Chain) -> None:
 
 
 def test_a_file_changed_by_way_of_another(chain: Chain) -> None:
-    """Weights made of a catalogue, then put into it: what is made of it afterwards is not out of date, the weights are."""
+    """Weights made of a catalogue, then put into it: what is made of it afterwards is not out of
+    date, the weights are.
+    """
     chain.make('weights', 'middle')
     chain.make('middle', 'middle', 'weights')
-    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'stale', 'weights': 'stale'}
+    assert chain.states() == {
+        'raw': 'current',
+        'middle': 'current',
+        'end': 'stale',
+        'weights': 'stale',
+    }
     chain.make('end', 'middle', words='again')
-    assert chain.states() == {'raw': 'current', 'middle': 'current', 'end': 'current', 'weights': 'stale'}
+    assert chain.states() == {
+        'raw': 'current',
+        'middle': 'current',
+        'end': 'current',
+        'weights': 'stale',
+    }
     # What is made of it and of the weights is: these are of another one.
     chain.make('end', 'middle', 'weights')
     assert chain.states()['end'] == 'stale'
@@ -234,7 +287,9 @@ def test_long_chains_and_many_files_are_looked_at_once(tmp_path: Path) -> None:
     assert len(asked) <= 2001 + 100
     (tmp_path / '0').write_text('other')
     look = Counting()
-    assert look.changed(f'{tmp_path}/2000', look.made_of(f'{tmp_path}/2000', known[2000])) == [f'{tmp_path}/0']  # type: ignore[arg-type]
+    assert look.changed(f'{tmp_path}/2000', look.made_of(f'{tmp_path}/2000', known[2000])) == [
+        f'{tmp_path}/0'
+    ]  # type: ignore[arg-type]
 
 
 def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
@@ -267,7 +322,12 @@ def test_the_journal_knows_too(fm: FileManager, tm: TaskManager) -> None:
 
 
 def command(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words], capture_output=True, text=True, timeout=60)
+    return subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'files', '-q', 'q', *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_the_command(fm: FileManager, tm: TaskManager) -> None:
@@ -278,7 +338,9 @@ def test_the_command(fm: FileManager, tm: TaskManager) -> None:
     one = command(path).stdout
     assert one.startswith(f'{path}\n  current')
     assert 'made by upper[1]' in one
-    assert [file['state'] for file in json.loads(command('--json').stdout)] == ['current'] * 3 + ['input'] * 3
+    assert [file['state'] for file in json.loads(command('--json').stdout)] == ['current'] * 3 + [
+        'input'
+    ] * 3
     assert json.loads(command('--json', '--state', 'stale').stdout) == []
     wrong = command(path.replace('out_1', 'out_7'))
     assert (wrong.returncode, wrong.stdout) == (2, '')
@@ -291,18 +353,28 @@ def test_content_of_inputs_counts_if_asked_for(fm: FileManager, tm: TaskManager)
     assert [future.id for future in run(fm, tm, inputs='content')] == first
     fm.get('raw', i=1).save('other')
     again = run(fm, tm, inputs='content')
-    assert [future.id == tid for future, tid in zip(again, first, strict=True)] == [True, False, True]
+    assert [future.id == tid for future, tid in zip(again, first, strict=True)] == [
+        True,
+        False,
+        True,
+    ]
     assert again[1].result().load() == {'text': 'OTHER'}
     assert fm['out'].status() == {'missing': 0, 'stale': 0, 'current': 3}
     words = tm.queue.explain(again[1].id)
     assert 'argument raw: ' in words and 'holding #' in words
     # Written by hand into what it made: it is made again.
     fm.get('out', i=0).save({'text': 'mine'})
-    assert [future.id == tid for future, tid in zip(run(fm, tm, inputs='content'), first, strict=True)] == [False, False, True]
+    assert [
+        future.id == tid for future, tid in zip(run(fm, tm, inputs='content'), first, strict=True)
+    ] == [False, False, True]
     assert fm.get('out', i=0).load() == {'text': 'RAW 0'}
     # Whole catalogues count, too; by path alone nothing changes.
     upper = upper_app(tm, inputs='content')
-    ids = {upper.task(fm, fm['raw']).id, upper.task(fm, fm['raw']).id, upper.task([fm], (fm['raw'],)).id}
+    ids = {
+        upper.task(fm, fm['raw']).id,
+        upper.task(fm, fm['raw']).id,
+        upper.task([fm], (fm['raw'],)).id,
+    }
     assert len(ids) == 2
     fm.get('raw', i=2).save('third')
     assert upper.task(fm, fm['raw']).id not in ids
@@ -322,7 +394,9 @@ def test_words_about_files_are_no_part_of_a_task(fm: FileManager, tm: TaskManage
     assert upper.task(FileManager(fm).get('raw', i=1), out).id == tid
     assert upper.task(fm.get('raw', i=2), out).id != tid
     assert upper.task(raw.clone(path=raw.path + 'x'), out).id != tid
-    entry, same, other = (entry_of(step) for step in (1, 1, 2))  # as from two versions of a notebook
+    entry, same, other = (
+        entry_of(step) for step in (1, 1, 2)
+    )  # as from two versions of a notebook
     assert upper.task(entry, out).id == upper.task(same, out).id != upper.task(other, out).id
 
 
@@ -331,7 +405,9 @@ def entry_of(step: int) -> BaseFileEntry:
         name = 'step_entry'
         width = step
 
-        def _get_file(self, options: dict[str, Any], foptions: dict[str, Any] | None = None) -> BaseFile:
+        def _get_file(
+            self, options: dict[str, Any], foptions: dict[str, Any] | None = None
+        ) -> BaseFile:
             return super()._get_file(options, foptions={'i': options['i'] * self.width})
 
     return StepEntry('a_{i}', options={'i': [1]})
@@ -385,10 +461,16 @@ def test_a_killed_task_left_word_of_what_it_saved(tmp_path: Path, tm: TaskManage
 
 
 def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many there are: what is new is read when it is needed, and nothing of it to save the digest of a small file."""
+    """However many there are: what is new is read when it is needed, and nothing of it to save
+    the digest of a small file.
+    """
 
     def save(i: int) -> BaseFile:
-        monkeypatch.setattr(provenance, 'making', provenance.Making('q', f'{i:032x}', 1, 'app', 'c' * 32, lambda: 'source'))
+        monkeypatch.setattr(
+            provenance,
+            'making',
+            provenance.Making('q', f'{i:032x}', 1, 'app', 'c' * 32, lambda: 'source'),
+        )
         file = BaseFile(f'{tmp_path}/{i}.txt')
         BaseFile(f'{tmp_path}/raw.txt').load()
         file.save('x' * 10_000)
@@ -415,8 +497,13 @@ def test_notes_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     (tmp_path / '.desipipe').rename(tmp_path / 'old')
     assert files[3].provenance().task == ''
     save(51)
-    assert (files[3].provenance().task, BaseFile(f'{tmp_path}/51.txt').provenance().app) == ('', 'app')
-    assert [item.path for item in BaseFile(f'{tmp_path}/51.txt').provenance().inputs] == [f'{tmp_path}/raw.txt']
+    assert (files[3].provenance().task, BaseFile(f'{tmp_path}/51.txt').provenance().app) == (
+        '',
+        'app',
+    )
+    assert [item.path for item in BaseFile(f'{tmp_path}/51.txt').provenance().inputs] == [
+        f'{tmp_path}/raw.txt'
+    ]
 
 
 def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
@@ -432,14 +519,44 @@ def test_a_cut_line_hides_no_other(fm: FileManager, tm: TaskManager) -> None:
     assert sum(fm.provenance(file).task != '' for file in fm['out']) == 2
 
 
-@pytest.mark.parametrize('line', [b'[]', b'{}', b'\xff', b'{"file": "out_0.json", "in": 3}', b'{"file": 1, "task": [], "attempt": 1, "in": []}'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        b'[]',
+        b'{}',
+        b'\xff',
+        b'{"file": "out_0.json", "in": 3}',
+        b'{"file": 1, "task": [], "attempt": 1, "in": []}',
+    ],
+)
 def test_notes_of_others_do_no_harm(fm: FileManager, tm: TaskManager, line: bytes) -> None:
     folder = Path(fm.get('out', i=0).filepath).parent / '.desipipe'
     folder.mkdir()
     os.mkfifo(folder.parent / 'pipe')
-    forged = {'file': 'raw_0.txt', 'size': 5, 'mtime': 0, 'sha256': '', 'time': 1.0, 'task': 'x', 'attempt': 1, 'app': '../../x', 'code': '/etc', 'queue': ''}
-    forged |= {'versions': '../../../etc/passwd', 'user': '', 'host': '', 'in': [[str(folder.parent / 'pipe'), 0, 0, '']]}
-    (folder / 'other.jsonl').write_bytes(line + b'\n' + json.dumps({**forged, 'mtime': os.stat(fm.get('raw', i=0)).st_mtime_ns}).encode() + b'\n')
+    forged = {
+        'file': 'raw_0.txt',
+        'size': 5,
+        'mtime': 0,
+        'sha256': '',
+        'time': 1.0,
+        'task': 'x',
+        'attempt': 1,
+        'app': '../../x',
+        'code': '/etc',
+        'queue': '',
+    }
+    forged |= {
+        'versions': '../../../etc/passwd',
+        'user': '',
+        'host': '',
+        'in': [[str(folder.parent / 'pipe'), 0, 0, '']],
+    }
+    (folder / 'other.jsonl').write_bytes(
+        line
+        + b'\n'
+        + json.dumps({**forged, 'mtime': os.stat(fm.get('raw', i=0)).st_mtime_ns}).encode()
+        + b'\n'
+    )
     futures = run(fm, tm)
     assert fm.provenance(fm.get('out', i=0)).task == futures[0].id
     made = fm.provenance(fm.get('raw', i=0))
@@ -447,7 +564,9 @@ def test_notes_of_others_do_no_harm(fm: FileManager, tm: TaskManager, line: byte
     assert 'made by ../../x' in repr(made)
 
 
-def test_a_folder_that_takes_no_notes_costs_no_task(tmp_path: Path, fm: FileManager, tm: TaskManager) -> None:
+def test_a_folder_that_takes_no_notes_costs_no_task(
+    tmp_path: Path, fm: FileManager, tm: TaskManager
+) -> None:
     (tmp_path / 'data' / '.desipipe').write_text('a file where the folder should be')
     futures = run(fm, tm)
     assert futures[0].result().load() == {'text': 'RAW 0'}
@@ -469,14 +588,28 @@ def test_names_of_all_kinds(tmp_path: Path, tm: TaskManager) -> None:
     work(tm.queue)
     assert [future.result(timeout=0) for future in futures] == ['x'] * 7
     assert [future.err() for future in futures[:-1]] == [''] * 6
-    assert 'it is not noted that this task has read or written it, for its name is not UTF-8' in futures[-1].err()
-    assert [entry.get(name=name).provenance().task for name in names] == [future.id for future in futures[:-1]]
-    assert {os.path.basename(file['path']) for file in file_summaries(tm.queue.ledger)} == {f'{name}.txt' for name in names}
+    assert (
+        'it is not noted that this task has read or written it, for its name is not UTF-8'
+        in futures[-1].err()
+    )
+    assert [entry.get(name=name).provenance().task for name in names] == [
+        future.id for future in futures[:-1]
+    ]
+    assert {os.path.basename(file['path']) for file in file_summaries(tm.queue.ledger)} == {
+        f'{name}.txt' for name in names
+    }
 
 
 def test_a_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) -> None:
     (tmp_path / 'mirror').mkdir()
-    fm = FileManager({'id': 'a', 'path': f'{tmp_path}/data/{{x}}.txt', 'options': {'x': ['in', 'out']}, 'ro': [f'{tmp_path}/data', f'{tmp_path}/mirror']})
+    fm = FileManager(
+        {
+            'id': 'a',
+            'path': f'{tmp_path}/data/{{x}}.txt',
+            'options': {'x': ['in', 'out']},
+            'ro': [f'{tmp_path}/data', f'{tmp_path}/mirror'],
+        }
+    )
     fm.get(x='in').save('x')
     (tmp_path / 'mirror/in.txt').write_text('x')
 
@@ -486,10 +619,14 @@ def test_a_mirror_is_read_under_its_files_name(tmp_path: Path, tm: TaskManager) 
 
     copy(fm.get(x='in'), fm.get(x='out'))
     work(tm.queue)
-    assert [item.path for item in fm.provenance(fm.get(x='out')).inputs] == [f'{tmp_path}/data/in.txt']
+    assert [item.path for item in fm.provenance(fm.get(x='out')).inputs] == [
+        f'{tmp_path}/data/in.txt'
+    ]
 
 
-def test_versions_are_looked_at_once_a_worker(fm: FileManager, tm: TaskManager, tmp_path: Path) -> None:
+def test_versions_are_looked_at_once_a_worker(
+    fm: FileManager, tm: TaskManager, tmp_path: Path
+) -> None:
     """Everything the worker runs with, in one event, however many tasks and slots there are."""
     repository = tmp_path / 'repository'
     repository.mkdir()
@@ -500,13 +637,20 @@ def test_versions_are_looked_at_once_a_worker(fm: FileManager, tm: TaskManager, 
     (repository / 'script.py').write_text('x = 2\n')
     code = (
         'import sys\nfrom desipipe import *\n'
-        "queue = Queue('q')\ntm = TaskManager(queue, environ={'data': {'MARKER': 'x'}}, scheduler=dict(max_workers=2))\n"
+        "queue = Queue('q')\ntm = TaskManager(queue, environ={'data': {'MARKER': 'x'}}, "
+        'scheduler=dict(max_workers=2))\n'
         '@tm.python_app\ndef f(i):\n    import numpy\n    return i\n'
         '@tm.python_app\ndef g(i):\n    return i\n'
         'f.map(i=range(200)); g.map(i=range(200))\nwork(queue, slots=2)\n'
     )
-    environ = {**os.environ, 'LOADEDMODULES': 'PrgEnv-gnu/8.5:cray-mpich/8.1', 'CONDA_DEFAULT_ENV': 'desi'}
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=repository, env=environ, timeout=120)
+    environ = {
+        **os.environ,
+        'LOADEDMODULES': 'PrgEnv-gnu/8.5:cray-mpich/8.1',
+        'CONDA_DEFAULT_ENV': 'desi',
+    }
+    subprocess.run(
+        [sys.executable, '-c', code], check=True, cwd=repository, env=environ, timeout=120
+    )
     state = tm.queue.ledger.state
     tm.queue.ledger.follow()
     snapshots = [versions for (_, app), versions in state.versions.items() if app == '']
@@ -540,10 +684,15 @@ def test_versions_of_the_last_task_are_known(tmp_path: Path, tm: TaskManager) ->
     out = BaseFileEntry(f'{tmp_path}/{{i}}.txt', options={'i': range(2)})
     last(out.get(i=1), first(out.get(i=0)))
     work(tm.queue)
-    assert [item['maker']['versions'].get('h5py') for item in file_summaries(tm.queue.ledger, out.get(i=1).filepath)] == [provenance.versions(['h5py'])['h5py']]
+    assert [
+        item['maker']['versions'].get('h5py')
+        for item in file_summaries(tm.queue.ledger, out.get(i=1).filepath)
+    ] == [provenance.versions(['h5py'])['h5py']]
 
 
-def test_snapshot_of_modules_without_a_distribution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_snapshot_of_modules_without_a_distribution(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / 'module_of_ours.py').write_text("__version__ = '7.1'\n")
     monkeypatch.syspath_prepend(tmp_path)
     __import__('module_of_ours')
@@ -559,10 +708,13 @@ def test_snapshot_of_modules_without_a_distribution(tmp_path: Path, monkeypatch:
 def test_writers_of_one_host_do_not_mix_lines(tmp_path: Path) -> None:
     code = (
         'import sys\nfrom desipipe import provenance\nfrom desipipe.file_manager import BaseFile\n'
-        "provenance.making = provenance.Making('q', 't' + sys.argv[2], 1, 'app', 'c' * 32, lambda: 'source')\n"
+        "provenance.making = provenance.Making('q', 't' + sys.argv[2], 1, 'app', 'c' * 32, lambda: "
+        "'source')\n"
         'for i in range(50):\n    BaseFile(f"{sys.argv[1]}/{sys.argv[2]}_{i}.txt").save("x")\n'
     )
-    writers = [subprocess.Popen([sys.executable, '-c', code, str(tmp_path), str(n)]) for n in range(4)]
+    writers = [
+        subprocess.Popen([sys.executable, '-c', code, str(tmp_path), str(n)]) for n in range(4)
+    ]
     assert [writer.wait(60) for writer in writers] == [0] * 4
     (lines,) = (tmp_path / '.desipipe').glob('*.jsonl')
     found = [json.loads(line) for line in lines.read_text().splitlines() if line]

@@ -16,8 +16,12 @@ from desipipe.store import files
 WAYS: dict[str, Callable[[str], object]] = {
     'read': lambda folder: files.read_file(folder, 'live/w-0.log', 100),
     'write': lambda folder: os.close(files.open_file(folder, 'live/w-0.log', os.O_RDWR)),
-    'create': lambda folder: os.close(files.open_file(folder, 'live/w-0.log', os.O_WRONLY | os.O_CREAT)),
-    'append': lambda folder: os.close(files.open_file(folder, 'live/w-0.log', os.O_WRONLY | os.O_APPEND | os.O_CREAT)),
+    'create': lambda folder: os.close(
+        files.open_file(folder, 'live/w-0.log', os.O_WRONLY | os.O_CREAT)
+    ),
+    'append': lambda folder: os.close(
+        files.open_file(folder, 'live/w-0.log', os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    ),
     'owned': lambda folder: os.close(files.open_owned(folder, 'live/w-0.log')[0]),
 }
 
@@ -65,7 +69,9 @@ def test_what_is_no_file_is_not_opened(folder: str, kind: str, way: str) -> None
         WAYS[way](folder)
     assert len(os.listdir('/proc/self/fd')) == len(before)
     parent = Path(folder).parent
-    assert sorted(path.name for path in parent.iterdir()) == (['precious', 'q.queue'] if kind == 'link' else ['q.queue'])
+    assert sorted(path.name for path in parent.iterdir()) == (
+        ['precious', 'q.queue'] if kind == 'link' else ['q.queue']
+    )
     assert kind != 'link' or (parent / 'precious').read_text() == 'precious'
 
 
@@ -76,7 +82,11 @@ def test_a_linked_folder_in_a_queue_is_not_followed(folder: str, way: str) -> No
     (other / 'w-0.log').write_text('precious')
     os.rmdir(f'{folder}/live')
     os.symlink(other, f'{folder}/live')
-    for step in (WAYS[way], lambda folder: files.remove(folder, 'live/w-0.log'), lambda folder: files.list_names(folder, 'live')):
+    for step in (
+        WAYS[way],
+        lambda folder: files.remove(folder, 'live/w-0.log'),
+        lambda folder: files.list_names(folder, 'live'),
+    ):
         with pytest.raises(UnsafeFileError, match='live is a link'):
             step(folder)
     assert (other / 'w-0.log').read_text() == 'precious'
@@ -90,7 +100,25 @@ def test_the_folder_that_is_named_may_be_a_link(folder: str) -> None:
     assert files.usage(link) == {'bytes': 0, 'files': 1}
 
 
-NO_NAMES = ['', '.', '..', '.hidden', '../x', 'a/b', '/etc/passwd', 'a\0b', 'a\nb', '-rf', 'x' * 300, '\udc80', '…', 'a b', 5, None, ['a']]
+NO_NAMES = [
+    '',
+    '.',
+    '..',
+    '.hidden',
+    '../x',
+    'a/b',
+    '/etc/passwd',
+    'a\0b',
+    'a\nb',
+    '-rf',
+    'x' * 300,
+    '\udc80',
+    '…',
+    'a b',
+    5,
+    None,
+    ['a'],
+]
 
 
 @pytest.mark.parametrize('name', NO_NAMES)
@@ -98,15 +126,28 @@ def test_names_that_are_no_names(folder: str, name: str) -> None:
     for path in (files.check_name, files.segment_file, files.lease_file, files.live_file):
         with pytest.raises(UnsafeFileError, match='outside of the queue'):
             path(name)
-    for path in (name, f'live/{name}', f'live/../../{name}', f'{name}/x') if isinstance(name, str) else ():
+    for path in (
+        (name, f'live/{name}', f'live/../../{name}', f'{name}/x') if isinstance(name, str) else ()
+    ):
         with pytest.raises((UnsafeFileError, FileNotFoundError, AttributeError)):
             files.open_file(folder, path, os.O_WRONLY | os.O_CREAT)
     assert sorted(os.listdir(os.path.dirname(folder))) == ['q.queue']
 
 
-@pytest.mark.parametrize(('mode', 'owner', 'opens'), [(0o700, 0, True), (0o755, 0, True), (0o770, 0, False), (0o777, 0, False), (0o755, 12345, False)])
+@pytest.mark.parametrize(
+    ('mode', 'owner', 'opens'),
+    [
+        (0o700, 0, True),
+        (0o755, 0, True),
+        (0o770, 0, False),
+        (0o777, 0, False),
+        (0o755, 12345, False),
+    ],
+)
 @pytest.mark.skipif(os.geteuid() != 0, reason='folders are given to another user, which needs root')
-def test_hard_links_count_where_only_the_owner_of_the_file_can_make_them(folder: str, mode: int, owner: int, opens: bool) -> None:
+def test_hard_links_count_where_only_the_owner_of_the_file_can_make_them(
+    folder: str, mode: int, owner: int, opens: bool
+) -> None:
     precious = Path(folder).parent / 'precious'
     precious.write_text('precious')
     os.link(precious, f'{folder}/live/w-0.log')
@@ -144,7 +185,9 @@ def test_a_file_is_replaced_whatever_has_its_name(folder: str) -> None:
     with pytest.raises(FileExistsError):
         files.replace_file(folder, 'live/new', 'live/w-0.log', exclusive=True)
     files.replace_file(folder, 'live/new', 'live/w-0.log')
-    assert Path(folder, 'live', 'w-0.log').read_text() == 'new' and stat.S_ISREG(files.status(folder, 'live/w-0.log').st_mode)
+    assert Path(folder, 'live', 'w-0.log').read_text() == 'new' and stat.S_ISREG(
+        files.status(folder, 'live/w-0.log').st_mode
+    )
     assert (Path(folder).parent / 'precious').read_text() == 'precious'
 
 

@@ -146,7 +146,14 @@ def test_nothing_else_opens_files_of_a_queue(tmp_path: Path) -> None:
         'OPENED_ROOT': f'{queues / username()}/',
     }
     for words in (('pipeline.py', str(data)), ('session.py',)):
-        ran = subprocess.run([sys.executable, *words], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+        ran = subprocess.run(
+            [sys.executable, *words],
+            cwd=tmp_path,
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
         assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (data / '.desipipe').is_dir()
     opened = log.read_text().splitlines()

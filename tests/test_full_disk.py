@@ -21,7 +21,9 @@ SIZE = 2 << 20  # bytes
 def small(queue_dir: Path, tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / 'small'
     folder.mkdir()
-    subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size={SIZE:d}', 'tmpfs', str(folder)], check=True)
+    subprocess.run(
+        ['mount', '-t', 'tmpfs', '-o', f'size={SIZE:d}', 'tmpfs', str(folder)], check=True
+    )
     yield folder
     subprocess.run(['umount', '-l', str(folder)], check=True)
 
@@ -38,7 +40,9 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
-def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: Path, tmp_path: Path) -> None:
+def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(
+    small: Path, tmp_path: Path
+) -> None:
     queue = Queue('full', base_dir=small, create=True)
     tm = TaskManager(queue)
 
@@ -54,7 +58,11 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
         return bytes([i]) * 30_000
 
     futures = [once(str(tmp_path / 'runs'), str(tmp_path / 'go'), i) for i in range(3)]
-    worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '3'], stderr=subprocess.PIPE, text=True)
+    worker = subprocess.Popen(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '3'],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         wait_for(lambda: (tmp_path / 'runs').exists() and (tmp_path / 'runs').read_text() == 'xxx')
         ballast = fill(small)
@@ -64,7 +72,9 @@ def test_a_worker_on_a_full_disk_keeps_its_results_until_there_is_space(small: P
             assert line, 'the worker ended'
         assert worker.poll() is None
         ballast.unlink()
-        assert [future.result(timeout=60) for future in futures] == [bytes([i]) * 30_000 for i in range(3)]
+        assert [future.result(timeout=60) for future in futures] == [
+            bytes([i]) * 30_000 for i in range(3)
+        ]
         assert worker.wait(60) == 0
     finally:
         worker.kill()
@@ -94,12 +104,22 @@ def test_a_list_of_files_that_has_no_space_waits_for_it(small: Path, tmp_path: P
                     pass
         return os.getpid()
 
-    before, many, after = save(str(tmp_path), 1, ''), save(str(tmp_path), 300, str(small / 'ballast')), save(str(tmp_path), 2, '')
-    worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'], stderr=subprocess.PIPE, text=True)
+    before, many, after = (
+        save(str(tmp_path), 1, ''),
+        save(str(tmp_path), 300, str(small / 'ballast')),
+        save(str(tmp_path), 2, ''),
+    )
+    worker = subprocess.Popen(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
         wait_for(lambda: (small / 'ballast').exists() and not os.statvfs(small).f_bfree)
         (small / 'ballast').unlink()
-        assert before.result(timeout=60) == many.result(timeout=60) == after.result(timeout=60)  # one slot, which lives
+        assert (
+            before.result(timeout=60) == many.result(timeout=60) == after.result(timeout=60)
+        )  # one slot, which lives
         assert worker.wait(60) == 0
     finally:
         worker.kill()

@@ -38,7 +38,9 @@ def test_it_is_a_sequence(futures: Any) -> None:
     assert isinstance(futures, FutureList) and all(type(future) is Future for future in listed)
     assert futures == listed and listed == futures and futures != listed[1:] and futures != 3
     assert futures[0] == listed[0] and futures[-1] == listed[-1] and futures[2:5] == listed[2:5]
-    assert futures + listed[:1] == listed + listed[:1] and listed[:1] + futures == listed[:1] + listed
+    assert (
+        futures + listed[:1] == listed + listed[:1] and listed[:1] + futures == listed[:1] + listed
+    )
     assert futures + futures[:2] == [*listed, *listed[:2]]
     assert listed[7] in futures and futures.index(listed[7]) == 7 and len(futures) == LAZY_FROM
     assert [future.task.index for future in futures[::5000]] == [0, 5000]

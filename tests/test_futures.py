@@ -35,7 +35,20 @@ def app(queue: Queue) -> Any:
 
 @pytest.fixture
 def worker(queue: Queue) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '2', '--linger', '600'])
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            '-m',
+            'desipipe',
+            'work',
+            '-q',
+            queue.folder,
+            '--slots',
+            '2',
+            '--linger',
+            '600',
+        ]
+    )
     yield
     process.terminate()
     process.wait(60)
@@ -43,7 +56,9 @@ def worker(queue: Queue) -> Iterator[None]:
 
 def test_time_out_says_what_is_going_on(app: Any, queue: Queue) -> None:
     future = app(3)
-    with pytest.raises(TimeoutError, match='is PENDING after 0.05 s; it goes on, nothing is lost') as caught:
+    with pytest.raises(
+        TimeoutError, match='is PENDING after 0.05 s; it goes on, nothing is lost'
+    ) as caught:
         future.result(timeout=0.05)
     assert 'desipipe explain' in str(caught.value)
     assert not future.done()
@@ -77,7 +92,9 @@ def test_callbacks(app: Any, worker: None) -> None:
     assert called[-1] is futures[0]
 
 
-def test_a_callback_that_raises_harms_nobody(app: Any, worker: None, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_callback_that_raises_harms_nobody(
+    app: Any, worker: None, caplog: pytest.LogCaptureFixture
+) -> None:
     over = threading.Event()
     first, second = app(1), app(2)
 
@@ -126,14 +143,24 @@ def test_wait_gives_up(app: Any) -> None:
 
 def test_as_completed(app: Any, worker: None) -> None:
     futures = app.map(i=range(20))
-    assert sorted(future.result() for future in as_completed(futures, timeout=60)) == [i * i for i in range(20)]
+    assert sorted(future.result() for future in as_completed(futures, timeout=60)) == [
+        i * i for i in range(20)
+    ]
 
 
 def test_from_another_process(app: Any, worker: None, tmp_path: Path) -> None:
     future = app(7)
     (tmp_path / 'future').write_bytes(pickle.dumps(future))
-    code = f'import pickle; print(pickle.load(open({str(tmp_path / "future")!r}, "rb")).result(timeout=60))'
-    assert subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True, timeout=120).stdout == '49\n'
+    code = (
+        f'import pickle; print(pickle.load(open({str(tmp_path / "future")!r}, '
+        '"rb")).result(timeout=60))'
+    )
+    assert (
+        subprocess.run(
+            [sys.executable, '-c', code], check=True, capture_output=True, text=True, timeout=120
+        ).stdout
+        == '49\n'
+    )
 
 
 def test_after_a_restart(app: Any, queue: Queue, worker: None) -> None:
@@ -163,7 +190,9 @@ def test_what_needs_a_failed_one_says_so_at_once(queue: Queue, app: Any, worker:
     assert isinstance(blocked.exception(timeout=60).__cause__, TypeError)
 
 
-def test_a_failure_that_was_retried_elsewhere_is_seen(queue: Queue, worker: None, tmp_path: Path) -> None:
+def test_a_failure_that_was_retried_elsewhere_is_seen(
+    queue: Queue, worker: None, tmp_path: Path
+) -> None:
     @TaskManager(queue).python_app
     def exists(path: str) -> bool:
         import os
@@ -175,7 +204,12 @@ def test_a_failure_that_was_retried_elsewhere_is_seen(queue: Queue, worker: None
     future = exists(str(tmp_path / 'there'))
     assert isinstance(future.exception(timeout=60), FileNotFoundError)
     (tmp_path / 'there').touch()
-    subprocess.run([sys.executable, '-m', 'desipipe', 'retry', '-q', queue.folder], check=True, timeout=60, capture_output=True)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'retry', '-q', queue.folder],
+        check=True,
+        timeout=60,
+        capture_output=True,
+    )
     assert future.result(timeout=60) is True
 
 

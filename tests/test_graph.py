@@ -25,7 +25,9 @@ def test_small_graph_has_every_task(ledger: Ledger) -> None:
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1'))
     found = graph(ledger)
     assert not found['grouped'] and found['total'] == 5
-    assert [(node['name'], node['index'], node['state'], node['blocked']) for node in found['nodes']] == [
+    assert [
+        (node['name'], node['index'], node['state'], node['blocked']) for node in found['nodes']
+    ] == [
         ('fraction', 0, 'FAILED', False),
         ('fraction', 1, 'PENDING', False),
         ('fraction', 2, 'PENDING', False),
@@ -33,28 +35,43 @@ def test_small_graph_has_every_task(ledger: Ledger) -> None:
         ('average', 1, 'WAITING', True),
     ]
     number = {node['id']: row for row, node in enumerate(found['nodes'])}
-    assert {(number[edge['source']], number[edge['target']], edge['count']) for edge in found['edges']} == {(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1)}
+    assert {
+        (number[edge['source']], number[edge['target']], edge['count']) for edge in found['edges']
+    } == {(0, 3, 1), (1, 3, 1), (3, 4, 1), (2, 4, 1)}
     ledger.drop(lambda state: [4])
     assert len(graph(ledger)['nodes']) == 4 and len(graph(ledger)['edges']) == 2
 
 
 def test_large_graph_is_grouped_and_unfolds(ledger: Ledger) -> None:
     engine.add(ledger, range(500))
-    engine.add(ledger, [('sum', i) for i in range(5)], {('sum', i): list(range(100 * i, 100 * i + 100)) for i in range(5)}, app='average')
+    engine.add(
+        ledger,
+        [('sum', i) for i in range(5)],
+        {('sum', i): list(range(100 * i, 100 * i + 100)) for i in range(5)},
+        app='average',
+    )
     engine.begin(ledger, 'w1')
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1'))
     found = graph(ledger)
     assert found['grouped'] and found['total'] == 505
     apps = {node['name']: node for node in found['nodes']}
-    assert apps['fraction']['total'] == 500 and apps['fraction']['counts']['FAILED'] == 1 and apps['fraction']['counts']['PENDING'] == 499
+    assert (
+        apps['fraction']['total'] == 500
+        and apps['fraction']['counts']['FAILED'] == 1
+        and apps['fraction']['counts']['PENDING'] == 499
+    )
     assert apps['average']['counts']['WAITING'] == 5 and apps['average']['blocked'] == 1
     assert found['edges'] == [{'source': 'fraction', 'target': 'average', 'count': 500}]
     found = graph(ledger, names=['average'])
     single = [node for node in found['nodes'] if 'tid' in node]
-    assert [node['index'] for node in single] == [0, 1, 2, 3, 4] and [node['blocked'] for node in single] == [True, False, False, False, False]
+    assert [node['index'] for node in single] == [0, 1, 2, 3, 4] and [
+        node['blocked'] for node in single
+    ] == [True, False, False, False, False]
     assert [node['name'] for node in found['nodes'] if 'tid' not in node] == ['fraction']
     assert sorted(edge['count'] for edge in found['edges']) == [100] * 5
-    found = graph(ledger, names=['fraction'], limit=50)  # as many as there may be; the rest stays together
+    found = graph(
+        ledger, names=['fraction'], limit=50
+    )  # as many as there may be; the rest stays together
     assert sum('tid' in node for node in found['nodes']) == 50
     assert next(node for node in found['nodes'] if node['id'] == 'fraction')['total'] == 450
     assert sum(edge['count'] for edge in found['edges']) == 500
@@ -62,17 +79,32 @@ def test_large_graph_is_grouped_and_unfolds(ledger: Ledger) -> None:
 
 def test_empty(ledger: Ledger) -> None:
     assert graph(ledger) == {'grouped': False, 'total': 0, 'nodes': [], 'edges': []}
-    assert Timeline(ledger).view() == {'began': None, 'ended': None, 'total': 0, 'aggregated': False, 'lanes': [], 'hidden': 0}
+    assert Timeline(ledger).view() == {
+        'began': None,
+        'ended': None,
+        'total': 0,
+        'aggregated': False,
+        'lanes': [],
+        'hidden': 0,
+    }
 
 
-def run(ledger: Ledger, worker: str, times: list[tuple[float, float]], state: int = SUCCEEDED) -> None:
+def run(
+    ledger: Ledger, worker: str, times: list[tuple[float, float]], state: int = SUCCEEDED
+) -> None:
     """Attempts of a worker that began and lasted so long."""
     claimed: list[tuple[int, int]] = []
     while len(claimed) < len(times):  # a worker gets its share only
         more = engine.claim(ledger, worker, len(times) - len(claimed))
         assert more
         claimed += more
-    ledger.exchange(worker, [End(row, attempt, state, began, round(taken * 1e6)) for (row, attempt), (began, taken) in zip(claimed, times, strict=True)])
+    ledger.exchange(
+        worker,
+        [
+            End(row, attempt, state, began, round(taken * 1e6))
+            for (row, attempt), (began, taken) in zip(claimed, times, strict=True)
+        ],
+    )
 
 
 def test_timeline_of_two_workers(ledger: Ledger) -> None:
@@ -84,10 +116,24 @@ def test_timeline_of_two_workers(ledger: Ledger) -> None:
     run(ledger, 'w2', [(101.0, 2.0), (103.0, 2.0)])
     timeline = Timeline(ledger)
     found = timeline.view()
-    assert (found['began'], found['ended'], found['total'], found['aggregated']) == (100.0, 110.0, 5, False)
+    assert (found['began'], found['ended'], found['total'], found['aggregated']) == (
+        100.0,
+        110.0,
+        5,
+        False,
+    )
     one, two = found['lanes']
-    assert (one['worker'], one['job'], one['slots'], one['height'], two['height']) == ('w1', 'job-w1', 2, 2, 1)
-    assert [(item['start'], item['end'], item['state'], item['level'], item['index']) for item in one['intervals']] == [
+    assert (one['worker'], one['job'], one['slots'], one['height'], two['height']) == (
+        'w1',
+        'job-w1',
+        2,
+        2,
+        1,
+    )
+    assert [
+        (item['start'], item['end'], item['state'], item['level'], item['index'])
+        for item in one['intervals']
+    ] == [
         (100.0, 110.0, 'SUCCEEDED', 0, 0),
         (100.0, 104.0, 'SUCCEEDED', 1, 1),
         (104.0, 109.0, 'FAILED', 1, 2),
@@ -98,11 +144,18 @@ def test_timeline_of_two_workers(ledger: Ledger) -> None:
     ledger.cancel(lambda state: [7])
     found = timeline.view()
     assert found['total'] == 7
-    assert [(item['state'], item['end']) for item in found['lanes'][1]['intervals']][-2:] == [('SUCCEEDED', 106.0), ('RUNNING', None)]
+    assert [(item['state'], item['end']) for item in found['lanes'][1]['intervals']][-2:] == [
+        ('SUCCEEDED', 106.0),
+        ('RUNNING', None),
+    ]
     assert found == {**Timeline(ledger).view(), 'ended': found['ended']}
     engine.finish(ledger, 'w2', claimed, KILLED)
     assert timeline.view()['total'] == 7
-    assert [item['index'] for lane in timeline.view(begin=104.5, end=104.9)['lanes'] for item in lane['intervals']] == [0, 2, 4]
+    assert [
+        item['index']
+        for lane in timeline.view(begin=104.5, end=104.9)['lanes']
+        for item in lane['intervals']
+    ] == [0, 2, 4]
 
 
 def test_timeline_follows_compaction_and_clearing(ledger: Ledger) -> None:
@@ -128,14 +181,21 @@ def test_large_timeline_is_counted(ledger: Ledger) -> None:
     engine.begin(ledger, 'w1', 2)
     engine.begin(ledger, 'w2', 2)
     for i in range(0, n, 1000):
-        run(ledger, f'w{i // 1000 % 2 + 1}', [(100.0 + i + j, 1.0) for j in range(1000)], FAILED if i == 2000 else SUCCEEDED)
+        run(
+            ledger,
+            f'w{i // 1000 % 2 + 1}',
+            [(100.0 + i + j, 1.0) for j in range(1000)],
+            FAILED if i == 2000 else SUCCEEDED,
+        )
     found = Timeline(ledger).view()
     assert found['aggregated'] and found['total'] == n and len(found['lanes']) == 2
     intervals = [item for lane in found['lanes'] for item in lane['intervals']]
     assert len(intervals) <= 2 * BINS
     assert sum(item['count'] for item in intervals) == n
     assert sum(item['counts']['FAILED'] for item in intervals) == 1000
-    assert sum(item['busy'] * (item['end'] - item['start']) for item in intervals) == pytest.approx(n, rel=1e-3)
+    assert sum(item['busy'] * (item['end'] - item['start']) for item in intervals) == pytest.approx(
+        n, rel=1e-3
+    )
     found = Timeline(ledger).view(begin=150.5, end=160.5)  # closer, each is seen
     assert not found['aggregated'] and found['total'] == 11
 
@@ -155,9 +215,16 @@ def test_a_damaged_line_costs_its_own_attempts(ledger: Ledger) -> None:
     engine.begin(ledger, 'w1')
     for i in range(3):
         run(ledger, 'w1', [(100.0 + i, 1.0)])
-    place = next(offset for offset, line in engine.journal_lines(ledger.journal) if line.startswith(b'{"e":"end"'))
+    place = next(
+        offset
+        for offset, line in engine.journal_lines(ledger.journal)
+        if line.startswith(b'{"e":"end"')
+    )
     with open(ledger.journal.path, 'r+b') as file:
         file.seek(place + 20)
         file.write(b'X')
     found = Timeline(engine.fresh(ledger)).view()
-    assert sum(item['state'] == 'SUCCEEDED' for lane in found['lanes'] for item in lane['intervals']) == 2
+    assert (
+        sum(item['state'] == 'SUCCEEDED' for lane in found['lanes'] for item in lane['intervals'])
+        == 2
+    )

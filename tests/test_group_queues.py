@@ -1,4 +1,6 @@
-"""Queues that a group shares: modes, who may do what, and whose code runs as whom; with three real users and a group."""
+"""Queues that a group shares: modes, who may do what, and whose code runs as whom; with three
+real users and a group.
+"""
 
 from __future__ import annotations
 
@@ -43,11 +45,21 @@ class Group:
 
     def as_user(self, user: User, do: Callable[[Queue], Any], umask: int = 0o077) -> Any:
         """Do something to the queue as a user."""
-        return run_as(user, self.place.parent / str(user.uid), lambda: do(Queue(self.folder, create=False)), umask)
+        return run_as(
+            user,
+            self.place.parent / str(user.uid),
+            lambda: do(Queue(self.folder, create=False)),
+            umask,
+        )
 
     def make(self) -> None:
         """Make the queue, as Alice."""
-        run_as(ALICE, self.place.parent / str(ALICE.uid), lambda: Queue(self.folder, create=True, group=str(GROUP)) and None, 0o077)
+        run_as(
+            ALICE,
+            self.place.parent / str(ALICE.uid),
+            lambda: Queue(self.folder, create=True, group=str(GROUP)) and None,
+            0o077,
+        )
 
     def trust(self, user: User, other: User) -> None:
         """Let a user trust another one."""
@@ -86,7 +98,9 @@ def results(queue: Queue) -> dict[str, Any]:
 
 
 def check_modes(folder: str) -> None:
-    """Check that everything is the group's, and that it may write to all but what has one writer."""
+    """Check that everything is the group's, and that it may write to all but what has one
+    writer.
+    """
     for path, (mode, gid) in modes(folder).items():
         full = Path(folder, path)
         assert gid == GROUP, path
@@ -141,7 +155,9 @@ def test_files_of_running_members_are_the_groups(group: Group) -> None:
             finally:
                 os._exit(0)
         live = Path(group.folder, 'live')
-        assert queue.ledger.wait(lambda: any(path.stat().st_size for path in live.iterdir()), 120, 0.05)
+        assert queue.ledger.wait(
+            lambda: any(path.stat().st_size for path in live.iterdir()), 120, 0.05
+        )
         found = modes(group.folder)
         check_modes(group.folder)
         release.touch()
@@ -149,7 +165,9 @@ def test_files_of_running_members_are_the_groups(group: Group) -> None:
         return found
 
     found = group.as_user(BOB, look_while_it_runs)
-    assert any(path.startswith('live/') for path in found) and any(path.startswith('workers/') for path in found)
+    assert any(path.startswith('live/') for path in found) and any(
+        path.startswith('workers/') for path in found
+    )
 
 
 def test_members_run_their_own_tasks_and_those_of_whom_they_trust(group: Group) -> None:
@@ -158,11 +176,18 @@ def test_members_run_their_own_tasks_and_those_of_whom_they_trust(group: Group) 
 
     def run(queue: Queue) -> tuple[dict[str, Any], Any, str, list[dict[str, Any]]]:
         work(queue)
-        return results(queue), queue.tasks(tid=of_bob).result, queue.explain(of_alice), queue_summary(queue)['held']
+        return (
+            results(queue),
+            queue.tasks(tid=of_bob).result,
+            queue.explain(of_alice),
+            queue_summary(queue)['held'],
+        )
 
     states, result, text, held = group.as_user(BOB, run)
     assert states == {of_alice: 'PENDING', of_bob: 'SUCCEEDED'} and result == (2, BOB.uid)
-    assert f'user {ALICE.uid}, whom you do not trust' in text and text.splitlines()[-1] == TRUST_ALICE
+    assert (
+        f'user {ALICE.uid}, whom you do not trust' in text and text.splitlines()[-1] == TRUST_ALICE
+    )
     assert [(item['user'], item['count']) for item in held] == [(str(ALICE.uid), 1)]
     assert TRUST_ALICE in held[0]['text']
     group.trust(BOB, ALICE)
@@ -181,7 +206,9 @@ def test_members_run_their_own_tasks_and_those_of_whom_they_trust(group: Group) 
 
 
 def test_a_manager_starts_workers_for_its_own_users_tasks(group: Group) -> None:
-    (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1, environ=Environment(command=f'touch {group.place}/ran')))
+    (of_alice,) = group.as_user(
+        ALICE, lambda queue: add(queue, 1, environ=Environment(command=f'touch {group.place}/ran'))
+    )
     (of_bob,) = group.as_user(BOB, lambda queue: add(queue, 2))
 
     def run(queue: Queue) -> dict[str, Any]:
@@ -239,12 +266,17 @@ def forge_code(queue: Queue) -> None:
 
     app = TaskManager(queue).python_app(evil)
     ref = queue.ledger.store(app.description.payload)
-    events = [{**{key: value for key, value in event.items() if key not in ('at', 'crc')}, 'code': ref} for event in queue.ledger.state.apps.values()]
+    events = [
+        {**{key: value for key, value in event.items() if key not in ('at', 'crc')}, 'code': ref}
+        for event in queue.ledger.state.apps.values()
+    ]
     queue.ledger.journal.write(lambda: events)
 
 
 def forge_reference(queue: Queue) -> None:
-    """Let a new task of an app of Alice's have arguments in the middle of what Alice has written."""
+    """Let a new task of an app of Alice's have arguments in the middle of what Alice has
+    written.
+    """
     state = queue.ledger.state
     row = next(iter(state.rows.values()))
     segment, offset, length = state.args(row)
@@ -258,7 +290,10 @@ def forge_folder(queue: Queue) -> None:
     state = queue.ledger.state
     group = state.groups[0]._replace(cwd='/tmp', path=('/tmp',))
     number = len(state.groups)
-    events = [group.to_event(number), {'e': 'assign', 'g': number, 'rows': list(state.rows.values()), 't': 0.0}]
+    events = [
+        group.to_event(number),
+        {'e': 'assign', 'g': number, 'rows': list(state.rows.values()), 't': 0.0},
+    ]
     queue.ledger.journal.write(lambda: events)
 
 
@@ -266,8 +301,15 @@ def forge_manager(queue: Queue) -> None:
     """Let the task manager of Alice's start workers with a command of Bob's."""
     environ = {'name': 'base', 'command': 'touch /tmp/desipipe-forged'}
     managers = queue.ledger.state.managers
-    parts = {mid: {key: event[key] for key in ('scheduler', 'provider')} for mid, event in managers.items()}
-    queue.ledger.journal.write(lambda: [{'e': 'mgr', 'mid': mid, 'environ': environ, **part} for mid, part in parts.items()])
+    parts = {
+        mid: {key: event[key] for key in ('scheduler', 'provider')}
+        for mid, event in managers.items()
+    }
+    queue.ledger.journal.write(
+        lambda: [
+            {'e': 'mgr', 'mid': mid, 'environ': environ, **part} for mid, part in parts.items()
+        ]
+    )
 
 
 def forge_claims(queue: Queue) -> None:
@@ -289,8 +331,12 @@ def forge_segment(queue: Queue) -> None:
         path.chmod(0o640)
 
 
-@pytest.mark.parametrize('forge', [forge_code, forge_reference, forge_folder, forge_manager, forge_claims, forge_segment])
-def test_forged_lines_of_a_member_run_nothing_as_another(group: Group, forge: Callable[[Queue], None]) -> None:
+@pytest.mark.parametrize(
+    'forge', [forge_code, forge_reference, forge_folder, forge_manager, forge_claims, forge_segment]
+)
+def test_forged_lines_of_a_member_run_nothing_as_another(
+    group: Group, forge: Callable[[Queue], None]
+) -> None:
     forged = Path('/tmp/desipipe-forged')
     forged.unlink(missing_ok=True)
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))
@@ -379,7 +425,10 @@ def test_a_queue_with_tasks_is_shared_and_taken_back(place: Path) -> None:
     assert states == {done: 'SUCCEEDED', pending: 'PENDING'}
     states, _ = group.as_user(ALICE, run)
     assert set(states.values()) == {'SUCCEEDED'}
-    assert group.as_user(ALICE, lambda queue: [task.result for task in queue.tasks()]) == [(1, ALICE.uid), (3, ALICE.uid)]
+    assert group.as_user(ALICE, lambda queue: [task.result for task in queue.tasks()]) == [
+        (1, ALICE.uid),
+        (3, ALICE.uid),
+    ]
     group.as_user(BOB, lambda queue: add(queue, 4))
     others = group.as_user(ALICE, lambda queue: queue.unshare())
     assert others == [str(BOB.uid)]
@@ -399,7 +448,9 @@ def test_sharing_says_what_is_wrong(place: Path, monkeypatch: pytest.MonkeyPatch
         group.as_user(ALICE, lambda queue: queue.share('0'))
     with pytest.raises(ConfigError, match='not a member'):
         run_as(ALICE, home, lambda: Queue(str(place / 'new.queue'), group='0'))
-    assert not (place / 'new.queue').exists() and [path.name for path in place.iterdir()] == ['q.queue']
+    assert not (place / 'new.queue').exists() and [path.name for path in place.iterdir()] == [
+        'q.queue'
+    ]
     with pytest.raises(QueueError, match='is not shared'):
         run_as(ALICE, home, lambda: Queue(group.folder, group=str(GROUP)))
     before = modes(group.folder)
@@ -416,7 +467,9 @@ def test_sharing_says_what_is_wrong(place: Path, monkeypatch: pytest.MonkeyPatch
 
     def share_where_setgid_is_lost(queue: Queue) -> None:
         chmod = os.chmod
-        monkeypatch.setattr(os, 'chmod', lambda path, mode, **kwargs: chmod(path, mode & 0o777, **kwargs))
+        monkeypatch.setattr(
+            os, 'chmod', lambda path, mode, **kwargs: chmod(path, mode & 0o777, **kwargs)
+        )
         queue.share(str(GROUP))
 
     with pytest.raises(PermissionDeniedError, match='does not keep groups'):
@@ -482,7 +535,9 @@ def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> No
     def name_writers(queue: Queue) -> tuple[str, set[str]]:
         from desipipe.queue.output import untrusted_writer, untrusted_writers
 
-        return untrusted_writer(queue.ledger, queue.ledger.find(tid)), untrusted_writers(queue.ledger)
+        return untrusted_writer(queue.ledger, queue.ledger.find(tid)), untrusted_writers(
+            queue.ledger
+        )
 
     assert group.as_user(BOB, name_writers) == (str(ALICE.uid), {str(ALICE.uid)})
 
@@ -494,7 +549,9 @@ def test_outputs_that_no_trusted_member_has_written_are_text(group: Group) -> No
         state_event = {'e': 'set', 'rows': [row], 's': 1, 'why': 'retry', 't': 0.0}
         again = {key: value for key, value in event.items() if key not in ('at', 'crc')}
         again.update(n=[2], x={'0': {'out': [text, offset + 1, length - 1]}})
-        queue.ledger.journal.write(lambda: [state_event, {'e': 'run', 'w': '', 'rows': [row], 'n': [2], 't': 0.0}, again])
+        queue.ledger.journal.write(
+            lambda: [state_event, {'e': 'run', 'w': '', 'rows': [row], 'n': [2], 't': 0.0}, again]
+        )
 
     group.as_user(BOB, forge)
     shown = group.as_user(ALICE, look)

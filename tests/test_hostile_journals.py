@@ -1,4 +1,6 @@
-"""What a journal, a lease or a file of output says costs no more than its bytes on the disk allow."""
+"""What a journal, a lease or a file of output says costs no more than its bytes on the disk
+allow.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,17 @@ GROUP = {'e': 'group', 'app': 'ab', 'mid': 'm', 'name': 'n', 'kind': 'python'}
         {**GROUP, 'g': 10**9},
         {'e': 'set', 'rows': [ROWS_FREE + 100_000], 's': 1, 't': 1.0},
         {'e': 'drop', 'rows': [4 * 10**9]},
-        {'e': 'add', 'first': 10**8, 'g': 0, 'i': 0, 'ids': 'ab' * 16, 'seg': 's', 'off': 0, 'len': [4], 't': 1.0},
+        {
+            'e': 'add',
+            'first': 10**8,
+            'g': 0,
+            'i': 0,
+            'ids': 'ab' * 16,
+            'seg': 's',
+            'off': 0,
+            'len': [4],
+            't': 1.0,
+        },
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 'now'},
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 1e300},
         {'e': 'lend', 'w': 'w', 'n': 'many', 't': 1.0},
@@ -65,7 +77,13 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
     ledger.close()
     append(folder, event, {'e': 'state', 'paused': True, 't': 1.0})
     state = folded(folder)
-    assert len(state.damage) == 1 and state.paused and len(state) == 3 and len(state.groups) == 1 and len(state.status) == 3
+    assert (
+        len(state.damage) == 1
+        and state.paused
+        and len(state) == 3
+        and len(state.groups) == 1
+        and len(state.status) == 3
+    )
 
 
 @pytest.mark.parametrize('late', [False, True])
@@ -89,7 +107,9 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
     ],
     ids=str,
 )
-def test_details_that_can_not_be_are_lost_alone(tmp_path: Path, change: dict[str, Any], late: bool) -> None:
+def test_details_that_can_not_be_are_lost_alone(
+    tmp_path: Path, change: dict[str, Any], late: bool
+) -> None:
     folder = make_folder(tmp_path)
     ledger = Ledger(folder, None)
     add(ledger, range(3))
@@ -121,7 +141,9 @@ def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:
     assert len(state.damage) > 20
 
 
-def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in ('desipipe.queue.state', 'desipipe.queue.compact'):
         monkeypatch.setattr(f'{module}.ROWS_FREE', 100)
     monkeypatch.setattr('desipipe.queue.compact._REACH', 50)
@@ -130,7 +152,11 @@ def test_rows_of_a_queue_that_was_cleared_with_very_many_tasks_count_on(tmp_path
     for i in range(20):
         add(ledger, range(100 * i, 100 * i + 100))
     clear(ledger, carry=True)
-    assert ledger.state.damage == [] and fresh(ledger).state.damage == [] and len(ledger.state.status) == 2000
+    assert (
+        ledger.state.damage == []
+        and fresh(ledger).state.damage == []
+        and len(ledger.state.status) == 2000
+    )
     (row,) = add(ledger, ['more'])
     assert row == 2000
     compact(ledger)
@@ -179,10 +205,15 @@ def test_lines_are_split_as_ever() -> None:
 
 
 def test_a_damaged_line_of_many_beginnings_takes_little_time() -> None:
-    for line in (b'{"e":' * 200_000 + b'\n', b'{"e":}' * 200_000 + b',"crc":"00000000"}' * 4 + b'\n'):
+    for line in (
+        b'{"e":' * 200_000 + b'\n',
+        b'{"e":}' * 200_000 + b',"crc":"00000000"}' * 4 + b'\n',
+    ):
         began = time.process_time()
         assert all(piece.event is None for piece in journals.pieces(line, 0))
-        assert time.process_time() - began < 60  # it would be hours if each were held against each end
+        assert (
+            time.process_time() - began < 60
+        )  # it would be hours if each were held against each end
 
 
 def test_a_line_too_long_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +232,9 @@ def test_lines_that_are_all_lists_are_damage() -> None:
         journals.check(encode({'e': 'note', 'x': [[]] * 600_000}, 0))
 
 
-@pytest.mark.parametrize('header', [{'lease': 'abc'}, {'lease': -1.0}, {'id': None}, {'lock': ['x']}])
+@pytest.mark.parametrize(
+    'header', [{'lease': 'abc'}, {'lease': -1.0}, {'id': None}, {'lock': ['x']}]
+)
 def test_headers_that_can_not_be(tmp_path: Path, header: dict[str, Any]) -> None:
     with pytest.raises(CorruptJournalError, match='first line'):
         Journal(make_folder(tmp_path, **header), Notes(), None)
@@ -210,7 +243,18 @@ def test_headers_that_can_not_be(tmp_path: Path, header: dict[str, Any]) -> None
 # Leases and output
 
 
-@pytest.mark.parametrize('text', ['[1, 2]', '5', '{"beat": 5}', '{"pid": "abc", "boot": "x"}', '{"start": "x"}', '{"trouble": []}', '{' * 5000])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '[1, 2]',
+        '5',
+        '{"beat": 5}',
+        '{"pid": "abc", "boot": "x"}',
+        '{"start": "x"}',
+        '{"trouble": []}',
+        '{' * 5000,
+    ],
+)
 def test_leases_of_other_kinds(tmp_path: Path, text: str) -> None:
     folder = make_folder(tmp_path)
     Path(lease_path(folder, 'w')).write_text(text)
@@ -242,7 +286,11 @@ def running(tmp_path: Path) -> Ledger:
 
 def live(ledger: Ledger, frames: bytes, **header: Any) -> Path:
     path = Path(ledger.folder, 'live', 'w-0.log')
-    path.write_bytes(orjson.dumps({'tid': tid(1).hex(), 'attempt': 1, 'part': 'p', 'missed': [0, 0], **header}) + b'\n' + frames)
+    path.write_bytes(
+        orjson.dumps({'tid': tid(1).hex(), 'attempt': 1, 'part': 'p', 'missed': [0, 0], **header})
+        + b'\n'
+        + frames
+    )
     return path
 
 
@@ -252,14 +300,25 @@ def frame(kind: bytes, data: bytes) -> bytes:
 
 def test_output_is_read_in_parts(running: Ledger) -> None:
     large = os.urandom(5_000_000)
-    path = live(running, frame(b'o', b'first') + frame(b'e', b'error') + frame(b'o', large) + frame(b'o', b'half')[:-2])
+    path = live(
+        running,
+        frame(b'o', b'first')
+        + frame(b'e', b'error')
+        + frame(b'o', large)
+        + frame(b'o', b'half')[:-2],
+    )
     out, err = written(running, 0)[2:4]
     assert out == b'first' + large + b'ha' and err == b'error'
     reader = LiveReader(running, tid(1))
-    assert b''.join(piece.data for piece in reader.read_all()) == b'first' + b'error' + large + b'ha'
+    assert (
+        b''.join(piece.data for piece in reader.read_all()) == b'first' + b'error' + large + b'ha'
+    )
     with open(path, 'ab') as file:
         file.write(b'lf' + frame(b'e', b'last'))
-    assert [(piece.stream, piece.data) for piece in reader.read_all()] == [('o', b'lf'), ('e', b'last')]
+    assert [(piece.stream, piece.data) for piece in reader.read_all()] == [
+        ('o', b'lf'),
+        ('e', b'last'),
+    ]
     assert reader.read_all() == []
 
 

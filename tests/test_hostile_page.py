@@ -1,4 +1,6 @@
-"""Outputs of users who are not trusted run nothing in a notebook, a page or a record; names never do."""
+"""Outputs of users who are not trusted run nothing in a notebook, a page or a record; names
+never do.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ class Elements(html.parser.HTMLParser):
 
 
 def run_by(page: str) -> list[object]:
-    """Return what of a page comes of the hostile texts: elements and attributes that would run or load something."""
+    """Return what of a page comes of the hostile texts: elements and attributes that would run
+    or load something.
+    """
     parser = Elements()
     parser.feed(page)
     parser.close()
@@ -86,11 +90,22 @@ def kinds(found: list[dict[str, Any]]) -> set[str]:
     return {mime for output in found for mime in output.get('data', ())}
 
 
-@pytest.mark.parametrize('output', [{'output_type': 'display_data', 'data': RICH, 'metadata': {}}, {'output_type': 'execute_result', 'data': RICH}])
+@pytest.mark.parametrize(
+    'output',
+    [
+        {'output_type': 'display_data', 'data': RICH, 'metadata': {}},
+        {'output_type': 'execute_result', 'data': RICH},
+    ],
+)
 def test_a_display_becomes_text(output: dict[str, Any]) -> None:
     safe = safe_output(output, 'alice')
-    assert safe['data'].keys() == {'text/plain'} and safe['metadata'] == {'desipipe': {'untrusted': 'alice'}}
-    assert 'desipipe trust alice' in safe['data']['text/plain'] and '\x1b' not in safe['data']['text/plain']
+    assert safe['data'].keys() == {'text/plain'} and safe['metadata'] == {
+        'desipipe': {'untrusted': 'alice'}
+    }
+    assert (
+        'desipipe trust alice' in safe['data']['text/plain']
+        and '\x1b' not in safe['data']['text/plain']
+    )
 
 
 @pytest.mark.parametrize(
@@ -103,7 +118,9 @@ def test_a_display_becomes_text(output: dict[str, Any]) -> None:
     ],
 )  # fmt: skip
 def test_images_are_known_by_their_content(mime: str, data: bytes, stays: bool) -> None:
-    shown = safe_output({'output_type': 'display_data', 'data': {mime: base64.b64encode(data).decode()}}, 'alice')
+    shown = safe_output(
+        {'output_type': 'display_data', 'data': {mime: base64.b64encode(data).decode()}}, 'alice'
+    )
     assert (mime in shown['data']) is stays and shown['data'].keys() <= SAFE
 
 
@@ -112,7 +129,9 @@ def test_names_are_text_on_every_page(queue_dir: Path) -> None:
     summary = cell_summary(queue, '0-6', title=f'title {HOSTILE}')
     pages = [bundle(summary, True)['text/html'], QueueDisplay(queue).make(queue)[0]['text/html']]
     record, _ = make_record(None, 'x', [queue], Privacy('/'), every=True)
-    pages.append(HTMLExporter().from_notebook_node(nbformat.from_dict(record))[0].partition('<main')[2])
+    pages.append(
+        HTMLExporter().from_notebook_node(nbformat.from_dict(record))[0].partition('<main')[2]
+    )
     for page in pages:
         assert 'evil' in page and not run_by(page), run_by(page)
 
@@ -134,7 +153,10 @@ def mine_or_not(queue: Queue, tmp_path: Path) -> dict[str, Any]:
     summary = cell_summary(queue, '0-3')
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell('x')])
     shown = {MIME: {'folder': queue.folder, 'rows': '0-3', 'first': '', 'title': 't'}}
-    notebook.cells[0].outputs = [nbformat.from_dict({'output_type': 'display_data', 'data': data, 'metadata': {}}) for data in (shown, RICH)]
+    notebook.cells[0].outputs = [
+        nbformat.from_dict({'output_type': 'display_data', 'data': data, 'metadata': {}})
+        for data in (shown, RICH)
+    ]
     record, _ = make_record(json.loads(nbformat.writes(notebook)), 'x', [], Privacy('/'))
     return {
         'outputs': kinds(outputs(ledger, 0)),
@@ -144,7 +166,11 @@ def mine_or_not(queue: Queue, tmp_path: Path) -> dict[str, Any]:
         'page': run_by(bundle(summary)['text/html']),
         'saved': {Path(path).suffix for path in save_displays(ledger, 0, str(tmp_path / 'saved'))},
         'record': kinds(record['cells'][0]['outputs']),
-        'exported': [item for item in run_by(HTMLExporter().from_notebook_node(nbformat.from_dict(record))[0]) if 'evil' in str(item)],
+        'exported': [
+            item
+            for item in run_by(HTMLExporter().from_notebook_node(nbformat.from_dict(record))[0])
+            if 'evil' in str(item)
+        ],
     }
 
 

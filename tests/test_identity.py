@@ -47,7 +47,8 @@ Load = Callable[..., Any]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Import text as a module of the user: ``load(text, name='pipeline', **other)``, each time from a folder of its own.
+    """Import text as a module of the user: ``load(text, name='pipeline', **other)``, each time from
+    a folder of its own.
 
     What it and ``other`` (name: text, with `/` for packages) hold can import each other.
     """
@@ -63,7 +64,11 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
     def load(text: str, name: str = 'pipeline', **other: str) -> Any:
         clean()
         folder = tmp_path / f'folder{next(number)}'
-        monkeypatch.setattr(sys, 'path', [str(folder), *(path for path in sys.path if not path.startswith(str(tmp_path)))])
+        monkeypatch.setattr(
+            sys,
+            'path',
+            [str(folder), *(path for path in sys.path if not path.startswith(str(tmp_path)))],
+        )
         for key, content in {name: text, **other}.items():
             path = folder / f'{key}.py'
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -84,7 +89,7 @@ def digest(load: Load, text: str, **other: str) -> bytes:
     return describe(load(text, **other).f).digest
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Code: what does not matter
 
 BASE = """
@@ -137,13 +142,22 @@ def test_comments_and_formatting_do_not_matter(load: Load) -> None:
         ('def f(): return u\'a\' \'b\' """c"""', "def f(): return 'abc'"),
         ('def f(): return 0x10 + 1_000', 'def f(): return 16 + 1000'),
         ('def d(g): return g\n@d\ndef f(): return 1', 'def f(): return 1'),
-        ('class D:\n    def app(self, **k): return lambda g: g\nt = D()\n@t.app(name="x")\ndef f(): return 1', 'def f(): return 1'),
+        (
+            (
+                'class D:\n    def app(self, **k): return lambda g: g\nt = '
+                'D()\n@t.app(name="x")\ndef f(): return 1'
+            ),
+            'def f(): return 1',
+        ),
         ('async def f(): return 1', '# async\nasync def f():\n\n    return (1)'),
         ('f = lambda x: x + 1', 'f = (lambda x :\n     x  +  1)'),
         ('a, f = 1, lambda x: x + 1; g = lambda x: x + 2', 'f = lambda x: x + 1'),
         ('S = {"a", "b", "c"}\ndef f(): return S', 'S = {"c", "a", "b"}\ndef f(): return S'),
         ('S = dict(a=1, b=2)\ndef f(): return S', 'S = dict(b=2, a=1)\ndef f(): return S'),
-        ('D = {"a": lambda: 1, "b": lambda: 2}\ndef f(): return D', 'D = {"b": lambda: 2, "a": lambda: 1}\ndef f(): return D'),
+        (
+            'D = {"a": lambda: 1, "b": lambda: 2}\ndef f(): return D',
+            'D = {"b": lambda: 2, "a": lambda: 1}\ndef f(): return D',
+        ),
         (
             'x = 1\ndef f():\n    class A:\n        x = 1\n        y = x\n    return A',
             'x = 2\ndef f():\n    class A:\n        x = 1\n        y = x\n    return A',
@@ -155,13 +169,17 @@ def test_equal(load: Load, a: str, b: str) -> None:
     assert digest(load, a) == digest(load, b)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Code: what matters
 
-CHANGES = [entry.split('\n', 1) for entry in (USERCODE / 'changes.txt').read_text().split('\n## ')[1:]]
+CHANGES = [
+    entry.split('\n', 1) for entry in (USERCODE / 'changes.txt').read_text().split('\n## ')[1:]
+]
 
 
-@pytest.mark.parametrize('versions', [pytest.param(versions, id=what) for what, versions in CHANGES])
+@pytest.mark.parametrize(
+    'versions', [pytest.param(versions, id=what) for what, versions in CHANGES]
+)
 def test_different(load: Load, versions: str) -> None:
     a, b = versions.split('\n--\n')
     first = describe(load(a).f)
@@ -180,15 +198,22 @@ def test_kind_matters(load: Load) -> None:
         describe(f, 'fortran')
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The same in every process
 
 
 def python(folder: Path, *args: str, **environ: str) -> str:
     """Run Python in a folder, with the library that is tested; what it prints."""
     path = [str(Path(__file__).parent.parent), environ.pop('PYTHONPATH', '')]
-    environ = {**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, path)), 'PYTHONDONTWRITEBYTECODE': '1', **environ}
-    done = subprocess.run([sys.executable, *args], cwd=folder, env=environ, capture_output=True, text=True)
+    environ = {
+        **os.environ,
+        'PYTHONPATH': os.pathsep.join(filter(None, path)),
+        'PYTHONDONTWRITEBYTECODE': '1',
+        **environ,
+    }
+    done = subprocess.run(
+        [sys.executable, *args], cwd=folder, env=environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -203,7 +228,15 @@ def usercode(tmp_path: Path) -> Path:
 def test_processes_agree(usercode: Path, tmp_path: Path) -> None:
     first = json.loads(python(usercode, 'pipeline.py', PYTHONHASHSEED='0'))
     assert first['packages'] == ['numpy']
-    expected = {'function fraction', 'class Model', 'function area', 'module helpers.smooth', 'module helpers.SCALE', 'global EDGES', 'function twice.wrapper'}
+    expected = {
+        'function fraction',
+        'class Model',
+        'function area',
+        'module helpers.smooth',
+        'module helpers.SCALE',
+        'global EDGES',
+        'function twice.wrapper',
+    }
     assert expected <= set(first['parts'])
     assert not any('lock' in part or 'unused' in part for part in first['parts'])
     assert json.loads(python(usercode, 'pipeline.py', PYTHONHASHSEED='1')) == first
@@ -212,11 +245,15 @@ def test_processes_agree(usercode: Path, tmp_path: Path) -> None:
     shutil.copytree(usercode, moved)
     for name in ('pipeline.py', 'helpers.py'):
         text = (moved / name).read_text()
-        (moved / name).write_text('#\n' * 17 + text.replace('\n\n\ndef ', '\n\n\n# A comment.\n\n\ndef '))
+        (moved / name).write_text(
+            '#\n' * 17 + text.replace('\n\n\ndef ', '\n\n\n# A comment.\n\n\ndef ')
+        )
     assert json.loads(python(tmp_path, str(moved / 'pipeline.py'), PYTHONHASHSEED='2')) == first
     # Imported instead of run.
     command = 'import json, pipeline; print(json.dumps(pipeline.identities()))'
-    imported = json.loads(python(tmp_path, '-c', command, PYTHONPATH=str(moved), PYTHONHASHSEED='3'))
+    imported = json.loads(
+        python(tmp_path, '-c', command, PYTHONPATH=str(moved), PYTHONHASHSEED='3')
+    )
     assert imported == {key: value for key, value in first.items() if key != 'result'}
     # Optimised: assertions and documentation are gone from the bytecode.
     assert json.loads(python(usercode, '-OO', 'pipeline.py', PYTHONHASHSEED='4')) == first
@@ -271,12 +308,19 @@ print(json.dumps({'code': code.digest.hex(), 'parts': code.parts, 'packages': co
 def test_versions_of_python_agree(usercode: Path, version: str) -> None:
     # Without NumPy, which is compiled for one version.
     text = (usercode / 'pipeline.py').read_text()
-    text = text.replace('import numpy as np\n', '').replace('np.linspace(0.0, 1.0, 7)', '[0.0, 1.0]').replace('np.sum', 'sum').replace('np.arange(5.0)', '0')
+    text = (
+        text.replace('import numpy as np\n', '')
+        .replace('np.linspace(0.0, 1.0, 7)', '[0.0, 1.0]')
+        .replace('np.sum', 'sum')
+        .replace('np.arange(5.0)', '0')
+    )
     (usercode / 'pipeline.py').write_text(text)
-    assert json.loads(run(version, usercode, 'pipeline.py')) == json.loads(python(usercode, 'pipeline.py'))
+    assert json.loads(run(version, usercode, 'pipeline.py')) == json.loads(
+        python(usercode, 'pipeline.py')
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What differs is named
 
 
@@ -296,7 +340,14 @@ def test_parts_name_the_difference(load: Load, old: str, new: str, parts: set[st
 
 
 def test_source_is_for_people(load: Load) -> None:
-    source = describe(load('def d(g): return g\n' + textwrap.dedent(BASE).replace('def f', '@d\ndef f').replace('    total', '    # Sum.\n    total')).f).source
+    source = describe(
+        load(
+            'def d(g): return g\n'
+            + textwrap.dedent(BASE)
+            .replace('def f', '@d\ndef f')
+            .replace('    total', '    # Sum.\n    total')
+        ).f
+    ).source
     assert source.startswith('def f(seed=1, size=10):\n    # Sum.\n    total = g(seed) + size\n')
     assert '\ndef g(x):\n    return math.sin(x) * N\n' in source
     assert '# global N: 3' in source
@@ -318,37 +369,64 @@ def test_packages(load: Load) -> None:
     assert describe(load(text).f).packages == ('hypothesis', 'numpy', 'rich')
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Modules of the user
 
 USER = 'import helpers\ndef f(x): return helpers.g(x)'
-HELPERS = 'import math\nM = 1\ndef h(): return M\ndef g(x): return h()\ndef unused(): return 1\nhandle = open(__file__)\n'
+HELPERS = (
+    'import math\nM = 1\ndef h(): return M\ndef g(x): return h()\ndef unused(): return 1\nhandle = '
+    'open(__file__)\n'
+)
 
 
-EDITED = [('return M', 'return M + 1', False), ('M = 1', 'M = 2', False), ('return 1', 'return 2', True), ('math', 'cmath', True)]
+EDITED = [
+    ('return M', 'return M + 1', False),
+    ('M = 1', 'M = 2', False),
+    ('return 1', 'return 2', True),
+    ('math', 'cmath', True),
+]
 
 
 @pytest.mark.parametrize(('old', 'new', 'same'), EDITED)
-@pytest.mark.parametrize('user', [USER, 'from helpers import g\ndef f(x): return g(x)', 'import helpers as k\ndef f(x): return (lambda: k.g)()(x)'])
-def test_only_what_is_used_of_a_module_counts(load: Load, user: str, old: str, new: str, same: bool) -> None:
-    assert (digest(load, user, helpers=HELPERS) == digest(load, user, helpers=HELPERS.replace(old, new))) is same
+@pytest.mark.parametrize(
+    'user',
+    [
+        USER,
+        'from helpers import g\ndef f(x): return g(x)',
+        'import helpers as k\ndef f(x): return (lambda: k.g)()(x)',
+    ],
+)
+def test_only_what_is_used_of_a_module_counts(
+    load: Load, user: str, old: str, new: str, same: bool
+) -> None:
+    assert (
+        digest(load, user, helpers=HELPERS) == digest(load, user, helpers=HELPERS.replace(old, new))
+    ) is same
 
 
 def test_a_module_that_is_used_as_it_is_counts_as_a_whole(load: Load) -> None:
     user = 'import helpers\ndef f(name): return getattr(helpers, name)()'
     helpers = 'import math\nM = 1\ndef g(): return M\ndef h(): return 2\n'
     first = describe(load(user, helpers=helpers).f)
-    assert {'module helpers', 'module helpers.g', 'module helpers.h', 'module helpers.M'} <= set(first.parts)
+    assert {'module helpers', 'module helpers.g', 'module helpers.h', 'module helpers.M'} <= set(
+        first.parts
+    )
     assert first.digest != digest(load, user, helpers=helpers.replace('return 2', 'return 3'))
     assert first.digest != digest(load, user, helpers=helpers + 'K = 1')
     assert first.digest == digest(load, user, helpers='# Words.\n' + helpers)
-    with pytest.raises(NotSerializableError, match="the module 'helpers' has 'handle' .an open file"):
+    with pytest.raises(
+        NotSerializableError, match="the module 'helpers' has 'handle' .an open file"
+    ):
         describe(load(user, helpers=HELPERS).f)
 
 
 def test_packages_of_the_user(load: Load) -> None:
     user = 'import pkg.sub\ndef f(): return pkg.sub.g()'
-    other = {'pkg/__init__': '', 'pkg/sub': 'from .other import N\ndef g(): return N', 'pkg/other': 'N = 1'}
+    other = {
+        'pkg/__init__': '',
+        'pkg/sub': 'from .other import N\ndef g(): return N',
+        'pkg/other': 'N = 1',
+    }
     first = describe(load(user, **other).f)
     assert set(first.parts) == {'function f', 'module pkg.sub.g', 'module pkg.sub.N'}
     assert first.digest != digest(load, user, **{**other, 'pkg/other': 'N = 2'})
@@ -359,10 +437,21 @@ IMPORTING = {
     'from': 'def f(x):\n    from helpers import g\n    return g(x)',
     'in a package': 'def f(x):\n    from pkg.helpers import g\n    return g(x)',
     'package member': 'def f(x):\n    from pkg import helpers\n    return helpers.g(x)',
-    'nested': 'def f(x):\n    def g():\n        import helpers\n        return helpers.g(x)\n    return g()',
+    'nested': (
+        'def f(x):\n    def g():\n        import helpers\n        return helpers.g(x)\n    return '
+        'g()'
+    ),
 }
-LATE = {'helpers': 'from deeper import K\nimport back\ndef g(x): return K', 'deeper': 'raise SystemExit("executed")\nK = 1', 'back': 'import helpers'}
-LATE |= {'pkg/__init__': '', 'pkg/helpers': 'from . import sibling\nfrom .sibling import K\ndef g(x): return K', 'pkg/sibling': 'import deeper'}
+LATE = {
+    'helpers': 'from deeper import K\nimport back\ndef g(x): return K',
+    'deeper': 'raise SystemExit("executed")\nK = 1',
+    'back': 'import helpers',
+}
+LATE |= {
+    'pkg/__init__': '',
+    'pkg/helpers': 'from . import sibling\nfrom .sibling import K\ndef g(x): return K',
+    'pkg/sibling': 'import deeper',
+}
 
 
 @pytest.mark.parametrize('user', IMPORTING.values(), ids=IMPORTING.keys())
@@ -370,17 +459,27 @@ def test_modules_that_functions_import_count_unexecuted(load: Load, user: str) -
     first = describe(load(user, **LATE).f)
     assert 'module deeper (imported)' in first.parts
     assert 'deeper' not in sys.modules
-    assert first.digest == digest(load, '#\n' + user, **{**LATE, 'deeper': '# Words.\n' + LATE['deeper']})
-    assert first.digest != digest(load, user, **{**LATE, 'deeper': LATE['deeper'].replace('K = 1', 'K = 2')})
+    assert first.digest == digest(
+        load, '#\n' + user, **{**LATE, 'deeper': '# Words.\n' + LATE['deeper']}
+    )
+    assert first.digest != digest(
+        load, user, **{**LATE, 'deeper': LATE['deeper'].replace('K = 1', 'K = 2')}
+    )
 
 
 def test_modules_imported_before_or_not_is_the_same(load: Load) -> None:
     user = IMPORTING['from']
-    assert digest(load, user, helpers='def g(x): return 1') == digest(load, 'import helpers as unused\n' + user, helpers='def g(x): return 1')
+    assert digest(load, user, helpers='def g(x): return 1') == digest(
+        load, 'import helpers as unused\n' + user, helpers='def g(x): return 1'
+    )
 
 
 def test_relative_imports_inside_of_functions(load: Load) -> None:
-    other = {'pkg/__init__': '', 'pkg/a': 'def g():\n    from .b import N\n    return N', 'pkg/b': 'N = 1'}
+    other = {
+        'pkg/__init__': '',
+        'pkg/a': 'def g():\n    from .b import N\n    return N',
+        'pkg/b': 'N = 1',
+    }
     user = 'from pkg.a import g\ndef f(): return g()'
     assert digest(load, user, **other) != digest(load, user, **{**other, 'pkg/b': 'N = 2'})
 
@@ -393,7 +492,8 @@ def test_a_compiled_module_of_the_user_counts_by_its_bytes(load: Load) -> None:
     fast.__file__ = str(file)
     sys.modules['fast'] = fast
     try:
-        # A function of the library that pretends to be of the compiled module, as compilers of extensions make them.
+        # A function of the library that pretends to be of the compiled module, as compilers of
+        # extensions make them.
         class Builtin:
             def __reduce__(self) -> str:
                 return 'go'
@@ -414,8 +514,25 @@ def test_whose_a_module_is(load: Load, tmp_path: Path, monkeypatch: pytest.Monke
 
     load('', helpers='')
     importlib.import_module('helpers')
-    assert modules.is_user('pipeline') and modules.is_user('helpers') and modules.is_user('__main__') and modules.is_user('came_by_value')
-    for name in ('sys', 'math', 'os', 'email.mime.text', 'numpy', 'numpy.linalg', 'pytest', 'desipipe', 'desipipe.errors', 'zipimport', 'importlib._bootstrap'):
+    assert (
+        modules.is_user('pipeline')
+        and modules.is_user('helpers')
+        and modules.is_user('__main__')
+        and modules.is_user('came_by_value')
+    )
+    for name in (
+        'sys',
+        'math',
+        'os',
+        'email.mime.text',
+        'numpy',
+        'numpy.linalg',
+        'pytest',
+        'desipipe',
+        'desipipe.errors',
+        'zipimport',
+        'importlib._bootstrap',
+    ):
         assert not modules.is_user(name), name
     made = types.ModuleType('made')
     monkeypatch.setitem(sys.modules, 'made', made)
@@ -426,7 +543,9 @@ def test_whose_a_module_is(load: Load, tmp_path: Path, monkeypatch: pytest.Monke
         assert modules._is_of_editable(f'{folder}/pkg/a.py', 'pkg.a', folder, names)
         assert modules._is_of_editable(f'{folder}/src/pkg/__init__.py', 'pkg', folder, names)
         assert not modules._is_of_editable(f'{folder}/helpers.py', 'helpers', folder, names)
-        assert not modules._is_of_editable(f'{folder}/notebooks/helpers.py', 'helpers', folder, names)
+        assert not modules._is_of_editable(
+            f'{folder}/notebooks/helpers.py', 'helpers', folder, names
+        )
         assert not modules._is_of_editable(f'{folder}/notebooks/own/a.py', 'own.a', folder, names)
         assert not modules._is_of_editable(f'{folder}2/pkg/a.py', 'pkg.a', folder, names)
 
@@ -435,9 +554,13 @@ def test_editable_installations_are_found(tmp_path: Path) -> None:
     site, repo = tmp_path / 'site', tmp_path / 'repo'
     for path, text in {
         site / 'thing-1.0.dist-info' / 'METADATA': 'Name: thing\nVersion: 1.0\n',
-        site / 'thing-1.0.dist-info' / 'direct_url.json': json.dumps({'url': repo.as_uri(), 'dir_info': {'editable': True}}),
+        site / 'thing-1.0.dist-info' / 'direct_url.json': json.dumps(
+            {'url': repo.as_uri(), 'dir_info': {'editable': True}}
+        ),
         site / 'other-1.0.dist-info' / 'METADATA': 'Name: other\nVersion: 1.0\n',
-        site / 'other-1.0.dist-info' / 'direct_url.json': json.dumps({'url': (tmp_path / 'other').as_uri(), 'dir_info': {}}),
+        site / 'other-1.0.dist-info' / 'direct_url.json': json.dumps(
+            {'url': (tmp_path / 'other').as_uri(), 'dir_info': {}}
+        ),
         repo / 'src' / 'thing' / '__init__.py': 'def g(): return 1',
         repo / 'helpers.py': 'def g(): return 1',
         tmp_path / 'other' / 'other.py': '',
@@ -453,7 +576,7 @@ print([name for name in ('thing', 'helpers', 'other') if modules.is_user(name)])
     assert python(tmp_path, '-c', command, PYTHONPATH=path) == "['helpers', 'other']\n"
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Text that is not, or no longer, that of the code
 
 
@@ -476,7 +599,9 @@ def test_edited_elsewhere_after_import(load: Load) -> None:
     assert describe(module.f).digest == digest(load, 'def f(): return 1')
     file.write_text('def f(): return 3\n')
     linecache.checkcache()
-    assert describe(module.f).digest == digest(load, 'def f(): return 1'), 'what was found once is remembered'
+    assert describe(module.f).digest == digest(load, 'def f(): return 1'), (
+        'what was found once is remembered'
+    )
 
 
 def test_code_without_text_counts_by_what_it_does() -> None:
@@ -485,24 +610,42 @@ def test_code_without_text_counts_by_what_it_does() -> None:
         exec(compile(text, file, 'exec'), namespace)  # noqa: S102
         return namespace['f']
 
-    text = 'def f(x):\n    return [i for i in x if i in {1, 2, "a", "b"}] and (lambda: (1.0, (2,), 3j))()\n'
+    text = (
+        'def f(x):\n    return [i for i in x if i in {1, 2, "a", "b"}] and (lambda: (1.0, (2,), '
+        '3j))()\n'
+    )
     first = describe(make(text, '<nowhere 1>')).digest
     assert describe(make('\n\n\n' + text, '<nowhere 2>')).digest == first
-    for old, new in [('1.0', '1'), ('"a"', '"c"'), ('(2,)', '(3,)'), ('3j', '4j'), ('f(x)', 'f(x, y)'), ('i for i', 'i + 1 for i')]:
+    for old, new in [
+        ('1.0', '1'),
+        ('"a"', '"c"'),
+        ('(2,)', '(3,)'),
+        ('3j', '4j'),
+        ('f(x)', 'f(x, y)'),
+        ('i for i', 'i + 1 for i'),
+    ]:
         assert describe(make(text.replace(old, new), '<nowhere 1>')).digest != first, new
 
 
 def test_lambdas_on_one_line(load: Load) -> None:
-    module = load('F = [lambda: 2 * 3, lambda: 6, lambda x=1: (lambda: x), lambda x: x, lambda y: y]\n')
+    module = load(
+        'F = [lambda: 2 * 3, lambda: 6, lambda x=1: (lambda: x), lambda x: x, lambda y: y]\n'
+    )
     from desipipe.serialize import source
 
     found = [source.find(func.__code__, func.__globals__) for func in module.F]
-    assert [item and item.source for item in found] == ['lambda: 2 * 3', 'lambda: 6', 'lambda x=1: (lambda: x)', 'lambda x: x', 'lambda y: y']
+    assert [item and item.source for item in found] == [
+        'lambda: 2 * 3',
+        'lambda: 6',
+        'lambda x=1: (lambda: x)',
+        'lambda x: x',
+        'lambda y: y',
+    ]
     inner = source.find(module.F[2]().__code__, module.F[2].__globals__)
     assert inner is not None and inner.source == 'lambda: x'
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Live objects of this library, and futures
 
 
@@ -557,7 +700,10 @@ def test_apps_that_call_each_other(load: Load) -> None:
         digests.append((describe(f), describe(g)))
     assert digests[0][0].parts.keys() == {'function f', 'function g'}
     assert digests[0][0].digest == plain.digest
-    assert digests[0][0].digest != digests[1][0].digest and digests[0][1].digest != digests[1][1].digest
+    assert (
+        digests[0][0].digest != digests[1][0].digest
+        and digests[0][1].digest != digests[1][1].digest
+    )
 
 
 @pytest.mark.parametrize(
@@ -565,14 +711,31 @@ def test_apps_that_call_each_other(load: Load) -> None:
     [
         ('def f(): return fut', "the function 'f' uses 'fut' (the future of a task"),
         ('def f(): return [fut]', "the function 'f' uses 'fut' (the future of a task"),
-        ('L = [1, {"a": fut}]\ndef f(): return L', "the function 'f' uses 'L', item 1, item 'a' (the future of a task"),
-        ('def m(x):\n    def f(): return x\n    return f\nf = m(fut)', "the function 'm.f' uses 'x' (the future of a task"),
-        ('def g(x=fut): return x\ndef f(): return g()', "the function 'g' (used by 'f') has a default, item 0 (the future of a task"),
-        ('class A:\n    x = fut\ndef f(): return A', "the class 'A', attribute 'x' (the future of a task"),
-        ('import helpers\nhelpers.x = fut\ndef f(): return helpers.x', "the function 'f' uses 'helpers.x' (the future of a task"),
+        (
+            'L = [1, {"a": fut}]\ndef f(): return L',
+            "the function 'f' uses 'L', item 1, item 'a' (the future of a task",
+        ),
+        (
+            'def m(x):\n    def f(): return x\n    return f\nf = m(fut)',
+            "the function 'm.f' uses 'x' (the future of a task",
+        ),
+        (
+            'def g(x=fut): return x\ndef f(): return g()',
+            "the function 'g' (used by 'f') has a default, item 0 (the future of a task",
+        ),
+        (
+            'class A:\n    x = fut\ndef f(): return A',
+            "the class 'A', attribute 'x' (the future of a task",
+        ),
+        (
+            'import helpers\nhelpers.x = fut\ndef f(): return helpers.x',
+            "the function 'f' uses 'helpers.x' (the future of a task",
+        ),
     ],
 )
-def test_futures_belong_into_arguments(load: Load, text: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_futures_belong_into_arguments(
+    load: Load, text: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import builtins
 
     monkeypatch.setattr(builtins, 'fut', TaskReference(b'1' * 16), raising=False)
@@ -584,29 +747,68 @@ def test_futures_belong_into_arguments(load: Load, text: str, words: str, monkey
 
 
 def test_a_future_as_default_of_the_task_is_an_argument(load: Load) -> None:
-    module = load('from desipipe.serialize import TaskReference\nfut = TaskReference(b"1" * 16)\ndef f(x=fut): return x')
+    module = load(
+        'from desipipe.serialize import TaskReference\nfut = TaskReference(b"1" * 16)\ndef '
+        'f(x=fut): return x'
+    )
     assert describe(module.f).digest == digest(load, 'def f(x=1): return x')
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What has no stable identity
 
 
 @pytest.mark.parametrize(
     ('text', 'words'),
     [
-        ('fh = open(__file__)\ndef f(): return fh.read()', "the function 'f' uses 'fh' (an open file, <_io.TextIOWrapper"),
-        ('fh = open(__file__, "rb")\ndef g(): return fh\ndef f(): return g()', "the function 'g' (used by 'f') uses 'fh' (an open file"),
-        ('import threading\nlock = threading.Lock()\ndef f():\n    with lock: return 1', "the function 'f' uses 'lock' (a lock"),
-        ('import threading\nL = {"a": [threading.Condition()]}\ndef f(): return L', "uses 'L', item 'a', item 0 (a lock"),
+        (
+            'fh = open(__file__)\ndef f(): return fh.read()',
+            "the function 'f' uses 'fh' (an open file, <_io.TextIOWrapper",
+        ),
+        (
+            'fh = open(__file__, "rb")\ndef g(): return fh\ndef f(): return g()',
+            "the function 'g' (used by 'f') uses 'fh' (an open file",
+        ),
+        (
+            'import threading\nlock = threading.Lock()\ndef f():\n    with lock: return 1',
+            "the function 'f' uses 'lock' (a lock",
+        ),
+        (
+            'import threading\nL = {"a": [threading.Condition()]}\ndef f(): return L',
+            "uses 'L', item 'a', item 0 (a lock",
+        ),
         ('g = (i for i in range(3))\ndef f(): return list(g)', "uses 'g' (a generator"),
         ('import socket\ns = socket.socket()\ndef f(): return s', "uses 's' (an open connection"),
-        ('import sqlite3\ns = sqlite3.connect(":memory:")\ndef f(): return s', "uses 's' (an open data base"),
-        ('import threading\nclass A:\n    lock = threading.Lock()\ndef f(): return A', "the class 'A', attribute 'lock' (a lock"),
-        ('import weakref\nclass A: pass\na = A()\nw = weakref.ref(a)\ndef f(): return w', "uses 'w' (of class weakref.ReferenceType"),
-        ('import numpy as np\nu = np.frompyfunc(lambda x: x, 1, 1)\ndef f(): return u', "uses 'u' (of class numpy.ufunc"),
-        ('class A:\n    def __reduce__(self): raise RuntimeError("not me")\na = A()\ndef f(): return a', 'RuntimeError: not me'),
-        ('class A:\n    def __repr__(self): 1 / 0\n    def __reduce__(self): raise ValueError("no")\na = A()\ndef f(): return a', 'repr raises ZeroDivision'),
+        (
+            'import sqlite3\ns = sqlite3.connect(":memory:")\ndef f(): return s',
+            "uses 's' (an open data base",
+        ),
+        (
+            'import threading\nclass A:\n    lock = threading.Lock()\ndef f(): return A',
+            "the class 'A', attribute 'lock' (a lock",
+        ),
+        (
+            'import weakref\nclass A: pass\na = A()\nw = weakref.ref(a)\ndef f(): return w',
+            "uses 'w' (of class weakref.ReferenceType",
+        ),
+        (
+            'import numpy as np\nu = np.frompyfunc(lambda x: x, 1, 1)\ndef f(): return u',
+            "uses 'u' (of class numpy.ufunc",
+        ),
+        (
+            (
+                'class A:\n    def __reduce__(self): raise RuntimeError("not me")\na = A()\ndef '
+                'f(): return a'
+            ),
+            'RuntimeError: not me',
+        ),
+        (
+            (
+                'class A:\n    def __repr__(self): 1 / 0\n    def __reduce__(self): raise '
+                'ValueError("no")\na = A()\ndef f(): return a'
+            ),
+            'repr raises ZeroDivision',
+        ),
         ('N = None\nfor i in range(100000): N = [N]\ndef f(): return N', 'nested too deeply'),
     ],
 )
@@ -619,10 +821,22 @@ def test_refusals_name_the_variable(load: Load, text: str, words: str) -> None:
 
 
 def test_refusals_say_what_to_do(load: Load) -> None:
-    with pytest.raises(NotSerializableError, match=r"^the function 'f' uses 'fh' \(an open file, .*\): open it inside the function instead\."):
+    with pytest.raises(
+        NotSerializableError,
+        match=(
+            r"^the function 'f' uses 'fh' \(an open file, .*\): open it inside the function "
+            r'instead\.'
+        ),
+    ):
         describe(load('fh = open(__file__)\ndef f(): return fh').f)
     value = types.SimpleNamespace(lock=threading.Lock())
-    with pytest.raises(NotSerializableError, match=r"^argument 'model', attribute 'lock' \(a lock, .*\): make it inside the function instead\."):
+    with pytest.raises(
+        NotSerializableError,
+        match=(
+            r"^argument 'model', attribute 'lock' \(a lock, .*\): make it inside the function "
+            r'instead\.'
+        ),
+    ):
         encode(value, 'model')
 
 
@@ -632,7 +846,10 @@ def test_live_plots(load: Load) -> None:
     artist.Artist = type('Artist', (), {'__module__': 'matplotlib.artist'})  # type: ignore[attr-defined]
     sys.modules.update({'matplotlib': matplotlib, 'matplotlib.artist': artist})
     try:
-        module = load('from matplotlib.artist import Artist\nclass Figure(Artist): pass\nfig = Figure()\ndef f(): return fig')
+        module = load(
+            'from matplotlib.artist import Artist\nclass Figure(Artist): pass\nfig = Figure()\ndef '
+            'f(): return fig'
+        )
         with pytest.raises(NotSerializableError, match="the function 'f' uses 'fig' .a live plot"):
             describe(module.f)
     finally:
@@ -647,7 +864,7 @@ def test_standard_streams_count_by_name(load: Load) -> None:
     loads(b''.join(code.payload.parts))()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Is it still the same?
 
 CURRENT = """
@@ -758,15 +975,29 @@ def test_threads_describe_at_once(load: Load) -> None:
     assert not wrong
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Values
 
-atoms = st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=200)
-keys = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.binary() | st.tuples(st.integers(), st.text())
+atoms = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(max_size=200)
+)
+keys = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.text()
+    | st.binary()
+    | st.tuples(st.integers(), st.text())
+)
 plain = st.recursive(
     atoms,
     lambda inner: (
-        st.lists(inner, max_size=5) | st.lists(inner, max_size=5).map(tuple) | st.dictionaries(keys, inner, max_size=5) | st.sets(keys) | st.frozensets(keys)
+        st.lists(inner, max_size=5)
+        | st.lists(inner, max_size=5).map(tuple)
+        | st.dictionaries(keys, inner, max_size=5)
+        | st.sets(keys)
+        | st.frozensets(keys)
     ),
     max_leaves=25,
 )
@@ -797,7 +1028,9 @@ def test_equal_bytes_for_equal_values_only(a: Any, b: Any) -> None:
 def test_one_change_is_seen(values: list[Any], index: int, other: Any) -> None:
     changed = [*values[:index], other, *values[index + 1 :]]
     assert (encode(values) == encode(changed)) == (key(values) == key(changed))
-    assert (encode({'a': values, 'o': object}) == encode({'o': object, 'a': changed})) == (key(values) == key(changed))
+    assert (encode({'a': values, 'o': object}) == encode({'o': object, 'a': changed})) == (
+        key(values) == key(changed)
+    )
 
 
 @given(st.dictionaries(keys, plain, max_size=6), st.randoms(use_true_random=False))
@@ -861,10 +1094,59 @@ def module_function() -> int:
 
 
 DISTINCT: list[Callable[[], Any]] = [
-    *(lambda value=value: value for value in (0, False, 0.0, -0.0, '0', b'0', None, 1, True, 1.0, float('inf'), float('nan'), 1j, 1 + 0j)),
+    *(
+        lambda value=value: value
+        for value in (
+            0,
+            False,
+            0.0,
+            -0.0,
+            '0',
+            b'0',
+            None,
+            1,
+            True,
+            1.0,
+            float('inf'),
+            float('nan'),
+            1j,
+            1 + 0j,
+        )
+    ),
     *(lambda value=value: value for value in (10**5000, 10**5000 + 1, -(10**5000))),
-    *(lambda value=value: value for value in ('', b'', (), [], {}, set(), frozenset(), '\ud800', 'é', 'e\u0301', 'x' * 1000, b'x' * 1000)),
-    *(lambda value=value: value for value in ((1,), [1], {1}, frozenset({1}), {1: 1}, (1, 2), [[1], 2], [1, [2]], [[1, 2]], {1: {2: 3}}, {(1, 2): 3})),
+    *(
+        lambda value=value: value
+        for value in (
+            '',
+            b'',
+            (),
+            [],
+            {},
+            set(),
+            frozenset(),
+            '\ud800',
+            'é',
+            'e\u0301',
+            'x' * 1000,
+            b'x' * 1000,
+        )
+    ),
+    *(
+        lambda value=value: value
+        for value in (
+            (1,),
+            [1],
+            {1},
+            frozenset({1}),
+            {1: 1},
+            (1, 2),
+            [[1], 2],
+            [1, [2]],
+            [[1, 2]],
+            {1: {2: 3}},
+            {(1, 2): 3},
+        )
+    ),
     lambda: [10**5000, 'a'],
     lambda: bytearray(b'0'),
     lambda: memoryview(b'0').tobytes() + b'1',
@@ -987,7 +1269,10 @@ def test_values_are_told_apart() -> None:
 
 def test_values_are_the_same_in_every_process(tmp_path: Path) -> None:
     """Also those that are made of sets, addresses and caches."""
-    command = 'import sys; sys.path.insert(0, sys.argv[1])\nfrom test_identity import DISTINCT, encode\nprint([encode(make()).hex() for make in DISTINCT])'
+    command = (
+        'import sys; sys.path.insert(0, sys.argv[1])\nfrom test_identity import DISTINCT, '
+        'encode\nprint([encode(make()).hex() for make in DISTINCT])'
+    )
     first = python(tmp_path, '-c', command, str(Path(__file__).parent), PYTHONHASHSEED='0')
     assert first.count(',') == len(DISTINCT) - 1
     assert python(tmp_path, '-c', command, str(Path(__file__).parent), PYTHONHASHSEED='1') == first
@@ -1009,7 +1294,9 @@ def test_shared_references_do_not_matter() -> None:
 
 
 def test_copies_of_functions_are_the_same(load: Load) -> None:
-    text = 'def make(n):\n    def g(x): return x + n\n    return g\ndef h(n): return n and h(n - 1)\n'
+    text = (
+        'def make(n):\n    def g(x): return x + n\n    return g\ndef h(n): return n and h(n - 1)\n'
+    )
     module = load(text + 'F = [make(1), make(1), make(2), h, h]\ndef f(): return F')
     h = types.FunctionType(module.h.__code__, module.h.__globals__)
     first = describe(module.f)
@@ -1089,7 +1376,15 @@ def test_arrays_count_by_content() -> None:
     stack = np.arange(24.0).reshape(2, 3, 4)
     for ordered in (array, big, stack):
         assert encode(ordered) != encode(np.asfortranarray(ordered))
-    assert len({encode(stack.transpose(axes).copy().transpose(np.argsort(axes))) for axes in itertools.permutations(range(3))}) == 6
+    assert (
+        len(
+            {
+                encode(stack.transpose(axes).copy().transpose(np.argsort(axes)))
+                for axes in itertools.permutations(range(3))
+            }
+        )
+        == 6
+    )
     assert encode(np.ones((1, 3, 1))) == encode(np.asfortranarray(np.ones((1, 3, 1))))
     padded = np.dtype({'names': ['a', 'b'], 'formats': ['i1', 'f8'], 'offsets': [0, 8]})
     dirty = np.frombuffer(bytearray(b'\x01' + b'\xff' * 7 + bytes(8)), dtype=padded)
@@ -1112,7 +1407,14 @@ def test_futures_count_by_their_task() -> None:
             self.queue = queue
 
     a, b, other = Future(b'1' * 16, 'here'), Future(b'1' * 16, 'there'), Future(b'2' * 16, 'here')
-    for wrap in (lambda x: x, lambda x: [x], lambda x: {'a': (x, 1)}, lambda x: Box(x), lambda x: [object, x], lambda x: np.array([x], dtype=object)):
+    for wrap in (
+        lambda x: x,
+        lambda x: [x],
+        lambda x: {'a': (x, 1)},
+        lambda x: Box(x),
+        lambda x: [object, x],
+        lambda x: np.array([x], dtype=object),
+    ):
         assert encode(wrap(a)) == encode(wrap(b)) != encode(wrap(other))  # type: ignore[no-untyped-call]
     assert encode(a) != encode(a.tid) and encode(a) != encode('@' + a.tid.hex())
 
@@ -1154,7 +1456,13 @@ def test_task_identity() -> None:
     app = b'1' * 16
     assert len(task_identity(app, [a, b])) == 16
     assert task_identity(app, [a, b]) == task_identity(app, iter([b, a]))
-    others = [(app, [a]), (app, []), (b'2' * 16, [a, b]), (app, [('a', encode(2)), ('b', encode(1))]), (app, [('ab', encode(1)), ('', encode(2))])]
+    others = [
+        (app, [a]),
+        (app, []),
+        (b'2' * 16, [a, b]),
+        (app, [('a', encode(2)), ('b', encode(1))]),
+        (app, [('ab', encode(1)), ('', encode(2))]),
+    ]
     assert len({task_identity(*other) for other in [(app, [a, b]), *others]}) == 6
 
 
@@ -1169,7 +1477,10 @@ def test_code_is_what_it_says(load: Load) -> None:
 
 
 def test_random_generators_that_a_process_shares_count_by_name(load: Load) -> None:
-    text = 'import random\nfrom random import uniform, random as r\nfrom numpy.random import normal\ndef f(): return uniform(0, 1) + r() + normal()'
+    text = (
+        'import random\nfrom random import uniform, random as r\nfrom numpy.random import '
+        'normal\ndef f(): return uniform(0, 1) + r() + normal()'
+    )
     first = digest(load, text)
     random.seed(1)
     np.random.seed(1)
@@ -1182,7 +1493,8 @@ def test_random_generators_that_a_process_shares_count_by_name(load: Load) -> No
 
 def test_singledispatch(load: Load) -> None:
     text = (
-        'import functools\n@functools.singledispatch\ndef g(x): return 0\n@g.register\ndef _(x: int): return 1\n@g.register\ndef _(x: list): return g(x[0])\n'
+        'import functools\n@functools.singledispatch\ndef g(x): return 0\n@g.register\ndef _(x: '
+        'int): return 1\n@g.register\ndef _(x: list): return g(x[0])\n'
     )
     module = load(text + 'def f(x): return g(x)\n')
     code = describe(module.f)
@@ -1192,11 +1504,16 @@ def test_singledispatch(load: Load) -> None:
     assert not current(code)
     assert describe(module.f).digest != code.digest
     assert code.digest == digest(load, text + 'def f(x): return g(x)\n')
-    assert code.digest != digest(load, text.replace('return 1', 'return 2') + 'def f(x): return g(x)\n')
+    assert code.digest != digest(
+        load, text.replace('return 1', 'return 2') + 'def f(x): return g(x)\n'
+    )
 
 
 def test_long_chains(load: Load) -> None:
-    text = ''.join(f'def f{i}(x): return f{i + 1}(x) + 1\n' for i in range(1000)) + 'def f1000(x): return x\ndef f(x): return f900(x)\n'
+    text = (
+        ''.join(f'def f{i}(x): return f{i + 1}(x) + 1\n' for i in range(1000))
+        + 'def f1000(x): return x\ndef f(x): return f900(x)\n'
+    )
     module = load(text)
     limit = sys.getrecursionlimit()
     code = describe(module.f0)
@@ -1212,7 +1529,10 @@ def test_long_chains(load: Load) -> None:
 
 
 def test_classes_without_methods_are_shown(load: Load) -> None:
-    text = 'import dataclasses, enum\nclass K(enum.Enum):\n    A = "a"\n@dataclasses.dataclass\nclass D:\n    n: int = 3\ndef f(): return K.A, D()'
+    text = (
+        'import dataclasses, enum\nclass K(enum.Enum):\n    A = "a"\n@dataclasses.dataclass\nclass '
+        'D:\n    n: int = 3\ndef f(): return K.A, D()'
+    )
     source = describe(load(text).f).source
     assert "class K(Enum):\n    A = 'a'" in source and 'class D:\n    n = 3' in source
 

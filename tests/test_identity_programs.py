@@ -1,4 +1,6 @@
-"""What the pickle carries and the identity leaves out is a fault: composed programs, an edit of each, and changes in place."""
+"""What the pickle carries and the identity leaves out is a fault: composed programs, an edit of
+each, and changes in place.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ from desipipe.serialize import Code, current, describe, loads
 from desipipe.serialize.pickler import Pickler
 
 USERCODE = Path(__file__).parent / 'usercode'
-EDITS = [tuple(entry.split('\n', 1)[1].split('\n--\n')) for entry in (USERCODE / 'changes.txt').read_text().split('\n## ')[1:]]
+EDITS = [
+    tuple(entry.split('\n', 1)[1].split('\n--\n'))
+    for entry in (USERCODE / 'changes.txt').read_text().split('\n## ')[1:]
+]
 HEAD = """
 import abc, collections, contextlib, dataclasses, enum, functools, itertools, operator, types, typing
 """
@@ -369,7 +374,7 @@ def test_an_edit_below_is_another_task(edit: int, chosen: list[int]) -> None:
     assert describe(load(after).task).digest != first.digest
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Changes in place
 
 
@@ -392,13 +397,19 @@ def reachable(module: types.ModuleType) -> dict[int, Any]:
     todo = [module.task]
     while todo:
         value = todo.pop()
-        if any(value is item for item in skipped) or id(value) in found or isinstance(value, types.ModuleType):
+        if (
+            any(value is item for item in skipped)
+            or id(value) in found
+            or isinstance(value, types.ModuleType)
+        ):
             continue
         if isinstance(value, (types.FunctionType, type)) and value.__module__ != 'program':
             continue  # what it refers to is of this process
         if isinstance(value, enum.EnumMeta):
             # Lists and tables that enum keeps for itself.
-            skipped += [item for key, item in vars(value).items() if re.fullmatch('_[^_].*[^_]_', key)]
+            skipped += [
+                item for key, item in vars(value).items() if re.fullmatch('_[^_].*[^_]_', key)
+            ]
         found[id(value)] = value
         others = gc.get_referents(value)
         if isinstance(value, types.FunctionType) and not _is_written(value):
@@ -420,8 +431,14 @@ Change = Callable[[Any], None]
 CHANGES: list[tuple[type, Change]] = [
     (types.FunctionType, _code),
     (types.FunctionType, _new_attribute),
-    (types.FunctionType, lambda func: setattr(func, '__defaults__', (*(func.__defaults__ or ()), 7))),
-    (types.FunctionType, lambda func: setattr(func, '__kwdefaults__', {**(func.__kwdefaults__ or {}), 'another': 7})),
+    (
+        types.FunctionType,
+        lambda func: setattr(func, '__defaults__', (*(func.__defaults__ or ()), 7)),
+    ),
+    (
+        types.FunctionType,
+        lambda func: setattr(func, '__kwdefaults__', {**(func.__kwdefaults__ or {}), 'another': 7}),
+    ),
     (types.FunctionType, lambda func: setattr(func, '__name__', 'another')),
     (types.CellType, lambda cell: setattr(cell, 'cell_contents', 7)),
     (type, _new_attribute),
@@ -438,7 +455,9 @@ CHANGES: list[tuple[type, Change]] = [
 
 
 def _is_written(func: Any) -> bool:
-    return isinstance(func, types.FunctionType) and func.__code__.co_filename.startswith('<program ')
+    return isinstance(func, types.FunctionType) and func.__code__.co_filename.startswith(
+        '<program '
+    )
 
 
 def _is_of_the_program(value: Any, task: Any) -> bool:
@@ -451,7 +470,11 @@ def _is_of_the_program(value: Any, task: Any) -> bool:
     return type(value).__module__ in ('program', 'builtins', 'collections', 'functools', 'types')
 
 
-@given(st.lists(st.integers(0, len(LAYERS) - 1), min_size=1, max_size=3), st.integers(0, len(CHANGES) - 1), st.data())
+@given(
+    st.lists(st.integers(0, len(LAYERS) - 1), min_size=1, max_size=3),
+    st.integers(0, len(CHANGES) - 1),
+    st.data(),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_what_is_carried_counts(chosen: list[int], number: int, data: st.DataObject) -> None:
     module = load(compose('N = [1]\ndef f(): return N', chosen))
@@ -460,9 +483,13 @@ def test_what_is_carried_counts(chosen: list[int], number: int, data: st.DataObj
     spy = Spy()
     spy.discover(module.task)
     own = reachable(module)
-    carried = {id(value): value for value in spy.carried if isinstance(value, kind) and id(value) in own}
+    carried = {
+        id(value): value for value in spy.carried if isinstance(value, kind) and id(value) in own
+    }
     # Variables of functions that a library wrote hold what is counted elsewhere.
-    cells = {id(cell) for func in own.values() if _is_written(func) for cell in func.__closure__ or ()}
+    cells = {
+        id(cell) for func in own.values() if _is_written(func) for cell in func.__closure__ or ()
+    }
     candidates = [value for value in carried.values() if _is_of_the_program(value, module.task)]
     candidates = [value for value in candidates if kind is not types.CellType or id(value) in cells]
     assume(candidates)
@@ -493,7 +520,9 @@ def test_what_is_carried_does_the_same(chosen: list[int]) -> None:
         expected = module.task()
     except Exception as exc:
         expected = type(exc)
-    payload = b''.join(describe(load(compose('N = [1]\ndef f(): return N', chosen)).task).payload.parts)
+    payload = b''.join(
+        describe(load(compose('N = [1]\ndef f(): return N', chosen)).task).payload.parts
+    )
     try:
         found = loads(payload)()
     except Exception as exc:

@@ -1,4 +1,6 @@
-"""Values of libraries: looked at or copied they are the same; and what no task can have is refused, whatever its class does."""
+"""Values of libraries: looked at or copied they are the same; and what no task can have is
+refused, whatever its class does.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +31,21 @@ def pandas_values() -> Iterator[tuple[str, Callable[[], Any], Callable[[Any], An
     import pandas as pd
 
     days = functools.partial(pd.date_range, '2020', periods=5)
-    yield 'plain', lambda: pd.DataFrame({'a': range(3), 'b': [1.0, 2.0, 3.0], 'c': list('xyz')}), lambda t: (t.loc[0], t.values)
-    yield 'blocks', lambda: pd.DataFrame({'a': range(3), 'b': range(3)}), lambda t: (t.loc[0], t.values)
-    yield 'days as index', lambda: pd.DataFrame({'v': range(5)}, index=days()), lambda t: t.loc['2020-01-01']
+    yield (
+        'plain',
+        lambda: pd.DataFrame({'a': range(3), 'b': [1.0, 2.0, 3.0], 'c': list('xyz')}),
+        lambda t: (t.loc[0], t.values),
+    )
+    yield (
+        'blocks',
+        lambda: pd.DataFrame({'a': range(3), 'b': range(3)}),
+        lambda t: (t.loc[0], t.values),
+    )
+    yield (
+        'days as index',
+        lambda: pd.DataFrame({'v': range(5)}, index=days()),
+        lambda t: t.loc['2020-01-01'],
+    )
     yield 'days', lambda: pd.DataFrame({'v': days(), 'w': range(5)}), lambda t: t.loc[0]
     yield 'zone', lambda: pd.DataFrame({'v': days(tz='UTC')}), lambda t: t.loc[0]
     yield 'column', lambda: pd.Series([1, 2, 3], name='x'), lambda t: t.loc[0]
@@ -40,7 +54,11 @@ def pandas_values() -> Iterator[tuple[str, Callable[[], Any], Callable[[Any], An
     yield 'levels', lambda: pd.DataFrame({'v': range(4)}, index=index()), lambda t: t.loc[(1, 'a')]
     yield 'categories', lambda: pd.Series(list('aab'), dtype='category'), lambda t: t.value_counts()
     yield 'missing', lambda: pd.array([1, None, 3], dtype='Int64'), lambda t: t.sum()
-    yield 'periods', lambda: pd.Series(pd.period_range('2020', periods=3, freq='M')), lambda t: t.loc[0]
+    yield (
+        'periods',
+        lambda: pd.Series(pd.period_range('2020', periods=3, freq='M')),
+        lambda t: t.loc[0],
+    )
     yield 'intervals', lambda: pd.Series(pd.interval_range(0, 3)), lambda t: t.loc[0]
     yield 'sparse', lambda: pd.Series(pd.arrays.SparseArray([0, 0, 1])), lambda t: t.sum()
     yield 'objects', lambda: pd.Series([1, 'a', None, (1, 2)], dtype=object), lambda t: t.loc[0]
@@ -72,7 +90,9 @@ def test_changes_of_tables_of_pandas_count() -> None:
     pd = pytest.importorskip('pandas')
 
     def make() -> Any:
-        return pd.DataFrame({'a': [1, 2], 'b': ['x', 'y'], 'c': pd.date_range('2020', periods=2)}, index=['i', 'j'])
+        return pd.DataFrame(
+            {'a': [1, 2], 'b': ['x', 'y'], 'c': pd.date_range('2020', periods=2)}, index=['i', 'j']
+        )
 
     def set_flag(table: Any) -> None:
         table.flags.allows_duplicate_labels = False
@@ -109,7 +129,9 @@ def test_changes_of_tables_of_pandas_count() -> None:
 def test_a_table_names_the_column_that_it_is_refused_for() -> None:
     pd = pytest.importorskip('pandas')
     table = pd.DataFrame({'a': [1], 'b': [(i for i in 'a')]})
-    with pytest.raises(NotSerializableError, match=r"^argument 'table', column 'b', item 0 \(a generator"):
+    with pytest.raises(
+        NotSerializableError, match=r"^argument 'table', column 'b', item 0 \(a generator"
+    ):
         encode(table, 'table')
 
 
@@ -133,11 +155,19 @@ def test_values_of_astropy_that_were_looked_at() -> None:
         assert encode(value) == before
 
     same(lambda: u.km / u.s, lambda unit: unit.to('m/s'))
-    same(lambda: SkyCoord([1, 2] * u.deg, [3, 4] * u.deg), lambda sky: (sky.galactic, sky.separation(sky)))
-    same(lambda: FlatLambdaCDM(70, 0.3), lambda model: (model.comoving_distance(1), model.Odm0, model.age(0)))
+    same(
+        lambda: SkyCoord([1, 2] * u.deg, [3, 4] * u.deg),
+        lambda sky: (sky.galactic, sky.separation(sky)),
+    )
+    same(
+        lambda: FlatLambdaCDM(70, 0.3),
+        lambda model: (model.comoving_distance(1), model.Odm0, model.age(0)),
+    )
     same(lambda: Planck18, lambda model: (model.comoving_distance(1), model.Odm0))
     same(lambda: models.Gaussian1D(1, 2, 3), lambda model: (model(1), model.parameters))
-    same(lambda: fits.Header([('A', 1, 'words')]), lambda header: (header['A'], header.comments['A']))
+    same(
+        lambda: fits.Header([('A', 1, 'words')]), lambda header: (header['A'], header.comments['A'])
+    )
     same(lambda: Time(['2020-01-01', '2021-01-01']), lambda time: (time.jd, time.tdb))
     same(lambda: Table({'a': [1, 2], 'b': ['x', 'y']}), lambda table: table['a'].mean())
     assert encode(models.Gaussian1D(1, 2, 3)) != encode(models.Gaussian1D(1, 2, 4))
@@ -153,20 +183,30 @@ def test_values_of_other_libraries(name: str) -> None:
 
 
 def values_of_xarray(xr: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
-    yield lambda: xr.DataArray(np.arange(6).reshape(2, 3), dims=('x', 'y'), coords={'x': [1, 2]}), lambda a: (a.sel(x=1), a.mean())
+    yield (
+        lambda: xr.DataArray(np.arange(6).reshape(2, 3), dims=('x', 'y'), coords={'x': [1, 2]}),
+        lambda a: (a.sel(x=1), a.mean()),
+    )
     days = np.array(['2020-01-01', '2020-01-02'], 'M8[ns]')
-    yield lambda: xr.Dataset({'v': ('time', [1, 2])}, coords={'time': days}), lambda a: a.sel(time='2020-01-01')
+    yield (
+        lambda: xr.Dataset({'v': ('time', [1, 2])}, coords={'time': days}),
+        lambda a: a.sel(time='2020-01-01'),
+    )
 
 
 def values_of_polars(pl: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
     yield lambda: pl.DataFrame({'a': [1, None], 'b': ['x', None]}), lambda a: a['a'].sum()
-    assert encode(pl.DataFrame({'a': [1, 2]})) == encode(pl.concat([pl.DataFrame({'a': [i]}) for i in (1, 2)]))
+    assert encode(pl.DataFrame({'a': [1, 2]})) == encode(
+        pl.concat([pl.DataFrame({'a': [i]}) for i in (1, 2)])
+    )
     yield lambda: pl.Series('s', [1.5, 2]), lambda a: a.sum()
 
 
 def values_of_pyarrow(pa: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
     table = pa.table({'a': [0, 1, 2], 'b': ['w', 'x', None]})
-    assert encode(table.slice(1)) == encode(pa.table({'a': [1, 2], 'b': ['x', None]})) != encode(table)
+    assert (
+        encode(table.slice(1)) == encode(pa.table({'a': [1, 2], 'b': ['x', None]})) != encode(table)
+    )
     assert encode(pa.chunked_array([['a'], ['b']])) == encode(pa.chunked_array([['a', 'b']]))
     yield from ()
 
@@ -179,7 +219,10 @@ def values_of_networkx(nx: Any) -> Iterator[tuple[Callable[[], Any], Callable[[A
 def values_of_scipy(scipy: Any) -> Iterator[tuple[Callable[[], Any], Callable[[Any], Any]]]:
     import scipy.sparse as sparse
 
-    yield lambda: sparse.csr_matrix(np.eye(3)), lambda m: (m.has_sorted_indices, m.has_canonical_format, m @ m)
+    yield (
+        lambda: sparse.csr_matrix(np.eye(3)),
+        lambda m: (m.has_sorted_indices, m.has_canonical_format, m @ m),
+    )
     yield lambda: sparse.coo_array(np.eye(3)), lambda m: m.tocsr()
 
 
@@ -285,7 +328,11 @@ def test_what_an_object_says_to_be_its_state_counts() -> None:
 
 
 def test_masked_arrays_are_carried_as_they_count() -> None:
-    for array in (np.ma.array([1, 2], mask=[0, 1]), np.ma.array([1.0, 2]), np.ma.array(np.ones((2, 3), order='F'))):
+    for array in (
+        np.ma.array([1, 2], mask=[0, 1]),
+        np.ma.array([1.0, 2]),
+        np.ma.array(np.ones((2, 3), order='F')),
+    ):
         before = encode(array)
         assert array.fill_value is not None  # asking sets it
         assert encode(array) == before == encode(carried(array))
@@ -309,7 +356,11 @@ def test_helpers_of_pydantic() -> None:
     payload = b''.join(describe(task).payload.parts)
     assert loads(payload)() == 6
     assert encode(make(int)) == encode(make(int)) != encode(make(float))
-    assert encode(make(int)) != encode(make(int, config={'strict': True})) != encode(make(int, validate_return=True))
+    assert (
+        encode(make(int))
+        != encode(make(int, config={'strict': True}))
+        != encode(make(int, validate_return=True))
+    )
 
     def model(default: int, bound: int, fields: str) -> Any:
         class Model(pydantic.BaseModel):
@@ -326,7 +377,10 @@ def test_helpers_of_pydantic() -> None:
         return Model
 
     assert encode(model(1, 0, 'x')) == encode(model(1, 0, 'x'))
-    assert len({encode(model(*args)) for args in [(1, 0, 'x'), (2, 0, 'x'), (1, 2, 'x'), (1, 0, 'y')]}) == 4
+    assert (
+        len({encode(model(*args)) for args in [(1, 0, 'x'), (2, 0, 'x'), (1, 2, 'x'), (1, 0, 'y')]})
+        == 4
+    )
     assert carried(model(3, 0, 'x'))()._k == 3
 
 
@@ -351,7 +405,7 @@ def test_functions_that_a_context_manager_decorates() -> None:
         encode(manager)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Bad input
 
 
@@ -405,7 +459,9 @@ HOSTILE: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize('name', HOSTILE)
 def test_hostile_values_are_refused_by_name(name: str) -> None:
     value = HOSTILE[name]()
-    with pytest.raises(NotSerializableError, match=r"^argument 'model'.*Nothing was added to the queue") as error:
+    with pytest.raises(
+        NotSerializableError, match=r"^argument 'model'.*Nothing was added to the queue"
+    ) as error:
         encode(value, 'model')
     assert len(str(error.value)) < 1000
     with pytest.raises(NotSerializableError, match='Nothing was added to the queue'):
@@ -417,7 +473,9 @@ def test_hostile_values_are_refused_by_name(name: str) -> None:
 
 
 def test_values_whose_classes_only_look_hostile() -> None:
-    assert encode(odd(__eq__=fail, __hash__=fail, __bool__=fail, __len__=fail)) == encode(odd(__eq__=fail, __hash__=fail, __bool__=fail, __len__=fail))
+    assert encode(odd(__eq__=fail, __hash__=fail, __bool__=fail, __len__=fail)) == encode(
+        odd(__eq__=fail, __hash__=fail, __bool__=fail, __len__=fail)
+    )
     assert encode({odd(__repr__=fail): 1})
     assert encode(string.Template('$a')) != encode(string.Template('$b'))
     assert encode(collections.UserDict(a=1)) == encode(collections.UserDict(a=1))

@@ -1,4 +1,6 @@
-"""Interrupts at any point of an operation on a queue: what this process knows stays right, and nothing stays locked."""
+"""Interrupts at any point of an operation on a queue: what this process knows stays right, and
+nothing stays locked.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,19 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from engine import add, begin, claim, consistent, differences, finish, fresh, knowledge, make_folder, note, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    finish,
+    fresh,
+    knowledge,
+    make_folder,
+    note,
+    tid,
+)
 
 from desipipe.queue.compact import compact
 from desipipe.queue.events import PENDING, SUCCEEDED, End
@@ -21,11 +35,15 @@ from desipipe.serialize import dumps
 
 _CODE = ('queue/ledger.py', 'queue/state.py', 'queue/events.py', 'queue/compact.py', 'store/')
 INSIDE = tuple(os.sep + os.path.join('desipipe', *name.split('/')) for name in _CODE)
-STEPS = int(os.environ.get('DESIPIPE_TEST_INTERRUPTS', '0')) or 25  # of each kind to try; all are more than a thousand
+STEPS = (
+    int(os.environ.get('DESIPIPE_TEST_INTERRUPTS', '0')) or 25
+)  # of each kind to try; all are more than a thousand
 
 
 class Interrupter:
-    """Raises at the n-th event of a kind ('line' or 'opcode') in the modules that read and write queues."""
+    """Raises at the n-th event of a kind ('line' or 'opcode') in the modules that read and write
+    queues.
+    """
 
     def __init__(self, kind: str, n: int, error: type[BaseException]) -> None:
         self.kind = kind
@@ -35,7 +53,10 @@ class Interrupter:
 
     def trace(self, frame: FrameType, event: str, argument: object) -> Any:
         """Trace a frame."""
-        if not any(part in frame.f_code.co_filename for part in INSIDE) or frame.f_code.co_name == '__del__':
+        if (
+            not any(part in frame.f_code.co_filename for part in INSIDE)
+            or frame.f_code.co_name == '__del__'
+        ):
             return None
         frame.f_trace_opcodes = self.kind == 'opcode'
         if event == self.kind:
@@ -73,14 +94,23 @@ def submit(ledger: Ledger) -> None:
 def exchange(ledger: Ledger) -> None:
     """Report a result and claim another task."""
     running = dict(ledger.state.running)
-    ends = [End(row, ledger.state.attempt[row], SUCCEEDED, 1.0, 1, ledger.store(dumps(('result', row)))) for row in running]
+    ends = [
+        End(row, ledger.state.attempt[row], SUCCEEDED, 1.0, 1, ledger.store(dumps(('result', row))))
+        for row in running
+    ]
     ledger.exchange('w', ends, want=2, mids=['m0'])
 
 
 def change(ledger: Ledger) -> None:
     """Cancel, and drop."""
     ledger.cancel(lambda state: [row for row in state.each() if state.status[row] == PENDING][:1])
-    ledger.drop(lambda state: [row for row in state.each() if state.status[row] == SUCCEEDED and not state.dependants_of(row)][:1])
+    ledger.drop(
+        lambda state: [
+            row
+            for row in state.each()
+            if state.status[row] == SUCCEEDED and not state.dependants_of(row)
+        ][:1]
+    )
 
 
 def rewrite(ledger: Ledger) -> None:
@@ -98,7 +128,14 @@ def free(ledger: Ledger) -> bool:
     finally:
         os.close(fd)
     done = threading.Event()
-    thread = threading.Thread(target=lambda: (ledger.follow(), ledger.journal.write(lambda: [note('thread')]), done.set()), daemon=True)
+    thread = threading.Thread(
+        target=lambda: (
+            ledger.follow(),
+            ledger.journal.write(lambda: [note('thread')]),
+            done.set(),
+        ),
+        daemon=True,
+    )
     thread.start()
     return done.wait(60)
 
@@ -137,9 +174,13 @@ def check(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize('shared', [False, True], ids=['local', 'shared'])
-@pytest.mark.parametrize('step', [look, submit, exchange, change, rewrite], ids=lambda step: step.__name__)
+@pytest.mark.parametrize(
+    'step', [look, submit, exchange, change, rewrite], ids=lambda step: step.__name__
+)
 @pytest.mark.parametrize('kind', ['line', 'opcode'])
-def test_an_interrupt_anywhere_leaves_everything_right(tmp_path: Path, step: Callable[[Ledger], None], kind: str, shared: bool) -> None:
+def test_an_interrupt_anywhere_leaves_everything_right(
+    tmp_path: Path, step: Callable[[Ledger], None], kind: str, shared: bool
+) -> None:
     first = Interrupter(kind, 1 << 60, KeyboardInterrupt)
     parent = tmp_path / 'count'
     parent.mkdir()

@@ -13,7 +13,12 @@ import numpy as np
 import pytest
 
 from desipipe import io
-from desipipe.errors import ConfigError, MissingDependencyError, UnknownNameError, UntrustedFileError
+from desipipe.errors import (
+    ConfigError,
+    MissingDependencyError,
+    UnknownNameError,
+    UntrustedFileError,
+)
 
 
 @pytest.mark.parametrize(
@@ -37,13 +42,23 @@ def test_load_gives_what_was_saved(tmp_path: Path, name: str, data: object) -> N
     np.testing.assert_equal(loaded, data)
     assert os.listdir(path.parent) == [name]
     io.save(tmp_path / 'without_suffix', data, filetype=name.lower()[2:].replace('txt', 'text'))
-    np.testing.assert_equal(io.load(tmp_path / 'without_suffix', filetype=name.lower()[2:].replace('txt', 'text')), data)
+    np.testing.assert_equal(
+        io.load(tmp_path / 'without_suffix', filetype=name.lower()[2:].replace('txt', 'text')), data
+    )
 
 
 def test_unknown_file_type(tmp_path: Path) -> None:
-    with pytest.raises(UnknownNameError, match=r"no file type is known for the suffix '\.npx'; nothing was read or written.*did you mean npz, npy"):
+    with pytest.raises(
+        UnknownNameError,
+        match=(
+            r"no file type is known for the suffix '\.npx'; nothing was read or written.*did you "
+            r'mean npz, npy'
+        ),
+    ):
         io.save(tmp_path / 'a.npx', 1)
-    with pytest.raises(UnknownNameError, match="the file type 'jsn' is not known.*did you mean json"):
+    with pytest.raises(
+        UnknownNameError, match="the file type 'jsn' is not known.*did you mean json"
+    ):
         io.load(tmp_path / 'a.json', filetype='jsn')
     assert os.listdir(tmp_path) == []
 
@@ -53,11 +68,20 @@ def test_words_for_what_can_not_be_read_or_written(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b'\xff')
         with pytest.raises(Exception) as caught:  # each library has its own
             io.load(tmp_path / name)
-        assert caught.value.__notes__ == [f'{tmp_path / name} was to be read, as a file of the type {io.get_filetype("", name).name!r}.']
+        assert caught.value.__notes__ == [
+            (
+                f'{tmp_path / name} was to be read, as a file of the type '
+                f'{io.get_filetype("", name).name!r}.'
+            )
+        ]
     with pytest.raises(FileNotFoundError) as missing:
         io.load(tmp_path / 'none.npy')
     assert not hasattr(missing.value, '__notes__')  # it says so itself
-    for name, data, words in (('b.txt', 3, 'text'), ('b.txt', b'x', 'text'), ('b.npz', [1], 'a dictionary of arrays, not list')):
+    for name, data, words in (
+        ('b.txt', 3, 'text'),
+        ('b.txt', b'x', 'text'),
+        ('b.npz', [1], 'a dictionary of arrays, not list'),
+    ):
         with pytest.raises(TypeError, match=words):
             io.save(tmp_path / name, data)
     io.save(tmp_path / 'a.json', {'a': np.array([np.nan, 1]), 'b': np.float32(2), 'c': None})
@@ -80,7 +104,9 @@ def test_failed_write_changes_nothing(tmp_path: Path) -> None:
     io.save(path, [1])
     with pytest.raises(TypeError) as caught:
         io.save(path, [object()])
-    assert caught.value.__notes__ == [f'{path} was not written; what was there before, if anything, is unchanged.']
+    assert caught.value.__notes__ == [
+        f'{path} was not written; what was there before, if anything, is unchanged.'
+    ]
     assert io.load(path) == [1]
     assert os.listdir(tmp_path) == ['a.json']
     with pytest.raises(OSError) as other:
@@ -109,9 +135,15 @@ def test_killed_writer_leaves_no_half_file(tmp_path: Path) -> None:
     path.write_text('old')
     script = (
         'import os, sys\nfrom desipipe import io\n'
-        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
+        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    '
+        'file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
     )
-    with subprocess.Popen([sys.executable, '-c', script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, '-c', script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == 'half\n'
         assert path.read_text() == 'old'
@@ -124,10 +156,16 @@ def test_killed_writer_leaves_nothing(tmp_path: Path) -> None:
     """Not even a temporary file, where the filesystem has files without names."""
     script = (
         'import os, sys\nfrom desipipe import io\n'
-        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
+        'with io.atomic_write(sys.argv[1]) as file:\n    file.write(b"n" * 100_000)\n    '
+        'file.flush()\n    print("half", flush=True)\n    sys.stdin.read()'
     )
     path = tmp_path / 'a.txt'
-    with subprocess.Popen([sys.executable, '-c', script, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+    with subprocess.Popen(
+        [sys.executable, '-c', script, str(path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as writer:
         assert writer.stdout is not None
         assert writer.stdout.readline() == 'half\n'
         seen = os.listdir(tmp_path)
@@ -142,16 +180,31 @@ def test_killed_writer_leaves_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize('nameless', [True, False])
-def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool) -> None:
+def test_what_a_killed_writer_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nameless: bool
+) -> None:
     """By the next process that writes beside it, and not while its writer lives."""
     script = (
         'import os, sys\nfrom desipipe import io\n'
         + ('' if nameless else 'del os.O_TMPFILE\n')
-        + 'def slow(path):\n    open(path, "w").write("half")\n    print("half", flush=True)\n    sys.stdin.read()\n'
-        + ('io.save(sys.argv[1], slow)\n' if nameless else 'with io.atomic_write(sys.argv[1]) as file:\n    slow(os.devnull)\n')
+        + (
+            'def slow(path):\n    open(path, "w").write("half")\n    print("half", flush=True)\n   '
+            ' sys.stdin.read()\n'
+        )
+        + (
+            'io.save(sys.argv[1], slow)\n'
+            if nameless
+            else 'with io.atomic_write(sys.argv[1]) as file:\n    slow(os.devnull)\n'
+        )
     )
     writers = [
-        subprocess.Popen([sys.executable, '-c', script, str(tmp_path / 'a.dat')], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
+        subprocess.Popen(
+            [sys.executable, '-c', script, str(tmp_path / 'a.dat')],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
     ]
     try:
         for writer in writers:
@@ -175,7 +228,9 @@ def test_what_a_killed_writer_left_is_removed(tmp_path: Path, monkeypatch: pytes
     assert sorted(os.listdir(tmp_path)) == ['a.dat', 'b.txt']
 
 
-def test_what_other_machines_left_is_removed_when_it_is_old(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_other_machines_left_is_removed_when_it_is_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody here can see whether its writer lives."""
     monkeypatch.setattr(io, '_swept', set())
     names = [f'.desipipe-{digit * 8}-1-1-00000000.tmp' for digit in '012']
@@ -200,7 +255,9 @@ def test_only_files_are_replaced(tmp_path: Path) -> None:
     (tmp_path / 'folder.txt').mkdir()
     for name in ('pipe.txt', 'folder.txt'):
         for data in ('x', lambda path: Path(path).write_text('x')):
-            with pytest.raises(OSError, match='no regular file' if name == 'pipe.txt' else 'Is a directory') as caught:
+            with pytest.raises(
+                OSError, match='no regular file' if name == 'pipe.txt' else 'Is a directory'
+            ) as caught:
                 io.save(tmp_path / name, data)
             assert 'what was there before, if anything, is unchanged' in caught.value.__notes__[0]
     assert stat.S_ISFIFO((tmp_path / 'pipe.txt').stat().st_mode)
@@ -231,7 +288,12 @@ def test_shared_folders_stay_shared(tmp_path: Path) -> None:
     finally:
         os.umask(old)
     group = folder.stat().st_gid
-    for path, mode in ((folder / 'new', 0o770), (folder / 'new' / 'deep', 0o770), (folder / 'new' / 'deep' / 'a.txt', 0o660), (folder / 'b.dat', 0o660)):
+    for path, mode in (
+        (folder / 'new', 0o770),
+        (folder / 'new' / 'deep', 0o770),
+        (folder / 'new' / 'deep' / 'a.txt', 0o660),
+        (folder / 'b.dat', 0o660),
+    ):
         assert (stat.S_IMODE(path.stat().st_mode), path.stat().st_gid) == (mode, group), path
     assert stat.S_IMODE((tmp_path / 'mine.txt').stat().st_mode) == 0o600
     (folder / 'b.dat').chmod(0o644)
@@ -244,7 +306,10 @@ def test_pickles_are_ones_own(tmp_path: Path) -> None:
     io.save(path, {'a': {1, 2}})
     assert io.load(path) == {'a': {1, 2}}
     path.chmod(0o666)
-    with pytest.raises(UntrustedFileError, match='may be written to by everyone: loading a pickle runs whatever code is in it'):
+    with pytest.raises(
+        UntrustedFileError,
+        match='may be written to by everyone: loading a pickle runs whatever code is in it',
+    ):
         io.load(path)
     path.chmod(0o600)
     if os.geteuid() == 0:
@@ -307,11 +372,19 @@ def test_hdf5(tmp_path: Path) -> None:
     path = tmp_path / 'a.h5'
     with pytest.raises(TypeError, match='an HDF5 file holds a dictionary'):
         io.save(path, [1])
-    data = {'k': np.arange(5), 'deep': {'er': np.ones((2, 2)), 'name': 'π', 'n': 3}, 'words': np.array(['a', 'bc'])}
+    data = {
+        'k': np.arange(5),
+        'deep': {'er': np.ones((2, 2)), 'name': 'π', 'n': 3},
+        'words': np.array(['a', 'bc']),
+    }
     io.save(path, data, compression='gzip')
     found = io.load(path)
     np.testing.assert_equal(found['k'], data['k'])
-    assert (found['deep']['name'], found['deep']['n'], list(found['words'])) == ('π', 3, ['a', 'bc'])
+    assert (found['deep']['name'], found['deep']['n'], list(found['words'])) == (
+        'π',
+        3,
+        ['a', 'bc'],
+    )
     np.testing.assert_equal(io.load(path, 'deep/er'), np.ones((2, 2)))
 
 
@@ -319,7 +392,10 @@ def test_missing_libraries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(sys.modules, 'h5py', None)
     monkeypatch.setitem(sys.modules, 'astropy.io.fits', None)
     for name, package in (('a.h5', 'h5py'), ('a.fits', 'astropy')):
-        words = f'need {package}, which is not installed here; nothing was read or written. Type: pip install {package}'
+        words = (
+            f'need {package}, which is not installed here; nothing was read or written. Type: pip '
+            f'install {package}'
+        )
         with pytest.raises(MissingDependencyError, match=words):
             io.save(tmp_path / name, {})
     assert os.listdir(tmp_path) == []
@@ -349,8 +425,12 @@ def test_own_types_by_subclass(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_own_types_by_entry_point(tmp_path: Path) -> None:
     package = tmp_path / 'site'
     (package / 'plugin-1.0.dist-info').mkdir(parents=True)
-    (package / 'plugin-1.0.dist-info' / 'METADATA').write_text('Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n')
-    (package / 'plugin-1.0.dist-info' / 'entry_points.txt').write_text('[desipipe.filetypes]\nupper = plugin_files:Upper\n')
+    (package / 'plugin-1.0.dist-info' / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: plugin\nVersion: 1.0\n'
+    )
+    (package / 'plugin-1.0.dist-info' / 'entry_points.txt').write_text(
+        '[desipipe.filetypes]\nupper = plugin_files:Upper\n'
+    )
     (package / 'plugin_files.py').write_text(
         'from desipipe.io import StreamFile\n'
         'class Upper(StreamFile):\n'
@@ -358,5 +438,13 @@ def test_own_types_by_entry_point(tmp_path: Path) -> None:
         '    def read(self, file):\n        return file.read().decode().upper()\n'
         '    def write(self, file, data):\n        file.write(data.encode())\n'
     )
-    code = "from desipipe import io\nassert 'upper' in io.filetypes()\nio.save('a.upper', 'abc')\nassert io.load('a.upper', filetype='upper') == 'ABC'\n"
-    subprocess.run([sys.executable, '-c', code], check=True, cwd=tmp_path, env={**os.environ, 'PYTHONPATH': str(package)})
+    code = (
+        "from desipipe import io\nassert 'upper' in io.filetypes()\nio.save('a.upper', "
+        "'abc')\nassert io.load('a.upper', filetype='upper') == 'ABC'\n"
+    )
+    subprocess.run(
+        [sys.executable, '-c', code],
+        check=True,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(package)},
+    )

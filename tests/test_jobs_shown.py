@@ -32,7 +32,19 @@ TIMEOUT = 60
 
 def job(name: str, state: str = 'pending', **kw: Any) -> dict[str, Any]:
     """What is said of a job."""
-    return {'job': name, 'mid': engine.MID, 'slots': 1, 'state': state, 'reason': '', 'node': '', 'ends': None, 'workers': [], 'running': 0, 'tasks': [], **kw}
+    return {
+        'job': name,
+        'mid': engine.MID,
+        'slots': 1,
+        'state': state,
+        'reason': '',
+        'node': '',
+        'ends': None,
+        'workers': [],
+        'running': 0,
+        'tasks': [],
+        **kw,
+    }
 
 
 def text(*jobs: dict[str, Any]) -> str:
@@ -41,19 +53,43 @@ def text(*jobs: dict[str, Any]) -> str:
 
 def test_a_few_jobs_are_named() -> None:
     assert text() == ''
-    running = job('48_0', 'running', node='n1', ends=NOW + 540, running=1, tasks=[{'tid': '', 'name': 'fraction', 'index': 3}])
-    assert text(running, job('48_1', reason='Resources')) == '2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'
-    assert text(running | {'running': 1201, 'reason': 'completing'}) == '1 job: 48_0 running fraction[3] and 1,200 more on n1 (completing, 9 min left)'
+    running = job(
+        '48_0',
+        'running',
+        node='n1',
+        ends=NOW + 540,
+        running=1,
+        tasks=[{'tid': '', 'name': 'fraction', 'index': 3}],
+    )
+    assert (
+        text(running, job('48_1', reason='Resources'))
+        == '2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'
+    )
+    assert (
+        text(running | {'running': 1201, 'reason': 'completing'})
+        == '1 job: 48_0 running fraction[3] and 1,200 more on n1 (completing, 9 min left)'
+    )
     assert text(job('7', 'withdrawn'), job('8')) == '2 jobs: 7 withdrawn, 8 pending'
 
 
 def test_many_jobs_are_counted() -> None:
-    jobs = [job(f'9_{i:d}', reason='Priority' if i % 3 else 'QOSMaxJobsPerUserLimit') for i in range(300)]
-    jobs += [job(f'8_{i:d}', 'running', node=f'n{i % 15:d}', ends=NOW + 540 + i * 60, running=8) for i in range(33)]
-    jobs += [job('7', 'running', reason='suspended', node='n1'), job('6', 'withdrawn'), job('5', 'withdrawn', reason='Dependency')]
+    jobs = [
+        job(f'9_{i:d}', reason='Priority' if i % 3 else 'QOSMaxJobsPerUserLimit')
+        for i in range(300)
+    ]
+    jobs += [
+        job(f'8_{i:d}', 'running', node=f'n{i % 15:d}', ends=NOW + 540 + i * 60, running=8)
+        for i in range(33)
+    ]
+    jobs += [
+        job('7', 'running', reason='suspended', node='n1'),
+        job('6', 'withdrawn'),
+        job('5', 'withdrawn', reason='Dependency'),
+    ]
     words = text(*jobs)
     assert words.startswith(
-        '336 jobs: 33 running 264 tasks on 15 nodes (9 min to 41 min left), 1 running on 1 node (suspended), 200 pending (Priority), 100 pending (QOS'
+        '336 jobs: 33 running 264 tasks on 15 nodes (9 min to 41 min left), 1 running on 1 node '
+        '(suspended), 200 pending (Priority), 100 pending (QOS'
     )
     assert words.endswith(', 2 others') and len(words) < 250
     assert waiting_text(job_groups(jobs)) == '300 jobs pending (Priority, QOSMaxJobsPerUserLimit)'
@@ -64,12 +100,22 @@ def test_many_jobs_are_counted() -> None:
 
 @pytest.mark.parametrize(
     ('seconds', 'words'),
-    [(-3, 'time is up'), (45, '45 s left'), (100, '2 min left'), (5969, '99 min left'), (7500, '2 h 05 min left'), (86400 * 2 + 3600 * 3, '2 d 3 h left')],
+    [
+        (-3, 'time is up'),
+        (45, '45 s left'),
+        (100, '2 min left'),
+        (5969, '99 min left'),
+        (7500, '2 h 05 min left'),
+        (86400 * 2 + 3600 * 3, '2 d 3 h left'),
+    ],
 )
 def test_time_left(seconds: float, words: str) -> None:
     assert left_text(NOW + seconds, NOW) == words
     assert job_text(job('1', 'running', ends=NOW + seconds), NOW) == f'1 running ({words})'
-    assert group_text({**job_groups([job('1', 'running', ends=NOW + seconds)])[0]}, NOW) == f'1 running ({words})'
+    assert (
+        group_text({**job_groups([job('1', 'running', ends=NOW + seconds)])[0]}, NOW)
+        == f'1 running ({words})'
+    )
 
 
 # A queue, its jobs and workers
@@ -106,46 +152,91 @@ def cluster(tmp_path: Path) -> Cluster:
 
 
 def status(queue: Queue) -> str:
-    return subprocess.run([sys.executable, '-m', 'desipipe', 'status', '-q', queue.folder], check=True, capture_output=True, text=True, timeout=TIMEOUT).stdout
+    return subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'status', '-q', queue.folder],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    ).stdout
 
 
 def test_status_and_cells(cluster: Cluster) -> None:
     ends = time.time() + 570
-    cluster.note(('48_0', 2, 'running', '', 'n1', ends), ('48_1', 2, 'pending', 'Resources', '', None), ('49', 1, 'running', 'suspended', 'n2', ends))
+    cluster.note(
+        ('48_0', 2, 'running', '', 'n1', ends),
+        ('48_1', 2, 'pending', 'Resources', '', None),
+        ('49', 1, 'running', 'suspended', 'n2', ends),
+    )
     cluster.work('48_0', 'n1', 6, 6)
     first, second, third = job_summaries(cluster.queue.ledger)
-    assert (first['job'], first['running'], [task['index'] for task in first['tasks']], first['workers']) == ('48_0', 6, [0, 1, 2, 3], ['w48_0'])
+    assert (
+        first['job'],
+        first['running'],
+        [task['index'] for task in first['tasks']],
+        first['workers'],
+    ) == ('48_0', 6, [0, 1, 2, 3], ['w48_0'])
     assert len(first['tasks']) == JOB_TASKS
-    assert (second['reason'], second['running'], second['tasks'], second['workers'], third['reason']) == ('Resources', 0, [], [], 'suspended')
+    assert (
+        second['reason'],
+        second['running'],
+        second['tasks'],
+        second['workers'],
+        third['reason'],
+    ) == ('Resources', 0, [], [], 'suspended')
     assert queue_summary(cluster.queue)['jobs'] == [first, second, third]
 
     said = status(cluster.queue)
     assert re.search(
-        r'^  3 jobs: 1 running 6 tasks on 1 node \([89] min left\), 1 running on 1 node \(suspended, [89] min left\), 1 pending \(Resources\)$', said, re.M
+        r'^  3 jobs: 1 running 6 tasks on 1 node \([89] min left\), 1 running on 1 node '
+        r'\(suspended, [89] min left\), 1 pending \(Resources\)$',
+        said,
+        re.M,
     )
     assert '\n  job 48_1 pending (Resources), 2 slots\n' in said
     assert re.search(r'^  job 49 running on n2 \(suspended, [89] min left\), 1 slot$', said, re.M)
-    assert re.search(r'^  worker 48_0 on n1, 6 slots, [89] min left: runs fraction\[0\], .*fraction\[3\] and 2 more$', said, re.M)
+    assert re.search(
+        r'^  worker 48_0 on n1, 6 slots, [89] min left: runs fraction\[0\], .*fraction\[3\] and 2 '
+        r'more$',
+        said,
+        re.M,
+    )
 
     where = type_queue(cluster.queue.folder, cluster.queue.config)
     mine, other = cell_summary(cluster.queue, '4-9'), cell_summary(cluster.queue, '10-19')
-    line = r'3 jobs: 48_0 running {}on n1 \([89] min left\), 48_1 pending \(Resources\), 49 running on n2 \(suspended, [89] min left\)'
+    line = (
+        r'3 jobs: 48_0 running {}on n1 \([89] min left\), 48_1 pending \(Resources\), 49 running '
+        r'on n2 \(suspended, [89] min left\)'
+    )
     for found, runs in ((mine, r'fraction\[4\] and 1 more '), (other, '')):
         for words in (as_text(found), re.sub('<.*?>', '\n', as_html(found))):
             assert re.search(rf'^{line.format(runs)}$', words, re.M), words
-    assert mine['advice'] == [] and other['advice'] == [['1 job pending (Resources)', f'desipipe status {where}']]
+    assert mine['advice'] == [] and other['advice'] == [
+        ['1 job pending (Resources)', f'desipipe status {where}']
+    ]
     # What the advice says is told once where there is a line for it.
-    assert as_text(other).count('Resources') == 1 and f'→ more of them: %desipipe status {where}' in as_text(other)
+    assert as_text(other).count(
+        'Resources'
+    ) == 1 and f'→ more of them: %desipipe status {where}' in as_text(other)
 
 
 def test_who_works_is_not_pending(cluster: Cluster) -> None:
-    """A batch system is asked once a time step; until then, and where its answer is older, it is the workers who know."""
+    """A batch system is asked once a time step; until then, and where its answer is older, it is
+    the workers who know.
+    """
 
     def shown() -> dict[str, tuple[str, str, str]]:
-        return {job['job']: (job['state'], job['reason'], job['node']) for job in job_summaries(engine.fresh(cluster.queue.ledger))}
+        return {
+            job['job']: (job['state'], job['reason'], job['node'])
+            for job in job_summaries(engine.fresh(cluster.queue.ledger))
+        }
 
     waits, runs = ('pending', 'Priority', ''), ('running', '', 'n1')
-    asked = ('48_0', 2, 'pending', 'Priority', '', None), ('48_1', 2, 'pending', 'Priority', '', None), ('48_2', 2, 'withdrawn', '', '', None)
+    asked = (
+        ('48_0', 2, 'pending', 'Priority', '', None),
+        ('48_1', 2, 'pending', 'Priority', '', None),
+        ('48_2', 2, 'withdrawn', '', '', None),
+    )
     cluster.note(*asked)
     assert shown() == {'48_0': waits, '48_1': waits, '48_2': ('withdrawn', '', '')}
     cluster.work('48_0', 'n1', 1)
@@ -168,7 +259,11 @@ def test_hundreds_of_jobs(cluster: Cluster) -> None:
     assert '400 jobs pending (Priority<b>)' in as_text(found)
     assert '400 jobs pending (Priority&lt;b&gt;)' in as_html(found)
     said = status(cluster.queue)
-    assert '  400 jobs pending (Priority<b>)\n' in said and said.count('job 50_') < 20 and '  and 392 more jobs\n' in said
+    assert (
+        '  400 jobs pending (Priority<b>)\n' in said
+        and said.count('job 50_') < 20
+        and '  and 392 more jobs\n' in said
+    )
     rows = cluster.queue.ledger.state.jobs
     cluster.note(*((jobid, 0, 'ended', '', '', None) for jobid in list(rows)))
     assert ' job' not in as_text(cell_summary(cluster.queue, '0-19'))
@@ -192,22 +287,40 @@ def test_many_workers(cluster: Cluster) -> None:
 
 def test_watch_in_a_terminal(cluster: Cluster) -> None:
     """Jobs come, begin, run tasks and end, and so does what is on the screen."""
-    queue, (out, err) = cluster.queue, (sys.executable, ['-m', 'desipipe', 'watch', '-q', cluster.queue.folder])
-    cluster.note(('48_0', 10, 'pending', 'Priority', '', None), ('48_1', 10, 'pending', 'Priority', '', None))
+    queue, (out, err) = (
+        cluster.queue,
+        (sys.executable, ['-m', 'desipipe', 'watch', '-q', cluster.queue.folder]),
+    )
+    cluster.note(
+        ('48_0', 10, 'pending', 'Priority', '', None), ('48_1', 10, 'pending', 'Priority', '', None)
+    )
     cluster.leases.append(Lease(queue.folder, 'wkeeper', False))
     engine.begin(queue.ledger, 'wkeeper', job='keeper')  # so that somebody is there
     screen = pexpect.spawn(
-        out, err, dimensions=(50, 160), env={**os.environ, 'TERM': 'xterm-256color', 'COLUMNS': '160', 'LINES': '50'}, encoding='utf-8', timeout=TIMEOUT
+        out,
+        err,
+        dimensions=(50, 160),
+        env={**os.environ, 'TERM': 'xterm-256color', 'COLUMNS': '160', 'LINES': '50'},
+        encoding='utf-8',
+        timeout=TIMEOUT,
     )
     try:
         screen.expect_exact('2 jobs pending (Priority)')
         screen.expect_exact('job 48_1 pending (Priority), 10 slots')
-        cluster.note(('48_0', 10, 'running', '', 'n1', time.time() + 1170), ('48_1', 10, 'pending', 'Resources', '', None))
+        cluster.note(
+            ('48_0', 10, 'running', '', 'n1', time.time() + 1170),
+            ('48_1', 10, 'pending', 'Resources', '', None),
+        )
         screen.expect(r'job 48_0 running on n1 \(\d+ min left\), 10 slots')
         screen.expect_exact('job 48_1 pending (Resources), 10 slots')
         claimed = cluster.work('48_0', 'n1', 20, 10)
-        screen.expect(r'2 jobs: 1 running 10 tasks on 1 node \(\d+ min left\), 1 pending \(Resources\)')
-        screen.expect(r'worker 48_0 on n1, 10 slots, \d+ min left: runs fraction\[0\], fraction\[1\], fraction\[2\], fraction\[3\] and 6 more')
+        screen.expect(
+            r'2 jobs: 1 running 10 tasks on 1 node \(\d+ min left\), 1 pending \(Resources\)'
+        )
+        screen.expect(
+            r'worker 48_0 on n1, 10 slots, \d+ min left: runs fraction\[0\], fraction\[1\], '
+            r'fraction\[2\], fraction\[3\] and 6 more'
+        )
         cluster.note(('48_1', 10, 'ended', '', '', None))
         engine.finish(queue.ledger, 'w48_0', claimed)
         screen.expect_exact('all 20 tasks succeeded')
@@ -229,7 +342,9 @@ def test_watch_in_a_pipe(cluster: Cluster) -> None:
         assert re.search(r'  1 job: 48 running on n1 \(\d+ s left\)$', process.stdout.readline())
         cluster.note(('48', 20, 'running', '', 'n1', time.time() + 600))  # another time limit
         cluster.note(('48', 20, 'running', 'suspended', 'n1', time.time() + 600))
-        assert re.search(r'  1 job: 48 running on n1 \(suspended, \d+ min left\)$', process.stdout.readline())
+        assert re.search(
+            r'  1 job: 48 running on n1 \(suspended, \d+ min left\)$', process.stdout.readline()
+        )
         cluster.note(('48', 20, 'ended', '', '', None))
         assert ' job' not in process.stdout.readline()
         process.terminate()

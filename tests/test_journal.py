@@ -16,11 +16,30 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from engine import Notes, done, facts, fresh, hear, journal_lines, make_folder, note, record, talk, tell
+from engine import (
+    Notes,
+    done,
+    facts,
+    fresh,
+    hear,
+    journal_lines,
+    make_folder,
+    note,
+    record,
+    talk,
+    tell,
+)
 from hypothesis import given
 from polling import wait_for
 
-from desipipe.errors import CorruptJournalError, DiskFullError, LockLostError, PermissionDeniedError, QueueGoneError, QueueVersionError
+from desipipe.errors import (
+    CorruptJournalError,
+    DiskFullError,
+    LockLostError,
+    PermissionDeniedError,
+    QueueGoneError,
+    QueueVersionError,
+)
 from desipipe.queue.state import State
 from desipipe.store import journal as journals
 from desipipe.store.journal import Event, Journal, decode, encode, first_event, lines, replace
@@ -63,8 +82,14 @@ def shared(tmp_path: Path) -> str:
 # Lines
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=8) | st.floats(allow_nan=False, allow_infinity=False),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.text(max_size=8)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -86,7 +111,9 @@ def test_no_changed_byte_passes(x: object, data: st.DataObject) -> None:
         decode(bytes(line), 7)
 
 
-@pytest.mark.parametrize('line', [b'\n', b'}\n', b'{}\n', b',"crc":"00000000"}\n', b'{"e":"note"}\n', b'\0' * 50 + b'\n'])
+@pytest.mark.parametrize(
+    'line', [b'\n', b'}\n', b'{}\n', b',"crc":"00000000"}\n', b'{"e":"note"}\n', b'\0' * 50 + b'\n']
+)
 def test_what_is_no_line_does_not_pass(line: bytes) -> None:
     with pytest.raises(ValueError):
         decode(line, 0)
@@ -101,7 +128,9 @@ def test_lines_are_whole() -> None:
 
 
 @pytest.fixture(scope='module')
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, list[tuple[int, bytes]], list[dict[str, Any]]]:
+def recorded(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[bytes, list[tuple[int, bytes]], list[dict[str, Any]]]:
     """The bytes of a real journal, its lines, and what is known after each of them."""
     ledger = record(make_folder(tmp_path_factory.mktemp('recorded')))
     ledger.close()
@@ -154,7 +183,14 @@ def test_the_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None
     folder = make_folder(tmp_path)
     path = os.path.join(folder, journals.FILE_NAME)
     ends = [offset + len(line) for offset, line in found]
-    for cut in sorted({*range(ends[0], len(data), 23), *ends, *(end - 1 for end in ends[1:]), *(end + 1 for end in ends[:-1])}):
+    for cut in sorted(
+        {
+            *range(ends[0], len(data), 23),
+            *ends,
+            *(end - 1 for end in ends[1:]),
+            *(end + 1 for end in ends[:-1]),
+        }
+    ):
         with open(path, 'wb') as file:
             file.write(data[:cut])
         state = State()
@@ -164,14 +200,18 @@ def test_the_next_writer_cuts_a_torn_tail(recorded: Any, tmp_path: Path) -> None
         with open(path, 'rb') as file:
             now = file.read()
         assert now[: ends[whole - 1]] == data[: ends[whole - 1]]
-        assert now[ends[whole - 1] :] == encode({'e': 'state', 'paused': True, 't': 1.0}, ends[whole - 1])
+        assert now[ends[whole - 1] :] == encode(
+            {'e': 'state', 'paused': True, 't': 1.0}, ends[whole - 1]
+        )
         again = State()
         assert Journal(folder, again, None).late == 0
         assert facts(again) == facts(state) == {**after[whole - 1], 'paused': True}
 
 
 @pytest.mark.parametrize('cut', [0, 1, 50, -1])
-def test_a_journal_without_a_whole_first_line_is_refused(recorded: Any, tmp_path: Path, cut: int) -> None:
+def test_a_journal_without_a_whole_first_line_is_refused(
+    recorded: Any, tmp_path: Path, cut: int
+) -> None:
     _, found, _ = recorded
     folder = make_folder(tmp_path)
     path = os.path.join(folder, journals.FILE_NAME)
@@ -183,7 +223,9 @@ def test_a_journal_without_a_whole_first_line_is_refused(recorded: Any, tmp_path
 
 
 def test_every_byte_bent(recorded: Any, tmp_path: Path) -> None:
-    """The line with a changed byte is reported, with file and offset; what the others say is what it was without that line."""
+    """The line with a changed byte is reported, with file and offset; what the others say is
+    what it was without that line.
+    """
     data, found, _ = recorded
     folder = make_folder(tmp_path)
     starts = [offset for offset, _ in found]
@@ -272,11 +314,17 @@ def test_follow_reads_each_event_once(folder: str) -> None:
     assert reader.follow()
     assert not reader.follow()
     assert notes.values == mine.values == [1, 2, 3]
-    assert [offset for offset, _ in notes.seen] == [offset for offset, _ in mine.seen] == [offset for offset, _ in journal_lines(folder)][1:]
+    assert (
+        [offset for offset, _ in notes.seen]
+        == [offset for offset, _ in mine.seen]
+        == [offset for offset, _ in journal_lines(folder)][1:]
+    )
     assert not writer.follow()  # what one wrote oneself is no news
 
 
-def test_follow_reads_what_is_larger_than_a_chunk(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follow_reads_what_is_larger_than_a_chunk(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     writer, _ = journal(folder)
     append(writer, *('x' * n for n in range(0, 400, 7)))
     monkeypatch.setattr(journals, '_CHUNK', 64)
@@ -310,7 +358,9 @@ def test_another_generation_is_read_from_the_start(folder: str) -> None:
 
 
 def test_another_generation_with_the_same_inode_and_size_is_noticed(folder: str) -> None:
-    """A number that was given to the journal's file may come again; here as badly as it can be: everything but the bytes is the same."""
+    """A number that was given to the journal's file may come again; here as badly as it can be:
+    everything but the bytes is the same.
+    """
     writer, _ = journal(folder)
     append(writer, 1)
     reader, notes = journal(folder)
@@ -340,7 +390,12 @@ def test_a_deleted_queue_is_gone(tmp_path: Path, shared: bool, remains: str) -> 
     if remains.startswith('file'):
         Path(folder).touch()
     before = sorted(os.listdir(tmp_path))
-    for what in (writer.follow, lambda: append(writer, 2), lambda: writer.event_at(notes.seen[0][0]), lambda: writer.replaced(list)):
+    for what in (
+        writer.follow,
+        lambda: append(writer, 2),
+        lambda: writer.event_at(notes.seen[0][0]),
+        lambda: writer.replaced(list),
+    ):
         with pytest.raises(QueueGoneError, match='gone') as info:
             what()
         assert folder in str(info.value) and 'desipipe queues' in str(info.value)
@@ -449,8 +504,12 @@ def test_what_is_no_json_writes_nothing(folder: str) -> None:
 
 
 @contextmanager
-def writes(path: str, allow: int, number: int | None, meanwhile: Callable[[], object] = lambda: None) -> Iterator[list[int]]:
-    """Let writes to ``path`` go short: ``allow`` bytes in pieces of 100, then, if ``number`` is given, that error."""
+def writes(
+    path: str, allow: int, number: int | None, meanwhile: Callable[[], object] = lambda: None
+) -> Iterator[list[int]]:
+    """Let writes to ``path`` go short: ``allow`` bytes in pieces of 100, then, if ``number`` is
+    given, that error.
+    """
     real = os.write
     left = [allow]
 
@@ -479,9 +538,16 @@ def test_short_writes_are_continued(folder: str) -> None:
 @pytest.mark.parametrize('allow', [0, 1, 100, 300, 1200])
 @pytest.mark.parametrize(
     ('number', 'shared'),
-    [(number, shared) for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG) for shared in (False, True) if (number, shared) != (errno.EIO, True)],
+    [
+        (number, shared)
+        for number in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG)
+        for shared in (False, True)
+        if (number, shared) != (errno.EIO, True)
+    ],
 )
-def test_a_failed_append_leaves_nothing(tmp_path: Path, number: int, allow: int, shared: bool) -> None:
+def test_a_failed_append_leaves_nothing(
+    tmp_path: Path, number: int, allow: int, shared: bool
+) -> None:
     folder = make_folder(tmp_path, shared=shared)
     writer, notes = journal(folder)
     append(writer, 'before')
@@ -493,7 +559,11 @@ def test_a_failed_append_leaves_nothing(tmp_path: Path, number: int, allow: int,
             append(writer, *('x' * 200 for _ in range(10)))
     assert isinstance(info.value, DiskFullError) == (number != errno.EIO)
     if number != errno.EIO:
-        assert 'not in the queue' in str(info.value) and 'desipipe compact' in str(info.value) and writer.path in str(info.value)
+        assert (
+            'not in the queue' in str(info.value)
+            and 'desipipe compact' in str(info.value)
+            and writer.path in str(info.value)
+        )
     with open(writer.path, 'rb') as file:
         assert file.read() == data
     assert notes.values == ['before']
@@ -502,13 +572,19 @@ def test_a_failed_append_leaves_nothing(tmp_path: Path, number: int, allow: int,
         assert len(seen.values) > 1
     append(writer, 'after', 'y' * 1000)
     reader.follow()
-    assert journal(folder)[1].values == notes.values == seen.values == ['before', 'after', 'y' * 1000]
+    assert (
+        journal(folder)[1].values == notes.values == seen.values == ['before', 'after', 'y' * 1000]
+    )
     assert seen.damage == [] and reader.offset == writer.offset
 
 
 @pytest.mark.parametrize('allow', [0, 100, 300, 1200])
 def test_an_append_through_a_descriptor_that_lost_its_lock(shared: str, allow: int) -> None:
-    """NFS answers it with EIO. It is decided again; nothing is taken back, since it may stand where others wrote; what stood in its place counts."""
+    """NFS answers it with EIO.
+
+    It is decided again; nothing is taken back, since it may stand where others wrote; what stood in
+    its place counts.
+    """
     writer, notes = journal(shared)
     append(writer, 'before')
     reader, seen = journal(shared)
@@ -528,7 +604,9 @@ def test_an_append_through_a_descriptor_that_lost_its_lock(shared: str, allow: i
     assert seen.damage == [] and reader.offset == writer.offset == os.path.getsize(writer.path)
 
 
-def test_a_failed_append_that_can_not_be_taken_back(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_append_that_can_not_be_taken_back(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is left of it are whole events, and half a line, which the next writer cuts."""
     writer, notes = journal(folder)
 
@@ -559,7 +637,9 @@ def test_a_failed_fsync_is_told(shared: str, monkeypatch: pytest.MonkeyPatch) ->
     assert journal(shared)[1].values == notes.values == [1, 3]
 
 
-def test_a_reader_between_a_torn_tail_and_its_repair(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reader_between_a_torn_tail_and_its_repair(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Half a line of the dead, continued by what the living wrote over it, is no corruption."""
     writer, _ = journal(folder)
     append(writer, 1)
@@ -582,7 +662,9 @@ def test_a_reader_between_a_torn_tail_and_its_repair(folder: str, monkeypatch: p
 
 
 def test_a_hole_that_fills_is_no_corruption(shared: str) -> None:
-    """On a network filesystem a reader may see the end of a batch before its beginning: zeros stand there for a moment."""
+    """On a network filesystem a reader may see the end of a batch before its beginning: zeros
+    stand there for a moment.
+    """
     writer, _ = journal(shared)
     append(writer, 1)
     reader, notes = journal(shared)
@@ -674,7 +756,9 @@ def test_a_lock_that_is_lost_each_time_is_an_error(shared: str) -> None:
 
 
 def test_what_was_appended_during_a_compaction_is_not_lost(shared: str) -> None:
-    """Who lost the lock while it rewrote the journal does not put its copy over what others appended."""
+    """Who lost the lock while it rewrote the journal does not put its copy over what others
+    appended.
+    """
     writer, notes = journal(shared)
     append(writer, 1)
     turns = []
@@ -734,7 +818,9 @@ def test_a_queue_is_created_once(folder: str) -> None:
 
 @contextmanager
 def synced(fail: list[int] | None = None) -> Iterator[list[str]]:
-    """The names of the files that were put on disk, in order; as many fail as ``fail`` holds errors."""
+    """The names of the files that were put on disk, in order; as many fail as ``fail`` holds
+    errors.
+    """
     real = os.fdatasync
     names: list[str] = []
 
@@ -770,7 +856,13 @@ def test_everything_is_on_disk_soon(folder: str) -> None:
         append(writer, 2)
         wait_for(lambda: names == ['journal.jsonl'] * 2, 'the second sync')
         wait_for(
-            lambda: not [thread for thread in threading.enumerate() if thread.name == 'desipipe-sync' and thread not in before],
+            lambda: (
+                not [
+                    thread
+                    for thread in threading.enumerate()
+                    if thread.name == 'desipipe-sync' and thread not in before
+                ]
+            ),
             'the end of the thread',
         )
 
@@ -827,12 +919,18 @@ for i in range(n):
 """
 
 
-@pytest.mark.parametrize(('kind', 'shared'), [('flock', False), ('flock', True), ('poll', True), ('soft', True)])
+@pytest.mark.parametrize(
+    ('kind', 'shared'), [('flock', False), ('flock', True), ('poll', True), ('soft', True)]
+)
 def test_processes_append_at_once(tmp_path: Path, kind: str, shared: bool) -> None:
     folder = make_folder(tmp_path, lock=kind, shared=shared)
     n = 12 if kind == 'soft' else 100
     reader, notes = journal(folder)
-    with talk(WRITER, folder, 1, n) as one, talk(WRITER, folder, 2, n) as two, talk(WRITER, folder, 3, n) as three:
+    with (
+        talk(WRITER, folder, 1, n) as one,
+        talk(WRITER, folder, 2, n) as two,
+        talk(WRITER, folder, 3, n) as three,
+    ):
         for process in (one, two, three):
             assert hear(process) == 'ready'
         for process in (one, two, three):
@@ -844,7 +942,9 @@ def test_processes_append_at_once(tmp_path: Path, kind: str, shared: bool) -> No
     reader.follow()
     assert notes.damage == [] and reader.late == 0
     for name in '123':
-        assert [x[1:3] for x in notes.values if x[0] == name] == [[i, k] for i in range(n) for k in range(1 + i % 3)]
+        assert [x[1:3] for x in notes.values if x[0] == name] == [
+            [i, k] for i in range(n) for k in range(1 + i % 3)
+        ]
     # The events of one batch stand together.
     heads = [x[:2] for x in notes.values if x[2] == 0]
     assert [x[:2] for x in notes.values] == [head for head in heads for _ in range(1 + head[1] % 3)]
@@ -857,7 +957,12 @@ def test_writers_that_are_killed(folder: str) -> None:
             assert hear(process) == 'ready'
             tell(process)
             hear(process)
-            wait_for(lambda turn=turn: reader.follow() and len([x for x in notes.values if x[0] == str(turn)]) > 3 * turn)  # type: ignore[misc]
+            wait_for(
+                lambda turn=turn: (
+                    reader.follow()
+                    and len([x for x in notes.values if x[0] == str(turn)]) > 3 * turn
+                )
+            )  # type: ignore[misc]
             process.send_signal(signal.SIGKILL)
             process.wait()
     writer, seen = journal(folder)

@@ -1,4 +1,6 @@
-"""Lower layers know nothing of upper ones: every import of the package, wherever it stands, is held against the table."""
+"""Lower layers know nothing of upper ones: every import of the package, wherever it stands, is
+held against the table.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'desipipe'
 
-# The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after what it imports.
-# A name with a slash is a package.
+# The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after
+# what it imports. A name with a slash is a package.
 LAYERS = {
     'words': 'terminal errors logs utils',
     'displays': 'outputs/ display settings/',
@@ -40,7 +42,9 @@ INSIDE = {
         'library_reducers source arrays hints modules carried class_content memory tables '
         'objects stand_ins walker class_keys class_makers classes pickler payload identity'
     ),
-    'provider': ('job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'),
+    'provider': (
+        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
+    ),
     'queue': (
         'call_here events faults lending not_a_value place selection sweep versions columns state '
         'authors uses ledger app compact jobs output waiting sharing task explain gathering '
@@ -49,7 +53,8 @@ INSIDE = {
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts shell_programs slot_environment slot_memory shell_template slot slot_process '
+        'shell_contexts shell_programs slot_environment slot_memory shell_template slot '
+        'slot_process '
         'worker manager'
     ),
     'view': 'queue graph output saved_displays tasks text bundle cell',
@@ -59,17 +64,42 @@ INSIDE = {
         'run verify rerun'
     ),
     'cells': 'names option_types shared_variables function options recorded',
-    'commands': ('common demo_pipeline differences change completion logs migrate processes tables doctor files show records tour parser'),
-    'notebook': ('commands displays exporter follower displays.cell displays.queue form panel hooks verbs magics'),
+    'commands': (
+        'common demo_pipeline differences change completion logs migrate processes tables '
+        'doctor files show records tour parser'
+    ),
+    'notebook': (
+        'commands displays exporter follower displays.cell displays.queue form panel hooks '
+        'verbs magics'
+    ),
     'server': 'queues routes openapi handlers socket extension',
 }
-# Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself only points at what is public.
+# Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself
+# only points at what is public.
 ROOMS = ' '.join(LAYERS.values()).replace('/', '').split()
 RANK = {name: rank for rank, name in enumerate(['_version', *ROOMS, '__main__', ''])}
-RANK_INSIDE = {f'{package}.{name}': rank for package, names in INSIDE.items() for rank, name in enumerate(names.split())}
-# State is a fold over events and nothing else: a clock, a random number or a file would make two readers disagree.
+RANK_INSIDE = {
+    f'{package}.{name}': rank
+    for package, names in INSIDE.items()
+    for rank, name in enumerate(names.split())
+}
+# State is a fold over events and nothing else: a clock, a random number or a file would make two
+# readers disagree.
 PURE = {'queue.events', 'queue.versions', 'queue.columns', 'queue.state'}
-IMPURE = {'datetime', 'glob', 'io', 'random', 'secrets', 'shutil', 'socket', 'subprocess', 'tempfile', 'threading', 'time', 'uuid'}
+IMPURE = {
+    'datetime',
+    'glob',
+    'io',
+    'random',
+    'secrets',
+    'shutil',
+    'socket',
+    'subprocess',
+    'tempfile',
+    'threading',
+    'time',
+    'uuid',
+}
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -82,7 +112,9 @@ def modules(package: Path) -> dict[str, Path]:
 
 
 def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[int, str]]:
-    """Line and dotted name of what a module imports: absolute names, those of this package begin with its name and a dot."""
+    """Line and dotted name of what a module imports: absolute names, those of this package begin
+    with its name and a dot.
+    """
     top = PACKAGE.name
     for node in ast.walk(ast.parse(path.read_text(), str(path))):
         if isinstance(node, ast.Import):
@@ -93,13 +125,25 @@ def imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[tuple[int
                 parts = [top, *name.split('.')] if name else [top]
                 if path.name != '__init__.py':
                     parts.pop()
-                base = '.'.join([*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])])
+                base = '.'.join(
+                    [*parts[: len(parts) - node.level + 1], *([node.module] if node.module else [])]
+                )
             for alias in node.names:
                 full = f'{base}.{alias.name}'
-                # `from package import module` is an import of the module; `from package.module import name` one of the module it is in.
+                # `from package import module` is an import of the module; `from package.module
+                # import name` one of the module it is in.
                 yield node.lineno, full if full.removeprefix(f'{top}.') in known else base
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, str):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, 'id', '')
+        elif (
+            isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.args[0].value, str)
+        ):
+            called = (
+                node.func.attr
+                if isinstance(node.func, ast.Attribute)
+                else getattr(node.func, 'id', '')
+            )
             if called in ('import_module', '__import__'):
                 yield node.lineno, node.args[0].value
 
@@ -111,7 +155,10 @@ def check(package: Path) -> list[str]:
     for name, path in known.items():
         where = path.relative_to(package.parent)
         if not _is_listed(name):
-            wrong.append(f'{where}: {name!r} is in no layer; put it into the tables of docs/developer/architecture.md and of this test')
+            wrong.append(
+                f'{where}: {name!r} is in no layer; put it into the tables of '
+                'docs/developer/architecture.md and of this test'
+            )
             continue
         graph[name] = set()
         for line, target in imports(name, path, known):
@@ -157,7 +204,8 @@ def cycles(graph: dict[str, set[str]]) -> Iterator[list[str]]:
         todo = [start]
         for name in todo:
             for target in sorted(graph.get(name, ())):
-                # A package's `__init__` that gathers names of its modules is no cycle, unless they import it back.
+                # A package's `__init__` that gathers names of its modules is no cycle, unless they
+                # import it back.
                 if target == start:
                     if frozenset(ways[name]) not in seen:
                         seen.add(frozenset(ways[name]))
@@ -175,9 +223,13 @@ def test_layers() -> None:
 def test_tables_are_the_documented_ones() -> None:
     text = (ROOT / 'docs/developer/architecture.md').read_text()
     layers = re.findall(r'^\| ([a-z]+) \| ((?:`[a-z_]+/?` ?)+) \|', text, flags=re.M)
-    assert [(layer, re.findall('[a-z_]+/?', names)) for layer, names in layers] == [(layer, names.split()) for layer, names in LAYERS.items()]
+    assert [(layer, re.findall('[a-z_]+/?', names)) for layer, names in layers] == [
+        (layer, names.split()) for layer, names in LAYERS.items()
+    ]
     inside = re.findall(r'^\| `([a-z_]+)/` \| ((?:`[a-z_.]+` ?)+) \|', text, flags=re.M)
-    assert [(package, re.findall('[a-z_.]+', names)) for package, names in inside] == [(package, names.split()) for package, names in INSIDE.items()]
+    assert [(package, re.findall('[a-z_.]+', names)) for package, names in inside] == [
+        (package, names.split()) for package, names in INSIDE.items()
+    ]
 
 
 def test_tables_name_what_exists() -> None:
@@ -189,19 +241,49 @@ def test_tables_name_what_exists() -> None:
 @pytest.mark.parametrize(
     ('files', 'defect'),
     [
-        ({'errors.py': 'import desipipe.config', 'config.py': ''}, 'errors.py:1: .errors. must not import desipipe.config'),
-        ({'errors.py': 'from .config import Config', 'config.py': ''}, 'must not import desipipe.config'),
+        (
+            {'errors.py': 'import desipipe.config', 'config.py': ''},
+            'errors.py:1: .errors. must not import desipipe.config',
+        ),
+        (
+            {'errors.py': 'from .config import Config', 'config.py': ''},
+            'must not import desipipe.config',
+        ),
         ({'errors.py': 'from . import config', 'config.py': ''}, 'must not import desipipe.config'),
-        ({'errors.py': 'from desipipe import config', 'config.py': ''}, 'must not import desipipe.config'),
-        ({'errors.py': 'from desipipe import Config', 'config.py': ''}, 'must not import desipipe, which'),
-        ({'errors.py': 'def late():\n    from .config import Config', 'config.py': ''}, 'errors.py:2'),
-        ({'errors.py': 'if TYPE_CHECKING:\n    from .config import Config', 'config.py': ''}, 'errors.py:2'),
-        ({'errors.py': 'importlib.import_module("desipipe.config")', 'config.py': ''}, 'must not import desipipe.config'),
-        ({'terminal.py': 'from .errors import A', 'errors.py': ''}, 'must not import desipipe.errors'),
+        (
+            {'errors.py': 'from desipipe import config', 'config.py': ''},
+            'must not import desipipe.config',
+        ),
+        (
+            {'errors.py': 'from desipipe import Config', 'config.py': ''},
+            'must not import desipipe, which',
+        ),
+        (
+            {'errors.py': 'def late():\n    from .config import Config', 'config.py': ''},
+            'errors.py:2',
+        ),
+        (
+            {'errors.py': 'if TYPE_CHECKING:\n    from .config import Config', 'config.py': ''},
+            'errors.py:2',
+        ),
+        (
+            {'errors.py': 'importlib.import_module("desipipe.config")', 'config.py': ''},
+            'must not import desipipe.config',
+        ),
+        (
+            {'terminal.py': 'from .errors import A', 'errors.py': ''},
+            'must not import desipipe.errors',
+        ),
         ({'store/lock.py': 'from ..io import load', 'io.py': ''}, 'store/lock.py:1'),
         ({'store/__init__.py': 'from ..io import load', 'io.py': ''}, 'store/__init__.py:1'),
-        ({'store/lock.py': 'from .journal import Journal', 'store/journal.py': ''}, 'stands after it in its package'),
-        ({'store/lock.py': 'from . import Lock', 'store/__init__.py': 'from .lock import Lock'}, 'cycle: store'),
+        (
+            {'store/lock.py': 'from .journal import Journal', 'store/journal.py': ''},
+            'stands after it in its package',
+        ),
+        (
+            {'store/lock.py': 'from . import Lock', 'store/__init__.py': 'from .lock import Lock'},
+            'cycle: store',
+        ),
         ({'helpers.py': ''}, "'helpers' is in no layer"),
         ({'store/helpers.py': ''}, "'store.helpers' is in no layer"),
         ({'io.py': 'from .store.lack import Lock'}, 'no module desipipe.store.lack'),
@@ -225,5 +307,7 @@ def test_good_package_passes(tmp_path: Path) -> None:
     (package / 'errors.py').write_text('import os')
     (package / 'store' / '__init__.py').write_text('from .lock import Lock')
     (package / 'store' / 'lock.py').write_text('from .. import errors\nfrom ..errors import A')
-    (package / 'queue.py').write_text('from .store.lock import Lock\nfrom .store import Lock\nfrom desipipe import errors')
+    (package / 'queue.py').write_text(
+        'from .store.lock import Lock\nfrom .store import Lock\nfrom desipipe import errors'
+    )
     assert check(package) == []

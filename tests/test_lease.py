@@ -13,7 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import add, begin, claim, finish, fresh, hear, make_folder, process_state, states, talk, tell, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    finish,
+    fresh,
+    hear,
+    make_folder,
+    process_state,
+    states,
+    talk,
+    tell,
+    tid,
+)
 from polling import wait_for
 
 from desipipe.errors import QueueGoneError
@@ -45,7 +58,9 @@ def elsewhere(**changes: Any) -> Iterator[None]:
     """Be a process of another machine."""
     real = leases.machine
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(leases, 'machine', lambda: {**real(), 'host': 'there', 'boot': 'another', **changes})
+        patch.setattr(
+            leases, 'machine', lambda: {**real(), 'host': 'there', 'boot': 'another', **changes}
+        )
         yield
 
 
@@ -88,7 +103,8 @@ def test_a_live_process_of_this_machine_is_not_gone(folder: str) -> None:
         record = read_lease(folder, 'w')
         assert record is not None and record['pid'] == process.pid
         assert gone(record) is False
-        # Gone at once, whatever the lease's length; also while its parent has not asked for its status.
+        # Gone at once, whatever the lease's length; also while its parent has not asked for its
+        # status.
         process.send_signal(signal.SIGKILL)
         wait_for(lambda: process_state(process.pid) == 'Z', 'its end')
         assert gone(record) is True
@@ -104,7 +120,9 @@ def test_a_number_that_another_process_has_now(folder: str) -> None:
 
 
 @pytest.mark.parametrize('other', [{}, {'boot': leases.machine()['boot'], 'pidns': 1}])
-def test_a_process_of_another_machine_can_not_be_looked_up(folder: str, other: dict[str, Any]) -> None:
+def test_a_process_of_another_machine_can_not_be_looked_up(
+    folder: str, other: dict[str, Any]
+) -> None:
     """Nor one of another container: its number means another process here, or none."""
     with elsewhere(**other):
         lease = Lease(folder, 'w', True)
@@ -145,7 +163,9 @@ def test_the_clocks_of_the_day_do_not_matter(folder: str, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize('step', [1e-3, 10.0, 1e9])
 def test_an_observer_that_did_not_look_has_seen_nothing(folder: str, step: float) -> None:
-    """One that was stopped, or looks once an hour, must look often enough to know that it is not itself that was away."""
+    """One that was stopped, or looks once an hour, must look often enough to know that it is not
+    itself that was away.
+    """
     with elsewhere():
         Lease(folder, 'w', True)
     observer = Observer(folder, 3.0)
@@ -160,7 +180,13 @@ def test_an_observer_that_did_not_look_has_seen_nothing(folder: str, step: float
 def test_a_lease_that_never_began(folder: str) -> None:
     """A worker that said that it begins, and then nothing, is given the lease's length."""
     observer = Observer(folder, 3.0)
-    assert [observer.dead('w', now) for now in (0.0, 1.0, 2.0, 2.9, 3.1)] == [False, False, False, False, True]
+    assert [observer.dead('w', now) for now in (0.0, 1.0, 2.0, 2.9, 3.1)] == [
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
     observer.forget('w')
     assert not observer.dead('w', 10.0)
 
@@ -202,7 +228,9 @@ def test_a_deleted_queue(folder: str, how: str) -> None:
 
 
 def test_who_was_judged_dead_by_mistake_changes_nothing(folder: str) -> None:
-    """A worker of another machine is silent for the lease's length; it comes back, and reports: its attempt is no longer the current one."""
+    """A worker of another machine is silent for the lease's length; it comes back, and reports:
+    its attempt is no longer the current one.
+    """
     late, other = Ledger(folder, None, name='late'), Ledger(folder, None, name='other')
     add(other, ['a', 'b'])
     with elsewhere():
@@ -235,7 +263,11 @@ def test_who_was_judged_dead_by_mistake_changes_nothing(folder: str) -> None:
         ledger.follow()
         assert states(ledger.state) == ['SUCCEEDED', 'RUNNING']
         attempts = ledger.attempts(0)
-        assert [(attempt.number, attempt.worker, attempt.counts) for attempt in attempts] == [(1, 'late', False), (1, 'late', False), (2, 'other', True)]
+        assert [(attempt.number, attempt.worker, attempt.counts) for attempt in attempts] == [
+            (1, 'late', False),
+            (1, 'late', False),
+            (2, 'other', True),
+        ]
         assert ledger.state.result(0) == attempts[-1].result
     finish(other, 'other', again[1:])
     assert states(other.state) == ['SUCCEEDED', 'SUCCEEDED']
@@ -317,7 +349,9 @@ def test_a_process_number_of_a_dead_process_names_nobody(folder: str) -> None:
         assert gone({**record, 'pid': process.pid}) is True
 
 
-def test_machines_without_identity_of_their_boot_are_not_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_machines_without_identity_of_their_boot_are_not_compared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The same number is another process there."""
     from desipipe.store import lease as leases
 

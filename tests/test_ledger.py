@@ -43,7 +43,13 @@ from engine import (
 from polling import wait_for
 
 from desipipe.config import Config
-from desipipe.errors import PayloadError, QueueGoneError, TaskFailedError, UnknownTaskError, UntrustedQueueError
+from desipipe.errors import (
+    PayloadError,
+    QueueGoneError,
+    TaskFailedError,
+    UnknownTaskError,
+    UntrustedQueueError,
+)
 from desipipe.queue import Queue
 from desipipe.queue import queue as queues
 from desipipe.queue.compact import compact
@@ -127,7 +133,10 @@ def check_ends(ledger: Ledger, total: int) -> None:
     for row in range(total):
         attempts = ledger.attempts(row)
         (counting,) = [attempt for attempt in attempts if attempt.counts]
-        assert counting.number == state.attempt[row] == attempts[-1].number and counting.state == SUCCEEDED
+        assert (
+            counting.number == state.attempt[row] == attempts[-1].number
+            and counting.state == SUCCEEDED
+        )
         result = state.result(row)
         assert result is not None
         assert pickle.loads(ledger.read(result)) == (row, counting.number, counting.worker)
@@ -146,8 +155,12 @@ def test_thirty_two_processes_at_once(folder: str) -> None:
     assert ledger.state.stale == 0
     assert {tid(('common', i)) for i in range(40)} <= set(ledger.state.ids)
     events = [decode(line, offset) for offset, line in journal_lines(ledger.journal)]
-    ended = Counter(row for event in events if event and event['e'] == 'end' for row in event['rows'])
-    begun = Counter(row for event in events if event and event['e'] == 'run' for row in event['rows'])
+    ended = Counter(
+        row for event in events if event and event['e'] == 'end' for row in event['rows']
+    )
+    begun = Counter(
+        row for event in events if event and event['e'] == 'run' for row in event['rows']
+    )
     assert ended == begun == Counter(range(total))
     # And one file a writer.
     assert len(os.listdir(os.path.join(folder, 'segments'))) == 32
@@ -157,7 +170,11 @@ def test_processes_that_are_killed(folder: str) -> None:
     """What they ran runs again; every task ends with one visible result."""
     # As many tasks as would be there if nobody died are added by the killed ones before they begin.
     for i in range(6):
-        add(Ledger(folder, None, name=f'first{i:d}'), [('own', f'p{i:d}', k) for k in range(30)], retries=100)
+        add(
+            Ledger(folder, None, name=f'first{i:d}'),
+            [('own', f'p{i:d}', k) for k in range(30)],
+            retries=100,
+        )
     with talk(MANY, folder, 8, 30, 40, 100) as process:
         assert hear(process) == 'ready'
         tell(process)
@@ -167,12 +184,16 @@ def test_processes_that_are_killed(folder: str) -> None:
             ledger.wait(lambda i=i: ledger.state.total(SUCCEEDED) > 20 * (i + 1))  # type: ignore[misc]
             os.kill(pid, signal.SIGKILL)
         said = dict(line.split() for line in done(process).splitlines())
-    assert {name for name, status in said.items() if status == '-9'} <= {f'p{i:d}' for i in range(6)}
+    assert {name for name, status in said.items() if status == '-9'} <= {
+        f'p{i:d}' for i in range(6)
+    }
     assert said['p6'] == said['p7'] == '0'
     ledger.follow()
     check_ends(ledger, 8 * 30 + 40)
     vanished = [name for name, worker in ledger.state.workers.items() if worker.ended == 'vanished']
-    assert sorted(vanished) == sorted(name for name, status in said.items() if status == '-9' and name in ledger.state.workers)
+    assert sorted(vanished) == sorted(
+        name for name, status in said.items() if status == '-9' and name in ledger.state.workers
+    )
 
 
 def test_threads_of_one_process(folder: str) -> None:
@@ -200,7 +221,9 @@ def test_threads_of_one_process(folder: str) -> None:
     other = fresh(ledger)
     assert facts(other.state) == facts(ledger.state)
     for row in range(len(ledger.state)):
-        assert other.arguments(row)['name'] in {repr(('common', i)) for i in range(40)} | {repr(('own', name, i)) for name in range(6) for i in range(40)}
+        assert other.arguments(row)['name'] in {repr(('common', i)) for i in range(40)} | {
+            repr(('own', name, i)) for name in range(6) for i in range(40)
+        }
     ledger.close()
 
 
@@ -213,21 +236,42 @@ def test_large_batches_are_cut_into_lines(ledger: Ledger) -> None:
     batch = Batch(group())
     for name in names:
         data = pickle.dumps(name)
-        batch.append(tid(name), b'{}', Payload([data], len(data), False), [tid(name - 1)] if name % 1000 == 1 else [])
+        batch.append(
+            tid(name),
+            b'{}',
+            Payload([data], len(data), False),
+            [tid(name - 1)] if name % 1000 == 1 else [],
+        )
     assert ledger.add([batch], {batch.group.app: code()}, MANAGERS) == n
-    events = [event for offset, line in journal_lines(ledger.journal) if (event := decode(line, offset)) and event['e'] == 'add']
-    assert [(event['first'], len(event['len'])) for event in events] == [(0, CHUNK), (CHUNK, CHUNK), (2 * CHUNK, 100)]
-    assert all(isinstance(event['off'], int) for event in events)  # as one number where they lie one after the other
+    events = [
+        event
+        for offset, line in journal_lines(ledger.journal)
+        if (event := decode(line, offset)) and event['e'] == 'add'
+    ]
+    assert [(event['first'], len(event['len'])) for event in events] == [
+        (0, CHUNK),
+        (CHUNK, CHUNK),
+        (2 * CHUNK, 100),
+    ]
+    assert all(
+        isinstance(event['off'], int) for event in events
+    )  # as one number where they lie one after the other
     other = fresh(ledger)
     assert facts(other.state) == facts(ledger.state)
     assert [other.load(other.arguments_payload(row)) for row in range(0, n, 97)] == names[::97]
     assert ledger.cancel(lambda state: range(n)) == list(range(n))
-    events = [event for offset, line in journal_lines(ledger.journal) if (event := decode(line, offset)) and event['e'] == 'set']
+    events = [
+        event
+        for offset, line in journal_lines(ledger.journal)
+        if (event := decode(line, offset)) and event['e'] == 'set'
+    ]
     assert [len(event['rows']) for event in events] == [CHUNK, CHUNK, 100]
 
 
 def test_new_among_known(ledger: Ledger) -> None:
-    """Of a batch in which some are known, and some come twice, the rest is added, each with its own arguments and order of call."""
+    """Of a batch in which some are known, and some come twice, the rest is added, each with its
+    own arguments and order of call.
+    """
     add(ledger, [3, 4, 7])
     rows = add(ledger, [*range(10), 2, 11, 3])
     assert len(ledger.state) == 11
@@ -253,7 +297,11 @@ def test_a_requirement_that_is_not_there(ledger: Ledger, missing: str) -> None:
     before, size = facts(ledger.state), os.path.getsize(ledger.journal.path)
     with pytest.raises(UnknownTaskError, match='nothing was added') as info:
         add(ledger, ['b', 'c', 'later'], {'c': ['a', missing]})
-    assert tid(missing).hex() in str(info.value) and ledger.folder in str(info.value) and 'future.result()' in str(info.value)
+    assert (
+        tid(missing).hex() in str(info.value)
+        and ledger.folder in str(info.value)
+        and 'future.result()' in str(info.value)
+    )
     assert os.path.getsize(ledger.journal.path) == size and facts(ledger.state) == before
 
 
@@ -281,7 +329,11 @@ def test_what_is_shared_is_written_once(ledger: Ledger) -> None:
     for name in range(5):
         add(ledger, [name])
     add(fresh(ledger), [7])
-    kinds = Counter(event['e'] for offset, line in journal_lines(ledger.journal) if (event := decode(line, offset)))
+    kinds = Counter(
+        event['e']
+        for offset, line in journal_lines(ledger.journal)
+        if (event := decode(line, offset))
+    )
     assert kinds == {'queue': 1, 'app': 1, 'mgr': 1, 'group': 1, 'add': 6}
     ledger.follow()
     assert ledger.code(0)['name'] == 'fraction'
@@ -307,7 +359,10 @@ def calls() -> Iterator[list[str]]:
 
             def fake(fd: int, *args: Any, name: str = name, real: Callable[..., Any] = real) -> Any:
                 file = os.path.basename(os.readlink(f'/proc/self/fd/{fd:d}'))
-                found.append(f'{"sync" if "sync" in name else "write"} {"journal" if file == "journal.jsonl" else "segment"}')
+                found.append(
+                    f'{"sync" if "sync" in name else "write"} '
+                    f'{"journal" if file == "journal.jsonl" else "segment"}'
+                )
                 return real(fd, *args)
 
             patch.setattr(os, name, fake)
@@ -315,7 +370,9 @@ def calls() -> Iterator[list[str]]:
 
 
 def test_payload_before_event(tmp_path: Path) -> None:
-    """On a filesystem of several hosts each is flushed in its turn; on a local one a report's payload, and all of what is to be on disk."""
+    """On a filesystem of several hosts each is flushed in its turn; on a local one a report's
+    payload, and all of what is to be on disk.
+    """
     shared = Ledger(make_folder(tmp_path, 'shared', shared=True), None)
     local = Ledger(make_folder(tmp_path, 'local'), None)
     begin(shared, 'w')
@@ -333,7 +390,9 @@ def test_payload_before_event(tmp_path: Path) -> None:
         claimed = claim(ledger, 'w')
         with calls() as found:
             finish(ledger, 'w', claimed)
-        assert [word for word, before in zip(found, ['', *found], strict=False) if word != before][:3] == ['write segment', 'sync segment', 'write journal']
+        assert [word for word, before in zip(found, ['', *found], strict=False) if word != before][
+            :3
+        ] == ['write segment', 'sync segment', 'write journal']
     with calls() as found:
         add(local, ['c'], sync=True)
     assert found[-1] == 'sync journal' and 'sync segment' in found
@@ -406,7 +465,9 @@ def test_a_cleared_queue_is_another_one(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c'])
     claimed = claim(ledger, 'w', 3)
     other = fresh(ledger)
-    header = {key: other.journal.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease')}
+    header = {
+        key: other.journal.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease')
+    }
     other.journal.replaced(lambda: [first_event(header)])
     begin(other, 'v', 4)
     add(other, ['x', 'y', 'z'])
@@ -439,7 +500,9 @@ def test_adding_to_a_queue_that_was_cleared_or_whose_tasks_were_deleted(ledger: 
     other.drop(lambda state: [0, 2])
     assert add(ledger, ['a', 'b']) == [3, 4]
     for names in (['a'], ['a', 'b', 'c'], ['d']):
-        header = {key: other.journal.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease')}
+        header = {
+            key: other.journal.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease')
+        }
         other.journal.replaced(lambda header=header: [first_event(header)])  # type: ignore[misc]
         assert add(ledger, names) == list(range(len(names)))
         for row in range(len(names)):
@@ -544,9 +607,25 @@ def evil(folder: str, tmp_path: Path) -> tuple[Ledger, Path]:
         ledger.add([batch], {batch.group.app: code(app)._replace(payload=payload)}, MANAGERS)
     claimed = claim(ledger, 'w', 2)
     ref = ledger.store(data)
-    ledger.exchange('w', [End(row, number, FAILED, 0.0, 1, ref, cause={'kind': 'ValueError', 'text': 'no', 'carried': True}) for row, number in claimed])
+    ledger.exchange(
+        'w',
+        [
+            End(
+                row,
+                number,
+                FAILED,
+                0.0,
+                1,
+                ref,
+                cause={'kind': 'ValueError', 'text': 'no', 'carried': True},
+            )
+            for row, number in claimed
+        ],
+    )
     add(ledger, ['ok'])
-    ledger.exchange('w', [End(row, number, SUCCEEDED, 0.0, 1, ref) for row, number in claim(ledger, 'w', 1)])
+    ledger.exchange(
+        'w', [End(row, number, SUCCEEDED, 0.0, 1, ref) for row, number in claim(ledger, 'w', 1)]
+    )
     return ledger, trap
 
 
@@ -554,7 +633,15 @@ def test_looking_unpickles_nothing(evil: tuple[Ledger, Path], tmp_path: Path) ->
     ledger, trap = evil
     queue = Queue(ledger.folder, create=False)
     ids = [name.hex() for name in ledger.state.ids]
-    queue.counts, queue.summary(), queue.managers(), queue.processes(), repr(queue), str(queue), len(queue)
+    (
+        queue.counts,
+        queue.summary(),
+        queue.managers(),
+        queue.processes(),
+        repr(queue),
+        str(queue),
+        len(queue),
+    )
     summary.queue_summary(queue)
     summary.task_summaries(queue.ledger, range(3))
     summary.blocked_causes(queue.ledger)
@@ -563,7 +650,19 @@ def test_looking_unpickles_nothing(evil: tuple[Ledger, Path], tmp_path: Path) ->
         summary.task_detail(queue.ledger, row)
         queue.explain(name)
         task = queue[name]
-        repr(task), task.arguments, task.state, task.cause, task.err, task.out, task.attempts, task.require_ids, task.versions, task.app.code, task.app.name
+        (
+            repr(task),
+            task.arguments,
+            task.state,
+            task.cause,
+            task.err,
+            task.out,
+            task.attempts,
+            task.require_ids,
+            task.versions,
+            task.app.code,
+            task.app.name,
+        )
         repr(Future(queue.ledger, bytes.fromhex(name)))
     for column in ('id', 'state', 'index', 'name', 'jobid', 'host', 'errno', 't0', 'dtime', 'mid'):
         queue.tasks(property=column)
@@ -572,15 +671,23 @@ def test_looking_unpickles_nothing(evil: tuple[Ledger, Path], tmp_path: Path) ->
     queue.retry(tid=ids[0])
     assert not trap.exists()
     # The trap works.
-    for what in (lambda: queue[ids[0]].kwargs, lambda: queue[ids[0]].app.func, lambda: queue[ids[2]].result):
+    for what in (
+        lambda: queue[ids[0]].kwargs,
+        lambda: queue[ids[0]].app.func,
+        lambda: queue[ids[2]].result,
+    ):
         what()
         trap.unlink()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to give files away')
 @pytest.mark.parametrize('whose', ['segment', 'folder', 'link'])
-def test_what_others_wrote_is_not_loaded(evil: tuple[Ledger, Path], tmp_path: Path, whose: str) -> None:
-    """Nor what they made us write ourselves, and refer to: who owns the folder decides what lies in it."""
+def test_what_others_wrote_is_not_loaded(
+    evil: tuple[Ledger, Path], tmp_path: Path, whose: str
+) -> None:
+    """Nor what they made us write ourselves, and refer to: who owns the folder decides what lies
+    in it.
+    """
     ledger, trap = evil
     path = segment_path(ledger.folder, 'evil')
     if whose == 'segment':
@@ -603,14 +710,20 @@ def test_what_others_wrote_is_not_loaded(evil: tuple[Ledger, Path], tmp_path: Pa
         lambda: Future(queue.ledger, bytes.fromhex(ids[0])).result(timeout=0),
     ]
     for what in attempts:
-        with pytest.raises((UntrustedQueueError, TaskFailedError), match='would run their code as you') as info:
+        with pytest.raises(
+            (UntrustedQueueError, TaskFailedError), match='would run their code as you'
+        ) as info:
             what()
         assert isinstance(info.value, UntrustedQueueError) or what is attempts[-1]
         said = '\n'.join([str(info.value), *getattr(info.value, '__notes__', ())])
         for word in (ledger.folder, '12345', 'trusted_users', 'DESIPIPE_TRUST=12345'):
             assert word in said
     # All that needs no loading can be seen, but for what lies behind a link.
-    assert queue.counts['FAILED'] == 1 and [task.state for task in queue.tasks()] == ['FAILED', 'WAITING', 'SUCCEEDED']
+    assert queue.counts['FAILED'] == 1 and [task.state for task in queue.tasks()] == [
+        'FAILED',
+        'WAITING',
+        'SUCCEEDED',
+    ]
     if whose == 'link':
         with pytest.raises(PayloadError, match='is a link'):
             queue[ids[0]].arguments  # noqa: B018
@@ -621,7 +734,9 @@ def test_what_others_wrote_is_not_loaded(evil: tuple[Ledger, Path], tmp_path: Pa
 
 @pytest.mark.skipif(os.geteuid() != 0, reason='needs root, to give files away')
 @pytest.mark.parametrize('how', ['argument', 'environment', 'configuration'])
-def test_who_is_trusted_is_loaded(evil: tuple[Ledger, Path], how: str, monkeypatch: pytest.MonkeyPatch, queue_dir: Path) -> None:
+def test_who_is_trusted_is_loaded(
+    evil: tuple[Ledger, Path], how: str, monkeypatch: pytest.MonkeyPatch, queue_dir: Path
+) -> None:
     ledger, trap = evil
     os.chown(segment_path(ledger.folder, 'evil'), 12345, -1)
     os.chown(ledger.folder, 12345, -1)
@@ -677,12 +792,23 @@ def test_everything_recorded_can_be_asked_for(folder: str) -> None:
         rows = {name: view.state.rows[tid(name)] for name in (0, 1, 2, 4, 'again', 'twin', 'sum')}
         assert [attempt.state for attempt in view.attempts(rows[1])] == [FAILED, SUCCEEDED]
         assert [attempt.counts for attempt in view.attempts(rows[1])] == [False, True]
-        assert [attempt.number for attempt in view.attempts(rows['again'])] == [1, 2] and view.state.burned == {rows['again']: 1}
+        assert [attempt.number for attempt in view.attempts(rows['again'])] == [
+            1,
+            2,
+        ] and view.state.burned == {rows['again']: 1}
         assert view.cause(rows[4]) == {'kind': 'cancelled', 'text': 'cancelled'}
-        assert [(attempt.number, attempt.counts) for attempt in view.attempts(rows[4])] == [(1, False)]
+        assert [(attempt.number, attempt.counts) for attempt in view.attempts(rows[4])] == [
+            (1, False)
+        ]
         assert view.state.result(rows['twin']) == view.state.result(rows['sum'])
         (attempt,) = view.attempts(rows[0])
-        assert (attempt.worker, attempt.host, attempt.job, attempt.began, attempt.duration) == ('w1', 'here', 'job-w1', 100.0, 1e-3)
+        assert (attempt.worker, attempt.host, attempt.job, attempt.began, attempt.duration) == (
+            'w1',
+            'here',
+            'job-w1',
+            100.0,
+            1e-3,
+        )
         assert attempt.out is not None and attempt.err is not None
         assert (view.read_text(attempt.out), view.read_text(attempt.err)) == ('out 0 1', 'err 0 1')
         assert view.state.versions == {('w1', group().app): {'numpy': '2.0'}}
@@ -691,7 +817,9 @@ def test_everything_recorded_can_be_asked_for(folder: str) -> None:
 
 @pytest.mark.parametrize('compacted', [False, True])
 def test_added_again_with_other_options(ledger: Ledger, compacted: bool) -> None:
-    """What has not succeeded is run as it was asked for last; what runs, or is done, stays as it is."""
+    """What has not succeeded is run as it was asked for last; what runs, or is done, stays as it
+    is.
+    """
     rows = add(ledger, 'abcdef')
     begin(ledger, 'w')
     done, failed, runs = claim(ledger, 'w', 3)
@@ -708,7 +836,14 @@ def test_added_again_with_other_options(ledger: Ledger, compacted: bool) -> None
         assert differences(before, knowledge(ledger)) == []
     for state in (ledger.state, fresh(ledger).state):
         consistent(state)
-        assert [state.groups[state.group[row]].mid for row in rows] == ['m0', 'm1', 'm0', 'm1', 'm1', 'm1']
+        assert [state.groups[state.group[row]].mid for row in rows] == [
+            'm0',
+            'm1',
+            'm0',
+            'm1',
+            'm1',
+            'm1',
+        ]
         assert [state.groups[state.group[row]].timeout for row in rows[:2]] == [None, 5.0]
     assert claim(ledger, 'w', 9) == []
     ledger.retry(lambda state: [failed[0]])

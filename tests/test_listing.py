@@ -37,18 +37,44 @@ def plain(ledger: Ledger, states: list[str], names: list[str], text: str) -> lis
         if state.status[row] == DROPPED:
             continue
         name = task_name(ledger, row)
-        if states and STATES[state.status[row]] not in states and not ('BLOCKED' in states and row in blocked):
+        if (
+            states
+            and STATES[state.status[row]] not in states
+            and not ('BLOCKED' in states and row in blocked)
+        ):
             continue
         if names and name not in names:
             continue
         low = text.strip().lower()
-        if low and low not in f'{name}[{state.index[row]}]' and not (len(low) >= 4 and state.ids[row].hex().startswith(low)):
+        if (
+            low
+            and low not in f'{name}[{state.index[row]}]'
+            and not (len(low) >= 4 and state.ids[row].hex().startswith(low))
+        ):
             continue
         found.append(row)
     return found
 
 
-WORDS = ['', 'fraction', 'FRAC', 'fractions[1', 'fraction[', 's[12', 'fractions[12]', '12]', '1', '00', '[3', '[3]', ']', '][', '1][2', '[', ' x ']
+WORDS = [
+    '',
+    'fraction',
+    'FRAC',
+    'fractions[1',
+    'fraction[',
+    's[12',
+    'fractions[12]',
+    '12]',
+    '1',
+    '00',
+    '[3',
+    '[3]',
+    ']',
+    '][',
+    '1][2',
+    '[',
+    ' x ',
+]
 TEXTS = st.one_of(st.sampled_from(WORDS), st.text('fra[]0123 ', max_size=6))
 
 
@@ -60,12 +86,16 @@ TEXTS = st.one_of(st.sampled_from(WORDS), st.text('fra[]0123 ', max_size=6))
     offset=st.integers(0, 150),
     limit=st.integers(1, 200),
 )
-def test_like_looking_at_each(ledger: Ledger, states: list[str], names: list[str], text: str, offset: int, limit: int) -> None:
+def test_like_looking_at_each(
+    ledger: Ledger, states: list[str], names: list[str], text: str, offset: int, limit: int
+) -> None:
     page = task_page(ledger, states, names, text, None, offset, limit)
     rows = plain(ledger, states, names, text)
     assert page['total'] == len(rows)
     assert [task['row'] for task in page['tasks']] == rows[offset : offset + limit]
-    assert [task['tid'] for task in page['tasks']] == [ledger.state.ids[row].hex() for row in rows[offset : offset + limit]]
+    assert [task['tid'] for task in page['tasks']] == [
+        ledger.state.ids[row].hex() for row in rows[offset : offset + limit]
+    ]
 
 
 @given(data=st.data())
@@ -73,7 +103,9 @@ def test_like_looking_at_each(ledger: Ledger, states: list[str], names: list[str
 def test_beginnings_of_identities(ledger: Ledger, data: st.DataObject) -> None:
     row = data.draw(st.sampled_from(list(ledger.state.each())))
     text = ledger.state.ids[row].hex()[: data.draw(st.integers(4, 32))]
-    assert [task['row'] for task in task_page(ledger, text=text)['tasks']] == plain(ledger, [], [], text)
+    assert [task['row'] for task in task_page(ledger, text=text)['tasks']] == plain(
+        ledger, [], [], text
+    )
     assert row in plain(ledger, [], [], text)
     assert task_page(ledger, text=ledger.state.ids[row].hex() + '0')['total'] == 0
 
@@ -84,7 +116,11 @@ def test_rows(ledger: Ledger) -> None:
 
 
 def test_a_state_named_twice(ledger: Ledger) -> None:
-    assert task_page(ledger, ['PENDING', 'PENDING'])['total'] == task_page(ledger, ['PENDING'])['total'] > 0
+    assert (
+        task_page(ledger, ['PENDING', 'PENDING'])['total']
+        == task_page(ledger, ['PENDING'])['total']
+        > 0
+    )
     assert task_page(ledger, ['BLOCKED', 'blocked'])['total'] == len(ledger.blocked()) == 2
 
 

@@ -1,4 +1,6 @@
-"""The lock: one at a time, between processes and threads, whatever becomes of who holds it and of the file."""
+"""The lock: one at a time, between processes and threads, whatever becomes of who holds it and
+of the file.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,11 @@ def test_one_process_at_a_time(path: str, tmp_path: Path, kind: str) -> None:
     counter = tmp_path / 'counter'
     counter.write_text('0')
     n = 20 if kind == 'soft' else 300
-    with talk(COUNTER, path, kind, counter, n) as one, talk(COUNTER, path, kind, counter, n) as two, talk(COUNTER, path, kind, counter, n) as three:
+    with (
+        talk(COUNTER, path, kind, counter, n) as one,
+        talk(COUNTER, path, kind, counter, n) as two,
+        talk(COUNTER, path, kind, counter, n) as three,
+    ):
         for process in (one, two, three):
             assert hear(process) == 'ready'
         for process in (one, two, three):
@@ -258,7 +264,9 @@ def test_the_queue_is_deleted_while_one_waits(path: str, kind: str) -> None:
 
 @pytest.mark.parametrize('kind', ['flock', 'poll'])
 def test_the_queue_is_made_anew_while_one_waits(path: str, kind: str) -> None:
-    """The lock that counts is that of the file which is there now: one of the old file excludes nobody."""
+    """The lock that counts is that of the file which is there now: one of the old file excludes
+    nobody.
+    """
     with talk(HOLDER, path, kind) as waiter:
         with QueueLock(path, kind):
             tell(waiter, 'acquire')
@@ -341,13 +349,19 @@ def test_a_filesystem_that_refuses(path: str, number: int, monkeypatch: pytest.M
         patch.setattr(fcntl, 'flock', flock)
         with pytest.raises(LockingError, match='could not lock') as info:
             lock.acquire()
-    assert path in str(info.value) and 'nothing was written' in str(info.value) and 'desipipe doctor' in str(info.value)
+    assert (
+        path in str(info.value)
+        and 'nothing was written' in str(info.value)
+        and 'desipipe doctor' in str(info.value)
+    )
     with lock:
         pass
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_long_wait_names_the_holder(path: str, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_long_wait_names_the_holder(
+    path: str, kind: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """By process, machine and command, and what to type where it is stopped."""
     monkeypatch.setattr(locks, 'NOTICE_AFTER_S', 1.0)
     lock = QueueLock(path, kind)
@@ -360,7 +374,11 @@ def test_a_long_wait_names_the_holder(path: str, kind: str, monkeypatch: pytest.
         wait_for(lambda: 'more than' in caplog.text, 'the notice')
         os.kill(other.pid, signal.SIGCONT)
         assert f'process {other.pid:d} on {socket.gethostname()}' in caplog.text
-        assert 'which is stopped' in caplog.text and f'kill -CONT {other.pid:d}' in caplog.text and 'python' in caplog.text
+        assert (
+            'which is stopped' in caplog.text
+            and f'kill -CONT {other.pid:d}' in caplog.text
+            and 'python' in caplog.text
+        )
         other.kill()
         waiter.join(120)
         assert not waiter.is_alive()
@@ -377,13 +395,18 @@ def test_a_soft_lock_whose_holders_number_is_anothers_by_now(path: str) -> None:
             assert hear(innocent) == 'here'
             for claim in folder.iterdir():
                 if claim.is_file():
-                    claim.write_text(claim.read_text().replace(f'\n{other.pid:d}\n', f'\n{innocent.pid:d}\n'))
+                    claim.write_text(
+                        claim.read_text().replace(f'\n{other.pid:d}\n', f'\n{innocent.pid:d}\n')
+                    )
             lock = QueueLock(path, 'soft')
             with lock:
                 assert innocent.poll() is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which('unshare') is None, reason='needs root, to make a name space of process numbers')
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which('unshare') is None,
+    reason='needs root, to make a name space of process numbers',
+)
 def test_a_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever sees all processes frees its lock, once none is left in there."""
     if machine()['pidns'] != locks._FIRST_NAMESPACE:
@@ -394,7 +417,9 @@ def test_a_dead_holder_whose_name_space_is_gone(path: str, monkeypatch: pytest.M
         pytest.skip('no name spaces here')
     inside = [*argv, sys.executable, '-c', HOLDER, path, 'soft']
     lock = QueueLock(path, 'soft')
-    with subprocess.Popen(inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        inside, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
         tell(other, 'acquire')
         assert hear(other) == 'ok'
         waiter = threading.Thread(target=lambda: (lock.acquire(), lock.release()), daemon=True)
@@ -441,7 +466,9 @@ def test_which_holders_of_soft_locks_are_dead(
     assert locks._is_dead(os.getpid(), claim, locks._DOUBT_S) is later
 
 
-def test_a_soft_lock_from_before_the_machine_was_started_again(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_soft_lock_from_before_the_machine_was_started_again(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(locks, '_DOUBT_S', 1.5)
     with talk(HOLDER, path, 'soft') as other:
         tell(other, 'acquire')
@@ -468,9 +495,24 @@ with QueueLock(sys.argv[1], 'soft'):
 """
 
 
-@pytest.mark.skipif(os.geteuid() != 0 or shutil.which('unshare') is None, reason='needs root, to make a name space of process numbers')
+@pytest.mark.skipif(
+    os.geteuid() != 0 or shutil.which('unshare') is None,
+    reason='needs root, to make a name space of process numbers',
+)
 def test_a_dead_holder_in_a_name_space_of_process_numbers(path: str) -> None:
-    argv = ['unshare', '--pid', '--fork', '--mount-proc', sys.executable, '-c', IN_A_NAMESPACE, path]
+    argv = [
+        'unshare',
+        '--pid',
+        '--fork',
+        '--mount-proc',
+        sys.executable,
+        '-c',
+        IN_A_NAMESPACE,
+        path,
+    ]
     if subprocess.run([*argv[:4], 'true']).returncode:
         pytest.skip('no name spaces here')
-    assert subprocess.run(argv, timeout=120, stdout=subprocess.PIPE, text=True, check=True).stdout == 'free\n'
+    assert (
+        subprocess.run(argv, timeout=120, stdout=subprocess.PIPE, text=True, check=True).stdout
+        == 'free\n'
+    )

@@ -79,13 +79,17 @@ def test_detached_manager_comes_with_the_first_task_and_goes_with_the_last(queue
     futures = [square(i) for i in range(10)]
     assert [future.result(timeout=60) for future in futures] == [i * i for i in range(10)]
     assert queue.wait_stopped(60)
-    assert [future.result(timeout=0) for future in [square(i) for i in range(10)]] == [i * i for i in range(10)]
+    assert [future.result(timeout=0) for future in [square(i) for i in range(10)]] == [
+        i * i for i in range(10)
+    ]
     assert not queue.processes()  # all known: nobody is started
     assert square(10).result(timeout=60) == 100  # the next one is
     assert queue.wait_stopped(60)
 
 
-def test_one_manager_a_queue(queue: Queue, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_manager_a_queue(
+    queue: Queue, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     wait = sleeper(TaskManager(queue))
     future = wait(1, str(tmp_path / 'go'))
     pid = spawn(queue, spawn=True)
@@ -135,14 +139,18 @@ def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, tmp_path
     wait_for(lambda: not process_alive(pid))
     second = spawn(queue, spawn=True)
     wait_for(lambda: any(process.pid == second for process in processes(queue, 'manager')))
-    assert [worker.pid for worker in processes(queue, 'worker')] == [worker.pid for worker in workers]
+    assert [worker.pid for worker in processes(queue, 'worker')] == [
+        worker.pid for worker in workers
+    ]
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in futures] == [0, 1, 2]
     assert all(len(future.task.attempts) == 1 for future in futures)
 
 
 def test_backs_off_and_says_why(queue: Queue) -> None:
-    tm = TaskManager(queue, environ=dict(name='base', command='echo no such module: cosmo >&2; exit 3'))
+    tm = TaskManager(
+        queue, environ=dict(name='base', command='echo no such module: cosmo >&2; exit 3')
+    )
 
     @tm.python_app
     def one() -> int:
@@ -153,7 +161,9 @@ def test_backs_off_and_says_why(queue: Queue) -> None:
     log = Path(queue.folder, 'manager.log')
     # The log tells of it before the journal does.
     wait_for(
-        lambda: log.read_text().count('died at once') >= 2 and 'died at once' in queue.explain(future),
+        lambda: (
+            log.read_text().count('died at once') >= 2 and 'died at once' in queue.explain(future)
+        ),
     )
     text = log.read_text()
     pauses = [float(pause) for pause in re.findall(r'trying again in ([\d.]+) s', text)]
@@ -170,7 +180,11 @@ def test_max_workers_bounds_simultaneous_tasks(queue: Queue, tmp_path: Path) -> 
     wait_for(lambda: len(list(tmp_path.glob('go-*'))) == 2)
     (tmp_path / 'go').touch()
     assert [future.result(timeout=60) for future in futures] == list(range(5))
-    starts = sorted((attempt.began, attempt.began + attempt.duration) for future in futures for attempt in future.task.attempts)
+    starts = sorted(
+        (attempt.began, attempt.began + attempt.duration)
+        for future in futures
+        for attempt in future.task.attempts
+    )
     assert all(sum(began <= t < ended for began, ended in starts) <= 2 for t, _ in starts)
 
 
@@ -186,7 +200,12 @@ def test_sigterm_ends_workers_politely(queue: Queue, tmp_path: Path) -> None:
 
 
 def test_environment_reaches_the_task(queue: Queue) -> None:
-    tm = TaskManager(queue, environ=dict(data={'GREETING': 'bonjour $HOME', 'LITERAL': "it's"}, command='export FROM_COMMAND=yes'))
+    tm = TaskManager(
+        queue,
+        environ=dict(
+            data={'GREETING': 'bonjour $HOME', 'LITERAL': "it's"}, command='export FROM_COMMAND=yes'
+        ),
+    )
 
     @tm.python_app
     def look() -> list[str]:

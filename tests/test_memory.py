@@ -1,4 +1,6 @@
-"""How much memory a task took, as the kernel counted it: of each task by itself, of commands, and of what was killed."""
+"""How much memory a task took, as the kernel counted it: of each task by itself, of commands,
+and of what was killed.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from desipipe.queue.compact import compact
 from desipipe.queue.events import SUCCEEDED, End, end_at, end_event
 from desipipe.view.queue import task_detail, task_summaries
 
-pytestmark = pytest.mark.skipif(not Path('/proc/self/clear_refs').exists(), reason='the kernel does not count memory anew')
+pytestmark = pytest.mark.skipif(
+    not Path('/proc/self/clear_refs').exists(), reason='the kernel does not count memory anew'
+)
 
 MB = 1 << 20
 LARGE = 300  # MB; a slot without it has less than half
@@ -41,12 +45,28 @@ def test_memory_of_tasks(queue_dir: Path) -> None:
 
     @tm.bash_app
     def command(megabytes: int) -> list[str]:
-        return [sys.executable, '-c', f'held = bytearray({megabytes} << 20); held[::4096] = b"1" * len(held[::4096])']
+        return [
+            sys.executable,
+            '-c',
+            f'held = bytearray({megabytes} << 20); held[::4096] = b"1" * len(held[::4096])',
+        ]
 
     # One after the other in one slot; what is killed comes last of it, and another slot begins.
-    futures = [take(LARGE), take(1), command(LARGE), command(1), take(2), take(LARGE, kill=True), take(3)]
+    futures = [
+        take(LARGE),
+        take(1),
+        command(LARGE),
+        command(1),
+        take(2),
+        take(LARGE, kill=True),
+        take(3),
+    ]
     none = nothing()
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', '1'],
+        check=True,
+        timeout=120,
+    )
     queue.ledger.follow()
     rows = [queue.ledger.row(bytes.fromhex(future.id)) for future in futures]
 

@@ -89,7 +89,9 @@ def test_every_difference_is_looked_for() -> None:
 
 def test_page_and_program_have_one_table() -> None:
     page = PAGE.read_text()
-    words = f'Change desipipe/commands/differences.py, and put this table into {PAGE.name}:\n{table()}'
+    words = (
+        f'Change desipipe/commands/differences.py, and put this table into {PAGE.name}:\n{table()}'
+    )
     assert table() in page, words
     assert page.count('<a id=') == len(DIFFERENCES) + 1  # that of names
 

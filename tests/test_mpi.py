@@ -20,7 +20,9 @@ from desipipe.file_manager.history import file_summaries
 
 pytestmark = pytest.mark.mpi
 
-PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])  # the mpich of the environment, not another one
+PATH = os.pathsep.join(
+    [str(Path(sys.executable).parent), os.environ['PATH']]
+)  # the mpich of the environment, not another one
 
 
 @pytest.fixture
@@ -50,7 +52,10 @@ def test_communicator(queue: Queue) -> None:
     log = work(queue, tm, '--slots', '2')
     assert [future.result(timeout=0) for future in futures] == [[0, i, 2 * i] for i in range(4)]
     assert [future.out() for future in futures] == 4 * ['rank 0\n']
-    assert sorted(line for line in log.splitlines() if line.startswith('rank ')) == [*4 * ['rank 1: rank 1'], *4 * ['rank 2: rank 2']]
+    assert sorted(line for line in log.splitlines() if line.startswith('rank ')) == [
+        *4 * ['rank 1: rank 1'],
+        *4 * ['rank 2: rank 2'],
+    ]
 
 
 def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
@@ -81,7 +86,12 @@ def test_a_rank_that_raises_or_dies_fails_its_task_only(queue: Queue) -> None:
 
 
 def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
-    tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2, mpiexec='sh -c "{cmd} & {cmd} & wait"'))
+    tm = TaskManager(
+        queue,
+        provider=dict(
+            provider='local', mpiprocs_per_worker=2, mpiexec='sh -c "{cmd} & {cmd} & wait"'
+        ),
+    )
 
     @tm.python_app
     def size(mpicomm: Any = None) -> int:
@@ -97,14 +107,18 @@ def test_a_launcher_that_gives_single_processes_is_named(queue: Queue) -> None:
 
 
 def test_a_launcher_that_is_not_there_is_named(queue: Queue) -> None:
-    tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2, mpiexec='no-such-launcher'))
+    tm = TaskManager(
+        queue, provider=dict(provider='local', mpiprocs_per_worker=2, mpiexec='no-such-launcher')
+    )
     future = tm.python_app(lambda: 1, name='one')()
     with pytest.raises(LaunchError, match='No slot can be started.*no-such-launcher'):
         desipipe.work(queue, tm.id)
     assert future.state == 'PENDING'
 
 
-@pytest.mark.parametrize('script', ["work('mpi', mpicomm=MPI.COMM_WORLD)", "work('mpi', None, None, 'size')"])
+@pytest.mark.parametrize(
+    'script', ["work('mpi', mpicomm=MPI.COMM_WORLD)", "work('mpi', None, None, 'size')"]
+)
 def test_processes_of_a_script_run_tasks_together(queue: Queue, script: str) -> None:
     tm = TaskManager(queue)
 
@@ -133,7 +147,9 @@ def test_one_process_gets_a_communicator_too(queue: Queue) -> None:
 
 
 def test_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:
-    """What any of them read went into what any of them wrote: beside the files, and in the journal."""
+    """What any of them read went into what any of them wrote: beside the files, and in the
+    journal.
+    """
     tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=3))
     fm = FileManager(
         [
@@ -167,7 +183,9 @@ def test_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:
     inputs = {fm.get('common').filepath, *fm['part'].filepaths}
     outputs = {*fm['double'].filepaths, fm.get('total').filepath, fm.get('each').filepath}
     noted = [(item['do'], item['path']) for item in future.task.files]
-    assert sorted(noted) == sorted([*(('read', path) for path in inputs), *(('write', path) for path in outputs)])  # each once
+    assert sorted(noted) == sorted(
+        [*(('read', path) for path in inputs), *(('write', path) for path in outputs)]
+    )  # each once
     for path in outputs:
         made = fm.provenance(path)
         assert (made.task, made.same, made.state) == (future.id, True, 'current')
@@ -175,7 +193,9 @@ def test_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:
         assert made.versions['mpi4py']
     fm.get('part', i=2).save('other')
     assert sorted(fm.status().paths['stale']) == sorted(outputs)
-    assert {item['path'] for item in file_summaries(queue.ledger) if item['state'] == 'stale'} == outputs
+    assert {
+        item['path'] for item in file_summaries(queue.ledger) if item['state'] == 'stale'
+    } == outputs
 
 
 def test_many_files_of_several_ranks(queue: Queue, tmp_path: Path) -> None:

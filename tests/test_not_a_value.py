@@ -78,7 +78,9 @@ def test_a_future_is_still_an_object_of_python(future: Future) -> None:
     assert other == future == copy.copy(future) and future in [None, other] and {future: 1}[other]
     assert not future == None and future != None  # noqa: E711  # as people write it
     assert f'{future}' == str(future) == repr(future)
-    assert not callable(future) and not hasattr(future, '__len__') and not hasattr(future, '_repr_x_')
+    assert (
+        not callable(future) and not hasattr(future, '__len__') and not hasattr(future, '_repr_x_')
+    )
     assert not hasattr(future, 'mean')
     with pytest.raises(AttributeError, match='mean'):
         future.mean  # noqa: B018
@@ -98,7 +100,9 @@ def test_a_future_is_still_an_object_of_python(future: Future) -> None:
         lambda b: [b, f'{b}'],
     ],
 )
-def test_text_made_of_a_future_is_no_argument(queue: Queue, future: Future, argument: Callable[[Future], object]) -> None:
+def test_text_made_of_a_future_is_no_argument(
+    queue: Queue, future: Future, argument: Callable[[Future], object]
+) -> None:
     app = TaskManager(queue).python_app(lambda x: x, name='other')
     with pytest.raises(FutureValueError, match=r"argument 'x' is text that was made of <Future"):
         app(argument(future))

@@ -36,7 +36,10 @@ NAMES = {
     'task_manager': """BaseApp BaseClass BashApp Config DeserializationError Future PythonApp Queue QueueState
         SerializationError Task TaskManager TaskState action_from_args change_environ chdir get_environ get_mpicomm
         get_provider get_queue get_scheduler kill queue_states retry spawn task_states work""",
-    'provider': 'BaseProvider LocalProvider NERSCProvider Provider SlurmProvider decode_slurm_time get_provider',
+    'provider': (
+        'BaseProvider LocalProvider NERSCProvider Provider SlurmProvider decode_slurm_time '
+        'get_provider'
+    ),
     'scheduler': 'BaseScheduler Scheduler SimpleScheduler get_scheduler',
     'environment': """BaseEnvironment BaseNERSCEnvironment CosmodesiNERSCEnvironment Environment bash_env
         change_environ get_environ""",
@@ -74,8 +77,19 @@ def test_names_can_be_imported(module: str) -> None:
     assert [name for name in NAMES[module].split() if not hasattr(found, name)] == []
 
 
-def test_public_classes_log_under_their_names(queue: Queue, tm: TaskManager, double: Any, caplog: pytest.LogCaptureFixture) -> None:
-    objects: list[Any] = [queue, tm, double, double(1), double.task(2), Config(), FileManager(), tm.provider]
+def test_public_classes_log_under_their_names(
+    queue: Queue, tm: TaskManager, double: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    objects: list[Any] = [
+        queue,
+        tm,
+        double,
+        double(1),
+        double.task(2),
+        Config(),
+        FileManager(),
+        tm.provider,
+    ]
     with caplog.at_level(logging.INFO):
         for one in [*objects, tm.environ, tm.scheduler, BaseFile(path='a')]:
             one.log_info('%s of 2', 1)
@@ -103,22 +117,36 @@ def test_task_states_are_set_with_job_and_time(queue: Queue, double: Any) -> Non
     assert [task.id for task in queue.tasks(jobid='12')] == [futures[0].id]
     queue.retry(state=['UNKNOWN', 'RUNNING'])
     work(queue)
-    assert not {'12', '13'} & set(queue.tasks(property='jobid')) and min(queue.tasks(property='t0')) > 2
+    assert (
+        not {'12', '13'} & set(queue.tasks(property='jobid'))
+        and min(queue.tasks(property='t0')) > 2
+    )
 
 
 def test_processes_are_added(queue: Queue) -> None:
-    for pid, provider in ((1234, 'local'), ('77', LocalProvider()), ('78', 'slurm'), (1234, 'local')):
+    for pid, provider in (
+        (1234, 'local'),
+        ('77', LocalProvider()),
+        ('78', 'slurm'),
+        (1234, 'local'),
+    ):
         queue.add_process(pid, provider)
     expected = [('1234', 'local'), ('77', 'local'), ('78', 'slurm')]
     assert Queue('test').processes() == expected
     queue.compact()
-    assert Queue('test').processes() == expected and {one.kind for one in queue.processes()} == {'added'}
+    assert Queue('test').processes() == expected and {one.kind for one in queue.processes()} == {
+        'added'
+    }
 
 
 def test_futures_are_made_of_queue_and_identity(queue: Queue, double: Any) -> None:
     future = double(4)
     work(queue)
-    assert Future(queue, future.id).result(timeout=60) == Future(queue=queue, tid=future.id).result(timeout=60) == 8
+    assert (
+        Future(queue, future.id).result(timeout=60)
+        == Future(queue=queue, tid=future.id).result(timeout=60)
+        == 8
+    )
 
 
 def test_add_takes_replace_by_position(queue: Queue, double: Any) -> None:
@@ -132,7 +160,12 @@ def test_add_takes_replace_by_position(queue: Queue, double: Any) -> None:
 
 def test_providers_start_commands_when_called(tmp_path: Path) -> None:
     provider = LocalProvider(environ={'NAME': 'here'})
-    argv = [sys.executable, '-c', 'import os, sys; open(sys.argv[1], "a").write(os.environ["NAME"])', str(tmp_path / 'out')]
+    argv = [
+        sys.executable,
+        '-c',
+        'import os, sys; open(sys.argv[1], "a").write(os.environ["NAME"])',
+        str(tmp_path / 'out'),
+    ]
     provider(' '.join(f"'{word}'" for word in argv), workers=2)
     assert provider.jobids(state='ALL', return_nworkers=True) == [(None, 1), (None, 1)]
     for process in provider.processes:
@@ -147,11 +180,17 @@ def test_providers_start_commands_when_called(tmp_path: Path) -> None:
 def test_options_are_updated_in_place() -> None:
     provider = Provider('nersc', time='01:00:00')
     provider.update(time='02:00:00', stop_after='3', timestep=2, environ={'A': '1'})
-    assert isinstance(provider, SlurmProvider) and (provider.walltime, provider.stop_after) == (7200, 3)
+    assert isinstance(provider, SlurmProvider) and (provider.walltime, provider.stop_after) == (
+        7200,
+        3,
+    )
     assert (provider.timestep, provider.environ['A']) == (2.0, '1')  # type: ignore[attr-defined]
     scheduler = Scheduler(max_workers=2)
     scheduler.update(max_workers='5', provider=provider)
-    assert isinstance(scheduler, SimpleScheduler) and (scheduler.max_workers, scheduler.provider) == (5, provider)
+    assert isinstance(scheduler, SimpleScheduler) and (
+        scheduler.max_workers,
+        scheduler.provider,
+    ) == (5, provider)
     for one in (provider, scheduler):
         with pytest.raises(ValueError, match='no option'):
             one.update(max_worker=1)
@@ -166,7 +205,10 @@ def test_task_manager_starts_commands(tm: TaskManager, tmp_path: Path) -> None:
 
 def test_options_of_entries() -> None:
     options: dict[str, Any] = {'a': [1, 2], 'b': ...}
-    assert list(iter_options(options, yield_index=True)) == [({'a': 1, 'b': ...}, (0, ...)), ({'a': 2, 'b': ...}, (1, ...))]
+    assert list(iter_options(options, yield_index=True)) == [
+        ({'a': 1, 'b': ...}, (0, ...)),
+        ({'a': 2, 'b': ...}, (1, ...)),
+    ]
     assert common_options(list_options=[{'a': [1, 2]}, {'a': [2, 3], 'b': [1]}]) == {'a': [2]}
 
 
@@ -185,7 +227,9 @@ def test_chdir_finds_modules(tmp_path: Path) -> None:
     assert (os.getcwd(), list(sys.path)) == before
 
 
-def test_action_from_args_runs_a_verb(queue: Queue, double: Any, capsys: pytest.CaptureFixture[str]) -> None:
+def test_action_from_args_runs_a_verb(
+    queue: Queue, double: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     double(1)
     assert action_from_args('TASKS', ['-q', 'test']) == 0
     assert 'PENDING' in capsys.readouterr().out
@@ -210,7 +254,11 @@ def test_functions_are_taken_apart_and_put_together() -> None:
         return a**b + sum(rest)
 
     source = serialize_function(power)
-    assert (source.name, source.dlocals, source.vartypes['rest']) == ('power', {'b': 2}, 'VAR_POSITIONAL')
+    assert (source.name, source.dlocals, source.vartypes['rest']) == (
+        'power',
+        {'b': 2},
+        'VAR_POSITIONAL',
+    )
     for _ in range(2):
         again = deserialize_function(source.name, source.code, source.dlocals)
         assert (again(3), again(3, 1, b=1), again(1, c=1)) == (9, 4, 0)
@@ -222,7 +270,9 @@ def test_functions_are_taken_apart_and_put_together() -> None:
 def test_files_and_entries_are_restored_from_their_states() -> None:
     file = BaseFile(path='a.txt', id='x')
     other = BaseFile(path='b.txt')
-    other.__setstate__({key: value for key, value in file.__getstate__().items() if key != 'author'})
+    other.__setstate__(
+        {key: value for key, value in file.__getstate__().items() if key != 'author'}
+    )
     assert other == file
 
 
@@ -246,11 +296,16 @@ def test_unknown_options_are_value_errors(tm: TaskManager) -> None:
     assert isinstance(caught.value, UnknownOptionError)
 
 
-def test_attributes_are_saved_with_files(queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attributes_are_saved_with_files(
+    queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / 'work').mkdir()
     (tmp_path / 'work' / 'settings.txt').write_text('a')
     monkeypatch.chdir(tmp_path / 'work')
-    options: dict[str, Any] = {'path': f'{tmp_path}/{{name}}/a.txt', 'options': {'name': ['plain', 'code', 'all']}}
+    options: dict[str, Any] = {
+        'path': f'{tmp_path}/{{name}}/a.txt',
+        'options': {'name': ['plain', 'code', 'all']},
+    }
     fm = FileManager([{'filetype': 'text', **options}])
 
     def save(file: BaseFile) -> None:
@@ -260,7 +315,12 @@ def test_attributes_are_saved_with_files(queue: Queue, tm: TaskManager, tmp_path
     for app, name in (
         (plain, 'plain'),
         (plain.clone(save_attrs='code'), 'code'),
-        (plain.clone(save_attrs=('code', 'versions', 'cwd'), save_dir=tmp_path / 'work' / 'saved'), 'all'),
+        (
+            plain.clone(
+                save_attrs=('code', 'versions', 'cwd'), save_dir=tmp_path / 'work' / 'saved'
+            ),
+            'all',
+        ),
     ):
         app(fm.get(name=name))
     assert (plain.save_attrs, plain.save_dir) == (('code', 'versions'), None)
@@ -268,14 +328,22 @@ def test_attributes_are_saved_with_files(queue: Queue, tm: TaskManager, tmp_path
     assert queue.counts['SUCCEEDED'] == 3
 
     def saved(folder: Path) -> set[str]:
-        return {name for name in os.listdir(folder / '.desipipe') if '-' not in name and not name.endswith('.jsonl')}
+        return {
+            name
+            for name in os.listdir(folder / '.desipipe')
+            if '-' not in name and not name.endswith('.jsonl')
+        }
 
-    assert saved(tmp_path / 'plain') == {'save.py', 'save.versions'} and saved(tmp_path / 'code') == {'save.py'}
+    assert saved(tmp_path / 'plain') == {'save.py', 'save.versions'} and saved(
+        tmp_path / 'code'
+    ) == {'save.py'}
     assert saved(tmp_path / 'work' / 'saved') == {'save.py', 'save.versions', 'settings.txt'}
     assert os.listdir(tmp_path / 'work' / 'saved') == ['.desipipe']
 
 
-def test_files_log_what_they_load_and_save(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_files_log_what_they_load_and_save(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     file = BaseFile(path=tmp_path / 'a.txt', filetype='text')
     with caplog.at_level(logging.INFO):
         file.save('x')
@@ -300,7 +368,12 @@ def test_kill_takes_providers_and_jobs(queue: Queue, tm: TaskManager, double: An
     process = subprocess.Popen([sys.executable, '-c', 'import signal; signal.pause()'])
 
     assert kill(queue) == kill(queue, provider='local') == kill([queue], provider='slurm') == []
-    assert kill(queue, jobid='999999') == kill(queue, 'local', name='double') == kill(queue, state='RUNNING') == []
+    assert (
+        kill(queue, jobid='999999')
+        == kill(queue, 'local', name='double')
+        == kill(queue, state='RUNNING')
+        == []
+    )
     assert kill(queue, provider='slurm', tid=future.id) == [] and future.state == 'PENDING'
     assert kill(jobid=process.pid, provider='local') == [str(process.pid)]
     assert process.wait(timeout=60) == -signal.SIGTERM
@@ -309,7 +382,9 @@ def test_kill_takes_providers_and_jobs(queue: Queue, tm: TaskManager, double: An
             kill(**arguments)
 
 
-def test_workers_are_found_by_process_and_provider(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
+def test_workers_are_found_by_process_and_provider(
+    queue: Queue, tm: TaskManager, tmp_path: Path
+) -> None:
     @tm.python_app
     def wait(path: str) -> None:
         import os
@@ -322,7 +397,9 @@ def test_workers_are_found_by_process_and_provider(queue: Queue, tm: TaskManager
     futures = [wait(path)]
     manager = begin(queue, timestep=0.3)[0]
     assert queue.ledger.wait(lambda: os.path.exists(path), 120)
-    (pid,) = [pid for pid, provider in queue.processes() if provider == 'local' and pid != str(manager)]
+    (pid,) = [
+        pid for pid, provider in queue.processes() if provider == 'local' and pid != str(manager)
+    ]
     assert kill(queue, provider='slurm') == [] and len(kill(queue, jobid=pid)) == 1
     assert queue.ledger.wait(lambda: futures[0].state == 'KILLED', 120)
     kill(queue)

@@ -12,7 +12,13 @@ import pytest
 
 from desipipe import Environment, Provider, Queue, Scheduler, TaskManager, spawn
 from desipipe.errors import ConfigError
-from desipipe.provider import BaseProvider, LocalProvider, NERSCProvider, SlurmProvider, decode_slurm_time
+from desipipe.provider import (
+    BaseProvider,
+    LocalProvider,
+    NERSCProvider,
+    SlurmProvider,
+    decode_slurm_time,
+)
 from desipipe.scheduler import BaseScheduler, SimpleScheduler
 
 
@@ -27,7 +33,9 @@ class Subprocesses(BaseProvider):
     def __call__(self, cmd: str, workers: int = 1) -> None:
         environ = {**os.environ, **self.environ.to_dict(all=True)}  # type: ignore[attr-defined]
         for _ in range(workers):
-            self.started.append(subprocess.Popen(shlex.split(cmd), env=environ, start_new_session=True))
+            self.started.append(
+                subprocess.Popen(shlex.split(cmd), env=environ, start_new_session=True)
+            )
 
     def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
         return sum(process.poll() is None for process in self.started)
@@ -48,10 +56,20 @@ class OneByOne(BaseScheduler):
 
 
 @pytest.mark.parametrize('named', ['module', 'script'])
-def test_own_ones_of_the_original_run_tasks(queue_dir: Path, monkeypatch: pytest.MonkeyPatch, named: str) -> None:
-    provider, scheduler = Provider('subprocesses', niceness=3), Scheduler('one-by-one', max_workers=2)
+def test_own_ones_of_the_original_run_tasks(
+    queue_dir: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    provider, scheduler = (
+        Provider('subprocesses', niceness=3),
+        Scheduler('one-by-one', max_workers=2),
+    )
     assert (provider.niceness, scheduler.max_workers) == (3, 2)  # type: ignore[attr-defined]
-    assert (scheduler.wanted(5, 0), scheduler.wanted(1, 1), scheduler.wanted(3, 2), scheduler.wanted(0, 0)) == (2, 2, 2, 0)
+    assert (
+        scheduler.wanted(5, 0),
+        scheduler.wanted(1, 1),
+        scheduler.wanted(3, 2),
+        scheduler.wanted(0, 0),
+    ) == (2, 2, 2, 0)
     queue = Queue('test')
     if named == 'module':
         monkeypatch.setenv('PYTHONPATH', os.path.dirname(__file__))
@@ -74,13 +92,26 @@ def test_own_ones_of_the_original_run_tasks(queue_dir: Path, monkeypatch: pytest
 def test_gpus_at_nersc(constraint: str) -> None:
     provider = NERSCProvider(constraint=constraint, account='desi')
     assert (provider.account, provider.kwargs['gpus-per-node']) == ('desi_g', 4)
-    assert NERSCProvider(constraint=constraint, account='desi_g', kwargs={'gpus-per-node': 1}).kwargs == {'gpus-per-node': 1}
+    assert NERSCProvider(
+        constraint=constraint, account='desi_g', kwargs={'gpus-per-node': 1}
+    ).kwargs == {'gpus-per-node': 1}
     assert NERSCProvider(constraint='cpu').account == 'desi'
 
 
 def test_numbers_are_converted(tmp_path: Path) -> None:
-    provider = SlurmProvider(mpiprocs_per_worker='8', nodes_per_worker='0.5', stop_after=2.0, output=tmp_path / 'slurm-%j.out', timestep='3')
-    assert (provider.mpiprocs_per_worker, provider.nodes_per_worker, provider.stop_after, provider.timestep) == (8, 0.5, 2, 3.0)
+    provider = SlurmProvider(
+        mpiprocs_per_worker='8',
+        nodes_per_worker='0.5',
+        stop_after=2.0,
+        output=tmp_path / 'slurm-%j.out',
+        timestep='3',
+    )
+    assert (
+        provider.mpiprocs_per_worker,
+        provider.nodes_per_worker,
+        provider.stop_after,
+        provider.timestep,
+    ) == (8, 0.5, 2, 3.0)
     assert provider.output == f'{tmp_path}/slurm-%j.out'
     assert LocalProvider(mpiprocs_per_worker=8.0, stop_after='3', timestep=1).stop_after == 3
     assert Scheduler(max_workers='4').max_workers == 4  # type: ignore[attr-defined]
@@ -94,7 +125,9 @@ def test_nodes_and_costs() -> None:
     assert (provider.nodes(workers=3), provider.cost(workers=3), provider.timeout) == (3, 2, 3630.0)  # type: ignore[attr-defined]
     assert NERSCProvider(nodes_per_worker=1.5).nodes_per_worker == 1.5
     assert NERSCProvider(mpiprocs_per_worker=200).nodes_per_worker == 1.5625
-    assert NERSCProvider(mpiprocs_per_worker=200).nodes(2) == 4  # each of them has its nodes for itself
+    assert (
+        NERSCProvider(mpiprocs_per_worker=200).nodes(2) == 4
+    )  # each of them has its nodes for itself
 
 
 @pytest.mark.parametrize(
@@ -135,8 +168,12 @@ def test_own_call_of_a_subclass_starts_workers(base: type[BaseProvider], tmp_pat
     provider = Called(partition='long', environ={'A': '1'})
     assert (provider.partition, provider.environ['A']) == ('long', '1')
     assert provider.updated_with == {'environ', 'partition'}
-    (job,) = provider.launch(['desipipe', 'work'], 3, Environment({'B': '2'}), str(tmp_path / 'log'), str(tmp_path))
-    assert calls == [(f'desipipe work --slots 1 --jobid {job.jobid}', 3)] and dict(provider.environ) == {'B': '2'}
+    (job,) = provider.launch(
+        ['desipipe', 'work'], 3, Environment({'B': '2'}), str(tmp_path / 'log'), str(tmp_path)
+    )
+    assert calls == [(f'desipipe work --slots 1 --jobid {job.jobid}', 3)] and dict(
+        provider.environ
+    ) == {'B': '2'}
     assert [known.jobid for known in provider.poll()] == [job.jobid]
     assert not provider.batch and provider.settled and provider.to_spec()['partition'] == 'long'
 
@@ -148,4 +185,6 @@ def test_own_call_of_a_scheduler_decides() -> None:
         def __call__(self, cmd: str, ntasks: int | None = None) -> int:
             return super().__call__(cmd, ntasks=(ntasks or 0) // 2)
 
-    assert [Halved(max_workers=4).wanted(*numbers) for numbers in ((6, 0), (10, 0), (2, 3), (0, 1))] == [3, 4, 4, 1]
+    assert [
+        Halved(max_workers=4).wanted(*numbers) for numbers in ((6, 0), (10, 0), (2, 3), (0, 1))
+    ] == [3, 4, 4, 1]

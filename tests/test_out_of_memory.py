@@ -1,4 +1,6 @@
-"""Slots that the kernel kills because their memory ran out, for real: workers in a memory cgroup with little of it."""
+"""Slots that the kernel kills because their memory ran out, for real: workers in a memory cgroup
+with little of it.
+"""
 
 from __future__ import annotations
 
@@ -42,20 +44,28 @@ class Group:
 
     def limit(self) -> None:
         """Let it have ``LIMIT`` bytes of memory, and no swap."""
-        memory, swap, most = ('memory.max', 'memory.swap.max', 0) if self._v2 else ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', LIMIT)
+        memory, swap, most = (
+            ('memory.max', 'memory.swap.max', 0)
+            if self._v2
+            else ('memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', LIMIT)
+        )
         (self.folder / memory).write_text(str(LIMIT))
         if (self.folder / swap).exists():  # else the kernel does not count it
             (self.folder / swap).write_text(str(most))
 
     def popen(self, *args: str) -> subprocess.Popen[bytes]:
         """Start a program in the group."""
-        return subprocess.Popen(['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder), *args])
+        return subprocess.Popen(
+            ['sh', '-c', 'echo $$ > "$0/cgroup.procs" && exec "$@"', str(self.folder), *args]
+        )
 
     @property
     def kills(self) -> int:
         """How many of its processes the kernel killed for want of memory."""
         events = (self.folder / ('memory.events' if self._v2 else 'memory.oom_control')).read_text()
-        return next(int(line.split()[1]) for line in events.splitlines() if line.startswith('oom_kill '))
+        return next(
+            int(line.split()[1]) for line in events.splitlines() if line.startswith('oom_kill ')
+        )
 
     def remove(self) -> None:
         """End what is in the group, which are only processes of the test, and remove it."""
@@ -75,12 +85,17 @@ class Group:
 def mount(fstype: str, options: str) -> Path | None:
     """A cgroup hierarchy, as a path; ``None`` where it can't be mounted.
 
-    A mount of our own, because that of the machine may be missing or read-only (in a container); and detached at once and reached through a
-    descriptor, because what stays mounted after a killed test is in the way of whoever clears temporary folders.
+    A mount of our own, because that of the machine may be missing or read-only (in a container);
+    and detached at once and reached through a descriptor, because what stays mounted after a killed
+    test is in the way of whoever clears temporary folders.
     """
     point = tempfile.mkdtemp()
     try:
-        if subprocess.run(['mount', '-t', fstype, '-o', options, 'none', point], stderr=subprocess.DEVNULL, check=False).returncode:
+        if subprocess.run(
+            ['mount', '-t', fstype, '-o', options, 'none', point],
+            stderr=subprocess.DEVNULL,
+            check=False,
+        ).returncode:
             return None
         fd = os.open(point, os.O_PATH | os.O_DIRECTORY)
         subprocess.run(['umount', '-l', point], check=True)
@@ -106,16 +121,25 @@ def group() -> Iterator[Group]:
     root, v2, enabled = mount('cgroup2', 'rw'), True, False
     try:
         if root is not None and 'memory' in (root / 'cgroup.controllers').read_text().split():
-            # A group may have members or controllers for those below it, not both: so the nearest above us that hands memory on to those below it,
-            # and where none does, the root, which may have both unless it is that of a container only.
+            # A group may have members or controllers for those below it, not both: so the nearest
+            # above us that hands memory on to those below it, and where none does, the root, which
+            # may have both unless it is that of a container only.
             here = own(root, '')
-            found = [folder for folder in (here, *here.parents) if folder.is_relative_to(root) and 'memory' in (folder / 'cgroup.subtree_control').read_text()]
+            found = [
+                folder
+                for folder in (here, *here.parents)
+                if folder.is_relative_to(root)
+                and 'memory' in (folder / 'cgroup.subtree_control').read_text()
+            ]
             parent = found[0] if found else root
             if not found:
                 try:
                     (root / 'cgroup.subtree_control').write_text('+memory')
                 except OSError as exc:
-                    pytest.skip(f'no group here may have a memory limit of its own ({exc.strerror}): a container without a group to itself?')
+                    pytest.skip(
+                        f'no group here may have a memory limit of its own ({exc.strerror}): a '
+                        'container without a group to itself?'
+                    )
                 enabled = True
         else:
             close(root)
@@ -151,7 +175,18 @@ def start(queue: Queue, group: Group) -> Iterator[Callable[[int], subprocess.Pop
     started: list[subprocess.Popen[bytes]] = []
 
     def start(slots: int) -> subprocess.Popen[bytes]:
-        started.append(group.popen(sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', f'{slots:d}'))
+        started.append(
+            group.popen(
+                sys.executable,
+                '-m',
+                'desipipe',
+                'work',
+                '-q',
+                queue.folder,
+                '--slots',
+                f'{slots:d}',
+            )
+        )
         return started[-1]
 
     yield start
@@ -166,7 +201,9 @@ def hog(size: int) -> str:
     return f'{len(blocks):d} blocks fitted'
 
 
-def test_out_of_memory_costs_one_attempt_of_one_task(queue: Queue, tm: TaskManager, group: Group, start: Callable[[int], subprocess.Popen[bytes]]) -> None:
+def test_out_of_memory_costs_one_attempt_of_one_task(
+    queue: Queue, tm: TaskManager, group: Group, start: Callable[[int], subprocess.Popen[bytes]]
+) -> None:
     @tm.python_app
     def where(i: int) -> tuple[int, int]:
         import os
@@ -185,7 +222,8 @@ def test_out_of_memory_costs_one_attempt_of_one_task(queue: Queue, tm: TaskManag
     assert hungry.state == 'KILLED'
     assert [attempt.cause['kind'] for attempt in hungry.task.attempts] == ['oom']
     assert hungry.out() == 'so far\n'
-    # The worker lives on, with another slot; that what stood behind it in the queue ran once says that it was not to blame.
+    # The worker lives on, with another slot; that what stood behind it in the queue ran once says
+    # that it was not to blame.
     (replacement,) = {future.result(timeout=0) for future in after}
     killed, _ = before.result(timeout=0)
     assert replacement[0] != killed
@@ -195,7 +233,11 @@ def test_out_of_memory_costs_one_attempt_of_one_task(queue: Queue, tm: TaskManag
 
 
 def test_a_task_whose_memory_ran_out_runs_again(
-    queue: Queue, tm: TaskManager, group: Group, start: Callable[[int], subprocess.Popen[bytes]], tmp_path: Path
+    queue: Queue,
+    tm: TaskManager,
+    group: Group,
+    start: Callable[[int], subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     @tm.python_app(retries=1, retry_on='KILLED')
     def less_each_time(path: str, size: int) -> int:
@@ -214,9 +256,14 @@ def test_a_task_whose_memory_ran_out_runs_again(
 
 
 def test_who_is_killed_otherwise_is_not_said_to_lack_memory(
-    queue: Queue, tm: TaskManager, group: Group, start: Callable[[int], subprocess.Popen[bytes]], tmp_path: Path
+    queue: Queue,
+    tm: TaskManager,
+    group: Group,
+    start: Callable[[int], subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
-    # The kernel counts such kills of the machine as a whole: that one happened does not say that this one was one.
+    # The kernel counts such kills of the machine as a whole: that one happened does not say that
+    # this one was one.
     @tm.python_app
     def killed(path: str) -> None:
         import os
@@ -241,7 +288,11 @@ def test_who_is_killed_otherwise_is_not_said_to_lack_memory(
 
 
 def test_memory_that_ran_out_before_a_task_began_is_not_its_cause(
-    queue: Queue, tm: TaskManager, group: Group, start: Callable[[int], subprocess.Popen[bytes]], tmp_path: Path
+    queue: Queue,
+    tm: TaskManager,
+    group: Group,
+    start: Callable[[int], subprocess.Popen[bytes]],
+    tmp_path: Path,
 ) -> None:
     @tm.python_app
     def first(path: str, least: float) -> int:
@@ -275,9 +326,17 @@ def test_memory_that_ran_out_before_a_task_began_is_not_its_cause(
     assert worker.wait(120) == 0
 
 
-def test_an_mpi_process_whose_memory_ran_out(queue: Queue, group: Group, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip('mpi4py')  # not marked so: `make test` promises that tests with that mark are not skipped, and can't promise a cgroup
-    monkeypatch.setenv('PATH', os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']]))  # the mpich of the environment
+def test_an_mpi_process_whose_memory_ran_out(
+    queue: Queue, group: Group, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(
+        'mpi4py'
+        # not marked so: `make test` promises that tests with that mark are not skipped, and can't
+        # promise a cgroup
+    )
+    monkeypatch.setenv(
+        'PATH', os.pathsep.join([str(Path(sys.executable).parent), os.environ['PATH']])
+    )  # the mpich of the environment
     if shutil.which('mpiexec') is None:
         pytest.skip('no mpiexec: pip install "desipipe[mpi]"')
     tm = TaskManager(queue, provider=dict(provider='local', mpiprocs_per_worker=2))
@@ -290,7 +349,9 @@ def test_an_mpi_process_whose_memory_ran_out(queue: Queue, group: Group, monkeyp
         return total
 
     hungry, modest = one_is_hungry(HOG), one_is_hungry(1)
-    worker = group.popen(sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', tm.id)
+    worker = group.popen(
+        sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', tm.id
+    )
     try:
         assert worker.wait(120) == 0
     finally:

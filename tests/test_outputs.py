@@ -1,4 +1,6 @@
-"""What tasks wrote becomes outputs of a notebook: marks are found, applied, and never seen, wherever output was cut."""
+"""What tasks wrote becomes outputs of a notebook: marks are found, applied, and never seen,
+wherever output was cut.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,25 @@ from desipipe.execution.slot_process import Capture
 from desipipe.outputs.notebook import CUT, Stripper, mark, split, strip
 
 LINE = '\n[desipipe: 5 of 9 bytes cut here; output_limit in config.yaml sets how much is kept]\n'
-# What a cell does, one word each; each piece of text and each display that can't be updated has a number of its own.
-ACTS = st.lists(st.sampled_from(['out', 'out', 'err', 'display', 'named a', 'named b', 'update a', 'update b', 'clear', 'clear later']), max_size=25)
+# What a cell does, one word each; each piece of text and each display that can't be updated has a
+# number of its own.
+ACTS = st.lists(
+    st.sampled_from(
+        [
+            'out',
+            'out',
+            'err',
+            'display',
+            'named a',
+            'named b',
+            'update a',
+            'update b',
+            'clear',
+            'clear later',
+        ]
+    ),
+    max_size=25,
+)
 
 
 def words(number: int) -> str:
@@ -59,7 +78,10 @@ def perform(acts: list[str]) -> tuple[str, str, list[dict[str, Any]]]:
             if not name:
                 clear()
         else:
-            data = {'text/plain': words(number), 'text/html': '\x1b' + words(number) + LINE + '\x1b\\'}
+            data = {
+                'text/plain': words(number),
+                'text/html': '\x1b' + words(number) + LINE + '\x1b\\',
+            }
             message: dict[str, Any] = {'d': data, 'm': {'text/html': {'isolated': True}}}
             message |= ({'i': name} if name else {}) | ({'u': True} if kind == 'update' else {})
             streams['out'] += mark(message).decode()
@@ -75,7 +97,9 @@ def perform(acts: list[str]) -> tuple[str, str, list[dict[str, Any]]]:
 
 
 def numbers(outputs: list[dict[str, Any]], acts: list[str]) -> list[int]:
-    """What is seen, in order; what may be updated is no part of it, as it is elsewhere than it was written."""
+    """What is seen, in order; what may be updated is no part of it, as it is elsewhere than it
+    was written.
+    """
     found = []
     for output in outputs:
         text = output['text'] if output['output_type'] == 'stream' else output['data']['text/plain']
@@ -102,7 +126,9 @@ def test_what_is_seen(acts: list[str]) -> None:
     out, err, seen = perform(acts)
     assert split(out, err) == seen
     for text in (out, err):
-        assert strip(text) == ''.join(re.findall('[\u4e00-\u4f00\n]', re.sub('\x1b_.*?\x1b\\\\', '', text)))
+        assert strip(text) == ''.join(
+            re.findall('[\u4e00-\u4f00\n]', re.sub('\x1b_.*?\x1b\\\\', '', text))
+        )
         assert strip(text.encode()).decode() == strip(text)
 
 
@@ -124,20 +150,41 @@ def test_cut_in_the_middle(acts: list[str], out_limit: int, err_limit: int) -> N
 
 @given(ACTS, st.data())
 def test_so_far(acts: list[str], data: st.DataObject) -> None:
-    """A task that runs: both streams as far as they were copied; or from somewhere on, if it wrote too much."""
+    """A task that runs: both streams as far as they were copied; or from somewhere on, if it
+    wrote too much.
+    """
     out, err, _ = perform(acts)
     so_far = out[: data.draw(st.integers(0, len(out)))], err[: data.draw(st.integers(0, len(err)))]
     outputs = split(*so_far)
     clean(outputs)
     found = numbers(outputs, acts)
     assert found == sorted(found)
-    assert all(strip(whole).startswith(strip(part)) for whole, part in zip((out, err), so_far, strict=True))
+    assert all(
+        strip(whole).startswith(strip(part)) for whole, part in zip((out, err), so_far, strict=True)
+    )
     place = data.draw(st.integers(0, len(out)))
     clean(split(LINE + out[place:], err))
     assert strip(out).endswith(strip(LINE + out[place:]).removeprefix(LINE))
 
 
-@pytest.mark.parametrize('acts', [['out', 'display', 'err', 'named a', 'out', 'update a', 'err', 'out', 'clear later', 'display', 'err']])
+@pytest.mark.parametrize(
+    'acts',
+    [
+        [
+            'out',
+            'display',
+            'err',
+            'named a',
+            'out',
+            'update a',
+            'err',
+            'out',
+            'clear later',
+            'display',
+            'err',
+        ]
+    ],
+)
 def test_cut_at_every_byte(acts: list[str]) -> None:
     out, err, _ = perform(acts)
     for limit in range(2 * len(out.encode())):
@@ -168,7 +215,23 @@ def test_stripped_after_something_was_missed() -> None:
 
 @given(
     st.lists(
-        st.sampled_from(['\x1b', '\x1b_desipipe ', '\x1b\\', '{"n":', '{"n": 3}', '{"d": 3}', '{"d": {}, "i": [1]}', '[' * 9000, ' ', '\\', '\n', LINE, 'word'])
+        st.sampled_from(
+            [
+                '\x1b',
+                '\x1b_desipipe ',
+                '\x1b\\',
+                '{"n":',
+                '{"n": 3}',
+                '{"d": 3}',
+                '{"d": {}, "i": [1]}',
+                '[' * 9000,
+                ' ',
+                '\\',
+                '\n',
+                LINE,
+                'word',
+            ]
+        )
     )
 )
 def test_what_only_looks_like_marks(pieces: list[str]) -> None:
@@ -179,7 +242,10 @@ def test_what_only_looks_like_marks(pieces: list[str]) -> None:
 
 
 def test_other_escape_sequences_stay() -> None:
-    text = '\x1b[31mred\x1b[0m \x1b]8;;https://example.org\x1b\\a link\x1b]8;;\x1b\\ \x1b_other\x1b\\ \\ C:\\desipipe\n'
+    text = (
+        '\x1b[31mred\x1b[0m \x1b]8;;https://example.org\x1b\\a link\x1b]8;;\x1b\\ \x1b_other\x1b\\ '
+        '\\ C:\\desipipe\n'
+    )
     assert strip(text) == text
     assert split(text, '') == [{'output_type': 'stream', 'name': 'stdout', 'text': text}]
     out = text + mark({'d': {'text/plain': '1'}}).decode() + text
@@ -187,13 +253,20 @@ def test_other_escape_sequences_stay() -> None:
 
 
 def test_written_over_by_another_process() -> None:
-    """A mark that is larger than a pipe takes at once may have something of a child process in it: both are lost, and nothing else."""
+    """A mark that is larger than a pipe takes at once may have something of a child process in
+    it: both are lost, and nothing else.
+    """
     out = 'before\n' + mark({'d': {'text/plain': 'x' * 9000}}).decode()
     out = out[:5000] + 'a child\n' + out[5000:] + 'after\n'
-    assert split(out, '') == [{'output_type': 'stream', 'name': 'stdout', 'text': 'before\nafter\n'}]
+    assert split(out, '') == [
+        {'output_type': 'stream', 'name': 'stdout', 'text': 'before\nafter\n'}
+    ]
 
 
 def test_an_update_of_what_was_not_kept_is_shown() -> None:
     update = mark({'d': {'text/plain': 'new'}, 'i': 'a', 'u': True}).decode()
     assert split(update, '') == []
-    assert [output['output_type'] for output in split(LINE + update, '')] == ['stream', 'display_data']
+    assert [output['output_type'] for output in split(LINE + update, '')] == [
+        'stream',
+        'display_data',
+    ]

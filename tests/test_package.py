@@ -1,4 +1,6 @@
-"""The package as a whole: cheap to import, everything public documented and there, nothing of one machine in it."""
+"""The package as a whole: cheap to import, everything public documented and there, nothing of
+one machine in it.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,14 @@ SUBMODULES = {module.name for module in pkgutil.iter_modules([str(PACKAGE)])}
 def loaded_by(code: str) -> set[str]:
     """Modules that a fresh interpreter has after a line of code and did not have before."""
     script = f'import sys\nbefore = set(sys.modules)\n{code}\nprint(*(set(sys.modules) - before))'
-    # Without PYTHON* variables, which may preload modules; -P: the current folder must not stand in for the installed package.
-    env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')} | {'PYTHONPATH': str(ROOT)}
-    done = subprocess.run([sys.executable, '-P', '-c', script], env=env, capture_output=True, text=True)
+    # Without PYTHON* variables, which may preload modules; -P: the current folder must not stand in
+    # for the installed package.
+    env = {name: value for name, value in os.environ.items() if not name.startswith('PYTHON')} | {
+        'PYTHONPATH': str(ROOT)
+    }
+    done = subprocess.run(
+        [sys.executable, '-P', '-c', script], env=env, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
 
@@ -54,14 +61,23 @@ def test_import_is_cheap() -> None:
         're',
     }
     assert not loaded & heavy
-    assert loaded_by('import desipipe; desipipe.errors') >= {'desipipe.errors'}  # the line above can fail: first use does import
+    assert loaded_by('import desipipe; desipipe.errors') >= {
+        'desipipe.errors'
+    }  # the line above can fail: first use does import
 
 
 @pytest.mark.parametrize('name', ['Queue', 'TaskManager', 'FileManager', 'spawn', 'work'])
 def test_first_use_loads_nothing_of_the_faces(name: str) -> None:
     loaded = loaded_by(f'from desipipe import {name}')
     assert 'desipipe' in loaded
-    assert not {module.split('.')[0] for module in loaded} & {'numpy', 'IPython', 'ipywidgets', 'jupyter_server', 'rich', 'mpi4py'}
+    assert not {module.split('.')[0] for module in loaded} & {
+        'numpy',
+        'IPython',
+        'ipywidgets',
+        'jupyter_server',
+        'rich',
+        'mpi4py',
+    }
 
 
 @pytest.mark.parametrize('name', desipipe.__all__)
@@ -77,7 +93,10 @@ def test_public_names_resolve(name: str) -> None:
 def test_public_names_survive_every_import() -> None:
     names = [name for name in desipipe.__all__ if name != 'errors']
     code = ''.join(f'import desipipe.{name}\n' for name in sorted(SUBMODULES - {'__main__'}))
-    code += f'import desipipe, types\nassert not [n for n in {names} if isinstance(getattr(desipipe, n), types.ModuleType)]'
+    code += (
+        f'import desipipe, types\nassert not [n for n in {names} if isinstance(getattr(desipipe, '
+        'n), types.ModuleType)]'
+    )
     assert loaded_by(code) >= {f'desipipe.{name}' for name in SUBMODULES - {'__main__'}}
 
 
@@ -91,7 +110,11 @@ def test_unknown_name_is_an_attribute_error() -> None:
 def test_exports_of_errors_are_complete() -> None:
     from desipipe import errors
 
-    defined = {name for name, value in vars(errors).items() if getattr(value, '__module__', '') == errors.__name__}
+    defined = {
+        name
+        for name, value in vars(errors).items()
+        if getattr(value, '__module__', '') == errors.__name__
+    }
     assert defined == set(errors.__all__)
 
 
@@ -103,10 +126,17 @@ def undocumented(tree: ast.Module) -> list[str]:
         for node in nodes:
             if isinstance(node, ast.If | ast.Try):
                 visit([*node.body, *node.orelse], prefix)
-            if not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) or node.name.startswith('_'):
+            if not isinstance(
+                node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+            ) or node.name.startswith('_'):
                 continue
             marks = {ast.unparse(mark).rpartition('.')[2] for mark in node.decorator_list}
-            if not ast.get_docstring(node) and not marks & {'overload', 'setter', 'deleter', 'override'}:
+            if not ast.get_docstring(node) and not marks & {
+                'overload',
+                'setter',
+                'deleter',
+                'override',
+            }:
                 missing.append(f'{prefix}{node.name} (line {node.lineno})')
             if isinstance(node, ast.ClassDef):
                 visit(node.body, f'{prefix}{node.name}.')
@@ -115,7 +145,9 @@ def undocumented(tree: ast.Module) -> list[str]:
     return missing
 
 
-@pytest.mark.parametrize('path', sorted(PACKAGE.rglob('*.py')), ids=lambda path: str(path.relative_to(PACKAGE)))
+@pytest.mark.parametrize(
+    'path', sorted(PACKAGE.rglob('*.py')), ids=lambda path: str(path.relative_to(PACKAGE))
+)
 def test_everything_public_is_documented(path: Path) -> None:
     assert undocumented(ast.parse(path.read_text())) == []
 
@@ -143,28 +175,52 @@ def test_one_version() -> None:
 
 
 def test_wheel(tmp_path: Path) -> None:
-    """Users install it with pip: all of the package, its types and licence, no test, no front-end source, no build step."""
+    """Users install it with pip: all of the package, its types and licence, no test, no
+    front-end source, no build step.
+    """
     command = [sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel', '-d', str(tmp_path)]
-    subprocess.run(command, cwd=ROOT, env={**os.environ, 'SKIP_JUPYTER_BUILDER': '1'}, capture_output=True, check=True)
+    subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, 'SKIP_JUPYTER_BUILDER': '1'},
+        capture_output=True,
+        check=True,
+    )
     (wheel,) = tmp_path.glob('*.whl')
     assert wheel.name == f'desipipe-{desipipe.__version__}-py3-none-any.whl'
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {str(path.relative_to(ROOT)) for path in PACKAGE.rglob('*.py')} <= names
     assert 'desipipe/py.typed' in names
     assert any(name.endswith('licenses/LICENSE') for name in names)
-    assert {name.split('/')[0] for name in names} == {'desipipe', *(f'desipipe-{desipipe.__version__}.{part}' for part in ('dist-info', 'data'))}
-    # The server's side is enabled by the installation alone; the browser's side is tested in tests/lab.
-    assert {name.partition('.data/data/')[2] for name in names if '.data/' in name} == {'etc/jupyter/jupyter_server_config.d/desipipe.json'}
+    assert {name.split('/')[0] for name in names} == {
+        'desipipe',
+        *(f'desipipe-{desipipe.__version__}.{part}' for part in ('dist-info', 'data')),
+    }
+    # The server's side is enabled by the installation alone; the browser's side is tested in
+    # tests/lab.
+    assert {name.partition('.data/data/')[2] for name in names if '.data/' in name} == {
+        'etc/jupyter/jupyter_server_config.d/desipipe.json'
+    }
 
 
 def test_no_committed_file_names_this_checkout() -> None:
     if not (ROOT / '.git').exists() or len(ROOT.parts) < 3:
         pytest.skip('not a checkout, or one whose path is too short to be told from other words')
-    # `-c safe.directory`: the checkout may belong to another user than the one who runs the tests (containers).
-    listed = subprocess.run(['git', '-c', f'safe.directory={ROOT}', 'ls-files', '-z'], cwd=ROOT, capture_output=True, check=True).stdout
+    # `-c safe.directory`: the checkout may belong to another user than the one who runs the tests
+    # (containers).
+    listed = subprocess.run(
+        ['git', '-c', f'safe.directory={ROOT}', 'ls-files', '-z'],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    ).stdout
     files = [ROOT / os.fsdecode(name) for name in listed.split(b'\0') if name]
     assert Path(__file__) in files
-    assert [str(path) for path in files if path.is_file() and os.fsencode(f'{ROOT}/') in path.read_bytes()] == []
+    assert [
+        str(path)
+        for path in files
+        if path.is_file() and os.fsencode(f'{ROOT}/') in path.read_bytes()
+    ] == []
 
 
 def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
@@ -179,4 +235,6 @@ def test_the_oldest_versions_that_are_tested_are_the_ones_allowed() -> None:
         assert allowed.setdefault(requirement.name, bound) == bound, f'two bounds: {text}'
     lines = (ROOT / 'tests' / 'matrix' / 'lowest.txt').read_text().splitlines()
     pinned = dict(line.split('==') for line in lines if not line.startswith('#'))
-    assert {name: Version(text) for name, text in pinned.items()} == {name: Version(text) for name, text in allowed.items()}
+    assert {name: Version(text) for name, text in pinned.items()} == {
+        name: Version(text) for name, text in allowed.items()
+    }

@@ -1,4 +1,6 @@
-"""Packets of many short tasks between a worker and its slots: what becomes of each when one of them misbehaves."""
+"""Packets of many short tasks between a worker and its slots: what becomes of each when one of
+them misbehaves.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def start(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     started: list[subprocess.Popen[bytes]] = []
 
     def start(slots: int = 1) -> subprocess.Popen[bytes]:
-        started.append(subprocess.Popen([*WORK, queue.folder, '--slots', str(slots), '--linger', '600']))
+        started.append(
+            subprocess.Popen([*WORK, queue.folder, '--slots', str(slots), '--linger', '600'])
+        )
         return started[-1]
 
     yield start
@@ -60,7 +64,10 @@ def record(i: int, folder: str, what: str) -> int:
 def prepare(tm: TaskManager, folder: Path, **options: Any) -> Any:
     """Return an app that the worker knows to be short, so that its tasks go in packets."""
     app = tm.python_app(record, **options)
-    assert [future.result(timeout=TIMEOUT_S) for future in app.map(i=range(1000, 1040), folder=str(folder), what='')]
+    assert [
+        future.result(timeout=TIMEOUT_S)
+        for future in app.map(i=range(1000, 1040), folder=str(folder), what='')
+    ]
     (folder / 'log').unlink()
     return app
 
@@ -75,7 +82,9 @@ def counts(queue: Queue) -> dict[str, int]:
 
 
 @pytest.mark.parametrize('what', ['die', 'exit'])
-def test_packet_death_in_the_middle_costs_one_attempt(queue: Queue, start: Callable[..., Any], tmp_path: Path, what: str) -> None:
+def test_packet_death_in_the_middle_costs_one_attempt(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path, what: str
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path)
@@ -88,10 +97,14 @@ def test_packet_death_in_the_middle_costs_one_attempt(queue: Queue, start: Calla
     # What was given back, as a loaded machine makes tasks slow, runs under a later number.
     assert [len(some) for some in attempts] == [1] * N
     assert futures[ODD].state == 'KILLED'
-    assert [future.result() for i, future in enumerate(futures) if i != ODD] == [i for i in range(N) if i != ODD]
+    assert [future.result() for i, future in enumerate(futures) if i != ODD] == [
+        i for i in range(N) if i != ODD
+    ]
 
 
-def test_packet_death_in_the_middle_is_retried_alone(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_death_in_the_middle_is_retried_alone(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path, retries=1)
@@ -101,7 +114,9 @@ def test_packet_death_in_the_middle_is_retried_alone(queue: Queue, start: Callab
     assert runs(tmp_path) == Counter(range(N)) + Counter([ODD])
 
 
-def test_packet_long_task_in_the_middle_keeps_nothing_back(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_long_task_in_the_middle_keeps_nothing_back(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     # What ran before it is reported while it runs; what stands behind it runs in another slot.
     tm = TaskManager(queue, scheduler=dict(max_workers=2))
     start(2)
@@ -114,19 +129,29 @@ def test_packet_long_task_in_the_middle_keeps_nothing_back(queue: Queue, start: 
     assert runs(tmp_path) == Counter(range(N))
 
 
-def test_packet_long_task_in_the_only_slot(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_long_task_in_the_only_slot(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path)
     before = counts(queue)['SUCCEEDED']
     futures = app.map(i=range(N), folder=str(tmp_path), what='wait')
-    wait_for(lambda: counts(queue).get('SUCCEEDED') == before + ODD and os.path.exists(tmp_path / 'log') and ODD in runs(tmp_path))
+    wait_for(
+        lambda: (
+            counts(queue).get('SUCCEEDED') == before + ODD
+            and os.path.exists(tmp_path / 'log')
+            and ODD in runs(tmp_path)
+        )
+    )
     (tmp_path / 'go').touch()
     assert [future.result(timeout=TIMEOUT_S) for future in futures] == list(range(N))
     assert runs(tmp_path) == Counter(range(N))
 
 
-def test_packet_cancel_in_the_middle(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_cancel_in_the_middle(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path)
@@ -139,7 +164,9 @@ def test_packet_cancel_in_the_middle(queue: Queue, start: Callable[..., Any], tm
     assert runs(tmp_path) == Counter(i for i in range(N) if i == ODD or i not in gone)
 
 
-def test_packet_cancel_of_what_has_not_begun_leaves_what_runs(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_cancel_of_what_has_not_begun_leaves_what_runs(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path)
@@ -153,7 +180,9 @@ def test_packet_cancel_of_what_has_not_begun_leaves_what_runs(queue: Queue, star
     assert runs(tmp_path) | Counter([ODD + 1]) == Counter(range(N))
 
 
-def test_packet_time_limit_in_the_middle(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_time_limit_in_the_middle(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     start()
     app = prepare(tm, tmp_path, timeout=5.0)
@@ -165,7 +194,9 @@ def test_packet_time_limit_in_the_middle(queue: Queue, start: Callable[..., Any]
     assert runs(tmp_path) == Counter(range(N))
 
 
-def test_packet_worker_told_to_end_gives_back_what_has_not_begun(queue: Queue, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_packet_worker_told_to_end_gives_back_what_has_not_begun(
+    queue: Queue, start: Callable[..., Any], tmp_path: Path
+) -> None:
     tm = TaskManager(queue)
     worker = start()
     app = prepare(tm, tmp_path)
@@ -177,7 +208,9 @@ def test_packet_worker_told_to_end_gives_back_what_has_not_begun(queue: Queue, s
     (tmp_path / 'go').touch()
     worker.wait(TIMEOUT_S)
     start()
-    assert [future.result(timeout=TIMEOUT_S) for i, future in enumerate(futures) if i != ODD] == [i for i in range(N) if i != ODD]
+    assert [future.result(timeout=TIMEOUT_S) for i, future in enumerate(futures) if i != ODD] == [
+        i for i in range(N) if i != ODD
+    ]
     assert runs(tmp_path) == Counter(range(N))
 
 
@@ -207,7 +240,9 @@ def test_packet_output_belongs_to_its_task(queue: Queue, start: Callable[..., An
         assert future.err() == (f'err {i}\n' if i % 4 == 0 else '')
 
 
-def test_packet_rude_tasks_leave_nothing_to_the_next(queue: Queue, start: Callable[..., Any]) -> None:
+def test_packet_rude_tasks_leave_nothing_to_the_next(
+    queue: Queue, start: Callable[..., Any]
+) -> None:
     def behave(i: int) -> Any:
         import decimal
         import os
@@ -218,8 +253,19 @@ def test_packet_rude_tasks_leave_nothing_to_the_next(queue: Queue, start: Callab
         mask = os.umask(0o22)
         os.umask(mask)
         seen = (
-            *(os.getcwd(), os.environ.get('RUDE'), mask, sys.getrecursionlimit(), len(sys.path), len(warnings.filters)),
-            *(signal.getsignal(signal.SIGTERM), signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set(), decimal.getcontext().prec),
+            *(
+                os.getcwd(),
+                os.environ.get('RUDE'),
+                mask,
+                sys.getrecursionlimit(),
+                len(sys.path),
+                len(warnings.filters),
+            ),
+            *(
+                signal.getsignal(signal.SIGTERM),
+                signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set(),
+                decimal.getcontext().prec,
+            ),
             *(sys.stdout is sys.__stdout__, os.readlink('/proc/self/fd/1').startswith('pipe:')),
         )
         match i % 8:
@@ -253,7 +299,9 @@ def test_packet_rude_tasks_leave_nothing_to_the_next(queue: Queue, start: Callab
     assert [i for i, seen in enumerate(found) if seen != expected] == []
 
 
-def test_packet_class_that_a_task_loads_is_as_it_came(queue: Queue, start: Callable[..., Any]) -> None:
+def test_packet_class_that_a_task_loads_is_as_it_came(
+    queue: Queue, start: Callable[..., Any]
+) -> None:
     class Counted:
         n = 0
 
@@ -281,18 +329,26 @@ def test_packet_class_that_a_task_loads_is_as_it_came(queue: Queue, start: Calla
     assert [future.result(timeout=TIMEOUT_S) for future in futures] == [0, 1] * 20
 
 
-def test_packet_results_that_do_not_fit_into_the_memory(queue: Queue, start: Callable[..., Any]) -> None:
+def test_packet_results_that_do_not_fit_into_the_memory(
+    queue: Queue, start: Callable[..., Any]
+) -> None:
     def large(i: int) -> Any:
         return 'x' * (i * 1000)
 
     tm = TaskManager(queue)
     start(2)
     app = tm.python_app(large)
-    assert [len(future.result(timeout=TIMEOUT_S)) for future in app.map(i=range(300, 320))] == [i * 1000 for i in range(300, 320)]
-    assert [len(future.result(timeout=TIMEOUT_S)) for future in app.map(i=range(150))] == [i * 1000 for i in range(150)]
+    assert [len(future.result(timeout=TIMEOUT_S)) for future in app.map(i=range(300, 320))] == [
+        i * 1000 for i in range(300, 320)
+    ]
+    assert [len(future.result(timeout=TIMEOUT_S)) for future in app.map(i=range(150))] == [
+        i * 1000 for i in range(150)
+    ]
 
 
-def test_packet_failures_among_tasks_that_only_compute(queue: Queue, start: Callable[..., Any]) -> None:
+def test_packet_failures_among_tasks_that_only_compute(
+    queue: Queue, start: Callable[..., Any]
+) -> None:
     def divide(i: int) -> float:
         return 1 / (i % 7)
 
@@ -303,8 +359,12 @@ def test_packet_failures_among_tasks_that_only_compute(queue: Queue, start: Call
     assert app(i=1).result(timeout=TIMEOUT_S) == 1
     futures = app.map(i=range(2, N))
     errors = [future.exception(timeout=TIMEOUT_S) for future in futures]
-    assert [isinstance(error, ZeroDivisionError) for error in errors] == [i % 7 == 0 for i in range(2, N)]
-    assert 'return 1 / (i % 7)' in futures[5].err() or 'return 1 / (i % 7)' in str(errors[5].__cause__)
+    assert [isinstance(error, ZeroDivisionError) for error in errors] == [
+        i % 7 == 0 for i in range(2, N)
+    ]
+    assert 'return 1 / (i % 7)' in futures[5].err() or 'return 1 / (i % 7)' in str(
+        errors[5].__cause__
+    )
 
 
 # Which functions only compute
@@ -387,8 +447,26 @@ def test_confined_functions() -> None:
 @pytest.mark.parametrize(
     'func',
     [
-        *(remember, outer(), uses_global_list, sets_global, imports, leads_out, leads_out_of_a_generator, makes_a_class, waits, warns),
-        *(print, lambda x: print(x), lambda x: getattr(x, 'a'), lambda x: open(x), lambda x: type(x), lambda: os.getpid()),  # noqa: B009
+        *(
+            remember,
+            outer(),
+            uses_global_list,
+            sets_global,
+            imports,
+            leads_out,
+            leads_out_of_a_generator,
+            makes_a_class,
+            waits,
+            warns,
+        ),
+        *(
+            print,
+            lambda x: print(x),
+            lambda x: getattr(x, 'a'),
+            lambda x: open(x),
+            lambda x: type(x),
+            lambda: os.getpid(),
+        ),  # noqa: B009
         *(lambda x: x.__class__, lambda x: remember(x), lambda x: vars()),
     ],
 )
@@ -430,7 +508,10 @@ def test_memory_gives_results_in_order_across_its_end() -> None:
                 results = memory.take()
                 assert results is not None
                 ends = [sum(results.lengths[: i + 1]) for i in range(len(results.lengths))]
-                pieces = [results.data[end - size : end] for end, size in zip(ends, results.lengths, strict=True)]
+                pieces = [
+                    results.data[end - size : end]
+                    for end, size in zip(ends, results.lengths, strict=True)
+                ]
                 taken += zip(results.numbers, pieces, strict=True)
                 assert memory.take() is None
         assert taken == [(number, b'%d' % number * (number % 90)) for number in range(len(taken))]
@@ -442,7 +523,9 @@ def test_memory_gives_results_in_order_across_its_end() -> None:
 def test_memory_that_is_full_takes_no_more() -> None:
     memory = SharedMemory()
     try:
-        assert [memory.put(i, 0, 0, 0, b'') for i in range(RESULTS_MAX + 1)] == [True] * RESULTS_MAX + [False]
+        assert [memory.put(i, 0, 0, 0, b'') for i in range(RESULTS_MAX + 1)] == [
+            True
+        ] * RESULTS_MAX + [False]
         results = memory.take(10)
         assert results is not None and results.numbers == list(range(10))
         assert not memory.put(0, 0, 0, 0, b'x' * (ROOM + 1))

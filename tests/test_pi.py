@@ -1,4 +1,6 @@
-"""The example of the original documentation: as a script, in a notebook's kernel, again, and after an edit."""
+"""The example of the original documentation: as a script, in a notebook's kernel, again, and
+after an edit.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,14 @@ def folder(queue_dir: Path, tmp_path: Path) -> Iterator[Path]:
 
 def run(folder: Path, text: str) -> str:
     (folder / 'pi.py').write_text(text)
-    done = subprocess.run([sys.executable, 'pi.py'], cwd=folder, check=True, timeout=250, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, 'pi.py'],
+        cwd=folder,
+        check=True,
+        timeout=250,
+        capture_output=True,
+        text=True,
+    )
     assert not done.stderr
     return done.stdout
 
@@ -78,7 +87,9 @@ def test_again_and_after_an_edit(folder: Path) -> None:
     assert re.search(PI, first)
     assert len(queue) == 22
     assert [attempts(queue, name) for name in ('fraction', 'average', 'echo')] == [20, 1, 1]
-    commented = ask.replace('return np.average(fractions) * 4.', 'return np.average(fractions) * 4.  # times four')
+    commented = ask.replace(
+        'return np.average(fractions) * 4.', 'return np.average(fractions) * 4.  # times four'
+    )
     assert run(folder, commented).splitlines()[1:] == first.splitlines()[1:]
     assert len(queue) == 22  # a comment is no change
     run(folder, ask.replace('np.average(fractions) * 4.', 'np.mean(fractions) * 4.'))
@@ -87,11 +98,21 @@ def test_again_and_after_an_edit(folder: Path) -> None:
 
 
 def test_spawned_from_the_command_line(folder: Path) -> None:
-    run(folder, QUICK.replace('spawn=True', 'spawn=False', 1).replace("base_dir='_tests', spawn=True", "base_dir='_tests', spawn=False"))
+    run(
+        folder,
+        QUICK.replace('spawn=True', 'spawn=False', 1).replace(
+            "base_dir='_tests', spawn=True", "base_dir='_tests', spawn=False"
+        ),
+    )
     queue = opened(folder)
     assert queue.counts['PENDING'] == 20
     assert not queue.processes()
-    subprocess.run([sys.executable, '-m', 'desipipe', 'spawn', '-q', './_tests/test', '--spawn'], cwd=folder, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'spawn', '-q', './_tests/test', '--spawn'],
+        cwd=folder,
+        check=True,
+        timeout=60,
+    )
     (echo,) = queue.futures(name='echo')
     assert re.fullmatch(PI, echo.out(timeout=100))
 
@@ -100,13 +121,23 @@ def test_spawned_from_the_command_line(folder: Path) -> None:
 def test_notebook_kernel(folder: Path) -> None:
     nbformat = pytest.importorskip('nbformat')
     nbclient = pytest.importorskip('nbclient')
-    cells = [part for part in re.split(r'\n(?=# |@tm)', QUICK.partition('# fmt: off\n')[2]) if part.strip()]
+    cells = [
+        part
+        for part in re.split(r'\n(?=# |@tm)', QUICK.partition('# fmt: off\n')[2])
+        if part.strip()
+    ]
     cells.append('print(ech.out(timeout=100))')
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    notebook.metadata['kernelspec'] = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+    notebook.metadata['kernelspec'] = {
+        'name': 'python3',
+        'display_name': 'Python 3',
+        'language': 'python',
+    }
 
     def execute() -> str:
-        nbclient.NotebookClient(notebook, timeout=120, resources={'metadata': {'path': str(folder)}}).execute()
+        nbclient.NotebookClient(
+            notebook, timeout=120, resources={'metadata': {'path': str(folder)}}
+        ).execute()
         return str(notebook.cells[-1].outputs[0]['text'])
 
     first = execute()

@@ -1,4 +1,6 @@
-"""What another user puts into the folder of a queue leads nobody out of it: two real users, trusted and not."""
+"""What another user puts into the folder of a queue leads nobody out of it: two real users,
+trusted and not.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,12 @@ from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import encode
 
 ATTACKER, VICTIM = 54321, 54322
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason='two users are needed, which only root can be')
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason='two users are needed, which only root can be'
+)
 
-# The victim tries everything on queues that someone else made, and says how each try ended, and whether all they have is as it was.
+# The victim tries everything on queues that someone else made, and says how each try ended, and
+# whether all they have is as it was.
 ACTIONS = """
 import hashlib, importlib.metadata, json, os, pathlib, pkgutil, sys
 
@@ -126,7 +131,9 @@ def _damage(queue: Path, home: Path) -> None:
 def _header(**members: object) -> Callable[[Path, Path], None]:
     def plant(queue: Path, home: Path) -> None:
         header = json.loads((queue / 'journal.jsonl').read_bytes().splitlines()[0])
-        header = {key: value for key, value in {**header, **members}.items() if key not in ('at', 'crc')}
+        header = {
+            key: value for key, value in {**header, **members}.items() if key not in ('at', 'crc')
+        }
         (queue / time.strftime('journal.damaged-%Y%m%d-')).mkdir()
         (queue / 'journal.jsonl').write_bytes(encode(header, 0) + b'echo you were attacked\n')
 
@@ -154,13 +161,28 @@ def _worker_name(name: str) -> Callable[[Path, Path], None]:
 
 ATTACKS = {
     'damaged lines through a link': Attack(_damage, ('repair', 'compact')),
-    'a generation that is a path': Attack(_header(gen='/../../../home/.profile'), ('repair', 'compact', 'status')),
-    'a name that is a path': Attack(_worker_name('../../home/precious.queue/workers/w'), ('status', 'log', 'clear', 'kill')),
-    'segments of the victim': Attack(_link('segments', 'precious.queue/segments'), ('compact', 'clear', 'results')),
-    'live files of the victim': Attack(_link('live', 'precious.queue/live'), ('clear', 'live', 'log')),
-    'leases of the victim': Attack(_link('workers', 'precious.queue/workers'), ('lease', 'clear', 'status')),
-    'the journal of the victim': Attack(_link('journal.jsonl', 'precious.queue/journal.jsonl'), ('pause', 'cancel', 'clear', 'compact', 'repair')),
-    'the journal of the victim, by a hard link': Attack(_hard_link('journal.jsonl', 'precious.queue/journal.jsonl'), ('pause', 'compact', 'repair')),
+    'a generation that is a path': Attack(
+        _header(gen='/../../../home/.profile'), ('repair', 'compact', 'status')
+    ),
+    'a name that is a path': Attack(
+        _worker_name('../../home/precious.queue/workers/w'), ('status', 'log', 'clear', 'kill')
+    ),
+    'segments of the victim': Attack(
+        _link('segments', 'precious.queue/segments'), ('compact', 'clear', 'results')
+    ),
+    'live files of the victim': Attack(
+        _link('live', 'precious.queue/live'), ('clear', 'live', 'log')
+    ),
+    'leases of the victim': Attack(
+        _link('workers', 'precious.queue/workers'), ('lease', 'clear', 'status')
+    ),
+    'the journal of the victim': Attack(
+        _link('journal.jsonl', 'precious.queue/journal.jsonl'),
+        ('pause', 'cancel', 'clear', 'compact', 'repair'),
+    ),
+    'the journal of the victim, by a hard link': Attack(
+        _hard_link('journal.jsonl', 'precious.queue/journal.jsonl'), ('pause', 'compact', 'repair')
+    ),
     'a lock of the victim': Attack(_link('lock', '.profile'), ('pause', 'compact')),
     'a log that is a link': Attack(_link('manager.log', '.profile'), ('manager',)),
     'a log that is a hard link': Attack(_hard_link('manager.log', '.profile'), ('manager',)),
@@ -201,7 +223,9 @@ def give(folder: Path, uid: int) -> None:
 
 
 def attacked_queue(place: Path, stem: str, attack: Attack) -> Path:
-    """Make a queue with a task that succeeded, whose payloads write a file when they are loaded; plant what the attack plants."""
+    """Make a queue with a task that succeeded, whose payloads write a file when they are loaded;
+    plant what the attack plants.
+    """
     ledger = Ledger(make_folder(place / 'attacker', stem))
     add(ledger, range(3))
     begin(ledger, 'w')
@@ -219,7 +243,10 @@ def attacked_queue(place: Path, stem: str, attack: Attack) -> Path:
 
 @pytest.mark.parametrize('trusts', [True, False], ids=['trusted', 'untrusted'])
 def test_nothing_of_the_victim_is_touched(place: Path, trusts: bool) -> None:
-    queues = [(name, str(attacked_queue(place, f'evil{i:d}', attack)), attack.verbs) for i, (name, attack) in enumerate(ATTACKS.items())]
+    queues = [
+        (name, str(attacked_queue(place, f'evil{i:d}', attack)), attack.verbs)
+        for i, (name, attack) in enumerate(ATTACKS.items())
+    ]
     (place / 'attacker').chmod(0o777)
     env = {
         **os.environ,
@@ -229,7 +256,9 @@ def test_nothing_of_the_victim_is_touched(place: Path, trusts: bool) -> None:
         'DESIPIPE_TRUST': str(ATTACKER) if trusts else '',
     }
     argv = [sys.executable, '-c', ACTIONS, json.dumps(queues), str(VICTIM)]
-    ran = subprocess.run(argv, env=env, cwd=place / 'home', capture_output=True, text=True, timeout=600)
+    ran = subprocess.run(
+        argv, env=env, cwd=place / 'home', capture_output=True, text=True, timeout=600
+    )
     assert ran.returncode == 0, ran.stderr
     said = json.loads(ran.stdout.splitlines()[-1])
     assert len(said) == sum(len(attack.verbs) for attack in ATTACKS.values())
@@ -237,5 +266,9 @@ def test_nothing_of_the_victim_is_touched(place: Path, trusts: bool) -> None:
     assert 'Traceback' not in ran.stderr and 'should not happen' not in ran.stderr, ran.stderr
     kinds = {(name, verb): kind for name, verb, kind, *_ in said}
     assert kinds['the whole queue', 'delete'] in ('done', 'UntrustedQueueError')
-    refused = {kind for (name, _), kind in kinds.items() if name.startswith('a log') or 'lease that' in name}
+    refused = {
+        kind
+        for (name, _), kind in kinds.items()
+        if name.startswith('a log') or 'lease that' in name
+    }
     assert refused <= {'UnsafeFileError', 'UntrustedQueueError', 'done'}

@@ -1,4 +1,6 @@
-"""The self-test of a filesystem: what excludes is used, what does not, or does not reach other hosts, is refused."""
+"""The self-test of a filesystem: what excludes is used, what does not, or does not reach other
+hosts, is refused.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,14 @@ tmpfs /home/user/tmp tmpfs rw 0 0
 @pytest.fixture
 def mounts(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine with many filesystems."""
-    monkeypatch.setattr(probes, 'open', lambda path, *args: io.StringIO(TABLE) if path == '/proc/self/mounts' else open(path, *args), raising=False)
+    monkeypatch.setattr(
+        probes,
+        'open',
+        lambda path, *args: (
+            io.StringIO(TABLE) if path == '/proc/self/mounts' else open(path, *args)
+        ),
+        raising=False,
+    )
     monkeypatch.setattr(os.path, 'realpath', lambda path: path)
 
 
@@ -91,26 +100,43 @@ def test_a_lock_that_wakes_late_is_polled(tmp_path: Path, monkeypatch: pytest.Mo
     assert probed(tmp_path, 'flock').lock == 'flock'
 
 
-@pytest.mark.parametrize(('folder', 'said'), [('/old/q', 'nolock'), ('/mine/q', 'local_lock=flock'), ('/scratch/cheap/q', 'localflock')])
+@pytest.mark.parametrize(
+    ('folder', 'said'),
+    [('/old/q', 'nolock'), ('/mine/q', 'local_lock=flock'), ('/scratch/cheap/q', 'localflock')],
+)
 @pytest.mark.parametrize('lock', [None, 'flock'])
-def test_locks_of_one_host_are_refused(mounts: None, folder: str, said: str, lock: str | None) -> None:
+def test_locks_of_one_host_are_refused(
+    mounts: None, folder: str, said: str, lock: str | None
+) -> None:
     with pytest.raises(LockingError, match='this host only') as info:
         probe(folder, lock)
     for word in (folder, said, 'No queue was created', 'DESIPIPE_QUEUE_DIR'):
         assert word in str(info.value)
 
 
-@pytest.mark.parametrize(('folder', 'fstype'), [('/remote/with blank/q', 'fuse.sshfs'), ('/unknown/q', 'strangefs')])
-def test_locks_that_may_not_reach_other_hosts_are_refused(mounts: None, folder: str, fstype: str) -> None:
+@pytest.mark.parametrize(
+    ('folder', 'fstype'), [('/remote/with blank/q', 'fuse.sshfs'), ('/unknown/q', 'strangefs')]
+)
+def test_locks_that_may_not_reach_other_hosts_are_refused(
+    mounts: None, folder: str, fstype: str
+) -> None:
     with pytest.raises(LockingError, match='not known to reach other hosts') as info:
         probe(folder)
-    for word in (folder, fstype, 'No queue was created', 'DESIPIPE_QUEUE_DIR', 'DESIPIPE_LOCK=flock'):
+    for word in (
+        folder,
+        fstype,
+        'No queue was created',
+        'DESIPIPE_QUEUE_DIR',
+        'DESIPIPE_LOCK=flock',
+    ):
         assert word in str(info.value)
     assert ('those of sshfs do not' in str(info.value)) == ('sshfs' in fstype)
 
 
 def test_who_knows_better_may_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(probes, 'mount_of', lambda folder: probes.Mount('/unknown', 'strangefs', frozenset()))
+    monkeypatch.setattr(
+        probes, 'mount_of', lambda folder: probes.Mount('/unknown', 'strangefs', frozenset())
+    )
     assert probed(tmp_path, 'flock').lock == 'flock'
 
 
@@ -123,15 +149,23 @@ def test_locks_that_do_not_exclude(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_increments_that_are_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A filesystem that excludes, and shows old contents: here the second process leaves three of its turns out."""
+    """A filesystem that excludes, and shows old contents: here the second process leaves three
+    of its turns out.
+    """
     assert probes._CHILD.count('for _ in range(rounds)') == 1
-    monkeypatch.setattr(probes, '_CHILD', probes._CHILD.replace('for _ in range(rounds)', 'for _ in range(rounds - 3)'))
+    monkeypatch.setattr(
+        probes,
+        '_CHILD',
+        probes._CHILD.replace('for _ in range(rounds)', 'for _ in range(rounds - 3)'),
+    )
     with pytest.raises(LockingError, match='3 of 80 increments made under the lock were lost'):
         probed(tmp_path)
 
 
 @pytest.mark.parametrize('number', [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
-def test_a_filesystem_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_a_filesystem_without_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     def flock(fd: int, operation: int) -> None:
         raise OSError(number, os.strerror(number))
 
@@ -141,7 +175,9 @@ def test_a_filesystem_without_locks(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert os.strerror(number) in str(info.value)
 
 
-def test_a_second_process_that_never_gets_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_process_that_never_gets_the_lock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(probes, '_TIMEOUT', 0.3)
     monkeypatch.setattr(probes, '_CHILD', 'import sys; sys.stdin.read()')
     with pytest.raises(LockingError, match='did not get the lock within'):

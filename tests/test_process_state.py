@@ -1,4 +1,6 @@
-"""State of Python and of libraries: a task finds what its notebook had set, and nothing of others."""
+"""State of Python and of libraries: a task finds what its notebook had set, and nothing of
+others.
+"""
 
 from __future__ import annotations
 

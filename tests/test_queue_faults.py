@@ -1,7 +1,8 @@
-"""Single calls on a queue's files that fail: each costs a worker time, and nothing that was computed.
+"""Single calls on a queue's files that fail: each costs a worker time, and nothing that was
+computed.
 
-``fault.c`` is preloaded into a worker and its slots. Each case lets one call fail, once and several times in a row,
-with each of the errors that filesystems give now and then, while tasks run.
+``fault.c`` is preloaded into a worker and its slots. Each case lets one call fail, once and several
+times in a row, with each of the errors that filesystems give now and then, while tasks run.
 """
 
 from __future__ import annotations
@@ -41,7 +42,12 @@ CALLS = [
     ('mmap', 'segments'),
 ]
 # Calls that a worker makes on shared filesystems only, or not in each round.
-PERHAPS_LOCALLY = (('sync', 'workers/'), ('flock', 'journal'), ('open', 'live'), ('open', 'segments'))
+PERHAPS_LOCALLY = (
+    ('sync', 'workers/'),
+    ('flock', 'journal'),
+    ('open', 'live'),
+    ('open', 'segments'),
+)
 
 
 @pytest.fixture(scope='session')
@@ -72,7 +78,17 @@ class Faulty:
         self.start(*options)
 
     def start(self, *options: str) -> None:
-        command = [sys.executable, '-m', 'desipipe', 'work', '-q', self.queue.folder, '--slots', '2', *options]
+        command = [
+            sys.executable,
+            '-m',
+            'desipipe',
+            'work',
+            '-q',
+            self.queue.folder,
+            '--slots',
+            '2',
+            *options,
+        ]
         with self.errors.open('w') as errors:
             self.worker = subprocess.Popen(command, env=self.environment, stderr=errors)
 
@@ -118,7 +134,9 @@ class Faulty:
 
 
 @pytest.fixture(scope='module', params=['local', 'shared'])
-def faulty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, library: Path) -> Iterator[Faulty]:
+def faulty(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, library: Path
+) -> Iterator[Faulty]:
     with pytest.MonkeyPatch.context() as patch:
         if request.param == 'shared':
             patch.setattr(probe.Mount, 'shared', property(lambda self: True))
@@ -137,7 +155,9 @@ def faulty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 def test_a_fault_costs_nothing_that_was_computed(faulty: Faulty, call: str, part: str) -> None:
     double = faulty.app()
     before = faulty.log.read_text().count('\n')
-    for i, error in enumerate(ERRORS[CALLS.index((call, part)) % 2 :: 2]):  # all of them by every second case
+    for i, error in enumerate(
+        ERRORS[CALLS.index((call, part)) % 2 :: 2]
+    ):  # all of them by every second case
         faulty.fail(call, part, getattr(errno, error), 1 + 2 * (i % 2))
         # Output is followed only while something runs for a while.
         faulty.check(faulty.run(double, 0.5 if part == 'live' else 0.0))
@@ -176,9 +196,21 @@ def test_a_lease_that_was_removed_is_written_again(fresh: Faulty) -> None:
 
 
 @pytest.mark.parametrize(
-    'call', ['open journal', 'open lock', 'open segments', 'open workers/', 'write workers/', 'write journal', 'flock lock', 'read journal']
+    'call',
+    [
+        'open journal',
+        'open lock',
+        'open segments',
+        'open workers/',
+        'write workers/',
+        'write journal',
+        'flock lock',
+        'read journal',
+    ],
 )
-def test_a_worker_begins_although_a_call_fails(tmp_path: Path, queue_dir: Path, library: Path, call: str) -> None:
+def test_a_worker_begins_although_a_call_fails(
+    tmp_path: Path, queue_dir: Path, library: Path, call: str
+) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')
     faulty.end()
     for i, number in enumerate((errno.EIO, errno.ESTALE), 1):
@@ -192,18 +224,24 @@ def test_a_worker_begins_although_a_call_fails(tmp_path: Path, queue_dir: Path, 
 
 @pytest.mark.parametrize('call', ['stat journal', 'open journal', 'fstat journal', 'read journal'])
 @pytest.mark.parametrize('verb', ['status', 'pause'])
-def test_a_command_opens_a_queue_although_a_call_fails(tmp_path: Path, queue_dir: Path, library: Path, call: str, verb: str) -> None:
+def test_a_command_opens_a_queue_although_a_call_fails(
+    tmp_path: Path, queue_dir: Path, library: Path, call: str, verb: str
+) -> None:
     faulty = Faulty(tmp_path, library)
     faulty.end()
     faulty.fail(*call.split(), errno.ESTALE, 2)  # type: ignore[arg-type]
     command = [sys.executable, '-m', 'desipipe', verb, '-q', faulty.queue.folder]
-    done = subprocess.run(command, env=faulty.environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, env=faulty.environment, capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stderr) == (0, '')
     assert faulty.log.read_text().count('\n') == 2
 
 
 @pytest.mark.parametrize('number', [errno.EAGAIN, errno.ENOMEM])
-def test_a_process_that_cannot_be_made_is_made_later(tmp_path: Path, queue_dir: Path, library: Path, number: int) -> None:
+def test_a_process_that_cannot_be_made_is_made_later(
+    tmp_path: Path, queue_dir: Path, library: Path, number: int
+) -> None:
     faulty = Faulty(tmp_path, library, '--linger', '600')
     faulty.end()
     faulty.fail('fork', '*', number, 3)

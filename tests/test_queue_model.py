@@ -1,4 +1,6 @@
-"""The queue against a plain model: whatever is done to it, by whomever, in whatever order, it is in the state that the model says."""
+"""The queue against a plain model: whatever is done to it, by whomever, in whatever order, it is
+in the state that the model says.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,20 @@ import tempfile
 from typing import Any
 
 import hypothesis.strategies as st
-from engine import add, begin, claim, consistent, differences, facts, finish, fresh, group, knowledge, make_folder, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    facts,
+    finish,
+    fresh,
+    group,
+    knowledge,
+    make_folder,
+    tid,
+)
 from hypothesis import Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -19,7 +34,12 @@ from desipipe.queue.ledger import Ledger
 from desipipe.queue.versions import Version, code_event
 
 ENDED = ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
-APPS = {'plain': {}, 'flaky': {'retries': 1}, 'picky': {'retries': 2, 'retry_on': ('ValueError',)}, 'urgent': {'priority': 1}}
+APPS = {
+    'plain': {},
+    'flaky': {'retries': 1},
+    'picky': {'retries': 2, 'retry_on': ('ValueError',)},
+    'urgent': {'priority': 1},
+}
 
 
 class Model:
@@ -46,7 +66,9 @@ class Model:
 
     def wait(self) -> None:
         """It is to run, when all that it needs is there."""
-        self.state = 'PENDING' if all(other.state == 'SUCCEEDED' for other in self.requires) else 'WAITING'
+        self.state = (
+            'PENDING' if all(other.state == 'SUCCEEDED' for other in self.requires) else 'WAITING'
+        )
 
     def end(self, state: str, result: object, kinds: list[str], free: bool) -> None:
         """Its attempt ended."""
@@ -55,7 +77,11 @@ class Model:
         wanted = options.get('retry_on')
         if state != 'SUCCEEDED' and free:
             self.wait()
-        elif state != 'SUCCEEDED' and self.burned < options.get('retries', 0) and (not wanted or state in wanted or set(kinds) & set(wanted)):
+        elif (
+            state != 'SUCCEEDED'
+            and self.burned < options.get('retries', 0)
+            and (not wanted or state in wanted or set(kinds) & set(wanted))
+        ):
             self.burned += 1
             self.wait()
         else:
@@ -105,7 +131,9 @@ class QueueMachine(RuleBasedStateMachine):
     def pick(self, data: st.DataObject, *states: str, most: int = 3) -> list[Model]:
         """Some tasks, in these states if any are given."""
         found = [task for task in self.tasks.values() if not states or task.state in states]
-        return data.draw(st.lists(st.sampled_from(found), max_size=most, unique=True)) if found else []
+        return (
+            data.draw(st.lists(st.sampled_from(found), max_size=most, unique=True)) if found else []
+        )
 
     def view(self, data: st.DataObject) -> Ledger:
         """Somebody's view."""
@@ -119,7 +147,10 @@ class QueueMachine(RuleBasedStateMachine):
 
     def superseded(self, task: Model) -> bool:
         """Its code was replaced, or that of something that it needs."""
-        return not task.kept and (task.code in self.gone or any(other.state != 'DROPPED' and self.superseded(other) for other in task.requires))
+        return not task.kept and (
+            task.code in self.gone
+            or any(other.state != 'DROPPED' and self.superseded(other) for other in task.requires)
+        )
 
     def forget_kept(self) -> None:
         """What would count anyway is no longer kept."""
@@ -154,21 +185,35 @@ class QueueMachine(RuleBasedStateMachine):
         requires: dict[object, list[int]] = {}
         for i, name in enumerate(names):
             candidates = [*self.tasks, *names[:i]]
-            chosen = data.draw(st.lists(st.sampled_from(candidates), max_size=3, unique=True)) if candidates else []
+            chosen = (
+                data.draw(st.lists(st.sampled_from(candidates), max_size=3, unique=True))
+                if candidates
+                else []
+            )
             if chosen:
                 requires[name] = chosen
         # Also what was deleted comes again.
-        gone = [task for task in self.all if task.state == 'DROPPED' and task.name not in self.tasks]
+        gone = [
+            task for task in self.all if task.state == 'DROPPED' and task.name not in self.tasks
+        ]
         again = [data.draw(st.sampled_from(gone)).name] if gone and data.draw(st.booleans()) else []
         order = data.draw(st.permutations([*again, *known]))
-        needed = [self.tasks[other] for other in (*known, *(other for some in requires.values() for other in some)) if other in self.tasks]
+        needed = [
+            self.tasks[other]
+            for other in (*known, *(other for some in requires.values() for other in some))
+            if other in self.tasks
+        ]
         rows = add(self.view(data), [*order, *names], requires, app, **APPS[app])
         self.need(needed)
         for name, row in zip([*order, *names], rows, strict=True):
             if name in self.tasks and self.tasks[name].state not in ('RUNNING', 'SUCCEEDED'):
-                self.tasks[name].app = app  # what is not done is done with the options it was added with last
+                self.tasks[
+                    name
+                ].app = app  # what is not done is done with the options it was added with last
             if name not in self.tasks:
-                task = self.tasks[name] = Model(name, app, [self.tasks[other] for other in requires.get(name, ())])
+                task = self.tasks[name] = Model(
+                    name, app, [self.tasks[other] for other in requires.get(name, ())]
+                )
                 task.row = row
                 self.all.append(task)
                 self.rejoin(task)
@@ -179,7 +224,9 @@ class QueueMachine(RuleBasedStateMachine):
         """Let those that needed a deleted task need the one that was added in its place."""
         for other in self.tasks.values():
             needs = [one.name == task.name and one.state == 'DROPPED' for one in other.requires]
-            other.requires = [task if gone else one for one, gone in zip(other.requires, needs, strict=True)]
+            other.requires = [
+                task if gone else one for one, gone in zip(other.requires, needs, strict=True)
+            ]
 
     def need(self, tasks: list[Model]) -> None:
         """Code counts again whose tasks are added again, or needed by new ones."""
@@ -187,7 +234,11 @@ class QueueMachine(RuleBasedStateMachine):
         while stack:
             task = stack.pop()
             restored.add(task.code)
-            stack += [other for other in task.requires if other.state != 'DROPPED' and self.superseded(other)]
+            stack += [
+                other
+                for other in task.requires
+                if other.state != 'DROPPED' and self.superseded(other)
+            ]
         self.gone -= restored
 
     @precondition(lambda self: self.alive)
@@ -197,17 +248,28 @@ class QueueMachine(RuleBasedStateMachine):
         name = data.draw(st.sampled_from(self.alive))
         ledger, slots = self.workers[name]
         claimed = claim(ledger, name, want)
-        pending = [task for task in self.tasks.values() if task.state == 'PENDING' and not self.superseded(task)]
+        pending = [
+            task
+            for task in self.tasks.values()
+            if task.state == 'PENDING' and not self.superseded(task)
+        ]
         total = sum(self.workers[other][1] for other in self.alive)
-        share = want if len(self.alive) == 1 else min(want, max(1, -(-len(pending) * slots // total)))
+        share = (
+            want if len(self.alive) == 1 else min(want, max(1, -(-len(pending) * slots // total)))
+        )
         expected = 0 if self.paused else min(share, len(pending))
         by_row = {task.row: task for task in pending}
-        # Which of those that are equally urgent is not promised to the last place, only that each goes once; see below for how many.
+        # Which of those that are equally urgent is not promised to the last place, only that each
+        # goes once; see below for how many.
         assert len({row for row, _ in claimed}) == len(claimed)
         taken = [by_row.pop(row) for row, _ in claimed]
         assert len(claimed) <= expected and bool(claimed) == bool(expected)
         if taken and by_row:
-            assert min(task.priority for task in taken) >= max(task.priority for task in by_row.values()) or len(claimed) < expected
+            assert (
+                min(task.priority for task in taken)
+                >= max(task.priority for task in by_row.values())
+                or len(claimed) < expected
+            )
         for task, (_, attempt) in zip(taken, claimed, strict=True):
             task.state, task.attempt, task.worker = 'RUNNING', task.attempt + 1, name
             assert attempt == task.attempt
@@ -221,14 +283,22 @@ class QueueMachine(RuleBasedStateMachine):
         free=st.booleans(),
         keep=st.booleans(),
     )
-    def reports_ends(self, data: st.DataObject, state: str, kind: str, free: bool, keep: bool) -> None:
+    def reports_ends(
+        self, data: st.DataObject, state: str, kind: str, free: bool, keep: bool
+    ) -> None:
         """A worker reports, in time or late; sometimes it says it again later."""
         name = data.draw(st.sampled_from([report[0] for report in self.reports]))
         mine = [report for report in self.reports if report[0] == name]
         chosen = data.draw(st.lists(st.sampled_from(mine), min_size=1, max_size=3, unique=True))
         ledger, _ = self.workers[name]
         extra: dict[str, Any] = {'kinds': [kind], **({'free': True} if free else {})}
-        finish(ledger, name, [(task.row, attempt) for _, task, attempt in chosen], state_code(state), **extra)
+        finish(
+            ledger,
+            name,
+            [(task.row, attempt) for _, task, attempt in chosen],
+            state_code(state),
+            **extra,
+        )
         for _, task, attempt in chosen:
             if task.state == 'RUNNING' and task.attempt == attempt:
                 task.end(state, (task.row, attempt, name), [kind], free)
@@ -302,7 +372,13 @@ class QueueMachine(RuleBasedStateMachine):
         while stack:
             task = stack.pop()
             kept.append(task)
-            stack += [other for other in task.requires if other.state not in ('DROPPED', 'SUCCEEDED') and other not in kept and self.superseded(other)]
+            stack += [
+                other
+                for other in task.requires
+                if other.state not in ('DROPPED', 'SUCCEEDED')
+                and other not in kept
+                and self.superseded(other)
+            ]
         for task in kept:
             task.kept = True
         self.forget_kept()
@@ -377,18 +453,32 @@ class QueueMachine(RuleBasedStateMachine):
             state = view.state
             assert state.paused == self.paused and state.damage == []
             assert set(state.alive) == set(self.alive)
-            assert {state.ids[row]: row for row in state.each()} == {tid(task.name): task.row for task in self.tasks.values()}
+            assert {state.ids[row]: row for row in state.each()} == {
+                tid(task.name): task.row for task in self.tasks.values()
+            }
             for task in self.tasks.values():
                 row = task.row
-                assert (STATES[state.status[row]], state.attempt[row], state.burned.get(row, 0)) == (task.state, task.attempt, task.burned)
+                assert (
+                    STATES[state.status[row]],
+                    state.attempt[row],
+                    state.burned.get(row, 0),
+                ) == (task.state, task.attempt, task.burned)
                 assert list(state.requires.get(row, ())) == [other.row for other in task.requires]
                 worker = state.running.get(row)
-                assert (worker is not None and worker.name) == (task.state == 'RUNNING' and task.worker)
+                assert (worker is not None and worker.name) == (
+                    task.state == 'RUNNING' and task.worker
+                )
             blocked = state.blocked()
             for task in self.tasks.values():
-                causes = {other.row for other in _above(task) if other.state in ('FAILED', 'KILLED', 'UNKNOWN', 'DROPPED')}
+                causes = {
+                    other.row
+                    for other in _above(task)
+                    if other.state in ('FAILED', 'KILLED', 'UNKNOWN', 'DROPPED')
+                }
                 assert (task.row in state.superseded) == self.superseded(task)
-                assert (task.row in blocked) == (task.state == 'WAITING' and bool(causes) and not self.superseded(task))
+                assert (task.row in blocked) == (
+                    task.state == 'WAITING' and bool(causes) and not self.superseded(task)
+                )
                 assert task.row not in blocked or blocked[task.row] in causes
         for task in self.tasks.values():
             ref = state.result(task.row)
@@ -418,5 +508,7 @@ def _above(task: Model) -> set[Model]:
 
 # Not shrunk: that takes longer than a test may, and forty steps can be read.
 PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
-QueueMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None, phases=PHASES)
+QueueMachine.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, phases=PHASES
+)
 TestQueue = QueueMachine.TestCase

@@ -1,4 +1,6 @@
-"""Repair of journals that were edited: what is whole survives, nothing false appears, and what is lost is counted."""
+"""Repair of journals that were edited: what is whole survives, nothing false appears, and what
+is lost is counted.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,19 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from engine import add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    finish,
+    fresh,
+    journal_lines,
+    knowledge,
+    make_folder,
+    tid,
+)
 
 from desipipe.errors import CorruptJournalError
 from desipipe.queue.compact import compact, mend, restore_header
@@ -77,10 +91,20 @@ def convert(data: bytes, rng: random.Random) -> bytes:
     return data.replace(b'\n', b'\r\n') if rng.random() < 0.5 else b'\xef\xbb\xbf' + data
 
 
-EDITS: list[Callable[[bytes, random.Random], bytes]] = [flip, insert, delete, truncate, double, swap, convert]
+EDITS: list[Callable[[bytes, random.Random], bytes]] = [
+    flip,
+    insert,
+    delete,
+    truncate,
+    double,
+    swap,
+    convert,
+]
 
 
-def edited(folder: str, parent: Path, change: Callable[[bytes], bytes]) -> tuple[str, list[bytes], bytes]:
+def edited(
+    folder: str, parent: Path, change: Callable[[bytes], bytes]
+) -> tuple[str, list[bytes], bytes]:
     """Copy a queue and change its journal; also return the lines it had, and what there is now."""
     copy = str(parent / 'q.queue')
     shutil.copytree(folder, copy)
@@ -93,7 +117,14 @@ def edited(folder: str, parent: Path, change: Callable[[bytes], bytes]) -> tuple
 
 def repaired(folder: str) -> Ledger:
     """Repair a queue as the command does."""
-    header = {'lock': 'flock', 'shared': False, 'fstype': 'test', 'lease': 30.0, 't': 0.0, 'name': 'q'}
+    header = {
+        'lock': 'flock',
+        'shared': False,
+        'fstype': 'test',
+        'lease': 30.0,
+        't': 0.0,
+        'name': 'q',
+    }
     try:
         ledger = Ledger(folder, None)
     except CorruptJournalError:
@@ -106,7 +137,9 @@ def repaired(folder: str) -> Ledger:
 
 
 def check_nothing_false(ledger: Ledger, whole: Ledger) -> None:
-    """Every task is one of before, with its number, its arguments, and its own result if it has any."""
+    """Every task is one of before, with its number, its arguments, and its own result if it has
+    any.
+    """
     for row in ledger.state.each():
         assert ledger.state.ids[row] == whole.state.ids[row]
         assert ledger.arguments(row) == whole.arguments(row)
@@ -115,7 +148,9 @@ def check_nothing_false(ledger: Ledger, whole: Ledger) -> None:
 
 
 @pytest.mark.parametrize('edit', EDITS, ids=lambda edit: edit.__name__)
-def test_whole_lines_survive_an_edit(folder: str, tmp_path: Path, edit: Callable[[bytes, random.Random], bytes]) -> None:
+def test_whole_lines_survive_an_edit(
+    folder: str, tmp_path: Path, edit: Callable[[bytes, random.Random], bytes]
+) -> None:
     whole = Ledger(folder, None)
     wanted = knowledge(whole)['tasks']
     for seed in range(ROUNDS):
@@ -123,23 +158,35 @@ def test_whole_lines_survive_an_edit(folder: str, tmp_path: Path, edit: Callable
         parent.mkdir()
         rng = random.Random(seed)
         copy, lines, data = edited(folder, parent, lambda data, rng=rng: edit(data, rng))  # type: ignore[misc]
-        intact = [line.rstrip(b'\n') in data and (line in data or edit is not truncate) for line in lines]
+        intact = [
+            line.rstrip(b'\n') in data and (line in data or edit is not truncate) for line in lines
+        ]
         if not any(intact[1:]):
             continue
         try:
             ledger = repaired(copy)
             check_nothing_false(ledger, whole)
             lost = {i for i, line in enumerate(lines) if not intact[i]}
-            if all(b'"e":"add"' in lines[i] or b'"e":"queue"' in lines[i] for i in lost) and edit is not truncate:
+            if (
+                all(b'"e":"add"' in lines[i] or b'"e":"queue"' in lines[i] for i in lost)
+                and edit is not truncate
+            ):
                 known = {ledger.state.ids[row] for row in ledger.state.each()}
                 missing = {tid(i).hex() for i in range(N)} - {item.hex() for item in known}
                 assert len(missing) <= sum(b'"e":"add"' in lines[i] for i in lost)
             if not lost:
                 assert differences(wanted, knowledge(ledger)['tasks']) == []
             for i, line in enumerate(lines):
-                if intact[i] and b'"e":"add"' in line and not any(b'"e":"group"' in lines[k] for k in lost):
+                if (
+                    intact[i]
+                    and b'"e":"add"' in line
+                    and not any(b'"e":"group"' in lines[k] for k in lost)
+                ):
                     row = int(line.split(b'"first":')[1].split(b',')[0])
-                    assert ledger.state.ids[row] == whole.state.ids[row] and ledger.state.ids[row] in ledger.state.rows
+                    assert (
+                        ledger.state.ids[row] == whole.state.ids[row]
+                        and ledger.state.ids[row] in ledger.state.rows
+                    )
         except BaseException as exc:
             raise AssertionError(f'{edit.__name__} with seed {seed:d}') from exc
         ledger.close()
@@ -170,7 +217,9 @@ def test_one_inserted_byte_costs_one_line(folder: str, tmp_path: Path) -> None:
     """Before and after the repair; what is lost is counted, and numbers go on behind it."""
     number = [i for i, (_, line) in enumerate(journal_lines(folder)) if b'"e":"add"' in line][5]
     offset, _ = journal_lines(folder)[number]
-    copy, _, _ = edited(folder, tmp_path, lambda data: data[: offset + 4] + b' ' + data[offset + 4 :])
+    copy, _, _ = edited(
+        folder, tmp_path, lambda data: data[: offset + 4] + b' ' + data[offset + 4 :]
+    )
     ledger = Ledger(copy, None)
     assert len(ledger.state) == N - 1 and len(ledger.state.damage) == 1
     assert add(ledger, ['new']) == [N]
@@ -203,7 +252,12 @@ def test_swapped_lines_whose_task_was_added_again(tmp_path: Path) -> None:
 
 def test_backup_appended_to_the_journal_changes_nothing(folder: str, tmp_path: Path) -> None:
     copy, lines, _ = edited(folder, tmp_path, lambda data: data + data)
-    assert differences(knowledge(Ledger(folder, None))['tasks'], knowledge(Ledger(copy, None))['tasks']) == []
+    assert (
+        differences(
+            knowledge(Ledger(folder, None))['tasks'], knowledge(Ledger(copy, None))['tasks']
+        )
+        == []
+    )
     assert encode({'e': 'note'}, 0) not in lines
 
 
@@ -235,7 +289,9 @@ def test_lines_that_were_removed_are_told(folder: str, tmp_path: Path, kind: str
     copy, _, _ = edited(
         folder,
         tmp_path,
-        lambda _: b''.join(line for i, (_, line) in enumerate(lines) if not number <= i < number + n),
+        lambda _: b''.join(
+            line for i, (_, line) in enumerate(lines) if not number <= i < number + n
+        ),
     )
     ledger = Ledger(copy, None)
     assert ledger.state.damage == [(lines[number][0], 0)]
@@ -247,7 +303,9 @@ def test_lines_that_were_removed_are_told(folder: str, tmp_path: Path, kind: str
     consistent(ledger.state)
 
 
-def test_doctor_and_status_tell_removed_lines(queue_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_doctor_and_status_tell_removed_lines(
+    queue_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     from desipipe import Queue
     from desipipe.cli import main
 

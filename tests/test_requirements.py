@@ -1,4 +1,6 @@
-"""Tasks whose requirements were deleted, or whose lines in the journal were lost, and that are added again."""
+"""Tasks whose requirements were deleted, or whose lines in the journal were lost, and that are
+added again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,19 @@ import os
 from pathlib import Path
 
 import pytest
-from engine import add, begin, claim, consistent, differences, finish, fresh, journal_lines, knowledge, make_folder, tid
+from engine import (
+    add,
+    begin,
+    claim,
+    consistent,
+    differences,
+    finish,
+    fresh,
+    journal_lines,
+    knowledge,
+    make_folder,
+    tid,
+)
 
 from desipipe.queue.compact import compact, repair
 from desipipe.queue.events import FAILED, STATES
@@ -26,7 +40,10 @@ def ledger(tmp_path: Path) -> Ledger:
 def states(ledger: Ledger) -> dict[str, str]:
     """States by what the tasks were named."""
     names = {tid(name): name for name in 'fghk'}
-    return {names[ledger.state.ids[row]]: STATES[ledger.state.status[row]] for row in ledger.state.each()}
+    return {
+        names[ledger.state.ids[row]]: STATES[ledger.state.status[row]]
+        for row in ledger.state.each()
+    }
 
 
 def sound(ledger: Ledger) -> None:
@@ -37,7 +54,9 @@ def sound(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize('again', [['f'], ['f', 'g'], ['k', 'f', 'h']])
 @pytest.mark.parametrize('compacted', [False, True])
-def test_a_deleted_requirement_that_is_added_again_is_linked(ledger: Ledger, again: list[str], compacted: bool) -> None:
+def test_a_deleted_requirement_that_is_added_again_is_linked(
+    ledger: Ledger, again: list[str], compacted: bool
+) -> None:
     add(ledger, 'fgh', {'g': ['f'], 'h': ['g', 'f']})
     finish(ledger, 'w', claim(ledger, 'w', 1))
     finish(ledger, 'w', claim(ledger, 'w', 1), FAILED)
@@ -62,10 +81,14 @@ def test_a_deleted_requirement_that_is_added_again_is_linked(ledger: Ledger, aga
 
 
 @pytest.mark.parametrize('repaired', [False, True])
-def test_a_lost_requirement_is_linked_when_the_notebook_is_run_again(ledger: Ledger, repaired: bool) -> None:
+def test_a_lost_requirement_is_linked_when_the_notebook_is_run_again(
+    ledger: Ledger, repaired: bool
+) -> None:
     add(ledger, 'f')
     add(ledger, 'g', {'g': ['f']})
-    offset, line = next((offset, line) for offset, line in journal_lines(ledger.folder) if b'"e":"add"' in line)
+    offset, line = next(
+        (offset, line) for offset, line in journal_lines(ledger.folder) if b'"e":"add"' in line
+    )
     with open(ledger.journal.path, 'r+b') as file:
         os.pwrite(file.fileno(), b'\0' * (len(line) - 1), offset)
     ledger = fresh(ledger)

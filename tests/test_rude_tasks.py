@@ -1,4 +1,6 @@
-"""Tasks that do to their process what real code does: each costs itself at most, and the next one finds the slot as it was."""
+"""Tasks that do to their process what real code does: each costs itself at most, and the next
+one finds the slot as it was.
+"""
 
 from __future__ import annotations
 
@@ -32,34 +34,82 @@ RUDE: dict[str, tuple[str, Any]] = {
     'closes all descriptors': ('print("before", flush=True); os.closerange(0, 1 << 20)', 'ok'),
     'closes the streams': ('sys.stdout.close(); sys.stderr.close(); sys.stdin.close()', 'ok'),
     'detaches the streams': ('sys.stdout.detach(); sys.stderr.detach()', 'ok'),
-    'redirects 1 and 2': ('null = os.open(os.devnull, os.O_WRONLY); os.dup2(null, 1); os.dup2(null, 2)', 'ok'),
+    'redirects 1 and 2': (
+        'null = os.open(os.devnull, os.O_WRONLY); os.dup2(null, 1); os.dup2(null, 2)',
+        'ok',
+    ),
     'redirects 1': ('os.dup2(os.open(os.devnull, os.O_WRONLY), 1)', 'ok'),
     'redirects 0': ('os.dup2(os.open(__file__, os.O_RDONLY), 0)', 'ok'),
-    'replaces descriptors 3 to 9': ('null = os.open(os.devnull, os.O_RDWR)\nfor n in range(3, 10): os.dup2(null, n)', 'ok'),
+    'replaces descriptors 3 to 9': (
+        'null = os.open(os.devnull, os.O_RDWR)\nfor n in range(3, 10): os.dup2(null, n)',
+        'ok',
+    ),
     'full device': ('os.dup2(os.open("/dev/full", os.O_WRONLY), 1); print("lost")', 'OSError'),
     'does not block': ('os.set_blocking(1, False); os.set_blocking(2, False)', 'ok'),
-    'does not block and writes': ('os.set_blocking(1, False); os.system("head -c 3000000 /dev/zero 2>/dev/null")', 'ok'),
+    'does not block and writes': (
+        'os.set_blocking(1, False); os.system("head -c 3000000 /dev/zero 2>/dev/null")',
+        'ok',
+    ),
     'alarm': ('signal.alarm(1)', 'ok'),
-    'interval timer': ('signal.signal(signal.SIGALRM, lambda *_: 1 / 0); signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)', None),
-    'profiling timer': ('signal.signal(signal.SIGPROF, lambda *_: 1 / 0); signal.setitimer(signal.ITIMER_PROF, 0.001, 0.001)', None),
-    'ignores signals': ('signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGCHLD, signal.SIG_IGN)', 'ok'),
+    'interval timer': (
+        (
+            'signal.signal(signal.SIGALRM, lambda *_: 1 / 0); signal.setitimer(signal.ITIMER_REAL, '
+            '0.001, 0.001)'
+        ),
+        None,
+    ),
+    'profiling timer': (
+        (
+            'signal.signal(signal.SIGPROF, lambda *_: 1 / 0); signal.setitimer(signal.ITIMER_PROF, '
+            '0.001, 0.001)'
+        ),
+        None,
+    ),
+    'ignores signals': (
+        (
+            'signal.signal(signal.SIGTERM, signal.SIG_IGN); signal.signal(signal.SIGCHLD, '
+            'signal.SIG_IGN)'
+        ),
+        'ok',
+    ),
     'blocks signals': ('signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())', 'ok'),
     'handles SIGUSR1': ('signal.signal(signal.SIGUSR1, lambda *_: os._exit(3))', 'ok'),
     'umask': ('os.umask(0o777)', 'ok'),
     'trace': ('sys.settrace(lambda *_: 1 / 0)', 'ok'),
     'profile': ('sys.setprofile(lambda *_: 1 / 0)', None),
     'recursion limit': ('sys.setrecursionlimit(60)', 'ok'),
-    'few descriptors': ('import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))', 'ok'),
+    'few descriptors': (
+        'import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))',
+        'ok',
+    ),
     'small files': ('import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))', 'ok'),
     'no core': ('import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))', 'ok'),
     'nice': ('os.nice(5)', 'ok'),
     'fork and exit': ('if os.fork() == 0: sys.exit(3)\nos.wait()', 'ok'),
     'fork and return': ('if os.fork() == 0: return "child"\nos.wait()', 'ok'),
     'fork and raise': ('if os.fork() == 0: raise RuntimeError("in the child")\nos.wait()', 'ok'),
-    'two forks': ('if os.fork() == 0:\n    if os.fork() == 0: return "grandchild"\n    return "child"\nos.wait()', 'ok'),
-    'daemon': ('if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    os.closerange(0, 1 << 20)\n    time.sleep(1000)', 'ok'),
+    'two forks': (
+        (
+            'if os.fork() == 0:\n    if os.fork() == 0: return "grandchild"\n    return '
+            '"child"\nos.wait()'
+        ),
+        'ok',
+    ),
+    'daemon': (
+        (
+            'if os.fork() == 0:\n    os.setsid()\n    if os.fork(): os._exit(0)\n    '
+            'os.closerange(0, 1 << 20)\n    time.sleep(1000)'
+        ),
+        'ok',
+    ),
     'leaves a process': ('subprocess.Popen(["sleep", "1000"])', 'ok'),
-    'leaves a pool': ('import multiprocessing\npool = multiprocessing.get_context("fork").Pool(2); pool.map(abs, [1])', 'ok'),
+    'leaves a pool': (
+        (
+            'import multiprocessing\npool = multiprocessing.get_context("fork").Pool(2); '
+            'pool.map(abs, [1])'
+        ),
+        'ok',
+    ),
     'leaves a thread': ('threading.Thread(target=time.sleep, args=(1000,)).start()', 'ok'),
     'leaves zombies': ('for _ in range(5): subprocess.Popen(["true"])', 'ok'),
     'SystemExit': ('raise SystemExit(10 ** 30)', 'SystemExit'),
@@ -67,10 +117,25 @@ RUDE: dict[str, tuple[str, Any]] = {
     'KeyboardInterrupt': ('raise KeyboardInterrupt', 'KeyboardInterrupt'),
     'GeneratorExit': ('raise GeneratorExit', 'GeneratorExit'),
     'own BaseException': ('class Own(BaseException): pass\nraise Own', 'Own'),
-    'surrogates': ('print("\\udcff"); raise ValueError("cannot read caf\\udce9.fits")', 'ValueError'),
-    'surrogates in a cause': ('try: open("caf\\udce9.fits")\nexcept OSError as exc: raise RuntimeError("no") from exc', 'RuntimeError'),
-    'no words': ('class Own(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = __reduce__ = __str__\nraise Own', 'Own'),
-    'no pickle': ('class Own(Exception):\n    def __reduce__(self): raise KeyboardInterrupt\nraise Own("a")', 'Own'),
+    'surrogates': (
+        'print("\\udcff"); raise ValueError("cannot read caf\\udce9.fits")',
+        'ValueError',
+    ),
+    'surrogates in a cause': (
+        'try: open("caf\\udce9.fits")\nexcept OSError as exc: raise RuntimeError("no") from exc',
+        'RuntimeError',
+    ),
+    'no words': (
+        (
+            'class Own(Exception):\n    def __str__(self): raise SystemExit\n    __repr__ = '
+            '__reduce__ = __str__\nraise Own'
+        ),
+        'Own',
+    ),
+    'no pickle': (
+        'class Own(Exception):\n    def __reduce__(self): raise KeyboardInterrupt\nraise Own("a")',
+        'Own',
+    ),
     'large words': ('raise ValueError("y" * 5_000_000)', 'ValueError'),
     'memory': ('bytearray(1 << 60)', 'MemoryError'),
     'deep': ('x = []\nfor _ in range(100_000): x = [x]\nreturn x', 'NotSerializableError'),
@@ -95,7 +160,15 @@ def rude(name: str, code: str) -> Any:
     import threading
     import time
 
-    namespace = dict(os=os, signal=signal, subprocess=subprocess, sys=sys, threading=threading, time=time, __file__=os.devnull)
+    namespace = dict(
+        os=os,
+        signal=signal,
+        subprocess=subprocess,
+        sys=sys,
+        threading=threading,
+        time=time,
+        __file__=os.devnull,
+    )
     lines = ''.join(f'    {line}\n' for line in code.split('\n'))
     exec(f'def run():\n{lines}    return "ok"\n', namespace)  # noqa: S102
     run: Any = namespace['run']
@@ -112,14 +185,19 @@ def quiet(name: str) -> dict[str, Any]:
     print('error', name, file=sys.stderr)
     shell = subprocess.run(['sh', '-c', 'echo from a shell'], check=False).returncode
     kinds = [os.path.basename(os.readlink(f'/proc/self/fd/{fd}')).split(':')[0] for fd in range(3)]
-    handlers = [int(signal.getsignal(number) or 0) for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)]
+    handlers = [
+        int(signal.getsignal(number) or 0)
+        for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM)
+    ]
     return {
         'shell': shell,
         'descriptors': kinds,
         'blocking': [os.get_blocking(fd) for fd in (1, 2)],
         'handlers': handlers,
         'blocked': sorted(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
-        'timers': [signal.getitimer(timer)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF)],
+        'timers': [
+            signal.getitimer(timer)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_PROF)
+        ],
         'umask': os.umask(0o022),
         'stdin': sys.stdin.read(),
         'nice': os.nice(0),
@@ -128,8 +206,12 @@ def quiet(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope='module')
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Queue, dict[str, Future], dict[str, Future], dict[str, Any]]]:
-    """All of them, one after the other in the only slot of one worker, each with a quiet one behind it."""
+def ran(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Queue, dict[str, Future], dict[str, Future], dict[str, Any]]]:
+    """All of them, one after the other in the only slot of one worker, each with a quiet one
+    behind it.
+    """
     folder = tmp_path_factory.mktemp('rude')
     queue = Queue('rude', base_dir=folder, create=True)
     tm = TaskManager(queue)
@@ -140,7 +222,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Queue, dict[
         rude_ones[name] = rude_app(name, code)
         quiet_ones[name] = quiet_app(name)
     work = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder]
-    result = subprocess.run(work, cwd=folder, timeout=280, stderr=subprocess.PIPE, text=True, check=False)
+    result = subprocess.run(
+        work, cwd=folder, timeout=280, stderr=subprocess.PIPE, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     yield queue, rude_ones, quiet_ones, first.result(timeout=0)
 
@@ -216,12 +300,19 @@ def test_a_worker_obeys_beside_a_task_that_redirected_its_output(queue_dir: Path
 
 
 def test_a_marker_is_not_answered_by_another_one() -> None:
-    # Else each task after one that printed would write markers, as the worker has read something since the last one.
+    # Else each task after one that printed would write markers, as the worker has read something
+    # since the last one.
     read, write = os.pipe()
     os.set_blocking(read, False)
     stream = Stream(read, b'\0mark\0', 1000)
     try:
-        for data, pending in ((b'\0mark\0', False), (b'text', True), (b'\0mark\0', False), (b'\0ma', True), (b'rk\0', False)):
+        for data, pending in (
+            (b'\0mark\0', False),
+            (b'text', True),
+            (b'\0mark\0', False),
+            (b'\0ma', True),
+            (b'rk\0', False),
+        ):
             os.write(write, data)
             stream.drain()
             assert stream.pending is pending
@@ -318,7 +409,10 @@ def test_output_that_comes_just_before_new_pipes_is_logged(
             old = worker.renew_streams()
         assert [late.fd for late in old] == [read for read, _ in pipes[:2]]
         for word in ('late-out', 'late-err'):
-            assert f'slot w-0: a process that an earlier task left behind printed: {word}' in caplog.text
+            assert (
+                f'slot w-0: a process that an earlier task left behind printed: {word}'
+                in caplog.text
+            )
         assert not worker.out.pending and not worker.err.pending
     finally:
         worker._shared.close()

@@ -35,20 +35,34 @@ def test_wanted(max_workers: int, pending: int, running: int) -> None:
 
 def test_wanted_in_numbers() -> None:
     scheduler = Scheduler(max_workers=4)
-    assert [scheduler.wanted(*numbers) for numbers in [(0, 0), (1, 0), (20, 0), (16, 4), (1, 2), (0, 4)]] == [0, 1, 4, 4, 3, 4]
+    assert [
+        scheduler.wanted(*numbers) for numbers in [(0, 0), (1, 0), (20, 0), (16, 4), (1, 2), (0, 4)]
+    ] == [0, 1, 4, 4, 3, 4]
     assert Scheduler('simple').wanted(20, 0) == 1
 
 
 def test_factory() -> None:
     config: dict[str, Any] = {'scheduler': None}
-    assert Scheduler(None, config) == Scheduler('simple') == SimpleScheduler() == SimpleScheduler(max_workers=1)
-    for given in ({'max_workers': 4}, {'name': 'simple', 'max_workers': 4}, {'scheduler': 'simple', 'max_workers': 4}, SimpleScheduler(max_workers=4)):
+    assert (
+        Scheduler(None, config)
+        == Scheduler('simple')
+        == SimpleScheduler()
+        == SimpleScheduler(max_workers=1)
+    )
+    for given in (
+        {'max_workers': 4},
+        {'name': 'simple', 'max_workers': 4},
+        {'scheduler': 'simple', 'max_workers': 4},
+        SimpleScheduler(max_workers=4),
+    ):
         scheduler = Scheduler(given, config)
         assert isinstance(scheduler, SimpleScheduler) and scheduler.max_workers == 4
         assert scheduler.to_spec() == {'name': 'simple', 'max_workers': 4}
         assert Scheduler(scheduler) is scheduler
         assert Scheduler(scheduler.to_spec()) == scheduler
-    assert Scheduler(SimpleScheduler(max_workers=4), max_workers=5) == SimpleScheduler(max_workers=5)
+    assert Scheduler(SimpleScheduler(max_workers=4), max_workers=5) == SimpleScheduler(
+        max_workers=5
+    )
     assert get_scheduler is Scheduler
 
 
@@ -72,16 +86,33 @@ def test_own_one() -> None:
 def test_bad_number(value: Any) -> None:
     with pytest.raises(ConfigError) as info:
         Scheduler({'max_workers': value})
-    assert str(info.value) == f"max_workers of the scheduler 'simple' must be a whole number, at least 1, not {value!r}"
+    assert str(info.value) == (
+        f"max_workers of the scheduler 'simple' must be a whole number, at least 1, not {value!r}"
+    )
 
 
 def test_errors() -> None:
     with pytest.raises(UnknownOptionError) as info:
         Scheduler({'max_worker': 4})
-    assert str(info.value) == "the scheduler 'simple' has no option 'max_worker'; did you mean max_workers? Valid options: max_workers"
-    with pytest.raises(UnknownNameError, match=r"there is no scheduler 'simpel'; did you mean simple\? Valid names: .*simple.*'desipipe.schedulers'"):
+    assert str(info.value) == (
+        "the scheduler 'simple' has no option 'max_worker'; did you mean max_workers? Valid "
+        'options: max_workers'
+    )
+    with pytest.raises(
+        UnknownNameError,
+        match=(
+            r"there is no scheduler 'simpel'; did you mean simple\? Valid names: "
+            r".*simple.*'desipipe.schedulers'"
+        ),
+    ):
         Scheduler('simpel')
-    with pytest.raises(ConfigError, match='the scheduler must be a name, a dictionary with name and options, or a BaseScheduler, not 4'):
+    with pytest.raises(
+        ConfigError,
+        match=(
+            'the scheduler must be a name, a dictionary with name and options, or a BaseScheduler, '
+            'not 4'
+        ),
+    ):
         Scheduler(4)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match='abstract'):
         BaseScheduler()  # type: ignore[abstract]

@@ -1,4 +1,6 @@
-"""Secrets of environments reach tasks, and nothing that others may read; what is made is private."""
+"""Secrets of environments reach tasks, and nothing that others may read; what is made is
+private.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +21,26 @@ from desipipe import Config, Environment, Queue, TaskManager, spawn
 from desipipe.environment import BaseEnvironment
 from desipipe.errors import ConfigError
 from desipipe.execution.slot_process import Stream
-from desipipe.security.secrets import KeptSecret, assigns_secret, holds_secret, is_secret_name, known_values, process_values
+from desipipe.security.secrets import (
+    KeptSecret,
+    assigns_secret,
+    holds_secret,
+    is_secret_name,
+    known_values,
+    process_values,
+)
 from desipipe.view.queue import task_detail
 
 VALUE = 'hunter2-"$x`y\'z'
 WRITTEN = "'hunter2-\"$x`y'\\''z'"  # as a shell writes it
 DECLARED = 'zebra-crossing-9'
-DATA = {'A': 'plain', 'API_TOKEN': WRITTEN, 'URL': 'https://$A/', 'DB': 'pg://u:swordfish7@host/', 'N': None}
+DATA = {
+    'A': 'plain',
+    'API_TOKEN': WRITTEN,
+    'URL': 'https://$A/',
+    'DB': 'pg://u:swordfish7@host/',
+    'N': None,
+}
 PASSWORD = 'opensesame'
 SECRETS = (b'hunter2', DECLARED.encode(), b'swordfish7', PASSWORD.encode())
 
@@ -36,7 +51,9 @@ def environ(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> BaseEnvironment
     monkeypatch.setenv('MINE', DECLARED)
     # Where the environment has commands, they say which Python there is.
     monkeypatch.setenv('PATH', f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}')
-    return Environment('base', data=DATA, command=[f'export DB_PASSWORD={PASSWORD}', 'true'], secret='MINE')
+    return Environment(
+        'base', data=DATA, command=[f'export DB_PASSWORD={PASSWORD}', 'true'], secret='MINE'
+    )
 
 
 def leaks(data: object) -> list[bytes]:
@@ -45,13 +62,26 @@ def leaks(data: object) -> list[bytes]:
 
 
 @pytest.mark.parametrize(
-    'name', ['API_KEY', 'GITHUB_TOKEN', 'PGPASSWORD', 'MY_SECRET', 'MYSQL_PWD', 'AWS_SECRET_ACCESS_KEY', 'apikey', 'CREDENTIALS', 'passwd']
+    'name',
+    [
+        'API_KEY',
+        'GITHUB_TOKEN',
+        'PGPASSWORD',
+        'MY_SECRET',
+        'MYSQL_PWD',
+        'AWS_SECRET_ACCESS_KEY',
+        'apikey',
+        'CREDENTIALS',
+        'passwd',
+    ],
 )
 def test_names_of_secrets(name: str) -> None:
     assert is_secret_name(name)
 
 
-@pytest.mark.parametrize('name', ['PATH', 'PWD', 'KEYBOARD', 'OMP_NUM_THREADS', 'DESICFS', 'COMPASS', 'PATTERN', 'HOME'])
+@pytest.mark.parametrize(
+    'name', ['PATH', 'PWD', 'KEYBOARD', 'OMP_NUM_THREADS', 'DESICFS', 'COMPASS', 'PATTERN', 'HOME']
+)
 def test_names_of_other_variables(name: str) -> None:
     assert not is_secret_name(name)
 
@@ -70,27 +100,50 @@ def test_commands_with_secrets(command: str, secret: bool) -> None:
 
 def test_a_specification_holds_no_secret(environ: BaseEnvironment) -> None:
     spec = environ.to_spec()
-    for shown in (spec, environ, environ.to_script(), environ.to_launch_script(), pickle.dumps(environ)):
+    for shown in (
+        spec,
+        environ,
+        environ.to_script(),
+        environ.to_launch_script(),
+        pickle.dumps(environ),
+    ):
         assert not leaks(shown), shown
-    assert spec['data']['A'] == 'plain' and spec['data']['URL'] == 'https://$A/' and spec['command'][1] == 'true'
+    assert (
+        spec['data']['A'] == 'plain'
+        and spec['data']['URL'] == 'https://$A/'
+        and spec['command'][1] == 'true'
+    )
     assert environ.to_spec() == spec == Environment(spec).to_spec()
 
 
-def test_another_process_has_the_values(environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_has_the_values(
+    environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     spec = environ.to_spec()
     monkeypatch.delenv('MINE')
     for other in (Environment(spec), pickle.loads(pickle.dumps(Environment(spec)))):
         found = other.to_dict(all=True)
-        assert [found.get(name) for name in ('A', 'API_TOKEN', 'MINE', 'DB_PASSWORD')] == ['plain', VALUE, DECLARED, PASSWORD]
+        assert [found.get(name) for name in ('A', 'API_TOKEN', 'MINE', 'DB_PASSWORD')] == [
+            'plain',
+            VALUE,
+            DECLARED,
+            PASSWORD,
+        ]
         assert found['URL'] == 'https://plain/' and found['DB'] == DATA['DB']
 
 
 def test_a_plain_variable_that_repeats_a_secret_is_one(queue_dir: Path) -> None:
-    environ = Environment('base', data={'API_TOKEN': 'hunter2', 'HEADER': 'Bearer hunter2'}, command='log in as hunter2')
+    environ = Environment(
+        'base',
+        data={'API_TOKEN': 'hunter2', 'HEADER': 'Bearer hunter2'},
+        command='log in as hunter2',
+    )
     assert not leaks(environ.to_spec()) and not leaks(environ.to_launch_script())
 
 
-def test_digests_say_nothing_without_the_users_key(queue_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_digests_say_nothing_without_the_users_key(
+    queue_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     environ = Environment('base', data={'API_TOKEN': 'hunter2'})
     first = environ.to_spec()
     monkeypatch.setenv('DESIPIPE_CONFIG_DIR', str(tmp_path / 'other'))
@@ -98,16 +151,22 @@ def test_digests_say_nothing_without_the_users_key(queue_dir: Path, tmp_path: Pa
 
 
 def test_a_secret_without_value_is_told(queue_dir: Path) -> None:
-    with pytest.raises(ConfigError, match='NOWHERE of the environment .* has no value. Nothing was added'):
+    with pytest.raises(
+        ConfigError, match='NOWHERE of the environment .* has no value. Nothing was added'
+    ):
         TaskManager(Queue('q'), environ=Environment('base', secret=['NOWHERE'])).to_spec()
 
 
-def test_a_secret_that_cannot_be_read_is_told_or_inherited(environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_secret_that_cannot_be_read_is_told_or_inherited(
+    environ: BaseEnvironment, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = Environment(environ.to_spec())
     kept = other.data['API_TOKEN']
     assert isinstance(kept, KeptSecret)
     os.unlink(kept.path)
-    with pytest.warns(UserWarning, match=r'API_TOKEN .* cannot be read here, and API_TOKEN is not set'):
+    with pytest.warns(
+        UserWarning, match=r'API_TOKEN .* cannot be read here, and API_TOKEN is not set'
+    ):
         assert 'API_TOKEN' not in other.to_dict(all=True)
     monkeypatch.setenv('API_TOKEN', 'mine')
     assert other.to_dict(all=True)['API_TOKEN'] == 'mine'
@@ -122,7 +181,9 @@ def test_messages_hold_no_secret(queue_dir: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Environment('base', data={'API_TOKEN': 'hunter2\0'})
     assert not leaks(str(caught.value))
-    environ = Environment('base', data={'API_TOKEN': 'hunter2'}, command='echo hunter2; false', strict=True)
+    environ = Environment(
+        'base', data={'API_TOKEN': 'hunter2'}, command='echo hunter2; false', strict=True
+    )
     with pytest.raises(ConfigError) as caught:
         environ.to_dict(all=True)
     assert not leaks(str(caught.value))
@@ -172,8 +233,12 @@ def command_lines(ended: threading.Event) -> Iterator[bytes]:
         ended.wait(0.05)
 
 
-def run_with_secrets(environ: BaseEnvironment, tmp_path: Path, provider: Any = 'local') -> tuple[Queue, list[bytes]]:
-    """Run tasks that print and raise their secrets; return the queue, and what command lines showed of them."""
+def run_with_secrets(
+    environ: BaseEnvironment, tmp_path: Path, provider: Any = 'local'
+) -> tuple[Queue, list[bytes]]:
+    """Run tasks that print and raise their secrets; return the queue, and what command lines
+    showed of them.
+    """
     queue = Queue('q')
     tm = TaskManager(queue, environ=environ, provider=provider, scheduler={'max_workers': 1})
 
@@ -191,7 +256,9 @@ def run_with_secrets(environ: BaseEnvironment, tmp_path: Path, provider: Any = '
     futures = [use(str(tmp_path / 'data.txt'), bad) for bad in (False, True)]
     seen: list[bytes] = []
     ended = threading.Event()
-    thread = threading.Thread(target=lambda: seen.extend(line for line in command_lines(ended) if leaks(line)))
+    thread = threading.Thread(
+        target=lambda: seen.extend(line for line in command_lines(ended) if leaks(line))
+    )
     thread.start()
     try:
         spawn(queue, timestep=0.2)
@@ -199,12 +266,16 @@ def run_with_secrets(environ: BaseEnvironment, tmp_path: Path, provider: Any = '
         ended.set()
         thread.join()
     assert futures[0].result() == len(VALUE + DECLARED + PASSWORD)
-    assert futures[0].out() == 'values *** *** ***\n' and 'ValueError: *** *** ***' in futures[1].err()
+    assert (
+        futures[0].out() == 'values *** *** ***\n' and 'ValueError: *** *** ***' in futures[1].err()
+    )
     return queue, seen
 
 
 @pytest.mark.parametrize('provider', ['local', 'slurm'])
-def test_tasks_have_secrets_and_nothing_else_does(environ: BaseEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str) -> None:
+def test_tasks_have_secrets_and_nothing_else_does(
+    environ: BaseEnvironment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, provider: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     cluster = FakeSlurm(tmp_path / 'cluster')
     if provider == 'slurm':
@@ -221,8 +292,17 @@ def test_tasks_have_secrets_and_nothing_else_does(environ: BaseEnvironment, tmp_
             assert not leaks(path.read_bytes()), path
     for row in range(2):
         assert not leaks(task_detail(queue.ledger, row))
-    for words in (['doctor', '-q', 'q'], ['tasks', '-q', 'q', '--json'], ['record', '-q', 'q', '-o', 'r.ipynb', '--include', 'environ']):
-        ran = subprocess.run([sys.executable, '-m', 'desipipe', *words], capture_output=True, timeout=300, check=False)
+    for words in (
+        ['doctor', '-q', 'q'],
+        ['tasks', '-q', 'q', '--json'],
+        ['record', '-q', 'q', '-o', 'r.ipynb', '--include', 'environ'],
+    ):
+        ran = subprocess.run(
+            [sys.executable, '-m', 'desipipe', *words],
+            capture_output=True,
+            timeout=300,
+            check=False,
+        )
         assert not leaks(ran.stdout + ran.stderr), words
     assert not leaks((tmp_path / 'r.ipynb').read_bytes())
 
@@ -232,7 +312,8 @@ def test_what_is_made_is_private(tmp_path: Path, umask: int) -> None:
     script = (
         'from desipipe import Environment, Queue, TaskManager, spawn, Config\n'
         'queue = Queue("q")\n'
-        'tm = TaskManager(queue, environ=Environment("base", data={"API_TOKEN": "hunter2"}, command="true"), scheduler={"max_workers": 1})\n'
+        'tm = TaskManager(queue, environ=Environment("base", data={"API_TOKEN": "hunter2"}, '
+        'command="true"), scheduler={"max_workers": 1})\n'
         '@tm.python_app\n'
         'def use(path):\n'
         '    from desipipe.file_manager import BaseFile\n'
@@ -245,8 +326,19 @@ def test_what_is_made_is_private(tmp_path: Path, umask: int) -> None:
     (tmp_path / 'script.py').write_text(script)
     (tmp_path / 'data').mkdir()
     env = {name: value for name, value in os.environ.items() if not name.startswith('DESIPIPE_')}
-    env |= {'HOME': str(tmp_path), 'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}'}
-    subprocess.run([sys.executable, 'script.py'], cwd=tmp_path, env=env, umask=umask, check=True, timeout=300, capture_output=True)
+    env |= {
+        'HOME': str(tmp_path),
+        'PATH': f'{os.path.dirname(sys.executable)}:{os.environ["PATH"]}',
+    }
+    subprocess.run(
+        [sys.executable, 'script.py'],
+        cwd=tmp_path,
+        env=env,
+        umask=umask,
+        check=True,
+        timeout=300,
+        capture_output=True,
+    )
     for path in [tmp_path / '.desipipe', *(tmp_path / '.desipipe').rglob('*')]:
         assert not stat.S_IMODE(path.lstat().st_mode) & 0o077, path
     for path in (tmp_path / 'data' / '.desipipe').rglob('*'):

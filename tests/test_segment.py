@@ -18,7 +18,14 @@ from hypothesis import given
 from desipipe.errors import DiskFullError, PayloadError, QueueGoneError
 from desipipe.serialize import dumps, loads
 from desipipe.store import segment
-from desipipe.store.segment import ALIGNMENT, MAP_FROM, SegmentReader, SegmentWriter, segment_path, write_all
+from desipipe.store.segment import (
+    ALIGNMENT,
+    MAP_FROM,
+    SegmentReader,
+    SegmentWriter,
+    segment_path,
+    write_all,
+)
 
 
 @pytest.fixture
@@ -26,8 +33,15 @@ def folder(tmp_path: Path) -> str:
     return make_folder(tmp_path)
 
 
-@given(payloads=st.lists(st.tuples(st.lists(st.binary(max_size=300), max_size=4), st.booleans()), max_size=20), order=st.randoms(use_true_random=False))
-def test_what_was_written_is_read_back(tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[list[bytes], bool]], order: Any) -> None:
+@given(
+    payloads=st.lists(
+        st.tuples(st.lists(st.binary(max_size=300), max_size=4), st.booleans()), max_size=20
+    ),
+    order=st.randoms(use_true_random=False),
+)
+def test_what_was_written_is_read_back(
+    tmp_path_factory: pytest.TempPathFactory, payloads: list[tuple[list[bytes], bool]], order: Any
+) -> None:
     folder = make_folder(tmp_path_factory.mktemp('segment'))
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     written = []
@@ -66,7 +80,8 @@ def test_large_payloads_are_views_of_the_file(folder: str) -> None:
     back = loads(view)
     assert np.array_equal(back, array)
     assert back.ctypes.data % ALIGNMENT == 0 and back.flags.writeable
-    # It is the file itself, not a copy; and stays readable when the reader and the file's name are gone.
+    # It is the file itself, not a copy; and stays readable when the reader and the file's name are
+    # gone.
     with open(segment_path(folder, 'w'), 'r+b') as file:
         file.seek(offset + payload.nbytes - 8)
         file.write(np.float64(-1).tobytes())
@@ -132,14 +147,21 @@ def test_a_file_that_ends_too_early(folder: str, length: int) -> None:
     writer.append([b'x' * 5])
     with pytest.raises(PayloadError, match='ends before') as info:
         reader.read('w', 0, length)
-    for word in (segment_path(folder, 'w'), f'{length:d} bytes at 0', 'this value is lost, the others are intact', 'desipipe doctor'):
+    for word in (
+        segment_path(folder, 'w'),
+        f'{length:d} bytes at 0',
+        'this value is lost, the others are intact',
+        'desipipe doctor',
+    ):
         assert word in str(info.value)
     assert reader.read('w', 0, 5) == b'xxxxx'
 
 
 @pytest.mark.parametrize('length', [10, MAP_FROM])
 def test_a_file_that_grew_is_looked_at_again(folder: str, length: int) -> None:
-    """Through an old descriptor a network filesystem may show a file's old size: here an old file of the same name."""
+    """Through an old descriptor a network filesystem may show a file's old size: here an old
+    file of the same name.
+    """
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     writer.append([b'x'])
     assert reader.read('w', 0, 1) == b'x'
@@ -150,11 +172,16 @@ def test_a_file_that_grew_is_looked_at_again(folder: str, length: int) -> None:
     assert reader.read('w', 3, length) == b'x' * length
 
 
-@pytest.mark.parametrize('name', ['../outside', '/etc/passwd', '.hidden', '..', 'a/b', '../../q.queue/segments/w'])
+@pytest.mark.parametrize(
+    'name', ['../outside', '/etc/passwd', '.hidden', '..', 'a/b', '../../q.queue/segments/w']
+)
 def test_a_name_can_not_leave_the_folder(folder: str, name: str) -> None:
     SegmentWriter(folder, 'w').append([b'x' * 100])
     Path(folder, 'outside.bin').write_bytes(b'secret')
-    for look in (lambda: SegmentReader(folder).read(name, 0, 6), lambda: SegmentReader(folder).owner(name)):
+    for look in (
+        lambda: SegmentReader(folder).read(name, 0, 6),
+        lambda: SegmentReader(folder).owner(name),
+    ):
         with pytest.raises(PayloadError, match='outside of the queue') as info:
             look()
         assert 'not read' in str(info.value) and 'desipipe doctor' in str(info.value)
@@ -212,8 +239,12 @@ def test_a_folder_that_is_gone(folder: str) -> None:
 
 @pytest.mark.parametrize('number', [errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO])
 @pytest.mark.parametrize('allow', [0, 1, 250])
-def test_a_payload_that_does_not_fit(folder: str, number: int, allow: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is there stays, the file gives back the space, and no byte that a reader may have read changes."""
+def test_a_payload_that_does_not_fit(
+    folder: str, number: int, allow: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is there stays, the file gives back the space, and no byte that a reader may have
+    read changes.
+    """
     writer, reader = SegmentWriter(folder, 'w'), SegmentReader(folder)
     offset = writer.append([b'before'])
     name = writer.name
@@ -235,7 +266,9 @@ def test_a_payload_that_does_not_fit(folder: str, number: int, allow: int, monke
     assert os.path.getsize(segment_path(folder, name)) == len(b'before')
     after = writer.append([b'after'])
     assert (writer.name, after) != (name, offset)
-    assert reader.read(name, offset, 6) == b'before' and reader.read(writer.name, after, 5) == b'after'
+    assert (
+        reader.read(name, offset, 6) == b'before' and reader.read(writer.name, after, 5) == b'after'
+    )
 
 
 def test_a_flush_that_failed_is_not_forgotten(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,7 +307,9 @@ def test_an_array_of_many_parts_is_aligned_where_it_lies(folder: str) -> None:
     for skip in (1, 63, 64, 65):
         writer.append([b'x' * skip])
         payload = dumps(values)
-        assert payload.aligned and payload.nbytes == sum(memoryview(part).nbytes for part in payload.parts)
+        assert payload.aligned and payload.nbytes == sum(
+            memoryview(part).nbytes for part in payload.parts
+        )
         offset = writer.append(payload.parts, payload.aligned)
         back = loads(reader.read(writer.name, offset, payload.nbytes))
         assert pickle.dumps(back) == pickle.dumps(values)

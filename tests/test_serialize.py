@@ -1,4 +1,6 @@
-"""Payloads: what goes in comes out, without copies, in another process, or an error names what can't."""
+"""Payloads: what goes in comes out, without copies, in another process, or an error names what
+can't.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,17 @@ from hypothesis import strategies as st
 from other_python import VERSIONS, run
 
 from desipipe.errors import NotSerializableError, PayloadError
-from desipipe.serialize import Payload, TaskReference, class_registry, describe, dumps, dumps_arguments, encode, loads, text
+from desipipe.serialize import (
+    Payload,
+    TaskReference,
+    class_registry,
+    describe,
+    dumps,
+    dumps_arguments,
+    encode,
+    loads,
+    text,
+)
 from desipipe.serialize.memory import Memory
 
 ROOT = Path(__file__).parent.parent
@@ -53,20 +65,37 @@ def again(value: Any) -> Any:
 def python(folder: Path, *args: str, **environ: str) -> str:
     """Run Python in a folder, with the library that is tested; what it prints."""
     environ = {**os.environ, 'PYTHONPATH': str(ROOT), 'PYTHONDONTWRITEBYTECODE': '1', **environ}
-    done = subprocess.run([sys.executable, *args], cwd=folder, env=environ, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, *args], cwd=folder, env=environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Values
 
-numbers = st.booleans() | st.integers() | st.floats(allow_nan=False) | st.fractions() | st.complex_numbers(allow_nan=False)
+numbers = (
+    st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False)
+    | st.fractions()
+    | st.complex_numbers(allow_nan=False)
+)
 atoms = st.none() | numbers | st.text() | st.binary() | st.dates()
-hashable = st.recursive(atoms, lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3), max_leaves=5)
+hashable = st.recursive(
+    atoms,
+    lambda inner: st.lists(inner, max_size=3).map(tuple) | st.frozensets(inner, max_size=3),
+    max_leaves=5,
+)
 values = st.recursive(
     hashable,
-    lambda inner: st.lists(inner, max_size=4) | st.tuples(inner, inner) | st.dictionaries(hashable, inner, max_size=4) | st.sets(hashable, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.tuples(inner, inner)
+        | st.dictionaries(hashable, inner, max_size=4)
+        | st.sets(hashable, max_size=4)
+    ),
     max_leaves=20,
 )
 
@@ -117,7 +146,7 @@ print('numpy' in sys.modules)
     assert python(tmp_path, '-c', command) == 'False\n'
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Arrays
 
 BIG = 4096
@@ -176,7 +205,9 @@ class Box:
     __hash__ = None  # type: ignore[assignment]
 
 
-@pytest.mark.parametrize('name', ['C order', 'Fortran order', 'structured', 'text', 'no dimension, large'])
+@pytest.mark.parametrize(
+    'name', ['C order', 'Fortran order', 'structured', 'text', 'no dimension, large']
+)
 def test_arrays_are_not_copied(name: str) -> None:
     array = ARRAYS[name]
     payload = dumps({'a': array})
@@ -205,7 +236,10 @@ def test_mapped_arrays_of_a_mapped_array(tmp_path: Path) -> None:
     mapped = np.memmap(file, dtype='f8', mode='w+', shape=(BIG,))
     mapped[:] = np.arange(BIG)
     payload = dumps(mapped)
-    assert any(isinstance(part, memoryview) and np.shares_memory(np.frombuffer(part, 'u1'), mapped) for part in payload.parts)
+    assert any(
+        isinstance(part, memoryview) and np.shares_memory(np.frombuffer(part, 'u1'), mapped)
+        for part in payload.parts
+    )
     found = loads(joined(payload))
     assert type(found) is np.ndarray and np.array_equal(found, mapped)
     assert encode(found) == encode(mapped)
@@ -241,7 +275,7 @@ def test_buffers_of_others() -> None:
         assert loads(joined(payload)) == [data, data]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # References to tasks
 
 
@@ -274,12 +308,22 @@ def tid(i: int) -> bytes:
 def test_references_are_found_and_resolved() -> None:
     f = [Future(tid(i)) for i in range(10)]
     kwargs = {'x': f[3], 'y': [f[1], (f[3], {'k': f[0]})], 'z': Data(f[2], Pair(f[4], 1))}
-    kwargs |= {'s': {f[5]}, 'o': Box([f[1], Future(tid(1))]), 'a': np.array([f[6], 1], dtype=object)}
+    kwargs |= {
+        's': {f[5]},
+        'o': Box([f[1], Future(tid(1))]),
+        'a': np.array([f[6], 1], dtype=object),
+    }
     payload, tids = dumps_arguments(kwargs)
     assert tids == [tid(i) for i in (3, 1, 0, 2, 4, 5, 6)]
     found = loads(joined(payload), lambda key: int.from_bytes(key, 'big') * 100)
     assert found['x'] == 300 and found['y'] == [100, (300, {'k': 0})]
-    assert (found['z'].a, found['z'].b, found['s'], found['o'].item, list(found['a'])) == (200, (400, 1), {500}, [100, 100], [600, 1])
+    assert (found['z'].a, found['z'].b, found['s'], found['o'].item, list(found['a'])) == (
+        200,
+        (400, 1),
+        {500},
+        [100, 100],
+        [600, 1],
+    )
     bare = loads(joined(payload))
     assert type(bare['x']) is TaskReference and bare['x'].tid == tid(3)
 
@@ -302,7 +346,9 @@ def test_many_references() -> None:
     futures = [Future(tid(i % 5000)) for i in range(10000)]
     payload, tids = dumps_arguments({'fractions': futures})
     assert tids == [tid(i) for i in range(5000)]
-    assert loads(joined(payload), lambda key: key)['fractions'] == [future.tid for future in futures]
+    assert loads(joined(payload), lambda key: key)['fractions'] == [
+        future.tid for future in futures
+    ]
 
 
 def test_what_resolves_may_fail() -> None:
@@ -315,13 +361,15 @@ def test_what_resolves_may_fail() -> None:
         loads(joined(payload), fail)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Code of the user, by value
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Callable[..., bytes]:
-    """Run a script beside modules, in a process that ends; all files are gone when the payload of its ``value`` is returned."""
+    """Run a script beside modules, in a process that ends; all files are gone when the payload
+    of its ``value`` is returned.
+    """
 
     def run(script: str, **files: str) -> bytes:
         folder = tmp_path / 'project'
@@ -329,7 +377,10 @@ def project(tmp_path: Path) -> Callable[..., bytes]:
             path = folder / f'{name}.py'
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(textwrap.dedent(content))
-        end = "\nfrom desipipe.serialize import dumps\nopen('payload', 'wb').write(b''.join(dumps(value).parts))\n"
+        end = (
+            "\nfrom desipipe.serialize import dumps\nopen('payload', "
+            "'wb').write(b''.join(dumps(value).parts))\n"
+        )
         folder.mkdir(exist_ok=True)
         (folder / 'script.py').write_text(textwrap.dedent(script) + end)
         python(folder, 'script.py')
@@ -360,12 +411,21 @@ def test_modules_of_the_user_travel(project: Callable[..., bytes]) -> None:
             def __init__(self, n): self.n = n
             def scaled(self, x): return self.n * x * K
     """
-    data = project(script, **{'helpers': helpers, 'pkg/__init__': 'handle = open(__file__)', 'pkg/sub': 'N = 7\ndef g(): return N'})
+    data = project(
+        script,
+        **{
+            'helpers': helpers,
+            'pkg/__init__': 'handle = open(__file__)',
+            'pkg/sub': 'N = 7\ndef g(): return N',
+        },
+    )
     assert loads(data)(1) == 37.5
     assert not {'helpers', 'pkg'} & set(sys.modules)
 
 
-def test_modules_that_functions_import_travel(project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_that_functions_import_travel(
+    project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     script = """
         def value():
             import outer
@@ -373,15 +433,25 @@ def test_modules_that_functions_import_travel(project: Callable[..., bytes], mon
             import folder.within
             return outer.one() + two(), outer.__file__, outer.here()
     """
-    files = {'outer': 'import deep\ndef one(): return deep.N\ndef here(): return __name__', 'deep': 'N = 1', 'folder/within': ''}
-    files |= {'box/__init__': '', 'box/inner': 'from .more import M\ndef two(): return M', 'box/more': 'M = 2'}
+    files = {
+        'outer': 'import deep\ndef one(): return deep.N\ndef here(): return __name__',
+        'deep': 'N = 1',
+        'folder/within': '',
+    }
+    files |= {
+        'box/__init__': '',
+        'box/inner': 'from .more import M\ndef two(): return M',
+        'box/more': 'M = 2',
+    }
     data = project(script, **files)
     finders, before = list(sys.meta_path), set(sys.modules)
     try:
         total, file, name = loads(data)()
         assert (total, name) == (3, 'outer') and file.endswith('project/outer.py')
         # Another version of the task comes to the same process, with its own modules.
-        other = project(script, **{**files, 'outer': files['outer'].replace('deep.N', 'deep.N * 100')})
+        other = project(
+            script, **{**files, 'outer': files['outer'].replace('deep.N', 'deep.N * 100')}
+        )
         assert loads(other)()[0] == 102
         assert loads(data)()[0] == 3
     finally:
@@ -390,7 +460,9 @@ def test_modules_that_functions_import_travel(project: Callable[..., bytes], mon
             del sys.modules[name]
 
 
-def test_modules_that_are_imported_already_stay(project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_that_are_imported_already_stay(
+    project: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = project('def value():\n    import outer\n    return outer.N', outer='N = 1')
     mine = types.ModuleType('outer')
     mine.N = 2  # type: ignore[attr-defined]
@@ -406,7 +478,12 @@ def test_class_bodies_inside_of_functions(project: Callable[..., bytes]) -> None
 def test_tracebacks_show_the_text(project: Callable[..., bytes]) -> None:
     import traceback
 
-    func = loads(project('def g(x):\n    # Why.\n    return 1 / x  # the culprit\n\ndef value(x):\n    return g(x)\n'))
+    func = loads(
+        project(
+            'def g(x):\n    # Why.\n    return 1 / x  # the culprit\n\ndef value(x):\n    return '
+            'g(x)\n'
+        )
+    )
     try:
         func(0)
     except ZeroDivisionError:
@@ -433,7 +510,9 @@ def test_objects_of_classes_of_scripts(project: Callable[..., bytes]) -> None:
     assert found.twice == 6 and found.twice == 6 and found.kind.name == 'A' and found.point == (3,)
 
 
-def test_standard_streams(project: Callable[..., bytes], capsys: pytest.CaptureFixture[str]) -> None:
+def test_standard_streams(
+    project: Callable[..., bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
     loads(project('import sys\nout = sys.stdout\ndef value(): out.write("seen")'))()
     assert capsys.readouterr().out == 'seen'
 
@@ -441,7 +520,10 @@ def test_standard_streams(project: Callable[..., bytes], capsys: pytest.CaptureF
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A module of the user that is imported here."""
-    (tmp_path / 'own_module.py').write_text('import threading\nlock = threading.Lock()\ndef f(): return 1\ndef g(): return lock\ndef h(x): return h and f()\n')
+    (tmp_path / 'own_module.py').write_text(
+        'import threading\nlock = threading.Lock()\ndef f(): return 1\ndef g(): return lock\ndef '
+        'h(x): return h and f()\n'
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, 'own_module', raising=False)  # afterwards it is gone again
     import own_module  # type: ignore[import-not-found]
@@ -482,7 +564,9 @@ def test_threads_pickle_at_once(own: Any) -> None:
 
 
 def test_a_module_as_a_value(own: Any, tmp_path: Path) -> None:
-    with pytest.raises(NotSerializableError, match="the module 'own_module', attribute 'lock' .a lock"):
+    with pytest.raises(
+        NotSerializableError, match="the module 'own_module', attribute 'lock' .a lock"
+    ):
         dumps(own)
     del own.lock
     found = again({'m': own})['m']
@@ -490,7 +574,7 @@ def test_a_module_as_a_value(own: Any, tmp_path: Path) -> None:
     assert again(json) is json
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What can't be carried
 
 
@@ -505,13 +589,22 @@ def closure() -> Callable[[], Any]:
         ({'a': 1, 'model': threading.Lock()}, "argument 'model' (a lock"),
         ({'model': [1, {'b': threading.Lock()}]}, "argument 'model', item 1, item 'b' (a lock"),
         ({'model': Box(threading.Lock())}, "argument 'model', attribute 'item' (a lock"),
-        ({'model': Data(1, (threading.Event(),))}, "argument 'model', attribute 'b', item 0 (a lock"),
+        (
+            {'model': Data(1, (threading.Event(),))},
+            "argument 'model', attribute 'b', item 0 (a lock",
+        ),
         ({'f': closure()}, "argument 'f', the function '<lambda>' uses 'handle' (an open file"),
-        ({'f': functools.partial(print, file=open(__file__))}, "argument 'f', attribute 'file' (an open file"),
+        (
+            {'f': functools.partial(print, file=open(__file__))},
+            "argument 'f', attribute 'file' (an open file",
+        ),
         ({'f': io.FileIO(__file__)}, "argument 'f' (an open file"),
         ({'f': (i for i in 'ab')}, "argument 'f' (a generator"),
         ({'f': np.array([threading.Lock()], dtype=object)}, '(a lock'),
-        ({'f': types.SimpleNamespace(m=Box(threading.Lock()).__eq__)}, "attribute 'm', attribute 'item' (a lock"),
+        (
+            {'f': types.SimpleNamespace(m=Box(threading.Lock()).__eq__)},
+            "attribute 'm', attribute 'item' (a lock",
+        ),
     ],
 )
 def test_refused_arguments(kwargs: dict[str, Any], words: str) -> None:
@@ -523,9 +616,14 @@ def test_refused_arguments(kwargs: dict[str, Any], words: str) -> None:
 
 
 def test_refused_results() -> None:
-    with pytest.raises(NotSerializableError, match=r'^the result, item 0 \(an open file, .*return what you need of it.*cannot be kept\.$'):
+    with pytest.raises(
+        NotSerializableError,
+        match=r'^the result, item 0 \(an open file, .*return what you need of it.*cannot be kept\.$',
+    ):
         dumps([open(__file__)])
-    with pytest.raises(NotSerializableError, match=r'^the result \(a generator, .*turn it into a list first'):
+    with pytest.raises(
+        NotSerializableError, match=r'^the result \(a generator, .*turn it into a list first'
+    ):
         dumps(i for i in 'ab')
 
 
@@ -534,7 +632,9 @@ def test_errors_of_others_are_told() -> None:
         def __reduce__(self) -> Any:
             raise RuntimeError('not today')
 
-    with pytest.raises(NotSerializableError, match="argument 'x', item 0 .*RuntimeError: not today"):
+    with pytest.raises(
+        NotSerializableError, match="argument 'x', item 0 .*RuntimeError: not today"
+    ):
         dumps_arguments({'x': [Stubborn()]})
 
 
@@ -549,11 +649,15 @@ def test_too_deep() -> None:
     text(value)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Damaged payloads
 
 
-@pytest.mark.parametrize('value', [{'a': 1, 'b': 'text'}, [np.arange(BIG), 'end'], TaskReference(tid(1))], ids=['pickle', 'buffers', 'reference'])
+@pytest.mark.parametrize(
+    'value',
+    [{'a': 1, 'b': 'text'}, [np.arange(BIG), 'end'], TaskReference(tid(1))],
+    ids=['pickle', 'buffers', 'reference'],
+)
 def test_cut_payloads(value: Any) -> None:
     data = joined(dumps_arguments({'x': value})[0])
     for length in {*range(300), *range(len(data) - 300, len(data))} & set(range(len(data))):
@@ -568,7 +672,7 @@ def test_other_bytes() -> None:
             loads(data)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Text for people
 
 
@@ -626,7 +730,11 @@ def test_text_ends_in_a_digest(value: Any, start: str) -> None:
 
 
 def test_text_tells_values_apart() -> None:
-    pairs: list[tuple[Any, Any]] = [(np.zeros(5), np.ones(5)), ('x' * 1000, 'x' * 999 + 'y'), (list(range(1000)), list(range(1001)))]
+    pairs: list[tuple[Any, Any]] = [
+        (np.zeros(5), np.ones(5)),
+        ('x' * 1000, 'x' * 999 + 'y'),
+        (list(range(1000)), list(range(1001))),
+    ]
     pairs += [(Box(1), Box(2)), (10**3000, 10**3000 + 1), (1, True), (1, 1.0), ('1', 1)]
     for a, b in pairs:
         assert text(a) != text(b)
@@ -645,7 +753,14 @@ def test_text_never_fails() -> None:
 
     cycle: list[Any] = []
     cycle.append(cycle)
-    odd = ['\ud800' * 3, Path('/\udcff'), cycle, sys.stdout, collections.UserDict(a=Bad()), type('É', (), {})()]
+    odd = [
+        '\ud800' * 3,
+        Path('/\udcff'),
+        cycle,
+        sys.stdout,
+        collections.UserDict(a=Bad()),
+        type('É', (), {})(),
+    ]
     for value in (Bad(), [Bad()], threading.Lock(), (i for i in 'a'), *odd):
         shown = text(value)
         assert 0 < len(shown) <= 200
@@ -669,7 +784,9 @@ def test_payload_of_a_description(own: Any) -> None:
 
 def test_paths_and_pure_things() -> None:
     assert again(pathlib.PurePosixPath('/a')) == pathlib.PurePosixPath('/a')
-    assert again(collections.OrderedDict([(2, 1), (1, 2)])) == collections.OrderedDict([(2, 1), (1, 2)])
+    assert again(collections.OrderedDict([(2, 1), (1, 2)])) == collections.OrderedDict(
+        [(2, 1), (1, 2)]
+    )
 
 
 def test_random_generators_that_a_process_shares_stay_there(project: Callable[..., bytes]) -> None:
@@ -702,7 +819,7 @@ def test_deep_structures() -> None:
     assert found is None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What code keeps
 
 
@@ -728,7 +845,17 @@ def test_classes_with_slots(project: Callable[..., bytes]) -> None:
         value = A(), one, more, Data(1, [2]), More
     """
     a, one, more, data, cls = loads(project(script))
-    assert (a.a, a.b(), one.one, more.a, more.b(), more.more, more.any, data.x, data.y) == (1, 2, 1, 1, 2, 2, 3, 1, [2])
+    assert (a.a, a.b(), one.one, more.a, more.b(), more.more, more.any, data.x, data.y) == (
+        1,
+        2,
+        1,
+        1,
+        2,
+        2,
+        3,
+        1,
+        [2],
+    )
     assert not hasattr(a, '__dict__') and not hasattr(data, '__dict__') and vars(more) == {'any': 3}
     assert type(more) is cls and isinstance(more, type(a))
     with pytest.raises(AttributeError):
@@ -751,7 +878,11 @@ def test_caches_and_new_types(project: Callable[..., bytes]) -> None:
         value = fib, A(), UID, call
     """
     fib, a, uid, call = loads(project(script))
-    assert fib.cache_info() == (0, 0, 7, 0) and fib.__name__ == 'fib' and fib.__wrapped__.__globals__['fib'] is fib
+    assert (
+        fib.cache_info() == (0, 0, 7, 0)
+        and fib.__name__ == 'fib'
+        and fib.__wrapped__.__globals__['fib'] is fib
+    )
     assert call(None) == 832040 and fib.cache_info().currsize == 7
     assert a.twice(2) == (a, 4)
     assert (uid(3), uid.__name__, uid.__module__, uid.__supertype__) == (3, 'UID', '__main__', int)
@@ -770,14 +901,19 @@ def test_what_has_but_a_name_in_main_is_refused(monkeypatch: pytest.MonkeyPatch)
     missing = Missing()
     monkeypatch.setattr(sys.modules['__main__'], 'MISSING', missing, raising=False)
     missing.__module__ = '__main__'
-    with pytest.raises(NotSerializableError, match=r"argument 'x', item 0 .*by its name only \(__main__.MISSING\).*Nothing was added"):
+    with pytest.raises(
+        NotSerializableError,
+        match=r"argument 'x', item 0 .*by its name only \(__main__.MISSING\).*Nothing was added",
+    ):
         dumps_arguments({'x': [missing]})
     with pytest.raises(NotSerializableError, match="the function '<lambda>' uses 'missing'"):
         dumps(lambda: missing)
 
 
 def remembers(namespace: str) -> tuple[bool, Any]:
-    """Whether a function that uses all of a namespace has to be loaded again after a call, and the function."""
+    """Whether a function that uses all of a namespace has to be loaded again after a call, and
+    the function.
+    """
     found: dict[str, Any] = {'__name__': '__main__'}
     exec(textwrap.dedent(namespace), found)  # noqa: S102
     names = [name for name in found if not name.startswith('__')]
@@ -794,12 +930,27 @@ def remembers(namespace: str) -> tuple[bool, Any]:
 KEEPS_NOTHING = [
     'import numpy as np, os, logging; log = logging.getLogger("x"); x = np.float64(1); t = x.dtype',
     'import numpy as np; table = np.zeros(10_000); table.flags.writeable = False',
-    'import pathlib, re, datetime, sys; a = pathlib.Path("/a"), re.compile("a"), datetime.timedelta(1), 1j, b"", frozenset((1, (2,))); out = sys.stdout',
-    'import functools\n@functools.lru_cache\ndef g(x): return h(x)\ndef h(x): return 1\np = functools.partial(h, 2)',
-    'import dataclasses\n@dataclasses.dataclass\nclass A:\n  x: int = 1\n  y: list = dataclasses.field(default_factory=list)\n  def z(self): return 1',
+    (
+        'import pathlib, re, datetime, sys; a = pathlib.Path("/a"), re.compile("a"), '
+        'datetime.timedelta(1), 1j, b"", frozenset((1, (2,))); out = sys.stdout'
+    ),
+    (
+        'import functools\n@functools.lru_cache\ndef g(x): return h(x)\ndef h(x): return 1\np = '
+        'functools.partial(h, 2)'
+    ),
+    (
+        'import dataclasses\n@dataclasses.dataclass\nclass A:\n  x: int = 1\n  y: list = '
+        'dataclasses.field(default_factory=list)\n  def z(self): return 1'
+    ),
     'import enum\nclass A(enum.Enum):\n  X = 1\n  Y = (1, 2)\nx = A.X',
-    'import typing, collections\nclass A(typing.NamedTuple):\n  x: int = 1\nB = collections.namedtuple("B", "a b", defaults=(1,))\nb = A(1), B(2)',
-    'import abc\nclass A(abc.ABC):\n  @abc.abstractmethod\n  def f(self): ...\nclass B(A):\n  __slots__ = ("x",)\n  def f(self): return super().f()',
+    (
+        'import typing, collections\nclass A(typing.NamedTuple):\n  x: int = 1\nB = '
+        'collections.namedtuple("B", "a b", defaults=(1,))\nb = A(1), B(2)'
+    ),
+    (
+        'import abc\nclass A(abc.ABC):\n  @abc.abstractmethod\n  def f(self): ...\nclass B(A):\n  '
+        '__slots__ = ("x",)\n  def f(self): return super().f()'
+    ),
     'import random\nfrom random import gauss\nfrom numpy.random import normal',
 ]
 
@@ -818,7 +969,10 @@ def test_also_by_other_versions_of_python(tmp_path: Path, version: str) -> None:
         'from desipipe.serialize import class_registry, dumps, loads',
         'from desipipe.serialize.memory import Memory',
         *map(inspect.getsource, (joined, again, remembers)),
-        f'print(json.dumps([namespace for namespace in {namespaces!r} if remembers(namespace)[0]]))',
+        (
+            f'print(json.dumps([namespace for namespace in {namespaces!r} if '
+            'remembers(namespace)[0]]))'
+        ),
     ]
     (tmp_path / 'look.py').write_text('\n'.join(script))
     assert json.loads(run(version, tmp_path, 'look.py')) == []
@@ -852,7 +1006,10 @@ def test_what_takes_the_place_of_something_is_noticed() -> None:
     for change, undo in [
         (lambda: func.__globals__.update(y=2), lambda: func.__globals__.update(y=1)),
         (lambda: setattr(cls, 'x', 2), lambda: setattr(cls, 'x', 1)),
-        (lambda: setattr(func.__globals__['g'], 'calls', 1), lambda: delattr(func.__globals__['g'], 'calls')),
+        (
+            lambda: setattr(func.__globals__['g'], 'calls', 1),
+            lambda: delattr(func.__globals__['g'], 'calls'),
+        ),
     ]:
         memory = Memory(func)
         assert memory.use() and memory.use()

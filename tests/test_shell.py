@@ -47,7 +47,10 @@ CONTEXTS = (
     "cat <<\\EOF; printf '\\0'\n{p}\nEOF\nprintf \"\" '{p}' | cat",
     "cat <<-EOF\n\t{p}\n\tEOF\nprintf '\\0'",
     "cat <<-'EOF'\n\t{p}\n\tEOF\nprintf '\\0'",
-    'cat <<EOF; printf \'\\0\'\n$(printf %s. {p} >/dev/null; printf %s "{p}" >/dev/null; cat <<<{p})\nEOF',
+    (
+        'cat <<EOF; printf \'\\0\'\n$(printf %s. {p} >/dev/null; printf %s "{p}" >/dev/null; cat '
+        '<<<{p})\nEOF'
+    ),
     "cat <<A >/dev/null; cat <<'B'; printf '\\0'\nit's \" {p}\nA\n{p}\nB",
     "(cat <<EOF\n{p}\nEOF\n); printf '\\0'",
     'v="$(cat <<\'EOF\'\n{p}.\nEOF\n)"; printf \'%s\\0\' "${v%.}"',
@@ -58,9 +61,26 @@ CONTEXTS = (
 TEXT = st.one_of(
     st.text(st.characters(exclude_characters='\0\1', exclude_categories=['Cs'])),
     st.text('ab \\\'"`$(){}[]<>;&|#!~*?=-\n\t\rEOF_1'),
-    st.lists(st.sampled_from(['\nEOF\n', '\nB\n', 'EOF', '\\', '\\\n', '\n', '\t', "'", '"', '$(echo PWNED)', '`echo PWNED`', '${x}', '{p}', 'a'])).map(
-        ''.join
-    ),
+    st.lists(
+        st.sampled_from(
+            [
+                '\nEOF\n',
+                '\nB\n',
+                'EOF',
+                '\\',
+                '\\\n',
+                '\n',
+                '\t',
+                "'",
+                '"',
+                '$(echo PWNED)',
+                '`echo PWNED`',
+                '${x}',
+                '{p}',
+                'a',
+            ]
+        )
+    ).map(''.join),
 )
 
 
@@ -82,18 +102,29 @@ def printed(command: str, folder: Path | None = None) -> str:
 @example('2')
 @example('-7')
 def test_any_text_in_any_quotes(value: str) -> None:
-    lines = printed('\n'.join(fill(f'{template}\n', {'p': value}) for template in CONTEXTS)).split('\0')
+    lines = printed('\n'.join(fill(f'{template}\n', {'p': value}) for template in CONTEXTS)).split(
+        '\0'
+    )
     assert len(lines) == len(CONTEXTS) + 1
     for template, line in zip(CONTEXTS, lines, strict=False):
-        kept = value.rstrip('\n') if '$(' in template else value  # which the shell takes from the end of what a command prints
-        assert line in (value, value + '\n', kept + '\n') and ('<<' in template or line == value), template
+        kept = (
+            value.rstrip('\n') if '$(' in template else value
+        )  # which the shell takes from the end of what a command prints
+        assert line in (value, value + '\n', kept + '\n') and ('<<' in template or line == value), (
+            template
+        )
 
 
 def test_words() -> None:
     values = {'items': ['a b', '$HOME', '*'], 'n': 3, 'x': 0.5, 'none': []}
     assert printed(fill("printf '<%s>' {items} {x:.2f} {none}", values)) == '<a b><$HOME><*><0.50>'
-    assert printed(fill("printf '<%s>' \"{items}\" '{items}'", values)) == '<a b $HOME *><a b $HOME *>'
-    assert printed(fill('echo {1..{n}} $(( {n} + 1 )) "$((2*({n})))" $[{n}]', values)) == '1 2 3 4 6 3\n'
+    assert (
+        printed(fill("printf '<%s>' \"{items}\" '{items}'", values)) == '<a b $HOME *><a b $HOME *>'
+    )
+    assert (
+        printed(fill('echo {1..{n}} $(( {n} + 1 )) "$((2*({n})))" $[{n}]', values))
+        == '1 2 3 4 6 3\n'
+    )
     assert printed(fill('X=y; echo ${X} {{n}} "{{n}}" ${{X}}', values)) == 'y {n} {n} y\n'
     assert printed(fill('echo $((5-{n}))', {'n': -3})) == '8\n'
 
@@ -105,7 +136,13 @@ def test_a_number_is_no_file_descriptor(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('template', 'words'),
     [
-        ('echo\nx=`echo {p}`', 'line 3 of the cell: {p} stands within backticks, where no value can be quoted safely; write $(...) instead'),
+        (
+            'echo\nx=`echo {p}`',
+            (
+                'line 3 of the cell: {p} stands within backticks, where no value can be quoted '
+                'safely; write $(...) instead'
+            ),
+        ),
         ('echo "`echo {p}`"', 'write $(...) instead of backticks'),
         ('echo ${x:-{p}}', 'assign it first, as in value={p}, and write $value'),
         ('echo "${x:-"{p}"}"', 'assign it first'),
@@ -123,7 +160,10 @@ def test_where_no_value_can_stand(template: str, words: str) -> None:
     assert words in str(info.value)
 
 
-@pytest.mark.parametrize('template', ['echo $(({p}))', '(( {p} ))', 'for ((i=0; i<{p}; i++)); do :; done', 'echo "$(("{p}"))"'])
+@pytest.mark.parametrize(
+    'template',
+    ['echo $(({p}))', '(( {p} ))', 'for ((i=0; i<{p}; i++)); do :; done', 'echo "$(("{p}"))"'],
+)
 def test_arithmetic_takes_numbers(template: str) -> None:
     assert printed(fill(template, {'p': 1})) == {'(': '', 'f': ''}.get(template[0], '1\n')
     with pytest.raises(CellError, match='takes whole numbers'):
@@ -131,4 +171,8 @@ def test_arithmetic_takes_numbers(template: str) -> None:
 
 
 def test_placeholders() -> None:
-    assert placeholders('# {no}\necho {a} ${b} {{c}}\necho "{d:.2f}" x#{e} # {f}') == {'a': 3, 'd': 4, 'e': 4}
+    assert placeholders('# {no}\necho {a} ${b} {{c}}\necho "{d:.2f}" x#{e} # {f}') == {
+        'a': 3,
+        'd': 4,
+        'e': 4,
+    }

@@ -123,7 +123,19 @@ PROGRAMS = (
 RUNS = 'touch PWNED'
 PIECES = st.sampled_from(
     [
-        *('a[', 'x[', 'arr[', ']', f'$({RUNS})', f'`{RUNS}`', f'${{x:-$({RUNS})}}', f'<({RUNS})', f'$(({RUNS}))', f'; {RUNS};', f'\n{RUNS}\n'),
+        *(
+            'a[',
+            'x[',
+            'arr[',
+            ']',
+            f'$({RUNS})',
+            f'`{RUNS}`',
+            f'${{x:-$({RUNS})}}',
+            f'<({RUNS})',
+            f'$(({RUNS}))',
+            f'; {RUNS};',
+            f'\n{RUNS}\n',
+        ),
         *(
             f'\nEOF)"; {RUNS}; : "',
             f'\nEOF\n{RUNS}\n',
@@ -158,7 +170,11 @@ PIECES = st.sampled_from(
 HOSTILE = st.lists(PIECES, min_size=1, max_size=4).map(''.join)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=12,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 @given(value=HOSTILE)
 @example(value=f'a[$({RUNS})]')
 @example(value=f'a[`{RUNS}`]')
@@ -180,7 +196,13 @@ def test_a_value_is_never_run(value: str, tmp_path: Path) -> None:
         except CellError as error:
             assert 'Nothing was run' in str(error) or 'nothing was' in str(error)
             continue
-        subprocess.run(['/bin/bash', '-c', command], cwd=tmp_path, capture_output=True, stdin=subprocess.DEVNULL, timeout=60)
+        subprocess.run(
+            ['/bin/bash', '-c', command],
+            cwd=tmp_path,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=60,
+        )
         assert not (tmp_path / 'PWNED').exists(), (template, command)
 
 
@@ -254,7 +276,9 @@ def test_values_that_reach_an_inner_shell_are_plain_words(template: str) -> None
         ('sqlite3 db "select * from t where x = \'{v}\'"', ('a b',), ("a'b",)),
     ],
 )
-def test_values_in_programs_are_numbers_names_or_plain_text(template: str, values: tuple[str, ...], refused: tuple[str, ...]) -> None:
+def test_values_in_programs_are_numbers_names_or_plain_text(
+    template: str, values: tuple[str, ...], refused: tuple[str, ...]
+) -> None:
     for value in values:
         assert value in fill(template, {'v': value})
     for value in refused:
@@ -270,9 +294,24 @@ def test_a_refused_value_of_a_program_is_told_another_way() -> None:
 
 
 def test_what_a_value_may_not_hold_is_said() -> None:
-    with pytest.raises(CellError, match=r'line 3 of the cell: \{n\} is .a\[\$\(x\)\].; .* expanded once more.*must not have \$, ` or <\(\. Nothing was run'):
+    with pytest.raises(
+        CellError,
+        match=(
+            r'line 3 of the cell: \{n\} is .a\[\$\(x\)\].; .* expanded once more.*must not have '
+            r'\$, ` or <\(\. Nothing was run'
+        ),
+    ):
         fill('echo\nif [[ {n} -gt 100 ]]; then echo big; fi', {'n': 'a[$(x)]'})
-    with pytest.raises(CellError, match=r'read as commands again.* may only have letters, digits and _@%\+=:,\./-\. Nothing was run'):
+    with pytest.raises(
+        CellError,
+        match=(
+            r'read as commands again.* may only have letters, digits and _@%\+=:,\./-\. Nothing '
+            r'was run'
+        ),
+    ):
         fill('sh -c "echo {n}"', {'n': 'a b'})
-    assert fill('if [[ {n} -gt 100 ]]; then echo big; fi', {'n': 120}) == 'if [[ 120 -gt 100 ]]; then echo big; fi'
+    assert (
+        fill('if [[ {n} -gt 100 ]]; then echo big; fi', {'n': 120})
+        == 'if [[ 120 -gt 100 ]]; then echo big; fi'
+    )
     assert fill('sh -c "echo {n}"', {'n': 'a/b.txt'}) == 'sh -c "echo a/b.txt"'

@@ -1,4 +1,6 @@
-"""Odd answers of Slurm's commands, taken apart: what is believed of them, what refusals mean, and what a shell may not decide."""
+"""Odd answers of Slurm's commands, taken apart: what is believed of them, what refusals mean,
+and what a shell may not decide.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,28 @@ from desipipe.provenance import process_alive
 from desipipe.provider import Provider
 from desipipe.provider.slurm_options import check_sbatch_options, command_environ
 from desipipe.provider.slurm_refusals import is_doubtful, refusal
-from desipipe.provider.slurm_states import has_header, hopeless, parse_sacct, parse_squeue, parse_submitted
+from desipipe.provider.slurm_states import (
+    has_header,
+    hopeless,
+    parse_sacct,
+    parse_squeue,
+    parse_submitted,
+)
 from desipipe.provider.slurm_watch import ALL_LOST_AFTER, Question, Watch, run
 
 FINAL = {
     'account': ['Invalid account or account/partition combination specified'],
     'qos': ['Invalid qos specification'],
     'constraint': ['Invalid feature specification'],
-    'partition': ['Invalid partition name specified', "User's group not permitted to use this partition", 'Requested nodes not in this partition'],
-    'time': ['Requested time limit is invalid (missing or exceeds some limit)', 'Time limit specification required, but not provided'],
+    'partition': [
+        'Invalid partition name specified',
+        "User's group not permitted to use this partition",
+        'Requested nodes not in this partition',
+    ],
+    'time': [
+        'Requested time limit is invalid (missing or exceeds some limit)',
+        'Time limit specification required, but not provided',
+    ],
     'other': [
         'Access/permission denied',
         'Requested node configuration is not available',
@@ -77,26 +92,63 @@ DOUBTFUL = [
 
 
 @pytest.mark.parametrize(
-    'prefix', ['sbatch: error: Batch job submission failed: ', '', 'sbatch: error: ', 'sbatch: info: hello\nsbatch: error: Batch job submission failed: ']
+    'prefix',
+    [
+        'sbatch: error: Batch job submission failed: ',
+        '',
+        'sbatch: error: ',
+        'sbatch: info: hello\nsbatch: error: Batch job submission failed: ',
+    ],
 )
 def test_which_refusals_are_final(prefix: str) -> None:
     for why, texts in FINAL.items():
         assert {text: refusal(prefix + text) for text in texts} == dict.fromkeys(texts, why)
-    assert {text: refusal(prefix + text) for text in PASSING + DOUBTFUL} == dict.fromkeys(PASSING + DOUBTFUL, 'away')
+    assert {text: refusal(prefix + text) for text in PASSING + DOUBTFUL} == dict.fromkeys(
+        PASSING + DOUBTFUL, 'away'
+    )
 
 
 def test_details_do_not_make_a_refusal_final() -> None:
     """The verdict of the controller counts, unless it says nothing."""
-    assert refusal('sbatch: error: Invalid qos specification, for now\nsbatch: error: Batch job submission failed: Requested nodes are busy') == 'away'
-    assert refusal('sbatch: error: Invalid qos specification\nsbatch: error: Batch job submission failed: Unspecified error') == 'qos'
-    assert refusal('sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission failed: Job violates accounting/QOS policy') == 'limit'
-    for text in ("sbatch: unrecognized option '--no-such'", "sbatch: invalid option -- 'Z'", 'sbatch: fatal: --mem and --mem-per-cpu are mutually exclusive.'):
+    assert (
+        refusal(
+            'sbatch: error: Invalid qos specification, for now\nsbatch: error: Batch job '
+            'submission failed: Requested nodes are busy'
+        )
+        == 'away'
+    )
+    assert (
+        refusal(
+            'sbatch: error: Invalid qos specification\nsbatch: error: Batch job submission failed: '
+            'Unspecified error'
+        )
+        == 'qos'
+    )
+    assert (
+        refusal(
+            'sbatch: error: QOSMaxSubmitJobPerUserLimit\nsbatch: error: Batch job submission '
+            'failed: Job violates accounting/QOS policy'
+        )
+        == 'limit'
+    )
+    for text in (
+        "sbatch: unrecognized option '--no-such'",
+        "sbatch: invalid option -- 'Z'",
+        'sbatch: fatal: --mem and --mem-per-cpu are mutually exclusive.',
+    ):
         assert refusal(text) == 'other'
 
 
 def test_which_refusals_may_be_none() -> None:
     assert all(is_doubtful(text) for text in DOUBTFUL)
-    assert not any(is_doubtful(text) for text in [*PASSING, *sum(FINAL.values(), []), 'Unable to contact slurm controller (connect failure)'])
+    assert not any(
+        is_doubtful(text)
+        for text in [
+            *PASSING,
+            *sum(FINAL.values(), []),
+            'Unable to contact slurm controller (connect failure)',
+        ]
+    )
 
 
 # --- parsing
@@ -114,9 +166,23 @@ def test_rows_that_say_nothing() -> None:
         '7|NONSENSE|None||N/A|x\n8_[0-999999999999]|RUNNING|||N/A|x\n٣|RUNNING|None|n|N/A|x\n9|RUNNING|None|n1|N/A|x\n9|CANCELLED|None|n1|N/A|x\n10_[1-3:2]|PD|x||N/A|y\n'
         '8_[3-1]|RUNNING|||N/A|x\n8_[a-b]|RUNNING|||N/A|x\n8_[1-2:0]|PENDING|||N/A|x\n'
     )
-    assert rows['9'].state == 'RUNNING' and '7' not in rows and '٣' not in rows and {'10_1', '10_3'} <= rows.keys() and '10_2' not in rows
-    rows = parse_sacct('1|CANCELLED by 1000|0:15|Unknown|x|y\n2|OUT_OF_ME+|0:125|Unknown\n3|CANCELLED+|0:0|Unknown|z\n2|RUNN')
-    assert (rows['1'].name, rows['1'].by, rows['2'].state, rows['3'].state) == ('x|y', '1000', 'OUT_OF_MEMORY', 'CANCELLED')
+    assert (
+        rows['9'].state == 'RUNNING'
+        and '7' not in rows
+        and '٣' not in rows
+        and {'10_1', '10_3'} <= rows.keys()
+        and '10_2' not in rows
+    )
+    rows = parse_sacct(
+        '1|CANCELLED by '
+        '1000|0:15|Unknown|x|y\n2|OUT_OF_ME+|0:125|Unknown\n3|CANCELLED+|0:0|Unknown|z\n2|RUNN'
+    )
+    assert (rows['1'].name, rows['1'].by, rows['2'].state, rows['3'].state) == (
+        'x|y',
+        '1000',
+        'OUT_OF_MEMORY',
+        'CANCELLED',
+    )
     assert parse_submitted('hello\nSubmitted batch job 12 on cluster other\n') == ('12', 'other')
     assert parse_submitted('Submitted batch job 12\n') == ('12', '')
 
@@ -131,7 +197,15 @@ def test_reasons_that_do_not_pass() -> None:
         'launch failed requeued held',
     ):
         assert hopeless(reason), reason
-    for reason in ('', 'Priority', 'Resources', 'QOSMaxJobsPerUserLimit', 'AssocGrpCpuLimit', 'ReqNodeNotAvail, UnavailableNodes:n1', 'Dependency'):
+    for reason in (
+        '',
+        'Priority',
+        'Resources',
+        'QOSMaxJobsPerUserLimit',
+        'AssocGrpCpuLimit',
+        'ReqNodeNotAvail, UnavailableNodes:n1',
+        'Dependency',
+    ):
         assert not hopeless(reason), reason
 
 
@@ -191,7 +265,10 @@ def test_number_of_another_job() -> None:
     watch.track('1', 'desipipe-q')
     watch.track('2', 'desipipe-q')
     for _ in range(3):
-        answer(watch, TITLES + '1|RUNNING|None|n1|N/A|thesis\n2|RUNNING|None|n1|N/A|site-desipipe-q.1.ab\n')
+        answer(
+            watch,
+            TITLES + '1|RUNNING|None|n1|N/A|thesis\n2|RUNNING|None|n1|N/A|site-desipipe-q.1.ab\n',
+        )
     assert watch.is_lost('1') and not watch.is_lost('2') and '1' not in watch.rows
 
 
@@ -226,7 +303,31 @@ def test_command_that_is_not_there() -> None:
 
 @pytest.mark.parametrize(
     'option',
-    ['a', '-a', 'array', 'arr', 'W', 'wait', 'J', 'job_name', 'D', 'chdir', 'test-only', 'test', 'A', 'acco', 't', 'C', 'N', 'o', 'e', 'q', 'V', 'uid', 'wrap'],
+    [
+        'a',
+        '-a',
+        'array',
+        'arr',
+        'W',
+        'wait',
+        'J',
+        'job_name',
+        'D',
+        'chdir',
+        'test-only',
+        'test',
+        'A',
+        'acco',
+        't',
+        'C',
+        'N',
+        'o',
+        'e',
+        'q',
+        'V',
+        'uid',
+        'wrap',
+    ],
 )
 def test_options_that_are_not_the_users(option: str) -> None:
     with pytest.raises(ConfigError, match=f'holds {option!r}'):
@@ -234,28 +335,55 @@ def test_options_that_are_not_the_users(option: str) -> None:
 
 
 def test_short_options_are_long_ones() -> None:
-    assert check_sbatch_options('p=debug,c=2,x=n1,exclusive', 'kwargs') == {'partition': 'debug', 'cpus-per-task': '2', 'exclude': 'n1', 'exclusive': True}
+    assert check_sbatch_options('p=debug,c=2,x=n1,exclusive', 'kwargs') == {
+        'partition': 'debug',
+        'cpus-per-task': '2',
+        'exclude': 'n1',
+        'exclusive': True,
+    }
     with pytest.raises(ConfigError, match="'partition' twice"):
         check_sbatch_options({'p': 'debug', 'partition': 'long'}, 'kwargs')
     with pytest.raises(ConfigError, match='nodes_per_worker='):
         check_sbatch_options({'N': 2}, 'kwargs')
-    assert check_sbatch_options({'nonsense': 1}, 'kwargs') == {'nonsense': 1}  # Slurm says what it thinks of that
+    assert check_sbatch_options({'nonsense': 1}, 'kwargs') == {
+        'nonsense': 1
+    }  # Slurm says what it thinks of that
 
 
 def test_environment_of_commands(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ('SBATCH_ACCOUNT', 'SBATCH_EXPORT', 'SLURM_JOB_ID', 'SLURM_TIME_FORMAT', 'SALLOC_QOS', 'SQUEUE_FORMAT', 'SLURM_CLUSTERS', 'DESIPIPE_JOB_END'):
+    for name in (
+        'SBATCH_ACCOUNT',
+        'SBATCH_EXPORT',
+        'SLURM_JOB_ID',
+        'SLURM_TIME_FORMAT',
+        'SALLOC_QOS',
+        'SQUEUE_FORMAT',
+        'SLURM_CLUSTERS',
+        'DESIPIPE_JOB_END',
+    ):
         monkeypatch.setenv(name, 'x')
     monkeypatch.setenv('SLURM_CONF', '/etc/there')
     environ = command_environ()
     assert environ['SLURM_CONF'] == '/etc/there' and environ['PATH'] == os.environ['PATH']
     assert not [
-        name for name in environ if name.startswith(('SBATCH_', 'SALLOC_', 'SQUEUE_', 'DESIPIPE_JOB')) or (name.startswith('SLURM_') and name != 'SLURM_CONF')
+        name
+        for name in environ
+        if name.startswith(('SBATCH_', 'SALLOC_', 'SQUEUE_', 'DESIPIPE_JOB'))
+        or (name.startswith('SLURM_') and name != 'SLURM_CONF')
     ]
 
 
 def script(tmp_path: Path, workers: int = 1, **options: Any) -> str:
     provider: Any = Provider({'name': 'slurm', 'time': '10', **options})
-    return str(provider.script(['python', '-m', 'desipipe', 'work'], workers, Environment('base'), str(tmp_path / 'log'), str(tmp_path)))
+    return str(
+        provider.script(
+            ['python', '-m', 'desipipe', 'work'],
+            workers,
+            Environment('base'),
+            str(tmp_path / 'log'),
+            str(tmp_path),
+        )
+    )
 
 
 def test_steps_get_environment_and_memory(tmp_path: Path) -> None:
@@ -267,16 +395,26 @@ def test_steps_get_environment_and_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('mpiexec', ['srun -N {nodes:d} -n {mpiprocs:d} env STEP=1 {cmd}', 'srun'])
 def test_own_launcher_starts_workers_of_one_process(tmp_path: Path, mpiexec: str) -> None:
-    (tmp_path / 'srun').write_text('#!/bin/sh\necho "srun $*" > "$0.log"\nwhile [ "$1" != bash ]; do shift; done\nexec "$@"\n')
+    (tmp_path / 'srun').write_text(
+        '#!/bin/sh\necho "srun $*" > "$0.log"\nwhile [ "$1" != bash ]; do shift; done\nexec "$@"\n'
+    )
     (tmp_path / 'python').write_text('#!/bin/sh\necho "$*"\n')
     for path in (tmp_path / 'srun', tmp_path / 'python'):
         path.chmod(0o755)
     text = script(tmp_path, 2, nodes_per_worker=0.5, mpiexec=mpiexec)
     environ = {'PATH': f'{tmp_path}:{os.environ["PATH"]}', 'SLURM_JOB_ID': '7'}
-    said = subprocess.run(['bash', '-c', text], env=environ, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ['bash', '-c', text], env=environ, capture_output=True, text=True, check=True
+    ).stdout
     assert said == '-m desipipe work --jobid 7 --slots 2\n'
-    assert ('-n 1 ' in (tmp_path / 'srun.log').read_text()) and '--signal=TERM@60' in text  # to the step, not to the batch script
-    assert 'srun' not in script(tmp_path) and '--signal=BTERM' not in text and '--signal=B:TERM@60' in script(tmp_path)
+    assert (
+        '-n 1 ' in (tmp_path / 'srun.log').read_text()
+    ) and '--signal=TERM@60' in text  # to the step, not to the batch script
+    assert (
+        'srun' not in script(tmp_path)
+        and '--signal=BTERM' not in text
+        and '--signal=B:TERM@60' in script(tmp_path)
+    )
 
 
 @pytest.mark.parametrize(
@@ -293,15 +431,28 @@ def test_own_launcher_starts_workers_of_one_process(tmp_path: Path, mpiexec: str
         ('x', 'y', 600),
     ],
 )
-def test_time_limit_by_a_clock_of_another_machine(tmp_path: Path, start: Any, end: Any, left: int) -> None:
+def test_time_limit_by_a_clock_of_another_machine(
+    tmp_path: Path, start: Any, end: Any, left: int
+) -> None:
     lines = script(tmp_path).splitlines()
-    text = '\n'.join([*lines[: next(i for i, line in enumerate(lines) if line.startswith('exec '))], 'echo $((DESIPIPE_JOB_END - desipipe_now))'])
+    text = '\n'.join(
+        [
+            *lines[: next(i for i, line in enumerate(lines) if line.startswith('exec '))],
+            'echo $((DESIPIPE_JOB_END - desipipe_now))',
+        ]
+    )
     environ = {'PATH': os.environ['PATH'], 'SLURM_JOB_ID': '1'}
     now = int(time.time())
     for name, value in (('START', start), ('END', end)):
         if value is not None:
-            environ[f'SLURM_JOB_{name}_TIME'] = str(now + value) if isinstance(value, int) else value
-    found = int(subprocess.run(['bash', '-c', text], env=environ, capture_output=True, text=True, check=True).stdout)
+            environ[f'SLURM_JOB_{name}_TIME'] = (
+                str(now + value) if isinstance(value, int) else value
+            )
+    found = int(
+        subprocess.run(
+            ['bash', '-c', text], env=environ, capture_output=True, text=True, check=True
+        ).stdout
+    )
     assert abs(found - left) <= 5
 
 

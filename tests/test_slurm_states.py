@@ -1,4 +1,6 @@
-"""What Slurm's commands print, of many versions and cut anywhere; and the provider as far as it needs no Slurm."""
+"""What Slurm's commands print, of many versions and cut anywhere; and the provider as far as it
+needs no Slurm.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,11 @@ SQUEUE = '4411_2|RUNNING|None|nid001|2026-11-22T20:18:00|a|b\n4411_[3-4,7%2]|PEN
 def test_squeue() -> None:
     rows = parse_squeue('CLUSTER: perlmutter\n' + SQUEUE)
     assert list(rows) == ['4411_2', '4411_3', '4411_4', '4411_7', '4412', '12']
-    assert (rows['4411_2'].name, rows['4411_2'].reason, rows['4411_2'].node) == ('a|b', '', 'nid001')
+    assert (rows['4411_2'].name, rows['4411_2'].reason, rows['4411_2'].node) == (
+        'a|b',
+        '',
+        'nid001',
+    )
     assert rows['4411_2'].ends is not None and rows['4411_3'].ends is None
     assert (rows['4411_7'].state, rows['4411_7'].reason) == ('PENDING', 'Priority')
     assert rows['4412'].state == 'PENDING'
@@ -53,21 +59,43 @@ def test_any_text_is_read_without_an_error(text: str) -> None:
 
 
 def test_sacct_and_other_lists() -> None:
-    rows = parse_sacct('1|CANCELLED by 1000|0:15|2026-11-22T20:18:00\n2|FAILED|3:0|Unknown\n3.batch|FAILED|3:0|Unknown\nsacct: error\n')
+    rows = parse_sacct(
+        '1|CANCELLED by '
+        '1000|0:15|2026-11-22T20:18:00\n2|FAILED|3:0|Unknown\n3.batch|FAILED|3:0|Unknown\nsacct: '
+        'error\n'
+    )
     assert (rows['1'].state, rows['1'].by, rows['1'].exitcode) == ('CANCELLED', '1000', -15)
     assert rows['2'].exitcode == 3 and list(rows) == ['1', '2']
-    assert {jobid: row.state for jobid, row in parse_listing('JOBID ST USER\n77 R me\n78_3 PD me\nbye\n').items()} == {'77': 'RUNNING', '78_3': 'PENDING'}
+    assert {
+        jobid: row.state
+        for jobid, row in parse_listing('JOBID ST USER\n77 R me\n78_3 PD me\nbye\n').items()
+    } == {'77': 'RUNNING', '78_3': 'PENDING'}
 
 
 @pytest.mark.parametrize(
-    ('text', 'found'), [('4411\n', ('4411', '')), ('welcome!\n4411;perlmutter\n', ('4411', 'perlmutter')), ('', ('', '')), ('oops\n', ('', ''))]
+    ('text', 'found'),
+    [
+        ('4411\n', ('4411', '')),
+        ('welcome!\n4411;perlmutter\n', ('4411', 'perlmutter')),
+        ('', ('', '')),
+        ('oops\n', ('', '')),
+    ],
 )
 def test_submitted(text: str, found: tuple[str, str]) -> None:
     assert parse_submitted(text) == found
 
 
 @pytest.mark.parametrize(
-    ('text', 'seconds'), [('30', 1800), ('1:30', 90), ('1:00:00', 3600), ('1-0', 86400), ('1-12:30', 131400), ('2-03:04:05', 183845), ('0-00:30:00', 1800)]
+    ('text', 'seconds'),
+    [
+        ('30', 1800),
+        ('1:30', 90),
+        ('1:00:00', 3600),
+        ('1-0', 86400),
+        ('1-12:30', 131400),
+        ('2-03:04:05', 183845),
+        ('0-00:30:00', 1800),
+    ],
 )
 def test_time(text: str, seconds: int) -> None:
     assert parse_time(text) == seconds
@@ -93,7 +121,14 @@ def test_fates(state: str, found: str) -> None:
 @pytest.mark.parametrize(
     ('state', 'exitcode', 'words'),
     [
-        ('OUT_OF_MEMORY', '0:125', 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, exit code 0:125)'),
+        (
+            'OUT_OF_MEMORY',
+            '0:125',
+            (
+                'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, '
+                'exit code 0:125)'
+            ),
+        ),
         ('TIMEOUT', '0:0', 'its job reached its time limit (Slurm: TIMEOUT, exit status 0)'),
         ('TIMEOUT', '0:15', 'its job reached its time limit (Slurm: TIMEOUT, signal 15 (SIGTERM))'),
         ('CANCELLED by 7', '0:0', 'its job was cancelled by user 7 (Slurm: CANCELLED)'),
@@ -106,8 +141,21 @@ def test_exit_codes_are_told(state: str, exitcode: str, words: str) -> None:
 
 
 def test_what_scontrol_says() -> None:
-    row = job_row('4411_2', parse_job('JobId=4413 ArrayJobId=4411 JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15 EndTime=2026-11-22T20:18:00 Restarts=0'))
-    assert fate(row) == ('walltime', 'its job reached its time limit (Slurm: TIMEOUT, TimeLimit, signal 15 (SIGTERM))') and row.ends is not None
+    row = job_row(
+        '4411_2',
+        parse_job(
+            'JobId=4413 ArrayJobId=4411 JobState=TIMEOUT Reason=TimeLimit ExitCode=0:15 '
+            'EndTime=2026-11-22T20:18:00 Restarts=0'
+        ),
+    )
+    assert (
+        fate(row)
+        == (
+            'walltime',
+            'its job reached its time limit (Slurm: TIMEOUT, TimeLimit, signal 15 (SIGTERM))',
+        )
+        and row.ends is not None
+    )
     row = job_row('1', parse_job('JobState=RUNNING Reason=None ExitCode=0:0 EndTime=Unknown'))
     assert (row.state, row.reason, row.exitcode, row.ends) == ('RUNNING', '', 0, None)
     assert job_row('1', {}).state == 'UNKNOWN'
@@ -120,7 +168,10 @@ def test_what_scontrol_says() -> None:
         ('Invalid qos specification', 'qos'),
         ('Invalid feature specification', 'constraint'),
         ('Invalid job array specification', 'array'),
-        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", 'limit'),
+        (
+            "Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            'limit',
+        ),
         ('Unable to contact slurm controller (connect failure)', 'away'),
         ('Socket timed out on send/recv operation', 'away'),
         ('Requested node configuration is not available', 'other'),
@@ -150,7 +201,14 @@ def test_nersc() -> None:
 
 @pytest.mark.parametrize(
     'options',
-    [{'time': 'soon'}, {'time': True}, {'nodes_per_worker': 0}, {'signal': 'NOPE@3'}, {'killed_at_timeout': 'no'}, {'stop_after': 0}]
+    [
+        {'time': 'soon'},
+        {'time': True},
+        {'nodes_per_worker': 0},
+        {'signal': 'NOPE@3'},
+        {'killed_at_timeout': 'no'},
+        {'stop_after': 0},
+    ]
     + [
         {'kwargs': 'array=0-3'},
         {'kwargs': 'mem=1G,,exclusive'},
@@ -184,14 +242,27 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def launch(tmp_path: Path, slots: int, **options: Any) -> Any:
-    return provider(**options).launch(['python', '-m', 'a b'], slots, Environment({'A': "it's"}), str(tmp_path / 'log'), str(tmp_path))
+    return provider(**options).launch(
+        ['python', '-m', 'a b'],
+        slots,
+        Environment({'A': "it's"}),
+        str(tmp_path / 'log'),
+        str(tmp_path),
+    )
 
 
 def test_an_array_that_is_too_large_is_halved(tmp_path: Path, fake: Any) -> None:
-    calls = fake('case "$*" in *array=0-[0-9][0-9]*) echo "sbatch: error: Invalid job array specification" >&2; exit 1;; esac; echo "$RANDOM;federated"')
+    calls = fake(
+        'case "$*" in *array=0-[0-9][0-9]*) echo "sbatch: error: Invalid job array specification" '
+        '>&2; exit 1;; esac; echo "$RANDOM;federated"'
+    )
     jobs = launch(tmp_path, 40)
     assert len(jobs) == 40 and len({job.jobid for job in jobs}) == 40
-    assert [line.split()[1] for line in calls.read_text().splitlines()][:3] == ['--array=0-39', '--array=0-19', '--array=0-9']
+    assert [line.split()[1] for line in calls.read_text().splitlines()][:3] == [
+        '--array=0-39',
+        '--array=0-19',
+        '--array=0-9',
+    ]
 
 
 def test_limits_are_for_later(tmp_path: Path, fake: Any) -> None:
@@ -209,12 +280,17 @@ def test_script_is_quoted(tmp_path: Path, fake: Any) -> None:
     assert "python -m 'a b' --jobid" in script and 'export A=' in script
 
 
-@pytest.mark.parametrize('kwargs', [{'partition': 'long', 'mem': '2G', 'exclusive': True}, 'partition=long, mem=2G,exclusive'])
+@pytest.mark.parametrize(
+    'kwargs',
+    [{'partition': 'long', 'mem': '2G', 'exclusive': True}, 'partition=long, mem=2G,exclusive'],
+)
 def test_options_of_sbatch_itself(tmp_path: Path, fake: Any, kwargs: Any) -> None:
     fake('echo 1')
     launch(tmp_path, 1, kwargs=kwargs)
     (script,) = [path.read_text() for path in tmp_path.glob('*.sh')]
-    assert {'#SBATCH --partition=long', '#SBATCH --mem=2G', '#SBATCH --exclusive'} <= set(script.splitlines())
+    assert {'#SBATCH --partition=long', '#SBATCH --mem=2G', '#SBATCH --exclusive'} <= set(
+        script.splitlines()
+    )
 
 
 def test_log_is_there_before_the_jobs(tmp_path: Path, fake: Any) -> None:
@@ -225,7 +301,9 @@ def test_log_is_there_before_the_jobs(tmp_path: Path, fake: Any) -> None:
 
 @pytest.mark.parametrize('lag', [0, 2, LAG_MOST])
 def test_accounting_that_lags_is_asked_again(lag: int) -> None:
-    """The exit status is known to accounting, a moment after the controller says that the job has ended; some never know."""
+    """The exit status is known to accounting, a moment after the controller says that the job
+    has ended; some never know.
+    """
     watch = _Watch(('squeue',))
     watch.track('6')
     watch.rows = {'6': Row('6', 'FAILED', 'NonZeroExitCode')}

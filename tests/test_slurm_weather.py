@@ -1,4 +1,6 @@
-"""The manager over a Slurm that answers oddly: nothing is lost, nothing is left behind, and there are never more jobs than there may be."""
+"""The manager over a Slurm that answers oddly: nothing is lost, nothing is left behind, and
+there are never more jobs than there may be.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,17 @@ def manage(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*options: str) -> subprocess.Popen[str]:
         log = open(Path(queue.folder).parent / 'manager.log', 'a')
-        argv = [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder, '--timestep', STEP, *options]
+        argv = [
+            sys.executable,
+            '-m',
+            'desipipe',
+            'spawn',
+            '-q',
+            queue.folder,
+            '--timestep',
+            STEP,
+            *options,
+        ]
         processes.append(subprocess.Popen(argv, stdout=log, stderr=log, text=True))
         log.close()
         return processes[-1]
@@ -47,9 +59,16 @@ def manage(queue: Queue) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     print((Path(queue.folder).parent / 'manager.log').read_text()[-3000:])
 
 
-def pipeline(queue: Queue, n: int, most: int = 2, environ: Any = None, first: int = 0, **provider: Any) -> list[Any]:
+def pipeline(
+    queue: Queue, n: int, most: int = 2, environ: Any = None, first: int = 0, **provider: Any
+) -> list[Any]:
     """Add tasks whose workers are jobs."""
-    tm = TaskManager(queue, environ=environ, scheduler=dict(max_workers=most), provider={'provider': 'slurm', 'time': '10', **provider})
+    tm = TaskManager(
+        queue,
+        environ=environ,
+        scheduler=dict(max_workers=most),
+        provider={'provider': 'slurm', 'time': '10', **provider},
+    )
 
     @tm.python_app
     def work(i: int) -> int:
@@ -89,15 +108,32 @@ def count(slurm: FakeSlurm, name: str) -> int:
 
 
 def desipipe(*argv: str) -> str:
-    done = subprocess.run([sys.executable, '-m', 'desipipe', *argv], capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(
+        [sys.executable, '-m', 'desipipe', *argv], capture_output=True, text=True, timeout=TIMEOUT
+    )
     return done.stdout + done.stderr
 
 
 # --- nothing is left behind
 
 
-@pytest.mark.parametrize('how', ['timeout', 'SIGTERM', 'SIGQUIT', 'kill', 'queue.kill', 'compact and cancel', 'clear', 'delete', 'rmtree'])
-def test_jobs_that_wait_do_not_outlive_their_manager(queue: Queue, slurm: FakeSlurm, manage: Any, how: str) -> None:
+@pytest.mark.parametrize(
+    'how',
+    [
+        'timeout',
+        'SIGTERM',
+        'SIGQUIT',
+        'kill',
+        'queue.kill',
+        'compact and cancel',
+        'clear',
+        'delete',
+        'rmtree',
+    ],
+)
+def test_jobs_that_wait_do_not_outlive_their_manager(
+    queue: Queue, slurm: FakeSlurm, manage: Any, how: str
+) -> None:
     slurm.set('hold', '1')
     pipeline(queue, 3)
     if how == 'timeout':
@@ -140,7 +176,9 @@ def manage_for_a_while(slurm: FakeSlurm, manage: Any) -> subprocess.Popen[str]:
 
 
 @pytest.mark.parametrize('by', ['kill', 'spawn', 'clear', 'delete'])
-def test_jobs_of_a_manager_that_was_killed(queue: Queue, slurm: FakeSlurm, manage: Any, by: str) -> None:
+def test_jobs_of_a_manager_that_was_killed(
+    queue: Queue, slurm: FakeSlurm, manage: Any, by: str
+) -> None:
     """Whoever comes next withdraws them, whatever the manager was about to do."""
     slurm.set('hold', '1')
     pipeline(queue, 3)
@@ -215,9 +253,20 @@ def test_kill_withdraws_what_nobody_knows_of(queue: Queue, slurm: FakeSlurm, man
 
 
 @pytest.mark.parametrize(
-    ('squeue', 'sacct'), [('empty', ''), ('empty', 'fail'), ('garbage', 'empty'), ('none', ''), ('cut', 'empty'), ('other', 'other'), ('merged', 'merged')]
+    ('squeue', 'sacct'),
+    [
+        ('empty', ''),
+        ('empty', 'fail'),
+        ('garbage', 'empty'),
+        ('none', ''),
+        ('cut', 'empty'),
+        ('other', 'other'),
+        ('merged', 'merged'),
+    ],
 )
-def test_jobs_that_are_not_shown_are_there(queue: Queue, slurm: FakeSlurm, manage: Any, squeue: str, sacct: str) -> None:
+def test_jobs_that_are_not_shown_are_there(
+    queue: Queue, slurm: FakeSlurm, manage: Any, squeue: str, sacct: str
+) -> None:
     slurm.set('hold', '1')
     pipeline(queue, 4)
     manage()
@@ -271,7 +320,9 @@ def test_squeue_without_titles(queue: Queue, slurm: FakeSlurm, manage: Any) -> N
     assert '--array' not in ' '.join(slurm.calls('sbatch')[0][1])
 
 
-def test_no_more_than_allowed_where_nothing_is_ever_said(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
+def test_no_more_than_allowed_where_nothing_is_ever_said(
+    queue: Queue, slurm: FakeSlurm, manage: Any
+) -> None:
     """All that may have been submitted counts, for ever."""
     silence(slurm)
     pipeline(queue, 9, 3)
@@ -286,7 +337,9 @@ def test_no_more_than_allowed_where_nothing_is_ever_said(queue: Queue, slurm: Fa
 
 
 def test_silent_slurm_is_told(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
-    """Nothing is submitted again as long as Slurm does not say what became of the first; the reason is in `status`."""
+    """Nothing is submitted again as long as Slurm does not say what became of the first; the
+    reason is in `status`.
+    """
     silence(slurm)
     pipeline(queue, 4)
     manage()
@@ -330,7 +383,9 @@ def test_work_on_another_cluster(queue: Queue, slurm: FakeSlurm, manage: Any) ->
 
 
 def test_a_number_that_comes_again(queue: Queue, slurm: FakeSlurm, manage: Any) -> None:
-    """Slurm's numbers begin again: another job of that number is neither waited for nor cancelled."""
+    """Slurm's numbers begin again: another job of that number is neither waited for nor
+    cancelled.
+    """
     slurm.set('hold', '1')
     pipeline(queue, 1)
     manager = manage()
@@ -346,7 +401,10 @@ def test_a_number_that_comes_again(queue: Queue, slurm: FakeSlurm, manage: Any) 
 # --- temporary is not final, and endless is not good
 
 
-@pytest.mark.parametrize('text', ['Batch job submission failed: System submissions disabled', 'the cluster sleeps until Monday'])
+@pytest.mark.parametrize(
+    'text',
+    ['Batch job submission failed: System submissions disabled', 'the cluster sleeps until Monday'],
+)
 def test_refusals_that_pass(queue: Queue, slurm: FakeSlurm, manage: Any, text: str) -> None:
     """One job tries, and when it is taken the others follow."""
     slurm.set('sbatch', f'3*refuse {text}', '')
@@ -388,7 +446,10 @@ def test_jobs_that_take_no_task(queue: Queue, slurm: FakeSlurm, manage: Any, why
     wait_for(lambda: log.read_text().count('died at once') >= 3, 'three tries')
     tries = [' '.join(words) for _, words in slurm.calls('sbatch')]
     assert all('--array' not in words for words in tries[1:])
-    assert [float(pause) for pause in re.findall(r'died at once .* trying again in ([\d.]+) s', log.read_text())][:3] == [0.5, 1, 2]
+    assert [
+        float(pause)
+        for pause in re.findall(r'died at once .* trying again in ([\d.]+) s', log.read_text())
+    ][:3] == [0.5, 1, 2]
     manager.terminate()
     manager.wait(TIMEOUT)
     assert 'died at once' in desipipe('status', '-q', queue.folder)
@@ -396,7 +457,9 @@ def test_jobs_that_take_no_task(queue: Queue, slurm: FakeSlurm, manage: Any, why
 
 @pytest.mark.parametrize('end', ['-86400', '86400'])
 def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end: str) -> None:
-    """A node whose clock is far from the controller's: the time limit counts from when the job began."""
+    """A node whose clock is far from the controller's: the time limit counts from when the job
+    began.
+    """
     slurm.set('end', end)
     futures = pipeline(queue, 3, 1)
     manager = manage()
@@ -405,7 +468,9 @@ def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end:
     assert count(slurm, 'sbatch') == 1
 
 
-def test_missing_folder_for_output(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path) -> None:
+def test_missing_folder_for_output(
+    queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path
+) -> None:
     futures = pipeline(queue, 1, output=str(tmp_path / 'logs' / 'out-%j'))
     manage()
     wait_for(lambda: f'mkdir -p {tmp_path}/logs' in says(queue), 'it is said')
@@ -426,9 +491,19 @@ def test_job_that_waits_for_ever(queue: Queue, slurm: FakeSlurm, manage: Any) ->
     wait_for(lambda: says(queue) == '', 'it is said no more')
 
 
-def test_the_shell_does_not_win(queue: Queue, slurm: FakeSlurm, manage: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell_does_not_win(
+    queue: Queue, slurm: FakeSlurm, manage: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What the provider says counts, not SBATCH_… of the shell."""
-    for name, value in {'ACCOUNT': 'mine', 'TIMELIMIT': '1', 'JOB_NAME': 'mine', 'ARRAY_INX': '0-9', 'WAIT': '1', 'OUTPUT': '/dev/null', 'QOS': 'x'}.items():
+    for name, value in {
+        'ACCOUNT': 'mine',
+        'TIMELIMIT': '1',
+        'JOB_NAME': 'mine',
+        'ARRAY_INX': '0-9',
+        'WAIT': '1',
+        'OUTPUT': '/dev/null',
+        'QOS': 'x',
+    }.items():
         monkeypatch.setenv(f'SBATCH_{name}', value)
     monkeypatch.setenv('SLURM_CLUSTERS', 'other')
     futures = pipeline(queue, 1, account='desi', time='30')
@@ -437,18 +512,34 @@ def test_the_shell_does_not_win(queue: Queue, slurm: FakeSlurm, manage: Any, mon
     manager.wait(TIMEOUT)
     (job,) = slurm.read()['jobs'].values()
     options = job['options']
-    assert (options['account'], options['time'], options['clusters']) == ('desi', '0-00:30:00', 'other')
-    assert options['job-name'].startswith('desipipe-q-') and not {'array', 'wait', 'qos'} & options.keys()
+    assert (options['account'], options['time'], options['clusters']) == (
+        'desi',
+        '0-00:30:00',
+        'other',
+    )
+    assert (
+        options['job-name'].startswith('desipipe-q-')
+        and not {'array', 'wait', 'qos'} & options.keys()
+    )
 
 
 # --- how jobs end
 
 
 @pytest.mark.parametrize(
-    ('fate', 'words', 'again'), [('CANCELLED', 'its job was cancelled', False), ('PREEMPTED', 'preempted', True), ('NODE_FAIL', 'failed', True)]
+    ('fate', 'words', 'again'),
+    [
+        ('CANCELLED', 'its job was cancelled', False),
+        ('PREEMPTED', 'preempted', True),
+        ('NODE_FAIL', 'failed', True),
+    ],
 )
-def test_slots_that_die_before_their_worker(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, fate: str, words: str, again: bool) -> None:
-    """Slurm that tracks no groups signals each process: what became of the job decides about the task, not the signal that its slot died of."""
+def test_slots_that_die_before_their_worker(
+    queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, fate: str, words: str, again: bool
+) -> None:
+    """Slurm that tracks no groups signals each process: what became of the job decides about the
+    task, not the signal that its slot died of.
+    """
     tm = TaskManager(queue, provider={'provider': 'slurm', 'time': '10'})
 
     @tm.python_app(retries=3)
@@ -488,7 +579,9 @@ def test_slots_that_die_before_their_worker(queue: Queue, slurm: FakeSlurm, mana
 # --- faults of the machine
 
 
-def test_no_temporary_folder(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_temporary_folder(
+    queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv('TMPDIR', str(tmp_path / 'gone'))
     futures = pipeline(queue, 3)
     manager = manage()
@@ -496,7 +589,16 @@ def test_no_temporary_folder(queue: Queue, slurm: FakeSlurm, manage: Any, tmp_pa
     assert manager.wait(TIMEOUT) == 0
 
 
-@pytest.mark.parametrize(('moment', 'error'), [('follow', 'ESTALE'), ('write', 'ENOSPC'), ('poll', 'EAGAIN'), ('beat', 'EIO'), ('gone', 'ENOLCK')])
+@pytest.mark.parametrize(
+    ('moment', 'error'),
+    [
+        ('follow', 'ESTALE'),
+        ('write', 'ENOSPC'),
+        ('poll', 'EAGAIN'),
+        ('beat', 'EIO'),
+        ('gone', 'ENOLCK'),
+    ],
+)
 def test_one_fault_is_one_step(queue: Queue, slurm: FakeSlurm, moment: str, error: str) -> None:
     """A call of the manager fails once, or three times in a row, anywhere: it goes on."""
     futures = pipeline(queue, 6, 2)
@@ -532,7 +634,9 @@ else:
 manager.run()
 assert calls[0] > 2, calls
 """
-    done = subprocess.run([sys.executable, '-c', code, queue.folder], capture_output=True, text=True, timeout=TIMEOUT)
+    done = subprocess.run(
+        [sys.executable, '-c', code, queue.folder], capture_output=True, text=True, timeout=TIMEOUT
+    )
     assert done.returncode == 0, done.stderr
     assert [future.result(timeout=0) for future in futures] == list(range(6))
     wait_for(lambda: not slurm.jobs('PENDING', 'RUNNING'), 'nothing is left')
@@ -543,16 +647,60 @@ assert calls[0] > 2, calls
 
 @pytest.mark.parametrize('seed', range(2))
 def test_never_too_many_jobs(queue: Queue, slurm: FakeSlurm, manage: Any, seed: int) -> None:
-    """Slurm answers at random for a while, and managers die: there are never more slots than allowed, all runs, nothing is left."""
+    """Slurm answers at random for a while, and managers die: there are never more slots than
+    allowed, all runs, nothing is left.
+    """
     weather(queue, slurm, manage, random.Random(seed), 12)
 
 
-def weather(queue: Queue, slurm: FakeSlurm, manage: Any, chance: random.Random, changes: int) -> None:
+def weather(
+    queue: Queue, slurm: FakeSlurm, manage: Any, chance: random.Random, changes: int
+) -> None:
     """Run tasks while the weather changes."""
     answers = {
-        'sbatch': ['', '', '', 'lose', 'vanish', 'garble', 'fail', 'refuse Requested nodes are busy', 'hang 0.3', 'refuse AssocMaxSubmitJobLimit'],
-        'squeue': ['', '', '', 'empty', 'none', 'fail', 'fail_right', 'cut', 'double', 'garbage', 'merged', 'other', 'some', 'stale', 'untitled', 'hang 0.3'],
-        'sacct': ['', '', 'empty', 'fail', 'cut', 'double', 'garbage', 'merged', 'other', 'some', 'stale'],
+        'sbatch': [
+            '',
+            '',
+            '',
+            'lose',
+            'vanish',
+            'garble',
+            'fail',
+            'refuse Requested nodes are busy',
+            'hang 0.3',
+            'refuse AssocMaxSubmitJobLimit',
+        ],
+        'squeue': [
+            '',
+            '',
+            '',
+            'empty',
+            'none',
+            'fail',
+            'fail_right',
+            'cut',
+            'double',
+            'garbage',
+            'merged',
+            'other',
+            'some',
+            'stale',
+            'untitled',
+            'hang 0.3',
+        ],
+        'sacct': [
+            '',
+            '',
+            'empty',
+            'fail',
+            'cut',
+            'double',
+            'garbage',
+            'merged',
+            'other',
+            'some',
+            'stale',
+        ],
         'scancel': ['', '', 'fail', 'ignore'],
         'hold': ['', '', '1'],
     }
@@ -563,7 +711,11 @@ def weather(queue: Queue, slurm: FakeSlurm, manage: Any, chance: random.Random, 
         for knob, possible in answers.items():
             slurm.set(knob, chance.choice(possible))
         calls, deadline = count(slurm, 'squeue'), time.monotonic() + 1.5
-        while manager.poll() is None and count(slurm, 'squeue') < calls + 2 and time.monotonic() < deadline:
+        while (
+            manager.poll() is None
+            and count(slurm, 'squeue') < calls + 2
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.05)
         assert slurm.most() <= most
         if manager.poll() is None and chance.random() < 0.15:

@@ -10,10 +10,39 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from engine import MANAGERS, MID, add, begin, claim, consistent, facts, fail, finish, fresh, group, journal_lines, make_folder, record, states
+from engine import (
+    MANAGERS,
+    MID,
+    add,
+    begin,
+    claim,
+    consistent,
+    facts,
+    fail,
+    finish,
+    fresh,
+    group,
+    journal_lines,
+    make_folder,
+    record,
+    states,
+)
 from hypothesis import given
 
-from desipipe.queue.events import CHUNK, FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, End, Event, Ref, end_event, run_event
+from desipipe.queue.events import (
+    CHUNK,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    UNKNOWN,
+    End,
+    Event,
+    Ref,
+    end_event,
+    run_event,
+)
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import ID, State
 from desipipe.store.journal import decode
@@ -21,7 +50,9 @@ from desipipe.store.journal import decode
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    """A queue with two pretend workers, ``w``, who gets all that it wants, and ``v``; at the end what a fresh reader knows is what this one knows."""
+    """A queue with two pretend workers, ``w``, who gets all that it wants, and ``v``; at the end
+    what a fresh reader knows is what this one knows.
+    """
     ledger = Ledger(make_folder(tmp_path), None)
     begin(ledger, 'w', 1_000_000)
     begin(ledger, 'v', 1)
@@ -36,7 +67,11 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 def test_tasks_begin_pending_or_waiting(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c', 'd'], {'c': ['a', 'b'], 'd': ['c']})
     assert states(ledger.state) == ['PENDING', 'PENDING', 'WAITING', 'WAITING']
-    assert list(ledger.state.requires[2]) == [0, 1] and ledger.state.dependants_of(0) == [2] and ledger.state.dependants_of(3) == []
+    assert (
+        list(ledger.state.requires[2]) == [0, 1]
+        and ledger.state.dependants_of(0) == [2]
+        and ledger.state.dependants_of(3) == []
+    )
     finish(ledger, 'w', claim(ledger, 'w', 9))
     assert states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED', 'PENDING', 'WAITING']
     add(ledger, ['e', 'f'], {'e': ['a'], 'f': ['a', 'd']})
@@ -85,7 +120,9 @@ def test_an_attempt_ends(ledger: Ledger, state: int) -> None:
     assert ledger.state.status[0] == state and ledger.state.result(0) is not None
     finish(ledger, 'w', claimed, SUCCEEDED)  # said twice
     assert ledger.state.status[0] == state and ledger.state.stale == 1
-    assert ledger.cause(0).get('text') == (None if state == SUCCEEDED else f'{states(ledger.state)[0]} 0 1')
+    assert ledger.cause(0).get('text') == (
+        None if state == SUCCEEDED else f'{states(ledger.state)[0]} 0 1'
+    )
 
 
 def test_retries(ledger: Ledger) -> None:
@@ -94,7 +131,11 @@ def test_retries(ledger: Ledger) -> None:
         assert claim(ledger, 'w') == [(0, number)]
         fail(ledger, 'w', [(0, number)])
     assert states(ledger.state) == ['FAILED'] and claim(ledger, 'w') == []
-    assert [(attempt.number, attempt.state) for attempt in ledger.attempts(0)] == [(1, FAILED), (2, FAILED), (3, FAILED)]
+    assert [(attempt.number, attempt.state) for attempt in ledger.attempts(0)] == [
+        (1, FAILED),
+        (2, FAILED),
+        (3, FAILED),
+    ]
     # A person's retry begins the count anew.
     ledger.retry(lambda state: [0])
     for number in (4, 5):
@@ -118,7 +159,9 @@ def test_retries(ledger: Ledger) -> None:
         (('FAILED',), FAILED, ['ValueError'], True),
     ],
 )
-def test_what_is_retried(ledger: Ledger, retry_on: tuple[str, ...], state: int, kinds: list[str], again: bool) -> None:
+def test_what_is_retried(
+    ledger: Ledger, retry_on: tuple[str, ...], state: int, kinds: list[str], again: bool
+) -> None:
     add(ledger, ['a'], retries=1, retry_on=retry_on)
     finish(ledger, 'w', claim(ledger, 'w'), state, kinds=kinds)
     assert ledger.state.status[0] == (PENDING if again else state)
@@ -150,7 +193,9 @@ def test_attempts_are_fenced(ledger: Ledger) -> None:
     fail(ledger, 'w', first)
     second = claim(ledger, 'v')
     finish(ledger, 'w', first)
-    assert states(ledger.state) == ['RUNNING'] and ledger.state.running[0] is ledger.state.alive['v']
+    assert (
+        states(ledger.state) == ['RUNNING'] and ledger.state.running[0] is ledger.state.alive['v']
+    )
     fail(ledger, 'w', [(0, 7)])  # of a number that was never given
     finish(ledger, 'v', second)
     fail(ledger, 'v', second)
@@ -165,7 +210,9 @@ def test_attempts_are_fenced(ledger: Ledger) -> None:
 
 
 def test_claims_are_fenced(ledger: Ledger) -> None:
-    """A claim of what is no longer there to be claimed, or of another number than the next, is none."""
+    """A claim of what is no longer there to be claimed, or of another number than the next, is
+    none.
+    """
     add(ledger, ['a', 'b', 'c'])
     claim(ledger, 'w', 1)
     before = facts(ledger.state)['running']
@@ -204,8 +251,15 @@ def test_a_row_is_claimed_once_however_often_it_came_back(ledger: Ledger) -> Non
 
 
 def test_a_diamond(ledger: Ledger) -> None:
-    add(ledger, ['top', 'left', 'right', 'bottom'], {'left': ['top'], 'right': ['top'], 'bottom': ['left', 'right']})
-    for expected in (['PENDING', 'WAITING', 'WAITING', 'WAITING'], ['SUCCEEDED', 'PENDING', 'PENDING', 'WAITING']):
+    add(
+        ledger,
+        ['top', 'left', 'right', 'bottom'],
+        {'left': ['top'], 'right': ['top'], 'bottom': ['left', 'right']},
+    )
+    for expected in (
+        ['PENDING', 'WAITING', 'WAITING', 'WAITING'],
+        ['SUCCEEDED', 'PENDING', 'PENDING', 'WAITING'],
+    ):
         assert states(ledger.state) == expected
         finish(ledger, 'w', claim(ledger, 'w'))
     assert states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED', 'PENDING', 'WAITING']
@@ -277,12 +331,33 @@ def test_a_result_that_is_taken_back(ledger: Ledger) -> None:
     finish(ledger, 'w', claimed[:1])
     fail(ledger, 'w', claimed[1:2])
     ledger.retry(lambda state: [0])
-    assert states(ledger.state) == ['PENDING', 'SUCCEEDED', 'FAILED', 'RUNNING', 'WAITING', 'WAITING']
+    assert states(ledger.state) == [
+        'PENDING',
+        'SUCCEEDED',
+        'FAILED',
+        'RUNNING',
+        'WAITING',
+        'WAITING',
+    ]
     finish(ledger, 'w', claimed[2:])
     ledger.retry(lambda state: [2])
-    assert states(ledger.state) == ['PENDING', 'SUCCEEDED', 'WAITING', 'SUCCEEDED', 'WAITING', 'WAITING']
+    assert states(ledger.state) == [
+        'PENDING',
+        'SUCCEEDED',
+        'WAITING',
+        'SUCCEEDED',
+        'WAITING',
+        'WAITING',
+    ]
     finish(ledger, 'w', claim(ledger, 'w'))
-    assert states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED', 'PENDING', 'SUCCEEDED', 'PENDING', 'PENDING']
+    assert states(ledger.state) == [
+        'SUCCEEDED',
+        'SUCCEEDED',
+        'PENDING',
+        'SUCCEEDED',
+        'PENDING',
+        'PENDING',
+    ]
     assert sorted(claim(ledger, 'w', 9)) == [(2, 2), (4, 1), (5, 1)]
 
 
@@ -314,7 +389,9 @@ def test_pause(ledger: Ledger) -> None:
     ledger.pause(True)
     ledger.pause(False)
     assert claim(ledger, 'w') == [(1, 1)]
-    assert [event['e'] for event in events_of(ledger)].count('state') == 2  # what is so already is not said again
+    assert [event['e'] for event in events_of(ledger)].count(
+        'state'
+    ) == 2  # what is so already is not said again
 
 
 def test_cancel_and_retry(ledger: Ledger) -> None:
@@ -322,7 +399,10 @@ def test_cancel_and_retry(ledger: Ledger) -> None:
     claimed = claim(ledger, 'w')
     finish(ledger, 'w', claim(ledger, 'w'))
     assert ledger.cancel(lambda state: range(4)) == [0, 2, 3]
-    assert states(ledger.state) == ['KILLED', 'SUCCEEDED', 'KILLED', 'KILLED'] and not ledger.state.running
+    assert (
+        states(ledger.state) == ['KILLED', 'SUCCEEDED', 'KILLED', 'KILLED']
+        and not ledger.state.running
+    )
     assert ledger.cause(0) == {'kind': 'cancelled', 'text': 'cancelled'} and ledger.cause(1) == {}
     finish(ledger, 'w', claimed)
     assert states(ledger.state)[0] == 'KILLED'
@@ -340,7 +420,10 @@ def test_states_set_by_hand(ledger: Ledger) -> None:
     fail(ledger, 'w', claimed)
     assert states(ledger.state)[0] == 'SUCCEEDED'
     ledger.change(lambda state: [0], FAILED, 'set')
-    assert states(ledger.state) == ['FAILED', 'WAITING', 'WAITING'] and ledger.blocked() == {1: 0, 2: 0}
+    assert states(ledger.state) == ['FAILED', 'WAITING', 'WAITING'] and ledger.blocked() == {
+        1: 0,
+        2: 0,
+    }
     ledger.change(lambda state: [1], SUCCEEDED, 'set')
     assert states(ledger.state) == ['FAILED', 'SUCCEEDED', 'PENDING']
     assert ledger.change(lambda state: [1], SUCCEEDED, 'set') == []
@@ -351,7 +434,9 @@ def test_drop(ledger: Ledger) -> None:
     claimed = claim(ledger, 'w')
     ledger.drop(lambda state: [0, 3])
     assert states(ledger.state) == ['DROPPED', 'PENDING', 'WAITING', 'DROPPED']
-    assert len(ledger.state) == 2 and list(ledger.state.each()) == [1, 2] and not ledger.state.running
+    assert (
+        len(ledger.state) == 2 and list(ledger.state.each()) == [1, 2] and not ledger.state.running
+    )
     finish(ledger, 'w', claimed)
     assert claim(ledger, 'w', 9) == [(1, 1)]
     # The same task again is another row, so that a report for the old one is not taken for it.
@@ -376,7 +461,9 @@ def test_accept(ledger: Ledger) -> None:
     finish(ledger, 'w', claim(ledger, 'w', 1))
     claim(ledger, 'w', 1)
     ledger.accept(0, 1)
-    assert states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED', 'PENDING'] and not ledger.state.running
+    assert (
+        states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED', 'PENDING'] and not ledger.state.running
+    )
     assert ledger.state.result(1) == ledger.state.result(0) is not None
     assert ledger.cause(1) == {} and ledger.attempts(1) == []
 
@@ -387,7 +474,14 @@ def test_accept(ledger: Ledger) -> None:
 def test_workers(ledger: Ledger) -> None:
     begin(ledger, 'x', 3, mid='m1', host='far', job='4711')
     worker = ledger.state.alive['x']
-    assert (worker.mid, worker.host, worker.slots, worker.job, worker.ended, worker.stop) == ('m1', 'far', 3, '4711', None, None)
+    assert (worker.mid, worker.host, worker.slots, worker.job, worker.ended, worker.stop) == (
+        'm1',
+        'far',
+        3,
+        '4711',
+        None,
+        None,
+    )
     assert ledger.stop(lambda state: ['x', 'nobody'], 'now', False) == ['x']
     add(ledger, ['a'], mid='m1')
     assert worker.stop == 'now' and claim(ledger, 'x', 1, ['m1']) == []
@@ -487,7 +581,9 @@ def run(tmp_path: Path) -> Ledger:
     ],
 )
 def test_a_lost_line_leaves_a_hole(run: Ledger, kind: str, number: int, expected: str) -> None:
-    """What it said is not known; everything else is, and no later line is taken for something else."""
+    """What it said is not known; everything else is, and no later line is taken for something
+    else.
+    """
     words = {'D': 'DROPPED', 'W': 'WAITING', 'P': 'PENDING', 'R': 'RUNNING', 'S': 'SUCCEEDED'}
     assert states(without(run, kind, number)) == [words[word] for word in expected.split()]
 
@@ -500,7 +596,9 @@ def test_any_two_lines_may_be_lost(tmp_path: Path) -> None:
 
 
 def test_numbers_of_lost_rows_are_not_given_again(run: Ledger) -> None:
-    """Lest the report of a worker that still runs the lost one is taken for that of another task."""
+    """Lest the report of a worker that still runs the lost one is taken for that of another
+    task.
+    """
     ledger = run
     path = Path(ledger.journal.path)
     data = bytearray(path.read_bytes())
@@ -530,8 +628,12 @@ def test_kinds_of_later_versions_are_passed_over(ledger: Ledger) -> None:
 
 
 @given(data=st.data())
-def test_a_prefix_and_the_rest_are_the_whole(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    """Whoever reads in pieces knows the same as who reads at once; asking questions in between changes nothing."""
+def test_a_prefix_and_the_rest_are_the_whole(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whoever reads in pieces knows the same as who reads at once; asking questions in between
+    changes nothing.
+    """
     events = recorded_events(tmp_path_factory)
     whole = facts(fold(events))
     cuts = data.draw(st.sets(st.integers(0, len(events)), max_size=4))
@@ -567,14 +669,36 @@ def many(n: int) -> Iterator[Event]:
     """A journal's events, of ``n`` tasks that one worker ran."""
     yield {'e': 'mgr', 'mid': MID, **MANAGERS[MID]}
     yield group().to_event(0)
-    yield {'e': 'worker', 'do': 'begin', 'w': 'w', 'mid': None, 'host': 'h', 'pid': 1, 'slots': 8, 'job': 'j', 't': 0.0}
+    yield {
+        'e': 'worker',
+        'do': 'begin',
+        'w': 'w',
+        'mid': None,
+        'host': 'h',
+        'pid': 1,
+        'slots': 8,
+        'job': 'j',
+        't': 0.0,
+    }
     for first in range(0, n, 1000):
         ids = b''.join(row.to_bytes(ID, 'big') for row in range(first, first + 1000))
-        yield {'e': 'add', 'first': first, 'g': 0, 'i': first, 'ids': ids.hex(), 'seg': 's', 'off': 40 * first, 'len': [40] * 1000, 't': 0.0}
+        yield {
+            'e': 'add',
+            'first': first,
+            'g': 0,
+            'i': first,
+            'ids': ids.hex(),
+            'seg': 's',
+            'off': 40 * first,
+            'len': [40] * 1000,
+            't': 0.0,
+        }
     for first in range(0, n, 500):
         rows = list(range(first, first + 500))
         yield run_event('w', rows, [1] * 500, 0.0)
-        yield end_event('w', [End(row, 1, SUCCEEDED, 0.0, 10, Ref('r', 20 * row, 20)) for row in rows], 0.0)
+        yield end_event(
+            'w', [End(row, 1, SUCCEEDED, 0.0, 10, Ref('r', 20 * row, 20)) for row in rows], 0.0
+        )
 
 
 def test_memory_of_a_follower() -> None:
@@ -597,14 +721,30 @@ def test_memory_of_a_follower() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_fold_in_columns_is_the_fold_row_by_row(tmp_path_factory: pytest.TempPathFactory, random: Any) -> None:
+def test_fold_in_columns_is_the_fold_row_by_row(
+    tmp_path_factory: pytest.TempPathFactory, random: Any
+) -> None:
     ledger = Ledger(make_folder(tmp_path_factory.mktemp('columns')), None)
     begin(ledger, 'w', 1_000_000)
     begin(ledger, 'v', 1_000_000)
     held: dict[str, list[tuple[int, int]]] = {'w': [], 'v': []}
     for step in range(random.randrange(4, 16)):
         worker = random.choice('wv')
-        do = random.choice(('add', 'add', 'claim', 'claim', 'finish', 'finish', 'finish', 'fail', 'cancel', 'retry', 'drop'))
+        do = random.choice(
+            (
+                'add',
+                'add',
+                'claim',
+                'claim',
+                'finish',
+                'finish',
+                'finish',
+                'fail',
+                'cancel',
+                'retry',
+                'drop',
+            )
+        )
         if do == 'add':
             names = range(100 * step, 100 * step + random.randrange(1, 40))
             needs = {names[-1]: [names[0]]} if len(names) > 1 and random.random() < 0.3 else None
@@ -617,7 +757,9 @@ def test_fold_in_columns_is_the_fold_row_by_row(tmp_path_factory: pytest.TempPat
             (finish if do == 'finish' else fail)(ledger, worker, some)
         elif len(ledger.state.status):
             rows = random.sample(range(len(ledger.state.status)), min(3, len(ledger.state.status)))
-            {'cancel': ledger.cancel, 'retry': ledger.retry, 'drop': ledger.drop}.get(do, ledger.cancel)(lambda state, rows=rows: rows)
+            {'cancel': ledger.cancel, 'retry': ledger.retry, 'drop': ledger.drop}.get(
+                do, ledger.cancel
+            )(lambda state, rows=rows: rows)
     consistent(ledger.state)
     by_columns = facts(fresh(ledger).state)
     with pytest.MonkeyPatch.context() as patch:
@@ -631,7 +773,9 @@ def test_fold_in_columns_refuses_columns_that_do_not_fit(ledger: Ledger) -> None
     add(ledger, range(50))
     claimed = claim(ledger, 'w', 50)
     sizes = len(ledger.state.result_offset), len(ledger.state.attempt)
-    event = end_event('w', [End(row, n, SUCCEEDED, 0.0, 1, result=Ref('w', 0, 4)) for row, n in claimed], 0.0)
+    event = end_event(
+        'w', [End(row, n, SUCCEEDED, 0.0, 1, result=Ref('w', 0, 4)) for row, n in claimed], 0.0
+    )
     for column in ('ref', 'n', 'd'):
         other = Ledger(ledger.folder, None)
         with pytest.raises(IndexError):

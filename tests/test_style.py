@@ -9,7 +9,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'desipipe'
-FORBIDDEN = re.compile(r'\b(nobody|somebody|someone|it is said|in vain|any more|can not)\b', re.IGNORECASE)
+FORBIDDEN = re.compile(
+    r'\b(nobody|somebody|someone|it is said|in vain|any more|can not)\b', re.IGNORECASE
+)
 
 
 def messages(path: Path) -> Iterator[tuple[int, str]]:
@@ -17,7 +19,11 @@ def messages(path: Path) -> Iterator[tuple[int, str]]:
     tree = ast.parse(path.read_text())
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and id(node) not in docstrings
+        ):
             yield node.lineno, node.value
 
 
@@ -33,7 +39,20 @@ def test_messages_use_the_words_of_the_field() -> None:
 
 def test_docstrings_begin_with_what_is_done() -> None:
     """Look for first words that only promise a verb or a noun to come (`Whether ...`)."""
-    vague = ('What', 'Whether', 'Who', 'Whose', 'Which', 'When', 'Where', 'How', 'Of', 'Let', 'Say', 'As')
+    vague = (
+        'What',
+        'Whether',
+        'Who',
+        'Whose',
+        'Which',
+        'When',
+        'Where',
+        'How',
+        'Of',
+        'Let',
+        'Say',
+        'As',
+    )
     bad = []
     for path in sorted(PACKAGE.rglob('*.py')):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -19,10 +19,20 @@ from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path
 from desipipe.view import queue as summary
-from desipipe.view.queue import LOOKS, blocked_causes, durations, is_alive, queue_summary, task_detail, task_summaries, task_summary
+from desipipe.view.queue import (
+    LOOKS,
+    blocked_causes,
+    durations,
+    is_alive,
+    queue_summary,
+    task_detail,
+    task_summaries,
+    task_summary,
+)
 
 KEYS = (
-    'name folder time state condition total counts superseded claimed blocked left manager last_says workers rate eta '
+    'name folder time state condition total counts superseded claimed blocked left manager '
+    'last_says workers rate eta '
     'owner own group untrusted jobs failures causes damage held'
 ).split()
 
@@ -95,10 +105,35 @@ def test_queue(ran: tuple[Queue, dict[str, Any]]) -> None:
     found = queue_summary(queue)
     assert list(found) == KEYS
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert found['counts'] == {'WAITING': 3, 'PENDING': 0, 'RUNNING': 0, 'SUCCEEDED': 5, 'FAILED': 1, 'KILLED': 0, 'UNKNOWN': 0}
-    assert (found['total'], found['blocked'], found['left'], found['condition']) == (9, 3, 0, 'failed')
-    assert (found['manager'], found['workers'], found['rate'], found['eta'], found['damage']) == (None, [], None, None, [])
-    bad = {'tid': futures['bad'].id, 'name': 'bad', 'index': 0, 'state': 'FAILED', 'cause': 'ValueError: no 7'}
+    assert found['counts'] == {
+        'WAITING': 3,
+        'PENDING': 0,
+        'RUNNING': 0,
+        'SUCCEEDED': 5,
+        'FAILED': 1,
+        'KILLED': 0,
+        'UNKNOWN': 0,
+    }
+    assert (found['total'], found['blocked'], found['left'], found['condition']) == (
+        9,
+        3,
+        0,
+        'failed',
+    )
+    assert (found['manager'], found['workers'], found['rate'], found['eta'], found['damage']) == (
+        None,
+        [],
+        None,
+        None,
+        [],
+    )
+    bad = {
+        'tid': futures['bad'].id,
+        'name': 'bad',
+        'index': 0,
+        'state': 'FAILED',
+        'cause': 'ValueError: no 7',
+    }
     assert found['failures'] == [bad]
     assert found['causes'] == [{**bad, 'count': 3}] == blocked_causes(queue.ledger)
 
@@ -129,17 +164,40 @@ def test_tasks(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert tasks == [task_summary(ledger, row) for row in rows]
     assert task_summaries(ledger, rows[::-1]) == tasks[::-1]
     assert json.loads(json.dumps(tasks, allow_nan=False)) == tasks
-    found = {name: task_summary(ledger, row(queue, futures[name])) for name in ('bad', 'twice', 'blocked', 'deep')}
-    good, bad, twice, blocked, deep = task_summary(ledger, row(queue, futures['good'][2])), *found.values()
-    assert (good['name'], good['index'], good['state'], good['attempt'], good['cause'], good['blocked']) == ('good', 2, 'SUCCEEDED', 1, '', '')
+    found = {
+        name: task_summary(ledger, row(queue, futures[name]))
+        for name in ('bad', 'twice', 'blocked', 'deep')
+    }
+    good, bad, twice, blocked, deep = (
+        task_summary(ledger, row(queue, futures['good'][2])),
+        *found.values(),
+    )
+    assert (
+        good['name'],
+        good['index'],
+        good['state'],
+        good['attempt'],
+        good['cause'],
+        good['blocked'],
+    ) == ('good', 2, 'SUCCEEDED', 1, '', '')
     assert good['tid'] == futures['good'][2].id
     assert good['mid'] == queue.managers()[0].id
     assert good['host'] == os.uname().nodename
     assert good['job'] == futures['good'][2].task.jobid != ''
     assert good['duration'] == futures['good'][2].task.dtime > 0
     assert abs(good['began'] - futures['good'][2].task.t0) < 1e-5
-    assert (bad['state'], bad['cause'], twice['state'], twice['attempt']) == ('FAILED', 'ValueError: no 7', 'SUCCEEDED', 2)
-    assert (blocked['state'], blocked['blocked'], blocked['began'], blocked['duration']) == ('WAITING', futures['bad'].id, None, None)
+    assert (bad['state'], bad['cause'], twice['state'], twice['attempt']) == (
+        'FAILED',
+        'ValueError: no 7',
+        'SUCCEEDED',
+        2,
+    )
+    assert (blocked['state'], blocked['blocked'], blocked['began'], blocked['duration']) == (
+        'WAITING',
+        futures['bad'].id,
+        None,
+        None,
+    )
     assert deep['blocked'] == futures['bad'].id
 
 
@@ -149,15 +207,31 @@ def test_detail(ran: tuple[Queue, dict[str, Any]]) -> None:
     good = task_detail(ledger, row(queue, futures['good'][1]))
     assert json.loads(json.dumps(good, allow_nan=False)) == good
     assert good['code'].startswith('def good(x):') and good['arguments'] == {'x': '1'}
-    assert (good['kind'], good['problems'], good['trace'], good['err'], good['out']) == ('python', [], '', 0, len('out of 1\n'))
+    assert (good['kind'], good['problems'], good['trace'], good['err'], good['out']) == (
+        'python',
+        [],
+        '',
+        0,
+        len('out of 1\n'),
+    )
     assert good['result'] > 0
     assert [task['name'] for task in good['dependants']] == ['after', 'after']
     assert (good['n_dependants'], good['n_requires']) == (2, 0)
     twice = task_detail(ledger, row(queue, futures['twice']))
     assert (twice['retries'], twice['timeout'], twice['priority']) == (1, 30.0, 2)
     first, second = twice['attempts']
-    assert (first['attempt'], first['state'], first['cause'], first['err']) == (1, 'FAILED', 'OSError: not there', len('not yet'))
-    assert (second['attempt'], second['state'], second['current'], second['err']) == (2, 'SUCCEEDED', True, 0)
+    assert (first['attempt'], first['state'], first['cause'], first['err']) == (
+        1,
+        'FAILED',
+        'OSError: not there',
+        len('not yet'),
+    )
+    assert (second['attempt'], second['state'], second['current'], second['err']) == (
+        2,
+        'SUCCEEDED',
+        True,
+        0,
+    )
     assert first['began'] <= second['began']
     bad = task_detail(ledger, row(queue, futures['bad']))
     assert bad['trace'].rstrip().endswith('ValueError: no 7') and bad['result'] is None
@@ -170,7 +244,9 @@ def test_detail(ran: tuple[Queue, dict[str, Any]]) -> None:
     assert blocked['added'] <= time.time()
 
 
-def test_nothing_is_unpickled(ran: tuple[Queue, dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_unpickled(
+    ran: tuple[Queue, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     queue = Queue(ran[0])
 
     def forbidden(*args: object) -> None:
@@ -192,7 +268,9 @@ def test_durations(ran: tuple[Queue, dict[str, Any]]) -> None:
     times = sorted(future.task.dtime for future in futures['good'])
     good = found['good']
     assert good['n'] == 3
-    assert [good[key] for key in ('min', 'median', 'max', 'total', 'mean')] == pytest.approx([*times, sum(times), sum(times) / 3])
+    assert [good[key] for key in ('min', 'median', 'max', 'total', 'mean')] == pytest.approx(
+        [*times, sum(times), sum(times) / 3]
+    )
     assert [app['name'] for app in durations(queue.ledger, ['after'])] == ['after']
 
 
@@ -211,11 +289,16 @@ def test_the_same_after_compaction(tmp_path: Path) -> None:
     def told() -> tuple[list[Any], list[float]]:
         said = queue_summary(queue)
         details = [task_detail(queue.ledger, number) for number in queue.ledger.state.each()]
-        # Written again, times are rounded to microseconds from another one on; when a task was added is the only thing that is forgotten.
+        # Written again, times are rounded to microseconds from another one on; when a task was
+        # added is the only thing that is forgotten.
         began = [item.pop('began') or 0.0 for task in details for item in (task, *task['attempts'])]
         for task in details:
             task.pop('added')
-        return [details, durations(queue.ledger), {key: said[key] for key in KEYS if key != 'time'}], began
+        return [
+            details,
+            durations(queue.ledger),
+            {key: said[key] for key in KEYS if key != 'time'},
+        ], began
 
     before, began = told()
     assert before[2]['counts']['KILLED'] == 1
@@ -246,7 +329,9 @@ def bare(tmp_path: Path) -> Queue:
 def begin(ledger: Ledger, name: str, slots: int = 1) -> Lease:
     """Be a worker of that name, as the journal sees it."""
     lease = Lease(ledger.folder, name, False)
-    ledger.begin_worker(name, mid=None, host='here', pid=os.getpid(), slots=slots, job=f'job-{name}')
+    ledger.begin_worker(
+        name, mid=None, host='here', pid=os.getpid(), slots=slots, job=f'job-{name}'
+    )
     return lease
 
 
@@ -256,15 +341,28 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     begin(ledger, 'w', slots=2)
     claimed = ledger.exchange('w', want=6, mids=mids)
     began = time.time() - 10
-    ledger.exchange('w', [End(number, attempt, SUCCEEDED, began, 5_000_000) for number, attempt in claimed[:3]])
+    ledger.exchange(
+        'w', [End(number, attempt, SUCCEEDED, began, 5_000_000) for number, attempt in claimed[:3]]
+    )
     found = queue_summary(bare)
     # Three ended in the ten seconds (and what this machine needs) since the first of them began.
     assert 3 / (time.time() - began) <= found['rate'] <= 3 / 10
     assert (found['left'], found['condition']) == (5, 'running')
     assert found['eta'] == pytest.approx(5 / found['rate'])
     (worker,) = found['workers']
-    assert (worker['running'], worker['slots'], worker['alive'], worker['job'], worker['stopping']) == (2, 2, True, 'job-w', False)
-    assert (worker['claimed'], found['claimed'], found['counts']['RUNNING'], found['counts']['PENDING']) == (1, 1, 2, 3)
+    assert (
+        worker['running'],
+        worker['slots'],
+        worker['alive'],
+        worker['job'],
+        worker['stopping'],
+    ) == (2, 2, True, 'job-w', False)
+    assert (
+        worker['claimed'],
+        found['claimed'],
+        found['counts']['RUNNING'],
+        found['counts']['PENDING'],
+    ) == (1, 1, 2, 3)
     assert [(task['name'], task['index']) for task in worker['tasks']] == [('app', 3), ('app', 4)]
     running = task_summary(ledger, claimed[3][0])
     assert (running['state'], running['worker'], running['duration']) == ('RUNNING', 'w', None)
@@ -273,7 +371,9 @@ def test_rate_and_what_runs(bare: Queue) -> None:
     assert queue_summary(bare)['eta'] is None
 
 
-def test_rate_of_long_tasks_is_that_of_earlier_ones(bare: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rate_of_long_tasks_is_that_of_earlier_ones(
+    bare: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = bare.ledger
     begin(ledger, 'w', slots=4)
     claimed = ledger.exchange('w', want=5, mids=list(ledger.state.managers))
@@ -293,16 +393,39 @@ def test_first_failures_come_first_and_cancelled_ones_last(bare: Queue) -> None:
     bare.cancel(tid=ids[0])
     claimed = dict(ledger.exchange('w', want=8, mids=list(ledger.state.managers)))
     for number in (5, 2, 4, 3, 7, 6):
-        ledger.exchange('w', [End(number, claimed[number], 4, time.time(), 1, cause={'kind': 'X', 'text': f'number {number:d}'})])
+        ledger.exchange(
+            'w',
+            [
+                End(
+                    number,
+                    claimed[number],
+                    4,
+                    time.time(),
+                    1,
+                    cause={'kind': 'X', 'text': f'number {number:d}'},
+                )
+            ],
+        )
     assert [task['index'] for task in queue_summary(bare)['failures']] == [5, 2, 4, 3, 7]
     bare.retry(tid=[ids[number] for number in (5, 2, 4)])
-    assert [(task['index'], task['cause']) for task in queue_summary(bare)['failures'][-2:]] == [(6, 'number 6'), (0, 'cancelled')]
+    assert [(task['index'], task['cause']) for task in queue_summary(bare)['failures'][-2:]] == [
+        (6, 'number 6'),
+        (0, 'cancelled'),
+    ]
 
 
 def test_alive_here(bare: Queue) -> None:
     folder = bare.folder
-    code = 'import sys, os; from desipipe.store.lease import Lease; Lease(sys.argv[1], "w", False); print("there", flush=True); sys.stdin.read()'
-    with subprocess.Popen([sys.executable, '-c', code, folder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    code = (
+        'import sys, os; from desipipe.store.lease import Lease; Lease(sys.argv[1], "w", False); '
+        'print("there", flush=True); sys.stdin.read()'
+    )
+    with subprocess.Popen(
+        [sys.executable, '-c', code, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == 'there\n'
         assert is_alive(folder, 'w') is True
@@ -333,10 +456,20 @@ def test_manager(bare: Queue) -> None:
     with Path(bare.filename).open('rb') as file:
         size = len(file.read())
     lease = Lease(bare.folder, 'm', False)
-    ledger.journal.write(lambda: [{'e': 'manager', 'do': 'begin', 'w': 'm', 'host': 'here', 'pid': 12, 't': 5.0}])
+    ledger.journal.write(
+        lambda: [{'e': 'manager', 'do': 'begin', 'w': 'm', 'host': 'here', 'pid': 12, 't': 5.0}]
+    )
     ledger.journal.write(lambda: [{'e': 'manager', 'do': 'say', 'w': 'm', 'text': 'oh', 't': 6.0}])
     assert ledger.journal.offset > size
-    assert queue_summary(bare)['manager'] == {'name': 'm', 'host': 'here', 'pid': 12, 'since': 5.0, 'alive': True, 'says': 'oh', 'stopping': False}
+    assert queue_summary(bare)['manager'] == {
+        'name': 'm',
+        'host': 'here',
+        'pid': 12,
+        'since': 5.0,
+        'alive': True,
+        'says': 'oh',
+        'stopping': False,
+    }
     assert queue_summary(bare)['condition'] == 'running'
     bare.kill()
     assert queue_summary(bare)['manager']['stopping'] is True
@@ -364,7 +497,10 @@ def test_damaged_lines_and_lost_payloads_are_named(tmp_path: Path) -> None:
     queue.ledger.follow()
     offset = damage(queue.filename, b'ValueError: no 7')
     # Who had read the line keeps what it said; its details are gone.
-    assert task_summary(queue.ledger, known)['cause'] == 'its details are in a damaged line of the journal'
+    assert (
+        task_summary(queue.ledger, known)['cause']
+        == 'its details are in a damaged line of the journal'
+    )
     assert any(str(offset) in words for words in task_detail(queue.ledger, known)['problems'])
     fresh = Queue(queue)
     (found,) = queue_summary(fresh)['damage']

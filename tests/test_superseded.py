@@ -1,4 +1,6 @@
-"""Code that is run again: tasks of what a script has no longer are superseded, and nothing else is."""
+"""Code that is run again: tasks of what a script has no longer are superseded, and nothing else
+is.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from engine import MID, add, begin, claim, fail, finish, fresh, group, journal_lines, knowledge, make_folder, states
+from engine import (
+    MID,
+    add,
+    begin,
+    claim,
+    fail,
+    finish,
+    fresh,
+    group,
+    journal_lines,
+    knowledge,
+    make_folder,
+    states,
+)
 
 from desipipe import Queue
 from desipipe.cli import main
@@ -90,7 +105,9 @@ class Scripts:
 
     def events(self) -> int:
         """How many lines of the journal are about code."""
-        return sum(json.loads(line)['e'] == 'code' for _, line in journal_lines(self.queue.ledger.journal))
+        return sum(
+            json.loads(line)['e'] == 'code' for _, line in journal_lines(self.queue.ledger.journal)
+        )
 
 
 @pytest.fixture
@@ -113,7 +130,12 @@ def test_a_corrected_failure_is_forgiven_and_comes_back_at_no_cost(scripts: Scri
     scripts.run(FUNCTION.format(value='x'))
     scripts.work()
     summary = queue_summary(scripts.queue)
-    assert (summary['condition'], summary['total'], summary['superseded'], summary['failures']) == ('done', 3, 3, [])
+    assert (summary['condition'], summary['total'], summary['superseded'], summary['failures']) == (
+        'done',
+        3,
+        3,
+        [],
+    )
     assert scripts.queue.retry() == []
     scripts.run(FUNCTION.format(value='1 / 0'))
     assert scripts.queue.counts['FAILED'] == 3 and scripts.total() == (3, 3)
@@ -208,7 +230,10 @@ g(1)
 
 
 def test_functions_chosen_on_the_command_line_stand_beside_each_other(scripts: Scripts) -> None:
-    text = 'def fit(x): return 1\ndef plot(x): return 2\nfunc = globals()[sys.argv[1]]\n@tm.python_app\ndef step(x): return func(x)\nstep(1)\n'
+    text = (
+        'def fit(x): return 1\ndef plot(x): return 2\nfunc = '
+        'globals()[sys.argv[1]]\n@tm.python_app\ndef step(x): return func(x)\nstep(1)\n'
+    )
     scripts.run(text, 'script.py', 'fit')
     scripts.run(text, 'script.py', 'plot')
     assert scripts.total() == (2, 0)
@@ -227,14 +252,22 @@ def test_scripts_with_functions_of_one_name_are_apart(scripts: Scripts) -> None:
 
 
 def test_what_needs_superseded_tasks_is_superseded(scripts: Scripts) -> None:
-    text = FUNCTION + '@tm.python_app\ndef g(values): return sum(values)\n@tm.python_app\ndef last(total): return total\nz = last(g(futures))\n'
+    text = FUNCTION + (
+        '@tm.python_app\ndef g(values): return sum(values)\n@tm.python_app\ndef last(total): '
+        'return total\nz = last(g(futures))\n'
+    )
     scripts.run(text.format(value='1 / 0'))
     scripts.work('f')
     assert queue_brief(scripts.queue)['blocked'] == 2
     scripts.run(text.format(value='x'))
     scripts.work()
     brief = queue_brief(scripts.queue)
-    assert (brief['condition'], brief['total'], brief['blocked'], brief['superseded']) == ('done', 5, 0, 5)
+    assert (brief['condition'], brief['total'], brief['blocked'], brief['superseded']) == (
+        'done',
+        5,
+        0,
+        5,
+    )
     scripts.run(FUNCTION.format(value='1 / 0'))  # without g and last: the old ones count again
     assert queue_brief(scripts.queue)['blocked'] == 2 and scripts.total() == (5, 5)
 
@@ -242,16 +275,27 @@ def test_what_needs_superseded_tasks_is_superseded(scripts: Scripts) -> None:
 def test_pending_superseded_tasks_do_not_begin_and_their_futures_say_so(scripts: Scripts) -> None:
     old = scripts.run(FUNCTION.format(value='x'))['futures']
     begin(scripts.queue.ledger, 'w', 9)
-    (running,) = claim(scripts.queue.ledger, 'w', 1, list(scripts.queue.ledger.state.managers) or [m['mid'] for m in scripts.queue.managers()])
+    (running,) = claim(
+        scripts.queue.ledger,
+        'w',
+        1,
+        list(scripts.queue.ledger.state.managers) or [m['mid'] for m in scripts.queue.managers()],
+    )
     scripts.run(FUNCTION.format(value='x + 1'))
     ledger = scripts.queue.ledger
     ledger.follow()
     assert {row for row, _ in claim(ledger, 'w', 99, list(ledger.state.managers))} == {3, 4, 5}
     assert old[1].done() and not old[0].done()
-    with pytest.raises(TaskSupersededError, match=r'other code took the place .* retry -q .* --tid'):
+    with pytest.raises(
+        TaskSupersededError, match=r'other code took the place .* retry -q .* --tid'
+    ):
         old[1].result(timeout=10)
     finish(ledger, 'w', [running])
-    assert old[0].state == 'SUCCEEDED' and old[0].result(timeout=10) == (0, 1, 'w')  # what runs goes on, and keeps its result
+    assert old[0].state == 'SUCCEEDED' and old[0].result(timeout=10) == (
+        0,
+        1,
+        'w',
+    )  # what runs goes on, and keeps its result
     assert 'is superseded: its notebook or script was run again' in scripts.queue.explain(old[1])
     scripts.queue.retry(old[1].id)
     assert [row for row, _ in claim(ledger, 'w', 99, list(ledger.state.managers))] == [1]
@@ -291,13 +335,17 @@ def test_adding_in_batches_supersedes_at_the_end(scripts: Scripts) -> None:
     assert scripts.total() == (3, 3)
 
 
-def test_an_older_run_that_goes_on_does_not_keep_a_later_one_from_running(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_older_run_that_goes_on_does_not_keep_a_later_one_from_running(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uses, 'definitions', lambda code: {'function f': code.digest.hex()})
     seen: dict[str, Any] = {'first': {}, 'second': {}}
 
     def run(process: str, app: str, name: str) -> None:
         monkeypatch.setattr(uses, '_seen', seen[process])
-        add(ledger, [name], app=app, uses=[use(app, 'script', '', process, 'python', ledger.folder)])
+        add(
+            ledger, [name], app=app, uses=[use(app, 'script', '', process, 'python', ledger.folder)]
+        )
 
     run('first', 'old', 'a')
     run('second', 'new', 'b')
@@ -316,7 +364,10 @@ def test_forget(scripts: Scripts) -> None:
     scripts.run(text.format(value='1'))
     scripts.run(text.format(value='2'))
     queue = scripts.queue
-    assert len(queue.tasks(superseded=True)) == len(queue.tasks()) == 4 and len(queue.tasks(superseded=None)) == 8
+    assert (
+        len(queue.tasks(superseded=True)) == len(queue.tasks()) == 4
+        and len(queue.tasks(superseded=None)) == 8
+    )
     with pytest.raises(UnknownTaskError, match='No task was named'):
         queue.forget()
     with pytest.raises(UnknownTaskError, match='is needed by task'):
@@ -353,7 +404,12 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 def supersede(ledger: Ledger, app: str, other: str, key: str = 'notebook:f') -> None:
     """Let one made-up app take the place of another."""
-    ledger.journal.write(lambda: [code_event(key, Version(group(app).app)), code_event(key, Version(group(other).app), [group(app).app])])
+    ledger.journal.write(
+        lambda: [
+            code_event(key, Version(group(app).app)),
+            code_event(key, Version(group(other).app), [group(app).app]),
+        ]
+    )
 
 
 def test_compaction_keeps_what_is_superseded(ledger: Ledger) -> None:
@@ -364,7 +420,9 @@ def test_compaction_keeps_what_is_superseded(ledger: Ledger) -> None:
     ledger.retry(lambda state: [2], keep=True)
     before = knowledge(ledger)
     compact(ledger)
-    assert knowledge(ledger)['superseded'] == before['superseded'] == [0, 1, 3] and knowledge(fresh(ledger)) == knowledge(ledger)
+    assert knowledge(ledger)['superseded'] == before['superseded'] == [0, 1, 3] and knowledge(
+        fresh(ledger)
+    ) == knowledge(ledger)
     supersede(ledger, 'new', 'old')
     assert sorted(ledger.state.superseded) == [4]
 
@@ -372,8 +430,12 @@ def test_compaction_keeps_what_is_superseded(ledger: Ledger) -> None:
 def test_tasks_that_tasks_add_go_with_them(ledger: Ledger) -> None:
     add(ledger, ['parent'], app='parent')
     ledger.journal.write(lambda: [code_event('notebook:parent', Version(group('parent').app))])
-    ledger.journal.write(lambda: [code_event('@' + group('parent').app, Version(group('child').app))])
-    ledger.journal.write(lambda: [code_event('@' + group('child').app, Version(group('child').app))])  # it calls itself
+    ledger.journal.write(
+        lambda: [code_event('@' + group('parent').app, Version(group('child').app))]
+    )
+    ledger.journal.write(
+        lambda: [code_event('@' + group('child').app, Version(group('child').app))]
+    )  # it calls itself
     add(ledger, ['child'], app='child')
     supersede(ledger, 'parent', 'new', 'notebook:parent')
     assert sorted(ledger.state.superseded) == [0, 1]
@@ -384,7 +446,12 @@ def test_tasks_that_tasks_add_go_with_them(ledger: Ledger) -> None:
 def test_older_journals_and_later_events_are_read(ledger: Ledger) -> None:
     add(ledger, range(2))
     assert not ledger.state.superseded and ledger.state.code_versions.places == {}
-    ledger.journal.write(lambda: [{'e': 'code', 'place': 'p', 'app': 'never seen', 'over': ['nor this'], 'later': 1}, {'e': 'keep', 'rows': [0, 9]}])
+    ledger.journal.write(
+        lambda: [
+            {'e': 'code', 'place': 'p', 'app': 'never seen', 'over': ['nor this'], 'later': 1},
+            {'e': 'keep', 'rows': [0, 9]},
+        ]
+    )
     assert states(ledger.state)[:2] == ['PENDING', 'PENDING'] and not ledger.state.superseded
 
 
@@ -399,7 +466,9 @@ def test_long_chains_are_no_recursion(ledger: Ledger) -> None:
     assert ledger.state.next_pending([MID], 3) == [0] and ledger.state.status[0] == PENDING
 
 
-def use(app: str, file: str, cell: str = '', run: str = 'r1', kind: str = 'cell', folder: str = 'q') -> Use:
+def use(
+    app: str, file: str, cell: str = '', run: str = 'r1', kind: str = 'cell', folder: str = 'q'
+) -> Use:
     """A use of a made-up app."""
     return Use(folder, f'{file}:f', Place(file, cell, run), group(app).app, kind, _code(app))
 
@@ -410,7 +479,9 @@ def _code(app: str) -> Any:
     return code(app)
 
 
-def test_cells_of_one_name_in_one_notebook(ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_of_one_name_in_one_notebook(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uses, 'definitions', lambda code: {'function cell': code.digest.hex()})
     notebook = tmp_path / 'a.ipynb'
     notebook.write_text(json.dumps({'cells': [{'id': 'one'}, {'id': 'two'}]}))
@@ -420,7 +491,8 @@ def test_cells_of_one_name_in_one_notebook(ledger: Ledger, tmp_path: Path, monke
     assert not ledger.state.superseded
     add(ledger, ['c'], app='c', uses=[use('c', file, 'one', 's1 3', folder=ledger.folder)])
     assert sorted(ledger.state.superseded) == [0]
-    # Another session, in which only that cell ran yet; then a cell that is new in the place of one that is gone.
+    # Another session, in which only that cell ran yet; then a cell that is new in the place of one
+    # that is gone.
     monkeypatch.setattr(uses, '_seen', {})
     add(ledger, ['d'], app='d', uses=[use('d', file, 'one', 's2 1', folder=ledger.folder)])
     assert sorted(ledger.state.superseded) == [0, 2]
@@ -429,7 +501,9 @@ def test_cells_of_one_name_in_one_notebook(ledger: Ledger, tmp_path: Path, monke
     assert sorted(ledger.state.superseded) == [0, 1, 2]
 
 
-def test_cells_without_identities_supersede_only_those_of_other_sessions(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cells_without_identities_supersede_only_those_of_other_sessions(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(uses, 'definitions', lambda code: {'function cell': code.digest.hex()})
     add(ledger, ['a'], app='a', uses=[use('a', 'nb', '', 's1 1', folder=ledger.folder)])
     add(ledger, ['b'], app='b', uses=[use('b', 'nb', '', 's1 2', folder=ledger.folder)])

@@ -83,31 +83,56 @@ def test_a_popped_task_runs_here_and_is_put_back(queue: Queue, double: Any) -> N
 
     task = queue.pop()
     assert task is not None and task.state == 'RUNNING'
-    assert task.run() == 2 and (task.state, task.result, task.errno, task.out) == ('SUCCEEDED', 2, 0, 'doubling 1\n')
+    assert task.run() == 2 and (task.state, task.result, task.errno, task.out) == (
+        'SUCCEEDED',
+        2,
+        0,
+        'doubling 1\n',
+    )
     assert queue.counts['SUCCEEDED'] == 0  # so far only the object knows
     future = queue.add(task, replace=True)
-    assert isinstance(future, Future) and (future.state, future.result(), future.out()) == ('SUCCEEDED', 2, 'doubling 1\n')
+    assert isinstance(future, Future) and (future.state, future.result(), future.out()) == (
+        'SUCCEEDED',
+        2,
+        'doubling 1\n',
+    )
     failing = queue.pop()
     assert failing is not None and failing.run() is None
-    assert (failing.state, failing.errno, failing.err.splitlines()[-1]) == ('FAILED', 42, 'ValueError: two')
+    assert (failing.state, failing.errno, failing.err.splitlines()[-1]) == (
+        'FAILED',
+        42,
+        'ValueError: two',
+    )
     assert queue.add(failing, replace=True).state == 'FAILED'
-    assert queue.summary() == {**dict.fromkeys(TaskState.ALL, 0), 'SUCCEEDED': 1, 'FAILED': 1, 'PENDING': 1}
+    assert queue.summary() == {
+        **dict.fromkeys(TaskState.ALL, 0),
+        'SUCCEEDED': 1,
+        'FAILED': 1,
+        'PENDING': 1,
+    }
     assert queue.tasks(state='FAILED')[0].err.splitlines()[-1] == 'ValueError: two'
 
 
 def test_pop_takes_conditions(queue: Queue, double: Any) -> None:
     futures = [double(i) for i in range(3)]
 
-    assert [queue.pop(tid=futures[2].id).id, queue.pop(name='double', state='PENDING').id] == [futures[2].id, futures[0].id]  # type: ignore[union-attr]
+    assert [queue.pop(tid=futures[2].id).id, queue.pop(name='double', state='PENDING').id] == [
+        futures[2].id,
+        futures[0].id,
+    ]  # type: ignore[union-attr]
     assert queue.pop(tid=futures[2].id) is None  # it runs
     assert queue.pop(name='other') is None
 
 
-def test_own_tasks_go_to_the_task_manager_of_their_app(queue: Queue, tm: TaskManager, double: Any) -> None:
+def test_own_tasks_go_to_the_task_manager_of_their_app(
+    queue: Queue, tm: TaskManager, double: Any
+) -> None:
     future = queue.add(Task(double, kwargs={'i': 9}))
 
     assert (future.state, future.task.mid, future.task.kwargs['i']) == ('PENDING', tm.id, 9)
-    assert Task(double, {'i': 1}).state == 'PENDING' and Task(double, {'i': future}).state == 'WAITING'
+    assert (
+        Task(double, {'i': 1}).state == 'PENDING' and Task(double, {'i': future}).state == 'WAITING'
+    )
     assert Task(double, {'i': 1}, state='FAILED').state == 'FAILED'
     assert future.queue == queue
 
@@ -128,7 +153,9 @@ def test_apps_are_of_the_kinds_of_the_original(queue: Queue, tm: TaskManager, do
     def hello(name: str) -> list[str]:
         return ['echo', name]
 
-    assert isinstance(double, PythonApp) and isinstance(hello, BashApp) and isinstance(hello, BaseApp)
+    assert (
+        isinstance(double, PythonApp) and isinstance(hello, BashApp) and isinstance(hello, BaseApp)
+    )
     assert (double.index, double.dirname, double.filename) == (-1, os.getcwd(), __file__)
     double(1)
     assert double.index == 0
@@ -141,7 +168,9 @@ def test_apps_are_of_the_kinds_of_the_original(queue: Queue, tm: TaskManager, do
     assert double(5) is None and queue.counts['PENDING'] == 1
 
 
-def test_named_apps_reuse_before_arguments_are_bound(queue: Queue, tm: TaskManager, double: Any) -> None:
+def test_named_apps_reuse_before_arguments_are_bound(
+    queue: Queue, tm: TaskManager, double: Any
+) -> None:
     known = double(1)
 
     @tm.python_app(name='double')
@@ -178,8 +207,14 @@ def test_names_of_subfolders_are_ones_own(queue_dir: Path) -> None:
     assert mine.folder == str(Path(Config().queue_dir) / 'sub' / 'test.queue')
     for name in ('sub/test', mine.filename, mine.folder, str(Path(mine.folder).with_suffix(''))):
         assert Queue(name, create=False) == mine
-    assert find_folder('sub/test', mine.config) == find_folder(mine.filename, mine.config) == mine.folder
-    assert Queue('deep/er', base_dir=queue_dir / 'other').folder == str(queue_dir / 'other' / 'deep' / 'er.queue')
+    assert (
+        find_folder('sub/test', mine.config)
+        == find_folder(mine.filename, mine.config)
+        == mine.folder
+    )
+    assert Queue('deep/er', base_dir=queue_dir / 'other').folder == str(
+        queue_dir / 'other' / 'deep' / 'er.queue'
+    )
     for name in ('../test', 'sub/../../test', 'a/-b/c'):
         with pytest.raises(ValueError, match='is no queue|cannot be the name'):
             Queue(name, base_dir=queue_dir)

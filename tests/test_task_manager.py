@@ -1,4 +1,6 @@
-"""Task managers and apps: what is the same call, what is reused, what is refused, and why something is computed again."""
+"""Task managers and apps: what is the same call, what is reused, what is refused, and why
+something is computed again.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,14 @@ import pytest
 from workers import work
 
 from desipipe import Future, Queue, TaskManager
-from desipipe.errors import AppChangedError, NotSerializableError, SweepError, UnknownNameError, UnknownOptionError, UnknownTaskError
+from desipipe.errors import (
+    AppChangedError,
+    NotSerializableError,
+    SweepError,
+    UnknownNameError,
+    UnknownOptionError,
+    UnknownTaskError,
+)
 
 
 def test_the_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
@@ -22,7 +31,13 @@ def test_the_same_call_is_the_same_task(queue: Queue, tm: TaskManager) -> None:
     def fraction(seed: int = 42, size: int = 10000) -> int:
         return seed * size
 
-    ids = {fraction().id, fraction(42).id, fraction(seed=42).id, fraction(size=10000).id, fraction(42, 10000).id}
+    ids = {
+        fraction().id,
+        fraction(42).id,
+        fraction(seed=42).id,
+        fraction(size=10000).id,
+        fraction(42, 10000).id,
+    }
     assert len(ids) == 1
     assert len(queue) == 1
     assert fraction(42.0).id not in ids  # another type is another value
@@ -40,14 +55,21 @@ def test_all_kinds_of_parameters(queue: Queue, tm: TaskManager) -> None:
 
     calls = [mixed(1, 2), mixed(1, 2, 4, 5, c=6, d=7), mixed(1, b=2, a=8)]
     work(queue)
-    assert [future.result(timeout=0) for future in calls] == [(1, 2, (), 3, {}), (1, 2, (4, 5), 6, {'d': 7}), (1, 2, (), 3, {'a': 8})]
+    assert [future.result(timeout=0) for future in calls] == [
+        (1, 2, (), 3, {}),
+        (1, 2, (4, 5), 6, {'d': 7}),
+        (1, 2, (), 3, {'a': 8}),
+    ]
 
 
 def test_where_it_runs_is_no_part_of_what_it_is(queue: Queue, tm: TaskManager) -> None:
     def one() -> int:
         return 1
 
-    assert tm.python_app(one)().id == tm.clone(scheduler=dict(max_workers=7), environ=dict(A='b')).python_app(one)().id
+    assert (
+        tm.python_app(one)().id
+        == tm.clone(scheduler=dict(max_workers=7), environ=dict(A='b')).python_app(one)().id
+    )
     assert len(queue) == 1
 
 
@@ -60,7 +82,12 @@ def test_map(queue: Queue, tm: TaskManager) -> None:
     paired = join.map(a=[5, 6], b=('p', 'q'), zip=True)
     whole = join.map(a=[7], b=['r'], c=[[1, 2]])
     work(queue)
-    assert [future.result(timeout=0) for future in product] == ['0xfixed', '0yfixed', '1xfixed', '1yfixed']
+    assert [future.result(timeout=0) for future in product] == [
+        '0xfixed',
+        '0yfixed',
+        '1xfixed',
+        '1yfixed',
+    ]
     assert [future.result(timeout=0) for future in paired] == ['5pNone', '6qNone']
     assert [future.result(timeout=0) for future in whole] == ['7r[1, 2]']
     with pytest.raises(ValueError, match='different lengths'):
@@ -250,7 +277,14 @@ def test_explain_names_the_difference_and_accept_takes_it(queue: Queue, tmp_path
 
     def run(text: str, *args: str, stdin: str = '') -> str:
         script.write_text(textwrap.dedent(text))
-        return subprocess.run([sys.executable, str(script), *args], check=True, timeout=60, input=stdin, stdout=subprocess.PIPE, text=True).stdout
+        return subprocess.run(
+            [sys.executable, str(script), *args],
+            check=True,
+            timeout=60,
+            input=stdin,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
 
     tid = run(SCRIPT).strip()
     work(queue)
@@ -280,7 +314,10 @@ def _other() -> int:
 
 
 def test_what_calls_share_is_stored_once(queue: Queue, tm: TaskManager) -> None:
-    """And loaded anew for each task: what one of them changes is not seen by the next. It outlives a compaction."""
+    """And loaded anew for each task: what one of them changes is not seen by the next.
+
+    It outlives a compaction.
+    """
     import numpy as np
 
     @tm.python_app
@@ -291,7 +328,10 @@ def test_what_calls_share_is_stored_once(queue: Queue, tm: TaskManager) -> None:
     table = np.arange(1_000_000).reshape(1000, 1000)
     seen = {'times': 0, **{f'other {i}': i for i in range(200)}}
     futures = change.map(i=range(20), table=table, seen=seen)
-    assert sum(path.stat().st_size for path in Path(queue.folder, 'segments').iterdir()) < 2 * table.nbytes
+    assert (
+        sum(path.stat().st_size for path in Path(queue.folder, 'segments').iterdir())
+        < 2 * table.nbytes
+    )
     assert futures == [change(i, table, seen) for i in range(20)]
     assert len(queue) == 20
     assert futures[3].task.kwargs['seen'] == seen
@@ -322,7 +362,10 @@ def test_a_part_of_a_result(queue: Queue, tm: TaskManager) -> None:
 
 
 def test_added_again_by_another_task_manager(queue: Queue) -> None:
-    """What has not run yet is of who asked last: so one gets out of a provider that was refused. How its arguments were stored stays."""
+    """What has not run yet is of who asked last: so one gets out of a provider that was refused.
+
+    How its arguments were stored stays.
+    """
     import numpy as np
 
     refused = TaskManager(queue, provider={'provider': 'slurm', 'account': 'nope'})
@@ -341,6 +384,10 @@ def test_added_again_by_another_task_manager(queue: Queue) -> None:
     assert mended.python_app(total, timeout=60)(3, data).id == swept[1].id
     assert [future.task.mid for future in futures] == [mended.id] * 4 + [refused.id] * 2
     assert mended.python_app(total)(first[0], data).id == later.id
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', mended.id], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mid', mended.id],
+        check=True,
+        timeout=120,
+    )
     assert [future.state for future in futures] == ['SUCCEEDED'] * 4 + ['PENDING', 'SUCCEEDED']
     assert [future.result() for future in futures[:4]] == [data.sum() + i for i in range(4)]

@@ -1,7 +1,7 @@
 """Queues of other users: looking at one is safe, using one needs trust.
 
-Every verb, route and call is in one of two tables. The queue belongs to another user, and is open to
-all: nothing but desipipe itself keeps the victim from using it.
+Every verb, route and call is in one of two tables. The queue belongs to another user, and is open
+to all: nothing but desipipe itself keeps the victim from using it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,12 @@ LOOKING_VERBS: dict[str, list[list[str]]] = {
     'status': [[], ['--json']],
     'watch': [['--timeout', '0']],
     'queues': [['--json']],
-    'tasks': [[], ['--json'], ['--full'], ['--property', 'arguments', 'code', 'out', 'err', 'attempts']],
+    'tasks': [
+        [],
+        ['--json'],
+        ['--full'],
+        ['--property', 'arguments', 'code', 'out', 'err', 'attempts'],
+    ],
     'time': [[], ['--json']],
     'logs': [['touch[1]'], ['touch[1]', '--save', 'displays']],
     'explain': [['touch[0]'], ['touch[1]', '--json']],
@@ -42,7 +47,12 @@ LOOKING_VERBS: dict[str, list[list[str]]] = {
 USING_VERBS: dict[str, list[list[str]]] = {
     'pause': [[]],
     'resume': [[], ['--spawn']],
-    'retry': [[], ['--spawn'], ['--state', 'SUCCEEDED', 'FAILED', 'PENDING'], ['--tid', 'touch[0]']],
+    'retry': [
+        [],
+        ['--spawn'],
+        ['--state', 'SUCCEEDED', 'FAILED', 'PENDING'],
+        ['--tid', 'touch[0]'],
+    ],
     'cancel': [['--state', 'PENDING']],
     'forget': [['touch[1]']],
     'delete': [['--force']],
@@ -70,7 +80,9 @@ LOOKING_CALLS: dict[str, Callable[[Queue], Any]] = {
     'filename': lambda queue: queue.filename,
     'dirname': lambda queue: queue.dirname,
     'select': lambda queue: queue.select(),
-    'tasks': lambda queue: [(task.id, task.state, task.arguments, task.app.code) for task in queue.tasks()],
+    'tasks': lambda queue: [
+        (task.id, task.state, task.arguments, task.app.code) for task in queue.tasks()
+    ],
     'futures': lambda queue: [future.id for future in queue.futures()],
     'processes': lambda queue: queue.processes(),
     'mids_of': lambda queue: queue.mids_of('local'),
@@ -125,7 +137,16 @@ USING_CALLS: dict[str, Callable[[Queue], Any]] = {
     'run here': lambda queue: queue.tasks()[0].run(),
 }
 # Members that neither look at the queue nor change it.
-OTHER_CALLS = {'use', '__contains__', '__bool__', '__eq__', '__hash__', '__reduce__', '__init__', '__desipipe_identity__'}
+OTHER_CALLS = {
+    'use',
+    '__contains__',
+    '__bool__',
+    '__eq__',
+    '__hash__',
+    '__reduce__',
+    '__init__',
+    '__desipipe_identity__',
+}
 
 
 def _plain(x: int) -> int:
@@ -139,7 +160,8 @@ def _batched(queue: Queue) -> None:
 
 @pytest.fixture(scope='module')
 def template() -> Iterator[str]:
-    """The folder of a queue whose environment, code and arguments make a file ``ran`` when they run.
+    """The folder of a queue whose environment, code and arguments make a file ``ran`` when they
+    run.
 
     One task is pending, one has succeeded, one has failed.
     """
@@ -188,7 +210,9 @@ def ran(folder: str) -> Path:
     return Path(folder).parent / 'home' / 'ran'
 
 
-def as_victim(folder: str, do: Callable[[], Any]) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+def as_victim(
+    folder: str, do: Callable[[], Any]
+) -> tuple[Any, dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
     """Return what the victim gets, and what the folder was before and is after."""
     before = snapshot(folder)
     found = run_as(VICTIM, Path(folder).parent / 'home', do)
@@ -219,7 +243,11 @@ def test_every_verb_is_looking_or_using() -> None:
 
 
 def test_every_member_of_a_queue_is_looking_or_using() -> None:
-    members = {name for name, value in vars(Queue).items() if not name.startswith('_') or (name.startswith('__') and callable(value))}
+    members = {
+        name
+        for name, value in vars(Queue).items()
+        if not name.startswith('_') or (name.startswith('__') and callable(value))
+    }
     tables = {name.partition(',')[0] for name in (*LOOKING_CALLS, *USING_CALLS)}
     assert members - tables - OTHER_CALLS == set()
 
@@ -237,16 +265,25 @@ def test_looking_verbs_write_and_run_nothing(theirs: str) -> None:
     said, before, after = as_victim(theirs, look)
     assert before == after
     assert not ran(theirs).exists()
-    wrong = {words: text for words, text in said.items() if 'should not happen' in text or 'no permission' in text}
+    wrong = {
+        words: text
+        for words, text in said.items()
+        if 'should not happen' in text or 'no permission' in text
+    }
     assert not wrong
-    assert f'of user {ATTACKER.uid}, whom you do not trust' in said['status'] and TRUST in said['status']
+    assert (
+        f'of user {ATTACKER.uid}, whom you do not trust' in said['status']
+        and TRUST in said['status']
+    )
     for words, text in said.items():
         assert 'desipipe spawn' not in text, words
 
 
 def test_looking_calls_write_and_run_nothing(theirs: str) -> None:
     def look() -> dict[str, str]:
-        return {name: repr(call(Queue(theirs, create=False))) for name, call in LOOKING_CALLS.items()}
+        return {
+            name: repr(call(Queue(theirs, create=False))) for name, call in LOOKING_CALLS.items()
+        }
 
     said, before, after = as_victim(theirs, look)
     assert before == after and not ran(theirs).exists()
@@ -255,7 +292,11 @@ def test_looking_calls_write_and_run_nothing(theirs: str) -> None:
 
 def test_using_verbs_are_refused(theirs: str) -> None:
     def use() -> dict[str, tuple[int, str]]:
-        return {' '.join((verb, *words)): type_command(verb, '-q', theirs, *words) for verb, lines in USING_VERBS.items() for words in lines}
+        return {
+            ' '.join((verb, *words)): type_command(verb, '-q', theirs, *words)
+            for verb, lines in USING_VERBS.items()
+            for words in lines
+        }
 
     said, before, after = as_victim(theirs, use)
     assert before == after
@@ -266,14 +307,20 @@ def test_using_verbs_are_refused(theirs: str) -> None:
 
 def test_using_calls_are_refused(theirs: str) -> None:
     def use() -> dict[str, str]:
-        return {name: caught(lambda call=call: call(Queue(theirs, create=False))) for name, call in USING_CALLS.items()}  # type: ignore[misc]
+        return {
+            name: caught(lambda call=call: call(Queue(theirs, create=False)))
+            for name, call in USING_CALLS.items()
+        }  # type: ignore[misc]
 
     said, before, after = as_victim(theirs, use)
     assert before == after
     assert not ran(theirs).exists()
     for name, text in said.items():
         lines = text.splitlines()
-        assert lines[-1] == TRUST and f'user {ATTACKER.uid}, whom you do not trust' in text, (name, text)
+        assert lines[-1] == TRUST and f'user {ATTACKER.uid}, whom you do not trust' in text, (
+            name,
+            text,
+        )
 
 
 @pytest.fixture
@@ -306,7 +353,10 @@ def ask_all(table: Any, theirs: str) -> dict[str, tuple[str, str]]:
         hub = Hub(os.path.dirname(theirs))
         said = {}
         for route in table:
-            asked = {**({'queue': theirs} if 'queue' in route.members else {}), **ROUTE_MEMBERS.get(route.path, {})}
+            asked = {
+                **({'queue': theirs} if 'queue' in route.members else {}),
+                **ROUTE_MEMBERS.get(route.path, {}),
+            }
             try:
                 value = await asyncio.wait_for(route.answer(hub, asked), 200)
                 said[route.path] = ('answer', repr(value))
@@ -322,7 +372,10 @@ def test_looking_routes_write_and_run_nothing(theirs: str, routes: Any) -> None:
     said, before, after = as_victim(theirs, lambda: ask_all(routes.LOOKS, theirs))
     assert before == after and not ran(theirs).exists()
     assert {kind for kind, _ in said.values()} == {'answer'}, said
-    assert f"'untrusted': '{ATTACKER.uid}'" in said['queue'][1] and f"'untrusted': '{ATTACKER.uid}'" in said['queues'][1]
+    assert (
+        f"'untrusted': '{ATTACKER.uid}'" in said['queue'][1]
+        and f"'untrusted': '{ATTACKER.uid}'" in said['queues'][1]
+    )
 
 
 def test_orders_of_the_panel_are_refused(theirs: str, routes: Any) -> None:
@@ -340,7 +393,9 @@ def test_the_panel_trusts_only_who_needs_it(theirs: str, routes: Any) -> None:
 
         queue = Queue(theirs, create=False)
         users = (f'{ATTACKER.uid}1', str(ATTACKER.uid), str(ATTACKER.uid))
-        return [(_trust(queue, {'user': user})['message'], Config()['trusted_users']) for user in users]
+        return [
+            (_trust(queue, {'user': user})['message'], Config()['trusted_users']) for user in users
+        ]
 
     said, _, _ = as_victim(theirs, trust)
     assert [trusted for _, trusted in said] == [[], [str(ATTACKER.uid)], [str(ATTACKER.uid)]]
@@ -352,7 +407,11 @@ def test_a_trusted_users_queue_is_used(theirs: str) -> None:
         assert type_command('trust', str(ATTACKER.uid))[0] == 0
         queue = Queue(theirs, create=False)
         work(queue)
-        return dict(queue.counts), queue.futures()[0].result(timeout=0), type_command('trust', '--list')[1]
+        return (
+            dict(queue.counts),
+            queue.futures()[0].result(timeout=0),
+            type_command('trust', '--list')[1],
+        )
 
     (counts, result, listed), _, _ = as_victim(theirs, use)
     assert counts['PENDING'] == 0 and counts['SUCCEEDED'] == 2
@@ -376,7 +435,9 @@ def test_trust_is_noticed_by_open_queues_and_taken_back(theirs: str) -> None:
     assert paused == 'True' and 'only yourself' in removed
 
 
-def test_trust_says_what_it_means_and_refuses_unknown_users(queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trust_says_what_it_means_and_refuses_unknown_users(
+    queue_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert 'only yourself' in type_command('trust')[1]
     assert 'may run as you' in type_command('trust', 'root')[1]
     assert Config()['trusted_users'] == ['root']

@@ -1,4 +1,6 @@
-"""One queue that two versions of desipipe use at once, as on a cluster where not all upgrade on one day."""
+"""One queue that two versions of desipipe use at once, as on a cluster where not all upgrade on
+one day.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +88,9 @@ def versions(earlier: Path, tmp_path: Path) -> dict[str, Call]:
         def call(*argv: str) -> subprocess.Popen[str]:
             command = [sys.executable, *argv]
             pipe = subprocess.PIPE
-            return subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=pipe, stderr=pipe, text=True)
+            return subprocess.Popen(
+                command, cwd=tmp_path, env=environ, stdout=pipe, stderr=pipe, text=True
+            )
 
         return call
 
@@ -102,7 +106,9 @@ def done(process: subprocess.Popen[str]) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('maker', 'other'), [('0.1.0', 'now'), ('now', '0.1.0')])
-def test_both_add_and_run_and_read(versions: dict[str, Call], tmp_path: Path, maker: str, other: str) -> None:
+def test_both_add_and_run_and_read(
+    versions: dict[str, Call], tmp_path: Path, maker: str, other: str
+) -> None:
     (tmp_path / 'script.py').write_text(SCRIPT)
     queue = str(tmp_path / 'shared')
     first = done(versions[maker]('script.py', 'add'))

@@ -18,7 +18,9 @@ from desipipe.queue import waiting
 from desipipe.queue.waiting import waiting_reason
 from desipipe.store.lease import Lease
 
-BROKEN = 'a worker of task manager {mid} died at once: trying again in 2 s. No module named desipipe'
+BROKEN = (
+    'a worker of task manager {mid} died at once: trying again in 2 s. No module named desipipe'
+)
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ def test_what_happens_between_a_look_and_the_wait_wakes(folder: str, patient: No
 @linux
 @pytest.mark.parametrize('look', [0, 1, 2])
 def test_nothing_is_missed_by_who_waits_for_a_state(folder: str, patient: None, look: int) -> None:
-    """Whatever the moment at which another one writes: before the first look, or just after one of them."""
+    """Whatever the moment at which another one writes: before the first look, or just after one
+    of them.
+    """
     ledger = Ledger(folder, None)
     other = fresh(ledger)
     looks: list[bool] = []
@@ -179,7 +181,9 @@ def test_nothing_stays_open(folder: str) -> None:
 
 
 @pytest.mark.parametrize('shared', [False, True])
-def test_without_inotify_it_looks_more_and_more_seldom(folder: str, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+def test_without_inotify_it_looks_more_and_more_seldom(
+    folder: str, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
     monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
     slept: list[float] = []
     monkeypatch.setattr(time, 'sleep', slept.append)
@@ -199,7 +203,9 @@ def test_without_inotify_it_looks_more_and_more_seldom(folder: str, monkeypatch:
 def test_without_inotify_nothing_is_missed(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, '_inotify', lambda folder: -1)
     ledger = Ledger(folder, None)
-    with talk(APPENDER.replace('note(word)', '{"e": "state", "paused": True, "t": 0.0}'), folder) as process:
+    with talk(
+        APPENDER.replace('note(word)', '{"e": "state", "paused": True, "t": 0.0}'), folder
+    ) as process:
         assert hear(process) == 'ready'
         tell(process)
         assert ledger.wait(lambda: ledger.state.paused)

@@ -1,4 +1,6 @@
-"""Workers, with real processes: what they run, what they capture, and what becomes of a task whose process dies."""
+"""Workers, with real processes: what they run, what they capture, and what becomes of a task
+whose process dies.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,13 @@ from polling import TIMEOUT_S, wait_for
 from workers import WORK, work
 
 from desipipe import Queue, TaskManager
-from desipipe.errors import PayloadError, ResultError, TaskCancelledError, TaskFailedError, TaskKilledError
+from desipipe.errors import (
+    PayloadError,
+    ResultError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskKilledError,
+)
 from desipipe.execution.worker import Worker
 from desipipe.provenance import process_alive
 from desipipe.queue.ledger import Ledger
@@ -90,7 +98,9 @@ def test_large_arrays_are_views(queue: Queue, tm: TaskManager) -> None:
         ('import os; os.abort()', 'abort: signal 6 (SIGABRT)'),
     ],
 )
-def test_a_crash_costs_one_attempt_of_one_task(queue: Queue, tm: TaskManager, how: str, words: str) -> None:
+def test_a_crash_costs_one_attempt_of_one_task(
+    queue: Queue, tm: TaskManager, how: str, words: str
+) -> None:
     @tm.python_app
     def crash(how: str) -> None:
         print('so far', flush=True)
@@ -123,7 +133,9 @@ def test_output_of_each_is_its_own(queue: Queue, tm: TaskManager) -> None:
         import sys
 
         print('python', i)
-        ctypes.CDLL(None).printf(f'c library {i}\n'.encode())  # buffered by C, with no newline of Python's
+        ctypes.CDLL(None).printf(
+            f'c library {i}\n'.encode()
+        )  # buffered by C, with no newline of Python's
         os.system(f'echo shell {i}; echo shell error {i} >&2')
         subprocess.run(['echo', f'subprocess {i}'], check=True)
         print('error', i, file=sys.stderr)
@@ -138,7 +150,9 @@ def test_output_of_each_is_its_own(queue: Queue, tm: TaskManager) -> None:
         quiet.append(silent(i))
     work(queue, '--slots', '2')
     for i, future in enumerate(spoken):
-        assert sorted(future.out(timeout=0).splitlines()) == sorted([f'python {i}', f'c library {i}', f'shell {i}', f'subprocess {i}'])
+        assert sorted(future.out(timeout=0).splitlines()) == sorted(
+            [f'python {i}', f'c library {i}', f'shell {i}', f'subprocess {i}']
+        )
         assert future.err() == f'shell error {i}\nerror {i}\n'
     assert {future.out(timeout=0) + future.err() for future in quiet} == {''}
 
@@ -163,7 +177,9 @@ def test_output_is_bounded(queue_dir: Path) -> None:
     assert len(out) < 1200
 
 
-def test_output_is_followed_live(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_output_is_followed_live(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
     @tm.python_app
     def wait(path: str) -> None:
         import os
@@ -175,13 +191,20 @@ def test_output_is_followed_live(queue: Queue, tm: TaskManager, start: Callable[
 
     future = wait(str(tmp_path / 'go'))
     start()
-    wait_for(lambda: any('waiting' in path.read_text(errors='replace') for path in Path(queue.folder, 'live').iterdir()))
+    wait_for(
+        lambda: any(
+            'waiting' in path.read_text(errors='replace')
+            for path in Path(queue.folder, 'live').iterdir()
+        )
+    )
     assert future.running()
     (tmp_path / 'go').touch()
     assert future.out(timeout=60) == 'waiting\n'
 
 
-@pytest.mark.parametrize('command', ['echo out; echo err >&2; exit 3', ['sh', '-c', 'echo out; echo err >&2; exit 3']])
+@pytest.mark.parametrize(
+    'command', ['echo out; echo err >&2; exit 3', ['sh', '-c', 'echo out; echo err >&2; exit 3']]
+)
 def test_bash_exit_status(queue: Queue, tm: TaskManager, command: Any) -> None:
     @tm.bash_app
     def run(command: Any) -> Any:
@@ -213,7 +236,13 @@ def test_exceptions_come_back(queue: Queue, tm: TaskManager) -> None:
         plain.result(timeout=0)
     cause = caught.value.__cause__
     assert isinstance(cause, TaskFailedError)
-    for words in (plain.id[:12], 'in fail', 'ValueError: size must be positive', 'desipipe logs', 'desipipe retry'):
+    for words in (
+        plain.id[:12],
+        'in fail',
+        'ValueError: size must be positive',
+        'desipipe logs',
+        'desipipe retry',
+    ):
         assert words in str(cause)
     with pytest.raises(Exception, match='1 and 2'):
         own.result(timeout=0)
@@ -248,7 +277,11 @@ def test_retries(queue: Queue, tm: TaskManager, tmp_path: Path) -> None:
             os._exit(1)
         return 'lived'
 
-    a, b, c = third_time(str(tmp_path / 'a')), other_error(str(tmp_path / 'b')), dies(str(tmp_path / 'c'))
+    a, b, c = (
+        third_time(str(tmp_path / 'a')),
+        other_error(str(tmp_path / 'b')),
+        dies(str(tmp_path / 'c')),
+    )
     work(queue)
     assert a.result(timeout=0) == 3
     assert [attempt.number for attempt in a.task.attempts] == [1, 2, 3]
@@ -287,7 +320,9 @@ def test_timeout_kills_what_the_task_started(queue: Queue, tm: TaskManager) -> N
     wait_for(lambda: not any(seconds in command for command in running_commands()))
 
 
-def test_cancel_pending_and_running(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_cancel_pending_and_running(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
     @tm.python_app
     def wait(i: int, path: str) -> int:
         import os
@@ -312,8 +347,11 @@ def test_cancel_pending_and_running(queue: Queue, tm: TaskManager, start: Callab
             future.result(timeout=60)
 
 
-def test_long_tasks_are_not_hoarded(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
-    # Hundreds of short tasks teach the worker to hand out many at once; then one turns out to be long: what stands behind it must run.
+def test_long_tasks_are_not_hoarded(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    # Hundreds of short tasks teach the worker to hand out many at once; then one turns out to be
+    # long: what stands behind it must run.
     @tm.python_app
     def short(i: int, path: str) -> int:
         import os
@@ -333,7 +371,9 @@ def test_long_tasks_are_not_hoarded(queue: Queue, tm: TaskManager, start: Callab
 
 
 @pytest.mark.parametrize(('mode', 'state'), [('', 'KILLED'), ('retry_at_timeout', 'PENDING')])
-def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str) -> None:
+def test_sigterm_gives_back(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, mode: str, state: str
+) -> None:
     @tm.python_app
     def wait(i: int, path: str) -> None:
 
@@ -345,7 +385,9 @@ def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., 
     (tmp_path / 'begun').mkdir()
     futures = wait.map(i=range(5), path=str(tmp_path / 'begun'))
     process = start('--slots', '2', *(['--mode', mode] if mode else []))
-    wait_for(lambda: len(list((tmp_path / 'begun').iterdir())) == 2)  # what is only claimed goes back to PENDING in any case
+    wait_for(
+        lambda: len(list((tmp_path / 'begun').iterdir())) == 2
+    )  # what is only claimed goes back to PENDING in any case
     process.terminate()
     assert process.wait(60) == 0
     assert queue.counts[state] == (2 if state == 'KILLED' else 5)
@@ -358,7 +400,9 @@ def test_sigterm_gives_back(queue: Queue, tm: TaskManager, start: Callable[..., 
 
 
 @pytest.mark.parametrize('number', [signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU])
-def test_other_signals_end_a_worker_in_order_too(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, number: signal.Signals) -> None:
+def test_other_signals_end_a_worker_in_order_too(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, number: signal.Signals
+) -> None:
     @tm.python_app
     def wait(i: int, path: str) -> None:
 
@@ -378,7 +422,9 @@ def test_other_signals_end_a_worker_in_order_too(queue: Queue, tm: TaskManager, 
         futures[0].result(timeout=0)
 
 
-def test_a_worker_without_a_terminal_ignores_its_end(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_a_worker_without_a_terminal_ignores_its_end(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     @tm.python_app
     def handlers() -> list[bool]:
         import os
@@ -423,7 +469,9 @@ def test_a_signal_to_all_processes_of_a_job_is_judged_once(
             futures[0].result(timeout=0)
 
 
-def test_many_slots_have_descriptors(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_many_slots_have_descriptors(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     import resource
 
     @tm.python_app
@@ -436,12 +484,18 @@ def test_many_slots_have_descriptors(queue: Queue, tm: TaskManager, start: Calla
 
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     futures = limit.map(i=range(24))
-    worker = start('--slots', '24', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard)))
-    assert [future.result(timeout=60) for future in futures] == [64] * 24  # what tasks have is as it was
+    worker = start(
+        '--slots', '24', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    )
+    assert [future.result(timeout=60) for future in futures] == [
+        64
+    ] * 24  # what tasks have is as it was
     assert worker.wait(60) == 0
 
 
-def test_a_hard_limit_of_descriptors_costs_slots_only(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_a_hard_limit_of_descriptors_costs_slots_only(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     import resource
 
     @tm.python_app
@@ -453,7 +507,9 @@ def test_a_hard_limit_of_descriptors_costs_slots_only(queue: Queue, tm: TaskMana
         return i
 
     futures = one.map(i=range(40))
-    worker = start('--slots', '40', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80)))
+    worker = start(
+        '--slots', '40', preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (80, 80))
+    )
     assert [future.result(timeout=60) for future in futures] == list(range(40))
     assert worker.wait(60) == 0
 
@@ -476,7 +532,9 @@ def test_walltime(queue: Queue, tm: TaskManager) -> None:
         future.result(timeout=0)
 
 
-def test_a_killed_worker_takes_its_slots_along(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
+def test_a_killed_worker_takes_its_slots_along(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
     @tm.python_app(retries=1)
     def wait(path: str, go: str) -> int:
         import os
@@ -490,7 +548,9 @@ def test_a_killed_worker_takes_its_slots_along(queue: Queue, tm: TaskManager, st
 
     future = wait(str(tmp_path / 'pids'), str(tmp_path / 'go'))
     first = start()
-    wait_for(lambda: (tmp_path / 'pids').exists() and (tmp_path / 'pids').read_text().count('\n') == 1)
+    wait_for(
+        lambda: (tmp_path / 'pids').exists() and (tmp_path / 'pids').read_text().count('\n') == 1
+    )
     first.send_signal(signal.SIGKILL)
     first.wait()
     second = start()
@@ -527,7 +587,8 @@ def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: 
     try:
         wait_for(lambda: (tmp_path / 'runs').exists())
         first.send_signal(signal.SIGSTOP)
-        # The other one, on this machine, sees a process that lives and says nothing for the lease's length.
+        # The other one, on this machine, sees a process that lives and says nothing for the lease's
+        # length.
         work(queue)
         assert future.result(timeout=60) == 2
         first.send_signal(signal.SIGCONT)
@@ -540,8 +601,12 @@ def test_a_stopped_worker_that_wakes_changes_nothing(queue_dir: Path, tmp_path: 
     assert len([attempt for attempt in future.task.attempts if attempt.counts]) == 1
 
 
-def test_an_order_that_a_report_comes_upon_is_obeyed(queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What someone wrote between our last look and our own lines is read with these, and is new to nobody's look."""
+def test_an_order_that_a_report_comes_upon_is_obeyed(
+    queue: Queue, tm: TaskManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What someone wrote between our last look and our own lines is read with these, and is new
+    to nobody's look.
+    """
 
     @tm.python_app
     def sleep(seconds: float) -> None:
@@ -563,8 +628,12 @@ def test_an_order_that_a_report_comes_upon_is_obeyed(queue: Queue, tm: TaskManag
     assert (quick.state, slow.state) in (('SUCCEEDED', 'KILLED'), ('SUCCEEDED', 'PENDING'))
 
 
-def test_deleting_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path) -> None:
-    """The queue stays deleted, the task ends by itself, what has not begun never does, and the worker ends well."""
+def test_deleting_without_killing_lets_tasks_end(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path
+) -> None:
+    """The queue stays deleted, the task ends by itself, what has not begun never does, and the
+    worker ends well.
+    """
 
     @tm.python_app
     def wait(i: int, go: str, done: str) -> None:
@@ -631,7 +700,9 @@ def test_deleting_without_killing_ends_no_task_for_the_versions_of_another(
     assert not os.path.exists(queue.folder)
 
 
-def test_queue_removed_by_hand_ends_its_worker(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_queue_removed_by_hand_ends_its_worker(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     @tm.python_app
     def wait() -> None:
 
@@ -649,8 +720,12 @@ def test_queue_removed_by_hand_ends_its_worker(queue: Queue, tm: TaskManager, st
 
 
 @pytest.mark.parametrize('again', [True, False])
-def test_clearing_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, again: bool) -> None:
-    """A pipeline that begins with it is run again: what runs is not begun twice, its worker goes on, and nothing of before is seen."""
+def test_clearing_without_killing_lets_tasks_end(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any], tmp_path: Path, again: bool
+) -> None:
+    """A pipeline that begins with it is run again: what runs is not begun twice, its worker goes
+    on, and nothing of before is seen.
+    """
 
     @tm.python_app
     def wait(i: int, go: str) -> str:
@@ -679,14 +754,18 @@ def test_clearing_without_killing_lets_tasks_end(queue: Queue, tm: TaskManager, 
     else:
         futures = [after(wait(2, go))]
     Path(go).touch()
-    assert [future.result(timeout=60) for future in futures] == [f'result {i} after' for i in ((0, 1) if again else (2,))]
+    assert [future.result(timeout=60) for future in futures] == [
+        f'result {i} after' for i in ((0, 1) if again else (2,))
+    ]
     assert Path(f'{go}-0').read_text() == 'x'
     assert len(queue) == 2 * len(futures)
     queue.kill()
     assert queue.wait_stopped(60)
 
 
-def test_clearing_kills_by_default(queue: Queue, tm: TaskManager, start: Callable[..., Any]) -> None:
+def test_clearing_kills_by_default(
+    queue: Queue, tm: TaskManager, start: Callable[..., Any]
+) -> None:
     @tm.python_app
     def wait(i: int) -> None:
 
@@ -871,7 +950,9 @@ KEEPS = """
 
 
 @pytest.mark.parametrize('slots', ['1', '2'])
-def test_no_task_sees_what_another_left_in_its_code(queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: str) -> None:
+def test_no_task_sees_what_another_left_in_its_code(
+    queue: Queue, tm: TaskManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slots: str
+) -> None:
     (tmp_path / 'helper_that_counts.py').write_text('calls = 0\n')
     monkeypatch.syspath_prepend(str(tmp_path))
     found = notebook(KEEPS)
@@ -921,8 +1002,15 @@ def test_streams_and_environment_are_those_of_each_task(queue: Queue, tm: TaskMa
     work(queue, '--slots', '1')
     for i, future in enumerate(seen):
         assert future.result(timeout=0) == [None, True, '']
-        assert (future.out(timeout=0), future.err(timeout=0)) == (f'out {i}\nshell \n', f'err {i}\n')
-    assert [future.out(timeout=0) for future in spoiled] == ['before replaced\n', 'before closed\n', 'before none\n']
+        assert (future.out(timeout=0), future.err(timeout=0)) == (
+            f'out {i}\nshell \n',
+            f'err {i}\n',
+        )
+    assert [future.out(timeout=0) for future in spoiled] == [
+        'before replaced\n',
+        'before closed\n',
+        'before none\n',
+    ]
 
 
 def test_multiprocessing_finds_what_the_task_uses(queue: Queue, tm: TaskManager) -> None:
@@ -957,7 +1045,13 @@ def test_a_result_that_does_not_come_back(queue: Queue, tm: TaskManager) -> None
 
     future = odd()
     work(queue)
-    with pytest.raises(ResultError, match=f'task {future.id[:12]} \\(odd\\) succeeded .* cannot be loaded here: TypeError: .*missing 1 required') as info:
+    with pytest.raises(
+        ResultError,
+        match=(
+            f'task {future.id[:12]} \\(odd\\) succeeded .* cannot be loaded here: TypeError: '
+            '.*missing 1 required'
+        ),
+    ) as info:
         future.result(timeout=0)
     assert isinstance(info.value, PayloadError) and isinstance(info.value.__cause__, TypeError)
     with pytest.raises(ResultError):
@@ -974,4 +1068,8 @@ def test_a_result_that_can_not_be_kept(queue: Queue, tm: TaskManager) -> None:
 
     future = lazy()
     work(queue)
-    assert re.fullmatch(r'desipipe\.errors\.NotSerializableError: the result \(a generator.*turn it into a list first.*\n', future.err(timeout=0))
+    assert re.fullmatch(
+        r'desipipe\.errors\.NotSerializableError: the result \(a generator.*turn it into a list '
+        r'first.*\n',
+        future.err(timeout=0),
+    )

@@ -17,7 +17,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason='other users are played, which needs root')
+needs_root = pytest.mark.skipif(
+    os.geteuid() != 0, reason='other users are played, which needs root'
+)
 _KEEP_CAPS, _AMBIENT, _AMBIENT_RAISE = 8, 47, 2
 _READ_ALL = 2  # CAP_DAC_READ_SEARCH
 _VERSION_3 = 0x20080522
@@ -39,7 +41,9 @@ CAROL = User(54325)
 
 
 def become(user: User) -> None:
-    """Be another user, who may read the interpreter and this package wherever they are installed."""
+    """Be another user, who may read the interpreter and this package wherever they are
+    installed.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(_KEEP_CAPS, 1, 0, 0, 0)
     os.setgroups(user.groups)
@@ -107,8 +111,12 @@ def _child(user: User, home: Path, do: Callable[[], Any], umask: int, pipe: int)
 
 @contextlib.contextmanager
 def open_place() -> Iterator[Path]:
-    """Make a folder that every user can pass, which those of pytest are not: each run closes them to others."""
-    with tempfile.TemporaryDirectory(prefix='desipipe-users-', dir='/tmp', ignore_cleanup_errors=True) as name:
+    """Make a folder that every user can pass, which those of pytest are not: each run closes
+    them to others.
+    """
+    with tempfile.TemporaryDirectory(
+        prefix='desipipe-users-', dir='/tmp', ignore_cleanup_errors=True
+    ) as name:
         os.chmod(name, 0o755)
         yield Path(name)
 
@@ -117,7 +125,12 @@ def give(folder: str | Path, user: User, gid: int = -1) -> None:
     """Let a folder, and all that is in it, belong to a user."""
     for where, folders, files in os.walk(folder):
         for name in ('', *folders, *files):
-            os.chown(os.path.join(where, name), user.uid, gid if gid >= 0 else user.uid, follow_symlinks=False)
+            os.chown(
+                os.path.join(where, name),
+                user.uid,
+                gid if gid >= 0 else user.uid,
+                follow_symlinks=False,
+            )
 
 
 def open_to_all(folder: str | Path) -> None:
@@ -133,7 +146,14 @@ def snapshot(folder: str | Path) -> dict[str, tuple[int, ...]]:
     found = {}
     for path in (Path(folder), *sorted(Path(folder).rglob('*'))):
         status = path.lstat()
-        found[str(path)] = (status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_mode, status.st_uid)
+        found[str(path)] = (
+            status.st_ino,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+            status.st_size,
+            status.st_mode,
+            status.st_uid,
+        )
     return found
 
 

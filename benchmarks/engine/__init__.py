@@ -31,7 +31,9 @@ def manager(folder: Path, name: str) -> Any:
     """
     from desipipe import Queue, TaskManager
 
-    return TaskManager(Queue(name, base_dir=str(folder), create=True), scheduler={'max_workers': 16})
+    return TaskManager(
+        Queue(name, base_dir=str(folder), create=True), scheduler={'max_workers': 16}
+    )
 
 
 @contextlib.contextmanager
@@ -49,7 +51,11 @@ def working(folder: Path, name: str, workers: int = 1, slots: int = 2) -> Iterat
     slots : int, default=2
         Slots of each.
     """
-    command = [sys.executable, '-c', f'from desipipe import work; work({str(folder / name)!r}, slots={slots:d}, linger=600)']
+    command = [
+        sys.executable,
+        '-c',
+        f'from desipipe import work; work({str(folder / name)!r}, slots={slots:d}, linger=600)',
+    ]
     running = [subprocess.Popen(command) for _ in range(workers)]
     try:
         yield
@@ -84,10 +90,18 @@ def warm(tm: Any, slots: int) -> None:
     seen: set[int] = set()
     attempt = 0
     while len(seen) < slots:
-        seen.update(future.result(timeout=60) for future in app.map(i=range(4 * slots), attempt=attempt))
+        seen.update(
+            future.result(timeout=60) for future in app.map(i=range(4 * slots), attempt=attempt)
+        )
         attempt += 1
 
 
 def anonymous() -> int:
-    """Return the bytes of memory that this process has for itself: files that are mapped don't count."""
-    return next(int(line.split()[1]) * 1024 for line in Path('/proc/self/status').read_text().splitlines() if line.startswith('RssAnon'))
+    """Return the bytes of memory that this process has for itself: files that are mapped don't
+    count.
+    """
+    return next(
+        int(line.split()[1]) * 1024
+        for line in Path('/proc/self/status').read_text().splitlines()
+        if line.startswith('RssAnon')
+    )

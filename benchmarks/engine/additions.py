@@ -12,7 +12,9 @@ from . import manager, warm, working
 
 
 def measure(folder: Path, tasks: int) -> dict[str, float]:
-    """Return rates of additions in tasks a second: ``calls``, ``busy`` (two slots run them meanwhile), ``batch`` and ``bulk``."""
+    """Return rates of additions in tasks a second: ``calls``, ``busy`` (two slots run them
+    meanwhile), ``batch`` and ``bulk``.
+    """
     values: dict[str, float] = {}
     for key in ('calls', 'batch', 'bulk', 'busy'):
         tm = manager(folder, key)
@@ -46,8 +48,24 @@ def measure(folder: Path, tasks: int) -> dict[str, float]:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of additions."""
     return [
-        Figure('additions.calls', 'additions, one call a task', column(rounds, 'calls'), 'tasks/s', at_least(4000)),
-        Figure('additions.busy', 'the same, while two slots run them on the same processors', column(rounds, 'busy'), 'tasks/s'),
-        Figure('additions.batch', 'additions, one call a task, in queue.batch()', column(rounds, 'batch'), 'tasks/s'),
+        Figure(
+            'additions.calls',
+            'additions, one call a task',
+            column(rounds, 'calls'),
+            'tasks/s',
+            at_least(4000),
+        ),
+        Figure(
+            'additions.busy',
+            'the same, while two slots run them on the same processors',
+            column(rounds, 'busy'),
+            'tasks/s',
+        ),
+        Figure(
+            'additions.batch',
+            'additions, one call a task, in queue.batch()',
+            column(rounds, 'batch'),
+            'tasks/s',
+        ),
         Figure('additions.bulk', 'additions by app.map', column(rounds, 'bulk'), 'tasks/s'),
     ]

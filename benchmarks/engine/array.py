@@ -38,8 +38,9 @@ def _touch(array: Any, seed: int) -> None:
 
 
 def _settle(folder: Path, size: int) -> None:
-    # Memory that a virtual machine gets from its host for the first time costs ten times the writing itself, and whoever comes first pays:
-    # so have enough of it used and freed just before, for the array and for the file. And nothing of others may be left to be written.
+    # Memory that a virtual machine gets from its host for the first time costs ten times the
+    # writing itself, and whoever comes first pays: so have enough of it used and freed just before,
+    # for the array and for the file. And nothing of others may be left to be written.
     path, block = folder / 'settle', bytes(1 << 20)
     with open(path, 'wb') as file:
         for _ in range(size // len(block)):
@@ -65,7 +66,9 @@ def _numpy(folder: Path, seed: int, size: int, sync: bool) -> float:
 
 
 def _desipipe(tm: Any, seed: int, size: int) -> tuple[float, float]:
-    """Return seconds from call to the whole array read, and the bytes of memory that this process got by it."""
+    """Return seconds from call to the whole array read, and the bytes of memory that this
+    process got by it.
+    """
     app = tm.python_app(make)
     before = anonymous()
     start = time.perf_counter()
@@ -76,7 +79,9 @@ def _desipipe(tm: Any, seed: int, size: int) -> tuple[float, float]:
 
 
 def measure(folder: Path, size: int, turn: int) -> dict[str, float]:
-    """Return seconds of ``numpy``, ``numpy_sync`` and ``desipipe`` for an array of ``size`` numbers (medians), and what memory it cost."""
+    """Return seconds of ``numpy``, ``numpy_sync`` and ``desipipe`` for an array of ``size``
+    numbers (medians), and what memory it cost.
+    """
     times: dict[str, list[float]] = {key: [] for key in KEYS}
     memories = []
     tm = manager(folder, 'array')
@@ -95,15 +100,42 @@ def measure(folder: Path, size: int, turn: int) -> dict[str, float]:
                     seconds = _numpy(folder, repeat + 1, size, key == 'numpy_sync')
                 times[key].append(seconds)
         top = tm.python_app(peak)(1).result()
-    return {**{key: statistics.median(values) for key, values in times.items()}, 'reader': max(memories) / (8 * size), 'writer': (top - base) / (8 * size)}
+    return {
+        **{key: statistics.median(values) for key, values in times.items()},
+        'reader': max(memories) / (8 * size),
+        'writer': (top - base) / (8 * size),
+    }
 
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of large results."""
     return [
-        Figure('array.vs.numpy', 'array result, call to read: times np.save + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy'), 'x', at_most(2)),
-        Figure('array.vs.numpy_sync', 'the same, times np.save + fsync + np.load(mmap)', ratios(rounds, 'desipipe', 'numpy_sync'), 'x', at_most(2)),
+        Figure(
+            'array.vs.numpy',
+            'array result, call to read: times np.save + np.load(mmap)',
+            ratios(rounds, 'desipipe', 'numpy'),
+            'x',
+            at_most(2),
+        ),
+        Figure(
+            'array.vs.numpy_sync',
+            'the same, times np.save + fsync + np.load(mmap)',
+            ratios(rounds, 'desipipe', 'numpy_sync'),
+            'x',
+            at_most(2),
+        ),
         Figure('array.time', 'array result, call to read', column(rounds, 'desipipe'), 's'),
-        Figure('array.reader', 'memory of the reader (not mapped), in copies of the array', column(rounds, 'reader'), 'copies', at_most(0.05)),
-        Figure('array.writer', 'highest memory of the slot, in copies of the array', column(rounds, 'writer'), 'copies'),
+        Figure(
+            'array.reader',
+            'memory of the reader (not mapped), in copies of the array',
+            column(rounds, 'reader'),
+            'copies',
+            at_most(0.05),
+        ),
+        Figure(
+            'array.writer',
+            'highest memory of the slot, in copies of the array',
+            column(rounds, 'writer'),
+            'copies',
+        ),
     ]

@@ -12,9 +12,14 @@ from . import manager, warm, working
 
 @contextlib.contextmanager
 def session(folder: Path) -> Iterator[Session]:
-    """Yield a queue with a worker; every task goes through the journal and is on disk before it counts as added."""
+    """Yield a queue with a worker; every task goes through the journal and is on disk before it
+    counts as added.
+    """
     tm = manager(folder, 'bag')
     task = tm.python_app(noop)
     with working(folder, 'bag', slots=2):
         warm(tm, 2)
-        yield Session(bag=lambda n: [future.result() for future in task.map(i=range(n))], call=lambda i: int(task(i).result()))
+        yield Session(
+            bag=lambda n: [future.result() for future in task.map(i=range(n))],
+            call=lambda i: int(task(i).result()),
+        )

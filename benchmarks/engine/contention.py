@@ -1,4 +1,6 @@
-"""Many workers on one queue: sixteen with one slot, beside one with sixteen slots, tasks of one millisecond."""
+"""Many workers on one queue: sixteen with one slot, beside one with sixteen slots, tasks of one
+millisecond.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ def nap(i: int) -> int:
 
 
 def measure(folder: Path, tasks: int, turn: int) -> dict[str, float]:
-    """Return the rates of ``many`` workers and of ``one``, in tasks a second; which one comes first changes with ``turn``."""
+    """Return the rates of ``many`` workers and of ``one``, in tasks a second; which one comes
+    first changes with ``turn``.
+    """
     values = {}
     for key in ('many', 'one') if turn % 2 else ('one', 'many'):
         tm = manager(folder, key)
-        with working(folder, key, workers=16 if key == 'many' else 1, slots=1 if key == 'many' else 16):
+        with working(
+            folder, key, workers=16 if key == 'many' else 1, slots=1 if key == 'many' else 16
+        ):
             warm(tm, 16)
             start = time.perf_counter()
             results = [future.result() for future in tm.python_app(nap).map(i=range(tasks))]
@@ -34,7 +40,23 @@ def measure(folder: Path, tasks: int, turn: int) -> dict[str, float]:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of contention."""
     return [
-        Figure('contention', '16 workers of one slot: part of the rate of one worker of 16', ratios(rounds, 'many', 'one'), 'x', at_least(0.5)),
-        Figure('contention.many', '16 workers of one slot, tasks of 1 ms', column(rounds, 'many'), 'tasks/s'),
-        Figure('contention.one', 'one worker of 16 slots, tasks of 1 ms', column(rounds, 'one'), 'tasks/s'),
+        Figure(
+            'contention',
+            '16 workers of one slot: part of the rate of one worker of 16',
+            ratios(rounds, 'many', 'one'),
+            'x',
+            at_least(0.5),
+        ),
+        Figure(
+            'contention.many',
+            '16 workers of one slot, tasks of 1 ms',
+            column(rounds, 'many'),
+            'tasks/s',
+        ),
+        Figure(
+            'contention.one',
+            'one worker of 16 slots, tasks of 1 ms',
+            column(rounds, 'one'),
+            'tasks/s',
+        ),
     ]

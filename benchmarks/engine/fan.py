@@ -1,4 +1,6 @@
-"""Dependencies: many tasks, one that needs them all, many that need that one; beside as many free tasks."""
+"""Dependencies: many tasks, one that needs them all, many that need that one; beside as many
+free tasks.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +30,16 @@ def _fan(tm: Any, width: int) -> None:
 
 
 def _free(tm: Any, width: int) -> None:
-    if [future.result() for future in tm.python_app(noop).map(i=range(2 * width + 1))] != list(range(2 * width + 1)):
+    if [future.result() for future in tm.python_app(noop).map(i=range(2 * width + 1))] != list(
+        range(2 * width + 1)
+    ):
         raise AssertionError('wrong results')
 
 
 def measure(folder: Path, width: int, turn: int) -> dict[str, float]:
-    """Return the seconds of ``fan`` and of ``free``; which one comes first changes with ``turn``."""
+    """Return the seconds of ``fan`` and of ``free``; which one comes first changes with
+    ``turn``.
+    """
     values = {}
     for key in ('fan', 'free') if turn % 2 else ('free', 'fan'):
         tm = manager(folder, key)
@@ -48,7 +54,13 @@ def measure(folder: Path, width: int, turn: int) -> dict[str, float]:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of dependencies."""
     return [
-        Figure('fan.vs.free', 'fan-out → fan-in → fan-out: times the time of as many free tasks', ratios(rounds, 'fan', 'free'), 'x', at_most(2)),
+        Figure(
+            'fan.vs.free',
+            'fan-out → fan-in → fan-out: times the time of as many free tasks',
+            ratios(rounds, 'fan', 'free'),
+            'x',
+            at_most(2),
+        ),
         Figure('fan.time', 'fan-out → fan-in → fan-out', column(rounds, 'fan'), 's'),
         Figure('fan.free', 'as many free tasks', column(rounds, 'free'), 's'),
     ]

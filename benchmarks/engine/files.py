@@ -1,4 +1,6 @@
-"""The file manager: choosing, paths, looking at files, reading data bases, and what noting versions costs a task."""
+"""The file manager: choosing, paths, looking at files, reading data bases, and what noting
+versions costs a task.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,12 @@ from desipipe.file_manager import BaseFile, BaseFileEntry
 
 from ..harness import Figure, Outcome, at_least, at_most, column
 
-OPTIONS = {'tracer': [f'T{i}' for i in range(10)], 'region': ['NGC', 'SGC'], 'zrange': [(0.1 * i, 0.1 * i + 0.2) for i in range(10)], 'i': range(5000)}
+OPTIONS = {
+    'tracer': [f'T{i}' for i in range(10)],
+    'region': ['NGC', 'SGC'],
+    'zrange': [(0.1 * i, 0.1 * i + 0.2) for i in range(10)],
+    'i': range(5000),
+}
 PATH = '/data/{region}/power_{tracer}_{zrange[0]:.1f}_{zrange[1]:.1f}_{i:04d}.npz'
 DOCUMENT = """description: Power spectra of mocks, number {0}
 id: power_{0}
@@ -45,7 +52,9 @@ def measure(folder: Path, files: int) -> dict[str, float]:
     if len(entry) != 10**6:
         raise AssertionError('not a million')
     values = {
-        'select': _best(lambda: fm.select(tracer='T9', region='SGC', zrange=(0.9, 1.1), i=4999).filepaths, 50),
+        'select': _best(
+            lambda: fm.select(tracer='T9', region='SGC', zrange=(0.9, 1.1), i=4999).filepaths, 50
+        ),
         'len': _best(lambda: len(entry), 50),
         'paths': 10**6 / _best(lambda: sum(1 for _ in entry.paths()), 1),
         'files': 10**5 / _best(lambda: sum(1 for file in islice(entry, 10**5) if file.filepath), 3),
@@ -62,7 +71,9 @@ def measure(folder: Path, files: int) -> dict[str, float]:
 
 
 def _looked_at(folder: Path, files: int) -> dict[str, float]:
-    entry = BaseFileEntry(f'{folder}/files/{{k}}/a_{{i:04d}}.txt', options={'k': range(10), 'i': range(files // 10)})
+    entry = BaseFileEntry(
+        f'{folder}/files/{{k}}/a_{{i:04d}}.txt', options={'k': range(10), 'i': range(files // 10)}
+    )
     paths = entry.filepaths
     for path in paths:
         os.makedirs(os.path.dirname(path), exist_ok=True)
@@ -85,13 +96,19 @@ def _database(folder: Path) -> float:
     path.write_text('---\n'.join(DOCUMENT.format(i) for i in range(1000)))
     text = path.read_text()
     loader = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
-    ratios = sorted(_best(lambda: FileManager(path), 1) / _best(lambda: list(yaml.load_all(text, Loader=loader)), 1) for _ in range(5))
+    ratios = sorted(
+        _best(lambda: FileManager(path), 1)
+        / _best(lambda: list(yaml.load_all(text, Loader=loader)), 1)
+        for _ in range(5)
+    )
     return ratios[2]
 
 
 def _versions(folder: Path) -> float:
     """Seconds that a saved file takes more for what is noted of it, after the first."""
-    making = provenance.Making(str(folder), 'a' * 32, 1, 'app', 'b' * 32, lambda: 'source', str(folder))
+    making = provenance.Making(
+        str(folder), 'a' * 32, 1, 'app', 'b' * 32, lambda: 'source', str(folder)
+    )
     file = BaseFile(f'{folder}/saved.txt')
     times = []
     from desipipe.file_manager import made
@@ -113,12 +130,53 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
         return [value * factor for value in column(rounds, key)]
 
     return [
-        Figure('files.select', 'one file chosen of 10⁶ combinations, and its path', scaled('select', 1e3), 'ms', at_most(1)),
+        Figure(
+            'files.select',
+            'one file chosen of 10⁶ combinations, and its path',
+            scaled('select', 1e3),
+            'ms',
+            at_most(1),
+        ),
         Figure('files.len', 'how many files an entry has', scaled('len', 1e6), 'µs'),
-        Figure('files.paths', 'paths of an entry, one after the other', column(rounds, 'paths'), '1/s', at_least(200_000)),
-        Figure('files.files', 'the same as files, each asked for its path', column(rounds, 'files'), '1/s'),
-        Figure('files.memory', 'memory that going through 10⁵ files takes at most', scaled('memory', 1e-3), 'kB', at_most(1000)),
-        Figure('files.exists', 'exists() of 10,000 files beside a loop of os.stat', column(rounds, 'exists'), '×', at_most(2)),
-        Figure('files.database', '1,000 entries read beside the fastest safe YAML loader', column(rounds, 'database'), '×', at_most(2)),
-        Figure('files.versions', 'what noting a saved file and the versions adds, after the first', scaled('versions', 1e3), 'ms', at_most(1)),
+        Figure(
+            'files.paths',
+            'paths of an entry, one after the other',
+            column(rounds, 'paths'),
+            '1/s',
+            at_least(200_000),
+        ),
+        Figure(
+            'files.files',
+            'the same as files, each asked for its path',
+            column(rounds, 'files'),
+            '1/s',
+        ),
+        Figure(
+            'files.memory',
+            'memory that going through 10⁵ files takes at most',
+            scaled('memory', 1e-3),
+            'kB',
+            at_most(1000),
+        ),
+        Figure(
+            'files.exists',
+            'exists() of 10,000 files beside a loop of os.stat',
+            column(rounds, 'exists'),
+            '×',
+            at_most(2),
+        ),
+        Figure(
+            'files.database',
+            '1,000 entries read beside the fastest safe YAML loader',
+            column(rounds, 'database'),
+            '×',
+            at_most(2),
+        ),
+        Figure(
+            'files.versions',
+            'what noting a saved file and the versions adds, after the first',
+            scaled('versions', 1e3),
+            'ms',
+            at_most(1),
+        ),
     ]

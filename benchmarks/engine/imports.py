@@ -1,4 +1,6 @@
-"""What ``import desipipe`` costs, beside three modules of the standard library, in fresh interpreters."""
+"""What ``import desipipe`` costs, beside three modules of the standard library, in fresh
+interpreters.
+"""
 
 from __future__ import annotations
 
@@ -11,23 +13,47 @@ from pathlib import Path
 
 from ..harness import Figure, Outcome, at_most, column, ratios
 
-HEAVY = ('numpy', 'IPython', 'ipykernel', 'jupyter_core', 'jupyter_server', 'ipywidgets', 'cloudpickle', 'rich', 'filelock')
-CODE = {'desipipe': 'import desipipe', 'names': 'from desipipe import Queue, TaskManager', 'stdlib': 'import json, argparse, subprocess', 'nothing': ''}
+HEAVY = (
+    'numpy',
+    'IPython',
+    'ipykernel',
+    'jupyter_core',
+    'jupyter_server',
+    'ipywidgets',
+    'cloudpickle',
+    'rich',
+    'filelock',
+)
+CODE = {
+    'desipipe': 'import desipipe',
+    'names': 'from desipipe import Queue, TaskManager',
+    'stdlib': 'import json, argparse, subprocess',
+    'nothing': '',
+}
 
 
 def _run(code: str) -> str:
-    return subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout
+    return subprocess.run(
+        [sys.executable, '-c', code], check=True, capture_output=True, text=True
+    ).stdout
 
 
 def measure(folder: Path, repeats: int) -> dict[str, float]:
-    """Return seconds of each import: ``whole_…`` of the interpreter, from start to end, and ``alone_…`` of the statement; and ``heavy`` modules loaded."""
+    """Return seconds of each import: ``whole_…`` of the interpreter, from start to end, and
+    ``alone_…`` of the statement; and ``heavy`` modules loaded.
+    """
     times: dict[str, list[float]] = {}
     for repeat in range(repeats + 1):
         for name, code in CODE.items():
             start = time.perf_counter()
             _run(code)
             whole = time.perf_counter() - start
-            alone = float(_run(f'from time import perf_counter as clock; start = clock(); {code}\nprint(clock() - start)'))
+            alone = float(
+                _run(
+                    'from time import perf_counter as clock; start = clock(); '
+                    f'{code}\nprint(clock() - start)'
+                )
+            )
             if repeat:  # the first one compiles and fills the page cache
                 times.setdefault(f'whole_{name}', []).append(whole)
                 times.setdefault(f'alone_{name}', []).append(alone)
@@ -37,13 +63,35 @@ def measure(folder: Path, repeats: int) -> dict[str, float]:
 
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of imports."""
-    alone, whole = (ratios(rounds, f'{key}_desipipe', f'{key}_stdlib') for key in ('alone', 'whole'))
+    alone, whole = (
+        ratios(rounds, f'{key}_desipipe', f'{key}_stdlib') for key in ('alone', 'whole')
+    )
     return [
-        Figure('import.alone', 'import desipipe: times import json, argparse, subprocess', alone, 'x', at_most(3)),
-        Figure('import.whole', 'the same with start and end of the interpreter', whole, 'x', at_most(3)),
-        Figure('import.heavy', 'heavy modules (NumPy, IPython, rich, …) that import desipipe loads', column(rounds, 'heavy'), 'modules', at_most(0)),
-        # `import desipipe` loads next to nothing before a name is used: this is what a script that uses it pays.
-        Figure('import.names', 'from desipipe import Queue, TaskManager: times the same', ratios(rounds, 'alone_names', 'alone_stdlib'), 'x'),
+        Figure(
+            'import.alone',
+            'import desipipe: times import json, argparse, subprocess',
+            alone,
+            'x',
+            at_most(3),
+        ),
+        Figure(
+            'import.whole', 'the same with start and end of the interpreter', whole, 'x', at_most(3)
+        ),
+        Figure(
+            'import.heavy',
+            'heavy modules (NumPy, IPython, rich, …) that import desipipe loads',
+            column(rounds, 'heavy'),
+            'modules',
+            at_most(0),
+        ),
+        # `import desipipe` loads next to nothing before a name is used: this is what a script that
+        # uses it pays.
+        Figure(
+            'import.names',
+            'from desipipe import Queue, TaskManager: times the same',
+            ratios(rounds, 'alone_names', 'alone_stdlib'),
+            'x',
+        ),
         *(
             Figure(f'import.{key}', text, column(rounds, key, 1e3), 'ms')
             for key, text in (

@@ -1,4 +1,6 @@
-"""Records: what it takes to write and to verify one, how large it is, and whether every flipped byte is found."""
+"""Records: what it takes to write and to verify one, how large it is, and whether every flipped
+byte is found.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def _filled(folder: Path, name: str, tasks: int) -> None:
 def _ran(*words: str) -> tuple[float, float]:
     """Seconds that a command takes, and the most memory of it, in bytes."""
     start = time.perf_counter()
-    process = subprocess.Popen([*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [*COMMAND, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     _, status, used = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
@@ -50,12 +54,17 @@ def _flips(path: Path, flips: int) -> float:
 
     data = path.read_bytes()
     if not verdict(verify(read_record(str(path)))):
-        raise AssertionError(f'{path.name} is not accepted as it was written: that flips of it are refused says nothing')
+        raise AssertionError(
+            f'{path.name} is not accepted as it was written: that flips of it are refused says '
+            'nothing'
+        )
     draw = random.Random(1)
     found = 0
     for _ in range(flips):
         place = draw.randrange(len(data))
-        path.write_bytes(data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :])
+        path.write_bytes(
+            data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :]
+        )
         try:
             found += not verdict(verify(read_record(str(path))))
         except RecordError:
@@ -65,14 +74,28 @@ def _flips(path: Path, flips: int) -> float:
 
 
 def measure(folder: Path, tasks: int, large: int, flips: int) -> dict[str, float]:
-    """Return seconds, bytes a task, bytes of memory, and the part of flips that are found in a record and in a crate."""
+    """Return seconds, bytes a task, bytes of memory, and the part of flips that are found in a
+    record and in a crate.
+    """
     values: dict[str, float] = {}
     for name, n in (('small', 20), ('middle', tasks), ('large', large)):
         _filled(folder, name, n)
         queue, record = str(folder / name), str(folder / f'{name}.ipynb')
-        write, memory = _ran('record', '-q', queue, '-o', record, *(['--crate', str(folder / 'crate.zip')] if name == 'small' else []))
+        write, memory = _ran(
+            'record',
+            '-q',
+            queue,
+            '-o',
+            record,
+            *(['--crate', str(folder / 'crate.zip')] if name == 'small' else []),
+        )
         verify, more = _ran('verify', record, '--queue', queue)
-        values |= {f'{name}.write': write, f'{name}.verify': verify, f'{name}.bytes': os.path.getsize(record) / n, f'{name}.memory': max(memory, more)}
+        values |= {
+            f'{name}.write': write,
+            f'{name}.verify': verify,
+            f'{name}.bytes': os.path.getsize(record) / n,
+            f'{name}.memory': max(memory, more),
+        }
     values['flips'] = _flips(folder / 'small.ipynb', flips)
     values['crate'] = _flips(folder / 'crate.zip', flips)
     return values
@@ -81,10 +104,46 @@ def measure(folder: Path, tasks: int, large: int, flips: int) -> dict[str, float
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of records."""
     return [
-        Figure('record.write', 'a record of 10,000 tasks, written', column(rounds, 'middle.write'), 's', at_most(10)),
-        Figure('record.verify', 'the same, verified with its queue', column(rounds, 'middle.verify'), 's', at_most(20)),
-        Figure('record.bytes', 'the same, a task', column(rounds, 'middle.bytes'), 'bytes', at_most(3000)),
-        Figure('record.memory', 'a record of 100,000 tasks, written and verified: memory', column(rounds, 'large.memory', 1e-6), 'MB', at_most(1000)),
-        Figure('record.flips', 'flipped bytes of a record that verify finds', column(rounds, 'flips', 100), '%', at_least(100)),
-        Figure('record.crate', 'flipped bytes of a crate that verify finds', column(rounds, 'crate', 100), '%', at_least(100)),
+        Figure(
+            'record.write',
+            'a record of 10,000 tasks, written',
+            column(rounds, 'middle.write'),
+            's',
+            at_most(10),
+        ),
+        Figure(
+            'record.verify',
+            'the same, verified with its queue',
+            column(rounds, 'middle.verify'),
+            's',
+            at_most(20),
+        ),
+        Figure(
+            'record.bytes',
+            'the same, a task',
+            column(rounds, 'middle.bytes'),
+            'bytes',
+            at_most(3000),
+        ),
+        Figure(
+            'record.memory',
+            'a record of 100,000 tasks, written and verified: memory',
+            column(rounds, 'large.memory', 1e-6),
+            'MB',
+            at_most(1000),
+        ),
+        Figure(
+            'record.flips',
+            'flipped bytes of a record that verify finds',
+            column(rounds, 'flips', 100),
+            '%',
+            at_least(100),
+        ),
+        Figure(
+            'record.crate',
+            'flipped bytes of a crate that verify finds',
+            column(rounds, 'crate', 100),
+            '%',
+            at_least(100),
+        ),
     ]

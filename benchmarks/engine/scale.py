@@ -30,7 +30,9 @@ def _bag(folder: Path, name: str, tasks: int) -> float:
 
 
 def follow(path: str) -> int:
-    """Open a queue, read all of it, and return the bytes of memory that this process then has for itself."""
+    """Open a queue, read all of it, and return the bytes of memory that this process then has
+    for itself.
+    """
     from desipipe import Queue
 
     queue = Queue(path)
@@ -43,19 +45,33 @@ def follow(path: str) -> int:
 def _follower(path: Path) -> int:
     """Return what `follow` says in a fresh process."""
     code = f'from benchmarks.engine.scale import follow; print(follow({str(path)!r}))'
-    return int(subprocess.run([sys.executable, '-c', code], check=True, capture_output=True, text=True).stdout)
+    return int(
+        subprocess.run(
+            [sys.executable, '-c', code], check=True, capture_output=True, text=True
+        ).stdout
+    )
 
 
 def measure(folder: Path, small: int, large: int) -> dict[str, float]:
-    """Return seconds a task in bags of two sizes; of the large one: files, bytes, seconds of a status, bytes a task in a follower."""
+    """Return seconds a task in bags of two sizes; of the large one: files, bytes, seconds of a
+    status, bytes a task in a follower.
+    """
     values = {'small': _bag(folder, 'small', small), 'large': _bag(folder, 'large', large)}
     queue = next(path for path in folder.iterdir() if path.name.startswith('large'))
-    sizes = [os.stat(os.path.join(root, name)).st_size for root, _, names in os.walk(queue) for name in names]
+    sizes = [
+        os.stat(os.path.join(root, name)).st_size
+        for root, _, names in os.walk(queue)
+        for name in names
+    ]
     values['files'], values['bytes'] = len(sizes), sum(sizes) / large
     times = []
     for _ in range(3):
         start = time.perf_counter()
-        subprocess.run([sys.executable, '-m', 'desipipe', 'status', '-q', str(folder / 'large')], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'status', '-q', str(folder / 'large')],
+            check=True,
+            stdout=subprocess.DEVNULL,
+        )
         times.append(time.perf_counter() - start)
     values['status'] = statistics.median(times)
     manager(folder, 'one').python_app(noop)(0)
@@ -66,10 +82,39 @@ def measure(folder: Path, small: int, large: int) -> dict[str, float]:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of large queues."""
     return [
-        Figure('scale.growth', 'time a task in a bag of 100,000, beside one of 10,000', ratios(rounds, 'large', 'small'), 'x', at_most(1.3)),
+        Figure(
+            'scale.growth',
+            'time a task in a bag of 100,000, beside one of 10,000',
+            ratios(rounds, 'large', 'small'),
+            'x',
+            at_most(1.3),
+        ),
         Figure('scale.time', 'bag of 100,000: time a task', column(rounds, 'large', 1e6), 'µs'),
-        Figure('scale.files', "files in the queue's folder after 100,000 tasks", column(rounds, 'files'), 'files', at_most(50)),
-        Figure('scale.bytes', 'disk for a task, its argument and its result', column(rounds, 'bytes'), 'bytes'),
-        Figure('scale.status', 'desipipe status of 100,000 tasks, a fresh process', column(rounds, 'status'), 's', at_most(2)),
-        Figure('scale.memory', 'memory of a follower, a task', column(rounds, 'memory'), 'bytes', at_most(500)),
+        Figure(
+            'scale.files',
+            "files in the queue's folder after 100,000 tasks",
+            column(rounds, 'files'),
+            'files',
+            at_most(50),
+        ),
+        Figure(
+            'scale.bytes',
+            'disk for a task, its argument and its result',
+            column(rounds, 'bytes'),
+            'bytes',
+        ),
+        Figure(
+            'scale.status',
+            'desipipe status of 100,000 tasks, a fresh process',
+            column(rounds, 'status'),
+            's',
+            at_most(2),
+        ),
+        Figure(
+            'scale.memory',
+            'memory of a follower, a task',
+            column(rounds, 'memory'),
+            'bytes',
+            at_most(500),
+        ),
     ]

@@ -1,7 +1,9 @@
-"""The panel in a headless browser: a queue of 100,000 tasks opened, scrolled and filtered; how soon an event is seen; what five idle queues cost.
+"""The panel in a headless browser: a queue of 100,000 tasks opened, scrolled and filtered; how soon
+an event is seen; what five idle queues cost.
 
-JupyterLab asks its server something every few seconds by itself, and that costs more than desipipe does. So what idle queues cost is the difference
-between two servers, and two browsers, that run side by side: one pair with desipipe and its panel open, one without. What else the machine does
+JupyterLab asks its server something every few seconds by itself, and that costs more than desipipe
+does. So what idle queues cost is the difference between two servers, and two browsers, that run
+side by side: one pair with desipipe and its panel open, one without. What else the machine does
 meanwhile happens to both.
 """
 
@@ -18,7 +20,8 @@ from ..harness import Figure, Outcome, at_least, at_most, column
 from .labs import FRONT_END, jupyter_lab, left_out, spent, window
 
 SECONDS = 4  # of scrolling
-# Moves the list by about ten lines a frame, for as long as it is told to; answers with frames per second, and the longest time between two.
+# Moves the list by about ten lines a frame, for as long as it is told to; answers with frames per
+# second, and the longest time between two.
 SCROLL = """
 seconds => new Promise(resolve => {
   const node = document.querySelector('.jp-desipipe-tasks');
@@ -72,10 +75,12 @@ words => new Promise(resolve => {
 def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
     """Return what the panel costs.
 
-    Seconds until the tasks are seen (``paint``) and until an event is (``event``); frames per second (``scroll``, ``filter``), the longest frame in ms
-    (``frame``), seconds of processor time a frame (``cost``); bytes of the front end, compressed, that come with the page (``bundle``); bytes of the
-    server (``memory``, ``memory_bare``); shares of a core that five idle queues add to server and browser (``server``, ``browser``), and what JupyterLab
-    takes without them (``server_bare``, ``browser_bare``).
+    Seconds until the tasks are seen (``paint``) and until an event is (``event``); frames per
+    second (``scroll``, ``filter``), the longest frame in ms (``frame``), seconds of processor time
+    a frame (``cost``); bytes of the front end, compressed, that come with the page (``bundle``);
+    bytes of the server (``memory``, ``memory_bare``); shares of a core that five idle queues add to
+    server and browser (``server``, ``browser``), and what JupyterLab takes without them
+    (``server_bare``, ``browser_bare``).
     """
     from playwright.sync_api import sync_playwright
 
@@ -100,12 +105,21 @@ def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
         bare_page.goto(bare_url)
         bare_page.locator('.jp-Launcher').first.wait_for()
         files: set[str] = set()
-        page.on('response', lambda response: files.add(urlsplit(response.url).path.rpartition('/extensions/desipipe-lab/static/')[2]))
+        page.on(
+            'response',
+            lambda response: files.add(
+                urlsplit(response.url).path.rpartition('/extensions/desipipe-lab/static/')[2]
+            ),
+        )
         page.goto(url)
         page.locator('.jp-Launcher').first.wait_for()
         tab = page.locator('.jp-SideBar [data-id="desipipe-panel"]')
         tab.wait_for()
-        values['bundle'] = sum(len(gzip.compress((FRONT_END / 'static' / name).read_bytes())) for name in files if '/' not in name and name)
+        values['bundle'] = sum(
+            len(gzip.compress((FRONT_END / 'static' / name).read_bytes()))
+            for name in files
+            if '/' not in name and name
+        )
         tab.click()
         page.get_by_role('button', name='large', exact=True).click()
         page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
@@ -119,18 +133,39 @@ def measure(folder: Path, tasks: int, idle: int) -> dict[str, float]:
         page.locator('.jp-desipipe-task[data-tid]').first.wait_for()
         values['paint'] = time.perf_counter() - begin
         page.wait_for_timeout(15_000)  # what loading left has been tidied up
-        parts = {'server': [server], 'browser': browser, 'server_bare': [bare_server], 'browser_bare': bare_browser}
-        begin, before = time.monotonic(), {name: spent(processes) for name, processes in parts.items()}
+        parts = {
+            'server': [server],
+            'browser': browser,
+            'server_bare': [bare_server],
+            'browser_bare': bare_browser,
+        }
+        begin, before = (
+            time.monotonic(),
+            {name: spent(processes) for name, processes in parts.items()},
+        )
         page.wait_for_timeout(1000 * idle)
         passed = time.monotonic() - begin
-        shares = {name: (spent(processes) - before[name]) / passed for name, processes in parts.items()}
-        values |= {**shares, 'server': shares['server'] - shares['server_bare'], 'browser': shares['browser'] - shares['browser_bare']}
+        shares = {
+            name: (spent(processes) - before[name]) / passed for name, processes in parts.items()
+        }
+        values |= {
+            **shares,
+            'server': shares['server'] - shares['server_bare'],
+            'browser': shares['browser'] - shares['browser_bare'],
+        }
         values |= {'memory': server.memory_info().rss, 'memory_bare': bare_server.memory_info().rss}
         bare_page.close()
         before_scroll = spent(browser)
         values['scroll'], values['frame'] = page.evaluate(SCROLL, SECONDS)
         values['cost'] = (spent(browser) - before_scroll) / (values['scroll'] * SECONDS)
-        values['filter'] = page.evaluate(FILTER, [['v', 'va', 'val', 'value[', 'value[9', 'value[99', 'value[999', 'value[99', ''] * 3, 120])
+        values['filter'] = page.evaluate(
+            FILTER,
+            [
+                ['v', 'va', 'val', 'value[', 'value[9', 'value[99', 'value[999', 'value[99', '']
+                * 3,
+                120,
+            ],
+        )
         events = []
         for _ in range(5):
             words, change = ('no worker', large.resume) if large.paused else ('paused', large.pause)
@@ -146,17 +181,98 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of the panel."""
     note = '' if rounds else left_out()
     return [
-        Figure('lab.paint', 'the panel shows the tasks of a queue of 100,000', column(rounds, 'paint', 1e3), 'ms', at_most(1000), note),
-        Figure('lab.scroll', 'scrolling through them', column(rounds, 'scroll'), 'frames/s', at_least(50), note),
-        Figure('lab.filter', 'filtering them', column(rounds, 'filter'), 'frames/s', at_least(50), note),
-        Figure('lab.event', 'an event in the journal is seen in the panel', column(rounds, 'event', 1e3), 'ms', at_most(1000), note),
-        Figure('lab.server', 'what 5 idle queues add to the server', column(rounds, 'server', 100), '% of a core', at_most(1), note),
-        Figure('lab.browser', 'what 5 idle queues add to the browser', column(rounds, 'browser', 100), '% of a core', at_most(2), note),
-        Figure('lab.memory', "memory of JupyterLab's server with them", column(rounds, 'memory', 1e-6), 'MB', at_most(150), note),
-        Figure('lab.bundle', "what comes with JupyterLab's page, compressed", column(rounds, 'bundle', 1e-3), 'kB', at_most(300), note),
-        Figure('lab.frame', 'the longest frame while scrolling', column(rounds, 'frame'), 'ms', note=note),
-        Figure('lab.cost', 'processor time of a frame, all processes of the browser', column(rounds, 'cost', 1e3), 'ms', note=note),
-        Figure('lab.server_bare', 'an idle server of JupyterLab without desipipe', column(rounds, 'server_bare', 100), '% of a core', note=note),
-        Figure('lab.browser_bare', 'an idle browser with JupyterLab without desipipe', column(rounds, 'browser_bare', 100), '% of a core', note=note),
-        Figure('lab.memory_bare', 'memory of such a server', column(rounds, 'memory_bare', 1e-6), 'MB', note=note),
+        Figure(
+            'lab.paint',
+            'the panel shows the tasks of a queue of 100,000',
+            column(rounds, 'paint', 1e3),
+            'ms',
+            at_most(1000),
+            note,
+        ),
+        Figure(
+            'lab.scroll',
+            'scrolling through them',
+            column(rounds, 'scroll'),
+            'frames/s',
+            at_least(50),
+            note,
+        ),
+        Figure(
+            'lab.filter', 'filtering them', column(rounds, 'filter'), 'frames/s', at_least(50), note
+        ),
+        Figure(
+            'lab.event',
+            'an event in the journal is seen in the panel',
+            column(rounds, 'event', 1e3),
+            'ms',
+            at_most(1000),
+            note,
+        ),
+        Figure(
+            'lab.server',
+            'what 5 idle queues add to the server',
+            column(rounds, 'server', 100),
+            '% of a core',
+            at_most(1),
+            note,
+        ),
+        Figure(
+            'lab.browser',
+            'what 5 idle queues add to the browser',
+            column(rounds, 'browser', 100),
+            '% of a core',
+            at_most(2),
+            note,
+        ),
+        Figure(
+            'lab.memory',
+            "memory of JupyterLab's server with them",
+            column(rounds, 'memory', 1e-6),
+            'MB',
+            at_most(150),
+            note,
+        ),
+        Figure(
+            'lab.bundle',
+            "what comes with JupyterLab's page, compressed",
+            column(rounds, 'bundle', 1e-3),
+            'kB',
+            at_most(300),
+            note,
+        ),
+        Figure(
+            'lab.frame',
+            'the longest frame while scrolling',
+            column(rounds, 'frame'),
+            'ms',
+            note=note,
+        ),
+        Figure(
+            'lab.cost',
+            'processor time of a frame, all processes of the browser',
+            column(rounds, 'cost', 1e3),
+            'ms',
+            note=note,
+        ),
+        Figure(
+            'lab.server_bare',
+            'an idle server of JupyterLab without desipipe',
+            column(rounds, 'server_bare', 100),
+            '% of a core',
+            note=note,
+        ),
+        Figure(
+            'lab.browser_bare',
+            'an idle browser with JupyterLab without desipipe',
+            column(rounds, 'browser_bare', 100),
+            '% of a core',
+            note=note,
+        ),
+        Figure(
+            'lab.memory_bare',
+            'memory of such a server',
+            column(rounds, 'memory_bare', 1e-6),
+            'MB',
+            note=note,
+        ),
     ]

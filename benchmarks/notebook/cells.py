@@ -1,4 +1,6 @@
-"""What a cell pays to be a task: ``%load_ext``, ``%%desipipe`` on one cell, and a sweep, timed inside a kernel."""
+"""What a cell pays to be a task: ``%load_ext``, ``%%desipipe`` on one cell, and a sweep, timed
+inside a kernel.
+"""
 
 from __future__ import annotations
 
@@ -42,11 +44,15 @@ print(json.dumps(dict(load=load, cell=statistics.median(times[5:]), sweep=sweep,
 
 
 def measure(folder: Path, cells: int, sweep: int) -> dict[str, float]:
-    """Return seconds of ``load``, of one ``cell`` (median, warm), of a ``sweep``, and of the same ``again``, when all its tasks are known."""
+    """Return seconds of ``load``, of one ``cell`` (median, warm), of a ``sweep``, and of the
+    same ``again``, when all its tasks are known.
+    """
     page = Page(folder)
     try:
         page.run(SETUP.format(folder=folder))
-        values: dict[str, float] = json.loads(page.run(CELL.format(cells=cells, sweep=sweep)).splitlines()[-1])
+        values: dict[str, float] = json.loads(
+            page.run(CELL.format(cells=cells, sweep=sweep)).splitlines()[-1]
+        )
         return values
     finally:
         page.end()
@@ -56,7 +62,15 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of cells."""
     return [
         Figure('cells.load', '%load_ext desipipe', column(rounds, 'load', 1e3), 'ms', at_most(100)),
-        Figure('cells.cell', '%%desipipe on a cell adds', column(rounds, 'cell', 1e3), 'ms', at_most(5)),
-        Figure('cells.sweep', '%%desipipe --for over 10,000 values', column(rounds, 'sweep'), 's', at_most(1)),
+        Figure(
+            'cells.cell', '%%desipipe on a cell adds', column(rounds, 'cell', 1e3), 'ms', at_most(5)
+        ),
+        Figure(
+            'cells.sweep',
+            '%%desipipe --for over 10,000 values',
+            column(rounds, 'sweep'),
+            's',
+            at_most(1),
+        ),
         Figure('cells.again', 'the same when all tasks are known', column(rounds, 'again'), 's'),
     ]

@@ -1,4 +1,6 @@
-"""The live display of a cell in a large queue: what it costs the kernel, and how soon it shows what happens."""
+"""The live display of a cell in a large queue: what it costs the kernel, and how soon it shows
+what happens.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ class Page:
     def __init__(self, folder: Path) -> None:
         from jupyter_client.manager import start_new_kernel
 
-        self.manager, self.client = start_new_kernel(kernel_name='python3', cwd=str(folder), env={**os.environ, 'IPYTHONDIR': str(folder / 'ipython')})
+        self.manager, self.client = start_new_kernel(
+            kernel_name='python3',
+            cwd=str(folder),
+            env={**os.environ, 'IPYTHONDIR': str(folder / 'ipython')},
+        )
         self.summary: dict[str, Any] = {}
         self.when = 0.0
 
@@ -57,7 +63,9 @@ class Page:
                 text += message['content']['text']
             elif message['msg_type'] == 'error':
                 raise AssertionError('\n'.join(message['content']['traceback']))
-            elif message['msg_type'] == 'status' and message['content']['execution_state'] == 'idle':
+            elif (
+                message['msg_type'] == 'status' and message['content']['execution_state'] == 'idle'
+            ):
                 return text
 
     def until(self, ready: Callable[[dict[str, Any]], bool]) -> float:
@@ -81,7 +89,12 @@ class Page:
 
     def processor_time(self) -> float:
         """Seconds of processor time that the kernel has used."""
-        fields = Path(f'/proc/{self.manager.provisioner.pid:d}/stat').read_text().rpartition(')')[2].split()
+        fields = (
+            Path(f'/proc/{self.manager.provisioner.pid:d}/stat')
+            .read_text()
+            .rpartition(')')[2]
+            .split()
+        )
         return (int(fields[11]) + int(fields[12])) / os.sysconf('SC_CLK_TCK')
 
     def end(self) -> None:
@@ -91,7 +104,8 @@ class Page:
 
 
 def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
-    """Return the kernel's ``idle`` cost (part of a core) with a display, its ``bare`` one without, the time of ``show`` (s), and how late events were shown
+    """Return the kernel's ``idle`` cost (part of a core) with a display, its ``bare`` one without,
+    the time of ``show`` (s), and how late events were shown
     (s): ``median`` and ``latest`` of spaced ones, and the latest in a ``burst``.
     """
     from desipipe import Queue
@@ -103,14 +117,18 @@ def measure(folder: Path, tasks: int, cell: int) -> dict[str, float]:
         values['show'] = float(page.run('begin = time.perf_counter()' + SHOW.format(cell=cell)))
         queue = Queue('live', base_dir=str(folder), create=False)
         ids = [tid.hex() for tid in queue.ledger.state.ids]
-        queue.cancel(ids.pop(0))  # the display's thread has its own view of the queue, and reads it first
+        queue.cancel(
+            ids.pop(0)
+        )  # the display's thread has its own view of the queue, and reads it first
         page.until(lambda summary: summary['counts']['KILLED'] == 1)
         values['idle'] = _idle(page)
         late = []
         for n in range(SPACED):
             begun = time.perf_counter()
             queue.cancel(ids.pop(0))
-            late.append(page.until(lambda summary, n=n: summary['counts']['KILLED'] == n + 2) - begun)  # type: ignore[misc]
+            late.append(
+                page.until(lambda summary, n=n: summary['counts']['KILLED'] == n + 2) - begun
+            )  # type: ignore[misc]
             time.sleep(0.3 + 0.05 * n)  # out of step with the updates
         values['median'], values['latest'] = statistics.median(late), max(late)
         values['burst'] = _burst(page, queue, ids, SPACED + 1)
@@ -127,7 +145,9 @@ def _idle(page: Page) -> float:
 
 
 def _burst(page: Page, queue: Any, ids: list[str], known: int) -> float:
-    """How late the latest of many events was shown, that come faster than the display is updated."""
+    """How late the latest of many events was shown, that come faster than the display is
+    updated.
+    """
     events: list[float] = []
 
     def cancel() -> None:
@@ -151,10 +171,35 @@ def _burst(page: Page, queue: Any, ids: list[str], known: int) -> float:
 def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     """Return the figures of the live display."""
     return [
-        Figure('notebook.idle', 'live display of a queue of 100,000 tasks, nothing changes: of a core', column(rounds, 'idle', 100), '%', below(1)),
-        Figure('notebook.bare', 'the same kernel before the display', column(rounds, 'bare', 100), '%'),
-        Figure('notebook.follow', 'an event is shown under the cell, latest of 12', column(rounds, 'latest', 1e3), 'ms', at_most(500)),
+        Figure(
+            'notebook.idle',
+            'live display of a queue of 100,000 tasks, nothing changes: of a core',
+            column(rounds, 'idle', 100),
+            '%',
+            below(1),
+        ),
+        Figure(
+            'notebook.bare', 'the same kernel before the display', column(rounds, 'bare', 100), '%'
+        ),
+        Figure(
+            'notebook.follow',
+            'an event is shown under the cell, latest of 12',
+            column(rounds, 'latest', 1e3),
+            'ms',
+            at_most(500),
+        ),
         Figure('notebook.follow.median', 'the same, median', column(rounds, 'median', 1e3), 'ms'),
-        Figure('notebook.follow.burst', 'the same, latest of 60 in 2 s', column(rounds, 'burst', 1e3), 'ms', at_most(500)),
-        Figure('notebook.show', 'display of a cell of 10,000 tasks appears', column(rounds, 'show', 1e3), 'ms'),
+        Figure(
+            'notebook.follow.burst',
+            'the same, latest of 60 in 2 s',
+            column(rounds, 'burst', 1e3),
+            'ms',
+            at_most(500),
+        ),
+        Figure(
+            'notebook.show',
+            'display of a cell of 10,000 tasks appears',
+            column(rounds, 'show', 1e3),
+            'ms',
+        ),
     ]

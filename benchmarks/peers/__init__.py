@@ -1,7 +1,8 @@
 """The systems that desipipe is compared with: one small file each.
 
-A system's file has ``session(folder)``, a context manager that starts two workers and yields a `Session`. The files are loaded only in
-the child process that measures them, so that a system that is not installed costs nothing but its row.
+A system's file has ``session(folder)``, a context manager that starts two workers and yields a
+`Session`. The files are loaded only in the child process that measures them, so that a system that
+is not installed costs nothing but its row.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ class Session:
     Parameters
     ----------
     bag : callable
-        ``bag(n)`` hands in ``noop(0) … noop(n-1)`` the fastest way that gives every task a result of its own, and returns all results.
+        ``bag(n)`` hands in ``noop(0) … noop(n-1)`` the fastest way that gives every task a result
+        of its own, and returns all results.
     call : callable, optional
-        ``call(i)`` hands in ``noop(i)`` and waits for its result; None where the system has no such thing.
+        ``call(i)`` hands in ``noop(i)`` and waits for its result; None where the system has no such
+        thing.
     """
 
     bag: Callable[[int], list[int]]
@@ -64,17 +67,69 @@ class System:
     options: tuple[str, ...] = ()
 
 
-DESIPIPE = System('desipipe', 'engine.bag', 'desipipe', 20_000, durable=True, note='app.map, one worker with two slots')
+DESIPIPE = System(
+    'desipipe',
+    'engine.bag',
+    'desipipe',
+    20_000,
+    durable=True,
+    note='app.map, one worker with two slots',
+)
 
 SYSTEMS = (
     DESIPIPE,
-    System('concurrent.futures', 'peers.process_pool', '', 20_000, note='ProcessPoolExecutor(2).submit'),
-    System('joblib', 'peers.joblib', 'joblib', 20_000, note='Parallel(2), batches by itself; a list of results, no futures'),
-    System('executorlib', 'peers.executorlib', 'executorlib', 3_000, note='SingleNodeExecutor(2, block_allocation)'),
-    System('huey-sqlite', 'peers.huey', 'huey', 2_000, durable=True, note='SqliteHuey, consumer with two processes', options=('sqlite',)),
-    System('huey-file', 'peers.huey', 'huey', 2_000, durable=True, note='FileHuey, consumer with two processes', options=('file',)),
-    System('dask', 'peers.dask', 'distributed', 3_000, note='LocalCluster, two processes, Client.map'),
+    System(
+        'concurrent.futures', 'peers.process_pool', '', 20_000, note='ProcessPoolExecutor(2).submit'
+    ),
+    System(
+        'joblib',
+        'peers.joblib',
+        'joblib',
+        20_000,
+        note='Parallel(2), batches by itself; a list of results, no futures',
+    ),
+    System(
+        'executorlib',
+        'peers.executorlib',
+        'executorlib',
+        3_000,
+        note='SingleNodeExecutor(2, block_allocation)',
+    ),
+    System(
+        'huey-sqlite',
+        'peers.huey',
+        'huey',
+        2_000,
+        durable=True,
+        note='SqliteHuey, consumer with two processes',
+        options=('sqlite',),
+    ),
+    System(
+        'huey-file',
+        'peers.huey',
+        'huey',
+        2_000,
+        durable=True,
+        note='FileHuey, consumer with two processes',
+        options=('file',),
+    ),
+    System(
+        'dask', 'peers.dask', 'distributed', 3_000, note='LocalCluster, two processes, Client.map'
+    ),
     System('parsl', 'peers.parsl', 'parsl', 3_000, note='HighThroughputExecutor, two workers'),
-    System('ipyparallel', 'peers.ipyparallel', 'ipyparallel', 1_500, note='load-balanced view, two engines'),
-    System('jug', 'peers.jug', 'Jug', 1_000, durable=True, note='two jug execute, file store; their start is part of it'),
+    System(
+        'ipyparallel',
+        'peers.ipyparallel',
+        'ipyparallel',
+        1_500,
+        note='load-balanced view, two engines',
+    ),
+    System(
+        'jug',
+        'peers.jug',
+        'Jug',
+        1_000,
+        durable=True,
+        note='two jug execute, file store; their start is part of it',
+    ),
 )

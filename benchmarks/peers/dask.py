@@ -17,9 +17,16 @@ def session(folder: Path) -> Iterator[Session]:
     """Yield a client of the cluster."""
     distributed: Any = importlib.import_module('distributed')
     logging.getLogger('distributed').setLevel(logging.CRITICAL)
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None, local_directory=str(folder)) as cluster:
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        processes=True,
+        dashboard_address=None,
+        local_directory=str(folder),
+    ) as cluster:
         with distributed.Client(cluster) as client:
             # pure=False spares it the hashing of every argument, which makes it faster.
             yield Session(
-                bag=lambda n: list(client.gather(client.map(noop, range(n), pure=False))), call=lambda i: int(client.submit(noop, i, pure=False).result())
+                bag=lambda n: list(client.gather(client.map(noop, range(n), pure=False))),
+                call=lambda i: int(client.submit(noop, i, pure=False).result()),
             )

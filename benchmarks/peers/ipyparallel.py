@@ -19,6 +19,11 @@ def session(folder: Path) -> Iterator[Session]:
     client = cluster.start_and_connect_sync(activate=False)
     view = client.load_balanced_view()
     try:
-        yield Session(bag=lambda n: [result.get() for result in [view.apply_async(noop, i) for i in range(n)]], call=lambda i: int(view.apply_sync(noop, i)))
+        yield Session(
+            bag=lambda n: [
+                result.get() for result in [view.apply_async(noop, i) for i in range(n)]
+            ],
+            call=lambda i: int(view.apply_sync(noop, i)),
+        )
     finally:
         cluster.stop_cluster_sync()

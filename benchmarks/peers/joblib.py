@@ -17,4 +17,7 @@ def session(folder: Path) -> Iterator[Session]:
     joblib: Any = importlib.import_module('joblib')
     task = joblib.delayed(noop)
     with joblib.Parallel(n_jobs=2) as parallel:
-        yield Session(bag=lambda n: list(parallel(task(i) for i in range(n))), call=lambda i: int(parallel([task(i)])[0]))
+        yield Session(
+            bag=lambda n: list(parallel(task(i) for i in range(n))),
+            call=lambda i: int(parallel([task(i)])[0]),
+        )

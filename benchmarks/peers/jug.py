@@ -1,7 +1,7 @@
 """jug with its file store: two ``jug execute`` beside each other.
 
-jug has no worker that waits for tasks: it loads the script, runs what is missing and ends. Its start is therefore part of the time, and one
-task's latency has no meaning.
+jug has no worker that waits for tasks: it loads the script, runs what is missing and ends. Its
+start is therefore part of the time, and one task's latency has no meaning.
 """
 
 from __future__ import annotations

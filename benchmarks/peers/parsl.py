@@ -28,4 +28,7 @@ def session(folder: Path) -> Iterator[Session]:
     )
     with parsl.load(config.Config(run_dir=str(folder), usage_tracking=0, executors=[executor])):
         task = parsl.python_app(noop)
-        yield Session(bag=lambda n: [future.result() for future in [task(i) for i in range(n)]], call=lambda i: int(task(i).result()))
+        yield Session(
+            bag=lambda n: [future.result() for future in [task(i) for i in range(n)]],
+            call=lambda i: int(task(i).result()),
+        )

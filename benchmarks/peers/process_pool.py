@@ -14,4 +14,7 @@ from . import Session, noop
 def session(folder: Path) -> Iterator[Session]:
     """Yield a pool of two processes."""
     with ProcessPoolExecutor(2) as pool:
-        yield Session(bag=lambda n: [future.result() for future in [pool.submit(noop, i) for i in range(n)]], call=lambda i: pool.submit(noop, i).result())
+        yield Session(
+            bag=lambda n: [future.result() for future in [pool.submit(noop, i) for i in range(n)]],
+            call=lambda i: pool.submit(noop, i).result(),
+        )

@@ -39,8 +39,11 @@ def left_out() -> str:
 
 @contextmanager
 def running(folder: Path, cpus: int = 4, options: str = '') -> Iterator[Calls]:
-    """Start a cluster of two nodes, for this process and what it starts; yields what returns the calls of its commands since it was called last."""
-    # As pip does: else an editable install that nobody may write to, or PYTHONDONTWRITEBYTECODE, would let each worker compile what it imports.
+    """Start a cluster of two nodes, for this process and what it starts; yields what returns the
+    calls of its commands since it was called last.
+    """
+    # As pip does: else an editable install that nobody may write to, or PYTHONDONTWRITEBYTECODE,
+    # would let each worker compile what it imports.
     compileall.compile_dir(os.path.dirname(desipipe.__file__), quiet=2)
     base = folder / 's'
     base.mkdir()
@@ -54,12 +57,16 @@ def running(folder: Path, cpus: int = 4, options: str = '') -> Iterator[Calls]:
 
 
 def _count_calls(folder: Path) -> Calls:
-    # Commands in front of the others on the PATH, also on that of jobs, which note when they began and came back.
+    # Commands in front of the others on the PATH, also on that of jobs, which note when they began
+    # and came back.
     notes = folder / 'calls'
     (folder / 'bin').mkdir()
     for name in COMMANDS:
         path = shutil.which(name)
-        words = f'#!/bin/bash\nbegan=$EPOCHREALTIME\n{path} "$@"\nstatus=$?\necho "$began $EPOCHREALTIME {name}" >> {notes}\nexit $status\n'
+        words = (
+            f'#!/bin/bash\nbegan=$EPOCHREALTIME\n{path} "$@"\nstatus=$?\necho "$began '
+            f'$EPOCHREALTIME {name}" >> {notes}\nexit $status\n'
+        )
         (folder / 'bin' / name).write_text(words)
         (folder / 'bin' / name).chmod(0o755)
     os.environ['PATH'] = f'{folder}/bin{os.pathsep}{os.environ["PATH"]}'

@@ -1,6 +1,7 @@
 """Minutes of a manager with hundreds of jobs: how often it asks Slurm anything.
 
-Each job runs one task and ends, so that jobs wait, begin and end all the time; as many run at once as the nodes of the test cluster have processors.
+Each job runs one task and ends, so that jobs wait, begin and end all the time; as many run at once
+as the nodes of the test cluster have processors.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
 
     with running(folder, CPUS) as calls:
         queue = Queue('many', base_dir=folder)
-        tm = TaskManager(queue, scheduler={'max_workers': jobs}, provider={'provider': 'slurm', 'time': '30', 'stop_after': 1})
+        tm = TaskManager(
+            queue,
+            scheduler={'max_workers': jobs},
+            provider={'provider': 'slurm', 'time': '30', 'stop_after': 1},
+        )
 
         @tm.python_app
         def wait(i: int, seconds: float) -> int:
@@ -45,8 +50,15 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
         futures = wait.map(i=range(jobs), seconds=[seconds])
         calls()
         began = time.time()
-        with subprocess.Popen([sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder], stderr=subprocess.DEVNULL) as process:
-            wrong = [i for i, future in enumerate(futures) if future.result(timeout=jobs * seconds + 600) != i]
+        with subprocess.Popen(
+            [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder],
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            wrong = [
+                i
+                for i, future in enumerate(futures)
+                if future.result(timeout=jobs * seconds + 600) != i
+            ]
             process.wait(120)
         ran = time.time() - began
         noted = calls()
@@ -59,8 +71,12 @@ def measure(folder: Path, jobs: int, seconds: float) -> dict[str, float]:
         'ran': ran,
         'jobs': len({worker.job for worker in queue.ledger.state.workers.values()}),
         'a_step': len(asked) / (1 + ran // STEP),
-        'gap': min((later - before for before, later in zip(asked, asked[1:], strict=False)), default=ran),
-        'questions': sum(counts[name] for name in ('squeue', 'sacct', 'scontrol', 'sinfo', 'sacctmgr')),
+        'gap': min(
+            (later - before for before, later in zip(asked, asked[1:], strict=False)), default=ran
+        ),
+        'questions': sum(
+            counts[name] for name in ('squeue', 'sacct', 'scontrol', 'sinfo', 'sacctmgr')
+        ),
         'submissions': counts['sbatch'],
         'cancellations': counts['scancel'],
     }
@@ -73,10 +89,42 @@ def figures(outcomes: Sequence[Outcome]) -> list[Figure]:
         values = outcomes[0].values
         note = f'{values["jobs"]:.0f} jobs in {values["ran"]:.0f} s'
     return [
-        Figure('slurm.many.a_step', 'Slurm, hundreds of jobs: squeue a time step of 10 s', column(outcomes, 'a_step'), '', at_most(1.0), note),
+        Figure(
+            'slurm.many.a_step',
+            'Slurm, hundreds of jobs: squeue a time step of 10 s',
+            column(outcomes, 'a_step'),
+            '',
+            at_most(1.0),
+            note,
+        ),
         # Two hundredths are what starting a process may vary by.
-        Figure('slurm.many.gap', 'Slurm, hundreds of jobs: the least time between two squeue', column(outcomes, 'gap'), 's', at_least(0.98 * STEP), note),
-        Figure('slurm.many.questions', 'Slurm, hundreds of jobs: all questions (squeue, sacct, scontrol)', column(outcomes, 'questions'), '', note=note),
-        Figure('slurm.many.submissions', 'Slurm, hundreds of jobs: sbatch', column(outcomes, 'submissions'), '', note=note),
-        Figure('slurm.many.cancellations', 'Slurm, hundreds of jobs: scancel', column(outcomes, 'cancellations'), '', note=note),
+        Figure(
+            'slurm.many.gap',
+            'Slurm, hundreds of jobs: the least time between two squeue',
+            column(outcomes, 'gap'),
+            's',
+            at_least(0.98 * STEP),
+            note,
+        ),
+        Figure(
+            'slurm.many.questions',
+            'Slurm, hundreds of jobs: all questions (squeue, sacct, scontrol)',
+            column(outcomes, 'questions'),
+            '',
+            note=note,
+        ),
+        Figure(
+            'slurm.many.submissions',
+            'Slurm, hundreds of jobs: sbatch',
+            column(outcomes, 'submissions'),
+            '',
+            note=note,
+        ),
+        Figure(
+            'slurm.many.cancellations',
+            'Slurm, hundreds of jobs: scancel',
+            column(outcomes, 'cancellations'),
+            '',
+            note=note,
+        ),
     ]

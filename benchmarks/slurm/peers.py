@@ -1,4 +1,7 @@
-"""The same short tasks through eight one-core jobs, by others. Each function returns tasks per second, from the beginning to the last result."""
+"""The same short tasks through eight one-core jobs, by others.
+
+Each function returns tasks per second, from the beginning to the last result.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +45,16 @@ def parsl(folder: Path, tasks: int) -> float:
         cores_per_node=1,
         **dict.fromkeys(('init_blocks', 'min_blocks', 'max_blocks'), JOBS),
     )
-    executor = executors.HighThroughputExecutor(label='slurm', address='127.0.0.1', max_workers_per_node=1, cores_per_worker=1, provider=provider)
-    config = importlib.import_module('parsl.config').Config(executors=[executor], run_dir=str(folder / 'parsl'), strategy='none')
+    executor = executors.HighThroughputExecutor(
+        label='slurm',
+        address='127.0.0.1',
+        max_workers_per_node=1,
+        cores_per_worker=1,
+        provider=provider,
+    )
+    config = importlib.import_module('parsl.config').Config(
+        executors=[executor], run_dir=str(folder / 'parsl'), strategy='none'
+    )
     began = time.time()
     with parsl.load(config):
         app = parsl.python_app(_local())
@@ -64,8 +75,16 @@ def _local() -> Callable[[int], float]:
 
 def submitit(folder: Path, tasks: int) -> float:
     """An element of an array a task."""
-    executor: Any = importlib.import_module('submitit').AutoExecutor(folder / 'submitit', cluster='slurm')
-    executor.update_parameters(timeout_min=10, slurm_partition='regular', slurm_array_parallelism=JOBS, cpus_per_task=1, slurm_mem='150M')
+    executor: Any = importlib.import_module('submitit').AutoExecutor(
+        folder / 'submitit', cluster='slurm'
+    )
+    executor.update_parameters(
+        timeout_min=10,
+        slurm_partition='regular',
+        slurm_array_parallelism=JOBS,
+        cpus_per_task=1,
+        slurm_mem='150M',
+    )
     began = time.time()
     for job in executor.map_array(float, range(tasks)):
         job.result()
@@ -80,7 +99,12 @@ def executorlib(folder: Path, tasks: int) -> float:
     kind: Any = importlib.import_module('executorlib').SlurmClusterExecutor
     resources = {'cores': 1, 'cwd': str(work), 'run_time_max': 600, 'partition': 'regular'}
     began = time.time()
-    with kind(max_workers=JOBS, block_allocation=True, cache_directory=str(folder / 'executorlib-cache'), resource_dict=resources) as pool:
+    with kind(
+        max_workers=JOBS,
+        block_allocation=True,
+        cache_directory=str(folder / 'executorlib-cache'),
+        resource_dict=resources,
+    ) as pool:
         for future in [pool.submit(_local(), i) for i in range(tasks)]:
             future.result(timeout=LIMIT)
         return tasks / (time.time() - began)
@@ -92,9 +116,21 @@ def dask_jobqueue(folder: Path, tasks: int) -> float:
     distributed: Any = importlib.import_module('distributed')
     logging.getLogger('distributed').setLevel(logging.CRITICAL)
     where = {'local_directory': str(folder / 'dask'), 'log_directory': str(folder / 'dask')}
-    quiet = {'scheduler_options': {'dashboard_address': None}, 'worker_extra_args': ['--no-dashboard']}
+    quiet = {
+        'scheduler_options': {'dashboard_address': None},
+        'worker_extra_args': ['--no-dashboard'],
+    }
     began = time.time()
-    with cluster(queue='regular', cores=1, processes=1, memory='150MB', walltime='00:10:00', interface='lo', **where, **quiet) as jobs:
+    with cluster(
+        queue='regular',
+        cores=1,
+        processes=1,
+        memory='150MB',
+        walltime='00:10:00',
+        interface='lo',
+        **where,
+        **quiet,
+    ) as jobs:
         with distributed.Client(jobs) as client:
             jobs.scale(jobs=JOBS)
             client.gather(client.map(_short, range(tasks), pure=False))
@@ -104,6 +140,8 @@ def dask_jobqueue(folder: Path, tasks: int) -> float:
 PEERS = {
     'parsl': Peer('Parsl, HighThroughputExecutor over SlurmProvider', 'parsl', parsl),
     'submitit': Peer('submitit, job arrays (a job for each task)', 'submitit', submitit),
-    'executorlib': Peer('executorlib, SlurmClusterExecutor with jobs that stay', 'executorlib[cluster]', executorlib),
+    'executorlib': Peer(
+        'executorlib, SlurmClusterExecutor with jobs that stay', 'executorlib[cluster]', executorlib
+    ),
     'dask_jobqueue': Peer('dask-jobqueue, SLURMCluster', 'dask-jobqueue', dask_jobqueue),
 }

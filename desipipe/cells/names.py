@@ -1,7 +1,8 @@
 """Find the names that a cell takes from the notebook, and those it gives back.
 
-The compiler has read the cell already: its bytecode says, in order and with every branch, loop and handler, which names are read and bound. Following that
-(a data-flow analysis as compilers do it for "may be used uninitialised") leaves nothing of the language out.
+The compiler has read the cell already: its bytecode says, in order and with every branch, loop and
+handler, which names are read and bound. Following that (a data-flow analysis as compilers do it for
+"may be used uninitialised") leaves nothing of the language out.
 """
 
 from __future__ import annotations
@@ -17,7 +18,17 @@ _STORES = frozenset(('STORE_NAME', 'STORE_GLOBAL'))
 _DELETES = frozenset(('DELETE_NAME', 'DELETE_GLOBAL'))
 _JUMPS = frozenset(dis.hasjrel) | frozenset(dis.hasjabs)
 # After these, what follows in the text is reached by jumps only.
-_ENDS = frozenset(('JUMP_FORWARD', 'JUMP_BACKWARD', 'JUMP_BACKWARD_NO_INTERRUPT', 'RETURN_VALUE', 'RETURN_CONST', 'RAISE_VARARGS', 'RERAISE'))
+_ENDS = frozenset(
+    (
+        'JUMP_FORWARD',
+        'JUMP_BACKWARD',
+        'JUMP_BACKWARD_NO_INTERRUPT',
+        'RETURN_VALUE',
+        'RETURN_CONST',
+        'RAISE_VARARGS',
+        'RERAISE',
+    )
+)
 # Between a function's code and the name that it is bound to.
 _MAKERS = frozenset(('MAKE_FUNCTION', 'SET_FUNCTION_ATTRIBUTE'))
 
@@ -26,7 +37,9 @@ class Names(NamedTuple):
     """The names of a cell."""
 
     inputs: dict[str, int]
-    """What it reads that may come from outside, with the line of the first reading, in that order."""
+    """What it reads that may come from outside, with the line of the first reading, in that
+    order.
+    """
     required: dict[str, int]
     """Those of them that nothing in the cell can have bound before."""
     deleted: dict[str, int]
@@ -62,9 +75,14 @@ def find_names(code: CodeType) -> Names:
     Returns
     -------
     names : Names
-        Functions and classes of the cell read their names when they are first used, not where they are defined.
+        Functions and classes of the cell read their names when they are first used, not where they
+        are defined.
     """
-    instructions = [instruction for instruction in dis.get_instructions(code) if instruction.opname != 'EXTENDED_ARG']
+    instructions = [
+        instruction
+        for instruction in dis.get_instructions(code)
+        if instruction.opname != 'EXTENDED_ARG'
+    ]
     points = _flow(code, instructions)
     finder = _Finder()
     for i, (instruction, point) in enumerate(zip(instructions, points, strict=True)):
@@ -77,10 +95,16 @@ def find_names(code: CodeType) -> Names:
             finder.read(instruction.argval, point)
         elif isinstance(instruction.argval, CodeType):
             finder.defined(instruction.argval, point, _target(instructions, i))
-    ends = [point for instruction, point in zip(instructions, points, strict=True) if point and instruction.opname in ('RETURN_VALUE', 'RETURN_CONST')]
+    ends = [
+        point
+        for instruction, point in zip(instructions, points, strict=True)
+        if point and instruction.opname in ('RETURN_VALUE', 'RETURN_CONST')
+    ]
     last = functools.reduce(_Point.merged, ends) if ends else _NOWHERE
     finder.rest(last)
-    bound = finder.bound.union(instruction.argval for instruction in instructions if instruction.opname in _STORES)
+    bound = finder.bound.union(
+        instruction.argval for instruction in instructions if instruction.opname in _STORES
+    )
     return finder.names(frozenset(bound), last.sure)
 
 
@@ -148,7 +172,8 @@ def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | 
 
 
 def _is_suppressed(instructions: list[dis.Instruction], i: int) -> bool:
-    # Where `with` goes on after an exception: few context managers swallow any, and with that way taken for real nothing that is bound inside would count.
+    # Where `with` goes on after an exception: few context managers swallow any, and with that way
+    # taken for real nothing that is bound inside would count.
     return any(before.opname == 'WITH_EXCEPT_START' for before in instructions[max(i - 2, 0) : i])
 
 
@@ -173,7 +198,12 @@ class _Reading(NamedTuple):
     gone: bool  # and it was deleted
 
     def merged(self, other: _Reading) -> _Reading:
-        return _Reading(self.line, self.sure and other.sure, self.unbound and other.unbound, self.gone and other.gone)
+        return _Reading(
+            self.line,
+            self.sure and other.sure,
+            self.unbound and other.unbound,
+            self.gone and other.gone,
+        )
 
 
 class _Finder:
@@ -181,7 +211,8 @@ class _Finder:
 
     def __init__(self) -> None:
         self.bound: set[str] = set()
-        # By name and place in the text: compilers write some statements more than once (`finally`, and since Python 3.12 what follows a handler).
+        # By name and place in the text: compilers write some statements more than once (`finally`,
+        # and since Python 3.12 what follows a handler).
         self._readings: dict[tuple[str, object, object], _Reading] = {}
         self._outer: object = None
         self._line = 1
@@ -193,9 +224,13 @@ class _Finder:
         self._line = _line(instruction, self._line)
 
     def read(self, name: str, point: _Point, line: int = 0, inner: object = None) -> None:
-        """A name is read at a point: by the instruction itself, or at a place in the text of what it calls."""
+        """A name is read at a point: by the instruction itself, or at a place in the text of
+        what it calls.
+        """
         unbound = name not in point.maybe
-        reading = _Reading(line or self._line, name in point.sure, unbound, unbound and name in point.gone)
+        reading = _Reading(
+            line or self._line, name in point.sure, unbound, unbound and name in point.gone
+        )
         key = name, self._outer, inner
         known = self._readings.get(key)
         self._readings[key] = reading if known is None else known.merged(reading)

@@ -15,7 +15,9 @@ def state(text: str) -> str:
     if text.upper() not in STATES:
         from ..errors import close_names
 
-        raise argparse.ArgumentTypeError(f'there is no state {text!r}: {close_names(text.upper(), STATES, n=7)}')
+        raise argparse.ArgumentTypeError(
+            f'there is no state {text!r}: {close_names(text.upper(), STATES, n=7)}'
+        )
     return text.upper()
 
 
@@ -25,7 +27,9 @@ def mode(text: str) -> str:
         if word not in MODES:
             from ..errors import close_names
 
-            raise argparse.ArgumentTypeError(f'there is no mode {word!r}: {close_names(word, MODES)}')
+            raise argparse.ArgumentTypeError(
+                f'there is no mode {word!r}: {close_names(word, MODES)}'
+            )
     return text
 
 
@@ -33,7 +37,9 @@ def seconds(text: str) -> float:
     """A time span in seconds, not negative."""
     value = _number(float, text, 'a number of seconds, such as 3600')
     if not 0 <= value < float('inf'):
-        raise argparse.ArgumentTypeError(f'{text} is no time span: give a number of seconds, at least 0')
+        raise argparse.ArgumentTypeError(
+            f'{text} is no time span: give a number of seconds, at least 0'
+        )
     return float(value)
 
 

@@ -14,7 +14,8 @@ _OPEN = {'(': ')', '[': ']', '{': '}'}
 
 
 def split(line: str) -> list[str]:
-    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes separate nothing; a comment ends it.
+    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes
+    separate nothing; a comment ends it.
 
     Parameters
     ----------
@@ -58,7 +59,12 @@ def split(line: str) -> list[str]:
         raise CellError(f'{line.strip()!r}: {quote or closing[-1]} is missing; nothing was added')
     if word:
         words.append(word)
-    return [word[1:-1] if len(word) > 1 and word[0] == word[-1] and word[0] in '\'"' and word[0] not in word[1:-1] else word for word in words]
+    return [
+        word[1:-1]
+        if len(word) > 1 and word[0] == word[-1] and word[0] in '\'"' and word[0] not in word[1:-1]
+        else word
+        for word in words
+    ]
 
 
 class _Parser(argparse.ArgumentParser):
@@ -69,21 +75,32 @@ class _Parser(argparse.ArgumentParser):
         word = words[0].split('=')[0]
         options = [option for action in self._actions for option in action.option_strings]
         if word.startswith('-'):
-            raise UnknownOptionError(f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was added')
+            raise UnknownOptionError(
+                f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was '
+                'added'
+            )
         self.sweep(words[0])
-        raise CellError(f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds blanks')
+        raise CellError(
+            f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds '
+            'blanks'
+        )
 
     def sweep(self, word: str) -> None:
         """Refuse a sweep where a name is meant: a second one after one ``--for``."""
         if '=' in word:
-            raise CellError(f'{self.prog}: {word!r} is no name of a task; nothing was added. If it is a sweep, write --for {word}')
+            raise CellError(
+                f'{self.prog}: {word!r} is no name of a task; nothing was added. If it is a sweep, '
+                f'write --for {word}'
+            )
 
 
 def _sweep(text: str) -> tuple[str, str]:
     name, equals, expression = text.partition('=')
     name = name.strip()
     if not equals or not name.isidentifier() or not expression.strip():
-        raise argparse.ArgumentTypeError(f'{text!r} is no sweep: write name=values, as in seed=range(20)')
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is no sweep: write name=values, as in seed=range(20)'
+        )
     return name, expression.strip()
 
 
@@ -99,21 +116,66 @@ def cell_parser() -> argparse.ArgumentParser:
     -------
     parser : argparse.ArgumentParser
     """
-    parser = _Parser(prog='%%desipipe', allow_abbrev=False, add_help=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser(
+        prog='%%desipipe',
+        allow_abbrev=False,
+        add_help=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     add = parser.add_argument
-    add('title', nargs='?', default='', metavar='NAME', help='name of the task; by default that of its first output')
-    add('--for', dest='sweeps', action='append', default=[], type=_sweep, metavar='NAME=VALUES', help='a task for each value; several: the product')
+    add(
+        'title',
+        nargs='?',
+        default='',
+        metavar='NAME',
+        help='name of the task; by default that of its first output',
+    )
+    add(
+        '--for',
+        dest='sweeps',
+        action='append',
+        default=[],
+        type=_sweep,
+        metavar='NAME=VALUES',
+        help='a task for each value; several: the product',
+    )
     add('--zip', action='store_true', help='pair the sweeps instead')
-    add('--out', action='append', nargs='+', default=[], metavar='NAME', help='what becomes a future in the notebook; by default what the cell assigns last')
+    add(
+        '--out',
+        action='append',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='what becomes a future in the notebook; by default what the cell assigns last',
+    )
     add('--bash', action='store_true', help='a cell for the shell; {name} is filled in, quoted')
-    add('--name', nargs='?', const=True, default=None, metavar='NAME', help='take the tasks of that name that are there, whatever their code')
+    add(
+        '--name',
+        nargs='?',
+        const=True,
+        default=None,
+        metavar='NAME',
+        help='take the tasks of that name that are there, whatever their code',
+    )
     add('--state', type=state, metavar='STATE', help='with --name: only those in this state')
     add('--skip', action='store_true', help='do nothing')
     add('--timeout', type=seconds, metavar='SECONDS', help='what one attempt may take')
-    add('--retries', type=whole, default=0, metavar='N', help='how often what failed is tried again')
-    add('--retry-on', nargs='+', default=(), metavar='NAME', help='exceptions and states that are tried again; by default all')
+    add(
+        '--retries', type=whole, default=0, metavar='N', help='how often what failed is tried again'
+    )
+    add(
+        '--retry-on',
+        nargs='+',
+        default=(),
+        metavar='NAME',
+        help='exceptions and states that are tried again; by default all',
+    )
     add('--priority', type=int, default=0, metavar='N', help='larger goes first')
-    add('--tm', metavar='NAME', help='a TaskManager of the notebook, instead of that of %%desipipe use')
+    add(
+        '--tm',
+        metavar='NAME',
+        help='a TaskManager of the notebook, instead of that of %%desipipe use',
+    )
     add('--wait', action='store_true', help='until the tasks have ended')
     add('--dry-run', action='store_true', help='say what would be computed, and why; add nothing')
     return parser
@@ -177,18 +239,27 @@ def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     return args, options
 
 
-def _check_options(parser: argparse.ArgumentParser, name: str | None, options: dict[str, Any]) -> None:
+def _check_options(
+    parser: argparse.ArgumentParser, name: str | None, options: dict[str, Any]
+) -> None:
     from ..provider import Provider
 
     # The provider knows its own options only, and what was mistyped may be one of ours.
     provider = Provider(name)
-    known = [option for action in parser._actions for option in action.option_strings] + [f'--{key.replace("_", "-")}' for key in provider.defaults]
+    known = [option for action in parser._actions for option in action.option_strings] + [
+        f'--{key.replace("_", "-")}' for key in provider.defaults
+    ]
     for key in options:
         if key not in provider.defaults:
             word = f'--{key.replace("_", "-")}'
-            more = f'. If it is one of the batch system itself: --kwargs {word[2:]}=VALUE' if 'kwargs' in provider.defaults else ''
+            more = (
+                f'. If it is one of the batch system itself: --kwargs {word[2:]}=VALUE'
+                if 'kwargs' in provider.defaults
+                else ''
+            )
             raise UnknownOptionError(
-                f'{parser.prog} has no option {word}, nor has provider {provider.label}: {close_names(word, known, 40)}; nothing was changed{more}'
+                f'{parser.prog} has no option {word}, nor has provider {provider.label}: '
+                f'{close_names(word, known, 40)}; nothing was changed{more}'
             )
 
 
@@ -197,7 +268,10 @@ def _value(text: str) -> Any:
         try:
             return ast.literal_eval(text)
         except (SyntaxError, ValueError):
-            raise CellError(f"{text} is no dictionary: write it as in \"{{'partition': 'debug'}}\", with the quotes; nothing was changed") from None
+            raise CellError(
+                f"{text} is no dictionary: write it as in \"{{'partition': 'debug'}}\", with the "
+                'quotes; nothing was changed'
+            ) from None
     if text.lower() in ('true', 'false'):
         return text.lower() == 'true'
     try:

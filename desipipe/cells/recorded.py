@@ -1,4 +1,5 @@
-"""The function that the text of a ``%%desipipe`` cell stands for, made again from the text alone: what a stored identity is held against.
+"""The function that the text of a ``%%desipipe`` cell stands for, made again from the text alone:
+what a stored identity is held against.
 
 Nothing is run, and no variable of a notebook is looked at.
 """
@@ -12,7 +13,16 @@ from collections.abc import Sequence
 from ..errors import CellError
 from ..provenance import versions
 from ..serialize import source
-from .function import _compile, _expand_stars, _file, _function, _last_assigned, _parse, _take_futures, make_shell_cell
+from .function import (
+    _compile,
+    _expand_stars,
+    _file,
+    _function,
+    _last_assigned,
+    _parse,
+    _take_futures,
+    make_shell_cell,
+)
 from .names import find_names
 from .options import parse_cell
 
@@ -36,7 +46,8 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     CellError
         The text is no such cell.
     LookupError
-        It can't be told what it stands for: it imports all names of a module that is not installed here, and that is not imported to look.
+        It can't be told what it stands for: it imports all names of a module that is not installed
+        here, and that is not imported to look.
     """
     line, _, body = text.lstrip().partition('\n')
     magic, _, rest = line.strip().partition(' ')
@@ -45,25 +56,40 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
     args = parse_cell(rest)
     name = args.title or (args.name if isinstance(args.name, str) else '')
     if args.bash:
-        # A shell cell's text is a value, of which each letter counts; IPython ends it with a line, notebooks do not store that.
+        # A shell cell's text is a value, of which each letter counts; IPython ends it with a line,
+        # notebooks do not store that.
         body = body if body.endswith('\n') else body + '\n'
         made = make_shell_cell(line, body, {}, name, args.out, tuple(parameters))
         found = source.find(made.func.__code__, {})
-        assert found is not None and isinstance(found.node, ast.FunctionDef)  # it was registered as it was made
+        assert found is not None and isinstance(
+            found.node, ast.FunctionDef
+        )  # it was registered as it was made
         return found.node
     file = _file(name or 'cell', text)
     tree = _parse('\n' + body, file)
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.names[0].name == '*' and not _is_installed(node):
+        if (
+            isinstance(node, ast.ImportFrom)
+            and node.names[0].name == '*'
+            and not _is_installed(node)
+        ):
             raise LookupError(f'from {node.module} import *')
     flags = _take_futures(tree)
     _expand_stars(tree)
     names = find_names(_compile(tree, file, flags))
     outputs = tuple(args.out) or _last_assigned(tree)
-    return _function(tree, name or (outputs[0] if outputs else 'cell'), parameters, outputs, f'{line.rstrip()}\n{body}', names)
+    return _function(
+        tree,
+        name or (outputs[0] if outputs else 'cell'),
+        parameters,
+        outputs,
+        f'{line.rstrip()}\n{body}',
+        names,
+    )
 
 
 def _is_installed(node: ast.ImportFrom) -> bool:
-    # The text may be anybody's. What is installed here is no stranger's code; what lies in some folder may be.
+    # The text may be anybody's. What is installed here is no stranger's code; what lies in some
+    # folder may be.
     top = (node.module or '').partition('.')[0]
     return not node.level and (top in sys.stdlib_module_names or bool(versions([top])))

@@ -1,7 +1,8 @@
 """Find what functions and classes of a notebook do to its variables, in another process.
 
-There a function has variables of its own: copies of what it reads. A notebook has one set of variables for all. Where the difference would show, the cell
-is refused, or both are given the same object.
+There a function has variables of its own: copies of what it reads. A notebook has one set of
+variables for all. Where the difference would show, the cell is refused, or both are given the same
+object.
 """
 
 from __future__ import annotations
@@ -62,14 +63,27 @@ def _functions(value: Any) -> Iterator[FunctionType]:
                     yield from _functions(item)
         return
     if isinstance(value, property):
-        yield from (func for func in (value.fget, value.fset, value.fdel) if isinstance(func, FunctionType))
+        yield from (
+            func for func in (value.fget, value.fset, value.fdel) if isinstance(func, FunctionType)
+        )
         return
-    for part in (value, getattr(value, '__func__', None), getattr(value, '__wrapped__', None), getattr(value, 'func', None)):
+    for part in (
+        value,
+        getattr(value, '__func__', None),
+        getattr(value, '__wrapped__', None),
+        getattr(value, 'func', None),
+    ):
         if isinstance(part, FunctionType):
             yield part
 
 
 @functools.lru_cache(maxsize=1024)
 def _stored(code: CodeType) -> frozenset[str]:
-    found = {instruction.argval for instruction in dis.get_instructions(code) if instruction.opname == 'STORE_GLOBAL'}
-    return frozenset(found.union(*(_stored(item) for item in code.co_consts if isinstance(item, CodeType))))
+    found = {
+        instruction.argval
+        for instruction in dis.get_instructions(code)
+        if instruction.opname == 'STORE_GLOBAL'
+    }
+    return frozenset(
+        found.union(*(_stored(item) for item in code.co_consts if isinstance(item, CodeType)))
+    )

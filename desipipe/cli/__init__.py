@@ -1,6 +1,7 @@
 """The command line: ``desipipe <verb> -q QUEUE [options]``.
 
-Nothing but :mod:`argparse` is imported before it is known what is asked for: a worker, a shell completion and ``--help`` pay for nothing else.
+Nothing but :mod:`argparse` is imported before it is known what is asked for: a worker, a shell
+completion and ``--help`` pay for nothing else.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     status : int
-        0: done; 1: what was looked at is not as it should be (:command:`watch`, :command:`doctor`); 2: it could not be done, the message says why;
-        130: Ctrl-C.
+        0: done; 1: what was looked at is not as it should be (:command:`watch`, :command:`doctor`);
+        2: it could not be done, the message says why; 130: Ctrl-C.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, 'reconfigure'):
-            stream.reconfigure(errors='replace')  # a terminal that has no ✓ gets a ?, not a traceback
+            stream.reconfigure(
+                errors='replace'
+            )  # a terminal that has no ✓ gets a ?, not a traceback
     if argv[:1] == ['__complete']:
         from ..commands.completion import complete
 
@@ -47,7 +50,8 @@ def _main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # Who read our output (head, less) has seen enough. What is still buffered has nowhere to go, and must not raise again at exit.
+        # Who read our output (head, less) has seen enough. What is still buffered has nowhere to
+        # go, and must not raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except SystemExit as exc:  # argparse: --help, or a mistyped option
@@ -86,7 +90,8 @@ def _complain(exc: Exception) -> int:
         print(f'desipipe: {exc}. With --debug: where it happened', file=sys.stderr)
     else:
         print(
-            f'desipipe: {type(exc).__name__}: {exc}\nThis should not happen; please report it with what you typed, and what it prints with --debug',
+            f'desipipe: {type(exc).__name__}: {exc}\nThis should not happen; please report it with '
+            'what you typed, and what it prints with --debug',
             file=sys.stderr,
         )
     return 2

@@ -12,7 +12,20 @@ from typing import TYPE_CHECKING, Any
 from ..cells.option_types import seconds, whole
 from ..queue.location import check_names, find_task, find_tasks, short, type_queue
 from ..utils import is_pattern
-from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, hint, hint_nobody, open_all, open_one, plural, print_json
+from .common import (
+    FACE,
+    Verbs,
+    add_conditions,
+    add_json,
+    add_queue,
+    add_states,
+    hint,
+    hint_nobody,
+    open_all,
+    open_one,
+    plural,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
@@ -22,10 +35,23 @@ _MEMBERS = 8  # to name
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    parser = verbs.add('pause', pause, 'pause the queue: no task begins', 'Those that run go on.', 'desipipe pause -q my_queue', "desipipe pause -q 'test*'")
+    parser = verbs.add(
+        'pause',
+        pause,
+        'pause the queue: no task begins',
+        'Those that run go on.',
+        'desipipe pause -q my_queue',
+        "desipipe pause -q 'test*'",
+    )
     add_queue(parser, several=True)
 
-    parser = verbs.add('resume', resume, 'let tasks of a paused queue begin again', 'Workers that wait go on at once.', 'desipipe resume -q my_queue --spawn')
+    parser = verbs.add(
+        'resume',
+        resume,
+        'let tasks of a paused queue begin again',
+        'Workers that wait go on at once.',
+        'desipipe resume -q my_queue --spawn',
+    )
     add_queue(parser, several=True)
     _add_spawn(parser)
 
@@ -33,7 +59,8 @@ def register(verbs: Verbs) -> None:
         'retry',
         retry,
         'let tasks run again that ended',
-        'By default those that did not succeed and are not superseded; what they blocked follows. With --tid: these, however they ended, superseded or not.',
+        'By default those that did not succeed and are not superseded; what they blocked follows. '
+        'With --tid: these, however they ended, superseded or not.',
         'desipipe retry -q my_queue --spawn',
         'desipipe retry -q my_queue --state KILLED UNKNOWN --name fraction',
     )
@@ -58,14 +85,19 @@ def register(verbs: Verbs) -> None:
         'forget',
         forget,
         'take tasks and their results out of a queue',
-        'A task is superseded when its cell, function or script was run again with other code: it keeps its result, and counts nowhere. '
+        'A task is superseded when its cell, function or script was run again with other code: it '
+        'keeps its result, and counts nowhere. '
         'A forgotten task is computed anew when it is added again.',
         'desipipe forget -q my_queue --superseded',
         "desipipe forget -q my_queue 'fraction[3]' 1a2b3c4d",
     )
     add_queue(parser)
-    parser.add_argument('task', nargs='*', metavar='TASK', help='beginning of its identity, or app[index]')
-    parser.add_argument('--superseded', action='store_true', help='all superseded tasks that do not run')
+    parser.add_argument(
+        'task', nargs='*', metavar='TASK', help='beginning of its identity, or app[index]'
+    )
+    parser.add_argument(
+        '--superseded', action='store_true', help='all superseded tasks that do not run'
+    )
     add_json(parser)
 
     parser = verbs.add(
@@ -83,16 +115,31 @@ def register(verbs: Verbs) -> None:
         'add',
         add,
         'add a command as a task',
-        'It runs in this folder. A single argument is a line for the shell (bash). The same command in the same folder is the same task, and is not run twice.',
+        'It runs in this folder. A single argument is a line for the shell (bash). The same '
+        'command in the same folder is the same task, and is not run twice.',
         'desipipe add -q my_queue -- wc -l /etc/hosts',
         "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
     )
     add_queue(parser)
     parser.add_argument('--name', help="name of the task (default: the command's)")
-    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='how long one attempt may take')
-    parser.add_argument('--retries', type=whole, default=0, metavar='N', help='how often a failed attempt is followed by another')
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='how long one attempt may take'
+    )
+    parser.add_argument(
+        '--retries',
+        type=whole,
+        default=0,
+        metavar='N',
+        help='how often a failed attempt is followed by another',
+    )
     parser.add_argument('--priority', type=int, default=0, metavar='N', help='larger goes first')
-    parser.add_argument('--after', nargs='+', default=[], metavar='TASK', help='tasks that must succeed before: beginnings of identities, or app[index]')
+    parser.add_argument(
+        '--after',
+        nargs='+',
+        default=[],
+        metavar='TASK',
+        help='tasks that must succeed before: beginnings of identities, or app[index]',
+    )
     parser.add_argument('--create', action='store_true', help='make the queue if there is none')
     _add_spawn(parser)
     add_json(parser)
@@ -102,35 +149,44 @@ def register(verbs: Verbs) -> None:
         'accept',
         accept,
         'take the result of an old task for a new one, whose code or arguments differ',
-        'For a change that you know makes no difference. What needed the new task goes on with the old result.',
+        'For a change that you know makes no difference. What needed the new task goes on with the '
+        'old result.',
         'desipipe accept -q my_queue 1a2b3c4d 5e6f7a8b',
     )
     add_queue(parser)
-    parser.add_argument('old', metavar='OLD', help='a task that succeeded: beginning of its identity, or app[index]')
+    parser.add_argument(
+        'old', metavar='OLD', help='a task that succeeded: beginning of its identity, or app[index]'
+    )
     parser.add_argument('new', metavar='NEW', help='a task of the same app')
 
     parser = verbs.add(
         'trust',
         trust,
         'trust the queues of other users',
-        'What is in a queue is code: to work on it, or to read its results, is to run it as you. Looking at a queue needs no trust. Written into your '
+        'What is in a queue is code: to work on it, or to read its results, is to run it as you. '
+        'Looking at a queue needs no trust. Written into your '
         'configuration; without names, who is trusted is listed.',
         'desipipe trust alice',
         'desipipe trust --remove alice',
     )
     parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
-    parser.add_argument('--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer')
+    parser.add_argument(
+        '--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer'
+    )
     parser.add_argument('--list', action='store_true', help='list who is trusted')
 
     parser = verbs.add(
         'share',
         share,
         'share a queue with a group',
-        'Its members look at it, add tasks to it and run their own. What others have added they run if they trust them.',
+        'Its members look at it, add tasks to it and run their own. What others have added they '
+        'run if they trust them.',
         'desipipe share -q my_queue --group desi',
     )
     add_queue(parser)
-    parser.add_argument('--group', required=True, metavar='GROUP', help='name or number of a group that you are in')
+    parser.add_argument(
+        '--group', required=True, metavar='GROUP', help='name or number of a group that you are in'
+    )
 
     parser = verbs.add(
         'unshare',
@@ -145,7 +201,8 @@ def register(verbs: Verbs) -> None:
         'compact',
         compact,
         'make the files of a long-lived queue smaller',
-        'Nothing that is known of a task is lost. When no worker lives, small files are gathered too.',
+        'Nothing that is known of a task is lost. When no worker lives, small files are gathered '
+        'too.',
         'desipipe compact -q my_queue',
     )
     add_queue(parser, several=True)
@@ -153,7 +210,9 @@ def register(verbs: Verbs) -> None:
 
 
 def _add_spawn(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument('--spawn', action='store_true', help='start a manager in the background, if none is at work')
+    parser.add_argument(
+        '--spawn', action='store_true', help='start a manager in the background, if none is at work'
+    )
 
 
 def _name(queue: Queue) -> str:
@@ -181,7 +240,13 @@ def retry(args: argparse.Namespace) -> None:
     """``desipipe retry``."""
     for queue in open_all(args, args.spawn):
         check_names(queue, args.name)
-        given = {'tid': find_tasks(queue, args.tid), 'state': args.state, 'name': args.name, 'mid': args.mid, 'jobid': args.jobid}
+        given = {
+            'tid': find_tasks(queue, args.tid),
+            'state': args.state,
+            'name': args.name,
+            'mid': args.mid,
+            'jobid': args.jobid,
+        }
         n = len(queue.retry(**{key: value for key, value in given.items() if value}))
         print(f'{_name(queue)}: {plural(n)} to run again')
         if n and not args.spawn:
@@ -193,7 +258,10 @@ def cancel(args: argparse.Namespace) -> None:
     if not (args.state or args.tid or args.name):
         from ..errors import QueueError
 
-        raise QueueError('nothing was cancelled: say what, with --tid, --name or --state. All that is left: --state WAITING PENDING RUNNING')
+        raise QueueError(
+            'nothing was cancelled: say what, with --tid, --name or --state. All that is left: '
+            '--state WAITING PENDING RUNNING'
+        )
     for queue in open_all(args):
         check_names(queue, args.name)
         n = len(queue.cancel(tid=find_tasks(queue, args.tid), state=args.state, name=args.name))
@@ -207,16 +275,36 @@ def forget(args: argparse.Namespace) -> None:
     queue = open_one(args)
     where = type_queue(queue.folder, queue.config)
     if not args.task and not args.superseded:
-        raise QueueError(f'No task was named. Nothing was forgotten. Forget all superseded tasks with: desipipe forget {where} --superseded')
+        raise QueueError(
+            'No task was named. Nothing was forgotten. Forget all superseded tasks with: desipipe '
+            f'forget {where} --superseded'
+        )
     if args.task and args.superseded:
-        raise QueueError('Tasks were named together with --superseded. Nothing was forgotten. Give one of the two')
-    forgotten = queue.forget(tid=find_tasks(queue, args.task)) if args.task else queue.forget(superseded=True)
+        raise QueueError(
+            'Tasks were named together with --superseded. Nothing was forgotten. Give one of the '
+            'two'
+        )
+    forgotten = (
+        queue.forget(tid=find_tasks(queue, args.task))
+        if args.task
+        else queue.forget(superseded=True)
+    )
     if args.json:
-        print_json({'queue': _name(queue), 'folder': queue.folder, 'forgotten': forgotten, 'superseded': queue.n_superseded})
+        print_json(
+            {
+                'queue': _name(queue),
+                'folder': queue.folder,
+                'forgotten': forgotten,
+                'superseded': queue.n_superseded,
+            }
+        )
         return
     print(f'{_name(queue)}: {plural(len(forgotten))} forgotten')
     if args.superseded and queue.n_superseded:
-        hint(f'{plural(queue.n_superseded, "superseded task")} still running; to end them: desipipe cancel {where} --tid TASK')
+        hint(
+            f'{plural(queue.n_superseded, "superseded task")} still running; to end them: desipipe '
+            f'cancel {where} --tid TASK'
+        )
 
 
 def trust(args: argparse.Namespace) -> None:
@@ -226,9 +314,15 @@ def trust(args: argparse.Namespace) -> None:
 
     config = Config()
     if os.environ.get('DESIPIPE_TRUST') and (args.users or args.remove):
-        raise ConfigError('DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. Type:\nunset DESIPIPE_TRUST')
+        raise ConfigError(
+            'DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. '
+            'Type:\nunset DESIPIPE_TRUST'
+        )
     if args.list and (args.users or args.remove):
-        raise ConfigError('Users were named together with --list. Nothing was changed. List who is trusted:\ndesipipe trust --list')
+        raise ConfigError(
+            'Users were named together with --list. Nothing was changed. List who is '
+            'trusted:\ndesipipe trust --list'
+        )
     before = [str(user) for user in config['trusted_users']]
     for user in args.users:
         _check_user(user)
@@ -238,7 +332,10 @@ def trust(args: argparse.Namespace) -> None:
         config['trusted_users'] = after
         config.save()
     if args.users:
-        print(f'Commands, tasks and results in queues of {", ".join(args.users)} may run as you from now on.')
+        print(
+            f'Commands, tasks and results in queues of {", ".join(args.users)} may run as you from '
+            'now on.'
+        )
         hint(f'To take that back: desipipe trust --remove {" ".join(args.users)}')
     print(f'Trusted: {", ".join(after) or "only yourself"} ({config.filename})')
 
@@ -252,7 +349,10 @@ def _check_user(user: str) -> None:
         if not user.isdecimal():  # numbers of users of other machines have no name here
             pwd.getpwnam(user)
     except KeyError:
-        raise ConfigError(f'There is no user {user!r} on this machine. Nothing was changed. Find the name:\nid -un') from None
+        raise ConfigError(
+            f'There is no user {user!r} on this machine. Nothing was changed. Find the name:\nid '
+            '-un'
+        ) from None
 
 
 def _trusted_name(user: str, trusted: list[str]) -> str:
@@ -268,7 +368,9 @@ def _trusted_name(user: str, trusted: list[str]) -> str:
     for name in trusted:
         if name in names:
             return name
-    raise ConfigError(f'User {user!r} is not trusted. Nothing was changed. List who is:\ndesipipe trust --list')
+    raise ConfigError(
+        f'User {user!r} is not trusted. Nothing was changed. List who is:\ndesipipe trust --list'
+    )
 
 
 def share(args: argparse.Namespace) -> None:
@@ -279,11 +381,24 @@ def share(args: argparse.Namespace) -> None:
     queue.share(args.group)
     gid = find_group(args.group)
     members = members_of(gid)
-    who = f' ({plural(len(members), "member")}: {", ".join(members[:_MEMBERS])}{", …" if len(members) > _MEMBERS else ""})' if members else ''
+    who = (
+        (
+            f' ({plural(len(members), "member")}: '
+            f'{", ".join(members[:_MEMBERS])}{", …" if len(members) > _MEMBERS else ""})'
+        )
+        if members
+        else ''
+    )
     print(f'{_name(queue)}: shared by group {queue.group}{who}')
-    print('Members run their own tasks. To run those of another member, and for them to run yours: desipipe trust USER')
+    print(
+        'Members run their own tasks. To run those of another member, and for them to run yours: '
+        'desipipe trust USER'
+    )
     if closed := unreachable(queue.folder, gid):
-        hint(f'Group {queue.group} cannot reach the queue through {closed}. Let its members pass: chmod o+x {shlex.quote(closed)}')
+        hint(
+            f'Group {queue.group} cannot reach the queue through {closed}. Let its members pass: '
+            f'chmod o+x {shlex.quote(closed)}'
+        )
 
 
 def unshare(args: argparse.Namespace) -> None:
@@ -292,7 +407,10 @@ def unshare(args: argparse.Namespace) -> None:
     others = queue.unshare()
     print(f'{_name(queue)}: not shared')
     if others:
-        hint(f'It holds files of {", ".join(others)}. To use what they hold, trust these users: desipipe trust {" ".join(others)}')
+        hint(
+            f'It holds files of {", ".join(others)}. To use what they hold, trust these users: '
+            f'desipipe trust {" ".join(others)}'
+        )
 
 
 def delete(args: argparse.Namespace) -> None:
@@ -304,13 +422,20 @@ def delete(args: argparse.Namespace) -> None:
     except UnknownQueueError:
         if not all(map(is_pattern, args.queue)):
             raise
-        print(f'No queues match {" ".join(args.queue)}. Nothing was deleted.')  # what was asked for is so
+        print(
+            f'No queues match {" ".join(args.queue)}. Nothing was deleted.'
+        )  # what was asked for is so
         return
     words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
-        answer = FACE.get().ask(f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] ')
+        answer = FACE.get().ask(
+            f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] '
+        )
         if answer is None:
-            print(f'These queues would be deleted, with all results: {words}. Nothing was deleted. To delete them, add --force')
+            print(
+                f'These queues would be deleted, with all results: {words}. Nothing was deleted. '
+                'To delete them, add --force'
+            )
             return
         if answer.strip().lower() not in ('y', 'yes'):
             print('Nothing was deleted')
@@ -346,16 +471,36 @@ def add(args: argparse.Namespace) -> None:
     argv = args.command[0] if len(args.command) == 1 else args.command
     after = tuple(queue.futures(tid=find_tasks(queue, args.after)) if args.after else ())
     tm = TaskManager(queue)
-    app = tm.bash_app(command, retries=args.retries, priority=args.priority, **({'timeout': args.timeout} if args.timeout else {}))
+    app = tm.bash_app(
+        command,
+        retries=args.retries,
+        priority=args.priority,
+        **({'timeout': args.timeout} if args.timeout else {}),
+    )
     app.name = args.name or _command_name(args.command)
-    task = Task(app, {'argv': argv, 'cwd': os.getcwd(), 'after': after}, index=len(queue.select(name=app.name)))
+    task = Task(
+        app,
+        {'argv': argv, 'cwd': os.getcwd(), 'after': after},
+        index=len(queue.select(name=app.name)),
+    )
     known = task.id in queue
     future: Future = queue.add(task, task_manager=tm)
     where = type_queue(queue.folder, queue.config)
     if args.json:
-        print_json({'tid': future.id, 'name': future.task.name, 'index': future.task.index, 'state': future.state, 'new': not known})
+        print_json(
+            {
+                'tid': future.id,
+                'name': future.task.name,
+                'index': future.task.index,
+                'state': future.state,
+                'new': not known,
+            }
+        )
         return
-    print(f'{future.task.name}[{future.task.index:d}] {future.id[:12]} {"is known, and" if known else "added:"} {future.state}')
+    print(
+        f'{future.task.name}[{future.task.index:d}] {future.id[:12]} '
+        f'{"is known, and" if known else "added:"} {future.state}'
+    )
     if known and future.done():
         hint(f'To run it again: desipipe retry {where} --tid {future.id[:12]}')
     elif not args.spawn:
@@ -384,7 +529,10 @@ def compact(args: argparse.Namespace) -> None:
         sizes = queue.compact()
         found.append({'queue': _name(queue), 'folder': queue.folder, **sizes})
         if not args.json:
-            words = [f'{format_bytes(sizes[when]["bytes"])} in {plural(sizes[when]["files"], "file")}' for when in ('before', 'after')]
+            words = [
+                f'{format_bytes(sizes[when]["bytes"])} in {plural(sizes[when]["files"], "file")}'
+                for when in ('before', 'after')
+            ]
             print(f'{_name(queue)}: {" → ".join(words)}')
     if args.json:
         print_json(found)

@@ -28,7 +28,11 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Complain, and exit with status 2."""
-        self.exit(2, f'{self.prog}: {message.rstrip(".")}{"" if message.endswith("?") else "."} See: {self.prog} --help\n')
+        self.exit(
+            2,
+            f'{self.prog}: {message.rstrip(".")}{"" if message.endswith("?") else "."} See: '
+            f'{self.prog} --help\n',
+        )
 
     def refuse(self, words: Sequence[str]) -> NoReturn:
         """Complain about words that nobody asked for."""
@@ -36,8 +40,16 @@ class Parser(argparse.ArgumentParser):
 
         word = words[0]
         if word.startswith('-'):
-            options = [option for action in self._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
-            self.error(f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}')
+            options = [
+                option
+                for action in self._actions
+                if action.help != argparse.SUPPRESS
+                for option in action.option_strings
+                if option.startswith('--')
+            ]
+            self.error(
+                f'there is no option {word}: {close_names(word.partition("=")[0], options, n=20)}'
+            )
         self.error(f'{word!r} is one word too many')
 
 
@@ -60,7 +72,9 @@ class Verbs:
                 return dict(action.choices)
         return {}
 
-    def add(self, name: str, handler: Handler, words: str, description: str, *examples: str) -> argparse.ArgumentParser:
+    def add(
+        self, name: str, handler: Handler, words: str, description: str, *examples: str
+    ) -> argparse.ArgumentParser:
         """Declare a verb.
 
         Parameters
@@ -89,12 +103,21 @@ class Verbs:
         return parser
 
 
-def add_queue(parser: argparse.ArgumentParser, several: bool = False, required: bool = True) -> None:
+def add_queue(
+    parser: argparse.ArgumentParser, several: bool = False, required: bool = True
+) -> None:
     """Declare ``-q``."""
     words = 'name of the queue, user/name, or path (./folder/name)'
     if several:
         default = '' if required else '; all of yours if left out'
-        parser.add_argument('-q', '--queue', nargs='+', required=required, metavar='QUEUE', help=f'{words}; several, or a quoted pattern{default}')
+        parser.add_argument(
+            '-q',
+            '--queue',
+            nargs='+',
+            required=required,
+            metavar='QUEUE',
+            help=f'{words}; several, or a quoted pattern{default}',
+        )
     else:
         parser.add_argument('-q', '--queue', required=required, metavar='QUEUE', help=words)
 
@@ -106,7 +129,9 @@ def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON docum
 
 def add_states(parser: argparse.ArgumentParser, words: str) -> None:
     """Declare ``--state``."""
-    parser.add_argument('--state', nargs='*', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}')
+    parser.add_argument(
+        '--state', nargs='*', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}'
+    )
 
 
 def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -120,7 +145,9 @@ def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
     }
     for name in names:
         kind: Any = whole if name == 'index' else str
-        parser.add_argument(f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=words[name])
+        parser.add_argument(
+            f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=words[name]
+        )
 
 
 # Queues
@@ -137,16 +164,24 @@ def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
 
 
 def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
-    """Open the queues of ``-q``. All names are looked at before the first one is opened, and one that can't be read keeps no other from its turn."""
+    """Open the queues of ``-q``.
+
+    All names are looked at before the first one is opened, and one that can't be read keeps no
+    other from its turn.
+    """
     from ..config import Config
     from ..queue.queue import Queue
 
     config = Config()
-    yield from each_of(find_folders(args.queue, config), lambda folder: Queue(folder, create=False, spawn=spawn, config=config))
+    yield from each_of(
+        find_folders(args.queue, config),
+        lambda folder: Queue(folder, create=False, spawn=spawn, config=config),
+    )
 
 
 def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
-    """Yield what is read of each queue; what went wrong with some is raised when all others had their turn.
+    """Yield what is read of each queue; what went wrong with some is raised when all others had
+    their turn.
 
     Raises
     ------
@@ -167,7 +202,10 @@ def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
             yield value
     if failed:
         texts = '\n'.join(f'{folder}: {exc}' for folder, exc in failed.items())
-        raise QueueError(f'{plural(len(failed), "queue")} of {len(folders):d} could not be read; the others were.\n{texts}')
+        raise QueueError(
+            f'{plural(len(failed), "queue")} of {len(folders):d} could not be read; the others '
+            f'were.\n{texts}'
+        )
 
 
 # Writing
@@ -264,4 +302,7 @@ def hint_nobody(queue: Queue) -> None:
 
     summary = queue_summary(queue)
     if summary['condition'] == 'stopped':
-        hint(f'No worker is running. Start one with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
+        hint(
+            'No worker is running. Start one with: desipipe spawn '
+            f'{type_queue(queue.folder, queue.config)} --spawn'
+        )

@@ -1,4 +1,6 @@
-"""Shell completion: a few lines for each shell, which ask ``desipipe __complete WORD...`` for what may stand in the place of the last word."""
+"""Shell completion: a few lines for each shell, which ask ``desipipe __complete WORD...`` for
+what may stand in the place of the last word.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ complete -c desipipe -a '(__desipipe)'
 
 
 def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    """Print what may stand in the place of the last word, one a line; nothing, rather than an error.
+    """Print what may stand in the place of the last word, one a line; nothing, rather than an
+    error.
 
     Parameters
     ----------
@@ -57,17 +60,24 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
         That of all verbs.
     """
     try:
-        found = [word for word in candidates(list(words) or [''], parser) if word.startswith(words[-1] if words else '')]
+        found = [
+            word
+            for word in candidates(list(words) or [''], parser)
+            if word.startswith(words[-1] if words else '')
+        ]
     except Exception:
         if os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
         return 1
-    # A shell puts a word into its line as it is: one with other characters would run, or act on the terminal.
+    # A shell puts a word into its line as it is: one with other characters would run, or act on the
+    # terminal.
     sys.stdout.write(''.join(f'{word}\n' for word in found if _WORD.fullmatch(word)))
     return 0
 
 
-def candidates(words: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None) -> Iterable[str]:
+def candidates(
+    words: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None
+) -> Iterable[str]:
     """Return what can stand in the place of the last of ``words``.
 
     Parameters
@@ -87,23 +97,35 @@ def candidates(words: Sequence[str], parser: argparse.ArgumentParser, queue: Que
         return []
     current = words[-1]
     if current.startswith('-'):
-        return [option for action in verb._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
+        return [
+            option
+            for action in verb._actions
+            if action.help != argparse.SUPPRESS
+            for option in action.option_strings
+            if option.startswith('--')
+        ]
     return _values(argument(verb, words[1:-1]), words, queue)
 
 
 def argument(verb: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Action | None:
-    """The option, or else the positional argument, that a word after ``words`` would be a value of."""
+    """The option, or else the positional argument, that a word after ``words`` would be a value
+    of.
+    """
     for back, word in enumerate(reversed(words)):
         if word.startswith('-'):
             action = verb._option_string_actions.get(word)
-            if action is not None and (action.nargs in ('+', '*') or (action.nargs in (None, '?') and back == 0)):
+            if action is not None and (
+                action.nargs in ('+', '*') or (action.nargs in (None, '?') and back == 0)
+            ):
                 return action
             break
     positional = [action for action in verb._actions if not action.option_strings]
     return positional[0] if positional else None
 
 
-def _values(action: argparse.Action | None, words: Sequence[str], queue: Queue | None) -> Iterable[str]:
+def _values(
+    action: argparse.Action | None, words: Sequence[str], queue: Queue | None
+) -> Iterable[str]:
     dest = '' if action is None else action.dest
     if action is not None and action.choices:
         return map(str, action.choices)
@@ -113,7 +135,11 @@ def _values(action: argparse.Action | None, words: Sequence[str], queue: Queue |
         return STATES
     if dest == 'mode':
         return MODES
-    if dest in ('task', 'old', 'new', 'tid', 'after', 'name', 'jobid', 'mid') and words[0] != 'add' or dest == 'after':
+    if (
+        dest in ('task', 'old', 'new', 'tid', 'after', 'name', 'jobid', 'mid')
+        and words[0] != 'add'
+        or dest == 'after'
+    ):
         found = _chosen(words) or queue
         return [] if found is None else _known(found, dest, words[-1])
     return []
@@ -148,8 +174,16 @@ def _known(queue: Queue, dest: str, current: str) -> list[str]:
     for name in names:
         if current.startswith(f'{name}[') or name.startswith(current):
             rows = queue.select(name=name)
-            fitting = (text for row in rows if (text := f'{name}[{state.index[row]:d}]').startswith(current))
-            found += [name] if len(rows) == 1 and name.startswith(current) else dict.fromkeys(itertools.islice(fitting, _MOST))
+            fitting = (
+                text
+                for row in rows
+                if (text := f'{name}[{state.index[row]:d}]').startswith(current)
+            )
+            found += (
+                [name]
+                if len(rows) == 1 and name.startswith(current)
+                else dict.fromkeys(itertools.islice(fitting, _MOST))
+            )
     return found
 
 
@@ -160,5 +194,8 @@ def queues(current: str) -> list[str]:
 
     config = Config()
     parent, _ = os.path.split(current)
-    found = [os.path.basename(folder).removesuffix(SUFFIX) for folder in find_queues(current + '*', config=config)]
+    found = [
+        os.path.basename(folder).removesuffix(SUFFIX)
+        for folder in find_queues(current + '*', config=config)
+    ]
     return [os.path.join(parent, name) for name in found]

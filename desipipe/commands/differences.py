@@ -36,7 +36,8 @@ DIFFERENCES = (
         'queue-files',
         'files and names of queues',
         '`NAME.sqlite`; names may begin with `.` and `-`',
-        'folders `NAME.queue`; `queue.filename` is the journal in it; names begin with a letter, a digit or `_`',
+        'folders `NAME.queue`; `queue.filename` is the journal in it; names begin with a letter, a '
+        'digit or `_`',
         '`desipipe import NAME.sqlite`, see below',
     ),
     Difference(

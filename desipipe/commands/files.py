@@ -30,8 +30,16 @@ def register(verbs: Verbs) -> None:
         'desipipe files -q my_queue --state stale changed',
     )
     add_queue(parser)
-    parser.add_argument('path', nargs='?', metavar='PATH', help='only this file, or those in this folder')
-    parser.add_argument('--state', nargs='+', choices=tuple(_LOOKS), metavar='STATE', help=f'only files in one of these states, of {", ".join(_LOOKS)}')
+    parser.add_argument(
+        'path', nargs='?', metavar='PATH', help='only this file, or those in this folder'
+    )
+    parser.add_argument(
+        '--state',
+        nargs='+',
+        choices=tuple(_LOOKS),
+        metavar='STATE',
+        help=f'only files in one of these states, of {", ".join(_LOOKS)}',
+    )
     add_json(parser)
 
 
@@ -43,7 +51,9 @@ def files(args: argparse.Namespace) -> int | None:
     queue = open_one(args)
     found = file_summaries(queue.ledger, args.path)
     if args.path and not found:
-        raise _unknown(args.path, file_summaries(queue.ledger), type_queue(queue.folder, queue.config))
+        raise _unknown(
+            args.path, file_summaries(queue.ledger), type_queue(queue.folder, queue.config)
+        )
     found = [file for file in found if not args.state or file['state'] in args.state]
     if args.json:
         print_json(found)
@@ -52,9 +62,16 @@ def files(args: argparse.Namespace) -> int | None:
     elif found:
         _table(found)
         counts = {state: sum(file['state'] == state for file in found) for state in _LOOKS}
-        hint(f'{plural(len(found), "file")}: ' + ', '.join(f'{n:,d} {state} ({_LOOKS[state][2]})' for state, n in counts.items() if n))
+        hint(
+            f'{plural(len(found), "file")}: '
+            + ', '.join(f'{n:,d} {state} ({_LOOKS[state][2]})' for state, n in counts.items() if n)
+        )
     else:
-        hint('No files are in that state' if args.state else 'No task of this queue has read or written a file through the file manager')
+        hint(
+            'No files are in that state'
+            if args.state
+            else 'No task of this queue has read or written a file through the file manager'
+        )
     return None
 
 
@@ -62,11 +79,18 @@ def _unknown(path: str, known: list[dict[str, Any]], queue: str) -> Exception:
     from ..errors import UnknownNameError, close_names
 
     near = close_names(os.path.realpath(path), [file['path'] for file in known])
-    return UnknownNameError(f'no task of this queue has read or written {path} through the file manager (list files with: desipipe files {queue}): {near}')
+    return UnknownNameError(
+        f'no task of this queue has read or written {path} through the file manager (list files '
+        f'with: desipipe files {queue}): {near}'
+    )
 
 
 def _maker(file: dict[str, Any]) -> str:
-    return '' if file['maker'] is None else f'{file["maker"]["name"]}[{file["maker"]["index"]:d}] {file["maker"]["tid"][:12]}'
+    return (
+        ''
+        if file['maker'] is None
+        else f'{file["maker"]["name"]}[{file["maker"]["index"]:d}] {file["maker"]["tid"][:12]}'
+    )
 
 
 def _table(found: list[dict[str, Any]]) -> None:
@@ -86,7 +110,12 @@ def _table(found: list[dict[str, Any]]) -> None:
     ]
     columns = [
         Column('path', 'file'),
-        Column('state', 'state', lambda state: f'{_LOOKS[state][0]} {state}', style=lambda state: _LOOKS[state][1]),
+        Column(
+            'state',
+            'state',
+            lambda state: f'{_LOOKS[state][0]} {state}',
+            style=lambda state: _LOOKS[state][1],
+        ),
         Column('size', 'size', format_bytes, right=True),
         Column('maker', 'made by'),
         Column('inputs', 'of files', format_count, right=True),
@@ -112,14 +141,28 @@ def _one(queue: Any, file: dict[str, Any]) -> None:
     maker = file['maker']
     if maker is not None:
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(maker['time']))
-        lines.append(f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on {maker["host"]}, {when}')
+        lines.append(
+            f'  made by {_maker(file)}, attempt {maker["attempt"]:d} ({maker["state"]}), on '
+            f'{maker["host"]}, {when}'
+        )
         for item in file['inputs']:
-            words = ['changed'] * (item['same'] is False) + ['gone'] * (item['same'] is None) + ['stale'] * item['stale']
-            lines.append(f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else ''))
+            words = (
+                ['changed'] * (item['same'] is False)
+                + ['gone'] * (item['same'] is None)
+                + ['stale'] * item['stale']
+            )
+            lines.append(
+                f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else '')
+            )
         above = set(file['changed']).difference(item['path'] for item in file['inputs'])
         for path in sorted(above):
             lines.append(f'  and so of {_short(path)} (changed)')
-        lines.append('  with ' + ', '.join(f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80))
+        lines.append(
+            '  with '
+            + ', '.join(
+                f'{name} {value}' for name, value in maker['versions'].items() if len(value) < 80
+            )
+        )
         lines.append(f'  code: desipipe tasks {where} --tid {maker["tid"][:12]} --property code')
     for reader in file['readers']:
         lines.append(f'  read by {reader["name"]}[{reader["index"]:d}] {reader["tid"][:12]}')

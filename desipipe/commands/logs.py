@@ -32,12 +32,15 @@ class Output:
     streams : str
         ``'o'``, ``'e'``, or ``'oe'``: standard output, standard error, or both.
     file : binary file
-        Where to. What would act on a terminal is shown; colours stay on a terminal, if the queue is the user's own.
+        Where to. What would act on a terminal is shown; colours stay on a terminal, if the queue is
+        the user's own.
     raw : bool, default=False
         Whether to write the bytes as they are.
     """
 
-    def __init__(self, queue: Queue, tid: str, streams: str, file: BinaryIO, raw: bool = False) -> None:
+    def __init__(
+        self, queue: Queue, tid: str, streams: str, file: BinaryIO, raw: bool = False
+    ) -> None:
         self._queue = queue
         self._ledger = queue.ledger
         self._tid = tid
@@ -99,7 +102,10 @@ class Output:
             if self._status == 'RUNNING':
                 self._live()
             before = (self._status, ledger.state.attempt[self._row])
-            ledger.wait(lambda before=before: (self._status, ledger.state.attempt[self._row]) != before, pause)  # type: ignore[misc]
+            ledger.wait(
+                lambda before=before: (self._status, ledger.state.attempt[self._row]) != before,
+                pause,
+            )  # type: ignore[misc]
         self._kept(self._status)
 
     def _write(self, stream: str, data: bytes) -> None:
@@ -146,16 +152,24 @@ class Output:
                 if ref is not None:
                     kept[stream] = bytes(ledger.read(ref))
         rest = {stream: self._rest(stream, data) for stream, data in kept.items()}
-        if self._colours and not self._raw:  # of a bar that is over, what it wrote over says nothing
+        if (
+            self._colours and not self._raw
+        ):  # of a bar that is over, what it wrote over says nothing
             rest = {
-                stream: data if self._written[stream] else settle(data.decode(errors='backslashreplace')).encode(errors='backslashreplace')
+                stream: data
+                if self._written[stream]
+                else settle(data.decode(errors='backslashreplace')).encode(
+                    errors='backslashreplace'
+                )
                 for stream, data in rest.items()
             }
         if 'trace' in cause:
             rest['e'] += ledger.read_text(cause['trace']).encode()
         self._write('o', rest['o'])
         if self._streams == 'oe' and rest['e'] and self._written['o'] and not self._written['e']:
-            self._write('o', (b'' if self._tail['o'].endswith(b'\n') else b'\n') + b'--- standard error:\n')
+            self._write(
+                'o', (b'' if self._tail['o'].endswith(b'\n') else b'\n') + b'--- standard error:\n'
+            )
         self._write('e', rest['e'])
         self._finish()
         self._say(status, cause)
@@ -173,7 +187,10 @@ class Output:
         where = type_queue(ledger.folder, self._queue.config)
         if status in ('WAITING', 'PENDING'):
             blocked = self._row in ledger.blocked()
-            hint(f'It {"cannot run" if blocked else f"is {status}"}; see why with: desipipe explain {where} {self._tid[:12]}')
+            hint(
+                f'It {"cannot run" if blocked else f"is {status}"}; see why with: desipipe explain '
+                f'{where} {self._tid[:12]}'
+            )
         elif status != 'SUCCEEDED':
             hint(f'{status}: {cause.get("text") or "no reason is known"}')
         elif not any(self._written.values()):

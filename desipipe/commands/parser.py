@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 
 from .common import Parser, Verbs
 
-_DESCRIPTION = 'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers anywhere.'
+_DESCRIPTION = (
+    'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers '
+    'anywhere.'
+)
 _EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user, or a path
 (./folder/name). Where several make sense it may be several names, or a quoted pattern ('test*').
 
@@ -32,15 +35,25 @@ def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Pars
     Returns
     -------
     parser : argparse.ArgumentParser
-        After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or ``None``: 0).
+        After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or
+        ``None``: 0).
     """
     from . import change, doctor, files, processes, records, show, tour
 
-    return _parser(prog, *(module.register for module in (show, change, processes, files, records, doctor, tour)), *more)
+    return _parser(
+        prog,
+        *(module.register for module in (show, change, processes, files, records, doctor, tour)),
+        *more,
+    )
 
 
 def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
-    parser = Parser(prog=prog, description=_DESCRIPTION, epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(
+        prog=prog,
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument('--version', action='store_true', help='print the version and exit')
     verbs = Verbs(parser)
     for register in registers:
@@ -58,7 +71,8 @@ def parser_for(argv: list[str]) -> Parser:
 
 
 def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
-    """Arguments of a verb; what is mistyped ends in ``SystemExit``, with the nearest words on the standard error.
+    """Arguments of a verb; what is mistyped ends in ``SystemExit``, with the nearest words on the
+    standard error.
 
     Parameters
     ----------

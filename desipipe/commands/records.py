@@ -34,56 +34,141 @@ def register(verbs: Verbs) -> None:
         'run',
         run,
         'execute a notebook or a script without a screen, and wait for its tasks',
-        'The notebook is written after every cell. Parameters go into a cell below the one that is tagged "parameters", as papermill does it. Exit status as '
-        'of watch: 0: all tasks succeeded; 1: a cell or a task failed; 2: it could not be done, or tasks are left.',
+        'The notebook is written after every cell. Parameters go into a cell below the one that is '
+        'tagged "parameters", as papermill does it. Exit status as '
+        'of watch: 0: all tasks succeeded; 1: a cell or a task failed; 2: it could not be done, or '
+        'tasks are left.',
         'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
         'desipipe run analysis.ipynb -o out.ipynb --no-wait',
-        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from the queue',
+        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
+        'the queue',
         'desipipe run pipeline.py',
     )
-    parser.add_argument('notebook', metavar='NOTEBOOK', help='a notebook (.ipynb), or a script (.py; in percent format it is run as a notebook, with jupytext)')
     parser.add_argument(
-        '-p', '--parameter', action='append', default=[], metavar='NAME=VALUE', help='a parameter; its value is read as YAML: 1, 0.5, true, [1, 2], text'
+        'notebook',
+        metavar='NOTEBOOK',
+        help=(
+            'a notebook (.ipynb), or a script (.py; in percent format it is run as a notebook, '
+            'with jupytext)'
+        ),
     )
-    parser.add_argument('-r', '--raw', action='append', default=[], metavar='NAME=TEXT', help='a parameter whose value is text, whatever it looks like')
-    parser.add_argument('-f', '--parameters-file', action='append', default=[], metavar='FILE', help='a YAML file of parameters')
-    parser.add_argument('-o', '--output', metavar='FILE', help='where to write the executed notebook; default: NAME.out.ipynb beside it')
+    parser.add_argument(
+        '-p',
+        '--parameter',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a parameter; its value is read as YAML: 1, 0.5, true, [1, 2], text',
+    )
+    parser.add_argument(
+        '-r',
+        '--raw',
+        action='append',
+        default=[],
+        metavar='NAME=TEXT',
+        help='a parameter whose value is text, whatever it looks like',
+    )
+    parser.add_argument(
+        '-f',
+        '--parameters-file',
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='a YAML file of parameters',
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        metavar='FILE',
+        help='where to write the executed notebook; default: NAME.out.ipynb beside it',
+    )
     parser.add_argument(
         '--resume',
         action='store_true',
-        help='go on: tasks that did not succeed are retried, and all cells are executed again, since the kernel that knew their names is gone; what is done is '
+        help='go on: tasks that did not succeed are retried, and all cells are executed again, '
+        'since the kernel that knew their names is gone; what is done is '
         'taken from the queue. The parameters are those of the notebook',
     )
     parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
-    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take')
-    parser.add_argument('--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own")
-    parser.add_argument('--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook')
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take'
+    )
+    parser.add_argument(
+        '--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own"
+    )
+    parser.add_argument(
+        '--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook'
+    )
 
     parser = verbs.add(
         'record',
         record,
-        'the record of a notebook and its tasks, as a notebook that can be read anywhere and checked',
-        'Tables under the cells, and in the metadata everything that is known of the tasks. The same notebook and queue give the same bytes.',
+        'the record of a notebook and its tasks, as a notebook that can be read anywhere and '
+        'checked',
+        'Tables under the cells, and in the metadata everything that is known of the tasks. The '
+        'same notebook and queue give the same bytes.',
         'desipipe record analysis.ipynb',
         'desipipe record analysis.ipynb -o pipeline.record.ipynb --crate pipeline.zip',
         'desipipe record -q my_queue            of a queue alone',
-        'desipipe record analysis.ipynb --with-results   so that others can go on with: desipipe import',
+        'desipipe record analysis.ipynb --with-results   so that others can go on with: desipipe '
+        'import',
     )
-    parser.add_argument('notebook', nargs='?', metavar='NOTEBOOK', help='the notebook, executed and saved; it may be left out with -q')
-    parser.add_argument('-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help='queues that it uses, beside those that its cells name')
-    parser.add_argument('-o', '--output', metavar='FILE', help='where to write the record; default: NAME.record.ipynb beside the notebook')
-    parser.add_argument('--crate', metavar='FOLDER', help='write a Workflow Run RO-Crate, too: a new folder, or a file that ends in .zip')
+    parser.add_argument(
+        'notebook',
+        nargs='?',
+        metavar='NOTEBOOK',
+        help='the notebook, executed and saved; it may be left out with -q',
+    )
+    parser.add_argument(
+        '-q',
+        '--queue',
+        dest='queues',
+        nargs='+',
+        default=[],
+        metavar='QUEUE',
+        help='queues that it uses, beside those that its cells name',
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        metavar='FILE',
+        help='where to write the record; default: NAME.record.ipynb beside the notebook',
+    )
+    parser.add_argument(
+        '--crate',
+        metavar='FOLDER',
+        help='write a Workflow Run RO-Crate, too: a new folder, or a file that ends in .zip',
+    )
     parser.add_argument('--prov', metavar='FILE', help='write a PROV-JSON document, too')
-    parser.add_argument('--root', metavar='DIR', help='paths are written relative to this folder; default: that of the notebook')
-    parser.add_argument('--include', nargs='+', default=[], metavar='KIND', help='keep what is left out otherwise: environ (values of variables), users, paths')
-    parser.add_argument('--with-results', action='store_true', help='keep the bytes of code, arguments, results and outputs')
-    parser.add_argument('--all', action='store_true', help='all tasks of the queues, also superseded ones and those of no cell')
+    parser.add_argument(
+        '--root',
+        metavar='DIR',
+        help='paths are written relative to this folder; default: that of the notebook',
+    )
+    parser.add_argument(
+        '--include',
+        nargs='+',
+        default=[],
+        metavar='KIND',
+        help='keep what is left out otherwise: environ (values of variables), users, paths',
+    )
+    parser.add_argument(
+        '--with-results',
+        action='store_true',
+        help='keep the bytes of code, arguments, results and outputs',
+    )
+    parser.add_argument(
+        '--all',
+        action='store_true',
+        help='all tasks of the queues, also superseded ones and those of no cell',
+    )
 
     parser = verbs.add(
         'verify',
         verify,
         'check a record or a crate: against itself, and against its queue and files',
-        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something differs; 2: the record cannot be read; 3: nothing that was '
+        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something '
+        'differs; 2: the record cannot be read; 3: nothing that was '
         'checked differs, but a part of the record could not be checked.',
         'desipipe verify pipeline.record.ipynb --strict --queue my_queue --root .',
         'desipipe verify pipeline.record.ipynb',
@@ -91,17 +176,52 @@ def register(verbs: Verbs) -> None:
         'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
     )
     parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    parser.add_argument('-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help='the queues to compare it with')
-    parser.add_argument('--root', metavar='DIR', help='the folder that paths of files are relative to')
-    parser.add_argument('--rerun', type=positive, metavar='N', help='compute N tasks chosen at random again, and compare the results; this runs their code')
-    parser.add_argument('--seed', type=int, metavar='N', help='which ones --rerun chooses; default: others each time')
-    parser.add_argument('--rtol', type=float, metavar='X', help='relative tolerance for floating-point numbers of --rerun; default: equal to the last bit')
+    parser.add_argument(
+        '-q',
+        '--queue',
+        dest='queues',
+        nargs='+',
+        default=[],
+        metavar='QUEUE',
+        help='the queues to compare it with',
+    )
+    parser.add_argument(
+        '--root', metavar='DIR', help='the folder that paths of files are relative to'
+    )
+    parser.add_argument(
+        '--rerun',
+        type=positive,
+        metavar='N',
+        help='compute N tasks chosen at random again, and compare the results; this runs their code',
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        metavar='N',
+        help='which ones --rerun chooses; default: others each time',
+    )
+    parser.add_argument(
+        '--rtol',
+        type=float,
+        metavar='X',
+        help=(
+            'relative tolerance for floating-point numbers of --rerun; default: equal to the last '
+            'bit'
+        ),
+    )
     parser.add_argument('--atol', type=float, default=0.0, metavar='X', help='absolute tolerance')
-    parser.add_argument('--trust', action='store_true', help='run code that comes with the record itself, not from a queue of yours')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='run code that comes with the record itself, not from a queue of yours',
+    )
     parser.add_argument(
         '--strict',
         action='store_true',
-        help='count what is not checked as a difference, also queues and files that no option names; exit status 1 instead of 3',
+        help=(
+            'count what is not checked as a difference, also queues and files that no option '
+            'names; exit status 1 instead of 3'
+        ),
     )
     add_json(parser)
 
@@ -136,14 +256,21 @@ def _open(names: list[str]) -> list[Queue]:
     from ..queue.queue import Queue
 
     config = Config()
-    return [Queue(folder, create=False, config=config) for folder in find_folders(names, config)] if names else []
+    return (
+        [Queue(folder, create=False, config=config) for folder in find_folders(names, config)]
+        if names
+        else []
+    )
 
 
 def _folder(root: str | None) -> str | None:
     if root is not None and not os.path.isdir(root):
         from ..errors import RecordError
 
-        raise RecordError(f'there is no folder {root}, so no path can be relative to it: nothing was done. Say which with --root')
+        raise RecordError(
+            f'there is no folder {root}, so no path can be relative to it: nothing was done. Say '
+            'which with --root'
+        )
     return root
 
 
@@ -156,16 +283,32 @@ def record(args: argparse.Namespace) -> None:
     from ..record.privacy import Privacy
 
     if args.notebook is None and not args.queues:
-        raise RecordError('say what to record: a notebook, or queues with -q. For instance: desipipe record analysis.ipynb')
+        raise RecordError(
+            'say what to record: a notebook, or queues with -q. For instance: desipipe record '
+            'analysis.ipynb'
+        )
     queues = _open(args.queues)
     source = args.notebook or queues[0].name
     notebook = None if args.notebook is None else _read(args.notebook)
-    root = _folder(args.root) or (os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd())
+    root = _folder(args.root) or (
+        os.path.dirname(os.path.abspath(source)) if args.notebook else os.getcwd()
+    )
     output = args.output or f'{os.path.splitext(source)[0]}.record.ipynb'
     if args.notebook and os.path.exists(output) and os.path.samefile(output, args.notebook):
-        raise RecordError(f'{output} is the notebook itself: the record is written to a file of its own, say which with -o')
+        raise RecordError(
+            f'{output} is the notebook itself: the record is written to a file of its own, say '
+            'which with -o'
+        )
     files.spare(output, files.KEY)
-    made, models = make_record(notebook, source, queues, Privacy(root, args.include), cell_node, args.with_results, args.all)
+    made, models = make_record(
+        notebook,
+        source,
+        queues,
+        Privacy(root, args.include),
+        cell_node,
+        args.with_results,
+        args.all,
+    )
     data = files.notebook_bytes(made)
     files.write(output, data)
     written = [output]
@@ -186,7 +329,8 @@ def record(args: argparse.Namespace) -> None:
     for model in models:
         if model.head['others']:
             hint(
-                f'{model.head["name"]}: {plural(model.head["others"])} more, which are superseded, or which no cell of the notebook has made or needs, '
+                f'{model.head["name"]}: {plural(model.head["others"])} more, which are superseded, '
+                'or which no cell of the notebook has made or needs, '
                 'were left out; with them: --all'
             )
     for entry in made['metadata'][files.KEY]['cells']:
@@ -217,7 +361,9 @@ def verify(args: argparse.Namespace) -> int:
     queues = _open(args.queues)
 
     def find(model: QueueModel) -> Queue | None:
-        fitting = [queue for queue in queues if queue.ledger.state.header.get('id') == model.head['id']]
+        fitting = [
+            queue for queue in queues if queue.ledger.state.header.get('id') == model.head['id']
+        ]
         named = [queue for queue in queues if queue.name == model.head['name']]
         return next(iter([*fitting, *named, *(queues if len(queues) == 1 else [])]), None)
 
@@ -227,11 +373,20 @@ def verify(args: argparse.Namespace) -> int:
     if args.rerun:
         from ..record.rerun import rerun
 
-        checks[-2:-2] = rerun(found, find if queues else None, args.rerun, args.seed, args.rtol, args.atol, args.trust)
+        checks[-2:-2] = rerun(
+            found, find if queues else None, args.rerun, args.seed, args.rtol, args.atol, args.trust
+        )
     status = exit_status(checks, args.strict)
     if args.json:
         gaps = sum(item.is_gap(args.strict) for item in checks)
-        print_json({'record': os.path.abspath(args.record), 'ok': not status, 'unchecked': gaps, 'checks': [item.to_dict() for item in checks]})
+        print_json(
+            {
+                'record': os.path.abspath(args.record),
+                'ok': not status,
+                'unchecked': gaps,
+                'checks': [item.to_dict() for item in checks],
+            }
+        )
     else:
         _show(checks, status, args.strict)
     return status
@@ -274,12 +429,17 @@ def _conclusion(checks: list[Check], status: int, strict: bool) -> str:
     gaps = sum(item.is_gap(strict) for item in checks)
     words = f'{plural(n["ok"], "check")} ok' + (f', {n["note"]:d} to know' if n['note'] else '')
     if n['differs']:
-        return f'{plural(n["differs"], "check")} found differences; {words}' + (f'; {gaps:d} cannot be made' if gaps else '')
+        return f'{plural(n["differs"], "check")} found differences; {words}' + (
+            f'; {gaps:d} cannot be made' if gaps else ''
+        )
     if not status:
         return f'{words}: nothing differs'
     if not gaps:
         return f'{words}: the record holds no task, so nothing of a run was checked'
-    return f'{words}; {plural(gaps, "check")} cannot be made: what was checked does not differ, the rest is not known'
+    return (
+        f'{words}; {plural(gaps, "check")} cannot be made: what was checked does not differ, the '
+        'rest is not known'
+    )
 
 
 # Import
@@ -296,10 +456,19 @@ def import_(args: argparse.Namespace) -> int:
 
     found = read_record(args.record)
     if not args.trust:
-        names = ', '.join(sorted({app['name'] for model in found.models for app in model.head['apps']}))
-        answer = FACE.get().ask(f'The code of its tasks ({names[:300]}) will run as you. Do you trust whoever made {args.record}? [y/N] ')
+        names = ', '.join(
+            sorted({app['name'] for model in found.models for app in model.head['apps']})
+        )
+        answer = FACE.get().ask(
+            f'The code of its tasks ({names[:300]}) will run as you. Do you trust whoever made '
+            f'{args.record}? [y/N] '
+        )
         if answer is None:
-            print('desipipe: the code of its tasks would run as you; nothing was made. If you trust whoever made it, add --trust', file=sys.stderr)
+            print(
+                'desipipe: the code of its tasks would run as you; nothing was made. If you trust '
+                'whoever made it, add --trust',
+                file=sys.stderr,
+            )
             return 2
         if answer.strip().lower() not in ('y', 'yes'):
             print('nothing was made')
@@ -334,10 +503,19 @@ def _write_modules(found: Record, folder: str) -> None:
     for model in found.models:
         done = write_modules(model.head.get('modules', ()), found.payload, folder)
         if done.written:
-            print(f'{plural(len(done.written), "module")} that the tasks used written to {folder}: {", ".join(done.written)}')
+            print(
+                f'{plural(len(done.written), "module")} that the tasks used written to {folder}: '
+                f'{", ".join(done.written)}'
+            )
         if done.kept:
-            hint(f'Not written, since others are there: {", ".join(done.kept)}. Cells that use these make other tasks than those of the record.')
-            hint(f'To have those of the record, write them elsewhere: desipipe import {shlex.quote(found.path)} -q OTHER --modules DIR')
+            hint(
+                f'Not written, since others are there: {", ".join(done.kept)}. Cells that use '
+                'these make other tasks than those of the record.'
+            )
+            hint(
+                'To have those of the record, write them elsewhere: desipipe import '
+                f'{shlex.quote(found.path)} -q OTHER --modules DIR'
+            )
 
 
 # Run
@@ -352,16 +530,32 @@ def run(args: argparse.Namespace) -> int:
     if args.notebook.endswith('.py'):
         if args.resume:
             raise UnknownOptionError(
-                f'{args.notebook} is a script, of which nothing was kept to go on with; nothing was run. Go on with the notebook that was made of it, or run '
-                'it again: what is done is taken from its queues; let what failed run again with: desipipe retry -q QUEUE'
+                f'{args.notebook} is a script, of which nothing was kept to go on with; nothing '
+                'was run. Go on with the notebook that was made of it, or run '
+                'it again: what is done is taken from its queues; let what failed run again with: '
+                'desipipe retry -q QUEUE'
             )
-        ran = run_script(args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint)
+        ran = run_script(
+            args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint
+        )
     else:
-        ran = run_notebook(args.notebook, parameters, args.output, args.resume, args.timeout, args.kernel, args.cwd, hint)
+        ran = run_notebook(
+            args.notebook,
+            parameters,
+            args.output,
+            args.resume,
+            args.timeout,
+            args.kernel,
+            args.cwd,
+            hint,
+        )
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
         if ran.output:
-            hint(f'The notebook as far as it was executed: {ran.output}. Go on with: desipipe run {shlex.quote(ran.output)} --resume')
+            hint(
+                f'The notebook as far as it was executed: {ran.output}. Go on with: desipipe run '
+                f'{shlex.quote(ran.output)} --resume'
+            )
         return 130 if ran.interrupted else 1
     status = 0
     if not args.no_wait:
@@ -369,7 +563,10 @@ def run(args: argparse.Namespace) -> int:
             status = _wait(ran)
         except KeyboardInterrupt:
             status = 130
-            hint('The tasks go on without being waited for. What becomes of them will be in the notebook with --resume')
+            hint(
+                'The tasks go on without being waited for. What becomes of them will be in the '
+                'notebook with --resume'
+            )
     ran.finish(_bundle)
     if ran.output:
         hint(f'The executed notebook: {ran.output}')

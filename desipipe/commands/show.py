@@ -10,17 +10,35 @@ from typing import TYPE_CHECKING, Any
 from ..cells.option_types import seconds, whole
 from ..queue.location import check_names, find_folders, find_task, find_tasks, short, type_queue
 from ..utils import is_pattern
-from .common import FACE, Verbs, add_conditions, add_json, add_queue, add_states, each_of, hint, on_terminal, open_one, plural, print_json
+from .common import (
+    FACE,
+    Verbs,
+    add_conditions,
+    add_json,
+    add_queue,
+    add_states,
+    each_of,
+    hint,
+    on_terminal,
+    open_one,
+    plural,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
     from ..queue.state import State
     from ..queue.waiting import Waiter
 
-_PROPERTIES = 'id name index state mid jobid host t0 dtime errno cause arguments require_ids versions code out err result attempts'.split()
+_PROPERTIES = (
+    'id name index state mid jobid host t0 dtime errno cause arguments require_ids versions code '
+    'out err result attempts'
+).split()
 _TERMINAL_LIMIT = 100
 _ORIGINALS_MAX = 10
-_NOBODY = 5.0  # s without anybody at work before `watch` gives up; a manager that was just started needs some of them
+# s without anybody at work before `watch` gives up; a manager that was just started needs some of
+# them
+_NOBODY = 5.0
 
 
 def register(verbs: Verbs) -> None:
@@ -29,7 +47,8 @@ def register(verbs: Verbs) -> None:
         'status',
         status,
         'counts, workers, what failed, what is blocked and why',
-        'With --json: the same as one object; as a list of objects for several queues or a pattern.',
+        'With --json: the same as one object; as a list of objects for several queues or a '
+        'pattern.',
         'desipipe status -q my_queue',
         "desipipe status -q 'test*' --json",
     )
@@ -46,13 +65,30 @@ def register(verbs: Verbs) -> None:
         'desipipe watch -q my_queue > progress.txt && echo done',
     )
     add_queue(parser)
-    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help='stop watching after that, with exit status 2')
+    parser.add_argument(
+        '--timeout',
+        type=seconds,
+        metavar='SECONDS',
+        help='stop watching after that, with exit status 2',
+    )
     add_json(parser, 'print a JSON document a line, one for each change')
 
     parser = verbs.add(
-        'queues', queues, 'list queues', 'With what each is doing, and how far it is.', 'desipipe queues', "desipipe queues '*/*'  those of all users"
+        'queues',
+        queues,
+        'list queues',
+        'With what each is doing, and how far it is.',
+        'desipipe queues',
+        "desipipe queues '*/*'  those of all users",
     )
-    parser.add_argument('pattern', nargs='*', help="names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all of yours")
+    parser.add_argument(
+        'pattern',
+        nargs='*',
+        help=(
+            "names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all "
+            'of yours'
+        ),
+    )
     parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same')
     add_json(parser)
 
@@ -60,20 +96,44 @@ def register(verbs: Verbs) -> None:
         'tasks',
         tasks,
         'list tasks',
-        'Those that fit all of the conditions, in order of their coming. In a pipe: tab-separated values, with a header.',
+        'Those that fit all of the conditions, in order of their coming. In a pipe: tab-separated '
+        'values, with a header.',
         'desipipe tasks -q my_queue --state FAILED',
         'desipipe tasks -q my_queue --name fraction --property arguments err',
     )
     add_queue(parser)
     add_states(parser, 'tasks in one of these states')
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
-    parser.add_argument('--superseded', action='store_true', help='only superseded tasks: of code that the notebook or script has no longer')
-    parser.add_argument('--full', action='store_true', help='print what each task printed, by state')
-    parser.add_argument('--property', nargs='*', choices=_PROPERTIES, metavar='PROPERTY', help=f'print these instead of the table: {", ".join(_PROPERTIES)}')
-    parser.add_argument('--limit', type=whole, metavar='N', help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all')
+    parser.add_argument(
+        '--superseded',
+        action='store_true',
+        help='only superseded tasks: of code that the notebook or script has no longer',
+    )
+    parser.add_argument(
+        '--full', action='store_true', help='print what each task printed, by state'
+    )
+    parser.add_argument(
+        '--property',
+        nargs='*',
+        choices=_PROPERTIES,
+        metavar='PROPERTY',
+        help=f'print these instead of the table: {", ".join(_PROPERTIES)}',
+    )
+    parser.add_argument(
+        '--limit',
+        type=whole,
+        metavar='N',
+        help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all',
+    )
     add_json(parser)
 
-    parser = verbs.add('time', times, 'how long tasks took, for each app', 'Of those that succeeded, in seconds.', 'desipipe time -q my_queue')
+    parser = verbs.add(
+        'time',
+        times,
+        'how long tasks took, for each app',
+        'Of those that succeeded, in seconds.',
+        'desipipe time -q my_queue',
+    )
     add_queue(parser)
     add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
     add_json(parser)
@@ -82,21 +142,30 @@ def register(verbs: Verbs) -> None:
         'logs',
         logs,
         'what a task printed, as far as it is kept',
-        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or app[index]. What would act on a terminal is '
+        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or '
+        'app[index]. What would act on a terminal is '
         'shown as an escape (\\x1b); on a terminal, tasks of your own queues keep their colours.',
         "desipipe logs -q my_queue 'fraction[3]'",
         'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
-        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it wrote',
-        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as files',
+        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it '
+        'wrote',
+        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as '
+        'files',
     )
     add_queue(parser)
     parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
     parser.add_argument('-f', '--follow', action='store_true', help='until the task has ended')
     streams = parser.add_mutually_exclusive_group()
     streams.add_argument('--out', action='store_true', help='standard output only')
-    streams.add_argument('--err', action='store_true', help='standard error, and the traceback, only')
-    parser.add_argument('--raw', action='store_true', help='the bytes as they are, whatever they do to a terminal')
-    streams.add_argument('--save', metavar='DIR', help='write figures, tables and other displays to files in DIR')
+    streams.add_argument(
+        '--err', action='store_true', help='standard error, and the traceback, only'
+    )
+    parser.add_argument(
+        '--raw', action='store_true', help='the bytes as they are, whatever they do to a terminal'
+    )
+    streams.add_argument(
+        '--save', metavar='DIR', help='write figures, tables and other displays to files in DIR'
+    )
 
     parser = verbs.add(
         'explain',
@@ -122,7 +191,9 @@ def status(args: argparse.Namespace) -> None:
     config = Config()
     names = args.queue or ['*']
     folders = find_folders(names, config) if args.queue else _mine(config)
-    read = each_of(folders, lambda folder: queue_summary(Queue(folder, create=False, config=config)))
+    read = each_of(
+        folders, lambda folder: queue_summary(Queue(folder, create=False, config=config))
+    )
     if args.json:
         several = not args.queue or len(names) > 1 or is_pattern(names[0])
         summaries: list[Any] = []
@@ -135,7 +206,12 @@ def status(args: argparse.Namespace) -> None:
     from .tables import queue_lines, show_lines
 
     for i, summary in enumerate(read):
-        show_lines([*([[]] if i else []), *queue_lines(summary, type_queue(summary['folder'], config), bar=on_terminal())])
+        show_lines(
+            [
+                *([[]] if i else []),
+                *queue_lines(summary, type_queue(summary['folder'], config), bar=on_terminal()),
+            ]
+        )
     if not folders:
         _no_queues(config)
 
@@ -147,7 +223,10 @@ def _mine(config: Any) -> list[str]:
 
 
 def _no_queues(config: Any) -> None:
-    hint(f"There are no queues in {config.queue_dir}. Those of another folder: desipipe queues './folder/*'. See what one looks like: desipipe demo")
+    hint(
+        f'There are no queues in {config.queue_dir}. Those of another folder: desipipe queues '
+        "'./folder/*'. See what one looks like: desipipe demo"
+    )
 
 
 def watch(args: argparse.Namespace) -> int:
@@ -156,7 +235,9 @@ def watch(args: argparse.Namespace) -> int:
     return follow(queue, args.json, args.timeout)
 
 
-def follow(queue: Queue, as_json: bool = False, timeout: float | None = None, patience: float = _NOBODY) -> int:
+def follow(
+    queue: Queue, as_json: bool = False, timeout: float | None = None, patience: float = _NOBODY
+) -> int:
     """Show a queue until nothing is left to do.
 
     Parameters
@@ -205,8 +286,16 @@ class _Lines:
     def show(self, summary: dict[str, Any]) -> None:
         from ..view.queue import job_groups
 
-        jobs = [(group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])]  # the time that is left is no change
-        told = (summary['counts'], summary['blocked'], summary['superseded'], summary['condition'], jobs)
+        jobs = [
+            (group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])
+        ]  # the time that is left is no change
+        told = (
+            summary['counts'],
+            summary['blocked'],
+            summary['superseded'],
+            summary['condition'],
+            jobs,
+        )
         if told != self._last:
             self._last = told
             self.write(summary)
@@ -243,7 +332,9 @@ class _Screen:
     def show(self, summary: dict[str, Any]) -> None:
         from .tables import queue_lines, styled
 
-        lines = queue_lines(summary, self._where, advise=summary['condition'] != 'stopped')  # who watches may have just started a manager
+        lines = queue_lines(
+            summary, self._where, advise=summary['condition'] != 'stopped'
+        )  # who watches may have just started a manager
         if lines != self._last:
             self._last = lines
             self._live.update(styled(lines), refresh=True)
@@ -252,7 +343,9 @@ class _Screen:
         self.words = words  # for below the picture, when it does not move any more
 
 
-def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | None, patience: float) -> int:
+def _watched(
+    queue: Queue, view: _Lines | _Screen, where: str, timeout: float | None, patience: float
+) -> int:
     from ..store.lease import LEASE, Observer
     from ..view.queue import queue_summary
 
@@ -267,16 +360,22 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
         view.show(summary)
         condition = summary['condition']
         if condition in ('done', 'empty'):
-            view.end('no tasks' if condition == 'empty' else f'all {plural(summary["total"])} succeeded')
+            view.end(
+                'no tasks' if condition == 'empty' else f'all {plural(summary["total"])} succeeded'
+            )
             return 0
         if condition == 'failed':
             view.end(
-                f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
+                f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: '
+                f'desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
             )
             return 1
         nobody_since = (nobody_since or now) if condition == 'stopped' else None
         if condition == 'paused' and not summary['counts']['RUNNING']:
-            view.end(f'paused, {plural(summary["left"])} left. {_go_on(summary, f"desipipe resume {where} --spawn")}')
+            view.end(
+                f'paused, {plural(summary["left"])} left. '
+                f'{_go_on(summary, f"desipipe resume {where} --spawn")}'
+            )
             return 2
         if nobody_since is not None and now - nobody_since >= patience:
             said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
@@ -285,11 +384,19 @@ def _watched(queue: Queue, view: _Lines | _Screen, where: str, timeout: float | 
             view.end(f'{left}{last}. {_go_on(summary, f"desipipe spawn {where} --spawn")}')
             return 2
         if deadline is not None and now >= deadline:
-            view.end(f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without being watched')
+            view.end(
+                f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without '
+                'being watched'
+            )
             return 2
         longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
-        if ledger.wait(lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen, longest):  # type: ignore[misc]
-            time.sleep(view.pause)  # so that a queue of many short tasks is drawn some times a second, not for each
+        if ledger.wait(
+            lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen,
+            longest,
+        ):  # type: ignore[misc]
+            time.sleep(
+                view.pause
+            )  # so that a queue of many short tasks is drawn some times a second, not for each
 
 
 def _go_on(summary: dict[str, Any], command: str) -> str:
@@ -300,7 +407,9 @@ def _go_on(summary: dict[str, Any], command: str) -> str:
 
 def _bad(summary: dict[str, Any]) -> str:
     n = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
-    return f'{n:,d}' + (f' (and {summary["blocked"]:,d} that need them)' if summary['blocked'] else '')
+    return f'{n:,d}' + (
+        f' (and {summary["blocked"]:,d} that need them)' if summary['blocked'] else ''
+    )
 
 
 # Lists
@@ -336,10 +445,20 @@ def queues(args: argparse.Namespace) -> None:
             _no_queues(config)
         return
     looks = {**CONDITIONS, 'unreadable': Look('!', 'red', '')}
-    numbers = [('total', 'tasks'), *((key, key) for key in ('succeeded', 'running')), ('bad', 'failed'), *((key, key) for key in ('blocked', 'workers'))]
+    numbers = [
+        ('total', 'tasks'),
+        *((key, key) for key in ('succeeded', 'running')),
+        ('bad', 'failed'),
+        *((key, key) for key in ('blocked', 'workers')),
+    ]
     columns = [
         Column('queue', 'queue'),
-        Column('condition', 'condition', lambda name: f'{looks[name].symbol} {name}', style=lambda name: looks[name].colour),
+        Column(
+            'condition',
+            'condition',
+            lambda name: f'{looks[name].symbol} {name}',
+            style=lambda name: looks[name].colour,
+        ),
         *(Column(key, title, format_count, right=True) for key, title in numbers),
         Column('error', ''),
     ]
@@ -380,12 +499,27 @@ def tasks(args: argparse.Namespace) -> None:
 
     queue = open_one(args)
     check_names(queue, args.name)
-    rows = queue.select(find_tasks(queue, args.tid), args.state, args.mid, name=args.name, index=args.index, superseded=args.superseded)
-    limit = args.limit if args.limit is not None else _TERMINAL_LIMIT if on_terminal() and not args.json else 0
+    rows = queue.select(
+        find_tasks(queue, args.tid),
+        args.state,
+        args.mid,
+        name=args.name,
+        index=args.index,
+        superseded=args.superseded,
+    )
+    limit = (
+        args.limit
+        if args.limit is not None
+        else _TERMINAL_LIMIT
+        if on_terminal() and not args.json
+        else 0
+    )
     # What a job ran stands in the journal only: looked up for all, before the first N are taken.
     found = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
     if args.jobid:
-        known = [(row, task) for row, task in zip(rows, found, strict=True) if task['job'] in args.jobid]
+        known = [
+            (row, task) for row, task in zip(rows, found, strict=True) if task['job'] in args.jobid
+        ]
         rows, found = [row for row, _ in known], [task for _, task in known]
     n = len(rows)
     if limit:
@@ -396,10 +530,14 @@ def tasks(args: argparse.Namespace) -> None:
         _properties(queue, rows, args)
     else:
         for task in found:
-            task['words'] = task['cause'] or (f'blocked by {task["blocked"][:12]}' if task['blocked'] else '')
+            task['words'] = task['cause'] or (
+                f'blocked by {task["blocked"][:12]}' if task['blocked'] else ''
+            )
             if task['superseded']:
                 task['words'] = f'superseded; {task["words"]}'.removesuffix('; ')
-            task['shown'] = 'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
+            task['shown'] = (
+                'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
+            )
         columns = [
             Column('tid', 'task', lambda tid: tid[:12]),
             Column('name', 'name'),
@@ -412,7 +550,10 @@ def tasks(args: argparse.Namespace) -> None:
             Column('words', 'why'),
         ]
         if args.json:
-            found = [{key: value for key, value in task.items() if key not in ('words', 'shown')} for task in found]
+            found = [
+                {key: value for key, value in task.items() if key not in ('words', 'shown')}
+                for task in found
+            ]
         show_table(columns, found, args.json)
     if len(rows) < n:
         hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
@@ -440,7 +581,16 @@ def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None
     from ..queue.task import Task
 
     known = [Task.stored(queue.ledger, row) for row in rows]
-    found = [{'id': task.id, **{name: task.app.code if name == 'code' else getattr(task, name) for name in args.property}} for task in known]
+    found = [
+        {
+            'id': task.id,
+            **{
+                name: task.app.code if name == 'code' else getattr(task, name)
+                for name in args.property
+            },
+        }
+        for task in known
+    ]
     if args.json:
         print_json([{key: _plain(value) for key, value in item.items()} for item in found])
     elif len(args.property) == 1:
@@ -451,7 +601,10 @@ def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None
     else:
         from .tables import Column, show_table
 
-        show_table([Column(name, name) for name in args.property], [{key: _words(value) for key, value in item.items()} for item in found])
+        show_table(
+            [Column(name, name) for name in args.property],
+            [{key: _words(value) for key, value in item.items()} for item in found],
+        )
 
 
 def _words(value: object) -> str:
@@ -463,7 +616,9 @@ def _words(value: object) -> str:
 def _plain(value: Any) -> Any:
     if isinstance(value, list) and value and hasattr(value[0], '_asdict'):
         return [item._asdict() for item in value]
-    return value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+    return (
+        value if isinstance(value, str | int | float | bool | list | dict | None) else repr(value)
+    )
 
 
 def times(args: argparse.Namespace) -> None:
@@ -482,8 +637,14 @@ def times(args: argparse.Namespace) -> None:
     if not rows and not args.json:
         hint('No task has succeeded yet')
         return
-    numbers = [Column(key, key, span, right=True) for key in ('mean', 'median', 'min', 'max', 'total')]
-    show_table([Column('name', 'name'), Column('n', 'n', format_count, right=True), *numbers], rows, args.json)
+    numbers = [
+        Column(key, key, span, right=True) for key in ('mean', 'median', 'min', 'max', 'total')
+    ]
+    show_table(
+        [Column('name', 'name'), Column('n', 'n', format_count, right=True), *numbers],
+        rows,
+        args.json,
+    )
 
 
 # Tasks

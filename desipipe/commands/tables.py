@@ -1,6 +1,7 @@
 """Format what verbs print: tables, bars and colours for people, plain lines for pipes.
 
-What is shown is a list of lines, each a list of pieces of text with a style (empty: none); ``rich`` is imported only when styles can be seen.
+What is shown is a list of lines, each a list of pieces of text with a style (empty: none); ``rich``
+is imported only when styles can be seen.
 """
 
 from __future__ import annotations
@@ -12,7 +13,21 @@ from typing import Any, NamedTuple
 from ..terminal import visible
 from ..utils import format_count, plural
 from ..view.queue import CONDITIONS, LOOKS, job_groups
-from ..view.text import Line, advice, bar_pieces, count_pieces, ended, job_text, jobs_text, label, left_text, one_line, owner_text, pace_text, state_text
+from ..view.text import (
+    Line,
+    advice,
+    bar_pieces,
+    count_pieces,
+    ended,
+    job_text,
+    jobs_text,
+    label,
+    left_text,
+    one_line,
+    owner_text,
+    pace_text,
+    state_text,
+)
 from .common import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
@@ -54,11 +69,17 @@ def styled(lines: Iterable[Line]) -> Any:
     """Return lines as ``rich`` text that is safe for a terminal."""
     from rich.text import Text
 
-    return Text('\n').join(Text.assemble(*((visible(text, lines=False), style) for text, style in line)) for line in lines)
+    return Text('\n').join(
+        Text.assemble(*((visible(text, lines=False), style) for text, style in line))
+        for line in lines
+    )
 
 
-def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_json: bool = False) -> None:
-    """Print a listing: a table on a terminal, tab-separated values with a header in a pipe, or JSON.
+def show_table(
+    columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_json: bool = False
+) -> None:
+    """Print a listing: a table on a terminal, tab-separated values with a header in a pipe, or
+    JSON.
 
     Parameters
     ----------
@@ -83,10 +104,18 @@ def show_table(columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_jso
     for i, column in enumerate(columns):
         # Only the last one, which holds words, may be folded: what one types must stay whole.
         table.add_column(
-            column.title, justify='right' if column.right else 'left', no_wrap=i < len(columns) - 1, overflow='fold' if i == len(columns) - 1 else 'ellipsis'
+            column.title,
+            justify='right' if column.right else 'left',
+            no_wrap=i < len(columns) - 1,
+            overflow='fold' if i == len(columns) - 1 else 'ellipsis',
         )
     for row in rows:
-        table.add_row(*(Text(_cell(column, row), column.style(row.get(column.key)) if column.style else '') for column in columns))
+        table.add_row(
+            *(
+                Text(_cell(column, row), column.style(row.get(column.key)) if column.style else '')
+                for column in columns
+            )
+        )
     FACE.get().console().print(table)
 
 
@@ -104,7 +133,9 @@ def _raw(value: Any) -> str:
 # Queues
 
 
-def queue_lines(summary: dict[str, Any], where: str, bar: bool = True, advise: bool = True) -> list[Line]:
+def queue_lines(
+    summary: dict[str, Any], where: str, bar: bool = True, advise: bool = True
+) -> list[Line]:
     """A queue at one glance: is it running, how far, did anything fail, what to type.
 
     Parameters
@@ -119,35 +150,70 @@ def queue_lines(summary: dict[str, Any], where: str, bar: bool = True, advise: b
         Whether to say what to type.
     """
     look = CONDITIONS[summary['condition']]
-    lines: list[Line] = [[(f'{look.symbol} {summary["name"]}', f'bold {look.colour}'), (f'  {look.words}', look.colour), (f'  {summary["folder"]}', 'dim')]]
+    lines: list[Line] = [
+        [
+            (f'{look.symbol} {summary["name"]}', f'bold {look.colour}'),
+            (f'  {look.words}', look.colour),
+            (f'  {summary["folder"]}', 'dim'),
+        ]
+    ]
     if bar and summary['total']:
-        lines.append([('  ', ''), *bar_pieces(summary), (f'  {format_count(ended(summary))} / {format_count(summary["total"])}', '')])
+        lines.append(
+            [
+                ('  ', ''),
+                *bar_pieces(summary),
+                (f'  {format_count(ended(summary))} / {format_count(summary["total"])}', ''),
+            ]
+        )
     lines.append([('  ', ''), *count_pieces(summary)])
     if pace := pace_text(summary):
         lines.append([(f'  {pace}', '')])
     if whose := owner_text(summary):
         lines.append([(f'  {whose}', 'yellow' if summary.get('untrusted') else 'dim')])
-    lines += [[(f'  ! {line}', 'yellow')] for held in summary.get('held', ()) for line in held['text'].splitlines()]
+    lines += [
+        [(f'  ! {line}', 'yellow')]
+        for held in summary.get('held', ())
+        for line in held['text'].splitlines()
+    ]
     lines += _manager_lines(summary, where)
     lines += _worker_lines(summary)
     for cause in summary['causes'][:5]:
         look = LOOKS['BLOCKED']
         lines.append(
-            [(f'  {look.symbol} {plural(cause["count"])} blocked by {label(cause)} ', look.colour), (f'({cause["state"]}): {one_line(cause["cause"])}', '')]
+            [
+                (
+                    f'  {look.symbol} {plural(cause["count"])} blocked by {label(cause)} ',
+                    look.colour,
+                ),
+                (f'({cause["state"]}): {one_line(cause["cause"])}', ''),
+            ]
         )
     told = {cause['tid'] for cause in summary['causes'][:5]}
     for task in summary['failures']:
         if task['tid'] not in told:
-            lines.append([(f'  {state_text(task["state"])} {label(task)}', LOOKS[task['state']].colour), (f': {one_line(task["cause"])}', '')])
+            lines.append(
+                [
+                    (f'  {state_text(task["state"])} {label(task)}', LOOKS[task['state']].colour),
+                    (f': {one_line(task["cause"])}', ''),
+                ]
+            )
     if summary['damage']:
         first = summary['damage'][0]
-        words = f'{plural(len(summary["damage"]), "damaged line")} in {first["file"]}, the first at byte {first["offset"]:d}'
+        words = (
+            f'{plural(len(summary["damage"]), "damaged line")} in {first["file"]}, the first at '
+            f'byte {first["offset"]:d}'
+        )
         lines.append([(f'  ! {words}: what is said there is lost, the rest is intact', 'red')])
-    return lines + [[(f'  → {words}: ', 'dim'), (command, 'bold')] for words, command in (advice(summary, where) if advise else ())]
+    return lines + [
+        [(f'  → {words}: ', 'dim'), (command, 'bold')]
+        for words, command in (advice(summary, where) if advise else ())
+    ]
 
 
 def _alive(process: dict[str, Any]) -> str:
-    return {True: '', False: ', vanished', None: ', on another machine'}[process['alive']] + (', ending' if process['stopping'] else '')
+    return {True: '', False: ', vanished', None: ', on another machine'}[process['alive']] + (
+        ', ending' if process['stopping'] else ''
+    )
 
 
 def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
@@ -155,7 +221,17 @@ def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     if manager is None:
         said = one_line(summary['last_says'], 500)
         return [[(f'  ! the last manager said: {said}', 'red')]] if said else []
-    lines: list[Line] = [[(f'  manager: process {manager["pid"]} on {manager["host"]} since {clock(manager["since"])}{_alive(manager)}', 'dim')]]
+    lines: list[Line] = [
+        [
+            (
+                (
+                    f'  manager: process {manager["pid"]} on {manager["host"]} since '
+                    f'{clock(manager["since"])}{_alive(manager)}'
+                ),
+                'dim',
+            )
+        ]
+    ]
     if manager['says']:
         lines.append([(f'  ! {one_line(manager["says"], 500)}', 'red')])
     return lines
@@ -168,7 +244,10 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
     if len(jobs) > 1:
         lines.append([(f'  {jobs_text((), job_groups(jobs.values()), now)}', 'dim')])
     waiting = [job for job in jobs.values() if not job['workers']]
-    lines += [[(f'  job {job_text(job, now)}, {plural(job["slots"], "slot")}', 'dim')] for job in waiting[:_JOBS]]
+    lines += [
+        [(f'  job {job_text(job, now)}, {plural(job["slots"], "slot")}', 'dim')]
+        for job in waiting[:_JOBS]
+    ]
     if len(waiting) > _JOBS:
         lines.append([(f'  and {plural(len(waiting) - _JOBS, "more job")}', 'dim')])
     workers = summary['workers']
@@ -177,13 +256,37 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
         more = worker['running'] - min(len(worker['tasks']), 4)
         doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
         job = jobs.get(worker['job'], {'reason': '', 'ends': None})
-        about = [plural(worker['slots'], 'slot'), job['reason'], left_text(job['ends'], now) if job['ends'] is not None else '']
-        lines.append([(f'  worker {worker["job"]} on {worker["host"]}, {", ".join(filter(None, about))}: {doing}{_alive(worker)}', 'dim')])
+        about = [
+            plural(worker['slots'], 'slot'),
+            job['reason'],
+            left_text(job['ends'], now) if job['ends'] is not None else '',
+        ]
+        lines.append(
+            [
+                (
+                    (
+                        f'  worker {worker["job"]} on {worker["host"]}, '
+                        f'{", ".join(filter(None, about))}: {doing}{_alive(worker)}'
+                    ),
+                    'dim',
+                )
+            ]
+        )
         if worker['trouble']:
             lines.append([(f'    {worker["trouble"]}. Nothing is lost, it tries again', 'yellow')])
     if len(workers) > _WORKERS:
         rest = workers[_WORKERS:]
-        lines.append([(f'  and {plural(len(rest), "more worker")}, which run {plural(sum(worker["running"] for worker in rest))}', 'dim')])
+        lines.append(
+            [
+                (
+                    (
+                        f'  and {plural(len(rest), "more worker")}, which run '
+                        f'{plural(sum(worker["running"] for worker in rest))}'
+                    ),
+                    'dim',
+                )
+            ]
+        )
     return lines
 
 
@@ -191,5 +294,11 @@ def change_line(summary: dict[str, Any]) -> str:
     """Format a change as one line for a pipe: the time, the progress, the change."""
     counts = ''.join(text for text, _ in count_pieces(summary))
     jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])
-    parts = [clock(summary['time']), f'{ended(summary):d}/{summary["total"]:d}', counts, pace_text(summary), jobs]
+    parts = [
+        clock(summary['time']),
+        f'{ended(summary):d}/{summary["total"]:d}',
+        counts,
+        pace_text(summary),
+        jobs,
+    ]
     return '  '.join(filter(None, parts))

@@ -24,7 +24,8 @@ def register(verbs: Verbs) -> None:
         'demo',
         demo,
         'run a small pipeline on this machine and watch it, some ten seconds',
-        'With --keep, script and queue stay for you to play with; otherwise nothing is left behind.',
+        'With --keep, script and queue stay for you to play with; otherwise nothing is left '
+        'behind.',
         'desipipe demo',
         'desipipe demo --keep ./demo',
     )
@@ -62,7 +63,9 @@ def demo(args: argparse.Namespace) -> int:
     try:
         os.makedirs(folder, exist_ok=True)
         script = os.path.join(folder, 'pi.py')
-        if not os.path.exists(script):  # one that was kept may have been edited: that is what it was kept for
+        if not os.path.exists(
+            script
+        ):  # one that was kept may have been edited: that is what it was kept for
             with open(script, 'w') as file:
                 file.write(SCRIPT)
         _show_script(script)
@@ -84,7 +87,9 @@ def _show_script(script: str) -> None:
     if on_terminal():
         from rich.syntax import Syntax
 
-        FACE.get().console().print(Syntax(text, 'python', theme='ansi_dark', background_color='default'))
+        FACE.get().console().print(
+            Syntax(text, 'python', theme='ansi_dark', background_color='default')
+        )
     else:
         print(text)
     sys.stdout.flush()
@@ -97,9 +102,17 @@ def _run(queue: Queue, script: str, keep: str | None) -> int:
 
     began = time.monotonic()
     env = {**os.environ, 'PYTHONUNBUFFERED': '1'}
-    process = subprocess.Popen([sys.executable, script], cwd=os.path.dirname(script), env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, script],
+        cwd=os.path.dirname(script),
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     try:
-        # From the first task on, or to the end of a script that has none to add: a second run finds all of them known.
+        # From the first task on, or to the end of a script that has none to add: a second run finds
+        # all of them known.
         while not len(queue) and process.poll() is None:
             queue.ledger.wait(lambda: bool(len(queue)), 0.2)
         status = follow(queue, patience=_PATIENCE) if len(queue) else 1
@@ -121,12 +134,23 @@ def _run(queue: Queue, script: str, keep: str | None) -> int:
 def _next_steps(keep: str | None) -> None:
     print('Next:')
     if keep is None:
-        print('  desipipe demo --keep ./demo           the same, and keep script and queue to play with')
+        print(
+            '  desipipe demo --keep ./demo           the same, and keep script and queue to play '
+            'with'
+        )
         print('  desipipe --help                       all there is')
         return
-    place = shlex.quote(os.path.join(keep if os.path.isabs(keep) or keep.startswith('.') else f'./{keep}', 'demo'))
+    place = shlex.quote(
+        os.path.join(keep if os.path.isabs(keep) or keep.startswith('.') else f'./{keep}', 'demo')
+    )
     for command, words in (
-        (f'(cd {shlex.quote(keep)} && python pi.py)', 'again: all is known, nothing is computed. Edit average() first, and only it and echo() are'),
+        (
+            f'(cd {shlex.quote(keep)} && python pi.py)',
+            (
+                'again: all is known, nothing is computed. Edit average() first, and only it and '
+                'echo() are'
+            ),
+        ),
         (f'desipipe status -q {place}', 'how far is it?'),
         (f'desipipe tasks -q {place}', 'all tasks'),
         (f"desipipe logs -q {place} 'fraction[3]'", 'what one printed'),

@@ -1,4 +1,5 @@
-"""Matplotlib backend of cells that run as tasks: ``plt.show()`` displays the open figures, and so does the end of the cell.
+"""Matplotlib backend of cells that run as tasks: ``plt.show()`` displays the open figures, and so
+does the end of the cell.
 
 Matplotlib imports it by its name, which :mod:`desipipe.display` hands to it in ``MPLBACKEND``.
 """
@@ -13,7 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from .. import display
 
-_Manager: Any = FigureManagerBase  # Matplotlib is typed in parts: so type checkers say the same with and without it
+# Matplotlib is typed in parts: so type checkers say the same with and without it
+_Manager: Any = FigureManagerBase
 
 
 class FigureManager(_Manager):  # type: ignore[misc]
@@ -32,7 +34,9 @@ class FigureCanvas(FigureCanvasAgg):  # type: ignore[misc]
 
 
 def show(*args: Any, **kwargs: Any) -> None:
-    """Display the open figures and close them, as in a notebook; outside of cells there is nothing to show them on."""
+    """Display the open figures and close them, as in a notebook; outside of cells there is
+    nothing to show them on.
+    """
     if display.captures():
         try:
             for manager in Gcf.get_all_fig_managers():

@@ -1,4 +1,6 @@
-"""The manager: one process a queue, which keeps enough workers where tasks are pending, and ends when nothing is left."""
+"""The manager: one process a queue, which keeps enough workers where tasks are pending, and ends
+when nothing is left.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,15 @@ T = TypeVar('T')
 TIMESTEP = 10.0  # s between two questions to a batch system, at least
 EARLY = 5.0  # s: a worker that ends with an error before that "died at once"
 BACKOFF = (0.5, 60.0)  # s before the next try of a local worker, doubling
-BATCH_BACKOFF_MAX = 300.0  # s before the next try of a batch job, at most; the first is after a time step
-START_PAUSES = (0.1, 0.2, 0.5, 1.0)  # s after what the filesystem did not let happen when the manager began
+BATCH_BACKOFF_MAX = (
+    300.0  # s before the next try of a batch job, at most; the first is after a time step
+)
+START_PAUSES = (
+    0.1,
+    0.2,
+    0.5,
+    1.0,
+)  # s after what the filesystem did not let happen when the manager began
 FAULT_MOST_S = 3600.0  # how long that is tried
 BUSY = 0.02  # s between two looks at what is being cancelled
 SIGNALLED_MOST_S = 5.0  # the same when the manager was told to end
@@ -90,7 +99,9 @@ class Pool:
         """Whether a worker of it ever began."""
         self.unnoted: dict[str, Job] = {}
         self.explained: list[str] = []
-        """What the journal has yet to be told: jobs, and submissions of which it is known what became of them."""
+        """What the journal has yet to be told: jobs, and submissions of which it is known what
+        became of them.
+        """
 
     def set_timestep(self, timestep: float) -> None:
         """Follow the pace of the manager."""
@@ -139,10 +150,16 @@ class Pool:
         if not self.provider.batch:
             return missing
         # Whatever the batch system says: there are never more than the scheduler may ever want.
-        missing = min(missing, self.wanted(sys.maxsize, running) - outstanding - self.provider.unexplained)
+        missing = min(
+            missing, self.wanted(sys.maxsize, running) - outstanding - self.provider.unexplained
+        )
         if not (self.provider.proven or self.worked):
             missing = 0 if outstanding else min(missing, 1)
-        if self.idle.failures and any(launched > self.idle.failed_at for jobid, launched in self.launched.items() if jobid in self.jobs):
+        if self.idle.failures and any(
+            launched > self.idle.failed_at
+            for jobid, launched in self.launched.items()
+            if jobid in self.jobs
+        ):
             return 0  # one that tries is on its way
         return max(0, min(missing, 1) if self.idle.failures or self.refused.failures else missing)
 
@@ -232,7 +249,8 @@ class Manager:
         if other is not None:
             self._wait_for_sign(other)
         here = machine()
-        # If there was one before, there may be jobs of which nobody knows: it may have died right after it submitted them.
+        # If there was one before, there may be jobs of which nobody knows: it may have died right
+        # after it submitted them.
         self._first = not ledger.state.last_manager
 
         def decide() -> list[Event]:
@@ -241,16 +259,36 @@ class Manager:
                 return []  # it was written, and then something failed
             if now is not None and (other is None or now['w'] != other['w']):
                 raise self._running(now)
-            end = [{'e': 'manager', 'do': 'end', 'w': now['w'], 'why': 'vanished', 't': time.time()}] if now is not None else []
+            end = (
+                [{'e': 'manager', 'do': 'end', 'w': now['w'], 'why': 'vanished', 't': time.time()}]
+                if now is not None
+                else []
+            )
             if self.max_workers is not None and ledger.state.resized:
-                end.append({'e': 'resize', 'mid': '', 'max': None, 't': time.time()})  # what was said last counts
-            return [*end, {'e': 'manager', 'do': 'begin', 'w': self.name, 'host': here['host'], 'pid': here['pid'], 't': time.time()}]
+                end.append(
+                    {'e': 'resize', 'mid': '', 'max': None, 't': time.time()}
+                )  # what was said last counts
+            return [
+                *end,
+                {
+                    'e': 'manager',
+                    'do': 'begin',
+                    'w': self.name,
+                    'host': here['host'],
+                    'pid': here['pid'],
+                    't': time.time(),
+                },
+            ]
 
         ledger.journal.write(decide)
 
     def _begin_again(self) -> None:
-        # The line in which it began is not there: damaged, or an older journal was put in its place, which knows less of the jobs too.
-        logger.warning('the journal of %s does not know this manager: it says again that it is there', self.ledger.folder)
+        # The line in which it began is not there: damaged, or an older journal was put in its
+        # place, which knows less of the jobs too.
+        logger.warning(
+            'the journal of %s does not know this manager: it says again that it is there',
+            self.ledger.folder,
+        )
         self._begin()
         for pool in self.pools.values():
             if pool.provider.batch and pool.jobs:
@@ -263,7 +301,12 @@ class Manager:
             return
         if known is False:
             raise self._running(other)
-        logger.info('a manager was started on %s (process %d): waiting up to %g s for a sign of life', other['host'], other['pid'], self.lease)
+        logger.info(
+            'a manager was started on %s (process %d): waiting up to %g s for a sign of life',
+            other['host'],
+            other['pid'],
+            self.lease,
+        )
         beat = record.get('beat')
         watcher = self.ledger.watcher()
         while not self._observer.dead(other['w'], time.monotonic()):
@@ -274,7 +317,8 @@ class Manager:
 
     def _running(self, other: Event) -> ManagerRunningError:
         return ManagerRunningError(
-            f'a manager works on this queue already: process {other["pid"]:d} on {other["host"]}, since {time.ctime(other["t"])}. It sees new tasks by itself. '
+            f'a manager works on this queue already: process {other["pid"]:d} on {other["host"]}, '
+            f'since {time.ctime(other["t"])}. It sees new tasks by itself. '
             f'To end it and its workers: desipipe kill -q {quote(self.ledger.folder)}'
         )
 
@@ -289,13 +333,18 @@ class Manager:
             Another one does already.
         """
         ledger = self.ledger
-        lease = self._lease = self._try(lambda: Lease(ledger.folder, self.name, ledger.journal.shared))
+        lease = self._lease = self._try(
+            lambda: Lease(ledger.folder, self.name, ledger.journal.shared)
+        )
         try:
             self._try(self._begin)
         except BaseException:
             lease.close()
             raise
-        handlers = {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in END_SIGNALS}
+        handlers = {
+            number: signal.signal(number, lambda number, _: self._signals.append(number))
+            for number in END_SIGNALS
+        }
         handlers |= {number: signal.signal(number, signal.SIG_IGN) for number in IGNORED_SIGNALS}
         self._unsuccessful = ledger.state.total(FAILED, KILLED, UNKNOWN)
         watcher = ledger.watcher()
@@ -314,7 +363,9 @@ class Manager:
         logger.info('manager of %s ends: %s', ledger.folder, why)
 
     def _manage(self, lease: Lease, watcher: Watcher) -> str:
-        """Go on until there is a reason to end, which is returned; one step that fails is only that."""
+        """Go on until there is a reason to end, which is returned; one step that fails is only
+        that.
+        """
         while True:
             try:
                 why = self._step(lease, watcher)
@@ -341,8 +392,13 @@ class Manager:
             lease.beat()
             self._next_beat = now + self.lease / 3
         watcher.seen(ledger.follow())
-        if ledger.journal.header['id'] != self._identity:  # cleared, and its manager was not carried over
-            raise QueueLostError(f'the queue in {ledger.folder} was cleared: this manager belonged to what it held, and ends')
+        if (
+            ledger.journal.header['id'] != self._identity
+        ):  # cleared, and its manager was not carried over
+            raise QueueLostError(
+                f'the queue in {ledger.folder} was cleared: this manager belonged to what it held, '
+                'and ends'
+            )
         if (order := self._ordered(now)) is not None:
             return order
         self._adopt_all()
@@ -353,39 +409,57 @@ class Manager:
             self._judge()
         self._scale(now)
         self._quiet_since = None if self._left() else self._quiet_since or now
-        if self._quiet_since is not None and now - self._quiet_since >= self.linger and self._is_cleared_up(now) and self._end_if_nothing_left():
+        if (
+            self._quiet_since is not None
+            and now - self._quiet_since >= self.linger
+            and self._is_cleared_up(now)
+            and self._end_if_nothing_left()
+        ):
             return DONE
         until = [self._next_beat, self._next_poll, self._next_look, *self._tries()]
         if self._quiet_since is not None:
             until.append(self._quiet_since + self.linger)
         if self._deadline is not None:
             until.append(self._deadline)
-        watcher.wait(max(0.001 if self._quiet_since is None else BUSY, min(until) - time.monotonic()))
+        watcher.wait(
+            max(0.001 if self._quiet_since is None else BUSY, min(until) - time.monotonic())
+        )
         return None
 
     def _tries(self) -> list[float]:
         # When something that failed is tried again.
         now = time.monotonic()
-        return [due for pool in self.pools.values() for due in (pool.refused.due, pool.idle.due) if due > now]
+        return [
+            due
+            for pool in self.pools.values()
+            for due in (pool.refused.due, pool.idle.due)
+            if due > now
+        ]
 
     # Faults
 
     def _failed(self, exc: OSError | DesipipeError) -> None:
-        """Wait after a step that did not succeed; raise if no later try can, or none has for long."""
+        """Wait after a step that did not succeed; raise if no later try can, or none has for
+        long.
+        """
         self._faults.failed(STEP, exc)
         now = time.monotonic()
         if now - self._faults.since > FAULT_MOST_S:
             raise exc
         deadline = self._faults.next_try(now)
         while (left := deadline - time.monotonic()) > 0 and not self._signals:
-            time.sleep(min(left, 0.1))  # nothing of the queue can be waited on while it can't be read
+            time.sleep(
+                min(left, 0.1)
+            )  # nothing of the queue can be waited on while it can't be read
         if self._signals and now - self._faults.since > SIGNALLED_MOST_S:
             self._cancel_all()  # the queue can't be told, what was submitted can
             self._finish_cancelling(CANCEL_WAIT)
             raise exc
 
     def _try(self, step: Callable[[], T]) -> T:
-        """Do what comes before the loop; a fault of the filesystem that passes does not keep the manager from beginning."""
+        """Do what comes before the loop; a fault of the filesystem that passes does not keep the
+        manager from beginning.
+        """
         for pause in START_PAUSES:
             try:
                 return step()
@@ -411,7 +485,10 @@ class Manager:
             return f'told to end ({signal.Signals(self._signals[0]).name})'
         if self._deadline is not None and now >= self._deadline:
             return 'its time is over'
-        if 'stop_at_error' in self.mode and state.total(FAILED, KILLED, UNKNOWN) > self._unsuccessful:
+        if (
+            'stop_at_error' in self.mode
+            and state.total(FAILED, KILLED, UNKNOWN) > self._unsuccessful
+        ):
             return 'a task did not succeed, and the mode is stop_at_error'
         self._unsuccessful = min(self._unsuccessful, state.total(FAILED, KILLED, UNKNOWN))
         return None
@@ -423,14 +500,17 @@ class Manager:
         if state.paused:
             return False
         if self.ledger.is_group_queue:
-            return any(map(self.ledger.pending, list(state.counts)))  # what waits for tasks that others run is theirs to wait for
+            return any(
+                map(self.ledger.pending, list(state.counts))
+            )  # what waits for tasks that others run is theirs to wait for
         return bool(state.total(PENDING)) or state.total(WAITING) > len(self.ledger.blocked())
 
     def _end_if_nothing_left(self) -> bool:
         ended = False
 
         def decide() -> list[Event]:
-            # Under the lock: a task that was added before is seen here, one that comes after finds that the manager has ended.
+            # Under the lock: a task that was added before is seen here, one that comes after finds
+            # that the manager has ended.
             nonlocal ended
             ended = not self._left()
             return self._end_events('nothing left to do') if ended else []
@@ -441,22 +521,37 @@ class Manager:
     def _end_events(self, why: str) -> list[Event]:
         state = self.ledger.state
         now = time.time()
-        mine = [worker.name for worker in state.alive.values() if any(worker.job in pool.jobs for pool in self.pools.values())]
+        mine = [
+            worker.name
+            for worker in state.alive.values()
+            if any(worker.job in pool.jobs for pool in self.pools.values())
+        ]
         stop = [{'e': 'stop', 'workers': mine, 'how': 'politely', 't': now}] if mine else []
-        return [*stop, *self._open_events(now), {'e': 'manager', 'do': 'end', 'w': self.name, 'why': why, 't': now}]
+        return [
+            *stop,
+            *self._open_events(now),
+            {'e': 'manager', 'do': 'end', 'w': self.name, 'why': why, 't': now},
+        ]
 
     def _open_events(self, now: float) -> list[Event]:
-        # What is under way is written down for the next manager, or for `desipipe kill`, before this one has ended.
+        # What is under way is written down for the next manager, or for `desipipe kill`, before
+        # this one has ended.
         events = []
         for pool in self.pools.values():
             jobs = [_row(job) for job in pool.unnoted.values() if job.jobid not in pool.withdrawn]
-            jobs += [_row(pool.jobs[jobid], 'withdrawn') for jobid in pool.withdrawn if jobid in pool.jobs]
+            jobs += [
+                _row(pool.jobs[jobid], 'withdrawn')
+                for jobid in pool.withdrawn
+                if jobid in pool.jobs
+            ]
             if jobs or pool.explained:
                 events.append(job_event(pool.mid, jobs, pool.explained, now))
         return events
 
     def _write_end(self, why: str) -> None:
-        """Note that the manager ends because it has to, and with it which jobs nobody needs any more."""
+        """Note that the manager ends because it has to, and with it which jobs nobody needs any
+        more.
+        """
         state = self.ledger.state
         if state.manager is None or state.manager['w'] != self.name:
             return
@@ -465,14 +560,20 @@ class Manager:
         busy = {worker.job for worker in state.alive.values()}
         for pool in self.pools.values():
             if pool.provider.batch:
-                pool.withdrawn |= {job.jobid for job in pool.jobs.values() if (job.state == 'pending' or everything) and job.jobid not in busy}
+                pool.withdrawn |= {
+                    job.jobid
+                    for job in pool.jobs.values()
+                    if (job.state == 'pending' or everything) and job.jobid not in busy
+                }
         self.ledger.journal.write(lambda: self._end_events(why))
 
     def _is_late(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
     def _clear_up(self, why: str) -> None:
-        """Cancel what nobody needs, and wait for the workers, when it is noted that the manager has ended."""
+        """Cancel what nobody needs, and wait for the workers, when it is noted that the manager
+        has ended.
+        """
         if why == TAKEN_OVER:
             return
         if why != DONE and (self._signals or self._is_late()):
@@ -506,7 +607,11 @@ class Manager:
         deadline = time.monotonic() + seconds
         while not all(pool.provider.cancelled for pool in self.pools.values()):
             if time.monotonic() > deadline:
-                logger.error('the batch system could not be told to cancel all jobs. Cancel what is left: desipipe kill -q %s', quote(self.ledger.folder))
+                logger.error(
+                    'the batch system could not be told to cancel all jobs. Cancel what is left: '
+                    'desipipe kill -q %s',
+                    quote(self.ledger.folder),
+                )
                 return False
             for pool in self.pools.values():
                 pool.provider.poll()
@@ -515,14 +620,21 @@ class Manager:
 
     def _forget_withdrawn(self) -> None:
         for pool in self.pools.values():
-            if pool.provider.cancelled and (jobs := [_row(pool.jobs[jobid], 'ended') for jobid in pool.withdrawn if jobid in pool.jobs]):
+            if pool.provider.cancelled and (
+                jobs := [
+                    _row(pool.jobs[jobid], 'ended')
+                    for jobid in pool.withdrawn
+                    if jobid in pool.jobs
+                ]
+            ):
                 if self.ledger.journal.header['id'] == self._identity:
                     self.ledger.note_jobs(pool.mid, jobs)
                 for jobid in list(pool.withdrawn):
                     pool.jobs.pop(jobid, None)
 
     def _withdraw_unclear(self) -> None:
-        # Of these nobody knows whether the batch system took them: by their name it can be told to forget them.
+        # Of these nobody knows whether the batch system took them: by their name it can be told to
+        # forget them.
         for mid, names in self._unclear().items():
             pool = self.pools[mid]
             try:
@@ -540,26 +652,37 @@ class Manager:
         return found
 
     def _is_cleared_up(self, now: float) -> bool:
-        """Withdraw jobs that nobody needs, when nothing is left; return True once the batch system knows."""
+        """Withdraw jobs that nobody needs, when nothing is left; return True once the batch
+        system knows.
+        """
         for pool in self.pools.values():
             for job in list(pool.jobs.values()):
-                if pool.provider.batch and job.state == 'pending' and job.jobid not in pool.withdrawn:
+                if (
+                    pool.provider.batch
+                    and job.state == 'pending'
+                    and job.jobid not in pool.withdrawn
+                ):
                     self._withdraw(pool, job)
         waited = now - (self._quiet_since or now)
         if all(pool.provider.cancelled for pool in self.pools.values()):
             self._forget_withdrawn()
             if not self._unclear():
                 return True
-            if waited >= self.linger + CANCEL_WAIT or all(pool.provider.settled for pool in self.pools.values()):
+            if waited >= self.linger + CANCEL_WAIT or all(
+                pool.provider.settled for pool in self.pools.values()
+            ):
                 self._withdraw_unclear()
                 return True
         self._next_poll = min(self._next_poll, now + BUSY)
         return waited >= self.linger + CANCEL_WAIT
 
     def _busy(self) -> bool:
-        # Whether there is a worker of ours. Those of a batch system say themselves when they end; that of their jobs, it may tell much later.
+        # Whether there is a worker of ours. Those of a batch system say themselves when they end;
+        # that of their jobs, it may tell much later.
         jobs = {jobid: pool.provider.batch for pool in self.pools.values() for jobid in pool.jobs}
-        return any(not batch for batch in jobs.values()) or any(worker.job in jobs for worker in self.ledger.state.alive.values())
+        return any(not batch for batch in jobs.values()) or any(
+            worker.job in jobs for worker in self.ledger.state.alive.values()
+        )
 
     def _cancel_all(self, running: bool = True) -> None:
         for pool in self.pools.values():
@@ -572,13 +695,17 @@ class Manager:
     def _judge(self) -> None:
         for name in self.ledger.judge(self._observer, leave=self._leave):
             self._silent.pop(name, None)
-            logger.warning('worker %s vanished; what it ran is UNKNOWN, or runs again as its retries say', name)
+            logger.warning(
+                'worker %s vanished; what it ran is UNKNOWN, or runs again as its retries say', name
+            )
 
     def _leave(self, name: str) -> bool:
-        # It shows no sign of life. What became of its job is better known to the batch system, which is given time to say it; as long as that does
-        # not answer at all, nothing is decided.
+        # It shows no sign of life. What became of its job is better known to the batch system,
+        # which is given time to say it; as long as that does not answer at all, nothing is decided.
         job = self.ledger.state.alive[name].job
-        pool = next((pool for pool in self.pools.values() if pool.provider.batch and job in pool.jobs), None)
+        pool = next(
+            (pool for pool in self.pools.values() if pool.provider.batch and job in pool.jobs), None
+        )
         if pool is None:
             return False
         pool.provider.hurry()
@@ -590,12 +717,24 @@ class Manager:
         for pool in self.pools.values():
             for job in pool.provider.poll():
                 old = pool.jobs.get(job.jobid)
-                if pool.provider.batch and _seen(job) != (old and _seen(old)) and not (job.jobid in pool.withdrawn and job.state == 'pending'):
+                if (
+                    pool.provider.batch
+                    and _seen(job) != (old and _seen(old))
+                    and not (job.jobid in pool.withdrawn and job.state == 'pending')
+                ):
                     pool.unnoted[job.jobid] = job
                 if job.state != 'ended':
-                    if job.state == 'pending' and job.fate and (old is None or old.state != 'pending'):
+                    if (
+                        job.state == 'pending'
+                        and job.fate
+                        and (old is None or old.state != 'pending')
+                    ):
                         self._settle(pool, job, 'it was put back into the queue')
-                        pool.past |= {worker.name for worker in self.ledger.state.workers.values() if worker.job == job.jobid}
+                        pool.past |= {
+                            worker.name
+                            for worker in self.ledger.state.workers.values()
+                            if worker.job == job.jobid
+                        }
                     pool.jobs[job.jobid] = job
                     continue
                 self._job_ended(pool, job, now)
@@ -609,19 +748,36 @@ class Manager:
         """Write down what is new of jobs; what can't be written is kept for the next time."""
         pool.explained += pool.provider.take_explained()
         if pool.unnoted or pool.explained:
-            self.ledger.note_jobs(pool.mid, [_row(job) for job in pool.unnoted.values()], pool.explained)
+            self.ledger.note_jobs(
+                pool.mid, [_row(job) for job in pool.unnoted.values()], pool.explained
+            )
             pool.unnoted, pool.explained = {}, []
 
     def _tell_of_waiting(self, pool: Pool) -> None:
         trouble = pool.provider.trouble
         if trouble:
-            self._say(('trouble', pool.mid), f'the batch system does not answer: {trouble}. Jobs that run go on, nothing is lost; waiting')
+            self._say(
+                ('trouble', pool.mid),
+                f'the batch system does not answer: {trouble}. Jobs that run go on, nothing is '
+                'lost; waiting',
+            )
         elif self._unsay('trouble', pool.mid):
             logger.info('the batch system answers again')
-        hopeless = next(((job, text) for job in pool.jobs.values() if job.state == 'pending' and (text := pool.provider.hopeless(job))), None)
+        hopeless = next(
+            (
+                (job, text)
+                for job in pool.jobs.values()
+                if job.state == 'pending' and (text := pool.provider.hopeless(job))
+            ),
+            None,
+        )
         if hopeless is not None:
             job, text = hopeless
-            self._say(('hopeless', pool.mid), f'job {job.jobid} waits for ever ({job.reason}): {text}', pool.mid)
+            self._say(
+                ('hopeless', pool.mid),
+                f'job {job.jobid} waits for ever ({job.reason}): {text}',
+                pool.mid,
+            )
         else:
             self._unsay('hopeless', pool.mid)
 
@@ -643,10 +799,13 @@ class Manager:
                 pool.idle.wait(now, AGAIN_AFTER)
                 self._say(
                     ('cancelled', pool.mid),
-                    f'job {job.jobid} was cancelled before it began: tasks that wait get another one in {AGAIN_AFTER:g} s. To stop that: desipipe pause',
+                    f'job {job.jobid} was cancelled before it began: tasks that wait get another '
+                    f'one in {AGAIN_AFTER:g} s. To stop that: desipipe pause',
                 )
             pool.withdrawn.discard(job.jobid)
-            failed = not began and not withdrawn and job.fate in ('completed', 'failed', 'launch', 'oom')
+            failed = (
+                not began and not withdrawn and job.fate in ('completed', 'failed', 'launch', 'oom')
+            )
         if failed:
             self._died(pool, job.reason, now, launched)
 
@@ -658,15 +817,27 @@ class Manager:
             words = self._last_words(pool)
             self._say(
                 ('died', pool.mid),
-                f'a worker of task manager {pool.mid} died at once ({reason}): trying again in {pause:g} s. Its last words: {words}',
+                f'a worker of task manager {pool.mid} died at once ({reason}): trying again in '
+                f'{pause:g} s. Its last words: {words}',
                 pool.mid,
             )
 
     def _review_workers(self, now: float) -> None:
-        """Look at which workers ended without having taken a task, though there were some, and which took one."""
+        """Look at which workers ended without having taken a task, though there were some, and
+        which took one.
+        """
         workers = self.ledger.state.workers
         if len(workers) != self._seen_workers:
-            self._to_review |= set(islice(workers, self._seen_workers if self._seen_workers < len(workers) else 0, None)) - self._reviewed
+            self._to_review |= (
+                set(
+                    islice(
+                        workers,
+                        self._seen_workers if self._seen_workers < len(workers) else 0,
+                        None,
+                    )
+                )
+                - self._reviewed
+            )
             self._seen_workers = len(workers)
         if not self._to_review:
             return
@@ -710,7 +881,9 @@ class Manager:
             if job.fate in FREE or job.jobid in pool.withdrawn:
                 words['free'] = True
             elif job.fate == 'walltime':
-                first = worker is not None and state.started[row] - worker.time < 0.1 * (time.time() - worker.time)
+                first = worker is not None and state.started[row] - worker.time < 0.1 * (
+                    time.time() - worker.time
+                )
                 words |= pool.provider.after_walltime(first, 'retry_at_timeout' in self.mode)
             elif job.fate == 'cancelled':
                 words['final'] = True
@@ -760,7 +933,9 @@ class Manager:
         if changed:
             self._published = {mid: message.text for mid, message in of_each.items()}
             common: Event = {'e': 'manager', 'do': 'say', 'w': self.name, 't': time.time()}
-            events = [{**common, 'text': text, 'mid': mid, 'final': final} for text, mid, final in changed]
+            events = [
+                {**common, 'text': text, 'mid': mid, 'final': final} for text, mid, final in changed
+            ]
             self.ledger.journal.write(lambda: events)
 
     def _log(self, pool: Pool) -> str:
@@ -792,7 +967,9 @@ class Manager:
             pending = self.ledger.pending(mid)
             if mid in self._bad and not pending:
                 del self._bad[mid]
-                self._unsay('refused', mid)  # its tasks were cancelled, or added again with other options
+                self._unsay(
+                    'refused', mid
+                )  # its tasks were cancelled, or added again with other options
             if mid in self._bad or not (pending or mid in self.pools):
                 continue
             try:
@@ -800,7 +977,9 @@ class Manager:
             except (DesipipeError, OSError) as exc:
                 if isinstance(exc, QueueGoneError):
                     raise
-                self._give_up(mid, f'no worker can be started for task manager {mid}: {exc}')  # of one task manager; the others go on
+                self._give_up(
+                    mid, f'no worker can be started for task manager {mid}: {exc}'
+                )  # of one task manager; the others go on
                 continue
             if pool is not None and pool.provider.settled:
                 self._scale_pool(pool, pending, now)
@@ -813,7 +992,12 @@ class Manager:
             if have:
                 self._shrink(pool, pending, occupied, have)
             return
-        slots = pool.allowed(missing, occupied, have + sum(job.slots for jobid, job in pool.jobs.items() if _hidden(pool, jobid)), now)
+        slots = pool.allowed(
+            missing,
+            occupied,
+            have + sum(job.slots for jobid, job in pool.jobs.items() if _hidden(pool, jobid)),
+            now,
+        )
         if not slots:
             return
         try:
@@ -835,7 +1019,9 @@ class Manager:
     def _tell_untrusted(self) -> None:
         """Tell whose tasks of a group's queue stay pending."""
         held = self.ledger.held()
-        for user in [user for kind, user in self._messages if kind == 'untrusted' and user not in held]:
+        for user in [
+            user for kind, user in self._messages if kind == 'untrusted' and user not in held
+        ]:
             self._unsay('untrusted', user)
         for user, n in held.items():
             self._say(('untrusted', user), held_text(user, n, username()))
@@ -855,7 +1041,9 @@ class Manager:
         if self._ended[:2] != known:
             ended = Counter[str]()
             for worker in state.workers.values():
-                if worker.ended is not None and worker.kind != 'requeued':  # else another one comes with the same job
+                if (
+                    worker.ended is not None and worker.kind != 'requeued'
+                ):  # else another one comes with the same job
                     ended[worker.job] += worker.slots
             self._ended = *known, ended
         gone = Counter[str]()
@@ -873,23 +1061,47 @@ class Manager:
             if state.workers[name].kind != 'requeued':
                 past[state.workers[name].job] += state.workers[name].slots
         for jobid, job in pool.jobs.items():
-            # The batch system was asked up to a time step ago: a job that waited then may have run its tasks and ended since, as its workers say. Else it
-            # would count as one too many, and another one would be withdrawn, and submitted again, at each step.
+            # The batch system was asked up to a time step ago: a job that waited then may have run
+            # its tasks and ended since, as its workers say. Else it would count as one too many,
+            # and another one would be withdrawn, and submitted again, at each step.
             if job.state != 'pending' or jobid not in pool.withdrawn:
                 have += max(0, job.slots - gone[jobid] - self._ended[2][jobid] + past[jobid])
         return have
 
     def _shrink(self, pool: Pool, pending: int, running: int, have: int) -> None:
-        """Withdraw jobs that are no longer needed, the newest first; after a resize, let workers end too."""
+        """Withdraw jobs that are no longer needed, the newest first; after a resize, let workers
+        end too.
+        """
         if not pool.provider.batch and self.ledger.state.most(pool.mid) is None:
             return
-        # Who has nothing to do takes a task at once, and counts then, or ends, as after its last one with `stop_after`: a job that was withdrawn for it would
-        # be submitted again right afterwards.
-        alive = [worker for worker in self.ledger.state.alive.values() if worker.stop is None and worker.mid in (None, pool.mid)]
-        surplus = have - sum(max(0, worker.slots - len(worker.rows)) for worker in alive) - pool.wanted(pending, running)
-        begun = {worker.job for worker in self.ledger.state.workers.values() if worker.name not in pool.past} if surplus > 0 else set()
+        # Who has nothing to do takes a task at once, and counts then, or ends, as after its last
+        # one with `stop_after`: a job that was withdrawn for it would be submitted again right
+        # afterwards.
+        alive = [
+            worker
+            for worker in self.ledger.state.alive.values()
+            if worker.stop is None and worker.mid in (None, pool.mid)
+        ]
+        surplus = (
+            have
+            - sum(max(0, worker.slots - len(worker.rows)) for worker in alive)
+            - pool.wanted(pending, running)
+        )
+        begun = (
+            {
+                worker.job
+                for worker in self.ledger.state.workers.values()
+                if worker.name not in pool.past
+            }
+            if surplus > 0
+            else set()
+        )
         for job in reversed(list(pool.jobs.values())):
-            if 0 < job.slots <= surplus and job.state == 'pending' and job.jobid not in pool.withdrawn | begun:
+            if (
+                0 < job.slots <= surplus
+                and job.state == 'pending'
+                and job.jobid not in pool.withdrawn | begun
+            ):
                 self._withdraw(pool, job)
                 surplus -= job.slots
         over = have - pool.wanted(sys.maxsize, running)
@@ -905,14 +1117,17 @@ class Manager:
     def _withdraw(self, pool: Pool, job: Job) -> None:
         logger.info('job %s is no longer needed', job.jobid)
         pool.withdrawn.add(job.jobid)
-        # Noted first: it may begin just now, and its worker must know that nobody has cancelled what it took.
+        # Noted first: it may begin just now, and its worker must know that nobody has cancelled
+        # what it took.
         self.ledger.note_jobs(pool.mid, [_row(job, 'withdrawn')])
         pool.provider.cancel(job)
 
     def _adopt_all(self) -> None:
         # Also those of task managers that have nothing left to run: jobs of theirs may be left.
         state = self.ledger.state
-        for mid in {job['mid'] for job in state.jobs.values()} | {submission['mid'] for submission in state.submissions.values()}:
+        for mid in {job['mid'] for job in state.jobs.values()} | {
+            submission['mid'] for submission in state.submissions.values()
+        }:
             if mid not in self.pools and mid not in self._bad:
                 try:
                     self._pool(mid)
@@ -932,16 +1147,27 @@ class Manager:
             self.ledger.check_manager(mid)
             pool = Pool(mid, spec)
             pool.set_timestep(self.timestep)
-            pool.provider.note_submission = lambda name, slots: self.ledger.note_submission(mid, name, slots)
+            pool.provider.note_submission = lambda name, slots: self.ledger.note_submission(
+                mid, name, slots
+            )
             self._next_poll = 0.0
             own = {jobid: job for jobid, job in state.jobs.items() if job['mid'] == mid}
             jobs = [noted_job(jobid, job) for jobid, job in own.items()]
             pool.jobs = {job.jobid: job for job in jobs}
             pool.provider.adopt(
-                self._jobs_name(mid), jobs, not self._first, {name: each['slots'] for name, each in state.submissions.items() if each['mid'] == mid}
+                self._jobs_name(mid),
+                jobs,
+                not self._first,
+                {
+                    name: each['slots']
+                    for name, each in state.submissions.items()
+                    if each['mid'] == mid
+                },
             )
             for job in jobs:
-                if own[job.jobid]['state'] == 'withdrawn':  # the manager before had begun to, and may have ended before Slurm knew
+                if (
+                    own[job.jobid]['state'] == 'withdrawn'
+                ):  # the manager before had begun to, and may have ended before Slurm knew
                     pool.withdrawn.add(job.jobid)
                     pool.provider.cancel(job)
             self.pools[mid] = pool
@@ -949,7 +1175,18 @@ class Manager:
 
     def _launch(self, pool: Pool, slots: int, now: float) -> None:
         python = 'python' if pool.environ.command else sys.executable
-        argv = [python, '-m', 'desipipe', 'work', '-q', self.ledger.folder, '--mid', pool.mid, '--linger', str(self.linger)]
+        argv = [
+            python,
+            '-m',
+            'desipipe',
+            'work',
+            '-q',
+            self.ledger.folder,
+            '--mid',
+            pool.mid,
+            '--linger',
+            str(self.linger),
+        ]
         if self.mode:
             argv += ['--mode', ','.join(sorted(self.mode))]
         self._next_poll = 0.0
@@ -958,7 +1195,9 @@ class Manager:
             pool.launched[job.jobid] = time.monotonic()
             if pool.provider.batch:
                 pool.unnoted[job.jobid] = job
-            logger.info('started %s with %d slots for task manager %s', job.jobid, job.slots, pool.mid)
+            logger.info(
+                'started %s with %d slots for task manager %s', job.jobid, job.slots, pool.mid
+            )
 
 
 DONE = 'nothing left to do'
@@ -966,7 +1205,15 @@ TAKEN_OVER = 'another manager took over'
 
 
 def _row(job: Job, state: str = '') -> tuple[object, ...]:
-    return (job.jobid, job.slots, state or job.state, job.reason, job.node, job.ends, *([job.cluster] if job.cluster else []))
+    return (
+        job.jobid,
+        job.slots,
+        state or job.state,
+        job.reason,
+        job.node,
+        job.ends,
+        *([job.cluster] if job.cluster else []),
+    )
 
 
 def _hidden(pool: Pool, jobid: str) -> bool:
@@ -978,7 +1225,11 @@ def _close(lease: Lease) -> None:
     try:
         lease.close()
     except OSError as exc:
-        logger.warning('the lease of this manager could not be taken away (%s): others see that the process is gone', exc)
+        logger.warning(
+            'the lease of this manager could not be taken away (%s): others see that the process '
+            'is gone',
+            exc,
+        )
 
 
 def _seen(job: Job) -> tuple[str, str, str, float | None]:
@@ -1004,7 +1255,8 @@ def spawn(
     timeout : float, default=None
         Seconds after which to end, with the workers.
     timestep : float, default=10
-        The longest wait between two looks at batch jobs, in seconds; tasks and local workers are seen at once.
+        The longest wait between two looks at batch jobs, in seconds; tasks and local workers are
+        seen at once.
     mode : str or iterable of str, default=()
         Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     max_workers : int, default=None
@@ -1012,7 +1264,8 @@ def spawn(
     spawn : bool, default=False
         Whether to do it in a detached process, and to return at once.
     linger : float, default=None
-        Seconds to stay when nothing is left: by default 0, and for a detached process what the configuration says.
+        Seconds to stay when nothing is left: by default 0, and for a detached process what the
+        configuration says.
 
     Returns
     -------
@@ -1059,14 +1312,28 @@ def _wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 def _start(
-    queue: Queue, timeout: float | None, timestep: float, modes: Iterable[str], max_workers: int | None, linger: float | None
+    queue: Queue,
+    timeout: float | None,
+    timestep: float,
+    modes: Iterable[str],
+    max_workers: int | None,
+    linger: float | None,
 ) -> subprocess.Popen[bytes]:
     queue.ledger.check_use()
     manager = queue.ledger.state.manager
-    if manager is not None and (record := read_lease(queue.folder, manager['w'])) is not None and gone(record) is False:
+    if (
+        manager is not None
+        and (record := read_lease(queue.folder, manager['w'])) is not None
+        and gone(record) is False
+    ):
         raise Manager(queue)._running(manager)
     options: list[str] = ['--timestep', str(timestep)]
-    for name, value in (('timeout', timeout), ('max-workers', max_workers), ('linger', linger), ('mode', ','.join(sorted(modes)) or None)):
+    for name, value in (
+        ('timeout', timeout),
+        ('max-workers', max_workers),
+        ('linger', linger),
+        ('mode', ','.join(sorted(modes)) or None),
+    ):
         if value is not None:
             options += [f'--{name}', str(value)]
     return start_manager(queue.folder, *options)
@@ -1105,9 +1372,14 @@ def begin(
     process = _start(queue, timeout, timestep, check_mode(mode), max_workers, linger)
 
     def there() -> bool:
-        # It announces itself under its own name; one that ended at once, for want of anything to do, has written something too.
+        # It announces itself under its own name; one that ended at once, for want of anything to
+        # do, has written something too.
         manager = ledger.state.manager
-        return process.poll() is not None or (manager is not None and manager.get('pid') == process.pid and ledger.journal.offset > before)
+        return process.poll() is not None or (
+            manager is not None
+            and manager.get('pid') == process.pid
+            and ledger.journal.offset > before
+        )
 
     ledger.wait(there, START, 0.05)
     log = os.path.join(queue.folder, 'manager.log')
@@ -1115,6 +1387,7 @@ def begin(
         data = read_file(queue.folder, 'manager.log', 2000, tail=True)
         words = data.decode(errors='replace').strip().splitlines()
         raise QueueError(
-            f'the manager ended at once, with exit status {process.returncode:d}: {words[-1] if words else "it said nothing"}. All it said is in {log}'
+            f'the manager ended at once, with exit status {process.returncode:d}: '
+            f'{words[-1] if words else "it said nothing"}. All it said is in {log}'
         )
     return process.pid, log

@@ -38,7 +38,9 @@ class Channel:
         self._sock = sock
         self._buffer = bytearray()
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)  # a node that lost its power says no goodbye
+        self._sock.setsockopt(
+            socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1
+        )  # a node that lost its power says no goodbye
 
     def send(self, data: bytes) -> None:
         """Send one packet."""
@@ -115,7 +117,13 @@ class Listener:
             # In a file and not on the command line, which everybody on the machine can read.
             self._folder, self._name = folder, f'workers/{check_name(name)}.address'
             self.path = os.path.join(folder, self._name)
-            words = json.dumps({'host': socket.gethostname(), 'port': self.sock.getsockname()[1], 'token': self._token.hex()})
+            words = json.dumps(
+                {
+                    'host': socket.gethostname(),
+                    'port': self.sock.getsockname()[1],
+                    'token': self._token.hex(),
+                }
+            )
             fd = open_file(folder, self._name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with open(fd, 'w') as file:
                 file.write(words)
@@ -132,7 +140,9 @@ class Listener:
         self.sock.setblocking(False)
 
     def accept(self) -> Connection | None:
-        """The next that came; None if there is none, or if it could not prove that it is one of ours."""
+        """The next that came; None if there is none, or if it could not prove that it is one of
+        ours.
+        """
         try:
             sock = self.sock.accept()[0]
         except BlockingIOError:
@@ -157,7 +167,9 @@ class Listener:
     def close(self) -> None:
         """Close, and take the address away."""
         self.sock.close()
-        with contextlib.suppress(OSError):  # the folder of temporary files was cleaned, or the queue deleted
+        with contextlib.suppress(
+            OSError
+        ):  # the folder of temporary files was cleaned, or the queue deleted
             if self._made:
                 os.unlink(self.path)
                 os.rmdir(self._made)
@@ -166,7 +178,9 @@ class Listener:
 
 
 def _short_folder() -> str:
-    """Make a folder of our own with a short path, also when TMPDIR has gone since this process began."""
+    """Make a folder of our own with a short path, also when TMPDIR has gone since this process
+    began.
+    """
     for parent in (None, '/tmp', '/var/tmp', '/dev/shm'):
         with contextlib.suppress(OSError):
             return tempfile.mkdtemp(prefix='desipipe-', dir=parent)
@@ -191,7 +205,9 @@ def connect(address: str) -> Connection:
         local.connect(address)
         return local
     folder, name = os.path.split(address[1:])
-    where = json.loads(read_file(os.path.dirname(folder), f'{os.path.basename(folder)}/{name}', _ADDRESS_MAX))
+    where = json.loads(
+        read_file(os.path.dirname(folder), f'{os.path.basename(folder)}/{name}', _ADDRESS_MAX)
+    )
     token, mine = bytes.fromhex(where['token']), secrets.token_bytes(16)
     sock = socket.create_connection((where['host'], where['port']), timeout=60.0)
     channel = Channel(sock)
@@ -199,14 +215,17 @@ def connect(address: str) -> Connection:
     answer = channel.recv(64)
     # What comes is unpickled: not from whoever happens to have got the port.
     if not hmac.compare_digest(answer[16:], _proof(token, _WORDS[0] + mine)):
-        raise ConnectionError(f'who answers on port {where["port"]:d} of {where["host"]} is not the worker')
+        raise ConnectionError(
+            f'who answers on port {where["port"]:d} of {where["host"]} is not the worker'
+        )
     channel.send(_proof(token, _WORDS[1] + answer[:16]))
     sock.settimeout(None)
     return channel
 
 
 def send_ready(connection: Connection, data: bytes, errors: int) -> None:
-    """Send the first packet of a rank, and the file that keeps its errors, which the worker can read when the rank has died.
+    """Send the first packet of a rank, and the file that keeps its errors, which the worker can
+    read when the rank has died.
 
     Parameters
     ----------
@@ -250,7 +269,9 @@ def taken(fd: int) -> bytes:
     if size > len(data):
         rest = min(size - len(data), RANK_OUTPUT // 2)
         cut = size - len(data) - rest
-        data += (b'\n[desipipe: %d bytes cut here]\n' % cut if cut else b'') + os.pread(fd, rest, size - rest)
+        data += (b'\n[desipipe: %d bytes cut here]\n' % cut if cut else b'') + os.pread(
+            fd, rest, size - rest
+        )
     os.ftruncate(fd, 0)
     os.lseek(fd, 0, os.SEEK_SET)
     return data

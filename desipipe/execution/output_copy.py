@@ -127,11 +127,15 @@ class SlotCopies:
     """
 
     def __init__(self, streams: frozenset[str], several: bool, limit: int) -> None:
-        self._outputs = {name: Output(fd) for fd, name in ((1, 'out'), (2, 'err')) if name in streams}
+        self._outputs = {
+            name: Output(fd) for fd, name in ((1, 'out'), (2, 'err')) if name in streams
+        }
         self._several = several
         self._limit = limit
 
     def of(self, name: str, slot: str) -> StreamCopy | None:
-        """Return the copy of a stream (``'out'``, ``'err'``) of a slot; None if it is not copied."""
+        """Return the copy of a stream (``'out'``, ``'err'``) of a slot; None if it is not
+        copied.
+        """
         output = self._outputs.get(name)
         return None if output is None else StreamCopy(output, slot * self._several, self._limit)

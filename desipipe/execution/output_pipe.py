@@ -1,7 +1,9 @@
-"""The pipes between a slot and its worker: new ones once processes may be left that hold the old ones.
+"""The pipes between a slot and its worker: new ones once processes may be left that hold the old
+ones.
 
-What a process prints after the task that started it has ended belongs to no other task. The slot cannot tell who else may write to its pipes; so after a
-task that started processes it makes new pipes, and hands their ends over. What still comes through the old ones goes to the worker's log.
+What a process prints after the task that started it has ended belongs to no other task. The slot
+cannot tell who else may write to its pipes; so after a task that started processes it makes new
+pipes, and hands their ends over. What still comes through the old ones goes to the worker's log.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ class OutputPipes:
         To the worker, for descriptors.
     """
 
-    def __init__(self, writes: Sequence[int], reads: Sequence[int], handover: socket.socket) -> None:
+    def __init__(
+        self, writes: Sequence[int], reads: Sequence[int], handover: socket.socket
+    ) -> None:
         self._writes = writes
         self._reads = reads
         self._handover = handover
@@ -40,7 +44,8 @@ class OutputPipes:
         self._children: frozenset[int] | None = frozenset()
 
     def renew(self) -> bool:
-        """Make new pipes if processes were started since the last time; return True if so, and the worker must be told.
+        """Make new pipes if processes were started since the last time; return True if so, and the
+        worker must be told.
 
         Raises
         ------
@@ -49,7 +54,12 @@ class OutputPipes:
         """
         waited = _waited()
         children = _children() if _has_children() else frozenset()
-        started = waited != self._waited or children is None or self._children is None or bool(children - self._children)
+        started = (
+            waited != self._waited
+            or children is None
+            or self._children is None
+            or bool(children - self._children)
+        )
         self._waited, self._children = waited, children
         if not started:
             return False
@@ -84,7 +94,8 @@ def _has_children() -> bool:
 
 
 def _children() -> frozenset[int] | None:
-    # Those of the main thread, and of others that user code started processes from; None where the kernel does not say.
+    # Those of the main thread, and of others that user code started processes from; None where the
+    # kernel does not say.
     found: set[int] = set()
     try:
         for thread in os.listdir('/proc/self/task'):
@@ -129,7 +140,9 @@ class LateOutput:
             return
         text = data[: self._room].decode(errors='replace').rstrip()
         self._room -= len(data)
-        logger.info('slot %s: a process that an earlier task left behind printed: %s', self._slot, text)
+        logger.info(
+            'slot %s: a process that an earlier task left behind printed: %s', self._slot, text
+        )
 
     def close(self) -> None:
         """Close the pipe."""

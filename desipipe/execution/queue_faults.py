@@ -1,4 +1,6 @@
-"""Faults of a queue's files: which of them end a process, and when to try again after the others."""
+"""Faults of a queue's files: which of them end a process, and when to try again after the
+others.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ logger = logging.getLogger('desipipe')
 BACKOFF_FIRST_S = 0.05
 BACKOFF_MAX_S = 5.0
 TEXT_MAX = 200  # characters of a reason
-# Pauses in s between looks at a queue that seems to be gone: a network filesystem's client says so of files that are there.
+# Pauses in s between looks at a queue that seems to be gone: a network filesystem's client says so
+# of files that are there.
 GONE_PAUSES_S: Sequence[float] = (0.05, 0.1, 0.2, 0.4, 0.4)
 
 
 class QueueLostError(QueueGoneError):
-    """This process no longer belongs to the queue: it was cleared, or the process was taken for dead."""
+    """This process no longer belongs to the queue: it was cleared, or the process was taken for
+    dead.
+    """
 
 
 class QueueFaults:
@@ -53,7 +58,10 @@ class QueueFaults:
 
     def next_try(self, now: float) -> float:
         """Return the monotonic time of the next try; infinity when none is to come."""
-        return min((retry_at for _, retry_at, _ in self._failed.values() if retry_at > now), default=float('inf'))
+        return min(
+            (retry_at for _, retry_at, _ in self._failed.values() if retry_at > now),
+            default=float('inf'),
+        )
 
     def failing(self, action: str) -> bool:
         """Return True when the last try of ``action`` failed."""
@@ -106,6 +114,8 @@ class QueueFaults:
 
 def _reason(exc: BaseException) -> str:
     """Return the words of an exception; of one that says too much, those of its cause."""
-    while isinstance(exc, QueueGoneError) and (cause := exc.__cause__ or exc.__context__) is not None:
+    while (
+        isinstance(exc, QueueGoneError) and (cause := exc.__cause__ or exc.__context__) is not None
+    ):
         exc = cause
     return str(exc) or type(exc).__name__

@@ -1,9 +1,10 @@
 """Find what a shell evaluates of a value, whatever quotes it stands in.
 
-Arithmetic, subscripts and names of variables are expanded once more (``x='a[$(command)]'; ((x))`` runs the command), and
-`eval`, `trap` and inner shells read a text as commands again. It can't be told from the quotes, and not always from
-the place: a value gets there by way of a variable. So a template that has such a construct anywhere restricts what its
-values may hold; patterns are wide, since all that is lost by a false alarm is a value with a dollar.
+Arithmetic, subscripts and names of variables are expanded once more (``x='a[$(command)]'; ((x))``
+runs the command), and `eval`, `trap` and inner shells read a text as commands again. It can't be
+told from the quotes, and not always from the place: a value gets there by way of a variable. So a
+template that has such a construct anywhere restricts what its values may hold; patterns are wide,
+since all that is lost by a false alarm is a value with a dollar.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ def allowed(template: str) -> Allowed:
 def _reads_values(match: re.Match[str]) -> bool:
     if match['whole'] is not None or match['each'] is not None:
         return True
-    text = next(text for text in match.group('eval', 'trap', 'command', 'remote') if text is not None)
+    text = next(
+        text for text in match.group('eval', 'trap', 'command', 'remote') if text is not None
+    )
     if re.search(_PLACE, text):
         return True
     if match['remote'] is not None or text.startswith("'"):

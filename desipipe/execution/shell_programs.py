@@ -1,9 +1,9 @@
 """Find the values that stand in programs of other languages within commands.
 
-``awk "… {x} …"``, ``python -c``, ``sed`` and ``bc`` read their argument, or their input, as a program.
-The shell's quotes keep a value together, and mean nothing to them. Such a value may be a number or a
-name, or, within a string of that program, what neither ends the string nor is expanded in it. Values
-of other kinds have to be arguments.
+``awk "… {x} …"``, ``python -c``, ``sed`` and ``bc`` read their argument, or their input, as a
+program. The shell's quotes keep a value together, and mean nothing to them. Such a value may be a
+number or a name, or, within a string of that program, what neither ends the string nor is expanded
+in it. Values of other kinds have to be arguments.
 """
 
 from __future__ import annotations
@@ -63,8 +63,8 @@ class Word:
     start : int
         Offset in the text.
     role : str
-        Of the redirection before it: ``'<<<'``, ``'<'``, ``'>'``; ``'('`` of a process; empty for an
-        argument.
+        Of the redirection before it: ``'<<<'``, ``'<'``, ``'>'``; ``'('`` of a process; empty for
+        an argument.
     first : int
         Number of uses before it.
     """
@@ -114,7 +114,11 @@ class Limit(NamedTuple):
     def place(self) -> str:
         """Name of the program it stands in."""
         language = self.language
-        return f'a shell again, by {language.name}' if language.is_shell else f'a program of {language.name}'
+        return (
+            f'a shell again, by {language.name}'
+            if language.is_shell
+            else f'a program of {language.name}'
+        )
 
     def holds(self, text: str) -> bool:
         """Return True if a value is data there."""
@@ -130,11 +134,15 @@ class Limit(NamedTuple):
             return not (text[0] in '+-' and before.rstrip().endswith(('+', '-')))
         if not language.has_names:
             return False
-        return bool((_REST_OF_NAME if re.search(r'[A-Za-z_]\w*$', before) else _NAME).fullmatch(text))
+        return bool(
+            (_REST_OF_NAME if re.search(r'[A-Za-z_]\w*$', before) else _NAME).fullmatch(text)
+        )
 
 
 def _delimiter_of(before: str, after: str) -> str:
-    """Return the delimiter of the ``s/…/…/`` in which a value stands; empty where it may be code."""
+    """Return the delimiter of the ``s/…/…/`` in which a value stands; empty where it may be
+    code.
+    """
     field = _SUBSTITUTION.search(before)
     if field is None:
         return ''
@@ -263,7 +271,24 @@ _LANGUAGES = {
     'parallel': Language('parallel', '(?!)', '-[jaIN]', operands=slice(0, 1), is_shell=True),
 }  # fmt: skip
 # Names that are hardly ever words of something else; others count where a command begins.
-_CLEAR_NAMES = frozenset(('awk', 'perl', 'python', 'ruby', 'julia', 'Rscript', 'octave', 'matlab', 'gnuplot', 'sed', 'jq', 'sqlite3', 'psql', 'mysql'))
+_CLEAR_NAMES = frozenset(
+    (
+        'awk',
+        'perl',
+        'python',
+        'ruby',
+        'julia',
+        'Rscript',
+        'octave',
+        'matlab',
+        'gnuplot',
+        'sed',
+        'jq',
+        'sqlite3',
+        'psql',
+        'mysql',
+    )
+)
 _WRAPPERS = frozenset(
     (
         'sudo', 'nohup', 'time', 'exec', 'command', 'builtin', 'env', 'nice', 'ionice', 'timeout', 'setsid', 'stdbuf',
@@ -283,7 +308,9 @@ _ALIASES = {
 }  # fmt: skip
 
 
-def find_limits(text: str, uses: Sequence[Use], commands: Iterable[Command]) -> dict[str, list[Limit]]:
+def find_limits(
+    text: str, uses: Sequence[Use], commands: Iterable[Command]
+) -> dict[str, list[Limit]]:
     """Return the limits of values by name; those of the empty name hold for all values.
 
     Parameters
@@ -319,7 +346,9 @@ class _Origins:
                     self._assigned.setdefault(match[1], []).extend(uses[word.first : word.last])
                     self._texts[match[1]] = name[match.end() :]
             if 'for' in names[:1] and len(words) > 1:
-                self._assigned.setdefault(names[1], []).extend(uses[words[1].first : words[-1].last])
+                self._assigned.setdefault(names[1], []).extend(
+                    uses[words[1].first : words[-1].last]
+                )
             if any(name in _READERS for name in names):
                 self._read.update(names)
 
@@ -381,7 +410,9 @@ def _is_in_string(before: str, language: Language) -> bool:
     return bool(quote)
 
 
-def _program_parts(text: str, uses: Sequence[Use], command: Command, origins: _Origins) -> Iterator[tuple[Language, Use, _Around]]:
+def _program_parts(
+    text: str, uses: Sequence[Use], command: Command, origins: _Origins
+) -> Iterator[tuple[Language, Use, _Around]]:
     """Yield the uses that stand in programs, with what is before them there."""
     arguments = [word for word in command.words if not word.role]
     for place, word in enumerate(arguments):
@@ -396,7 +427,11 @@ def _program_parts(text: str, uses: Sequence[Use], command: Command, origins: _O
             yield from ((_OPENED, use, _UNKNOWN) for use in uses[part.first : part.last])
         if call.reads_files or (call.reads_input and not call.code):
             processes = [part for part in command.words if part.role == '(']
-            yield from ((language, use, _UNKNOWN) for part in processes for use in uses[part.first : part.last])
+            yield from (
+                (language, use, _UNKNOWN)
+                for part in processes
+                for use in uses[part.first : part.last]
+            )
         if call.reads_input:
             yield from ((language, use, around) for use, around in _input_of(text, uses, command))
         elif _is_put_in(arguments[:place], call):
@@ -406,7 +441,9 @@ def _program_parts(text: str, uses: Sequence[Use], command: Command, origins: _O
 def _begins(before: Sequence[Word]) -> bool:
     """Return True if a command begins behind these words."""
     names = [_unquoted(word.text) for word in before]
-    return all(map(_ASSIGNMENT.match, names)) or any(os.path.basename(name) in _WRAPPERS for name in names)
+    return all(map(_ASSIGNMENT.match, names)) or any(
+        os.path.basename(name) in _WRAPPERS for name in names
+    )
 
 
 def _is_put_in(before: Sequence[Word], call: _Call) -> bool:
@@ -414,7 +451,11 @@ def _is_put_in(before: Sequence[Word], call: _Call) -> bool:
     names = [_unquoted(word.text) for word in before]
     if 'xargs' not in map(os.path.basename, names):
         return False
-    marks = [match[1] or after for name, after in zip(names, [*names[1:], ''], strict=True) if (match := _REPLACED.fullmatch(name))]
+    marks = [
+        match[1] or after
+        for name, after in zip(names, [*names[1:], ''], strict=True)
+        if (match := _REPLACED.fullmatch(name))
+    ]
     return call.is_open or any(mark in _unquoted(word.text) for mark in marks for word in call.code)
 
 
@@ -429,7 +470,10 @@ def _language_of(word: str) -> Language | None:
 def _around(text: str, word: Word, use: Use, level: int) -> tuple[str, str]:
     """Return the program before and after a use."""
     if use.level != level:
-        return '', ''  # of what another command prints into a program it is not known where that lands
+        return (
+            '',
+            '',
+        )  # of what another command prints into a program it is not known where that lands
     after = text[use.at : word.end]
     after = after[after.find('}') + 1 :] if use.is_value else ''
     if word.role == '<<':
@@ -486,7 +530,9 @@ def _parse_call(language: Language, arguments: Sequence[Word]) -> _Call:
     if not has_program or language.is_shell:
         code += operands[language.operands]
     is_open = pending == 'code' or not (code or has_program)
-    inputs = language.stdin is _Input.ALWAYS or (language.stdin is _Input.WITHOUT_FILE and not has_program and not code)
+    inputs = language.stdin is _Input.ALWAYS or (
+        language.stdin is _Input.WITHOUT_FILE and not has_program and not code
+    )
     loops |= any('<>' in word.text for word in code)
     return _Call(code, inputs, reads_files, is_open, operands if language.opens and loops else [])
 
@@ -508,4 +554,11 @@ def _input_of(text: str, uses: Sequence[Use], command: Command) -> Iterator[tupl
 
 def first_refused(limits: Mapping[str, Sequence[Limit]], name: str, text: str) -> Limit | None:
     """Return the limit that a value does not keep, if there is one."""
-    return next((limit for limit in (*limits.get(name, ()), *limits.get(_ANY, ())) if not limit.holds(text)), None)
+    return next(
+        (
+            limit
+            for limit in (*limits.get(name, ()), *limits.get(_ANY, ()))
+            if not limit.holds(text)
+        ),
+        None,
+    )

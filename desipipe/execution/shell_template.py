@@ -1,4 +1,6 @@
-"""Commands: values filled in, written as the quotes around them need it; run, passed on, and their ends in words."""
+"""Commands: values filled in, written as the quotes around them need it; run, passed on, and
+their ends in words.
+"""
 
 from __future__ import annotations
 
@@ -19,32 +21,53 @@ from .shell_programs import CLOSERS, Command, Limit, Use, Word, find_limits, fir
 OOM_WORDS = 'out of memory: the kernel killed it (SIGKILL)'
 _PR_SET_PDEATHSIG = 1
 # `${NAME}` is the shell's; `{{name}}` are braces; `{name}` and `{name:format}` are filled in.
-_PLACE = re.compile(r'\{\{(?P<braces>\w+)\}\}|(?<!\$)\{(?P<name>[^\W\d]\w*)(?::(?P<format>[^{}\n]*))?\}')
+_PLACE = re.compile(
+    r'\{\{(?P<braces>\w+)\}\}|(?<!\$)\{(?P<name>[^\W\d]\w*)(?::(?P<format>[^{}\n]*))?\}'
+)
 _VARIABLE = re.compile(r'\$(?:([A-Za-z_][A-Za-z0-9_]*)|[0-9$!?#*@-])')
 _WHOLE = re.compile(r'-?[0-9]+')
 _REDIRECTED = re.compile(r'(?:\\\n)*[<>]')
 _KEYWORD = re.compile(r'[a-z]+(?=[\s;&|()<>]|$)|[{!](?=\s)')
-_BEFORE_COMMANDS = frozenset(('if', 'then', 'elif', 'else', 'while', 'until', 'do', 'time', '{', '!'))
+_BEFORE_COMMANDS = frozenset(
+    ('if', 'then', 'elif', 'else', 'while', 'until', 'do', 'time', '{', '!')
+)
 _NAME = re.compile(r'\$\{[#!]?([A-Za-z_]\w*|[0-9@*]+)')
 _DELIMITER = re.compile(r"""(?:\\.|'[^']*'|"[^"]*"|[^\s;&|()<>'"\\])+""")
 _REFUSED = {
-    'backticks': 'stands within backticks, where no value can be quoted safely; write $(...) instead of backticks',
-    'parameter': 'stands within ${{...}}, where text is read as code; assign it first, as in value={{{name}}}, and write $value',
+    'backticks': (
+        'stands within backticks, where no value can be quoted safely; write $(...) instead of '
+        'backticks'
+    ),
+    'parameter': (
+        'stands within ${{...}}, where text is read as code; assign it first, as in '
+        'value={{{name}}}, and write $value'
+    ),
     'delimiter': 'is in the word that ends a heredoc, which has to be the same in all tasks; write a word',
-    'backslash': 'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces themselves',
-    'nested': 'stands in a quoted heredoc that itself stands in a heredoc; print the inner text with: printf %s {{{name}}}',
-    'parentheses': 'follows two parentheses that may be arithmetic or not; write them with a blank between: $( (...) ) or ( (...) )',
+    'backslash': (
+        'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces '
+        'themselves'
+    ),
+    'nested': (
+        'stands in a quoted heredoc that itself stands in a heredoc; print the inner text with: '
+        'printf %s {{{name}}}'
+    ),
+    'parentheses': (
+        'follows two parentheses that may be arithmetic or not; write them with a blank between: '
+        '$( (...) ) or ( (...) )'
+    ),
     'heredoc': 'stands in, or after, a heredoc whose last line is missing; end it with a line of its own',
 }
 
 
 def placeholders(template: str) -> dict[str, int]:
-    """The names that a template fills in, with the line of each in the cell; that of the magic is 1.
+    """The names that a template fills in, with the line of each in the cell; that of the magic is
+    1.
 
     Parameters
     ----------
     template : str
-        ``{name}`` or ``{name:format}`` is filled in; ``{{name}}`` and ``${NAME}`` are not, nor is anything in comments.
+        ``{name}`` or ``{name:format}`` is filled in; ``{{name}}`` and ``${NAME}`` are not, nor is
+        anything in comments.
 
     Returns
     -------
@@ -73,7 +96,8 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     template : str
         See :func:`placeholders`.
     values : mapping
-        Lists and tuples become several words; within quotes and heredocs one text, with blanks between.
+        Lists and tuples become several words; within quotes and heredocs one text, with blanks
+        between.
 
     Returns
     -------
@@ -82,13 +106,19 @@ def fill(template: str, values: Mapping[str, Any]) -> str:
     Raises
     ------
     CellError
-        A value stands where it cannot be quoted, or is none of the whole numbers that arithmetic takes.
+        A value stands where it cannot be quoted, or is none of the whole numbers that arithmetic
+        takes.
     """
 
     def texts(match: re.Match[str]) -> list[str]:
         value = values[match['name']]
         items = value if isinstance(value, list | tuple) else [value]
-        return [os.fsdecode(item) if isinstance(item, os.PathLike) else format(item, match['format'] or '') for item in items]
+        return [
+            os.fsdecode(item)
+            if isinstance(item, os.PathLike)
+            else format(item, match['format'] or '')
+            for item in items
+        ]
 
     return _Template(template, texts, _limits(template)).read()
 
@@ -122,7 +152,8 @@ class _Heredoc(NamedTuple):
 
 
 class _Template:
-    """Reads commands as bash does, as far as it needs to know what quotes a value stands in; whatever it is not sure of is refused.
+    """Reads commands as bash does, as far as it needs to know what quotes a value stands in;
+    whatever it is not sure of is refused.
 
     Parameters
     ----------
@@ -175,7 +206,10 @@ class _Template:
         is_pipe = letter == '|' and before not in ('|', '>') and not self._is('||')
         last.end = len(self._uses)
         if last.is_compound or (last.words and last.words[0].text in CLOSERS):
-            last.first, last.is_compound = first, True  # all that came before at this level may be of it
+            last.first, last.is_compound = (
+                first,
+                True,
+            )  # all that came before at this level may be of it
         self._command = Command(self._level, last.end, last if is_pipe else None)
         self._read_commands.append(self._command)
 
@@ -221,25 +255,40 @@ class _Template:
             return False
         if match['name']:
             self._use(match['name'], True)
-        self._out.append('{' + match['braces'] + '}' if match['braces'] else self._written(match, kind))
+        self._out.append(
+            '{' + match['braces'] + '}' if match['braces'] else self._written(match, kind)
+        )
         self._at = match.end()
         return True
 
     def _refuse(self, match: re.Match[str], kind: str) -> CellError:
-        return CellError(f'line {_line(match):d} of the cell: {match[0]} {_REFUSED[kind].format(name=match["name"])}; nothing was added')
+        return CellError(
+            f'line {_line(match):d} of the cell: {match[0]} '
+            f'{_REFUSED[kind].format(name=match["name"])}; nothing was added'
+        )
 
     def _held(self, match: re.Match[str], text: str) -> CellError:
-        why = 'it is read as commands again' if self._allowed is Allowed.PLAIN else 'it is expanded once more, as in arithmetic or subscripts'
-        what = 'may only have letters, digits and _@%+=:,./-' if self._allowed is Allowed.PLAIN else 'must not have $, ` or <('
+        why = (
+            'it is read as commands again'
+            if self._allowed is Allowed.PLAIN
+            else 'it is expanded once more, as in arithmetic or subscripts'
+        )
+        what = (
+            'may only have letters, digits and _@%+=:,./-'
+            if self._allowed is Allowed.PLAIN
+            else 'must not have $, ` or <('
+        )
         return CellError(
-            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there are places where {why}, so that a value '
+            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}; in this cell there '
+            f'are places where {why}, so that a value '
             f'{what}. Nothing was run. Put those places and this value into two cells'
         )
 
     def _beyond(self, match: re.Match[str], text: str, limit: Limit) -> CellError:
         language, name = limit.language, match['name']
         return CellError(
-            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into {limit.place}, which would not take it as it is. '
+            f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and gets into '
+            f'{limit.place}, which would not take it as it is. '
             f'Nothing was run. {language.advice.format(name=name)}'
         )
 
@@ -256,17 +305,25 @@ class _Template:
         if limit is not None:
             raise self._beyond(match, text, limit)
         if kind == 'number':
-            # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the command.
+            # In arithmetic text is evaluated, whatever its quotes: `a[$(command)]` runs the
+            # command.
             if len(texts) != 1 or not _WHOLE.fullmatch(text):
                 raise CellError(
-                    f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and arithmetic of the shell takes whole numbers; nothing was run'
+                    f'line {_line(match):d} of the cell: {match[0]} is {text!r:.80}, and '
+                    'arithmetic of the shell takes whole numbers; nothing was run'
                 )
             number = str(int(text))
             return f'({number})' if int(text) < 0 else number  # `5--3` is something else
         if kind == 'word':
-            # Whole numbers stay bare, for `{1..{n}}`; but `2>file` is not `2 >file`, and `~1` is a folder.
-            bare = not _REDIRECTED.match(self._text, match.end()) and self._text[match.start() - 1 : match.start()] != '~'
-            return ' '.join(item if bare and _WHOLE.fullmatch(item) else self._quoted(item) for item in texts)
+            # Whole numbers stay bare, for `{1..{n}}`; but `2>file` is not `2 >file`, and `~1` is a
+            # folder.
+            bare = (
+                not _REDIRECTED.match(self._text, match.end())
+                and self._text[match.start() - 1 : match.start()] != '~'
+            )
+            return ' '.join(
+                item if bare and _WHOLE.fullmatch(item) else self._quoted(item) for item in texts
+            )
         if kind == 'double':
             return re.sub(r'([\\$`"])', r'\\\1', text)
         if kind == 'here':
@@ -280,7 +337,8 @@ class _Template:
     def _quoted(self, text: str) -> str:
         if not self._depth:
             return _single_quoted(text)
-        # Lines of a heredoc that end in a backslash are joined before anything in them is read, quotes or not.
+        # Lines of a heredoc that end in a backslash are joined before anything in them is read,
+        # quotes or not.
         return "$'" + text.replace('\\', '\\\\').replace("'", "\\'").replace('\n', '\\n') + "'"
 
     # What the shell reads
@@ -298,7 +356,9 @@ class _Template:
         self._level -= 1
 
     def _simple_commands(self, closing: str, begun: int) -> None:
-        first = fresh = True  # whether the next word is a command's; whether the next letter begins a word
+        first = fresh = (
+            True  # whether the next word is a command's; whether the next letter begins a word
+        )
         cases = 0
         while self._more:
             letter = self._text[self._at]
@@ -507,16 +567,24 @@ class _Template:
 
     def _heredoc(self) -> None:
         tabs = self._is('<<-')
-        self._out.append('<<')  # the tabs are taken away here, else those of the values would go too
+        self._out.append(
+            '<<'
+        )  # the tabs are taken away here, else those of the values would go too
         self._at += 3 if tabs else 2
         while self._is(' ') or self._is('\t'):
             self._take()
         word = self._match(_DELIMITER)
         if not word:
             return  # which the shell complains about
-        if place := next((item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None):
+        if place := next(
+            (item for item in _PLACE.finditer(self._text, *word.span()) if item['name']), None
+        ):
             raise self._refuse(place, 'delimiter')
-        bare = re.sub(r"""\\(.)|'([^']*)'|"([^"]*)\"""", lambda match: next(item for item in match.groups() if item is not None), word[0])
+        bare = re.sub(
+            r"""\\(.)|'([^']*)'|"([^"]*)\"""",
+            lambda match: next(item for item in match.groups() if item is not None),
+            word[0],
+        )
         self._heredocs.append(_Heredoc(len(self._out), bare, bare != word[0], tabs, self._command))
         self._take(len(word[0]))
 
@@ -551,9 +619,12 @@ class _Template:
         text = ''.join(self._out[index:])
         lines = {*text.split('\n'), *text.replace('\\\n', '').split('\n')}
         delimiter = heredoc.delimiter
-        # Within `$(…)`, bash ends a heredoc at a line that only begins with the delimiter, if a bracket follows.
+        # Within `$(…)`, bash ends a heredoc at a line that only begins with the delimiter, if a
+        # bracket follows.
         while text and any(line.startswith(delimiter) for line in lines):
-            delimiter += '_'  # else a value that holds this line would end the text, and what follows in it would be run
+            # else a value that holds this line would end the text, and what follows in it would be
+            # run
+            delimiter += '_'
         if delimiter != heredoc.delimiter:
             self._out[heredoc.place] = _single_quoted(delimiter) if heredoc.quoted else delimiter
         end = self._text.find('\n', self._at, self._end)
@@ -571,7 +642,12 @@ class _Template:
                 continue
             if '\n'.join(whole).replace('\\\n', '') == heredoc.delimiter:
                 body = ''.join(f'{line}\n' for line in kept)
-                self._text = self._text[: self._at] + body + '\n'.join([heredoc.delimiter, *lines[number:]]) + self._text[self._end :]
+                self._text = (
+                    self._text[: self._at]
+                    + body
+                    + '\n'.join([heredoc.delimiter, *lines[number:]])
+                    + self._text[self._end :]
+                )
                 return self._at + len(body), True
             kept += whole
             whole = []
@@ -579,7 +655,8 @@ class _Template:
 
 
 def run(template: str, values: Mapping[str, Any]) -> str:
-    """Run commands, with values filled in; what they write to stdout is passed on as it comes, and returned.
+    """Run commands, with values filled in; what they write to stdout is passed on as it comes, and
+    returned.
 
     Parameters
     ----------
@@ -617,7 +694,8 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
     command : str or sequence
         For the shell, or a list of arguments.
     pass_on : callable, default=None
-        Gets what comes from stdout, in pieces, the last one empty. By default it goes where ours goes.
+        Gets what comes from stdout, in pieces, the last one empty. By default it goes where ours
+        goes.
 
     Raises
     ------
@@ -627,22 +705,35 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
     import subprocess
 
     if isinstance(command, str):
-        argv: Any = [next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'), '-c', command]
+        argv: Any = [
+            next((shell for shell in ('/bin/bash', '/bin/sh') if os.path.exists(shell)), 'sh'),
+            '-c',
+            command,
+        ]
     else:
         try:
-            argv = [os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command]
+            argv = [
+                os.fspath(item) if isinstance(item, os.PathLike) else str(item) for item in command
+            ]
         except TypeError:
-            raise TypeError(f'a bash app returns a list of arguments or a string for the shell, not {type(command).__name__} {command!r}') from None
+            raise TypeError(
+                'a bash app returns a list of arguments or a string for the shell, not '
+                f'{type(command).__name__} {command!r}'
+            ) from None
         if not argv:
             raise ValueError('the bash app returned an empty list: there is no command to run')
     before = oom_kills()
     stdout = None if pass_on is None else subprocess.PIPE
-    with subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=stdout, preexec_fn=die_with_parent) as process:
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=stdout, preexec_fn=die_with_parent
+    ) as process:
         if pass_on is not None and process.stdout is not None:
             while data := os.read(process.stdout.fileno(), 1 << 16):
                 pass_on(data)
             pass_on(b'')
-        with contextlib.suppress(ChildProcessError):  # where SIGCHLD is ignored; Popen knows what to make of that
+        with contextlib.suppress(
+            ChildProcessError
+        ):  # where SIGCHLD is ignored; Popen knows what to make of that
             _, ended, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(ended)
             _used[0] = max(_used[0], used.ru_maxrss)
@@ -657,7 +748,9 @@ _used = [0]
 
 
 def most_memory() -> int:
-    """The most resident memory, in kilobytes, of a process of the commands that were run since this was asked last; 0 if none was."""
+    """The most resident memory, in kilobytes, of a process of the commands that were run since
+    this was asked last; 0 if none was.
+    """
     most, _used[0] = _used[0], 0
     return most
 
@@ -675,7 +768,11 @@ class CommandFailed(DesipipeError):
 
     def __init__(self, status: int, oom: bool = False) -> None:
         self.status = status
-        words = f'exit status {status:d}' if status > 0 else f'killed by signal {-status:d} ({signal_name(-status)})'
+        words = (
+            f'exit status {status:d}'
+            if status > 0
+            else f'killed by signal {-status:d} ({signal_name(-status)})'
+        )
         super().__init__(f'{OOM_WORDS}, {words}' if oom else words)
 
 
@@ -688,7 +785,10 @@ def signal_name(number: int) -> str:
 
 
 def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends. Linux only; elsewhere the group is killed."""
+    """Have the kernel kill this process when its parent ends.
+
+    Linux only; elsewhere the group is killed.
+    """
     # Else what a killed slot was running would go on, unseen, beside its own next attempt.
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -2,25 +2,29 @@
 
 Packets go through a ``SOCK_SEQPACKET`` pair, pickled tuples whose first member is their kind:
 
-====================  =====================================================================================
-worker → slot         ``('group', number, Group fields, code reference, shared arguments' reference, packages,
-                      source reference, environment, whether to look at versions)`` before its first task
-                      ``('tasks', group, Packet fields)``: tasks of one group
-                      ``('large', reference)`` for a packet that is too large for the socket
+====================
+===================================================================================== worker → slot
+``('group', number, Group fields, code reference, shared arguments' reference, packages,
+                      source reference, environment, whether to look at versions)`` before its first
+                      task ``('tasks', group, Packet fields)``: tasks of one group ``('large',
+                      reference)`` for a packet that is too large for the socket
 slot → worker         ``('ready', rank, size)`` from MPI ranks
                       ``('ran',)``: there are results in the shared memory
-                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked, files, memory)``
-                      ``('shown', reference)`` of a display that is too large for the output, as soon as it is there
-                      ``('pipes',)`` after a ``done``: new pipes for the output were handed over
-                      ``('waits', row, attempt, tids)`` when its task begins or ends to wait for other tasks
-                      ``('telling',)`` before the first ``done`` of an app
-                      ``('versions', app, {package: version}, {name: version})`` after it; the second dictionary is of everything, if asked for
-====================  =====================================================================================
+                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked,
+                      files, memory)`` ``('shown', reference)`` of a display that is too large for
+                      the output, as soon as it is there ``('pipes',)`` after a ``done``: new pipes
+                      for the output were handed over ``('waits', row, attempt, tids)`` when its
+                      task begins or ends to wait for other tasks ``('telling',)`` before the first
+                      ``done`` of an app ``('versions', app, {package: version}, {name: version})``
+                      after it; the second dictionary is of everything, if asked for
+====================
+=====================================================================================
 
-A slot begins a task once it has read the task's number from a pipe of tokens. The worker takes tasks
-back by reading their tokens itself: the kernel decides who gets each one. Results that are small, and
-of tasks that left nothing else, go through shared memory (:mod:`~desipipe.execution.slot_memory`); with all that
-a slot sends goes the number of those before it, so that the worker sees everything in order.
+A slot begins a task once it has read the task's number from a pipe of tokens. The worker takes
+tasks back by reading their tokens itself: the kernel decides who gets each one. Results that are
+small, and of tasks that left nothing else, go through shared memory
+(:mod:`~desipipe.execution.slot_memory`); with all that a slot sends goes the number of those before
+it, so that the worker sees everything in order.
 """
 
 from __future__ import annotations
@@ -77,10 +81,14 @@ if TYPE_CHECKING:
 
 INLINE = 64 * 1024  # bytes; larger results the slot writes itself
 FILES = 16 * 1024  # bytes; longer lists of files, too
-CHECKED = 100  # microseconds; after shorter tasks limits, user and priority are not compared, unless they are the first of their app or failed
+# microseconds; after shorter tasks limits, user and priority are not compared, unless they are the
+# first of their app or failed
+CHECKED = 100
 DISPLAYS_MAX_BYTES = 256 << 20  # of the large displays of a task that are kept
 DISPLAYS_MAX = 200
-MEASURED = 1000  # microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a part of them and would say nothing
+# microseconds; of shorter tasks it is not told how much memory they took, which costs as much as a
+# part of them and would say nothing
+MEASURED = 1000
 CALM_TRIES = 1000
 WAITS_MAX = 1000  # tasks that a task is said to wait for
 WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
@@ -97,7 +105,9 @@ class Packet(NamedTuple):
     """Tasks of one group that go to a slot together."""
 
     first: int
-    """Number of the first task, as the worker counts what it sends to this slot; the others follow."""
+    """Number of the first task, as the worker counts what it sends to this slot; the others
+    follow.
+    """
     rows: Sequence[int]
     attempts: Sequence[int]
     segment: str
@@ -180,14 +190,20 @@ class Slot:
         self._token = -1  # read, and not used yet
         self._woken = 0  # results of which the worker was told
         self._woken_at = 0.0
-        self._prepared: _Code | None = None  # for which the process is what the next task of the packet expects
+        self._prepared: _Code | None = (
+            None  # for which the process is what the next task of the packet expects
+        )
         self._unguarded = 0  # tasks that only computed since the process was looked at
         self._threads = _thread._count()
         self._captured: tuple[int, int] | None = None
-        self._displays = self._displays_size = 0  # of the task: how many large ones, and their bytes
+        self._displays = self._displays_size = (
+            0  # of the task: how many large ones, and their bytes
+        )
 
     def capture(self) -> None:
-        """Keep output here and send it with the report: in what a launcher passes on, nobody could tell ranks apart."""
+        """Keep output here and send it with the report: in what a launcher passes on, nobody
+        could tell ranks apart.
+        """
         import tempfile
 
         self._captured = (self._standard[1], self._standard[2])
@@ -209,7 +225,15 @@ class Slot:
             self._run(self._groups[message[1]], Packet(*message[2:]))
         elif message[0] == 'group':
             _, number, fields, code, shared, packages, source, environ, look = message
-            self._groups[number] = _Known(Group(*fields), Ref(*code), shared and Ref(*shared), packages, Ref(*source), environ, look)
+            self._groups[number] = _Known(
+                Group(*fields),
+                Ref(*code),
+                shared and Ref(*shared),
+                packages,
+                Ref(*source),
+                environ,
+                look,
+            )
         elif message[0] == 'large':
             self._handle(pickle.loads(self._read(*message[1])))
 
@@ -288,7 +312,9 @@ class Slot:
     # Tasks that only compute
 
     def _only_computes(self, known: _Known) -> bool:
-        """Return True if a call of a group's function with plain arguments leaves nothing that must be put back."""
+        """Return True if a call of a group's function with plain arguments leaves nothing that
+        must be put back.
+        """
         code = known.loaded
         return (
             code is not None
@@ -301,7 +327,9 @@ class Slot:
         )
 
     def _compute(self, known: _Known, packet: Packet, at: int) -> int:
-        """Run tasks of a packet that only compute; return the index of the first that may do more."""
+        """Run tasks of a packet that only compute; return the index of the first that may do
+        more.
+        """
         assert self._shared is not None
         block, base = self._span(packet), packet.offsets[0]
         if not block:
@@ -315,7 +343,9 @@ class Slot:
                     return i
                 continue
             begin = packet.offsets[i] - base
-            content = block[begin + 4 + _TEXT.unpack_from(block, begin)[0] : begin + packet.lengths[i]]
+            content = block[
+                begin + 4 + _TEXT.unpack_from(block, begin)[0] : begin + packet.lengths[i]
+            ]
             if packet.rows[i] in packet.requires or not is_plain_pickle(content):
                 return i  # an object, which has code of its own
             start = clock()
@@ -330,7 +360,12 @@ class Slot:
             end = clock()
             duration = round((end - start) * 1e6)
             self._unguarded += 1
-            if data is None or duration >= MEASURED or len(data) > INLINE or not put(number, int((epoch + start) * 1e6), duration, 0, data):
+            if (
+                data is None
+                or duration >= MEASURED
+                or len(data) > INLINE
+                or not put(number, int((epoch + start) * 1e6), duration, 0, data)
+            ):
                 self._end_computed(known, packet, i, epoch + start, duration, value, error)
             if end - self._woken_at > WAKE_AFTER_S:
                 self._wake()
@@ -338,7 +373,16 @@ class Slot:
             self._guard()
         return len(packet.rows)
 
-    def _end_computed(self, known: _Known, packet: Packet, i: int, began: float, duration: int, value: Any, error: BaseException | None) -> None:
+    def _end_computed(
+        self,
+        known: _Known,
+        packet: Packet,
+        i: int,
+        began: float,
+        duration: int,
+        value: Any,
+        error: BaseException | None,
+    ) -> None:
         def step() -> None:
             number, row, attempt = packet.first + i, packet.rows[i], packet.attempts[i]
             result: bytes | memoryview | _Place | None
@@ -350,24 +394,36 @@ class Slot:
             except BaseException as exc:
                 cause, trace, result = self._failure(exc)
             state = SUCCEEDED if cause is None else FAILED
-            self._finish(known, number, (row, attempt, state, began, duration, result, cause, trace))
+            self._finish(
+                known, number, (row, attempt, state, began, duration, result, cause, trace)
+            )
 
         self._attempt(known, packet, i, step)
 
     def _span(self, packet: Packet) -> bytes:
-        """Return the arguments of a packet as one block; empty where they have to be read one by one."""
+        """Return the arguments of a packet as one block; empty where they have to be read one by
+        one.
+        """
         length = packet.offsets[-1] + packet.lengths[-1] - packet.offsets[0]
         try:
-            return bytes(self._read_trusted(packet.segment, packet.offsets[0], length)) if 0 < length <= SPAN_MAX else b''
+            return (
+                bytes(self._read_trusted(packet.segment, packet.offsets[0], length))
+                if 0 < length <= SPAN_MAX
+                else b''
+            )
         except (OSError, DesipipeError):
             return b''  # the tasks that are concerned say why
 
     def _guard(self) -> None:
-        """Look at the process after tasks that only computed: others may have left something to the collector."""
+        """Look at the process after tasks that only computed: others may have left something to
+        the collector.
+        """
         self._unguarded = 0
         self._calm()
         self._restore()
-        with contextlib.suppress(OSError):  # user code has closed all descriptors: the next task says so
+        with contextlib.suppress(
+            OSError
+        ):  # user code has closed all descriptors: the next task says so
             self._process.restore_descriptors()
         self._state.restore()
 
@@ -391,7 +447,9 @@ class Slot:
             sys.setprofile(None)
             if self._process.forked:
                 self._leave_fork(None)
-            if self.comm is None or self.comm.rank == 0:  # of several MPI processes, the first one's result is the task's
+            if (
+                self.comm is None or self.comm.rank == 0
+            ):  # of several MPI processes, the first one's result is the task's
                 result = self._kept(known, value)
         except BaseException as exc:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
@@ -405,7 +463,11 @@ class Slot:
     def _kept(self, known: _Known, value: Any) -> bytes | memoryview | _Place:
         """Return a result as it is reported: its bytes, or where these are stored."""
         payload = self._carried(known.group, value)
-        return payload.parts[0] if payload.nbytes <= INLINE and not payload.aligned else self._store(payload)
+        return (
+            payload.parts[0]
+            if payload.nbytes <= INLINE and not payload.aligned
+            else self._store(payload)
+        )
 
     def _finish(self, known: _Known, number: int, outcome: tuple[Any, ...]) -> None:
         """Put back what a task changed, and report it."""
@@ -427,7 +489,11 @@ class Slot:
         memory = self._memory() if duration >= MEASURED else 0
         if is_checked:
             self._spoilt = self._process.spoilt()
-        self._report(known, number, (row, attempt, state, began, duration, result, cause, trace, marked, files, memory))
+        self._report(
+            known,
+            number,
+            (row, attempt, state, began, duration, result, cause, trace, marked, files, memory),
+        )
 
     def _is_checked(self, known: _Known, duration: int, state: int) -> bool:
         """Return True after tasks whose process is compared with what it was in every respect."""
@@ -444,26 +510,41 @@ class Slot:
         if self.pipes is not None and report[4] >= STARTED_MIN_US and not self._cut:
             self._renew_pipes()
         if first:
-            # After the task: what it imports is known then, and nobody waits for its result meanwhile.
+            # After the task: what it imports is known then, and nobody waits for its result
+            # meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
-            self._send(('versions', known.group.app, provenance.versions(known.packages), everything))
+            self._send(
+                ('versions', known.group.app, provenance.versions(known.packages), everything)
+            )
 
     def _put(self, number: int, report: tuple[Any, ...]) -> bool:
         """Write a report to the shared memory, where it is one of those that fit there."""
         _, _, state, began, duration, result, _, _, marked, files, memory = report
-        if state != SUCCEEDED or marked is not False or files or not isinstance(result, bytes) or self._shared is None or self._displays:
+        if (
+            state != SUCCEEDED
+            or marked is not False
+            or files
+            or not isinstance(result, bytes)
+            or self._shared is None
+            or self._displays
+        ):
             return False
         return self._shared.put(number, int(began * 1e6), duration, memory, result)
 
     def _renew_pipes(self) -> None:
-        # Before the next task: what a process prints that this one has left is no output of that one.
+        # Before the next task: what a process prints that this one has left is no output of that
+        # one.
         assert self.pipes is not None
         try:
             if self.pipes.renew():
                 self._drained = 0 if self._shared is None else self._shared.drains
                 self._send(('pipes',))
         except OSError as exc:
-            print(f'desipipe: no new pipes for the output ({exc}); what a process prints late may appear under another task.', file=sys.stderr)
+            print(
+                f'desipipe: no new pipes for the output ({exc}); what a process prints late may '
+                'appear under another task.',
+                file=sys.stderr,
+            )
 
     @contextlib.contextmanager
     def lend(self, tids: Iterable[bytes]) -> Iterator[None]:
@@ -484,11 +565,15 @@ class Slot:
 
     def _tell_waits(self) -> None:
         tids = [tid for some in self._waits.values() for tid in some][:WAITS_MAX]
-        with contextlib.suppress(OSError):  # user code closed the connection: the report finds another way
+        with contextlib.suppress(
+            OSError
+        ):  # user code closed the connection: the report finds another way
             self._sock.send(self._encoded(('waits', *self._current, tuple(tids))))
 
     def _calm(self) -> None:
-        """Stop what the task left behind that could interrupt this process: timers, handlers, tracing."""
+        """Stop what the task left behind that could interrupt this process: timers, handlers,
+        tracing.
+        """
         for left in range(CALM_TRIES, -1, -1):
             try:
                 self._process.calm()
@@ -498,7 +583,9 @@ class Slot:
                     raise
 
     def _leave_fork(self, exc: BaseException | None) -> NoReturn:
-        """End a process that a task forked and that left the task's function, as the end of a script does."""
+        """End a process that a task forked and that left the task's function, as the end of a
+        script does.
+        """
         status = 0 if exc is None else 1
         try:
             if isinstance(exc, SystemExit) and (exc.code is None or isinstance(exc.code, int)):
@@ -522,10 +609,13 @@ class Slot:
         except NotSerializableError as exc:
             if group.kind != 'cell':
                 raise
-            raise NotSerializableError(f'{exc} A cell gives back what it assigns last: --out NAME gives another one.') from None
+            raise NotSerializableError(
+                f'{exc} A cell gives back what it assigns last: --out NAME gives another one.'
+            ) from None
 
     def _memory(self) -> int:
-        # The kernel's high-water mark, which begins anew for the next task. A fork has no other: what `getrusage` adds is what was there before an `exec`.
+        # The kernel's high-water mark, which begins anew for the next task. A fork has no other:
+        # what `getrusage` adds is what was there before an `exec`.
         if self._resets < 0:
             return 0
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -556,7 +646,9 @@ class Slot:
         return known.making
 
     def _files(self, report: bytes) -> bytes | tuple[str, int, int]:
-        return report if len(report) <= FILES else self._store(Payload([report], len(report), False))
+        return (
+            report if len(report) <= FILES else self._store(Payload([report], len(report), False))
+        )
 
     def _call(self, known: _Known, packet: Packet, i: int) -> Any:
         group = known.group
@@ -566,16 +658,30 @@ class Slot:
             try:
                 patiently(lambda: os.chdir(group.cwd))
             except OSError as exc:
-                raise DesipipeError(f'the folder the task was added from, {group.cwd}, cannot be entered on this machine ({exc.strerror})') from None
+                raise DesipipeError(
+                    f'the folder the task was added from, {group.cwd}, cannot be entered on this '
+                    f'machine ({exc.strerror})'
+                ) from None
         code = known.loaded
-        if code is None or self._prepared is not code or carried.has_modules() or class_registry.has_classes() or not code.memory.use():
+        if (
+            code is None
+            or self._prepared is not code
+            or carried.has_modules()
+            or class_registry.has_classes()
+            or not code.memory.use()
+        ):
             code = self._prepare(known)
             self._prepared = code if code.is_alone else None
         function = functools.partial(self._state.run, code.call)
         data = self._read_trusted(*args)
         resolve = self._resolver(requires) if requires else None
         content = data[4 + _TEXT.unpack_from(data)[0] :]
-        if resolve is not None or known.shared is not None or not isinstance(content, bytes) or not is_plain_pickle(content):
+        if (
+            resolve is not None
+            or known.shared is not None
+            or not isinstance(content, bytes)
+            or not is_plain_pickle(content)
+        ):
             self._prepared = None  # what is loaded may bring classes and modules
         arguments: Any = loads(content, resolve)
         if known.shared is not None:
@@ -616,7 +722,8 @@ class Slot:
         if code.use():
             code.memory.keep_classes()
         else:
-            # A random generator, a counter: the task begins with what was there when it was added, whatever others did in this process.
+            # A random generator, a counter: the task begins with what was there when it was added,
+            # whatever others did in this process.
             code.memory.forget()
             code.load(self._load(known.code))
             code.memory.use()
@@ -636,14 +743,20 @@ class Slot:
         self._names.put(memory.names)
 
     def _restore(self) -> None:
-        """Undo what the task did to the process, where the next one would notice: its streams and variables of the environment."""
+        """Undo what the task did to the process, where the next one would notice: its streams
+        and variables of the environment.
+        """
         if (sys.stdin, sys.stdout, sys.stderr) != self._streams:
             for stream in (sys.stdout, sys.stderr):
                 with contextlib.suppress(Exception):  # it was closed, is no stream at all
                     stream.flush()
             sys.stdin, sys.stdout, sys.stderr = self._streams
         try:
-            usable = not (sys.stdout.closed or sys.stderr.closed or (sys.stdin is not None and sys.stdin.closed))
+            usable = not (
+                sys.stdout.closed
+                or sys.stderr.closed
+                or (sys.stdin is not None and sys.stdin.closed)
+            )
         except ValueError:  # detached
             usable = False
         if not usable:
@@ -656,7 +769,9 @@ class Slot:
             now = os.environb
             for key in [key for key in now if key not in self._variables]:
                 del now[key]
-            now.update({key: value for key, value in self._variables.items() if now.get(key) != value})
+            now.update(
+                {key: value for key, value in self._variables.items() if now.get(key) != value}
+            )
 
     def _resolver(self, requires: _Requires) -> Callable[..., Any]:
         references = dict(requires)
@@ -701,7 +816,8 @@ class Slot:
         owner = owners.file  # whose folder it is, the worker has looked at
         if not self._trusts(owner):
             raise DesipipeError(
-                f'what this task needs was written by user {username(owner)}, whom the worker does not trust: it was not loaded. '
+                f'what this task needs was written by user {username(owner)}, whom the worker does '
+                'not trust: it was not loaded. '
                 f'To trust them, set DESIPIPE_TRUST={username(owner)} where the worker is started'
             )
         self._checked.add(owners)
@@ -716,13 +832,17 @@ class Slot:
         return self.comm
 
     def _keep_display(self, data: bytes) -> int:
-        """Store a display that is too large for the output; return its number, or -1 if the task has too many."""
+        """Store a display that is too large for the output; return its number, or -1 if the task
+        has too many.
+        """
         if self._displays_size + len(data) > DISPLAYS_MAX_BYTES or self._displays >= DISPLAYS_MAX:
             return -1
         try:
             reference = self._store(Payload([data], len(data), False))
         except OSError:
-            return -1  # a full disk: what is shown small has to do, and the result may still find room
+            return (
+                -1
+            )  # a full disk: what is shown small has to do, and the result may still find room
         self._displays_size += len(data)
         self._displays += 1
         self._send(('shown', reference))
@@ -735,7 +855,10 @@ class Slot:
             return self._writer.name, offset, payload.nbytes
 
         def tell(exc: BaseException) -> None:
-            print(f'desipipe: the result cannot be stored yet, it is tried again: {exc}', file=sys.stderr)
+            print(
+                f'desipipe: the result cannot be stored yet, it is tried again: {exc}',
+                file=sys.stderr,
+            )
 
         return patiently(write, tell=tell)  # what was computed is not lost to a fault that passes
 
@@ -749,7 +872,11 @@ class Slot:
 
     def _described(self, exc: BaseException) -> tuple[dict[str, Any], bytes | None, bytes | None]:
         if isinstance(exc, CommandFailed):
-            return {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']}, None, None
+            return (
+                {'kind': 'exit', 'text': str(exc), 'errno': exc.status, 'kinds': ['exit']},
+                None,
+                None,
+            )
         import traceback
 
         here = os.path.join(os.path.dirname(os.path.dirname(__file__)), '')
@@ -760,12 +887,16 @@ class Slot:
             exc.__traceback__ = frames
         words = printable(''.join(traceback.format_exception_only(exc)).strip())
         trace = ''.join(traceback.format_exception(exc)) if frames is not None else words + '\n'
-        words, trace = (hide(text.encode(errors='backslashreplace')).decode() for text in (words, trace))
+        words, trace = (
+            hide(text.encode(errors='backslashreplace')).decode() for text in (words, trace)
+        )
         cause: dict[str, Any] = {
             'kind': type(exc).__name__,
             'text': words[:500],
             'kinds': [base.__name__ for base in type(exc).__mro__[:-1]],
-            'errno': int(exc.code) & 0xFF if isinstance(exc, SystemExit) and isinstance(exc.code, int) else _errno_of(exc),
+            'errno': int(exc.code) & 0xFF
+            if isinstance(exc, SystemExit) and isinstance(exc.code, int)
+            else _errno_of(exc),
         }
         carried: bytes | None = None
         try:
@@ -782,8 +913,8 @@ class Slot:
     # Output
 
     def _end_output(self) -> bool | None | tuple[bytes, ...]:
-        # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and the
-        # worker neither reads them now nor has read output from them since we last looked. The
+        # Marks where this task's output ends, unless it wrote none: nothing is in the pipes, and
+        # the worker neither reads them now nor has read output from them since we last looked. The
         # order matters: first the pipes, then what the worker says.
         try:
             sys.stdout.flush()
@@ -830,16 +961,37 @@ class Slot:
 class _Known:
     """The settings of a group that the slot knows."""
 
-    __slots__ = ('code', 'environ', 'folder', 'group', 'loaded', 'look', 'making', 'packages', 'shared', 'source')
+    __slots__ = (
+        'code',
+        'environ',
+        'folder',
+        'group',
+        'loaded',
+        'look',
+        'making',
+        'packages',
+        'shared',
+        'source',
+    )
 
-    def __init__(self, group: Group, code: Ref, shared: Ref | None, packages: list[str], source: Ref, environ: dict[str, Any], look: bool) -> None:
+    def __init__(
+        self,
+        group: Group,
+        code: Ref,
+        shared: Ref | None,
+        packages: list[str],
+        source: Ref,
+        environ: dict[str, Any],
+        look: bool,
+    ) -> None:
         self.group = group
         self.code = code
         self.shared = shared
         self.source = source
         self.environ = environ
         self.look = look
-        # Of the notebook (which finds modules where it runs), else of the script: its folder comes first, before those of PYTHONPATH.
+        # Of the notebook (which finds modules where it runs), else of the script: its folder comes
+        # first, before those of PYTHONPATH.
         self.folder = group.cwd if group.cwd in group.path else (group.path or (group.cwd,))[0]
         self.packages = packages
         self.loaded: _Code | None = None
@@ -847,7 +999,9 @@ class _Known:
 
 
 class _Code:
-    """The code of an app's version, loaded; again for each task, where one could see what another left in it."""
+    """The code of an app's version, loaded; again for each task, where one could see what
+    another left in it.
+    """
 
     __slots__ = ('call', 'is_alone', 'is_confined', 'memory', 'modules', 'version')
     call: Callable[..., Any]
@@ -864,18 +1018,23 @@ class _Code:
         self.version = carried.current_version()
         self.call = caller(func)
         self.is_alone = not self.modules and self.memory.is_of_functions
-        """Whether it brings neither modules nor classes, so that tasks with plain arguments find nothing of each other."""
+        """Whether it brings neither modules nor classes, so that tasks with plain arguments find
+        nothing of each other.
+        """
         self.is_confined = not self.modules and is_confined(func)
 
     def use(self) -> bool:
-        """Return True if it can be called as it is: nothing that it carries or imports has changed."""
+        """Return True if it can be called as it is: nothing that it carries or imports has
+        changed.
+        """
         carried.install({}, self.modules)
         is_same = not self.modules or self.version == carried.current_version()
         return is_same and self.memory.use()
 
 
 def _resets() -> int:
-    # Where `5` makes the kernel count the most memory of this process anew; Linux only (elsewhere it is not known what one task took).
+    # Where `5` makes the kernel count the most memory of this process anew; Linux only (elsewhere
+    # it is not known what one task took).
     try:
         return private_descriptor(os.open('/proc/self/clear_refs', os.O_WRONLY | os.O_CLOEXEC))
     except OSError:
@@ -894,7 +1053,13 @@ def _raw(environ: os._Environ[str]) -> dict[bytes, bytes]:
 
 
 def _stream(fd: int) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.FileIO(fd, 'w', closefd=False), encoding='utf-8', errors='backslashreplace', line_buffering=True, write_through=False)
+    return io.TextIOWrapper(
+        io.FileIO(fd, 'w', closefd=False),
+        encoding='utf-8',
+        errors='backslashreplace',
+        line_buffering=True,
+        write_through=False,
+    )
 
 
 def _write(fd: int, data: bytes) -> None:
@@ -907,7 +1072,8 @@ def _write(fd: int, data: bytes) -> None:
 
 
 def _time_is_short(number: int, frame: object) -> None:
-    # Sent by the worker when its job's time limit is near. A task that wants to save its state sets a handler of its own: for all others nothing happens.
+    # Sent by the worker when its job's time limit is near. A task that wants to save its state sets
+    # a handler of its own: for all others nothing happens.
     return
 
 
@@ -943,7 +1109,9 @@ def run_child(
     """
     status = 1
     try:
-        os.setsid()  # Ctrl-C in the worker's terminal is for the worker; and what a task starts can be killed with it, as a group
+        # Ctrl-C in the worker's terminal is for the worker; and what a task starts can be killed
+        # with it, as a group
+        os.setsid()
         die_with_parent()
         if os.getppid() != parent:
             os._exit(1)  # the worker died before we asked to die with it
@@ -974,7 +1142,11 @@ def run_child(
         mine = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=connection)
         slot = Slot(mine, standard, folder, name, marker, shared, unread, trusts)
         slot.tokens = kept[7]
-        slot.pipes = OutputPipes(standard[1:], pipes, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=handover))
+        slot.pipes = OutputPipes(
+            standard[1:],
+            pipes,
+            socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET, fileno=handover),
+        )
         set_lender(slot.lend)
         slot.serve()
         status = 0
@@ -989,12 +1161,14 @@ def run_child(
 def main(argv: list[str] | None = None, comm: Any = None) -> None:
     """Run one rank of an MPI slot.
 
-    It is ``python -m desipipe.execution.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by ``mpiexec``.
+    It is ``python -m desipipe.execution.slot ADDRESS FOLDER NAME MARKER [SPLITS]``, started by
+    ``mpiexec``.
 
     Parameters
     ----------
     argv : list of str, default=None
-        By default those of the process. With ``SPLITS``, the communicator is divided into so many, each of which runs tasks of its own.
+        By default those of the process. With ``SPLITS``, the communicator is divided into so many,
+        each of which runs tasks of its own.
     comm : MPI communicator, default=None
         That of all ranks; by default of all processes.
     """
@@ -1019,7 +1193,11 @@ def main(argv: list[str] | None = None, comm: Any = None) -> None:
             die_with(sock)
         if splits or comm.rank:  # the first rank's output is the task's
             slot.capture()
-        send_ready(sock, pickle.dumps(('ready', comm.rank, size, color), 5), standard[2] if comm.rank else -1)
+        send_ready(
+            sock,
+            pickle.dumps(('ready', comm.rank, size, color), 5),
+            standard[2] if comm.rank else -1,
+        )
         slot.serve()
 
 
@@ -1034,7 +1212,8 @@ def world() -> Any:
         from mpi4py import MPI
     except ImportError:
         raise MissingDependencyError(
-            'tasks with mpiprocs_per_worker > 1 need mpi4py where they run: pip install "desipipe[mpi]" (or the mpi4py of your MPI)'
+            'tasks with mpiprocs_per_worker > 1 need mpi4py where they run: pip install '
+            '"desipipe[mpi]" (or the mpi4py of your MPI)'
         ) from None
     return MPI.COMM_WORLD
 

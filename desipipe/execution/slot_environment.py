@@ -29,10 +29,13 @@ _WATCHED = tuple(
     if (number := getattr(signal, name, None)) is not None
 )
 _LIMITS = tuple(
-    getattr(resource, f'RLIMIT_{name}') for name in ('AS', 'CPU', 'DATA', 'FSIZE', 'NOFILE', 'NPROC', 'STACK') if hasattr(resource, f'RLIMIT_{name}')
+    getattr(resource, f'RLIMIT_{name}')
+    for name in ('AS', 'CPU', 'DATA', 'FSIZE', 'NOFILE', 'NPROC', 'STACK')
+    if hasattr(resource, f'RLIMIT_{name}')
 )
 _TIMERS = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
-# The functions of C: those of `signal` make enumerations of what they return, at ten times the cost.
+# The functions of C: those of `signal` make enumerations of what they return, at ten times the
+# cost.
 _signal: Any = import_module('_signal')
 _handler = _signal.getsignal
 _SETMASK = int(signal.SIG_SETMASK)

@@ -153,8 +153,17 @@ class SharedMemory:
             data = bytes(self._room[at : at + final - starts[0]])
         else:
             pieces = zip(starts, lengths, strict=True)
-            data = b''.join([self._room[start % ROOM : start % ROOM + size] for start, size in pieces])
-        found = Results(column(self._task), column(self._began), column(self._duration), column(self._memory), lengths, data)
+            data = b''.join(
+                [self._room[start % ROOM : start % ROOM + size] for start, size in pieces]
+            )
+        found = Results(
+            column(self._task),
+            column(self._began),
+            column(self._duration),
+            column(self._memory),
+            lengths,
+            data,
+        )
         numbers[6] = final & _WORD
         numbers[5] = last
         return found
@@ -173,6 +182,17 @@ class SharedMemory:
 
     def close(self) -> None:
         """Give the memory back."""
-        for name in ('_numbers', '_clock', '_began', '_task', '_duration', '_memory', '_start', '_length', '_room', '_whole'):
+        for name in (
+            '_numbers',
+            '_clock',
+            '_began',
+            '_task',
+            '_duration',
+            '_memory',
+            '_start',
+            '_length',
+            '_room',
+            '_whole',
+        ):
             getattr(self, name).release()
         self._map.close()

@@ -35,7 +35,9 @@ PACKET_TASKS_MAX = 256  # tasks that go to a slot together; their tokens are wri
 LIVE_AFTER = 0.1  # s a task runs before its output is copied to where others can follow it
 MPI_WAIT = 60.0  # s for the ranks of an MPI slot to connect
 RANKS_WAIT = 5.0  # s for the other ranks when one has raised
-NEIGHBOUR_WORDS = 'the launcher ended all MPI processes of its job, since a task beside it had failed'
+NEIGHBOUR_WORDS = (
+    'the launcher ended all MPI processes of its job, since a task beside it had failed'
+)
 OUTPUT_WAIT = 2.0  # s for what mpiexec still has to pass on
 OOM_AGE = 1.0  # s; asking the kernel takes as long as some tasks do
 _READ = 1 << 16
@@ -88,7 +90,10 @@ class Capture:
         cut = self.total - len(self._head) - len(tail)
         if cut <= 0:
             return bytes(self._head) + tail
-        return b'%b\n[desipipe: %d of %d bytes cut here; output_limit in config.yaml sets how much is kept]\n%b' % (bytes(self._head), cut, self.total, tail)
+        return (
+            b'%b\n[desipipe: %d of %d bytes cut here; output_limit in config.yaml sets how '
+            b'much is kept]\n%b'
+        ) % (bytes(self._head), cut, self.total, tail)
 
 
 class Stream:
@@ -114,7 +119,9 @@ class Stream:
         self._marks = 0
         self.fresh = bytearray()  # for those who follow; taken by the worker
         self.gap = False  # whether some of it came too fast to be followed
-        self.ended = False  # all who could write have closed it: a selector would report it for ever
+        self.ended = (
+            False  # all who could write have closed it: a selector would report it for ever
+        )
         self.copy: StreamCopy | None = None  # to a file that people follow
 
     def drain(self) -> None:
@@ -233,11 +240,15 @@ class SlotProcess:
         self._next_number = 0
         self._unsent: deque[bytes] = deque()  # packets for which the socket had no room
         self.groups: set[int] = set()
-        self.since = time.monotonic()  # at which the first of `sent` began, as far as we know; at first, the slot itself
+        self.since = (
+            time.monotonic()
+        )  # at which the first of `sent` began, as far as we know; at first, the slot itself
         self.dying: tuple[str, str] | None = None  # kind and words, once we have killed it
         self.reaped: int | None = None
         self.memory = 0
-        """Once it has ended: the most resident memory since its last task began (or of the largest command of any of its tasks), kilobytes; 0: not known."""
+        """Once it has ended: the most resident memory since its last task began (or of the
+        largest command of any of its tasks), kilobytes; 0: not known.
+        """
         self.answered = False
         self.waits_for: tuple[bytes, ...] = ()
         """Tasks that its task waits for."""
@@ -270,14 +281,22 @@ class SlotProcess:
         os.set_blocking(ends[0], False)
         return ends
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
+    def _start(
+        self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack
+    ) -> None:
         self._handover, handover = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(self._handover.close)
         self._handover.setblocking(False)
         with handover:
             self._fork(out, err, handover, undo)
 
-    def _fork(self, out: tuple[int, int], err: tuple[int, int], handover: socket.socket, undo: contextlib.ExitStack) -> None:
+    def _fork(
+        self,
+        out: tuple[int, int],
+        err: tuple[int, int],
+        handover: socket.socket,
+        undo: contextlib.ExitStack,
+    ) -> None:
         self.sock, self._inner = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         undo.callback(self.sock.close)
         undo.callback(self._inner.close)
@@ -291,23 +310,42 @@ class SlotProcess:
         parent = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            # The other end stays open in the worker, and is not needed here: the child dies with its parent by other means.
+            # The other end stays open in the worker, and is not needed here: the child dies with
+            # its parent by other means.
             run_child(
-                (self._inner, handover), self._tokens[0], out, err, self.folder, self.name, self._marker, self._shared, self.trusts, parent, limits.started_with
+                (self._inner, handover),
+                self._tokens[0],
+                out,
+                err,
+                self.folder,
+                self.name,
+                self._marker,
+                self._shared,
+                self.trusts,
+                parent,
+                limits.started_with,
             )
 
     def renew_streams(self) -> list[LateOutput]:
-        """Take the new pipes that the slot has made; return the old ones, which processes of an earlier task may still hold."""
+        """Take the new pipes that the slot has made; return the old ones, which processes of an
+        earlier task may still hold.
+        """
         try:
             _, fds, _, _ = socket.recv_fds(self._handover, 1, 2)
         except OSError:
             fds = []
-        if len(fds) < 2:  # no descriptors are left: what the slot prints from here on could not be read
+        if (
+            len(fds) < 2
+        ):  # no descriptors are left: what the slot prints from here on could not be read
             for fd in fds:
                 os.close(fd)
-            self.kill('descriptors', 'the worker had no file descriptors left for the output of this slot')
+            self.kill(
+                'descriptors', 'the worker had no file descriptors left for the output of this slot'
+            )
             return []
-        old = [LateOutput(stream.fd, self.name, stream.remains()) for stream in (self.out, self.err)]
+        old = [
+            LateOutput(stream.fd, self.name, stream.remains()) for stream in (self.out, self.err)
+        ]
         for fd in fds:
             os.set_inheritable(fd, False)
         copies = self.out.copy, self.err.copy
@@ -327,7 +365,13 @@ class SlotProcess:
 
     # Feeding
 
-    def send(self, tasks: Sequence[Sent], packet: Packet, group: Callable[[int], tuple[Any, ...]], store: Callable[[bytes], Ref]) -> bool:
+    def send(
+        self,
+        tasks: Sequence[Sent],
+        packet: Packet,
+        group: Callable[[int], tuple[Any, ...]],
+        store: Callable[[bytes], Ref],
+    ) -> bool:
         """Hand tasks of one group over.
 
         Parameters
@@ -337,7 +381,8 @@ class SlotProcess:
         packet : Packet
             What the slot gets of them.
         group : callable
-            Makes the ``group`` packet of their group, which is sent first if the slot does not know it.
+            Makes the ``group`` packet of their group, which is sent first if the slot does not know
+            it.
         store : callable
             Where to put a packet that is too large for the socket.
 
@@ -369,7 +414,10 @@ class SlotProcess:
         return True
 
     def _hand_over(self, data: bytes, n: int) -> None:
-        """Send a packet. First come the tokens: from then on its tasks are the slot's, until they are taken back."""
+        """Send a packet.
+
+        First come the tokens: from then on its tasks are the slot's, until they are taken back.
+        """
         numbers = range(self._next_number, self._next_number + n)
         os.write(self._tokens[1], b''.join([TOKEN.pack(number & 0xFFFFFFFF) for number in numbers]))
         self._unsent.append(data)
@@ -389,7 +437,10 @@ class SlotProcess:
         self.sock.send(data)
 
     def take_back(self) -> list[Sent]:
-        """Take back what the slot has not begun: from here on it never will. What it is running stays."""
+        """Take back what the slot has not begun: from here on it never will.
+
+        What it is running stays.
+        """
         n = 0
         with contextlib.suppress(BlockingIOError):  # that was all
             while data := os.read(self._tokens[0], 1 << 16):
@@ -401,7 +452,9 @@ class SlotProcess:
         return back
 
     def look(self) -> bool:
-        """Find out since when the first task runs; return True if there are results to be received first."""
+        """Find out since when the first task runs; return True if there are results to be
+        received first.
+        """
         if self._shared.has_more():
             return True
         if self._numbers and (began := self._shared.began(self._numbers[0])) is not None:
@@ -445,7 +498,11 @@ class SlotProcess:
     def accounts_for(self, results: Results) -> bool:
         """Return True if results are those of the tasks that come next."""
         n = len(results.numbers)
-        return n <= len(self._numbers) and [number & 0xFFFFFFFF for number in itertools.islice(self._numbers, n)] == results.numbers
+        return (
+            n <= len(self._numbers)
+            and [number & 0xFFFFFFFF for number in itertools.islice(self._numbers, n)]
+            == results.numbers
+        )
 
     def collect(self, marked: bool | None) -> tuple[bytes, bytes]:
         """Return what the task that just ended wrote to stdout and stderr.
@@ -457,7 +514,8 @@ class SlotProcess:
             return self.out.remains(), self.err.remains()
         if not marked:
             return b'', b''
-        # The markers were written before the packet that brought us here was sent: they are in the pipes at the latest now.
+        # The markers were written before the packet that brought us here was sent: they are in the
+        # pipes at the latest now.
         self.drain()
         deadline = time.monotonic() + OUTPUT_WAIT
         while not (self.out.marks and self.err.marks) and time.monotonic() < deadline:
@@ -480,7 +538,8 @@ class SlotProcess:
         try:
             self._copy(tid)
         except OSError:
-            # A full disk: what there is to see live is less than what there is to lose. The output itself is kept, and reported at the end.
+            # A full disk: what there is to see live is less than what there is to lose. The output
+            # itself is kept, and reported at the end.
             self.out.fresh.clear()
             self.err.fresh.clear()
 
@@ -489,17 +548,37 @@ class SlotProcess:
         if self._live < 0:
             self._live = open_file(self.folder, live_file(self.name), os.O_RDWR | os.O_CREAT)
             share(self._live, self.folder)
-        if self._live_attempt != (task.row, task.attempt) or self._live_size > 4 * self.limit or self.out.gap or self.err.gap:
-            # Another task, or too much: begin again. Who follows sees the file shrink, or its first line change.
+        if (
+            self._live_attempt != (task.row, task.attempt)
+            or self._live_size > 4 * self.limit
+            or self.out.gap
+            or self.err.gap
+        ):
+            # Another task, or too much: begin again. Who follows sees the file shrink, or its first
+            # line change.
             missed = self.out.followed, self.err.followed
-            header = orjson.dumps({'tid': tid, 'attempt': task.attempt, 'part': secrets.token_hex(4), 'missed': missed}) + b'\n'
+            header = (
+                orjson.dumps(
+                    {
+                        'tid': tid,
+                        'attempt': task.attempt,
+                        'part': secrets.token_hex(4),
+                        'missed': missed,
+                    }
+                )
+                + b'\n'
+            )
             os.ftruncate(self._live, 0)
             self._live_size = os.pwrite(self._live, header, 0)
             self._live_attempt = (task.row, task.attempt)
             self.out.gap = self.err.gap = False
         for kind, stream in ((b'o', self.out), (b'e', self.err)):
             if stream.fresh:
-                self._live_size += os.pwrite(self._live, kind + struct.pack('<I', len(stream.fresh)) + stream.fresh, self._live_size)
+                self._live_size += os.pwrite(
+                    self._live,
+                    kind + struct.pack('<I', len(stream.fresh)) + stream.fresh,
+                    self._live_size,
+                )
                 stream.fresh.clear()
 
     # Ending
@@ -507,7 +586,8 @@ class SlotProcess:
     def kill(self, kind: str, text: str, number: int = signal.SIGKILL) -> None:
         """End the slot and what it started; its task's cause is ``text``."""
         self.dying = self.dying or (kind, text)
-        # The group may hold more than the slot; and right after the fork the slot may not have made it yet.
+        # The group may hold more than the slot; and right after the fork the slot may not have made
+        # it yet.
         for target in (os.killpg, os.kill) if self.reaped is None else (os.killpg,):
             with contextlib.suppress(ProcessLookupError):
                 target(self.pid, number)
@@ -523,7 +603,9 @@ class SlotProcess:
         if self.reaped is None:
             try:
                 pid, status, used = os.wait4(self.pid, os.WNOHANG)
-                if pid and sys.platform == 'linux':  # elsewhere it is that of all tasks, see `slot._resets`
+                if (
+                    pid and sys.platform == 'linux'
+                ):  # elsewhere it is that of all tasks, see `slot._resets`
                     self.memory = used.ru_maxrss
             except ChildProcessError:
                 pid, status = self.pid, 0
@@ -544,8 +626,13 @@ class SlotProcess:
         """
         self._sweep()
         unbegun = self.take_back()
-        # One that was killed for what it ran, or did not run, ran the first task; else it may have ended between two.
-        victim = self.sent.popleft() if self.sent and (self.dying is not None or self._has_begun()) else None
+        # One that was killed for what it ran, or did not run, ran the first task; else it may have
+        # ended between two.
+        victim = (
+            self.sent.popleft()
+            if self.sent and (self.dying is not None or self._has_begun())
+            else None
+        )
         kind, text = self.dying or self._why()
         return Died(victim, list(self.sent) + unbegun, text, kind)
 
@@ -565,15 +652,25 @@ class SlotProcess:
                 return 'oom', OOM_WORDS
             if number == signal.SIGKILL:
                 return 'signal', 'killed by signal 9 (SIGKILL), from outside of desipipe'
-            words = {signal.SIGSEGV: 'segmentation fault', signal.SIGBUS: 'bus error', signal.SIGABRT: 'abort', signal.SIGFPE: 'arithmetic error'}.get(
-                signal.Signals(number) if name.startswith('SIG') else signal.SIGKILL, 'killed'
-            )
+            words = {
+                signal.SIGSEGV: 'segmentation fault',
+                signal.SIGBUS: 'bus error',
+                signal.SIGABRT: 'abort',
+                signal.SIGFPE: 'arithmetic error',
+            }.get(signal.Signals(number) if name.startswith('SIG') else signal.SIGKILL, 'killed')
             return 'signal', f'{words}: signal {number:d} ({name})'
-        return 'exit', f'its process ended in the middle (os._exit?) with exit status {os.WEXITSTATUS(status):d}'
+        return (
+            'exit',
+            (
+                'its process ended in the middle (os._exit?) with exit status '
+                f'{os.WEXITSTATUS(status):d}'
+            ),
+        )
 
     def _out_of_memory(self) -> bool:
-        # The kernel counts such kills of the whole machine since boot. One that came after this slot got its task, and that no other slot of ours died
-        # of, says what it was as well as can be known: whom it killed, the kernel tells only those who may read its log.
+        # The kernel counts such kills of the whole machine since boot. One that came after this
+        # slot got its task, and that no other slot of ours died of, says what it was as well as can
+        # be known: whom it killed, the kernel tells only those who may read its log.
         found = self._other_oom_kills() > self._oom
         SlotProcess._blamed += found
         return found
@@ -601,7 +698,8 @@ class SlotProcess:
 
 
 class MPISlot(SlotProcess):
-    """A slot of several processes: ``mpiexec`` and its ranks, each connected by a Unix socket; one task at a time.
+    """A slot of several processes: ``mpiexec`` and its ranks, each connected by a Unix socket; one
+    task at a time.
 
     Parameters
     ----------
@@ -638,13 +736,29 @@ class MPISlot(SlotProcess):
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
+    def _start(
+        self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack
+    ) -> None:
         self._listener = Listener(self.folder, self.name, self._remote, self._ranks)
         undo.callback(self._listener.close)
         self.sock = self._listener.sock
         self.started = time.monotonic()
-        argv = [sys.executable, '-m', 'desipipe.execution.slot', self._listener.address, self.folder, self.name, self._marker.hex()]
-        self._process = subprocess.Popen(list(self._command(argv)), stdin=subprocess.DEVNULL, stdout=out[1], stderr=err[1], start_new_session=True)
+        argv = [
+            sys.executable,
+            '-m',
+            'desipipe.execution.slot',
+            self._listener.address,
+            self.folder,
+            self.name,
+            self._marker.hex(),
+        ]
+        self._process = subprocess.Popen(
+            list(self._command(argv)),
+            stdin=subprocess.DEVNULL,
+            stdout=out[1],
+            stderr=err[1],
+            start_new_session=True,
+        )
         self.pid = self._process.pid
 
     @property
@@ -684,7 +798,9 @@ class MPISlot(SlotProcess):
         return True
 
     def tell(self) -> None:
-        """Nothing: what a launcher makes of a signal differs from one to the next, and some end their ranks."""
+        """Nothing: what a launcher makes of a signal differs from one to the next, and some end
+        their ranks.
+        """
 
     def receive(self) -> list[tuple[Any, ...] | Results]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
@@ -711,12 +827,15 @@ class MPISlot(SlotProcess):
                 continue
         failed = self._raised()
         if len(self._done) == self._ranks:
-            # The first that failed speaks for all, else rank 0, whose result and output are the task's.
+            # The first that failed speaks for all, else rank 0, whose result and output are the
+            # task's.
             said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
             chosen = failed or said[0]
             memory = sum(message[11] for message in said)
             written = (said.index(chosen), *(message[9] for message in said))
-            found.append((*chosen[:9], written, [message[10] for message in said if message[10]], memory))
+            found.append(
+                (*chosen[:9], written, [message[10] for message in said if message[10]], memory)
+            )
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:
@@ -745,20 +864,26 @@ class MPISlot(SlotProcess):
         if size != self._wanted():
             self.kill(
                 'mpi',
-                f'the launcher gave an MPI communicator of {size:d} process{"es" if size > 1 else ""} instead of {self._wanted():d} '
+                f'the launcher gave an MPI communicator of {size:d} '
+                f'process{"es" if size > 1 else ""} instead of {self._wanted():d} '
                 '(mpiexec of another MPI than that of mpi4py?): see the provider option mpiexec',
             )
 
     def overdue(self, now: float) -> None:
         """End the slot when its ranks do not come, or wait for one that has raised."""
         if not self.ready and now - self.started > MPI_WAIT:
-            self.kill('mpi', f'only {len(self._connected):d} of {self._ranks:d} MPI processes came within {MPI_WAIT:.0f} s: see the provider option mpiexec')
+            self.kill(
+                'mpi',
+                f'only {len(self._connected):d} of {self._ranks:d} MPI processes came within '
+                f'{MPI_WAIT:.0f} s: see the provider option mpiexec',
+            )
         raised = self._raised()
         if raised is not None and self._failed_at and now - self._failed_at > RANKS_WAIT:
             self._last_of(raised)
 
     def _last_of(self, raised: tuple[Any, ...]) -> None:
-        # One process has raised, and the others wait for it for ever: what it said is what there is to say.
+        # One process has raised, and the others wait for it for ever: what it said is what there is
+        # to say.
         self.last_word = raised
         if isinstance(raised[9], tuple):
             self.out.write(raised[9][0])
@@ -777,12 +902,20 @@ class MPISlot(SlotProcess):
         return out, err + self._of_others(marked)
 
     def _of_others(self, marked: Any) -> bytes:
-        """Write what other ranks than the first one wrote to the worker's log; return the errors of the one that failed."""
+        """Write what other ranks than the first one wrote to the worker's log; return the errors
+        of the one that failed.
+        """
         speaker, _, *others = marked
         for rank, written in enumerate(others, start=1):
             if written and self.limit:
                 lines = b''.join(written).decode(errors='backslashreplace').splitlines()
-                print(*(f'rank {rank:d}: {line}' for line in lines), sep='\n', end='\n' if lines else '', file=sys.stderr, flush=True)
+                print(
+                    *(f'rank {rank:d}: {line}' for line in lines),
+                    sep='\n',
+                    end='\n' if lines else '',
+                    file=sys.stderr,
+                    flush=True,
+                )
         failed = others[speaker - 1] if speaker else None
         return failed[1] if failed else b''
 
@@ -798,8 +931,12 @@ class MPISlot(SlotProcess):
         return self.reaped is not None
 
     def _why(self) -> tuple[str, str]:
-        # When a rank is killed the launcher lives, and says so by its exit status: the signal's number, or that and 128.
-        if os.WEXITSTATUS(self.reaped or 0) in (signal.SIGKILL, 128 + signal.SIGKILL) and self._out_of_memory():
+        # When a rank is killed the launcher lives, and says so by its exit status: the signal's
+        # number, or that and 128.
+        if (
+            os.WEXITSTATUS(self.reaped or 0) in (signal.SIGKILL, 128 + signal.SIGKILL)
+            and self._out_of_memory()
+        ):
             return 'oom', OOM_WORDS
         return super()._why()
 
@@ -823,7 +960,8 @@ class Division:
     folder, name
         As for :class:`MPISlot`.
     command : callable
-        Turns the command line of a rank into that of the launcher; None if the ranks come by themselves.
+        Turns the command line of a rank into that of the launcher; None if the ranks come by
+        themselves.
     total : int
         Processes in all.
     splits : int
@@ -832,7 +970,15 @@ class Division:
         Whether ranks may be on other nodes.
     """
 
-    def __init__(self, folder: str, name: str, command: Callable[[Sequence[str]], Sequence[str]] | None, total: int, splits: int, remote: bool) -> None:
+    def __init__(
+        self,
+        folder: str,
+        name: str,
+        command: Callable[[Sequence[str]], Sequence[str]] | None,
+        total: int,
+        splits: int,
+        remote: bool,
+    ) -> None:
         self.total = total
         self.splits = splits
         self.free = deque(range(splits))
@@ -844,7 +990,9 @@ class Division:
         """Whether the ranks came by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
-        self._come: dict[int, list[tuple[Connection, tuple[Any, ...], int]]] = {color: [] for color in range(splits)}
+        self._come: dict[int, list[tuple[Connection, tuple[Any, ...], int]]] = {
+            color: [] for color in range(splits)
+        }
         self._process: subprocess.Popen[bytes] | None = None
         self.argv = [self.listener.address, folder, name, self.marker.hex(), str(splits)]
         if command is not None:
@@ -852,7 +1000,9 @@ class Division:
             self._process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, start_new_session=True)
 
     def ranks(self, color: int) -> int:
-        """Processes of a slot: they are divided as evenly as can be, as :func:`desipipe.execution.slot.main` does."""
+        """Processes of a slot: they are divided as evenly as can be, as
+        :func:`desipipe.execution.slot.main` does.
+        """
         return sum(rank * self.splits // self.total == color for rank in range(self.total))
 
     def accept(self) -> None:
@@ -871,7 +1021,9 @@ class Division:
             self._come[message[3]].append((rank, message, errors))
 
     def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...], int]]:
-        """Return the ranks of a communicator that have come since the last look, with what they said and the files of their errors."""
+        """Return the ranks of a communicator that have come since the last look, with what they
+        said and the files of their errors.
+        """
         found, self._come[color] = self._come[color], []
         return found
 
@@ -905,14 +1057,18 @@ class SplitSlot(MPISlot):
         Whose next communicator it takes.
     """
 
-    def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, division: Division) -> None:
+    def __init__(
+        self, folder: str, name: str, trusts: Callable[[int], bool], limit: int, division: Division
+    ) -> None:
         self.division = division
         self.color = division.free.popleft()
         self._lost_at = 0.0
         self._lost = ''
         super().__init__(folder, name, trusts, limit, lambda argv: argv, division.ranks(self.color))
 
-    def _start(self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack) -> None:
+    def _start(
+        self, out: tuple[int, int], err: tuple[int, int], undo: contextlib.ExitStack
+    ) -> None:
         # Ranks send their output with their reports; the pipes stay open, and empty.
         self._ends = os.dup(out[1]), os.dup(err[1])
         self.division.slots.add(self.color)
@@ -937,7 +1093,10 @@ class SplitSlot(MPISlot):
         if self.dying is not None or self._lost_at:
             return
         self._lost_at = time.monotonic()
-        self._lost = f'its MPI process of rank {self._number.get(rank, -1):d} ended in the middle (killed, os._exit?)'
+        self._lost = (
+            f'its MPI process of rank {self._number.get(rank, -1):d} ended in the middle (killed, '
+            'os._exit?)'
+        )
         if self.division.culprit < 0:
             self.division.culprit = self.color
         self.overdue(self._lost_at)
@@ -952,9 +1111,13 @@ class SplitSlot(MPISlot):
             self._last_of(raised)
         elif self.division.culprit == self.color:
             self.kill('exit', self._lost)
-        elif self.division.ended() is not None or (self.division.given and now - self._lost_at > OUTPUT_WAIT):
+        elif self.division.ended() is not None or (
+            self.division.given and now - self._lost_at > OUTPUT_WAIT
+        ):
             self.kill('neighbour', NEIGHBOUR_WORDS)
-        elif now - self._lost_at > OUTPUT_WAIT:  # the launcher lives, and with it the others: it was this one alone
+        elif (
+            now - self._lost_at > OUTPUT_WAIT
+        ):  # the launcher lives, and with it the others: it was this one alone
             self.kill('exit', self._lost)
 
     def collect(self, marked: Any) -> tuple[bytes, bytes]:

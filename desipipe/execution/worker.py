@@ -1,6 +1,7 @@
 """The worker: one process a node, which claims tasks, runs them in its slots, and reports.
 
-One loop, one thread: what waits, waits in ``select``. Everything it decides it decides on the state folded from the journal.
+One loop, one thread: what waits, waits in ``select``. Everything it decides it decides on the state
+folded from the journal.
 """
 
 from __future__ import annotations
@@ -21,7 +22,18 @@ from ..errors import DesipipeError, LaunchError, PayloadError, QueueGoneError, U
 from ..provenance import SAVED_WITH_FILES, Making, machine
 from ..provider.base import FREE, BaseProvider, Provider
 from ..queue.authors import Call
-from ..queue.events import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, End, Event, Ref, Successes
+from ..queue.events import (
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    End,
+    Event,
+    Ref,
+    Successes,
+)
 from ..queue.faults import passes, patiently
 from ..queue.ledger import Ledger, find_mid
 from ..queue.queue import Queue, get_queue
@@ -37,14 +49,25 @@ from .queue_faults import QueueFaults, QueueLostError
 from .shell_template import die_with_parent
 from .slot import Packet
 from .slot_memory import Results
-from .slot_process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Division, MPISlot, Sent, SlotProcess, SplitSlot
+from .slot_process import (
+    LIVE_AFTER,
+    PACKET_TASKS_MAX,
+    Died,
+    Division,
+    MPISlot,
+    Sent,
+    SlotProcess,
+    SplitSlot,
+)
 
 logger = logging.getLogger('desipipe')
 
 MODES = ('stop_at_error', 'retry_at_timeout', 'no_stream', 'no_out')
 BATCH_TIME = 0.02  # s of work to have at hand for each slot, at least
 _NEVER = float('inf')
-LENT_MAX = 256  # slots beside those that a worker was asked for, as tasks in these wait for other tasks
+LENT_MAX = (
+    256  # slots beside those that a worker was asked for, as tasks in these wait for other tasks
+)
 LENT_IDLE_S = 1.0  # after which such a slot ends
 EXCESS_LOOK_S = 0.05  # between two looks whether too much was claimed
 PACKET_TIME_S = 0.004  # of work that goes to a slot together
@@ -53,31 +76,70 @@ LOOK_S = 0.02  # between two looks at what slots have done that say nothing
 RECENT = 16  # results that count for the mean duration
 BATCH_MOST = 512  # tasks to have at hand for each slot
 REPORT_AFTER = 0.02  # s that a result waits for others before it is reported, at least
-REPORT_COST = 10.0  # both grow so that an exchange, the wait for the lock included, costs at most one part in so many of the time between two
+# both grow so that an exchange, the wait for the lock included, costs at most one part in so many
+# of the time between two
+REPORT_COST = 10.0
 REPORT_MOST = 0.2  # s
-BUSY_LOOK = 0.05  # s between two looks at the journal when all slots have work: cancellations and orders can wait so long
+# s between two looks at the journal when all slots have work: cancellations and orders can wait so
+# long
+BUSY_LOOK = 0.05
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
-_SIZES = ('PMI_SIZE', 'OMPI_COMM_WORLD_SIZE', 'SLURM_STEP_NUM_TASKS', 'SLURM_NTASKS')  # where launchers say how many processes they started
+_SIZES = (
+    'PMI_SIZE',
+    'OMPI_COMM_WORLD_SIZE',
+    'SLURM_STEP_NUM_TASKS',
+    'SLURM_NTASKS',
+)  # where launchers say how many processes they started
 _MPI_RANKS = ('PMI_RANK', 'PMIX_RANK', 'OMPI_COMM_WORLD_RANK')
 _RANKS = (*_MPI_RANKS, 'SLURM_PROCID')  # and which of them this is
-ORDERS = ('politely', 'soon', 'walltime', 'now')  # how a worker may be asked to end, from mild to strict
+ORDERS = (
+    'politely',
+    'soon',
+    'walltime',
+    'now',
+)  # how a worker may be asked to end, from mild to strict
 GRACE = 5.0  # s for running tasks to end after SIGTERM
-END_MARGIN = 10.0  # s before a job's time limit at which what runs is ended, so that there is time to report it; less for short jobs
+# s before a job's time limit at which what runs is ended, so that there is time to report it; less
+# for short jobs
+END_MARGIN = 10.0
 WAITING_LIMIT = 60.0  # s to stay for tasks that wait for others' tasks
 START_PATIENCE_S = 60.0  # for the system to let the first slot start
 IDLE_PATIENCE_S = 600.0  # for the queue's files, with nothing in hand that could be lost
 END_PATIENCE_S = 60.0  # for the queue's files, once this worker was asked to end
 LAST_PATIENCE_S = 5.0  # for the queue's files, at the end
-KILL_WAIT_S = 10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
+KILL_WAIT_S = (
+    10.0  # for the kernel to end killed slots: one that waits for a dead file server cannot end
+)
 DESCRIPTORS_A_SLOT = 8
 DESCRIPTORS_OWN = 48
 VERDICT_S = 1.0  # for a signal that came to the whole job to reach this worker too
-_FOLLOW, _REPORT, _BEAT, _SYNC = 'reading the journal', 'writing to the journal', 'writing the heartbeat', 'putting the journal on disk'
-_JUDGE, _VERSIONS, _START = 'looking at other workers', 'writing the versions of packages', 'starting a slot'
-# What ends a process by default, and what comes to all processes of a session or a job; also those that users ask Slurm to send.
+_FOLLOW, _REPORT, _BEAT, _SYNC = (
+    'reading the journal',
+    'writing to the journal',
+    'writing the heartbeat',
+    'putting the journal on disk',
+)
+_JUDGE, _VERSIONS, _START = (
+    'looking at other workers',
+    'writing the versions of packages',
+    'starting a slot',
+)
+# What ends a process by default, and what comes to all processes of a session or a job; also those
+# that users ask Slurm to send.
 _ENDING = tuple(
-    getattr(signal, name) for name in ('SIGTERM', 'SIGINT', 'SIGHUP', 'SIGQUIT', 'SIGXCPU', 'SIGPWR', 'SIGUSR1', 'SIGUSR2') if hasattr(signal, name)
+    getattr(signal, name)
+    for name in (
+        'SIGTERM',
+        'SIGINT',
+        'SIGHUP',
+        'SIGQUIT',
+        'SIGXCPU',
+        'SIGPWR',
+        'SIGUSR1',
+        'SIGUSR2',
+    )
+    if hasattr(signal, name)
 )
 _SIGNALS = (*_ENDING, signal.SIGCHLD)
 _FOLLOW_EVERY = 0.2  # s between two copies of live output
@@ -155,14 +217,18 @@ class Worker:
         self._backlog: deque[Sent] = deque()
         self._ends: list[End] = []
         self._successes: list[Successes] = []
-        self._payloads: list[tuple[End, str, bytes]] = []  # of what is not reported: end, member, bytes
+        self._payloads: list[
+            tuple[End, str, bytes]
+        ] = []  # of what is not reported: end, member, bytes
         self._written = 0  # payloads that are in the segment
         self._notes: list[Event] = []
         self._uncertain = False  # whether the last report was written
         self._verdict: tuple[str, str] | None = None  # what became of the whole job: kind and words
         self._verdict_at = 0.0
         self._faults = QueueFaults(self.ledger)
-        self._next_beat = self._next_look = self._next_copy = self._next_journal = self._next_sync = 0.0
+        self._next_beat = self._next_look = self._next_copy = self._next_journal = (
+            self._next_sync
+        ) = 0.0
         self._back: list[tuple[int, int]] = []
         self._first_end = 0.0
         self._cost = 0.0  # s of an exchange, lately
@@ -180,10 +246,14 @@ class Worker:
         self._signals: list[int] = []
         self._divisions = [] if division is None else [division]
         provider = self._provider
-        self._mpi = division is not None or (provider is not None and provider.mpiprocs_per_worker > 1)
+        self._mpi = division is not None or (
+            provider is not None and provider.mpiprocs_per_worker > 1
+        )
         self._stillborn = 0
         self._looked: set[str] = set()
-        self._telling: set[SlotProcess] = set()  # slots that are about to say with which versions they ran a task
+        self._telling: set[SlotProcess] = (
+            set()
+        )  # slots that are about to say with which versions they ran a task
         self._listening = False
         self._identity = ''
         self._told_of: set[str] = set()
@@ -202,7 +272,8 @@ class Worker:
         try:
             return Provider(event['provider'])
         except UnknownNameError as exc:
-            # One of the script that started the manager: it has done its part, and plain tasks need nothing more of it.
+            # One of the script that started the manager: it has done its part, and plain tasks need
+            # nothing more of it.
             if event['provider'].get('mpiprocs_per_worker', 1) > 1:
                 raise
             logger.warning('%s Tasks run as on this machine.', exc)
@@ -223,10 +294,21 @@ class Worker:
             if division.free and division.ended() is None:
                 return division
         assert self._provider is not None
-        # The first is for all slots. Where a part of one has died, what takes its place stands beside the rest.
-        splits, provider = self._provider.mpi_splits(self.slots) if not self._divisions else 1, self._provider
+        # The first is for all slots. Where a part of one has died, what takes its place stands
+        # beside the rest.
+        splits, provider = (
+            self._provider.mpi_splits(self.slots) if not self._divisions else 1,
+            self._provider,
+        )
         total = splits * provider.mpiprocs_per_worker
-        made = Division(self.ledger.folder, f'{name}-mpi', lambda argv: provider.mpi_command(list(argv), splits), total, splits, provider.remote_ranks)
+        made = Division(
+            self.ledger.folder,
+            f'{name}-mpi',
+            lambda argv: provider.mpi_command(list(argv), splits),
+            total,
+            splits,
+            provider.remote_ranks,
+        )
         self._divisions.append(made)
         return made
 
@@ -250,7 +332,10 @@ class Worker:
             if self._stopping != 'politely' or isinstance(exc, QueueLostError):
                 self._kill_all('gone', 'the queue was deleted or cleared')
                 raise
-            logger.info('the queue in %s was deleted: what runs may end, its results are dropped', self.ledger.folder)
+            logger.info(
+                'the queue in %s was deleted: what runs may end, its results are dropped',
+                self.ledger.folder,
+            )
             self._drain()
         except BaseException as exc:
             self._cause = {'kind': 'error', 'text': printable(f'{type(exc).__name__}: {exc}')}
@@ -268,7 +353,9 @@ class Worker:
             raise DesipipeError(f'{self._cause["text"]}. The tasks are pending, nothing is lost')
 
     def _drain(self) -> None:
-        """Wait for what runs to end, without a queue; a signal or the end of the job's time ends it."""
+        """Wait for what runs to end, without a queue; a signal or the end of the job's time ends
+        it.
+        """
         while self._busy():
             now = time.monotonic()
             self._check_limits(now)
@@ -297,14 +384,30 @@ class Worker:
         signal.set_wakeup_fd(self._wake_end, warn_on_full_buffer=False)
         self._selector.register(self._wake, selectors.EVENT_READ, None)
         # What is ignored stays so: nohup.
-        caught = [number for number in _SIGNALS if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGCHLD]
-        return {number: signal.signal(number, lambda number, _: self._signals.append(number)) for number in caught}
+        caught = [
+            number
+            for number in _SIGNALS
+            if signal.getsignal(number) != signal.SIG_IGN or number == signal.SIGCHLD
+        ]
+        return {
+            number: signal.signal(number, lambda number, _: self._signals.append(number))
+            for number in caught
+        }
 
     def _begin(self) -> None:
         ledger, here = self.ledger, machine()
         self._watcher = ledger.watcher()
-        self._heartbeat = patiently(lambda: Lease(ledger.folder, self.name, ledger.journal.shared), START_PATIENCE_S)
-        info = dict(mid=self.mid, host=here['host'], pid=here['pid'], slots=self.slots, job=self.jobid, python=here['python'])
+        self._heartbeat = patiently(
+            lambda: Lease(ledger.folder, self.name, ledger.journal.shared), START_PATIENCE_S
+        )
+        info = dict(
+            mid=self.mid,
+            host=here['host'],
+            pid=here['pid'],
+            slots=self.slots,
+            job=self.jobid,
+            python=here['python'],
+        )
         if ledger.is_group_queue:
             info['user'] = username()
         patiently(lambda: ledger.begin_worker(self.name, **info), START_PATIENCE_S)
@@ -320,7 +423,10 @@ class Worker:
             self._try(_FOLLOW, lambda: self._watcher.seen(ledger.follow()))
         self._heed()
         if ledger.journal.header['id'] != self._identity:
-            raise QueueLostError(f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, and ends')
+            raise QueueLostError(
+                f'the queue in {ledger.folder} was cleared: this worker belonged to what it held, '
+                'and ends'
+            )
         self._check_limits(now)
         if not self._faults.failing(_FOLLOW):
             self._trade(now)
@@ -349,7 +455,9 @@ class Worker:
         return min(until, self._next_journal if full else now + self._watcher.interval)
 
     def _keep_up(self, now: float) -> None:
-        """Do what is due from time to time: heartbeat, sync, looks at other workers, output to follow."""
+        """Do what is due from time to time: heartbeat, sync, looks at other workers, output to
+        follow.
+        """
         ledger = self.ledger
         if now >= self._next_beat and self._try(_BEAT, self._beat):
             self._next_beat = now + self.lease / 3
@@ -357,7 +465,8 @@ class Worker:
             self._next_sync = now + self._sync_interval
             self._try(_SYNC, ledger.journal.sync)
         if now >= self._next_look:
-            # A look costs a file for each of the others; all together look as often whether they are few or many.
+            # A look costs a file for each of the others; all together look as often whether they
+            # are few or many.
             self._next_look = now + min(max(1.0, 0.1 * len(ledger.state.alive)), self.lease / 3)
             if not self._busy():
                 self._try(_JUDGE, lambda: ledger.judge(self._observer, self.name))
@@ -373,7 +482,9 @@ class Worker:
         lease.beat()
 
     def _try(self, action: str, call: Callable[[], object]) -> bool:
-        """Do something with the queue's files, unless it failed a moment ago; return True when it worked."""
+        """Do something with the queue's files, unless it failed a moment ago; return True when
+        it worked.
+        """
         if not self._faults.due(action, time.monotonic()):
             return False
         before = self._faults.text
@@ -398,10 +509,14 @@ class Worker:
         if self._stopping is not None:
             limit, since = END_PATIENCE_S, max(since, self._stop_at)
         if now - since > limit:
-            raise DesipipeError(f'{self._faults.text}. This lasted for {now - since:.0f} s: the worker ends')
+            raise DesipipeError(
+                f'{self._faults.text}. This lasted for {now - since:.0f} s: the worker ends'
+            )
 
     def _save_results(self) -> None:
-        """Report what was computed, and give back what did not begin, before this worker ends because of an error."""
+        """Report what was computed, and give back what did not begin, before this worker ends
+        because of an error.
+        """
         try:
             self._give_back()
             self._exchange(0, [])
@@ -432,9 +547,11 @@ class Worker:
             logger.error('the end of this worker could not be written down: %s', exc)
 
     def _full(self) -> bool:
-        # Then nothing new in the journal can make us do anything better; with many workers on one queue, each waking for every line of all the
-        # others would cost more than the work.
-        return len(self._processes) >= self.slots and all(process.sent and not process.waits_for for process in self._processes)
+        # Then nothing new in the journal can make us do anything better; with many workers on one
+        # queue, each waking for every line of all the others would cost more than the work.
+        return len(self._processes) >= self.slots and all(
+            process.sent and not process.waits_for for process in self._processes
+        )
 
     def _listen(self, fd: int, wanted: bool) -> None:
         if fd < 0 or wanted == self._listening:
@@ -468,14 +585,24 @@ class Worker:
 
     def _job_verdict(self, now: float) -> tuple[str, str] | None:
         """Return why the whole job is ending, if a signal said so: kind and words."""
-        recent = self._stopping in ('soon', 'walltime', 'now') or now - self._verdict_at < 5 * VERDICT_S
+        recent = (
+            self._stopping in ('soon', 'walltime', 'now') or now - self._verdict_at < 5 * VERDICT_S
+        )
         return self._verdict if recent else None
 
     def _bury_dead(self, now: float) -> None:
-        """Take in the ends of slots. One killed by a signal waits a moment: it may have come to the whole job."""
+        """Take in the ends of slots.
+
+        One killed by a signal waits a moment: it may have come to the whole job.
+        """
         for process in [process for process in self._processes if process.reap()]:
             number = process.killed_by
-            if number in _ENDING and process.sent and process.dying is None and self._job_verdict(now) is None:
+            if (
+                number in _ENDING
+                and process.sent
+                and process.dying is None
+                and self._job_verdict(now) is None
+            ):
                 process.ended_at = process.ended_at or now
                 if now - process.ended_at < VERDICT_S:
                     continue
@@ -500,7 +627,14 @@ class Worker:
 
     def _over(self, now: float) -> bool:
         # Slots that are telling: else the versions of the last tasks would never be known.
-        if self._busy() or self._unreported or self._backlog or self._back or self._telling or self._notes:
+        if (
+            self._busy()
+            or self._unreported
+            or self._backlog
+            or self._back
+            or self._telling
+            or self._notes
+        ):
             self._idle_since = None
             return False
         if self._stopping:
@@ -516,10 +650,20 @@ class Worker:
         if self._only is not None:
             return idle > self.linger  # what others run is not waited for
         waiting = sum(count[WAITING] for count in counts)
-        if not state.paused and waiting and waiting > sum(1 for row in self.ledger.blocked() if state.groups[state.group[row]].mid in self._mids()):
+        if (
+            not state.paused
+            and waiting
+            and waiting
+            > sum(
+                1
+                for row in self.ledger.blocked()
+                if state.groups[state.group[row]].mid in self._mids()
+            )
+        ):
             return idle > max(self.linger, WAITING_LIMIT)
         if any(state.occupied(mid) for mid in self._mids() if mid in state.counts):
-            # Someone else's: they may fail and be retried, or their worker may vanish. That is for a manager to see, and for us if there is none.
+            # Someone else's: they may fail and be retried, or their worker may vanish. That is for
+            # a manager to see, and for us if there is none.
             return idle > max(self.linger, 1.0 if state.manager is not None else 2 * self.lease)
         return idle >= self.linger
 
@@ -538,7 +682,8 @@ class Worker:
     def _heed(self) -> None:
         """Do what the journal says of this worker, if it says anything new.
 
-        Not only after a look: to write we read what others wrote before, which is then new to no look.
+        Not only after a look: to write we read what others wrote before, which is then new to no
+        look.
         """
         place = self.ledger.journal.header['gen'], self.ledger.journal.offset
         if place != self._heeded:
@@ -552,24 +697,38 @@ class Worker:
             if self.ledger.journal.header['id'] != self._identity:
                 return  # it was cleared
             if self.name in state.workers:
-                raise QueueLostError(f'this worker was taken for dead (no sign of life for {self.lease:g} s) and its tasks were given up: it ends')
+                raise QueueLostError(
+                    f'this worker was taken for dead (no sign of life for {self.lease:g} s) and '
+                    'its tasks were given up: it ends'
+                )
             raise QueueLostError(
-                f'the journal of the queue in {self.ledger.folder} does not know this worker: an older copy was put in its place. '
+                f'the journal of the queue in {self.ledger.folder} does not know this worker: an '
+                'older copy was put in its place. '
                 'What it ran is run again, and it ends'
             )
         if me.stop:
-            self._stop(me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end')
+            self._stop(
+                me.stop, 'killed', 'killed by desipipe kill' if me.stop == 'now' else 'asked to end'
+            )
             self._heartbeat.confirm(me.stop)
-        held = sum(len(process.sent) for process in self._processes) + len(self._backlog) + self._unreported + len(self._back)
+        held = (
+            sum(len(process.sent) for process in self._processes)
+            + len(self._backlog)
+            + self._unreported
+            + len(self._back)
+        )
         if len(me.rows) + len(me.draining) != held or me.draining:
             self._settle(me.rows.keys() | me.draining, me.draining)
 
     def _settle(self, mine: set[int], cleared: set[int]) -> None:
-        # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped, what runs is killed.
-        # Rows that are ours and that we do not know of: a claim that counted although the lock was lost when it was made. They go back.
-        # Rows of tasks that were cleared: what runs may end, what has not begun goes back, where it is forgotten.
+        # Rows that are no longer ours: cancelled, or set by hand. What has not begun is dropped,
+        # what runs is killed. Rows that are ours and that we do not know of: a claim that counted
+        # although the lock was lost when it was made. They go back. Rows of tasks that were
+        # cleared: what runs may end, what has not begun goes back, where it is forgotten.
         state = self.ledger.state
-        held = {task.row for process in self._processes for task in process.sent} | {task.row for task in self._backlog}
+        held = {task.row for process in self._processes for task in process.sent} | {
+            task.row for task in self._backlog
+        }
         held |= {end.row for end in self._ends} | {row for row, _ in self._back}
         held.update(row for batch in self._successes for row in batch.rows)
         self._back += [(row, state.attempt[row]) for row in mine - held]
@@ -581,7 +740,9 @@ class Worker:
             if any(task.row in cleared for task in list(process.sent)[1:]):
                 self._backlog.extendleft(reversed(process.take_back()))
         self._back += [(task.row, task.attempt) for task in self._backlog if task.row in cleared]
-        self._backlog = deque(task for task in self._backlog if task.row not in cleared and not lost(task))
+        self._backlog = deque(
+            task for task in self._backlog if task.row not in cleared and not lost(task)
+        )
         for process in self._processes:
             if not any(map(lost, process.sent)):
                 continue
@@ -591,7 +752,9 @@ class Worker:
         self._backlog = deque(task for task in self._backlog if not lost(task))
 
     def _stop_after_current(self, process: SlotProcess) -> None:
-        """Take back what a slot has not begun, and receive what it has done: one task at most is left, which runs."""
+        """Take back what a slot has not begun, and receive what it has done: one task at most is
+        left, which runs.
+        """
         self._backlog.extendleft(reversed(process.take_back()))
         self._receive(process)
 
@@ -599,11 +762,17 @@ class Worker:
         """Return True as long as this attempt was neither cancelled nor given to another worker."""
         state = self.ledger.state
         me = state.alive.get(self.name)
-        return me is not None and (task.row in me.rows or task.row in me.draining) and state.attempt[task.row] == task.attempt
+        return (
+            me is not None
+            and (task.row in me.rows or task.row in me.draining)
+            and state.attempt[task.row] == task.attempt
+        )
 
     def _stop(self, how: str, kind: str, text: str) -> None:
         if self._stopping is not None and ORDERS.index(how) <= ORDERS.index(self._stopping):
-            return  # a milder order does not undo a stricter one, and the same does not begin its time again
+            # a milder order does not undo a stricter one, and the same does not begin its time
+            # again
+            return
         logger.info('%s: %s', self.name, text)
         self._stopping = how
         self._cause = {'kind': kind, 'text': text}
@@ -632,12 +801,23 @@ class Worker:
         if self._deadline is not None and self._stopping in (None, 'politely'):
             if now >= self._deadline:
                 batch = self._provider is not None and self._provider.batch
-                self._stop('walltime', 'walltime', f'its {"job" if batch else "worker"} reached its time limit')
-            elif not self._warned and self._provider is not None and self._provider.batch and now >= self._deadline - self._warning():
+                self._stop(
+                    'walltime',
+                    'walltime',
+                    f'its {"job" if batch else "worker"} reached its time limit',
+                )
+            elif (
+                not self._warned
+                and self._provider is not None
+                and self._provider.batch
+                and now >= self._deadline - self._warning()
+            ):
                 self._warned = True
                 for process in self._processes:
                     process.tell()
-        if self._stopping in ('soon', 'walltime') and now - self._stop_at > (GRACE if self._stopping == 'soon' else 0.0):
+        if self._stopping in ('soon', 'walltime') and now - self._stop_at > (
+            GRACE if self._stopping == 'soon' else 0.0
+        ):
             for process in self._processes:
                 if process.sent and process.dying is None:
                     process.kill(self._cause['kind'], self._cause['text'])
@@ -667,16 +847,23 @@ class Worker:
     def _told_to_end(self, number: int, now: float) -> None:
         text = f'its worker was told to end ({signal.Signals(number).name})'
         told = None
-        if self._provider is not None and self._provider.batch and self._stopping not in ('soon', 'walltime', 'now'):
+        if (
+            self._provider is not None
+            and self._provider.batch
+            and self._stopping not in ('soon', 'walltime', 'now')
+        ):
             if self._busy():
                 told = self._provider.told_to_end()
         if self._stopping not in ('soon', 'walltime', 'now'):
             self._verdict_at = now
-            self._verdict = ('terminated', text) if told is None else (self._fate_kind(told.fate), told.text)
+            self._verdict = (
+                ('terminated', text) if told is None else (self._fate_kind(told.fate), told.text)
+            )
         if told is None:
             self._stop('soon', 'terminated', text)
         elif told.fate == 'walltime' and told.seconds:
-            # Not the end yet, and perhaps another one than we knew of: what runs may use the time that is left.
+            # Not the end yet, and perhaps another one than we knew of: what runs may use the time
+            # that is left.
             limit = time.monotonic() + told.seconds - min(END_MARGIN, 0.1 * told.seconds)
             self._deadline = limit if self._deadline is None else min(limit, self._deadline)
         else:
@@ -690,11 +877,15 @@ class Worker:
         if fate != 'cancelled':
             return fate
         if self.ledger.state.jobs.get(self.jobid, {}).get('state') == 'withdrawn':
-            return 'requeued'  # by the manager, who thought that it had not begun: what it took goes back
-        return 'cancelled-job'  # 'cancelled' is said of a task that someone cancelled: its state is known, and needs no report
+            # by the manager, who thought that it had not begun: what it took goes back
+            return 'requeued'
+        # 'cancelled' is said of a task that someone cancelled: its state is known, and needs no
+        # report
+        return 'cancelled-job'
 
     def _warning(self) -> float:
-        # Seconds before the end from which on running tasks are told, and nothing begins of which it is not known how long it takes.
+        # Seconds before the end from which on running tasks are told, and nothing begins of which
+        # it is not known how long it takes.
         assert self._deadline is not None and self._provider is not None
         return min(self._provider.warning, 0.25 * (self._deadline - self._started))
 
@@ -715,7 +906,9 @@ class Worker:
     # Slots
 
     def _start(self) -> SlotProcess | None:
-        """Start a slot; None when the system does not let us now (processes, memory, open files)."""
+        """Start a slot; None when the system does not let us now (processes, memory, open
+        files).
+        """
         made: list[SlotProcess] = []
         if not self._try(_START, lambda: made.append(self._make())):
             return None
@@ -730,17 +923,30 @@ class Worker:
     def _make(self) -> SlotProcess:
         name = f'{self.name}-{self._made:d}'
         self._made += 1
-        provider, common = self._provider, (self.ledger.folder, name, self.ledger.trusts, self.limit)
+        provider, common = (
+            self._provider,
+            (self.ledger.folder, name, self.ledger.trusts, self.limit),
+        )
         try:
-            if self._divisions or (provider is not None and self._mpi and provider.mpi_splits(self.slots) > 1):
+            if self._divisions or (
+                provider is not None and self._mpi and provider.mpi_splits(self.slots) > 1
+            ):
                 return SplitSlot(*common, self._divide(name))
             if provider is not None and self._mpi:
-                return MPISlot(*common, lambda argv: provider.mpi_command(list(argv)), provider.mpiprocs_per_worker, provider.remote_ranks)
+                return MPISlot(
+                    *common,
+                    lambda argv: provider.mpi_command(list(argv)),
+                    provider.mpiprocs_per_worker,
+                    provider.remote_ranks,
+                )
             return SlotProcess(*common)
         except (OSError, DesipipeError) as exc:
             if passes(exc) or isinstance(exc, QueueGoneError):
                 raise
-            raise SlotError(f'No slot can be started: {exc}. See the provider option mpiexec. The tasks are pending.') from exc
+            raise SlotError(
+                f'No slot can be started: {exc}. See the provider option mpiexec. The tasks are '
+                'pending.'
+            ) from exc
 
     def _receive(self, process: SlotProcess) -> None:
         for message in process.receive():
@@ -761,29 +967,41 @@ class Worker:
                 self._note_versions(*message[1:])
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
-            for other in self._processes:  # who shares a launcher takes in the others' processes too
+            for (
+                other
+            ) in self._processes:  # who shares a launcher takes in the others' processes too
                 for sock in other.sockets if isinstance(other, MPISlot) else ():
                     if sock.fileno() not in known:
                         self._selector.register(sock, selectors.EVENT_READ, other)
 
-    def _note_waits(self, process: SlotProcess, row: int, attempt: int, tids: tuple[bytes, ...]) -> None:
+    def _note_waits(
+        self, process: SlotProcess, row: int, attempt: int, tids: tuple[bytes, ...]
+    ) -> None:
         if not process.sent or (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
             return
         process.waits_for = tids
         if tids:
-            # Slots that start from here on add tasks too, as a rule; what that takes is imported once.
+            # Slots that start from here on add tasks too, as a rule; what that takes is imported
+            # once.
             importlib.import_module('desipipe.serialize.pickler')
         if tids and len(process.sent) > 1:
-            self._backlog.extendleft(reversed(process.take_back()))  # what it waits for may be among them
+            self._backlog.extendleft(
+                reversed(process.take_back())
+            )  # what it waits for may be among them
 
-    def _note_versions(self, app: str, packages: dict[str, str], everything: dict[str, str]) -> None:
+    def _note_versions(
+        self, app: str, packages: dict[str, str], everything: dict[str, str]
+    ) -> None:
         known = self.ledger.state.versions
         before = known.get((self.name, ''), {})
         everything = {**before, **everything}
         found = [(app, packages)] if packages and (self.name, app) not in known else []
         found += [('', everything)] if everything != before else []
         # Written later: the queue may be gone, and the slot's other messages have not been read.
-        self._notes += [{'e': 'versions', 'w': self.name, 'app': app, 'versions': versions} for app, versions in found]
+        self._notes += [
+            {'e': 'versions', 'w': self.name, 'app': app, 'versions': versions}
+            for app, versions in found
+        ]
 
     def _write_notes(self) -> None:
         notes = self._notes
@@ -791,14 +1009,20 @@ class Worker:
             self._notes = []
 
     def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
-        _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = message
+        _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = (
+            message
+        )
         if not process.sent:
             return  # it was cancelled, or the slot is being killed
         process.answered = True
         process.waits_for = ()
         now = process.since = time.monotonic()
         if (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
-            process.kill('exit', 'its process reported a task that it did not run: user code wrote to its connection')
+            process.kill(
+                'exit',
+                'its process reported a task that it did not run: user code wrote to its '
+                'connection',
+            )
             return
         task = process.pop()[0]
         self._note_durations(task.group, [duration])
@@ -806,7 +1030,16 @@ class Worker:
         if process.err.copy is not None and isinstance(trace, bytes):
             process.err.copy.write(trace)
             process.err.copy.end()
-        end = End(row, attempt, state, began, duration, cause=cause, memory=memory, shown=tuple(process.shown))
+        end = End(
+            row,
+            attempt,
+            state,
+            began,
+            duration,
+            cause=cause,
+            memory=memory,
+            shown=tuple(process.shown),
+        )
         process.shown.clear()
         if isinstance(files, list):
             files = self._joint_files(task, files)
@@ -825,12 +1058,17 @@ class Worker:
         process.waits_for = ()
         process.since = time.monotonic()
         if not process.accounts_for(results):
-            process.kill('exit', 'its process reported tasks that it did not run: user code wrote to its memory')
+            process.kill(
+                'exit',
+                'its process reported tasks that it did not run: user code wrote to its memory',
+            )
             return
         tasks = process.pop(len(results.numbers))
         recent = list(zip(tasks, results.durations, strict=True))[-RECENT:]
         for group in {task.group for task, _ in recent}:
-            self._note_durations(group, [duration for task, duration in recent if task.group == group])
+            self._note_durations(
+                group, [duration for task, duration in recent if task.group == group]
+            )
         if not self._unreported:
             self._first_end = process.since
         rows, attempts = [task.row for task in tasks], [task.attempt for task in tasks]
@@ -838,7 +1076,8 @@ class Worker:
         self._successes.append(Successes(rows, attempts, *columns, results.data))
 
     def _note_durations(self, group: int, durations: Iterable[int]) -> None:
-        # Follows a change quickly upwards (never hoard behind tasks that got long), slowly downwards.
+        # Follows a change quickly upwards (never hoard behind tasks that got long), slowly
+        # downwards.
         for duration in durations:
             seconds = duration * 1e-6
             mean = self._mean.get(group, seconds)
@@ -849,25 +1088,39 @@ class Worker:
         """Number of attempts that ended and are not in the journal yet."""
         return len(self._ends) + sum(len(batch.rows) for batch in self._successes)
 
-    def _joint_files(self, task: Sent, reports: list[bytes | tuple[str, int, int]]) -> bytes | tuple[str, int, int]:
-        # Of several MPI processes. What each read may be in what any of them wrote: nobody sees what they send each other.
+    def _joint_files(
+        self, task: Sent, reports: list[bytes | tuple[str, int, int]]
+    ) -> bytes | tuple[str, int, int]:
+        # Of several MPI processes. What each read may be in what any of them wrote: nobody sees
+        # what they send each other.
         if len(reports) < 2:
             return reports[0] if reports else b''
         from ..file_manager.made import note_joint
 
         state = self.ledger.state
         group = state.groups[task.group]
-        making = Making(self.ledger.folder, state.ids[task.row].hex(), task.attempt, group.name, group.app, str)
+        making = Making(
+            self.ledger.folder, state.ids[task.row].hex(), task.attempt, group.name, group.app, str
+        )
         try:
-            told = [making.join(report if isinstance(report, bytes) else bytes(self.ledger.read(Ref(*report)))) for report in reports]
+            told = [
+                making.join(
+                    report if isinstance(report, bytes) else bytes(self.ledger.read(Ref(*report)))
+                )
+                for report in reports
+            ]
         except (PayloadError, OSError) as exc:
-            logger.error('which files task %s read and wrote is known in part only: %s', making.tid[:12], exc)
+            logger.error(
+                'which files task %s read and wrote is known in part only: %s', making.tid[:12], exc
+            )
         else:
             if any(making.read.keys() - read.keys() for read in told):
                 note_joint(making)
         return making.report()
 
-    def _add_end(self, end: End, now: float, **payloads: bytes | tuple[str, int, int] | None) -> None:
+    def _add_end(
+        self, end: End, now: float, **payloads: bytes | tuple[str, int, int] | None
+    ) -> None:
         """Keep the end of an attempt until it is reported, and here what is to be written of it."""
         if not self._unreported:
             self._first_end = now
@@ -890,10 +1143,14 @@ class Worker:
         died = process.died()
         verdict = self._job_verdict(time.monotonic())
         if died.kind == 'signal' and process.killed_by in _ENDING and verdict is not None:
-            died = died._replace(kind=verdict[0], text=verdict[1])  # it came to the whole job, not to this slot
+            died = died._replace(
+                kind=verdict[0], text=verdict[1]
+            )  # it came to the whole job, not to this slot
         self._processes.remove(process)
         self._telling.discard(process)
-        self._looked &= {app for name, app in self.ledger.state.versions if name == self.name}  # another one has to look in its place
+        self._looked &= {
+            app for name, app in self.ledger.state.versions if name == self.name
+        }  # another one has to look in its place
         # A slot that was killed for a cancelled task may not have received it yet.
         self._backlog.extendleft(reversed([task for task in died.unbegun if self._is_ours(task)]))
         victim = died.victim
@@ -901,16 +1158,26 @@ class Worker:
             victim = self._backlog.popleft()  # not to blame, but every other would meet the same
         if victim is not None:
             self._end_victim(process, died, victim)
-        # In one line, as the last one of our log is what people are shown; Open MPI ends its own with a NUL.
-        last_words = ' '.join(process.err.remains().decode(errors='replace').replace('\0', ' ').split())[-500:]
+        # In one line, as the last one of our log is what people are shown; Open MPI ends its own
+        # with a NUL.
+        last_words = ' '.join(
+            process.err.remains().decode(errors='replace').replace('\0', ' ').split()
+        )[-500:]
         process.close()
         if isinstance(process, SplitSlot) and process.division.given:
             self.slots -= 1  # nothing can take its place
             if not self.slots:
-                self._stop('politely', 'slots', 'the MPI processes that were given to it have ended')
+                self._stop(
+                    'politely', 'slots', 'the MPI processes that were given to it have ended'
+                )
         self._stillborn = 0 if victim is not None or process.answered else self._stillborn + 1
         if self._stillborn >= STILLBORN_MOST and self._stopping is None:
-            self._stop('politely', 'slots', f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text}): {last_words}')
+            self._stop(
+                'politely',
+                'slots',
+                f'{STILLBORN_MOST:d} slots in a row ended before they took a task ({died.text}): '
+                f'{last_words}',
+            )
         if self._stopping:
             self._give_back()
 
@@ -919,7 +1186,15 @@ class Worker:
         duration = round((now - process.since) * 1e6)
         out, err = process.out.remains(), process.err.remains()
         cause: Event = {'kind': died.kind, 'text': died.text, 'kinds': [died.kind], 'errno': -1}
-        end = End(victim.row, victim.attempt, KILLED, time.time() - duration * 1e-6, duration, cause=cause, memory=process.memory)
+        end = End(
+            victim.row,
+            victim.attempt,
+            KILLED,
+            time.time() - duration * 1e-6,
+            duration,
+            cause=cause,
+            memory=process.memory,
+        )
         end.shown = tuple(process.shown)
         if died.kind == 'cancelled':
             return  # its state was set by whoever cancelled it, and this report would not count
@@ -931,7 +1206,9 @@ class Worker:
             return
         if died.kind == 'mpi':
             end.state = FAILED
-        if died.kind in (*FREE, 'neighbour') or (died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode):
+        if died.kind in (*FREE, 'neighbour') or (
+            died.kind in ('walltime', 'terminated') and 'retry_at_timeout' in self.mode
+        ):
             cause['free'] = True
         elif died.kind == 'walltime' and self._provider is not None and self._provider.batch:
             cause |= self._provider.after_walltime(not process.answered)
@@ -950,11 +1227,18 @@ class Worker:
         return sum(1 for process in self._processes if process.waits_for)
 
     def _needed(self) -> dict[int, None]:
-        """Return rows that could run, and that tasks of this worker wait for: directly, or as their requirements."""
+        """Return rows that could run, and that tasks of this worker wait for: directly, or as
+        their requirements.
+        """
         state, status = self.ledger.state, self.ledger.state.status
         found: dict[int, None] = {}
         seen: set[int] = set()
-        todo = [state.rows[tid] for process in self._processes for tid in reversed(process.waits_for) if tid in state.rows]
+        todo = [
+            state.rows[tid]
+            for process in self._processes
+            for tid in reversed(process.waits_for)
+            if tid in state.rows
+        ]
         while todo:
             row = todo.pop()
             if row in seen:
@@ -963,7 +1247,9 @@ class Worker:
             if status[row] in (PENDING, RUNNING):
                 found[row] = None
             elif status[row] == WAITING:
-                todo.extend(other for other in state.requires.get(row, ()) if status[other] != SUCCEEDED)
+                todo.extend(
+                    other for other in state.requires.get(row, ()) if status[other] != SUCCEEDED
+                )
         return found
 
     def _load(self, now: float) -> float:
@@ -979,7 +1265,8 @@ class Worker:
         return load
 
     def _choose(self, rows: Iterator[int], share: int) -> list[int]:
-        """Choose what to claim: no more than the slots can begin in a moment, by each app's own times.
+        """Choose what to claim: no more than the slots can begin in a moment, by each app's own
+        times.
 
         First comes what tasks here wait for, in the places that these lend.
         """
@@ -1005,7 +1292,9 @@ class Worker:
         return list(islice(self._chosen_of(rows), share))
 
     def _cost_of(self, group: int, now: float) -> float:
-        """Return the seconds for which a task counts against the horizon; infinity if it cannot end in time."""
+        """Return the seconds for which a task counts against the horizon; infinity if it cannot
+        end in time.
+        """
         if not self._fits(group, now):
             return _NEVER
         horizon = self._horizon()
@@ -1013,8 +1302,16 @@ class Worker:
 
     def _choose_needed(self) -> list[int]:
         state, mids, needed = self.ledger.state, set(self._mids()), self._needed()
-        room = max(0, self._room_for_needed() - sum(1 for task in self._backlog if task.row in needed))
-        pending = (row for row in needed if state.status[row] == PENDING and row not in state.superseded and state.groups[state.group[row]].mid in mids)
+        room = max(
+            0, self._room_for_needed() - sum(1 for task in self._backlog if task.row in needed)
+        )
+        pending = (
+            row
+            for row in needed
+            if state.status[row] == PENDING
+            and row not in state.superseded
+            and state.groups[state.group[row]].mid in mids
+        )
         return list(islice(pending, room))
 
     def _spare(self, now: float) -> float:
@@ -1032,12 +1329,16 @@ class Worker:
         return sum(1 for process in self._processes if process.sent)
 
     def _give_back_excess(self, now: float) -> None:
-        """Give back what was claimed and cannot begin soon, since tasks before it take longer than was expected."""
+        """Give back what was claimed and cannot begin soon, since tasks before it take longer
+        than was expected.
+        """
         if not self._backlog or now < self._next_excess:
             return
         self._next_excess = now + EXCESS_LOOK_S
         needed = self._needed() if self._waiting() else {}
-        stuck = sum(1 for process in self._processes if process.sent and now - process.since > STUCK_AFTER)
+        stuck = sum(
+            1 for process in self._processes if process.sent and now - process.since > STUCK_AFTER
+        )
         horizon = self._horizon()
         room = max(0, self._places() - stuck) * horizon
         load = sum(min(horizon, self._mean.get(task.group, horizon)) for task in self._backlog)
@@ -1060,7 +1361,8 @@ class Worker:
         state = self.ledger.state
         mids = self._mids()
         if self._faults.failing(_START) and self._stopping is None:
-            self._start()  # as soon as it is due: until it works nothing is claimed, and nothing else would try
+            # as soon as it is due: until it works nothing is claimed, and nothing else would try
+            self._start()
         self._feed()
         self._give_back_excess(now)
         at_hand = len(self._backlog) + sum(len(process.sent) for process in self._processes)
@@ -1070,12 +1372,22 @@ class Worker:
         if want > 0 and self._provider is not None and self._provider.stop_after is not None:
             want = min(want, self._provider.stop_after * self.slots - self._claimed)
             if want <= 0 and not at_hand:
-                self._stop('politely', 'stop_after', f'its slots have run {self._provider.stop_after:d} tasks each')
-        idle = not self._backlog and (at_hand == 0 or any(not process.sent for process in self._processes))
-        due = self._unreported and (idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping)
+                self._stop(
+                    'politely',
+                    'stop_after',
+                    f'its slots have run {self._provider.stop_after:d} tasks each',
+                )
+        idle = not self._backlog and (
+            at_hand == 0 or any(not process.sent for process in self._processes)
+        )
+        due = self._unreported and (
+            idle or want > 0 or now - self._first_end >= self._report_after() or self._stopping
+        )
         if self._notes:
             self._write_notes()
-        if (due or want > 0 or self._back) and self._try(_REPORT, lambda: self._exchange(want, mids)):
+        if (due or want > 0 or self._back) and self._try(
+            _REPORT, lambda: self._exchange(want, mids)
+        ):
             self._feed()
 
     def _chosen_of(self, rows: Iterator[int]) -> Iterator[int]:
@@ -1099,7 +1411,11 @@ class Worker:
         rows = list(islice(self._chosen_of(state.pending_rows(mids)), 1))
         if rows and not self._fits(state.group[rows[0]], now):
             if not at_hand and not self._unreported:
-                self._stop('politely', 'walltime', 'what is pending would take longer than its job has left')
+                self._stop(
+                    'politely',
+                    'walltime',
+                    'what is pending would take longer than its job has left',
+                )
             return 0
         if self._mpi:
             return max(0, self.slots - at_hand)
@@ -1115,7 +1431,9 @@ class Worker:
             self._forget_reported()
         self._uncertain = True  # an error may come after the lines were written
         choose = self._choose_next if self._mpi else self._choose
-        claimed = self.ledger.exchange(self.name, self._ends, self._back, want, mids, self._identity, choose, self._successes)
+        claimed = self.ledger.exchange(
+            self.name, self._ends, self._back, want, mids, self._identity, choose, self._successes
+        )
         self._uncertain = False
         self._cost += 0.2 * (time.monotonic() - began - self._cost)
         reported = [end.row for end in self._ends if end.state == SUCCEEDED]
@@ -1123,19 +1441,29 @@ class Worker:
         self._ends, self._successes, self._back = [], [], []
         self._payloads, self._written = [], 0
         state = self.ledger.state
-        saved = {number for number, group in enumerate(state.groups) if group.save_dir and not SAVED_WITH_FILES.issuperset(group.save_attrs)}
+        saved = {
+            number
+            for number, group in enumerate(state.groups)
+            if group.save_dir and not SAVED_WITH_FILES.issuperset(group.save_attrs)
+        }
         for row in reported if saved else ():
             if state.group[row] in saved and state.status[row] == SUCCEEDED:
                 self._save(row)
         self._claimed += len(claimed)
         if claimed:
-            self._high_water = len(claimed) + len(self._backlog) + sum(len(process.sent) for process in self._processes)
+            self._high_water = (
+                len(claimed)
+                + len(self._backlog)
+                + sum(len(process.sent) for process in self._processes)
+            )
         for row, attempt in claimed:
             number = state.group[row]
             self._backlog.append(Sent(row, attempt, number, state.groups[number].timeout))
 
     def _forget_reported(self) -> None:
-        """Drop what the journal holds already: a report whose writing failed after its lines had arrived."""
+        """Drop what the journal holds already: a report whose writing failed after its lines had
+        arrived.
+        """
         self.ledger.follow()
         state = self.ledger.state
 
@@ -1150,7 +1478,10 @@ class Worker:
         self._successes = [batch for batch in self._successes if batch.rows]
 
     def _store_payloads(self) -> None:
-        """Write what the ends refer to, and put it on disk. It is kept here until the ends are reported."""
+        """Write what the ends refer to, and put it on disk.
+
+        It is kept here until the ends are reported.
+        """
         todo = self._payloads[self._written :]
         batches = [batch for batch in self._successes if batch.place is None]
         writer = self.ledger.writer
@@ -1171,7 +1502,8 @@ class Worker:
                 self._written = len(self._payloads)
             writer.flush()
         except OSError:
-            # What a disk has refused once may be missing on it for ever: all goes to another segment.
+            # What a disk has refused once may be missing on it for ever: all goes to another
+            # segment.
             self._written = 0
             for batch in self._successes:
                 batch.place = None
@@ -1185,7 +1517,9 @@ class Worker:
         try:
             task.save()
         except (OSError, DesipipeError) as exc:
-            logger.error('what save_attrs asks for of task %s could not be saved: %s', task.id[:12], exc)
+            logger.error(
+                'what save_attrs asks for of task %s could not be saved: %s', task.id[:12], exc
+            )
 
     def _feed(self) -> None:
         backlog = self._backlog
@@ -1206,7 +1540,12 @@ class Worker:
         while backlog and progress:
             progress = False
             for process in self._processes:
-                if backlog and process.dying is None and len(process.sent) < process.ahead and _fits(process, self._mean, backlog[0]):
+                if (
+                    backlog
+                    and process.dying is None
+                    and len(process.sent) < process.ahead
+                    and _fits(process, self._mean, backlog[0])
+                ):
                     progress |= self._send(process)
 
     def _feed_needed(self) -> None:
@@ -1216,7 +1555,17 @@ class Worker:
         self._backlog.clear()
         self._backlog.extend(some)
         while self._backlog and self._backlog[0].row in needed and self._room_for_needed() > 0:
-            process = next((process for process in self._processes if not process.sent and process.dying is None), None) or self._start()
+            process = (
+                next(
+                    (
+                        process
+                        for process in self._processes
+                        if not process.sent and process.dying is None
+                    ),
+                    None,
+                )
+                or self._start()
+            )
             if process is None or not self._send(process, 1):
                 break
         lent = max(0, self._busy_count() - self.slots)
@@ -1228,26 +1577,44 @@ class Worker:
         self._notes.append({'e': 'lend', 'w': self.name, 'n': places, 't': time.time()})
 
     def _end_idle_extra(self, now: float) -> None:
-        """End slots that were started while others lent their places, when they have nothing to do for a while."""
+        """End slots that were started while others lent their places, when they have nothing to
+        do for a while.
+        """
         extra = len(self._processes) - self.slots
         if extra <= 0:
             return
         if self._lent and self._busy_count() <= self.slots:
             self._note_lent(0)
         for process in self._processes:
-            if extra > 0 and not process.sent and process not in self._telling and now - process.since > LENT_IDLE_S:
+            if (
+                extra > 0
+                and not process.sent
+                and process not in self._telling
+                and now - process.since > LENT_IDLE_S
+            ):
                 process.kill('end', 'no longer needed')
                 extra -= 1
 
     def _send(self, process: SlotProcess, most: int = PACKET_TASKS_MAX) -> bool:
-        """Hand the next tasks to a slot: several of one group, where these are known to be short."""
+        """Hand the next tasks to a slot: several of one group, where these are known to be
+        short.
+        """
         head = self._backlog[0]
         state = self.ledger.state
         group = state.groups[head.group]
         if group.app not in state.apps or (group.shared and group.shared not in state.shared):
             self._backlog.popleft()
-            cause = {'kind': 'code', 'text': 'the code or arguments of this task were in a damaged line of the journal: call its app again', 'errno': 1}
-            self._add_end(End(head.row, head.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic())
+            cause = {
+                'kind': 'code',
+                'text': (
+                    'the code or arguments of this task were in a damaged line of the journal: '
+                    'call its app again'
+                ),
+                'errno': 1,
+            }
+            self._add_end(
+                End(head.row, head.attempt, FAILED, time.time(), 0, cause=cause), time.monotonic()
+            )
             return True
         segment = state.args_segment[head.row]
         authors = self.ledger.authors
@@ -1260,7 +1627,12 @@ class Worker:
         # Each claim of a group's member has its own place.
         most = most if authors is None else 1
         some = islice(self._backlog, min(most, self._packet_size(process, head)))
-        tasks = list(takewhile(lambda task: task.group == head.group and state.args_segment[task.row] == segment, some))
+        tasks = list(
+            takewhile(
+                lambda task: task.group == head.group and state.args_segment[task.row] == segment,
+                some,
+            )
+        )
         if not process.send(tasks, self._packet(tasks, call), self._introduce, self._large):
             return False
         for _ in tasks:
@@ -1268,7 +1640,9 @@ class Worker:
         return True
 
     def _packet_size(self, process: SlotProcess, task: Sent) -> int:
-        """Return how many tasks to hand over at once, so that they take a few milliseconds and all slots get some."""
+        """Return how many tasks to hand over at once, so that they take a few milliseconds and
+        all slots get some.
+        """
         mean = self._mean.get(task.group)
         if mean is None:
             return 1
@@ -1282,7 +1656,9 @@ class Worker:
         requires = {}
         for row in rows if state.requires else ():
             if row in state.requires:
-                requires[row] = [(state.ids[other], _plain(state.result(other))) for other in state.requires[row]]
+                requires[row] = [
+                    (state.ids[other], _plain(state.result(other))) for other in state.requires[row]
+                ]
         args = [state.args(row) for row in rows] if call is None else [call.args]
         return Packet(
             first=0,
@@ -1302,12 +1678,25 @@ class Worker:
         code = tuple(event['code'])
         if (authors := self.ledger.authors) is not None:
             code = tuple(authors.trusted_ref(authors.claims.codes.get(group.app)) or code)
-            shared = shared and tuple(authors.trusted_ref(authors.claims.shared.get(group.shared)) or shared)
-        # What everything is run with is looked at by one slot, after the first task of an app: what it imports is known then.
+            shared = shared and tuple(
+                authors.trusted_ref(authors.claims.shared.get(group.shared)) or shared
+            )
+        # What everything is run with is looked at by one slot, after the first task of an app: what
+        # it imports is known then.
         look = group.app not in self._looked
         self._looked.add(group.app)
         environ = self.ledger.state.managers.get(group.mid, {}).get('environ', {})
-        return 'group', number, tuple(group), code, shared, event.get('packages', []), tuple(event['source']), environ, look
+        return (
+            'group',
+            number,
+            tuple(group),
+            code,
+            shared,
+            event.get('packages', []),
+            tuple(event['source']),
+            environ,
+            look,
+        )
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)
@@ -1330,7 +1719,10 @@ def _fits(process: SlotProcess, mean: dict[int, float], task: Sent) -> bool:
         return False  # it gets the next one when its turn comes
     if process.waits_for:
         return False
-    return mean.get(task.group, 1.0) < BATCH_TIME and mean.get(process.sent[-1].group, 1.0) < BATCH_TIME
+    return (
+        mean.get(task.group, 1.0) < BATCH_TIME
+        and mean.get(process.sent[-1].group, 1.0) < BATCH_TIME
+    )
 
 
 def _plain(ref: Ref | None) -> tuple[str, int, int] | None:
@@ -1384,8 +1776,9 @@ def work(
     mode : str or iterable of str, default=()
         Of ``'stop_at_error'``, ``'retry_at_timeout'``, ``'no_stream'``, ``'no_out'``.
     mpicomm : MPI communicator, default=None
-        Processes that run tasks together: all of them call this function. By default those of an ``mpiexec`` or
-        ``srun`` that started this one, unless ``slots`` are asked for, or this process is part of a job of a provider.
+        Processes that run tasks together: all of them call this function. By default those of an
+        ``mpiexec`` or ``srun`` that started this one, unless ``slots`` are asked for, or this
+        process is part of a job of a provider.
     mpisplits : int, default=None
         Divide these processes among so many tasks at once.
     timestep : default=None
@@ -1395,7 +1788,8 @@ def work(
     jobid : str, default=''
         Identifier of the job this process is part of.
     timeout : float, default=None
-        Seconds after which to end; what runs then is KILLED, or runs again with mode ``'retry_at_timeout'``.
+        Seconds after which to end; what runs then is KILLED, or runs again with mode
+        ``'retry_at_timeout'``.
     linger : float, default=0
         Seconds to stay when nothing is left.
     config : Config, default=None
@@ -1437,13 +1831,18 @@ def _is_launched_together() -> bool:
     return importlib.util.find_spec('mpi4py') is not None
 
 
-def _work_together(splits: int, make: Callable[[Division], Worker], folder: str, mpicomm: Any) -> None:
-    # All processes of a launcher are here. The first one forks, before MPI begins in it if that is left to us: the child is the worker, and all of
-    # them are its ranks.
+def _work_together(
+    splits: int, make: Callable[[Division], Worker], folder: str, mpicomm: Any
+) -> None:
+    # All processes of a launcher are here. The first one forks, before MPI begins in it if that is
+    # left to us: the child is the worker, and all of them are its ranks.
     size = _launched(_SIZES, 1) if mpicomm is None else mpicomm.size
     rank = _launched(_RANKS, 0) if mpicomm is None else mpicomm.rank
     if not 1 <= splits <= size:
-        raise ValueError(f'mpisplits={splits:d}, but there are {size:d} MPI processes: start desipipe work with mpiexec -n or srun -n, and as many at least')
+        raise ValueError(
+            f'mpisplits={splits:d}, but there are {size:d} MPI processes: start desipipe work with '
+            'mpiexec -n or srun -n, and as many at least'
+        )
     argv: list[str] | None = None
     pid = 0
     if rank == 0:
@@ -1466,4 +1865,7 @@ def _work_together(splits: int, make: Callable[[Division], Worker], folder: str,
     comm = world() if mpicomm is None else mpicomm
     main(comm.bcast(argv, root=0), comm)
     if pid and os.waitpid(pid, 0)[1]:
-        raise DesipipeError('the worker of these MPI processes ended with an error, see above; what it ran is UNKNOWN, or runs again as its retries say')
+        raise DesipipeError(
+            'the worker of these MPI processes ended with an error, see above; what it ran is '
+            'UNKNOWN, or runs again as its retries say'
+        )

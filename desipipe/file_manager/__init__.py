@@ -15,7 +15,8 @@ A data base holds one YAML document for each kind of file::
     path: ${OUTDIR}/covariance_{tracer}.npy
     options: {tracer: [LRG, ELG]}
 
-Nothing in a data base is ever executed: see :mod:`desipipe.file_manager.template` for what a placeholder may be.
+Nothing in a data base is ever executed: see :mod:`desipipe.file_manager.template` for what a
+placeholder may be.
 """
 
 from __future__ import annotations

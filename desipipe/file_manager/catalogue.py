@@ -34,7 +34,8 @@ class FileEntryCollection(BaseClass):
     string : str, optional
         Text of a data base, added to ``data``.
     parser : callable, optional
-        Called with the text of a data base (and ``**kwargs``), gives the dictionaries of its entries; by default it is YAML.
+        Called with the text of a data base (and ``**kwargs``), gives the dictionaries of its
+        entries; by default it is YAML.
     environ : dict, optional
         Variables for ``${NAME}`` in paths, before those of the process.
 
@@ -52,7 +53,13 @@ class FileEntryCollection(BaseClass):
         environ: Mapping[str, str] | None = None,
         **kwargs: Any,
     ) -> None:
-        parse = _documents if parser is None else lambda text, where: list(parser(text.decode() if isinstance(text, bytes) else text, **kwargs))
+        parse = (
+            _documents
+            if parser is None
+            else lambda text, where: list(
+                parser(text.decode() if isinstance(text, bytes) else text, **kwargs)
+            )
+        )
         self.environ: dict[str, str] = dict(environ or {})
         self.root = ''
         self.data: list[BaseFileEntry] = []
@@ -62,7 +69,9 @@ class FileEntryCollection(BaseClass):
         if string is not None:
             self._extend(list(_numbered(parse(string, 'the text'), 'the text')))
 
-    def _read(self, database: Any, parse: Callable[[str | bytes, str], list[Any]] | None = None) -> None:
+    def _read(
+        self, database: Any, parse: Callable[[str | bytes, str], list[Any]] | None = None
+    ) -> None:
         """Add one or several data bases."""
         if isinstance(database, str | os.PathLike):
             path = os.fspath(database)
@@ -70,7 +79,10 @@ class FileEntryCollection(BaseClass):
                 with open(path, 'rb') as file:
                     text = file.read()
             except OSError as error:
-                raise ConfigError(f'the data base {path} cannot be read: {error.strerror}. Check the path, or its permissions.') from error
+                raise ConfigError(
+                    f'the data base {path} cannot be read: {error.strerror}. Check the path, or '
+                    'its permissions.'
+                ) from error
             self._extend(list(_numbered((parse or _documents)(text, path), path)))
         elif isinstance(database, Mapping | BaseFileEntry):
             self._extend([('file entry', database)])
@@ -81,7 +93,8 @@ class FileEntryCollection(BaseClass):
                 self._read(one, parse)
         else:
             raise ConfigError(
-                f'{database!r:.100} is no data base of files: give the path of a YAML file, an entry, a dictionary with its fields, or a list of these'
+                f'{database!r:.100} is no data base of files: give the path of a YAML file, an '
+                'entry, a dictionary with its fields, or a list of these'
             )
 
     def _extend(self, documents: Sequence[tuple[str, Any]]) -> None:
@@ -100,13 +113,19 @@ class FileEntryCollection(BaseClass):
         if isinstance(data, BaseFileEntry):
             entry = data.copy()
         elif not isinstance(data, Mapping):
-            raise ConfigError(f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not {type(data).__name__} {shown(data)}.')
+            raise ConfigError(
+                f'{where}: an entry is a mapping with the fields {", ".join(_FIELDS)}, not '
+                f'{type(data).__name__} {shown(data)}.'
+            )
         else:
             try:
                 fields = importing.resolved(data)
                 for name in fields:
                     if name not in _FIELDS and name != 'fileentry':
-                        raise UnknownOptionError(f'the field {name!r} is not known: {close_names(str(name), _FIELDS, n=len(_FIELDS))}')
+                        raise UnknownOptionError(
+                            f'the field {name!r} is not known: '
+                            f'{close_names(str(name), _FIELDS, n=len(_FIELDS))}'
+                        )
                 entry = get_file_entry(fields)
             except (ConfigError, UnknownNameError, UnknownOptionError) as exc:
                 raise type(exc)(f'{where}: {exc}') from exc
@@ -119,7 +138,8 @@ class FileEntryCollection(BaseClass):
         Parameters
         ----------
         entry : BaseFileEntry, dict
-            The entry, or its fields; ``import`` may name the id of one that is there, whose fields it takes over.
+            The entry, or its fields; ``import`` may name the id of one that is there, whose fields
+            it takes over.
 
         Raises
         ------
@@ -132,19 +152,33 @@ class FileEntryCollection(BaseClass):
 
     def _fitting(self, id: Any, filetype: Any, keywords: Any) -> list[int]:
         """Positions of entries by what is not an option."""
-        wanted_id, wanted_type = (None if given is None else {text.lower() for text in _texts(given)} for given in (id, filetype))
+        wanted_id, wanted_type = (
+            None if given is None else {text.lower() for text in _texts(given)}
+            for given in (id, filetype)
+        )
         words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
         return [
             place
             for place, entry in enumerate(self.data)
             if (wanted_id is None or entry.id.lower() in wanted_id)
             and (wanted_type is None or entry.filetype.lower() in wanted_type)
-            and (words is None or any(all(word in entry.description.lower() for word in several) for several in words))
+            and (
+                words is None
+                or any(
+                    all(word in entry.description.lower() for word in several) for several in words
+                )
+            )
         ]
 
-    def _found(self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]) -> Iterator[tuple[int, BaseFileEntry]]:
+    def _found(
+        self, fitting: Iterable[int], ignore: bool | str | Iterable[str], options: Mapping[str, Any]
+    ) -> Iterator[tuple[int, BaseFileEntry]]:
         for place in fitting:
-            selected = self.data[place].select(ignore=ignore, raise_error=False, **options) if options else self.data[place].copy()
+            selected = (
+                self.data[place].select(ignore=ignore, raise_error=False, **options)
+                if options
+                else self.data[place].copy()
+            )
             if selected:
                 yield place, selected
 
@@ -192,13 +226,16 @@ class FileEntryCollection(BaseClass):
         id, filetype : str, list, optional
             Those of the entry, or several that will do; in capitals or not.
         keywords : str, list, optional
-            Words that the description must hold, in any order, in capitals or not; of several texts, the words of one of them.
+            Words that the description must hold, in any order, in capitals or not; of several
+            texts, the words of one of them.
         empty_error : bool, default=False
             Whether it is an error if nothing is left.
         ignore : bool, str, list, default=False
-            ``True``: entries that do not have some of the options are kept as if these were not asked for. Names: these options are not asked for.
+            ``True``: entries that do not have some of the options are kept as if these were not
+            asked for. Names: these options are not asked for.
         **options
-            Option: a value, or a list (or range) of values. Entries without the option, or without any of the values, are left out.
+            Option: a value, or a list (or range) of values. Entries without the option, or without
+            any of the values, are left out.
 
         Returns
         -------
@@ -209,7 +246,9 @@ class FileEntryCollection(BaseClass):
         UnknownNameError, UnknownOptionError
             With ``empty_error``: what is not known, and what comes close.
         """
-        return self._with(self.index(id, filetype, keywords, empty_error, ignore, return_entry=True, **options)[1])
+        return self._with(
+            self.index(id, filetype, keywords, empty_error, ignore, return_entry=True, **options)[1]
+        )
 
     def get(
         self,
@@ -252,7 +291,12 @@ class FileEntryCollection(BaseClass):
                 return None
             if not found:
                 raise self._nothing(fitting, id, filetype, keywords, ignore, options)
-            raise not_one(self.data, found, {'id': id, 'filetype': filetype, 'keywords': keywords, **options}, options)
+            raise not_one(
+                self.data,
+                found,
+                {'id': id, 'filetype': filetype, 'keywords': keywords, **options},
+                options,
+            )
         if check_exists:
             try:
                 check_files(found)
@@ -262,32 +306,70 @@ class FileEntryCollection(BaseClass):
                 return None
         return next(iter(found[0]))
 
-    def _nothing(self, fitting: Sequence[int], id: Any, filetype: Any, keywords: Any, ignore: Any, options: Mapping[str, Any]) -> Exception:
+    def _nothing(
+        self,
+        fitting: Sequence[int],
+        id: Any,
+        filetype: Any,
+        keywords: Any,
+        ignore: Any,
+        options: Mapping[str, Any],
+    ) -> Exception:
         """Why nothing is left."""
         if not self.data:
-            return UnknownNameError('there are no file entries: nothing can be found. Add a data base: FileManager(path)')
+            return UnknownNameError(
+                'there are no file entries: nothing can be found. Add a data base: '
+                'FileManager(path)'
+            )
         for field, given in (('id', id), ('filetype', filetype)):
-            if given is not None and not self._fitting(**{'id': None, 'filetype': None, 'keywords': None, field: given}):
+            if given is not None and not self._fitting(
+                **{'id': None, 'filetype': None, 'keywords': None, field: given}
+            ):
                 known = {getattr(entry, field) for entry in self.data} - {''}
-                return UnknownNameError(f'no file entry has the {field} {given!r}: {close_names(_texts(given)[0] if _texts(given) else "", known)}')
+                return UnknownNameError(
+                    f'no file entry has the {field} {given!r}: '
+                    f'{close_names(_texts(given)[0] if _texts(given) else "", known)}'
+                )
         if keywords is not None and not self._fitting(None, None, keywords):
             words = {word for entry in self.data for word in entry.description.lower().split()}
             asked_for = [word for text in _texts(keywords) for word in text.lower().split()]
-            unknown = next((word for word in asked_for if not any(word in known for known in words)), None)
-            near = 'each of these words is known, but not all of one entry' if unknown is None else f'{unknown!r}: {close_names(unknown, words)}'
-            return UnknownNameError(f'no file entry has the keywords {keywords!r} in its description. {near}')
+            unknown = next(
+                (word for word in asked_for if not any(word in known for known in words)), None
+            )
+            near = (
+                'each of these words is known, but not all of one entry'
+                if unknown is None
+                else f'{unknown!r}: {close_names(unknown, words)}'
+            )
+            return UnknownNameError(
+                f'no file entry has the keywords {keywords!r} in its description. {near}'
+            )
         asked = {'id': id, 'filetype': filetype, 'keywords': keywords, **options}
         entries = [self.data[place] for place in fitting]
-        passed = set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
+        passed = (
+            set(options) if ignore is True else set() if ignore is False else set(_texts(ignore))
+        )
         for name in options:
-            if entries and name not in passed and not any(name in entry.options for entry in entries):
+            if (
+                entries
+                and name not in passed
+                and not any(name in entry.options for entry in entries)
+            ):
                 known = {known for entry in entries for known in entry.options}
-                return UnknownOptionError(f'no file entry has an option {name!r}: {close_names(name, known)}')
+                return UnknownOptionError(
+                    f'no file entry has an option {name!r}: {close_names(name, known)}'
+                )
         if not entries:
             return UnknownNameError(
-                f'no file entry has id, filetype and keywords together: {", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
+                'no file entry has id, filetype and keywords together: '
+                f'{", ".join(f"{k}={v!r}" for k, v in asked.items() if v is not None)}'
             )
-        return not_one(entries, [], asked, {name: value for name, value in options.items() if name not in passed})
+        return not_one(
+            entries,
+            [],
+            asked,
+            {name: value for name, value in options.items() if name not in passed},
+        )
 
     # Going through
 
@@ -297,7 +379,10 @@ class FileEntryCollection(BaseClass):
         return common_options([entry.options for entry in self.data])
 
     def iter_options(
-        self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None, intersection: bool = False
+        self,
+        include: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
+        intersection: bool = False,
     ) -> list[dict[str, Any]]:
         """Combinations of values of options.
 
@@ -306,7 +391,8 @@ class FileEntryCollection(BaseClass):
         include, exclude : str, list, default=None
             Names of options to go through, or to leave out.
         intersection : bool, default=False
-            If ``True``, only of options that all entries have; else of each entry, those that are part of another one's left out.
+            If ``True``, only of options that all entries have; else of each entry, those that are
+            part of another one's left out.
 
         Returns
         -------
@@ -314,8 +400,11 @@ class FileEntryCollection(BaseClass):
         """
         if intersection:
             return list(iter_options(self.options, include, exclude))
-        # By what options they are of: what is known of the larger set is known of each smaller one, and takes its place.
-        kinds = {tuple(sorted(chosen_names(entry.options, include, exclude))) for entry in self.data}
+        # By what options they are of: what is known of the larger set is known of each smaller one,
+        # and takes its place.
+        kinds = {
+            tuple(sorted(chosen_names(entry.options, include, exclude))) for entry in self.data
+        }
         parts = {names: [other for other in kinds if set(other) < set(names)] for names in kinds}
         places: dict[tuple[str, ...], dict[tuple[Any, ...], int]] = {names: {} for names in kinds}
         covered: dict[tuple[str, ...], set[tuple[Any, ...]]] = {names: set() for names in kinds}
@@ -352,9 +441,11 @@ class FileEntryCollection(BaseClass):
         include, exclude : str, list, default=None
             Names of options to go through, or to leave out.
         get : bool, default=None
-            ``True``: files; ``False``: file managers; ``None``: files, if nothing is excluded and each combination is one file, else file managers.
+            ``True``: files; ``False``: file managers; ``None``: files, if nothing is excluded and
+            each combination is one file, else file managers.
         intersection : bool, default=False
-            If ``True``, go through the options that all entries have, with all entries in each file manager; else through each entry by itself.
+            If ``True``, go through the options that all entries have, with all entries in each file
+            manager; else through each entry by itself.
 
         Returns
         -------
@@ -364,13 +455,22 @@ class FileEntryCollection(BaseClass):
             return []
         several: Iterable[list[BaseFileEntry]]
         if intersection:
-            several = (self._selected(options) for options in self.iter_options(include, exclude, intersection=True))
+            several = (
+                self._selected(options)
+                for options in self.iter_options(include, exclude, intersection=True)
+            )
         else:
-            several = ([part] for entry in self.data for part in entry._split(chosen_names(entry.options, include, exclude)))
+            several = (
+                [part]
+                for entry in self.data
+                for part in entry._split(chosen_names(entry.options, include, exclude))
+            )
         found = [entries for entries in several if entries]
         if get is None:
             get = exclude is None and all(
-                len(entries) == 1 and all(pool is not ... and len(pool) == 1 for pool in entries[0].options.values()) for entries in found
+                len(entries) == 1
+                and all(pool is not ... and len(pool) == 1 for pool in entries[0].options.values())
+                for entries in found
             )
         managers = (self._with(entries) for entries in found)
         return [manager.get() for manager in managers] if get else list(managers)
@@ -391,19 +491,28 @@ class FileEntryCollection(BaseClass):
             return self._one(index)
         if isinstance(index, slice):
             return self._with(entry.copy() for entry in self.data[index])
-        return self._with([self.data[place].copy() for place in index]) if isinstance(index, Iterable) else self.data[index]
+        return (
+            self._with([self.data[place].copy() for place in index])
+            if isinstance(index, Iterable)
+            else self.data[index]
+        )
 
     def _one(self, id: str) -> BaseFileEntry:
         found = [entry for entry in self.data if entry.id == id]
         if len(found) != 1:
-            raise UnknownNameError(f'{len(found) or "no":} file entries have the id {id!r}: {close_names(id, (entry.id for entry in self.data))}')
+            raise UnknownNameError(
+                f'{len(found) or "no":} file entries have the id {id!r}: '
+                f'{close_names(id, (entry.id for entry in self.data))}'
+            )
         return found[0]
 
     def __delitem__(self, index: Any) -> None:
         if isinstance(index, str):
             index = self.data.index(self._one(index))
         if isinstance(index, Iterable):
-            gone = {range(len(self.data))[place] for place in index}  # negative ones count from the end
+            gone = {
+                range(len(self.data))[place] for place in index
+            }  # negative ones count from the end
             self.data = [entry for place, entry in enumerate(self.data) if place not in gone]
         else:
             del self.data[index]
@@ -465,7 +574,10 @@ class FileEntryCollection(BaseClass):
         """
         for name in kwargs:
             if name not in ('data', 'environ', 'ro'):
-                raise UnknownOptionError(f'a file manager has no {name!r} to update: {close_names(name, ("data", "environ", "ro"))}')
+                raise UnknownOptionError(
+                    f'a file manager has no {name!r} to update: '
+                    f'{close_names(name, ("data", "environ", "ro"))}'
+                )
         if 'environ' in kwargs:
             self.environ = variables(kwargs['environ'])
             for entry in self.data:
@@ -478,7 +590,9 @@ class FileEntryCollection(BaseClass):
             for entry in self.data:
                 entry.update(ro=kwargs['ro'])
 
-    def chgdir(self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> None:
+    def chgdir(
+        self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
+    ) -> None:
         """Change the folder in the paths of all entries.
 
         Parameters
@@ -486,13 +600,17 @@ class FileEntryCollection(BaseClass):
         newdir : str, PathLike
             The new one.
         olddir : str, PathLike, default=None
-            What it takes the place of; by default the folder that all entries have in common, down to where the first option is.
+            What it takes the place of; by default the folder that all entries have in common, down
+            to where the first option is.
         """
         if olddir is None and self.data:
             try:
                 olddir = os.path.commonpath([base_folder(entry.path) for entry in self.data])
             except ValueError as exc:
-                raise ConfigError('the entries have no folder in common: say which one to change, with olddir; nothing was changed') from exc
+                raise ConfigError(
+                    'the entries have no folder in common: say which one to change, with olddir; '
+                    'nothing was changed'
+                ) from exc
         for entry in self.data:
             entry.chgdir(newdir, olddir=olddir)
 
@@ -515,25 +633,40 @@ class FileEntryCollection(BaseClass):
 
         documents = [self._document(entry, replace_environ) for entry in self.data]
         try:
-            text = yaml.dump_all(documents, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=120)
+            text = yaml.dump_all(
+                documents, Dumper=_dumper(), sort_keys=False, allow_unicode=True, width=120
+            )
         except yaml.YAMLError as exc:
-            raise ConfigError(f'{os.fspath(fn)} was not written: options of an entry hold what YAML cannot: {exc}') from exc
+            raise ConfigError(
+                f'{os.fspath(fn)} was not written: options of an entry hold what YAML cannot: {exc}'
+            ) from exc
         with io.atomic_write(fn) as file:
             file.write(text.encode())
 
     def _document(self, entry: BaseFileEntry, replace_environ: bool) -> dict[str, Any]:
-        fields = {name: value for name, value in entry.to_dict().items() if value not in ('', None) and name not in ('options', 'foptions')}
+        fields = {
+            name: value
+            for name, value in entry.to_dict().items()
+            if value not in ('', None) and name not in ('options', 'foptions')
+        }
         if replace_environ:
             for name in ('path', 'link'):
                 if name in fields:
                     fields[name] = path_replace_environ(fields[name], entry.environ)
         if fields.get('ro'):
-            fields['ro'] = [path_replace_environ(part, entry.environ) if replace_environ else part for part in fields['ro']]
+            fields['ro'] = [
+                path_replace_environ(part, entry.environ) if replace_environ else part
+                for part in fields['ro']
+            ]
         if entry.name != BaseFileEntry.name:
             fields['fileentry'] = entry.name
         if entry.options:
             fields['options'] = {name: _plain(pool) for name, pool in entry.options.items()}
-        texts = {name: _plain(pool) for name, pool in entry.foptions.items() if pool is not entry.options[name]}
+        texts = {
+            name: _plain(pool)
+            for name, pool in entry.foptions.items()
+            if pool is not entry.options[name]
+        }
         return {**fields, 'foptions': texts} if texts else fields
 
     # Files
@@ -580,8 +713,13 @@ class FileEntryCollection(BaseClass):
     def __repr__(self) -> str:
         files = sum(map(len, self.data))
         lines = [f'{type(self).__name__}({len(self):,d} entries, {files:,d} files)']
-        lines += [f'  {entry.id or "(no id)"}: {len(entry):,d} files, {entry.path}' for entry in self.data[:20]]
-        return '\n'.join(lines + ([f'  … and {len(self) - 20:,d} more entries'] if len(self) > 20 else []))
+        lines += [
+            f'  {entry.id or "(no id)"}: {len(entry):,d} files, {entry.path}'
+            for entry in self.data[:20]
+        ]
+        return '\n'.join(
+            lines + ([f'  … and {len(self) - 20:,d} more entries'] if len(self) > 20 else [])
+        )
 
     def _repr_html_(self) -> str:
         from .view import entries_table
@@ -592,15 +730,18 @@ class FileEntryCollection(BaseClass):
 class FileManager(FileEntryCollection):
     """Catalogue of files.
 
-    Iterating gives the files, if there is one entry; of several entries, a file manager for each combination of the options
-    that all of them have. ``fm.data`` is the list of entries, and ``len(fm)`` their number.
+    Iterating gives the files, if there is one entry; of several entries, a file manager for each
+    combination of the options that all of them have. ``fm.data`` is the list of entries, and
+    ``len(fm)`` their number.
 
     Parameters
     ----------
     database : str, PathLike, dict, BaseFileEntry, FileManager, list
-        A YAML file of one or several documents, a dictionary with the fields of one entry, an entry, or several of these.
+        A YAML file of one or several documents, a dictionary with the fields of one entry, an
+        entry, or several of these.
     environ : Environment, str, dict, optional
-        Variables for ``${NAME}`` in paths, before those of the process: an environment (its commands are run once, now), its name, or a dictionary.
+        Variables for ``${NAME}`` in paths, before those of the process: an environment (its
+        commands are run once, now), its name, or a dictionary.
     root : str, PathLike, optional
         Folder that relative paths begin at, and that no path may leave.
 
@@ -625,7 +766,10 @@ class FileManager(FileEntryCollection):
     """
 
     def __init__(
-        self, database: Any = (), environ: BaseEnvironment | Mapping[str, Any] | str | None = None, root: str | os.PathLike[str] | None = None
+        self,
+        database: Any = (),
+        environ: BaseEnvironment | Mapping[str, Any] | str | None = None,
+        root: str | os.PathLike[str] | None = None,
     ) -> None:
         super().__init__(environ=variables(environ))
         self.root = '' if root is None else os.path.abspath(root)
@@ -660,7 +804,8 @@ class FileManager(FileEntryCollection):
         Parameters
         ----------
         keywords : str, list, default=None
-            Words that the path, or its pattern, must hold, in capitals or not; of several texts, the words of one of them.
+            Words that the path, or its pattern, must hold, in capitals or not; of several texts,
+            the words of one of them.
 
         Returns
         -------
@@ -671,11 +816,17 @@ class FileManager(FileEntryCollection):
 
         words = None if keywords is None else [text.lower().split() for text in _texts(keywords)]
         named = Config().get('file', {}).get('filename', [])
-        found = [(path, pattern) for pattern in _texts(named) for path in sorted(glob.glob(os.path.expanduser(pattern)))]
+        found = [
+            (path, pattern)
+            for pattern in _texts(named)
+            for path in sorted(glob.glob(os.path.expanduser(pattern)))
+        ]
 
         def is_wanted(path: str, pattern: str) -> bool:
             texts = (path.lower(), pattern.lower())
-            return words is None or any(all(any(word in text for text in texts) for word in several) for several in words)
+            return words is None or any(
+                all(any(word in text for text in texts) for word in several) for several in words
+            )
 
         return [path for path, pattern in found if is_wanted(path, pattern)]
 
@@ -690,22 +841,33 @@ def variables(environ: BaseEnvironment | Mapping[str, Any] | str | None) -> dict
     Returns
     -------
     variables : dict
-        Without what this process has anyway: that may be secret, and would travel with every task that gets a file manager.
+        Without what this process has anyway: that may be secret, and would travel with every task
+        that gets a file manager.
     """
     if environ is None:
         return {}
     from ..environment import BaseEnvironment, Environment
 
     is_environment = isinstance(environ, BaseEnvironment)
-    if isinstance(environ, Mapping) and not is_environment and not environ.keys() & {'name', 'environ', 'data', 'command'}:
+    if (
+        isinstance(environ, Mapping)
+        and not is_environment
+        and not environ.keys() & {'name', 'environ', 'data', 'command'}
+    ):
         return {str(name): str(value) for name, value in environ.items()}
-    return {name: value for name, value in Environment(environ).to_dict(all=True).items() if os.environ.get(name) != value}
+    return {
+        name: value
+        for name, value in Environment(environ).to_dict(all=True).items()
+        if os.environ.get(name) != value
+    }
 
 
 class _Imports:
     """Fields of entries that take over those of others."""
 
-    def __init__(self, known: Iterable[BaseFileEntry], documents: Iterable[tuple[str, Any]]) -> None:
+    def __init__(
+        self, known: Iterable[BaseFileEntry], documents: Iterable[tuple[str, Any]]
+    ) -> None:
         self._known = known
         self._documents = documents
         self._by_id: dict[str, Any] | None = None
@@ -717,7 +879,8 @@ class _Imports:
             return fields
         name = fields.pop('import')
         if self._by_id is None:
-            # What is there already goes first, then the data base, of several with one id the first.
+            # What is there already goes first, then the data base, of several with one id the
+            # first.
             self._by_id = {entry.id: entry for entry in reversed(list(self._known))}
             for _, other in self._documents:
                 if isinstance(other, Mapping) and isinstance(other.get('id'), str):
@@ -725,10 +888,16 @@ class _Imports:
         if name in trail:
             raise ConfigError(f'entries import each other: {" → ".join([*trail, name])}')
         if not isinstance(name, str) or name not in self._by_id:
-            raise UnknownNameError(f'there is no entry {shown(name)} to import: {close_names(name if isinstance(name, str) else "", self._by_id)}')
+            raise UnknownNameError(
+                f'there is no entry {shown(name)} to import: '
+                f'{close_names(name if isinstance(name, str) else "", self._by_id)}'
+            )
         other = self._by_id[name]
         if isinstance(other, BaseFileEntry):
-            inherited = {**other.to_dict(), **({'fileentry': other.name} if other.name != BaseFileEntry.name else {})}
+            inherited = {
+                **other.to_dict(),
+                **({'fileentry': other.name} if other.name != BaseFileEntry.name else {}),
+            }
         else:
             inherited = self.resolved(other, (*trail, name))
         new = fields.get('options') or {}
@@ -737,12 +906,23 @@ class _Imports:
             theirs = inherited.get(key) or {}
             if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
                 # An option that is given anew brings its own texts.
-                fields[key] = {**{name: value for name, value in theirs.items() if key == 'options' or name not in new}, **mine}
+                fields[key] = {
+                    **{
+                        name: value
+                        for name, value in theirs.items()
+                        if key == 'options' or name not in new
+                    },
+                    **mine,
+                }
         return {**inherited, **fields}
 
 
 def _texts(given: Any) -> list[str]:
-    return [str(text) for text in given] if isinstance(given, Iterable) and not isinstance(given, str) else [str(given)]
+    return (
+        [str(text) for text in given]
+        if isinstance(given, Iterable) and not isinstance(given, str)
+        else [str(given)]
+    )
 
 
 def _plain(pool: Any) -> Any:
@@ -780,7 +960,7 @@ def path_replace_environ(path: str, environ: Mapping[str, Any] | None = None) ->
     return re.sub(r'\$\{(\w+)\}', value, path)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # YAML
 
 
@@ -792,7 +972,9 @@ def _numbered(documents: Iterable[Any], where: str) -> Iterator[tuple[str, Any]]
 
 @functools.cache
 def _loader() -> Any:
-    """A loader that constructs plain values only, and reads ``1e-5`` and ``None`` as their users mean them."""
+    """A loader that constructs plain values only, and reads ``1e-5`` and ``None`` as their users
+    mean them.
+    """
     import yaml
 
     base = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)  # ten times faster where libyaml is
@@ -802,19 +984,32 @@ def _loader() -> Any:
             # Keys first: values of options may be lists, which Python takes for no key.
             if any(isinstance(key, yaml.SequenceNode) for key, _ in node.value):
                 node.value = [
-                    (yaml.SequenceNode('!value', key.value, key.start_mark, key.end_mark) if isinstance(key, yaml.SequenceNode) else key, value)
+                    (
+                        yaml.SequenceNode('!value', key.value, key.start_mark, key.end_mark)
+                        if isinstance(key, yaml.SequenceNode)
+                        else key,
+                        value,
+                    )
                     for key, value in node.value
                 ]
             super().flatten_mapping(node)
 
     def value(loader: Any, node: Any) -> Any:
         try:
-            return freeze(loader.construct_sequence(node, deep=True))  # bounded, for what aliases make of it is hashed
+            return freeze(
+                loader.construct_sequence(node, deep=True)
+            )  # bounded, for what aliases make of it is hashed
         except ConfigError as exc:
-            raise yaml.constructor.ConstructorError(None, None, f'a key {exc}', node.start_mark) from exc
+            raise yaml.constructor.ConstructorError(
+                None, None, f'a key {exc}', node.start_mark
+            ) from exc
 
     Loader.add_constructor('!value', value)
-    Loader.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+    Loader.add_implicit_resolver(
+        'tag:yaml.org,2002:float',
+        re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'),
+        list('-+0123456789'),
+    )
     Loader.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
     return Loader
 
@@ -827,9 +1022,18 @@ def _dumper() -> Any:
         def ignore_aliases(self, data: Any) -> bool:
             return True
 
-    Dumper.add_representer(list, lambda dumper, data: dumper.represent_sequence('tag:yaml.org,2002:seq', data, flow_style=True))
+    Dumper.add_representer(
+        list,
+        lambda dumper, data: dumper.represent_sequence(
+            'tag:yaml.org,2002:seq', data, flow_style=True
+        ),
+    )
     # Texts that our loader would take for a number or nothing are put in quotes.
-    Dumper.add_implicit_resolver('tag:yaml.org,2002:float', re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'), list('-+0123456789'))
+    Dumper.add_implicit_resolver(
+        'tag:yaml.org,2002:float',
+        re.compile(r'^[-+]?(?:[0-9][0-9_]*)(?:\.[0-9_]*)?[eE][-+]?[0-9]+$'),
+        list('-+0123456789'),
+    )
     Dumper.add_implicit_resolver('tag:yaml.org,2002:null', re.compile(r'^None$'), ['N'])
     return Dumper
 
@@ -864,6 +1068,15 @@ def _documents(text: str | bytes, where: str) -> list[Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line = f', line {mark.line + 1:d}, column {mark.column + 1:d}' if mark else ''
-        raise ConfigError(f'{where}{line}: {error.problem}. No entry of this data base is known; correct that line.') from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date that does not exist, bytes that are no UTF-8, a thousand brackets
-        raise ConfigError(f'{where}: this is not YAML: {error}. No entry of this data base is known.') from error
+        raise ConfigError(
+            f'{where}{line}: {error.problem}. No entry of this data base is known; correct that '
+            'line.'
+        ) from error
+    except (
+        yaml.YAMLError,
+        ValueError,
+        RecursionError,
+    ) as error:  # a date that does not exist, bytes that are no UTF-8, a thousand brackets
+        raise ConfigError(
+            f'{where}: this is not YAML: {error}. No entry of this data base is known.'
+        ) from error

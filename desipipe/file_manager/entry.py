@@ -9,10 +9,28 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import EllipsisType
 from typing import Any, ClassVar, Self
 
-from ..errors import ConfigError, MissingFileError, UnknownNameError, UnknownOptionError, close_names
+from ..errors import (
+    ConfigError,
+    MissingFileError,
+    UnknownNameError,
+    UnknownOptionError,
+    close_names,
+)
 from . import made
 from .file import BaseFile, Fields, _mapping, moved
-from .options import Pool, as_names, choose, chosen_names, freeze, iter_options, make_pool, product, shown, values_of, values_text
+from .options import (
+    Pool,
+    as_names,
+    choose,
+    chosen_names,
+    freeze,
+    iter_options,
+    make_pool,
+    product,
+    shown,
+    values_of,
+    values_text,
+)
 from .template import Part
 
 _BLOCK = 256  # paths to be made at once, at least if there are as many
@@ -27,7 +45,11 @@ class Existence(dict[bool, list[str]]):
         return not self[False]
 
     def __str__(self) -> str:
-        return '\n'.join(line for exists, paths in self.items() for line in (f'exists = {exists}', '=' * len(f'exists = {exists}'), *paths))
+        return '\n'.join(
+            line
+            for exists, paths in self.items()
+            for line in (f'exists = {exists}', '=' * len(f'exists = {exists}'), *paths)
+        )
 
 
 class Status(dict[str, int]):
@@ -41,7 +63,8 @@ class Status(dict[str, int]):
 class BaseFileEntry(Fields):
     """Files that differ by the values of options; iterating gives them, the last option fastest.
 
-    An own kind of entry is a subclass with a `name`, by which data bases call it (``fileentry: name``); most change `_get_file` only::
+    An own kind of entry is a subclass with a `name`, by which data bases call it (``fileentry:
+    name``); most change `_get_file` only::
 
         class MyEntry(BaseFileEntry):
             name = 'my_entry'
@@ -53,14 +76,15 @@ class BaseFileEntry(Fields):
     Parameters
     ----------
     path : str
-        With ``{option}``, ``{option:format}``, or an expression of options; and ``${NAME}`` for variables of the environment.
+        With ``{option}``, ``{option:format}``, or an expression of options; and ``${NAME}`` for
+        variables of the environment.
     ro : list, optional
         Part of the path, and what stands in its place where files are only read.
     filetype, id, author, description, link : str, optional
         See the attributes.
     options : dict, optional
-        Name of option: its value, a list of values, ``range(...)``, ``...`` (any value), or a dictionary: value, and the text for it in the path. A list
-        in a list is one value, a tuple.
+        Name of option: its value, a list of values, ``range(...)``, ``...`` (any value), or a
+        dictionary: value, and the text for it in the path. A list in a list is one value, a tuple.
     foptions : dict, optional
         Name of option: what stands for its values in the path, in their order.
 
@@ -81,7 +105,10 @@ class BaseFileEntry(Fields):
             _registry[cls.name] = cls
 
     def update(self, **kwargs: Any) -> None:
-        """Set fields; see `Fields.update`. A placeholder without an option is an error of the file that is asked for."""
+        """Set fields; see `Fields.update`.
+
+        A placeholder without an option is an error of the file that is asked for.
+        """
         before = dict(self.__dict__)
         super().update(**kwargs)
         try:
@@ -113,18 +140,32 @@ class BaseFileEntry(Fields):
                 if name not in options:
                     continue
                 try:
-                    text = [freeze(value) for value in values] if isinstance(values, list) else make_pool(values)[0]
+                    text = (
+                        [freeze(value) for value in values]
+                        if isinstance(values, list)
+                        else make_pool(values)[0]
+                    )
                 except ConfigError as exc:
                     raise ConfigError(f'{self._label(given)}: foptions of {name!r} {exc}.') from exc
                 number = len(values_of(options[name]))
-                if isinstance(text, EllipsisType) != isinstance(options[name], EllipsisType) or len(values_of(text)) != number:
-                    raise ConfigError(f'{self._label(given)}: foptions of {name!r} must be {number:d}, one for each value of the option')
-                texts[name] = options[name] if text == options[name] and not isinstance(text, range) else text
+                if (
+                    isinstance(text, EllipsisType) != isinstance(options[name], EllipsisType)
+                    or len(values_of(text)) != number
+                ):
+                    raise ConfigError(
+                        f'{self._label(given)}: foptions of {name!r} must be {number:d}, one for '
+                        'each value of the option'
+                    )
+                texts[name] = (
+                    options[name] if text == options[name] and not isinstance(text, range) else text
+                )
         return {'options': options, 'foptions': texts}
 
     # Files
 
-    def _get_file(self, options: dict[str, Any], foptions: dict[str, Any] | None = None) -> BaseFile:
+    def _get_file(
+        self, options: dict[str, Any], foptions: dict[str, Any] | None = None
+    ) -> BaseFile:
         """The file of one value for each option; for subclasses to change.
 
         Parameters
@@ -150,7 +191,10 @@ class BaseFileEntry(Fields):
         if any(self.foptions[name] is not self.options[name] for name in names):
             texts = [values_of(self.foptions[name]) for name in names]
             for values, words in zip(product(pools), product(texts), strict=True):
-                yield self._get_file(dict(zip(names, values, strict=True)), foptions=dict(zip(names, words, strict=True)))
+                yield self._get_file(
+                    dict(zip(names, values, strict=True)),
+                    foptions=dict(zip(names, words, strict=True)),
+                )
         elif type(self)._get_file is not BaseFileEntry._get_file:
             for values in product(pools):
                 options = dict(zip(names, values, strict=True))
@@ -177,13 +221,19 @@ class BaseFileEntry(Fields):
         ------
         path : str
         """
-        if type(self)._get_file is not BaseFileEntry._get_file or self._file_cls is not BaseFile or self.root or '*' in self.path:
+        if (
+            type(self)._get_file is not BaseFileEntry._get_file
+            or self._file_cls is not BaseFile
+            or self.root
+            or '*' in self.path
+        ):
             yield from (file.filepath for file in self)
             return
         missing = sorted(self._template(self.path).names - set(self.options))
         if missing:
             raise self._unknown_placeholder(self.path, missing[0], self.options)
-        # Many at once: each value is put into words once for a block of combinations, and joining is left to C.
+        # Many at once: each value is put into words once for a block of combinations, and joining
+        # is left to C.
         names = list(self.options)
         texts = [values_of(self.foptions[name]) for name in names]
         first, size = len(names), 1
@@ -198,12 +248,22 @@ class BaseFileEntry(Fields):
             while block := list(itertools.islice(places, _MOST)):
                 inner = dict(zip(names[first:], zip(*block, strict=True), strict=True))
                 try:
-                    columns = [self._column(part, words, outer, inner, len(block)) for part, words in zip(parts, known, strict=True)]
+                    columns = [
+                        self._column(part, words, outer, inner, len(block))
+                        for part, words in zip(parts, known, strict=True)
+                    ]
                 except ConfigError as exc:
                     raise ConfigError(f'{self._label()}: the path {self.path} {exc}.') from exc
                 yield from map(''.join, zip(*columns, strict=True))
 
-    def _column(self, part: Part, known: dict[int, str], outer: dict[str, Any], inner: dict[str, tuple[int, ...]], number: int) -> Iterable[str]:
+    def _column(
+        self,
+        part: Part,
+        known: dict[int, str],
+        outer: dict[str, Any],
+        inner: dict[str, tuple[int, ...]],
+        number: int,
+    ) -> Iterable[str]:
         """Fill a part of the path for a block of combinations.
 
         It takes values of the outer options, and positions of those of the inner ones.
@@ -220,7 +280,15 @@ class BaseFileEntry(Fields):
                 known[place] = part.fill({**outer, name: pool[place]}, self.environ)
             return map(known.__getitem__, inner[name])
         several = zip(*(inner[name] for name in mine), strict=True)
-        options = ({**outer, **{name: pool[place] for name, pool, place in zip(mine, pools, places, strict=True)}} for places in several)
+        options = (
+            {
+                **outer,
+                **{
+                    name: pool[place] for name, pool, place in zip(mine, pools, places, strict=True)
+                },
+            }
+            for places in several
+        )
         return [part.fill(values, self.environ) for values in options]
 
     @property
@@ -234,7 +302,8 @@ class BaseFileEntry(Fields):
         Parameters
         ----------
         return_type : str, default='dict'
-            ``'dict'``: ``{True: paths, False: paths}``, itself true if all files are there; ``'str'``: the same for people.
+            ``'dict'``: ``{True: paths, False: paths}``, itself true if all files are there;
+            ``'str'``: the same for people.
 
         Returns
         -------
@@ -247,13 +316,14 @@ class BaseFileEntry(Fields):
 
         A file is stale if one that it was made from, or one further up, has changed since.
 
-        See :meth:`FileManager.provenance` for one of them. Each file that went into them is looked at once: its size and time, and its content if
-        only the time differs.
+        See :meth:`FileManager.provenance` for one of them. Each file that went into them is looked
+        at once: its size and time, and its content if only the time differs.
 
         Returns
         -------
         status : Status
-            ``{'missing': n, 'stale': n, 'current': n}``; its `paths` are the same with lists of paths.
+            ``{'missing': n, 'stale': n, 'current': n}``; its `paths` are the same with lists of
+            paths.
         """
         return status([self])
 
@@ -264,13 +334,21 @@ class BaseFileEntry(Fields):
 
     # Choosing
 
-    def select(self, ignore: bool | str | Iterable[str] = False, check_exists: bool = False, raise_error: bool = True, **options: Any) -> Any:
-        """The same kind of file, with fewer values for some options; without any of the values asked for: with no file.
+    def select(
+        self,
+        ignore: bool | str | Iterable[str] = False,
+        check_exists: bool = False,
+        raise_error: bool = True,
+        **options: Any,
+    ) -> Any:
+        """The same kind of file, with fewer values for some options; without any of the values
+        asked for: with no file.
 
         Parameters
         ----------
         ignore : bool, str, list, default=False
-            ``True``: options that the entry does not have are passed over. Names: these options are passed over.
+            ``True``: options that the entry does not have are passed over. Names: these options are
+            passed over.
         check_exists : bool, default=False
             Whether all files must be there.
         raise_error : bool, default=True
@@ -309,20 +387,35 @@ class BaseFileEntry(Fields):
             if name not in self.options:
                 if ignore is True:
                     continue
-                raise UnknownOptionError(f'{self._label()}: there is no option {name!r}: {close_names(name, self.options)}')
+                raise UnknownOptionError(
+                    f'{self._label()}: there is no option {name!r}: '
+                    f'{close_names(name, self.options)}'
+                )
             pool, texts = self.options[name], self.foptions[name]
             if isinstance(pool, EllipsisType):
                 if wanted is Ellipsis:
                     continue
-                values = list(map(freeze, wanted)) if isinstance(wanted, list | range) else [freeze(wanted)]
+                values = (
+                    list(map(freeze, wanted))
+                    if isinstance(wanted, list | range)
+                    else [freeze(wanted)]
+                )
                 new.options[name] = new.foptions[name] = values
                 continue
             places = choose(wanted, pool)
             new.options[name] = [pool[place] for place in places]
-            new.foptions[name] = new.options[name] if texts is pool else [texts[place] for place in places]
+            new.foptions[name] = (
+                new.options[name] if texts is pool else [texts[place] for place in places]
+            )
         return new
 
-    def get(self, ignore: bool | str | Iterable[str] = False, check_exists: bool = False, raise_error: bool = True, **options: Any) -> Any:
+    def get(
+        self,
+        ignore: bool | str | Iterable[str] = False,
+        check_exists: bool = False,
+        raise_error: bool = True,
+        **options: Any,
+    ) -> Any:
         """The one file for values of options; parameters as of `select`.
 
         Returns
@@ -345,7 +438,12 @@ class BaseFileEntry(Fields):
             raise not_one([self], [new] if new else [], options, options)
         return None
 
-    def iter_options(self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None, return_foptions: bool = False) -> list[Any]:
+    def iter_options(
+        self,
+        include: str | Iterable[str] | None = None,
+        exclude: str | Iterable[str] | None = None,
+        return_foptions: bool = False,
+    ) -> list[Any]:
         """All combinations of the values of options, the last one fastest.
 
         Parameters
@@ -360,9 +458,15 @@ class BaseFileEntry(Fields):
         options : list of dict
         """
         found = iter_options(self.options, include, exclude)
-        return list(zip(found, iter_options(self.foptions, include, exclude), strict=True)) if return_foptions else list(found)
+        return (
+            list(zip(found, iter_options(self.foptions, include, exclude), strict=True))
+            if return_foptions
+            else list(found)
+        )
 
-    def iter(self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None) -> list[Any]:
+    def iter(
+        self, include: str | Iterable[str] | None = None, exclude: str | Iterable[str] | None = None
+    ) -> list[Any]:
         """List the files.
 
         Parameters
@@ -373,8 +477,8 @@ class BaseFileEntry(Fields):
         Returns
         -------
         files : list of BaseFile
-            Where options are left out, those of the others only: a path that needs the rest is asked for by
-            ``file.clone(options=...)``.
+            Where options are left out, those of the others only: a path that needs the rest is
+            asked for by ``file.clone(options=...)``.
         """
         names = chosen_names(self.options, include, exclude)
         if len(names) == len(self.options):
@@ -384,14 +488,30 @@ class BaseFileEntry(Fields):
 
     def _split(self, names: Sequence[str]) -> Iterator[Self]:
         """Entries with one value for each of these options."""
-        pools, texts = ([values_of(pools[name]) for name in names] for pools in (self.options, self.foptions))
+        pools, texts = (
+            [values_of(pools[name]) for name in names] for pools in (self.options, self.foptions)
+        )
         for values, words in zip(product(pools), product(texts), strict=True):
             new = self.copy()
-            new.options = {**self.options, **{name: [value] if value is not Ellipsis else value for name, value in zip(names, values, strict=True)}}
-            new.foptions = {**self.foptions, **{name: [word] if word is not Ellipsis else word for name, word in zip(names, words, strict=True)}}
+            new.options = {
+                **self.options,
+                **{
+                    name: [value] if value is not Ellipsis else value
+                    for name, value in zip(names, values, strict=True)
+                },
+            }
+            new.foptions = {
+                **self.foptions,
+                **{
+                    name: [word] if word is not Ellipsis else word
+                    for name, word in zip(names, words, strict=True)
+                },
+            }
             yield new
 
-    def chgdir(self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> None:
+    def chgdir(
+        self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
+    ) -> None:
         """Change the folder in `path`.
 
         Parameters
@@ -411,10 +531,20 @@ class BaseFileEntry(Fields):
         return '\n'.join(f'{place:d} {digest}' for place, digest in found if digest)
 
     def __repr__(self) -> str:
-        known = {name: value for name, value in self.to_dict().items() if name not in ('options', 'foptions') and value not in ('', None)}
+        known = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in ('options', 'foptions') and value not in ('', None)
+        }
         lines = [f'{name}: {value}' for name, value in known.items()]
         if self.options:
-            lines += ['options:', *(f'  {name}: {values_text(pool, self.foptions[name])}' for name, pool in self.options.items())]
+            lines += [
+                'options:',
+                *(
+                    f'  {name}: {values_text(pool, self.foptions[name])}'
+                    for name, pool in self.options.items()
+                ),
+            ]
         lines.append(f'files: {len(self):,d}')
         return f'{type(self).__name__}(\n' + ''.join(f'  {line}\n' for line in lines) + ')'
 
@@ -427,13 +557,16 @@ class BaseFileEntry(Fields):
 _registry[BaseFileEntry.name] = BaseFileEntry
 
 
-def get_file_entry(file_entry: BaseFileEntry | str | Mapping[str, Any] | None = None, **kwargs: Any) -> BaseFileEntry:
+def get_file_entry(
+    file_entry: BaseFileEntry | str | Mapping[str, Any] | None = None, **kwargs: Any
+) -> BaseFileEntry:
     """A file entry, of whatever people write.
 
     Parameters
     ----------
     file_entry : BaseFileEntry, str, dict, default=None
-        An entry, which is returned; the name of a class of entries; or fields, with ``fileentry`` for the class if it is not the base.
+        An entry, which is returned; the name of a class of entries; or fields, with ``fileentry``
+        for the class if it is not the base.
     **kwargs
         Fields.
 
@@ -456,13 +589,14 @@ def get_file_entry(file_entry: BaseFileEntry | str | Mapping[str, Any] | None = 
     name: Any = BaseFileEntry.name if file_entry is None else file_entry
     if not isinstance(name, str) or name not in _registry:
         raise UnknownNameError(
-            f'there is no kind of file entry {shown(name)} (define a subclass of BaseFileEntry of that name before the data base is read): '
+            f'there is no kind of file entry {shown(name)} (define a subclass of BaseFileEntry of '
+            'that name before the data base is read): '
             f'{close_names(name if isinstance(name, str) else "", _registry)}'
         )
     return _registry[name](**kwargs)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Several entries
 
 
@@ -497,10 +631,18 @@ def check_files(entries: Iterable[BaseFileEntry]) -> None:
     missing = existence(entries)[False]
     if missing:
         more = f', and {len(missing) - 1:,d} others do not' if len(missing) > 1 else ''
-        raise MissingFileError(f'the file {missing[0]} does not exist{more}. Have it made, or see which are there with: .exists()')
+        raise MissingFileError(
+            f'the file {missing[0]} does not exist{more}. Have it made, or see which are there '
+            'with: .exists()'
+        )
 
 
-def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry], asked: Mapping[str, Any], options: Mapping[str, Any]) -> UnknownNameError:
+def not_one(
+    entries: Sequence[BaseFileEntry],
+    selected: Sequence[BaseFileEntry],
+    asked: Mapping[str, Any],
+    options: Mapping[str, Any],
+) -> UnknownNameError:
     """Return the message for a choice of one file that matches none or several.
 
     Parameters
@@ -514,20 +656,38 @@ def not_one(entries: Sequence[BaseFileEntry], selected: Sequence[BaseFileEntry],
     options : dict
         The options among it.
     """
-    words = ', '.join(f'{name}={value!r}' for name, value in asked.items() if value is not None) or 'nothing'
+    words = (
+        ', '.join(f'{name}={value!r}' for name, value in asked.items() if value is not None)
+        or 'nothing'
+    )
     count = sum(map(len, selected))
     if count:
         ids = sorted({entry.id for entry in selected})
         free = [f'id ({", ".join(ids)})'] if len(ids) > 1 else []
         for name in dict.fromkeys(name for entry in selected for name in entry.options):
-            pools = [entry.options[name] for entry in selected if len(values_of(entry.options.get(name, ()))) > 1]
+            pools = [
+                entry.options[name]
+                for entry in selected
+                if len(values_of(entry.options.get(name, ()))) > 1
+            ]
             free += [f'{name} ({values_text(pools[0])})'] if pools else []
         return UnknownNameError(
-            f'{count:,d} files match {words}, where one was asked for. Narrow it down by: {"; ".join(free) or "fewer entries that are alike"}'
+            f'{count:,d} files match {words}, where one was asked for. Narrow it down by: '
+            f'{"; ".join(free) or "fewer entries that are alike"}'
         )
     near = []
     for name, value in options.items():
-        pools = [pool for entry in entries if not isinstance(pool := entry.options.get(name, ...), EllipsisType)]
+        pools = [
+            pool
+            for entry in entries
+            if not isinstance(pool := entry.options.get(name, ...), EllipsisType)
+        ]
         if pools and not any(choose(value, pool) for pool in pools):
-            near.append(f'{name}={value!r}: {close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}')
-    return UnknownNameError(f'no file matches {words}. {"; ".join(near) or "Each value is known, but not together: leave some out."}')
+            near.append(
+                f'{name}={value!r}: '
+                f'{close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}'
+            )
+    return UnknownNameError(
+        f'no file matches {words}. '
+        f'{"; ".join(near) or "Each value is known, but not together: leave some out."}'
+    )

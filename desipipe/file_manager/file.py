@@ -50,11 +50,16 @@ class Fields(BaseClass):
     }
 
     path: str
-    """With placeholders: ``{option}``, ``{option:format}``, expressions, ``${NAME}`` of the environment; see :mod:`desipipe.file_manager.template`."""
+    """With placeholders: ``{option}``, ``{option:format}``, expressions, ``${NAME}`` of the
+    environment; see :mod:`desipipe.file_manager.template`.
+    """
     ro: tuple[str, str] | None
-    """Part of the path, and what stands in its place where files are only read: a read-only mirror."""
+    """Part of the path, and what stands in its place where files are only read: a read-only
+    mirror.
+    """
     filetype: str
-    """One of :func:`desipipe.io.filetypes`; `generic`: a function, or an object with methods of its own, loads and saves the file,
+    """One of :func:`desipipe.io.filetypes`; `generic`: a function, or an object with methods of its
+    own, loads and saves the file,
     else the suffix tells the type. Other words will do for what is not loaded and saved here."""
     id: str
     author: str
@@ -80,7 +85,9 @@ class Fields(BaseClass):
             args = args[1:]
         names = tuple(self._defaults)
         if len(args) > len(names):
-            raise TypeError(f'{type(self).__name__} takes {len(names):d} fields at most: {", ".join(names)}')
+            raise TypeError(
+                f'{type(self).__name__} takes {len(names):d} fields at most: {", ".join(names)}'
+            )
         self.__dict__.update({name: copy.copy(value) for name, value in self._defaults.items()})
         self.update(**{**dict(zip(names, args, strict=False)), **kwargs})
 
@@ -100,23 +107,37 @@ class Fields(BaseClass):
         for name in kwargs:
             if name not in self._defaults:
                 raise UnknownOptionError(
-                    f'{self._label(kwargs)}: the field {name!r} is not known: {close_names(str(name), self._defaults, n=len(self._defaults))}'
+                    f'{self._label(kwargs)}: the field {name!r} is not known: '
+                    f'{close_names(str(name), self._defaults, n=len(self._defaults))}'
                 )
-        checked = {name: self._checked(name, value, kwargs) for name, value in kwargs.items() if name not in ('options', 'foptions')}
+        checked = {
+            name: self._checked(name, value, kwargs)
+            for name, value in kwargs.items()
+            if name not in ('options', 'foptions')
+        }
         options = self._updated_options(kwargs)
         self.__dict__.update(checked, **options)
 
     def _checked(self, name: str, value: Any, given: Mapping[str, Any]) -> Any:
         if name == 'ro':
-            if value is not None and (not isinstance(value, list | tuple) or len(value) != 2 or not all(isinstance(item, str) for item in value)):
-                raise ConfigError(f'{self._label(given)}: ro must be two texts: a part of the path, and what stands in its place where files are only read')
+            if value is not None and (
+                not isinstance(value, list | tuple)
+                or len(value) != 2
+                or not all(isinstance(item, str) for item in value)
+            ):
+                raise ConfigError(
+                    f'{self._label(given)}: ro must be two texts: a part of the path, and what '
+                    'stands in its place where files are only read'
+                )
             return None if value is None else tuple(value)
         if isinstance(value, os.PathLike):
             value = os.fspath(value)
         if value is None:
             return self._defaults[name]
         if not isinstance(value, str | int | float):
-            raise ConfigError(f'{self._label(given)}: {name} must be text, not {shown(value)}. Put it in quotes.')
+            raise ConfigError(
+                f'{self._label(given)}: {name} must be text, not {shown(value)}. Put it in quotes.'
+            )
         return str(value)
 
     def _updated_options(self, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -125,7 +146,10 @@ class Fields(BaseClass):
     def _label(self, given: Mapping[str, Any] | None = None) -> str:
         known = {**self.__dict__, **(given or {})}
         kind = type(self).__name__
-        id, path = (value if isinstance(value, str) else '' for value in (known.get('id'), known.get('path')))
+        id, path = (
+            value if isinstance(value, str) else ''
+            for value in (known.get('id'), known.get('path'))
+        )
         return f'{kind} {id!r}' if id else f'{kind} of {path}' if path else kind
 
     def clone(self, **kwargs: Any) -> Self:
@@ -151,7 +175,11 @@ class Fields(BaseClass):
         return {name: getattr(self, name) for name in self._defaults}
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and isinstance(other, Fields) and all(getattr(self, name) == getattr(other, name) for name in self._defaults)
+        return (
+            type(other) is type(self)
+            and isinstance(other, Fields)
+            and all(getattr(self, name) == getattr(other, name) for name in self._defaults)
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -174,22 +202,32 @@ class Fields(BaseClass):
         return self._inside(text) if inside and self.root else text
 
     def _unknown_placeholder(self, path: str, name: str, options: Mapping[str, Any]) -> ConfigError:
-        return ConfigError(f'{self._label()}: no option for the placeholder {{{name}}} of {path}: {close_names(name, options)}')
+        return ConfigError(
+            f'{self._label()}: no option for the placeholder {{{name}}} of {path}: '
+            f'{close_names(name, options)}'
+        )
 
     def _inside(self, path: str) -> str:
         root = os.path.realpath(self.root)
         path = os.path.join(self.root, path)
         # Links count: one that points out of the folder leaves it as well as `..` does.
         if os.path.commonpath([root, os.path.realpath(path)]) != root:
-            raise ConfigError(f'{self._label()}: the path {path} leaves {self.root}, which it must not; nothing was read or written. Correct its options.')
+            raise ConfigError(
+                f'{self._label()}: the path {path} leaves {self.root}, which it must not; nothing '
+                'was read or written. Correct its options.'
+            )
         return os.path.normpath(path)
 
     def _identity(self) -> str:
-        # What a task computes from it depends on where the file is and what it stands for, not on words for people.
+        # What a task computes from it depends on where the file is and what it stands for, not on
+        # words for people.
         variables = dict.fromkeys(self._template(self.path).variables)
         values = {name: self.environ.get(name, os.environ.get(name)) for name in variables}
         # The class too: by its code, if it is the user's own and makes other paths of the options.
-        return encode((type(self), self.path, values, self.filetype, self.options, self.foptions), self._label()).hex()
+        return encode(
+            (type(self), self.path, values, self.filetype, self.options, self.foptions),
+            self._label(),
+        ).hex()
 
 
 class PathText(str):
@@ -207,7 +245,8 @@ class PathText(str):
 
 
 class BaseFile(Fields, os.PathLike[str]):
-    """A file of the catalogue, there or not: a path (``open(file)`` works), with the options it stands for.
+    """A file of the catalogue, there or not: a path (``open(file)`` works), with the options it
+    stands for.
 
     Parameters
     ----------
@@ -221,11 +260,18 @@ class BaseFile(Fields, os.PathLike[str]):
         options, texts = self.options, self.foptions
         if 'options' in given:
             new = _mapping(self._label(given), 'options', given['options'])
-            texts = {name: texts[name] for name in new if name in texts and name in options and options[name] == new[name]}
+            texts = {
+                name: texts[name]
+                for name in new
+                if name in texts and name in options and options[name] == new[name]
+            }
             options = new
         if 'foptions' in given:
             texts = {**texts, **_mapping(self._label(given), 'foptions', given['foptions'])}
-        return {'options': options, 'foptions': {name: texts.get(name, value) for name, value in options.items()} | texts}
+        return {
+            'options': options,
+            'foptions': {name: texts.get(name, value) for name, value in options.items()} | texts,
+        }
 
     def __fspath__(self) -> str:
         try:
@@ -237,7 +283,10 @@ class BaseFile(Fields, os.PathLike[str]):
         if '*' in path:
             found = sorted(glob.glob(path))
             if len(found) > 1:
-                raise ConfigError(f'{self._label()}: {len(found):d} files match {path}, where one is meant: {", ".join(found[:5])}')
+                raise ConfigError(
+                    f'{self._label()}: {len(found):d} files match {path}, where one is meant: '
+                    f'{", ".join(found[:5])}'
+                )
             return found[0] if found else path
         return path
 
@@ -267,7 +316,9 @@ class BaseFile(Fields, os.PathLike[str]):
             If it has none.
         """
         if not self.link:
-            raise ConfigError(f'{self._label()}: no link is given. Type: file.clone(link=...).symlink()')
+            raise ConfigError(
+                f'{self._label()}: no link is given. Type: file.clone(link=...).symlink()'
+            )
         return self._filled(self.link, self.foptions)
 
     def exists(self) -> bool:
@@ -275,7 +326,9 @@ class BaseFile(Fields, os.PathLike[str]):
         return os.path.isfile(self.__fspath__())
 
     def load(self, *args: Any, **kwargs: Any) -> Any:
-        """Content of the file, read by its type, else by its suffix; see :func:`desipipe.io.load`. In a task, it is noted as one of its inputs.
+        """Content of the file, read by its type, else by its suffix; see :func:`desipipe.io.load`.
+
+        In a task, it is noted as one of its inputs.
 
         Parameters
         ----------
@@ -293,11 +346,14 @@ class BaseFile(Fields, os.PathLike[str]):
         return data
 
     save_attrs: Callable[[str], str | None] | None
-    """Where it is set: called with a temporary folder before the file is saved; what it writes there is moved beside the file, or
+    """Where it is set: called with a temporary folder before the file is saved; what it writes
+    there is moved beside the file, or
     into the folder that it returns."""
 
     def save(self, *args: Any, **kwargs: Any) -> Any:
-        """Write the file, whole or not at all; see :func:`desipipe.io.save`. In a task, it is noted who made it, of what.
+        """Write the file, whole or not at all; see :func:`desipipe.io.save`.
+
+        In a task, it is noted who made it, of what.
 
         Parameters
         ----------
@@ -317,14 +373,18 @@ class BaseFile(Fields, os.PathLike[str]):
         return saved
 
     def _save_attributes(self, path: str) -> None:
-        """Put what `save_attrs` writes into a temporary folder beside the file, or into the folder that it names."""
+        """Put what `save_attrs` writes into a temporary folder beside the file, or into the
+        folder that it names.
+        """
         save_attrs = getattr(self, 'save_attrs', None)
         if save_attrs is None:
             return
         folder = os.path.dirname(path) or os.curdir
         io.make_folders(folder)
         with tempfile.TemporaryDirectory(dir=folder, prefix='.desipipe-') as temporary:
-            copytree(temporary, save_attrs(temporary) or folder, dirs_exist_ok=True, dirs_copystat=False)
+            copytree(
+                temporary, save_attrs(temporary) or folder, dirs_exist_ok=True, dirs_copystat=False
+            )
 
     def symlink(self, raise_error: bool = True) -> None:
         """Make the symbolic link `link`, in the place of one that is there.
@@ -365,13 +425,19 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.provenance_of(self.filepath)
 
     def status(self) -> str:
-        """``'missing'``, ``'stale'`` (what it was made of, directly or not, holds something else now) or ``'current'``."""
+        """``'missing'``, ``'stale'`` (what it was made of, directly or not, holds something else
+        now) or ``'current'``.
+        """
         return made.state_of(self.filepath)
 
     # As of paths
 
     def __eq__(self, other: object) -> bool:
-        return super().__eq__(other) and isinstance(other, BaseFile) and (self.environ == other.environ or self.filepath == other.filepath)
+        return (
+            super().__eq__(other)
+            and isinstance(other, BaseFile)
+            and (self.environ == other.environ or self.filepath == other.filepath)
+        )
 
     def __hash__(self) -> int:  # type: ignore[override]
         return hash(self.__fspath__())
@@ -384,7 +450,8 @@ class BaseFile(Fields, os.PathLike[str]):
     def __truediv__(self, other: str | os.PathLike[str]) -> Self:
         if isinstance(other, BaseFile):
             return self._with(os.path.join(self.path, other.path)).clone(
-                options={**self.options, **other.options}, foptions={**self.foptions, **other.foptions}
+                options={**self.options, **other.options},
+                foptions={**self.foptions, **other.foptions},
             )
         return self._with(os.path.join(self.path, _escaped(os.fspath(other))))
 
@@ -435,7 +502,9 @@ class BaseFile(Fields, os.PathLike[str]):
         """Its suffix, such as ``'.npy'``."""
         return self.extname()
 
-    def chgdir(self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> None:
+    def chgdir(
+        self, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
+    ) -> None:
         """Change the folder in `path`; see :meth:`BaseFileEntry.chgdir`."""
         self.path = moved(self.path, newdir, olddir)
 
@@ -446,7 +515,11 @@ class BaseFile(Fields, os.PathLike[str]):
         return made.content_for(self.filepath, app)
 
     def __repr__(self) -> str:
-        known = {name: value for name, value in self.to_dict().items() if name not in ('path', 'foptions', 'link') and value not in ('', None, {})}
+        known = {
+            name: value
+            for name, value in self.to_dict().items()
+            if name not in ('path', 'foptions', 'link') and value not in ('', None, {})
+        }
         try:
             path = self.filepath
         except ConfigError as exc:  # a repr that raises hides what one is looking for
@@ -458,7 +531,9 @@ def _mapping(label: str, name: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, Mapping):
-        raise ConfigError(f'{label}: {name} must be a mapping of names to values, not {shown(value)}.')
+        raise ConfigError(
+            f'{label}: {name} must be a mapping of names to values, not {shown(value)}.'
+        )
     return {str(key): item for key, item in value.items()}
 
 
@@ -468,11 +543,19 @@ def _escaped(path: str) -> str:
 
 def base_folder(path: str) -> str:
     """The folder of a path down to where its first option is."""
-    brace = next((i for i, letter in enumerate(path) if letter == '{' and path[i - 1 : i] != '$'), len(path))
+    brace = next(
+        (i for i, letter in enumerate(path) if letter == '{' and path[i - 1 : i] != '$'), len(path)
+    )
     return os.path.dirname(path[:brace])
 
 
-def moved(path: str, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None) -> str:
-    """A path with another folder in the place of one that it begins with; by default of the whole folder that holds no option."""
+def moved(
+    path: str, newdir: str | os.PathLike[str], olddir: str | os.PathLike[str] | None = None
+) -> str:
+    """A path with another folder in the place of one that it begins with; by default of the
+    whole folder that holds no option.
+    """
     old = base_folder(path) if olddir is None else os.path.normpath(os.fspath(olddir))
-    return os.path.join(os.fspath(newdir), os.path.relpath(path, old) if old else path.lstrip(os.sep))
+    return os.path.join(
+        os.fspath(newdir), os.path.relpath(path, old) if old else path.lstrip(os.sep)
+    )

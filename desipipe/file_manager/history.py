@@ -29,7 +29,9 @@ class Attempt(NamedTuple):
     read: dict[str, Content]
     written: dict[str, Content]
     before: dict[str, int]
-    """How many of those that it read each of these was made of: the first so many; all, if it is not said."""
+    """How many of those that it read each of these was made of: the first so many; all, if it is
+    not said.
+    """
 
 
 def attempts(ledger: Ledger) -> list[Attempt]:
@@ -59,7 +61,11 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
         except ValueError:  # a damaged line, of which `desipipe doctor` tells
             continue
         if event is not None and event['e'] == 'end':
-            found += ((end_at(event, int(place)), event['w']) for place, extra in event.get('x', {}).items() if 'files' in extra)
+            found += (
+                (end_at(event, int(place)), event['w'])
+                for place, extra in event.get('x', {}).items()
+                if 'files' in extra
+            )
     ids = ledger.state.ids
     for end, worker in sorted(found, key=lambda pair: pair[0].began + 1e-6 * pair[0].duration):
         if end.row < len(ids) and ledger.state.rows.get(ids[end.row]) == end.row:
@@ -87,7 +93,11 @@ class _History(Look):
 
     def __init__(self, found: list[Attempt]) -> None:
         super().__init__()
-        self._of = {(name, content.sha256): attempt for attempt in found for name, content in attempt.written.items()}  # of several, the last one
+        self._of = {
+            (name, content.sha256): attempt
+            for attempt in found
+            for name, content in attempt.written.items()
+        }  # of several, the last one
 
     def made_of(self, path: str, known: Content) -> list[Source]:
         """See :class:`Look`."""
@@ -97,7 +107,11 @@ class _History(Look):
 
 def sources(attempt: Attempt, path: str) -> list[Source]:
     """Return what an attempt had read when it wrote a file, without that file itself."""
-    return [(name, known) for name, known in islice(attempt.read.items(), attempt.before.get(path)) if name != path]
+    return [
+        (name, known)
+        for name, known in islice(attempt.read.items(), attempt.before.get(path))
+        if name != path
+    ]
 
 
 def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, Any]]:
@@ -112,13 +126,16 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
     Returns
     -------
     files : list of dict
-        By path: ``path``, ``state``, ``size``, ``sha256`` and ``mtime`` (ns) as it was written, else as it was last read; ``maker``: ``None``, or a
-        dictionary with ``tid``, ``name``, ``index``, ``attempt``, ``state``, ``time``, ``host``, ``app``, ``versions``; ``inputs``: ``path``, ``size``,
-        ``mtime``, ``sha256``, ``same``: whether it still holds that, ``None`` if it is gone, and ``stale``: whether what that was made of changed;
-        ``changed``: files, however far up, that hold something else now than when it, or what it was made of, was made of them; ``readers``: ``tid``,
-        ``name``, ``index`` of tasks that read it.
-        ``state`` is ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``: there are such files as of ``changed``;
-        ``'current'``; or ``'input'``: no task of the queue wrote it.
+        By path: ``path``, ``state``, ``size``, ``sha256`` and ``mtime`` (ns) as it was written,
+        else as it was last read; ``maker``: ``None``, or a dictionary with ``tid``, ``name``,
+        ``index``, ``attempt``, ``state``, ``time``, ``host``, ``app``, ``versions``; ``inputs``:
+        ``path``, ``size``, ``mtime``, ``sha256``, ``same``: whether it still holds that, ``None``
+        if it is gone, and ``stale``: whether what that was made of changed; ``changed``: files,
+        however far up, that hold something else now than when it, or what it was made of, was made
+        of them; ``readers``: ``tid``, ``name``, ``index`` of tasks that read it. ``state`` is
+        ``'missing'``; ``'changed'``: it holds something else than the task wrote; ``'stale'``:
+        there are such files as of ``changed``; ``'current'``; or ``'input'``: no task of the queue
+        wrote it.
     """
     wanted = None if path is None else os.path.realpath(path)
     makers: dict[str, tuple[Attempt, Content]] = {}
@@ -134,7 +151,9 @@ def file_summaries(ledger: Ledger, path: str | None = None) -> list[dict[str, An
     for name in sorted(makers.keys() | readers.keys()):
         if wanted is not None and name != wanted and not name.startswith(os.path.join(wanted, '')):
             continue
-        maker, content = makers[name] if name in makers else (None, next(reversed(readers[name].values())))
+        maker, content = (
+            makers[name] if name in makers else (None, next(reversed(readers[name].values())))
+        )
         of = [] if maker is None else sources(maker, name)
         changed = look.changed(name, of)
         now = look.same(name, content)
@@ -166,7 +185,11 @@ def _input(look: Look, path: str, was: Content) -> dict[str, Any]:
 
 def _label(ledger: Ledger, row: int) -> dict[str, Any]:
     state = ledger.state
-    return {'tid': state.ids[row].hex(), 'name': state.groups[state.group[row]].name, 'index': state.index[row]}
+    return {
+        'tid': state.ids[row].hex(),
+        'name': state.groups[state.group[row]].name,
+        'index': state.index[row],
+    }
 
 
 def _maker(ledger: Ledger, attempt: Attempt) -> dict[str, Any]:
@@ -180,5 +203,8 @@ def _maker(ledger: Ledger, attempt: Attempt) -> dict[str, Any]:
         'time': end.began + 1e-6 * end.duration,
         'host': worker.host if worker else '',
         'app': app,
-        'versions': {**state.versions.get((attempt.worker, ''), {}), **state.versions.get((attempt.worker, app), {})},
+        'versions': {
+            **state.versions.get((attempt.worker, ''), {}),
+            **state.versions.get((attempt.worker, app), {}),
+        },
     }

@@ -1,8 +1,10 @@
 """Record what made a file, beside the files that tasks save, and read it again.
 
-``.desipipe/`` beside the files holds ``<host>-<user>.jsonl``, a line for each file that was saved, and ``<app>.py`` and ``<app>.versions``, the script and the
-versions, as links to what is named by its digest: as many files as hosts, versions of apps and sets of packages, however many files were saved. Lines are
-appended by one host only, whose processes exclude each other: no network filesystem is trusted with appends from several.
+``.desipipe/`` beside the files holds ``<host>-<user>.jsonl``, a line for each file that was saved,
+and ``<app>.py`` and ``<app>.versions``, the script and the versions, as links to what is named by
+its digest: as many files as hosts, versions of apps and sets of packages, however many files were
+saved. Lines are appended by one host only, whose processes exclude each other: no network
+filesystem is trusted with appends from several.
 """
 
 from __future__ import annotations
@@ -36,19 +38,29 @@ _CHUNK = 1 << 24  # bytes of notes that are read at once
 _TEXT_MAX = 1 << 24  # bytes of a script, or of a list of versions
 _REMEMBERED = 65536  # digests that a process remembers
 _LINE: dict[str, Any] = {
-    **dict.fromkeys(('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str),
+    **dict.fromkeys(
+        ('file', 'sha256', 'task', 'app', 'code', 'queue', 'versions', 'user', 'host'), str
+    ),
     **dict.fromkeys(('size', 'mtime', 'attempt'), int),
     'time': float,
 }
 Source = tuple[str, Content]
 """A file that another one was made of, as it was then."""
-_SHARED = ('task', 'app', 'code', 'queue', 'versions', 'user', 'host')  # which many lines have in common
+_SHARED = (
+    'task',
+    'app',
+    'code',
+    'queue',
+    'versions',
+    'user',
+    'host',
+)  # which many lines have in common
 _DEARER = 50  # times as long as a byte of a file a byte of notes takes
 _digests: dict[str, tuple[tuple[int, ...], str]] = {}
 _scripts: set[tuple[str, str]] = set()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Content
 
 
@@ -131,7 +143,7 @@ def quick_content(path: str) -> Content | None:
     return content(path)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Writing down
 
 
@@ -153,7 +165,11 @@ def note_read(path: str, actual: str) -> None:
         return
     # Later versions of what the task itself wrote are not what it was made of.
     if path not in making.written:
-        found = quick_content(path) if actual == path or os.path.realpath(actual) == path else content(actual)
+        found = (
+            quick_content(path)
+            if actual == path or os.path.realpath(actual) == path
+            else content(actual)
+        )
         if found is not None:
             making.read[path] = found
 
@@ -172,17 +188,25 @@ def note_written(path: str) -> None:
     making.written[path], making.before[path] = found, len(making.read)
     folder = os.path.dirname(path)
     try:
-        files.make_folder(folder, FOLDER, 0o775)  # as the user's mask says, and never for all to write
+        files.make_folder(
+            folder, FOLDER, 0o775
+        )  # as the user's mask says, and never for all to write
         _append(folder, making, path, found, _write_script(folder, making))
         _save_attrs(folder, making)
     except OSError as exc:
-        # The file is saved, and the journal will say who made it. To fail the task now would lose more than what is lost.
-        # On the task's own stderr, which is kept with it.
-        print(f'desipipe: {path}: it is not noted beside it who made it ({exc}); the queue {making.queue} knows', file=sys.stderr)
+        # The file is saved, and the journal will say who made it. To fail the task now would lose
+        # more than what is lost. On the task's own stderr, which is kept with it.
+        print(
+            f'desipipe: {path}: it is not noted beside it who made it ({exc}); the queue '
+            f'{making.queue} knows',
+            file=sys.stderr,
+        )
 
 
 def note_joint(making: Making) -> None:
-    """Note beside the files that several processes of one task saved all that any of them read; each of them has noted what it read itself."""
+    """Note beside the files that several processes of one task saved all that any of them read;
+    each of them has noted what it read itself.
+    """
     for path, found in making.written.items():
         folder = os.path.dirname(path)
         with suppress(OSError):  # each of them has said so
@@ -194,7 +218,11 @@ def _can_be_told(path: str) -> bool:
     try:
         path.encode()
     except UnicodeEncodeError:
-        print(f'desipipe: {path!a}: it is not noted that this task has read or written it, for its name is not UTF-8', file=sys.stderr)
+        print(
+            f'desipipe: {path!a}: it is not noted that this task has read or written it, for its '
+            'name is not UTF-8',
+            file=sys.stderr,
+        )
         return False
     return True
 
@@ -219,7 +247,8 @@ def _append(folder: str, making: Making, file: str, found: Content, versions: st
     fd = files.open_file(folder, f'{FOLDER}/{name}', os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o664)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
-        # What a task has read is said once in a file, by the first line after it: a thousand files made of a thousand need two thousand lines' space.
+        # What a task has read is said once in a file, by the first line after it: a thousand files
+        # made of a thousand need two thousand lines' space.
         told = _told.setdefault((path, line['task'], line['attempt']), set())
         line['in'] = [[name, *known] for name, known in read.items() if name not in told]
         # A line that was cut by a crash or a full disk ends here, and is passed over by readers.
@@ -237,14 +266,23 @@ _told: dict[tuple[str, str, int], set[str]] = {}
 
 
 def _write_script(folder: str, making: Making) -> str:
-    """Write script and versions of an app, if they are not there; gives the digest of the versions."""
+    """Write script and versions of an app, if they are not there; gives the digest of the
+    versions.
+    """
     found = provenance.snapshot(making.folder, making.environ)
-    text = ''.join(f'{name}={value}\n' for name, value in found.items()).encode(errors='backslashreplace')
+    text = ''.join(f'{name}={value}\n' for name, value in found.items()).encode(
+        errors='backslashreplace'
+    )
     digest = hashlib.sha256(text).hexdigest()[:16]
     if (folder, making.app + digest) not in _scripts:
         app = _word(making.name)
         for name, link, data, attr in (
-            (f'{app}-{making.app[:16]}.py', f'{app}.py', making.source().encode(errors='backslashreplace'), 'code'),
+            (
+                f'{app}-{making.app[:16]}.py',
+                f'{app}.py',
+                making.source().encode(errors='backslashreplace'),
+                'code',
+            ),
             (f'versions-{digest}.txt', f'{app}.versions', text, 'versions'),
         ):
             temporary = f'{FOLDER}/{secrets.token_hex(8)}.tmp'
@@ -263,7 +301,9 @@ def _write_script(folder: str, making: Making) -> str:
 
 
 def _save_attrs(folder: str, making: Making) -> None:
-    """Save what the app's ``save_attrs`` and ``save_dir`` ask for, once a process and app version."""
+    """Save what the app's ``save_attrs`` and ``save_dir`` ask for, once a process and app
+    version.
+    """
     attrs, place, cwd = making.saved
     if place:
         folder = os.path.abspath(place)
@@ -277,15 +317,31 @@ def _save_attrs(folder: str, making: Making) -> None:
 
     def ignore(parent: str, names: list[str]) -> list[str]:
         # Queues, and what is saved beside other files, are no part of the script.
-        return [name for name in names if name == FOLDER or name.endswith('.queue') or os.path.realpath(os.path.join(parent, name)) in passed]
+        return [
+            name
+            for name in names
+            if name == FOLDER
+            or name.endswith('.queue')
+            or os.path.realpath(os.path.join(parent, name)) in passed
+        ]
 
-    copytree(cwd, target, ignore=ignore, copy_function=_copy_file, dirs_exist_ok=True, dirs_copystat=False)
+    copytree(
+        cwd,
+        target,
+        ignore=ignore,
+        copy_function=_copy_file,
+        dirs_exist_ok=True,
+        dirs_copystat=False,
+    )
     _copied.add((folder, making.app, cwd))
 
 
 def _copy_file(source: str, target: str) -> None:
     # Never through a link that somebody has put where the copy goes.
-    with open(files.open_named(source), 'rb') as old, open(target, 'wb', opener=_open_target) as new:
+    with (
+        open(files.open_named(source), 'rb') as old,
+        open(target, 'wb', opener=_open_target) as new,
+    ):
         shutil.copyfileobj(old, new)
 
 
@@ -315,7 +371,7 @@ def _word(text: str) -> str:
     return re.sub(r'[^A-Za-z0-9_.-]', '_', text)[:100].lstrip('.-') or '_'
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Reading
 
 
@@ -363,9 +419,11 @@ class Look:
         return self._above[source]
 
     def changed(self, path: str, inputs: Iterable[Source]) -> list[str]:
-        """Files that hold something else now than when a file was made of them, or what it was made of was made of them, and so on.
+        """Files that hold something else now than when a file was made of them, or what it was made
+        of was made of them, and so on.
 
-        A file that was made of an earlier content of itself, by way of others (weights made of a catalogue, then put into it), is not out of date by that.
+        A file that was made of an earlier content of itself, by way of others (weights made of a
+        catalogue, then put into it), is not out of date by that.
         """
         start = [source for source in inputs if source[0] != path]
         seen = dict.fromkeys(start)
@@ -384,7 +442,13 @@ class Look:
             todo += more
         if not found:
             self._clean.update(seen)
-        return list(dict.fromkeys(source[0] for source in found if source[0] != path and (names[source[0]] == 1 or self._reaches(start, source))))
+        return list(
+            dict.fromkeys(
+                source[0]
+                for source in found
+                if source[0] != path and (names[source[0]] == 1 or self._reaches(start, source))
+            )
+        )
 
     def _reaches(self, start: Iterable[Source], last: Source) -> bool:
         # Whether by way of other files only.
@@ -406,7 +470,8 @@ class _List:
     def __init__(self, inode: int) -> None:
         self.inode = inode
         self.offset = 0
-        # By task and attempt, what was read; dictionaries that grow: a line sees them as they were then by counting.
+        # By task and attempt, what was read; dictionaries that grow: a line sees them as they were
+        # then by counting.
         self._read: dict[tuple[str, int], dict[str, Content]] = {}
 
     def more(self, path: str) -> Iterator[dict[str, Any]]:
@@ -434,7 +499,12 @@ class _List:
             try:
                 line = orjson.loads(text)
                 mine = self._read.setdefault((line['task'], line['attempt']), {})
-                mine.update({str(name): Content(int(size), int(mtime), str(digest)) for name, size, mtime, digest in line['in']})
+                mine.update(
+                    {
+                        str(name): Content(int(size), int(mtime), str(digest))
+                        for name, size, mtime, digest in line['in']
+                    }
+                )
                 line['read'], line['count'] = mine, len(mine)
                 if not all(isinstance(line[name], kind) for name, kind in _LINE.items()):
                     continue
@@ -456,21 +526,37 @@ class _Notes:
 
     def _sizes(self) -> dict[str, os.stat_result]:
         try:
-            found = {name: status for name, status in files.list_files(self._folder, FOLDER) if name.endswith('.jsonl')}
+            found = {
+                name: status
+                for name, status in files.list_files(self._folder, FOLDER)
+                if name.endswith('.jsonl')
+            }
         except (FileNotFoundError, NotADirectoryError, PermissionError, UnsafeFileError):
             return {}
-        return {name: status for name, status in sorted(found.items()) if stat.S_ISREG(status.st_mode)}
+        return {
+            name: status for name, status in sorted(found.items()) if stat.S_ISREG(status.st_mode)
+        }
 
     def unread(self) -> int:
         """Bytes that :meth:`lines` would read."""
-        return sum(size.st_size - (self._lists[name].offset if name in self._lists else 0) for name, size in self._sizes().items())
+        return sum(
+            size.st_size - (self._lists[name].offset if name in self._lists else 0)
+            for name, size in self._sizes().items()
+        )
 
     def lines(self) -> dict[str, list[dict[str, Any]]]:
         """By the names of files, oldest first."""
         sizes = self._sizes()
         for name, known in self._lists.items():
-            if name not in sizes or sizes[name].st_ino != known.inode or sizes[name].st_size < known.offset:
-                self._lists, self._found = {}, {}  # someone removed it, or put another one in its place
+            if (
+                name not in sizes
+                or sizes[name].st_ino != known.inode
+                or sizes[name].st_size < known.offset
+            ):
+                self._lists, self._found = (
+                    {},
+                    {},
+                )  # someone removed it, or put another one in its place
                 break
         for name, size in sizes.items():
             known = self._lists.setdefault(name, _List(size.st_ino))
@@ -515,9 +601,13 @@ class Provenance:
 
     path: str
     state: str
-    """``'missing'``, ``'stale'`` (a file it was made of, or one further up, holds something else now), ``'current'``."""
+    """``'missing'``, ``'stale'`` (a file it was made of, or one further up, holds something else
+    now), ``'current'``.
+    """
     same: bool | None = None
-    """Whether it holds what the task wrote; ``None`` if it is missing, or nothing is known of who made it."""
+    """Whether it holds what the task wrote; ``None`` if it is missing, or nothing is known of
+    who made it.
+    """
     task: str = ''
     """Identity of the task; empty if nothing is known."""
     attempt: int = 0
@@ -539,14 +629,18 @@ class Provenance:
     """See :func:`desipipe.provenance.snapshot`."""
     inputs: tuple[Input, ...] = ()
     changed: tuple[str, ...] = ()
-    """Files, however far up, that hold something else now than when it, or what it was made of, was made of them."""
+    """Files, however far up, that hold something else now than when it, or what it was made of,
+    was made of them.
+    """
 
     @property
     def source(self) -> str:
         """The app's source; empty if it is not kept (any more)."""
         folder, name = os.path.split(self.script)
         try:
-            return files.read_file(os.path.dirname(folder), f'{FOLDER}/{name}', _TEXT_MAX).decode(errors='replace')
+            return files.read_file(os.path.dirname(folder), f'{FOLDER}/{name}', _TEXT_MAX).decode(
+                errors='replace'
+            )
         except OSError:
             return ''
 
@@ -554,17 +648,27 @@ class Provenance:
         """All of it, as plain data."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
         plain['content'] = self.content._asdict() if self.content else None
-        plain['inputs'] = [{'path': item.path, **item.content._asdict(), 'same': item.same, 'stale': item.stale} for item in self.inputs]
+        plain['inputs'] = [
+            {'path': item.path, **item.content._asdict(), 'same': item.same, 'stale': item.stale}
+            for item in self.inputs
+        ]
         return plain
 
     def __repr__(self) -> str:
         lines = [self.path]
         if not self.task:
-            lines.append('is missing, and no task is known to have made it' if self.state == 'missing' else 'is there; no task is known to have made it')
+            lines.append(
+                'is missing, and no task is known to have made it'
+                if self.state == 'missing'
+                else 'is there; no task is known to have made it'
+            )
             return '\n  '.join(lines)
         words = {
             'missing': 'missing: it was made, and is gone',
-            'stale': f'stale: {", ".join(self.changed[:3])}{" and others" * (len(self.changed) > 3)}, which it was made of, directly or not, changed since',
+            'stale': (
+                f'stale: {", ".join(self.changed[:3])}{" and others" * (len(self.changed) > 3)}, '
+                'which it was made of, directly or not, changed since'
+            ),
             'current': 'current: as the task wrote it, and so is all it was made of',
         }[self.state]
         if self.same is False:
@@ -573,7 +677,10 @@ class Provenance:
             words = 'current: as the task wrote it; not all it was made of is still there'
         lines.append(words)
         when = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(self.time))
-        lines.append(f'made by {self.app}, task {self.task[:12]}, attempt {self.attempt:d}, on {self.host} by {self.user}, {when}')
+        lines.append(
+            f'made by {self.app}, task {self.task[:12]}, attempt {self.attempt:d}, on {self.host} '
+            f'by {self.user}, {when}'
+        )
         if self.content:
             lines.append(f'{format_bytes(self.content.size)}, sha256 {self.content.sha256}')
         inputs = sorted(self.inputs, key=lambda item: not _mark(item))  # those to know of first
@@ -581,13 +688,22 @@ class Provenance:
         lines += [f'… and of {len(inputs) - _SHOWN:,d} more files'] if len(inputs) > _SHOWN else []
         lines.append(f'code {self.script or self.code}')
         if self.versions:
-            lines.append('with ' + ', '.join(f'{name} {value}' for name, value in self.versions.items() if '\n' not in value and len(value) < 80))
+            lines.append(
+                'with '
+                + ', '.join(
+                    f'{name} {value}'
+                    for name, value in self.versions.items()
+                    if '\n' not in value and len(value) < 80
+                )
+            )
         lines.append(f'queue {self.queue}')
         return '\n  '.join(lines)
 
 
 def _mark(item: Input) -> str:
-    words = ['changed'] * (item.same is False) + ['gone'] * (item.same is None) + ['stale'] * item.stale
+    words = (
+        ['changed'] * (item.same is False) + ['gone'] * (item.same is None) + ['stale'] * item.stale
+    )
     return f' ({", ".join(words)})' if words else ''
 
 
@@ -610,7 +726,13 @@ def provenance_of(path: str | os.PathLike[str]) -> Provenance:
         return Provenance(path, 'current' if exists else 'missing')
     sources = _inputs(line)
     inputs = tuple(
-        Input(name, known, now := look.same(name, known), now is not False and bool(look.changed(name, look.above((name, known))))) for name, known in sources
+        Input(
+            name,
+            known,
+            now := look.same(name, known),
+            now is not False and bool(look.changed(name, look.above((name, known)))),
+        )
+        for name, known in sources
     )
     changed = tuple(look.changed(path, sources))
     folder = os.path.dirname(path)
@@ -646,9 +768,11 @@ def state_of(path: str, look: Look | None = None) -> str:
 
 
 def content_for(path: str, app: str) -> str:
-    """The digest of a file for the tasks of an app: empty if it is missing, or if a task of that app wrote what is in it.
+    """The digest of a file for the tasks of an app: empty if it is missing, or if a task of that
+    app wrote what is in it.
 
-    What an app writes is an argument of its tasks as much as what it reads. If it counted, a task would be another one as soon as it has run.
+    What an app writes is an argument of its tasks as much as what it reads. If it counted, a task
+    would be another one as soon as it has run.
     """
     path = os.path.realpath(path)
     line, same = _fitting(path, Look().records(path))
@@ -659,11 +783,17 @@ def content_for(path: str, app: str) -> str:
 
 
 def _inputs(line: dict[str, Any]) -> list[Source]:
-    return [(name, known) for number, (name, known) in enumerate(line['read'].items()) if number < line['count']]
+    return [
+        (name, known)
+        for number, (name, known) in enumerate(line['read'].items())
+        if number < line['count']
+    ]
 
 
 def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | None, bool | None]:
-    """The record of what is in a file now, else the newest; and whether it is so (``None``: the file is missing)."""
+    """The record of what is in a file now, else the newest; and whether it is so (``None``: the
+    file is missing).
+    """
     if not lines:
         return None, None
     # By content, not by time: clocks of several hosts are no order.
@@ -671,7 +801,13 @@ def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | N
         status = os.stat(path)
     except (FileNotFoundError, NotADirectoryError, PermissionError):
         return lines[-1], None
-    line = _last([line for line in lines if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns)])
+    line = _last(
+        [
+            line
+            for line in lines
+            if (line['size'], line['mtime']) == (status.st_size, status.st_mtime_ns)
+        ]
+    )
     if line is not None:
         return line, True
     fitting = [line for line in lines if line['size'] == status.st_size]
@@ -683,11 +819,16 @@ def _fitting(path: str, lines: list[dict[str, Any]]) -> tuple[dict[str, Any] | N
 
 
 def _last(lines: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The newest; of several lines of one attempt (see :func:`note_joint`), that which knows of most inputs, whatever the clocks of their hosts say."""
+    """The newest; of several lines of one attempt (see :func:`note_joint`), that which knows of
+    most inputs, whatever the clocks of their hosts say.
+    """
     if not lines:
         return None
     newest = (lines[-1]['task'], lines[-1]['attempt'])
-    return max((line for line in lines if (line['task'], line['attempt']) == newest), key=lambda line: int(line['count']))
+    return max(
+        (line for line in lines if (line['task'], line['attempt']) == newest),
+        key=lambda line: int(line['count']),
+    )
 
 
 def _read_versions(folder: str, name: str) -> dict[str, str]:

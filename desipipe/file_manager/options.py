@@ -23,14 +23,17 @@ _tables: OrderedDict[int, tuple[list[Any], dict[Any, int]]] = OrderedDict()
 
 
 def shown(value: Any) -> str:
-    """A value for people, short: lists in lists of the same lists are long when they are written out."""
+    """A value for people, short: lists in lists of the same lists are long when they are written
+    out.
+    """
     import reprlib
 
     return reprlib.repr(value)
 
 
 class DictValue(dict[Any, Any]):
-    """A dictionary that is one value of an option, such as the limits of each multipole: it can be hashed, and is not to be changed.
+    """A dictionary that is one value of an option, such as the limits of each multipole: it can be
+    hashed, and is not to be changed.
 
     It equals dictionaries with equal items, lists and tuples in them counting as the same.
     """
@@ -56,7 +59,8 @@ class DictValue(dict[Any, Any]):
 
 
 def freeze(value: Any) -> Any:
-    """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of Python.
+    """A value that can be compared and hashed: lists become tuples, numbers of NumPy those of
+    Python.
 
     Raises
     ------
@@ -73,18 +77,27 @@ def _frozen(value: Any, depth: int, left: list[int]) -> Any:
     if isinstance(value, list | tuple):
         left[0] -= len(value)
         if depth == 0 or left[0] < 0:
-            raise ConfigError(f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
+            raise ConfigError(
+                f'holds a value with lists more than {_DEEPEST:d} deep, or more than {_MOST:,d} '
+                'items'
+            )
         return tuple(_frozen(item, depth - 1, left) for item in value)
     if isinstance(value, Mapping):
         left[0] -= len(value)
         if depth == 0 or left[0] < 0:
-            raise ConfigError(f'holds a value with dictionaries more than {_DEEPEST:d} deep, or more than {_MOST:,d} items')
+            raise ConfigError(
+                f'holds a value with dictionaries more than {_DEEPEST:d} deep, or more than '
+                f'{_MOST:,d} items'
+            )
         for key, item in value.items():
             _frozen(key, 1, left)
             _frozen(item, depth - 1, left)
         return DictValue(value)
     if isinstance(value, set | frozenset):
-        raise ConfigError(f'can be a value, a list of values, range(...), ..., or a dictionary of values and their texts, but no value is {shown(value)}')
+        raise ConfigError(
+            'can be a value, a list of values, range(...), ..., or a dictionary of values and '
+            f'their texts, but no value is {shown(value)}'
+        )
     if type(value).__module__ == 'numpy' and hasattr(value, 'tolist'):
         value = value.tolist()
         return _frozen(value, depth, left) if isinstance(value, list) else value
@@ -97,8 +110,8 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
     Parameters
     ----------
     values : object
-        A value, a list of values, a range (``'range(...)'`` is one too), ``...`` (any value; ``'...'`` too), or a dictionary: values, and what stands
-        for them in paths.
+        A value, a list of values, a range (``'range(...)'`` is one too), ``...`` (any value;
+        ``'...'`` too), or a dictionary: values, and what stands for them in paths.
 
     Returns
     -------
@@ -128,7 +141,11 @@ def make_pool(values: Any) -> tuple[Pool, Pool | None]:
         values = values.tolist()
     pool = [freeze(value) for value in values] if isinstance(values, list) else [freeze(values)]
     if len(pool) > _LINEAR:
-        _table(pool)  # now, where it takes less than reading the values did, so that the first to choose among them does not wait
+        _table(
+            pool
+            # now, where it takes less than reading the values did, so that the first to choose
+            # among them does not wait
+        )
     return pool, None
 
 
@@ -156,13 +173,16 @@ def position(value: Any, pool: Sequence[Any]) -> int | None:
 
 
 def _table(pool: Sequence[Any]) -> dict[Any, int]:
-    # The list is kept with its table, so that no other gets its number; and it is looked at again before what the table says is used.
+    # The list is kept with its table, so that no other gets its number; and it is looked at again
+    # before what the table says is used.
     assert isinstance(pool, list)
     known = _tables.get(id(pool))
     if known is None:
         table: dict[Any, int] = {}
         try:
-            table.update(zip(reversed(pool), range(len(pool) - 1, -1, -1), strict=True))  # of equal ones, the first
+            table.update(
+                zip(reversed(pool), range(len(pool) - 1, -1, -1), strict=True)
+            )  # of equal ones, the first
         except TypeError:
             table.clear()
         known = _tables[id(pool)] = (pool, table)
@@ -172,8 +192,13 @@ def _table(pool: Sequence[Any]) -> dict[Any, int]:
 
 
 def _converted(value: Any, pool: Sequence[Any]) -> Any:
-    # From a command line or a file name, numbers come as text; nothing else is taken for something else.
-    kinds = set(map(type, pool)) if len(pool) < _LINEAR and not isinstance(pool, range) else {type(pool[0])}
+    # From a command line or a file name, numbers come as text; nothing else is taken for something
+    # else.
+    kinds = (
+        set(map(type, pool))
+        if len(pool) < _LINEAR and not isinstance(pool, range)
+        else {type(pool[0])}
+    )
     if len(kinds) != 1:
         return None
     kind = kinds.pop()
@@ -182,16 +207,22 @@ def _converted(value: Any, pool: Sequence[Any]) -> Any:
             return kind(value)
         except ValueError:
             return None
-    return str(value) if kind is str and isinstance(value, int | float) and not isinstance(value, bool) else None
+    return (
+        str(value)
+        if kind is str and isinstance(value, int | float) and not isinstance(value, bool)
+        else None
+    )
 
 
 def choose(values: Any, pool: Sequence[Any]) -> list[int]:
-    """Positions of the wanted values among those of an option, in the order in which they are asked for; what is not there is left out.
+    """Positions of the wanted values among those of an option, in the order in which they are asked
+    for; what is not there is left out.
 
     Parameters
     ----------
     values : object
-        A value, or several: a list, tuple, range or array. One that is itself a value (a tuple) is that one.
+        A value, or several: a list, tuple, range or array. One that is itself a value (a tuple) is
+        that one.
     pool : list or range
 
     Returns
@@ -206,7 +237,9 @@ def choose(values: Any, pool: Sequence[Any]) -> list[int]:
         values = values.tolist()
     wanted: Iterable[Any] = (values,)
     if isinstance(values, list | tuple | range | set | frozenset):
-        whole = freeze(values) if isinstance(values, list | tuple) and len(values) <= _MOST else None
+        whole = (
+            freeze(values) if isinstance(values, list | tuple) and len(values) <= _MOST else None
+        )
         found = position(whole, pool) if whole is not None else None
         if found is not None:
             return [found]
@@ -252,7 +285,9 @@ def as_names(names: str | Iterable[str] | None) -> list[str] | None:
     return None if names is None else [names] if isinstance(names, str) else list(names)
 
 
-def chosen_names(options: Iterable[str], include: str | Iterable[str] | None, exclude: str | Iterable[str] | None) -> list[str]:
+def chosen_names(
+    options: Iterable[str], include: str | Iterable[str] | None, exclude: str | Iterable[str] | None
+) -> list[str]:
     """Names of the options to go through, in their order."""
     wanted, unwanted = as_names(include), as_names(exclude) or ()
     return [name for name in options if (wanted is None or name in wanted) and name not in unwanted]
@@ -297,13 +332,17 @@ def iter_options(
     """
     names = chosen_names(options, include, exclude)
     pools = [options[name] for name in names]
-    places = product([[...] if isinstance(pool, EllipsisType) else range(len(pool)) for pool in pools])
+    places = product(
+        [[...] if isinstance(pool, EllipsisType) else range(len(pool)) for pool in pools]
+    )
     for values in product([values_of(pool) for pool in pools]):
         found = dict(zip(names, values, strict=True))
         yield (found, next(places)) if yield_index else found
 
 
-def common_options(list_options: Sequence[Mapping[str, Pool]], intersection: bool = True) -> dict[str, Pool]:
+def common_options(
+    list_options: Sequence[Mapping[str, Pool]], intersection: bool = True
+) -> dict[str, Pool]:
     """Options of several entries together.
 
     Parameters
@@ -319,14 +358,22 @@ def common_options(list_options: Sequence[Mapping[str, Pool]], intersection: boo
     common: dict[str, Pool] = dict(list_options[0]) if list_options else {}
     for options in list_options[1:]:
         if intersection:
-            common = {name: _shared(pool, options[name]) for name, pool in common.items() if name in options}
+            common = {
+                name: _shared(pool, options[name])
+                for name, pool in common.items()
+                if name in options
+            }
         else:
             for name, pool in options.items():
                 known = common.get(name, [])
                 if isinstance(known, EllipsisType) or isinstance(pool, EllipsisType):
                     common[name] = ...
                 else:
-                    common[name] = [*known, *(value for value in pool if position(value, known) is None)] if known else pool
+                    common[name] = (
+                        [*known, *(value for value in pool if position(value, known) is None)]
+                        if known
+                        else pool
+                    )
     return common
 
 

@@ -1,9 +1,10 @@
 """Paths with placeholders, filled without running anything.
 
-A path is written like the text of an f-string: ``{tracer}``, ``{i:04d}``, ``{zrange[0]:.2f}``, ``{"LRG_test" if tracer == "LRG" else tracer}``, and
-``${NAME}`` for a variable of the environment. Python's own parser takes it apart (it executes nothing); what an expression may hold is a short list,
-checked when the path is read; what it gives is computed by `simpleeval`, with bounds on every intermediate result. A data base from someone else can fail,
-with words, and nothing else.
+A path is written like the text of an f-string: ``{tracer}``, ``{i:04d}``, ``{zrange[0]:.2f}``,
+``{"LRG_test" if tracer == "LRG" else tracer}``, and ``${NAME}`` for a variable of the environment.
+Python's own parser takes it apart (it executes nothing); what an expression may hold is a short
+list, checked when the path is read; what it gives is computed by `simpleeval`, with bounds on every
+intermediate result. A data base from someone else can fail, with words, and nothing else.
 """
 
 from __future__ import annotations
@@ -29,14 +30,32 @@ _NODES = (
     *(ast.Name, ast.Load, ast.Constant, ast.Tuple, ast.List, ast.Subscript, ast.Slice),
     *(ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.UnaryOp, ast.Not, ast.USub, ast.UAdd),
     *(ast.BinOp, ast.Add, ast.Sub, ast.Mult, ast.Div, ast.FloorDiv, ast.Mod, ast.Pow),
-    *(ast.Compare, ast.Eq, ast.NotEq, ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.In, ast.NotIn, ast.Is, ast.IsNot),
+    *(
+        ast.Compare,
+        ast.Eq,
+        ast.NotEq,
+        ast.Lt,
+        ast.LtE,
+        ast.Gt,
+        ast.GtE,
+        ast.In,
+        ast.NotIn,
+        ast.Is,
+        ast.IsNot,
+    ),
 )
-# Of texts. Not `format` (it reads attributes), nor `encode`, `maketrans`, `translate`, which give no text.
+# Of texts. Not `format` (it reads attributes), nor `encode`, `maketrans`, `translate`, which give
+# no text.
 METHODS = frozenset(
-    'capitalize casefold center count endswith find isalnum isalpha isascii isdecimal isdigit islower isnumeric isspace istitle isupper join ljust lower '
-    'lstrip partition removeprefix removesuffix replace rfind rjust rpartition rsplit rstrip split startswith strip swapcase title upper zfill'.split()
+    'capitalize casefold center count endswith find isalnum isalpha isascii isdecimal isdigit '
+    'islower isnumeric isspace istitle isupper join ljust lower '
+    'lstrip partition removeprefix removesuffix replace rfind rjust rpartition rsplit rstrip split '
+    'startswith strip swapcase title upper zfill'.split()
 )
-_ALLOWED = 'Allowed are options, numbers and texts, indices, arithmetic, comparisons, `a if test else b`, and methods of texts such as .lower()'
+_ALLOWED = (
+    'Allowed are options, numbers and texts, indices, arithmetic, comparisons, `a if test else b`, '
+    'and methods of texts such as .lower()'
+)
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
@@ -62,9 +81,16 @@ class Template:
         """Options that it reads."""
         self.variables = tuple(dict.fromkeys(part.variable for part in self.parts if part.variable))
         """Variables of the environment that it reads."""
-        # By the values of variables: the same as one format, in which nothing but options, indices and formats stand; several times faster.
-        self._formats: dict[tuple[str | None, ...], str] | None = None if any(isinstance(part, _Expression) for part in self.parts) else {}
-        self._format = None if self._formats is None or self.variables else ''.join([part.as_format({}) for part in self.parts])
+        # By the values of variables: the same as one format, in which nothing but options, indices
+        # and formats stand; several times faster.
+        self._formats: dict[tuple[str | None, ...], str] | None = (
+            None if any(isinstance(part, _Expression) for part in self.parts) else {}
+        )
+        self._format = (
+            None
+            if self._formats is None or self.variables
+            else ''.join([part.as_format({}) for part in self.parts])
+        )
 
     def fill(self, options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
         """The path for values of options.
@@ -87,7 +113,12 @@ class Template:
         """
         known = self._format
         if known is None and self._formats is not None:
-            values = tuple([environ[name] if name in environ else os.environ.get(name) for name in self.variables])
+            values = tuple(
+                [
+                    environ[name] if name in environ else os.environ.get(name)
+                    for name in self.variables
+                ]
+            )
             known = self._formats.get(values) or self._as_format(values, environ)
         if known is not None:
             try:
@@ -142,8 +173,10 @@ class _Variable(Part):
             value = os.environ.get(self.variable)
         if value is None:
             raise ConfigError(
-                f'needs the variable {self.variable} of the environment, which is not set; no file was looked up. '
-                f'Type: export {self.variable}=... or FileManager(..., environ={{{self.variable!r}: ...}})'
+                f'needs the variable {self.variable} of the environment, which is not set; no file '
+                'was looked up. '
+                f'Type: export {self.variable}=... or FileManager(..., '
+                f'environ={{{self.variable!r}: ...}})'
             )
         return self.literal + str(value)
 
@@ -167,7 +200,9 @@ class _Option(Part):
                 raise ValueError
             return self.literal + format(value, self._spec)
         except Exception as exc:
-            raise _unfit(f'{self._name}:{self._spec}' if self._spec else self._name, options, self.names, exc) from exc
+            raise _unfit(
+                f'{self._name}:{self._spec}' if self._spec else self._name, options, self.names, exc
+            ) from exc
 
     def as_format(self, environ: Mapping[str, str]) -> str:
         return f'{_escaped(self.literal)}{{{self._name}:{self._spec}}}'
@@ -242,16 +277,23 @@ def _is_plain(value: Any) -> bool:
     return kind in _PLAIN or (kind is tuple and all(type(item) in _PLAIN for item in value))
 
 
-def _unfit(text: str, options: Mapping[str, Any], names: frozenset[str], exc: Exception) -> ConfigError:
+def _unfit(
+    text: str, options: Mapping[str, Any], names: frozenset[str], exc: Exception
+) -> ConfigError:
     given = {name: options[name] for name in sorted(names) if name in options}
     for name in sorted(names):
         if given.get(name, '') is Ellipsis:
-            return ConfigError(f'takes any value of the option {name}: say which, with select({name}=...)')
+            return ConfigError(
+                f'takes any value of the option {name}: say which, with select({name}=...)'
+            )
     words = str(exc) if not isinstance(exc, KeyError) else f'there is no {exc}'
-    return ConfigError(f'cannot be filled with {given}: {words or type(exc).__name__}, in the placeholder {{{text}}}. Change the format or the value')
+    return ConfigError(
+        f'cannot be filled with {given}: {words or type(exc).__name__}, in the placeholder '
+        f'{{{text}}}. Change the format or the value'
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Reading
 
 
@@ -260,8 +302,12 @@ def _parsed(text: str) -> list[Part]:
         raise ConfigError(f'is {len(text):,d} characters long; {LONGEST:,d} are allowed')
     if '{' not in text and '}' not in text:
         return [Part(text)]
-    # Either kind of quotes that does not end the literal early; the text itself is never code, only parsed as the literal it is.
-    quote = next((quote for quote in ('"""', "'''") if quote not in text and not text.endswith(quote[0])), None)
+    # Either kind of quotes that does not end the literal early; the text itself is never code, only
+    # parsed as the literal it is.
+    quote = next(
+        (quote for quote in ('"""', "'''") if quote not in text and not text.endswith(quote[0])),
+        None,
+    )
     if quote is None:
         raise ConfigError('holds three quotes in a row, or both kinds at its end: use fewer')
     try:
@@ -270,7 +316,10 @@ def _parsed(text: str) -> list[Part]:
         raise
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         words = exc.msg if isinstance(exc, SyntaxError) else str(exc) or 'it is nested too deeply'
-        raise ConfigError(f'cannot be read: {words}. Placeholders are written as in an f-string; write {{{{ and }}}} for braces') from exc
+        raise ConfigError(
+            f'cannot be read: {words}. Placeholders are written as in an f-string; write {{{{ and '
+            f'}}}} for braces'
+        ) from exc
 
 
 def template_of(node: ast.expr) -> list[Part]:
@@ -300,7 +349,12 @@ def _part(literal: str, field: ast.FormattedValue) -> Part:
         if plain:
             assert isinstance(inner, ast.Name)
             return _Option(literal, inner.id, spec)
-        if isinstance(inner, ast.Subscript) and isinstance(inner.value, ast.Name) and isinstance(inner.slice, ast.Constant) and field.conversion == -1:
+        if (
+            isinstance(inner, ast.Subscript)
+            and isinstance(inner.value, ast.Name)
+            and isinstance(inner.slice, ast.Constant)
+            and field.conversion == -1
+        ):
             index = inner.slice.value
             if type(index) is int and index >= 0:
                 return _Item(literal, inner.value.id, index, spec)
@@ -322,7 +376,12 @@ def _check(node: ast.expr) -> None:
     for inner in ast.walk(node):
         if isinstance(inner, ast.Call):
             if not isinstance(inner.func, ast.Attribute) or inner.keywords:
-                raise _refused(node, f'it calls {ast.unparse(inner.func)}' if not inner.keywords else 'arguments are given by name')
+                raise _refused(
+                    node,
+                    f'it calls {ast.unparse(inner.func)}'
+                    if not inner.keywords
+                    else 'arguments are given by name',
+                )
             methods.add(inner.func)
         elif isinstance(inner, ast.Attribute):
             if inner not in methods or inner.attr not in METHODS:
@@ -332,20 +391,24 @@ def _check(node: ast.expr) -> None:
 
 
 def _refused(node: ast.expr, words: str) -> ConfigError:
-    return ConfigError(f'is not evaluated: {words}, in the placeholder {{{ast.unparse(node)[:200]}}}. {_ALLOWED}')
+    return ConfigError(
+        f'is not evaluated: {words}, in the placeholder {{{ast.unparse(node)[:200]}}}. {_ALLOWED}'
+    )
 
 
 def _check_spec(spec: str) -> None:
     # Widths of four digits would make texts of any length out of a short path.
     if re.search(r'\d{4}', spec):
-        raise ConfigError(f'cannot be filled: the format {spec[:100]!r} asks for more than 999 characters')
+        raise ConfigError(
+            f'cannot be filled: the format {spec[:100]!r} asks for more than 999 characters'
+        )
 
 
 def _names(node: ast.expr) -> frozenset[str]:
     return frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Evaluating
 
 _lock = threading.Lock()
@@ -360,11 +423,17 @@ def _evaluate(node: ast.expr, names: Mapping[str, Any]) -> Any:
 
 @functools.cache
 def _evaluator() -> SimpleEval:
-    """The evaluator, which knows no functions, no attributes, and no kinds of expressions but those of `_check`."""
+    """The evaluator, which knows no functions, no attributes, and no kinds of expressions but
+    those of `_check`.
+    """
     from simpleeval import DEFAULT_OPERATORS, SimpleEval
 
     operators = {kind: DEFAULT_OPERATORS[kind] for kind in _NODES if kind in DEFAULT_OPERATORS}
-    evaluator: Any = SimpleEval(operators={**operators, ast.Mult: _times, ast.Pow: _power, ast.Mod: _modulo}, functions={}, names={})
+    evaluator: Any = SimpleEval(
+        operators={**operators, ast.Mult: _times, ast.Pow: _power, ast.Mod: _modulo},
+        functions={},
+        names={},
+    )
 
     def value(node: ast.expr) -> Any:
         return evaluator.eval('', previously_parsed=node)
@@ -373,15 +442,25 @@ def _evaluator() -> SimpleEval:
         assert isinstance(node.func, ast.Attribute)
         text = value(node.func.value)
         if type(text) is not str or node.func.attr not in METHODS:
-            raise TypeError(f'.{node.func.attr}() is a method of texts, not of {type(text).__name__}')
+            raise TypeError(
+                f'.{node.func.attr}() is a method of texts, not of {type(text).__name__}'
+            )
         arguments = [value(argument) for argument in node.args]
         if any(isinstance(argument, int) and argument > LONGEST for argument in arguments):
             raise ValueError(f'.{node.func.attr}() with a number above {LONGEST:,d}')
         return getattr(text, node.func.attr)(*arguments)
 
-    handlers: dict[type[ast.AST], Callable[[Any], Any]] = {kind: evaluator.nodes[kind] for kind in _NODES if kind in evaluator.nodes}
-    handlers |= {ast.Call: call, ast.Tuple: lambda node: tuple(map(value, node.elts)), ast.List: lambda node: list(map(value, node.elts))}
-    evaluator.nodes = {kind: functools.partial(_handled, handler) for kind, handler in handlers.items()}
+    handlers: dict[type[ast.AST], Callable[[Any], Any]] = {
+        kind: evaluator.nodes[kind] for kind in _NODES if kind in evaluator.nodes
+    }
+    handlers |= {
+        ast.Call: call,
+        ast.Tuple: lambda node: tuple(map(value, node.elts)),
+        ast.List: lambda node: list(map(value, node.elts)),
+    }
+    evaluator.nodes = {
+        kind: functools.partial(_handled, handler) for kind, handler in handlers.items()
+    }
     return evaluator
 
 
@@ -399,7 +478,8 @@ def _bounded(value: Any) -> Any:
 
 
 def _weigh(value: Any, left: int) -> int:
-    # What lists hold counts too: few lists in lists of the same text are long when they are written out.
+    # What lists hold counts too: few lists in lists of the same text are long when they are written
+    # out.
     left -= len(value) if isinstance(value, str) else 1
     if left < 0:
         raise ValueError(f'it becomes longer than {LONGEST:,d}')
@@ -414,7 +494,11 @@ def _weigh(value: Any, left: int) -> int:
 
 def _times(a: Any, b: Any) -> Any:
     for sequence, number in ((a, b), (b, a)):
-        if isinstance(sequence, str | list | tuple) and isinstance(number, int) and len(sequence) * number > LONGEST:
+        if (
+            isinstance(sequence, str | list | tuple)
+            and isinstance(number, int)
+            and len(sequence) * number > LONGEST
+        ):
             raise ValueError(f'it becomes longer than {LONGEST:,d}')
     return a * b
 

@@ -12,7 +12,8 @@ from .options import values_text
 LONG = 20  # rows, above which there is a field to filter them
 MOST = 500  # rows that are shown
 
-# The filter is an attribute, not a script: it comes and goes with the table. Where a notebook is not trusted it does nothing.
+# The filter is an attribute, not a script: it comes and goes with the table. Where a notebook is
+# not trusted it does nothing.
 _FILTER = (
     '<input type="search" placeholder="filter" aria-label="filter" oninput="'
     "const words = this.value.toLowerCase().split(' ');"
@@ -24,7 +25,12 @@ _FILTER = (
 def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], total: int) -> str:
     shown = list(islice(rows, MOST))
     head = ''.join(f'<th style="text-align: left">{html.escape(column)}</th>' for column in columns)
-    body = ''.join('<tr>' + ''.join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row) + '</tr>' for row in shown)
+    body = ''.join(
+        '<tr>'
+        + ''.join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row)
+        + '</tr>'
+        for row in shown
+    )
     more = f'<div>the first {len(shown):,d} of {total:,d}</div>' if total > len(shown) else ''
     search = _FILTER if len(shown) > LONG else ''
     return f'<div><div>{html.escape(title)}</div>{search}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>'
@@ -44,15 +50,23 @@ def entries_table(entries: Sequence[Any]) -> str:
         for entry in entries
     )
     title = f'{len(entries):,d} file entries, {sum(map(len, entries)):,d} files'
-    return _table(title, ('id', 'filetype', 'description', 'options', 'files', 'path'), rows, len(entries))
+    return _table(
+        title, ('id', 'filetype', 'description', 'options', 'files', 'path'), rows, len(entries)
+    )
 
 
 def files_table(entry: Any) -> str:
     """Files of an entry, a row each."""
     names = tuple(entry.options)
-    # Not its path, which an option without a value, or a missing variable, may keep from being known.
+    # Not its path, which an option without a value, or a missing variable, may keep from being
+    # known.
     rows = ((*(str(file.options[name]) for name in names), _path(file)) for file in entry)
-    return _table(f'{entry.id or entry.path}: {len(entry):,d} files. {entry.description}', (*names, 'file'), rows, len(entry))
+    return _table(
+        f'{entry.id or entry.path}: {len(entry):,d} files. {entry.description}',
+        (*names, 'file'),
+        rows,
+        len(entry),
+    )
 
 
 def _path(file: object) -> str:

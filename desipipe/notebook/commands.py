@@ -13,13 +13,16 @@ PROG = '%desipipe'
 
 @cache
 def _command() -> re.Pattern[str]:
-    verbs = [verb for verb in Verbs.of(build_parser()) if verb != 'completion']  # which is for shells
+    verbs = [
+        verb for verb in Verbs.of(build_parser()) if verb != 'completion'
+    ]  # which is for shells
     # Bold, it begins after an escape sequence, whose last character is a letter.
     return re.compile(rf'(?:(?<=\x1b\[1m)|(?<![\w%./-]))desipipe (?=(?:{"|".join(verbs)})\b)')
 
 
 def typed(text: str) -> str:
-    """Text in which commands read as one types them in a notebook: ``%desipipe retry`` for ``desipipe retry``.
+    """Text in which commands read as one types them in a notebook: ``%desipipe retry`` for
+    ``desipipe retry``.
 
     Parameters
     ----------

@@ -1,4 +1,7 @@
-"""``jupyter nbconvert --to desipipe_record``: the record as one of nbconvert's forms. Imported only by nbconvert."""
+"""``jupyter nbconvert --to desipipe_record``: the record as one of nbconvert's forms.
+
+Imported only by nbconvert.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,15 @@ class RecordExporter(Exporter):  # type: ignore[misc]
 
     export_from_notebook = 'Record of desipipe'
     output_mimetype = 'application/x-ipynb+json'
-    queues: Any = List(Unicode(), help='Queues that the notebook uses, beside those that its cells name.').tag(config=True)
-    include: Any = List(Unicode(), help='What is left out otherwise: environ, users, paths.').tag(config=True)
-    with_results: Any = Bool(False, help='Keep the bytes of code, arguments, results and outputs.').tag(config=True)
+    queues: Any = List(
+        Unicode(), help='Queues that the notebook uses, beside those that its cells name.'
+    ).tag(config=True)
+    include: Any = List(Unicode(), help='What is left out otherwise: environ, users, paths.').tag(
+        config=True
+    )
+    with_results: Any = Bool(
+        False, help='Keep the bytes of code, arguments, results and outputs.'
+    ).tag(config=True)
 
     @default('file_extension')  # type: ignore[untyped-decorator]
     def _file_extension_default(self) -> str:
@@ -37,9 +46,23 @@ class RecordExporter(Exporter):  # type: ignore[misc]
         where = about.get('metadata', {})
         folder = os.path.abspath(where.get('path') or os.getcwd())
         config = Config()
-        queues = [Queue(name, create=False, config=config) for name in find_folders(list(self.queues), config)] if self.queues else []
+        queues = (
+            [
+                Queue(name, create=False, config=config)
+                for name in find_folders(list(self.queues), config)
+            ]
+            if self.queues
+            else []
+        )
         plain = _plain(nb)
-        record, _ = make_record(plain, f'{where.get("name", "notebook")}.ipynb', queues, Privacy(folder, self.include), cell_node, self.with_results)
+        record, _ = make_record(
+            plain,
+            f'{where.get("name", "notebook")}.ipynb',
+            queues,
+            Privacy(folder, self.include),
+            cell_node,
+            self.with_results,
+        )
         _, about = super().from_notebook_node(nb, about, **kwargs)
         about['output_extension'] = self.file_extension
         return notebook_bytes(record).decode(), about

@@ -1,8 +1,9 @@
 """Displays that stay true: one thread a queue follows its journal, and updates what has changed.
 
-The thread has a view of the queue of its own: what it folds, nobody else changes under its feet, and the notebook's own view may be busy or locked. It
-publishes by display id, which front ends route to where the display is, whichever cell runs at that moment. What a display shows is its own business
-(:class:`Display`); when it is asked to look again is that of the thread.
+The thread has a view of the queue of its own: what it folds, nobody else changes under its feet,
+and the notebook's own view may be busy or locked. It publishes by display id, which front ends
+route to where the display is, whichever cell runs at that moment. What a display shows is its own
+business (:class:`Display`); when it is asked to look again is that of the thread.
 """
 
 from __future__ import annotations
@@ -37,14 +38,18 @@ INTERVAL = 0.25
 SHARE = 0.05
 """The part of a core that updates of a queue's displays may take while its tasks go."""
 RATE = 500_000
-"""Bytes per second that updates of one display may send: notebook servers drop what is more than twice as much."""
+"""Bytes per second that updates of one display may send: notebook servers drop what is more than
+twice as much.
+"""
 REST = 0.1
 """Seconds between two looks at a journal to which is being written."""
 
 # s between two looks at what raises no event: (on this machine's disk, on a shared one)
 _OUTPUTS = (0.3, 1.0)
 _LEASES = (2.0, 10.0)
-_MANNERS = 0.01  # s that the cell that woke the thread has the interpreter for itself, to get to its end
+_MANNERS = (
+    0.01  # s that the cell that woke the thread has the interpreter for itself, to get to its end
+)
 _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
 
 
@@ -57,12 +62,17 @@ def noninteractive() -> bool:
 
 
 def _publisher() -> tuple[Any, bool]:
-    """The shell's publisher, ``None`` in a terminal and in plain Python; and whether what it displays can be updated."""
+    """The shell's publisher, ``None`` in a terminal and in plain Python; and whether what it
+    displays can be updated.
+    """
     here = shell()
-    terminal = getattr(sys.modules.get('IPython.terminal.interactiveshell'), 'TerminalInteractiveShell', ())
+    terminal = getattr(
+        sys.modules.get('IPython.terminal.interactiveshell'), 'TerminalInteractiveShell', ()
+    )
     if here is None or isinstance(here, terminal):
         return None, False
-    # While a cell captures what it displays, the shell has another publisher, which keeps everything.
+    # While a cell captures what it displays, the shell has another publisher, which keeps
+    # everything.
     capturing = getattr(sys.modules.get('IPython.core.displaypub'), 'CapturingDisplayPublisher', ())
     return here.display_pub, not isinstance(here.display_pub, capturing)
 
@@ -70,12 +80,17 @@ def _publisher() -> tuple[Any, bool]:
 def _nothing_waits(publisher: Any) -> bool:
     """Return True if what is displayed now can be sent at once.
 
-    ipykernel has each display wait until what was printed before is sent, which another thread does: twice, for two streams, also when nothing was printed.
-    That took a third of the time of a cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see what is displayed) takes the
-    usual way.
+    ipykernel has each display wait until what was printed before is sent, which another thread
+    does: twice, for two streams, also when nothing was printed. That took a third of the time of a
+    cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see
+    what is displayed) takes the usual way.
     """
     usual = getattr(sys.modules.get('ipykernel.zmqshell'), 'ZMQDisplayPublisher', None)
-    if type(publisher) is not usual or getattr(publisher, '_hooks', None) != [] or getattr(publisher, 'store_display_history', False):
+    if (
+        type(publisher) is not usual
+        or getattr(publisher, '_hooks', None) != []
+        or getattr(publisher, 'store_display_history', False)
+    ):
         return False
     return not any(getattr(stream, '_flush_pending', True) for stream in (sys.stdout, sys.stderr))
 
@@ -84,7 +99,9 @@ def _cell() -> tuple[str, str]:
     """Return which cell of the notebook runs, if the front end tells, and which run it is."""
     here = shell()
     parent = here.get_parent() if hasattr(here, 'get_parent') else {}
-    return str((parent.get('metadata') or {}).get('cellId') or ''), str((parent.get('header') or {}).get('msg_id', ''))
+    return str((parent.get('metadata') or {}).get('cellId') or ''), str(
+        (parent.get('header') or {}).get('msg_id', '')
+    )
 
 
 # What is followed
@@ -98,14 +115,17 @@ class Display(ABC):
     queue : Queue
         The notebook's own view of it.
     place : tuple of str, default=None
-        What is in the same place when the cell runs again, where front ends don't tell which cell that is; none: nothing.
+        What is in the same place when the cell runs again, where front ends don't tell which cell
+        that is; none: nothing.
     """
 
     def __init__(self, queue: Queue, place: tuple[str, ...] | None = None) -> None:
         self.queue = queue
         self.id = f'desipipe-{uuid.uuid4().hex}'
         self.publisher, self.live = _publisher()
-        """Where to publish, kept as a cell with ``%%capture`` puts another one there; and whether what was displayed can be replaced."""
+        """Where to publish, kept as a cell with ``%%capture`` puts another one there; and
+        whether what was displayed can be replaced.
+        """
         cell, self.run = _cell()
         self.place = (cell,) if cell else place or (self.id,)
         self.shown: bytes | str = b''
@@ -122,7 +142,8 @@ class Display(ABC):
 
     @abstractmethod
     def update(self, view: View) -> tuple[int, bool]:
-        """Show what there is to see now, if that is something new; how many bytes were sent, and whether nothing more can come.
+        """Show what there is to see now, if that is something new; how many bytes were sent, and
+        whether nothing more can come.
 
         Raises
         ------
@@ -139,14 +160,22 @@ class Display(ABC):
         return False
 
     def put(self, data: Dict, update: bool = True) -> int:
-        """Display a bundle of MIME types, or let it take the place of what is displayed; returns how large that was, in bytes."""
+        """Display a bundle of MIME types, or let it take the place of what is displayed; returns
+        how large that was, in bytes.
+        """
         if self.publisher is None:
             print(data['text/plain'])
             return 0
         content = {'data': data, 'metadata': {}, 'transient': {'display_id': self.id}}
         if not update and _nothing_waits(self.publisher):
             publisher = self.publisher
-            publisher.session.send(publisher.pub_socket, 'display_data', content, parent=publisher.parent_header, ident=publisher.topic)
+            publisher.session.send(
+                publisher.pub_socket,
+                'display_data',
+                content,
+                parent=publisher.parent_header,
+                ident=publisher.topic,
+            )
         else:
             self.publisher.publish(**content, update=update)
         return len(data['text/html']) + len(data['text/plain']) + len(self.shown)
@@ -188,7 +217,9 @@ class View:
 
     def __init__(self, queue: Queue) -> None:
         self.queue = queue
-        self.observer = Observer(queue.folder, float(queue.ledger.journal.header.get('lease', LEASE)))
+        self.observer = Observer(
+            queue.folder, float(queue.ledger.journal.header.get('lease', LEASE))
+        )
         self._leases_due = self._outputs_due = 0.0
         self._alive: dict[str, bool | None] = {}
         self._sizes: dict[str, tuple[int, int]] = {}
@@ -227,7 +258,9 @@ class View:
         if self.queue.ledger.state.running:
             for name, status in list_files(self.queue.folder, 'live'):
                 sizes[name] = status.st_size, status.st_mtime_ns
-        changed = {name.rpartition('-')[0] for name, size in sizes.items() if self._sizes.get(name) != size}
+        changed = {
+            name.rpartition('-')[0] for name, size in sizes.items() if self._sizes.get(name) != size
+        }
         self._sizes = sizes
         return changed
 
@@ -247,7 +280,8 @@ def _forked() -> None:
 
 @atexit.register
 def _end() -> None:
-    # Daemon threads are stopped wherever they are when the interpreter ends: none must be amid a message then.
+    # Daemon threads are stopped wherever they are when the interpreter ends: none must be amid a
+    # message then.
     with _guard:
         followers = list(_followers.values())
     for follower in followers:
@@ -258,12 +292,17 @@ os.register_at_fork(after_in_child=_forked)
 
 
 class Follower:
-    """Keeps the displays of one queue up to date. Its thread lives as long as there are some; its ledger stays, for the next cell."""
+    """Keeps the displays of one queue up to date.
+
+    Its thread lives as long as there are some; its ledger stays, for the next cell.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
         self._displays: dict[str, Display] = {}
-        self._guard = threading.RLock()  # also held while a display is updated: after `drop` there is none
+        self._guard = (
+            threading.RLock()
+        )  # also held while a display is updated: after `drop` there is none
         self._thread: threading.Thread | None = None
         self._ending = False
         self._wake_end, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -275,8 +314,14 @@ class Follower:
             display.dirty, display.due = True, 0.0
             self._displays[display.id] = display
             if self._thread is None:
-                # A context of its own: with that of the cell that happens to run, ipykernel would take all updates for that cell's.
-                self._thread = threading.Thread(target=contextvars.Context().run, args=(self._run,), name='desipipe-live', daemon=True)
+                # A context of its own: with that of the cell that happens to run, ipykernel would
+                # take all updates for that cell's.
+                self._thread = threading.Thread(
+                    target=contextvars.Context().run,
+                    args=(self._run,),
+                    name='desipipe-live',
+                    daemon=True,
+                )
                 self._thread.start()
         self._rouse()
 
@@ -314,7 +359,9 @@ class Follower:
                 self._follow(self._queue)
             except QueueGoneError as exc:
                 self._queue = None
-                if not os.path.isdir(self.folder):  # else another one has its place, for displays that were added since
+                if not os.path.isdir(
+                    self.folder
+                ):  # else another one has its place, for displays that were added since
                     self._last_words(self.displays(), str(exc))
             except DesipipeError as exc:
                 self._last_words(self.displays(), str(exc))
@@ -343,11 +390,15 @@ class Follower:
                 return
             now = time.monotonic()
             for display in displays:
-                display.dirty |= changed or now >= display.again or (bool(workers) and display.stirred(workers))
+                display.dirty |= (
+                    changed or now >= display.again or (bool(workers) and display.stirred(workers))
+                )
                 if display.dirty and now >= display.due:
                     self._update(display, view)
             if changed:
-                self._sleep(REST)  # whoever writes, writes more: what comes in a moment is folded at once
+                self._sleep(
+                    REST
+                )  # whoever writes, writes more: what comes in a moment is folded at once
             now = time.monotonic()
             waits = [display.due - now for display in self.displays() if display.dirty]
             self._sleep(min([watcher.interval, view.due - now, *waits]), watcher.fileno())
@@ -375,7 +426,8 @@ class Follower:
             try:
                 sent, last = display.update(view)
             except DesipipeError as exc:
-                view.queue.ledger.follow()  # raises if the queue is no more at all: then all displays end, in one way
+                # raises if the queue is no more at all: then all displays end, in one way
+                view.queue.ledger.follow()
                 self._last_words([display], str(exc))
                 return
             except OSError:
@@ -387,11 +439,15 @@ class Follower:
             if last:
                 self.drop(display)
             displays = len(self._displays)
-        display.due = begun + max(INTERVAL, (time.monotonic() - begun) * displays / SHARE, sent / RATE)
+        display.due = begun + max(
+            INTERVAL, (time.monotonic() - begun) * displays / SHARE, sent / RATE
+        )
 
     def _failed(self, displays: Iterable[Display], exc: Exception) -> None:
         logger.error('displays of %s are no longer updated', self.folder, exc_info=exc)
-        self._last_words(displays, f'this display is no longer updated: {type(exc).__name__}: {exc}')
+        self._last_words(
+            displays, f'this display is no longer updated: {type(exc).__name__}: {exc}'
+        )
 
     def _last_words(self, displays: Iterable[Display], words: str) -> None:
         with self._guard:
@@ -401,5 +457,7 @@ class Follower:
                 try:
                     display.gone(words)
                 except Exception:
-                    logger.debug('a display of %s could not be told: %s', self.folder, words, exc_info=True)
+                    logger.debug(
+                        'a display of %s could not be told: %s', self.folder, words, exc_info=True
+                    )
                 display.over.set()

@@ -1,6 +1,8 @@
-"""Forms made of the signature of an app: their button adds a task, or those of all combinations of several values.
+"""Forms made of the signature of an app: their button adds a task, or those of all combinations of
+several values.
 
-A click is a message to the kernel's main thread, as with :mod:`.panel`. ``ipywidgets`` is imported when a form is made, and not before.
+A click is a message to the kernel's main thread, as with :mod:`.panel`. ``ipywidgets`` is imported
+when a form is made, and not before.
 """
 
 from __future__ import annotations
@@ -43,12 +45,15 @@ class Field:
     ----------
     parameter : inspect.Parameter
     annotation : object
-        Its type, with what :class:`typing.Annotated` says of it: a pair of bounds (and a step), a ``range``, or a list of choices.
+        Its type, with what :class:`typing.Annotated` says of it: a pair of bounds (and a step), a
+        ``range``, or a list of choices.
     evaluate : callable
         Gives the value of an expression of the notebook.
     """
 
-    def __init__(self, parameter: inspect.Parameter, annotation: Any, evaluate: Callable[[str], Any]) -> None:
+    def __init__(
+        self, parameter: inspect.Parameter, annotation: Any, evaluate: Callable[[str], Any]
+    ) -> None:
         widgets = widgets_module()
         self.name = parameter.name
         self._evaluate = evaluate
@@ -60,9 +65,24 @@ class Field:
         self.widget = self._made(widgets, default)
         self.given: Any = None
         if self._optional:
-            self.given = widgets.Checkbox(value=default is not None or self._required, description='give it', indent=False, layout=widgets.Layout(width='auto'))
-        example = 'range(10)' if self._kind is int else '0.1, 0.2, 0.5' if self._kind is float else 'a, b, c' if self._kind is str else 'expression'
-        self.values = widgets.Text(placeholder=f'one value, or several: {example}', continuous_update=False)
+            self.given = widgets.Checkbox(
+                value=default is not None or self._required,
+                description='give it',
+                indent=False,
+                layout=widgets.Layout(width='auto'),
+            )
+        example = (
+            'range(10)'
+            if self._kind is int
+            else '0.1, 0.2, 0.5'
+            if self._kind is float
+            else 'a, b, c'
+            if self._kind is str
+            else 'expression'
+        )
+        self.values = widgets.Text(
+            placeholder=f'one value, or several: {example}', continuous_update=False
+        )
         label = widgets.Label(value=self.name, layout=widgets.Layout(width='10em'))
         self._one = widgets.HBox([self.widget, *([self.given] if self.given is not None else [])])
         self.row = widgets.HBox([label, self._one])
@@ -71,25 +91,47 @@ class Field:
     def _made(self, widgets: Any, default: Any) -> Any:
         if self._choices is not None:
             values = [value for _, value in self._choices]
-            return widgets.Dropdown(options=self._choices, value=default if default in values else values[0])
+            return widgets.Dropdown(
+                options=self._choices, value=default if default in values else values[0]
+            )
         if self._kind is bool:
             return widgets.Checkbox(value=bool(default), indent=False)
         if self._kind in (int, float) and self._bounds is not None:
             low, high, step = self._bounds
             start = min(max(default if default is not None else low, low), high)
             if self._kind is int:
-                return widgets.IntSlider(value=int(start), min=int(low), max=int(high), step=int(step or 1), continuous_update=False)
+                return widgets.IntSlider(
+                    value=int(start),
+                    min=int(low),
+                    max=int(high),
+                    step=int(step or 1),
+                    continuous_update=False,
+                )
             return widgets.FloatSlider(
-                value=float(start), min=float(low), max=float(high), step=step or (high - low) / 100, readout_format='.4g', continuous_update=False
+                value=float(start),
+                min=float(low),
+                max=float(high),
+                step=step or (high - low) / 100,
+                readout_format='.4g',
+                continuous_update=False,
             )
         if self._kind in (int, float) and default is not None:
-            # A step is guessed from the default, and no bound: that would forbid values which nobody said were wrong.
+            # A step is guessed from the default, and no bound: that would forbid values which
+            # nobody said were wrong.
             step = 10 ** max(len(str(abs(int(default)))) - 2, 0)
-            return widgets.IntText(value=default, step=step) if self._kind is int else widgets.FloatText(value=default, step=abs(default) / 10 or 0.1)
+            return (
+                widgets.IntText(value=default, step=step)
+                if self._kind is int
+                else widgets.FloatText(value=default, step=abs(default) / 10 or 0.1)
+            )
         if self._kind is str:
             return widgets.Text(value=default or '', continuous_update=False)
         text = '' if self._required or (self._optional and default is None) else repr(default)
-        return widgets.Text(value=text, placeholder=getattr(self._kind, '__name__', None) or 'a Python expression', continuous_update=False)
+        return widgets.Text(
+            value=text,
+            placeholder=getattr(self._kind, '__name__', None) or 'a Python expression',
+            continuous_update=False,
+        )
 
     def sweep(self, on: bool) -> None:
         """Show the field for one value, or that for several."""
@@ -114,7 +156,9 @@ class Field:
 
     @property
     def _reads_python(self) -> bool:
-        return self._kind is not str and isinstance(self.widget.value, str) and self._choices is None
+        return (
+            self._kind is not str and isinstance(self.widget.value, str) and self._choices is None
+        )
 
     def value(self) -> Any:
         """The one value.
@@ -155,7 +199,9 @@ class Field:
         if not values:
             raise _Invalid(f'{text} is empty')
         if len(values) > MOST:
-            raise _Invalid(f'{text} has more than {MOST:,d} values, too many for a form: use .map(...)')
+            raise _Invalid(
+                f'{text} has more than {MOST:,d} values, too many for a form: use .map(...)'
+            )
         return values
 
     def _read(self, text: str) -> Any:
@@ -168,7 +214,9 @@ class Field:
     def _checked(self, value: Any) -> Any:
         if isinstance(value, Future) or (value is None and self._optional):
             return value
-        if hasattr(value, 'item') and getattr(value, 'ndim', None) == 0:  # NumPy's numbers, of an array that is swept
+        if (
+            hasattr(value, 'item') and getattr(value, 'ndim', None) == 0
+        ):  # NumPy's numbers, of an array that is swept
             value = value.item()
         if self._kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
@@ -188,7 +236,11 @@ def _is_expression(text: str) -> bool:
     except SyntaxError:
         return False
     elements = tree.elts if isinstance(tree, ast.Tuple) else [tree]
-    return not all(isinstance(element, ast.Name | ast.Attribute | ast.BinOp | ast.UnaryOp) or _is_number(element) for element in elements)
+    return not all(
+        isinstance(element, ast.Name | ast.Attribute | ast.BinOp | ast.UnaryOp)
+        or _is_number(element)
+        for element in elements
+    )
 
 
 def _is_number(node: ast.AST) -> bool:
@@ -196,7 +248,9 @@ def _is_number(node: ast.AST) -> bool:
 
 
 def _unwrapped(annotation: Any, default: Any) -> tuple[Any, bool, list[Any]]:
-    """The type below Annotated and Optional (that of the default, if there is none), whether None is a value, and what Annotated says."""
+    """The type below Annotated and Optional (that of the default, if there is none), whether
+    None is a value, and what Annotated says.
+    """
     extra: list[Any] = []
     optional = False
     while True:
@@ -204,14 +258,18 @@ def _unwrapped(annotation: Any, default: Any) -> tuple[Any, bool, list[Any]]:
         if origin is typing.Annotated:
             extra += annotation.__metadata__
             annotation = annotation.__origin__
-        elif origin in (typing.Union, types.UnionType) and type(None) in typing.get_args(annotation):
+        elif origin in (typing.Union, types.UnionType) and type(None) in typing.get_args(
+            annotation
+        ):
             optional = True
             rest = [item for item in typing.get_args(annotation) if item is not type(None)]
             annotation = rest[0] if len(rest) == 1 else None
         else:
             break
     if annotation in (inspect.Parameter.empty, None, typing.Any) or isinstance(annotation, str):
-        annotation = type(default) if isinstance(default, bool | int | float | str | enum.Enum) else None
+        annotation = (
+            type(default) if isinstance(default, bool | int | float | str | enum.Enum) else None
+        )
     return annotation, optional, extra
 
 
@@ -226,13 +284,23 @@ def _choices(kind: Any, extra: Sequence[Any]) -> list[tuple[str, Any]] | None:
 
 
 def _bounds(item: Any) -> tuple[float, float, float | None] | None:
-    """Lowest and highest value, and step: of a pair or three numbers, of a range, or of what the package annotated-types has."""
+    """Lowest and highest value, and step: of a pair or three numbers, of a range, or of what the
+    package annotated-types has.
+    """
     if isinstance(item, range) and len(item):
         return min(item), max(item), abs(item.step)
-    if isinstance(item, tuple) and len(item) in (2, 3) and all(isinstance(value, int | float) for value in item):
+    if (
+        isinstance(item, tuple)
+        and len(item) in (2, 3)
+        and all(isinstance(value, int | float) for value in item)
+    ):
         return item[0], item[1], item[2] if len(item) == 3 else None
     low, high = getattr(item, 'ge', None), getattr(item, 'le', None)
-    return (low, high, None) if isinstance(low, int | float) and isinstance(high, int | float) else None
+    return (
+        (low, high, None)
+        if isinstance(low, int | float) and isinstance(high, int | float)
+        else None
+    )
 
 
 class Form:
@@ -257,10 +325,27 @@ class Form:
         self.futures = []
         self._display: _Added | None = None
         hints = _hints(app)
-        parameters = [p for p in app.signature.parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-        self.fields = {p.name: Field(p, hints.get(p.name, p.annotation), shell().ev) for p in parameters if not (p.name == 'mpicomm' and p.default is None)}
-        self.sweep = widgets.ToggleButton(value=False, description='sweep', tooltip='Several values for each argument: a task for each combination')
-        self.zip = widgets.Checkbox(value=False, description='pair them', indent=False, layout=widgets.Layout(width='auto', visibility='hidden'))
+        parameters = [
+            p
+            for p in app.signature.parameters.values()
+            if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+        ]
+        self.fields = {
+            p.name: Field(p, hints.get(p.name, p.annotation), shell().ev)
+            for p in parameters
+            if not (p.name == 'mpicomm' and p.default is None)
+        }
+        self.sweep = widgets.ToggleButton(
+            value=False,
+            description='sweep',
+            tooltip='Several values for each argument: a task for each combination',
+        )
+        self.zip = widgets.Checkbox(
+            value=False,
+            description='pair them',
+            indent=False,
+            layout=widgets.Layout(width='auto', visibility='hidden'),
+        )
         self.button = widgets.Button(description='Add task', button_style='primary')
         self.message = widgets.HTML()
         self.shown = widgets.HTML()
@@ -271,13 +356,23 @@ class Form:
         self.button.on_click(self._clicked)
         title = widgets.HTML(value=f'<b>{html.escape(app.name)}</b>')
         self.box = widgets.VBox(
-            [title, *(field.row for field in self.fields.values()), widgets.HBox([self.button, self.sweep, self.zip]), self.message, self.shown]
+            [
+                title,
+                *(field.row for field in self.fields.values()),
+                widgets.HBox([self.button, self.sweep, self.zip]),
+                self.message,
+                self.shown,
+            ]
         )
 
     def _repr_mimebundle_(self, **_: Any) -> Dict:
         text = f'form of {self.app.name}{self.app.signature}'
         # What is kept of it, for those who see the notebook without a kernel, is words.
-        return {**self.box._repr_mimebundle_(), 'text/plain': text, 'text/html': f'<small>{html.escape(text)}: run this cell again to fill it in.</small>'}
+        return {
+            **self.box._repr_mimebundle_(),
+            'text/plain': text,
+            'text/html': f'<small>{html.escape(text)}: run this cell again to fill it in.</small>',
+        }
 
     def calls(self) -> list[Dict]:
         """The arguments of the tasks that the button would add.
@@ -289,10 +384,14 @@ class Form:
         """
         values, n = self._values()
         if self.sweep.value and self.zip.value:
-            rows: Iterable[tuple[Any, ...]] = zip(*(items if len(items) > 1 else items * n for items in values.values()), strict=True)
+            rows: Iterable[tuple[Any, ...]] = zip(
+                *(items if len(items) > 1 else items * n for items in values.values()), strict=True
+            )
         else:
             rows = itertools.product(*values.values())
-        positional = [name for name, p in self.app.signature.parameters.items() if p.kind is p.POSITIONAL_ONLY]
+        positional = [
+            name for name, p in self.app.signature.parameters.items() if p.kind is p.POSITIONAL_ONLY
+        ]
         found = []
         for row in rows:
             named = dict(zip(values, row, strict=True))
@@ -313,11 +412,16 @@ class Form:
         if self.sweep.value and self.zip.value:
             lengths = {name: len(items) for name, items in values.items() if len(items) > 1}
             if len(set(lengths.values())) > 1:
-                raise ValueError(f'values that are paired must be as many for each: {", ".join(f"{name} has {n}" for name, n in lengths.items())}')
+                raise ValueError(
+                    'values that are paired must be as many for each: '
+                    f'{", ".join(f"{name} has {n}" for name, n in lengths.items())}'
+                )
             return values, max(lengths.values(), default=1)
         n = math.prod(map(len, values.values()))
         if n > MOST:
-            raise ValueError(f'these are {n:,d} combinations, too many for a form: use {self.app.name}.map(...)')
+            raise ValueError(
+                f'these are {n:,d} combinations, too many for a form: use {self.app.name}.map(...)'
+            )
         return values, n
 
     def _switched(self, _: Any) -> None:
@@ -340,7 +444,9 @@ class Form:
 
     def _complain(self, exc: Exception) -> None:
         text = html.escape(typed(str(exc))).replace('\n', '<br>')
-        self.message.value = f'<div role="alert" style="color:#d55e00">{text}<br>Nothing was added.</div>'
+        self.message.value = (
+            f'<div role="alert" style="color:#d55e00">{text}<br>Nothing was added.</div>'
+        )
 
     def _clicked(self, _: Any) -> None:
         self.message.value = ''
@@ -385,5 +491,10 @@ def _hints(app: TaskApp) -> dict[str, Any]:
     """Annotations as objects; those that can't be resolved are left as they are written."""
     try:
         return typing.get_type_hints(app.func, include_extras=True)
-    except (NameError, TypeError, AttributeError, SyntaxError):  # names that type checkers know, and nobody else: types are those of the defaults
+    except (
+        NameError,
+        TypeError,
+        AttributeError,
+        SyntaxError,
+    ):  # names that type checkers know, and nobody else: types are those of the defaults
         return {}

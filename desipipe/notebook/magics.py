@@ -30,7 +30,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         # Also after `%reload_ext`.
         self.task_manager: TaskManager | None = shell.__dict__.get('desipipe_task_manager')
         self.imported: dict[str, Import] = {}
-        self.kept: dict[tuple[str, str], Any] = {}  # what outputs were before, by name of the function and of the output
+        self.kept: dict[
+            tuple[str, str], Any
+        ] = {}  # what outputs were before, by name of the function and of the output
         self._forget = _complete(shell, self)
 
     @property
@@ -46,15 +48,20 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     def line(self, line: str) -> object:
         """Use a queue in this notebook, look at it, change it.
 
-        ``%desipipe use QUEUE [--workers N] [--provider NAME] [--environ NAME] [--base-dir DIR] [--no-spawn] [options of the provider]``
-            Cells marked with ``%%desipipe`` become tasks of this queue; a manager in the background starts workers.
+        ``%desipipe use QUEUE [--workers N] [--provider NAME] [--environ NAME] [--base-dir DIR]
+        [--no-spawn] [options of the provider]``
+            Cells marked with ``%%desipipe`` become tasks of this queue; a manager in the background
+            starts workers.
 
         ``%desipipe VERB ...``
-            The verbs and options of the command line; ``-q`` is this notebook's queue. ``%desipipe`` alone lists them, ``--help`` explains each.
-            With ``--json`` the result is a Python object. A variable that holds a queue may follow ``-q``; one that holds a future stands for its task.
+            The verbs and options of the command line; ``-q`` is this notebook's queue.
+            ``%desipipe`` alone lists them, ``--help`` explains each. With ``--json`` the result is
+            a Python object. A variable that holds a queue may follow ``-q``; one that holds a
+            future stands for its task.
 
-        Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs`` ``explain``
-        Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete`` ``add`` ``accept`` ``compact``
+        Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs``
+        ``explain`` Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete``
+        ``add`` ``accept`` ``compact``
                     ``trust`` ``share`` ``unshare``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
@@ -81,19 +88,24 @@ class PipelineMagics(Magics):  # type: ignore[misc]
     def cell(self, line: str, cell: str) -> None:
         """Make a task of this cell.
 
-        ``%%desipipe [NAME] [--for NAME=VALUES ...] [--zip] [--out NAME ...] [--wait] [--dry-run] [--bash]``
-        ``           [--timeout SECONDS] [--retries N] [--retry-on NAME ...] [--priority N] [--name [NAME]] [--state STATE] [--skip] [--tm NAME]``
+        ``%%desipipe [NAME] [--for NAME=VALUES ...] [--zip] [--out NAME ...] [--wait] [--dry-run]
+        [--bash]`` ``           [--timeout SECONDS] [--retries N] [--retry-on NAME ...] [--priority
+        N] [--name [NAME]] [--state STATE] [--skip] [--tm NAME]``
 
-        Names that the cell reads and does not define are taken from the notebook, as they are now; futures among them are waited for. With ``--for`` there
-        is a task for each value (several: for each combination, or with ``--zip`` for each pair). What ``--out`` names becomes a future here (with ``--for``
-        a list); by default what the cell assigns last. ``--bash`` is for the shell: ``{name}`` is filled in, and what is written to stdout is the result.
+        Names that the cell reads and does not define are taken from the notebook, as they are now;
+        futures among them are waited for. With ``--for`` there is a task for each value (several:
+        for each combination, or with ``--zip`` for each pair). What ``--out`` names becomes a
+        future here (with ``--for`` a list); by default what the cell assigns last. ``--bash`` is
+        for the shell: ``{name}`` is filled in, and what is written to stdout is the result.
         """
         from ..cells.options import parse_cell
 
         with _plainly():
             args = parse_cell(line)
             manager = self._manager(args.tm)
-            ranges = {name: self._evaluate(name, expression) for name, expression in args.sweeps.items()}
+            ranges = {
+                name: self._evaluate(name, expression) for name, expression in args.sweeps.items()
+            }
             made = self._make(line, cell, args)
             self._submit(args, manager, made, ranges)
 
@@ -116,7 +128,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.workers is not None:
             scheduler['max_workers'] = args.workers
         queue = Queue(args.queue, base_dir=args.base_dir, spawn=not args.no_spawn)
-        self.task_manager = TaskManager(queue, environ=args.environ, scheduler=scheduler or None, provider=provider or None)
+        self.task_manager = TaskManager(
+            queue, environ=args.environ, scheduler=scheduler or None, provider=provider or None
+        )
         self.shell.__dict__['desipipe_task_manager'] = self.task_manager
         _tell(self.task_manager)
 
@@ -126,12 +140,22 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
         if name is None:
             if self.task_manager is None:
-                raise CellError('no queue is set in this notebook; nothing was added. Set one with: %desipipe use my_queue --workers 4')
+                raise CellError(
+                    'no queue is set in this notebook; nothing was added. Set one with: %desipipe '
+                    'use my_queue --workers 4'
+                )
             return self.task_manager
         found = self.shell.user_ns.get(name)
         if not isinstance(found, TaskManager):
-            what = 'does not exist' if found is None else f'is no TaskManager but {type(found).__name__}'
-            raise CellError(f'--tm {name}: {name!r} {what}; nothing was added. Make one with: {name} = TaskManager(queue, scheduler=dict(max_workers=4))')
+            what = (
+                'does not exist'
+                if found is None
+                else f'is no TaskManager but {type(found).__name__}'
+            )
+            raise CellError(
+                f'--tm {name}: {name!r} {what}; nothing was added. Make one with: {name} = '
+                'TaskManager(queue, scheduler=dict(max_workers=4))'
+            )
         return found
 
     def _evaluate(self, name: str, expression: str) -> Any:
@@ -140,7 +164,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         try:
             return self.shell.ev(expression)
         except Exception as exc:
-            raise CellError(f'--for {name}={expression}: {type(exc).__name__}: {exc}; nothing was added') from None
+            raise CellError(
+                f'--for {name}={expression}: {type(exc).__name__}: {exc}; nothing was added'
+            ) from None
 
     def _make(self, line: str, body: str, args: Namespace) -> Cell:
         from ..cells.function import make_cell, make_shell_cell
@@ -151,13 +177,29 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         if args.bash:
             made = make_shell_cell(first, body, namespace, name, args.out, tuple(args.sweeps))
         else:
-            made = make_cell(first, body, namespace, name, args.out, tuple(args.sweeps), self.shell.compile.flags, self.imported, self.kept)
+            made = make_cell(
+                first,
+                body,
+                namespace,
+                name,
+                args.out,
+                tuple(args.sweeps),
+                self.shell.compile.flags,
+                self.imported,
+                self.kept,
+            )
         for name in made.outputs:
             if hasattr(builtins, name) and name not in namespace:
-                print(f'desipipe: {name!r} hides the builtin of that name in this notebook from here on; to have it back: del {name}', file=sys.stderr)
+                print(
+                    f'desipipe: {name!r} hides the builtin of that name in this notebook from here '
+                    f'on; to have it back: del {name}',
+                    file=sys.stderr,
+                )
         return made
 
-    def _submit(self, args: Namespace, manager: TaskManager, made: Cell, ranges: dict[str, Any]) -> None:
+    def _submit(
+        self, args: Namespace, manager: TaskManager, made: Cell, ranges: dict[str, Any]
+    ) -> None:
         from ..cells.function import calls
         from ..task_manager import TaskApp
 
@@ -195,7 +237,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
         if len(rows) < len(futures):
             return  # within `with queue.batch()`: they are not in the queue yet
-        handle = show(app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows))
+        handle = show(
+            app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows)
+        )
         waited = wait(handle) if args.wait else handle.published and noninteractive()
         summary = handle.summary
         if summary.get('gone'):
@@ -206,7 +250,9 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             # As if the cell had run here: those below it do not run.
             task = summary.get('failure') or summary['causes'][0]
             needed = '' if summary.get('failure') else ', which it needs,'
-            raise CellError(f'{task["name"]}[{task["index"]}]{needed} did not succeed: {task["cause"]}')
+            raise CellError(
+                f'{task["name"]}[{task["index"]}]{needed} did not succeed: {task["cause"]}'
+            )
 
 
 @contextmanager
@@ -242,7 +288,10 @@ def _tell(manager: TaskManager) -> None:
     counts = ', '.join(f'{n} {state}' for state, n in queue.counts.items() if n) or 'empty'
     spec = manager.to_spec()
     workers = spec['scheduler'].get('max_workers', 1)
-    print(f'desipipe: queue {queue.name} ({counts}) in {relative(queue.folder)}; at most {plural(workers, "worker")} of provider {spec["provider"]["name"]}')
+    print(
+        f'desipipe: queue {queue.name} ({counts}) in {relative(queue.folder)}; at most '
+        f'{plural(workers, "worker")} of provider {spec["provider"]["name"]}'
+    )
 
 
 def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
@@ -260,7 +309,10 @@ def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
     known = Counter(STATES[ledger.state.status_shown(row)] for row in rows if row is not None)
     new = [task for task, row in zip(tasks, rows, strict=True) if row is None]
     words = ', '.join(f'{n} {state}' for state, n in known.items())
-    print(f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added' + (f'; known: {words}' if known else ''))
+    print(
+        f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added'
+        + (f'; known: {words}' if known else '')
+    )
     if new:
         print(typed(app.queue.explain(new[0])))
 

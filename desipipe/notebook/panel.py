@@ -1,10 +1,13 @@
 """The panel of a queue: its display, and widgets below it.
 
-*Which buttons act when.* A click on a widget is a message to the kernel's main thread: it waits while a cell runs. Neither of the ways around it holds.
-ipykernel's subshells could take it, but it sends the messages of a comm to the shell that made the comm, which is the main one; on the control channel no front
-end sends them. So what must act at once does not depend on a widget: the display of a queue has the MIME type of this project's front end, whose buttons go
-through the server, also while the kernel is busy, and after it has died. Below that display, :class:`Panel` adds widgets for every front end (VS Code, plain
-Jupyter), which say so while their clicks have to wait. A display without the front end is HTML, and text, with the commands to type.
+*Which buttons act when.* A click on a widget is a message to the kernel's main thread: it waits
+while a cell runs. Neither of the ways around it holds. ipykernel's subshells could take it, but it
+sends the messages of a comm to the shell that made the comm, which is the main one; on the control
+channel no front end sends them. So what must act at once does not depend on a widget: the display
+of a queue has the MIME type of this project's front end, whose buttons go through the server, also
+while the kernel is busy, and after it has died. Below that display, :class:`Panel` adds widgets for
+every front end (VS Code, plain Jupyter), which say so while their clicks have to wait. A display
+without the front end is HTML, and text, with the commands to type.
 
 ``ipywidgets`` is imported when a panel is made, and not before.
 """
@@ -52,18 +55,31 @@ class Panel:
         self._busy_since: float | None = None
         self._display: _Above | None = None
         self.buttons = {
-            name: widgets.Button(description=description, icon=icon, tooltip=tooltip, layout=widgets.Layout(width='auto'))
+            name: widgets.Button(
+                description=description,
+                icon=icon,
+                tooltip=tooltip,
+                layout=widgets.Layout(width='auto'),
+            )
             for name, description, icon, tooltip in (
                 ('pause', 'Pause', 'pause', 'Pause the queue: no task begins, running ones go on'),
                 ('retry', 'Retry', 'repeat', 'Let what did not succeed run again'),
                 ('cancel', 'Cancel', 'times', 'Let what is left not begin, and stop what runs'),
-                ('spawn', 'Start workers', 'play', 'Start a manager in the background, which starts workers'),
+                (
+                    'spawn',
+                    'Start workers',
+                    'play',
+                    'Start a manager in the background, which starts workers',
+                ),
             )
         }
         for name, button in self.buttons.items():
             button.on_click(lambda _, name=name: self._clicked(name))
         self.note = widgets.HTML()
-        self.controls = widgets.HBox([*self.buttons.values(), self.note], layout=widgets.Layout(flex_flow='row wrap', align_items='center'))
+        self.controls = widgets.HBox(
+            [*self.buttons.values(), self.note],
+            layout=widgets.Layout(flex_flow='row wrap', align_items='center'),
+        )
         self._say('')
 
     def _ipython_display_(self) -> None:
@@ -75,7 +91,11 @@ class Panel:
         if noninteractive() or self._display.publisher is None:
             return
         # What is kept of the buttons, for those who see the notebook without a kernel, is words.
-        data = {**self.controls._repr_mimebundle_(), 'text/plain': '', 'text/html': '<small>Buttons to pause, retry, cancel: run this cell again.</small>'}
+        data = {
+            **self.controls._repr_mimebundle_(),
+            'text/plain': '',
+            'text/html': '<small>Buttons to pause, retry, cancel: run this cell again.</small>',
+        }
         display(data, raw=True)
         events = shell().events
         events.register('pre_run_cell', self._began)
@@ -111,7 +131,11 @@ class Panel:
         counts = summary['counts']
         pause, cancel = self.buttons['pause'], self.buttons['cancel']
         pause.description, pause.icon = ('Resume', 'play') if paused else ('Pause', 'pause')
-        pause.tooltip = 'Let tasks begin again' if paused else 'Pause the queue: no task begins, running ones go on'
+        pause.tooltip = (
+            'Let tasks begin again'
+            if paused
+            else 'Pause the queue: no task begins, running ones go on'
+        )
         bad = sum(counts[state] for state in _BAD)
         left = sum(counts[state] for state in _LEFT)
         self.buttons['retry'].disabled = not bad
@@ -126,7 +150,10 @@ class Panel:
         for button in self.buttons.values():
             button.disabled = True
             button.tooltip = f'This queue belongs to user {owner}, whom you do not trust'
-        self._say(f'This queue belongs to user {owner}, whom you do not trust. To use it, type in a terminal: desipipe trust {owner}')
+        self._say(
+            f'This queue belongs to user {owner}, whom you do not trust. To use it, type in a '
+            f'terminal: desipipe trust {owner}'
+        )
 
     def _clicked(self, name: str) -> None:
         try:
@@ -158,7 +185,9 @@ class Panel:
         return f'{plural(n)} cancelled'
 
     def _say(self, text: str, bad: bool = False) -> None:
-        self.note.value = f'<small{" style=color:#d55e00" if bad else ""}>{html.escape(text)}</small>'
+        self.note.value = (
+            f'<small{" style=color:#d55e00" if bad else ""}>{html.escape(text)}</small>'
+        )
 
 
 class _Above(QueueDisplay):

@@ -1,7 +1,9 @@
-"""The line magic's verbs: the command line, in this process, for ``%desipipe VERB …``; and what completes them.
+"""The line magic's verbs: the command line, in this process, for ``%desipipe VERB …``; and what
+completes them.
 
-The parsers and handlers are those of :mod:`desipipe.cli`. What differs is where things go: text under the cell, JSON as Python objects, complaints as errors
-that stop 'Run All', questions to the person in front of the notebook; and what may be left out: ``-q`` is the notebook's queue.
+The parsers and handlers are those of :mod:`desipipe.cli`. What differs is where things go: text
+under the cell, JSON as Python objects, complaints as errors that stop 'Run All', questions to the
+person in front of the notebook; and what may be left out: ``-q`` is the notebook's queue.
 """
 
 from __future__ import annotations
@@ -39,10 +41,25 @@ if TYPE_CHECKING:
 
 __all__ = ['CommandError', 'matches', 'overview', 'run']
 
-WIDTH = 100  # columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has some more
+# columns of what is drawn under a cell, unless COLUMNS says otherwise; a notebook's page has some
+# more
+WIDTH = 100
 _FUTURES = ('task', 'old', 'new', 'tid', 'after')  # arguments of verbs that name tasks
-_FILES = {'DIR', 'FILE', 'PATH', 'NOTEBOOK', 'SCRIPT', 'RECORD'}  # words of what they are called in the help
-_APART = ('spawn', 'work', 'run')  # what is a process of its own: managers and workers, and other notebooks with an event loop of theirs
+_FILES = {
+    'DIR',
+    'FILE',
+    'PATH',
+    'NOTEBOOK',
+    'SCRIPT',
+    'RECORD',
+}  # words of what they are called in the help
+_APART = (
+    'spawn',
+    'work',
+    'run',
+    # what is a process of its own: managers and workers, and other notebooks with an event loop of
+    # theirs
+)
 _VARIABLE = re.compile(r'([^\W\d]\w*)((?:\[-?\d+\])*)')
 _LINE = re.compile(r'\s*(?:[^%=]*=\s*)?%desipipe\s+(.*)')
 _CELL = re.compile(r'%%desipipe\s+(.*)')
@@ -82,7 +99,8 @@ def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> ob
     Returns
     -------
     value : object
-        With ``--json`` what the document holds, as lists, dictionaries and so on; of :command:`watch`, which has many, the last one. The panel of
+        With ``--json`` what the document holds, as lists, dictionaries and so on; of
+        :command:`watch`, which has many, the last one. The panel of
         :command:`monitor`. Otherwise ``None``.
 
     Raises
@@ -147,7 +165,10 @@ def _words(exc: Exception) -> str:
         return str(exc)
     if isinstance(exc, OSError):
         return f'{exc}. With --debug: where it happened'
-    return f'{type(exc).__name__}: {exc}\nThis should not happen; please report it with what you typed, and what it prints with --debug'
+    return (
+        f'{type(exc).__name__}: {exc}\nThis should not happen; please report it with what you '
+        'typed, and what it prints with --debug'
+    )
 
 
 # Words
@@ -174,7 +195,8 @@ def _register(verbs: Verbs) -> None:
         '%desipipe monitor',
     )
     add_queue(parser)
-    # The magic itself does it, as it changes what the magic knows; here it is declared, so that it is listed, helped with and completed.
+    # The magic itself does it, as it changes what the magic knows; here it is declared, so that it
+    # is listed, helped with and completed.
     parser = verbs.add(
         'use',
         _elsewhere,
@@ -183,13 +205,17 @@ def _register(verbs: Verbs) -> None:
         '%desipipe use my_queue --workers 4',
         '%desipipe use my_queue --provider slurm --time 00:30:00 --nodes-per-worker 1',
     )
-    parser.add_argument('name', nargs='?', metavar='QUEUE', help='name of the queue; it is made if there is none')
+    parser.add_argument(
+        'name', nargs='?', metavar='QUEUE', help='name of the queue; it is made if there is none'
+    )
     parser.add_argument('--workers', type=positive, metavar='N', help='the most tasks at once')
     parser.add_argument('--provider', metavar='NAME', help='where workers come from')
     parser.add_argument('--scheduler', metavar='NAME', help='what says how many workers there are')
     parser.add_argument('--environ', metavar='NAME', help='the environment of the workers')
     parser.add_argument('--base-dir', metavar='DIR', help='the folder that holds the queue')
-    parser.add_argument('--no-spawn', action='store_true', help='start no manager with the first task')
+    parser.add_argument(
+        '--no-spawn', action='store_true', help='start no manager with the first task'
+    )
 
 
 def _parse(argv: Sequence[str]) -> argparse.Namespace | None:
@@ -207,8 +233,12 @@ def _elsewhere(args: argparse.Namespace) -> None:
     raise CommandError(f'{args.verb} is for notebooks: make it known with %load_ext desipipe')
 
 
-def _resolve(args: argparse.Namespace, variables: Mapping[str, object], queue: Queue | None) -> None:
-    """Put identities in the place of variables that hold futures, and folders in that of variables that hold queues; fill in the notebook's queue."""
+def _resolve(
+    args: argparse.Namespace, variables: Mapping[str, object], queue: Queue | None
+) -> None:
+    """Put identities in the place of variables that hold futures, and folders in that of
+    variables that hold queues; fill in the notebook's queue.
+    """
     futures: list[Future] = []
     for dest in _FUTURES:
         given = getattr(args, dest, None)
@@ -219,26 +249,39 @@ def _resolve(args: argparse.Namespace, variables: Mapping[str, object], queue: Q
         for word in given if several else [given]:
             held = _held(word, variables)
             if held and len(held) > 1 and not several:
-                raise CommandError(f'{word} holds {len(held):d} futures: say which, such as {word}[0]')
+                raise CommandError(
+                    f'{word} holds {len(held):d} futures: say which, such as {word}[0]'
+                )
             futures += held
             ids += [future.id for future in held] or [word]
         setattr(args, dest, ids if several else ids[0])
     if not hasattr(args, 'queue'):
         return
     if args.queue:
-        args.queue = [_folder(word, variables) for word in args.queue] if isinstance(args.queue, list) else _folder(args.queue, variables)
+        args.queue = (
+            [_folder(word, variables) for word in args.queue]
+            if isinstance(args.queue, list)
+            else _folder(args.queue, variables)
+        )
         return
     if hasattr(args, 'pattern'):
         return  # it lists them
-    folders = {future._ledger.folder for future in futures} or ({queue.folder} if queue is not None else set())
+    folders = {future._ledger.folder for future in futures} or (
+        {queue.folder} if queue is not None else set()
+    )
     if len(folders) > 1:
-        raise CommandError(f'these are tasks of {len(folders):d} queues: take those of one at a time')
+        raise CommandError(
+            f'these are tasks of {len(folders):d} queues: take those of one at a time'
+        )
     verb = Verbs.of(_parser())[args.verb]
     action = next(action for action in verb._actions if action.dest == 'queue')
     if folders:
         args.queue = [*folders] if action.nargs else folders.pop()
     elif args.verb not in ('status', 'doctor'):  # which look at more than one queue
-        raise CommandError(f'which queue? This notebook has none yet: say %desipipe use QUEUE first, or %desipipe {args.verb} -q QUEUE')
+        raise CommandError(
+            'which queue? This notebook has none yet: say %desipipe use QUEUE first, or %desipipe '
+            f'{args.verb} -q QUEUE'
+        )
 
 
 def _held(word: str, variables: Mapping[str, object]) -> list[Future]:
@@ -253,10 +296,14 @@ def _held(word: str, variables: Mapping[str, object]) -> list[Future]:
         try:
             value = value[int(index)]
         except IndexError:
-            raise CommandError(f'there is no {word}: {match[1]} holds {len(value):d} futures') from None
+            raise CommandError(
+                f'there is no {word}: {match[1]} holds {len(value):d} futures'
+            ) from None
     if isinstance(value, Future):
         return [value]
-    if isinstance(value, list | tuple | FutureList) and all(isinstance(item, Future) for item in value):
+    if isinstance(value, list | tuple | FutureList) and all(
+        isinstance(item, Future) for item in value
+    ):
         return list(value)
     return []
 
@@ -270,7 +317,9 @@ def _folder(word: str, variables: Mapping[str, object]) -> str:
 
 
 class _Notebook(Face):
-    """Under a cell, with colours as front ends show them; in a terminal's IPython as in the terminal; plain, and at the end only, where nobody looks."""
+    """Under a cell, with colours as front ends show them; in a terminal's IPython as in the
+    terminal; plain, and at the end only, where nobody looks.
+    """
 
     def __init__(self) -> None:
         self.value: object = None
@@ -289,7 +338,15 @@ class _Notebook(Face):
         width = int(os.environ.get('COLUMNS') or WIDTH)
         colours: Any = None if self._plain else 'truecolor'
         file = unfiltered(sys.stdout) if file is None else file
-        return Console(file=file, highlight=False, force_terminal=not self._plain, force_jupyter=False, color_system=colours, no_color=self._plain, width=width)
+        return Console(
+            file=file,
+            highlight=False,
+            force_terminal=not self._plain,
+            force_jupyter=False,
+            color_system=colours,
+            no_color=self._plain,
+            width=width,
+        )
 
     def live(self) -> Any:
         return super().live() if self._terminal else _Drawn(self)
@@ -297,7 +354,10 @@ class _Notebook(Face):
     def ask(self, question: str) -> str | None:
         try:
             return input(visible(question))
-        except (StdinNotImplementedError, EOFError):  # a front end that can't ask; a notebook that is executed by a program
+        except (
+            StdinNotImplementedError,
+            EOFError,
+        ):  # a front end that can't ask; a notebook that is executed by a program
             return None
 
     def hint(self, text: str) -> None:
@@ -306,7 +366,8 @@ class _Notebook(Face):
     def json(self, value: Any, line: bool = False) -> None:
         import orjson
 
-        # What the document would hold, and not what it was made of: the same names and types as on the command line.
+        # What the document would hold, and not what it was made of: the same names and types as on
+        # the command line.
         self.value = orjson.loads(orjson.dumps(value, default=repr, option=orjson.OPT_NON_STR_KEYS))
 
 
@@ -395,12 +456,14 @@ class _Bytes(io.RawIOBase):
 def _apart(argv: list[str]) -> None:
     """Run a verb in a process of its own, and show what it says until it ends.
 
-    Workers fork, handle signals and count on being alone; a kernel has threads, an event loop, and handlers of its own.
+    Workers fork, handle signals and count on being alone; a kernel has threads, an event loop, and
+    handlers of its own.
     """
     import signal
     import subprocess
 
-    # In this process's group, so that it ends with the kernel. With an interrupt it may have got the signal already; to get it twice does no harm.
+    # In this process's group, so that it ends with the kernel. With an interrupt it may have got
+    # the signal already; to get it twice does no harm.
     process = subprocess.Popen(
         [sys.executable, '-m', 'desipipe', *argv],
         stdin=subprocess.DEVNULL,
@@ -419,7 +482,8 @@ def _apart(argv: list[str]) -> None:
                     break
                 out.write(data)
             except KeyboardInterrupt:
-                # It lets go of its tasks in an orderly way, and says so; that is what is waited for.
+                # It lets go of its tasks in an orderly way, and says so; that is what is waited
+                # for.
                 interrupted = True
                 process.send_signal(signal.SIGINT)
         status = process.wait()
@@ -430,7 +494,10 @@ def _apart(argv: list[str]) -> None:
     finally:
         process.stdout.close()
     if interrupted:
-        raise CommandError(f'{argv[0]} was interrupted, and has ended; tasks that it was running are KILLED, and run again with: %desipipe retry')
+        raise CommandError(
+            f'{argv[0]} was interrupted, and has ended; tasks that it was running are KILLED, and '
+            'run again with: %desipipe retry'
+        )
     if status:
         raise CommandError(f'{argv[0]} ended with exit status {status:d}; what it said is above')
 
@@ -463,14 +530,26 @@ def matches(context: CompletionContext, shell: InteractiveShell) -> SimpleMatche
         words.append('')
     current = words[-1]
     try:
-        found = [word for word in dict.fromkeys(_offered(words, shell, cell is not None)) if word.startswith(current)]
-    except (DesipipeError, OSError):  # a queue that is not there: nothing to offer, and no place to say so
+        found = [
+            word
+            for word in dict.fromkeys(_offered(words, shell, cell is not None))
+            if word.startswith(current)
+        ]
+    except (
+        DesipipeError,
+        OSError,
+    ):  # a queue that is not there: nothing to offer, and no place to say so
         found = []
     # IPython cuts words at brackets and such; what stands before the cut is not its to replace.
     fragment = context.token if current.endswith(context.token) else current
     cut = len(current) - len(fragment)
     kinds = [('param' if word.startswith('-') else 'value', word[cut:]) for word in found]
-    return {'completions': [SimpleCompletion(text=word, type=kind) for kind, word in kinds], 'matched_fragment': fragment, 'suppress': True, 'ordered': True}
+    return {
+        'completions': [SimpleCompletion(text=word, type=kind) for kind, word in kinds],
+        'matched_fragment': fragment,
+        'suppress': True,
+        'ordered': True,
+    }
 
 
 def _offered(words: list[str], shell: InteractiveShell, cell: bool) -> Iterable[str]:
@@ -489,15 +568,23 @@ def _current(shell: InteractiveShell) -> Queue | None:
     return queue if isinstance(queue, Queue) else None
 
 
-def _verb_words(words: list[str], variables: Mapping[str, object], queue: Queue | None) -> Iterator[str]:
+def _verb_words(
+    words: list[str], variables: Mapping[str, object], queue: Queue | None
+) -> Iterator[str]:
     parser = _parser()
     verb = Verbs.of(parser).get(words[0])
-    action = argument(verb, words[1:-1]) if verb is not None and len(words) > 1 and not words[-1].startswith('-') else None
+    action = (
+        argument(verb, words[1:-1])
+        if verb is not None and len(words) > 1 and not words[-1].startswith('-')
+        else None
+    )
     if action is not None and action.dest in _FUTURES:
         yield from _of(variables, _is_future)
     if action is not None and action.dest == 'queue':
         yield from _of(variables, lambda value: isinstance(value, Queue))
-    if action is not None and _FILES & set(re.findall(r'\w+', str(action.metavar or action.dest).upper())):
+    if action is not None and _FILES & set(
+        re.findall(r'\w+', str(action.metavar or action.dest).upper())
+    ):
         yield from _files(words[-1])
     for option, name in zip(words, words[1:-1], strict=False):
         held = variables.get(name) if option in ('-q', '--queue') else None
@@ -506,7 +593,9 @@ def _verb_words(words: list[str], variables: Mapping[str, object], queue: Queue 
     yield from candidates(words, parser, queue)
 
 
-def _cell_words(words: list[str], variables: Mapping[str, object], queue: Queue | None) -> Iterable[str]:
+def _cell_words(
+    words: list[str], variables: Mapping[str, object], queue: Queue | None
+) -> Iterable[str]:
     parser, current = cell_parser(), words[-1]
     if current.startswith('-'):
         return _options(parser)
@@ -514,11 +603,19 @@ def _cell_words(words: list[str], variables: Mapping[str, object], queue: Queue 
     dest = '' if action is None else action.dest
     if dest == 'sweeps':
         name, equals, value = current.partition('=')
-        return [f'{name}={word}' for word in _of(variables, _is_iterable) if word.startswith(value)] if equals else []
+        return (
+            [f'{name}={word}' for word in _of(variables, _is_iterable) if word.startswith(value)]
+            if equals
+            else []
+        )
     if dest == 'state':
         return STATES
     if dest == 'retry_on':
-        exceptions = (name for name, value in vars(builtins).items() if isinstance(value, type) and issubclass(value, Exception))
+        exceptions = (
+            name
+            for name, value in vars(builtins).items()
+            if isinstance(value, type) and issubclass(value, Exception)
+        )
         return ('FAILED', 'KILLED', 'UNKNOWN', *exceptions)
     if dest == 'tm':
         from ..task_manager import TaskManager
@@ -537,7 +634,11 @@ def _use_words(words: list[str], variables: Mapping[str, object]) -> Iterable[st
     from ..scheduler import BaseScheduler
 
     parser, current = Verbs.of(_parser())['use'], words[-1]
-    kinds: dict[str, Any] = {'provider': BaseProvider, 'scheduler': BaseScheduler, 'environ': BaseEnvironment}
+    kinds: dict[str, Any] = {
+        'provider': BaseProvider,
+        'scheduler': BaseScheduler,
+        'environ': BaseEnvironment,
+    }
     if current.startswith('-'):
         name = words[words.index('--provider') + 1] if '--provider' in words[:-2] else None
         provider = BaseProvider.find(name) if name else type(BaseProvider.make(None, Config()))
@@ -554,19 +655,37 @@ def _use_words(words: list[str], variables: Mapping[str, object]) -> Iterable[st
 def _names(kind: Any) -> list[str]:
     from importlib.metadata import entry_points
 
-    return sorted({*kind.builtin, *kind._subclasses(), *(point.name for point in entry_points(group=f'desipipe.{kind.kind}s'))})
+    return sorted(
+        {
+            *kind.builtin,
+            *kind._subclasses(),
+            *(point.name for point in entry_points(group=f'desipipe.{kind.kind}s')),
+        }
+    )
 
 
 def _options(parser: argparse.ArgumentParser) -> list[str]:
-    return [option for action in parser._actions if action.help != argparse.SUPPRESS for option in action.option_strings if option.startswith('--')]
+    return [
+        option
+        for action in parser._actions
+        if action.help != argparse.SUPPRESS
+        for option in action.option_strings
+        if option.startswith('--')
+    ]
 
 
 def _of(variables: Mapping[str, object], fits: Callable[[object], bool]) -> list[str]:
-    return [name for name, value in list(variables.items()) if not name.startswith('_') and fits(value)]
+    return [
+        name for name, value in list(variables.items()) if not name.startswith('_') and fits(value)
+    ]
 
 
 def _is_future(value: object) -> bool:
-    return isinstance(value, Future) or (isinstance(value, list | tuple | FutureList) and bool(value) and all(isinstance(item, Future) for item in value))
+    return isinstance(value, Future) or (
+        isinstance(value, list | tuple | FutureList)
+        and bool(value)
+        and all(isinstance(item, Future) for item in value)
+    )
 
 
 def _is_iterable(value: object) -> bool:
@@ -578,4 +697,6 @@ def _files(current: str) -> list[str]:
     found = glob.glob(glob.escape(os.path.expanduser(current)) + '*')
     home = os.path.expanduser('~') if current.startswith('~') else None
     shown = ['~' + path[len(home) :] if home else path for path in found]
-    return sorted(word + '/' if os.path.isdir(path) else word for word, path in zip(shown, found, strict=True))
+    return sorted(
+        word + '/' if os.path.isdir(path) else word for word, path in zip(shown, found, strict=True)
+    )

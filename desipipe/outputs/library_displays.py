@@ -1,7 +1,9 @@
 """Capture what libraries show in a notebook by functions of their own, in tasks of cells.
 
-Such libraries ask for an IPython shell, find none in a slot, and would open a browser, or wait for a front end. Each is told here what it would have found
-in a notebook's kernel, by settings that it offers, once the cell imports it; after the cell it is as it was. Nothing is imported here that the cell does not.
+Such libraries ask for an IPython shell, find none in a slot, and would open a browser, or wait for
+a front end. Each is told here what it would have found in a notebook's kernel, by settings that it
+offers, once the cell imports it; after the cell it is as it was. Nothing is imported here that the
+cell does not.
 """
 
 from __future__ import annotations
@@ -88,8 +90,14 @@ class Libraries:
             return
         try:
             self._undo.append(preparation(module, self))
-        except Exception as exc:  # of a version that is made otherwise: the cell computes all the same
-            print(f'desipipe: what {module.__name__} shows may not appear ({type(exc).__name__}: {exc}).', file=sys.stderr)
+        except (
+            Exception
+        ) as exc:  # of a version that is made otherwise: the cell computes all the same
+            print(
+                f'desipipe: what {module.__name__} shows may not appear ({type(exc).__name__}: '
+                f'{exc}).',
+                file=sys.stderr,
+            )
 
     def close(self) -> None:
         """Show what has become of widgets, and leave the libraries as they were."""
@@ -101,7 +109,8 @@ class Libraries:
 
 
 def _prepare_plotly(module: Any, libraries: Libraries) -> Undo:
-    # As in a kernel: figures travel as JSON, which the front end draws. Who chose another renderer keeps it.
+    # As in a kernel: figures travel as JSON, which the front end draws. Who chose another renderer
+    # keeps it.
     before = module.renderers.default
     if before in (None, 'browser', ''):
         module.renderers.default = 'plotly_mimetype'
@@ -113,7 +122,8 @@ def _prepare_plotly(module: Any, libraries: Libraries) -> Undo:
 
 
 def _prepare_bokeh(module: Any, libraries: Libraries) -> Undo:
-    # Where the page has not loaded BokehJS, as no cell of the kernel did, the first figure of a cell brings it along.
+    # Where the page has not loaded BokehJS, as no cell of the kernel did, the first figure of a
+    # cell brings it along.
     hooks = module.notebook
     show = hooks.show_doc
     loaded = False
@@ -126,7 +136,9 @@ def _prepare_bokeh(module: Any, libraries: Libraries) -> Undo:
         return show(obj, state, notebook_handle)
 
     def install(function: Any) -> None:
-        hooks.install_notebook_hook('jupyter', hooks.load_notebook, function, hooks.show_app, overwrite=True)
+        hooks.install_notebook_hook(
+            'jupyter', hooks.load_notebook, function, hooks.show_app, overwrite=True
+        )
 
     install(show_doc)
     state = module.state.curstate()
@@ -140,7 +152,8 @@ def _prepare_bokeh(module: Any, libraries: Libraries) -> Undo:
 
 
 def _prepare_comms(module: Any, libraries: Libraries) -> Undo:
-    # Comms are what widgets tell a front end by; `comm` asks whoever embeds Python to say how they are made.
+    # Comms are what widgets tell a front end by; `comm` asks whoever embeds Python to say how they
+    # are made.
     comms = sys.modules.get('comm', module)
     before = comms.create_comm
     base = comms.base_comm.BaseComm
@@ -168,7 +181,8 @@ LIBRARIES = tuple(_PREPARATIONS)
 
 
 class Widgets:
-    """The widgets that a cell displays: there is no front end that they could tell of their changes, so they are displayed again as they change.
+    """The widgets that a cell displays: there is no front end that they could tell of their
+    changes, so they are displayed again as they change.
 
     Parameters
     ----------
@@ -194,7 +208,8 @@ class Widgets:
         self._shown[name] = widget
 
     def tell(self, model: str, message: str) -> None:
-        """Note that a widget changed, or was closed; what is displayed follows at once, but not more often than people can read.
+        """Note that a widget changed, or was closed; what is displayed follows at once, but not
+        more often than people can read.
 
         Parameters
         ----------
@@ -205,7 +220,11 @@ class Widgets:
         if not self._shown or self._within:
             return
         if message == 'comm_close':
-            for name in [name for name, widget in self._shown.items() if getattr(widget, '_model_id', None) == model]:
+            for name in [
+                name
+                for name, widget in self._shown.items()
+                if getattr(widget, '_model_id', None) == model
+            ]:
                 del self._shown[name]
                 self._show(name, None, True)
         self._changed = True
@@ -227,7 +246,8 @@ class Widgets:
 
 
 def widget_html(widget: Any) -> str:
-    """Return what can be seen of a widget without a front end that knows it; empty if that is no more than its text.
+    """Return what can be seen of a widget without a front end that knows it; empty if that is no
+    more than its text.
 
     Parameters
     ----------
@@ -245,15 +265,22 @@ def widget_html(widget: Any) -> str:
     if 'Label' in kinds:
         return f'<div>{html.escape(str(value))}</div>'
     if 'Image' in kinds and isinstance(value, bytes | memoryview):
-        return f'<img alt="" src="data:image/{html.escape(str(widget.format))};base64,{b64encode(bytes(value)).decode("ascii")}">'
+        return (
+            '<img alt="" '
+            f'src="data:image/{html.escape(str(widget.format))};base64,{b64encode(bytes(value)).decode("ascii")}">'
+        )
     if kinds & {'IntProgress', 'FloatProgress'}:
         share = (value - widget.min) / ((widget.max - widget.min) or 1)
-        return f'<div>{html.escape(str(widget.description))} <progress value="{share:.4f}" max="1"></progress></div>'
+        return (
+            f'<div>{html.escape(str(widget.description))} <progress value="{share:.4f}" '
+            'max="1"></progress></div>'
+        )
     return ''
 
 
 def widget_text(widget: Any) -> str:
-    """Return a widget as text: what it says of itself, or, where what it is of is gone, what its parts say.
+    """Return a widget as text: what it says of itself, or, where what it is of is gone, what its
+    parts say.
 
     Parameters
     ----------

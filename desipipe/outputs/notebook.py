@@ -2,16 +2,20 @@ r"""Convert what a task wrote to outputs of a notebook.
 
 Displays travel as marks in what it wrote to stdout and stderr.
 
-A mark is one escape sequence that terminals ignore, ``ESC _ desipipe SPACE json ESC \``. Its JSON is ASCII, one line, and holds no ESC:
+A mark is one escape sequence that terminals ignore, ``ESC _ desipipe SPACE json ESC \``. Its JSON
+is ASCII, one line, and holds no ESC:
 
-==========================================  ==========================================================================================
-``{"d": data, "m": metadata, "i": id}``     a display; ``"i"`` only if it can be updated
-``{…, "u": true}``                          takes the place of the displays of that ``"i"``
-``{"c": true, "w": wait}``                  what was shown so far goes; with ``wait`` only when more comes
-``{"n": k}``                                to both streams, when the task turned to the other one: what stands before it was written before
-==========================================  ==========================================================================================
+==========================================
+========================================================================================== ``{"d":
+data, "m": metadata, "i": id}``     a display; ``"i"`` only if it can be updated ``{…, "u": true}``
+takes the place of the displays of that ``"i"`` ``{"c": true, "w": wait}``                  what was
+shown so far goes; with ``wait`` only when more comes ``{"n": k}``                                to
+both streams, when the task turned to the other one: what stands before it was written before
+==========================================
+==========================================================================================
 
-Output is bounded (see ``Capture`` in ``execution/slot_process.py``), and may be read while it is being written: marks can lack their beginning or their end.
+Output is bounded (see ``Capture`` in ``execution/slot_process.py``), and may be read while it is
+being written: marks can lack their beginning or their end.
 """
 
 from __future__ import annotations
@@ -27,8 +31,9 @@ Output = dict[str, Any]
 
 _START = '\x1b_desipipe '
 _END = '\x1b\\'
-# A whole mark, with its JSON as group 1. A larger one is no atomic write: another process may have written into it, and then both are lost. One without an
-# end was interrupted: that its JSON has no newline bounds what it costs.
+# A whole mark, with its JSON as group 1. A larger one is no atomic write: another process may have
+# written into it, and then both are lost. One without an end was interrupted: that its JSON has no
+# newline bounds what it costs.
 _MARK = re.compile(r'\x1b_desipipe (?:([^\x1b\n]*)\x1b\\|[^\x1b]*\x1b\\|[^\x1b\n]*)')
 CUT = re.compile(r'(\n\[desipipe: \d+ of \d+ bytes cut here[^\]\n]*\]\n)')
 """The line in the place of what was not kept."""
@@ -40,7 +45,9 @@ def mark(message: Mapping[str, Any]) -> bytes:
     """A mark as it is written; what JSON does not know is written as its ``repr``."""
     import json
 
-    return f'{_START}{json.dumps(message, default=repr, separators=(",", ":"))}{_END}'.encode('ascii')
+    return f'{_START}{json.dumps(message, default=repr, separators=(",", ":"))}{_END}'.encode(
+        'ascii'
+    )
 
 
 def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
@@ -70,7 +77,9 @@ def _tokens(text: str, begins: bool = True) -> Iterator[tuple[str, str]]:
 
 def _begun(text: str) -> int:
     """Return how many of the last characters may begin the prefix of a mark."""
-    return next((n for n in range(min(len(_START) - 1, len(text)), 0, -1) if text.endswith(_START[:n])), 0)
+    return next(
+        (n for n in range(min(len(_START) - 1, len(text)), 0, -1) if text.endswith(_START[:n])), 0
+    )
 
 
 def strip(text: AnyStr) -> AnyStr:
@@ -116,7 +125,9 @@ class Stripper:
         if place < 0 or -1 < text.find('\x1b', place + len(_START)) < len(text) - 1:
             place = len(text) - _begun(text)
         self._held = text[place:]
-        return ''.join(words for kind, words in _tokens(text[:place], begins) if kind != 'mark').encode('latin-1')
+        return ''.join(
+            words for kind, words in _tokens(text[:place], begins) if kind != 'mark'
+        ).encode('latin-1')
 
 
 def split(out: str, err: str, moves: bool = True) -> list[Output]:
@@ -132,12 +143,16 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     Returns
     -------
     outputs : list of dict
-        As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``, updates and clears applied, and what a progress
-        bar wrote over (see :func:`~desipipe.terminal.settle`).
+        As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``,
+        updates and clears applied, and what a progress bar wrote over (see
+        :func:`~desipipe.terminal.settle`).
     """
     folded = _Folded()
-    # Stable: within one turn each stream keeps its order, and what another process wrote to the other stream meanwhile comes after.
-    for _, name, kind, words in sorted([*_turns(out, 'stdout'), *_turns(err, 'stderr')], key=lambda item: item[0]):
+    # Stable: within one turn each stream keeps its order, and what another process wrote to the
+    # other stream meanwhile comes after.
+    for _, name, kind, words in sorted(
+        [*_turns(out, 'stdout'), *_turns(err, 'stderr')], key=lambda item: item[0]
+    ):
         if kind == 'mark':
             folded.mark(_message(words))
         else:
@@ -146,7 +161,8 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     for output in folded.outputs:
         if moves and 'text' in output:
             output['text'] = settle(output['text'])
-    # A display without data is a place for what comes later, or something that was closed: there is nothing to see.
+    # A display without data is a place for what comes later, or something that was closed: there is
+    # nothing to see.
     return [output for output in folded.outputs if output.get('data', True)]
 
 
@@ -154,7 +170,9 @@ def _turns(text: str, name: str) -> list[tuple[float, str, str, str]]:
     """The tokens of a stream, each with the number of the turn that it was written in."""
     found: list[tuple[float, str, str, str]] = []
     turn: float = 0
-    after = -1  # where what came after a cut begins: its turn is known by the next mark; without one it is the last
+    # where what came after a cut begins: its turn is known by the next mark; without one it is the
+    # last
+    after = -1
     for kind, words in _tokens(text):
         number = _message(words).get('n') if kind == 'mark' else None
         if type(number) is int:
@@ -203,7 +221,11 @@ class _Folded:
                 self._before()
         elif isinstance(data, dict):
             metadata = message.get('m')
-            self._display({'data': data, 'metadata': metadata if isinstance(metadata, dict) else {}}, str(message.get('i') or ''), bool(message.get('u')))
+            self._display(
+                {'data': data, 'metadata': metadata if isinstance(metadata, dict) else {}},
+                str(message.get('i') or ''),
+                bool(message.get('u')),
+            )
 
     def _display(self, shown: Output, name: str, update: bool) -> None:
         known = self._displays.get(name, []) if name else []

@@ -1,4 +1,6 @@
-"""Outputs of tasks of users who are not trusted, as text and images that run nothing wherever they are shown."""
+"""Outputs of tasks of users who are not trusted, as text and images that run nothing wherever
+they are shown.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,14 @@ _JPEG = b'\xff\xd8\xff'
 # Start-of-frame markers of JPEG, which hold the size.
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Forms of a display whose source a person can read, the plainest first.
-_READABLE = ('text/plain', 'text/markdown', 'text/latex', 'text/html', 'image/svg+xml', 'application/javascript')
+_READABLE = (
+    'text/plain',
+    'text/markdown',
+    'text/latex',
+    'text/html',
+    'image/svg+xml',
+    'application/javascript',
+)
 
 
 def safe_output(output: Mapping[str, Any], user: str) -> Output:
@@ -36,8 +45,9 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
     Returns
     -------
     output : dict
-        Nothing in it is run, by a terminal, a notebook's front end, or what converts notebooks to pages. Of what
-        was left out, ``metadata['desipipe']['untrusted']`` names the user, if there is a name.
+        Nothing in it is run, by a terminal, a notebook's front end, or what converts notebooks to
+        pages. Of what was left out, ``metadata['desipipe']['untrusted']`` names the user, if there
+        is a name.
     """
     kind = output.get('output_type')
     if kind == 'stream':
@@ -50,14 +60,22 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
     if kind == 'execute_result':
         count = output.get('execution_count')
         shown = _safe_display(output.get('data') or {}, user)
-        return {**shown, 'output_type': kind, 'execution_count': count if isinstance(count, int) else None}
+        return {
+            **shown,
+            'output_type': kind,
+            'execution_count': count if isinstance(count, int) else None,
+        }
     data = output.get('data')
     return _safe_display(data if isinstance(data, Mapping) else {}, user)
 
 
 def _safe_display(data: Mapping[str, Any], user: str) -> Output:
     images = {mime: image for mime in _CHECKS if (image := _image(mime, data.get(mime)))}
-    hidden = [visible(str(mime), lines=False) for mime in data if mime != 'text/plain' and mime not in images]
+    hidden = [
+        visible(str(mime), lines=False)
+        for mime in data
+        if mime != 'text/plain' and mime not in images
+    ]
     texts = (data.get(mime) for mime in _READABLE)
     text = next((visible(joined(value))[:_TEXT_MAX] for value in texts if value), '')
     if hidden:
@@ -65,7 +83,11 @@ def _safe_display(data: Mapping[str, Any], user: str) -> Output:
         words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text.{command}]'
         text = f'{text}\n{words}'.lstrip()
     metadata = {'desipipe': {'untrusted': user}} if hidden and user != UNNAMED else {}
-    return {'output_type': 'display_data', 'data': {**images, 'text/plain': text}, 'metadata': metadata}
+    return {
+        'output_type': 'display_data',
+        'data': {**images, 'text/plain': text},
+        'metadata': metadata,
+    }
 
 
 def joined(value: object) -> str:

@@ -27,7 +27,10 @@ FATES = {
     'node': 'its node failed',
     'requeued': 'it was put back into the queue of the batch system, and begins again',
 }
-"""What may become of a job, in a word. What it ran in the last three cases begins again and burns no retry."""
+"""What may become of a job, in a word.
+
+What it ran in the last three cases begins again and burns no retry.
+"""
 
 FREE = ('preempted', 'node', 'requeued')
 
@@ -49,7 +52,8 @@ def note_nothing(name: str, slots: int) -> None:
 class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     """Starts worker processes, and knows what became of those it started.
 
-    An own one is a subclass with a ``name``, its options in ``defaults`` (``{**BaseProvider.defaults, …}``), and :meth:`launch`, :meth:`poll` and
+    An own one is a subclass with a ``name``, its options in ``defaults``
+    (``{**BaseProvider.defaults, …}``), and :meth:`launch`, :meth:`poll` and
     :meth:`cancel`; see :class:`.Configurable` for how it is found.
 
     Parameters
@@ -57,9 +61,11 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
     mpiprocs_per_worker : int, default=1
         Number of MPI processes that run a task together; with 1, tasks run without `mpiexec`.
     mpiexec : str, default='mpiexec -n {mpiprocs:d} {cmd}'
-        How a command is run by several MPI processes: a template, or a program, with options of its own if need be, that takes ``-n``.
+        How a command is run by several MPI processes: a template, or a program, with options of its
+        own if need be, that takes ``-n``.
     environ : Environment, default=None
-        Environment of commands that are started by calling the provider; a task manager has its own.
+        Environment of commands that are started by calling the provider; a task manager has its
+        own.
     """
 
     kind = 'provider'
@@ -70,18 +76,27 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         'slurm': 'desipipe.provider.slurm:SlurmProvider',
         'nersc': 'desipipe.provider.nersc:NERSCProvider',
     }
-    defaults: ClassVar[Mapping[str, Any]] = {'mpiprocs_per_worker': 1, 'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}'}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        'mpiprocs_per_worker': 1,
+        'mpiexec': 'mpiexec -n {mpiprocs:d} {cmd}',
+    }
     placeholders: ClassVar[tuple[str, ...]] = ('mpiprocs', 'cmd')
     """What a template of ``mpiexec`` may hold; see :meth:`mpi_values`."""
 
     mpiprocs_per_worker: int
     mpiexec: str
     spare_slots_are_free: ClassVar[bool] = False
-    """Whether slots that have nothing to do cost nothing: then workers get all slots that the scheduler may ever want."""
+    """Whether slots that have nothing to do cost nothing: then workers get all slots that the
+    scheduler may ever want.
+    """
     batch: ClassVar[bool] = False
-    """Whether jobs are those of a batch system: they wait, outlive the manager, and what became of them is for the batch system to say."""
+    """Whether jobs are those of a batch system: they wait, outlive the manager, and what became
+    of them is for the batch system to say.
+    """
     killed_at_timeout: bool | None = None
-    """Whether what runs at the time limit is KILLED (True) or begins again (False); None: KILLED if it was the first of its slot."""
+    """Whether what runs at the time limit is KILLED (True) or begins again (False); None: KILLED
+    if it was the first of its slot.
+    """
     stop_after: int | None = None
     """Number of tasks after which a slot ends; None: no limit."""
     warning: float = 60.0
@@ -123,17 +138,26 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         value = super().check(option, value)
         if option == 'mpiexec':
             try:
-                tried = [word.format(**{**dict.fromkeys(self.placeholders, 1), 'cmd': ''}) for word in shlex.split(value)]
+                tried = [
+                    word.format(**{**dict.fromkeys(self.placeholders, 1), 'cmd': ''})
+                    for word in shlex.split(value)
+                ]
             except (ValueError, LookupError, AttributeError):
                 tried = []
             if not tried:
                 words = ' and '.join(f'{{{name}}}' for name in self.placeholders)
-                raise ConfigError(f'{what} is {value!r}, but must be a program, or a template in which {words} stand for what they say')
+                raise ConfigError(
+                    f'{what} is {value!r}, but must be a program, or a template in which {words} '
+                    'stand for what they say'
+                )
         return value
 
     @abc.abstractmethod
-    def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
-        """Start worker processes that together serve a number of slots; returns as soon as they are asked for.
+    def launch(
+        self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> list[Job]:
+        """Start worker processes that together serve a number of slots; returns as soon as they are
+        asked for.
 
         Parameters
         ----------
@@ -177,14 +201,24 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         job : Job
             The job; its ``jobid`` counts.
         force : bool, default=False
-            If False, the workers are asked to end (SIGTERM), and settle their tasks. If True, they are killed (SIGKILL) with everything they started.
+            If False, the workers are asked to end (SIGTERM), and settle their tasks. If True, they
+            are killed (SIGKILL) with everything they started.
         """
 
     note_submission: Callable[[str, int], None] = staticmethod(note_nothing)
-    """Called before jobs are submitted, with a name that only they have and their slots; set by the manager, which writes it down."""
+    """Called before jobs are submitted, with a name that only they have and their slots; set by
+    the manager, which writes it down.
+    """
 
-    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False, submissions: Mapping[str, int] | None = None) -> None:
-        """Called by a manager before anything else: what its jobs are called, and those that a manager before it had started.
+    def adopt(
+        self,
+        name: str,
+        jobs: Iterable[Job] = (),
+        look: bool = False,
+        submissions: Mapping[str, int] | None = None,
+    ) -> None:
+        """Called by a manager before anything else: what its jobs are called, and those that a
+        manager before it had started.
 
         Parameters
         ----------
@@ -195,7 +229,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         look : bool, default=False
             Whether there may be others of that name.
         submissions : mapping, default=None
-            Slots of submissions of which nobody knows whether the batch system took them, by their names.
+            Slots of submissions of which nobody knows whether the batch system took them, by their
+            names.
         """
 
     @property
@@ -217,7 +252,9 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return True
 
     def take_explained(self) -> list[str]:
-        """Return the names of the submissions of which it has become known, since the last call, what became of them."""
+        """Return the names of the submissions of which it has become known, since the last call,
+        what became of them.
+        """
         return []
 
     @property
@@ -243,14 +280,20 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         """Something has happened to a job: look as soon as that is allowed."""
 
     def ends_at(self) -> float | None:
-        """In a worker: when its job reaches its time limit, in seconds since the epoch; None if never."""
+        """In a worker: when its job reaches its time limit, in seconds since the epoch; None if
+        never.
+        """
         return None
 
     def told_to_end(self) -> Told | None:
-        """In a worker that was told to end by a signal: why; None if the provider knows no more than that. May take a few seconds."""
+        """In a worker that was told to end by a signal: why; None if the provider knows no more
+        than that. May take a few seconds.
+        """
         return None
 
-    def withdraw(self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()) -> list[str]:
+    def withdraw(
+        self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()
+    ) -> list[str]:
         """Cancel jobs that nobody manages any more; returns when it is done.
 
         Parameters
@@ -272,7 +315,9 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         LaunchError
             The batch system did not do it, and what it said.
         """
-        raise ConfigError(f'jobs of the {self.kind} {self.label} cannot be withdrawn by others than their manager')
+        raise ConfigError(
+            f'jobs of the {self.kind} {self.label} cannot be withdrawn by others than their manager'
+        )
 
     def after_walltime(self, first: bool, again: bool = False) -> dict[str, bool]:
         """Return what follows for a task that its job's time limit has ended.
@@ -287,10 +332,13 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         Returns
         -------
         members : dict
-            Of its cause: ``free`` if it begins again, ``final`` if not; its retries are left in both cases.
+            Of its cause: ``free`` if it begins again, ``final`` if not; its retries are left in
+            both cases.
         """
         killed = self.killed_at_timeout if not again else False
-        return {'free': True} if killed is False or (killed is None and not first) else {'final': True}
+        return (
+            {'free': True} if killed is False or (killed is None and not first) else {'final': True}
+        )
 
     def describe_end(self, job: Job) -> str:
         """Describe how a job ended.
@@ -303,7 +351,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         Returns
         -------
         words : str
-            ``"killed by signal 9 (SIGKILL)"``, ``"exit status 3"``; the job's ``reason`` if it has no exit status.
+            ``"killed by signal 9 (SIGKILL)"``, ``"exit status 3"``; the job's ``reason`` if it has
+            no exit status.
         """
         if job.exitcode is None:
             return job.reason or 'ended, for an unknown reason'
@@ -315,7 +364,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
             return f'killed by signal {-job.exitcode:d}'
 
     def mpi_values(self) -> dict[str, Any]:
-        """Values of the :attr:`placeholders` in ``mpiexec``, ``cmd`` apart; to be extended by providers that have more.
+        """Values of the :attr:`placeholders` in ``mpiexec``, ``cmd`` apart; to be extended by
+        providers that have more.
 
         Returns
         -------
@@ -328,7 +378,8 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         return {'mpiprocs': self.mpiprocs_per_worker * splits}
 
     def mpi_splits(self, slots: int) -> int:
-        """Among how many slots the processes of one launcher are divided; 1 if each slot has a launcher of its own.
+        """Among how many slots the processes of one launcher are divided; 1 if each slot has a
+        launcher of its own.
 
         Parameters
         ----------
@@ -361,24 +412,38 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
 
     def launcher_command(self, argv: list[str], splits: int = 1) -> list[str]:
         """Return the command line of the launcher, also of one process; see :meth:`mpi_command`."""
-        values = {**self.mpi_values(), **(self.split_values(splits) if splits > 1 else {}), 'cmd': shlex.join(argv)}
+        values = {
+            **self.mpi_values(),
+            **(self.split_values(splits) if splits > 1 else {}),
+            'cmd': shlex.join(argv),
+        }
         words = shlex.split(self.mpiexec)
         if '{' not in self.mpiexec:
             words += ['-n', '{mpiprocs:d}']
         if '{cmd}' not in self.mpiexec:
             words.append('{cmd}')
-        # A word that is nothing but {cmd} becomes the words of the command; inside another word, as in sh -c "…{cmd}", it is one text, quoted for the shell.
-        return [part for word in words for part in (argv if word == '{cmd}' else [word.format(**values)])]
+        # A word that is nothing but {cmd} becomes the words of the command; inside another word, as
+        # in sh -c "…{cmd}", it is one text, quoted for the shell.
+        return [
+            part
+            for word in words
+            for part in (argv if word == '{cmd}' else [word.format(**values)])
+        ]
 
 
-def Provider(provider: BaseProvider | Mapping[str, Any] | str | None = None, config: Mapping[str, Any] | None = None, **options: Any) -> BaseProvider:
+def Provider(
+    provider: BaseProvider | Mapping[str, Any] | str | None = None,
+    config: Mapping[str, Any] | None = None,
+    **options: Any,
+) -> BaseProvider:
     """Make a provider from whatever people write.
 
     Parameters
     ----------
     provider : str, dict, BaseProvider, default=None
-        A name, such as 'local'; a dictionary with ``name`` and options, or with options only; a provider, which is returned, or a copy of it if
-        there are ``options``. Without name what the configuration says, else 'local', with these options on top.
+        A name, such as 'local'; a dictionary with ``name`` and options, or with options only; a
+        provider, which is returned, or a copy of it if there are ``options``. Without name what the
+        configuration says, else 'local', with these options on top.
     config : Config, default=None
         Configuration to look into; by default the user's.
     **options

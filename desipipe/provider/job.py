@@ -21,12 +21,18 @@ class Job:
     reason: str = ''
     """Why it waits, or how it ended, in words."""
     exitcode: int | None = None
-    """Exit status of its process, negative for the signal that killed it; None while there is none."""
+    """Exit status of its process, negative for the signal that killed it; None while there is
+    none.
+    """
     node: str = ''
     """Name of the machine."""
     fate: str = ''
-    """What became of it, of :data:`FATES`; empty as long as it has not ended, or if its exit status says all."""
+    """What became of it, of :data:`FATES`; empty as long as it has not ended, or if its exit
+    status says all.
+    """
     ends: float | None = None
     """When it reaches its time limit, in seconds since the epoch; None if never, or unknown."""
     cluster: str = ''
-    """Name of the cluster it was submitted to, where there are several; empty for the one of this machine."""
+    """Name of the cluster it was submitted to, where there are several; empty for the one of
+    this machine.
+    """

@@ -25,7 +25,8 @@ __all__ = ['LocalProvider']
 class LocalProvider(BaseProvider):
     """Starts one worker process on this machine, with all slots, for each :meth:`launch`.
 
-    The worker has a session of its own: it survives the hang-up of the terminal and the end of the process that started it.
+    The worker has a session of its own: it survives the hang-up of the terminal and the end of the
+    process that started it.
 
     Parameters
     ----------
@@ -75,8 +76,12 @@ class LocalProvider(BaseProvider):
         for _ in range(workers):
             self.processes.append(subprocess.Popen(argv, start_new_session=True, env=environ))
 
-    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
-        """Return None for each process that runs: it is known by no name; see :meth:`.OriginalInterface.jobids`."""
+    def jobids(
+        self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
+    ) -> list[Any]:
+        """Return None for each process that runs: it is known by no name; see
+        :meth:`.OriginalInterface.jobids`.
+        """
         states = as_states(state)
         processes = [*self.processes, *(process for _, process in self._jobs.values())]
         if 'ALL' not in states:
@@ -84,16 +89,21 @@ class LocalProvider(BaseProvider):
         return [(None, 1) if return_nworkers else None for _ in processes]
 
     def cost(self, workers: int = 1) -> float:
-        """Return what a number of workers costs: more, once they are as many as this machine has processors."""
+        """Return what a number of workers costs: more, once they are as many as this machine has
+        processors.
+        """
         processes, processors = workers * self.mpiprocs_per_worker, os.cpu_count() or 1
         return 0.0 if processes < processors else 5.0 if processes == processors else 10.0
 
-    def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
+    def launch(
+        self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> list[Job]:
         """Start one worker process with all slots; see :meth:`.BaseProvider.launch`."""
         import subprocess
 
         whole_number(slots, 'the number of slots')
-        # Not the process's number, which it does not know before it begins, and which another host gives to another process.
+        # Not the process's number, which it does not know before it begins, and which another host
+        # gives to another process.
         jobid = f'local:{os.urandom(4).hex()}'
         argv = [*argv, '--slots', str(slots), '--jobid', jobid]
         if environ.needs_shell():
@@ -103,9 +113,20 @@ class LocalProvider(BaseProvider):
         else:
             env = environ.to_dict(all=True)
         if not os.path.isdir(cwd):
-            raise ConfigError(f'no worker was started, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.')
+            raise ConfigError(
+                'no worker was started, because the folder where it should start is not there: '
+                f'{cwd}. Tasks wait until it is back.'
+            )
         with open_log(log) as file:
-            process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, env=env, cwd=cwd, start_new_session=True)
+            process = subprocess.Popen(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                env=env,
+                cwd=cwd,
+                start_new_session=True,
+            )
         job = Job(jobid, slots, 'running', node=os.uname().nodename)
         self._jobs[jobid] = job, process
         return [dataclasses.replace(job)]
@@ -134,7 +155,8 @@ class LocalProvider(BaseProvider):
         process = self._jobs[job.jobid][1]
         if self._reap(process):
             return
-        # Not reaped yet: be it alive or a zombie by now, its number can't have been given to somebody else.
+        # Not reaped yet: be it alive or a zombie by now, its number can't have been given to
+        # somebody else.
         if force:
             _kill_group(process.pid)
         else:
@@ -143,13 +165,17 @@ class LocalProvider(BaseProvider):
     def _reap(self, process: Popen[bytes]) -> bool:
         """Tell whether a worker has ended, and take its exit status."""
         if process.returncode is None and hasattr(os, 'waitid'):
-            # Look before reaping: as long as the zombie is there its number, which is that of the group, belongs to nobody else.
+            # Look before reaping: as long as the zombie is there its number, which is that of the
+            # group, belongs to nobody else.
             try:
                 ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-            except ChildProcessError:  # somebody in this process reaped it: `poll` knows what to make of it
+            except (
+                ChildProcessError
+            ):  # somebody in this process reaped it: `poll` knows what to make of it
                 ended = None
             if ended is not None and (ended.si_code != os.CLD_EXITED or ended.si_status):
-                # It did not end by itself and could not stop its slots: what they run is going to be started again elsewhere, and must not run twice.
+                # It did not end by itself and could not stop its slots: what they run is going to
+                # be started again elsewhere, and must not run twice.
                 _kill_group(process.pid)
         return process.poll() is not None
 

@@ -16,8 +16,9 @@ GPUS = 4  # a node
 class NERSCProvider(SlurmProvider):
     """A :class:`.SlurmProvider` with NERSC's node types, queues and accounts.
 
-    A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. Where the constraint asks for GPUs (``'gpu'``,
-    ``'gpu&hbm80g'``), the account gets its ``_g``, and jobs all four GPUs of their nodes.
+    A node runs 128 MPI processes at most, which is a lower limit for ``nodes_per_worker``. Where
+    the constraint asks for GPUs (``'gpu'``, ``'gpu&hbm80g'``), the account gets its ``_g``, and
+    jobs all four GPUs of their nodes.
 
     Parameters
     ----------
@@ -34,7 +35,13 @@ class NERSCProvider(SlurmProvider):
     """
 
     name = 'nersc'
-    defaults: ClassVar[Mapping[str, Any]] = {**SlurmProvider.defaults, 'account': 'desi', 'constraint': 'cpu', 'qos': 'regular', 'threshold_nodes': 1}
+    defaults: ClassVar[Mapping[str, Any]] = {
+        **SlurmProvider.defaults,
+        'account': 'desi',
+        'constraint': 'cpu',
+        'qos': 'regular',
+        'threshold_nodes': 1,
+    }
     threshold_nodes: int
 
     def __init__(self, environ: Any = None, **options: Any) -> None:

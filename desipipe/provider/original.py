@@ -1,4 +1,5 @@
-"""The interface that providers had in the original desipipe, for its scripts and for own providers written for it.
+"""The interface that providers had in the original desipipe, for its scripts and for own providers
+written for it.
 
 There a provider starts commands when it is called, and counts what it has started by itself.
 """
@@ -46,7 +47,8 @@ class OriginalInterface:
         Parameters
         ----------
         **kwargs
-            Options by name; ``environ``: the environment of what is started by calling the provider; ``timestep``.
+            Options by name; ``environ``: the environment of what is started by calling the
+            provider; ``timestep``.
 
         Raises
         ------
@@ -65,7 +67,9 @@ class OriginalInterface:
                 setattr(self, name, provider.check(name, value))
             else:
                 known = close_names(name, provider.defaults, n=30)
-                raise UnknownOptionError(f'The provider {provider.label} has no option {name!r}: {known}')
+                raise UnknownOptionError(
+                    f'The provider {provider.label} has no option {name!r}: {known}'
+                )
 
     def clear(self) -> None:
         """Forget what was started by calling the provider."""
@@ -108,21 +112,26 @@ def as_states(state: Any) -> frozenset[str]:
 
 
 def adapt(cls: Any) -> None:
-    """Make a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch` nearer to it.
+    """Make a manager use a class that has its own ``__call__(cmd, workers=1)``, and no `launch`
+    nearer to it.
 
     Parameters
     ----------
     cls : type
-        A new provider. It may have ``jobids(state=...)``, ``nworkers(state=...)`` and ``kill(*jobids)``, as in the original.
+        A new provider. It may have ``jobids(state=...)``, ``nworkers(state=...)`` and
+        ``kill(*jobids)``, as in the original.
     """
     for base in cls.__mro__:
         if 'launch' in base.__dict__:
-            return  # those of desipipe have both: calling one starts a command, outside of what a manager knows
+            # those of desipipe have both: calling one starts a command, outside of what a manager
+            # knows
+            return
         if '__call__' in base.__dict__:
             break
     else:
         return
-    # What it inherits from a provider of desipipe is about jobs that this one started, not about its own.
+    # What it inherits from a provider of desipipe is about jobs that this one started, not about
+    # its own.
     root = next(base for base in cls.__mro__ if OriginalInterface in base.__bases__)
     for name in _OF_JOBS:
         setattr(cls, name, root.__dict__[name])
@@ -130,7 +139,19 @@ def adapt(cls: Any) -> None:
     cls.batch = cls.spare_slots_are_free = False
 
 
-_OF_JOBS = ('adopt', 'settled', 'unexplained', 'proven', 'take_explained', 'cancelled', 'trouble', 'hopeless', 'pause', 'hurry', 'withdraw')
+_OF_JOBS = (
+    'adopt',
+    'settled',
+    'unexplained',
+    'proven',
+    'take_explained',
+    'cancelled',
+    'trouble',
+    'hopeless',
+    'pause',
+    'hurry',
+    'withdraw',
+)
 
 
 def _jobs(provider: Any) -> dict[str, tuple[Job, float]]:
@@ -138,7 +159,9 @@ def _jobs(provider: Any) -> dict[str, tuple[Job, float]]:
     return jobs
 
 
-def _launch(self: Any, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
+def _launch(
+    self: Any, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
+) -> list[Job]:
     """Call the provider with the command of one worker a slot."""
     self.environ = environ
     jobid = f'{self.name}:{os.urandom(4).hex()}'

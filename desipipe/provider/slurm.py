@@ -51,7 +51,8 @@ SUBMIT_WAIT = 15.0  # s for sbatch; shorter than a lease, as the manager does no
 WITHDRAW_TRIES = 3  # of scancel, until it is said that Slurm did not do it
 DOUBT_WAIT_S = 30.0  # s after which a job that Slurm does not show counts as not submitted
 CURIOUS_S = 30.0  # s to look for jobs that a manager before submitted and did not note
-TELL_WAIT = 3.0  # s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
+# s for accounting to say why a job is being ended: Slurm leaves 30 s, as a rule, until it kills
+TELL_WAIT = 3.0
 ARRAY_MOST = 1000  # elements; below the usual MaxArraySize
 _SIGNAL = re.compile(r'(?:([RB]+):)?(SIG)?(\w+)(?:@(\d+))?')
 
@@ -93,7 +94,8 @@ class SlurmProvider(BaseProvider):
     qos : str, default=None
         Quality of service, such as 'regular' or 'debug'.
     time : str, default='01:00:00'
-        Time limit of a job, as Slurm writes it: ``'30'`` (minutes), ``'1:30:00'``, ``'1-12:00:00'``.
+        Time limit of a job, as Slurm writes it: ``'30'`` (minutes), ``'1:30:00'``,
+        ``'1-12:00:00'``.
     nodes_per_worker : float, default=1
         Number of nodes for each task that runs; below 1, tasks share a node; above, rounded up.
     mpiprocs_per_worker : int, default=1
@@ -106,21 +108,24 @@ class SlurmProvider(BaseProvider):
         with the number of the slot. None: the workers' log in the queue's folder, without what
         tasks print. The queue keeps that anyway.
     mpiexec : str, default='srun --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
-        How a command is run by several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is their number of nodes.
-        Another one than this also starts workers of one process: with ``'srun -N {nodes:d} -n {mpiprocs:d} {cmd}'``
-        they are a step of the job, and have ``SLURM_STEP_…`` in their environment.
+        How a command is run by several MPI processes, see :class:`.BaseProvider`; ``{nodes:d}`` is
+        their number of nodes. Another one than this also starts workers of one process: with
+        ``'srun -N {nodes:d} -n {mpiprocs:d} {cmd}'`` they are a step of the job, and have
+        ``SLURM_STEP_…`` in their environment.
     signal : str, default='SIGTERM@60'
-        Signal that Slurm sends to workers, and how many seconds before the time limit. From then on nothing begins that may take longer, and running tasks
-        are told by SIGUSR1.
+        Signal that Slurm sends to workers, and how many seconds before the time limit. From then on
+        nothing begins that may take longer, and running tasks are told by SIGUSR1.
     killed_at_timeout : bool, default=None
-        Whether what runs at the time limit is KILLED (True) or begins again in another job (False). None: KILLED if it was the first of its slot, as
-        more time than that it will not get.
+        Whether what runs at the time limit is KILLED (True) or begins again in another job (False).
+        None: KILLED if it was the first of its slot, as more time than that it will not get.
     stop_after : int, default=None
         Number of tasks after which a slot ends.
     sqs : str, list of str, default=None
-        Command that lists jobs instead of ``squeue``, with identity and state as the first words of each line; for clusters that ask for it.
+        Command that lists jobs instead of ``squeue``, with identity and state as the first words of
+        each line; for clusters that ask for it.
     kwargs : dict or str, default=None
-        Further options of ``sbatch``: ``{'cpus-per-task': 2, 'exclusive': True}``, or ``'cpus-per-task=2,exclusive'``.
+        Further options of ``sbatch``: ``{'cpus-per-task': 2, 'exclusive': True}``, or
+        ``'cpus-per-task=2,exclusive'``.
     """
 
     name = 'slurm'
@@ -166,7 +171,9 @@ class SlurmProvider(BaseProvider):
         self._waits: dict[str, int] = {}
         """Jobs that ran, and are said to wait: the number of the answer that said so first."""
         self._look_after: float | None = None
-        """The jobs that were taken over are not settled before an answer to a question asked later than this."""
+        """The jobs that were taken over are not settled before an answer to a question asked
+        later than this.
+        """
         self._curious_until = -math.inf
         """Until when to ask for jobs that nobody noted, though none is known."""
 
@@ -179,12 +186,18 @@ class SlurmProvider(BaseProvider):
             except ValueError:
                 seconds = 0
             if not seconds:
-                raise ConfigError(f"{what} is {value!r}, but must be a time span as Slurm writes it: '30' (minutes), '1:30:00', '1-12:00:00'")
+                raise ConfigError(
+                    f"{what} is {value!r}, but must be a time span as Slurm writes it: '30' "
+                    "(minutes), '1:30:00', '1-12:00:00'"
+                )
             return format_time(seconds)
         if option == 'nodes_per_worker':
             value = number(value, what)
             if value <= 0:
-                raise ConfigError(f'{what} is {value:g}, but must be more than 0; less than 1 for several workers on a node')
+                raise ConfigError(
+                    f'{what} is {value:g}, but must be more than 0; less than 1 for several '
+                    'workers on a node'
+                )
             return value
         if option == 'signal':
             _parse_signal(value, what)
@@ -192,15 +205,33 @@ class SlurmProvider(BaseProvider):
             if value not in (None, True, False):
                 raise ConfigError(f'{what} must be True, False or None, not {value!r}')
         elif option == 'sqs':
-            words = None if value is None else shlex.split(value) if isinstance(value, str) else list(value) if is_sequence(value) else [value]
-            if words is not None and (not words or not all(isinstance(word, str) for word in words)):
-                raise ConfigError(f'{what} is {value!r}, but must be a command that lists jobs, such as ["squeue", "--me"]')
+            words = (
+                None
+                if value is None
+                else shlex.split(value)
+                if isinstance(value, str)
+                else list(value)
+                if is_sequence(value)
+                else [value]
+            )
+            if words is not None and (
+                not words or not all(isinstance(word, str) for word in words)
+            ):
+                raise ConfigError(
+                    f'{what} is {value!r}, but must be a command that lists jobs, such as '
+                    '["squeue", "--me"]'
+                )
             return words
         elif option == 'kwargs':
             return check_sbatch_options(value, what)
         elif option in ('output', 'error') and isinstance(value, os.PathLike):
             value = os.fspath(value)
-        elif option != 'stop_after' and value is not None and self.defaults.get(option, '') is None and (not isinstance(value, str) or '\n' in value):
+        elif (
+            option != 'stop_after'
+            and value is not None
+            and self.defaults.get(option, '') is None
+            and (not isinstance(value, str) or '\n' in value)
+        ):
             raise ConfigError(f'{what} must be text, or None for what Slurm chooses, not {value!r}')
         return super().check(option, value)
 
@@ -218,7 +249,8 @@ class SlurmProvider(BaseProvider):
             run(['scancel', *map(str, jobids)], SUBMIT_WAIT)
 
     def __call__(self, cmd: str, workers: int = 1) -> None:
-        """Submit one job that runs a command as often as there are workers; :attr:`processes` has it then.
+        """Submit one job that runs a command as often as there are workers; :attr:`processes` has
+        it then.
 
         Parameters
         ----------
@@ -231,47 +263,80 @@ class SlurmProvider(BaseProvider):
         LaunchError
             Slurm did not accept it, and what it said.
         """
-        nodes, names = self.nodes(workers), ('time', 'account', 'constraint', 'qos', 'output', 'error', 'signal')
+        nodes, names = (
+            self.nodes(workers),
+            ('time', 'account', 'constraint', 'qos', 'output', 'error', 'signal'),
+        )
         options = {'nodes': nodes, **{name: getattr(self, name) for name in names}, **self.kwargs}
-        given = [f'--{name}' if value is True else f'--{name}={value}' for name, value in options.items() if value is not None and value is not False]
-        lines = ['#!/bin/bash', Environment(getattr(self, 'environ', None)).to_launch_script().rstrip('\n'), *self._steps(cmd, workers)]
+        given = [
+            f'--{name}' if value is True else f'--{name}={value}'
+            for name, value in options.items()
+            if value is not None and value is not False
+        ]
+        lines = [
+            '#!/bin/bash',
+            Environment(getattr(self, 'environ', None)).to_launch_script().rstrip('\n'),
+            *self._steps(cmd, workers),
+        ]
         done = run(['sbatch', '--parsable', *given], SUBMIT_WAIT, '\n'.join(lines) + '\n')
         jobid = parse_submitted(done.stdout)[0]
         if not jobid:
-            raise LaunchError(f'Slurm did not accept a job: {_said(done.stderr)}. Nothing was started.')
+            raise LaunchError(
+                f'Slurm did not accept a job: {_said(done.stderr)}. Nothing was started.'
+            )
         self.processes.append((jobid, nodes, workers))
 
     def _steps(self, cmd: str, workers: int) -> list[str]:
         if self.nodes_per_worker == int(self.nodes_per_worker):
             argv = shlex.split(cmd)
             alone = argv if workers == 1 else ['srun', '-N', str(self.nodes()), '-n', '1', *argv]
-            steps = [shlex.join(alone if self.mpiprocs_per_worker == 1 else self.mpi_command(argv))] * workers
+            steps = [
+                shlex.join(alone if self.mpiprocs_per_worker == 1 else self.mpi_command(argv))
+            ] * workers
         elif self.mpiprocs_per_worker == 1:
             steps = [cmd] * workers
         else:
-            steps = [shlex.join(self.mpi_command(shlex.split(f'{cmd} --mpisplits {workers:d}'), workers))]
+            steps = [
+                shlex.join(self.mpi_command(shlex.split(f'{cmd} --mpisplits {workers:d}'), workers))
+            ]
         return [*(f'{step} &' for step in steps), 'wait']
 
-    def jobids(self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False) -> list[Any]:
-        """Return the jobs in one of the states, oldest first; see :meth:`.OriginalInterface.jobids`."""
+    def jobids(
+        self, state: Any = ('PENDING', 'RUNNING'), return_nworkers: bool = False
+    ) -> list[Any]:
+        """Return the jobs in one of the states, oldest first; see
+        :meth:`.OriginalInterface.jobids`.
+        """
         states = as_states(state)
-        known = {job.jobid: job.slots for job in self._jobs.values()} | {str(one[0]): one[2] for one in self.processes}
+        known = {job.jobid: job.slots for job in self._jobs.values()} | {
+            str(one[0]): one[2] for one in self.processes
+        }
         if 'ALL' not in states and known:
             rows = self._look_once('') or {}
-            found = {_number(jobid): row.state for jobid, row in rows.items() if row.state not in ENDED}
-            active = {jobid: 'RUNNING' if found[_number(jobid)] in ACTIVE else 'PENDING' for jobid in known if _number(jobid) in found}
+            found = {
+                _number(jobid): row.state for jobid, row in rows.items() if row.state not in ENDED
+            }
+            active = {
+                jobid: 'RUNNING' if found[_number(jobid)] in ACTIVE else 'PENDING'
+                for jobid in known
+                if _number(jobid) in found
+            }
             known = {jobid: slots for jobid, slots in known.items() if active.get(jobid) in states}
         return list(known.items()) if return_nworkers else list(known)
 
     def nworkers(self, of: str = 'workers', state: Any = ('PENDING', 'RUNNING')) -> int:
-        """Return the number of workers, or with ``of='nodes'`` of nodes, of the jobs in one of the states."""
+        """Return the number of workers, or with ``of='nodes'`` of nodes, of the jobs in one of
+        the states.
+        """
         jobs = self.jobids(state=state, return_nworkers=True)
         return sum(workers if of == 'workers' else self.nodes(workers) for _, workers in jobs)
 
     # How many nodes
 
     def nodes(self, workers: int = 1) -> int:
-        """Return the number of nodes for a number of workers; one that needs more than a node has its nodes for itself."""
+        """Return the number of nodes for a number of workers; one that needs more than a node
+        has its nodes for itself.
+        """
         if self.nodes_per_worker > 1:
             return workers * math.ceil(round(self.nodes_per_worker, 6))
         return math.ceil(round(self.nodes_per_worker * workers, 6))
@@ -323,7 +388,9 @@ class SlurmProvider(BaseProvider):
         return {**super().split_values(splits), 'nodes': self.nodes(splits)}
 
     def mpi_splits(self, slots: int) -> int:
-        """All slots that share nodes: one launcher gives each of them processors of its own; see :meth:`.BaseProvider.mpi_splits`."""
+        """All slots that share nodes: one launcher gives each of them processors of its own; see
+        :meth:`.BaseProvider.mpi_splits`.
+        """
         return slots if self.nodes_per_worker < 1 else 1
 
     @property
@@ -336,7 +403,9 @@ class SlurmProvider(BaseProvider):
 
     # Submitting
 
-    def launch(self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str) -> list[Job]:
+    def launch(
+        self, argv: list[str], slots: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> list[Job]:
         """Submit jobs; see :meth:`.BaseProvider.launch`. What is alike is one array.
 
         Raises
@@ -346,9 +415,14 @@ class SlurmProvider(BaseProvider):
         """
         whole_number(slots, 'the number of slots')
         if not os.path.isdir(cwd):
-            raise LaunchError(f'no job was submitted, because the folder where it should start is not there: {cwd}. Tasks wait until it is back.', later=True)
+            raise LaunchError(
+                'no job was submitted, because the folder where it should start is not there: '
+                f'{cwd}. Tasks wait until it is back.',
+                later=True,
+            )
         self._check_outputs(cwd)
-        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where one of them would end before our worker is started.
+        # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where
+        # one of them would end before our worker is started.
         open_log(log).close()
         jobs: list[Job] = []
         try:
@@ -368,18 +442,28 @@ class SlurmProvider(BaseProvider):
         # Slurm takes such a job and lets it fail without a word, since there is no file for one.
         for option in ('output', 'error'):
             folder = os.path.dirname(getattr(self, option) or '')
-            if folder and '%' not in folder and '\\' not in folder and not os.path.isdir(path := os.path.join(cwd, folder)):
+            if (
+                folder
+                and '%' not in folder
+                and '\\' not in folder
+                and not os.path.isdir(path := os.path.join(cwd, folder))
+            ):
                 raise LaunchError(
-                    f'No job was submitted, because the folder of {option}={getattr(self, option)!r} does not exist. The tasks wait. Create it: '
+                    'No job was submitted, because the folder of '
+                    f'{option}={getattr(self, option)!r} does not exist. The tasks wait. Create '
+                    'it: '
                     f'mkdir -p {shlex.quote(path)}',
                     later=True,
                 )
 
-    def _write_script(self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str) -> str:
+    def _write_script(
+        self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> str:
         folder = os.path.dirname(log)
         text = self.script(argv, workers, environ, log, cwd)
         name = f'{self._name}-{hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}.sh'
-        # Its name holds a digest of what is in it: who finds it there, finds the same. Written aside, so that nobody finds a part.
+        # Its name holds a digest of what is in it: who finds it there, finds the same. Written
+        # aside, so that nobody finds a part.
         temporary = f'{name}.{os.urandom(4).hex()}.tmp'
         fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with open(fd, 'w') as file:
@@ -387,7 +471,9 @@ class SlurmProvider(BaseProvider):
         replace_file(folder, temporary, name)
         return os.path.join(folder, name)
 
-    def script(self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str) -> str:
+    def script(
+        self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str
+    ) -> str:
         """The script of a job.
 
         Parameters
@@ -406,33 +492,56 @@ class SlurmProvider(BaseProvider):
         several = nodes > 1 and self.mpiprocs_per_worker == 1
         lines = [
             '#!/bin/bash',
-            f'# {workers:d} worker(s) on {nodes:d} node(s), written by desipipe. To start such a job by hand: sbatch {shlex.quote(self._name)}-….sh',
+            (
+                f'# {workers:d} worker(s) on {nodes:d} node(s), written by desipipe. To start such '
+                f'a job by hand: sbatch {shlex.quote(self._name)}-….sh'
+            ),
         ]
-        lines += [f'#SBATCH {option}' for option in self._sbatch_options(workers, nodes, several, log, cwd)]
+        lines += [
+            f'#SBATCH {option}'
+            for option in self._sbatch_options(workers, nodes, several, log, cwd)
+        ]
         lines += [
             *_END_LINES.format(walltime=self.walltime).splitlines(),
-            f'export DESIPIPE_JOB=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}{self._suffix_in_script()}',
-            # What `--export` asks of sbatch is done when this runs: the steps of the job get all that its environment sets.
+            (
+                'export '
+                f'DESIPIPE_JOB=${{SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}}${{SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}}{self._suffix_in_script()}'
+            ),
+            # What `--export` asks of sbatch is done when this runs: the steps of the job get all
+            # that its environment sets.
             'export SLURM_EXPORT_ENV=ALL',
-            *(['export SLURM_OVERLAP=1'] if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1 else []),  # one step after the other died
+            *(
+                ['export SLURM_OVERLAP=1']
+                if self.mpiprocs_per_worker > 1 and self.nodes_per_worker < 1
+                else []
+            ),  # one step after the other died
             environ.to_launch_script().rstrip('\n'),
         ]
         command = f'{shlex.join(argv)}{self._copied()} --jobid "$DESIPIPE_JOB" --slots'
         if several:
             # One worker a node. The step gets all that the job has on its nodes.
             tasks = min(workers, nodes)
-            each = f'{workers // tasks:d}' + (f' + (SLURM_PROCID < {workers % tasks:d})' if workers % tasks else '')
+            each = f'{workers // tasks:d}' + (
+                f' + (SLURM_PROCID < {workers % tasks:d})' if workers % tasks else ''
+            )
             inner = f'exec {command} "$(({each}))"'
-            lines.append('unset SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE')  # --mem excludes the first two
+            lines.append(
+                'unset SLURM_MEM_PER_CPU SLURM_MEM_PER_GPU SLURM_MEM_PER_NODE'
+            )  # --mem excludes the first two
             srun = (
-                f'srun --export=ALL --nodes={tasks:d} --ntasks={tasks:d} --ntasks-per-node=1 --mem=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" --mpi=none '
+                f'srun --export=ALL --nodes={tasks:d} --ntasks={tasks:d} --ntasks-per-node=1 '
+                '--mem=0 --cpus-per-task="$SLURM_CPUS_ON_NODE" --mpi=none '
                 '--kill-on-bad-exit=0'
             )
             lines.append(f'exec {srun} bash -c {shlex.quote(inner)}')
         else:
             # `exec`, so that Slurm's signals reach the worker.
             inner = f'exec {command} {workers:d}'
-            lines.append(f'exec {shlex.join(self.launcher_command(["bash", "-c", inner]))}' if self._launches_one() else inner)
+            lines.append(
+                f'exec {shlex.join(self.launcher_command(["bash", "-c", inner]))}'
+                if self._launches_one()
+                else inner
+            )
         return '\n'.join(line for line in lines if line) + '\n'
 
     def _copied(self) -> str:
@@ -442,15 +551,21 @@ class SlurmProvider(BaseProvider):
         return f' --copy-output {" ".join(streams)}' if streams else ''
 
     def _launches_one(self) -> bool:
-        """Return True if workers of one process are started by ``mpiexec`` too: one of the user's own may be a container, or make them a step."""
+        """Return True if workers of one process are started by ``mpiexec`` too: one of the
+        user's own may be a container, or make them a step.
+        """
         return self.mpiprocs_per_worker == 1 and self.mpiexec != SlurmProvider.defaults['mpiexec']
 
-    def _sbatch_options(self, workers: int, nodes: int, several: bool, log: str, cwd: str) -> Iterator[str]:
+    def _sbatch_options(
+        self, workers: int, nodes: int, several: bool, log: str, cwd: str
+    ) -> Iterator[str]:
         log = log.replace('%', '%%')
         flags, name, seconds = _parse_signal(self.signal, 'signal')
         is_step = several or (self._launches_one() and shlex.split(self.mpiexec)[0] == 'srun')
         if not is_step and 'B' not in flags:
-            flags += 'B'  # the worker is the batch script itself, to which nothing is sent otherwise
+            flags += (
+                'B'  # the worker is the batch script itself, to which nothing is sent otherwise
+            )
         options: dict[str, Any] = {
             'job-name': f'{self._name}.{workers:d}',
             'account': self.account,
@@ -473,7 +588,11 @@ class SlurmProvider(BaseProvider):
             if value is True:
                 yield dashes + option
             elif value is not None and value is not False:
-                yield f'{dashes}{option}={shlex.quote(str(value))}' if len(option) > 1 else f'{dashes}{option} {shlex.quote(str(value))}'
+                yield (
+                    f'{dashes}{option}={shlex.quote(str(value))}'
+                    if len(option) > 1
+                    else f'{dashes}{option} {shlex.quote(str(value))}'
+                )
 
     def objection(self) -> str:
         """Return Slurm's objection to a job of one worker: it is asked, nothing is submitted.
@@ -488,7 +607,10 @@ class SlurmProvider(BaseProvider):
         LaunchError
             There is no ``sbatch`` here.
         """
-        options = ''.join(f'#SBATCH {option}\n' for option in self._sbatch_options(1, self.nodes(), False, os.devnull, '/'))
+        options = ''.join(
+            f'#SBATCH {option}\n'
+            for option in self._sbatch_options(1, self.nodes(), False, os.devnull, '/')
+        )
         try:
             done = run(['sbatch', '--test-only'], SUBMIT_WAIT, f'#!/bin/sh\n{options}true\n')
         except subprocess.TimeoutExpired:
@@ -497,7 +619,11 @@ class SlurmProvider(BaseProvider):
             return ''
         said = _said(done.stderr)
         why = refusal(said)
-        return f'Slurm does not answer now, or takes no more: {said}' if why in ('away', 'limit') else self._words(why, said)
+        return (
+            f'Slurm does not answer now, or takes no more: {said}'
+            if why in ('away', 'limit')
+            else self._words(why, said)
+        )
 
     def _clusters(self) -> tuple[str, ...]:
         text = self.kwargs.get('clusters') or default_clusters()
@@ -505,7 +631,13 @@ class SlurmProvider(BaseProvider):
 
     def _suffix_in_script(self) -> str:
         clusters = self._clusters()
-        return '' if not clusters else f'@{clusters[0]}' if len(clusters) == 1 and clusters[0] != 'all' else '@$SLURM_CLUSTER_NAME'
+        return (
+            ''
+            if not clusters
+            else f'@{clusters[0]}'
+            if len(clusters) == 1 and clusters[0] != 'all'
+            else '@$SLURM_CLUSTER_NAME'
+        )
 
     def _jobid(self, number: str, cluster: str) -> str:
         # Numbers of two clusters may be the same.
@@ -515,12 +647,20 @@ class SlurmProvider(BaseProvider):
         while True:
             # A name that no other submission has: by it Slurm can be asked whether it took the job.
             name = f'{self._name}.{workers:d}.{os.urandom(4).hex()}'
-            argv = ['sbatch', '--parsable', *([f'--array=0-{count - 1:d}'] if count > 1 else []), f'--job-name={name}', script]
+            argv = [
+                'sbatch',
+                '--parsable',
+                *([f'--array=0-{count - 1:d}'] if count > 1 else []),
+                f'--job-name={name}',
+                script,
+            ]
             self.note_submission(name, count * workers)
             try:
                 done = run(argv, SUBMIT_WAIT)
             except subprocess.TimeoutExpired:
-                raise self._doubt(name, count, workers, f'sbatch did not come back within {SUBMIT_WAIT:g} s') from None
+                raise self._doubt(
+                    name, count, workers, f'sbatch did not come back within {SUBMIT_WAIT:g} s'
+                ) from None
             except LaunchError:
                 self._explained.append(name)  # nothing was started
                 raise
@@ -529,7 +669,11 @@ class SlurmProvider(BaseProvider):
                 break
             said = _said(done.stderr)
             if done.returncode <= 0 or not said or is_doubtful(said):
-                words = said or done.stdout.strip()[-200:] or f'nothing (exit status {done.returncode:d})'
+                words = (
+                    said
+                    or done.stdout.strip()[-200:]
+                    or f'nothing (exit status {done.returncode:d})'
+                )
                 raise self._doubt(name, count, workers, f'sbatch said {words!r}')
             self._explained.append(name)
             why = refusal(said)
@@ -541,7 +685,10 @@ class SlurmProvider(BaseProvider):
         cluster = cluster or ''.join(self._clusters())
         watch = self._watch_of(cluster)
         numbers = [f'{jobid}_{i:d}' if count > 1 else jobid for i in range(count)]
-        jobs = [Job(self._jobid(number, cluster), workers, 'pending', cluster=cluster) for number in numbers]
+        jobs = [
+            Job(self._jobid(number, cluster), workers, 'pending', cluster=cluster)
+            for number in numbers
+        ]
         for job, each in zip(jobs, numbers, strict=True):
             self._ended.pop(job.jobid, None)  # a number may come again
             self._jobs[job.jobid] = job
@@ -553,7 +700,9 @@ class SlurmProvider(BaseProvider):
     def _doubt(self, name: str, count: int, workers: int, words: str) -> LaunchError:
         self._expect(name, count * workers, workers)
         return LaunchError(
-            f'{words}: the job may have been submitted all the same. It is looked for by its name before another one is submitted; the tasks wait', later=True
+            f'{words}: the job may have been submitted all the same. It is looked for by its name '
+            'before another one is submitted; the tasks wait',
+            later=True,
         )
 
     def _expect(self, name: str, slots: int, workers: int) -> None:
@@ -568,8 +717,13 @@ class SlurmProvider(BaseProvider):
 
     def _refused(self, why: str, said: str, script: str) -> LaunchError:
         if why in ('array', 'limit', 'away'):
-            return LaunchError(f'Slurm did not accept a job now: {said}. The tasks wait; trying again', later=True)
-        return LaunchError(f'{self._words(why, said)}. The tasks wait; add them again with other options of the provider, or try: sbatch {shlex.quote(script)}')
+            return LaunchError(
+                f'Slurm did not accept a job now: {said}. The tasks wait; trying again', later=True
+            )
+        return LaunchError(
+            f'{self._words(why, said)}. The tasks wait; add them again with other options of the '
+            f'provider, or try: sbatch {shlex.quote(script)}'
+        )
 
     def _words(self, why: str, said: str) -> str:
         value = getattr(self, why, None) or self.kwargs.get(why)
@@ -582,7 +736,13 @@ class SlurmProvider(BaseProvider):
 
     # Looking
 
-    def adopt(self, name: str, jobs: Iterable[Job] = (), look: bool = False, submissions: Mapping[str, int] | None = None) -> None:
+    def adopt(
+        self,
+        name: str,
+        jobs: Iterable[Job] = (),
+        look: bool = False,
+        submissions: Mapping[str, int] | None = None,
+    ) -> None:
         """Take over jobs, and look for others of that name; see :meth:`.BaseProvider.adopt`."""
         self._name = re.sub(r'[^\w.+-]', '_', f'desipipe-{name}')
         for job in jobs:
@@ -608,9 +768,13 @@ class SlurmProvider(BaseProvider):
         return all(self._is_silent_about(unclear) for unclear in self._unclear.values())
 
     def _is_silent_about(self, unclear: _Unclear) -> bool:
-        # From a squeue that never showed a thing, nothing is what it says if there are no jobs. It proves nothing: the submission still counts.
+        # From a squeue that never showed a thing, nothing is what it says if there are no jobs. It
+        # proves nothing: the submission still counts.
         watches = [self._watch_of(cluster) for cluster in unclear.clusters]
-        return all(not watch.answers and watch.silences - unclear.answers[watch.cluster][1] > LOST_AFTER for watch in watches)
+        return all(
+            not watch.answers and watch.silences - unclear.answers[watch.cluster][1] > LOST_AFTER
+            for watch in watches
+        )
 
     @property
     def unexplained(self) -> int:
@@ -637,7 +801,11 @@ class SlurmProvider(BaseProvider):
     @property
     def pause(self) -> float:
         """Seconds until the next look makes sense; see :meth:`.BaseProvider.pause`."""
-        return STEP_MOST if self._is_idle() else min(watch.pause(self.timestep) for watch in self._watches())
+        return (
+            STEP_MOST
+            if self._is_idle()
+            else min(watch.pause(self.timestep) for watch in self._watches())
+        )
 
     def hurry(self) -> None:
         """Ask as soon as it is allowed; see :meth:`.BaseProvider.hurry`."""
@@ -645,21 +813,34 @@ class SlurmProvider(BaseProvider):
             watch.hurry()
 
     def _is_idle(self) -> bool:
-        return not self._jobs and not self._unclear and self.settled and self.cancelled and time.monotonic() >= self._curious_until
+        return (
+            not self._jobs
+            and not self._unclear
+            and self.settled
+            and self.cancelled
+            and time.monotonic() >= self._curious_until
+        )
 
     def take_explained(self) -> list[str]:
-        """Hand over what is known by now of submissions; see :meth:`.BaseProvider.take_explained`."""
+        """Hand over what is known by now of submissions; see
+        :meth:`.BaseProvider.take_explained`.
+        """
         explained, self._explained = self._explained, []
         return explained
 
     def poll(self) -> list[Job]:
-        """State of the jobs; see :meth:`.BaseProvider.poll`. Slurm is asked in the background, once for all providers of this process."""
+        """State of the jobs; see :meth:`.BaseProvider.poll`.
+
+        Slurm is asked in the background, once for all providers of this process.
+        """
         if self._is_idle():
             return []
         watches = {watch.cluster: watch for watch in self._watches()}
         for watch in watches.values():
             watch.look(self.timestep)
-        if self._look_after is not None and (not self._jobs or all(watch.answered > self._look_after for watch in watches.values())):
+        if self._look_after is not None and (
+            not self._jobs or all(watch.answered > self._look_after for watch in watches.values())
+        ):
             self._look_after = None
         self._explain(watches)
         for watch in watches.values():
@@ -680,15 +861,22 @@ class SlurmProvider(BaseProvider):
         return jobs
 
     def _explain(self, watches: Mapping[str, _Watch]) -> None:
-        # A submission that is not clear: its jobs are found by their name, or several answers that can be believed show none.
+        # A submission that is not clear: its jobs are found by their name, or several answers that
+        # can be believed show none.
         for name, unclear in list(self._unclear.items()):
-            there = [(cluster, row) for cluster in unclear.clusters for row in (*watches[cluster].rows.values(), *watches[cluster].named.values())]
+            there = [
+                (cluster, row)
+                for cluster in unclear.clusters
+                for row in (*watches[cluster].rows.values(), *watches[cluster].named.values())
+            ]
             own = [(cluster, row) for cluster, row in there if name in row.name]
             for cluster, row in own:
                 self._take(row, cluster, unclear.workers)
             if own:
                 self._take_elements(own[0][1], own[0][0], unclear)
-            if own or all(self._is_absent(name, unclear, watches[cluster]) for cluster in unclear.clusters):
+            if own or all(
+                self._is_absent(name, unclear, watches[cluster]) for cluster in unclear.clusters
+            ):
                 del self._unclear[name]
                 self._explained.append(name)
                 for cluster in unclear.clusters:
@@ -696,15 +884,20 @@ class SlurmProvider(BaseProvider):
                     watches[cluster].unlisted.discard(name)
 
     def _take_elements(self, row: Row, cluster: str, unclear: _Unclear) -> None:
-        # An array is taken as a whole: those of its elements that an answer does not show are there too.
+        # An array is taken as a whole: those of its elements that an answer does not show are there
+        # too.
         base, _, element = row.jobid.partition('_')
         for i in range(unclear.slots // unclear.workers if element else 0):
             self._take(Row(f'{base}_{i:d}', 'PENDING'), cluster, unclear.workers)
 
     def _is_absent(self, name: str, unclear: _Unclear, watch: _Watch) -> bool:
         listed = watch.accounts and name not in watch.unlisted
-        # One more answer than needed, as the first may be of a question that was asked before; and Slurm may have put the submission aside for a while.
-        enough = watch.answers - unclear.answers[watch.cluster][0] > LOST_AFTER and watch.answered - unclear.since >= DOUBT_WAIT_S
+        # One more answer than needed, as the first may be of a question that was asked before; and
+        # Slurm may have put the submission aside for a while.
+        enough = (
+            watch.answers - unclear.answers[watch.cluster][0] > LOST_AFTER
+            and watch.answered - unclear.since >= DOUBT_WAIT_S
+        )
         return enough and not listed
 
     def _take(self, row: Row, cluster: str, workers: int) -> None:
@@ -719,10 +912,13 @@ class SlurmProvider(BaseProvider):
             watch.rows[row.jobid] = row
 
     def _find(self, watch: _Watch) -> None:
-        # Jobs of ours that nobody noted: of a manager that died between sbatch and its note; and those that were lost, and show again.
+        # Jobs of ours that nobody noted: of a manager that died between sbatch and its note; and
+        # those that were lost, and show again.
         for row in list(watch.rows.values()):
             known = self._jobid(row.jobid, watch.cluster) in self._ended
-            if row.state in KNOWN - ENDED and (f'{self._name}.' in row.name or (known and not row.name)):
+            if row.state in KNOWN - ENDED and (
+                f'{self._name}.' in row.name or (known and not row.name)
+            ):
                 self._take(row, watch.cluster, self._workers_of(row.name))
 
     def _workers_of(self, name: str) -> int:
@@ -744,10 +940,14 @@ class SlurmProvider(BaseProvider):
             job.state, job.reason = 'running', row.state.lower() if row.state != 'RUNNING' else ''
         elif job.state != 'running' or self._is_put_back(job, row, watch):
             job.fate = 'requeued' if job.state == 'running' else job.fate
-            job.state, job.reason = 'pending', row.reason or (row.state if row.state != 'PENDING' else '')
+            job.state, job.reason = (
+                'pending',
+                row.reason or (row.state if row.state != 'PENDING' else ''),
+            )
 
     def _is_put_back(self, job: Job, row: Row, watch: _Watch) -> bool:
-        # What it ran begins again then, so one answer, which may be older than another, is not enough.
+        # What it ran begins again then, so one answer, which may be older than another, is not
+        # enough.
         first = self._waits.setdefault(job.jobid, watch.answers)
         if watch.answers <= first and not row.state.startswith('REQUEUE'):
             watch.hurry()
@@ -759,11 +959,21 @@ class SlurmProvider(BaseProvider):
         return _Watch.of(tuple(self.sqs or ()), cluster)
 
     def _watches(self) -> list[_Watch]:
-        clusters = dict.fromkeys(job.cluster for job in self._jobs.values()) | dict.fromkeys(self._clusters() or ('',))
-        return [self._watch_of(cluster) for cluster in clusters | dict.fromkeys(name for each in self._unclear.values() for name in each.clusters)]
+        clusters = dict.fromkeys(job.cluster for job in self._jobs.values()) | dict.fromkeys(
+            self._clusters() or ('',)
+        )
+        return [
+            self._watch_of(cluster)
+            for cluster in clusters
+            | dict.fromkeys(name for each in self._unclear.values() for name in each.clusters)
+        ]
 
     def cancel(self, job: Job, force: bool = False) -> None:
-        """End a job; see :meth:`.BaseProvider.cancel`. Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force`` says."""
+        """End a job; see :meth:`.BaseProvider.cancel`.
+
+        Slurm is told in the background, and ends with SIGTERM, then SIGKILL, whatever ``force``
+        says.
+        """
         self._watch_of(job.cluster).cancel(_number(job.jobid))
 
     @property
@@ -774,7 +984,9 @@ class SlurmProvider(BaseProvider):
         """
         return all(watch.cancelled for watch in self._watches())
 
-    def withdraw(self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()) -> list[str]:
+    def withdraw(
+        self, name: str, jobs: Iterable[Job], submissions: Iterable[str] = ()
+    ) -> list[str]:
         """Cancel jobs that nobody manages; see :meth:`.BaseProvider.withdraw`."""
         if name:
             self.adopt(name)
@@ -796,10 +1008,21 @@ class SlurmProvider(BaseProvider):
         here = []
         for each in numbers:
             row = rows.get(each) if rows is not None else None
-            # One that Slurm does not show has ended, if it shows others; one with another name has only the number of ours.
-            if rows is None or (row is not None and row.state not in ENDED and (not row.name or self._name in row.name)):
+            # One that Slurm does not show has ended, if it shows others; one with another name has
+            # only the number of ours.
+            if rows is None or (
+                row is not None
+                and row.state not in ENDED
+                and (not row.name or self._name in row.name)
+            ):
                 here.append(each)
-        here += [row.jobid for row in (rows or {}).values() if row.jobid not in here and row.state not in ENDED and any(name in row.name for name in names)]
+        here += [
+            row.jobid
+            for row in (rows or {}).values()
+            if row.jobid not in here
+            and row.state not in ENDED
+            and any(name in row.name for name in names)
+        ]
         where = ['-M', cluster] if cluster else []
         if names and rows is None:
             self._scancel([*where, '-u', username(), *(f'--name={name}' for name in names)])
@@ -829,7 +1052,10 @@ class SlurmProvider(BaseProvider):
             said = ' '.join(done.stderr.split())
             if done.returncode == 0 or any(gone in said.lower() for gone in GONE):
                 return
-        raise LaunchError(f'Slurm did not cancel jobs: {said}. They wait, or run, until it does. Try: scancel {shlex.join(words)}')
+        raise LaunchError(
+            f'Slurm did not cancel jobs: {said}. They wait, or run, until it does. Try: scancel '
+            f'{shlex.join(words)}'
+        )
 
     # In a worker
 
@@ -853,9 +1079,16 @@ class SlurmProvider(BaseProvider):
         if row.state in ENDED:
             return Told(*fate(row), 0.0)
         if row.state == 'RUNNING' and left is not None:
-            # Slurm looks at time limits about every half minute, and may send the signal up to a minute early.
-            return Told('walltime', 'its job reached its time limit', left) if left <= self.warning + 90 else None
-        if row.state == 'COMPLETING' and int(job.get('Restarts', '0')) > int(os.environ.get('SLURM_RESTART_COUNT', '0')):
+            # Slurm looks at time limits about every half minute, and may send the signal up to a
+            # minute early.
+            return (
+                Told('walltime', 'its job reached its time limit', left)
+                if left <= self.warning + 90
+                else None
+            )
+        if row.state == 'COMPLETING' and int(job.get('Restarts', '0')) > int(
+            os.environ.get('SLURM_RESTART_COUNT', '0')
+        ):
             return Told('requeued', 'its job was put back into the queue of Slurm (REQUEUED)', 0.0)
         if row.state != 'COMPLETING':
             return None
@@ -872,7 +1105,11 @@ class SlurmProvider(BaseProvider):
             if answer.returncode:
                 break
             time.sleep(0.2)
-        return Told('cancelled', 'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)', 0.0)
+        return Told(
+            'cancelled',
+            'its job was cancelled (no accounts of Slurm say by whom, or whether it was preempted)',
+            0.0,
+        )
 
 
 def _number(jobid: str) -> str:
@@ -894,7 +1131,15 @@ def choices(what: str) -> list[str]:
         Empty where Slurm does not say.
     """
     commands = {
-        'account': ['sacctmgr', '-n', '-P', 'show', 'assoc', f'user={username()}', 'format=account'],
+        'account': [
+            'sacctmgr',
+            '-n',
+            '-P',
+            'show',
+            'assoc',
+            f'user={username()}',
+            'format=account',
+        ],
         'qos': ['sacctmgr', '-n', '-P', 'show', 'assoc', f'user={username()}', 'format=qos'],
         'partition': ['sinfo', '-h', '-o', '%R'],
         'constraint': ['sinfo', '-h', '-o', '%f'],
@@ -905,16 +1150,27 @@ def choices(what: str) -> list[str]:
         done = run(commands[what], 10.0)
     except (LaunchError, subprocess.TimeoutExpired):
         return []
-    words = {word.strip() for line in done.stdout.splitlines() for word in line.split(',')} if done.returncode == 0 else set()
+    words = (
+        {word.strip() for line in done.stdout.splitlines() for word in line.split(',')}
+        if done.returncode == 0
+        else set()
+    )
     return sorted(words - {'', '(null)'})
 
 
 def _said(stderr: str) -> str:
-    return ' '.join(line.removeprefix('sbatch: ').removeprefix('error: ') for line in stderr.splitlines() if line.strip())
+    return ' '.join(
+        line.removeprefix('sbatch: ').removeprefix('error: ')
+        for line in stderr.splitlines()
+        if line.strip()
+    )
 
 
 def _parse_signal(value: Any, what: str) -> tuple[str, str, int]:
     match = _SIGNAL.fullmatch(value) if isinstance(value, str) else None
     if match is None or not (match[3].isdecimal() or hasattr(signal, f'SIG{match[3]}')):
-        raise ConfigError(f"{what} is {value!r}, but must be a signal and the seconds before the time limit, such as 'SIGTERM@60'")
+        raise ConfigError(
+            f'{what} is {value!r}, but must be a signal and the seconds before the time limit, '
+            "such as 'SIGTERM@60'"
+        )
     return match[1] or '', match[3], int(match[4] or 60)

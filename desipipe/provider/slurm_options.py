@@ -1,4 +1,6 @@
-"""Options and environment of Slurm's commands: what a user may add to those of the provider, and what the shell must not."""
+"""Options and environment of Slurm's commands: what a user may add to those of the provider, and
+what the shell must not.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,16 @@ _RESERVED = frozenset(
         'wrap',
     }
 )  # fmt: skip
-_OWN = {name: name for name in ('account', 'constraint', 'qos', 'time', 'output', 'error', 'signal')} | {'nodes': 'nodes_per_worker'}
-_ALIASES = {'cluster': 'clusters', 'gpus-per-job': 'gpus', 'licence': 'licenses', 'workdir': 'chdir', 'share': 'oversubscribe'}
+_OWN = {
+    name: name for name in ('account', 'constraint', 'qos', 'time', 'output', 'error', 'signal')
+} | {'nodes': 'nodes_per_worker'}
+_ALIASES = {
+    'cluster': 'clusters',
+    'gpus-per-job': 'gpus',
+    'licence': 'licenses',
+    'workdir': 'chdir',
+    'share': 'oversubscribe',
+}
 _OTHER = frozenset(
     """acctg-freq batch bb bbf begin cluster-constraint clusters comment container contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu
     cpus-per-task deadline delay-boot dependency distribution exclude exclusive export export-file extra-node-info get-user-env gpu-bind
@@ -35,18 +45,48 @@ _OTHER = frozenset(
     requeue reservation sockets-per-node spread-job switches thread-spec threads-per-core time-min tmp use-min-nodes verbose wait-all-nodes
     wckey""".split()
 )
-_KEPT = ('SLURM_CONF', 'SLURM_CONF_SERVER', 'SLURM_JWT', 'SLURM_SACK_KEY', 'SLURM_SACK_SOCKET', 'SLURM_DEBUG_FLAGS')
-_DROPPED = ('SLURM_', 'SLURMD_', 'SBATCH_', 'SALLOC_', 'SRUN_', 'SQUEUE_', 'SACCT_', 'SCANCEL_', 'SINFO_', 'SCONTROL_', 'DESIPIPE_JOB')
-_VARIABLES = {'constraint': 'SBATCH_CONSTRAINT', 'partition': 'SBATCH_PARTITION', 'time': 'SBATCH_TIMELIMIT', 'qos': 'SBATCH_QOS', 'account': 'SBATCH_ACCOUNT'}
+_KEPT = (
+    'SLURM_CONF',
+    'SLURM_CONF_SERVER',
+    'SLURM_JWT',
+    'SLURM_SACK_KEY',
+    'SLURM_SACK_SOCKET',
+    'SLURM_DEBUG_FLAGS',
+)
+_DROPPED = (
+    'SLURM_',
+    'SLURMD_',
+    'SBATCH_',
+    'SALLOC_',
+    'SRUN_',
+    'SQUEUE_',
+    'SACCT_',
+    'SCANCEL_',
+    'SINFO_',
+    'SCONTROL_',
+    'DESIPIPE_JOB',
+)
+_VARIABLES = {
+    'constraint': 'SBATCH_CONSTRAINT',
+    'partition': 'SBATCH_PARTITION',
+    'time': 'SBATCH_TIMELIMIT',
+    'qos': 'SBATCH_QOS',
+    'account': 'SBATCH_ACCOUNT',
+}
 
 
 def command_environ() -> dict[str, str]:
     """Return the environment in which Slurm's commands run.
 
-    Nothing in it is an option of a command: such a variable would win over what is written in a job's script, and a manager that runs in a job itself
-    must not hand that job's settings on. What says where Slurm is stays.
+    Nothing in it is an option of a command: such a variable would win over what is written in a
+    job's script, and a manager that runs in a job itself must not hand that job's settings on. What
+    says where Slurm is stays.
     """
-    environ = {name: value for name, value in os.environ.items() if name in _KEPT or not name.startswith(_DROPPED)}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or not name.startswith(_DROPPED)
+    }
     return {**environ, 'LC_ALL': 'C.UTF-8' if environ.get('LC_ALL') != 'C' else 'C'}
 
 
@@ -56,7 +96,9 @@ def default_clusters() -> str:
 
 
 def ignored_variable(option: str) -> str:
-    """Return the variable of the shell that would set an option for sbatch and is not passed on; empty if there is none."""
+    """Return the variable of the shell that would set an option for sbatch and is not passed on;
+    empty if there is none.
+    """
     name = _VARIABLES.get(option, '')
     return name if name in os.environ else ''
 
@@ -84,16 +126,27 @@ def check_sbatch_options(value: Any, what: str) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str):
-        value = {name.strip(): text.strip() if equals else True for name, equals, text in (word.partition('=') for word in value.split(','))}
+        value = {
+            name.strip(): text.strip() if equals else True
+            for name, equals, text in (word.partition('=') for word in value.split(','))
+        }
     if not isinstance(value, Mapping) or not all(value):
-        raise ConfigError(f"{what} must be options of sbatch, such as {{'cpus-per-task': 2}}, or 'cpus-per-task=2,exclusive', not {value!r}")
+        raise ConfigError(
+            f"{what} must be options of sbatch, such as {{'cpus-per-task': 2}}, or "
+            f"'cpus-per-task=2,exclusive', not {value!r}"
+        )
     options: dict[str, Any] = {}
     for option, given in value.items():
         name = _long_name(str(option), what)
         if name in options:
             raise ConfigError(f'{what} holds {name!r} twice, as {option!r} too. Keep one of them.')
-        if not (given is None or isinstance(given, str | int | float)) or any(c in str(given) for c in '\n\r\0'):
-            raise ConfigError(f'{what}: {option} is {given!r}, but must be text, a number, or True for an option without a value')
+        if not (given is None or isinstance(given, str | int | float)) or any(
+            c in str(given) for c in '\n\r\0'
+        ):
+            raise ConfigError(
+                f'{what}: {option} is {given!r}, but must be text, a number, or True for an option '
+                'without a value'
+            )
         options[name] = given
     return options
 
@@ -110,5 +163,7 @@ def _long_name(option: str, what: str) -> str:
     if name in _RESERVED:
         raise ConfigError(f'{what} holds {option!r}, which desipipe needs for itself: leave it out')
     if name in _OWN:
-        raise ConfigError(f'{what} holds {option!r}, which is an option of the provider itself: {_OWN[name]}=')
+        raise ConfigError(
+            f'{what} holds {option!r}, which is an option of the provider itself: {_OWN[name]}='
+        )
     return name

@@ -1,6 +1,7 @@
 """Why sbatch does not accept a job: which refusals are final. Pure text: nothing is run here.
 
-Slurm gives a text and no code. The texts are those of its ``slurm_strerror`` and of sbatch's own check of its options.
+Slurm gives a text and no code. The texts are those of its ``slurm_strerror`` and of sbatch's own
+check of its options.
 """
 
 from __future__ import annotations
@@ -81,10 +82,20 @@ _FINAL = {
         'batch script contains dos line breaks',
     ),
 }
-"""Texts, in lower case, of refusals that stay until someone changes the options of the provider. Every other refusal may pass."""
+"""Texts, in lower case, of refusals that stay until someone changes the options of the provider.
+
+Every other refusal may pass.
+"""
 
 _FEWER = ('accounting/qos policy', 'submitjoblimit', 'submitlimit', 'maxsubmit', 'submit limit')
-_NEVER_SENT = ('connect failure', 'connection failure', 'connection refused', 'failed to connect', 'unable to resolve', 'configuration source')
+_NEVER_SENT = (
+    'connect failure',
+    'connection failure',
+    'connection refused',
+    'failed to connect',
+    'unable to resolve',
+    'configuration source',
+)
 _SENT = (
     'timed out',
     'timeout',
@@ -117,8 +128,9 @@ def refusal(text: str) -> str:
     Returns
     -------
     why : str
-        Final ones: ``'account'``, ``'qos'``, ``'constraint'``, ``'partition'``, ``'time'``: what was wrong; ``'other'``.
-        Ones that pass: ``'array'``: no arrays, or none so large; ``'limit'``: later, or fewer; ``'away'``: not now.
+        Final ones: ``'account'``, ``'qos'``, ``'constraint'``, ``'partition'``, ``'time'``: what
+        was wrong; ``'other'``. Ones that pass: ``'array'``: no arrays, or none so large;
+        ``'limit'``: later, or fewer; ``'away'``: not now.
     """
     text = ' '.join(text.lower().split())
     if 'job array specification' in text:
@@ -127,9 +139,13 @@ def refusal(text: str) -> str:
     verdict = text.rpartition('batch job submission failed:')[2]
     if not verdict.strip() or 'unspecified error' in verdict:
         verdict = text
-    if any(words in verdict for words in _FEWER) or re.search(r'assoc\w*limit|qos(max|grp)\w+', text):
+    if any(words in verdict for words in _FEWER) or re.search(
+        r'assoc\w*limit|qos(max|grp)\w+', text
+    ):
         return 'limit'
-    return next((why for why, texts in _FINAL.items() if any(words in verdict for words in texts)), 'away')
+    return next(
+        (why for why, texts in _FINAL.items() if any(words in verdict for words in texts)), 'away'
+    )
 
 
 def is_doubtful(text: str) -> bool:

@@ -28,13 +28,40 @@ __all__ = [
 ]
 
 FORMAT = '%i|%T|%r|%N|%e|%j'
-"""For ``squeue -o``: columns that every version has; the name, which may hold anything, comes last."""
+"""For ``squeue -o``: columns that every version has; the name, which may hold anything, comes
+last.
+"""
 SACCT = 'JobID,State,ExitCode,End,JobName'
 
-WAITING = frozenset({'PENDING', 'CONFIGURING', 'REQUEUED', 'REQUEUE_HOLD', 'REQUEUE_FED', 'SPECIAL_EXIT', 'RESV_DEL_HOLD', 'REVOKED'})
-ACTIVE = frozenset({'RUNNING', 'SUSPENDED', 'COMPLETING', 'STOPPED', 'RESIZING', 'SIGNALING', 'STAGE_OUT'})
+WAITING = frozenset(
+    {
+        'PENDING',
+        'CONFIGURING',
+        'REQUEUED',
+        'REQUEUE_HOLD',
+        'REQUEUE_FED',
+        'SPECIAL_EXIT',
+        'RESV_DEL_HOLD',
+        'REVOKED',
+    }
+)
+ACTIVE = frozenset(
+    {'RUNNING', 'SUSPENDED', 'COMPLETING', 'STOPPED', 'RESIZING', 'SIGNALING', 'STAGE_OUT'}
+)
 ENDED = frozenset(
-    {'COMPLETED', 'FAILED', 'TIMEOUT', 'CANCELLED', 'NODE_FAIL', 'PREEMPTED', 'OUT_OF_MEMORY', 'BOOT_FAIL', 'DEADLINE', 'LAUNCH_FAILED', 'RECONFIG_FAIL'}
+    {
+        'COMPLETED',
+        'FAILED',
+        'TIMEOUT',
+        'CANCELLED',
+        'NODE_FAIL',
+        'PREEMPTED',
+        'OUT_OF_MEMORY',
+        'BOOT_FAIL',
+        'DEADLINE',
+        'LAUNCH_FAILED',
+        'RECONFIG_FAIL',
+    }
 )
 KNOWN = WAITING | ACTIVE | ENDED
 _SHORT = {
@@ -70,14 +97,17 @@ class Row(NamedTuple):
 
 
 def has_header(text: str) -> bool:
-    """Return True if the output of ``squeue -o FORMAT`` has its line of titles, without which an answer that shows no job says nothing."""
+    """Return True if the output of ``squeue -o FORMAT`` has its line of titles, without which an
+    answer that shows no job says nothing.
+    """
     return any(line.startswith('JOBID|') for line in text.splitlines())
 
 
 def parse_squeue(text: str) -> dict[str, Row]:
     """Jobs in the output of ``squeue --array -o FORMAT``.
 
-    Lines that are not of this form (the titles, the cluster's name with ``-M``, a site's greeting, a last line that was cut) are passed over.
+    Lines that are not of this form (the titles, the cluster's name with ``-M``, a site's greeting,
+    a last line that was cut) are passed over.
 
     Parameters
     ----------
@@ -101,18 +131,28 @@ def parse_squeue(text: str) -> dict[str, Row]:
         for each in _elements(jobid):
             if each in rows and rows[each].state not in ENDED and _state(state) in ENDED:
                 continue  # shown twice: an earlier run of a job that is back
-            rows[each] = Row(each, _state(state), '' if reason == 'None' else reason, node, _date(ends), name)
+            rows[each] = Row(
+                each, _state(state), '' if reason == 'None' else reason, node, _date(ends), name
+            )
     return rows
 
 
 def parse_listing(text: str) -> dict[str, Row]:
-    """Jobs in the output of another command, such as ``sqs``: identity and state are the first two words of a line."""
+    """Jobs in the output of another command, such as ``sqs``: identity and state are the first
+    two words of a line.
+    """
     found = (line.split() for line in text.splitlines(keepends=True) if line.endswith('\n'))
-    return {each: Row(each, _state(words[1])) for words in found if len(words) > 1 and _JOB.fullmatch(words[0]) for each in _elements(words[0])}
+    return {
+        each: Row(each, _state(words[1]))
+        for words in found
+        if len(words) > 1 and _JOB.fullmatch(words[0])
+        for each in _elements(words[0])
+    }
 
 
 def parse_sacct(text: str) -> dict[str, Row]:
-    """Jobs in the output of ``sacct -n -X -P -o SACCT``; of a job that is there several times the last row counts.
+    """Jobs in the output of ``sacct -n -X -P -o SACCT``; of a job that is there several times the
+    last row counts.
 
     The name may be missing, and may hold anything.
     """
@@ -126,13 +166,22 @@ def parse_sacct(text: str) -> dict[str, Row]:
             continue
         for each in _elements(parts[0].strip()):
             name = parts[4].strip() if len(parts) == 5 else ''
-            rows[each] = Row(each, _state(state), ends=_date(parts[3]), name=name, exitcode=_exitcode(parts[2]), by=by.strip())
+            rows[each] = Row(
+                each,
+                _state(state),
+                ends=_date(parts[3]),
+                name=name,
+                exitcode=_exitcode(parts[2]),
+                by=by.strip(),
+            )
     return rows
 
 
 def parse_job(text: str) -> dict[str, str]:
     """The ``Name=value`` words of ``scontrol show job -o``."""
-    return {name: value for name, _, value in (word.partition('=') for word in text.split()) if name}
+    return {
+        name: value for name, _, value in (word.partition('=') for word in text.split()) if name
+    }
 
 
 def job_row(jobid: str, job: Mapping[str, str]) -> Row:
@@ -153,7 +202,8 @@ def parse_submitted(text: str) -> tuple[str, str]:
     Returns
     -------
     jobid, cluster : str
-        The cluster is empty unless there are several. Both are empty if there is no identity in the text.
+        The cluster is empty unless there are several. Both are empty if there is no identity in the
+        text.
     """
     for line in reversed(text.splitlines()):  # a site's greeting comes before
         match = _SUBMITTED.fullmatch(line.strip())
@@ -229,7 +279,8 @@ def parse_time(text: str) -> int:
     Parameters
     ----------
     text : str
-        ``'30'`` (minutes), ``'30:00'``, ``'1:30:00'``, ``'1-12'`` (days and hours), ``'1-12:30'``, ``'1-12:30:00'``.
+        ``'30'`` (minutes), ``'30:00'``, ``'1:30:00'``, ``'1-12'`` (days and hours), ``'1-12:30'``,
+        ``'1-12:30:00'``.
 
     Returns
     -------
@@ -248,7 +299,9 @@ def parse_time(text: str) -> int:
         hours, minutes, seconds = (int(part or 0) for part in rest[:3])
     else:
         first, second, third = rest[3:]
-        hours, minutes, seconds = (int(first), int(second), int(third)) if third else (0, int(first), int(second or 0))
+        hours, minutes, seconds = (
+            (int(first), int(second), int(third)) if third else (0, int(first), int(second or 0))
+        )
     return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
 
 
@@ -277,7 +330,10 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     words : str
         The same for people, with Slurm's word.
     """
-    said = f' (Slurm: {row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'
+    said = (
+        ' (Slurm: '
+        f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'
+    )
     if row.state in ('TIMEOUT', 'DEADLINE'):
         return 'walltime', 'its job reached its time limit' + said
     if row.state == 'OUT_OF_MEMORY':
@@ -290,12 +346,17 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
         return 'cancelled', f'its job was cancelled{f" by user {row.by}" if row.by else ""}' + said
     if row.state == 'COMPLETED':
         return 'completed', 'its job ended' + said
-    return ('failed' if began else 'launch'), f'its job {"failed" if began else "could not be launched"}' + said
+    return (
+        'failed' if began else 'launch'
+    ), f'its job {"failed" if began else "could not be launched"}' + said
 
 
 _HOPELESS = {
     'PartitionTimeLimit': 'its time limit is longer than the partition allows. Give a shorter time=',
-    'PartitionNodeLimit': 'it wants more, or fewer, nodes than the partition allows. Change nodes_per_worker= or the partition',
+    'PartitionNodeLimit': (
+        'it wants more, or fewer, nodes than the partition allows. Change nodes_per_worker= or the '
+        'partition'
+    ),
     'PartitionConfig': 'the partition cannot run it as it is. Change its options',
     'BadConstraints': 'no node has what it asks for. Change constraint= or kwargs=',
     'BadConstaints': 'no node has what it asks for. Change constraint= or kwargs=',

@@ -1,4 +1,6 @@
-"""Running Slurm's commands: the one question for all jobs of this process, cancelling, and how far an answer is believed."""
+"""Running Slurm's commands: the one question for all jobs of this process, cancelling, and how
+far an answer is believed.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,17 @@ from typing import ClassVar
 from ..errors import LaunchError
 from ..utils import username
 from .slurm_options import command_environ
-from .slurm_states import ENDED, FORMAT, SACCT, WAITING, Row, has_header, parse_listing, parse_sacct, parse_squeue
+from .slurm_states import (
+    ENDED,
+    FORMAT,
+    SACCT,
+    WAITING,
+    Row,
+    has_header,
+    parse_listing,
+    parse_sacct,
+    parse_squeue,
+)
 
 __all__ = ['LAG_MOST', 'Question', 'Watch', 'run']
 
@@ -25,12 +37,33 @@ BUSY = 0.02  # s between two looks at a question that is on its way
 LOST_AFTER = 3  # answers without a job until it counts as gone
 ALL_LOST_AFTER = 6  # the same if all jobs are missing from the answers, which is suspicious
 ALL_LOST_WAIT_S = 30.0  # and for at least so long
-SILENCES_QUICK = 8  # empty answers of a command that never showed anything, until it is asked less often
-CLAIMED_MOST_S = 1800.0  # how long accounting is believed that says of a job that it runs, or waits, while the controller does not know it
-LAG_MOST = 3  # answers of accounting that know nothing yet of a job's end, until what the controller said must do
-CANCEL_AGAIN_S = (5.0, 300.0)  # before a job that still waits, or whose scancel failed, is cancelled again; doubling
-_STATUS = ('FAILED', 'CANCELLED', 'LAUNCH_FAILED', 'OUT_OF_MEMORY', 'TIMEOUT', 'DEADLINE')  # ends of which the exit status, or who it was, says more
-GONE = ('invalid job id', 'already completing', 'already completed', 'job_id_invalid', 'access/permission denied')
+SILENCES_QUICK = (
+    8  # empty answers of a command that never showed anything, until it is asked less often
+)
+# how long accounting is believed that says of a job that it runs, or waits, while the controller
+# does not know it
+CLAIMED_MOST_S = 1800.0
+# answers of accounting that know nothing yet of a job's end, until what the controller said must do
+LAG_MOST = 3
+CANCEL_AGAIN_S = (
+    5.0,
+    300.0,
+)  # before a job that still waits, or whose scancel failed, is cancelled again; doubling
+_STATUS = (
+    'FAILED',
+    'CANCELLED',
+    'LAUNCH_FAILED',
+    'OUT_OF_MEMORY',
+    'TIMEOUT',
+    'DEADLINE',
+)  # ends of which the exit status, or who it was, says more
+GONE = (
+    'invalid job id',
+    'already completing',
+    'already completed',
+    'job_id_invalid',
+    'access/permission denied',
+)
 _SILENT = 'printed nothing, not even its titles'
 
 
@@ -57,8 +90,9 @@ class _Cancel:
 class Watch:
     """The one question for all jobs that this process knows of, of one cluster.
 
-    Commands run in the background: while the controller does not answer they may take minutes, in which the manager has to show that it lives. An answer
-    counts in full only if it proves that it is one: it has the titles, or some job. Else jobs that it does not show are there all the same.
+    Commands run in the background: while the controller does not answer they may take minutes, in
+    which the manager has to show that it lives. An answer counts in full only if it proves that it
+    is one: it has the titles, or some job. Else jobs that it does not show are there all the same.
 
     Parameters
     ----------
@@ -76,14 +110,20 @@ class Watch:
         self.rows: dict[str, Row] = {}
         self.trouble = ''
         self.accounts = True  # whether there are any
-        self.answered = -math.inf  # when the question was asked that was answered last, and could be believed
+        self.answered = (
+            -math.inf
+        )  # when the question was asked that was answered last, and could be believed
         self.answers = 0  # of that kind
-        self.silences = 0  # answers that were empty, from a command that has never shown anything yet
+        self.silences = (
+            0  # answers that were empty, from a command that has never shown anything yet
+        )
         self.tried = False  # whether there was an answer of any kind
         self.named: dict[str, Row] = {}
         """Jobs that accounting found by the names of :attr:`wanted`."""
         self.wanted: dict[str, float] = {}
-        """Names of jobs to look for also in the accounts, and since when (seconds since the epoch)."""
+        """Names of jobs to look for also in the accounts, and since when (seconds since the
+        epoch).
+        """
         self.unlisted: set[str] = set()
         """Those of :attr:`wanted` that accounting does not know, or that it can't be asked for."""
         self._tracked: dict[str, _Tracked] = {}
@@ -124,12 +164,17 @@ class Watch:
         self.rows.pop(jobid, None)
 
     def is_lost(self, jobid: str) -> bool:
-        """Return True if neither the controller nor accounting know a job, in several answers that can be believed."""
+        """Return True if neither the controller nor accounting know a job, in several answers
+        that can be believed.
+        """
         job = self._tracked.get(jobid)
         if job is None or job.missing < LOST_AFTER:
             return False
         if all(other.missing for other in self._tracked.values()):
-            return job.missing >= ALL_LOST_AFTER and time.monotonic() - job.missing_since >= ALL_LOST_WAIT_S
+            return (
+                job.missing >= ALL_LOST_AFTER
+                and time.monotonic() - job.missing_since >= ALL_LOST_WAIT_S
+            )
         return True
 
     def is_known(self, jobid: str) -> bool:
@@ -137,7 +182,12 @@ class Watch:
         return not self._worth_asking(self.rows[jobid])
 
     def _worth_asking(self, row: Row) -> bool:
-        return self.accounts and row.jobid not in self._asked and row.exitcode is None and row.state in _STATUS
+        return (
+            self.accounts
+            and row.jobid not in self._asked
+            and row.exitcode is None
+            and row.state in _STATUS
+        )
 
     def hurry(self) -> None:
         """Ask again as soon as that is allowed: something has changed."""
@@ -146,7 +196,9 @@ class Watch:
     def pause(self, timestep: float) -> float:
         """Return the seconds until :meth:`look` has something to do."""
         now = time.monotonic()
-        due = min((cancel.due for cancel in self._cancels.values() if not cancel.told), default=math.inf)
+        due = min(
+            (cancel.due for cancel in self._cancels.values() if not cancel.told), default=math.inf
+        )
         if self._running is not None or self._cancelling is not None or due <= now:
             return BUSY
         return max(BUSY, min(due, self._due(timestep)) - now)
@@ -170,7 +222,15 @@ class Watch:
 
     def _is_other(self, row: Row, began: float) -> bool:
         job = self._tracked.get(row.jobid)
-        return job is not None and (job.since >= began or bool(job.name and row.name and job.name not in row.name and not job.name.startswith(row.name)))
+        return job is not None and (
+            job.since >= began
+            or bool(
+                job.name
+                and row.name
+                and job.name not in row.name
+                and not job.name.startswith(row.name)
+            )
+        )
 
     def _where(self) -> list[str]:
         return ['-M', self.cluster] if self.cluster else []
@@ -179,26 +239,57 @@ class Watch:
         self._running = Question(list(self.command) or squeue(self.cluster), self._take_squeue)
 
     def _take_squeue(self, answer: Question) -> None:
-        # An answer with an error may show jobs all the same: that they are there is true, that others are not is no news.
+        # An answer with an error may show jobs all the same: that they are there is true, that
+        # others are not is no news.
         rows = (parse_listing if self.command else parse_squeue)(answer.out)
-        credible = not answer.trouble and (bool(rows) or (bool(answer.out.strip()) if self.command else has_header(answer.out)))
+        credible = not answer.trouble and (
+            bool(rows) or (bool(answer.out.strip()) if self.command else has_header(answer.out))
+        )
         before = {jobid: self.rows.get(jobid) for jobid in self._tracked}
-        # A number may be that of another job: of one before ours, or, after years, of one that came later.
+        # A number may be that of another job: of one before ours, or, after years, of one that came
+        # later.
         mine = {jobid: row for jobid, row in rows.items() if not self._is_other(row, answer.began)}
-        known = {jobid: row for jobid, row in self.rows.items() if jobid in self._tracked and (jobid in self._asked or not credible)}
-        self.rows = {**mine, **{jobid: row for jobid, row in known.items() if row.state in ENDED or jobid not in mine}}
-        ask = [row.jobid for row in self.rows.values() if row.jobid in self._tracked and self._worth_asking(row)]
-        absent = [jobid for jobid, job in self._tracked.items() if job.since < answer.began and jobid not in mine]
+        known = {
+            jobid: row
+            for jobid, row in self.rows.items()
+            if jobid in self._tracked and (jobid in self._asked or not credible)
+        }
+        self.rows = {
+            **mine,
+            **{
+                jobid: row
+                for jobid, row in known.items()
+                if row.state in ENDED or jobid not in mine
+            },
+        }
+        ask = [
+            row.jobid
+            for row in self.rows.values()
+            if row.jobid in self._tracked and self._worth_asking(row)
+        ]
+        absent = [
+            jobid
+            for jobid, job in self._tracked.items()
+            if job.since < answer.began and jobid not in mine
+        ]
         for jobid in mine.keys() & self._tracked.keys():
             self._tracked[jobid].missing = 0
             self._tracked[jobid].claimed_since = math.inf
         if credible:
             self._take_absences(absent, answer.began)
         self._check_cancels(mine, answer.began)
-        ask += [jobid for jobid in absent if jobid not in ask and (jobid not in self.rows or self.rows[jobid].state not in ENDED)]
+        ask += [
+            jobid
+            for jobid in absent
+            if jobid not in ask and (jobid not in self.rows or self.rows[jobid].state not in ENDED)
+        ]
         changed = any(self.rows.get(jobid) != row for jobid, row in before.items())
         self._note_answer(answer, credible, changed or bool(ask and credible))
-        if self.accounts and not answer.trouble and (ask or (credible and self.wanted.keys() - self.unlisted)):
+        if (
+            self.accounts
+            and not answer.trouble
+            and (ask or (credible and self.wanted.keys() - self.unlisted))
+        ):
             self._ask_sacct(ask)
 
     def _take_absences(self, absent: Iterable[str], began: float) -> None:
@@ -232,17 +323,26 @@ class Watch:
     def _ask_sacct(self, ask: list[str]) -> None:
         argv = ['sacct', *self._where(), '-n', '-X', '-P', '-o', SACCT]
         if ask:
-            self._running = Question([*argv, '-j', ','.join(ask)], lambda answer: self._take_sacct(answer, ask))
+            self._running = Question(
+                [*argv, '-j', ','.join(ask)], lambda answer: self._take_sacct(answer, ask)
+            )
             return
         names = sorted(self.wanted.keys() - self.unlisted)
         # Clocks differ: a day before.
-        start = time.strftime('%Y-%m-%dT%H:%M:%S', time.localtime(min(self.wanted[name] for name in names) - 86400))
-        self._running = Question([*argv, f'--name={",".join(names)}', '-S', start], lambda answer: self._take_names(answer, names))
+        start = time.strftime(
+            '%Y-%m-%dT%H:%M:%S', time.localtime(min(self.wanted[name] for name in names) - 86400)
+        )
+        self._running = Question(
+            [*argv, f'--name={",".join(names)}', '-S', start],
+            lambda answer: self._take_names(answer, names),
+        )
 
     def _take_sacct(self, answer: Question, asked: list[str]) -> None:
         if answer.trouble:
             self._note_accounts(answer.trouble)
-            self._asked.update(jobid for jobid in asked if jobid in self.rows and self.rows[jobid].state in ENDED)
+            self._asked.update(
+                jobid for jobid in asked if jobid in self.rows and self.rows[jobid].state in ENDED
+            )
             return
         found = parse_sacct(answer.out)
         now = time.monotonic()
@@ -251,7 +351,11 @@ class Watch:
             if row is not None and self._is_other(row, answer.began):
                 row = None
             if row is not None and row.state in ENDED:
-                self.rows[jobid] = row if old is None else old._replace(exitcode=row.exitcode, by=row.by, state=row.state)
+                self.rows[jobid] = (
+                    row
+                    if old is None
+                    else old._replace(exitcode=row.exitcode, by=row.by, state=row.state)
+                )
                 if job is not None:
                     job.missing = 0
                 self._asked.add(jobid)
@@ -263,8 +367,8 @@ class Watch:
                 self._take_claim(job, row, now)
 
     def _take_claim(self, job: _Tracked, row: Row, now: float) -> None:
-        # The controller did not show it, accounting says that it waits or runs. That is believed, though not for ever: accounts of a cluster that
-        # crashed are never closed.
+        # The controller did not show it, accounting says that it waits or runs. That is believed,
+        # though not for ever: accounts of a cluster that crashed are never closed.
         job.claimed_since = min(job.claimed_since, now)
         if now - job.claimed_since < CLAIMED_MOST_S:
             job.missing = 0
@@ -282,13 +386,18 @@ class Watch:
     def _note_accounts(self, trouble: str) -> None:
         text = trouble.lower()
         if 'disabled' in text or 'no such file' in text:
-            self.accounts = False  # it works without: what squeue shows of a job that has ended must do
+            self.accounts = (
+                False  # it works without: what squeue shows of a job that has ended must do
+            )
 
     # Cancelling
 
     def cancel(self, jobid: str) -> None:
-        """Cancel a job, soon; many together with one command, again until Slurm says that it has ended."""
-        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one that is named then.
+        """Cancel a job, soon; many together with one command, again until Slurm says that it has
+        ended.
+        """
+        # Without --state=PENDING: Slurm 22.05 takes all waiting elements of the array for the one
+        # that is named then.
         self._cancels[jobid] = _Cancel()
         self.hurry()
 
@@ -303,9 +412,15 @@ class Watch:
                 return
             question, self._cancelling = self._cancelling, None
             question.then(question)
-        due = [jobid for jobid, cancel in self._cancels.items() if not cancel.told and cancel.due <= now]
+        due = [
+            jobid
+            for jobid, cancel in self._cancels.items()
+            if not cancel.told and cancel.due <= now
+        ]
         if due:
-            self._cancelling = Question(['scancel', *self._where(), *due], lambda answer: self._take_cancelled(answer, due))
+            self._cancelling = Question(
+                ['scancel', *self._where(), *due], lambda answer: self._take_cancelled(answer, due)
+            )
 
     def _take_cancelled(self, answer: Question, jobids: list[str]) -> None:
         told = not answer.trouble or any(words in answer.trouble.lower() for words in GONE)
@@ -335,7 +450,17 @@ def squeue(cluster: str = '') -> list[str]:
         Its name; empty for the one of this machine.
     """
     # Without -h: that the titles are there shows that an answer without jobs is one.
-    return ['squeue', '--array', '-u', username(), '-t', 'all', '-o', FORMAT, *(['-M', cluster] if cluster else [])]
+    return [
+        'squeue',
+        '--array',
+        '-u',
+        username(),
+        '-t',
+        'all',
+        '-o',
+        FORMAT,
+        *(['-M', cluster] if cluster else []),
+    ]
 
 
 class Question:
@@ -369,7 +494,11 @@ class Question:
         self._read()  # also while it runs, since a pipe that is full would stop it
         if status is None and now - self.began < ASK_WAIT:
             return False
-        out, err = (bytes(self._texts[stream.fileno()]).decode(errors='replace') for stream in (process.stdout, process.stderr) if stream is not None)
+        out, err = (
+            bytes(self._texts[stream.fileno()]).decode(errors='replace')
+            for stream in (process.stdout, process.stderr)
+            if stream is not None
+        )
         self.out = out
         if status is None:
             self.trouble = f'{self.argv[0]} did not answer within {ASK_WAIT:g} s'
@@ -397,12 +526,22 @@ def _read_some(fd: int) -> bytes:
 
 
 def _start(argv: list[str]) -> subprocess.Popen[bytes]:
-    # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so that what a wrapper started ends with it.
-    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=command_environ(), start_new_session=True)
+    # Pipes, not files: a folder for temporary files may be full, or gone. A session of its own, so
+    # that what a wrapper started ends with it.
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=command_environ(),
+        start_new_session=True,
+    )
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """End a process that :func:`_start` started, with all of its group, and close what is open of it."""
+    """End a process that :func:`_start` started, with all of its group, and close what is open
+    of it.
+    """
     if process.poll() is None:
         try:
             os.killpg(process.pid, signal.SIGKILL)
@@ -414,7 +553,9 @@ def end_process(process: subprocess.Popen[bytes]) -> None:
             stream.close()
 
 
-def run(argv: list[str], timeout: float, given: str | None = None) -> subprocess.CompletedProcess[str]:
+def run(
+    argv: list[str], timeout: float, given: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command of Slurm, and wait for it.
 
     Parameters
@@ -434,16 +575,29 @@ def run(argv: list[str], timeout: float, given: str | None = None) -> subprocess
     """
     pipe = subprocess.PIPE
     try:
-        process = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe, env=command_environ(), start_new_session=True)
+        process = subprocess.Popen(
+            argv,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=command_environ(),
+            start_new_session=True,
+        )
     except FileNotFoundError:
         raise LaunchError(
-            f'there is no {argv[0]} on this machine: the manager must run where Slurm can be reached (a login node), or choose another provider. '
+            f'there is no {argv[0]} on this machine: the manager must run where Slurm can be '
+            'reached (a login node), or choose another provider. '
             f'PATH is {os.environ.get("PATH", "")}'
         ) from None
     except OSError as exc:
-        raise LaunchError(f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again', later=True) from exc
+        raise LaunchError(
+            f'{argv[0]} could not be started ({exc.strerror}). The tasks wait; trying again',
+            later=True,
+        ) from exc
     try:
         out, err = process.communicate((given or '').encode(), timeout=timeout)
     finally:
         end_process(process)
-    return subprocess.CompletedProcess(argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace'))
+    return subprocess.CompletedProcess(
+        argv, process.returncode, out.decode(errors='replace'), err.decode(errors='replace')
+    )

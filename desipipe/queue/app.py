@@ -15,7 +15,18 @@ import orjson
 
 from .. import provenance
 from ..errors import UnknownOptionError, close_names
-from ..serialize import Code, Payload, current, describe, dumps_arguments, encode, refuse_text_of_futures, task_identities, task_identity, text
+from ..serialize import (
+    Code,
+    Payload,
+    current,
+    describe,
+    dumps_arguments,
+    encode,
+    refuse_text_of_futures,
+    task_identities,
+    task_identity,
+    text,
+)
 from ..serialize.identity import SMALL
 from ..serialize.plain import ATOMS
 from ..settings.carried import carried_settings
@@ -35,8 +46,8 @@ class App(BaseClass):
     Parameters
     ----------
     func : callable
-        For kinds ``'python'`` and ``'cell'`` (of a notebook: what it displays is kept) what runs; for ``'bash'`` what returns the command: a list of
-        arguments, or one string for the shell.
+        For kinds ``'python'`` and ``'cell'`` (of a notebook: what it displays is kept) what runs;
+        for ``'bash'`` what returns the command: a list of arguments, or one string for the shell.
     kind : str, default='python'
     name : str, default=None
         Name of the tasks; the function's by default.
@@ -45,31 +56,53 @@ class App(BaseClass):
     retries : int, default=0
         How often a failed attempt is followed by another.
     retry_on : str or sequence of str, default=()
-        Exception names, ``'FAILED'``, ``'KILLED'``, ``'UNKNOWN'``: what is retried; empty: everything.
+        Exception names, ``'FAILED'``, ``'KILLED'``, ``'UNKNOWN'``: what is retried; empty:
+        everything.
     priority : int, default=0
         Larger goes first.
     save_attrs : str or sequence of str, default=('code', 'versions')
-        What is saved in a folder ``.desipipe`` with the files that its tasks save: the code, the versions of packages,
-        ``'cwd'``: a copy of the folder of the call. Other attributes of a task (``'kwargs'``, ``'out'``, …), with a
-        ``save_dir``: all of them are saved as a file in it when the task succeeded.
+        What is saved in a folder ``.desipipe`` with the files that its tasks save: the code, the
+        versions of packages, ``'cwd'``: a copy of the folder of the call. Other attributes of a
+        task (``'kwargs'``, ``'out'``, …), with a ``save_dir``: all of them are saved as a file in
+        it when the task succeeded.
     save_dir : str, default=None
         Folder that holds ``.desipipe``; by default that of each file.
     inputs : str, default='path'
-        ``'content'``: what is in the files among the arguments counts for the identity of a task, too, except in those that this app wrote itself. Every
-        file is read once, in the process that calls the app, and again when its size or time differ.
+        ``'content'``: what is in the files among the arguments counts for the identity of a task,
+        too, except in those that this app wrote itself. Every file is read once, in the process
+        that calls the app, and again when its size or time differ.
     """
 
     inputs = 'path'
 
-    def __init__(self, func: Callable[..., Any], kind: str = 'python', name: str | None = None, **options: Any) -> None:
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        kind: str = 'python',
+        name: str | None = None,
+        **options: Any,
+    ) -> None:
         if not callable(func):
-            raise TypeError(f'an app is made of a function, not of {type(func).__name__} {func!r}: decorate a function')
-        if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
-            raise TypeError(f'{func.__name__} is a coroutine or generator function: its call returns before anything is computed. Make it an ordinary function')
+            raise TypeError(
+                f'an app is made of a function, not of {type(func).__name__} {func!r}: decorate a '
+                'function'
+            )
+        if (
+            inspect.iscoroutinefunction(func)
+            or inspect.isgeneratorfunction(func)
+            or inspect.isasyncgenfunction(func)
+        ):
+            raise TypeError(
+                f'{func.__name__} is a coroutine or generator function: its call returns before '
+                'anything is computed. Make it an ordinary function'
+            )
         self.inputs = _check_inputs(options.pop('inputs', 'path'))
         for key in options:
             if key not in _OPTIONS:
-                raise UnknownOptionError(f'an app has no option {key!r}: {close_names(key, (*_OPTIONS, "inputs", "skip", "name", "state"), n=10)}')
+                raise UnknownOptionError(
+                    f'an app has no option {key!r}: '
+                    f'{close_names(key, (*_OPTIONS, "inputs", "skip", "name", "state"), n=10)}'
+                )
         self.func = func
         self.kind = kind
         self.name = name or str(getattr(func, '__name__', type(func).__name__))
@@ -87,7 +120,9 @@ class App(BaseClass):
 
     @property
     def description(self) -> Code:
-        """Identity and bytes of the function as it is now: helpers and globals may have changed since the last call."""
+        """Identity and bytes of the function as it is now: helpers and globals may have changed
+        since the last call.
+        """
         if self._described is None or not current(self._described):
             self._described = describe(self.func, self.kind)
         return self._described
@@ -112,16 +147,24 @@ class App(BaseClass):
                 names = tuple(self._signature.parameters)
                 self._names = frozenset(names)
                 empty = inspect.Parameter.empty
-                defaults = {name: parameter.default for name, parameter in self._signature.parameters.items() if parameter.default is not empty}
-                positional = sum(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in self._signature.parameters.values())
+                defaults = {
+                    name: parameter.default
+                    for name, parameter in self._signature.parameters.items()
+                    if parameter.default is not empty
+                }
+                positional = sum(
+                    parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+                    for parameter in self._signature.parameters.values()
+                )
                 self._plain = (names, defaults, positional)
         return self._signature
 
     def bind(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """All arguments by name, defaults included: ``f(1)``, ``f(seed=1)`` and the default are the same call.
+        """All arguments by name, defaults included: ``f(1)``, ``f(seed=1)`` and the default are the
+        same call.
 
-        What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names, or under ``'**kwargs'`` where a positional-only parameter
-        has that name.
+        What ``*args`` takes is under ``'*args'``; what ``**kwargs`` takes under its own names, or
+        under ``'**kwargs'`` where a positional-only parameter has that name.
 
         Raises
         ------
@@ -130,7 +173,8 @@ class App(BaseClass):
         """
         signature = self.signature
         if self._plain is not None:
-            # The common case, at a tenth of the cost of Signature.bind; what does not fit gets its words from there.
+            # The common case, at a tenth of the cost of Signature.bind; what does not fit gets its
+            # words from there.
             names, defaults, positional = self._plain
             if not args and not defaults and kwargs.keys() == self._names:
                 return dict(kwargs)
@@ -142,7 +186,9 @@ class App(BaseClass):
         try:
             bound = signature.bind(*args, **kwargs)
         except TypeError as exc:
-            raise TypeError(f'{self.name}(): {exc}; nothing was added. Its signature is {self.name}{signature}') from None
+            raise TypeError(
+                f'{self.name}(): {exc}; nothing was added. Its signature is {self.name}{signature}'
+            ) from None
         bound.apply_defaults()
         arguments: dict[str, Any] = {}
         for name, value in bound.arguments.items():
@@ -160,16 +206,27 @@ class App(BaseClass):
                 arguments[name] = value
         return arguments
 
-    def bind_all(self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]) -> list[dict[str, Any]]:
-        """Bind many calls, which have the same names and as many positional arguments; see :meth:`bind`."""
+    def bind_all(
+        self, calls: Sequence[tuple[tuple[Any, ...], dict[str, Any]]]
+    ) -> list[dict[str, Any]]:
+        """Bind many calls, which have the same names and as many positional arguments; see
+        :meth:`bind`.
+        """
         args, kwargs = calls[0]
         self.bind(args, kwargs)
         if self._plain is None:
             return [self.bind(args, kwargs) for args, kwargs in calls]
         names, defaults, _ = self._plain
         if args:
-            return [{**defaults, **dict(zip(names, args, strict=False)), **kwargs} for args, kwargs in calls]
-        return [{**defaults, **kwargs} for _, kwargs in calls] if defaults else [kwargs for _, kwargs in calls]
+            return [
+                {**defaults, **dict(zip(names, args, strict=False)), **kwargs}
+                for args, kwargs in calls
+            ]
+        return (
+            [{**defaults, **kwargs} for _, kwargs in calls]
+            if defaults
+            else [kwargs for _, kwargs in calls]
+        )
 
     def group(self, mid: str) -> Group:
         """Return what the app's tasks share, for the task manager ``mid``, from here and now."""
@@ -191,15 +248,29 @@ class App(BaseClass):
 
     def identity(self, arguments: Mapping[str, Any]) -> bytes:
         """The identity of the call with ``arguments``."""
-        return task_identity(self.description.digest, [(name, self._encode(name, value)[0]) for name, value in arguments.items()])
+        return task_identity(
+            self.description.digest,
+            [(name, self._encode(name, value)[0]) for name, value in arguments.items()],
+        )
 
     def share(self, arguments: Mapping[str, Any]) -> Shared:
         """Prepare the arguments that many calls have in common."""
         found = [(name, *self._piece(name, value)) for name, value in arguments.items()]
         pieces = [(name, encoded) for name, encoded, _ in found]
-        return Shared(task_identity(b'', pieces).hex(), pieces, [word for _, _, word in found], *dumps_arguments(arguments))
+        return Shared(
+            task_identity(b'', pieces).hex(),
+            pieces,
+            [word for _, _, word in found],
+            *dumps_arguments(arguments),
+        )
 
-    def pack(self, batch: Batch, arguments: Mapping[str, Any], digest: bytes, shared: Shared | None = None) -> bytes:
+    def pack(
+        self,
+        batch: Batch,
+        arguments: Mapping[str, Any],
+        digest: bytes,
+        shared: Shared | None = None,
+    ) -> bytes:
         """Append the call with ``arguments``, and those that the batch shares, to a batch.
 
         Returns
@@ -220,15 +291,25 @@ class App(BaseClass):
         batch.append(tid, b'{' + b','.join(words) + b'}', payload, requires)
         return tid
 
-    def pack_all(self, batch: Batch, calls: Sequence[dict[str, Any]], digest: bytes, shared: Shared | None = None) -> None:
-        """Append many calls to a batch, as :meth:`pack` does with each; plain arguments are packed in columns."""
+    def pack_all(
+        self,
+        batch: Batch,
+        calls: Sequence[dict[str, Any]],
+        digest: bytes,
+        shared: Shared | None = None,
+    ) -> None:
+        """Append many calls to a batch, as :meth:`pack` does with each; plain arguments are
+        packed in columns.
+        """
         if len(calls) == 1:
             self.pack(batch, calls[0], digest, shared)
             return
         names = list(calls[0]) if calls else []
         columns = {name: [arguments.get(name, _MISSING) for arguments in calls] for name in names}
         kinds = {name: set(map(type, column)) for name, column in columns.items()}
-        is_plain = all(types <= ATOMS for types in kinds.values()) and set(map(len, calls)) == {len(names)}
+        is_plain = all(types <= ATOMS for types in kinds.values()) and set(map(len, calls)) == {
+            len(names)
+        }
         if shared is not None or self.inputs == 'content' or not is_plain:
             for arguments in calls:
                 self.pack(batch, arguments, digest, shared)
@@ -238,14 +319,20 @@ class App(BaseClass):
         for name, column in columns.items():
             encoded[name], texts = self._pieces_of(name, column, kinds[name])
             words.append(texts)
-        texts = [b'{' + b','.join(row) + b'}' for row in zip(*words, strict=True)] if words else [b'{}'] * len(calls)
+        texts = (
+            [b'{' + b','.join(row) + b'}' for row in zip(*words, strict=True)]
+            if words
+            else [b'{}'] * len(calls)
+        )
         pickles = [pickle.dumps(arguments, 5) for arguments in calls]
         if any(str in types for types in kinds.values()):
             for arguments, pickled in zip(calls, pickles, strict=True):
                 refuse_text_of_futures(arguments, pickled)
         batch.extend(task_identities(digest, encoded, len(calls)), texts, pickles)
 
-    def _pieces_of(self, name: str, column: list[Any], kinds: set[type]) -> tuple[list[bytes], list[bytes]]:
+    def _pieces_of(
+        self, name: str, column: list[Any], kinds: set[type]
+    ) -> tuple[list[bytes], list[bytes]]:
         """Encode the values of an argument in many calls, as :meth:`_piece` does each."""
         first = column[0]
         if all(map(is_, column, repeat(first))):
@@ -259,10 +346,13 @@ class App(BaseClass):
         return [piece[0] for piece in pieces], [piece[1] for piece in pieces]
 
     def _piece(self, name: str, value: Any) -> tuple[bytes, bytes]:
-        # What is passed again and again (the constants of a sweep) is encoded once. By type as well: 1 == 1.0 == True.
+        # What is passed again and again (the constants of a sweep) is encoded once. By type as
+        # well: 1 == 1.0 == True.
         kind = type(value)
         if kind is int or kind is str or kind is bool or kind is float or value is None:
-            key: tuple[Any, ...] = (name, kind, value, str(value)) if kind is float else (name, kind, value)
+            key: tuple[Any, ...] = (
+                (name, kind, value, str(value)) if kind is float else (name, kind, value)
+            )
             piece = self._pieces.get(key)
             if piece is None:
                 if len(self._pieces) > 4096:
@@ -279,7 +369,9 @@ class App(BaseClass):
         return encoded, orjson.dumps(name) + b':' + orjson.dumps(words)
 
     def versions(self) -> dict[str, str]:
-        """Return the versions of the packages that the function uses, in this process; of a command none."""
+        """Return the versions of the packages that the function uses, in this process; of a
+        command none.
+        """
         return {} if self.kind == 'bash' else provenance.versions(self.description.packages)
 
     def __repr__(self) -> str:
@@ -303,14 +395,19 @@ def caller(func: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Any]:
         parameters = inspect.signature(func).parameters
     except ValueError:  # a builtin that does not tell
         return lambda arguments: func(**arguments)
-    if not {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL} & {parameter.kind for parameter in parameters.values()}:
+    if not {inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.VAR_POSITIONAL} & {
+        parameter.kind for parameter in parameters.values()
+    }:
         return lambda arguments: func(**arguments)
 
     def call(arguments: Mapping[str, Any]) -> Any:
         keywords = dict(arguments)
         args: list[Any] = []
         for name, parameter in parameters.items():
-            if parameter.kind in (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD):
+            if parameter.kind in (
+                inspect.Parameter.POSITIONAL_ONLY,
+                inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            ):
                 args.append(keywords.pop(name))
             elif parameter.kind is inspect.Parameter.VAR_POSITIONAL:
                 args += keywords.pop('*' + name, ())
@@ -343,24 +440,40 @@ def _contents(value: Any, app: str) -> Iterator[str]:
 
 def _check_inputs(value: Any) -> str:
     if value not in ('path', 'content'):
-        raise UnknownOptionError(f"inputs={value!r}: give 'path' (files among the arguments count by their paths) or 'content' (by what is in them, too)")
+        raise UnknownOptionError(
+            f"inputs={value!r}: give 'path' (files among the arguments count by their paths) or "
+            "'content' (by what is in them, too)"
+        )
     return str(value)
 
 
 def _check_options(options: dict[str, Any]) -> dict[str, Any]:
     found = dict(options)
     timeout = found.get('timeout')
-    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0):
-        raise UnknownOptionError(f'timeout={timeout!r}: give a positive number of seconds, or leave it out')
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout <= 0
+    ):
+        raise UnknownOptionError(
+            f'timeout={timeout!r}: give a positive number of seconds, or leave it out'
+        )
     for key in ('retries', 'priority'):
         value = found.get(key, 0)
-        if isinstance(value, bool) or not isinstance(value, int) or (key == 'retries' and value < 0):
-            raise UnknownOptionError(f'{key}={value!r}: give a whole number{" of at least 0" if key == "retries" else ""}')
+        if (
+            isinstance(value, bool)
+            or not isinstance(value, int)
+            or (key == 'retries' and value < 0)
+        ):
+            raise UnknownOptionError(
+                f'{key}={value!r}: give a whole '
+                f'number{" of at least 0" if key == "retries" else ""}'
+            )
     for key in ('retry_on', 'save_attrs'):
         value = found.get(key)
         if value is not None:
             values = (value,) if isinstance(value, str | type) else tuple(value)
-            found[key] = tuple(item.__name__ if isinstance(item, type) else str(item) for item in values)
+            found[key] = tuple(
+                item.__name__ if isinstance(item, type) else str(item) for item in values
+            )
     if found.get('save_dir'):
         found['save_dir'] = os.path.abspath(os.fspath(found['save_dir']))
     return {key: value for key, value in found.items() if value is not None}
@@ -370,13 +483,19 @@ _known_path: tuple[list[str], tuple[str, ...]] = ([], ())
 
 
 def _path() -> tuple[str, ...]:
-    # Files beside the notebook or script are imported inside of functions too; what is installed, the worker has itself.
+    # Files beside the notebook or script are imported inside of functions too; what is installed,
+    # the worker has itself.
     global _known_path
     if _known_path[0] != sys.path:
         prefixes = {os.path.realpath(sys.prefix), os.path.realpath(sys.base_prefix)}
         entries = (os.path.abspath(entry or os.getcwd()) for entry in sys.path)
         own = tuple(
-            dict.fromkeys(entry for entry in entries if os.path.isdir(entry) and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes))
+            dict.fromkeys(
+                entry
+                for entry in entries
+                if os.path.isdir(entry)
+                and not any(os.path.realpath(entry).startswith(p + os.sep) for p in prefixes)
+            )
         )
         _known_path = (list(sys.path), own)
     return _known_path[1]

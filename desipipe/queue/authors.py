@@ -1,10 +1,10 @@
 """Tell who wrote what in a queue that a group shares.
 
-Any member can append any line to the journal, which therefore says nothing of who wants a task to run.
-What counts is a file of one's own: each process writes what it adds, and what its tasks return, into
-*claims* beside its segment. Only its user can write to that file, and its owner is the author. A worker
-runs a task if users whom it trusts have claimed it: arguments, code and what it needs, the options and
-the folder it runs in, and the task manager whose commands start workers.
+Any member can append any line to the journal, which therefore says nothing of who wants a task to
+run. What counts is a file of one's own: each process writes what it adds, and what its tasks
+return, into *claims* beside its segment. Only its user can write to that file, and its owner is the
+author. A worker runs a task if users whom it trusts have claimed it: arguments, code and what it
+needs, the options and the folder it runs in, and the task manager whose commands start workers.
 """
 
 from __future__ import annotations
@@ -114,8 +114,13 @@ class Claims:
             return False
         try:
             status = os.fstat(fd)
-            # Another name of the file elsewhere, or a second writer: its owner need not have written it here.
-            if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_mode & _OTHERS_WRITE:
+            # Another name of the file elsewhere, or a second writer: its owner need not have
+            # written it here.
+            if (
+                not stat.S_ISREG(status.st_mode)
+                or status.st_nlink != 1
+                or status.st_mode & _OTHERS_WRITE
+            ):
                 return False
             known = self._files.setdefault((name, status.st_ino), _File(status.st_uid))
             if known.uid != status.st_uid or status.st_size <= known.offset:
@@ -161,9 +166,15 @@ class Claims:
                 self.results.setdefault(Ref(*ref), set()).add(uid)
         elif kind == 'tasks':
             self.mids.setdefault(claim['mid'], set()).add(uid)
-            requires = {int(i): tuple(map(bytes.fromhex, tids)) for i, tids in claim['requires'].items()}
-            for i, (tid, offset, length) in enumerate(zip(claim['ids'], claim['offsets'], claim['lengths'], strict=True)):
-                found = Claim(uid, claim['group'], Ref(claim['segment'], offset, length), requires.get(i, ()))
+            requires = {
+                int(i): tuple(map(bytes.fromhex, tids)) for i, tids in claim['requires'].items()
+            }
+            for i, (tid, offset, length) in enumerate(
+                zip(claim['ids'], claim['offsets'], claim['lengths'], strict=True)
+            ):
+                found = Claim(
+                    uid, claim['group'], Ref(claim['segment'], offset, length), requires.get(i, ())
+                )
                 self.tasks.setdefault(bytes.fromhex(tid), []).append(found)
 
 
@@ -188,7 +199,9 @@ class ClaimsWriter:
         self.pid = os.getpid()
 
     def write(self, claims: Iterable[Event], sync: bool) -> None:
-        """Append claims; with ``sync`` they are on disk, and seen by other hosts, when this returns."""
+        """Append claims; with ``sync`` they are on disk, and seen by other hosts, when this
+        returns.
+        """
         data = b''.join(orjson.dumps(claim) + b'\n' for claim in claims)
         if not data:
             return
@@ -236,7 +249,9 @@ class Authors:
         Given the id of a user, returns True where what they wrote may run as this user.
     """
 
-    def __init__(self, claims: Claims, segments: SegmentReader, trusts: Callable[[int], bool]) -> None:
+    def __init__(
+        self, claims: Claims, segments: SegmentReader, trusts: Callable[[int], bool]
+    ) -> None:
         self.claims = claims
         self._segments = segments
         self._trusts = trusts
@@ -267,11 +282,17 @@ class Authors:
         return None
 
     def trusts_manager(self, state: State, mid: str) -> bool:
-        """Return True for a task manager that a trusted user has chosen: its commands and classes may run."""
+        """Return True for a task manager that a trusted user has chosen: its commands and
+        classes may run.
+        """
         if not any(self._trusts(uid) for uid in self.claims.mids.get(mid, ())):
             return False
         if mid not in self._mids:
-            spec = {key: value for key, value in state.managers[mid].items() if key in ('environ', 'scheduler', 'provider')}
+            spec = {
+                key: value
+                for key, value in state.managers[mid].items()
+                if key in ('environ', 'scheduler', 'provider')
+            }
             self._mids[mid] = mid_of(spec) == mid
         return self._mids[mid]
 
@@ -280,7 +301,12 @@ class Authors:
         group = digest_of(state.groups[state.group[row]])
         needs = {state.ids[other] for other in state.requires.get(row, ())}
         for claim in self.claims.tasks.get(state.ids[row], ()):
-            if claim.group == group and set(claim.requires) == needs and self._trusts(claim.uid) and self._is_safe(claim.args):
+            if (
+                claim.group == group
+                and set(claim.requires) == needs
+                and self._trusts(claim.uid)
+                and self._is_safe(claim.args)
+            ):
                 return claim
         return None
 
@@ -290,7 +316,12 @@ class Authors:
         claim = self.claim(state, row)
         code = self.trusted_ref(self.claims.codes.get(group.app))
         shared = self.trusted_ref(self.claims.shared.get(group.shared)) if group.shared else None
-        if claim is None or code is None or (group.shared and shared is None) or not self.trusts_manager(state, group.mid):
+        if (
+            claim is None
+            or code is None
+            or (group.shared and shared is None)
+            or not self.trusts_manager(state, group.mid)
+        ):
             return None
         results = (state.result(other) for other in state.requires.get(row, ()))
         if not all(ref is None or self.vouches(ref) for ref in results):
@@ -299,13 +330,26 @@ class Authors:
 
     def vouches(self, ref: Ref) -> bool:
         """Return True for a result that a trusted user's worker has written."""
-        return any(self._trusts(uid) for uid in self.claims.results.get(ref, ())) and self._is_safe(ref)
+        return any(self._trusts(uid) for uid in self.claims.results.get(ref, ())) and self._is_safe(
+            ref
+        )
 
     def user_of(self, state: State, row: int) -> int:
-        """Return the user (by id) who keeps a task from running as this user; -1 where none can be named."""
+        """Return the user (by id) who keeps a task from running as this user; -1 where none can
+        be named.
+        """
         claims = self.claims.tasks.get(state.ids[row], ())
-        authors = [claim.uid for claim in claims if claim.group == digest_of(state.groups[state.group[row]])]
-        authors += [uid for other in state.requires.get(row, ()) if (ref := state.result(other)) for uid in self.claims.results.get(ref, ())]
+        authors = [
+            claim.uid
+            for claim in claims
+            if claim.group == digest_of(state.groups[state.group[row]])
+        ]
+        authors += [
+            uid
+            for other in state.requires.get(row, ())
+            if (ref := state.result(other))
+            for uid in self.claims.results.get(ref, ())
+        ]
         for uid in authors:
             if not self._trusts(uid):
                 return uid
@@ -316,26 +360,42 @@ class Authors:
         return -1 if self._trusts(uid) else uid
 
     def author_of(self, state: State, row: int) -> int:
-        """Return the user (by id) who has added a task as it stands in the queue now; -1 where nobody claims that."""
+        """Return the user (by id) who has added a task as it stands in the queue now; -1 where
+        nobody claims that.
+        """
         group = digest_of(state.groups[state.group[row]])
-        return next((claim.uid for claim in self.claims.tasks.get(state.ids[row], ()) if claim.group == group), -1)
+        return next(
+            (
+                claim.uid
+                for claim in self.claims.tasks.get(state.ids[row], ())
+                if claim.group == group
+            ),
+            -1,
+        )
 
     def refusal(self, state: State, row: int) -> UntrustedQueueError:
         """Return the error for a task that does not run as this user."""
         tid, uid = state.ids[row].hex()[:12], self.user_of(state, row)
         if uid < 0:
             return UntrustedQueueError(
-                f'What the journal says of task {tid} was not written by a user whom you trust. It was not loaded, and stays as it is. '
+                f'What the journal says of task {tid} was not written by a user whom you trust. It '
+                'was not loaded, and stays as it is. '
                 'If it is yours, add it again: call its app, or run its cell.'
             )
         user = username(uid)
         return UntrustedQueueError(
-            f'Task {tid}, or what it needs, was written by user {user}, whom you do not trust. It was not loaded, and stays as it is. '
+            f'Task {tid}, or what it needs, was written by user {user}, whom you do not trust. It '
+            'was not loaded, and stays as it is. '
             f'{MEANS} If you trust {user}:\ndesipipe trust {user}'
         )
 
 
-def task_claims(group: Group, ids: Sequence[bytes], written: tuple[str, Sequence[int], Sequence[int]], requires: Mapping[int, Sequence[bytes]]) -> Event:
+def task_claims(
+    group: Group,
+    ids: Sequence[bytes],
+    written: tuple[str, Sequence[int], Sequence[int]],
+    requires: Mapping[int, Sequence[bytes]],
+) -> Event:
     """Return the claim of tasks of one group, whose arguments lie in one segment."""
     segment, offsets, lengths = written
     return {

@@ -1,4 +1,6 @@
-"""Run a function as a task would, in this process: nothing is raised, and what it prints is kept."""
+"""Run a function as a task would, in this process: nothing is raised, and what it prints is
+kept.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class Outcome(NamedTuple):
     """The outcome of a call."""
 
     errno: int
-    """0 if it succeeded; else that of the exception, the exit status of the command, or :data:`FAILED_ERRNO`."""
+    """0 if it succeeded; else that of the exception, the exit status of the command, or
+    :data:`FAILED_ERRNO`.
+    """
     result: Any
     """What the function returned; None of a command."""
     err: str
@@ -69,7 +73,12 @@ def chdir(path: str) -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def call_here(call: Callable[[Mapping[str, Any]], Any], arguments: Mapping[str, Any], kind: str = 'python', folder: str = '') -> Outcome:
+def call_here(
+    call: Callable[[Mapping[str, Any]], Any],
+    arguments: Mapping[str, Any],
+    kind: str = 'python',
+    folder: str = '',
+) -> Outcome:
     """Call a function, or run the command that it returns.
 
     Parameters
@@ -103,7 +112,9 @@ def _command(command: Any, out: TextIO, err: TextIO) -> int:
     import subprocess
 
     argv = command if isinstance(command, str) else [str(word) for word in command]
-    done = subprocess.run(argv, shell=isinstance(argv, str), capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        argv, shell=isinstance(argv, str), capture_output=True, text=True, check=False
+    )
     out.write(done.stdout)
     err.write(done.stderr)
     return done.returncode

@@ -1,4 +1,6 @@
-"""Compaction, clearing and repair: a new generation of the journal, written beside the old one and renamed over it."""
+"""Compaction, clearing and repair: a new generation of the journal, written beside the old one
+and renamed over it.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,8 @@ def sizes(folder: str) -> dict[str, int]:
 def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     """Rewrite the journal in fewer lines, and, if no worker lives, gather small segments into one.
 
-    Nothing that is known of a task is lost. Processes that use the queue notice the new generation and go on.
+    Nothing that is known of a task is lost. Processes that use the queue notice the new generation
+    and go on.
 
     Parameters
     ----------
@@ -79,18 +82,22 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     def events() -> list[Event]:
         doomed.clear()
         if not ledger.state.alive:
-            # A worker has references of the old generation in its slots' hands; without one, only readers do, and they look again.
-            # In a group's queue each payload stays where its author claims that it is.
+            # A worker has references of the old generation in its slots' hands; without one, only
+            # readers do, and they look again. In a group's queue each payload stays where its
+            # author claims that it is.
             doomed.update([] if ledger.is_group_queue else _small_segments(ledger.folder))
         recovered = recovered_of(ledger)
-        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        _put_aside(
+            ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged]
+        )
         found = [(line.offset, line.event) for line in recovered.kept]
         rewritten = list(_rewritten(ledger, found, _mover(ledger, doomed, writer), doomed))
         writer.flush()
         return rewritten
 
     def after() -> None:
-        # With the lock still held: who has payloads in these files, and no event yet, looks under the lock whether they are still there.
+        # With the lock still held: who has payloads in these files, and no event yet, looks under
+        # the lock whether they are still there.
         nonlocal replaced
         replaced = True
         for name in doomed:
@@ -113,9 +120,9 @@ def clear(ledger: Ledger, carry: bool) -> None:
     ----------
     ledger : Ledger
     carry : bool
-        Whether workers, the manager and jobs that live go on in the new generation. What runs then ends by itself; its result is dropped,
-        or taken if the same task is added again. As long as any of them lives, numbers of rows and groups
-        are not given again.
+        Whether workers, the manager and jobs that live go on in the new generation. What runs then
+        ends by itself; its result is dropped, or taken if the same task is added again. As long as
+        any of them lives, numbers of rows and groups are not given again.
     """
 
     def events() -> list[Event]:
@@ -131,8 +138,14 @@ def clear(ledger: Ledger, carry: bool) -> None:
 def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
     state = ledger.state
     now = time.time()
-    header: Event = {key: state.header[key] for key in ('name', 'lock', 'shared', 'fstype', 'lease', 'group') if key in state.header}
-    working = carry and bool(state.alive or state.running or state.manager is not None or state.jobs or state.submissions)
+    header: Event = {
+        key: state.header[key]
+        for key in ('name', 'lock', 'shared', 'fstype', 'lease', 'group')
+        if key in state.header
+    }
+    working = carry and bool(
+        state.alive or state.running or state.manager is not None or state.jobs or state.submissions
+    )
     yield first_event({**header, **({'id': state.header['id']} if working else {}), 't': now})
     if not working:
         return
@@ -140,7 +153,14 @@ def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
         yield {**_plain(event), 'mid': mid}
     yield from (group.to_event(number) for number, group in enumerate(state.groups))
     yield {'e': 'segments', 'names': sorted(_needed_segments(ledger))}
-    yield from _workers(ledger, {worker.name for worker in state.workers.values() if worker.name in state.alive or worker.job in state.jobs})
+    yield from _workers(
+        ledger,
+        {
+            worker.name
+            for worker in state.workers.values()
+            if worker.name in state.alive or worker.job in state.jobs
+        },
+    )
     yield from _reach(0, len(state.status))
     yield from _drains(ledger, {**state.running, **_still_draining(ledger)})
     yield from _surroundings(ledger, now)
@@ -176,7 +196,9 @@ def _reach(start: int, end: int) -> Iterator[Event]:
 
 
 def _needed_segments(ledger: Ledger) -> set[str]:
-    """Return the segments that workers may yet read: arguments, requirements and code of what they were given."""
+    """Return the segments that workers may yet read: arguments, requirements and code of what
+    they were given.
+    """
     state = ledger.state
     needed: set[str] = set()
     for row in state.running:
@@ -193,10 +215,14 @@ def _needed_segments(ledger: Ledger) -> set[str]:
 
 
 def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
-    """Remove the files that the generation in the state knew and nothing needs: of ended workers, and of who added tasks."""
+    """Remove the files that the generation in the state knew and nothing needs: of ended
+    workers, and of who added tasks.
+    """
     state = ledger.state
     known = set(state.segments) | state.kept_segments
-    known.update(event[key][0] for event in state.apps.values() for key in ('code', 'source', 'parts'))
+    known.update(
+        event[key][0] for event in state.apps.values() for key in ('code', 'source', 'parts')
+    )
     known.update(event['ref'][0] for event in state.shared.values())
     living = sorted(state.alive)
     ended = {worker.name for worker in state.workers.values() if worker.name not in state.alive}
@@ -206,17 +232,23 @@ def _remove_known_files(ledger: Ledger, needed: set[str]) -> None:
             owner = stem if stem in ended else stem.rpartition('-')[0]
             if any(stem == name or stem.startswith(f'{name}-') for name in living):
                 continue
-            is_unneeded = folder == 'segments' and (file.removesuffix('.bin') in known - needed or file.endswith(CLAIMS_SUFFIX))
+            is_unneeded = folder == 'segments' and (
+                file.removesuffix('.bin') in known - needed or file.endswith(CLAIMS_SUFFIX)
+            )
             if owner in ended or is_unneeded:
                 files.remove(ledger.folder, f'{folder}/{file}', missing_ok=True)
 
 
 def share_journal(ledger: Ledger, group: str) -> None:
-    """Write into the first line of the journal that a group shares the queue, or with an empty name that none does."""
+    """Write into the first line of the journal that a group shares the queue, or with an empty
+    name that none does.
+    """
 
     def events() -> list[Event]:
         recovered = recovered_of(ledger)
-        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        _put_aside(
+            ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged]
+        )
         kept = [_plain(line.event) for line in recovered.kept]
         header = {key: value for key, value in kept[0].items() if key != 'group'}
         return [first_event({**header, **({'group': group} if group else {})}), *kept[1:]]
@@ -237,16 +269,21 @@ class Repaired(NamedTuple):
     """Tasks that were known before."""
     after: int
     lost: int
-    """Tasks that are known by their numbers only, as the lines that added them are damaged or missing."""
+    """Tasks that are known by their numbers only, as the lines that added them are damaged or
+    missing.
+    """
 
 
 def repair(ledger: Ledger) -> int:
-    """Move damaged lines of the journal aside, into a file beside it, and return how many there were."""
+    """Move damaged lines of the journal aside, into a file beside it, and return how many there
+    were.
+    """
     return mend(ledger).moved
 
 
 def mend(ledger: Ledger) -> Repaired:
-    """Move damaged lines of the journal aside, into a file beside it; everything that is whole stays, in its order.
+    """Move damaged lines of the journal aside, into a file beside it; everything that is whole
+    stays, in its order.
 
     Parameters
     ----------
@@ -259,7 +296,9 @@ def mend(ledger: Ledger) -> Repaired:
     def events() -> Iterable[Event]:
         nonlocal recovered
         recovered = recovered_of(ledger)
-        _put_aside(ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged])
+        _put_aside(
+            ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged]
+        )
         kept = [_plain(line.event) for line in recovered.kept]
         return [first_event(kept[0]), *kept[1:]]
 
@@ -267,7 +306,9 @@ def mend(ledger: Ledger) -> Repaired:
     if recovered.damaged or recovered.regained or gaps:
         ledger.journal.replaced(events)
     lost = lost_tasks(ledger, recovered)
-    return Repaired(len(recovered.damaged), recovered.regained, gaps, before, len(ledger.state), lost)
+    return Repaired(
+        len(recovered.damaged), recovered.regained, gaps, before, len(ledger.state), lost
+    )
 
 
 def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
@@ -277,7 +318,8 @@ def lost_tasks(ledger: Ledger, recovered: Recovered) -> int:
 
 
 def restore_header(folder: str, header: Event, lock: str) -> bool:
-    """Give a journal whose first line is damaged a first line again; the rest stays as it is recovered.
+    """Give a journal whose first line is damaged a first line again; the rest stays as it is
+    recovered.
 
     Parameters
     ----------
@@ -322,7 +364,9 @@ def recovered_of(ledger: Ledger) -> Recovered:
     spoilt = [line for line in recovered.kept if is_damaged(line.offset)]
     if spoilt:
         with ledger.journal.open_reader() as file:
-            data = [(line.offset, _bytes_at(file, line.offset, line.end - line.at)) for line in spoilt]
+            data = [
+                (line.offset, _bytes_at(file, line.offset, line.end - line.at)) for line in spoilt
+            ]
         kept = [line for line in recovered.kept if not is_damaged(line.offset)]
         recovered = recovered._replace(kept=kept, damaged=sorted([*recovered.damaged, *data]))
     return recovered
@@ -368,16 +412,21 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
                 data = ledger.read(ref)
             except PayloadError:
                 return ref  # lost already; reading it says so
-            # Arrays in it stay aligned; what is smaller than the smallest out-of-band buffer holds none.
+            # Arrays in it stay aligned; what is smaller than the smallest out-of-band buffer holds
+            # none.
             skip = ref.offset % ALIGNMENT if ref.length >= OUT_OF_BAND else 0
-            start = writer.append([b'\0' * skip, data], aligned=bool(skip) or ref.length >= OUT_OF_BAND)
+            start = writer.append(
+                [b'\0' * skip, data], aligned=bool(skip) or ref.length >= OUT_OF_BAND
+            )
             moved[ref] = Ref(writer.name, start + skip, ref.length)
         return moved[ref]
 
     return move
 
 
-def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move, doomed: set[str]) -> Iterator[Event]:
+def _rewritten(
+    ledger: Ledger, found: list[tuple[int, Event]], move: Move, doomed: set[str]
+) -> Iterator[Event]:
     state = ledger.state
     now = time.time()
     header = {key: value for key, value in state.header.items() if key != 'at'}
@@ -385,7 +434,10 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move, doome
     for mid, event in state.managers.items():
         yield {**_plain(event), 'mid': mid}
     for event in state.apps.values():
-        yield {**_plain(event), **{key: move(Ref(*event[key])) for key in ('code', 'source', 'parts')}}
+        yield {
+            **_plain(event),
+            **{key: move(Ref(*event[key])) for key in ('code', 'source', 'parts')},
+        }
     for event in state.shared.values():
         yield {**_plain(event), 'ref': move(Ref(*event['ref']))}
     for number, group in enumerate(state.groups):
@@ -403,7 +455,9 @@ def _rewritten(ledger: Ledger, found: list[tuple[int, Event]], move: Move, doome
     yield from _workers(ledger, used)
     yield from _tasks(ledger, move, added)
     kept = sorted(state.kept)
-    yield from ({'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK))
+    yield from (
+        {'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK)
+    )
     if state.status and state.status[-1] == DROPPED:
         yield from _reach(max(state.rows.values(), default=-1) + 1, len(state.status))
     severed = [row for row in sorted(state.severed) if state.ids[row]]
@@ -434,9 +488,18 @@ def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
         yield {'e': 'manager', 'do': 'end', 'w': state.last_manager['w'], 'why': '', 't': now}
     jobs: dict[str, list[list[object]]] = defaultdict(list)
     for jobid, job in state.jobs.items():
-        jobs[job['mid']].append([jobid, *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends')), job.get('cluster', '')])
+        jobs[job['mid']].append(
+            [
+                jobid,
+                *(job[key] for key in ('slots', 'state', 'reason', 'node', 'ends')),
+                job.get('cluster', ''),
+            ]
+        )
     yield from ({'e': 'job', 'mid': mid, 'jobs': rows, 't': now} for mid, rows in jobs.items())
-    yield from ({'e': 'submit', 'name': name, **submission} for name, submission in state.submissions.items())
+    yield from (
+        {'e': 'submit', 'name': name, **submission}
+        for name, submission in state.submissions.items()
+    )
     for mid in sorted(state.resized):  # the one for all first
         yield {'e': 'resize', 'mid': mid, 'max': state.resized[mid], 't': now}
     yield from (_plain(event) for event in state.processes.values())
@@ -469,22 +532,57 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
     if event['e'] == 'end':
         for i, row in enumerate(event['rows']):
             known = state.draining.get(state.ids[row])
-            if known is not None and known.done and known.row == row and state.ended_at[row] == offset:
+            if (
+                known is not None
+                and known.done
+                and known.row == row
+                and state.ended_at[row] == offset
+            ):
                 yield (event['w'], 'drained'), end_at(event, i)
             elif state.status[row] != DROPPED:
                 last = state.ended_at[row] == offset and event.get('kind') != 'past'
-                yield (event['w'], 'past' if not last else 'final' if state.status[row] in ENDED else 'last'), end_at(event, i)
+                yield (
+                    (
+                        event['w'],
+                        'past' if not last else 'final' if state.status[row] in ENDED else 'last',
+                    ),
+                    end_at(event, i),
+                )
     elif event['e'] == 'worker':
         for row in state.lost_ends.get(offset, ()):
             if state.ended_at[row] == offset and state.status[row] != DROPPED:
                 ended = state.status[row] in ENDED
-                yield ('', 'final' if ended else 'last'), End(row, state.attempt[row] if ended else 0, UNKNOWN, event['t'], 0, cause=LOST)
+                yield (
+                    ('', 'final' if ended else 'last'),
+                    End(
+                        row, state.attempt[row] if ended else 0, UNKNOWN, event['t'], 0, cause=LOST
+                    ),
+                )
     elif event['e'] in ('set', 'accept'):
         for row in event['rows'] if event['e'] == 'set' else [event['new']]:
-            if row < len(state.status) and state.status[row] != DROPPED and state.ended_at[row] == offset:
+            if (
+                row < len(state.status)
+                and state.status[row] != DROPPED
+                and state.ended_at[row] == offset
+            ):
                 ended = state.status[row] in ENDED
-                number, status = (state.attempt[row], state.status[row]) if ended else (0, event.get('s', SUCCEEDED))
-                yield ('', 'final' if ended else 'last'), End(row, number, status, event['t'], 0, state.result(row), cause=event.get('cause'))
+                number, status = (
+                    (state.attempt[row], state.status[row])
+                    if ended
+                    else (0, event.get('s', SUCCEEDED))
+                )
+                yield (
+                    ('', 'final' if ended else 'last'),
+                    End(
+                        row,
+                        number,
+                        status,
+                        event['t'],
+                        0,
+                        state.result(row),
+                        cause=event.get('cause'),
+                    ),
+                )
 
 
 def _moved(end: End, move: Move) -> End:
@@ -517,7 +615,13 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
             't': worker.time,
         }
         if worker.stop is not None:
-            yield {'e': 'stop', 'workers': [name], 'how': worker.stop, 'manager': False, 't': worker.time}
+            yield {
+                'e': 'stop',
+                'workers': [name],
+                'how': worker.stop,
+                'manager': False,
+                't': worker.time,
+            }
         if name not in state.alive:
             yield worker_end_event(name, worker.ended, worker.time, worker.kind)
     for (name, app), versions in state.versions.items():
@@ -528,7 +632,11 @@ def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
 def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Event]:
     state = ledger.state
     rows = list(state.each())
-    later = {row for row, required in state.requires.items() if state.status[row] != DROPPED and max(required, default=0) >= row}
+    later = {
+        row
+        for row, required in state.requires.items()
+        if state.status[row] != DROPPED and max(required, default=0) >= row
+    }
     i = last = 0
     while i < len(rows):
         first = rows[i]
@@ -561,7 +669,11 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
             'seg': refs[0].segment,
             'off': [ref.offset for ref in refs],
             'len': [ref.length for ref in refs],
-            'req': [(row - first, list(state.requires[row])) for row in range(first, first + n) if row in state.requires and row not in later],
+            'req': [
+                (row - first, list(state.requires[row]))
+                for row in range(first, first + n)
+                if row in state.requires and row not in later
+            ],
             't': began,
         }
     # What was added again after what needs it has a larger number.
@@ -570,9 +682,13 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
 
 
 def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:
-    """Yield what a person said to run, or to wait, though no worker has it and nothing is missing."""
+    """Yield what a person said to run, or to wait, though no worker has it and nothing is
+    missing.
+    """
     state = ledger.state
-    running = [row for row in state.each() if state.status[row] == RUNNING and row not in state.running]
+    running = [
+        row for row in state.each() if state.status[row] == RUNNING and row not in state.running
+    ]
     waiting = [row for row in state.each() if state.status[row] == WAITING and not state.unmet[row]]
     for target, rows in ((RUNNING, running), (WAITING, waiting)):
         for i in range(0, len(rows), CHUNK):
@@ -581,11 +697,21 @@ def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:
 
 def _attempts(ledger: Ledger) -> Iterator[Event]:
     state = ledger.state
-    rows = [row for row in state.each() if state.attempt[row] and (state.status[row] in (PENDING, WAITING, RUNNING) or row in state.burned)]
+    rows = [
+        row
+        for row in state.each()
+        if state.attempt[row]
+        and (state.status[row] in (PENDING, WAITING, RUNNING) or row in state.burned)
+    ]
     for i in range(0, len(rows), CHUNK):
         part = rows[i : i + CHUNK]
         numbers = [state.attempt[row] - (row in state.running) for row in part]
-        yield {'e': 'attempt', 'rows': part, 'n': numbers, 'burned': [state.burned.get(row, 0) for row in part]}
+        yield {
+            'e': 'attempt',
+            'rows': part,
+            'n': numbers,
+            'burned': [state.burned.get(row, 0) for row in part],
+        }
     running: dict[tuple[str, float], list[int]] = defaultdict(list)
     for row, worker in state.running.items():
         running['' if worker is None else worker.name, state.started[row]].append(row)

@@ -1,7 +1,7 @@
 """The vocabulary of the journal: task states, and what each kind of event holds.
 
-Everything here is plain data. ``e`` is an event's kind; times are seconds since the epoch on the writer's clock (for people: nothing is decided by
-them), durations are microseconds.
+Everything here is plain data. ``e`` is an event's kind; times are seconds since the epoch on the
+writer's clock (for people: nothing is decided by them), durations are microseconds.
 """
 
 from __future__ import annotations
@@ -35,7 +35,14 @@ NAMED_MAX = 1 << 20
 CANCELLED = 'cancelled'
 """The ``kind`` of a cause: someone cancelled the task."""
 
-LOST: Event = {'kind': 'lost', 'text': 'its worker has ended, and the line of the journal that told how this attempt ended was damaged', 'kinds': ['lost']}
+LOST: Event = {
+    'kind': 'lost',
+    'text': (
+        'its worker has ended, and the line of the journal that told how this attempt ended was '
+        'damaged'
+    ),
+    'kinds': ['lost'],
+}
 """The cause of attempts whose end is not known."""
 
 BY_HAND = (CANCELLED, 'killed')
@@ -53,7 +60,9 @@ def state_code(name: str) -> int:
     try:
         return STATES.index(name.upper())
     except ValueError:
-        raise ValueError(f'there is no task state {name!r}: use one of {", ".join(STATES)}') from None
+        raise ValueError(
+            f'there is no task state {name!r}: use one of {", ".join(STATES)}'
+        ) from None
 
 
 class Ref(NamedTuple):
@@ -111,7 +120,9 @@ class Group(NamedTuple):
 
 
 OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority', 'settings')
-"""Members of a group that say how its tasks are run, not what they are: they may change as long as a task has not succeeded."""
+"""Members of a group that say how its tasks are run, not what they are: they may change as long
+as a task has not succeeded.
+"""
 
 
 class End:
@@ -131,16 +142,31 @@ class End:
     files : Ref, default=None
         What it read and wrote through the file manager: see :meth:`.Making.report`.
     shown : tuple of Ref, default=()
-        What it displayed that is too large for its output: JSON of the data, the metadata and the display's name.
+        What it displayed that is too large for its output: JSON of the data, the metadata and the
+        display's name.
     cause : dict, default=None
-        For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...), ``text``, ``kinds`` (class names to compare with
-        ``retry_on``), ``errno``, ``free`` (goes back to the queue and burns no retry), ``final`` (does not go back, whatever
-        retries are left).
+        For what did not succeed: ``kind`` (exception's class, ``'signal'``, ``'timeout'``, ...),
+        ``text``, ``kinds`` (class names to compare with ``retry_on``), ``errno``, ``free`` (goes
+        back to the queue and burns no retry), ``final`` (does not go back, whatever retries are
+        left).
     memory : int, default=0
         The most resident memory of its process meanwhile, kilobytes (1024 bytes); 0: not known.
     """
 
-    __slots__ = ('attempt', 'began', 'cause', 'duration', 'err', 'files', 'memory', 'out', 'result', 'row', 'shown', 'state')
+    __slots__ = (
+        'attempt',
+        'began',
+        'cause',
+        'duration',
+        'err',
+        'files',
+        'memory',
+        'out',
+        'result',
+        'row',
+        'shown',
+        'state',
+    )
 
     def __init__(
         self,
@@ -220,7 +246,13 @@ class Successes:
             return list(compress(column, keep))
 
         return Successes(
-            *(some(self.rows), some(self.attempts), some(self.began), some(self.durations), some(self.memory)),
+            *(
+                some(self.rows),
+                some(self.attempts),
+                some(self.began),
+                some(self.durations),
+                some(self.memory),
+            ),
             lengths=some(self.lengths),
             data=b''.join(compress(pieces, keep)),
         )
@@ -259,7 +291,15 @@ def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> 
         columns['ref'] += refs
     if not any(columns['m']):
         del columns['m']
-    return {'e': 'end', 'w': worker, 't': time, 't0': first * 1e-6, 's': SUCCEEDED, 'seg': list(segments), **columns}
+    return {
+        'e': 'end',
+        'w': worker,
+        't': time,
+        't0': first * 1e-6,
+        's': SUCCEEDED,
+        'seg': list(segments),
+        **columns,
+    }
 
 
 def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
@@ -287,7 +327,9 @@ def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') 
 
 
 def job_event(mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str], time: float) -> Event:
-    """Build the event that says what became of jobs of a batch system; ``of``: submissions of which that is known by now."""
+    """Build the event that says what became of jobs of a batch system; ``of``: submissions of
+    which that is known by now.
+    """
     event: Event = {'e': 'job', 'mid': mid, 'jobs': [list(job) for job in jobs], 't': time}
     names = list(of)
     return {**event, 'of': names} if names else event
@@ -373,7 +415,8 @@ def end_at(event: Event, i: int) -> End:
     )
 
 
-# What an event must hold to be folded. In a journal that others may have written, or a bad disk changed, nothing is certain.
+# What an event must hold to be folded. In a journal that others may have written, or a bad disk
+# changed, nothing is certain.
 
 Check = Callable[[Any], bool]
 _NUMBER_MAX = 1e18
@@ -420,7 +463,11 @@ def _list_of(check: Check) -> Check:
 
 
 def _pair_of(*checks: Check) -> Check:
-    return lambda value: isinstance(value, list | tuple) and len(value) == len(checks) and all(check(item) for check, item in zip(checks, value, strict=True))
+    return lambda value: (
+        isinstance(value, list | tuple)
+        and len(value) == len(checks)
+        and all(check(item) for check, item in zip(checks, value, strict=True))
+    )
 
 
 def _dict_of(check: Check) -> Check:
@@ -429,7 +476,13 @@ def _dict_of(check: Check) -> Check:
 
 def _column_of(types: set[type], least: float, below: float) -> Check:
     """Check lists of numbers as a whole: an event has thousands of them."""
-    return lambda value: isinstance(value, list | tuple) and (not value or (types.issuperset(map(type, value)) and least <= min(value) and max(value) < below))
+    return lambda value: (
+        isinstance(value, list | tuple)
+        and (
+            not value
+            or (types.issuperset(map(type, value)) and least <= min(value) and max(value) < below)
+        )
+    )
 
 
 _is_ref = _pair_of(_is_text, _is_size, _is_size)
@@ -441,18 +494,28 @@ _is_state = _one_of(*range(len(STATES)))
 
 
 def _is_job(value: Any) -> bool:
-    return isinstance(value, list | tuple) and _pair_of(_is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number))(value[:6])
+    return isinstance(value, list | tuple) and _pair_of(
+        _is_text, _is_count, _is_text, _is_text, _is_text, _optional(_is_number)
+    )(value[:6])
 
 
 def _is_cause(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
-    wanted: dict[str, Check] = {'kind': _is_text, 'text': _is_text, 'kinds': _is_names, 'errno': _is_number, 'trace': _is_ref}
+    wanted: dict[str, Check] = {
+        'kind': _is_text,
+        'text': _is_text,
+        'kinds': _is_names,
+        'errno': _is_number,
+        'trace': _is_ref,
+    }
     return all(wanted.get(key, _is_any)(item) for key, item in value.items())
 
 
 def _is_detail(value: Any) -> bool:
-    return isinstance(value, dict) and all(_DETAILS.get(key, _is_any)(item) for key, item in value.items())
+    return isinstance(value, dict) and all(
+        _DETAILS.get(key, _is_any)(item) for key, item in value.items()
+    )
 
 
 _DETAILS: dict[str, Check] = {
@@ -525,8 +588,8 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
 def check_event(event: Event) -> None:
     """Raise RefusedEvent for an event that can't be folded.
 
-    A member is missing or of another kind, or columns differ in length. Kinds of later versions pass,
-    as the fold passes over them.
+    A member is missing or of another kind, or columns differ in length. Kinds of later versions
+    pass, as the fold passes over them.
     """
     kind = event.get('e')
     if not isinstance(kind, str):
@@ -546,13 +609,19 @@ def check_event(event: Event) -> None:
 
 
 def _check_columns(kind: str, event: Event) -> None:
-    columns: list[list[Any]] = [event[name] for name in ('rows', 'n', 'burned', 'b', 'd', 'm') if isinstance(event.get(name), list)]
+    columns: list[list[Any]] = [
+        event[name]
+        for name in ('rows', 'n', 'burned', 'b', 'd', 'm')
+        if isinstance(event.get(name), list)
+    ]
     n = len(columns[0]) if columns else 0
     valid = all(len(column) == n for column in columns)
     if kind == 'end':
         states, refs = event['s'], event['ref']
         valid &= _is_state(states) or (_list_of(_is_state)(states) and len(states) == n)
-        valid &= n > 0 and len(refs) == 3 * n and _column_of({int}, -1, len(event['seg']))(refs[::3])
+        valid &= (
+            n > 0 and len(refs) == 3 * n and _column_of({int}, -1, len(event['seg']))(refs[::3])
+        )
         valid &= _is_sizes(refs[1::3]) and _is_sizes(refs[2::3])
     elif kind == 'drop':
         valid &= len(event.get('ids', '')) in (0, 32 * n)
@@ -561,7 +630,13 @@ def _check_columns(kind: str, event: Event) -> None:
     elif kind == 'add':
         n = len(event['len'])
         offsets = event.get('off')
-        valid &= n > 0 and len(event['ids']) == 32 * n and (_is_size(offsets) or (isinstance(offsets, list) and len(offsets) == n))
-        valid &= all(i < n and row < event['first'] + n for i, rows in event.get('req', ()) for row in rows)
+        valid &= (
+            n > 0
+            and len(event['ids']) == 32 * n
+            and (_is_size(offsets) or (isinstance(offsets, list) and len(offsets) == n))
+        )
+        valid &= all(
+            i < n and row < event['first'] + n for i, rows in event.get('req', ()) for row in rows
+        )
     if not valid:
         raise RefusedEvent(f'columns of a {kind!r} event do not fit')

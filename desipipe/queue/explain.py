@@ -27,7 +27,16 @@ def explain(ledger: Ledger, task: Task) -> str:
     """
     ledger.follow()
     row = ledger.state.rows.get(task.tid)
-    said = [f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code and these arguments.'] if row is None else [_state(ledger, row)]
+    said = (
+        [
+            (
+                f'{task.name} {task.id[:12]} would be computed: no task of the queue has this code '
+                'and these arguments.'
+            )
+        ]
+        if row is None
+        else [_state(ledger, row)]
+    )
     if row in ledger.state.superseded and ledger.state.status[row] not in (WAITING, PENDING):
         said.append(f'It is superseded, and does not count: {_why_superseded(ledger, row)}.')
     return visible('\n'.join(said + _nearest(ledger, task, row)))
@@ -61,7 +70,10 @@ def _state(ledger: Ledger, row: int) -> str:
     label = _label(ledger, row)
     if row in state.superseded and status in (WAITING, PENDING):
         again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
-        return f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will not. Let it run all the same: {again}'
+        return (
+            f'{label} is superseded: {_why_superseded(ledger, row)}. It has not begun, and will '
+            f'not. Let it run all the same: {again}'
+        )
     if status == SUCCEEDED:
         return f'{label} SUCCEEDED: its result is used, nothing is computed.'
     worker = state.running.get(row)
@@ -69,7 +81,9 @@ def _state(ledger: Ledger, row: int) -> str:
         where = _one_line(f'worker {worker.job} on {worker.host}')
         return f'{label} is PENDING: {where} has claimed it, and runs it when a slot is free.'
     if status == RUNNING:
-        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (_one_line(f', on {worker.host} ({worker.job})') + '.' if worker else '.')
+        return f'{label} is RUNNING, attempt {state.attempt[row]:d}' + (
+            _one_line(f', on {worker.host} ({worker.job})') + '.' if worker else '.'
+        )
     if status in (FAILED, KILLED, UNKNOWN):
         cause = _one_line(ledger.cause(row).get('text', 'no reason is known'))
         again = f'desipipe retry -q {quote(ledger.folder)} --tid {state.ids[row].hex()[:12]}'
@@ -77,16 +91,27 @@ def _state(ledger: Ledger, row: int) -> str:
     if status == WAITING:
         blocked = ledger.blocked().get(row)
         if blocked is not None and state.status[blocked] == DROPPED:
-            return f'{label} cannot run: it needs {_label(ledger, blocked)}. To add that again, call its app, or run the notebook, again.'
+            return (
+                f'{label} cannot run: it needs {_label(ledger, blocked)}. To add that again, call '
+                'its app, or run the notebook, again.'
+            )
         if blocked is not None:
             return (
-                f'{label} cannot run: it needs {_label(ledger, blocked)}, which is {STATES[state.status[blocked]]}. '
-                f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid {state.ids[blocked].hex()[:12]}'
+                f'{label} cannot run: it needs {_label(ledger, blocked)}, which is '
+                f'{STATES[state.status[blocked]]}. '
+                f'Let that one run again: desipipe retry -q {quote(ledger.folder)} --tid '
+                f'{state.ids[blocked].hex()[:12]}'
             )
         needs = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
         states = (*STATES, 'not there')
-        names = ', '.join(f'{_label(ledger, other)} ({states[state.status_shown(other)]})' for other in needs[:_MOST])
-        return f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that it needs: {names}{", …" if len(needs) > _MOST else ""}.'
+        names = ', '.join(
+            f'{_label(ledger, other)} ({states[state.status_shown(other)]})'
+            for other in needs[:_MOST]
+        )
+        return (
+            f'{label} waits for {len(needs):d} of {len(state.requires.get(row, ())):d} tasks that '
+            f'it needs: {names}{", …" if len(needs) > _MOST else ""}.'
+        )
     return f'{label} is PENDING: ' + _pending(ledger, row)
 
 
@@ -100,7 +125,11 @@ def _pending(ledger: Ledger, row: int) -> str:
     workers = [worker for worker in state.alive.values() if worker.mid in (None, group.mid)]
     if not workers:
         if state.manager is None:
-            said = state.last_manager.get('says', '') if state.last_manager.get('of') in ('', group.mid) else ''
+            said = (
+                state.last_manager.get('says', '')
+                if state.last_manager.get('of') in ('', group.mid)
+                else ''
+            )
             last = f'The last manager said: {_one_line(said)}. ' if said else ''
             return f'no worker of its task manager is running. {last}{ledger.how_to_start()}'
         says = state.manager.get('says')
@@ -113,15 +142,24 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
     """Describe how ``task`` differs from the most similar task of its app."""
     state = ledger.state
     names = {number for number, group in enumerate(state.groups) if group.name == task.name}
-    others = [other for other in state.each() if state.group[other] in names and other != row and (row is None or other < row)]
+    others = [
+        other
+        for other in state.each()
+        if state.group[other] in names and other != row and (row is None or other < row)
+    ]
     if not others:
         return ['No other task of this app is known.'] if row is None else []
     mine = task.arguments
     # Same arguments first, then the fewest differences; of those, the newest.
-    scored = [(sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other) for other in others[-2000:]]
+    scored = [
+        (sum(mine.get(key) != value for key, value in ledger.arguments(other).items()), -other)
+        for other in others[-2000:]
+    ]
     differing, other = min(scored)
     other = -other
-    found = [f'The nearest known task is {_label(ledger, other)}, {STATES[state.status_shown(other)]}.']
+    found = [
+        f'The nearest known task is {_label(ledger, other)}, {STATES[state.status_shown(other)]}.'
+    ]
     app = task.app
     parts = app.parts if isinstance(app, StoredApp) else app.description.parts
     theirs = StoredApp(ledger, other).parts
@@ -136,5 +174,8 @@ def _nearest(ledger: Ledger, task: Task, row: int | None) -> list[str]:
                 values = f'{mine.get(key, "(none)")}, there {known.get(key, "(none)")}'
                 found.append('  ' + _one_line(f'argument {key}: {values}'))
     if len(found) > 1 and state.status[other] == SUCCEEDED and not differing:
-        found.append(f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} {state.ids[other].hex()[:12]} {task.id[:12]}')
+        found.append(
+            f'If its result is as good for the new code: desipipe accept -q {quote(ledger.folder)} '
+            f'{state.ids[other].hex()[:12]} {task.id[:12]}'
+        )
     return found

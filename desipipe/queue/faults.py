@@ -12,11 +12,22 @@ T = TypeVar('T')
 RETRY_FIRST_S = 0.01
 RETRY_MAX_S = 1.0
 PATIENCE_S = 60.0
-# What a task itself causes (too large a file for its own limit, a descriptor it has closed) does not pass.
+# What a task itself causes (too large a file for its own limit, a descriptor it has closed) does
+# not pass.
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
-        *('EAGAIN', 'EBADF', 'EBUSY', 'EDEADLK', 'EDQUOT', 'EHOSTDOWN', 'EHOSTUNREACH', 'EINTR', 'EIO'),
+        *(
+            'EAGAIN',
+            'EBADF',
+            'EBUSY',
+            'EDEADLK',
+            'EDQUOT',
+            'EHOSTDOWN',
+            'EHOSTUNREACH',
+            'EINTR',
+            'EIO',
+        ),
         *('EKEYEXPIRED', 'EMFILE', 'ENETDOWN', 'ENETUNREACH', 'ENFILE', 'ENOBUFS', 'ENOLCK'),
         *('ENOMEM', 'ENOSPC', 'ENOTCONN', 'EREMOTEIO', 'EROFS', 'ESTALE', 'ETIMEDOUT', 'ESHUTDOWN'),
     )
@@ -40,7 +51,11 @@ def passes(exc: BaseException) -> bool:
     return any(number in _PASSING for number in error_numbers(exc))
 
 
-def patiently(call: Callable[[], T], seconds: float = PATIENCE_S, tell: Callable[[BaseException], object] | None = None) -> T:
+def patiently(
+    call: Callable[[], T],
+    seconds: float = PATIENCE_S,
+    tell: Callable[[BaseException], object] | None = None,
+) -> T:
     """Call until it works, with growing pauses, as long as what it raises may pass.
 
     Parameters

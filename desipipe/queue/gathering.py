@@ -10,7 +10,9 @@ from typing import Any
 from .task import Future, as_completed
 
 
-def gather(futures: Iterable[Future], timeout: float | None = None, progress: bool | None = None) -> list[Any]:
+def gather(
+    futures: Iterable[Future], timeout: float | None = None, progress: bool | None = None
+) -> list[Any]:
     """Wait for futures, and return their results.
 
     Parameters

@@ -1,4 +1,6 @@
-"""Jobs of batch systems as a queue knows them, and how they are withdrawn where no manager does it."""
+"""Jobs of batch systems as a queue knows them, and how they are withdrawn where no manager does
+it.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,12 @@ def noted_job(jobid: str, job: Event) -> Job:
     )
 
 
-def withdraw_jobs(ledger: Ledger, queue: str, jobids: Container[str] | None = None, mids: Container[str] | None = None) -> Withdrawn:
+def withdraw_jobs(
+    ledger: Ledger,
+    queue: str,
+    jobids: Container[str] | None = None,
+    mids: Container[str] | None = None,
+) -> Withdrawn:
     """Cancel the jobs of a queue in which no worker lives, where no manager is there to do it.
 
     Parameters
@@ -73,14 +80,24 @@ def withdraw_jobs(ledger: Ledger, queue: str, jobids: Container[str] | None = No
     for mid, spec in list(state.managers.items()):
         if mids is not None and mid not in mids:
             continue
-        own = {jobid: job for jobid, job in state.jobs.items() if job['mid'] == mid and jobid not in busy and (jobids is None or jobid in jobids)}
-        names = [name for name, submission in state.submissions.items() if submission['mid'] == mid and jobids is None]
+        own = {
+            jobid: job
+            for jobid, job in state.jobs.items()
+            if job['mid'] == mid and jobid not in busy and (jobids is None or jobid in jobids)
+        }
+        names = [
+            name
+            for name, submission in state.submissions.items()
+            if submission['mid'] == mid and jobids is None
+        ]
         if not own and not names:
             continue
         ledger.check_manager(mid)
         name = jobs_name(queue, str(ledger.journal.header['id']), mid)
         try:
-            found += Provider(spec['provider']).withdraw(name, [noted_job(jobid, job) for jobid, job in own.items()], names)
+            found += Provider(spec['provider']).withdraw(
+                name, [noted_job(jobid, job) for jobid, job in own.items()], names
+            )
         except (DesipipeError, OSError) as exc:
             errors.append(str(exc))
             continue

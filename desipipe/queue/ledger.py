@@ -18,7 +18,16 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 
 from ..config import Config
-from ..errors import CorruptJournalError, DesipipeError, PayloadError, QueueGoneError, ResultError, UnknownTaskError, UntrustedQueueError, close_names
+from ..errors import (
+    CorruptJournalError,
+    DesipipeError,
+    PayloadError,
+    QueueGoneError,
+    ResultError,
+    UnknownTaskError,
+    UntrustedQueueError,
+    close_names,
+)
 from ..security.trust import TrustedUsers, check_use, load_refusal
 from ..serialize import Code, Payload, loads
 from ..store import files
@@ -29,7 +38,17 @@ from ..store.lock import tell_fork
 from ..store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from ..store.watch import Watcher
 from ..utils import username
-from .authors import Authors, Call, Claims, ClaimsWriter, code_claim, digest_of, result_claim, shared_claim, task_claims
+from .authors import (
+    Authors,
+    Call,
+    Claims,
+    ClaimsWriter,
+    code_claim,
+    digest_of,
+    result_claim,
+    shared_claim,
+    task_claims,
+)
 from .columns import ID, Identities, are_distinct, known_rows
 from .events import (
     CANCELLED,
@@ -109,7 +128,9 @@ class Batch:
         self.requires: dict[int, list[bytes]] = {}
 
     def append(self, tid: bytes, text: bytes, payload: Payload, requires: list[bytes]) -> None:
-        """Add one task: its identity, its arguments for people (JSON) and for the computer, the tasks it needs."""
+        """Add one task: its identity, its arguments for people (JSON) and for the computer, the
+        tasks it needs.
+        """
         if requires:
             self.requires[len(self.ids)] = requires
         self.ids.append(tid)
@@ -118,7 +139,9 @@ class Batch:
         else:
             self._records().extend((text,), (bytes(payload.parts[0]),))
 
-    def extend(self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]) -> None:
+    def extend(
+        self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]
+    ) -> None:
         """Add tasks that need no other, and whose arguments are plain pickles."""
         self.ids.extend(b''.join(tids))
         self._records().extend(texts, pickles)
@@ -166,12 +189,19 @@ class Ledger:
     sync_interval : float or None, default=0.2
         As for :class:`~desipipe.store.journal.Journal`.
     trusts : callable, default=None
-        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default as configured.
+        Whether a user (by id) is trusted: whether what they wrote may be loaded. By default as
+        configured.
     name : str, default=None
         This process's name as a writer.
     """
 
-    def __init__(self, folder: str, sync_interval: float | None = SYNC_INTERVAL, trusts: Callable[[int], bool] | None = None, name: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: str,
+        sync_interval: float | None = SYNC_INTERVAL,
+        trusts: Callable[[int], bool] | None = None,
+        name: str | None = None,
+    ) -> None:
         self.folder = os.path.abspath(folder)
         self.name = name
         self._state = State()
@@ -193,7 +223,9 @@ class Ledger:
         tell_fork(self)
 
     def forked(self) -> None:
-        """In a forked child: no thread of the parent's is here, and whoever reads from the parent's watcher takes its wake-ups away."""
+        """In a forked child: no thread of the parent's is here, and whoever reads from the
+        parent's watcher takes its wake-ups away.
+        """
         self._mutex = threading.RLock()
         self._local = threading.local()
 
@@ -206,7 +238,9 @@ class Ledger:
 
     @property
     def exclusive(self) -> threading.RLock:
-        """Keeps other threads of this process from adding and from reading payloads; to be taken before the journal is written to."""
+        """Keeps other threads of this process from adding and from reading payloads; to be taken
+        before the journal is written to.
+        """
         return self._mutex
 
     # Looking
@@ -222,7 +256,9 @@ class Ledger:
             watcher = self._local.watcher = Watcher(self.folder, self.journal.shared)
         return watcher
 
-    def wait(self, ready: Callable[[], bool], timeout: float | None = None, longest: float | None = None) -> bool:
+    def wait(
+        self, ready: Callable[[], bool], timeout: float | None = None, longest: float | None = None
+    ) -> bool:
         """Follow the journal until ``ready()``.
 
         Parameters
@@ -252,7 +288,9 @@ class Ledger:
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
                 return False
-            watcher.wait(left if longest is None else min(longest, longest if left is None else left))
+            watcher.wait(
+                left if longest is None else min(longest, longest if left is None else left)
+            )
 
     def row(self, tid: bytes) -> int:
         """The row of a task.
@@ -268,12 +306,14 @@ class Ledger:
             row = self.state.rows.get(tid)
         if row is None:
             raise UnknownTaskError(
-                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another queue. List tasks with: desipipe tasks -q {quote(self.folder)}'
+                f'no task {tid.hex()} in {self.folder}: it was deleted, or belongs to another '
+                f'queue. List tasks with: desipipe tasks -q {quote(self.folder)}'
             )
         return row
 
     def find(self, text: str) -> int:
-        """The row of the task whose identity begins with ``text`` (hexadecimal, 4 characters at least).
+        """The row of the task whose identity begins with ``text`` (hexadecimal, 4 characters at
+        least).
 
         Raises
         ------
@@ -288,17 +328,29 @@ class Ledger:
             if len(text) < 4:
                 raise ValueError
             stem = bytes.fromhex(text[: len(text) // 2 * 2])
-            found = [row for tid, row in self.state.rows.items() if tid.startswith(stem) and tid.hex().startswith(text)]
+            found = [
+                row
+                for tid, row in self.state.rows.items()
+                if tid.startswith(stem) and tid.hex().startswith(text)
+            ]
         except (ValueError, KeyError):
             found = []
         if len(found) == 1:
             return found[0]
         if found:
-            raise UnknownTaskError(f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: desipipe tasks -q {quote(self.folder)}')
-        raise UnknownTaskError(f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q {quote(self.folder)}')
+            raise UnknownTaskError(
+                f'{len(found):d} tasks begin with {text!r}: type more of the id. List them with: '
+                f'desipipe tasks -q {quote(self.folder)}'
+            )
+        raise UnknownTaskError(
+            f'no task {text!r} in {self.folder}. List tasks with: desipipe tasks -q '
+            f'{quote(self.folder)}'
+        )
 
     def blocked(self) -> dict[int, int]:
-        """Return the result of :meth:`~desipipe.queue.state.State.blocked`, computed once a change."""
+        """Return the result of :meth:`~desipipe.queue.state.State.blocked`, computed once a
+        change.
+        """
         offset, gen = self.journal.offset, self.journal.header.get('gen', '')
         if self._blocked[:2] != (offset, gen):
             self._blocked = (offset, gen, self.state.blocked())
@@ -316,9 +368,11 @@ class Ledger:
         return str(bytes(self.read(Ref(*ref))), 'utf-8', 'replace')
 
     def check_use(self) -> None:
-        """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks are their code.
+        """Refuse to use a queue whose owner is not trusted: its environments, providers and tasks
+        are their code.
 
-        Looking (states, output, explanations) needs no trust: nothing is run, loaded or written for it.
+        Looking (states, output, explanations) needs no trust: nothing is run, loaded or written for
+        it.
 
         Raises
         ------
@@ -328,7 +382,9 @@ class Ledger:
         check_use(self.folder, self.journal.path, self.trusts, self.is_group_queue)
 
     def use_error(self) -> UntrustedQueueError | None:
-        """Return what :meth:`check_use` raises, for those who only look; None where the queue may be used."""
+        """Return what :meth:`check_use` raises, for those who only look; None where the queue
+        may be used.
+        """
         try:
             self.check_use()
         except UntrustedQueueError as exc:
@@ -348,7 +404,9 @@ class Ledger:
 
     @property
     def authors(self) -> Authors | None:
-        """Authors of what is in a queue that a group shares, with all that was claimed so far; None for other queues."""
+        """Authors of what is in a queue that a group shares, with all that was claimed so far;
+        None for other queues.
+        """
         if not self.is_group_queue:
             return None
         journal = self.journal
@@ -403,7 +461,8 @@ class Ledger:
         if not self.trusts(owner):
             return load_refusal(self.folder, owner)
         return UntrustedQueueError(
-            f'The journal of {self.folder} names data at {ref.offset:d} of segment {ref.segment}, which no user whom you trust has put there. '
+            f'The journal of {self.folder} names data at {ref.offset:d} of segment {ref.segment}, '
+            'which no user whom you trust has put there. '
             'It was not loaded. Look at the task:\ndesipipe tasks -q ' + quote(self.folder)
         )
 
@@ -432,7 +491,9 @@ class Ledger:
         return call
 
     def may_run(self, row: int) -> bool:
-        """Return True for a task that users have added who are trusted; in queues that no group shares all are."""
+        """Return True for a task that users have added who are trusted; in queues that no group
+        shares all are.
+        """
         return (authors := self.authors) is None or authors.call(self.state, row) is not None
 
     def check_manager(self, mid: str) -> None:
@@ -444,8 +505,10 @@ class Ledger:
         """
         if (authors := self.authors) is not None and not authors.trusts_manager(self.state, mid):
             raise UntrustedQueueError(
-                f'No user whom you trust has chosen task manager {mid} of {self.folder}, which its group shares. '
-                'Its commands did not run, and its tasks stay pending. See whose they are:\ndesipipe status -q ' + quote(self.folder)
+                f'No user whom you trust has chosen task manager {mid} of {self.folder}, which its '
+                'group shares. '
+                'Its commands did not run, and its tasks stay pending. See whose they '
+                'are:\ndesipipe status -q ' + quote(self.folder)
             )
 
     def pending(self, mid: str) -> int:
@@ -455,11 +518,14 @@ class Ledger:
         return self._review()[0].get(mid, 0)
 
     def held(self) -> dict[str, int]:
-        """Count the pending tasks that do not run as this user, by the user whom to trust; of the name '' where none can be named."""
+        """Count the pending tasks that do not run as this user, by the user whom to trust; of
+        the name '' where none can be named.
+        """
         return self._review()[1]
 
     def _review(self) -> tuple[dict[str, int], dict[str, int]]:
-        # Looking at each pending task takes time: it is done once for a state of the journal, and for some seconds of trust.
+        # Looking at each pending task takes time: it is done once for a state of the journal, and
+        # for some seconds of trust.
         if (authors := self.authors) is None:
             return {}, {}
         key = (self.journal.header['gen'], self.journal.offset, time.monotonic() // _REVIEW_S)
@@ -509,18 +575,26 @@ class Ledger:
             if self.is_group_queue:
                 return self.load(Ref(name, state.result_offset[row], state.result_length[row]))
             with self._mutex:
-                data = self._read_to_use(Ref(name, state.result_offset[row], state.result_length[row]))
+                data = self._read_to_use(
+                    Ref(name, state.result_offset[row], state.result_length[row])
+                )
                 self.check_trust(name)  # of the file that was read
             return loads(data)
         except (DesipipeError, OSError, MemoryError):
             raise
         except Exception as exc:  # of the classes in it
-            tid, name = self.state.ids[row].hex()[:12], self.state.groups[self.state.group[row]].name
+            tid, name = (
+                self.state.ids[row].hex()[:12],
+                self.state.groups[self.state.group[row]].name,
+            )
             raise ResultError(
-                f'task {tid} ({name}) succeeded and its result is in the queue, but it cannot be loaded here: {type(exc).__name__}: {exc}. '
-                'There is a module that is not installed here, or a class whose objects do not come back from a pickle ('
+                f'task {tid} ({name}) succeeded and its result is in the queue, but it cannot be '
+                f'loaded here: {type(exc).__name__}: {exc}. '
+                'There is a module that is not installed here, or a class whose objects do not '
+                'come back from a pickle ('
                 'an exception with an __init__ of its own needs a __reduce__). '
-                f'Correct that and read it again, or return plain values; what it printed: desipipe logs -q {quote(self.folder)} {tid}'
+                'Correct that and read it again, or return plain values; what it printed: desipipe '
+                f'logs -q {quote(self.folder)} {tid}'
             ) from exc
 
     def arguments(self, row: int) -> dict[str, str]:
@@ -562,7 +636,8 @@ class Ledger:
         event = self.state.shared.get(digest)
         if event is None:
             raise PayloadError(
-                f'arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged line of {self.journal.path}: '
+                f'arguments that task {self.state.ids[row].hex()[:12]} shares were in a damaged '
+                f'line of {self.journal.path}: '
                 'the task cannot run. Call its app again to add them'
             )
         return Ref(*event['ref'])
@@ -572,7 +647,9 @@ class Ledger:
         """This process's segment."""
         if self._writer is None or self._pid != os.getpid():
             self.check_use()
-            self._writer = SegmentWriter(self.folder, self.name if self.name and self._pid == os.getpid() else writer_name())
+            self._writer = SegmentWriter(
+                self.folder, self.name if self.name and self._pid == os.getpid() else writer_name()
+            )
             self._pid = os.getpid()
         return self._writer
 
@@ -602,7 +679,8 @@ class Ledger:
         reused: Sequence[bytes] = (),
         then: Callable[[Sequence[Event]], Sequence[Event]] | None = None,
     ) -> int:
-        """Put tasks into the queue; of what is there already and has yet to run, or did not succeed, the task manager and its options are those of now.
+        """Put tasks into the queue; of what is there already and has yet to run, or did not
+        succeed, the task manager and its options are those of now.
 
         Parameters
         ----------
@@ -629,7 +707,11 @@ class Ledger:
             todo = self._unknown(batches)
             if not todo and self.follow():
                 todo = self._unknown(batches)
-            known = not todo and not self._assigned(batches) and not self._code_events(batches, uses, reused)
+            known = (
+                not todo
+                and not self._assigned(batches)
+                and not self._code_events(batches, uses, reused)
+            )
             if known and self.is_group_queue:
                 self._renew_writers()
                 self._claim(batches, {}, (), codes)
@@ -647,18 +729,23 @@ class Ledger:
                 written[:] = [self._write_arguments(batch) for batch in todo]
                 words[:] = self._write_words(todo, codes)
                 if self.is_group_queue:
-                    self._claim(batches, dict(zip(map(id, todo), written, strict=True)), words, codes)
+                    self._claim(
+                        batches, dict(zip(map(id, todo), written, strict=True)), words, codes
+                    )
                 if self.journal.shared or sync:
                     self.writer.flush()
 
             def decide() -> list[Event]:
                 nonlocal added, todo
-                # Between what we had read and the lock, what was known may have been deleted, and compaction or clearing have taken our file away.
+                # Between what we had read and the lock, what was known may have been deleted, and
+                # compaction or clearing have taken our file away.
                 more = batches if len(todo) == len(batches) else self._unknown(batches)
                 if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(todo, written, words, managers, self._assigned(batches), batches)
+                events, added = self._add_events(
+                    todo, written, words, managers, self._assigned(batches), batches
+                )
                 events = [*self._code_events(batches, uses, reused), *events]
                 return [*events, *(then(events) if then is not None else ())]
 
@@ -670,7 +757,8 @@ class Ledger:
     def _renew_writers(self) -> str:
         """Begin other files for another generation of the journal, whose identity is returned.
 
-        What made it (compaction, clearing) may have taken ours away, and a network filesystem's client may not know it yet.
+        What made it (compaction, clearing) may have taken ours away, and a network filesystem's
+        client may not know it yet.
         """
         generation = str(self.journal.header['gen'])
         if generation != self._written_for:
@@ -687,7 +775,9 @@ class Ledger:
     def _write_claims(self, claims: Sequence[Event]) -> None:
         if claims and (self._claims_writer is None or self._claims_writer.pid != os.getpid()):
             self.check_use()
-            self._claims_writer = ClaimsWriter(self.folder, str(self.journal.header['id']), self.writer.name)
+            self._claims_writer = ClaimsWriter(
+                self.folder, str(self.journal.header['id']), self.writer.name
+            )
         if claims and self._claims_writer is not None:
             self.writer.flush()
             self._claims_writer.write(claims, self.journal.shared)
@@ -699,32 +789,52 @@ class Ledger:
         words: Sequence[Event],
         codes: dict[str, Code],
     ) -> None:
-        """Claim tasks as this user's: those that are written now, and those that only users who are not trusted have added before."""
+        """Claim tasks as this user's: those that are written now, and those that only users who
+        are not trusted have added before.
+        """
         authors = self.authors
         assert authors is not None
         claims: list[Event] = []
         for event in words:
-            claims.append(code_claim(event['app'], event['code']) if event['e'] == 'app' else shared_claim(event['id'], event['ref']))
+            claims.append(
+                code_claim(event['app'], event['code'])
+                if event['e'] == 'app'
+                else shared_claim(event['id'], event['ref'])
+            )
         own = {event['app'] if event['e'] == 'app' else event['id'] for event in words}
         for batch in batches:
             group, place = batch.group, written.get(id(batch))
             if place is None and self._is_claimed(batch):
                 continue
-            claims.append(task_claims(group, batch.ids, place or self._write_arguments(batch), batch.requires))
-            if group.app not in own and authors.trusted_ref(authors.claims.codes.get(group.app)) is None:
+            claims.append(
+                task_claims(group, batch.ids, place or self._write_arguments(batch), batch.requires)
+            )
+            if (
+                group.app not in own
+                and authors.trusted_ref(authors.claims.codes.get(group.app)) is None
+            ):
                 own.add(group.app)
                 claims.append(code_claim(group.app, self.store(codes[group.app].payload)))
-            if batch.shared is not None and group.shared not in own and authors.trusted_ref(authors.claims.shared.get(group.shared)) is None:
+            if (
+                batch.shared is not None
+                and group.shared not in own
+                and authors.trusted_ref(authors.claims.shared.get(group.shared)) is None
+            ):
                 own.add(group.shared)
                 claims.append(shared_claim(group.shared, self.store(batch.shared)))
         self._write_claims(claims)
 
     def _is_claimed(self, batch: Batch) -> bool:
-        """Return True when users who are trusted have added all of these tasks, with the same options."""
+        """Return True when users who are trusted have added all of these tasks, with the same
+        options.
+        """
         authors, digest = self.authors, digest_of(batch.group)
         assert authors is not None
         tasks = authors.claims.tasks
-        return all(any(claim.group == digest and self.trusts(claim.uid) for claim in tasks.get(tid, ())) for tid in batch.ids)
+        return all(
+            any(claim.group == digest and self.trusts(claim.uid) for claim in tasks.get(tid, ()))
+            for tid in batch.ids
+        )
 
     def claim_everything(self) -> None:
         """Claim as this user's what is in the queue now, which a group is to share."""
@@ -736,9 +846,15 @@ class Ledger:
             by_file.setdefault((state.group[row], state.args(row).segment), []).append(row)
         for (number, segment), rows in by_file.items():
             refs = [state.args(row) for row in rows]
-            needs = {i: [state.ids[other] for other in state.requires[row]] for i, row in enumerate(rows) if row in state.requires}
+            needs = {
+                i: [state.ids[other] for other in state.requires[row]]
+                for i, row in enumerate(rows)
+                if row in state.requires
+            }
             place = segment, [ref.offset for ref in refs], [ref.length for ref in refs]
-            claims.append(task_claims(state.groups[number], [state.ids[row] for row in rows], place, needs))
+            claims.append(
+                task_claims(state.groups[number], [state.ids[row] for row in rows], place, needs)
+            )
         results: list[Ref] = []
         for row in state.rows.values():
             last = self.last_attempt(row) if state.ended_at[row] else None
@@ -746,12 +862,19 @@ class Ledger:
             results += (ref for ref in (state.result(row), *kept) if ref is not None)
         self._write_claims([*claims, result_claim(results)] if results else claims)
 
-    def _code_events(self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]) -> list[Event]:
+    def _code_events(
+        self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]
+    ) -> list[Event]:
         """Decide which versions of apps are current from here on."""
         state = self.state
         events = code_events(state, uses)
         if state.superseded:
-            tids = (tid for batch in batches for part in (batch.ids, *batch.requires.values()) for tid in part)
+            tids = (
+                tid
+                for batch in batches
+                for part in (batch.ids, *batch.requires.values())
+                for tid in part
+            )
             rows = [state.rows[tid] for tid in (*tids, *reused) if tid in state.rows]
             events += needed_events(state, rows, events)
         return events
@@ -761,24 +884,37 @@ class Ledger:
         return [batch for batch in batches if not all(map(is_known, batch.ids))]
 
     def _assigned(self, batches: Sequence[Batch]) -> dict[Group, list[int]]:
-        """Rows to be assigned to other groups: they did not succeed yet, and are added again with other options (another account, more time)."""
+        """Rows to be assigned to other groups: they did not succeed yet, and are added again
+        with other options (another account, more time).
+        """
         state = self.state
         found: dict[Group, list[int]] = {}
         for batch in batches:
-            rows = [row for row in known_rows(state.rows, batch.ids) if state.status[row] not in (RUNNING, SUCCEEDED)]
+            rows = [
+                row
+                for row in known_rows(state.rows, batch.ids)
+                if state.status[row] not in (RUNNING, SUCCEEDED)
+            ]
             options = {key: getattr(batch.group, key) for key in OPTIONS} if rows else {}
             groups: dict[int, Group] = {}
             for row in rows:
                 number = state.group[row]
                 if number not in groups:
-                    # What a group shares is run as one claims it: also in the folder in which it was added again.
-                    groups[number] = batch.group if self.is_group_queue else state.groups[number]._replace(**options)
+                    # What a group shares is run as one claims it: also in the folder in which it
+                    # was added again.
+                    groups[number] = (
+                        batch.group
+                        if self.is_group_queue
+                        else state.groups[number]._replace(**options)
+                    )
                 if groups[number] != state.groups[number]:
                     found.setdefault(groups[number], []).append(row)
         return found
 
     def _severed(self, batches: Sequence[Batch]) -> dict[int, list[bytes]]:
-        """Find rows of known tasks that need something that is not there (deleted, or its line lost), with what they need."""
+        """Find rows of known tasks that need something that is not there (deleted, or its line
+        lost), with what they need.
+        """
         state = self.state
         if not state.severed:
             return {}
@@ -801,7 +937,9 @@ class Ledger:
                 lengths.extend(arguments.lengths)
                 continue
             text, payload = arguments
-            text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)  # so that the payload begins aligned too
+            text += b' ' * (
+                -(len(text) + _TEXT.size) % ALIGNMENT
+            )  # so that the payload begins aligned too
             parts = [_TEXT.pack(len(text)) + text, *payload.parts]
             offsets.append(writer.append(parts, aligned=True))
             lengths.append(_TEXT.size + len(text) + payload.nbytes)
@@ -814,8 +952,16 @@ class Ledger:
             group = batch.group
             if group.app not in self.state.apps and group.app not in events:
                 events[group.app] = self._write_code(codes[group.app], group)
-            if batch.shared is not None and group.shared not in self.state.shared and group.shared not in events:
-                events[group.shared] = {'e': 'shared', 'id': group.shared, 'ref': self.store(batch.shared)}
+            if (
+                batch.shared is not None
+                and group.shared not in self.state.shared
+                and group.shared not in events
+            ):
+                events[group.shared] = {
+                    'e': 'shared',
+                    'id': group.shared,
+                    'ref': self.store(batch.shared),
+                }
         return list(events.values())
 
     def _write_code(self, code: Code, group: Group) -> Event:
@@ -849,7 +995,11 @@ class Ledger:
         revived: list[tuple[Batch, int, int, Event]] = []
         for event in words:
             # Another process may have written the same since.
-            if event['app'] not in state.apps if event['e'] == 'app' else event['id'] not in state.shared:
+            if (
+                event['app'] not in state.apps
+                if event['e'] == 'app'
+                else event['id'] not in state.shared
+            ):
                 events.append(event)
 
         def number_of(group: Group) -> int:
@@ -864,7 +1014,10 @@ class Ledger:
 
         for group, rows in assigned.items():
             number = number_of(group)
-            events += [{'e': 'assign', 'g': number, 'rows': rows[i : i + CHUNK], 't': now} for i in range(0, len(rows), CHUNK)]
+            events += [
+                {'e': 'assign', 'g': number, 'rows': rows[i : i + CHUNK], 't': now}
+                for i in range(0, len(rows), CHUNK)
+            ]
         for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
             number = number_of(batch.group)
             ids = batch.ids
@@ -872,13 +1025,27 @@ class Ledger:
             alone = len(batches) == 1 and not batch.requires and not state.draining
             if alone and are_distinct(ids) and not known_rows(state.rows, ids):
                 for i in range(0, n, CHUNK):
-                    events.append(_add_event(batch, i, min(i + CHUNK, n), row + i, number, written[0], now))
+                    events.append(
+                        _add_event(batch, i, min(i + CHUNK, n), row + i, number, written[0], now)
+                    )
                 row += n
                 continue
             if state.draining:
-                found = [i for i in range(n) if ids[i] in state.draining and ids[i] not in state.rows and ids[i] not in fresh]
+                found = [
+                    i
+                    for i in range(n)
+                    if ids[i] in state.draining and ids[i] not in state.rows and ids[i] not in fresh
+                ]
                 fresh.update((ids[i], state.draining[ids[i]].row) for i in found)
-                revived += [(batch, i, number, {'seg': segment, 'off': offsets[i], 'len': lengths[i], 't': now}) for i in found]
+                revived += [
+                    (
+                        batch,
+                        i,
+                        number,
+                        {'seg': segment, 'off': offsets[i], 'len': lengths[i], 't': now},
+                    )
+                    for i in found
+                ]
             i = 0
             while i < n:
                 if ids[i] in state.rows or ids[i] in fresh:
@@ -887,9 +1054,17 @@ class Ledger:
                 begin, start = i, row
                 required: list[tuple[int, list[int]]] = []
                 named = 0
-                while i < n and i - begin < CHUNK and named < NAMED_MAX and ids[i] not in state.rows and ids[i] not in fresh:
+                while (
+                    i < n
+                    and i - begin < CHUNK
+                    and named < NAMED_MAX
+                    and ids[i] not in state.rows
+                    and ids[i] not in fresh
+                ):
                     if i in batch.requires:
-                        required.append((i - begin, [self._required(tid, fresh) for tid in batch.requires[i]]))
+                        required.append(
+                            (i - begin, [self._required(tid, fresh) for tid in batch.requires[i]])
+                        )
                         named += len(required[-1][1])
                     fresh[ids[i]] = row
                     row += 1
@@ -900,8 +1075,20 @@ class Ledger:
                 events.append(event)
         for batch, i, number, place in revived:  # when all that they may need has a row
             needs = [self._required(tid, fresh) for tid in batch.requires.get(i, ())]
-            events.append({'e': 'revive', 'row': fresh[batch.ids[i]], 'g': number, 'i': batch.index + i, 'req': needs, **place})
-        links = [[row, [self._required(tid, fresh) for tid in needs]] for row, needs in self._severed(all_batches).items()]
+            events.append(
+                {
+                    'e': 'revive',
+                    'row': fresh[batch.ids[i]],
+                    'g': number,
+                    'i': batch.index + i,
+                    'req': needs,
+                    **place,
+                }
+            )
+        links = [
+            [row, [self._required(tid, fresh) for tid in needs]]
+            for row, needs in self._severed(all_batches).items()
+        ]
         for part in link_parts(links):
             events.append({'e': 'link', 'links': part, 't': now})
         return events, row - first + len(revived)
@@ -912,15 +1099,19 @@ class Ledger:
             row = fresh.get(tid)
         if row is None:
             raise UnknownTaskError(
-                f'an argument is the future of task {tid.hex()}, which is not in the queue {self.folder} (deleted, or of another queue): nothing was added. '
+                f'an argument is the future of task {tid.hex()}, which is not in the queue '
+                f'{self.folder} (deleted, or of another queue): nothing was added. '
                 'Pass its result instead: future.result()'
             )
         return row
 
     # Working
 
-    def _write(self, decide: Callable[[], Sequence[Event]], sync: bool = False, identity: str = '') -> None:
-        """Write a decision about rows that the caller knows: in a queue that was cleared, the same numbers are other tasks.
+    def _write(
+        self, decide: Callable[[], Sequence[Event]], sync: bool = False, identity: str = ''
+    ) -> None:
+        """Write a decision about rows that the caller knows: in a queue that was cleared, the same
+        numbers are other tasks.
 
         ``identity`` is that of the queue they are rows of, by default as read last.
         """
@@ -929,7 +1120,8 @@ class Ledger:
         def checked() -> Sequence[Event]:
             if self.journal.header['id'] != identity:
                 raise QueueGoneError(
-                    f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and nothing was written. '
+                    f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and '
+                    'nothing was written. '
                     f'Look what it holds now: desipipe status -q {quote(self.folder)}'
                 )
             return decide()
@@ -958,13 +1150,15 @@ class Ledger:
         back : sequence of (row, attempt)
             What was claimed and not begun.
         want : int, default=0
-            How many tasks to claim at most. It never gets more than its share (by slots) of what is pending, one a free slot at least.
+            How many tasks to claim at most. It never gets more than its share (by slots) of what is
+            pending, one a free slot at least.
         mids : sequence of str, default=()
             Task managers whose tasks to claim.
         identity : str, default=''
             That of the queue whose rows ``ends`` and ``back`` are, by default as read last.
         choose : callable, default=None
-            Gets the pending rows in their order, and this worker's share of them; returns those to claim. By default as many as are its share.
+            Gets the pending rows in their order, and this worker's share of them; returns those to
+            claim. By default as many as are its share.
         successes : sequence of Successes, default=()
             More attempts that ended; their results are stored already.
 
@@ -974,8 +1168,11 @@ class Ledger:
         """
         claimed: list[tuple[int, int]] = []
         state = self.state
-        identity = identity or self.journal.header['id']  # before anything is read: it may be another queue by then
-        # What takes long comes before the lock: a report needs its payloads on disk, and reading what the others did meanwhile would keep them waiting.
+        identity = (
+            identity or self.journal.header['id']
+        )  # before anything is read: it may be another queue by then
+        # What takes long comes before the lock: a report needs its payloads on disk, and reading
+        # what the others did meanwhile would keep them waiting.
         self.writer.flush()
         if self.is_group_queue:
             self._claim_results(worker, ends, successes)
@@ -991,11 +1188,23 @@ class Ledger:
                 events.append(end_event(worker, list(ends), now))
             events += successes_events(worker, successes, now)
             if back:
-                events.append({'e': 'back', 'w': worker, 'rows': [row for row, _ in back], 'n': [n for _, n in back], 't': now})
+                events.append(
+                    {
+                        'e': 'back',
+                        'w': worker,
+                        'rows': [row for row, _ in back],
+                        'n': [n for _, n in back],
+                        't': now,
+                    }
+                )
             me = state.alive.get(worker)
             if want > 0 and me is not None and me.stop is None and not state.paused:
                 share = self._share(me.slots, want, mids)
-                rows = choose(state.pending_rows(mids), share) if choose is not None else state.next_pending(mids, share)
+                rows = (
+                    choose(state.pending_rows(mids), share)
+                    if choose is not None
+                    else state.next_pending(mids, share)
+                )
                 if rows:
                     attempts = [state.attempt[row] + 1 for row in rows]
                     claimed.extend(zip(rows, attempts, strict=True))
@@ -1006,7 +1215,8 @@ class Ledger:
         return claimed
 
     def _forget_removed(self, ends: Sequence[End]) -> None:
-        """Drop references to files that compaction has removed, since their worker was taken for dead.
+        """Drop references to files that compaction has removed, since their worker was taken for
+        dead.
 
         Such reports are late, and only history. The caller holds the lock.
         """
@@ -1018,21 +1228,38 @@ class Ledger:
             return ref if ref is None or there[ref.segment] else None
 
         for end in ends:
-            end.result, end.out, end.err, end.files = map(kept, (end.result, end.out, end.err, end.files))
+            end.result, end.out, end.err, end.files = map(
+                kept, (end.result, end.out, end.err, end.files)
+            )
             end.shown = tuple(ref for ref in end.shown if kept(ref) is not None)
             if end.cause is not None and 'trace' in end.cause and kept(end.cause['trace']) is None:
                 end.cause = {key: value for key, value in end.cause.items() if key != 'trace'}
 
-    def _claim_results(self, worker: str, ends: Sequence[End], successes: Sequence[Successes]) -> None:
-        results = [ref for end in ends for ref in (end.result, end.out, end.err, *end.shown) if ref is not None]
+    def _claim_results(
+        self, worker: str, ends: Sequence[End], successes: Sequence[Successes]
+    ) -> None:
+        results = [
+            ref
+            for end in ends
+            for ref in (end.result, end.out, end.err, *end.shown)
+            if ref is not None
+        ]
         for event in successes_events(worker, successes, 0.0):
-            results += (ref for i in range(len(event['rows'])) if (ref := end_at(event, i).result) is not None)
+            results += (
+                ref
+                for i in range(len(event['rows']))
+                if (ref := end_at(event, i).result) is not None
+            )
         if results:
             self._write_claims([result_claim(results)])
 
     def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
         state = self.state
-        others = sum(worker.slots for worker in state.alive.values() if worker.mid is None or worker.mid in mids)
+        others = sum(
+            worker.slots
+            for worker in state.alive.values()
+            if worker.mid is None or worker.mid in mids
+        )
         if others <= slots:
             return want
         pending = sum(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
@@ -1040,7 +1267,9 @@ class Ledger:
 
     def begin_worker(self, worker: str, **info: object) -> None:
         """Record that a worker started."""
-        self.journal.write(lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}])
+        self.journal.write(
+            lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}]
+        )
 
     def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
         """Record that a worker ended, and why.
@@ -1048,17 +1277,27 @@ class Ledger:
         A key of :data:`~desipipe.provider.base.FATES` says what became of its job, where it knows.
         """
         text = f'its worker {worker} ended without reporting it: {why}'
-        self.journal.write(lambda: self._last_events(worker, why, text, kind=kind) if worker in self.state.alive else [])
+        self.journal.write(
+            lambda: (
+                self._last_events(worker, why, text, kind=kind)
+                if worker in self.state.alive
+                else []
+            )
+        )
 
-    def judge(self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None) -> list[str]:
-        """Find workers, and a manager, that vanished, and end the attempts of the workers as UNKNOWN. Costs a lock only when there are some.
+    def judge(
+        self, observer: Observer, spare: str = '', leave: Callable[[str], bool] | None = None
+    ) -> list[str]:
+        """Find workers, and a manager, that vanished, and end the attempts of the workers as
+        UNKNOWN. Costs a lock only when there are some.
 
         Parameters
         ----------
         observer : Observer
             This process's.
         spare : str, default=''
-            The caller's own name, if it is a worker. Then workers in jobs of a batch system are left to the manager, if there is one: it knows more of them.
+            The caller's own name, if it is a worker. Then workers in jobs of a batch system are
+            left to the manager, if there is one: it knows more of them.
         leave : callable, default=None
             Whether to leave a worker that is dead (by name) for now, as someone may say why.
 
@@ -1068,9 +1307,15 @@ class Ledger:
         """
         now = time.monotonic()
         manager = self.state.manager
-        names = [name for name in self.state.alive if name != spare] + ([manager['w']] if manager is not None and manager['w'] != spare else [])
+        names = [name for name in self.state.alive if name != spare] + (
+            [manager['w']] if manager is not None and manager['w'] != spare else []
+        )
         if spare and manager is not None:
-            names = [name for name in names if name == manager['w'] or self.state.alive[name].job not in self.state.jobs]
+            names = [
+                name
+                for name in names
+                if name == manager['w'] or self.state.alive[name].job not in self.state.jobs
+            ]
         dead = [name for name in names if observer.dead(name, now)]
         if leave is not None:
             dead = [name for name in dead if name not in self.state.alive or not leave(name)]
@@ -1087,10 +1332,18 @@ class Ledger:
         worker = self.state.alive.get(name)
         if worker is None:
             return []  # someone else was faster
-        return self._last_events(name, 'vanished', f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, or its node is gone)')
+        return self._last_events(
+            name,
+            'vanished',
+            f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, '
+            'or its node is gone)',
+        )
 
-    def bury(self, names: Iterable[str], why: str, cause: Callable[[int], tuple[int, Event]]) -> None:
-        """End workers of which it is known what became of them, whether they still seem to live or not, and the attempts they have.
+    def bury(
+        self, names: Iterable[str], why: str, cause: Callable[[int], tuple[int, Event]]
+    ) -> None:
+        """End workers of which it is known what became of them, whether they still seem to live or
+        not, and the attempts they have.
 
         Parameters
         ----------
@@ -1101,21 +1354,51 @@ class Ledger:
         cause : callable
             Given a row, its state and cause.
         """
-        self.journal.write(lambda: [event for name in names if name in self.state.alive for event in self._last_events(name, why, '', cause)])
+        self.journal.write(
+            lambda: [
+                event
+                for name in names
+                if name in self.state.alive
+                for event in self._last_events(name, why, '', cause)
+            ]
+        )
 
-    def _last_events(self, name: str, why: str, text: str, cause: Callable[[int], tuple[int, Event]] | None = None, kind: str = '') -> list[Event]:
+    def _last_events(
+        self,
+        name: str,
+        why: str,
+        text: str,
+        cause: Callable[[int], tuple[int, Event]] | None = None,
+        kind: str = '',
+    ) -> list[Event]:
         # A worker ends, and with it the attempts it still has: nothing runs for ever.
         state = self.state
         now = time.time()
         ends = []
         for row in sorted(state.alive[name].rows):
-            code, words = cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
-            ends.append(End(row, state.attempt[row], code, state.started[row], round(max(0.0, now - state.started[row]) * 1e6), cause=words))
-        return [*([end_event(name, ends, now)] if ends else []), worker_end_event(name, why, now, kind)]
+            code, words = (
+                cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
+            )
+            ends.append(
+                End(
+                    row,
+                    state.attempt[row],
+                    code,
+                    state.started[row],
+                    round(max(0.0, now - state.started[row]) * 1e6),
+                    cause=words,
+                )
+            )
+        return [
+            *([end_event(name, ends, now)] if ends else []),
+            worker_end_event(name, why, now, kind),
+        ]
 
     # People's decisions
 
-    def change(self, choose: Callable[[State], Iterable[int]], target: int, why: str, **extra: object) -> list[int]:
+    def change(
+        self, choose: Callable[[State], Iterable[int]], target: int, why: str, **extra: object
+    ) -> list[int]:
         """Set the state of tasks.
 
         Parameters
@@ -1135,13 +1418,27 @@ class Ledger:
         changed: list[int] = []
 
         def decide() -> list[Event]:
-            changed[:] = [row for row in choose(self.state) if self.state.status[row] not in (target, DROPPED)]
-            return [{'e': 'set', 'rows': changed[i : i + CHUNK], 's': target, 'why': why, **extra, 't': time.time()} for i in range(0, len(changed), CHUNK)]
+            changed[:] = [
+                row for row in choose(self.state) if self.state.status[row] not in (target, DROPPED)
+            ]
+            return [
+                {
+                    'e': 'set',
+                    'rows': changed[i : i + CHUNK],
+                    's': target,
+                    'why': why,
+                    **extra,
+                    't': time.time(),
+                }
+                for i in range(0, len(changed), CHUNK)
+            ]
 
         self._write(decide)
         return changed
 
-    def retry(self, choose: Callable[[State], Iterable[int]], keep: bool = False, running: bool = False) -> list[int]:
+    def retry(
+        self, choose: Callable[[State], Iterable[int]], keep: bool = False, running: bool = False
+    ) -> list[int]:
         """Run tasks again that ended.
 
         Parameters
@@ -1149,7 +1446,8 @@ class Ledger:
         choose : callable
             Given the state, under the lock, returns the rows.
         keep : bool, default=False
-            Let those that are superseded count again, with what they still need; else they are passed over.
+            Let those that are superseded count again, with what they still need; else they are
+            passed over.
         running : bool, default=False
             Also those that run: their attempts are fenced off.
 
@@ -1162,21 +1460,40 @@ class Ledger:
 
         def decide() -> list[Event]:
             state, now = self.state, time.time()
-            rows = [row for row in choose(state) if state.status[row] != DROPPED and (keep or row not in state.superseded)]
+            rows = [
+                row
+                for row in choose(state)
+                if state.status[row] != DROPPED and (keep or row not in state.superseded)
+            ]
             kept = _needed(state, rows) if keep else []
             changed[:] = [row for row in rows if state.status[row] not in passed]
-            events: list[Event] = [{'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK)]
+            events: list[Event] = [
+                {'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now}
+                for i in range(0, len(kept), CHUNK)
+            ]
             for i in range(0, len(changed), CHUNK):
-                events.append({'e': 'set', 'rows': changed[i : i + CHUNK], 's': PENDING, 'why': 'retry', 't': now})
+                events.append(
+                    {
+                        'e': 'set',
+                        'rows': changed[i : i + CHUNK],
+                        's': PENDING,
+                        'why': 'retry',
+                        't': now,
+                    }
+                )
             return events
 
         self._write(decide)
         return changed
 
-    def cancel(self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled') -> list[int]:
+    def cancel(
+        self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled'
+    ) -> list[int]:
         """Cancel tasks: pending ones never start, running ones are killed."""
         return self.change(
-            lambda state: [row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)],
+            lambda state: [
+                row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)
+            ],
             KILLED,
             'cancel',
             cause={'kind': CANCELLED, 'text': text},
@@ -1187,7 +1504,9 @@ class Ledger:
 
         def decide() -> list[Event]:
             if self.state.status[old] != SUCCEEDED:
-                raise UnknownTaskError(f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed')
+                raise UnknownTaskError(
+                    f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed'
+                )
             return [{'e': 'accept', 'old': old, 'new': new, 't': time.time()}]
 
         self._write(decide, sync=True)
@@ -1205,10 +1524,17 @@ class Ledger:
 
     def pause(self, paused: bool) -> None:
         """Pause, or resume: a paused queue lets no task begin."""
-        self.journal.write(lambda: [{'e': 'state', 'paused': paused, 't': time.time()}] if self.state.paused != paused else [])
+        self.journal.write(
+            lambda: (
+                [{'e': 'state', 'paused': paused, 't': time.time()}]
+                if self.state.paused != paused
+                else []
+            )
+        )
 
     def note_submission(self, mid: str, name: str, slots: int) -> None:
-        """Write down that jobs are about to be submitted to a batch system, so that they are found whatever happens then.
+        """Write down that jobs are about to be submitted to a batch system, so that they are found
+        whatever happens then.
 
         Parameters
         ----------
@@ -1219,7 +1545,9 @@ class Ledger:
         slots : int
             Of all of them together.
         """
-        self.journal.write(lambda: [{'e': 'submit', 'mid': mid, 'name': name, 'slots': slots, 't': time.time()}])
+        self.journal.write(
+            lambda: [{'e': 'submit', 'mid': mid, 'name': name, 'slots': slots, 't': time.time()}]
+        )
 
     def note_jobs(self, mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str] = ()) -> None:
         """Write down what became of jobs of a batch system.
@@ -1229,8 +1557,9 @@ class Ledger:
         mid : str
             The task manager whose jobs they are.
         jobs : iterable of sequence
-            Identity, slots, state (``'pending'``, ``'withdrawn'``, ``'running'``, ``'ended'``), reason, node, end (seconds since the epoch or None), and
-            cluster if there are several, of each.
+            Identity, slots, state (``'pending'``, ``'withdrawn'``, ``'running'``, ``'ended'``),
+            reason, node, end (seconds since the epoch or None), and cluster if there are several,
+            of each.
         of : iterable of str, default=()
             Names of submissions of which it is known by now what became of them.
         """
@@ -1291,8 +1620,15 @@ class Ledger:
         def decide() -> list[Event]:
             workers = [name for name in choose(self.state) if name in self.state.alive]
             asked = manager and self.state.manager is not None
-            names[:] = [*workers, *([self.state.manager['w']] if asked and self.state.manager is not None else [])]
-            return [{'e': 'stop', 'workers': workers, 'how': how, 'manager': asked, 't': time.time()}] if names else []
+            names[:] = [
+                *workers,
+                *([self.state.manager['w']] if asked and self.state.manager is not None else []),
+            ]
+            return (
+                [{'e': 'stop', 'workers': workers, 'how': how, 'manager': asked, 't': time.time()}]
+                if names
+                else []
+            )
 
         self.journal.write(decide)
         return names
@@ -1300,8 +1636,12 @@ class Ledger:
     # Details
 
     def cause(self, row: int) -> Event:
-        """Why a task did not succeed: ``kind``, ``text``, …; empty if it did, or nothing is known."""
-        event = self.again(lambda: self.journal.event_at(offset) if (offset := self.state.ended_at[row]) else None)
+        """Why a task did not succeed: ``kind``, ``text``, …; empty if it did, or nothing is
+        known.
+        """
+        event = self.again(
+            lambda: self.journal.event_at(offset) if (offset := self.state.ended_at[row]) else None
+        )
         if event is None:
             return {}
         if event['e'] == 'end':
@@ -1324,7 +1664,8 @@ class Ledger:
                 continue  # what a person decided was no attempt
             name = event['w']
             worker = self.state.workers.get(name)
-            # One event may speak of a row more than once: in time, and late. Of these the newest can count.
+            # One event may speak of a row more than once: in time, and late. Of these the newest
+            # can count.
             ends = [end_at(event, i) for i, other in enumerate(event['rows']) if other == row]
             last = max((end.attempt for end in ends), default=0)
             found += (
@@ -1347,7 +1688,8 @@ class Ledger:
                 )
                 for end in ends
             )
-        # A late report of an attempt comes after what had ended it, also in a journal that was compacted.
+        # A late report of an attempt comes after what had ended it, also in a journal that was
+        # compacted.
         return sorted(found, key=lambda attempt: (attempt.number, not attempt.counts))
 
     def last_attempt(self, row: int) -> Attempt | None:
@@ -1355,8 +1697,14 @@ class Ledger:
         return next((attempt for attempt in reversed(self.attempts(row)) if attempt.counts), None)
 
     def files(self, ref: Ref | None) -> list[Event]:
-        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``."""
-        return [] if ref is None else [orjson.loads(line) for line in bytes(self.read(ref)).splitlines()]
+        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``,
+        ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``.
+        """
+        return (
+            []
+            if ref is None
+            else [orjson.loads(line) for line in bytes(self.read(ref)).splitlines()]
+        )
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""
@@ -1382,7 +1730,8 @@ class Ledger:
         event = self.state.apps.get(app)
         if event is None:
             raise PayloadError(
-                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that use it cannot run. Call the app again to add it'
+                f'the code of app {app} was in a damaged line of {self.journal.path}: tasks that '
+                'use it cannot run. Call the app again to add it'
             )
         return event
 
@@ -1398,7 +1747,9 @@ class Ledger:
             self._writer = None
 
 
-def _add_event(batch: Batch, begin: int, end: int, first: int, number: int, written: Written, now: float) -> Event:
+def _add_event(
+    batch: Batch, begin: int, end: int, first: int, number: int, written: Written, now: float
+) -> Event:
     """Return the event that adds tasks of a batch, from number ``begin`` to before ``end``."""
     segment, offsets, lengths = written
     sizes = list(lengths[begin:end])
@@ -1424,7 +1775,11 @@ def _needed(state: State, rows: Iterable[int]) -> list[int]:
         row = todo.pop()
         if row not in found:
             found[row] = None
-            todo += (other for other in state.requires.get(row, ()) if other in state.superseded and state.status[other] != SUCCEEDED)
+            todo += (
+                other
+                for other in state.requires.get(row, ())
+                if other in state.superseded and state.status[other] != SUCCEEDED
+            )
     return sorted(found)
 
 
@@ -1438,5 +1793,8 @@ def find_mid(state: State, text: str) -> str:
     """
     found = [mid for mid in state.managers if mid.startswith(text)]
     if len(found) != 1:
-        raise UnknownTaskError(f'{"no" if not found else "more than one"} task manager {text!r}: {close_names(text, state.managers)}')
+        raise UnknownTaskError(
+            f'{"no" if not found else "more than one"} task manager {text!r}: '
+            f'{close_names(text, state.managers)}'
+        )
     return found[0]

@@ -1,4 +1,6 @@
-"""Waiting for other tasks inside a task: the slot tells its worker, which lends the place meanwhile."""
+"""Waiting for other tasks inside a task: the slot tells its worker, which lends the place
+meanwhile.
+"""
 
 from __future__ import annotations
 

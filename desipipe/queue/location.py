@@ -33,13 +33,18 @@ def find_folder(name: str, config: Config) -> str:
     stem = name.rstrip('/')
     here = os.path.isdir(stem) if stem.endswith(SUFFIX) else os.path.isfile(stem)
     if stem.endswith((SUFFIX, ORIGINAL_SUFFIX)) and here:
-        name = os.path.join('.', stem) if not os.path.isabs(stem) else stem  # as a shell completes it
+        name = (
+            os.path.join('.', stem) if not os.path.isabs(stem) else stem
+        )  # as a shell completes it
     theirs = of_user(name, config)
     folder = theirs if theirs and queue_exists(theirs) else queue_folder(name, config=config)
     if not queue_exists(folder):
         error = unknown_queue(folder)
         if '/' in stem and os.path.isfile(os.path.join(stem + SUFFIX, FILE_NAME)):
-            raise type(error)(f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: did you mean ./{stem}?')
+            raise type(error)(
+                f'there is no queue {os.path.basename(stem)!r} of user {os.path.dirname(stem)!r}: '
+                f'did you mean ./{stem}?'
+            )
         raise error
     return folder
 
@@ -56,7 +61,10 @@ def find_one(name: str, config: Config) -> str:
 
     found = find_folders([name], config)
     if len(found) > 1:
-        raise UnknownQueueError(f'{len(found):d} queues fit {name!r}, where one is meant. List them with: desipipe queues {name!r}')
+        raise UnknownQueueError(
+            f'{len(found):d} queues fit {name!r}, where one is meant. List them with: desipipe '
+            f'queues {name!r}'
+        )
     return found[0]
 
 
@@ -79,9 +87,13 @@ def find_folders(names: Sequence[str], config: Config) -> list[str]:
 
     folders: dict[str, None] = {}
     for name in names:
-        found = find_queues(name, config=config) if is_pattern(name) else [find_folder(name, config)]
+        found = (
+            find_queues(name, config=config) if is_pattern(name) else [find_folder(name, config)]
+        )
         if not found:
-            raise UnknownQueueError(f'no queue fits {name!r}: nothing was done. List queues with: desipipe queues')
+            raise UnknownQueueError(
+                f'no queue fits {name!r}: nothing was done. List queues with: desipipe queues'
+            )
         folders.update(dict.fromkeys(found))
     return list(folders)
 
@@ -113,9 +125,11 @@ def type_queue(folder: str, config: Config | None = None) -> str:
 
 
 def find_task(queue: Queue, text: str) -> str:
-    """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name if it has one task only.
+    """The identity of the task that someone typed: its beginning, ``app[index]``, or the app's name
+    if it has one task only.
 
-    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the newest that is not superseded is meant.
+    Of several tasks with the same ``app[index]`` (an older and a newer version of the code) the
+    newest that is not superseded is meant.
 
     Raises
     ------
@@ -135,14 +149,17 @@ def find_task(queue: Queue, text: str) -> str:
                 raise
             if len(rows) > 1:
                 raise UnknownTaskError(
-                    f'{len(rows):d} tasks are named {text!r}: say which, such as {f"{text}[0]"!r}. List them with: {listing(queue, text)}'
+                    f'{len(rows):d} tasks are named {text!r}: say which, such as {f"{text}[0]"!r}. '
+                    f'List them with: {listing(queue, text)}'
                 ) from None
     else:
         check_names(queue, [indexed[1]])
         named: dict[str, Any] = {'name': indexed[1], 'index': int(indexed[2])}
         rows = queue.select(**named) or queue.select(**named, superseded=True)
         if not rows:
-            raise UnknownTaskError(f'there is no task {text}. List them with: {listing(queue, indexed[1])}')
+            raise UnknownTaskError(
+                f'there is no task {text}. List them with: {listing(queue, indexed[1])}'
+            )
     return ledger.state.ids[rows[-1]].hex()
 
 
@@ -171,4 +188,6 @@ def check_names(queue: Queue, names: Iterable[str] | None) -> None:
         known = {group.name for group in queue.ledger.state.groups}
         for name in names:
             if name not in known:
-                raise UnknownTaskError(f'no task of this queue is named {name!r}: {close_names(name, known)}')
+                raise UnknownTaskError(
+                    f'no task of this queue is named {name!r}: {close_names(name, known)}'
+                )

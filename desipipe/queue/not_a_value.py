@@ -7,7 +7,8 @@ from typing import Any, NoReturn
 
 from ..errors import FutureAttributeError, FutureValueError
 
-# Not `__iter__`, `__len__`, `__call__` and their like: a future would count as a sequence, or as callable.
+# Not `__iter__`, `__len__`, `__call__` and their like: a future would count as a sequence, or as
+# callable.
 _OPERATORS = (
     *('add', 'sub', 'mul', 'matmul', 'truediv', 'floordiv', 'mod', 'divmod', 'pow'),
     *('lshift', 'rshift', 'and', 'xor', 'or'),
@@ -43,7 +44,9 @@ class NotAValue:
     def __getattr__(self, name: str) -> Any:
         if name.startswith('_'):  # Python and libraries ask for these to see what an object can do
             raise AttributeError(f'{type(self).__name__!r} object has no attribute {name!r}')
-        raise FutureAttributeError(f'{type(self).__name__!r} object has no attribute {name!r}: {self._advice()}')
+        raise FutureAttributeError(
+            f'{type(self).__name__!r} object has no attribute {name!r}: {self._advice()}'
+        )
 
 
 def _refusing(name: str) -> Callable[..., NoReturn]:

@@ -25,7 +25,8 @@ _FILES_MAX = 4096  # of one worker, one a slot
 
 
 def _names(ledger: Ledger, row: int) -> list[str]:
-    # Found by listing the folder: on a network filesystem a file that is looked up before it is there stays absent for a while.
+    # Found by listing the folder: on a network filesystem a file that is looked up before it is
+    # there stays absent for a while.
     worker = ledger.state.running.get(row)
     if worker is None:
         return []
@@ -65,12 +66,18 @@ class Piece(NamedTuple):
     """``'o'`` or ``'e'``."""
     data: bytes
     missed: int = 0
-    """Bytes before ``data`` that nobody will see until the task ends, because there were too many."""
+    """Bytes before ``data`` that nobody will see until the task ends, because there were too
+    many.
+    """
 
     @property
     def said(self) -> bytes:
         """The data, after a line in the place of what was missed."""
-        return (b'\n[desipipe: %d of %d bytes cut here while it runs]\n' % (self.missed, self.missed) if self.missed else b'') + self.data
+        return (
+            b'\n[desipipe: %d of %d bytes cut here while it runs]\n' % (self.missed, self.missed)
+            if self.missed
+            else b''
+        ) + self.data
 
 
 class LiveReader:
@@ -92,7 +99,9 @@ class LiveReader:
         self.attempt = 0
         """The attempt that was read; 0 if none was found."""
         self.part = ''
-        """Of the attempt's output: another one when the file was begun anew because it was too large."""
+        """Of the attempt's output: another one when the file was begun anew because it was too
+        large.
+        """
 
     def read(self) -> list[Piece]:
         """Return what came since the last call; of much, a part."""
@@ -169,7 +178,9 @@ class LiveReader:
 
 
 class Written(NamedTuple):
-    """The output of a task, as captured, with the marks of cells (see :mod:`desipipe.outputs.notebook`)."""
+    """The output of a task, as captured, with the marks of cells (see
+    :mod:`desipipe.outputs.notebook`).
+    """
 
     attempt: int
     """Whose output it is; 0 if none is known."""
@@ -195,8 +206,15 @@ def written(ledger: Ledger, row: int) -> Written:
     if ledger.state.status[row] == RUNNING:
         reader = LiveReader(ledger, ledger.state.ids[row])
         pieces = reader.read_all()
-        out, err = (b''.join(piece.said for piece in pieces if piece.stream == stream) for stream in 'oe')
-        return Written(reader.attempt or ledger.state.attempt[row], f'{reader.attempt:d}-{reader.part}' if reader.attempt else '', out, err)
+        out, err = (
+            b''.join(piece.said for piece in pieces if piece.stream == stream) for stream in 'oe'
+        )
+        return Written(
+            reader.attempt or ledger.state.attempt[row],
+            f'{reader.attempt:d}-{reader.part}' if reader.attempt else '',
+            out,
+            err,
+        )
     return ledger.again(lambda: _kept(ledger, row))
 
 
@@ -220,7 +238,8 @@ def outputs(ledger: Ledger, row: int) -> list[Output]:
     Returns
     -------
     outputs : list of dict
-        As in nbformat 4: ``stream``, ``display_data``; the last of a task that did not succeed is its ``error``.
+        As in nbformat 4: ``stream``, ``display_data``; the last of a task that did not succeed is
+        its ``error``.
     """
     user = untrusted_writer(ledger, row)
     return _safe(_outputs(ledger, row, user), user)
@@ -228,8 +247,11 @@ def outputs(ledger: Ledger, row: int) -> list[Output]:
 
 def _outputs(ledger: Ledger, row: int, user: str) -> list[Output]:
     now = written(ledger, row)
-    # Movements of a cursor can cost any time and memory: those of users who are not trusted are only shown.
-    found = split(now.out.decode(errors='replace'), now.err.decode(errors='replace'), moves=not user)
+    # Movements of a cursor can cost any time and memory: those of users who are not trusted are
+    # only shown.
+    found = split(
+        now.out.decode(errors='replace'), now.err.decode(errors='replace'), moves=not user
+    )
     if ledger.state.status[row] in (FAILED, KILLED, UNKNOWN):
         found.append(ledger.again(lambda: _error(ledger, row)))
     return found
@@ -240,7 +262,8 @@ def _safe(found: list[Output], user: str) -> list[Output]:
 
 
 def untrusted_writer(ledger: Ledger, row: int) -> str:
-    """Return who may have written the outputs of a task, and is not trusted; empty if there is none.
+    """Return who may have written the outputs of a task, and is not trusted; empty if there is
+    none.
 
     These are the owners of the queue, of the files that hold the outputs, and who added the task;
     :data:`.UNNAMED` where the outputs are not to be trusted, and no user's name would change that.
@@ -252,11 +275,23 @@ def untrusted_writer(ledger: Ledger, row: int) -> str:
     row : int
     """
     error = ledger.use_error()
-    uids = {os.stat(path).st_uid for path in (ledger.folder, ledger.journal.path)} if error is not None else set()
+    uids = (
+        {os.stat(path).st_uid for path in (ledger.folder, ledger.journal.path)}
+        if error is not None
+        else set()
+    )
     uids |= {files.status(ledger.folder, f'live/{name}').st_uid for name in _names(ledger, row)}
     uids.add(ledger.segments.owner(ledger.state.args(row).segment))
-    last = ledger.again(lambda: ledger.last_attempt(row)) if ledger.state.status[row] != RUNNING else None
-    refs = () if last is None else tuple(ref for ref in (last.out, last.err, *last.shown) if ref is not None)
+    last = (
+        ledger.again(lambda: ledger.last_attempt(row))
+        if ledger.state.status[row] != RUNNING
+        else None
+    )
+    refs = (
+        ()
+        if last is None
+        else tuple(ref for ref in (last.out, last.err, *last.shown) if ref is not None)
+    )
     uids |= {ledger.segments.owner(ref.segment) for ref in refs}
     unknown = sorted(uid for uid in uids if not ledger.trusts(uid))
     if unknown:
@@ -287,10 +322,13 @@ def displays(ledger: Ledger, row: int) -> list[Output]:
     Returns
     -------
     displays : list of dict
-        As in nbformat 4, each a ``display_data``; of a task that runs, so far, and large ones as they are shown.
+        As in nbformat 4, each a ``display_data``; of a task that runs, so far, and large ones as
+        they are shown.
     """
     user = untrusted_writer(ledger, row)
-    shown = [output for output in _outputs(ledger, row, user) if output['output_type'] == 'display_data']
+    shown = [
+        output for output in _outputs(ledger, row, user) if output['output_type'] == 'display_data'
+    ]
     kept = ledger.again(lambda: _large_displays(ledger, row))
     return _safe([_whole(ledger, output, kept) for output in shown], user)
 
@@ -329,5 +367,16 @@ def _error(ledger: Ledger, row: int) -> Output:
     if trace:
         # The words begin with the class, qualified by its module where that is not a builtin's.
         name, (head, _, words) = cause['kind'], text.partition(': ')
-        text = words if head.rpartition('.')[2] == name else '' if text.rpartition('.')[2] == name else text
-    return {'output_type': 'error', 'ename': name, 'evalue': text, 'traceback': trace.splitlines() or [text]}
+        text = (
+            words
+            if head.rpartition('.')[2] == name
+            else ''
+            if text.rpartition('.')[2] == name
+            else text
+        )
+    return {
+        'output_type': 'error',
+        'ename': name,
+        'evalue': text,
+        'traceback': trace.splitlines() or [text],
+    }

@@ -17,7 +17,9 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 _TOKEN = secrets.token_hex(8)  # of this process; a fork goes on with it
-_BINDING = re.compile(r'^(?:(?:async[ \t]+)?(?:def|class|for)[ \t]+(\w+)|([\w, \t]+?)[ \t]*(?::[^=\n]+)?=(?!=))', re.M)
+_BINDING = re.compile(
+    r'^(?:(?:async[ \t]+)?(?:def|class|for)[ \t]+(\w+)|([\w, \t]+?)[ \t]*(?::[^=\n]+)?=(?!=))', re.M
+)
 _INJECTED = '# Parameters'  # begins the cell that papermill's conventions put in
 _COMMANDS = ('desipipe', 'desipipe.exe')
 
@@ -32,7 +34,9 @@ class Place(NamedTuple):
     run: str = ''
     """Which execution of the cell, or of the script, this is."""
     alone: bool = False
-    """True where a new definition takes the place of an old one although cells have no identities: in a terminal."""
+    """True where a new definition takes the place of an old one although cells have no
+    identities: in a terminal.
+    """
 
 
 class _Cells:
@@ -49,7 +53,9 @@ class _Cells:
         """Keep which names the text of a cell binds."""
         if cell:
             found = _BINDING.findall(text or '')
-            self._names[cell] = frozenset(name.strip() for one, several in found for name in (one or several).split(','))
+            self._names[cell] = frozenset(
+                name.strip() for one, several in found for name in (one or several).split(',')
+            )
 
     def binding(self, name: str) -> int:
         """Count the cells that bind a name."""
@@ -62,12 +68,16 @@ cells = _Cells()
 
 def shell() -> Any:
     """Return IPython's shell, ``None`` in plain Python."""
-    module = sys.modules.get('IPython')  # not imported here: a plain Python process has none, and needs none
+    module = sys.modules.get(
+        'IPython'
+    )  # not imported here: a plain Python process has none, and needs none
     return None if module is None else module.get_ipython()
 
 
 def follow_cells(here: Any = None) -> None:
-    """Note from now on what the cells of a shell bind, the one that runs included; by default of this process's, if it has one."""
+    """Note from now on what the cells of a shell bind, the one that runs included; by default of
+    this process's, if it has one.
+    """
     here = here or shell()
     if here is None or cells.note in here.events.callbacks['pre_run_cell']:
         return
@@ -77,13 +87,19 @@ def follow_cells(here: Any = None) -> None:
 
 
 def _parent(here: Any) -> tuple[str, str]:
-    """Return the identities of the cell that runs and of the request that runs it, as far as the front end tells."""
+    """Return the identities of the cell that runs and of the request that runs it, as far as the
+    front end tells.
+    """
     parent = here.get_parent() if hasattr(here, 'get_parent') else {}
-    return str((parent.get('metadata') or {}).get('cellId') or ''), str((parent.get('header') or {}).get('msg_id') or '')
+    return str((parent.get('metadata') or {}).get('cellId') or ''), str(
+        (parent.get('header') or {}).get('msg_id') or ''
+    )
 
 
 def current_place() -> Place | None:
-    """Return where this process adds tasks now; ``None`` where code cannot be told to have changed."""
+    """Return where this process adds tasks now; ``None`` where code cannot be told to have
+    changed.
+    """
     here = shell()
     if here is not None:
         return _notebook_place(here)
@@ -93,7 +109,9 @@ def current_place() -> Place | None:
 def _notebook_place(here: Any) -> Place:
     follow_cells(here)
     cell, run = _parent(here)
-    terminal = getattr(sys.modules.get('IPython.terminal.interactiveshell'), 'TerminalInteractiveShell', ())
+    terminal = getattr(
+        sys.modules.get('IPython.terminal.interactiveshell'), 'TerminalInteractiveShell', ()
+    )
     path = here.user_ns.get('__vsc_ipynb_file__') or os.environ.get('JPY_SESSION_NAME') or ''
     if not path:
         script = _script_place() if not hasattr(here, 'get_parent') else None
@@ -142,7 +160,9 @@ def bindings(labels: Iterable[str]) -> dict[str, str]:
             continue
         statements = _binding_statements(name, texts)
         if statements:
-            found[label] = blake2b('\n'.join(statements).encode('utf-8', 'surrogatepass'), digest_size=4).hexdigest()
+            found[label] = blake2b(
+                '\n'.join(statements).encode('utf-8', 'surrogatepass'), digest_size=4
+            ).hexdigest()
     return found
 
 
@@ -164,7 +184,9 @@ def _read(file: object) -> str:
 
 
 def _binding_statements(name: str, texts: list[str]) -> list[str]:
-    """Return the statements that bind a name, and those that bind what they read; none if the value was given from outside."""
+    """Return the statements that bind a name, and those that bind what they read; none if the
+    value was given from outside.
+    """
     found: dict[str, None] = {}
     todo, looked = [name], set[str]()
     while todo:
@@ -186,8 +208,12 @@ def _binding_statements(name: str, texts: list[str]) -> list[str]:
 
 @lru_cache(256)
 def _bound_names(text: str) -> dict[str, list[tuple[str, list[str]]]]:
-    """Return by name the statements at the top of a text that bind it: their syntax trees as text, and the names that they read."""
-    lines = ['' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()]
+    """Return by name the statements at the top of a text that bind it: their syntax trees as
+    text, and the names that they read.
+    """
+    lines = [
+        '' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()
+    ]
     try:
         tree = ast.parse('\n'.join(lines))
     except (SyntaxError, ValueError):
@@ -197,9 +223,17 @@ def _bound_names(text: str) -> dict[str, list[tuple[str, list[str]]]]:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             stored = {node.name}
         else:
-            stored = {item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)}
+            stored = {
+                item.id
+                for item in ast.walk(node)
+                if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store)
+            }
         if stored:
-            read = [item.id for item in ast.walk(node) if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)]
+            read = [
+                item.id
+                for item in ast.walk(node)
+                if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Load)
+            ]
             words = ast.dump(node)
             for name in stored:
                 found.setdefault(name, []).append((words, read))

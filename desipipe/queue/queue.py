@@ -66,7 +66,11 @@ ORIGINAL_SUFFIX = '.sqlite'  # of the queues of desipipe 1.0
 FORGET = 'desipipe forget --superseded'
 _NAME = re.compile(r'[A-Za-z0-9_][\w.+=@-]{0,127}', re.ASCII)
 OPEN_PATIENCE_S = 5.0  # for faults of the filesystem that pass, when a queue is opened
-_STILL_OPEN = (errno.ENOTEMPTY, errno.EBUSY, errno.EEXIST)  # of folders whose files have other names while they are open
+_STILL_OPEN = (
+    errno.ENOTEMPTY,
+    errno.EBUSY,
+    errno.EEXIST,
+)  # of folders whose files have other names while they are open
 _REMOVE_PAUSES = (0.05, 0.2, 0.5, 1.0)  # s; what wakes by the deletion closes its files within that
 _CONFIRM = 10.0  # s for workers to read that the queue will be deleted
 
@@ -80,20 +84,24 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name) or name.endswith(SUFFIX):
         raise InvalidQueueNameError(
-            f'{name!r} cannot be the name of a queue: use letters, digits and any of _ . + = @ -, beginning with a letter, a digit or _ '
+            f'{name!r} cannot be the name of a queue: use letters, digits and any of _ . + = @ -, '
+            'beginning with a letter, a digit or _ '
             f'(no {SUFFIX!r} at the end, 128 characters at most). Nothing was created'
         )
     return name
 
 
-def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> str:
+def queue_folder(
+    name: str, base_dir: str | os.PathLike[str] | None = None, config: Config | None = None
+) -> str:
     """The folder of the queue ``name``, whether it exists or not.
 
     Parameters
     ----------
     name : str
-        ``'name'`` or ``'folder/name'`` in the user's queue folder, ``'user/name'`` in that of another, if there is such a queue, or
-        a path (``'./name'``, ``'/scratch/name'``). What `str(queue)`, its `filename` and listings say is understood too.
+        ``'name'`` or ``'folder/name'`` in the user's queue folder, ``'user/name'`` in that of
+        another, if there is such a queue, or a path (``'./name'``, ``'/scratch/name'``). What
+        `str(queue)`, its `filename` and listings say is understood too.
     base_dir : path, default=None
         The folder that holds the queue, or the folders that ``name`` names.
     config : Config, default=None
@@ -123,7 +131,9 @@ def queue_folder(name: str, base_dir: str | os.PathLike[str] | None = None, conf
 
 
 def of_user(name: str, config: Config) -> str:
-    """Return the folder of the queue ``user/name``; empty if the name is no such name, or there is no such user."""
+    """Return the folder of the queue ``user/name``; empty if the name is no such name, or there
+    is no such user.
+    """
     user, _, last = name.rstrip('/').removesuffix(SUFFIX).partition('/')
     if not last or not _NAME.fullmatch(user) or not _NAME.fullmatch(last):
         return ''
@@ -137,13 +147,16 @@ def _subfolders(name: str, folder: str) -> list[str]:
     parts = [part for part in folder.split('/') if part not in ('', '.')]
     if not all(_NAME.fullmatch(part) for part in parts):
         raise InvalidQueueNameError(
-            f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with ./ or /. '
+            f'{name!r} is no queue: use name, folder/name, user/name, or a path that begins with '
+            './ or /. '
             'In names, use letters, digits and any of _ . + = @ -. Nothing was created'
         )
     return parts
 
 
-def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None) -> list[str]:
+def find_queues(
+    pattern: str = '*', base_dir: str | os.PathLike[str] | None = None, config: Config | None = None
+) -> list[str]:
     """Folders of the queues whose names match a glob pattern.
 
     Parameters
@@ -153,7 +166,11 @@ def find_queues(pattern: str = '*', base_dir: str | os.PathLike[str] | None = No
     """
     pattern = _whole_pattern(pattern.rstrip('/'), base_dir, config or Config())
     pattern = pattern.removesuffix(SUFFIX) + SUFFIX
-    return sorted(folder for folder in glob.glob(pattern) if os.path.isfile(os.path.join(folder, journals.FILE_NAME)))
+    return sorted(
+        folder
+        for folder in glob.glob(pattern)
+        if os.path.isfile(os.path.join(folder, journals.FILE_NAME))
+    )
 
 
 def _whole_pattern(pattern: str, base_dir: str | os.PathLike[str] | None, config: Config) -> str:
@@ -208,18 +225,24 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
     """
     gid = find_group(group) if group else -1
     parent = os.path.dirname(folder)
-    temporary = f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
+    temporary = (
+        f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
+    )
     made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
     try:
         mkdir(parent, mode=0o711 if group else 0o700)  # members pass through it
         os.mkdir(temporary, 0o700)
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder with base_dir= or DESIPIPE_QUEUE_DIR'
+            f'no permission to create a queue in {parent} ({exc.strerror}): choose another folder '
+            'with base_dir= or DESIPIPE_QUEUE_DIR'
         ) from None
     except OSError as exc:
         if exc.errno == errno.EROFS:
-            raise PermissionDeniedError(f'{parent} is on a read-only filesystem: choose another folder with base_dir= or DESIPIPE_QUEUE_DIR') from None
+            raise PermissionDeniedError(
+                f'{parent} is on a read-only filesystem: choose another folder with base_dir= or '
+                'DESIPIPE_QUEUE_DIR'
+            ) from None
         raise disk_full(exc, parent) from exc
     try:
         try:
@@ -229,37 +252,50 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
             fd = open_file(temporary, 'lock', os.O_WRONLY | os.O_CREAT | os.O_EXCL)
             with os.fdopen(fd, 'wb'):
                 share(fd, temporary)
-            header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
+            header = {
+                'lock': found.lock,
+                'shared': found.mount.shared,
+                'fstype': found.mount.fstype,
+                'lease': config['lease'],
+                't': time.time(),
+            }
             if group:
                 header['group'] = group_name(gid)
-            journals.create(temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)})
+            journals.create(
+                temporary, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}
+            )
             if group:
                 _check_shared_lock(found.lock, folder)
                 give_folder(temporary, gid)
         except OSError as exc:
             raise disk_full(exc, parent) from exc
-        # A folder appears whole or not at all, also when several processes create the same queue at once: rename does not
-        # replace a folder that has something in it.
+        # A folder appears whole or not at all, also when several processes create the same queue at
+        # once: rename does not replace a folder that has something in it.
         os.rename(temporary, folder)
     except OSError as exc:
-        # Not looked up: what was absent before stays so for a while on a network filesystem's client.
+        # Not looked up: what was absent before stays so for a while on a network filesystem's
+        # client.
         if exc.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise QueueExistsError(
-                f'there is a queue in {folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(folder)}'
+                f'there is a queue in {folder} already: open it with create=False, or delete it '
+                f'with: desipipe delete -q {quote(folder)}'
             ) from None
         raise exc
     finally:
         if os.path.isdir(temporary):
             shutil.rmtree(temporary)
             for path in made:
-                with contextlib.suppress(OSError):  # somebody else has put something there meanwhile
+                with contextlib.suppress(
+                    OSError
+                ):  # somebody else has put something there meanwhile
                     os.rmdir(path)
 
 
 def _check_shared_lock(kind: str, folder: str) -> None:
     if kind == 'soft':
         raise ConfigError(
-            f'Locks of kind "soft", which users do not share, are all that works in {os.path.dirname(folder)}. Nothing was created. '
+            'Locks of kind "soft", which users do not share, are all that works in '
+            f'{os.path.dirname(folder)}. Nothing was created. '
             'Make the queue on another filesystem. See which kinds work:\ndesipipe doctor'
         )
 
@@ -273,8 +309,9 @@ def _upwards(path: str) -> Iterator[str]:
 def remove_folder(folder: str) -> None:
     """Remove a deleted queue's folder.
 
-    On NFS a file that another process of this host has open is renamed to ``.nfs…`` instead, and goes when that one closes it: until then the
-    folder can't go either. It is tried again for a moment, and what remains is left to be removed later.
+    On NFS a file that another process of this host has open is renamed to ``.nfs…`` instead, and
+    goes when that one closes it: until then the folder can't go either. It is tried again for a
+    moment, and what remains is left to be removed later.
     """
     for pause in (*_REMOVE_PAUSES, 0.0):
         errors = _remove_what_goes(folder)
@@ -285,7 +322,8 @@ def remove_folder(folder: str) -> None:
             raise next((exc for exc in errors if exc.errno not in _STILL_OPEN), errors[0])
         time.sleep(pause)
     logger.warning(
-        '%s still has files that other processes have open, and is left behind. The queue is deleted. Remove the rest when they have ended:\nrm -r %s',
+        '%s still has files that other processes have open, and is left behind. The queue is '
+        'deleted. Remove the rest when they have ended:\nrm -r %s',
         folder,
         quote(folder),
     )
@@ -318,16 +356,19 @@ class Queue(BaseClass):
     base_dir : path, default=None
         The folder that holds the queue.
     create : bool, default=None
-        ``True``: it must be new; ``False``: it must exist; ``None``: it is created when it does not exist.
+        ``True``: it must be new; ``False``: it must exist; ``None``: it is created when it does not
+        exist.
     spawn : bool, default=False
         Whether to start a detached manager process with the first task.
     config : Config, default=None
     group : str, default=None
-        Name of a group that shares the queue, which is made for it; one that exists must be shared by it.
+        Name of a group that shares the queue, which is made for it; one that exists must be shared
+        by it.
 
     Raises
     ------
-    UnknownQueueError, QueueExistsError, InvalidQueueNameError, LockingError, QueueVersionError, CorruptJournalError, PermissionDeniedError
+    UnknownQueueError, QueueExistsError, InvalidQueueNameError, LockingError, QueueVersionError,
+    CorruptJournalError, PermissionDeniedError
     """
 
     def __init__(
@@ -340,12 +381,15 @@ class Queue(BaseClass):
         group: str | None = None,
     ) -> None:
         self.config = config or Config()
-        self.folder: str = name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
+        self.folder: str = (
+            name.folder if isinstance(name, Queue) else queue_folder(name, base_dir, self.config)
+        )
         self.spawn = spawn
         exists = queue_exists(self.folder)
         if create is True and exists:
             raise QueueExistsError(
-                f'there is a queue in {self.folder} already: open it with create=False, or delete it with: desipipe delete -q {quote(self.folder)}'
+                f'there is a queue in {self.folder} already: open it with create=False, or delete '
+                f'it with: desipipe delete -q {quote(self.folder)}'
             )
         if create is False and not exists:
             raise unknown_queue(self.folder)
@@ -361,10 +405,15 @@ class Queue(BaseClass):
         self.ledger = patiently(lambda: Ledger(self.folder, interval, trusts), OPEN_PATIENCE_S)
         if group and self.group != group_name(find_group(group)):
             raise QueueError(
-                f'The queue in {self.folder} is {f"shared by group {self.group}" if self.group else "not shared"}. Nothing was changed. '
-                f'To share it with group {group}:\ndesipipe share -q {quote(self.folder)} --group {quote(group)}'
+                f'The queue in {self.folder} is '
+                f'{f"shared by group {self.group}" if self.group else "not shared"}. Nothing was '
+                'changed. '
+                f'To share it with group {group}:\ndesipipe share -q {quote(self.folder)} --group '
+                f'{quote(group)}'
             )
-        self._collecting: tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None = None
+        self._collecting: (
+            tuple[list[Batch], dict[str, Code], dict[str, Event], list[Use], list[bytes]] | None
+        ) = None
         self._manager: subprocess.Popen[bytes] | None = None
         self._looked = self._started = 0.0
 
@@ -403,11 +452,13 @@ class Queue(BaseClass):
         ----------
         tasks : Task or iterable of Task
         replace : bool, default=False
-            Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run, ends as it says.
+            Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run,
+            ends as it says.
         lock : bool, default=True
             Not needed: kept for callers of the original. The lock is always taken.
         task_manager : TaskManager, default=None
-            Whose workers run them; by default that of their app, or a default one (local, one worker).
+            Whose workers run them; by default that of their app, or a default one (local, one
+            worker).
 
         Returns
         -------
@@ -437,7 +488,9 @@ class Queue(BaseClass):
             futures.append(Future(self.ledger, batch.ids[0]))
             again.append(batch.ids[0])
         if batches:
-            self.add_batches(batches, codes, specs, uses=[use for use in uses.values() if use is not None])
+            self.add_batches(
+                batches, codes, specs, uses=[use for use in uses.values() if use is not None]
+            )
         if replace and again:
             rows = [self.ledger.row(tid) for tid in again]
             self.ledger.retry(lambda state: rows)
@@ -446,7 +499,12 @@ class Queue(BaseClass):
     def use(self, group: Group, code: Code | None = None) -> Use | None:
         """Describe where this process uses the app version of a group."""
         making = provenance.making
-        task = making.app if making is not None and os.path.realpath(making.queue) == os.path.realpath(self.folder) else ''
+        task = (
+            making.app
+            if making is not None
+            and os.path.realpath(making.queue) == os.path.realpath(self.folder)
+            else ''
+        )
         if making is not None and not task:
             return None  # a task of another queue, which does not tell whether it is current
         return make_use(self.folder, group.name, group.app, group.kind, code, task)
@@ -460,7 +518,10 @@ class Queue(BaseClass):
         uses: Sequence[Use] = (),
         reused: Sequence[bytes] = (),
     ) -> None:
-        """Add prepared batches; within :meth:`batch`, later. Parameters as for :meth:`.Ledger.add`."""
+        """Add prepared batches; within :meth:`batch`, later.
+
+        Parameters as for :meth:`.Ledger.add`.
+        """
         if self._collecting is not None:
             self._collecting[0].extend(batches)
             self._collecting[1].update(codes)
@@ -474,7 +535,9 @@ class Queue(BaseClass):
 
     @contextlib.contextmanager
     def batch(self) -> Generator[Queue, None, None]:
-        """Collect what is added within, and write it at the end in one go; nothing is added if the block raises."""
+        """Collect what is added within, and write it at the end in one go; nothing is added if
+        the block raises.
+        """
         if self._collecting is not None:
             yield self  # the outer one writes
             return
@@ -491,8 +554,9 @@ class Queue(BaseClass):
 
     def keep_spawned(self) -> None:
         """Start a detached manager if something is pending and none is there."""
-        # A manager says under the lock that it ends, and only when nothing is left to do: an addition comes before that and is seen,
-        # or after it, and then it is known here that another one is needed.
+        # A manager says under the lock that it ends, and only when nothing is left to do: an
+        # addition comes before that and is seen, or after it, and then it is known here that
+        # another one is needed.
         state = self.ledger.state
         if not state.total(PENDING) or state.paused:
             return
@@ -505,7 +569,11 @@ class Queue(BaseClass):
             if record is not None and not gone(record):
                 return
         process = self._manager
-        if process is not None and process.poll() is None and state.last_manager.get('pid') != process.pid:
+        if (
+            process is not None
+            and process.poll() is None
+            and state.last_manager.get('pid') != process.pid
+        ):
             return  # started, and not there yet
         if now - self._started < 1.0 and process is not None and process.poll():
             return  # it failed at once; not more often than this
@@ -517,23 +585,32 @@ class Queue(BaseClass):
 
     @property
     def counts(self) -> Counts:
-        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)`` is the number of tasks that fit.
+        """Number of tasks by state, without superseded ones, a dictionary; ``counts(state=, mid=)``
+        is the number of tasks that fit.
 
-        RUNNING are those in a slot. What a worker has claimed beside them is PENDING, and ``counts.claimed`` is the number of these.
+        RUNNING are those in a slot. What a worker has claimed beside them is PENDING, and
+        ``counts.claimed`` is the number of these.
         """
         self.ledger.follow()
         by_state, claimed = self.ledger.state.counts_shown()
 
         def count(state: str | Iterable[str] | None, mid: str | Iterable[str] | None) -> int:
-            tables: list[dict[str, int]] = [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
-            names = STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
+            tables: list[dict[str, int]] = (
+                [by_state] if mid is None else [self.summary(one) for one in _several(mid)]
+            )
+            names = (
+                STATES if state is None else [STATES[state_code(text)] for text in _several(state)]
+            )
             return sum(table.get(name, 0) for table in tables for name in names)
 
         return Counts(by_state, count, claimed)
 
     @property
     def n_superseded(self) -> int:
-        """Number of superseded tasks: of code that the notebook or script has no longer. They are in none of the :attr:`counts`."""
+        """Number of superseded tasks: of code that the notebook or script has no longer.
+
+        They are in none of the :attr:`counts`.
+        """
         self.ledger.follow()
         return self.ledger.state.n_superseded
 
@@ -581,9 +658,11 @@ class Queue(BaseClass):
         row: int | Iterable[int] | None = None,
         superseded: bool | None = False,
     ) -> list[int]:
-        """Return the rows of the tasks that fit all of the conditions, in order of their coming; each may be one value or several.
+        """Return the rows of the tasks that fit all of the conditions, in order of their coming;
+        each may be one value or several.
 
-        ``superseded``: False: without superseded tasks, unless they are named by ``tid``; True: only these; None: with them.
+        ``superseded``: False: without superseded tasks, unless they are named by ``tid``; True:
+        only these; None: with them.
         """
         ledger = self.ledger
         ledger.follow()
@@ -633,12 +712,14 @@ class Queue(BaseClass):
         tid, state, mid, jobid, name, index : str, int, or iterable of these, default=None
             Identity (or its beginning), state, task manager, job, app's name, order of call.
         one : bool, default=None
-            ``True``: the first task that fits, or ``None``; ``False``: a list; by default one task if one identity, or one
-            name and one index, are given, else a list.
+            ``True``: the first task that fits, or ``None``; ``False``: a list; by default one task
+            if one identity, or one name and one index, are given, else a list.
         property : str, list, default=None
-            Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of them; of several a tuple.
+            Attribute of the tasks (``'tid'``, ``'state'``, ``'result'``, …) to return instead of
+            them; of several a tuple.
         superseded : bool, default=False
-            ``False``: without tasks of code that the notebook or script has no longer, unless ``tid`` names them; ``True``: only these; ``None``: with them.
+            ``False``: without tasks of code that the notebook or script has no longer, unless
+            ``tid`` names them; ``True``: only these; ``None``: with them.
 
         Returns
         -------
@@ -649,8 +730,14 @@ class Queue(BaseClass):
         names = [] if property is None else _several(property)
         for text in names:
             if not hasattr(Task, text):
-                known = (known for known in dir(Task) if not known.startswith('_') and known not in dir(BaseClass))
-                raise UnknownPropertyError(f'A task has no property {text!r}: {close_names(text, known, n=30)}')
+                known = (
+                    known
+                    for known in dir(Task)
+                    if not known.startswith('_') and known not in dir(BaseClass)
+                )
+                raise UnknownPropertyError(
+                    f'A task has no property {text!r}: {close_names(text, known, n=30)}'
+                )
         if tid is not None:
             tid = [text for text in _several(tid) if text in self]
         rows = self.select(tid, state, mid, jobid, name, index, superseded=superseded)
@@ -658,18 +745,23 @@ class Queue(BaseClass):
         if names:
             # The identity as people hold it: text.
             read = operator.attrgetter(*['id' if text == 'tid' else text for text in names])
-            found = [read(task) if isinstance(property, str) or len(names) > 1 else (read(task),) for task in found]
+            found = [
+                read(task) if isinstance(property, str) or len(names) > 1 else (read(task),)
+                for task in found
+            ]
         return (found[0] if found else None) if one else found
 
     def futures(self, **kwargs: Any) -> list[Future]:
         """Futures of the tasks that fit; conditions as for :meth:`tasks`."""
         return [Future(self.ledger, self.ledger.state.ids[row]) for row in self.select(**kwargs)]
 
-    def pop(self, tid: str | None = None, mid: str | None = None, state: str = 'PENDING', **kwargs: Any) -> Task | None:
+    def pop(
+        self, tid: str | None = None, mid: str | None = None, state: str = 'PENDING', **kwargs: Any
+    ) -> Task | None:
         """Take the next pending task as one's own.
 
-        It is RUNNING, and it is for the caller to run it (:meth:`.Task.run`) and to say how it ended:
-        ``queue.add(task, replace=True)``, or :meth:`set_task_state`.
+        It is RUNNING, and it is for the caller to run it (:meth:`.Task.run`) and to say how it
+        ended: ``queue.add(task, replace=True)``, or :meth:`set_task_state`.
 
         Parameters
         ----------
@@ -702,10 +794,26 @@ class Queue(BaseClass):
             else:
                 rows = [row for row in chosen if known.status[row] == code][:1]
             claimed[:] = [] if known.paused else rows
-            return [{'e': 'run', 'w': '', 'rows': claimed, 'n': [known.attempt[row] + 1 for row in claimed], 't': time.time()}] if claimed else []
+            return (
+                [
+                    {
+                        'e': 'run',
+                        'w': '',
+                        'rows': claimed,
+                        'n': [known.attempt[row] + 1 for row in claimed],
+                        't': time.time(),
+                    }
+                ]
+                if claimed
+                else []
+            )
 
         ledger.journal.write(decide)
-        return Task.stored(ledger, claimed[0], attempt=ledger.state.attempt[claimed[0]]) if claimed else None
+        return (
+            Task.stored(ledger, claimed[0], attempt=ledger.state.attempt[claimed[0]])
+            if claimed
+            else None
+        )
 
     def managers(self, mid: str | None = None, property: str | None = None) -> Any:
         """Return the task managers that tasks of this queue belong to.
@@ -736,7 +844,8 @@ class Queue(BaseClass):
         pid : int, str
             Number of the process, or the job's id.
         provider : str, BaseProvider
-            The provider that started it, or its name. :meth:`kill` ends workers only: end the process yourself.
+            The provider that started it, or its name. :meth:`kill` ends workers only: end the
+            process yourself.
         """
         self.ledger.add_process(str(pid), str(getattr(provider, 'name', provider)))
 
@@ -750,16 +859,30 @@ class Queue(BaseClass):
         return [mid for mid in state.managers if state.provider_name(mid) == name]
 
     def processes(self) -> list[Process]:
-        """Return the manager and the workers that live, and what was added by :meth:`add_process`: pairs of process or job, and provider."""
+        """Return the manager and the workers that live, and what was added by
+        :meth:`add_process`: pairs of process or job, and provider.
+        """
         self.ledger.follow()
         state = self.ledger.state
         found = []
         if state.manager is not None:
             event = state.manager
-            found.append(Process('manager', event['w'], event['host'], event['pid'], '', event['t']))
+            found.append(
+                Process('manager', event['w'], event['host'], event['pid'], '', event['t'])
+            )
         for worker in state.alive.values():
             provider = 'local' if worker.is_local else state.provider_name(worker.mid)
-            found.append(Process('worker', worker.name, worker.host, worker.pid, worker.job, worker.time, provider))
+            found.append(
+                Process(
+                    'worker',
+                    worker.name,
+                    worker.host,
+                    worker.pid,
+                    worker.job,
+                    worker.time,
+                    provider,
+                )
+            )
         return [*found, *(Process.added(event) for event in state.processes.values())]
 
     def summary(self, mid: str | None = None, return_type: str = 'dict') -> Any:
@@ -806,7 +929,9 @@ class Queue(BaseClass):
             When they say to have begun, in seconds since the epoch; None: what is known.
         """
         ledger = self.ledger
-        ledger.change(lambda _: [ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set')
+        ledger.change(
+            lambda _: [ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set'
+        )
         if jobid is not None or t0 is not None:
             job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
             for text in _several(tid):
@@ -814,13 +939,19 @@ class Queue(BaseClass):
         if self.spawn:
             self.keep_spawned()
 
-    def retry(self, tid: str | Iterable[str] | None = None, state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'), **kwargs: Any) -> list[Task]:
+    def retry(
+        self,
+        tid: str | Iterable[str] | None = None,
+        state: str | Iterable[str] = ('FAILED', 'KILLED', 'UNKNOWN'),
+        **kwargs: Any,
+    ) -> list[Task]:
         """Run finished tasks again; tasks that they blocked wait for them again.
 
         Parameters
         ----------
         tid : str or iterable of str, default=None
-            These, whatever state they ended in, superseded or not; by default all in one of ``state`` that are not superseded.
+            These, whatever state they ended in, superseded or not; by default all in one of
+            ``state`` that are not superseded.
         state : str or iterable of str
             With RUNNING, what runs is given up, and begins again.
         **kwargs
@@ -830,16 +961,25 @@ class Queue(BaseClass):
         -------
         tasks : list of Task
         """
-        conditions: dict[str, Any] = {'tid': tid, **kwargs} if tid is not None else {'state': state, **kwargs}
+        conditions: dict[str, Any] = (
+            {'tid': tid, **kwargs} if tid is not None else {'state': state, **kwargs}
+        )
         keep = tid is not None or bool(kwargs.get('superseded'))
-        retried = self.ledger.retry(lambda _: self.select(**conditions), keep, running=tid is None and 'RUNNING' in _several(state))
+        retried = self.ledger.retry(
+            lambda _: self.select(**conditions),
+            keep,
+            running=tid is None and 'RUNNING' in _several(state),
+        )
         if self.spawn and retried:
             self.keep_spawned()
         return [Task.stored(self.ledger, row) for row in retried]
 
     def cancel(self, tid: str | Iterable[str] | None = None, **kwargs: Any) -> list[Task]:
         """Cancel tasks that have not ended; conditions as for :meth:`tasks`."""
-        return [Task.stored(self.ledger, row) for row in self.ledger.cancel(lambda _: self.select(tid=tid, **kwargs))]
+        return [
+            Task.stored(self.ledger, row)
+            for row in self.ledger.cancel(lambda _: self.select(tid=tid, **kwargs))
+        ]
 
     def kill(
         self,
@@ -859,7 +999,8 @@ class Queue(BaseClass):
         provider : str, BaseProvider, default=None
             Only workers of providers of this name.
 
-        Jobs of batch systems that have not begun are withdrawn: by the manager, or here if there is none.
+        Jobs of batch systems that have not begun are withdrawn: by the manager, or here if there is
+        none.
 
         Returns
         -------
@@ -867,38 +1008,65 @@ class Queue(BaseClass):
             Their names.
         """
         if provider is not None:
-            mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+            mids = (
+                None
+                if mid is None
+                else {find_mid(self.ledger.state, text) for text in _several(mid)}
+            )
             mid = [one for one in self.mids_of(provider) if mids is None or one in mids]
         names, withdrawn = self.end(jobid, mid, manager)
         for error in withdrawn.errors:
             logger.error('%s', error)
         return names
 
-    def end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> tuple[list[str], Withdrawn]:
-        """Do what :meth:`kill` does, and return also which jobs of batch systems were cancelled here, and which could not be."""
+    def end(
+        self,
+        jobid: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        manager: bool | None = None,
+    ) -> tuple[list[str], Withdrawn]:
+        """Do what :meth:`kill` does, and return also which jobs of batch systems were cancelled
+        here, and which could not be.
+        """
         from .jobs import Withdrawn
 
         names = self.order_end(jobid, mid, manager)
         here = jobid is not None or mid is not None or not self._is_managed()
         return names, self.withdraw(jobid, mid) if here else Withdrawn([], [])
 
-    def order_end(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None, manager: bool | None = None) -> list[str]:
-        """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of batch systems that have not begun to the manager."""
+    def order_end(
+        self,
+        jobid: str | Iterable[str] | None = None,
+        mid: str | Iterable[str] | None = None,
+        manager: bool | None = None,
+    ) -> list[str]:
+        """Order workers, and the manager, to end, as :meth:`kill` does, and leave the jobs of
+        batch systems that have not begun to the manager.
+        """
         self.ledger.follow()
         jobs = None if jobid is None else set(_several(jobid))
-        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+        mids = (
+            None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+        )
 
         def choose(state: State) -> list[str]:
             return [
                 w.name
                 for w in state.alive.values()
-                if (jobs is None or w.job in jobs or (w.is_local and str(w.pid) in jobs)) and (mids is None or w.mid in mids)
+                if (jobs is None or w.job in jobs or (w.is_local and str(w.pid) in jobs))
+                and (mids is None or w.mid in mids)
             ]
 
-        return self.ledger.stop(choose, 'now', jobs is None and mids is None if manager is None else manager)
+        return self.ledger.stop(
+            choose, 'now', jobs is None and mids is None if manager is None else manager
+        )
 
-    def withdraw(self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> Withdrawn:
-        """Cancel the jobs of batch systems in which no worker lives. A manager does that itself; this is for a queue that has none.
+    def withdraw(
+        self, jobid: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None
+    ) -> Withdrawn:
+        """Cancel the jobs of batch systems in which no worker lives.
+
+        A manager does that itself; this is for a queue that has none.
 
         Parameters
         ----------
@@ -913,8 +1081,12 @@ class Queue(BaseClass):
         from .jobs import withdraw_jobs
 
         self.ledger.follow()
-        mids = None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
-        return withdraw_jobs(self.ledger, self.name, None if jobid is None else set(_several(jobid)), mids)
+        mids = (
+            None if mid is None else {find_mid(self.ledger.state, text) for text in _several(mid)}
+        )
+        return withdraw_jobs(
+            self.ledger, self.name, None if jobid is None else set(_several(jobid)), mids
+        )
 
     def _is_managed(self) -> bool:
         manager = self.ledger.state.manager
@@ -925,7 +1097,9 @@ class Queue(BaseClass):
 
     def wait_stopped(self, timeout: float = 30.0) -> bool:
         """Wait until no worker and no manager is left; ``False`` after ``timeout`` seconds."""
-        return self.ledger.wait(lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout)
+        return self.ledger.wait(
+            lambda: not self.ledger.state.alive and self.ledger.state.manager is None, timeout
+        )
 
     def clear(self, kill: bool = True) -> None:
         """Forget all tasks. The queue stays.
@@ -933,8 +1107,9 @@ class Queue(BaseClass):
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first. If not, they go on with what is added from now on, and tasks that run end by
-            themselves: their results are dropped, or taken if the same task is added again.
+            Whether to end the workers and the manager first. If not, they go on with what is added
+            from now on, and tasks that run end by themselves: their results are dropped, or taken
+            if the same task is added again.
         """
         from .compact import clear
 
@@ -948,7 +1123,8 @@ class Queue(BaseClass):
         Parameters
         ----------
         kill : bool, default=True
-            Whether to end the workers and the manager first. If not, tasks that run end by themselves, and their workers end then.
+            Whether to end the workers and the manager first. If not, tasks that run end by
+            themselves, and their workers end then.
         """
         if self.group:
             check_owner(self.ledger, 'delete')
@@ -957,7 +1133,8 @@ class Queue(BaseClass):
             self._stop_politely()
             if not self._is_managed():
                 self._withdraw_all()
-        # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who waits for the lock finds it gone.
+        # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who
+        # waits for the lock finds it gone.
         doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
         self.ledger.journal.locked(lambda: os.rename(self.folder, doomed))
         self.ledger.close()
@@ -1004,7 +1181,9 @@ class Queue(BaseClass):
 
         self.ledger.drop(choose)
 
-    def forget(self, tid: str | Iterable[str] | None = None, superseded: bool = False, **kwargs: Any) -> list[str]:
+    def forget(
+        self, tid: str | Iterable[str] | None = None, superseded: bool = False, **kwargs: Any
+    ) -> list[str]:
         """Take tasks and their results out of the queue.
 
         Parameters
@@ -1012,7 +1191,8 @@ class Queue(BaseClass):
         tid : str or iterable of str, default=None
             These.
         superseded : bool, default=False
-            All that are superseded: of code that the notebook or script has no longer. Those that still run stay until they ended.
+            All that are superseded: of code that the notebook or script has no longer. Those that
+            still run stay until they ended.
         **kwargs
             Other conditions, as for :meth:`tasks`.
 
@@ -1027,20 +1207,28 @@ class Queue(BaseClass):
             A task that has not ended needs one of them; nothing was forgotten.
         """
         if tid is None and not superseded and not kwargs:
-            raise UnknownTaskError(f'No task was named. Nothing was forgotten. Name tasks, or forget all superseded ones: {FORGET} -q {quote(self.folder)}')
+            raise UnknownTaskError(
+                'No task was named. Nothing was forgotten. Name tasks, or forget all superseded '
+                f'ones: {FORGET} -q {quote(self.folder)}'
+            )
         rows = self.select(tid=tid, superseded=superseded or None, **kwargs)
 
         def choose(state: State) -> list[int]:
             chosen = [row for row in rows if state.status[row] != DROPPED]
             if superseded:
-                chosen = [row for row in chosen if row in state.superseded and state.status[row] != RUNNING]
+                chosen = [
+                    row
+                    for row in chosen
+                    if row in state.superseded and state.status[row] != RUNNING
+                ]
             _check_needed(state, chosen, superseded)
             return chosen
 
         return [self.ledger.state.ids[row].hex() for row in self.ledger.drop(choose)]
 
     def compact(self) -> dict[str, dict[str, int]]:
-        """Rewrite the journal in fewer lines, and gather small payload files when no worker lives; nothing is lost.
+        """Rewrite the journal in fewer lines, and gather small payload files when no worker lives;
+        nothing is lost.
 
         Returns
         -------
@@ -1057,11 +1245,15 @@ class Queue(BaseClass):
         share_queue(self.ledger, group)
 
     def unshare(self) -> list[str]:
-        """Take the queue back from its group; returns the names of other users who own files in it, which stay theirs."""
+        """Take the queue back from its group; returns the names of other users who own files in
+        it, which stay theirs.
+        """
         return unshare_queue(self.ledger)
 
     def repair(self) -> int:
-        """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the queue's folder; returns how many."""
+        """Move damaged lines of the journal aside, into a file ``journal.damaged-…`` of the
+        queue's folder; returns how many.
+        """
         from .compact import repair
 
         self.ledger.check_use()
@@ -1090,7 +1282,8 @@ class Queue(BaseClass):
         return explain(self.ledger, task)
 
     def accept(self, old: Task | Future | str, new: Task | Future | str) -> Future:
-        """Take the result of ``old`` for ``new``, whose code or arguments differ, without computing it.
+        """Take the result of ``old`` for ``new``, whose code or arguments differ, without computing
+        it.
 
         Parameters
         ----------
@@ -1109,17 +1302,30 @@ class Queue(BaseClass):
         AppChangedError
             They are not two versions of one call.
         """
-        source, target = (self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item for item in (old, new))
+        source, target = (
+            self[item] if isinstance(item, str) else item.task if isinstance(item, Future) else item
+            for item in (old, new)
+        )
         if source.name != target.name:
-            raise AppChangedError(f'{source.name} and {target.name} are two apps: a result of one cannot be accepted for the other; nothing was changed')
+            raise AppChangedError(
+                f'{source.name} and {target.name} are two apps: a result of one cannot be accepted '
+                'for the other; nothing was changed'
+            )
         ledger = self.ledger
 
         def decide(added: Sequence[Event]) -> list[Event]:
             row = ledger.row(source.tid)
             if ledger.state.status[row] != SUCCEEDED:
-                raise AppChangedError(f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing was changed')
+                raise AppChangedError(
+                    f'task {source.id[:12]} is {source.state}: it has no result to accept; nothing '
+                    'was changed'
+                )
             # Where it is new, its own line comes right before.
-            rows = [event['first'] if event['e'] == 'add' else event['row'] for event in added if event['e'] in ('add', 'revive')]
+            rows = [
+                event['first'] if event['e'] == 'add' else event['row']
+                for event in added
+                if event['e'] in ('add', 'revive')
+            ]
             new = rows[0] if rows else ledger.row(target.tid)
             return [{'e': 'accept', 'old': row, 'new': new, 't': time.time()}]
 
@@ -1128,7 +1334,14 @@ class Queue(BaseClass):
         else:
             batch, code, spec = _packed(target, None)
             use = self.use(batch.group, code)
-            ledger.add([batch], {batch.group.app: code}, {batch.group.mid: spec}, True, uses=[] if use is None else [use], then=decide)
+            ledger.add(
+                [batch],
+                {batch.group.app: code},
+                {batch.group.mid: spec},
+                True,
+                uses=[] if use is None else [use],
+                then=decide,
+            )
         return Future(ledger, target.tid)
 
     def app(self, tid: str) -> App:
@@ -1185,7 +1398,8 @@ class Queue(BaseClass):
 
 
 def restore_first_line(folder: str, config: Config) -> bool:
-    """Give the journal of the queue in ``folder`` a first line again, where that is damaged; return True when it was.
+    """Give the journal of the queue in ``folder`` a first line again, where that is damaged; return
+    True when it was.
 
     Raises
     ------
@@ -1202,10 +1416,23 @@ def restore_first_line(folder: str, config: Config) -> bool:
         return False
     check_use(folder, os.path.join(folder, journals.FILE_NAME), TrustedUsers(config))
     found = probe(os.path.dirname(folder), config.lock)
-    header = {'lock': found.lock, 'shared': found.mount.shared, 'fstype': found.mount.fstype, 'lease': config['lease'], 't': time.time()}
-    if not restore_header(folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock):
+    header = {
+        'lock': found.lock,
+        'shared': found.mount.shared,
+        'fstype': found.mount.fstype,
+        'lease': config['lease'],
+        't': time.time(),
+    }
+    if not restore_header(
+        folder, {**header, 'name': os.path.basename(folder).removesuffix(SUFFIX)}, found.lock
+    ):
         path = os.path.join(folder, journals.FILE_NAME)
-        raise CorruptJournalError(f'Nothing of {path} can be read. Restore the file from a backup, or start another queue.', path, 0)
+        raise CorruptJournalError(
+            f'Nothing of {path} can be read. Restore the file from a backup, or start another '
+            'queue.',
+            path,
+            0,
+        )
     return True
 
 
@@ -1221,7 +1448,8 @@ def _exists(folder: str) -> bool:
         return False
     except PermissionError as exc:
         raise PermissionDeniedError(
-            f'{folder} cannot be looked into by you ({exc.strerror}); nothing was changed. Ask its owner, or choose another queue'
+            f'{folder} cannot be looked into by you ({exc.strerror}); nothing was changed. Ask its '
+            'owner, or choose another queue'
         ) from None
     return True
 
@@ -1242,10 +1470,19 @@ def _spec(task_manager: Any) -> Event:
     """Return the settings of a task manager; of none the default ones."""
     if task_manager is not None:
         return task_manager.to_spec()  # type: ignore[no-any-return]
-    return {'environ': Environment().to_spec(), 'scheduler': {'name': 'simple'}, 'provider': {'name': 'local'}}
+    return {
+        'environ': Environment().to_spec(),
+        'scheduler': {'name': 'simple'},
+        'provider': {'name': 'local'},
+    }
 
 
-def get_queue(queue: str | Queue | Iterable[str | Queue], create: bool | None = None, one: bool = True, config: Config | None = None) -> Any:
+def get_queue(
+    queue: str | Queue | Iterable[str | Queue],
+    create: bool | None = None,
+    one: bool = True,
+    config: Config | None = None,
+) -> Any:
     """Return the queues of names and patterns.
 
     Parameters
@@ -1274,11 +1511,17 @@ def get_queue(queue: str | Queue | Iterable[str | Queue], create: bool | None = 
         if isinstance(item, Queue):
             found.append(item)
         elif is_pattern(item):
-            found += [Queue(folder, create=False, config=config) for folder in find_queues(item, config=config)]
+            found += [
+                Queue(folder, create=False, config=config)
+                for folder in find_queues(item, config=config)
+            ]
         else:
             found.append(Queue(item, create=create, config=config))
     if one and len(found) != 1:
-        raise ValueError(f'{len(found) or "No"} queues are {queue!r}, where one is meant. List queues with: desipipe queues')
+        raise ValueError(
+            f'{len(found) or "No"} queues are {queue!r}, where one is meant. List queues with: '
+            'desipipe queues'
+        )
     return found[0] if one else found
 
 
@@ -1295,7 +1538,8 @@ def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
     -------
     process : subprocess.Popen
     """
-    # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log, and in the journal, what becomes of it.
+    # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log,
+    # and in the journal, what becomes of it.
     with open_log(os.path.join(folder, 'manager.log')) as log:
         return subprocess.Popen(
             [sys.executable, '-m', 'desipipe', 'spawn', '-q', folder, '--detached', *options],
@@ -1322,14 +1566,20 @@ def _tell_of_original(folder: str) -> None:
 def unknown_queue(folder: str) -> UnknownQueueError:
     """The error for a queue that does not exist, with the names that do."""
     parent, last = os.path.split(folder)
-    known = [os.path.basename(path).removesuffix(SUFFIX) for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))]
+    known = [
+        os.path.basename(path).removesuffix(SUFFIX)
+        for path in glob.glob(os.path.join(glob.escape(parent), '*' + SUFFIX))
+    ]
     name = last.removesuffix(SUFFIX)
     old = original_file(folder)
     if old:
         problem = f'{old} is a queue of desipipe 1.0. Nothing was changed'
         advice = 'Take its tasks and results over into a queue of this version'
         return UnknownQueueError(f'{problem}. {advice}:\n{import_command(old)}')
-    return UnknownQueueError(f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: desipipe queues')
+    return UnknownQueueError(
+        f'there is no queue {name!r} in {parent}: {close_names(name, known)}. List queues with: '
+        'desipipe queues'
+    )
 
 
 def kill(
@@ -1350,10 +1600,11 @@ def kill(
     jobid : str, list, default=None
         Only workers of these jobs.
     state : str, list, default=None
-        Cancel tasks in one of these states instead; with ``tid``, ``name`` or ``index``, by default RUNNING ones,
-        and of ``tid`` all that have not ended.
+        Cancel tasks in one of these states instead; with ``tid``, ``name`` or ``index``, by default
+        RUNNING ones, and of ``tid`` all that have not ended.
     **kwargs
-        ``tid``, ``name``, ``index``: cancel these tasks instead; ``mid``, ``manager``: as for :meth:`Queue.kill`.
+        ``tid``, ``name``, ``index``: cancel these tasks instead; ``mid``, ``manager``: as for
+        :meth:`Queue.kill`.
 
     Returns
     -------
@@ -1365,10 +1616,17 @@ def kill(
     ValueError
         Neither a queue, nor jobs and their provider are given.
     """
-    jobids = None if jobid is None else [str(one) for one in ([jobid] if isinstance(jobid, str | int) else jobid)]
+    jobids = (
+        None
+        if jobid is None
+        else [str(one) for one in ([jobid] if isinstance(jobid, str | int) else jobid)]
+    )
     if queue is None:
         if jobids is None or provider is None:
-            raise ValueError('Say which queue, or which jobs of which provider: kill(jobid=..., provider=...). Nothing was ended.')
+            raise ValueError(
+                'Say which queue, or which jobs of which provider: kill(jobid=..., provider=...). '
+                'Nothing was ended.'
+            )
         from ..provider import Provider
 
         Provider(provider).kill(*jobids)
@@ -1381,15 +1639,23 @@ def kill(
         if not of_tasks:
             names += one.kill(jobid=jobids, provider=provider, **kwargs)
             continue
-        conditions = {**kwargs, **({} if state is None else {'state': state}), **({} if jobids is None else {'jobid': jobids})}
+        conditions = {
+            **kwargs,
+            **({} if state is None else {'state': state}),
+            **({} if jobids is None else {'jobid': jobids}),
+        }
         if provider is not None:
             mids = one.mids_of(provider)
-            conditions['mid'] = [mid for mid in mids if 'mid' not in kwargs or mid in _several(kwargs['mid'])]
+            conditions['mid'] = [
+                mid for mid in mids if 'mid' not in kwargs or mid in _several(kwargs['mid'])
+            ]
         names += [task.id for task in one.cancel(**conditions)]
     return names
 
 
-def retry(queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwargs: Any) -> list[Task]:
+def retry(
+    queue: str | Queue | Iterable[str | Queue], spawn: bool = False, **kwargs: Any
+) -> list[Task]:
     """Run tasks again; see :meth:`Queue.retry`.
 
     Parameters
@@ -1423,7 +1689,9 @@ def _packed(task: Task, task_manager: Any) -> tuple[Batch, Code, Event]:
 
 
 def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -> None:
-    """Refuse to drop rows that others need which have not ended; ``superseded``: those that will never begin do not count."""
+    """Refuse to drop rows that others need which have not ended; ``superseded``: those that will
+    never begin do not count.
+    """
     chosen = set(rows)
     for row in chosen:
         for other in state.dependants_of(row):
@@ -1431,7 +1699,8 @@ def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -
                 continue
             if not (superseded and other in state.superseded):
                 raise UnknownTaskError(
-                    f'task {state.ids[row].hex()[:12]} is needed by task {state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
+                    f'task {state.ids[row].hex()[:12]} is needed by task '
+                    f'{state.ids[other].hex()[:12]}, which has not ended: nothing was deleted. '
                     f'Cancel or delete that one first'
                 )
 
@@ -1444,4 +1713,13 @@ def _hex(value: Any) -> str:
     return value.id if isinstance(value, Future | Task) else str(value)
 
 
-__all__ = ['Queue', 'create_folder', 'find_queues', 'get_queue', 'kill', 'open_queue', 'queue_folder', 'retry']
+__all__ = [
+    'Queue',
+    'create_folder',
+    'find_queues',
+    'get_queue',
+    'kill',
+    'open_queue',
+    'queue_folder',
+    'retry',
+]

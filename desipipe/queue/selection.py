@@ -11,7 +11,8 @@ __all__ = ['Counts', 'Process']
 class Counts(dict[str, int]):
     """Number of tasks by state; called with conditions, the number of tasks that fit them.
 
-    A task that a worker has claimed, and that waits for one of its slots, is PENDING; ``claimed`` is the number of these.
+    A task that a worker has claimed, and that waits for one of its slots, is PENDING; ``claimed``
+    is the number of these.
 
     Parameters
     ----------
@@ -23,12 +24,16 @@ class Counts(dict[str, int]):
         Number of pending tasks that a worker has claimed.
     """
 
-    def __init__(self, counts: dict[str, int], count: Callable[[Any, Any], int], claimed: int = 0) -> None:
+    def __init__(
+        self, counts: dict[str, int], count: Callable[[Any, Any], int], claimed: int = 0
+    ) -> None:
         super().__init__(counts)
         self.claimed = claimed
         self._count = count
 
-    def __call__(self, state: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None) -> int:
+    def __call__(
+        self, state: str | Iterable[str] | None = None, mid: str | Iterable[str] | None = None
+    ) -> int:
         """Count tasks.
 
         Parameters
@@ -47,7 +52,8 @@ class Counts(dict[str, int]):
 
 
 class Process(tuple[str, str]):
-    """The manager or a worker of a queue: a pair of its job (process id, or job id) and its provider's name.
+    """The manager or a worker of a queue: a pair of its job (process id, or job id) and its
+    provider's name.
 
     Parameters
     ----------
@@ -77,8 +83,17 @@ class Process(tuple[str, str]):
         since: float,
         provider: str = 'local',
     ) -> Self:
-        new = super().__new__(cls, (str(pid) if provider == 'local' else job.rpartition(':')[2], provider))
-        new.kind, new.name, new.host, new.pid, new.job, new.since = kind, name, host, pid, job, since
+        new = super().__new__(
+            cls, (str(pid) if provider == 'local' else job.rpartition(':')[2], provider)
+        )
+        new.kind, new.name, new.host, new.pid, new.job, new.since = (
+            kind,
+            name,
+            host,
+            pid,
+            job,
+            since,
+        )
         new.provider = new[1]
         return new
 

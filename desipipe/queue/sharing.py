@@ -16,7 +16,16 @@ from ..utils import file_mode, is_shared, username
 from .compact import share_journal
 from .ledger import Ledger
 
-__all__ = ['check_owner', 'find_group', 'give_folder', 'group_name', 'members_of', 'share_queue', 'unreachable', 'unshare_queue']
+__all__ = [
+    'check_owner',
+    'find_group',
+    'give_folder',
+    'group_name',
+    'members_of',
+    'share_queue',
+    'unreachable',
+    'unshare_queue',
+]
 
 SHARED_MODE = 0o2770
 PRIVATE_MODE = 0o700
@@ -39,9 +48,15 @@ def find_group(name: str) -> int:
     try:
         gid = int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid
     except KeyError:
-        raise ConfigError(f'There is no group {name!r} on this machine. Nothing was changed. List your groups:\nid -Gn') from None
+        raise ConfigError(
+            f'There is no group {name!r} on this machine. Nothing was changed. List your '
+            'groups:\nid -Gn'
+        ) from None
     if not is_member(gid) and os.geteuid() != 0:
-        raise ConfigError(f'You are not a member of group {name!r}, and cannot give it anything. Nothing was changed. List your groups:\nid -Gn')
+        raise ConfigError(
+            f'You are not a member of group {name!r}, and cannot give it anything. Nothing was '
+            'changed. List your groups:\nid -Gn'
+        )
     return gid
 
 
@@ -54,7 +69,8 @@ def members_of(gid: int) -> list[str]:
 
 
 def give_folder(folder: str, gid: int) -> None:
-    """Give the folder of a queue, and what is in it, to a group; nothing is given where that cannot be done.
+    """Give the folder of a queue, and what is in it, to a group; nothing is given where that cannot
+    be done.
 
     Raises
     ------
@@ -74,12 +90,20 @@ def give_folder(folder: str, gid: int) -> None:
         with contextlib.suppress(OSError):
             os.chmod(folder, stat.S_IMODE(before.st_mode))
         raise PermissionDeniedError(
-            f'The filesystem of {folder} does not give it to group {group_name(gid)} ({exc.strerror}). Nothing was shared. '
-            'Make the queue on a filesystem that keeps groups and modes. See how this one is mounted:\n'
+            f'The filesystem of {folder} does not give it to group {group_name(gid)} '
+            f'({exc.strerror}). Nothing was shared. '
+            'Make the queue on a filesystem that keeps groups and modes. See how this one is '
+            'mounted:\n'
             f'findmnt -T {quote(folder)}'
         ) from None
     for path, is_folder in files.own_files(folder):
-        files.give(folder, path, is_folder, gid, SHARED_MODE if is_folder else file_mode(SHARED_MODE, path.endswith(_OWN)))
+        files.give(
+            folder,
+            path,
+            is_folder,
+            gid,
+            SHARED_MODE if is_folder else file_mode(SHARED_MODE, path.endswith(_OWN)),
+        )
 
 
 def share_queue(ledger: Ledger, group: str) -> int:
@@ -106,7 +130,8 @@ def share_queue(ledger: Ledger, group: str) -> int:
     gid = find_group(group)
     if ledger.journal.header.get('lock') == 'soft':
         raise ConfigError(
-            f'The queue in {ledger.folder} uses locks of kind "soft", which users do not share. Nothing was changed. '
+            f'The queue in {ledger.folder} uses locks of kind "soft", which users do not share. '
+            'Nothing was changed. '
             'Make a queue on a filesystem with locks. See which kinds work:\ndesipipe doctor'
         )
     ledger.follow()
@@ -132,7 +157,11 @@ def unshare_queue(ledger: Ledger) -> list[str]:
     gid = pwd.getpwuid(os.geteuid()).pw_gid if _has_account() else os.getegid()
     others = set()
     for below in ((), *((name,) for name in files.SUBFOLDERS)):
-        owners = {found.st_uid for _, found in files.list_files(ledger.folder, *below) if not stat.S_ISDIR(found.st_mode)}
+        owners = {
+            found.st_uid
+            for _, found in files.list_files(ledger.folder, *below)
+            if not stat.S_ISDIR(found.st_mode)
+        }
         others |= {username(uid) for uid in owners if uid != os.geteuid()}
     for path, is_folder in files.own_files(ledger.folder):
         files.give(ledger.folder, path, is_folder, gid, PRIVATE_MODE if is_folder else 0o600)
@@ -167,13 +196,17 @@ def check_owner(ledger: Ledger, verb: str) -> None:
     holding = look_at(ledger.folder)
     if os.geteuid() not in (0, holding.uid):
         raise PermissionDeniedError(
-            f'{ledger.folder} belongs to user {holding.owner}, who alone can {verb} it. Nothing was changed. '
-            f'Ask {holding.owner} to type:\ndesipipe {verb} -q {quote(ledger.folder)}{" --group GROUP" if verb == "share" else ""}'
+            f'{ledger.folder} belongs to user {holding.owner}, who alone can {verb} it. Nothing '
+            'was changed. '
+            f'Ask {holding.owner} to type:\ndesipipe {verb} -q '
+            f'{quote(ledger.folder)}{" --group GROUP" if verb == "share" else ""}'
         )
 
 
 def unreachable(folder: str, gid: int) -> str:
-    """Return the first folder on the way to a queue that a group may not pass; empty if there is none."""
+    """Return the first folder on the way to a queue that a group may not pass; empty if there is
+    none.
+    """
     above = os.path.dirname(os.path.realpath(folder))
     found = ''
     while True:

@@ -1,7 +1,9 @@
-"""The state of a queue as a fold over its events: no clock, no I/O, the same for everyone who has read as far.
+"""The state of a queue as a fold over its events: no clock, no I/O, the same for everyone who has
+read as far.
 
-Tasks are rows of columns (some 70 bytes a row, and 45 for the identity), details stay in the journal. Everything that is asked
-often is kept up to date as events come; everything else is computed when asked for.
+Tasks are rows of columns (some 70 bytes a row, and 45 for the identity), details stay in the
+journal. Everything that is asked often is kept up to date as events come; everything else is
+computed when asked for.
 """
 
 from __future__ import annotations
@@ -41,14 +43,32 @@ _GROUPS_FREE = 1 << 12  # the same for groups
 _BYTES_PER_GROUP = 64
 _DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
 TIME_MAX = 1e11  # s since the epoch
-_OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # kinds that are checked as they are folded
+_OFTEN = frozenset(
+    ('add', 'run', 'end', 'set', 'back')
+)  # kinds that are checked as they are folded
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
 
 
 class Worker:
     """A worker, as the journal knows it."""
 
-    __slots__ = ('began', 'draining', 'ended', 'host', 'job', 'kind', 'lent', 'mid', 'name', 'pid', 'rows', 'slots', 'stop', 'time', 'user')
+    __slots__ = (
+        'began',
+        'draining',
+        'ended',
+        'host',
+        'job',
+        'kind',
+        'lent',
+        'mid',
+        'name',
+        'pid',
+        'rows',
+        'slots',
+        'stop',
+        'time',
+        'user',
+    )
 
     def __init__(self, event: Event) -> None:
         self.name: str = event['w']
@@ -152,7 +172,9 @@ class State:
         self.kept: set[int] = set()
         """Rows that would be superseded, and that someone asked for by name."""
         self.reasons: dict[int, int] = {}
-        """By how much a row is superseded: 1 for its own code, 1 for each superseded row that it needs."""
+        """By how much a row is superseded: 1 for its own code, 1 for each superseded row that it
+        needs.
+        """
         self.code_versions = Versions()
         self._app_rows: dict[str, list[int]] = {}  # bounds of ranges of rows, by app version
         self._group_rows: list[list[int]] = []  # the same lists, by group
@@ -166,19 +188,31 @@ class State:
         """What the last manager said last, by task manager (empty: of all)."""
         self.jobs: dict[str, Event] = {}
         self.submissions: dict[str, Event] = {}
-        """By name, what was submitted to a batch system without anybody knowing yet whether it took it: ``mid``, ``slots``, ``t``."""
-        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``, ``reason``, ``node``, ``ends``."""
+        """By name, what was submitted to a batch system without anybody knowing yet whether it
+        took it: ``mid``, ``slots``, ``t``.
+        """
+        """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
+        ``reason``, ``node``, ``ends``.
+        """
         self.resized: dict[str, int] = {}
-        """The most tasks at once, by task manager (empty: each of them), where someone has said so."""
+        """The most tasks at once, by task manager (empty: each of them), where someone has said
+        so.
+        """
         self.marks: dict[int, Event] = {}
-        """The job, and the time it began, that a person gave a task whose state was set by hand, by row."""
+        """The job, and the time it began, that a person gave a task whose state was set by hand,
+        by row.
+        """
         self.processes: dict[tuple[str, str], Event] = {}
         """Processes that a person added, by number (or job) and provider."""
         self.draining: dict[bytes, Draining] = {}
         self.lost_rows = 0
-        """How many tasks are known by their numbers only, since the lines that added them were lost."""
+        """How many tasks are known by their numbers only, since the lines that added them were
+        lost.
+        """
         self.lost_ends: dict[int, list[int]] = {}
-        """Rows whose attempts ended in lines that were lost, by the offset of the event by which they count as ended."""
+        """Rows whose attempts ended in lines that were lost, by the offset of the event by which
+        they count as ended.
+        """
         self.severed: set[int] = set()
         """Rows that are needed and not there: deleted, or of lost lines."""
         self.severed_ids: dict[bytes, int] = {}
@@ -226,7 +260,11 @@ class State:
         }
 
     def apply(self, event: Event, offset: int) -> None:
-        """Fold one event. Kinds of later versions are passed over: what changes the meaning of known ones raises the format's version."""
+        """Fold one event.
+
+        Kinds of later versions are passed over: what changes the meaning of known ones raises the
+        format's version.
+        """
         kind = event['e']
         fold = self._fold.get(kind)
         if fold is None:
@@ -269,7 +307,9 @@ class State:
     def _group(self, event: Event, offset: int) -> None:
         number: int = event['g']
         if number > len(self.groups) + _GROUPS_FREE + offset // _BYTES_PER_GROUP:
-            raise RefusedEvent(f'group {number:d} is too far from the {len(self.groups):d} groups before it')
+            raise RefusedEvent(
+                f'group {number:d} is too far from the {len(self.groups):d} groups before it'
+            )
         while len(self.groups) <= number:  # lost lines before it
             self.groups.append(_LOST)
             self.group_done.append(0)
@@ -305,11 +345,14 @@ class State:
     # Tasks
 
     def _fill(self, first: int, offset: int) -> None:
-        # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one of another task, and count as dropped.
-        # A short journal can't have lost many: whoever wrote down a large number would fill our memory.
+        # Rows of a line that was lost: they keep their numbers, lest a late report is taken for one
+        # of another task, and count as dropped. A short journal can't have lost many: whoever wrote
+        # down a large number would fill our memory.
         lost = first - len(self.status)
         if lost > 0 and first > ROWS_FREE + offset // BYTES_PER_ROW:
-            raise RefusedEvent(f'row {first:d} is too far from the {len(self.status):d} rows before it')
+            raise RefusedEvent(
+                f'row {first:d} is too far from the {len(self.status):d} rows before it'
+            )
         if lost > 0:
             self.lost_rows += lost
             self.ids.extend_lost(lost)
@@ -334,7 +377,9 @@ class State:
         lengths: list[int] = event['len']
         n = len(lengths)
         self._fill(first, offset)
-        if first == len(self.status) and (number >= len(self.groups) or self.groups[number] is _LOST):
+        if first == len(self.status) and (
+            number >= len(self.groups) or self.groups[number] is _LOST
+        ):
             self._fill(first + n, offset)  # of a group whose line was lost: not ours to guess
         if first != len(self.status):
             return  # rows that are known already
@@ -349,14 +394,18 @@ class State:
         self._index_rows(packed, first)
         if len(self.rows) != known + n:  # some were lost, were added again, and were recovered
             wanted = set(split_ids(packed))
-            before = [row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted]
+            before = [
+                row for row, tid in zip(range(first), self.ids, strict=False) if tid in wanted
+            ]
             self._drop({'rows': [row for row in before if self.status[row] != DROPPED]}, offset)
             self._index_rows(packed, first)
         self._extend(n, PENDING, number, offset, 0)
         self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
         offsets = event['off']
-        self.args_offset.extend(islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets)
+        self.args_offset.extend(
+            islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
+        )
         self.args_length.extend(lengths)
         index: int = event['i']
         self.index.extend(range(index, index + n))
@@ -411,7 +460,8 @@ class State:
                 self.reasons[row] = reasons
 
     def _add_one(self, event: Event, row_at: int, number: int) -> None:
-        # One call, one task: the columns' one-element arrays would take most of the time of an addition.
+        # One call, one task: the columns' one-element arrays would take most of the time of an
+        # addition.
         row = event['first']
         tid = bytes.fromhex(event['ids'])
         if len(tid) != ID:
@@ -468,7 +518,8 @@ class State:
         return queue
 
     def next_pending(self, mids: Iterable[str], most: int) -> list[int]:
-        """The rows to claim next, in order of priority, then of their coming; nothing is claimed by this.
+        """The rows to claim next, in order of priority, then of their coming; nothing is claimed by
+        this.
 
         Parameters
         ----------
@@ -481,13 +532,14 @@ class State:
 
     def pending_rows(self, mids: Iterable[str]) -> Iterator[int]:
         """Yield the rows to claim next, in order of priority, then of their coming."""
-        # A row that left PENDING and came back (cancelled and retried, claimed and given back) stands in its queue twice: it is given once,
-        # where it stands first.
+        # A row that left PENDING and came back (cancelled and retried, claimed and given back)
+        # stands in its queue twice: it is given once, where it stands first.
         found: set[int] = set()
         status, superseded = self.status, self.superseded
         for mid in mids:
             for queue in self.pending.get(mid, {}).values():
-                # What was claimed, cancelled, dropped or superseded meanwhile; what is restored comes back.
+                # What was claimed, cancelled, dropped or superseded meanwhile; what is restored
+                # comes back.
                 queue.drop_while(lambda row: status[row] != PENDING or row in superseded)
                 for row in queue:
                     if status[row] == PENDING and row not in superseded and row not in found:
@@ -506,9 +558,17 @@ class State:
 
     def _run(self, event: Event, offset: int) -> None:
         worker = self.workers.get(event['w'])
-        status, attempt, group, groups, running = self.status, self.attempt, self.group, self.groups, self.running
+        status, attempt, group, groups, running = (
+            self.status,
+            self.attempt,
+            self.group,
+            self.groups,
+            self.running,
+        )
         number, counts, time = -1, [0] * 8, event['t']
-        if worker is None and event['w']:  # the line in which it began was lost: it can be judged all the same
+        if (
+            worker is None and event['w']
+        ):  # the line in which it began was lost: it can be judged all the same
             worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
         if self.marks:
             for row in event['rows']:
@@ -526,7 +586,9 @@ class State:
             self.started[row] = time
             if worker is not None:
                 worker.rows[row] = None
-            if row in self.superseded:  # claimed by name, or by an older version, which does not know of superseded rows
+            if (
+                row in self.superseded
+            ):  # claimed by name, or by an older version, which does not know of superseded rows
                 here = self._counts_of(row)
             else:
                 if group[row] != number:
@@ -558,17 +620,26 @@ class State:
         return True
 
     def _ranges(self, rows: list[int], status: int) -> list[tuple[int, int]] | None:
-        """Divide rows into ranges of one group each; None if any is superseded or in another state."""
+        """Divide rows into ranges of one group each; None if any is superseded or in another
+        state.
+        """
         if self.superseded and not self.superseded.isdisjoint(rows):
             return None
-        bounds = [0, *(i for i, (row, other) in enumerate(pairwise(rows), 1) if other != row + 1), len(rows)]
+        bounds = [
+            0,
+            *(i for i, (row, other) in enumerate(pairwise(rows), 1) if other != row + 1),
+            len(rows),
+        ]
         if 4 * len(bounds) > len(rows) + 8:
             return None  # they are scattered: one by one takes less
         found = []
         for begin, end in pairwise(bounds):
             first, last = rows[begin], rows[end - 1] + 1
             groups = self.group[first:last]
-            if self.status.count(status, first, last) != last - first or groups.count(groups[0]) != last - first:
+            if (
+                self.status.count(status, first, last) != last - first
+                or groups.count(groups[0]) != last - first
+            ):
                 return None
             found.append((first, last))
         return found
@@ -580,7 +651,13 @@ class State:
             worker.rows.pop(row, None)
 
     def _end(self, event: Event, offset: int) -> None:
-        status, attempt, group, running, started = self.status, self.attempt, self.group, self.running, self.started
+        status, attempt, group, running, started = (
+            self.status,
+            self.attempt,
+            self.group,
+            self.running,
+            self.started,
+        )
         refs, states = event['ref'], event['s']
         segments = [self.segment_number(name) for name in event['seg']]
         extra = event.get('x', {})
@@ -592,11 +669,21 @@ class State:
             if kind != 'final':
                 return
         me = self.workers.get(event['w'])
-        if states == SUCCEEDED and not kind and me is not None and self._end_all(event, segments, me, offset):
+        if (
+            states == SUCCEEDED
+            and not kind
+            and me is not None
+            and self._end_all(event, segments, me, offset)
+        ):
             return
         for i, row in enumerate(event['rows']):
-            # Rows of an older journal that was put back are other tasks: who reports must be who runs.
-            if status[row] != RUNNING or attempt[row] != event['n'][i] or (not kind and running[row] is not me):
+            # Rows of an older journal that was put back are other tasks: who reports must be who
+            # runs.
+            if (
+                status[row] != RUNNING
+                or attempt[row] != event['n'][i]
+                or (not kind and running[row] is not me)
+            ):
                 if self.draining and self._drained(event, i, row, offset):
                     continue
                 # A report of an attempt that is no longer the current one: history, nothing else.
@@ -681,8 +768,8 @@ class State:
         self._move(row, self._wanted(row) if again else UNKNOWN)
 
     def _compacted(self, event: Event, offset: int, kind: str) -> None:
-        # Ends that compaction wrote down again, without the claims before them: of attempts that are past, of the last one of a task that is
-        # to run (again), of one that ended for good.
+        # Ends that compaction wrote down again, without the claims before them: of attempts that
+        # are past, of the last one of a task that is to run (again), of one that ended for good.
         refs = event['ref']
         for i, (row, n) in enumerate(zip(event['rows'], event['n'], strict=True)):
             if self.status[row] == DROPPED:
@@ -737,19 +824,30 @@ class State:
             self.ended_at[row] = offset
             if segment >= 0:
                 self.result_segment[row] = self.segment_number(event['seg'][segment])
-                self.result_offset[row], self.result_length[row] = event['ref'][3 * i + 1 : 3 * i + 3]
+                self.result_offset[row], self.result_length[row] = event['ref'][
+                    3 * i + 1 : 3 * i + 3
+                ]
         return True
 
     def _revive(self, event: Event, offset: int) -> None:
         row, number = event['row'], event['g']
         known = self.draining.get(self.ids[row]) if row < len(self.ids) else None
-        if known is None or known.row != row or number >= len(self.groups) or self.groups[number] is _LOST:
+        if (
+            known is None
+            or known.row != row
+            or number >= len(self.groups)
+            or self.groups[number] is _LOST
+        ):
             return
         tid = self.ids[row]
         del self.draining[tid]
         self.rows[tid] = row
         self.group[row], self.index[row], self.added_at[row] = number, event['i'], offset
-        self.args_segment[row], self.args_offset[row], self.args_length[row] = self.segment_number(event['seg']), event['off'], event['len']
+        self.args_segment[row], self.args_offset[row], self.args_length[row] = (
+            self.segment_number(event['seg']),
+            event['off'],
+            event['len'],
+        )
         self._require(row, event.get('req', ()))
         state = SUCCEEDED if known.done else RUNNING
         self.status[row] = state
@@ -782,7 +880,8 @@ class State:
         return unmet
 
     def _sever(self, row: int) -> None:
-        # It is needed and is not there: deleted, or its line was lost. Known by its identity, it is found when it is added again.
+        # It is needed and is not there: deleted, or its line was lost. Known by its identity, it is
+        # found when it is added again.
         self.severed.add(row)
         if self.ids[row]:
             self.severed_ids[self.ids[row]] = row
@@ -794,14 +893,20 @@ class State:
         dependants = self.dependants_of(old)
         self.dependants.pop(old, None)
         for other in dependants:
-            self.requires[other] = array('I', [row if required == old else required for required in self.requires[other]])
+            self.requires[other] = array(
+                'I', [row if required == old else required for required in self.requires[other]]
+            )
             self._depend(row, other)
         if row in self.superseded:
             self._add_reasons(list(dependants))
 
     def _link(self, event: Event, offset: int) -> None:
         for row, required in event['links']:
-            if row >= len(self.status) or self.status[row] == DROPPED or max(required, default=0) >= len(self.status):
+            if (
+                row >= len(self.status)
+                or self.status[row] == DROPPED
+                or max(required, default=0) >= len(self.status)
+            ):
                 continue
             before = self.requires.pop(row, array('I'))
             self._take_reasons([row for other in before if other in self.superseded])
@@ -829,16 +934,22 @@ class State:
                 self.burned[row] = burned
 
     def _back(self, event: Event, offset: int) -> None:
-        # Claimed, and not begun: the attempt's number is used up, which fences a worker that gave back what it began after all.
+        # Claimed, and not begun: the attempt's number is used up, which fences a worker that gave
+        # back what it began after all.
         for row, n in zip(event['rows'], event['n'], strict=True):
             if self.status[row] == RUNNING and self.attempt[row] == n:
                 self._leave(row)
                 self._move(row, self._wanted(row, first=True))
-            elif self.draining and self.attempt[row] == n and (known := self._draining_row(row)) is not None:
+            elif (
+                self.draining
+                and self.attempt[row] == n
+                and (known := self._draining_row(row)) is not None
+            ):
                 self._stop_draining(known, False)
 
     def _wanted(self, row: int, first: bool = False) -> int:
-        # The state of a row that is to run (again): a result that it needs may have been taken back meanwhile.
+        # The state of a row that is to run (again): a result that it needs may have been taken back
+        # meanwhile.
         if self.unmet[row]:
             return WAITING
         queue = self._pending(self.groups[self.group[row]])
@@ -849,14 +960,19 @@ class State:
         return PENDING
 
     def _again(self, row: int, state: int, cause: Event) -> bool:
-        # Whether a failed attempt is followed by another one by itself. Part of the fold, so that all agree.
+        # Whether a failed attempt is followed by another one by itself. Part of the fold, so that
+        # all agree.
         if cause.get('free'):
             return True
         group = self.groups[self.group[row]]
         burned = self.burned.get(row, 0)
         if burned >= group.retries or cause.get('kind') in BY_HAND or cause.get('final'):
             return False
-        if group.retry_on and STATES[state] not in group.retry_on and not set(cause.get('kinds', ())) & set(group.retry_on):
+        if (
+            group.retry_on
+            and STATES[state] not in group.retry_on
+            and not set(cause.get('kinds', ())) & set(group.retry_on)
+        ):
             return False
         self.burned[row] = burned + 1
         return True
@@ -903,8 +1019,14 @@ class State:
         if number >= len(self.groups) or self.groups[number] is _LOST:
             return  # of a group whose line was lost
         self.assigned += 1
-        rows = [row for row in event['rows'] if row < len(self.status) and self.status[row] not in (RUNNING, SUCCEEDED, DROPPED)]
-        for mid, priority in {(group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)}:
+        rows = [
+            row
+            for row in event['rows']
+            if row < len(self.status) and self.status[row] not in (RUNNING, SUCCEEDED, DROPPED)
+        ]
+        for mid, priority in {
+            (group.mid, group.priority) for group in (self.groups[self.group[row]] for row in rows)
+        }:
             queue = self.pending.get(mid, {}).get(priority)
             if queue:
                 self.pending[mid][priority] = queue.without(set(rows))
@@ -1011,15 +1133,25 @@ class State:
         if event['do'] == 'begin':
             worker = Worker(event)
             if (before := self.alive.get(worker.name)) is not None:  # it was said twice
-                worker.rows, worker.draining, worker.began = before.rows, before.draining, before.began
+                worker.rows, worker.draining, worker.began = (
+                    before.rows,
+                    before.draining,
+                    before.began,
+                )
                 self.running.update(dict.fromkeys(worker.rows, worker))
                 for row in worker.draining:
                     self.draining[self.ids[row]].worker = worker
             self.workers[worker.name] = self.alive[worker.name] = worker
             job = self.jobs.get(worker.job)
             if job is not None and job['state'] == 'pending':
-                # It knows before the batch system is asked again, which takes a time step, or several.
-                self.jobs[worker.job] = {**job, 'state': 'running', 'reason': '', 'node': worker.host}
+                # It knows before the batch system is asked again, which takes a time step, or
+                # several.
+                self.jobs[worker.job] = {
+                    **job,
+                    'state': 'running',
+                    'reason': '',
+                    'node': worker.host,
+                }
         elif (known := self.workers.get(event['w'])) is not None:
             known.ended = event.get('why', '')
             known.kind = event.get('kind', '')
@@ -1029,8 +1161,18 @@ class State:
             for row in list(known.draining):
                 if (drained := self._draining_row(row)) is not None:
                     self._stop_draining(drained, False)
-            if known.kind == 'requeued' and known.job in self.jobs and all(worker.job != known.job for worker in self.alive.values()):
-                self.jobs[known.job] = {**self.jobs[known.job], 'state': 'pending', 'reason': '', 'node': '', 'ends': None}
+            if (
+                known.kind == 'requeued'
+                and known.job in self.jobs
+                and all(worker.job != known.job for worker in self.alive.values())
+            ):
+                self.jobs[known.job] = {
+                    **self.jobs[known.job],
+                    'state': 'pending',
+                    'reason': '',
+                    'node': '',
+                    'ends': None,
+                }
 
     def _lend(self, event: Event, offset: int) -> None:
         worker = self.workers.get(event['w'])
@@ -1047,7 +1189,12 @@ class State:
             self.manager_names.add(event['w'])
         elif event['do'] == 'say':
             if self.manager is not None and self.manager['w'] == event['w']:
-                self.manager = {**self.manager, 'says': event['text'], 'of': event.get('mid', ''), 'final': event.get('final', False)}
+                self.manager = {
+                    **self.manager,
+                    'says': event['text'],
+                    'of': event.get('mid', ''),
+                    'final': event.get('final', False),
+                }
                 self.last_manager = self.manager
         elif self.manager is not None and self.manager['w'] == event['w']:
             self.manager = None
@@ -1075,14 +1222,29 @@ class State:
             if state == 'ended':
                 self.jobs.pop(jobid, None)
             else:
-                if state == 'pending' and jobid in here:  # the answer is older; of a job that was put back, the workers have ended before this is written
+                if (
+                    state == 'pending' and jobid in here
+                    # the answer is older; of a job that was put back, the workers have ended before
+                    # this is written
+                ):
                     state, reason, node = 'running', '', here[jobid]
-                self.jobs[jobid] = {'mid': event['mid'], 'slots': slots, 'state': state, 'reason': reason, 'node': node, 'ends': ends}
+                self.jobs[jobid] = {
+                    'mid': event['mid'],
+                    'slots': slots,
+                    'state': state,
+                    'reason': reason,
+                    'node': node,
+                    'ends': ends,
+                }
                 if cluster and cluster[0]:
                     self.jobs[jobid]['cluster'] = cluster[0]
 
     def _submit(self, event: Event, offset: int) -> None:
-        self.submissions[event['name']] = {'mid': event['mid'], 'slots': event['slots'], 't': event['t']}
+        self.submissions[event['name']] = {
+            'mid': event['mid'],
+            'slots': event['slots'],
+            't': event['t'],
+        }
 
     def _mark(self, event: Event, offset: int) -> None:
         told: Event = {key: event[key] for key in ('job', 't0') if key in event}
@@ -1164,19 +1326,27 @@ class State:
         counts = {name: sum(table[code] for table in tables) for code, name in enumerate(STATES)}
         rows = self.claimed_rows() - self.superseded
         groups = self.groups
-        claimed = len(rows) if mid is None else sum(groups[self.group[row]].mid == mid for row in rows)
+        claimed = (
+            len(rows) if mid is None else sum(groups[self.group[row]].mid == mid for row in rows)
+        )
         counts['RUNNING'] -= claimed
         counts['PENDING'] += claimed
         return counts, claimed
 
     def args(self, row: int) -> Ref:
         """Return the position of a task's arguments."""
-        return Ref(self.segments[self.args_segment[row]], self.args_offset[row], self.args_length[row])
+        return Ref(
+            self.segments[self.args_segment[row]], self.args_offset[row], self.args_length[row]
+        )
 
     def result(self, row: int) -> Ref | None:
         """Return the position of a task's result, or of what it raised."""
         segment = self.result_segment[row]
-        return None if segment == NOWHERE else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
+        return (
+            None
+            if segment == NOWHERE
+            else Ref(self.segments[segment], self.result_offset[row], self.result_length[row])
+        )
 
     def each(self) -> Iterator[int]:
         """All rows that are tasks, in order of their coming."""
@@ -1187,11 +1357,19 @@ class State:
         found: dict[int, int] = {}
         if not self.total(FAILED, KILLED, UNKNOWN) and not len(self.status) > len(self.rows):
             return found
-        stack = [(row, row) for row in self.dependants if self.status[row] in UNSUCCESSFUL or self.status[row] == DROPPED]
+        stack = [
+            (row, row)
+            for row in self.dependants
+            if self.status[row] in UNSUCCESSFUL or self.status[row] == DROPPED
+        ]
         while stack:
             row, cause = stack.pop()
             for other in self.dependants_of(row):
-                if self.status[other] == WAITING and other not in found and other not in self.superseded:
+                if (
+                    self.status[other] == WAITING
+                    and other not in found
+                    and other not in self.superseded
+                ):
                     found[other] = cause
                     stack.append((other, cause))
         return found

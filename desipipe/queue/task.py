@@ -34,7 +34,22 @@ from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
 from .call_here import FAILED_ERRNO, call_here
-from .events import CANCELLED, DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, End, Group, state_code
+from .events import (
+    CANCELLED,
+    DROPPED,
+    ENDED,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    End,
+    Group,
+    state_code,
+)
 from .faults import PATIENCE_S, RETRY_FIRST_S, RETRY_MAX_S, passes, patiently
 from .ledger import Attempt, Ledger
 from .lending import lent
@@ -107,7 +122,9 @@ class Future(NotAValue, TaskReference, Logged):
         return bool(superseded) and self._ledger.row(self.tid) in superseded
 
     def done(self) -> bool:
-        """Return True if the task ended, or can't run: one that it needs did not succeed, or other code took its place before it began."""
+        """Return True if the task ended, or can't run: one that it needs did not succeed, or
+        other code took its place before it began.
+        """
         self._ledger.follow()
         return self._over()
 
@@ -119,7 +136,10 @@ class Future(NotAValue, TaskReference, Logged):
     def cancelled(self) -> bool:
         """Return True if the task was cancelled."""
         self._ledger.follow()
-        return self._status() == KILLED and self._ledger.cause(self._ledger.row(self.tid)).get('kind') == CANCELLED
+        return (
+            self._status() == KILLED
+            and self._ledger.cause(self._ledger.row(self.tid)).get('kind') == CANCELLED
+        )
 
     def cancel(self) -> bool:
         """Cancel the task; one that runs is killed.
@@ -135,7 +155,9 @@ class Future(NotAValue, TaskReference, Logged):
     def _wait(self, timeout: float | None, timestep: float | None) -> None:
         row = self._ledger.state.rows.get(self.tid)
         if row is not None and self._ledger.state.status[row] == SUCCEEDED:
-            return  # what succeeded stays so, and many results are read one after the other; a failure may have been retried elsewhere
+            # what succeeded stays so, and many results are read one after the other; a failure may
+            # have been retried elsewhere
+            return
         self._ledger.follow()
         if self._over():
             return
@@ -165,7 +187,8 @@ class Future(NotAValue, TaskReference, Logged):
         timeout : float, default=None
             Seconds to wait at most.
         timestep : float, default=None
-            Seconds between two looks at most; changes made on this machine are seen at once in any case.
+            Seconds between two looks at most; changes made on this machine are seen at once in any
+            case.
 
         Returns
         -------
@@ -178,8 +201,9 @@ class Future(NotAValue, TaskReference, Logged):
         TimeoutError
             The task has not ended yet.
         Exception
-            What the task raised, with a :class:`~desipipe.errors.TaskFailedError` (remote traceback, log, the command to retry) as its cause; or
-            that error itself when the exception can't be carried here.
+            What the task raised, with a :class:`~desipipe.errors.TaskFailedError` (remote
+            traceback, log, the command to retry) as its cause; or that error itself when the
+            exception can't be carried here.
         TaskKilledError, TaskLostError, TaskCancelledError
             The task was ended from outside.
         TaskSupersededError
@@ -198,7 +222,8 @@ class Future(NotAValue, TaskReference, Logged):
             try:
                 result: Any = ledger.load_result(row)
             except PayloadError:
-                # Compaction may have put it elsewhere since we last looked; only then is there anything new to try.
+                # Compaction may have put it elsewhere since we last looked; only then is there
+                # anything new to try.
                 if not ledger.follow():
                     raise
                 result = ledger.load_result(ledger.row(self.tid))
@@ -218,23 +243,29 @@ class Future(NotAValue, TaskReference, Logged):
         if status in (WAITING, PENDING):
             if row in ledger.state.superseded:
                 return TaskSupersededError(
-                    f'task {self.id[:12]} ({task.name}) has not begun, and other code took the place of its own, or of what it needs. It will not run. '
-                    f'Run the notebook or script again, or let it run all the same with: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}',
+                    f'task {self.id[:12]} ({task.name}) has not begun, and other code took the '
+                    'place of its own, or of what it needs. It will not run. '
+                    'Run the notebook or script again, or let it run all the same with: desipipe '
+                    f'retry -q {quote(ledger.folder)} --tid {self.id[:12]}',
                     self.id,
                     'superseded',
                 )
             if ledger.state.status[ledger.blocked()[row]] == DROPPED:
                 return TaskFailedError(
-                    f'task {self.id[:12]} ({task.name}) cannot run: a task that it needs was deleted, or its line in the journal was lost. '
-                    f'Call the app of that one again, or run the notebook again. See what it needs: desipipe explain -q {quote(ledger.folder)} {self.id[:12]}',
+                    f'task {self.id[:12]} ({task.name}) cannot run: a task that it needs was '
+                    'deleted, or its line in the journal was lost. '
+                    'Call the app of that one again, or run the notebook again. See what it needs: '
+                    f'desipipe explain -q {quote(ledger.folder)} {self.id[:12]}',
                     self.id,
                     'blocked',
                 )
             other = Future(ledger, ledger.state.ids[ledger.blocked()[row]])
             error = other._error(ledger.row(other.tid)) if other._status() in ENDED else None
             failed = TaskFailedError(
-                f'task {self.id[:12]} ({task.name}) cannot run: it needs task {other.id[:12]} ({other.task.name}), which is {STATES[other._status()]}. '
-                f'Let both run again with: desipipe retry -q {quote(ledger.folder)} --tid {other.id[:12]}',
+                f'task {self.id[:12]} ({task.name}) cannot run: it needs task {other.id[:12]} '
+                f'({other.task.name}), which is {STATES[other._status()]}. '
+                f'Let both run again with: desipipe retry -q {quote(ledger.folder)} --tid '
+                f'{other.id[:12]}',
                 self.id,
                 'blocked',
             )
@@ -242,28 +273,37 @@ class Future(NotAValue, TaskReference, Logged):
             return failed
         cause = ledger.cause(row)
         words = cause.get('text') or 'no reason is known'
-        kind = {FAILED: TaskFailedError, KILLED: TaskKilledError, UNKNOWN: TaskLostError}.get(status, TaskFailedError)
+        kind = {FAILED: TaskFailedError, KILLED: TaskKilledError, UNKNOWN: TaskLostError}.get(
+            status, TaskFailedError
+        )
         if cause.get('kind') == CANCELLED:
             kind = TaskCancelledError
         trace = cause.get('trace')
         err = task.err
-        message = f'task {self.id[:12]} ({task.name}) {"failed" if status == FAILED else "was ended"}: {words}'
+        message = (
+            f'task {self.id[:12]} ({task.name}) {"failed" if status == FAILED else "was ended"}: '
+            f'{words}'
+        )
         if trace:
             message += '\n\n' + ledger.read_text(trace).rstrip() + '\n'
         elif err:
             message += '\n\n' + err[-2000:].rstrip() + '\n'
         message += (
-            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\nRun it again: desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
+            f'\nIts output: desipipe logs -q {quote(ledger.folder)} {self.id[:12]}\nRun it again: '
+            f'desipipe retry -q {quote(ledger.folder)} --tid {self.id[:12]}'
         )
         error = kind(message, self.id, words)
         ref = ledger.state.result(row)
         if status == FAILED and ref is not None and cause.get('carried'):
             try:
                 raised = ledger.load(ref)
-            except Exception as exc:  # its class is not there, or does not load: the words say what it was
+            except (
+                Exception
+            ) as exc:  # its class is not there, or does not load: the words say what it was
                 error.add_note(visible(f'(the exception itself could not be loaded here: {exc})'))
                 return error
-            # SystemExit and its like are words too: raised here they would end the session that asks.
+            # SystemExit and its like are words too: raised here they would end the session that
+            # asks.
             if isinstance(raised, Exception):
                 raised.__cause__ = error
                 return raised
@@ -324,7 +364,12 @@ class Future(NotAValue, TaskReference, Logged):
     def __eq__(self, other: object) -> bool:
         if other is not None and not isinstance(other, Future):
             self._refuse()
-        return isinstance(other, Future) and other.tid == self.tid and other.item == self.item and other._ledger.folder == self._ledger.folder
+        return (
+            isinstance(other, Future)
+            and other.tid == self.tid
+            and other.item == self.item
+            and other._ledger.folder == self._ledger.folder
+        )
 
     def __hash__(self) -> int:
         return hash(self.tid)
@@ -335,7 +380,9 @@ class Future(NotAValue, TaskReference, Logged):
     def __repr__(self) -> str:
         try:
             item = f'.{self.item}' if self.item else ''
-            text = f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}]{item} {self.state}>'
+            text = (
+                f'<Future {self.id[:12]} {self.task.name}[{self.task.index:d}]{item} {self.state}>'
+            )
             return visible(text, lines=False)
         except Exception as exc:  # a repr that raises hides what one is looking for
             return f'<Future {self.id[:12]} ({type(exc).__name__})>'
@@ -434,7 +481,11 @@ def _follower(ledger: Ledger) -> _Follower:
 DoneAndNotDone = namedtuple('DoneAndNotDone', ('done', 'not_done'))
 
 
-def wait(futures: Iterable[Future], timeout: float | None = None, return_when: str = concurrent.futures.ALL_COMPLETED) -> DoneAndNotDone:
+def wait(
+    futures: Iterable[Future],
+    timeout: float | None = None,
+    return_when: str = concurrent.futures.ALL_COMPLETED,
+) -> DoneAndNotDone:
     """Wait for futures, as :func:`concurrent.futures.wait` does.
 
     Parameters
@@ -463,7 +514,8 @@ def wait(futures: Iterable[Future], timeout: float | None = None, return_when: s
 
 
 def as_completed(futures: Iterable[Future], timeout: float | None = None) -> Iterator[Future]:
-    """Futures in the order in which their tasks end, as :func:`concurrent.futures.as_completed` does.
+    """Futures in the order in which their tasks end, as :func:`concurrent.futures.as_completed`
+    does.
 
     Raises
     ------
@@ -536,14 +588,22 @@ class Task(BaseClass):
     app : App
         What it calls.
     kwargs : dict, default=None
-        Its arguments by name (``'*args'`` for positional ones beyond the named); defaults are filled in.
+        Its arguments by name (``'*args'`` for positional ones beyond the named); defaults are
+        filled in.
     state : str, default=None
-        Its state as long as it is in no queue; by default WAITING if it needs other tasks, else PENDING.
+        Its state as long as it is in no queue; by default WAITING if it needs other tasks, else
+        PENDING.
     index : int, default=None
         Order of call; by default that of the app's last call.
     """
 
-    def __init__(self, app: App, kwargs: Mapping[str, Any] | None = None, state: str | None = None, index: int | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        kwargs: Mapping[str, Any] | None = None,
+        state: str | None = None,
+        index: int | None = None,
+    ) -> None:
         self._app: App | None = app
         self._kwargs: dict[str, Any] | None = _filled(app, kwargs or {})
         self._tid: bytes | None = None
@@ -578,13 +638,15 @@ class Task(BaseClass):
         return task
 
     def update(self, **kwargs: Any) -> None:
-        """Change this object; the queue is not changed, see :meth:`.Queue.add` with ``replace=True``.
+        """Change this object; the queue is not changed, see :meth:`.Queue.add` with
+        ``replace=True``.
 
         Parameters
         ----------
         **kwargs
-            ``state``, ``jobid``, ``errno``, ``err``, ``out``, ``versions``, ``result``, ``t0``, ``dtime``: what the
-            task says of itself; ``app``, ``kwargs``: then it is another task, which is in no queue.
+            ``state``, ``jobid``, ``errno``, ``err``, ``out``, ``versions``, ``result``, ``t0``,
+            ``dtime``: what the task says of itself; ``app``, ``kwargs``: then it is another task,
+            which is in no queue.
 
         Raises
         ------
@@ -593,7 +655,10 @@ class Task(BaseClass):
         """
         for name in kwargs:
             if name not in (*_OWN, 'app', 'kwargs'):
-                raise UnknownOptionError(f'A task has no {name!r} to update: {close_names(name, (*_OWN, "app", "kwargs"), n=11)}')
+                raise UnknownOptionError(
+                    f'A task has no {name!r} to update: '
+                    f'{close_names(name, (*_OWN, "app", "kwargs"), n=11)}'
+                )
         if 'state' in kwargs:
             state_code(kwargs['state'])
         if kwargs.keys() & {'app', 'kwargs'}:
@@ -613,17 +678,32 @@ class Task(BaseClass):
         reported : bool
             False if it runs no attempt, or has not run it; nothing was written then.
         """
-        ledger, state = self._ledger, state_code(self._own['state']) if 'state' in self._own else RUNNING
+        ledger, state = (
+            self._ledger,
+            state_code(self._own['state']) if 'state' in self._own else RUNNING,
+        )
         if ledger is None or not self._attempt or state not in ENDED:
             return False
         result = ledger.store(dumps(self.result)) if state == SUCCEEDED else None
-        out, err = (ledger.store(text.encode('utf-8', 'replace')) if text else None for text in (self.out, self.err))
+        out, err = (
+            ledger.store(text.encode('utf-8', 'replace')) if text else None
+            for text in (self.out, self.err)
+        )
         cause: dict[str, Any] | None = None
         if state != SUCCEEDED:
             words = self.err.strip().rpartition('\n')[2] or f'error {self.errno}'
-            cause = {'kind': 'FAILED', 'text': words[:500], 'kinds': [], 'errno': self.errno, 'final': True}
+            cause = {
+                'kind': 'FAILED',
+                'text': words[:500],
+                'kinds': [],
+                'errno': self.errno,
+                'final': True,
+            }
         duration = round((self.dtime or 0.0) * 1e6)
-        ledger.exchange(ledger.writer.name, [End(self._row, self._attempt, state, self.t0, duration, result, out, err, cause)])
+        ledger.exchange(
+            ledger.writer.name,
+            [End(self._row, self._attempt, state, self.t0, duration, result, out, err, cause)],
+        )
         self._attempt = 0
         self._own.clear()
         return True
@@ -680,7 +760,9 @@ class Task(BaseClass):
 
     @property
     def kwargs(self) -> dict[str, Any]:
-        """The arguments; those of a stored task are loaded, with futures in the place of what other tasks return."""
+        """The arguments; those of a stored task are loaded, with futures in the place of what
+        other tasks return.
+        """
         if self._kwargs is None:
             ledger = self._ledger
             assert ledger is not None
@@ -716,7 +798,9 @@ class Task(BaseClass):
 
     @property
     def state(self) -> str:
-        """The state's name now; of a task that is in no queue WAITING if it needs others, else PENDING."""
+        """The state's name now; of a task that is in no queue WAITING if it needs others, else
+        PENDING.
+        """
         if 'state' in self._own:
             return str(self._own['state'])
         if self._ledger is None:
@@ -767,12 +851,18 @@ class Task(BaseClass):
 
     @property
     def errno(self) -> int | None:
-        """Error number: 0 if it succeeded, the exit status of a command, the `errno` of an exception, else 42; ``None`` if it has not ended."""
+        """Error number: 0 if it succeeded, the exit status of a command, the `errno` of an
+        exception, else 42; ``None`` if it has not ended.
+        """
         if 'errno' in self._own:
             return int(self._own['errno'])
         if self._ledger is None or self._ledger.state.status[self._row] not in ENDED:
             return None
-        return 0 if self._ledger.state.status[self._row] == SUCCEEDED else int(self._ledger.cause(self._row).get('errno', FAILED_ERRNO))
+        return (
+            0
+            if self._ledger.state.status[self._row] == SUCCEEDED
+            else int(self._ledger.cause(self._row).get('errno', FAILED_ERRNO))
+        )
 
     def _output(self, stream: str) -> str:
         last = self._last
@@ -802,7 +892,9 @@ class Task(BaseClass):
 
     @property
     def outputs(self) -> list[dict[str, Any]]:
-        """The outputs of its last attempt, so far if it runs: see :func:`desipipe.queue.output.outputs`."""
+        """The outputs of its last attempt, so far if it runs: see
+        :func:`desipipe.queue.output.outputs`.
+        """
         if self._ledger is None:
             return []
         from .output import outputs
@@ -822,7 +914,8 @@ class Task(BaseClass):
 
     @property
     def files(self) -> list[dict[str, Any]]:
-        """Files that its last attempt read and wrote through the file manager: ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),
+        """Files that its last attempt read and wrote through the file manager: ``do`` (``'read'``,
+        ``'write'``), ``path``, ``size``, ``mtime`` (ns),
         ``sha256``."""
         last = self._last
         return [] if self._ledger is None or last is None else self._ledger.files(last.files)
@@ -863,10 +956,11 @@ class Task(BaseClass):
         return getattr(self.app, 'task_manager', None)
 
     def run(self, **overrides: Any) -> Any:
-        """Run it here and now, in this process; the queue is not changed, see :meth:`.Queue.add` with ``replace=True``.
+        """Run it here and now, in this process; the queue is not changed, see :meth:`.Queue.add`
+        with ``replace=True``.
 
-        What came of it is what this object says of itself then: ``state``, ``errno``, ``result``, ``out``, ``err``, ``dtime``. An
-        exception of the function is printed, and not raised.
+        What came of it is what this object says of itself then: ``state``, ``errno``, ``result``,
+        ``out``, ``err``, ``dtime``. An exception of the function is printed, and not raised.
 
         Parameters
         ----------
@@ -876,18 +970,27 @@ class Task(BaseClass):
         Returns
         -------
         result : object
-            What the function returns; of a bash app what the command wrote to stdout. None if it failed.
+            What the function returns; of a bash app what the command wrote to stdout. None if it
+            failed.
         """
         began = time.time()
         folder = self._group.cwd if self._ledger is not None else ''
         call = caller(self.app.func)
-        outcome = call_here(lambda arguments: call(_resolved(arguments)), {**self.kwargs, **overrides}, self.app.kind, folder)
-        state = KILLED if outcome.errno == signal.SIGTERM else FAILED if outcome.errno else SUCCEEDED
+        outcome = call_here(
+            lambda arguments: call(_resolved(arguments)),
+            {**self.kwargs, **overrides},
+            self.app.kind,
+            folder,
+        )
+        state = (
+            KILLED if outcome.errno == signal.SIGTERM else FAILED if outcome.errno else SUCCEEDED
+        )
         self.update(state=STATES[state], t0=began, dtime=time.time() - began, **outcome._asdict())
         return outcome.out if self.app.kind == 'bash' and not outcome.errno else outcome.result
 
     def save(self) -> str:
-        """Save the attributes that the app's ``save_attrs`` names as a JSON file in its ``save_dir``.
+        """Save the attributes that the app's ``save_attrs`` names as a JSON file in its
+        ``save_dir``.
 
         Returns
         -------
@@ -897,17 +1000,32 @@ class Task(BaseClass):
         import orjson
 
         group = self._group
-        values = {name: self.app.code if name == 'code' else self.arguments if name == 'kwargs' else getattr(self, name) for name in group.save_attrs}
+        values = {
+            name: self.app.code
+            if name == 'code'
+            else self.arguments
+            if name == 'kwargs'
+            else getattr(self, name)
+            for name in group.save_attrs
+        }
         os.makedirs(group.save_dir, exist_ok=True)
         path = os.path.join(group.save_dir, f'{self.name}-{self.index:d}-{self.id[:12]}.json')
         temporary = f'{path}.{os.getpid():d}.tmp'
         with open(temporary, 'wb') as file:
-            file.write(orjson.dumps({'id': self.id, 'name': self.name, **values}, default=repr, option=orjson.OPT_INDENT_2))
+            file.write(
+                orjson.dumps(
+                    {'id': self.id, 'name': self.name, **values},
+                    default=repr,
+                    option=orjson.OPT_INDENT_2,
+                )
+            )
         os.replace(temporary, path)
         return path
 
     def __repr__(self) -> str:
-        return visible(f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>', lines=False)
+        return visible(
+            f'<Task {self.id[:12]} {self.name}[{self.index:d}] {self.state}>', lines=False
+        )
 
 
 def _filled(app: App, kwargs: Mapping[str, Any]) -> dict[str, Any]:
@@ -961,7 +1079,9 @@ class StoredApp(App):
         return self._ledger.read_text(self._event['source'])
 
     def loaded(self) -> App:
-        """Return an app that can be added to any queue; loading it may run code of the queue's owner."""
+        """Return an app that can be added to any queue; loading it may run code of the queue's
+        owner.
+        """
         return App(self.func, self.kind, self.name)
 
     @property

@@ -33,7 +33,9 @@ _seen: dict[tuple[str, str, str], Place] = {}
 """Where this process used app versions last, by queue, place and version."""
 
 
-def make_use(queue: str, name: str, app: str, kind: str = 'python', code: Code | None = None, task: str = '') -> Use | None:
+def make_use(
+    queue: str, name: str, app: str, kind: str = 'python', code: Code | None = None, task: str = ''
+) -> Use | None:
     """Describe the use of an app version where this process is now.
 
     Parameters
@@ -61,7 +63,9 @@ def make_use(queue: str, name: str, app: str, kind: str = 'python', code: Code |
 
 
 def code_events(state: State, uses: Iterable[Use]) -> list[Event]:
-    """Decide what to write down of uses, under the lock: versions that a place did not have, with those that they take the place of."""
+    """Decide what to write down of uses, under the lock: versions that a place did not have,
+    with those that they take the place of.
+    """
     uses = list(uses)
     events = []
     now = {(use.key, use.app) for use in uses}
@@ -89,7 +93,12 @@ def _renamed(state: State, use: Use) -> Iterator[Event]:
         for version in versions.values():
             kind = state.apps.get(version.app, {}).get('kind')
             seen = _seen.get((use.queue, key, version.app))
-            if version.current and version.cell == place.cell and kind == 'cell' and (seen is None or seen.run != place.run):
+            if (
+                version.current
+                and version.cell == place.cell
+                and kind == 'cell'
+                and (seen is None or seen.run != place.run)
+            ):
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
@@ -105,9 +114,14 @@ def _event(state: State, use: Use, now: set[tuple[str, str]]) -> Event | None:
         version = known._replace(current=True, needed=False)
     else:
         return None
-    others = [other for other in here.values() if other.current and other.app != use.app and (use.key, other.app) not in now]
+    others = [
+        other
+        for other in here.values()
+        if other.current and other.app != use.app and (use.key, other.app) not in now
+    ]
     if known is not None and not known.current and (use.queue, use.key, use.app) in _seen:
-        # This process had the version before. What it has never seen is of a later run of other code, whose tasks must not wait for this one.
+        # This process had the version before. What it has never seen is of a later run of other
+        # code, whose tasks must not wait for this one.
         others = [other for other in others if (use.queue, use.key, other.app) in _seen]
         version = version._replace(needed=True)
     over = [other.app for other in others if _is_replaced(use, version, other)]
@@ -117,17 +131,26 @@ def _event(state: State, use: Use, now: set[tuple[str, str]]) -> Event | None:
 
 
 def _is_replaced(use: Use, version: Version, other: Version) -> bool:
-    """Return True if the code of ``other`` is no longer in the notebook or script that has ``version`` now."""
+    """Return True if the code of ``other`` is no longer in the notebook or script that has
+    ``version`` now.
+    """
     if use.key.startswith(CHILD):
         return False
     place = use.place
     seen = _seen.get((use.queue, use.key, other.app))
     if seen is not None and (seen.run == place.run or not (place.cell or place.alone)):
-        return False  # one run of a script or cell has both; or two cells, which nothing tells from one that ran twice
+        # one run of a script or cell has both; or two cells, which nothing tells from one that ran
+        # twice
+        return False
     if use.kind == 'cell':
         if seen is not None and not place.cell:
             return False
-        if other.cell and place.cell and other.cell != place.cell and not is_gone(place.file, other.cell):
+        if (
+            other.cell
+            and place.cell
+            and other.cell != place.cell
+            and not is_gone(place.file, other.cell)
+        ):
             return False
         return bool(_changed(version, other)) or _code_names(version) != _code_names(other)
     changed = _changed(version, other)

@@ -1,4 +1,6 @@
-"""Versions of apps by the place that adds their tasks: which are current, which other code took the place of."""
+"""Versions of apps by the place that adds their tasks: which are current, which other code took
+the place of.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,12 @@ class Versions:
             if other in here and other != app:
                 here[other] = here[other]._replace(current=False, needed=False)
         before = self.superseded
-        if here[app].current and not event.get('over') and app not in before and not event['place'].startswith(CHILD):
+        if (
+            here[app].current
+            and not event.get('over')
+            and app not in before
+            and not event['place'].startswith(CHILD)
+        ):
             return set(), set()  # the usual case: a new version, or another place of a current one
         self.superseded = self._known.keys() - self._reached()
         return self.superseded - before, before - self.superseded
@@ -68,16 +75,26 @@ class Versions:
             app = todo.pop()
             if app not in reached:
                 reached.add(app)
-                todo += (child for child, version in self.places.get(CHILD + app, {}).items() if version.current)
+                todo += (
+                    child
+                    for child, version in self.places.get(CHILD + app, {}).items()
+                    if version.current
+                )
         return reached
 
     def events(self) -> list[Event]:
         """Build the events that say the same."""
-        return [code_event(place, version) for place, versions in self.places.items() for version in versions.values()]
+        return [
+            code_event(place, version)
+            for place, versions in self.places.items()
+            for version in versions.values()
+        ]
 
 
 def code_event(place: str, version: Version, over: list[str] | None = None) -> Event:
-    """Build the event that a place has a version of an app; ``over``: the versions there that it takes the place of."""
+    """Build the event that a place has a version of an app; ``over``: the versions there that it
+    takes the place of.
+    """
     event: Event = {'e': 'code', 'place': place, 'app': version.app}
     if version.cell:
         event['cell'] = version.cell
@@ -94,4 +111,10 @@ def code_event(place: str, version: Version, over: list[str] | None = None) -> E
 
 def version_of(event: Event) -> Version:
     """Invert :func:`code_event`."""
-    return Version(event['app'], event.get('cell', ''), event.get('defs', {}), not event.get('past', False), bool(event.get('needed')))
+    return Version(
+        event['app'],
+        event.get('cell', ''),
+        event.get('defs', {}),
+        not event.get('past', False),
+        bool(event.get('needed')),
+    )

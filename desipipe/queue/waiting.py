@@ -63,7 +63,9 @@ def waiting_reason(ledger: Ledger, row: int, observer: Observer | None = None) -
     for _ in range(_DEPTH):
         if state.status[row] != WAITING:
             break
-        needed = [other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED]
+        needed = [
+            other for other in state.requires.get(row, ()) if state.status[other] != SUCCEEDED
+        ]
         if not needed:
             return None
         row = needed[0]

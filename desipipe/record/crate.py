@@ -1,4 +1,6 @@
-"""The record as a Workflow Run RO-Crate, of its Provenance profile: the notebook is the workflow, apps are its tools, tasks are actions."""
+"""The record as a Workflow Run RO-Crate, of its Provenance profile: the notebook is the
+workflow, apps are its tools, tasks are actions.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,17 @@ from typing import Any
 from ..errors import MissingDependencyError, RecordError
 from ..queue.events import STATES
 from . import tables
-from .files import ADDED, DIGESTS, KEY, METADATA, RECORD, digests_bytes, plain_bytes, write, zip_bytes
+from .files import (
+    ADDED,
+    DIGESTS,
+    KEY,
+    METADATA,
+    RECORD,
+    digests_bytes,
+    plain_bytes,
+    write,
+    zip_bytes,
+)
 from .model import QueueModel
 from .notebook import DIFF
 from .prov import prov_bytes, time_of
@@ -28,7 +40,12 @@ PROFILES = (
     'https://w3id.org/workflowhub/workflow-ro-crate/1.0',
 )
 NOTEBOOK = 'notebook.ipynb'
-_STATUS = {'SUCCEEDED': 'CompletedActionStatus', 'FAILED': 'FailedActionStatus', 'KILLED': 'FailedActionStatus', 'UNKNOWN': 'FailedActionStatus'}
+_STATUS = {
+    'SUCCEEDED': 'CompletedActionStatus',
+    'FAILED': 'FailedActionStatus',
+    'KILLED': 'FailedActionStatus',
+    'UNKNOWN': 'FailedActionStatus',
+}
 _TERMS = 'https://w3id.org/ro/terms/workflow-run/context'
 
 
@@ -56,10 +73,20 @@ def write_crate(path: str, record: Dict, models: Sequence[QueueModel], data: byt
     if path.endswith('.zip'):
         write(path, zip_bytes(files))
         return
-    if os.path.isdir(path) and os.listdir(path) and not os.path.exists(os.path.join(path, METADATA)):
-        raise RecordError(f'{path} is a folder with other things in it: no crate was written. Name a new folder, or a file that ends in .zip')
+    if (
+        os.path.isdir(path)
+        and os.listdir(path)
+        and not os.path.exists(os.path.join(path, METADATA))
+    ):
+        raise RecordError(
+            f'{path} is a folder with other things in it: no crate was written. Name a new folder, '
+            'or a file that ends in .zip'
+        )
     if os.path.exists(path) and not os.path.isdir(path):
-        raise RecordError(f'{path} is a file, and no folder: no crate was written. Name a new folder, or a file that ends in .zip')
+        raise RecordError(
+            f'{path} is a file, and no folder: no crate was written. Name a new folder, or a file '
+            'that ends in .zip'
+        )
     if os.path.isdir(path):
         _remove_old(path, files)
     for name, content in files.items():
@@ -74,10 +101,17 @@ def _remove_old(path: str, files: Mapping[str, bytes]) -> None:
         with open(os.path.join(path, DIGESTS), 'rb') as file:
             known = orjson.loads(file.read())['files']
     except (OSError, ValueError, KeyError, TypeError):
-        raise RecordError(f'{path} holds a crate that was not written here: nothing was written. Name a new folder, or a file that ends in .zip') from None
+        raise RecordError(
+            f'{path} holds a crate that was not written here: nothing was written. Name a new '
+            'folder, or a file that ends in .zip'
+        ) from None
     for name in known:
         full = os.path.realpath(os.path.join(path, name))
-        if name not in files and full.startswith(os.path.realpath(path) + os.sep) and os.path.isfile(full):
+        if (
+            name not in files
+            and full.startswith(os.path.realpath(path) + os.sep)
+            and os.path.isfile(full)
+        ):
             os.unlink(full)
 
 
@@ -97,7 +131,9 @@ def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict
         for app in model.head['apps']:
             files[app_file(app)] = (app['source'] or '\n').encode('utf-8', 'backslashreplace')
         for number, versions in enumerate(model.head['versions']):
-            files[f'environment/{_word(model.head["name"])}-{number:d}.txt'] = ''.join(f'{name}={value}\n' for name, value in versions.items()).encode()
+            files[f'environment/{_word(model.head["name"])}-{number:d}.txt'] = ''.join(
+                f'{name}={value}\n' for name, value in versions.items()
+            ).encode()
     files[METADATA] = _metadata(document, models, files)
     files[DIGESTS] = digests_bytes(files)
     return files
@@ -106,13 +142,19 @@ def crate_files(record: Dict, models: Sequence[QueueModel], data: bytes) -> dict
 def _original(record: Dict) -> Dict:
     notebook = {key: value for key, value in record.items() if key not in ('cells', 'metadata')}
     notebook['metadata'] = {key: value for key, value in record['metadata'].items() if key != KEY}
-    notebook['cells'] = [copy.copy(cell) for cell in record['cells'] if ADDED not in (cell.get('metadata', {}).get('tags') or ())]
+    notebook['cells'] = [
+        copy.copy(cell)
+        for cell in record['cells']
+        if ADDED not in (cell.get('metadata', {}).get('tags') or ())
+    ]
     return notebook
 
 
 def app_file(app: Mapping[str, Any]) -> str:
     """Return where a crate keeps the source of an app."""
-    return f'apps/{_word(app["name"])}-{app["id"][:12]}.{"sh.py" if app["kind"] == "bash" else "py"}'
+    return (
+        f'apps/{_word(app["name"])}-{app["id"][:12]}.{"sh.py" if app["kind"] == "bash" else "py"}'
+    )
 
 
 def _word(text: str) -> str:
@@ -124,20 +166,34 @@ def _metadata(document: Dict, models: Sequence[QueueModel], files: Mapping[str, 
         from rocrate.model.contextentity import ContextEntity
         from rocrate.rocrate import ROCrate
     except ImportError:
-        raise MissingDependencyError('rocrate is not installed here: no crate was written. Type: pip install "desipipe[record]"') from None
+        raise MissingDependencyError(
+            'rocrate is not installed here: no crate was written. Type: pip install '
+            '"desipipe[record]"'
+        ) from None
 
     crate = ROCrate(version='1.1')
     writer = _Crate(crate, ContextEntity, document, models, files)
     writer.write()
     generated: Dict = crate.metadata.generate()
-    generated['@context'] = [generated['@context'], _TERMS] if isinstance(generated['@context'], str) else [*generated['@context'], _TERMS]
+    generated['@context'] = (
+        [generated['@context'], _TERMS]
+        if isinstance(generated['@context'], str)
+        else [*generated['@context'], _TERMS]
+    )
     return plain_bytes(generated)
 
 
 class _Crate:
     """Writes a record's entities into a crate."""
 
-    def __init__(self, crate: Any, entity: Any, document: Dict, models: Sequence[QueueModel], files: Mapping[str, bytes]) -> None:
+    def __init__(
+        self,
+        crate: Any,
+        entity: Any,
+        document: Dict,
+        models: Sequence[QueueModel],
+        files: Mapping[str, bytes],
+    ) -> None:
         self.crate = crate
         self.entity = entity
         self.document = document
@@ -154,7 +210,12 @@ class _Crate:
     def file(self, path: str, kind: str | list[str] = 'File', /, **properties: Any) -> Dict:
         """Add a file of the crate; returns the reference to it."""
         data = self.files[path]
-        about = {'@type': kind, 'contentSize': str(len(data)), 'sha256': hashlib.sha256(data).hexdigest(), **properties}
+        about = {
+            '@type': kind,
+            'contentSize': str(len(data)),
+            'sha256': hashlib.sha256(data).hexdigest(),
+            **properties,
+        }
         self.crate.add_file(io.BytesIO(data), dest_path=path, properties=about)
         return {'@id': path}
 
@@ -163,12 +224,23 @@ class _Crate:
         title = document['notebook']['name']
         crate.name = f'Record of {title}'
         totals = document['totals']
-        crate.description = f'{totals["tasks"]:,d} tasks run by desipipe: {tables.counts_words(totals["counts"])}'
+        crate.description = (
+            f'{totals["tasks"]:,d} tasks run by desipipe: {tables.counts_words(totals["counts"])}'
+        )
         crate.datePublished = time_of(self.as_of)
         crate.license = 'Not stated: ask the author of the notebook'
         profiles = [
             self.add(url, type='CreativeWork', name=name, version=url.rpartition('/')[2])
-            for url, name in zip(PROFILES, ('Process Run Crate', 'Workflow Run Crate', 'Provenance Run Crate', 'Workflow RO-Crate'), strict=True)
+            for url, name in zip(
+                PROFILES,
+                (
+                    'Process Run Crate',
+                    'Workflow Run Crate',
+                    'Provenance Run Crate',
+                    'Workflow RO-Crate',
+                ),
+                strict=True,
+            )
         ]
         crate.root_dataset['conformsTo'] = profiles
         self.python = self.add(
@@ -187,18 +259,32 @@ class _Crate:
             description='Tasks in a durable queue on a shared filesystem, run by workers anywhere',
         )
         users = ', '.join(sorted({model.head['user'] for model in self.models} - {''}))
-        self.user = self.add('#user', type='Person', name=users or 'the user who ran it (name left out)')
-        self.file(
-            RECORD, name='The record', description='The notebook with tables of its tasks; its metadata hold all that is known of them', encodingFormat=_IPYNB
+        self.user = self.add(
+            '#user', type='Person', name=users or 'the user who ran it (name left out)'
         )
         self.file(
-            'prov.json', name='The record as PROV-JSON', encodingFormat='application/json', conformsTo={'@id': 'https://www.w3.org/Submission/prov-json/'}
+            RECORD,
+            name='The record',
+            description=(
+                'The notebook with tables of its tasks; its metadata hold all that is known of them'
+            ),
+            encodingFormat=_IPYNB,
+        )
+        self.file(
+            'prov.json',
+            name='The record as PROV-JSON',
+            encodingFormat='application/json',
+            conformsTo={'@id': 'https://www.w3.org/Submission/prov-json/'},
         )
         self.file('graph.svg', name='The graph of the tasks', encodingFormat='image/svg+xml')
         self.file('timeline.svg', name='Who ran what when', encodingFormat='image/svg+xml')
         if 'repository.diff' in self.files:
             commit = document['made'].get('git commit', '')
-            self.file('repository.diff', name=f'What differed from commit {commit} of the repository', encodingFormat='text/x-diff')
+            self.file(
+                'repository.diff',
+                name=f'What differed from commit {commit} of the repository',
+                encodingFormat='text/x-diff',
+            )
         for name in self.files:
             if name.startswith('environment/'):
                 self.file(name, name='Versions that tasks ran with', encodingFormat='text/plain')
@@ -223,14 +309,24 @@ class _Crate:
                     identifier=app['id'],
                     softwareVersion=app['id'][:16],
                     url={'@id': name},
-                    description=f'App {app["name"]} of kind {app["kind"]}, and what it uses of the notebook',
+                    description=(
+                        f'App {app["name"]} of kind {app["kind"]}, and what it uses of the notebook'
+                    ),
                     programmingLanguage=self.python,
                     encodingFormat='text/x-python',
                     softwareRequirements=', '.join(app.get('packages', ())) or 'none',
                     **({'input': parameters} if parameters else {}),
                     output=[self._output(app)],
                 )
-                steps.append(self.add(f'#step-{app["id"]}', type='HowToStep', name=app['name'], position=str(len(steps)), workExample=tools[app['id']]))
+                steps.append(
+                    self.add(
+                        f'#step-{app["id"]}',
+                        type='HowToStep',
+                        name=app['name'],
+                        position=str(len(steps)),
+                        workExample=tools[app['id']],
+                    )
+                )
         self.tools = tools
         workflow = self.file(
             NOTEBOOK,
@@ -252,7 +348,11 @@ class _Crate:
     def _parameter(self, app: Mapping[str, Any], name: str) -> Dict:
         key = f'#parameter-{app["id"][:16]}-{name}'
         return self.add(
-            key, type='FormalParameter', name=name, additionalType='Text', conformsTo={'@id': 'https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE'}
+            key,
+            type='FormalParameter',
+            name=name,
+            additionalType='Text',
+            conformsTo={'@id': 'https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE'},
         )
 
     def _output(self, app: Mapping[str, Any]) -> Dict:
@@ -281,7 +381,10 @@ class _Crate:
                 bad += task['state'] != 'SUCCEEDED'
                 for attempt in task.get('attempts', ()):
                     if 'began' in attempt:
-                        began, ended = min(began, attempt['began']), max(ended, attempt['began'] + attempt['seconds'])
+                        began, ended = (
+                            min(began, attempt['began']),
+                            max(ended, attempt['began'] + attempt['seconds']),
+                        )
             for app, mine in by_app.items():
                 about = model.head['apps'][app]
                 controls.append(
@@ -293,7 +396,11 @@ class _Crate:
                         object=mine,
                     )
                 )
-        times = {'startTime': time_of(began), 'endTime': time_of(ended)} if ended else {'endTime': time_of(self.as_of)}
+        times = (
+            {'startTime': time_of(began), 'endTime': time_of(ended)}
+            if ended
+            else {'endTime': time_of(self.as_of)}
+        )
         totals = self.document['totals']
         run = self.add(
             '#run',
@@ -304,17 +411,28 @@ class _Crate:
             agent=self.user,
             object=[],
             result=[],
-            actionStatus={'@id': f'http://schema.org/{"FailedActionStatus" if bad else "CompletedActionStatus"}'},
+            actionStatus={
+                '@id': f'http://schema.org/{"FailedActionStatus" if bad else "CompletedActionStatus"}'
+            },
             **({'error': f'{bad:,d} of {totals["tasks"]:,d} tasks did not succeed'} if bad else {}),
             **times,
         )
         organize = self.add(
-            '#organize', type='OrganizeAction', name='run of desipipe', instrument=engine, agent=self.user, object=controls, result=run, **times
+            '#organize',
+            type='OrganizeAction',
+            name='run of desipipe',
+            instrument=engine,
+            agent=self.user,
+            object=controls,
+            result=run,
+            **times,
         )
         # In the order of the profile: the run first.
         self.crate.root_dataset['mentions'] = [run, organize, *actions]
 
-    def _task(self, number: int, model: QueueModel, task: Dict, rows: Mapping[int, Dict]) -> tuple[Dict, Dict]:
+    def _task(
+        self, number: int, model: QueueModel, task: Dict, rows: Mapping[int, Dict]
+    ) -> tuple[Dict, Dict]:
         group = model.head['groups'][task['group']]
         app = model.head['apps'][group['app']]
         key = f'#task-{task["id"]}'
@@ -323,7 +441,13 @@ class _Crate:
         for name, words in tables.arguments(task).items():
             if name in app.get('parameters', ()):
                 objects.append(
-                    self.add(f'{key}-{name}', type='PropertyValue', name=name, value=words, exampleOfWork={'@id': f'#parameter-{app["id"][:16]}-{name}'})
+                    self.add(
+                        f'{key}-{name}',
+                        type='PropertyValue',
+                        name=name,
+                        value=words,
+                        exampleOfWork={'@id': f'#parameter-{app["id"][:16]}-{name}'},
+                    )
                 )
         objects += [rows[row] for row in task.get('needs', ()) if rows.get(row)]
         result: Dict = {}
@@ -339,32 +463,70 @@ class _Crate:
         results = [result] if result else []
         for file in task.get('files', ()):
             item = self.add(
-                f'#file-{file["sha256"][:32]}', type='CreativeWork', name=file['path'], identifier=f'urn:sha256:{file["sha256"]}', size=str(file['size'])
+                f'#file-{file["sha256"][:32]}',
+                type='CreativeWork',
+                name=file['path'],
+                identifier=f'urn:sha256:{file["sha256"]}',
+                size=str(file['size']),
             )
             (results if file['do'] == 'write' else objects).append(item)
         about: Dict = {}
         if 'began' in last:
-            about |= {'startTime': time_of(last['began']), 'endTime': time_of(last['began'] + last['seconds'])}
+            about |= {
+                'startTime': time_of(last['began']),
+                'endTime': time_of(last['began'] + last['seconds']),
+            }
             about['resourceUsage'] = [
-                self.add(f'{key}-time', type='PropertyValue', name='time', propertyID='urn:desipipe:seconds', value=str(last['seconds']), unitCode='SEC')
+                self.add(
+                    f'{key}-time',
+                    type='PropertyValue',
+                    name='time',
+                    propertyID='urn:desipipe:seconds',
+                    value=str(last['seconds']),
+                    unitCode='SEC',
+                )
             ]
         if 'memory' in last:
             # 'AD' is the byte of UN/CEFACT's list of units, which the specification asks for.
             about.setdefault('resourceUsage', []).append(
-                self.add(f'{key}-memory', type='PropertyValue', name='memory', propertyID='urn:desipipe:memory', value=str(last['memory']), unitCode='AD')
+                self.add(
+                    f'{key}-memory',
+                    type='PropertyValue',
+                    name='memory',
+                    propertyID='urn:desipipe:memory',
+                    value=str(last['memory']),
+                    unitCode='AD',
+                )
             )
-        status = _STATUS.get(task['state'], 'ActiveActionStatus' if task['state'] == 'RUNNING' else 'PotentialActionStatus')
+        status = _STATUS.get(
+            task['state'],
+            'ActiveActionStatus' if task['state'] == 'RUNNING' else 'PotentialActionStatus',
+        )
         if status == 'FailedActionStatus':
-            about['error'] = f'{task["state"]}: {last.get("cause", {}).get("text") or "no reason is known"}'
+            about['error'] = (
+                f'{task["state"]}: {last.get("cause", {}).get("text") or "no reason is known"}'
+            )
         assert task['state'] in STATES
         versions = task.get('versions')
         if versions is not None:
             about['environment'] = [
-                self.add(f'#version-{number:d}-{versions:d}-{_word(name)}', type='PropertyValue', name=name, value=str(value))
+                self.add(
+                    f'#version-{number:d}-{versions:d}-{_word(name)}',
+                    type='PropertyValue',
+                    name=name,
+                    value=str(value),
+                )
                 for name, value in model.head['versions'][versions].items()
             ]
         worker = model.head['workers'][last['worker']] if 'worker' in last else {}
-        where = f' on host {worker.get("host", "?")}, by worker {worker["name"]}, job {worker.get("job") or "none"}' if worker else ''
+        where = (
+            (
+                f' on host {worker.get("host", "?")}, by worker {worker["name"]}, job '
+                f'{worker.get("job") or "none"}'
+            )
+            if worker
+            else ''
+        )
         attempts = len([item for item in task.get('attempts', ()) if 'worker' in item])
         action = self.add(
             key,

@@ -1,7 +1,8 @@
 """Find data within text, so that what looks for paths in text leaves it alone.
 
-Base64 has ``/`` in its alphabet: a stretch such as ``+/ab/cd`` reads like an absolute path, and an image of which it was cut cannot be decoded.
-Data is known by where it stands (its MIME type, a ``data:`` URI, the members beside it in JSON), and else by how it looks.
+Base64 has ``/`` in its alphabet: a stretch such as ``+/ab/cd`` reads like an absolute path, and an
+image of which it was cut cannot be decoded. Data is known by where it stands (its MIME type, a
+``data:`` URI, the members beside it in JSON), and else by how it looks.
 """
 
 from __future__ import annotations
@@ -16,26 +17,39 @@ Scrub = Callable[[str], str]
 LOOKS_ENCODED_MIN = 48
 """Characters from which on a word may be called base64 by its look alone."""
 SURELY_ENCODED_MIN = 256
-"""Characters from which on a word with long stretches between its slashes is no path, of whatever characters it is."""
+"""Characters from which on a word with long stretches between its slashes is no path, of
+whatever characters it is.
+"""
 _SLASHES = re.compile('/+')
 _SEGMENT_MIN = 12  # characters between two slashes; of names of folders it is about 8, of base64 64
-_TEXTUAL = re.compile(r'text/|message/|[^/]+/(?:[^/]*\+)?(?:json|xml|yaml|html|javascript|ecmascript|x-latex|x-sh)(?:$|[;+])|image/svg\+xml')
-_DATA_URI = re.compile(r'data:[\w.+/-]*(?:;[\w.+-]+(?:=[^;,\s"\'<>]*)?)*;base64,\s*(?:[\w+/=-]+|%[0-9A-Fa-f]{2}|[ \t]*\r?\n[ \t]*|\\n)*', re.I)
+_TEXTUAL = re.compile(
+    r'text/|message/|[^/]+/(?:[^/]*\+)?(?:json|xml|yaml|html|javascript|ecmascript|x-latex|x-sh)(?:$|[;+])|image/svg\+xml'
+)
+_DATA_URI = re.compile(
+    r'data:[\w.+/-]*(?:;[\w.+-]+(?:=[^;,\s"\'<>]*)?)*;base64,\s*(?:[\w+/=-]+|%[0-9A-Fa-f]{2}|[ '
+    r'\t]*\r?\n[ \t]*|\\n)*',
+    re.I,
+)
 _WORD = re.compile(r'[A-Za-z0-9+/]+={0,2}')
 _ENCODED = re.compile(r'[A-Za-z0-9+/\s]*={0,2}\s*')
-_SCRIPT = re.compile(r'(<script\b(?:[^>"\']|"[^"]*"|\'[^\']*\')*>)(.*?)(</script\s*>|\Z)', re.I | re.S)
-# What JavaScript holds: texts and comments as groups; regular expressions, which begin where no value can end, as none.
+_SCRIPT = re.compile(
+    r'(<script\b(?:[^>"\']|"[^"]*"|\'[^\']*\')*>)(.*?)(</script\s*>|\Z)', re.I | re.S
+)
+# What JavaScript holds: texts and comments as groups; regular expressions, which begin where no
+# value can end, as none.
 _JAVASCRIPT = re.compile(
     r'"(?:[^"\\\n]|\\.)*"|\'(?:[^\'\\\n]|\\.)*\'|`(?:[^`\\]|\\.)*`|//[^\n]*|/\*.*?\*/'
     r'|(?:(?<=[(,=:\[!&|?{};+*%~^<>-])|(?<=return)|(?<=typeof)|^)(?P<pattern>\s*/(?:[^/\\\n\[]|\\.|\[(?:[^\]\\\n]|\\.)*\])+/[a-z]*)',
     re.S,
 )
-# Members that say of one beside them that it is base64: of arrays in Plotly, Bokeh and traitlets, of buffers of widgets, of nbformat.
+# Members that say of one beside them that it is base64: of arrays in Plotly, Bokeh and traitlets,
+# of buffers of widgets, of nbformat.
 _BINARY_MEMBERS = {'bdata': 'dtype', 'data': 'encoding', '__ndarray__': 'dtype', '__buffer__': ''}
 
 
 def is_encoded(word: str) -> bool:
-    """Return True if a word is base64 by its look: long, of all kinds of characters, with few slashes.
+    """Return True if a word is base64 by its look: long, of all kinds of characters, with few
+    slashes.
 
     Parameters
     ----------
@@ -48,7 +62,9 @@ def is_encoded(word: str) -> bool:
         return False
     if size >= SURELY_ENCODED_MIN:
         return True
-    digits, upper, lower = (sum(map(is_kind, body)) for is_kind in (str.isdigit, str.isupper, str.islower))
+    digits, upper, lower = (
+        sum(map(is_kind, body)) for is_kind in (str.isdigit, str.isupper, str.islower)
+    )
     return digits >= max(2, 0.04 * size) and min(upper, lower) >= 0.1 * size
 
 
@@ -92,7 +108,12 @@ def scrub_html(text: str, scrub: Scrub) -> str:
     pieces = []
     place = 0
     for match in _SCRIPT.finditer(text) if '<' in text else ():
-        pieces += [scrub(text[place : match.start()]), scrub(match[1]), scrub_javascript(match[2], scrub), match[3]]
+        pieces += [
+            scrub(text[place : match.start()]),
+            scrub(match[1]),
+            scrub_javascript(match[2], scrub),
+            match[3],
+        ]
         place = match.end()
     return ''.join([*pieces, scrub(text[place:])])
 
@@ -119,7 +140,10 @@ def scrub_json(value: Any, scrub: Scrub) -> Any:
     if isinstance(value, str):
         return scrub(value)
     if isinstance(value, Mapping):
-        return {key: item if _is_binary(key, value) else scrub_json(item, scrub) for key, item in value.items()}
+        return {
+            key: item if _is_binary(key, value) else scrub_json(item, scrub)
+            for key, item in value.items()
+        }
     return [scrub_json(item, scrub) for item in value] if isinstance(value, list) else value
 
 
@@ -143,7 +167,11 @@ def scrub_data(mime: str, value: Any, scrub: Scrub) -> Any:
         Text, or what JSON stands for.
     scrub : callable
     """
-    if isinstance(value, list) and all(isinstance(line, str) for line in value) and not mime.endswith('json'):
+    if (
+        isinstance(value, list)
+        and all(isinstance(line, str) for line in value)
+        and not mime.endswith('json')
+    ):
         value = ''.join(value)
     if not isinstance(value, str):
         return scrub_json(value, scrub)

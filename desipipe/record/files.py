@@ -1,4 +1,6 @@
-"""Records as bytes: how they are written, what their digests cover, and how one that came from somewhere is read without trusting it."""
+"""Records as bytes: how they are written, what their digests cover, and how one that came from
+somewhere is read without trusting it.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +57,8 @@ _VIEW = ('id', 'cell_type', 'source', 'outputs', 'execution_count', 'attachments
 
 
 def content_digest(notebook: Mapping[str, Any]) -> str:
-    """Digest of what a record says: all cells, and the record itself; not of how the file is laid out, nor of what is folded or trusted in someone's view.
+    """Digest of what a record says: all cells, and the record itself; not of how the file is laid
+    out, nor of what is folded or trusted in someone's view.
 
     Parameters
     ----------
@@ -69,10 +72,24 @@ def content_digest(notebook: Mapping[str, Any]) -> str:
     cells = []
     for cell in notebook['cells']:
         metadata = cell.get('metadata', {})
-        cells.append({**{key: cell[key] for key in _VIEW if key in cell}, 'metadata': {key: metadata[key] for key in ('tags', KEY) if key in metadata}})
+        cells.append(
+            {
+                **{key: cell[key] for key in _VIEW if key in cell},
+                'metadata': {key: metadata[key] for key in ('tags', KEY) if key in metadata},
+            }
+        )
     known = notebook['metadata'][KEY]
-    covered = {'cells': cells, KEY: {key: value for key, value in known.items() if key not in ('content_digest', 'file_digest')}}
-    return 'sha256:' + hashlib.sha256(orjson.dumps(covered, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    covered = {
+        'cells': cells,
+        KEY: {
+            key: value
+            for key, value in known.items()
+            if key not in ('content_digest', 'file_digest')
+        },
+    }
+    return (
+        'sha256:' + hashlib.sha256(orjson.dumps(covered, option=orjson.OPT_SORT_KEYS)).hexdigest()
+    )
 
 
 def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
@@ -85,24 +102,50 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
     Returns
     -------
     digests : dict
-        Of the cells of the notebook (text, outputs, attachments), of the tables, and of all members of the record.
+        Of the cells of the notebook (text, outputs, attachments), of the tables, and of all members
+        of the record.
     """
     parts: dict[str, Any] = {}
     number = tables = 0
     for cell in notebook['cells']:
         if ADDED in (cell.get('metadata', {}).get('tags') or ()):
             tables += 1
-            parts[f'table {tables:d}'] = [cell.get(key) for key in ('id', 'cell_type', 'source', 'outputs', 'attachments')]
+            parts[f'table {tables:d}'] = [
+                cell.get(key) for key in ('id', 'cell_type', 'source', 'outputs', 'attachments')
+            ]
             continue
         number += 1
-        names = {'source': 'the text', 'outputs': 'the outputs', 'attachments': 'the attachments', 'cell_type': 'the type', 'id': 'the id'}
-        parts.update({f'{words} of cell {number:d}': cell[key] for key, words in names.items() if key in cell})
-        parts[f'the execution count and tags of cell {number:d}'] = [cell.get('execution_count'), cell.get('metadata', {}).get('tags')]
+        names = {
+            'source': 'the text',
+            'outputs': 'the outputs',
+            'attachments': 'the attachments',
+            'cell_type': 'the type',
+            'id': 'the id',
+        }
+        parts.update(
+            {
+                f'{words} of cell {number:d}': cell[key]
+                for key, words in names.items()
+                if key in cell
+            }
+        )
+        parts[f'the execution count and tags of cell {number:d}'] = [
+            cell.get('execution_count'),
+            cell.get('metadata', {}).get('tags'),
+        ]
         parts[f'the metadata of cell {number:d}'] = cell.get('metadata')
-    parts.update({f'{key!r} of the metadata': value for key, value in notebook['metadata'].items() if key != KEY})
+    parts.update(
+        {
+            f'{key!r} of the metadata': value
+            for key, value in notebook['metadata'].items()
+            if key != KEY
+        }
+    )
     document = notebook['metadata'][KEY]
     own = ('content_digest', 'file_digest', 'parts', 'queues')
-    parts.update({f'{key!r} of the record': value for key, value in document.items() if key not in own})
+    parts.update(
+        {f'{key!r} of the record': value for key, value in document.items() if key not in own}
+    )
     for queue in document['queues']:
         for key, value in queue.items():
             # Tasks are named by their own check sums, too.
@@ -112,11 +155,16 @@ def part_digests(notebook: Mapping[str, Any]) -> dict[str, str]:
                 parts[f'{key!r}{label} of the queue {queue.get("name")}'] = entry
             if entries is value:
                 parts[f'the number of {key!r} of the queue {queue.get("name")}'] = len(entries)
-    return {label: hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32] for label, value in parts.items()}
+    return {
+        label: hashlib.sha256(orjson.dumps(value, option=orjson.OPT_SORT_KEYS)).hexdigest()[:32]
+        for label, value in parts.items()
+    }
 
 
 def file_digest(data: bytes) -> tuple[str, str]:
-    """The digest that a record's file has, and the one that it says it has; each is empty if it says none, or several."""
+    """The digest that a record's file has, and the one that it says it has; each is empty if it
+    says none, or several.
+    """
     found = list(_DIGEST.finditer(data))
     if len(found) != 1:
         return '', ''
@@ -135,12 +183,16 @@ def notebook_bytes(notebook: Dict) -> bytes:
     known['file_digest'] = 'sha256:' + _NONE.decode()
     data = plain_bytes(notebook)
     digest, _ = file_digest(data)
-    return data.replace(b'"file_digest": "sha256:' + _NONE, b'"file_digest": "sha256:' + digest.encode(), 1)
+    return data.replace(
+        b'"file_digest": "sha256:' + _NONE, b'"file_digest": "sha256:' + digest.encode(), 1
+    )
 
 
 def plain_bytes(value: Any) -> bytes:
     """A JSON document as this package writes it."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps(
+        value, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    )
 
 
 def write(path: str, data: bytes) -> None:
@@ -150,7 +202,8 @@ def write(path: str, data: bytes) -> None:
 
 
 def spare(path: str, key: str) -> None:
-    """Complain if what would be written over was not written by the same command: it may be someone's only copy.
+    """Complain if what would be written over was not written by the same command: it may be
+    someone's only copy.
 
     Parameters
     ----------
@@ -169,7 +222,10 @@ def spare(path: str, key: str) -> None:
     except RecordError:
         ours = False
     if not ours:
-        raise RecordError(f'{path} is there, and was not written by this command: nothing was done. Move it away, or write to another file with -o')
+        raise RecordError(
+            f'{path} is there, and was not written by this command: nothing was done. Move it '
+            'away, or write to another file with -o'
+        )
 
 
 def read_notebook(path: str) -> Dict:
@@ -194,7 +250,10 @@ def read_bytes(path: str) -> bytes:
     with _opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST:
-            raise RecordError(f'{path} has {format_bytes(size)}: more than the {format_bytes(MOST)} that are read at most; it was not opened')
+            raise RecordError(
+                f'{path} has {format_bytes(size)}: more than the {format_bytes(MOST)} that are '
+                'read at most; it was not opened'
+            )
         return file.read(size)
 
 
@@ -208,7 +267,9 @@ def _opened(path: str) -> BinaryIO:
     except UnsafeFileError as exc:
         if os.path.isdir(path):
             raise RecordError(f'{path} is a folder, not a notebook: nothing was read') from None
-        raise RecordError(f'{exc} Nothing was read. Save what comes from it to a file first') from None
+        raise RecordError(
+            f'{exc} Nothing was read. Save what comes from it to a file first'
+        ) from None
 
 
 def _near(path: str) -> str:
@@ -231,17 +292,28 @@ def parse_notebook(data: bytes, path: str) -> Dict:
     RecordError
         They are none: what is wrong, and where.
     """
-    if len(data) > _CROWDED_FROM and (data.count(b'[') + data.count(b'{')) * _CROWDED_BYTES > len(data):
-        raise RecordError(f'{path} is no notebook: it is nearly all lists and objects, which would take many times its {format_bytes(len(data))} of memory')
+    if len(data) > _CROWDED_FROM and (data.count(b'[') + data.count(b'{')) * _CROWDED_BYTES > len(
+        data
+    ):
+        raise RecordError(
+            f'{path} is no notebook: it is nearly all lists and objects, which would take many '
+            f'times its {format_bytes(len(data))} of memory'
+        )
     try:
         found: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
         where = f'line {exc.lineno:d}, column {exc.colno:d}'
         cut = data.lstrip()[:1] in (b'', b'{') and not data.rstrip().endswith(b'}')
         raise RecordError(
-            f'{path} is no notebook: its JSON ends in the middle, it was truncated at {format_bytes(len(data))} ({exc.msg}, {where})'
+            (
+                f'{path} is no notebook: its JSON ends in the middle, it was truncated at '
+                f'{format_bytes(len(data))} ({exc.msg}, {where})'
+            )
             if cut
-            else f'{path} is no notebook: {exc.msg} at {where}; it is something else, or damaged, or was edited by hand'
+            else (
+                f'{path} is no notebook: {exc.msg} at {where}; it is something else, or damaged, '
+                'or was edited by hand'
+            )
         ) from None
     wrong = _wrong_notebook(found)
     if wrong:
@@ -273,16 +345,25 @@ def _is_text(value: Any) -> bool:
 def _wrong_notebook(found: Any) -> str:
     if not isinstance(found, dict) or not isinstance(found.get('cells'), list):
         old = isinstance(found, dict) and 'worksheets' in found
-        return 'it has no list of cells' + (' (it is of format 3 or older: open and save it in Jupyter)' if old else '')
+        return 'it has no list of cells' + (
+            ' (it is of format 3 or older: open and save it in Jupyter)' if old else ''
+        )
     if found.get('nbformat') != 4:
-        return f'it is of format {found.get("nbformat")!r}, of which this version knows nothing; 4 is known'
+        return (
+            f'it is of format {found.get("nbformat")!r}, of which this version knows nothing; 4 is '
+            'known'
+        )
     if not isinstance(found.get('metadata'), dict):
         return 'it has no metadata'
     for number, cell in enumerate(found['cells'], 1):
         source = cell.get('source') if isinstance(cell, dict) else None
-        if not isinstance(source, str) and not (isinstance(source, list) and all(isinstance(line, str) for line in source)):
+        if not isinstance(source, str) and not (
+            isinstance(source, list) and all(isinstance(line, str) for line in source)
+        ):
             return f'its cell {number:d} has no source'
-        if not isinstance(cell.get('cell_type'), str) or not isinstance(cell.get('metadata', {}), dict):
+        if not isinstance(cell.get('cell_type'), str) or not isinstance(
+            cell.get('metadata', {}), dict
+        ):
             return f'its cell {number:d} has no type'
         outputs = cell.get('outputs', [])
         if not isinstance(outputs, list) or not all(isinstance(output, dict) for output in outputs):
@@ -339,7 +420,9 @@ class Record:
 
 
 def read_record(path: str) -> Record:
-    """A record, or a crate (folder or zip) that holds one. Nothing of it is executed, unpacked or followed.
+    """A record, or a crate (folder or zip) that holds one.
+
+    Nothing of it is executed, unpacked or followed.
 
     Parameters
     ----------
@@ -356,14 +439,18 @@ def read_record(path: str) -> Record:
     """
     if os.path.isdir(path):
         # Looked for first: any other folder may be large, and hold what no crate may.
-        files, problems = _read_folder(path) if os.path.lexists(os.path.join(path, RECORD)) else ({}, [])
+        files, problems = (
+            _read_folder(path) if os.path.lexists(os.path.join(path, RECORD)) else ({}, [])
+        )
     elif _is_zip(path):
         files, problems = _read_zip(path)
     else:
         data = read_bytes(path)
         return _record(path, data, {}, [])
     if RECORD not in files:
-        raise RecordError(f'{path} holds no {RECORD}: it is no crate of desipipe, or it is not whole')
+        raise RecordError(
+            f'{path} holds no {RECORD}: it is no crate of desipipe, or it is not whole'
+        )
     return _record(path, files[RECORD].data, files, problems)
 
 
@@ -371,43 +458,72 @@ def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str
     notebook = parse_notebook(data, path)
     document = notebook['metadata'].get(KEY)
     if not isinstance(document, dict):
-        raise RecordError(f'{path} is a notebook, but no record. Make one with: desipipe record {path}')
+        raise RecordError(
+            f'{path} is a notebook, but no record. Make one with: desipipe record {path}'
+        )
     if document.get('version') != VERSION:
         raise RecordError(
-            f'{path} is a record of version {document.get("version")!r}; this desipipe knows version {VERSION:d}. Read it with the version that wrote it'
+            f'{path} is a record of version {document.get("version")!r}; this desipipe knows '
+            f'version {VERSION:d}. Read it with the version that wrote it'
         )
     try:
-        models = [QueueModel({key: value for key, value in queue.items() if key not in ('tasks', 'payloads')}, queue['tasks']) for queue in document['queues']]
+        models = [
+            QueueModel(
+                {key: value for key, value in queue.items() if key not in ('tasks', 'payloads')},
+                queue['tasks'],
+            )
+            for queue in document['queues']
+        ]
         _check(document, models)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, UnknownTaskError) as exc:
-        raise RecordError(f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or edited by hand') from None
+        raise RecordError(
+            f'{path} is a record, but not whole: {type(exc).__name__}: {exc}. It was truncated, or '
+            'edited by hand'
+        ) from None
     return Record(path, data, notebook, document, models, files, problems, bool(files))
 
 
 def _check(document: Dict, models: list[QueueModel]) -> None:
     """Complain about what a reader would stumble over."""
-    for key, kind in (('cells', list), ('queues', list), ('totals', dict), ('left_out', list), ('made', dict), ('notebook', dict)):
+    for key, kind in (
+        ('cells', list),
+        ('queues', list),
+        ('totals', dict),
+        ('left_out', list),
+        ('made', dict),
+        ('notebook', dict),
+    ):
         if not isinstance(document[key], kind):
             raise TypeError(f'{key!r} is no {kind.__name__}')
     for model in models:
         for key in ('groups', 'apps', 'managers', 'workers', 'versions'):
-            if not isinstance(model.head[key], list) or not all(isinstance(item, dict) for item in model.head[key]):
+            if not isinstance(model.head[key], list) or not all(
+                isinstance(item, dict) for item in model.head[key]
+            ):
                 raise TypeError(f'{key!r} is no list of objects')
-        if not isinstance(model.lines, list) or not all(isinstance(line, str) for line in model.lines):
+        if not isinstance(model.lines, list) or not all(
+            isinstance(line, str) for line in model.lines
+        ):
             raise TypeError("'tasks' is no list of lines")
         for key in ('name', 'total', 'counts', 'blocked', 'busy', 'as_of', 'others'):
             model.head[key]
         for group in model.head['groups']:
-            model.head['apps'][group['app']], model.head['managers'][group['manager']], str(group['name'])
+            (
+                model.head['apps'][group['app']],
+                model.head['managers'][group['manager']],
+                str(group['name']),
+            )
         for app in model.head['apps']:
             str(app['id']), app['parts'].items(), app['source'].split, app['kind'], app['versions']
     for entry in document['cells']:
         # Before anybody counts to a number that someone made up.
-        if any(part.stop > len(models[entry['queue']].lines) for part in parse_rows(entry['tasks'])) or not 0 <= entry['cell'] < len(
-            document['notebook']['cells']
-        ):
+        if any(
+            part.stop > len(models[entry['queue']].lines) for part in parse_rows(entry['tasks'])
+        ) or not 0 <= entry['cell'] < len(document['notebook']['cells']):
             raise ValueError(f'cell {entry["cell"]!r} is said to have tasks that are not there')
-        if sum(len(part) for part in parse_rows(entry['tasks'])) > len(models[entry['queue']].lines):
+        if sum(len(part) for part in parse_rows(entry['tasks'])) > len(
+            models[entry['queue']].lines
+        ):
             raise ValueError(f'cell {entry["cell"]!r} is said to have more tasks than there are')
 
 
@@ -439,7 +555,10 @@ def _read_folder(path: str) -> tuple[dict[str, Stored], list[str]]:
         size = os.lstat(full).st_size
         total += size
         if total > MOST or len(files) > MEMBERS:
-            raise RecordError(f'{path} holds more than {format_bytes(MOST)}, or more than {MEMBERS:d} files: it was not read')
+            raise RecordError(
+                f'{path} holds more than {format_bytes(MOST)}, or more than {MEMBERS:d} files: it '
+                'was not read'
+            )
         try:
             with open(open_named(full, follow=False), 'rb') as file:
                 files[name] = _stored(file, name, size)
@@ -451,11 +570,16 @@ def _read_folder(path: str) -> tuple[dict[str, Stored], list[str]]:
 def _walk(path: str) -> Iterator[tuple[str, str]]:
     for where, folders, names in os.walk(path):
         folders.sort()
-        for name in sorted([*names, *(folder for folder in folders if os.path.islink(os.path.join(where, folder)))]):
+        for name in sorted(
+            [*names, *(folder for folder in folders if os.path.islink(os.path.join(where, folder)))]
+        ):
             full = os.path.join(where, name)
             inside = os.path.relpath(full, path)
             if not stat.S_ISREG(os.lstat(full).st_mode):
-                raise RecordError(f'{path} holds {inside!r}, which is a link, or no file: it may lead out of the crate, nothing was read')
+                raise RecordError(
+                    f'{path} holds {inside!r}, which is a link, or no file: it may lead out of the '
+                    'crate, nothing was read'
+                )
             yield inside, full
 
 
@@ -473,7 +597,8 @@ def _read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, S
             total = sum(member.file_size for member in members)
             if len(members) > MEMBERS or total > MOST or total > RATIO * max(length, 1000):
                 raise RecordError(
-                    f'{path} ({format_bytes(length)}) says it holds {format_bytes(total)} in {len(members):d} files: '
+                    f'{path} ({format_bytes(length)}) says it holds {format_bytes(total)} in '
+                    f'{len(members):d} files: '
                     'more than can be right; it was not unpacked'
                 )
             for member in members:
@@ -482,15 +607,31 @@ def _read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, S
                     continue
                 if member.filename in files:
                     problems.append(f'it holds {member.filename!r} twice')
-                if member.filename in _KEPT and member.file_size > max(KEPT_FREE, KEPT_RATIO * length):
-                    raise RecordError(f'{path} ({format_bytes(length)}) holds {member.filename!r} of {format_bytes(member.file_size)}: it was not unpacked')
+                if member.filename in _KEPT and member.file_size > max(
+                    KEPT_FREE, KEPT_RATIO * length
+                ):
+                    raise RecordError(
+                        f'{path} ({format_bytes(length)}) holds {member.filename!r} of '
+                        f'{format_bytes(member.file_size)}: it was not unpacked'
+                    )
                 with archive.open(member) as file:
                     # The size that is said may be a lie: never more than that.
                     files[member.filename] = _stored(file, member.filename, member.file_size)
                 if files[member.filename].size != member.file_size:
-                    raise RecordError(f'{path}: {member.filename!r} is not of the size that is said; it was not read')
+                    raise RecordError(
+                        f'{path}: {member.filename!r} is not of the size that is said; it was not '
+                        'read'
+                    )
             problems += _zip_problems(archive.comment, packed, length)
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, RuntimeError, OSError, ValueError) as exc:
+    except (
+        zipfile.BadZipFile,
+        zipfile.LargeZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        OSError,
+        ValueError,
+    ) as exc:
         if isinstance(exc, RecordError):
             raise
         raise RecordError(f'{path} is no zip archive, or damaged: {exc}') from None
@@ -502,10 +643,20 @@ def _read_archive(path: str, packed: BinaryIO, length: int) -> tuple[dict[str, S
 def _check_name(path: str, member: zipfile.ZipInfo) -> None:
     name = member.filename
     parts = name.rstrip('/').split('/')
-    if name.startswith(('/', '\\')) or '\\' in name or ':' in parts[0] or any(part in ('', '.', '..') for part in parts):
-        raise RecordError(f'{path} holds {name!r}, which leads out of the crate: nothing of it was read')
+    if (
+        name.startswith(('/', '\\'))
+        or '\\' in name
+        or ':' in parts[0]
+        or any(part in ('', '.', '..') for part in parts)
+    ):
+        raise RecordError(
+            f'{path} holds {name!r}, which leads out of the crate: nothing of it was read'
+        )
     if stat.S_ISLNK(member.external_attr >> 16):
-        raise RecordError(f'{path} holds the link {name!r}, which may lead out of the crate: nothing of it was read')
+        raise RecordError(
+            f'{path} holds the link {name!r}, which may lead out of the crate: nothing of it was '
+            'read'
+        )
 
 
 # Crates as zip archives: the comment at the end is the digest of all before it.
@@ -543,8 +694,16 @@ def _zip_problems(comment: bytes, packed: BinaryIO, length: int) -> list[str]:
 
 def digests_bytes(files: Mapping[str, bytes]) -> bytes:
     """The list of a crate's files with their digests, which lies beside them."""
-    listed = {name: {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()} for name, data in files.items() if name != DIGESTS}
-    document: Dict = {'version': VERSION, 'files': listed, 'file_digest': 'sha256:' + _NONE.decode()}
+    listed = {
+        name: {'size': len(data), 'sha256': hashlib.sha256(data).hexdigest()}
+        for name, data in files.items()
+        if name != DIGESTS
+    }
+    document: Dict = {
+        'version': VERSION,
+        'files': listed,
+        'file_digest': 'sha256:' + _NONE.decode(),
+    }
     data = plain_bytes(document)
     digest, _ = file_digest(data)
     return data.replace(_NONE, digest.encode(), 1)

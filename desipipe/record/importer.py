@@ -1,7 +1,8 @@
 """A queue out of a record with its payloads: someone else goes on where it stopped.
 
-What is written here is what the record holds, digest by digest; nothing of it is loaded. But the queue is then this user's own, and its tasks run:
-whoever calls this has decided to trust the record's author.
+What is written here is what the record holds, digest by digest; nothing of it is loaded. But the
+queue is then this user's own, and its tasks run: whoever calls this has decided to trust the
+record's author.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _TEXT = struct.Struct('<I')
 _LARGE = 4096  # bytes; from here on a payload may hold arrays, which lie aligned
 
 
-def make_queues(record: Record, name: str | None = None, results: bool = False) -> Iterator[tuple[Queue, str]]:
+def make_queues(
+    record: Record, name: str | None = None, results: bool = False
+) -> Iterator[tuple[Queue, str]]:
     """Make the queues of a record.
 
     Parameters
@@ -81,8 +84,10 @@ def check(record: Record, model: QueueModel) -> None:
     for task in model.tasks():
         if 'payload' not in task:
             raise RecordError(
-                f'{record.path} holds no code and no arguments, so no queue can be made of it: nothing was made. '
-                'Whoever has the queue makes one that does with: desipipe record NOTEBOOK --with-results'
+                f'{record.path} holds no code and no arguments, so no queue can be made of it: '
+                'nothing was made. '
+                'Whoever has the queue makes one that does with: desipipe record NOTEBOOK '
+                '--with-results'
             )
         break
     wanted = {app['code']['sha256'] for app in model.head['apps'] if 'code' in app}
@@ -91,11 +96,19 @@ def check(record: Record, model: QueueModel) -> None:
     for digest in wanted:
         if record.payload(digest) is None:
             raise RecordError(
-                f'{record.path}: the bytes of {digest[:16]}… are missing, or damaged: nothing was made. Check with: desipipe verify {record.path}'
+                f'{record.path}: the bytes of {digest[:16]}… are missing, or damaged: nothing was '
+                f'made. Check with: desipipe verify {record.path}'
             )
 
 
-def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True, again: Collection[int] | None = None, cwd: str = '') -> int:
+def fill(
+    queue: Queue,
+    model: QueueModel,
+    payload: Payload,
+    results: bool = True,
+    again: Collection[int] | None = None,
+    cwd: str = '',
+) -> int:
     """Put the tasks of a model into a fresh queue.
 
     Parameters
@@ -108,7 +121,8 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
     results : bool, default=True
         Whether those that succeeded have their results.
     again : collection of int, default=None
-        Places of tasks that are to be computed in any case; the others then need nothing, as they are only there to be needed.
+        Places of tasks that are to be computed in any case; the others then need nothing, as they
+        are only there to be needed.
     cwd : str, default=''
         The folder that tasks run in; by default this one.
 
@@ -125,8 +139,12 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
         if digest not in stored:
             data = payload(digest)
             if data is None:
-                raise RecordError(f'the bytes of {digest[:16]}… are missing, or damaged: nothing was made')
-            stored[digest] = Ref(ledger.writer.name, ledger.writer.append([data], len(data) >= _LARGE), len(data))
+                raise RecordError(
+                    f'the bytes of {digest[:16]}… are missing, or damaged: nothing was made'
+                )
+            stored[digest] = Ref(
+                ledger.writer.name, ledger.writer.append([data], len(data) >= _LARGE), len(data)
+            )
             stored[digest] = stored[digest]._replace(segment=ledger.writer.name)
         return stored[digest]
 
@@ -134,10 +152,16 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
     events: list[Event] = []
     specs = [_spec(manager) for manager in head['managers']]
     mids = [mid_of(spec) for spec in specs]
-    events += [{'e': 'mgr', 'mid': mid, **spec} for mid, spec in dict(zip(mids, specs, strict=True)).items()]
+    events += [
+        {'e': 'mgr', 'mid': mid, **spec}
+        for mid, spec in dict(zip(mids, specs, strict=True)).items()
+    ]
     for app in head['apps']:
         if 'code' in app:
-            source, parts = ledger.store(app['source'].encode()), ledger.store(orjson.dumps(app['parts']))
+            source, parts = (
+                ledger.store(app['source'].encode()),
+                ledger.store(orjson.dumps(app['parts'])),
+            )
             code = store(app['code']['sha256'])
             events.append(
                 {
@@ -165,15 +189,28 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
         key = (task['group'], shared.get(common, ''))
         if key not in groups:
             groups[key] = len(groups)
-            events.append(_group(head, task['group'], mids, key[1], cwd or os.getcwd()).to_event(groups[key]))
+            events.append(
+                _group(head, task['group'], mids, key[1], cwd or os.getcwd()).to_event(groups[key])
+            )
         rows[task['row']] = row
-        needs = [rows[other] for other in task.get('needs', ())] if again is None or row in again else []
+        needs = (
+            [rows[other] for other in task.get('needs', ())]
+            if again is None or row in again
+            else []
+        )
         adds.append(_add(ledger, task, row, groups[key], needs, payload, now))
-        if results and (again is None or row not in again) and task['state'] == 'SUCCEEDED' and 'sha256' in task.get('result', {}):
+        if (
+            results
+            and (again is None or row not in again)
+            and task['state'] == 'SUCCEEDED'
+            and 'sha256' in task.get('result', {})
+        ):
             done.append((row, task))
     ends: dict[int, list[End]] = {}
     for row, task in done:
-        ends.setdefault(tables.last_attempt(task).get('worker', -1), []).append(_end(row, task, store(task['result']['sha256'])))
+        ends.setdefault(tables.last_attempt(task).get('worker', -1), []).append(
+            _end(row, task, store(task['result']['sha256']))
+        )
     ledger.writer.flush()
     for place, mine in ends.items():
         worker = head['workers'][place] if place >= 0 else {'name': 'by hand'}
@@ -188,8 +225,12 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
             'job': worker.get('job', ''),
         }
         adds.append({**events_of, 't': worker.get('since', now)})
-        # As compaction writes them: ends without the claims before them, whatever their tasks wait for.
-        adds += [{**end_event(name, mine[i : i + CHUNK], now), 'kind': 'final'} for i in range(0, len(mine), CHUNK)]
+        # As compaction writes them: ends without the claims before them, whatever their tasks wait
+        # for.
+        adds += [
+            {**end_event(name, mine[i : i + CHUNK], now), 'kind': 'final'}
+            for i in range(0, len(mine), CHUNK)
+        ]
         adds.append(worker_end_event(name, 'imported', now))
     ledger.journal.write(lambda: [*events, *adds], True)
     return len(done)
@@ -197,12 +238,21 @@ def fill(queue: Queue, model: QueueModel, payload: Payload, results: bool = True
 
 def _end(row: int, task: Dict, ref: Ref) -> End:
     last = tables.last_attempt(task)
-    return End(row, 1, SUCCEEDED, float(last.get('began', 0.0)), round(last.get('seconds', 0.0) * 1e6), ref, memory=int(last.get('memory', 0)) // 1024)
+    return End(
+        row,
+        1,
+        SUCCEEDED,
+        float(last.get('began', 0.0)),
+        round(last.get('seconds', 0.0) * 1e6),
+        ref,
+        memory=int(last.get('memory', 0)) // 1024,
+    )
 
 
 def _spec(manager: Dict) -> Event:
     environ = manager['environ']
-    # What was left out can't be set. And where it ran is not where it will: workers are local ones until someone says otherwise.
+    # What was left out can't be set. And where it ran is not where it will: workers are local ones
+    # until someone says otherwise.
     data = {name: value for name, value in (environ.get('data') or {}).items() if value != '…'}
     command = [line for line in environ.get('command') or () if line != '…']
     return {
@@ -215,17 +265,36 @@ def _spec(manager: Dict) -> Event:
 def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) -> Group:
     group = head['groups'][number]
     app = head['apps'][group['app']]
-    kinds: dict[str, Callable[[Any], Any]] = {'timeout': float, 'retries': int, 'retry_on': lambda names: tuple(map(str, names)), 'priority': int}
-    options: Dict = {key: kind(group[key]) for key, kind in kinds.items() if group.get(key) is not None}
+    kinds: dict[str, Callable[[Any], Any]] = {
+        'timeout': float,
+        'retries': int,
+        'retry_on': lambda names: tuple(map(str, names)),
+        'priority': int,
+    }
+    options: Dict = {
+        key: kind(group[key]) for key, kind in kinds.items() if group.get(key) is not None
+    }
     if app['kind'] not in KINDS:
         raise RecordError(f'an app of kind {app["kind"]!r} is not known here: nothing was made')
-    return Group(app=app['id'], mid=mids[group['manager']], name=group['name'], kind=app['kind'], cwd=cwd, shared=shared, **options)
+    return Group(
+        app=app['id'],
+        mid=mids[group['manager']],
+        name=group['name'],
+        kind=app['kind'],
+        cwd=cwd,
+        shared=shared,
+        **options,
+    )
 
 
-def _add(ledger: Any, task: Dict, row: int, group: int, needs: list[int], payload: Payload, now: float) -> Event:
+def _add(
+    ledger: Any, task: Dict, row: int, group: int, needs: list[int], payload: Payload, now: float
+) -> Event:
     data = payload(task['payload'])
     if data is None:
-        raise RecordError(f'the arguments of task {task["id"][:12]} are missing, or damaged: nothing was made')
+        raise RecordError(
+            f'the arguments of task {task["id"][:12]} are missing, or damaged: nothing was made'
+        )
     text = orjson.dumps(tables.arguments(task))
     aligned = len(data) >= _LARGE
     if aligned:

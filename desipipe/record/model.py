@@ -1,7 +1,8 @@
 """Model what is recorded of a queue; notebook, crate and PROV document are written from it.
 
-Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and each can be held against its digest. Everything in a model
-comes from the queue: the same queue gives the same model, whenever it is asked.
+Tasks are lines of JSON, so that a record of a hundred thousand of them stays small in memory, and
+each can be held against its digest. Everything in a model comes from the queue: the same queue
+gives the same model, whenever it is asked.
 """
 
 from __future__ import annotations
@@ -17,7 +18,13 @@ from zlib import crc32
 
 import orjson
 
-from ..errors import CorruptJournalError, DesipipeError, NotSerializableError, PayloadError, UntrustedQueueError
+from ..errors import (
+    CorruptJournalError,
+    DesipipeError,
+    NotSerializableError,
+    PayloadError,
+    UntrustedQueueError,
+)
 from ..queue.events import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, end_at
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue
@@ -30,7 +37,9 @@ from .privacy import Privacy
 
 Dict = dict[str, Any]
 Node = Callable[[str, Sequence[str]], ast.FunctionDef]
-"""The function that the text of a notebook's cell stands for, given its parameters; known to the notebook side."""
+"""The function that the text of a notebook's cell stands for, given its parameters; known to the
+notebook side.
+"""
 
 VERSION = 1
 TEXT = 80  # characters of a value that people see
@@ -41,7 +50,9 @@ class QueueModel:
     """The record of one queue."""
 
     head: Dict
-    """All but the tasks: ``name``, ``folder``, ``id``, ``as_of``, ``counts``, ``apps``, ``groups``, ``managers``, ``workers``, ``versions``, …"""
+    """All but the tasks: ``name``, ``folder``, ``id``, ``as_of``, ``counts``, ``apps``,
+    ``groups``, ``managers``, ``workers``, ``versions``, …
+    """
     lines: list[str]
     """The tasks, one JSON object each, in order of their rows."""
     payloads: dict[str, bytes] = field(default_factory=dict)
@@ -84,7 +95,9 @@ def piece_of(word: str) -> bytes:
 
 
 def seal(task: Dict) -> str:
-    """A task as a line, its last member the CRC-32 of what is before it: a line that was changed is known by itself."""
+    """A task as a line, its last member the CRC-32 of what is before it: a line that was changed
+    is known by itself.
+    """
     data = orjson.dumps(task)[:-1]
     return f'{data.decode()},"crc":{crc32(data):d}}}'
 
@@ -169,14 +182,19 @@ class _Reader:
         blocked = self.ledger.blocked()
         attempts = self._attempts(chosen)
         added = self._added(chosen)
-        lines = [self._line(row, attempts.pop(row, ()), added[state.added_at[row]], blocked) for row in chosen]
+        lines = [
+            self._line(row, attempts.pop(row, ()), added[state.added_at[row]], blocked)
+            for row in chosen
+        ]
         counts = dict.fromkeys(STATES, 0)
         for row in chosen:
             counts[STATES[state.status_shown(row)]] += 1
         head: Dict = {
             'name': self.queue.name,
             'folder': self.privacy.path(self.queue.folder),
-            'user': self.privacy.user(username(os.stat(self.queue.folder).st_uid)),  # whose folder it is
+            'user': self.privacy.user(
+                username(os.stat(self.queue.folder).st_uid)
+            ),  # whose folder it is
             'id': state.header.get('id', ''),
             'as_of': self.as_of,
             'total': len(chosen),
@@ -194,13 +212,17 @@ class _Reader:
         }
         if modules := self._modules(head['apps']):
             head['modules'] = modules
-        return QueueModel(head, lines, self.payloads, {row: place for place, row in enumerate(chosen)})
+        return QueueModel(
+            head, lines, self.payloads, {row: place for place, row in enumerate(chosen)}
+        )
 
     # Events
 
     def _added(self, rows: Sequence[int]) -> dict[int, float]:
         found: dict[int, float] = {}
-        for offset, event in events_at(self.ledger, sorted({self.state.added_at[row] for row in rows})):
+        for offset, event in events_at(
+            self.ledger, sorted({self.state.added_at[row] for row in rows})
+        ):
             found[offset] = 0.0 if event is None else event.get('t', 0.0)
             self.as_of = max(self.as_of, found[offset])
         return found
@@ -226,7 +248,9 @@ class _Reader:
             for row in wanted[offset]:
                 if row in places:
                     end = end_at(event, places[row])
-                    found.setdefault(row, []).append((self._attempt(event, end, offset == state.ended_at[row]), end))
+                    found.setdefault(row, []).append(
+                        (self._attempt(event, end, offset == state.ended_at[row]), end)
+                    )
         return found
 
     def _decided(self, event: Event, row: int) -> tuple[Dict, End]:
@@ -238,7 +262,9 @@ class _Reader:
         if event.get('cause', {}).get('text'):
             attempt['cause'] = {'text': self.privacy.text(event['cause']['text'])}
         # Compaction writes it down as an end without a worker.
-        attempt['t'] = end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
+        attempt['t'] = (
+            end_at(event, event['rows'].index(row)).began if event['e'] == 'end' else event['t']
+        )
         self.as_of = max(self.as_of, attempt['t'])
         return attempt, End(row, 0, 0, 0.0, 0)
 
@@ -287,7 +313,13 @@ class _Reader:
 
     # Tasks
 
-    def _line(self, row: int, attempts: Iterable[tuple[Dict, End]], added: float, blocked: Mapping[int, int]) -> str:
+    def _line(
+        self,
+        row: int,
+        attempts: Iterable[tuple[Dict, End]],
+        added: float,
+        blocked: Mapping[int, int],
+    ) -> str:
         state = self.state
         status = state.status[row]
         number = state.group[row]
@@ -338,16 +370,35 @@ class _Reader:
         try:
             found = self.ledger.files(ref)
         except (PayloadError, ValueError):
-            self.privacy.notes['some lists of files that tasks read and wrote: they are lost'] = None
+            self.privacy.notes['some lists of files that tasks read and wrote: they are lost'] = (
+                None
+            )
             return []
-        return [{'do': item['do'], 'path': self.privacy.path(item['path']), 'size': item['size'], 'sha256': item['sha256']} for item in found]
+        return [
+            {
+                'do': item['do'],
+                'path': self.privacy.path(item['path']),
+                'size': item['size'],
+                'sha256': item['sha256'],
+            }
+            for item in found
+        ]
 
     def _worker_of(self, pairs: Sequence[tuple[Dict, End]]) -> str:
         names = list(self.workers)
-        return next((names[attempt['worker']] for attempt, _ in reversed(pairs) if 'worker' in attempt and 'past' not in attempt), '')
+        return next(
+            (
+                names[attempt['worker']]
+                for attempt, _ in reversed(pairs)
+                if 'worker' in attempt and 'past' not in attempt
+            ),
+            '',
+        )
 
     def _arguments(self, row: int, group: Group, task: Dict) -> None:
-        """Arguments as they are part of the identity, and what people see of them where that says more."""
+        """Arguments as they are part of the identity, and what people see of them where that
+        says more.
+        """
         try:
             words = self.ledger.arguments(row)
         except PayloadError:
@@ -376,7 +427,8 @@ class _Reader:
             task['unchecked'] = 'an argument is, or holds, an absolute path, which was left out'
         elif task_identity(bytes.fromhex(group.app), pieces.items()) != self.state.ids[row]:
             task['unchecked'] = (
-                'its arguments alone do not give its identity here: what is in files counts (inputs=content), or a class or a package of theirs differs'
+                'its arguments alone do not give its identity here: what is in files counts '
+                '(inputs=content), or a class or a package of theirs differs'
             )
         if self.keep:
             task['payload'] = self._content(self.ledger.arguments_payload(row))['sha256']
@@ -392,7 +444,10 @@ class _Reader:
             if known is None:
                 ref = self.ledger.shared_payload(row)
                 loaded: Any = self.ledger.load(ref) if ref else {}
-                known = self._shared[group.shared] = ({name: encode(value, name) for name, value in loaded.items()}, loaded)
+                known = self._shared[group.shared] = (
+                    {name: encode(value, name) for name, value in loaded.items()},
+                    loaded,
+                )
             common = known[0]
         own: Any = self.ledger.load(self.ledger.arguments_payload(row))
         return {**common, **{name: encode(value, name) for name, value in own.items()}}
@@ -414,7 +469,9 @@ class _Reader:
                 if key and len(self._values) < 4096:
                     self._values[key] = word
         except UntrustedQueueError:
-            self.privacy.notes['values of results: they belong to another user who is not trusted'] = None
+            self.privacy.notes[
+                'values of results: they belong to another user who is not trusted'
+            ] = None
             return
         except (DesipipeError, *_LOADING) as exc:
             found['value'] = None
@@ -431,12 +488,21 @@ class _Reader:
     def _modules(self, apps: Sequence[Dict]) -> list[Dict]:
         """Describe the user's own modules that the tasks used, as they lie there now."""
         groups = [self.state.groups[number] for number in self.groups]
-        folders = list(dict.fromkeys(folder for group in groups for folder in (*group.path, group.cwd) if folder))
+        folders = list(
+            dict.fromkeys(
+                folder for group in groups for folder in (*group.path, group.cwd) if folder
+            )
+        )
         found = used_modules((label for app in apps for label in app['parts']), folders)
         texts = {module.path: module.data.decode('utf-8', 'replace') for module in found}
         for app in apps:
             for name in changed_functions(app, texts):
-                self.privacy.notes[f'(the module of {name} was changed after tasks of {app["name"]} ran; it is recorded as it is now)'] = None
+                self.privacy.notes[
+                    (
+                        f'(the module of {name} was changed after tasks of {app["name"]} ran; it '
+                        'is recorded as it is now)'
+                    )
+                ] = None
         return describe(found, self._keep)
 
     def _keep(self, data: bytes) -> None:
@@ -446,8 +512,21 @@ class _Reader:
     def _app(self, app: str) -> Dict:
         event = self.state.apps.get(app)
         if event is None:
-            return {'id': app, 'name': '?', 'kind': 'python', 'source': '', 'parts': {}, 'unchecked': 'its line of the journal is damaged'}
-        found: Dict = {'id': app, 'name': event['name'], 'kind': event['kind'], 'packages': list(event['packages']), 'versions': sorted(self.used.get(app, ()))}
+            return {
+                'id': app,
+                'name': '?',
+                'kind': 'python',
+                'source': '',
+                'parts': {},
+                'unchecked': 'its line of the journal is damaged',
+            }
+        found: Dict = {
+            'id': app,
+            'name': event['name'],
+            'kind': event['kind'],
+            'packages': list(event['packages']),
+            'versions': sorted(self.used.get(app, ())),
+        }
         try:
             source = self.ledger.read_text(event['source'])
             found['source'] = source
@@ -459,11 +538,18 @@ class _Reader:
             found['unchecked'] = self.privacy.text(str(exc))
             return found
         if self.privacy.text(source) != source:
-            self.privacy.notes[f'(kept: the source of {event["name"]} names absolute paths; code is recorded as it ran)'] = None
+            self.privacy.notes[
+                (
+                    f'(kept: the source of {event["name"]} names absolute paths; code is recorded '
+                    'as it ran)'
+                )
+            ] = None
         try:
             func: Any = self.ledger.load(Ref(*event['code']))
             code = getattr(func, '__code__', None)
-            parameters = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
+            parameters = (
+                list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]) if code else []
+            )
             if event['kind'] == 'cell' and self.node is not None and code is not None:
                 found['cell'] = ''.join(linecache.getlines(code.co_filename))
                 sources.register(code, self.node(found['cell'], parameters), found['cell'])
@@ -473,21 +559,38 @@ class _Reader:
             return found
         found['parameters'] = parameters
         if known.digest.hex() != app:
-            differing = sorted(name for name in known.parts.keys() | found['parts'].keys() if known.parts.get(name) != found['parts'].get(name))
+            differing = sorted(
+                name
+                for name in known.parts.keys() | found['parts'].keys()
+                if known.parts.get(name) != found['parts'].get(name)
+            )
             words = ', '.join(differing)[:200] or 'what it is called'
-            found['unchecked'] = f'its stored code does not give its identity in this process ({words} differs here)'
+            found['unchecked'] = (
+                f'its stored code does not give its identity in this process ({words} differs here)'
+            )
             return found
         found['root'] = word_of(known.root)
-        found['pieces'] = {label: [word_of(piece) for piece in pieces] for label, pieces in known.pieces.items()}
+        found['pieces'] = {
+            label: [word_of(piece) for piece in pieces] for label, pieces in known.pieces.items()
+        }
         there = trees(found, self.node)
-        untold = [label for label, pieces in known.pieces.items() if there is None or pieces[0].hex() not in there]
+        untold = [
+            label
+            for label, pieces in known.pieces.items()
+            if there is None or pieces[0].hex() not in there
+        ]
         if untold:
             found['untold'] = untold
         return found
 
     def _group(self, number: int) -> Dict:
         group = self.state.groups[number]
-        found: Dict = {'app': self.apps[group.app], 'manager': self.managers[group.mid], 'name': group.name, 'cwd': self.privacy.path(group.cwd)}
+        found: Dict = {
+            'app': self.apps[group.app],
+            'manager': self.managers[group.mid],
+            'name': group.name,
+            'cwd': self.privacy.path(group.cwd),
+        }
         for key in ('timeout', 'retries', 'retry_on', 'priority', 'save_attrs'):
             value = getattr(group, key)
             if value != group._field_defaults[key]:
@@ -503,8 +606,14 @@ class _Reader:
             self.privacy.left['environ'] += 1
             environ['command'] = ['…' for _ in environ['command']]
         if environ.get('command'):
-            environ['command'] = [command if isinstance(command, str) else '…' for command in environ['command']]
-        return {'id': mid, 'environ': environ, **{key: self._plain(event.get(key, {})) for key in ('scheduler', 'provider')}}
+            environ['command'] = [
+                command if isinstance(command, str) else '…' for command in environ['command']
+            ]
+        return {
+            'id': mid,
+            'environ': environ,
+            **{key: self._plain(event.get(key, {})) for key in ('scheduler', 'provider')},
+        }
 
     def _plain(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -517,7 +626,13 @@ class _Reader:
         worker = self.state.workers.get(name)
         if worker is None:
             return {'name': name}
-        found: Dict = {'name': name, 'host': worker.host, 'job': worker.job, 'slots': worker.slots, 'since': worker.time}
+        found: Dict = {
+            'name': name,
+            'host': worker.host,
+            'job': worker.job,
+            'slots': worker.slots,
+            'since': worker.time,
+        }
         if worker.user:
             found['user'] = self.privacy.user(worker.user)
         snapshot = self.state.versions.get((name, ''))
@@ -530,11 +645,24 @@ class _Reader:
         if 'declared environment' in kept and 'environ' not in self.privacy.keep:
             del kept['declared environment']  # the task manager says what may be said of it
             self.privacy.left['environ'] += 1
-        return self.versions.setdefault(orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode(), len(self.versions))
+        return self.versions.setdefault(
+            orjson.dumps(kept, option=orjson.OPT_SORT_KEYS).decode(), len(self.versions)
+        )
 
 
 # What someone's own classes may raise while they are loaded, or looked at.
-_LOADING = (ImportError, AttributeError, TypeError, ValueError, LookupError, NameError, ArithmeticError, RuntimeError, OSError, AssertionError)
+_LOADING = (
+    ImportError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    NameError,
+    ArithmeticError,
+    RuntimeError,
+    OSError,
+    AssertionError,
+)
 
 
 def _why(exc: BaseException) -> str:
@@ -546,14 +674,20 @@ def _why(exc: BaseException) -> str:
 
 
 def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
-    """Digests of all functions in an app's source, as a task and as a helper; ``None`` if there is no telling."""
+    """Digests of all functions in an app's source, as a task and as a helper; ``None`` if there
+    is no telling.
+    """
     text = app['source']
     found: set[str] = set()
     if app['kind'] == 'cell':
         if node is None or 'cell' not in app:
             return None
         try:
-            found.add(sources.tree(node(app['cell'], app['parameters']), decorators=False, defaults=False).hex())
+            found.add(
+                sources.tree(
+                    node(app['cell'], app['parameters']), decorators=False, defaults=False
+                ).hex()
+            )
         except DesipipeError:
             return found
         except LookupError:
@@ -565,7 +699,11 @@ def trees(app: Mapping[str, Any], node: Node | None) -> set[str] | None:
         tree = sources.parse(part)
         for item in ast.walk(tree) if tree is not None else ():
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-                found.update(sources.tree(item, decorators, defaults).hex() for decorators in (True, False) for defaults in (True, False))
+                found.update(
+                    sources.tree(item, decorators, defaults).hex()
+                    for decorators in (True, False)
+                    for defaults in (True, False)
+                )
     return found
 
 
@@ -575,7 +713,8 @@ def totals(models: Sequence[QueueModel]) -> Dict:
     Returns
     -------
     totals : dict
-        ``tasks``, ``counts`` (by state), ``busy`` (seconds of all attempts together), ``workers``, ``hosts``.
+        ``tasks``, ``counts`` (by state), ``busy`` (seconds of all attempts together), ``workers``,
+        ``hosts``.
     """
     counts = dict.fromkeys(STATES, 0)
     for model in models:

@@ -1,4 +1,6 @@
-"""Modules beside a notebook or script: recorded with the code that used them, so that someone else can go on."""
+"""Modules beside a notebook or script: recorded with the code that used them, so that someone
+else can go on.
+"""
 
 from __future__ import annotations
 
@@ -61,13 +63,22 @@ def used_modules(parts: Iterable[str], folders: Sequence[str]) -> list[Module]:
 
 
 def _files_of(name: str, folders: Sequence[str]) -> Iterator[tuple[Module, str]]:
-    """Find the files of a dotted name: its packages, and the module that its first members name; the rest names something in it."""
+    """Find the files of a dotted name: its packages, and the module that its first members name;
+    the rest names something in it.
+    """
     members = name.split('.')
     for folder in folders:
         files = []
         for n in range(1, len(members) + 1):
             stem = os.path.join(*members[:n])
-            relative = next((path for path in (os.path.join(stem, '__init__.py'), f'{stem}.py') if os.path.isfile(os.path.join(folder, path))), None)
+            relative = next(
+                (
+                    path
+                    for path in (os.path.join(stem, '__init__.py'), f'{stem}.py')
+                    if os.path.isfile(os.path.join(folder, path))
+                ),
+                None,
+            )
             if relative is None:
                 if os.path.isdir(os.path.join(folder, stem)):
                     continue  # a namespace: it has no file
@@ -77,7 +88,10 @@ def _files_of(name: str, folders: Sequence[str]) -> Iterator[tuple[Module, str]]
             for relative, inner in files:
                 try:
                     with open(os.path.join(folder, relative), 'rb') as file:
-                        yield Module(relative.replace(os.sep, '/'), file.read(SIZE_MAX_BYTES + 1)), inner
+                        yield (
+                            Module(relative.replace(os.sep, '/'), file.read(SIZE_MAX_BYTES + 1)),
+                            inner,
+                        )
                 except OSError:
                     continue  # it was deleted at this moment
             return
@@ -94,9 +108,18 @@ def _imports(data: bytes, name: str, is_package: bool) -> list[str]:
         if isinstance(node, ast.Import):
             found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            base = package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+            base = (
+                package.split('.')[: len(package.split('.')) - node.level + 1] if node.level else []
+            )
             prefix = '.'.join([*filter(None, base), *([node.module] if node.module else [])])
-            found += [prefix, *(f'{prefix}.{alias.name}'.lstrip('.') for alias in node.names if alias.name != '*')]
+            found += [
+                prefix,
+                *(
+                    f'{prefix}.{alias.name}'.lstrip('.')
+                    for alias in node.names
+                    if alias.name != '*'
+                ),
+            ]
     return [item for item in found if item]
 
 
@@ -111,11 +134,19 @@ def describe(modules: Sequence[Module], keep: Callable[[bytes], object]) -> list
     """
     for module in modules:
         keep(module.data)
-    return [{'path': module.path, 'size': len(module.data), 'sha256': hashlib.sha256(module.data).hexdigest()} for module in modules]
+    return [
+        {
+            'path': module.path,
+            'size': len(module.data),
+            'sha256': hashlib.sha256(module.data).hexdigest(),
+        }
+        for module in modules
+    ]
 
 
 def changed_functions(app: Mapping[str, Any], texts: Mapping[str, str]) -> list[str]:
-    """Return the functions of modules that an app used and that their recorded modules do not hold as they ran.
+    """Return the functions of modules that an app used and that their recorded modules do not hold
+    as they ran.
 
     Parameters
     ----------
@@ -165,7 +196,9 @@ class Written(NamedTuple):
     """Others of these names were there: they stay."""
 
 
-def write_modules(modules: Sequence[Mapping[str, Any]], payload: Callable[[str], bytes | None], folder: str) -> Written:
+def write_modules(
+    modules: Sequence[Mapping[str, Any]], payload: Callable[[str], bytes | None], folder: str
+) -> Written:
     """Write recorded modules below a folder; what is there is never written over.
 
     Parameters

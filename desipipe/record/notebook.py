@@ -1,4 +1,6 @@
-"""A notebook and its queues become a record: the notebook, with tables below its cells, and everything that is known of its tasks in its metadata."""
+"""A notebook and its queues become a record: the notebook, with tables below its cells, and
+everything that is known of its tasks in its metadata.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ DIFF = 'git changes'
 CHANGES = 1 << 20
 """Bytes of it that are kept at most."""
 RUN = 'desipipe_run'
-"""Key of a notebook's metadata for what papermill has none for: the queues that were used when it was executed."""
+"""Key of a notebook's metadata for what papermill has none for: the queues that were used when
+it was executed.
+"""
 MIME = 'application/vnd.desipipe.v1+json'
 """What cells show of their tasks; it names queue, rows and first task."""
 
@@ -69,8 +73,18 @@ def uses(notebook: Mapping[str, Any]) -> list[Use]:
         for output in cell.get('outputs', ()):
             data = output.get('data')
             shown = data.get(MIME) if isinstance(data, dict) else None
-            if isinstance(shown, dict) and all(isinstance(shown.get(key), str) for key in ('folder', 'rows')):
-                found.append(Use(number, shown['folder'], shown['rows'], str(shown.get('first', '')), str(shown.get('title', ''))))
+            if isinstance(shown, dict) and all(
+                isinstance(shown.get(key), str) for key in ('folder', 'rows')
+            ):
+                found.append(
+                    Use(
+                        number,
+                        shown['folder'],
+                        shown['rows'],
+                        str(shown.get('first', '')),
+                        str(shown.get('title', '')),
+                    )
+                )
     return found
 
 
@@ -99,7 +113,9 @@ def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | Non
         if node is None:
             return None
         try:
-            return source.tree(node(text, app.get('parameters', [])), decorators=False, defaults=False).hex()
+            return source.tree(
+                node(text, app.get('parameters', [])), decorators=False, defaults=False
+            ).hex()
         except CellError:
             return ''
         except LookupError:
@@ -108,12 +124,20 @@ def cell_tree(text: str, app: Mapping[str, Any], node: Node | None) -> str | Non
 
 
 def functions(text: str) -> list[tuple[str, str]]:
-    """The functions that a cell defines, with the digests of their code as a task; those that IPython alone understands are passed over."""
-    lines = ['' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()]
+    """The functions that a cell defines, with the digests of their code as a task; those that
+    IPython alone understands are passed over.
+    """
+    lines = [
+        '' if line.lstrip().startswith(('%', '!', '?')) else line for line in text.splitlines()
+    ]
     tree = source.parse('\n'.join(lines))
     if tree is None:
         return []
-    return [(item.name, source.tree(item, decorators=False, defaults=False).hex()) for item in reversed(tree.body) if isinstance(item, ast.FunctionDef)]
+    return [
+        (item.name, source.tree(item, decorators=False, defaults=False).hex())
+        for item in reversed(tree.body)
+        if isinstance(item, ast.FunctionDef)
+    ]
 
 
 def root_label(app: Mapping[str, Any]) -> str:
@@ -131,7 +155,9 @@ def function_name(app: Mapping[str, Any]) -> str:
 
 
 def recorded_tree(app: Mapping[str, Any]) -> str | None:
-    """The digest of the code that ran, as :func:`cell_tree` makes it; ``None`` if it was not recorded."""
+    """The digest of the code that ran, as :func:`cell_tree` makes it; ``None`` if it was not
+    recorded.
+    """
     pieces = app.get('pieces', {}).get(root_label(app))
     if not pieces:
         return None
@@ -189,8 +215,17 @@ def make_record(
         A queue that it used is not there.
     """
     found = uses(notebook) if notebook is not None else []
-    # Of queues that only Python used, the notebook says which if `desipipe run` executed it; in a record that is left out.
-    ran = [] if notebook is None else [folder for folder in notebook['metadata'].get(RUN, {}).get('queues', ()) if os.path.isabs(folder)]
+    # Of queues that only Python used, the notebook says which if `desipipe run` executed it; in a
+    # record that is left out.
+    ran = (
+        []
+        if notebook is None
+        else [
+            folder
+            for folder in notebook['metadata'].get(RUN, {}).get('queues', ())
+            if os.path.isabs(folder)
+        ]
+    )
     nothing = RecordError(
         f'{name} shows no task of desipipe, and no queue was given: there is nothing to record. '
         'If it uses queues from Python, name them: desipipe record NOTEBOOK -q QUEUE'
@@ -202,14 +237,24 @@ def make_record(
     every_queue = {queue.folder: queue for queue in [*opened.values(), *known.values()]}
     rows: dict[str, set[int]] = {folder: set() for folder in every_queue}
     if notebook is not None:
-        texts = {item for cell in notebook['cells'] if cell['cell_type'] == 'code' for item in functions(source_of(cell))}
+        texts = {
+            item
+            for cell in notebook['cells']
+            if cell['cell_type'] == 'code'
+            for item in functions(source_of(cell))
+        }
         for folder, queue in every_queue.items():
             rows[folder].update(_defined(queue, texts))
         for folder in ran:
             try:
                 queue = _resolved(folder, known, open_queue)
             except UnknownQueueError:
-                privacy.notes[f'tasks of the queue {os.path.basename(folder)}, which was used and no longer exists'] = None
+                privacy.notes[
+                    (
+                        f'tasks of the queue {os.path.basename(folder)}, which was used and no '
+                        'longer exists'
+                    )
+                ] = None
                 continue
             if queue.folder not in every_queue and (mine := _defined(queue, texts)):
                 every_queue[queue.folder], rows[queue.folder] = queue, set(mine)
@@ -225,33 +270,52 @@ def make_record(
     chosen = {use.folder for use in found}
     models = []
     for folder, queue in every_queue.items():
-        # Of a queue that cells name, their tasks and what these need, and those of functions that cells define; of one that was only
-        # given, all that are not superseded.
-        whole = every or (folder in known and not any(opened[name].folder == folder for name in chosen))
+        # Of a queue that cells name, their tasks and what these need, and those of functions that
+        # cells define; of one that was only given, all that are not superseded.
+        whole = every or (
+            folder in known and not any(opened[name].folder == folder for name in chosen)
+        )
         current = None if every else queue.select() if whole else rows[folder]
         models.append(read_queue(queue, privacy, current, node, payloads))
     numbers = {folder: number for number, folder in enumerate(every_queue)}
     cells = _cells(notebook, found, opened, numbers, models, gone, node)
     for entry in cells:
         if notebook is not None:
-            entry['notes'] = cell_notes(entry, notebook['cells'][entry['cell']], models[entry['queue']], node)
+            entry['notes'] = cell_notes(
+                entry, notebook['cells'][entry['cell']], models[entry['queue']], node
+            )
     for model in models:
         # As it will be read: what is shown does not depend on an order that is not written.
         model.head = _as_read(model.head)
     document: Dict = {
         'version': VERSION,
         'made': _as_read(_made(privacy)),
-        'notebook': {'name': os.path.basename(name), 'cells': [] if notebook is None else [_digest(source_of(cell)) for cell in notebook['cells']]},
+        'notebook': {
+            'name': os.path.basename(name),
+            'cells': []
+            if notebook is None
+            else [_digest(source_of(cell)) for cell in notebook['cells']],
+        },
         'cells': cells,
         'queues': [{**model.head, 'tasks': model.lines} for model in models],
         'totals': _as_read(totals(models)),
         'left_out': [],
-        'paths': 'relative to the folder of the notebook' if 'paths' not in privacy.keep else 'as they were',
+        'paths': 'relative to the folder of the notebook'
+        if 'paths' not in privacy.keep
+        else 'as they were',
     }
     if payloads:
-        privacy.notes['(kept: the bytes of code, arguments, results and outputs, as asked for; paths and names in them are as they were)'] = None
+        privacy.notes[
+            (
+                '(kept: the bytes of code, arguments, results and outputs, as asked for; paths and '
+                'names in them are as they were)'
+            )
+        ] = None
         for entry, model in zip(document['queues'], models, strict=True):
-            entry['payloads'] = {digest: base64.b85encode(data).decode() for digest, data in sorted(model.payloads.items())}
+            entry['payloads'] = {
+                digest: base64.b85encode(data).decode()
+                for digest, data in sorted(model.payloads.items())
+            }
     record = _composed(notebook, document, models, privacy, _untrusted(found, opened))
     return record, models
 
@@ -270,23 +334,32 @@ def _untrusted(found: Sequence[Use], opened: Mapping[str, Queue]) -> dict[int, s
     return users
 
 
-def _resolved(folder: str, known: Mapping[str, Queue], open_queue: Callable[[str], Queue] | None) -> Queue:
+def _resolved(
+    folder: str, known: Mapping[str, Queue], open_queue: Callable[[str], Queue] | None
+) -> Queue:
     if folder in known:
         return known[folder]
     # The notebook may have been saved elsewhere: a queue of the same name that was given is meant.
-    same = [queue for queue in known.values() if os.path.basename(queue.folder) == os.path.basename(folder)]
+    same = [
+        queue
+        for queue in known.values()
+        if os.path.basename(queue.folder) == os.path.basename(folder)
+    ]
     if len(same) == 1:
         return same[0]
     try:
         return open_queue(folder) if open_queue is not None else Queue(folder, create=False)
     except UnknownQueueError as exc:
         raise UnknownQueueError(
-            f'{exc}. The notebook says that its tasks are there; nothing was written. If the queue was moved, say where it is: -q {os.path.basename(folder)}'
+            f'{exc}. The notebook says that its tasks are there; nothing was written. If the queue '
+            f'was moved, say where it is: -q {os.path.basename(folder)}'
         ) from None
 
 
 def _defined(queue: Queue, texts: Collection[tuple[str, str]]) -> list[int]:
-    """The tasks of apps of which the very code is in a notebook's cells, whether they are shown or not."""
+    """The tasks of apps of which the very code is in a notebook's cells, whether they are shown
+    or not.
+    """
     queue.ledger.follow()
     state = queue.ledger.state
     apps = set()
@@ -298,20 +371,35 @@ def _defined(queue: Queue, texts: Collection[tuple[str, str]]) -> list[int]:
                 continue
             if any(name == event['name'] and (name, tree) in texts for name, tree in mine):
                 apps.add(app)
-    return [row for row in queue.select() if state.groups[state.group[row]].app in apps] if apps else []
+    return (
+        [row for row in queue.select() if state.groups[state.group[row]].app in apps]
+        if apps
+        else []
+    )
 
 
 def _rows(queue: Queue, use: Use) -> tuple[list[int], str]:
     queue.ledger.follow()
     state = queue.ledger.state
     try:
-        rows = [row for part in parse_rows(use.rows) for row in part if row < len(state.status) and state.rows.get(state.ids[row]) == row]
+        rows = [
+            row
+            for part in parse_rows(use.rows)
+            for row in part
+            if row < len(state.status) and state.rows.get(state.ids[row]) == row
+        ]
         total = sum(len(part) for part in parse_rows(use.rows))
         first = next((part.start for part in parse_rows(use.rows)), 0)
     except UnknownTaskError as exc:
         return [], str(exc)
     if use.first and (first >= len(state.ids) or state.ids[first].hex() != use.first):
-        return [], 'its tasks are no longer in the queue, which was cleared since (or they are of another queue): run the cell again'
+        return (
+            [],
+            (
+                'its tasks are no longer in the queue, which was cleared since (or they are of '
+                'another queue): run the cell again'
+            ),
+        )
     if len(rows) < total:
         return rows, f'{total - len(rows)} of its tasks were deleted from the queue'
     return rows, ''
@@ -328,15 +416,28 @@ def _cells(
 ) -> list[Dict]:
     cells: list[Dict] = []
     claimed: set[tuple[int, int]] = set()
-    # Cells that are tasks first: of the others, those that show nothing else (a future, a panel) have no tasks of their own.
+    # Cells that are tasks first: of the others, those that show nothing else (a future, a panel)
+    # have no tasks of their own.
     for use in sorted(found, key=lambda use: not _is_task(notebook, use.cell)):
         number = numbers[opened[use.folder].folder]
         rows, _ = _rows(opened[use.folder], use)
         places = [models[number].places[row] for row in rows]
-        if not _is_task(notebook, use.cell) and use.cell not in gone and all((number, place) in claimed for place in places):
+        if (
+            not _is_task(notebook, use.cell)
+            and use.cell not in gone
+            and all((number, place) in claimed for place in places)
+        ):
             continue
         claimed.update((number, place) for place in places)
-        cells.append({'cell': use.cell, 'queue': number, 'tasks': format_rows(places), 'title': use.title, 'how': 'display'})
+        cells.append(
+            {
+                'cell': use.cell,
+                'queue': number,
+                'tasks': format_rows(places),
+                'title': use.title,
+                'how': 'display',
+            }
+        )
         if use.cell in gone:
             cells[-1]['gone'] = gone[use.cell]
     shown = {use.cell for use in found}
@@ -350,16 +451,28 @@ def _cells(
         for app, places in by_app.items():
             cell = _defining(notebook, model.head['apps'][app], node, shown)
             if cell is not None:
-                cells.append({'cell': cell, 'queue': number, 'tasks': format_rows(places), 'title': model.head['apps'][app]['name'], 'how': 'source'})
+                cells.append(
+                    {
+                        'cell': cell,
+                        'queue': number,
+                        'tasks': format_rows(places),
+                        'title': model.head['apps'][app]['name'],
+                        'how': 'source',
+                    }
+                )
     return sorted(cells, key=lambda entry: (entry['cell'], entry['queue']))
 
 
 def _is_task(notebook: Dict | None, cell: int) -> bool:
-    return notebook is not None and source_of(notebook['cells'][cell]).lstrip().startswith('%%desipipe')
+    return notebook is not None and source_of(notebook['cells'][cell]).lstrip().startswith(
+        '%%desipipe'
+    )
 
 
 def _defining(notebook: Dict, app: Dict, node: Node | None, shown: set[int]) -> int | None:
-    """The cell that an app is from: the one with its very code, else the last one that defines something of its name."""
+    """The cell that an app is from: the one with its very code, else the last one that defines
+    something of its name.
+    """
     if app['kind'] == 'cell':
         return None
     like = None
@@ -375,7 +488,9 @@ def _defining(notebook: Dict, app: Dict, node: Node | None, shown: set[int]) -> 
     return like
 
 
-def compared(cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], node: Node | None) -> list[tuple[str, str]]:
+def compared(
+    cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], node: Node | None
+) -> list[tuple[str, str]]:
     """A cell's text against the code that its tasks ran.
 
     Parameters
@@ -389,7 +504,8 @@ def compared(cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], 
     Returns
     -------
     found : list of (str, str)
-        For each app of them: ``'same'``, ``'changed'``, ``'other'`` (nothing in it is called so) or ``'unknown'``, and the app's name.
+        For each app of them: ``'same'``, ``'changed'``, ``'other'`` (nothing in it is called so) or
+        ``'unknown'``, and the app's name.
     """
     groups = model.head['groups']
     apps = dict.fromkeys(groups[model.task(place)['group']]['app'] for place in places)
@@ -404,15 +520,23 @@ def compared(cell: Mapping[str, Any], model: QueueModel, places: Iterable[int], 
     return found
 
 
-def cell_notes(entry: Mapping[str, Any], cell: Mapping[str, Any], model: QueueModel, node: Node | None) -> list[str]:
+def cell_notes(
+    entry: Mapping[str, Any], cell: Mapping[str, Any], model: QueueModel, node: Node | None
+) -> list[str]:
     """Return the notes on a cell whose tasks are not those of its present text."""
     notes = [str(entry['gone'])] if 'gone' in entry else []
     places = [place for part in parse_rows(entry['tasks']) for place in part]
     for how, name in compared(cell, model, places, node):
         if how == 'changed':
-            notes.append(f'this cell was changed after its tasks ({name}) ran: they ran other code, which is below')
+            notes.append(
+                f'this cell was changed after its tasks ({name}) ran: they ran other code, which '
+                'is below'
+            )
         elif how == 'other':
-            notes.append(f'the tasks shown here ({name}) are of another cell, or of another notebook: nothing in this cell is their code')
+            notes.append(
+                f'the tasks shown here ({name}) are of another cell, or of another notebook: '
+                'nothing in this cell is their code'
+            )
     return notes
 
 
@@ -424,15 +548,30 @@ def _as_read(value: Dict) -> Dict:
 def _made(privacy: Privacy) -> Dict:
     here = machine()
     state, changes = repository(privacy.root)
-    found: Dict = {'desipipe': __version__, 'python': here['python'], 'platform': here['platform'], **state}
+    found: Dict = {
+        'desipipe': __version__,
+        'python': here['python'],
+        'platform': here['platform'],
+        **state,
+    }
     if changes:
         try:
             if len(changes) > CHANGES:
                 raise ValueError
             found[DIFF] = changes.decode()
-            privacy.notes['(kept: what differs from the commit of the repository, whole, also where it names absolute paths)'] = None
+            privacy.notes[
+                (
+                    '(kept: what differs from the commit of the repository, whole, also where it '
+                    'names absolute paths)'
+                )
+            ] = None
         except ValueError:
-            privacy.notes[f'what differs from the commit of the repository: it is no text, or more than {format_bytes(CHANGES)}; its digest is kept'] = None
+            privacy.notes[
+                (
+                    'what differs from the commit of the repository: it is no text, or more than '
+                    f'{format_bytes(CHANGES)}; its digest is kept'
+                )
+            ] = None
     return found
 
 
@@ -450,7 +589,11 @@ def _composed(
     privacy: Privacy,
     untrusted: Mapping[int, str],
 ) -> Dict:
-    original: Dict = notebook if notebook is not None else {'cells': [], 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}
+    original: Dict = (
+        notebook
+        if notebook is not None
+        else {'cells': [], 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}
+    )
     has_ids = original.get('nbformat_minor', 0) >= 5
     count = 0
 
@@ -467,7 +610,12 @@ def _composed(
         model = models[entry['queue']]
         places = [place for part in parse_rows(entry['tasks']) for place in part]
         sections.setdefault(entry['cell'], []).append(
-            tables.cell_section(model, places, entry['title'] or f'cell {entry["cell"] + 1:d}', entry.get('notes', ()))
+            tables.cell_section(
+                model,
+                places,
+                entry['title'] or f'cell {entry["cell"] + 1:d}',
+                entry.get('notes', ()),
+            )
         )
     cells = []
     for number, cell in enumerate(original['cells']):
@@ -476,7 +624,11 @@ def _composed(
         cells.append(_cleaned(_safe_cell(cell, untrusted.get(number, ''), privacy), privacy))
         cells += [added(text) for text in sections.get(number, ())]
     pictures = described(models)
-    metadata = {key: scrub_json(value, privacy.scrub) for key, value in original['metadata'].items() if key != KEY}
+    metadata = {
+        key: scrub_json(value, privacy.scrub)
+        for key, value in original['metadata'].items()
+        if key != KEY
+    }
     document['left_out'] = privacy.summary()
     summary = tables.summary_section(document, models, pictures)
     cells.append(added(summary))
@@ -499,7 +651,9 @@ def _safe_cell(cell: Dict, user: str, privacy: Privacy) -> Dict:
     """Return a cell with outputs that run nothing, if they are of a user who is not trusted."""
     if not user:
         return cell
-    privacy.notes[f'HTML, scripts and the like in outputs of tasks of {user}, who is not trusted'] = None
+    privacy.notes[
+        f'HTML, scripts and the like in outputs of tasks of {user}, who is not trusted'
+    ] = None
     return {**cell, 'outputs': [safe_output(output, user) for output in cell.get('outputs', ())]}
 
 
@@ -508,9 +662,14 @@ def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
     cell = copy.copy(cell)
     cell['source'] = source_of(cell)
     # Whether a server trusts its outputs is no part of the cell.
-    cell['metadata'] = scrub_json({key: value for key, value in cell.get('metadata', {}).items() if key != 'trusted'}, privacy.scrub)
+    cell['metadata'] = scrub_json(
+        {key: value for key, value in cell.get('metadata', {}).items() if key != 'trusted'},
+        privacy.scrub,
+    )
     if privacy.scrub(cell['source']) != cell['source'] and 'paths' not in privacy.keep:
-        privacy.notes['(kept: the text of cells, also where it names absolute paths; it is what ran)'] = None
+        privacy.notes[
+            '(kept: the text of cells, also where it names absolute paths; it is what ran)'
+        ] = None
     if 'outputs' in cell:
         cell['outputs'] = [_cleaned_output(output, privacy) for output in cell['outputs']]
     return cell
@@ -519,7 +678,11 @@ def _cleaned(cell: Dict, privacy: Privacy) -> Dict:
 def _cleaned_output(output: Dict, privacy: Privacy) -> Dict:
     output = dict(output)
     if isinstance(output.get('data'), dict):
-        output['data'] = {kind: scrub_data(kind, value, privacy.scrub) for kind, value in output['data'].items() if kind != MIME}
+        output['data'] = {
+            kind: scrub_data(kind, value, privacy.scrub)
+            for kind, value in output['data'].items()
+            if kind != MIME
+        }
     for key in ('text', 'traceback', 'evalue', 'metadata'):
         if key in output:
             output[key] = scrub_json(output[key], privacy.scrub)

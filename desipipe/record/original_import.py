@@ -26,7 +26,17 @@ from ..errors import (
 )
 from ..provider import Provider
 from ..queue.app import App
-from ..queue.events import CHUNK, FAILED, KILLED, SUCCEEDED, UNKNOWN, End, Event, end_event, worker_end_event
+from ..queue.events import (
+    CHUNK,
+    FAILED,
+    KILLED,
+    SUCCEEDED,
+    UNKNOWN,
+    End,
+    Event,
+    end_event,
+    worker_end_event,
+)
 from ..queue.ledger import Batch
 from ..queue.queue import Queue, create_folder, import_command, mid_of, queue_folder
 from ..queue.task import Future

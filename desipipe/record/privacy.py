@@ -18,7 +18,8 @@ KINDS = {
 }
 """What is left out unless it is asked for."""
 
-# A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is one; a URL's is none, nor is a pattern such as `/-/g`.
+# A path as it stands in text: two parts at least, so that neither a fraction nor an HTML tag is
+# one; a URL's is none, nor is a pattern such as `/-/g`.
 _PATH = re.compile(r'(?:(?<=file://)|(?<![\w.:/~<…-]))/(?=[^/]*\w)(?:[\w.+@=,~-]+/)+[\w.+@=,~-]*')
 
 _COLOUR = re.compile(r'(\x1b\[[0-9;:]*m)')
@@ -43,7 +44,9 @@ class Privacy:
     def __init__(self, root: str, keep: Collection[str] = ()) -> None:
         for word in keep:
             if word not in KINDS:
-                raise UnknownOptionError(f'there is nothing called {word!r} to include: {close_names(word, KINDS)}')
+                raise UnknownOptionError(
+                    f'there is nothing called {word!r} to include: {close_names(word, KINDS)}'
+                )
         self.root = os.path.abspath(root)
         self.keep = frozenset(keep)
         self.left: Counter[str] = Counter()
@@ -53,8 +56,18 @@ class Privacy:
         self._root = self.root.rstrip('/') + '/'
         self._home = os.path.expanduser('~').rstrip('/') + '/'
         # `/root/` and `/home/` are where people are, not who they are.
-        self._rooted = re.compile(r'(?:(?<=file://)|(?<![\w.:/~-]))' + re.escape(self._root) + r'(?=[\w.+@=,~-])') if self._root != '/' else None
-        self._whole = re.compile(r'(?<![\w.:/~-])' + re.escape(self._root[:-1]) + r'(?![\w.+@=,~/-])') if self._root != '/' else None
+        self._rooted = (
+            re.compile(
+                r'(?:(?<=file://)|(?<![\w.:/~-]))' + re.escape(self._root) + r'(?=[\w.+@=,~-])'
+            )
+            if self._root != '/'
+            else None
+        )
+        self._whole = (
+            re.compile(r'(?<![\w.:/~-])' + re.escape(self._root[:-1]) + r'(?![\w.+@=,~/-])')
+            if self._root != '/'
+            else None
+        )
         self.text: Callable[[str], str] = lru_cache(maxsize=4096)(self.scrub)
 
     def path(self, path: str) -> str:
@@ -74,19 +87,25 @@ class Privacy:
         return f'…/{os.path.basename(path)}'
 
     def scrub(self, text: str) -> str:
-        """Take absolute paths out of text: what is below the root becomes relative to it. :attr:`text` does the same for what comes again and again.
+        """Take absolute paths out of text: what is below the root becomes relative to it.
+        :attr:`text` does the same for what comes again and again.
 
         Data that text holds (``data:`` URIs, base64) stays as it is.
         """
         if '/' not in text:
             return text
-        return ''.join(stretch if is_data else self._scrub_coloured(stretch) for stretch, is_data in split_data(text))
+        return ''.join(
+            stretch if is_data else self._scrub_coloured(stretch)
+            for stretch, is_data in split_data(text)
+        )
 
     def _scrub_coloured(self, text: str) -> str:
         # Of a coloured traceback the path follows the `m` of an escape sequence at once.
         if '\x1b' not in text:
             return self._scrub_text(text)
-        return ''.join(part if i % 2 else self._scrub_text(part) for i, part in enumerate(_COLOUR.split(text)))
+        return ''.join(
+            part if i % 2 else self._scrub_text(part) for i, part in enumerate(_COLOUR.split(text))
+        )
 
     def _scrub_text(self, text: str) -> str:
         if self._rooted is not None and self._whole is not None:
@@ -111,10 +130,24 @@ class Privacy:
         """Environment variables: their names, and their values if they are kept."""
         if 'environ' in self.keep:
             # Where a secret is kept says nothing to others.
-            return {name: value if value is None else self.text(value) if isinstance(value, str) else '…' for name, value in values.items()}
+            return {
+                name: value
+                if value is None
+                else self.text(value)
+                if isinstance(value, str)
+                else '…'
+                for name, value in values.items()
+            }
         self.left['environ'] += sum(value is not None for value in values.values())
         return {name: None if value is None else '…' for name, value in values.items()}
 
     def summary(self) -> list[str]:
         """Summarise what was left out; the same for the same record."""
-        return [*(f'{KINDS[kind]} (to keep them: --include {kind})' for kind in KINDS if self.left[kind]), *self.notes]
+        return [
+            *(
+                f'{KINDS[kind]} (to keep them: --include {kind})'
+                for kind in KINDS
+                if self.left[kind]
+            ),
+            *self.notes,
+        ]

@@ -1,4 +1,6 @@
-"""The same as PROV-JSON, for tools that know the W3C's words: tasks are activities, code, arguments' sources, results and files entities, workers agents."""
+"""The same as PROV-JSON, for tools that know the W3C's words: tasks are activities, code,
+arguments' sources, results and files entities, workers agents.
+"""
 
 from __future__ import annotations
 
@@ -41,12 +43,28 @@ def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> byt
     """
     entities: Dict = {}
     activities: Dict = {}
-    agents: Dict = {'dp:desipipe': {'prov:type': {'$': 'prov:SoftwareAgent', 'type': 'prov:QUALIFIED_NAME'}, 'dp:version': document['made']['desipipe']}}
-    relations: dict[str, Dict] = {name: {} for name in ('used', 'wasGeneratedBy', 'wasAssociatedWith', 'wasInformedBy', 'wasDerivedFrom')}
+    agents: Dict = {
+        'dp:desipipe': {
+            'prov:type': {'$': 'prov:SoftwareAgent', 'type': 'prov:QUALIFIED_NAME'},
+            'dp:version': document['made']['desipipe'],
+        }
+    }
+    relations: dict[str, Dict] = {
+        name: {}
+        for name in (
+            'used',
+            'wasGeneratedBy',
+            'wasAssociatedWith',
+            'wasInformedBy',
+            'wasDerivedFrom',
+        )
+    }
 
     def relate(kind: str, **words: str) -> None:
         found = relations[kind]
-        found[f'_:{kind}{len(found) + 1:d}'] = {f'prov:{key}': value for key, value in words.items()}
+        found[f'_:{kind}{len(found) + 1:d}'] = {
+            f'prov:{key}': value for key, value in words.items()
+        }
 
     for number, model in enumerate(models):
         head = model.head
@@ -71,12 +89,24 @@ def prov_bytes(document: Mapping[str, Any], models: Sequence[QueueModel]) -> byt
     return plain_bytes({**found, **{name: values for name, values in relations.items() if values}})
 
 
-def _task(number: int, model: QueueModel, task: Dict, rows: dict[int, tuple[str, str]], entities: Dict, activities: Dict, relate: Any) -> None:
+def _task(
+    number: int,
+    model: QueueModel,
+    task: Dict,
+    rows: dict[int, tuple[str, str]],
+    entities: Dict,
+    activities: Dict,
+    relate: Any,
+) -> None:
     group = model.head['groups'][task['group']]
     app = model.head['apps'][group['app']]
     key = f'task:{task["id"]}'
     last = tables.last_attempt(task)
-    about: Dict = {'prov:label': f'{group["name"]}[{task["index"]}]', 'dp:state': task['state'], 'dp:attempts': len(task.get('attempts', ()))}
+    about: Dict = {
+        'prov:label': f'{group["name"]}[{task["index"]}]',
+        'dp:state': task['state'],
+        'dp:attempts': len(task.get('attempts', ())),
+    }
     about |= {f'dp:argument-{name}': words for name, words in tables.arguments(task).items()}
     if 'began' in last:
         about['prov:startTime'] = time_of(last['began'])
@@ -88,12 +118,21 @@ def _task(number: int, model: QueueModel, task: Dict, rows: dict[int, tuple[str,
     activities[key] = about
     relate('used', activity=key, entity=f'app:{app["id"]}')
     if 'worker' in last:
-        relate('wasAssociatedWith', activity=key, agent=f'dp:worker-{number:d}-{last["worker"]:d}', plan=f'app:{app["id"]}')
+        relate(
+            'wasAssociatedWith',
+            activity=key,
+            agent=f'dp:worker-{number:d}-{last["worker"]:d}',
+            plan=f'app:{app["id"]}',
+        )
     result = ''
     if 'sha256' in task.get('result', {}):
         # By task: equal values of two tasks are two entities.
         result = f'task:{task["id"]}-result'
-        entities[result] = {'dp:sha256': task['result']['sha256'], 'dp:size': task['result']['size'], 'prov:label': tables.result_words(task)}
+        entities[result] = {
+            'dp:sha256': task['result']['sha256'],
+            'dp:size': task['result']['size'],
+            'prov:label': tables.result_words(task),
+        }
         relate('wasGeneratedBy', entity=result, activity=key)
     for row in task.get('needs', ()):
         other = rows.get(row)
@@ -105,7 +144,9 @@ def _task(number: int, model: QueueModel, task: Dict, rows: dict[int, tuple[str,
                     relate('wasDerivedFrom', generatedEntity=result, usedEntity=other[1])
     for file in task.get('files', ()):
         name = f'file:{file["sha256"]}'
-        entities.setdefault(name, {'prov:label': file['path'], 'dp:sha256': file['sha256'], 'dp:size': file['size']})
+        entities.setdefault(
+            name, {'prov:label': file['path'], 'dp:sha256': file['sha256'], 'dp:size': file['size']}
+        )
         if file['do'] == 'write':
             relate('wasGeneratedBy', entity=name, activity=key)
         else:

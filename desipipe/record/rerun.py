@@ -1,4 +1,6 @@
-"""Some tasks computed again, by a real worker in a queue of its own, and their results compared with the recorded ones."""
+"""Some tasks computed again, by a real worker in a queue of its own, and their results compared
+with the recorded ones.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +38,15 @@ def rerun(
 ) -> list[Check]:
     """Compute tasks again that are chosen at random, and compare.
 
-    They run in an empty folder, in the environments that were declared, with the Python and the packages of this process.
+    They run in an empty folder, in the environments that were declared, with the Python and the
+    packages of this process.
 
     Parameters
     ----------
     record : Record
     find : callable or None
-        Gives the queue of a model, where code, arguments and results are; without one they must be in the record.
+        Gives the queue of a model, where code, arguments and results are; without one they must be
+        in the record.
     n : int
         How many.
     seed : int, default=None
@@ -72,17 +76,27 @@ def rerun(
         queue = find(model) if find is not None else None
         if queue is None and not trust:
             raise RecordError(
-                'to compute tasks again is to run their code, and no queue of yours was named that holds it: nothing was run. '
-                'Name it with --queue; or, if you trust whoever made the record, and it was made with --with-results: --trust'
+                'to compute tasks again is to run their code, and no queue of yours was named that '
+                'holds it: nothing was run. '
+                'Name it with --queue; or, if you trust whoever made the record, and it was made '
+                'with --with-results: --trust'
             )
-        source, again = _from_queue(queue, model, places) if queue is not None else _from_record(record, model, places)
+        source, again = (
+            _from_queue(queue, model, places)
+            if queue is not None
+            else _from_record(record, model, places)
+        )
         found = _computed(source, record, queue is None, again, rtol, atol)
         done += len(again)
         details += found
     words = f'{plural(done)} computed again, chosen with --seed {seed:d}'
     within = '' if rtol is None else f' within rtol={rtol:g}, atol={atol:g}'
     if details:
-        return [Check('rerun', DIFFERS, f'{words}: {len(details):d} of them give something else', details)]
+        return [
+            Check(
+                'rerun', DIFFERS, f'{words}: {len(details):d} of them give something else', details
+            )
+        ]
     return [Check('rerun', OK, f'{words}: the same results{within}')]
 
 
@@ -91,7 +105,9 @@ def _chosen(record: Record, n: int, seed: int) -> dict[int, list[int]]:
         (number, place)
         for number, model in enumerate(record.models)
         for place, task in enumerate(model.tasks())
-        if task['state'] == 'SUCCEEDED' and 'sha256' in task.get('result', {}) and 'worker' in tables.last_attempt(task)
+        if task['state'] == 'SUCCEEDED'
+        and 'sha256' in task.get('result', {})
+        and 'worker' in tables.last_attempt(task)
     ]
     found: dict[int, list[int]] = {}
     for number, place in sorted(random.Random(seed).sample(able, min(n, len(able)))):
@@ -99,7 +115,9 @@ def _chosen(record: Record, n: int, seed: int) -> dict[int, list[int]]:
     return found
 
 
-def _from_queue(queue: Queue, model: QueueModel, places: Sequence[int]) -> tuple[QueueModel, set[int]]:
+def _from_queue(
+    queue: Queue, model: QueueModel, places: Sequence[int]
+) -> tuple[QueueModel, set[int]]:
     queue.ledger.follow()
     state = queue.ledger.state
     rows = []
@@ -107,25 +125,42 @@ def _from_queue(queue: Queue, model: QueueModel, places: Sequence[int]) -> tuple
         task = model.task(place)
         row = state.rows.get(bytes.fromhex(task['id']))
         if row is None or state.status[row] != SUCCEEDED:
-            raise RecordError(f'task {task["id"][:12]} of the record has no result in {queue.folder}: nothing was run')
+            raise RecordError(
+                f'task {task["id"][:12]} of the record has no result in {queue.folder}: nothing '
+                'was run'
+            )
         rows.append(row)
     needed = {other for row in rows for other in state.requires.get(row, ())}
     # Everything as it is: what is read here goes nowhere.
-    source = read_queue(queue, Privacy('/', KINDS), sorted(needed.union(rows)), payloads=True, closed=False)
+    source = read_queue(
+        queue, Privacy('/', KINDS), sorted(needed.union(rows)), payloads=True, closed=False
+    )
     return source, {source.places[row] for row in rows}
 
 
-def _from_record(record: Record, model: QueueModel, places: Sequence[int]) -> tuple[QueueModel, set[int]]:
+def _from_record(
+    record: Record, model: QueueModel, places: Sequence[int]
+) -> tuple[QueueModel, set[int]]:
     rows = {task['row']: place for place, task in enumerate(model.tasks())}
     needed = {rows[other] for place in places for other in model.task(place).get('needs', ())}
     kept = sorted(needed.union(places))
     source = QueueModel(model.head, [model.lines[place] for place in kept])
     if 'payload' not in model.task(kept[0]):
-        raise RecordError(f'{record.path} holds no code and no arguments: nothing was run. Name its queue with --queue, or record it --with-results')
+        raise RecordError(
+            f'{record.path} holds no code and no arguments: nothing was run. Name its queue with '
+            '--queue, or record it --with-results'
+        )
     return source, {kept.index(place) for place in places}
 
 
-def _computed(source: QueueModel, record: Record, brought: bool, again: set[int], rtol: float | None, atol: float) -> list[str]:
+def _computed(
+    source: QueueModel,
+    record: Record,
+    brought: bool,
+    again: set[int],
+    rtol: float | None,
+    atol: float,
+) -> list[str]:
     payload = record.payload if brought else source.payloads.get
     with tempfile.TemporaryDirectory(prefix='desipipe-rerun-') as folder:
         scratch = os.path.join(folder, 'scratch')
@@ -133,7 +168,11 @@ def _computed(source: QueueModel, record: Record, brought: bool, again: set[int]
         queue = Queue('rerun', base_dir=folder, create=True)
         fill(queue, source, payload, True, again, scratch)
         subprocess.run(
-            [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder], cwd=scratch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
+            [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder],
+            cwd=scratch,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
         )
         queue.ledger.follow()
         found = []
@@ -141,7 +180,10 @@ def _computed(source: QueueModel, record: Record, brought: bool, again: set[int]
             task = source.task(place)
             words = _compared(queue, task, payload(task['result']['sha256']), rtol, atol)
             if words:
-                found.append(f'{source.head["groups"][task["group"]]["name"]}[{task["index"]}] {task["id"][:12]}: {words}')
+                found.append(
+                    f'{source.head["groups"][task["group"]]["name"]}[{task["index"]}] '
+                    f'{task["id"][:12]}: {words}'
+                )
         queue.ledger.close()
     return found
 
@@ -159,7 +201,11 @@ def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, 
         if word is not None and word_of(encode(now, 'result')) == word:
             return ''
         if then is None:
-            return 'the result is another one' if word is not None else 'the result cannot be compared: its value was not recorded'
+            return (
+                'the result is another one'
+                if word is not None
+                else 'the result cannot be compared: its value was not recorded'
+            )
         before: Any = loads(then)
         if encode(now, 'result') == encode(before, 'result'):
             return ''
@@ -168,21 +214,48 @@ def _compared(queue: Queue, task: Dict, then: bytes | None, rtol: float | None, 
     return _difference(before, now, rtol, atol)
 
 
-def _difference(before: Any, now: Any, rtol: float | None, atol: float, where: str = 'the result') -> str:
+def _difference(
+    before: Any, now: Any, rtol: float | None, atol: float, where: str = 'the result'
+) -> str:
     import numpy as np
 
     if isinstance(before, dict) and isinstance(now, dict) and before.keys() == now.keys():
-        return next((words for key in before if (words := _difference(before[key], now[key], rtol, atol, f'{where}[{key!r}]'))), '')
+        return next(
+            (
+                words
+                for key in before
+                if (words := _difference(before[key], now[key], rtol, atol, f'{where}[{key!r}]'))
+            ),
+            '',
+        )
     if isinstance(before, list | tuple) and type(before) is type(now) and len(before) == len(now):
-        return next((words for i in range(len(before)) if (words := _difference(before[i], now[i], rtol, atol, f'{where}[{i}]'))), '')
+        return next(
+            (
+                words
+                for i in range(len(before))
+                if (words := _difference(before[i], now[i], rtol, atol, f'{where}[{i}]'))
+            ),
+            '',
+        )
     numbers = (int, float, complex, np.number, np.ndarray)
     if isinstance(before, numbers) and isinstance(now, numbers):
         a, b = np.asarray(before), np.asarray(now)
         if a.shape != b.shape or a.dtype.kind not in 'biufc' or b.dtype.kind not in 'biufc':
-            return f'{where} is another one (shape {b.shape}, {b.dtype} instead of {a.shape}, {a.dtype})'
-        if np.array_equal(a, b, equal_nan=True) or (rtol is not None and np.allclose(b, a, rtol=rtol, atol=atol, equal_nan=True)):
+            return (
+                f'{where} is another one (shape {b.shape}, {b.dtype} instead of {a.shape}, '
+                f'{a.dtype})'
+            )
+        if np.array_equal(a, b, equal_nan=True) or (
+            rtol is not None and np.allclose(b, a, rtol=rtol, atol=atol, equal_nan=True)
+        ):
             return ''
         with np.errstate(all='ignore'):
             off = np.nanmax(np.abs(b - a) / np.where(a == 0, 1, np.abs(a)))
-        return f'{where} differs, by {off:.2g} at most, relatively' + ('' if rtol is not None else ' (tolerances: --rtol, --atol)')
-    return '' if before is now or (type(before) is type(now) and encode(before) == encode(now)) else f'{where} is another one'
+        return f'{where} differs, by {off:.2g} at most, relatively' + (
+            '' if rtol is not None else ' (tolerances: --rtol, --atol)'
+        )
+    return (
+        ''
+        if before is now or (type(before) is type(now) and encode(before) == encode(now))
+        else f'{where} is another one'
+    )

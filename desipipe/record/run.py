@@ -1,4 +1,6 @@
-"""Notebooks and scripts executed without a screen, by papermill's conventions: the same tags, and the same keys in the metadata."""
+"""Notebooks and scripts executed without a screen, by papermill's conventions: the same tags,
+and the same keys in the metadata.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from ..errors import DesipipeError, MissingDependencyError, RecordError, UnknownOptionError, close_names
+from ..errors import (
+    DesipipeError,
+    MissingDependencyError,
+    RecordError,
+    UnknownOptionError,
+    close_names,
+)
 from ..utils import plural
 from .files import read_bytes, read_notebook, spare, write
 from .notebook import MIME, RUN, source_of, uses
@@ -42,8 +50,9 @@ _ASK = (
 
 def _nbformat() -> Any:
     """Import :mod:`nbformat`; fast, where this process is the command's own."""
-    # jsonschema, which it needs, builds a parser for all of RFC 3987 when it is imported, if there is a package for that: two seconds, for a check (of
-    # IRIs) that no notebook's schema asks for. Without the package it goes without the check; other people's processes keep it.
+    # jsonschema, which it needs, builds a parser for all of RFC 3987 when it is imported, if there
+    # is a package for that: two seconds, for a check (of IRIs) that no notebook's schema asks for.
+    # Without the package it goes without the check; other people's processes keep it.
     grammar = 'rfc3987_syntax'
     ours = not sys.modules.keys() & {'jsonschema', 'ipykernel', grammar}
     if ours:
@@ -57,7 +66,9 @@ def _nbformat() -> Any:
 
 def missing(package: str) -> MissingDependencyError:
     """The error for an optional package that is not there."""
-    return MissingDependencyError(f'{package} is not installed here, nothing was done. Type: pip install "desipipe[record]"')
+    return MissingDependencyError(
+        f'{package} is not installed here, nothing was done. Type: pip install "desipipe[record]"'
+    )
 
 
 @dataclass
@@ -126,13 +137,17 @@ def parse_parameters(pairs: Sequence[str], raw: Sequence[str], files: Sequence[s
         except yaml.YAMLError as exc:
             raise UnknownOptionError(f'{path} is no YAML: {exc}; nothing was run') from None
         if not isinstance(loaded, dict):
-            raise UnknownOptionError(f'{path} must hold names and values, such as "size: 1000"; nothing was run')
+            raise UnknownOptionError(
+                f'{path} must hold names and values, such as "size: 1000"; nothing was run'
+            )
         found.update(loaded)
     for text, is_raw in [*((pair, False) for pair in pairs), *((pair, True) for pair in raw)]:
         name, equals, value = text.partition('=')
         name = name.strip()
         if not equals or not name.isidentifier():
-            raise UnknownOptionError(f'{text!r} is no parameter: write name=value, as in -p size=1000; nothing was run')
+            raise UnknownOptionError(
+                f'{text!r} is no parameter: write name=value, as in -p size=1000; nothing was run'
+            )
         if is_raw:
             found[name] = value
             continue
@@ -161,10 +176,19 @@ def check_parameters(notebook: Mapping[str, Any], parameters: Mapping[str, Any],
         tree = ast.parse(source_of(cells[0]))
     except SyntaxError:
         return
-    known = {item.id for node in tree.body for target in _targets(node) for item in ast.walk(target) if isinstance(item, ast.Name)}
+    known = {
+        item.id
+        for node in tree.body
+        for target in _targets(node)
+        for item in ast.walk(target)
+        if isinstance(item, ast.Name)
+    }
     for name in parameters:
         if name not in known:
-            raise UnknownOptionError(f'the notebook has no parameter {name!r}: {close_names(name, known)}; nothing was run')
+            raise UnknownOptionError(
+                f'the notebook has no parameter {name!r}: {close_names(name, known)}; nothing was '
+                'run'
+            )
 
 
 def _targets(node: ast.stmt) -> Iterable[ast.expr]:
@@ -178,7 +202,9 @@ def _tags(cell: Mapping[str, Any]) -> list[str]:
 
 
 def inject(notebook: Any, parameters: Mapping[str, Any]) -> None:
-    """Put a cell with parameters below the one that is tagged ``parameters``, or in the place of the one that was put there before."""
+    """Put a cell with parameters below the one that is tagged ``parameters``, or in the place of
+    the one that was put there before.
+    """
     import nbformat
 
     cells = [cell for cell in notebook.cells if ERROR not in _tags(cell)]
@@ -189,7 +215,9 @@ def inject(notebook: Any, parameters: Mapping[str, Any]) -> None:
     else:
         at = next((i + 1 for i, cell in enumerate(cells) if PARAMETERS in _tags(cell)), 0)
     if parameters:
-        cell = nbformat.v4.new_code_cell('\n'.join(lines), metadata={'tags': [INJECTED]}, id=INJECTED)
+        cell = nbformat.v4.new_code_cell(
+            '\n'.join(lines), metadata={'tags': [INJECTED]}, id=INJECTED
+        )
         if notebook.nbformat_minor < 5:
             del cell['id']
         cells.insert(at, cell)
@@ -200,7 +228,11 @@ def _literal(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return f"float('{value}')"
     if isinstance(value, dict):
-        return '{' + ', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items()) + '}'
+        return (
+            '{'
+            + ', '.join(f'{_literal(key)}: {_literal(item)}' for key, item in value.items())
+            + '}'
+        )
     if isinstance(value, list):
         return '[' + ', '.join(map(_literal, value)) + ']'
     return repr(value) if isinstance(value, int | float | str | bool | None) else repr(str(value))
@@ -230,8 +262,9 @@ def run_notebook(
     output : str, default=None
         Where to write; by default ``NAME.out.ipynb`` beside it, or, to resume, the notebook itself.
     resume : bool, default=False
-        Whether to go on with a notebook that was written here: its parameters are taken, and tasks that did not succeed are retried. All cells are
-        executed: what is done is taken from the queue.
+        Whether to go on with a notebook that was written here: its parameters are taken, and tasks
+        that did not succeed are retried. All cells are executed: what is done is taken from the
+        queue.
     timeout : float, default=None
         Seconds that one cell may take.
     kernel : str, default=None
@@ -256,13 +289,19 @@ def run_notebook(
     before = plain['metadata'].get('papermill', {})
     if resume:
         if not before:
-            raise RecordError(f'{path} was not written by desipipe run: there is nothing to resume. Run it: desipipe run {path}')
+            raise RecordError(
+                f'{path} was not written by desipipe run: there is nothing to resume. Run it: '
+                f'desipipe run {path}'
+            )
         parameters = {**before.get('parameters', {}), **parameters}
         output = output or path
     check_parameters(plain, parameters, say)
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
     if not resume and os.path.exists(output) and os.path.samefile(output, path):
-        raise RecordError(f'{output} is the notebook itself: say where else to write with -o, or go on with --resume; nothing was run')
+        raise RecordError(
+            f'{output} is the notebook itself: say where else to write with -o, or go on with '
+            '--resume; nothing was run'
+        )
     if not resume:
         spare(output, 'papermill')
     folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
@@ -278,7 +317,13 @@ def run_notebook(
     for cell in found.cells:
         if cell.cell_type == 'code':
             cell.outputs, cell.execution_count = [], None
-        cell.metadata['papermill'] = {'exception': None, 'start_time': None, 'end_time': None, 'duration': None, 'status': 'pending'}
+        cell.metadata['papermill'] = {
+            'exception': None,
+            'start_time': None,
+            'end_time': None,
+            'duration': None,
+            'status': 'pending',
+        }
         cell.metadata.setdefault('tags', [])
     found.metadata['papermill'] = {
         'default_parameters': {},
@@ -297,7 +342,15 @@ def run_notebook(
     ran = Ran(output, notebook=found)
     _write(output, found)  # whether it can be written is known before hours are spent
     try:
-        asyncio.run(_execute(ran, os.path.abspath(found.metadata['papermill']['input_path']), folder, timeout, kernel))
+        asyncio.run(
+            _execute(
+                ran,
+                os.path.abspath(found.metadata['papermill']['input_path']),
+                folder,
+                timeout,
+                kernel,
+            )
+        )
     except asyncio.CancelledError:
         if not ran.interrupted:
             raise
@@ -324,7 +377,9 @@ def _now() -> str:
 
 
 def _between(start: str, end: str) -> float:
-    return (datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)).total_seconds()
+    return (
+        datetime.datetime.fromisoformat(end) - datetime.datetime.fromisoformat(start)
+    ).total_seconds()
 
 
 def _write(path: str, notebook: Any) -> None:
@@ -337,8 +392,8 @@ def _write(path: str, notebook: Any) -> None:
 async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> AsyncIterator[None]:
     """Start a kernel that the client is connected to, and end it.
 
-    Its ports are chosen before it binds them. Where another process was faster, it ends at once, and is
-    started again with others.
+    Its ports are chosen before it binds them. Where another process was faster, it ends at once,
+    and is started again with others.
     """
     async with contextlib.AsyncExitStack() as stack:
         for left in reversed(range(_KERNEL_STARTS_MAX)):
@@ -354,7 +409,9 @@ async def _kernel(client: Any, said: IO[bytes], environ: Mapping[str, str]) -> A
         yield
 
 
-async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None) -> None:
+async def _execute(
+    ran: Ran, source: str, folder: str, timeout: float | None, kernel: str | None
+) -> None:
     # The kernel knows by `source` which notebook's tasks it adds, as in JupyterLab.
     import nbclient
     from jupyter_client.kernelspec import NoSuchKernel
@@ -380,14 +437,20 @@ async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, ke
                 try:
                     await client.async_execute_cell(cell, number)
                     about.update(status='completed', exception=False)
-                except (CellExecutionError, CellTimeoutError, DeadKernelError, asyncio.CancelledError) as exc:
+                except (
+                    CellExecutionError,
+                    CellTimeoutError,
+                    DeadKernelError,
+                    asyncio.CancelledError,
+                ) as exc:
                     if isinstance(exc, asyncio.CancelledError) and not ran.interrupted:
                         raise
                     about.update(status='failed', exception=True)
                     notebook.metadata['papermill']['exception'] = True
                     ran.error = _words(exc, number, cell, timeout)
                     if ran.interrupted or isinstance(exc, CellTimeoutError):
-                        # A kernel that is busy hears of its end only when it is interrupted; else it is killed, seconds later.
+                        # A kernel that is busy hears of its end only when it is interrupted; else
+                        # it is killed, seconds later.
                         with contextlib.suppress(RuntimeError, OSError):
                             await _asked(client.km.interrupt_kernel())
                     if ran.interrupted:
@@ -401,17 +464,24 @@ async def _execute(ran: Ran, source: str, folder: str, timeout: float | None, ke
                     return
                 _write(ran.output, notebook)
     except NoSuchKernel as exc:
-        raise RecordError(f'there is no kernel {exc.name!r} here: nothing was run. List them with: jupyter kernelspec list; choose one with --kernel') from None
+        raise RecordError(
+            f'there is no kernel {exc.name!r} here: nothing was run. List them with: jupyter '
+            'kernelspec list; choose one with --kernel'
+        ) from None
     except RuntimeError as exc:  # what is raised when it ends before it answers
         said.seek(0)
         words = said.read().decode(errors='replace').strip()[-500:]
-        raise RecordError(f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}') from None
+        raise RecordError(
+            f'the kernel did not come up ({exc}): no cell was run. It said: {words or "nothing"}'
+        ) from None
     finally:
         said.close()
 
 
 def _until_told(ran: Ran) -> None:
-    """Ctrl-C, and SIGTERM, end the cell that runs, and the notebook says so; nbclient's own handlers would leave it as it is."""
+    """Ctrl-C, and SIGTERM, end the cell that runs, and the notebook says so; nbclient's own
+    handlers would leave it as it is.
+    """
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
     def told() -> None:
@@ -420,7 +490,9 @@ def _until_told(ran: Ran) -> None:
             task.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: then nobody can tell us
+        with contextlib.suppress(
+            RuntimeError, ValueError
+        ):  # not in the main thread: then nobody can tell us
             loop.add_signal_handler(number, told)
 
 
@@ -439,11 +511,15 @@ async def _note_queues(client: Any, ran: Ran) -> None:
     cells.append(cell)
     try:
         await client.async_execute_cell(cell, len(cells) - 1, store_history=False)
-    except Exception:  # a kernel that died, or whose printing is gone: then the displays alone say which
+    except (
+        Exception
+    ):  # a kernel that died, or whose printing is gone: then the displays alone say which
         return
     finally:
         cells.pop()
-    said = ''.join(output.get('text', '') for output in cell.outputs if output.get('name') == 'stdout').strip()
+    said = ''.join(
+        output.get('text', '') for output in cell.outputs if output.get('name') == 'stdout'
+    ).strip()
     try:
         found = json.loads(said)
     except ValueError:
@@ -454,11 +530,19 @@ async def _note_queues(client: Any, ran: Ran) -> None:
 
 def _words(exc: BaseException, number: int, cell: Any, timeout: float | None) -> str:
     name = type(exc).__name__
-    where = f'cell {number + 1:d}' + (f' (In [{cell.execution_count}])' if cell.get('execution_count') else '')
+    where = f'cell {number + 1:d}' + (
+        f' (In [{cell.execution_count}])' if cell.get('execution_count') else ''
+    )
     if name == 'CellTimeoutError':
-        return f'{where} took more than {timeout:g} s, and was stopped. Its tasks go on; go on with --resume and a longer --timeout'
+        return (
+            f'{where} took more than {timeout:g} s, and was stopped. Its tasks go on; go on with '
+            '--resume and a longer --timeout'
+        )
     if name == 'DeadKernelError':
-        return f'the kernel died in {where}. Tasks that were added are in their queue; go on with --resume'
+        return (
+            f'the kernel died in {where}. Tasks that were added are in their queue; go on with '
+            '--resume'
+        )
     said = f'{getattr(exc, "ename", name)}: {getattr(exc, "evalue", exc)}'
     plain = re.sub(r'\x1b\[[0-9;]*m', '', str(exc))
     task = _TASK.search(plain)
@@ -472,10 +556,15 @@ def _mark(notebook: Any, number: int, words: str) -> None:
     import nbformat
 
     anchor = 'papermill-error-cell'
-    top = f'<span style="color:#d55e00">**{_escaped(words)}** See <a href="#{anchor}">below</a>.</span>'
+    top = (
+        f'<span style="color:#d55e00">**{_escaped(words)}** See <a '
+        f'href="#{anchor}">below</a>.</span>'
+    )
     here = f'<span id="{anchor}" style="color:#d55e00">**{_escaped(words)}**</span>'
     for at, text, place in ((number, here, 'here'), (0, top, 'top')):
-        cell = nbformat.v4.new_markdown_cell(text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{place}')
+        cell = nbformat.v4.new_markdown_cell(
+            text, metadata={'tags': [ERROR]}, id=f'{ERROR}-{place}'
+        )
         if notebook.nbformat_minor < 5:
             del cell['id']
         notebook.cells.insert(at, cell)
@@ -484,7 +573,12 @@ def _mark(notebook: Any, number: int, words: str) -> None:
 def _escaped(text: str) -> str:
     from html import escape
 
-    return escape(' '.join(text.split())).replace('*', '&#42;').replace('_', '&#95;').replace('`', '&#96;')
+    return (
+        escape(' '.join(text.split()))
+        .replace('*', '&#42;')
+        .replace('_', '&#95;')
+        .replace('`', '&#96;')
+    )
 
 
 def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
@@ -499,7 +593,12 @@ def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
                 continue
             try:
                 queue = Queue(shown['folder'], create=False)
-                found = cell_summary(queue, shown['rows'], title=shown.get('title', ''), cached=bool(shown.get('cached')))
+                found = cell_summary(
+                    queue,
+                    shown['rows'],
+                    title=shown.get('title', ''),
+                    cached=bool(shown.get('cached')),
+                )
             except DesipipeError:
                 continue  # it was deleted meanwhile: what was last shown is what there is to say
             if shown.get('published'):
@@ -515,14 +614,22 @@ def _failed(notebook: Any) -> tuple[int, str] | None:
             failure = shown.get('failure') if isinstance(shown, dict) else None
             if failure:
                 task = f'{failure["name"]}[{failure["index"]}] {failure["tid"][:12]}'
-                return number, f'cell {number + 1:d}: task {task} is {failure["state"]}: {failure["cause"]}'
+                return (
+                    number,
+                    f'cell {number + 1:d}: task {task} is {failure["state"]}: {failure["cause"]}',
+                )
     return None
 
 
 def _retry(notebook: Mapping[str, Any], say: Say) -> None:
     from ..queue.queue import Queue
 
-    folders = dict.fromkeys([*(use.folder for use in uses(notebook)), *notebook['metadata'].get(RUN, {}).get('queues', ())])
+    folders = dict.fromkeys(
+        [
+            *(use.folder for use in uses(notebook)),
+            *notebook['metadata'].get(RUN, {}).get('queues', ()),
+        ]
+    )
     for folder in folders:
         try:
             tasks = Queue(folder, create=False).retry()
@@ -548,14 +655,19 @@ def script_notebook(path: str) -> Dict:
     """
     text = read_bytes(path).decode(errors='replace')
     if not _PERCENT.search(text):
-        raise RecordError(f'{path} has no cells (lines that begin with "# %%"): it is no notebook. Record its queue: desipipe record -q QUEUE')
+        raise RecordError(
+            f'{path} has no cells (lines that begin with "# %%"): it is no notebook. Record its '
+            'queue: desipipe record -q QUEUE'
+        )
     try:
         _nbformat()
         import jupytext
     except ImportError:
         raise missing('jupytext') from None
     found = jupytext.reads(text, fmt='py:percent')
-    found.metadata.setdefault('kernelspec', {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'})
+    found.metadata.setdefault(
+        'kernelspec', {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
+    )
     plain: Dict = _plain(found)
     for number, cell in enumerate(plain['cells']):
         if 'id' in cell:
@@ -578,7 +690,10 @@ def run_script(
     cwd: str | None = None,
     say: Say = print,
 ) -> Ran:
-    """Run a script: as a notebook if it has cells and jupytext is there, else as Python does. Parameters as for :func:`run_notebook`."""
+    """Run a script: as a notebook if it has cells and jupytext is there, else as Python does.
+
+    Parameters as for :func:`run_notebook`.
+    """
     text = read_bytes(path).decode(errors='replace')
     if _PERCENT.search(text):
         try:
@@ -588,10 +703,21 @@ def run_script(
                 raise
             say('jupytext is not installed: the cells of the script are run as one script')
         else:
-            return run_notebook(path, parameters, output or f'{os.path.splitext(path)[0]}.ipynb', False, timeout, kernel, cwd, say, notebook)
+            return run_notebook(
+                path,
+                parameters,
+                output or f'{os.path.splitext(path)[0]}.ipynb',
+                False,
+                timeout,
+                kernel,
+                cwd,
+                say,
+                notebook,
+            )
     if parameters:
         raise UnknownOptionError(
-            f'{path} is a script without cells, which has no parameters: mark cells with "# %%", one of them tags=["parameters"]; nothing was run'
+            f'{path} is a script without cells, which has no parameters: mark cells with "# %%", '
+            'one of them tags=["parameters"]; nothing was run'
         )
     folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
     with tempfile.TemporaryDirectory() as temporary:
@@ -600,7 +726,12 @@ def run_script(
         try:
             status = subprocess.run(argv, cwd=folder, timeout=timeout, check=False).returncode
         except subprocess.TimeoutExpired:
-            return Ran(error=f'{path} took more than {timeout:g} s, and was ended; tasks that it had added are in their queue')
+            return Ran(
+                error=(
+                    f'{path} took more than {timeout:g} s, and was ended; tasks that it had added '
+                    'are in their queue'
+                )
+            )
         ran = Ran(error=f'{path} ended with exit status {status:d}' if status else '')
         if os.path.exists(report):
             import json

@@ -1,4 +1,6 @@
-"""Runs a script as ``python script.py`` does, and says at the end which queues it used: ``python -m desipipe.record.script REPORT SCRIPT``."""
+"""Runs a script as ``python script.py`` does, and says at the end which queues it used: ``python
+-m desipipe.record.script REPORT SCRIPT``.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,20 @@ import sys
 
 
 def queues() -> dict[str, bool]:
-    """Folders of the queues that this process has open, and whether each has a manager started for it."""
+    """Folders of the queues that this process has open, and whether each has a manager started
+    for it.
+    """
     import gc
 
     if 'desipipe.queue.queue' not in sys.modules:
         return {}
     found = {}
     for item in gc.get_objects():
-        if type(item).__module__ == 'desipipe.queue.queue' and type(item).__name__ == 'Queue' and 'folder' in vars(item):
+        if (
+            type(item).__module__ == 'desipipe.queue.queue'
+            and type(item).__name__ == 'Queue'
+            and 'folder' in vars(item)
+        ):
             found[str(item.folder)] = bool(item.spawn)
     return found
 

@@ -1,4 +1,7 @@
-"""Pictures as SVG: the graph of the tasks, and who ran what when. Drawn from the model alone, the same bytes for the same model."""
+"""Pictures as SVG: the graph of the tasks, and who ran what when.
+
+Drawn from the model alone, the same bytes for the same model.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,27 @@ _INK, _LINE = '#7f7f7f', '#a6a6a6'
 
 
 def _svg(width: float, height: float, title: str, body: Sequence[str]) -> str:
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" role="img" {_FONT}>'
+    head = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" role="img" {_FONT}>'
+    )
     return '\n'.join([head, f'<title>{escape(title)}</title>', *body, '</svg>', ''])
 
 
-def _text(x: float, y: float, words: str, size: int = 12, anchor: str = 'start', weight: str = '', colour: str = _INK) -> str:
+def _text(
+    x: float,
+    y: float,
+    words: str,
+    size: int = 12,
+    anchor: str = 'start',
+    weight: str = '',
+    colour: str = _INK,
+) -> str:
     style = f' font-weight="{weight}"' if weight else ''
-    return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" fill="{colour}"{style}>{escape(words)}</text>'
+    return (
+        f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size}" text-anchor="{anchor}" '
+        f'fill="{colour}"{style}>{escape(words)}</text>'
+    )
 
 
 # The graph
@@ -53,7 +70,8 @@ def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
     Returns
     -------
     graph : dict
-        ``grouped``, ``nodes`` (``id``, ``name``, ``counts`` by state, ``total``), ``edges`` (``source``, ``target``, ``count``).
+        ``grouped``, ``nodes`` (``id``, ``name``, ``counts`` by state, ``total``), ``edges``
+        (``source``, ``target``, ``count``).
     """
     total = sum(model.head['total'] for model in models)
     grouped = total > limit
@@ -66,22 +84,37 @@ def graph_of(models: Sequence[QueueModel], limit: int = NODES) -> Dict:
             key = f'{number}:{group["name"]}' if grouped else task['id']
             names[task['row']] = key
             label = group['name'] if grouped else f'{group["name"]}[{task["index"]}]'
-            node = nodes.setdefault(key, {'id': key, 'name': label, 'counts': dict.fromkeys([*STATES, 'BLOCKED'], 0), 'total': 0})
+            node = nodes.setdefault(
+                key,
+                {
+                    'id': key,
+                    'name': label,
+                    'counts': dict.fromkeys([*STATES, 'BLOCKED'], 0),
+                    'total': 0,
+                },
+            )
             node['total'] += 1
             node['counts']['BLOCKED' if 'blocked' in task else task['state']] += 1
             for other in task.get('needs', ()):
                 if other in names:
                     edges[names[other], key] += 1
-    return {'grouped': grouped, 'nodes': list(nodes.values()), 'edges': [{'source': a, 'target': b, 'count': n} for (a, b), n in edges.items()]}
+    return {
+        'grouped': grouped,
+        'nodes': list(nodes.values()),
+        'edges': [{'source': a, 'target': b, 'count': n} for (a, b), n in edges.items()],
+    }
 
 
 def _depths(graph: Dict) -> dict[str, int]:
-    # Longest way from a task that needs none. Apps may need each other in a circle: as many rounds as there are nodes, at most, and then it stays as it is.
+    # Longest way from a task that needs none. Apps may need each other in a circle: as many rounds
+    # as there are nodes, at most, and then it stays as it is.
     depth = {node['id']: 0 for node in graph['nodes']}
     for _ in range(len(depth)):
         moved = False
         for edge in graph['edges']:
-            if edge['source'] != edge['target'] and depth[edge['target']] <= depth[edge['source']] < len(depth):
+            if edge['source'] != edge['target'] and depth[edge['target']] <= depth[
+                edge['source']
+            ] < len(depth):
                 depth[edge['target']] = depth[edge['source']] + 1
                 moved = True
         if not moved:
@@ -103,14 +136,23 @@ def draw_graph(graph: Dict) -> str:
     """
     depth = _depths(graph)
     levels = sorted(set(depth.values()))
-    columns: list[list[str]] = [[node['id'] for node in graph['nodes'] if depth[node['id']] == level] for level in levels]
+    columns: list[list[str]] = [
+        [node['id'] for node in graph['nodes'] if depth[node['id']] == level] for level in levels
+    ]
     before: dict[str, list[str]] = {}
     for edge in graph['edges']:
         before.setdefault(edge['target'], []).append(edge['source'])
     place: dict[str, float] = {}
     for column in columns:
         # Each beside the middle of what it needs: fewer lines cross.
-        middle = {key: (sum(place.get(other, 0) for other in before[key]) / len(before[key]) if before.get(key) else float(i)) for i, key in enumerate(column)}
+        middle = {
+            key: (
+                sum(place.get(other, 0) for other in before[key]) / len(before[key])
+                if before.get(key)
+                else float(i)
+            )
+            for i, key in enumerate(column)
+        }
         column.sort(key=lambda key: middle[key])
         place.update({key: float(i) for i, key in enumerate(column)})
     high = max((len(column) for column in columns), default=1)
@@ -128,11 +170,14 @@ def draw_graph(graph: Dict) -> str:
         x0 += wide
         bend = max(30.0, (x1 - x0) / 2)
         body.append(
-            f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} {x1:.1f} {y1:.1f}" fill="none" stroke="{_LINE}"'
+            f'<path d="M{x0:.1f} {y0:.1f} C{x0 + bend:.1f} {y0:.1f} {x1 - bend:.1f} {y1:.1f} '
+            f'{x1:.1f} {y1:.1f}" fill="none" stroke="{_LINE}"'
             f' stroke-width="{min(4.0, 1 + edge["count"] / 2000):.1f}"/>'
         )
         if edge['count'] > 1:
-            body.append(_text((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle'))
+            body.append(
+                _text((x0 + x1) / 2, (y0 + y1) / 2 - 4, f'{edge["count"]:,d}', 10, 'middle')
+            )
     for node in graph['nodes']:
         x, y = where[node['id']]
         state = _main_state(node['counts'])
@@ -140,11 +185,20 @@ def draw_graph(graph: Dict) -> str:
         tall = min(30.0, row - 6)
         body.append(f'<g><title>{escape(_told(node))}</title>')
         body.append(
-            f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{wide:.0f}" height="{tall:.0f}" rx="4"'
+            f'<rect x="{x:.1f}" y="{y - tall / 2:.1f}" width="{wide:.0f}" height="{tall:.0f}" '
+            'rx="4"'
             f' fill="{look.colour}" fill-opacity="0.14" stroke="{look.colour}"/>'
         )
         count = f' ×{node["total"]:,d}' if node['total'] > 1 else ''
-        body.append(_text(x + 8, y + 4, f'{look.symbol} {_short(node["name"], 20 - len(count))}{count}', 12, colour=look.colour))
+        body.append(
+            _text(
+                x + 8,
+                y + 4,
+                f'{look.symbol} {_short(node["name"], 20 - len(count))}{count}',
+                12,
+                colour=look.colour,
+            )
+        )
         if node['total'] > 1:
             body += _bar(node['counts'], node['total'], x, y + tall / 2 - 3, wide)
         body.append('</g>')
@@ -156,7 +210,9 @@ def _short(name: str, most: int) -> str:
 
 
 def _told(node: Dict) -> str:
-    return f'{node["name"]}: ' + ', '.join(f'{n:,d} {state}' for state, n in node['counts'].items() if n)
+    return f'{node["name"]}: ' + ', '.join(
+        f'{n:,d} {state}' for state, n in node['counts'].items() if n
+    )
 
 
 def _main_state(counts: Mapping[str, int]) -> str:
@@ -171,7 +227,10 @@ def _bar(counts: Mapping[str, int], total: int, x: float, y: float, width: float
     for state, n in counts.items():
         if n:
             part = width * n / total
-            found.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(part, 1):.1f}" height="3" fill="{LOOKS[state].colour}"/>')
+            found.append(
+                f'<rect x="{x:.1f}" y="{y:.1f}" width="{max(part, 1):.1f}" height="3" '
+                f'fill="{LOOKS[state].colour}"/>'
+            )
             x += part
     return found
 
@@ -191,8 +250,10 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     Returns
     -------
     timeline : dict
-        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``, ``host``, ``items`` (``start``, ``end``, ``state``, ``label``,
-        ``level``), ``height``; ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``; ``hidden``: how many lanes are left out.
+        ``began``, ``ended`` (s since the epoch, ``None`` if nothing ran), ``lanes``: ``name``,
+        ``host``, ``items`` (``start``, ``end``, ``state``, ``label``, ``level``), ``height``;
+        ``aggregated``: then items have ``busy`` (how many ran at once) instead of ``level``;
+        ``hidden``: how many lanes are left out.
     """
     lanes: dict[tuple[int, int], list[tuple[float, float, str, str]]] = {}
     n = 0
@@ -202,7 +263,9 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
                 if 'worker' in attempt:
                     label = f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'
                     end = attempt['began'] + attempt['seconds']
-                    lanes.setdefault((number, attempt['worker']), []).append((attempt['began'], end, attempt['state'], label))
+                    lanes.setdefault((number, attempt['worker']), []).append(
+                        (attempt['began'], end, attempt['state'], label)
+                    )
                     n += 1
     if not lanes:
         return {'began': None, 'ended': None, 'lanes': [], 'aggregated': False, 'hidden': 0}
@@ -210,11 +273,26 @@ def timeline_of(models: Sequence[QueueModel], limit: int = INTERVALS) -> Dict:
     ended = max(item[1] for lane in lanes.values() for item in lane)
     aggregated = n > limit
     found = []
-    for (number, worker), items in sorted(lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0]))[:LANES]:
+    for (number, worker), items in sorted(
+        lanes.items(), key=lambda pair: (min(pair[1])[0], pair[0])
+    )[:LANES]:
         about = models[number].head['workers'][worker]
         lane = _binned(items, began, max(ended, began + 1e-6)) if aggregated else _levels(items)
-        found.append({'name': about['name'], 'host': about.get('host', ''), 'slots': about.get('slots', 1), **lane})
-    return {'began': began, 'ended': ended, 'lanes': found, 'aggregated': aggregated, 'hidden': max(0, len(lanes) - LANES)}
+        found.append(
+            {
+                'name': about['name'],
+                'host': about.get('host', ''),
+                'slots': about.get('slots', 1),
+                **lane,
+            }
+        )
+    return {
+        'began': began,
+        'ended': ended,
+        'lanes': found,
+        'aggregated': aggregated,
+        'hidden': max(0, len(lanes) - LANES),
+    }
 
 
 def _levels(items: list[tuple[float, float, str, str]]) -> Dict:
@@ -235,7 +313,9 @@ def _binned(items: list[tuple[float, float, str, str]], began: float, ended: flo
         first, last = (min(BINS - 1, int((when - began) / width)) for when in (start, end))
         counts[last][state] += 1
         for k in range(first, last + 1):
-            busy[k] += max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
+            busy[k] += (
+                max(0.0, min(end, began + (k + 1) * width) - max(start, began + k * width)) / width
+            )
     most = max(busy)
     shown = [
         {
@@ -272,26 +352,43 @@ def draw_timeline(timeline: Dict) -> str:
     for lane in timeline['lanes']:
         bar = 14.0 if lane['height'] <= 4 else max(4.0, 56.0 / lane['height'])
         tall = max(20.0, lane['height'] * bar)
-        body.append(_text(left - 8, y + tall / 2 + 4, _short(lane['host'] or lane['name'], 26), 11, 'end'))
-        body.append(f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" y2="{y + tall + 2:.1f}" stroke="{_LINE}" stroke-opacity="0.4"/>')
+        body.append(
+            _text(left - 8, y + tall / 2 + 4, _short(lane['host'] or lane['name'], 26), 11, 'end')
+        )
+        body.append(
+            f'<line x1="{left:.0f}" y1="{y + tall + 2:.1f}" x2="{_WIDTH - 20}" '
+            f'y2="{y + tall + 2:.1f}" stroke="{_LINE}" stroke-opacity="0.4"/>'
+        )
         for item in lane['items']:
-            x, wide = left + (item['start'] - began) * scale, max(0.8, (item['end'] - item['start']) * scale)
+            x, wide = (
+                left + (item['start'] - began) * scale,
+                max(0.8, (item['end'] - item['start']) * scale),
+            )
             look = LOOKS[item['state']]
             if timeline['aggregated']:
                 high = tall * max(0.08, item['busy'])
                 top = y + tall - high
             else:
                 high, top = bar - 1.5, y + item['level'] * bar
-            words = f'{look.symbol} {item["label"]} {item["state"]}, {span(item["end"] - item["start"])}'
+            words = (
+                f'{look.symbol} {item["label"]} {item["state"]}, '
+                f'{span(item["end"] - item["start"])}'
+            )
             body.append(
                 f'<rect x="{x:.2f}" y="{top:.1f}" width="{wide:.2f}" height="{high:.1f}"'
                 f' fill="{look.colour}" fill-opacity="0.75"><title>{escape(words)}</title></rect>'
             )
             if not timeline['aggregated'] and item['state'] != 'SUCCEEDED':
-                body.append(_text(x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour))
+                body.append(
+                    _text(
+                        x + wide / 2, top + high - 1, look.symbol, 11, 'middle', 'bold', look.colour
+                    )
+                )
         y += tall + 6
     body.append(_text(left, y + 12, '0', 10))
     body.append(_text(_WIDTH - 20, y + 12, span(total), 10, 'end'))
     if timeline['hidden']:
-        body.append(_text(left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10))
+        body.append(
+            _text(left + 60, y + 12, f'{timeline["hidden"]:,d} more workers are not shown', 10)
+        )
     return _svg(_WIDTH, y + 20, 'Who ran what when', body)

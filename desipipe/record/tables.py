@@ -25,7 +25,11 @@ DIFF = 20_000
 """Characters that it shows of what differs from a commit."""
 FILES = 50
 """Files that it lists."""
-_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#@'} | {ord('&'): '&amp;', ord('<'): '&lt;', ord('>'): '&gt;'}
+_MARKS = {ord(mark): f'&#{ord(mark)};' for mark in '|*_`$[]\\~#@'} | {
+    ord('&'): '&amp;',
+    ord('<'): '&lt;',
+    ord('>'): '&gt;',
+}
 
 
 def plain(value: object, most: int = 120) -> str:
@@ -76,13 +80,18 @@ def shown_state(task: Dict) -> str:
 
 def last_attempt(task: Dict) -> Dict:
     """The attempt that counts; empty if there is none."""
-    return next((attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt), {})
+    return next(
+        (attempt for attempt in reversed(task.get('attempts', ())) if 'past' not in attempt), {}
+    )
 
 
 def arguments(task: Dict) -> dict[str, str]:
     """A task's arguments as people read them."""
     texts = task.get('text', {})
-    return {name: texts.get(name) or (word[1:] if word and word.startswith('=') else word or '…') for name, word in task['args'].items()}
+    return {
+        name: texts.get(name) or (word[1:] if word and word.startswith('=') else word or '…')
+        for name, word in task['args'].items()
+    }
 
 
 def result_words(task: Dict) -> str:
@@ -91,17 +100,30 @@ def result_words(task: Dict) -> str:
     if not result:
         return ''
     word = result.get('value') or ''
-    return result.get('text') or (word[1:] if word.startswith('=') else '') or f'{format_bytes(result["size"])}'
+    return (
+        result.get('text')
+        or (word[1:] if word.startswith('=') else '')
+        or f'{format_bytes(result["size"])}'
+    )
 
 
 def counts_words(counts: dict[str, int], blocked: int = 0) -> str:
     """``'✓ 12 succeeded, ✕ 1 failed'``."""
     shown = {**counts, 'BLOCKED': blocked}
     shown['WAITING'] -= blocked
-    return ', '.join(f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in shown.items() if n) or 'no tasks'
+    return (
+        ', '.join(
+            f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}'
+            for state, n in shown.items()
+            if n
+        )
+        or 'no tasks'
+    )
 
 
-def cell_section(model: QueueModel, places: Sequence[int], title: str, notes: Sequence[str] = ()) -> str:
+def cell_section(
+    model: QueueModel, places: Sequence[int], title: str, notes: Sequence[str] = ()
+) -> str:
     """Write the section below a cell whose tasks are recorded.
 
     Parameters
@@ -131,26 +153,66 @@ def cell_section(model: QueueModel, places: Sequence[int], title: str, notes: Se
         apps.setdefault(model.head['groups'][task['group']]['app'])
         for attempt in task.get('attempts', ()):
             if 'worker' in attempt:
-                began, ended = min(began, attempt['began']), max(ended, attempt['began'] + attempt['seconds'])
+                began, ended = (
+                    min(began, attempt['began']),
+                    max(ended, attempt['began'] + attempt['seconds']),
+                )
                 busy += attempt['seconds']
                 workers.add(attempt['worker'])
         if len(shown) < ROWS:
             shown.append(task)
         elif state != 'SUCCEEDED' and len(bad) < BAD:
             bad.append(task)
-    words = ', '.join(f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in counts.items())
+    words = ', '.join(
+        f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}' for state, n in counts.items()
+    )
     line = f'**{plain(title)}** · {plural(len(places))}: {words}'
     if workers:
-        line += f' · {span(busy)} of work in {span(max(0.0, ended - began))}, on {plural(len(workers), "worker")} · {moment(began)}'
+        line += (
+            f' · {span(busy)} of work in {span(max(0.0, ended - began))}, on '
+            f'{plural(len(workers), "worker")} · {moment(began)}'
+        )
     listed = [*shown, *bad]
-    names = [name for name in arguments(listed[0]) if len(listed) == 1 or len({arguments(task).get(name) for task in listed}) > 1] if listed else []
+    names = (
+        [
+            name
+            for name in arguments(listed[0])
+            if len(listed) == 1 or len({arguments(task).get(name) for task in listed}) > 1
+        ]
+        if listed
+        else []
+    )
     rows = [_row(model, task, names[:4]) for task in listed]
     text = [line, *(f'⚠ {plain(note, 400)}' for note in notes)]
     if rows:
-        text.append(table(['task', 'state', *map(plain, names[:4]), 'time', 'host', 'result, or why not', 'identity'], rows, right=(2 + len(names[:4]),)))
+        text.append(
+            table(
+                [
+                    'task',
+                    'state',
+                    *map(plain, names[:4]),
+                    'time',
+                    'host',
+                    'result, or why not',
+                    'identity',
+                ],
+                rows,
+                right=(2 + len(names[:4]),),
+            )
+        )
     if len(listed) < len(places):
-        text.append(f'{format_count(len(places) - len(listed))} more tasks of this cell are in the metadata of this notebook.')
-    text.append(folded('How they were computed', *[_app_section(model, app) for app in apps], *_attempts_section(model, listed), *_files_section(listed)))
+        text.append(
+            f'{format_count(len(places) - len(listed))} more tasks of this cell are in the '
+            'metadata of this notebook.'
+        )
+    text.append(
+        folded(
+            'How they were computed',
+            *[_app_section(model, app) for app in apps],
+            *_attempts_section(model, listed),
+            *_files_section(listed),
+        )
+    )
     return '\n\n'.join(text)
 
 
@@ -159,7 +221,11 @@ def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
     known = arguments(task)
     worker = model.head['workers'][last['worker']] if 'worker' in last else {}
     seconds = span(last['seconds']) if 'seconds' in last else 'by hand' if 'hand' in last else ''
-    why = result_words(task) if task['state'] == 'SUCCEEDED' else last.get('cause', {}).get('text', '')
+    why = (
+        result_words(task)
+        if task['state'] == 'SUCCEEDED'
+        else last.get('cause', {}).get('text', '')
+    )
     return [
         plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]'),
         state_words(shown_state(task)),
@@ -173,12 +239,24 @@ def _row(model: QueueModel, task: Dict, names: Sequence[str]) -> list[str]:
 
 def _app_section(model: QueueModel, number: int) -> str:
     app = model.head['apps'][number]
-    words = [f'**{plain(app["name"])}**, code {code(app["id"][:16])}', fenced(app['source'] or '(its text is lost)', 'python')]
+    words = [
+        f'**{plain(app["name"])}**, code {code(app["id"][:16])}',
+        fenced(app['source'] or '(its text is lost)', 'python'),
+    ]
     if app['parts']:
-        words.append('Made of: ' + ', '.join(f'{plain(name)} {code(digest[:8])}' for name, digest in list(app['parts'].items())[:30]))
+        words.append(
+            'Made of: '
+            + ', '.join(
+                f'{plain(name)} {code(digest[:8])}'
+                for name, digest in list(app['parts'].items())[:30]
+            )
+        )
     for place in app['versions'][:3]:
         found = model.head['versions'][place]
-        words.append('With: ' + ', '.join(f'{plain(name)} {plain(value, 60)}' for name, value in found.items()))
+        words.append(
+            'With: '
+            + ', '.join(f'{plain(name)} {plain(value, 60)}' for name, value in found.items())
+        )
     return '\n\n'.join(words)
 
 
@@ -189,17 +267,27 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
         name = plain(f'{model.head["groups"][task["group"]]["name"]}[{task["index"]}]')
         for attempt in task.get('attempts', ()):
             worker = model.head['workers'][attempt['worker']] if 'worker' in attempt else {}
-            digests = [f'{key} {code(attempt[key].get("sha256", "lost")[:12])}' for key in ('out', 'err') if key in attempt]
+            digests = [
+                f'{key} {code(attempt[key].get("sha256", "lost")[:12])}'
+                for key in ('out', 'err')
+                if key in attempt
+            ]
             if task.get('result') and 'past' not in attempt:
                 digests.insert(0, f'result {code(task["result"].get("sha256", "lost")[:12])}')
             rows.append(
                 [
                     name,
                     str(attempt['n'] or attempt.get('hand', '')),
-                    state_words(attempt['state']) if attempt['state'] in LOOKS else attempt['state'],
+                    state_words(attempt['state'])
+                    if attempt['state'] in LOOKS
+                    else attempt['state'],
                     moment(attempt.get('began') or attempt.get('t')),
                     span(attempt['seconds']) if 'seconds' in attempt else '',
-                    *([format_bytes(attempt['memory']) if 'memory' in attempt else ''] if measured else []),
+                    *(
+                        [format_bytes(attempt['memory']) if 'memory' in attempt else '']
+                        if measured
+                        else []
+                    ),
                     plain(f'{worker.get("host", "")} {worker.get("job", "")}'),
                     plain(attempt.get('cause', {}).get('text', ''), 80),
                     ', '.join(digests),
@@ -208,10 +296,18 @@ def _attempts_section(model: QueueModel, tasks: Sequence[Dict]) -> list[str]:
     if not rows:
         return []
     memory = ['memory'] if measured else []
-    return [table(['task', 'attempt', 'state', 'began', 'time', *memory, 'host, job', 'cause', 'digests'], rows, right=(4, 5) if measured else (4,))]
+    return [
+        table(
+            ['task', 'attempt', 'state', 'began', 'time', *memory, 'host, job', 'cause', 'digests'],
+            rows,
+            right=(4, 5) if measured else (4,),
+        )
+    ]
 
 
-def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]) -> str:
+def summary_section(
+    document: Dict, models: Sequence[QueueModel], pictures: Sequence[tuple[str, str]]
+) -> str:
     """Write the last section of a record: totals, pictures, versions, what was left out.
 
     Parameters
@@ -241,22 +337,36 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
     ]
     text = [
         '## Record',
-        f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: {counts_words(totals["counts"], sum(model.head["blocked"] for model in models))}; '
-        f'{span(totals["busy"])} of work by {plural(totals["workers"], "worker")} on {plain(", ".join(totals["hosts"][:10])) or "no host"}.',
+        f'{plural(totals["tasks"])} of {plural(len(models), "queue")}: '
+        f'{counts_words(totals["counts"], sum(model.head["blocked"] for model in models))}; '
+        f'{span(totals["busy"])} of work by {plural(totals["workers"], "worker")} on '
+        f'{plain(", ".join(totals["hosts"][:10])) or "no host"}.',
         table(['queue', 'tasks', 'states', 'work', 'workers', 'as of'], rows, right=(1, 3, 4)),
     ]
     for words, picture in pictures:
-        # Not an attachment: JupyterLab shows none that is SVG. Nor an output: of one that it does not trust it shows the text.
-        text.append(f'![{words}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})')
+        # Not an attachment: JupyterLab shows none that is SVG. Nor an output: of one that it does
+        # not trust it shows the text.
+        text.append(
+            f'![{words}](data:image/svg+xml;base64,{base64.b64encode(picture.encode()).decode()})'
+        )
     text.append(_apps_table(models))
     text += _run_with(models)
     asked = [
-        [plain(manager['id'][:12]), code(manager['environ'].get('name', ''), 40), code(manager['scheduler'], 60), code(manager['provider'], 100)]
+        [
+            plain(manager['id'][:12]),
+            code(manager['environ'].get('name', ''), 40),
+            code(manager['scheduler'], 60),
+            code(manager['provider'], 100),
+        ]
         for model in models
         for manager in model.head['managers']
     ]
     changes = document['made'].get('git changes')
-    made = [[plain(name), code(value, 100)] for name, value in document['made'].items() if name != 'git changes']
+    made = [
+        [plain(name), code(value, 100)]
+        for name, value in document['made'].items()
+        if name != 'git changes'
+    ]
     text.append(
         folded(
             'Resources asked for, and what this record was made with',
@@ -265,12 +375,27 @@ def summary_section(document: Dict, models: Sequence[QueueModel], pictures: Sequ
         )
     )
     if changes:
-        cut = f'{format_bytes(len(changes))} in all; the rest is in the metadata of this notebook.' if len(changes) > DIFF else ''
-        text.append(folded('What differed from the commit of the repository', fenced(changes[:DIFF], 'diff'), *([cut] if cut else [])))
+        cut = (
+            f'{format_bytes(len(changes))} in all; the rest is in the metadata of this notebook.'
+            if len(changes) > DIFF
+            else ''
+        )
+        text.append(
+            folded(
+                'What differed from the commit of the repository',
+                fenced(changes[:DIFF], 'diff'),
+                *([cut] if cut else []),
+            )
+        )
     left = document['left_out']
-    text.append(folded('What was left out', '\n'.join(f'- {plain(words, 400)}' for words in left)) if left else 'Nothing was left out.')
     text.append(
-        'Check it: `desipipe verify`, and the name of this file. What that proves, and what it does not: page *Records* of the documentation of desipipe.'
+        folded('What was left out', '\n'.join(f'- {plain(words, 400)}' for words in left))
+        if left
+        else 'Nothing was left out.'
+    )
+    text.append(
+        'Check it: `desipipe verify`, and the name of this file. What that proves, and what it '
+        'does not: page *Records* of the documentation of desipipe.'
     )
     return '\n\n'.join(text)
 
@@ -284,17 +409,31 @@ def _run_with(models: Sequence[QueueModel]) -> list[str]:
             if workers:
                 hosts = ', '.join(sorted({worker['host'] for worker in workers})[:5])
                 rows = [[plain(name), code(value, 100)] for name, value in versions.items()]
-                parts += [f'{plural(len(workers), "worker")} on {plain(hosts)}:', table(['', 'version'], rows)]
-    return [folded('Python, packages, repository: what the tasks ran with', *parts)] if parts else []
+                parts += [
+                    f'{plural(len(workers), "worker")} on {plain(hosts)}:',
+                    table(['', 'version'], rows),
+                ]
+    return (
+        [folded('Python, packages, repository: what the tasks ran with', *parts)] if parts else []
+    )
 
 
 def _files_section(tasks: Iterable[Dict]) -> list[str]:
     rows = [
-        [plain(file['path'], 100), 'read' if file['do'] == 'read' else 'written', format_bytes(file['size']), code(file['sha256'][:12])]
+        [
+            plain(file['path'], 100),
+            'read' if file['do'] == 'read' else 'written',
+            format_bytes(file['size']),
+            code(file['sha256'][:12]),
+        ]
         for task in tasks
         for file in task.get('files', ())
     ]
-    more = [f'{format_count(len(rows) - FILES)} more files are in the metadata.'] if len(rows) > FILES else []
+    more = (
+        [f'{format_count(len(rows) - FILES)} more files are in the metadata.']
+        if len(rows) > FILES
+        else []
+    )
     return [table(['file', '', 'size', 'sha256'], rows[:FILES], right=(2,)), *more] if rows else []
 
 
@@ -313,8 +452,22 @@ def _apps_table(models: Sequence[QueueModel]) -> str:
                 taken.setdefault(app, []).append(last['seconds'])
         for number, app in enumerate(model.head['apps']):
             times = taken.get(number, [])
-            states = ', '.join(f'{LOOKS[state].symbol} {format_count(n)}' for state, n in counts.get(number, {}).items())
+            states = ', '.join(
+                f'{LOOKS[state].symbol} {format_count(n)}'
+                for state, n in counts.get(number, {}).items()
+            )
             mean = span(sum(times) / len(times)) if times else ''
             most = format_bytes(memory[number]) if memory.get(number) else ''
-            rows.append([plain(app['name']), states, mean, span(sum(times)) if times else '', most, code(app['id'][:12])])
-    return table(['app', 'tasks', 'mean time', 'total time', 'most memory', 'code'], rows, right=(2, 3, 4))
+            rows.append(
+                [
+                    plain(app['name']),
+                    states,
+                    mean,
+                    span(sum(times)) if times else '',
+                    most,
+                    code(app['id'][:12]),
+                ]
+            )
+    return table(
+        ['app', 'tasks', 'mean time', 'total time', 'most memory', 'code'], rows, right=(2, 3, 4)
+    )

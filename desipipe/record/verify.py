@@ -29,18 +29,38 @@ from ..store.files import open_named
 from ..utils import format_count, plural
 from ..view.cell import parse_rows
 from . import tables
-from .files import ADDED, DIGESTS, METADATA, RECORD, Record, content_digest, file_digest, part_digests, plain_bytes
+from .files import (
+    ADDED,
+    DIGESTS,
+    METADATA,
+    RECORD,
+    Record,
+    content_digest,
+    file_digest,
+    part_digests,
+    plain_bytes,
+)
 from .model import Node, QueueModel, piece_of, sealed, trees
 from .modules import changed_functions
 from .notebook import DIFF, compared, described, source_of
 
 Dict = dict[str, Any]
 
-OK, DIFFERS, NOTE, UNCHECKED, NOTHING = 'ok', 'differs', 'note', 'cannot be checked', 'nothing to check'
+OK, DIFFERS, NOTE, UNCHECKED, NOTHING = (
+    'ok',
+    'differs',
+    'note',
+    'cannot be checked',
+    'nothing to check',
+)
 OF_RECORD, BY_OPTION, NEVER = 'record', 'option', 'never'
-"""Of what cannot be checked: a part of the record itself; what an option of the command compares; what no record can show."""
+"""Of what cannot be checked: a part of the record itself; what an option of the command
+compares; what no record can show.
+"""
 PARTLY_CHECKED = 3
-"""Exit status when nothing that was checked differs, and something that was recorded could not be checked."""
+"""Exit status when nothing that was checked differs, and something that was recorded could not
+be checked.
+"""
 NAMED = 10
 """Details that a check names."""
 _OF_TASKS = ('tasks', 'identities', 'code', 'cells', 'queue', 'rerun')
@@ -53,7 +73,9 @@ class Check:
 
     name: str
     status: str
-    """``'ok'``, ``'differs'``, ``'note'`` (to be known, and no defect), ``'cannot be checked'`` or ``'nothing to check'``."""
+    """``'ok'``, ``'differs'``, ``'note'`` (to be known, and no defect), ``'cannot be checked'``
+    or ``'nothing to check'``.
+    """
     words: str
     details: list[str] = field(default_factory=list)
     """What differs, item by item, as far as it is named."""
@@ -64,7 +86,13 @@ class Check:
 
     def to_dict(self) -> Dict:
         """Convert to plain data."""
-        plain = {'check': self.name, 'status': self.status, 'words': self.words, 'details': self.details, 'more': self.more}
+        plain = {
+            'check': self.name,
+            'status': self.status,
+            'words': self.words,
+            'details': self.details,
+            'more': self.more,
+        }
         return {**plain, 'scope': self.scope} if self.status == UNCHECKED else plain
 
     def is_gap(self, strict: bool = False) -> bool:
@@ -75,7 +103,9 @@ class Check:
         strict : bool, default=False
             Whether what was not asked for counts, too.
         """
-        return self.status == UNCHECKED and (self.scope == OF_RECORD or (strict and self.scope == BY_OPTION))
+        return self.status == UNCHECKED and (
+            self.scope == OF_RECORD or (strict and self.scope == BY_OPTION)
+        )
 
 
 class _Found:
@@ -90,21 +120,31 @@ class _Found:
         if len(self.details) < NAMED:
             self.details.append(words)
 
-    def check(self, name: str, good: str, bad: str, status: str = DIFFERS, empty: str = '') -> Check:
+    def check(
+        self, name: str, good: str, bad: str, status: str = DIFFERS, empty: str = ''
+    ) -> Check:
         if not self.n:
             # What was held against nothing is not fine: it was not checked.
             return Check(name, NOTHING, empty) if empty else Check(name, OK, good)
-        return Check(name, status, f'{bad}: {format_count(self.n)}', self.details, self.n - len(self.details))
+        return Check(
+            name, status, f'{bad}: {format_count(self.n)}', self.details, self.n - len(self.details)
+        )
 
 
-def verify(record: Record, node: Node | None = None, queue: Callable[[QueueModel], Queue | None] | None = None, root: str | None = None) -> list[Check]:
+def verify(
+    record: Record,
+    node: Node | None = None,
+    queue: Callable[[QueueModel], Queue | None] | None = None,
+    root: str | None = None,
+) -> list[Check]:
     """Check a record.
 
     Parameters
     ----------
     record : Record
     node : callable, default=None
-        See :data:`~desipipe.record.model.Node`; without it, cells of notebooks are not held against what ran.
+        See :data:`~desipipe.record.model.Node`; without it, cells of notebooks are not held against
+        what ran.
     queue : callable, default=None
         Gives the queue to hold a model against; by default none is looked at.
     root : str, default=None
@@ -142,12 +182,14 @@ def exit_status(checks: Sequence[Check], strict: bool = False) -> int:
     ----------
     checks : sequence of Check
     strict : bool, default=False
-        Whether all that was not checked counts as a difference: also what was not asked for, but not what no record can show.
+        Whether all that was not checked counts as a difference: also what was not asked for, but
+        not what no record can show.
 
     Returns
     -------
     status : int
-        0: everything recorded was checked, and nothing differs; 1: something differs; 3: something could not be checked, or there was nothing to check.
+        0: everything recorded was checked, and nothing differs; 1: something differs; 3: something
+        could not be checked, or there was nothing to check.
     """
     if not verdict(checks):
         return 1
@@ -162,7 +204,13 @@ def _guarded(name: str, look: Callable[[], Iterator[Check] | list[Check]]) -> li
     try:
         return list(look())
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as exc:
-        return [Check(name, DIFFERS, f'the record is not as one is written: {type(exc).__name__}: {exc}'[:300])]
+        return [
+            Check(
+                name,
+                DIFFERS,
+                f'the record is not as one is written: {type(exc).__name__}: {exc}'[:300],
+            )
+        ]
 
 
 # The bytes
@@ -177,7 +225,10 @@ def _container(record: Record) -> Iterator[Check]:
     if digest and digest == said and same:
         yield Check('bytes', OK, 'the file is as it was written')
     elif same:
-        words = 'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it'
+        words = (
+            'the bytes of the file were changed since it was written; not what they say: another '
+            'program laid it out anew, or saved its view of it'
+        )
         names = _changed_parts(record)
         yield Check('bytes', DIFFERS, words, names[:NAMED], len(names[NAMED:]))
     else:
@@ -188,7 +239,9 @@ def _container(record: Record) -> Iterator[Check]:
 
 
 def _payloads(record: Record) -> Iterator[Check]:
-    """Hold the bytes of code, arguments and results against their digests, where the record has them."""
+    """Hold the bytes of code, arguments and results against their digests, where the record has
+    them.
+    """
     found, n = _Found(), 0
     for document in record.document['queues']:
         for digest, text in document.get('payloads', {}).items():
@@ -200,7 +253,11 @@ def _payloads(record: Record) -> Iterator[Check]:
             if not good:
                 found.add(f'{document["name"]}: the bytes of {digest[:16]}… are damaged')
     if n:
-        yield found.check('payloads', f'{format_count(n)} payloads have the bytes that their digests say', 'payloads that differ')
+        yield found.check(
+            'payloads',
+            f'{format_count(n)} payloads have the bytes that their digests say',
+            'payloads that differ',
+        )
 
 
 def _changed_parts(record: Record) -> list[str]:
@@ -214,7 +271,11 @@ def _changed_parts(record: Record) -> list[str]:
 
 
 def _original(record: Record) -> list[Dict]:
-    return [cell for cell in record.notebook['cells'] if ADDED not in (cell.get('metadata', {}).get('tags') or ())]
+    return [
+        cell
+        for cell in record.notebook['cells']
+        if ADDED not in (cell.get('metadata', {}).get('tags') or ())
+    ]
 
 
 def _crate(record: Record) -> Check:
@@ -224,7 +285,9 @@ def _crate(record: Record) -> Check:
     try:
         data = record.files[DIGESTS].data
         listed = orjson.loads(data)
-        known = {str(name): (entry['size'], entry['sha256']) for name, entry in listed['files'].items()}
+        known = {
+            str(name): (entry['size'], entry['sha256']) for name, entry in listed['files'].items()
+        }
         now, said = file_digest(data)
         if plain_bytes(listed) != data or not now or now != said:
             found.add(f'{DIGESTS} was changed since it was written')
@@ -244,7 +307,11 @@ def _crate(record: Record) -> Check:
     for name in (METADATA, RECORD):
         if name not in known and known:
             found.add(f'{name} is not on the list of its files')
-    return found.check('crate', f'all {len(record.files):d} files are as they were written', 'files of the crate that differ')
+    return found.check(
+        'crate',
+        f'all {len(record.files):d} files are as they were written',
+        'files of the crate that differ',
+    )
 
 
 # The tasks
@@ -267,7 +334,12 @@ def _lines(record: Record) -> tuple[Check, list[list[Dict]]]:
             try:
                 task = orjson.loads(line)
                 group = model.head['groups'][task['group']]
-                if not isinstance(task['id'], str) or not isinstance(task['args'], dict) or task['state'] not in STATES or group is None:
+                if (
+                    not isinstance(task['id'], str)
+                    or not isinstance(task['args'], dict)
+                    or task['state'] not in STATES
+                    or group is None
+                ):
                     raise ValueError
             except (KeyError, TypeError, ValueError, IndexError):
                 found.add(f'task {number:d} of {model.head["name"]} cannot be read')
@@ -279,11 +351,19 @@ def _lines(record: Record) -> tuple[Check, list[list[Dict]]]:
             seen.add(task['id'])
             mine.append(task)
         if len(model.lines) != model.head['total']:
-            found.add(f'{model.head["name"]}: {plural(model.head["total"])} were written, {len(model.lines):d} are there: the record was truncated')
+            found.add(
+                f'{model.head["name"]}: {plural(model.head["total"])} were written, '
+                f'{len(model.lines):d} are there: the record was truncated'
+            )
         tasks.append(mine)
     n = sum(map(len, tasks))
     words = f'{plural(n)}, whole, none missing'
-    return found.check('tasks', words, 'tasks that are changed, missing, or there twice', empty='' if n else 'the record holds no task'), tasks
+    return found.check(
+        'tasks',
+        words,
+        'tasks that are changed, missing, or there twice',
+        empty='' if n else 'the record holds no task',
+    ), tasks
 
 
 def _each(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[tuple[QueueModel, Dict]]:
@@ -301,10 +381,17 @@ def _identities(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
             reasons[str(task.get('unchecked', 'an argument was left out'))] += 1
             continue
         n += 1
-        if task_identity(app, [(name, piece_of(word)) for name, word in args.items()]).hex() != task['id']:
+        if (
+            task_identity(app, [(name, piece_of(word)) for name, word in args.items()]).hex()
+            != task['id']
+        ):
             found.add(f'{_label(model, task)}: its code and its arguments do not give its identity')
     if n or found.n:
-        yield found.check('identities', f'{format_count(n)} computed anew from code and arguments', 'identities that differ')
+        yield found.check(
+            'identities',
+            f'{format_count(n)} computed anew from code and arguments',
+            'identities that differ',
+        )
     elif not reasons:
         yield Check('identities', NOTHING, 'the record holds no task')
     for words, many in reasons.most_common(NAMED):
@@ -326,29 +413,60 @@ def _closure(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
                     found.add(f'{label} needs the task of row {row}, which is not in the record')
                 elif row >= task['row']:
                     found.add(f'{label} needs {_label(model, other)}, which came after it')
-                elif task['state'] == 'SUCCEEDED' and other['state'] != 'SUCCEEDED' and not _is_by_hand(task):
-                    found.add(f'{label} succeeded, but {_label(model, other)}, which it needs, is {other["state"]}')
+                elif (
+                    task['state'] == 'SUCCEEDED'
+                    and other['state'] != 'SUCCEEDED'
+                    and not _is_by_hand(task)
+                ):
+                    found.add(
+                        f'{label} succeeded, but {_label(model, other)}, which it needs, is '
+                        f'{other["state"]}'
+                    )
                 else:
                     _order(model, task, other, found)
             known = {rows[row]['id'] for row in needs if row in rows}
             for word in task['args'].values():
-                for tid in _REFERENCE.findall(word or '') if word and word.startswith('=') and '@' in word and "'" not in word else ():
+                for tid in (
+                    _REFERENCE.findall(word or '')
+                    if word and word.startswith('=') and '@' in word and "'" not in word
+                    else ()
+                ):
                     if tid in ids and tid not in known:
-                        found.add(f'{label} has the result of {tid[:12]} as an argument, but is not said to need it')
-            if 'blocked' in task and (task['blocked'] not in rows or rows[task['blocked']]['state'] == 'SUCCEEDED'):
+                        found.add(
+                            f'{label} has the result of {tid[:12]} as an argument, but is not said '
+                            'to need it'
+                        )
+            if 'blocked' in task and (
+                task['blocked'] not in rows or rows[task['blocked']]['state'] == 'SUCCEEDED'
+            ):
                 found.add(f'{label} is said to be blocked by what is not there, or succeeded')
-    words = f'closed: {format_count(edges)} requirements, all in the record, none after what needs it'
-    yield found.check('graph', words, 'requirements that do not fit', empty='' if edges else 'no task needs another')
+    words = (
+        f'closed: {format_count(edges)} requirements, all in the record, none after what needs it'
+    )
+    yield found.check(
+        'graph',
+        words,
+        'requirements that do not fit',
+        empty='' if edges else 'no task needs another',
+    )
 
 
 def _order(model: QueueModel, task: Dict, other: Dict, found: _Found) -> None:
     # Clocks of two hosts are no order: only what ran on one is compared.
     mine, its = tables.last_attempt(task), tables.last_attempt(other)
-    if task['state'] != 'SUCCEEDED' or other['state'] != 'SUCCEEDED' or 'worker' not in mine or 'worker' not in its or len(other.get('attempts', ())) > 1:
+    if (
+        task['state'] != 'SUCCEEDED'
+        or other['state'] != 'SUCCEEDED'
+        or 'worker' not in mine
+        or 'worker' not in its
+        or len(other.get('attempts', ())) > 1
+    ):
         return
     hosts = [model.head['workers'][attempt['worker']].get('host') for attempt in (mine, its)]
     if hosts[0] and hosts[0] == hosts[1] and mine['began'] < its['began'] + its['seconds'] - 1.0:
-        found.add(f'{_label(model, task)} began before {_label(model, other)}, which it needs, had ended')
+        found.add(
+            f'{_label(model, task)} began before {_label(model, other)}, which it needs, had ended'
+        )
 
 
 def _is_by_hand(task: Dict) -> bool:
@@ -365,7 +483,12 @@ def _states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
             found.add(f'{model.head["name"]}: the counts by state are not those of its tasks')
         if model.head['blocked'] != sum('blocked' in task for task in mine):
             found.add(f'{model.head["name"]}: the number of blocked tasks')
-        if abs(model.head['busy'] - sum(attempt.get('seconds', 0.0) for task in mine for attempt in task.get('attempts', ()))) > 1e-3 + 1e-9 * len(mine):
+        if abs(
+            model.head['busy']
+            - sum(
+                attempt.get('seconds', 0.0) for task in mine for attempt in task.get('attempts', ())
+            )
+        ) > 1e-3 + 1e-9 * len(mine):
             found.add(f'{model.head["name"]}: the time that its tasks took')
         for task in mine:
             last = tables.last_attempt(task)
@@ -375,13 +498,23 @@ def _states(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
                 found.add(f'{_label(model, task)} succeeded, and its result is not recorded')
             if task.get('result', {}).get('lost'):
                 found.add(f'{_label(model, task)}: its result was lost before it was recorded')
-            if any('worker' in attempt and attempt['worker'] >= len(model.head['workers']) for attempt in task.get('attempts', ())):
+            if any(
+                'worker' in attempt and attempt['worker'] >= len(model.head['workers'])
+                for attempt in task.get('attempts', ())
+            ):
                 found.add(f'{_label(model, task)} ran on a worker that is not in the record')
     said = record.document['totals']
-    if said['tasks'] != sum(total.values()) or {state: n for state, n in said['counts'].items() if n} != dict(total):
+    if said['tasks'] != sum(total.values()) or {
+        state: n for state, n in said['counts'].items() if n
+    } != dict(total):
         found.add('the totals are not those of the tasks')
     words = tables.counts_words({**dict.fromkeys(STATES, 0), **total})
-    yield found.check('states', words, 'numbers and states that do not fit', empty='' if total else 'the record holds no task')
+    yield found.check(
+        'states',
+        words,
+        'numbers and states that do not fit',
+        empty='' if total else 'the record holds no task',
+    )
 
 
 def _by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
@@ -391,11 +524,19 @@ def _by_hand(record: Record, tasks: Sequence[list[Dict]]) -> Iterator[Check]:
         if 'hand' not in last or task['state'] not in ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN'):
             continue
         if last['hand'] == 'accepted' and 'of' in last:
-            found.add(f'{_label(model, task)}: the result of task {last["of"][:12]}, of other code, was accepted for it')
+            found.add(
+                f'{_label(model, task)}: the result of task {last["of"][:12]}, of other code, was '
+                'accepted for it'
+            )
         elif last['hand'] != 'cancel':
-            found.add(f'{_label(model, task)}: its state was set by a person to {task["state"]}, no attempt gave it')
+            found.add(
+                f'{_label(model, task)}: its state was set by a person to {task["state"]}, no '
+                'attempt gave it'
+            )
     if found.n:
-        yield found.check('by hand', '', 'results that were not computed, but set or accepted by a person', NOTE)
+        yield found.check(
+            'by hand', '', 'results that were not computed, but set or accepted by a person', NOTE
+        )
 
 
 # Code
@@ -406,7 +547,9 @@ def _code(record: Record, node: Node | None) -> Iterator[Check]:
     for model in record.models:
         for app in model.head['apps']:
             if 'root' not in app or 'unchecked' in app:
-                reasons[f'{app["name"]}: {app.get("unchecked", "its parts were not recorded")}'] += 1
+                reasons[
+                    f'{app["name"]}: {app.get("unchecked", "its parts were not recorded")}'
+                ] += 1
                 continue
             apps += 1
             if code_identity(app['kind'], piece_of(app['root']), app['parts']).hex() != app['id']:
@@ -418,19 +561,36 @@ def _code(record: Record, node: Node | None) -> Iterator[Check]:
                 if part_digest(pieces) != app['parts'].get(label):
                     found.add(f'{app["name"]}, {label}: its pieces do not give its digest')
                 elif label in untold:
-                    reasons[f'{app["name"]}, {label}: its text was not found when it was recorded, only its digest is known'] += 1
+                    reasons[
+                        (
+                            f'{app["name"]}, {label}: its text was not found when it was recorded, '
+                            'only its digest is known'
+                        )
+                    ] += 1
                 elif texts is None:
                     reasons[f'{app["name"]}: the text of its cell cannot be compared here'] += 1
                 elif pieces[0].hex() in texts:
                     parts += 1
                 else:
-                    found.add(f'{app["name"]}, {label}: the recorded source is not the code that ran')
+                    found.add(
+                        f'{app["name"]}, {label}: the recorded source is not the code that ran'
+                    )
             for label, text in _notes(app):
-                if app['parts'].get(label) not in (None, value_digest(short(b'=' + text.encode())).hex()):
-                    found.add(f'{app["name"]}, {label}: the value in the recorded source is not the one that was used')
+                if app['parts'].get(label) not in (
+                    None,
+                    value_digest(short(b'=' + text.encode())).hex(),
+                ):
+                    found.add(
+                        f'{app["name"]}, {label}: the value in the recorded source is not the one '
+                        'that was used'
+                    )
     if apps or found.n:
         source = f'; {plural(parts, "function")}: the source is the code that ran' if parts else ''
-        yield found.check('code', f'{plural(apps, "version")} of apps: identities computed anew{source}', 'code that differs')
+        yield found.check(
+            'code',
+            f'{plural(apps, "version")} of apps: identities computed anew{source}',
+            'code that differs',
+        )
     elif not reasons:
         yield Check('code', NOTHING, 'the record holds no code')
     for words, _ in reasons.most_common(NAMED):
@@ -451,7 +611,11 @@ def _modules(record: Record) -> Iterator[Check]:
             for name in changed_functions(app, texts):
                 found.add(f'{name} is another one in its module than {app["name"]} ran')
     if n:
-        yield found.check('modules', f'{plural(n, "module")}: the functions of theirs that tasks used are those that ran', 'modules that are not what ran')
+        yield found.check(
+            'modules',
+            f'{plural(n, "module")}: the functions of theirs that tasks used are those that ran',
+            'modules that are not what ran',
+        )
 
 
 def _notes(app: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -483,24 +647,53 @@ def _cells(record: Record, node: Node | None) -> Iterator[Check]:
             if how == 'same':
                 same += 1
             elif how == 'changed':
-                found.add(f'cell {number + 1:d} ({title}) was changed after its tasks ran: its text is not the code that {name} ran')
+                found.add(
+                    f'cell {number + 1:d} ({title}) was changed after its tasks ran: its text is '
+                    f'not the code that {name} ran'
+                )
             elif how == 'other':
-                found.add(f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: nothing in it is the code of {name}')
+                found.add(
+                    f'cell {number + 1:d} ({title}) shows tasks of another cell or notebook: '
+                    f'nothing in it is the code of {name}'
+                )
             else:
-                unknown.add(f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared with it')
+                unknown.add(
+                    f'cell {number + 1:d} ({title}): the code that {name} ran cannot be compared '
+                    'with it'
+                )
     if same or found.n:
-        yield found.check('cells', f'{plural(same, "cell")}: the text is the code that its tasks ran', 'cells that are not what ran')
+        yield found.check(
+            'cells',
+            f'{plural(same, "cell")}: the text is the code that its tasks ran',
+            'cells that are not what ran',
+        )
     elif not unknown.n:
-        yield Check('cells', NOTHING, 'no cell of the notebook has tasks in the record' if digests else 'the record is one of queues alone, without a notebook')
+        yield Check(
+            'cells',
+            NOTHING,
+            'no cell of the notebook has tasks in the record'
+            if digests
+            else 'the record is one of queues alone, without a notebook',
+        )
     if unknown.n:
         yield unknown.check('cells', '', 'cells', UNCHECKED)
     of_none = sum(model.head['total'] for model in record.models) - _claimed(record)
     if of_none and record.document['notebook']['cells']:
-        yield Check('cells', NOTE, f'{plural(of_none)} of the record belong to no cell of this notebook: they were needed by those that do, or added elsewhere')
+        yield Check(
+            'cells',
+            NOTE,
+            f'{plural(of_none)} of the record belong to no cell of this notebook: they were needed '
+            'by those that do, or added elsewhere',
+        )
 
 
 def _claimed(record: Record) -> int:
-    claimed = {(entry['queue'], place) for entry in record.document['cells'] for part in parse_rows(entry['tasks']) for place in part}
+    claimed = {
+        (entry['queue'], place)
+        for entry in record.document['cells']
+        for part in parse_rows(entry['tasks'])
+        for place in part
+    }
     return len(claimed)
 
 
@@ -509,21 +702,39 @@ def _shown(record: Record) -> Iterator[Check]:
     from .._version import __version__
 
     if record.document['made'].get('desipipe') != __version__:
-        yield Check('tables', UNCHECKED, f'they were made by desipipe {record.document["made"].get("desipipe")}, this is {__version__}')
+        yield Check(
+            'tables',
+            UNCHECKED,
+            f'they were made by desipipe {record.document["made"].get("desipipe")}, this is '
+            f'{__version__}',
+        )
         return
     wanted = []
     for entry in record.document['cells']:
         places = [place for part in parse_rows(entry['tasks']) for place in part]
-        wanted.append(tables.cell_section(record.models[entry['queue']], places, entry['title'] or f'cell {entry["cell"] + 1:d}', entry.get('notes', ())))
+        wanted.append(
+            tables.cell_section(
+                record.models[entry['queue']],
+                places,
+                entry['title'] or f'cell {entry["cell"] + 1:d}',
+                entry.get('notes', ()),
+            )
+        )
     wanted.append(tables.summary_section(record.document, record.models, described(record.models)))
-    there = [cell for cell in record.notebook['cells'] if ADDED in (cell.get('metadata', {}).get('tags') or ())]
+    there = [
+        cell
+        for cell in record.notebook['cells']
+        if ADDED in (cell.get('metadata', {}).get('tags') or ())
+    ]
     found = _Found()
     if len(wanted) != len(there):
         found.add(f'{len(wanted):d} tables were recorded, {len(there):d} are there')
     for number, (text, cell) in enumerate(zip(wanted, there, strict=False), 1):
         if source_of(cell) != text:
             found.add(f'table {number:d} does not say what the data say')
-    yield found.check('tables', 'tables and pictures say what the data say', 'tables and pictures that differ')
+    yield found.check(
+        'tables', 'tables and pictures say what the data say', 'tables and pictures that differ'
+    )
 
 
 # Around it
@@ -537,13 +748,29 @@ def _environment(record: Record) -> Iterator[Check]:
                 recorded.setdefault(name, set()).add(value)
     if not recorded:
         succeeded = any(model.head['counts'].get('SUCCEEDED') for model in record.models)
-        yield Check('environment', UNCHECKED if succeeded else NOTHING, 'no versions were recorded' + ('' if succeeded else ': no task succeeded'))
+        yield Check(
+            'environment',
+            UNCHECKED if succeeded else NOTHING,
+            'no versions were recorded' + ('' if succeeded else ': no task succeeded'),
+        )
         return
     made = record.document['made']
     if DIFF in made and hashlib.sha256(made[DIFF].encode()).hexdigest() != made.get('git diff'):
-        yield Check('environment', DIFFERS, 'the recorded changes of the repository are not those of which the digest was recorded')
-    elif 'git diff' in made and recorded.get('git commit') == {made.get('git commit')} and made['git diff'] not in recorded.get('git diff', ()):
-        yield Check('environment', NOTE, 'the repository had other changes when the tasks ran than those that were recorded')
+        yield Check(
+            'environment',
+            DIFFERS,
+            'the recorded changes of the repository are not those of which the digest was recorded',
+        )
+    elif (
+        'git diff' in made
+        and recorded.get('git commit') == {made.get('git commit')}
+        and made['git diff'] not in recorded.get('git diff', ())
+    ):
+        yield Check(
+            'environment',
+            NOTE,
+            'the repository had other changes when the tasks ran than those that were recorded',
+        )
     several = [name for name, values in recorded.items() if len(values) > 1 and ' ' not in name]
     here = {**provenance.versions(name for name in recorded if ' ' not in name), **_python()}
     found = _Found()
@@ -553,8 +780,15 @@ def _environment(record: Record) -> Iterator[Check]:
         elif name not in here and ' ' not in name and name not in ('python', 'platform'):
             found.add(f'{name} {", ".join(sorted(values))} then, not installed here')
     for name in several:
-        found.add(f'{name}: tasks ran with different versions ({", ".join(sorted(recorded[name]))})')
-    yield found.check('environment', f'{plural(len(recorded), "version")} as they were', 'versions that differ here from those that tasks ran with', NOTE)
+        found.add(
+            f'{name}: tasks ran with different versions ({", ".join(sorted(recorded[name]))})'
+        )
+    yield found.check(
+        'environment',
+        f'{plural(len(recorded), "version")} as they were',
+        'versions that differ here from those that tasks ran with',
+        NOTE,
+    )
 
 
 def _python() -> dict[str, str]:
@@ -570,10 +804,20 @@ def _files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Ite
             if entry['do'] == 'write' or entry['path'] not in wanted:
                 wanted[entry['path']] = (_label(model, task), entry['sha256'], entry['size'])
     if not wanted:
-        yield Check('files', NOTHING, 'no task is recorded to have read or written files through the file manager')
+        yield Check(
+            'files',
+            NOTHING,
+            'no task is recorded to have read or written files through the file manager',
+        )
         return
     if root is None:
-        yield Check('files', UNCHECKED, f'{plural(len(wanted), "file")} that tasks read or wrote: say where they are with --root DIR', scope=BY_OPTION)
+        yield Check(
+            'files',
+            UNCHECKED,
+            f'{plural(len(wanted), "file")} that tasks read or wrote: say where they are with '
+            '--root DIR',
+            scope=BY_OPTION,
+        )
         return
     found, missing, good = _Found(), _Found(), 0
     base = os.path.realpath(root)
@@ -599,16 +843,25 @@ def _files(record: Record, tasks: Sequence[list[Dict]], root: str | None) -> Ite
             found.add(f'{path} holds something else than when {label} had it')
         else:
             good += 1
-    yield found.check('files', f'{plural(good, "file")} as tasks read or wrote them', 'files that differ')
+    yield found.check(
+        'files', f'{plural(good, "file")} as tasks read or wrote them', 'files that differ'
+    )
     if missing.n:
-        yield missing.check('files', '', 'files that are not there, or not below the root', UNCHECKED)
+        yield missing.check(
+            'files', '', 'files that are not there, or not below the root', UNCHECKED
+        )
 
 
-def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueModel], Queue | None] | None) -> Iterator[Check]:
+def _queue(
+    record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueModel], Queue | None] | None
+) -> Iterator[Check]:
     for model, mine in zip(record.models, tasks, strict=True):
         queue = find(model) if find is not None else None
         if queue is None:
-            words = f'{model.head["name"]}: results, code and arguments as they lie in the queue: say which it is with --queue'
+            words = (
+                f'{model.head["name"]}: results, code and arguments as they lie in the queue: say '
+                'which it is with --queue'
+            )
             yield Check('queue', UNCHECKED, words, scope=BY_OPTION)
             continue
         found, more = _Found(), 0
@@ -627,7 +880,10 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
                 if task['state'] in ('WAITING', 'PENDING', 'RUNNING'):
                     more += 1
                 else:
-                    found.add(f'{label} is {STATES[state.status[row]]} in the queue, {task["state"]} in the record')
+                    found.add(
+                        f'{label} is {STATES[state.status[row]]} in the queue, {task["state"]} in '
+                        'the record'
+                    )
                 continue
             result = task.get('result')
             if state.status[row] == SUCCEEDED and result and 'sha256' in result:
@@ -635,18 +891,32 @@ def _queue(record: Record, tasks: Sequence[list[Dict]], find: Callable[[QueueMod
                 try:
                     data = ledger.read(ref) if ref is not None else b''
                     if hashlib.sha256(data).hexdigest() != result['sha256']:
-                        found.add(f'{label}: its result in the queue is not the one that was recorded: it was replaced')
+                        found.add(
+                            f'{label}: its result in the queue is not the one that was recorded: '
+                            'it was replaced'
+                        )
                 except PayloadError as exc:
                     found.add(f'{label}: its result is lost: {exc}')
         for app in model.head['apps']:
             event = state.apps.get(app['id'])
             try:
-                if event is None or ('code' in app and hashlib.sha256(ledger.read(_ref(event['code']))).hexdigest() != app['code']['sha256']):
-                    found.add(f'{app["name"]}: its code in the queue is not the one that was recorded')
+                if event is None or (
+                    'code' in app
+                    and hashlib.sha256(ledger.read(_ref(event['code']))).hexdigest()
+                    != app['code']['sha256']
+                ):
+                    found.add(
+                        f'{app["name"]}: its code in the queue is not the one that was recorded'
+                    )
             except PayloadError as exc:
                 found.add(f'{app["name"]}: its code is lost: {exc}')
         words = f'{queue.name} holds the same tasks, states, code and results'
-        yield found.check('queue', words, f'what differs in {queue.name}', empty='' if mine else 'the record holds no task')
+        yield found.check(
+            'queue',
+            words,
+            f'what differs in {queue.name}',
+            empty='' if mine else 'the record holds no task',
+        )
         if more:
             yield Check('queue', NOTE, f'{plural(more)} went on since the record was made')
 
@@ -659,6 +929,15 @@ def _ref(words: Sequence[Any]) -> Any:
 
 def _never() -> list[Check]:
     """Return what no record can show."""
-    ran = 'that the tasks really ran, where and when the record says: it is what the workers wrote down, and no one has signed it'
-    read = 'what tasks read besides their arguments and the file manager: files opened by other means, the network, the clock, chance'
-    return [Check('run', UNCHECKED, ran, scope=NEVER), Check('inputs', UNCHECKED, read, scope=NEVER)]
+    ran = (
+        'that the tasks really ran, where and when the record says: it is what the workers wrote '
+        'down, and no one has signed it'
+    )
+    read = (
+        'what tasks read besides their arguments and the file manager: files opened by other '
+        'means, the network, the clock, chance'
+    )
+    return [
+        Check('run', UNCHECKED, ran, scope=NEVER),
+        Check('inputs', UNCHECKED, read, scope=NEVER),
+    ]

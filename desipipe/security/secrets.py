@@ -1,7 +1,8 @@
 """Secrets of environments: kept in files of the user, and named by digests everywhere else.
 
-The journal, records, notes and scripts hold the digest of a secret, made with a key that only the user has. Who starts
-a worker has its shell read the file ``secrets/<digest>`` in the folder of the configuration.
+The journal, records, notes and scripts hold the digest of a secret, made with a key that only the
+user has. Who starts a worker has its shell read the file ``secrets/<digest>`` in the folder of the
+configuration.
 """
 
 from __future__ import annotations
@@ -18,17 +19,29 @@ from typing import Any, NamedTuple
 from ..config import config_dir
 from ..errors import ConfigError
 
-__all__ = ['KeptSecret', 'assigned_secrets', 'assigns_secret', 'holds_secret', 'hide', 'is_secret_name', 'keep_secret', 'known_values', 'redact']
+__all__ = [
+    'KeptSecret',
+    'assigned_secrets',
+    'assigns_secret',
+    'holds_secret',
+    'hide',
+    'is_secret_name',
+    'keep_secret',
+    'known_values',
+    'redact',
+]
 
 HIDDEN = '***'
 VARIABLE = 'DESIPIPE_SECRETS'
 """Variable that names the secrets of a worker's environment."""
-# Characters of a value that is looked for in text: a shorter one is in it by chance. Of variables that nobody
-# has put into an environment only the names tell, which may be wrong.
+# Characters of a value that is looked for in text: a shorter one is in it by chance. Of variables
+# that nobody has put into an environment only the names tell, which may be wrong.
 _SHORTEST, _SHORTEST_INHERITED = 6, 12
 _WORDS = r'TOKEN|SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|PRIVATE'
 _PARTS = r'PASS|PWD|PW|AUTH|COOKIE|COOKIES|PAT|JWT|DSN|BEARER'
-_SECRET_NAME = re.compile(rf'{_WORDS}|KEYS?(?:_?ID)?\Z|(?:\A|_)KEYS?(?:_|\Z)|(?:\A|_)(?:{_PARTS})(?:_|\Z)', re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    rf'{_WORDS}|KEYS?(?:_?ID)?\Z|(?:\A|_)KEYS?(?:_|\Z)|(?:\A|_)(?:{_PARTS})(?:_|\Z)', re.IGNORECASE
+)
 _NO_SECRETS = frozenset({'PWD', 'OLDPWD', 'SSH_AUTH_SOCK'})
 # A password in an address, and what well-known services make their tokens look like.
 _SECRET_VALUE = re.compile(
@@ -74,19 +87,27 @@ def _folder() -> str:
 
 
 def is_secret_name(name: str) -> bool:
-    """Return True if a variable of this name holds a secret: ``API_KEY``, ``GITHUB_TOKEN``, ``PGPASSWORD``."""
+    """Return True if a variable of this name holds a secret: ``API_KEY``, ``GITHUB_TOKEN``,
+    ``PGPASSWORD``.
+    """
     return bool(_SECRET_NAME.search(name)) and name not in _NO_SECRETS
 
 
 def holds_secret(value: str) -> bool:
-    """Return True if a value looks like a secret whatever it is called, such as an address with a password."""
+    """Return True if a value looks like a secret whatever it is called, such as an address with
+    a password.
+    """
     return bool(_SECRET_VALUE.search(value))
 
 
 def assigns_secret(command: str) -> bool:
     """Return True if a shell command has the value of a secret in its text."""
     options = (name.replace('-', '_') for name in _OPTION.findall(command))
-    return bool(assigned_secrets(command)) or any(map(is_secret_name, options)) or holds_secret(command)
+    return (
+        bool(assigned_secrets(command))
+        or any(map(is_secret_name, options))
+        or holds_secret(command)
+    )
 
 
 def assigned_secrets(command: str) -> list[str]:
@@ -124,7 +145,8 @@ def keep_secret(text: str, names: Iterable[str] = ()) -> KeptSecret:
             _write(secret.path, text.encode())
     except OSError as exc:
         raise ConfigError(
-            f'A secret of the environment cannot be kept in {folder} ({exc.strerror}). Nothing was added. '
+            f'A secret of the environment cannot be kept in {folder} ({exc.strerror}). Nothing was '
+            'added. '
             'Choose a folder that can be written:\nexport DESIPIPE_CONFIG_DIR=...'
         ) from exc
     return secret
@@ -179,7 +201,9 @@ def known_values(environ: Mapping[str, Any], names: Iterable[str] = ()) -> list[
     found = {
         value
         for name, value in environ.items()
-        if isinstance(value, str) and len(value) >= _SHORTEST and (name in declared or _is_inherited_secret(name, value))
+        if isinstance(value, str)
+        and len(value) >= _SHORTEST
+        and (name in declared or _is_inherited_secret(name, value))
     }
     return sorted(found, key=len, reverse=True)
 

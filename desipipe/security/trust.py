@@ -1,8 +1,9 @@
 """Decide whose queues may be used, and not only looked at.
 
-*Looking* at a queue (states, output, explanations, displays) runs, loads and writes nothing, whoever
-owns it. *Using* one (running its tasks, reading its results, changing it) treats what is in it as code
-of its owner, and needs that the owner is trusted. ``docs/user/security.md`` is the model.
+*Looking* at a queue (states, output, explanations, displays) runs, loads and writes nothing,
+whoever owns it. *Using* one (running its tasks, reading its results, changing it) treats what is in
+it as code of its owner, and needs that the owner is trusted. ``docs/user/security.md`` is the
+model.
 """
 
 from __future__ import annotations
@@ -16,9 +17,21 @@ from ..config import Config
 from ..errors import UntrustedQueueError
 from ..utils import username
 
-__all__ = ['Holding', 'TrustedUsers', 'check_holding', 'check_use', 'is_joint', 'is_member', 'look_at', 'refusal']
+__all__ = [
+    'Holding',
+    'TrustedUsers',
+    'check_holding',
+    'check_use',
+    'is_joint',
+    'is_member',
+    'look_at',
+    'refusal',
+]
 
-MEANS = 'Its environments, providers, tasks and results are code, and would run as you. Looking at it is safe.'
+MEANS = (
+    'Its environments, providers, tasks and results are code, and would run as you. Looking at it '
+    'is safe.'
+)
 Trusts = Callable[[int], bool]
 
 
@@ -91,15 +104,20 @@ def is_member(gid: int) -> bool:
 def refusal(path: str, uid: int, done: str = 'Nothing was run or changed') -> UntrustedQueueError:
     """Return the error for the queue, or the file of a queue, of a user who is not trusted."""
     owner = username(uid)
-    return UntrustedQueueError(f'{path} belongs to user {owner}, whom you do not trust. {done}. {MEANS} If you trust {owner}:\ndesipipe trust {owner}')
+    return UntrustedQueueError(
+        f'{path} belongs to user {owner}, whom you do not trust. {done}. {MEANS} If you trust '
+        f'{owner}:\ndesipipe trust {owner}'
+    )
 
 
 def load_refusal(folder: str, uid: int) -> UntrustedQueueError:
     """Return the error for a payload of a user who is not trusted."""
     user = username(uid)
     return UntrustedQueueError(
-        f'{folder} holds data written by user {user}, whom you do not trust: loading it would run their code as you, so it was not loaded. '
-        f'If you trust {user}, put "trusted_users: [{user}]" into your config.yaml, set DESIPIPE_TRUST={user}, or type:\ndesipipe trust {user}'
+        f'{folder} holds data written by user {user}, whom you do not trust: loading it would run '
+        'their code as you, so it was not loaded. '
+        f'If you trust {user}, put "trusted_users: [{user}]" into your config.yaml, set '
+        f'DESIPIPE_TRUST={user}, or type:\ndesipipe trust {user}'
     )
 
 
@@ -118,13 +136,19 @@ def held_text(user: str, n: int, reader: str = '') -> str:
     tasks = f'{n:,d} pending task{"" if n == 1 else "s"}'
     who, do, they = (reader, 'does', reader) if reader else ('you', 'do', 'you')
     if not user:
-        return f'{tasks} cannot be run: the journal says of them what no user has written whom {who} trust{"s" if reader else ""}. Add them again.'
+        return (
+            f'{tasks} cannot be run: the journal says of them what no user has written whom {who} '
+            f'trust{"s" if reader else ""}. Add them again.'
+        )
     return (
-        f'{tasks} of user {user} stay pending: {who} {do} not trust {user}, whose code would run as {they}. Whoever trusts {user} types:\ndesipipe trust {user}'
+        f'{tasks} of user {user} stay pending: {who} {do} not trust {user}, whose code would run '
+        f'as {they}. Whoever trusts {user} types:\ndesipipe trust {user}'
     )
 
 
-def check_holding(holding: Holding, trusts: Trusts, done: str = 'Nothing was run or changed') -> None:
+def check_holding(
+    holding: Holding, trusts: Trusts, done: str = 'Nothing was run or changed'
+) -> None:
     """Refuse what is a link, or belongs to a user who is not trusted.
 
     Raises
@@ -133,7 +157,11 @@ def check_holding(holding: Holding, trusts: Trusts, done: str = 'Nothing was run
     """
     if holding.is_link:
         raise UntrustedQueueError(
-            f'{holding.path} is a link, and may lead to files of others. {done}. Name the queue by where it lies:\nreadlink -f ' + _quoted(holding.path)
+            (
+                f'{holding.path} is a link, and may lead to files of others. {done}. Name the '
+                'queue by where it lies:\nreadlink -f '
+            )
+            + _quoted(holding.path)
         )
     if not trusts(holding.uid):
         raise refusal(holding.path, holding.uid, done)

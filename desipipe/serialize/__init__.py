@@ -1,11 +1,26 @@
-"""Identity and bytes: what makes a task the task it is, and how code, arguments and results get from one process to another.
+"""Identity and bytes: what makes a task the task it is, and how code, arguments and results get
+from one process to another.
 
-Pure: what is given in decides what comes out, the text of the code apart, which is read from where it was written.
+Pure: what is given in decides what comes out, the text of the code apart, which is read from where
+it was written.
 """
 
 from __future__ import annotations
 
-from .identity import Anatomy, Code, anatomy, code_identity, current, definitions, describe, encode, part_digest, task_identities, task_identity, text
+from .identity import (
+    Anatomy,
+    Code,
+    anatomy,
+    code_identity,
+    current,
+    definitions,
+    describe,
+    encode,
+    part_digest,
+    task_identities,
+    task_identity,
+    text,
+)
 from .payload import Payload, dumps, dumps_arguments, loads, refuse_text_of_futures
 from .plain import TaskReference, TaskReferences
 

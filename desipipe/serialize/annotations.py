@@ -1,4 +1,6 @@
-"""Annotations of functions and classes as they are carried, and the names that text in them refers to."""
+"""Annotations of functions and classes as they are carried, and the names that text in them
+refers to.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _HINT_MODULES = frozenset(('typing', 'typing_extensions', '_typing'))
 
 
 def annotations_of(obj: Any) -> dict[str, Any]:
-    """Return the annotations of a function or a class; as text where a name in them is not defined (Python 3.14)."""
+    """Return the annotations of a function or a class; as text where a name in them is not
+    defined (Python 3.14).
+    """
     try:
         found: dict[str, Any] = dict(obj.__annotations__)
     except (NameError, AttributeError):
@@ -30,7 +34,8 @@ def annotations_of(obj: Any) -> dict[str, Any]:
 
 
 def hinted_names(annotations: Mapping[str, Any], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the names in annotations that are text stand for: :func:`typing.get_type_hints` looks for them.
+    """Return what the names in annotations that are text stand for: :func:`typing.get_type_hints`
+    looks for them.
 
     Parameters
     ----------
@@ -59,5 +64,9 @@ def _texts(values: Iterable[Any], depth: int) -> Iterator[str]:
             yield value
         elif isinstance(value, typing.ForwardRef):
             yield value.__forward_arg__
-        elif depth and not isinstance(value, type) and isinstance(inner := getattr(value, '__args__', None), tuple):
+        elif (
+            depth
+            and not isinstance(value, type)
+            and isinstance(inner := getattr(value, '__args__', None), tuple)
+        ):
             yield from _texts(inner, depth - 1)

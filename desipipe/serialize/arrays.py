@@ -1,4 +1,6 @@
-"""Identity of NumPy's values: arrays by type, shape, order in memory and content; never by bytes that lie between elements."""
+"""Identity of NumPy's values: arrays by type, shape, order in memory and content; never by bytes
+that lie between elements.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _COPIED = 65536  # bytes; smaller arrays are hashed through a copy, which costs 
 
 
 def value(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array, a scalar or a type of NumPy's own; nothing for its other objects."""
+    """Return the bytes of an array, a scalar or a type of NumPy's own; nothing for its other
+    objects.
+    """
     import numpy as np
 
     encoder.packages.add('numpy')
@@ -39,11 +43,18 @@ def _masked(encoder: Encoder, value: Any) -> bytes:
     fill = value._fill_value  # asking for `fill_value` would set it
     if fill is None:
         fill = np.array(np.ma.default_fill_value(data.dtype), data.dtype)
-    return pack(b'masked', flags.encode(), array(encoder, data), array(encoder, np.ascontiguousarray(mask)), encoder.value(fill[()]))
+    return pack(
+        b'masked',
+        flags.encode(),
+        array(encoder, data),
+        array(encoder, np.ascontiguousarray(mask)),
+        encoder.value(fill[()]),
+    )
 
 
 def order(value: Any) -> str:
-    """Return the order of the axes of an array in memory, as it is carried; empty for C's, and for one with gaps.
+    """Return the order of the axes of an array in memory, as it is carried; empty for C's, and for
+    one with gaps.
 
     ``ravel('K')`` tells it, and sums differ in their last digits.
     """
@@ -57,22 +68,38 @@ def order(value: Any) -> str:
 
 
 def permutation(value: Any) -> list[int]:
-    """Return the axes of an array by their distance in memory; none if there are gaps between its elements."""
+    """Return the axes of an array by their distance in memory; none if there are gaps between
+    its elements.
+    """
     axes = sorted(range(value.ndim), key=lambda axis: -value.strides[axis])
     return axes if value.transpose(axes).flags.c_contiguous else []
 
 
 def dtype(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array's type: where its fields lie, too, for it can be seen by :meth:`numpy.ndarray.view`."""
+    """Return the bytes of an array's type: where its fields lie, too, for it can be seen by
+    :meth:`numpy.ndarray.view`.
+    """
     extra = [encoder.value(dict(value.metadata), 'metadata')] if value.metadata else []
     if value.names:
         fields = []
         for name in value.names:
             field, offset, *title = value.fields[name]
-            fields += [name.encode('utf-8', 'surrogatepass'), b'%d' % offset, dtype(encoder, field), encoder.value(title)]
-        return pack(b'd', f'{value.type.__name__} {value.itemsize} {value.isalignedstruct}'.encode(), *fields, *extra)
+            fields += [
+                name.encode('utf-8', 'surrogatepass'),
+                b'%d' % offset,
+                dtype(encoder, field),
+                encoder.value(title),
+            ]
+        return pack(
+            b'd',
+            f'{value.type.__name__} {value.itemsize} {value.isalignedstruct}'.encode(),
+            *fields,
+            *extra,
+        )
     if value.subdtype:
-        return pack(b's', repr(value.subdtype[1]).encode(), dtype(encoder, value.subdtype[0]), *extra)
+        return pack(
+            b's', repr(value.subdtype[1]).encode(), dtype(encoder, value.subdtype[0]), *extra
+        )
     text: bytes = (repr(value) if value.kind == 'T' else value.str).encode()
     return pack(b'm', text, *extra) if extra else text
 

@@ -34,7 +34,9 @@ class Finder:
         self.executed: dict[str, Carried] = {}
         """What is in :data:`sys.modules` of these, as it was when it was executed."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         """See :class:`importlib.abc.MetaPathFinder`."""
         known = self.modules.get(name)
         if known is None:
@@ -78,7 +80,9 @@ class _Kept(NamedTuple):
     modules: dict[str, ModuleType]
 
 
-_own: frozenset[str] | None = None  # modules that a slot had before its first task; None where no slot runs tasks
+_own: frozenset[str] | None = (
+    None  # modules that a slot had before its first task; None where no slot runs tasks
+)
 _version = 0
 _versions = 0
 _kept: list[_Kept] = []
@@ -105,7 +109,9 @@ def has_modules() -> bool:
 
 
 def current_version() -> int:
-    """Return a number that changes when other modules take the place of those that code may refer to."""
+    """Return a number that changes when other modules take the place of those that code may
+    refer to.
+    """
     return _version
 
 
@@ -115,7 +121,8 @@ def install(texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carrie
     Parameters
     ----------
     texts : dict
-        File, or name of a notebook's cell: first line and text of the statements that the code is from.
+        File, or name of a notebook's cell: first line and text of the statements that the code is
+        from.
     modules : dict
         Modules by name.
     """
@@ -134,7 +141,8 @@ def install(texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carrie
 def _be_asked() -> None:
     """Have imports ask the finder."""
     if finder not in sys.meta_path:
-        # A worker runs what was submitted, whatever the files say by now; a person who types `import` means the file.
+        # A worker runs what was submitted, whatever the files say by now; a person who types
+        # `import` means the file.
         sys.meta_path.insert(len(sys.meta_path) if hasattr(sys, 'ps1') else 0, finder)
 
 
@@ -143,14 +151,18 @@ def second(_: None, value: Any) -> Any:
     return value
 
 
-def restore(value: Any, texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carried]) -> Any:
+def restore(
+    value: Any, texts: Mapping[str, Mapping[int, str]], modules: Mapping[str, Carried]
+) -> Any:
     """Make known what a value brought along, and return it."""
     install(texts, modules)
     return value
 
 
 def _take(modules: Mapping[str, Carried]) -> None:
-    """Have modules found from now on; those that were imported before by this program itself stay."""
+    """Have modules found from now on; those that were imported before by this program itself
+    stay.
+    """
     changed = False
     for name, module in modules.items():
         if name in sys.modules and not _is_ours(name):
@@ -178,10 +190,16 @@ def _take_for_task(modules: Mapping[str, Carried], own: frozenset[str]) -> None:
             _bring_back()
     else:
         _of_arguments.update(new)
-    read = [name for name in known if name in sys.modules and name not in own and not _is_ours(name)]
+    read = [
+        name for name in known if name in sys.modules and name not in own and not _is_ours(name)
+    ]
     if read:
         # Another task read them from files, and what it read may refer to them.
-        for name in [name for name in list(sys.modules) if name not in own and name not in MAIN and not _is_ours(name) and is_user(name)]:
+        for name in [
+            name
+            for name in list(sys.modules)
+            if name not in own and name not in MAIN and not _is_ours(name) and is_user(name)
+        ]:
             del sys.modules[name]
 
 
@@ -190,7 +208,9 @@ def _is_ours(name: str) -> bool:
 
 
 def _put_away() -> None:
-    """Take all modules that were executed here out of the way: each may depend on one that changes."""
+    """Take all modules that were executed here out of the way: each may depend on one that
+    changes.
+    """
     global _version, _versions
     modules = {name: sys.modules.pop(name) for name in finder.executed if _is_ours(name)}
     if _own is not None and modules:
@@ -220,8 +240,13 @@ def _remember(file: str, statements: Mapping[int, str]) -> None:
     for first, text in statements.items():
         wanted = text.splitlines(keepends=True)
         if lines[first - 1 : first - 1 + len(wanted)] != wanted:
-            # Nothing known, or a file that was edited since: a copy, for the cache may hold the list of someone else.
-            lines = [*lines, *['\n'] * (first - 1 + len(wanted) - len(lines))] if len(lines) < first - 1 + len(wanted) else list(lines)
+            # Nothing known, or a file that was edited since: a copy, for the cache may hold the
+            # list of someone else.
+            lines = (
+                [*lines, *['\n'] * (first - 1 + len(wanted) - len(lines))]
+                if len(lines) < first - 1 + len(wanted)
+                else list(lines)
+            )
             lines[first - 1 : first - 1 + len(wanted)] = wanted
             changed = True
     if changed:

@@ -14,16 +14,36 @@ from .plain import plain_text
 
 __all__ = ['WORDS', 'is_made', 'member_parts', 'registered', 'source', 'tables']
 
-# What the machinery of classes keeps in them; what of it matters is asked for by name (see `tables`).
+# What the machinery of classes keeps in them; what of it matters is asked for by name (see
+# `tables`).
 WORDS = frozenset(
     (
-        *('__module__', '__qualname__', '__doc__', '__dict__', '__weakref__', '__classcell__', '__signature__'),
+        *(
+            '__module__',
+            '__qualname__',
+            '__doc__',
+            '__dict__',
+            '__weakref__',
+            '__classcell__',
+            '__signature__',
+        ),
         *('__annotations__', '__annotate__', '__annotate_func__', '__annotations_cache__'),
-        *('__conditional_annotations__', '__firstlineno__', '__static_attributes__', '__slotnames__'),
+        *(
+            '__conditional_annotations__',
+            '__firstlineno__',
+            '__static_attributes__',
+            '__slotnames__',
+        ),
         *('__dataclass_fields__', '__dataclass_params__', '__attrs_attrs__', '__attrs_props__'),
         *('_abc_impl', '_field_defaults', '_fields'),
         # Of typing: what it makes of bases and annotations, other names in each version of Python.
-        *('__parameters__', '__type_params__', '__readonly_keys__', '__mutable_keys__', '__closed__'),
+        *(
+            '__parameters__',
+            '__type_params__',
+            '__readonly_keys__',
+            '__mutable_keys__',
+            '__closed__',
+        ),
         *('__extra_items__', '__protocol_attrs__', '__non_callable_proto_members__'),
         *('__callable_proto_members_only__', '_is_protocol', '_is_runtime_protocol'),
     )
@@ -37,19 +57,35 @@ _PYDANTIC = ('__pydantic_fields__', '__pydantic_generic_metadata__', '__pydantic
 
 
 def is_made(cls: type, name: str, value: Any) -> bool:
-    """Return True for an attribute of a class that was made from the others by what makes classes."""
-    if name in WORDS or name.startswith('__pydantic_') or type(value).__name__ in ('_tuplegetter', 'CField'):
+    """Return True for an attribute of a class that was made from the others by what makes
+    classes.
+    """
+    if (
+        name in WORDS
+        or name.startswith('__pydantic_')
+        or type(value).__name__ in ('_tuplegetter', 'CField')
+    ):
         return True
     if isinstance(value, _SLOTS):
         return value.__objclass__ is cls
-    func = getattr(value, '__func__', value) if isinstance(value, (staticmethod, classmethod)) else value
+    func = (
+        getattr(value, '__func__', value)
+        if isinstance(value, (staticmethod, classmethod))
+        else value
+    )
     if type(func) is FunctionType:
-        return (name == '__replace__' and func.__module__ in _MAKERS) or _is_made_function(cls, func)
+        return (name == '__replace__' and func.__module__ in _MAKERS) or _is_made_function(
+            cls, func
+        )
     if not issubclass(cls, enum.Enum):
         return False
     if name in cls.__dict__.get('_member_map_', ()):
         return True
-    if name.startswith('_') and name.endswith('_') and (not name.startswith('__') or isinstance(value, _BUILTIN)):
+    if (
+        name.startswith('_')
+        and name.endswith('_')
+        and (not name.startswith('__') or isinstance(value, _BUILTIN))
+    ):
         return True
     return type(value).__module__ == 'enum' and getattr(value, 'fget', None) is None
 
@@ -114,13 +150,25 @@ def tables(cls: type) -> Iterator[Table]:
 
 
 def _generated(cls: type) -> Iterator[Table]:
-    """Yield what functions that were written for a class have beside their code: people set it afterwards."""
+    """Yield what functions that were written for a class have beside their code: people set it
+    afterwards.
+    """
     for name, value in sorted(vars(cls).items()):
-        func = getattr(value, '__func__', value) if isinstance(value, (staticmethod, classmethod)) else value
-        if type(func) is FunctionType and (func.__defaults__ or func.__kwdefaults__ or func.__dict__):
+        func = (
+            getattr(value, '__func__', value)
+            if isinstance(value, (staticmethod, classmethod))
+            else value
+        )
+        if type(func) is FunctionType and (
+            func.__defaults__ or func.__kwdefaults__ or func.__dict__
+        ):
             own = {key: item for key, item in func.__dict__.items() if key != '__wrapped__'}
             keywords = func.__kwdefaults__ or {}
-            if (own or keywords or func.__defaults__) and is_made(cls, name, value) and not _is_named(func):
+            if (
+                (own or keywords or func.__defaults__)
+                and is_made(cls, name, value)
+                and not _is_named(func)
+            ):
                 pairs = [part for pair in sorted({**keywords, **own}.items()) for part in pair]
                 yield Table(f'function {name!r}', (name, *(func.__defaults__ or ()), '', *pairs))
 
@@ -132,7 +180,14 @@ def _is_named(func: FunctionType) -> bool:
 
 def _dataclass(own: Any) -> Iterator[Table]:
     for field in own['__dataclass_fields__'].values():
-        flags = field.init, field.repr, field.compare, field.hash, field.kw_only is True, field._field_type.name
+        flags = (
+            field.init,
+            field.repr,
+            field.compare,
+            field.hash,
+            field.kw_only is True,
+            field._field_type.name,
+        )
         metadata = [part for pair in field.metadata.items() for part in pair]
         items = field.name, repr(flags), field.type, field.default, field.default_factory, *metadata
         yield Table(f'field {field.name!r}', items)
@@ -147,11 +202,15 @@ def _pydantic(decorators: Any) -> Iterator[Table]:
         made = getattr(decorators, group)
         if isinstance(made, dict):
             for name, decorator in made.items():
-                yield Table(f'decorator {name!r}', (group, name, decorator.cls_var_name, decorator.info))
+                yield Table(
+                    f'decorator {name!r}', (group, name, decorator.cls_var_name, decorator.info)
+                )
 
 
 # What enum itself notes in each member.
-_NOTED = frozenset(('_value_', '_name_', '__objclass__', '_sort_order_', '_inverted_', '_value_repr_'))
+_NOTED = frozenset(
+    ('_value_', '_name_', '__objclass__', '_sort_order_', '_inverted_', '_value_repr_')
+)
 
 
 def _members(cls: Any) -> Iterator[Table]:
@@ -167,7 +226,8 @@ def _members(cls: Any) -> Iterator[Table]:
     for name, member in cls._member_map_.items():
         items = [name, str(member._name_), member._value_]
         if name == member._name_:
-            # By `__new__` and `__init__` a member can be another value than its own, and have attributes.
+            # By `__new__` and `__init__` a member can be another value than its own, and have
+            # attributes.
             items += member_parts(member)[1]
             for key in sorted(vars(member).keys() - _NOTED):
                 items += [key, vars(member)[key]]
@@ -190,7 +250,9 @@ def member_parts(member: Any) -> tuple[type, tuple[Any, ...]]:
 
 
 def registered(cls: type) -> list[type]:
-    """Return the classes that were registered with an abstract one (:meth:`abc.ABCMeta.register`)."""
+    """Return the classes that were registered with an abstract one
+    (:meth:`abc.ABCMeta.register`).
+    """
     if '_abc_impl' not in vars(cls) or not isinstance(cls, abc.ABCMeta):
         return []
     registry, *_ = abc._get_dump(cls)  # type: ignore[attr-defined]
@@ -202,6 +264,12 @@ def source(cls: type) -> str:
     """Return what a class without methods is, for people: its text is not found."""
     own = vars(cls)
     values = {name: member._value_ for name, member in own.get('_member_map_', {}).items()} or own
-    lines = [f'{name} = {value!r}' for name, value in values.items() if not name.startswith('_') and plain_text(value)]
+    lines = [
+        f'{name} = {value!r}'
+        for name, value in values.items()
+        if not name.startswith('_') and plain_text(value)
+    ]
     bases = ', '.join(base.__name__ for base in cls.__bases__ if base is not object)
-    return '\n    '.join([f'class {cls.__name__}{f"({bases})" if bases else ""}:', *(lines or ['...'])])
+    return '\n    '.join(
+        [f'class {cls.__name__}{f"({bases})" if bases else ""}:', *(lines or ['...'])]
+    )

@@ -1,4 +1,6 @@
-"""Keys of classes: what a class is, so that equal ones are one class in every process that loads them."""
+"""Keys of classes: what a class is, so that equal ones are one class in every process that loads
+them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,8 @@ def class_key(cls: type) -> str:
     """Return the key of a class, by its content.
 
     A class that was made from a payload keeps the key that it came with. One whose content has no
-    stable identity has a key of this process: it comes back as itself, but is another class elsewhere.
+    stable identity has a key of this process: it comes back as itself, but is another class
+    elsewhere.
     """
     with lock:
         record = record_of(cls)
@@ -40,7 +43,9 @@ def has_key(cls: object, key: str) -> bool:
 
 
 def _holds(record: ClassRecord) -> bool:
-    return record.memory is None or (record.memory is not _FORGOTTEN and bool(record.memory.unchanged()))
+    return record.memory is None or (
+        record.memory is not _FORGOTTEN and bool(record.memory.unchanged())
+    )
 
 
 def _register(cls: type) -> ClassRecord:

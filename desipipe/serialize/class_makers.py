@@ -1,8 +1,9 @@
 """Make classes again in the process that loads a payload, one class for each key.
 
-A class is made from its metaclass and its bases without running what the user wrote for the making of
-classes (``__init_subclass__``, ``__set_name__``, metaclasses): what these did is in the attributes that
-come with it. Payloads refer to the functions here by name, as to those of :mod:`~.makers`.
+A class is made from its metaclass and its bases without running what the user wrote for the making
+of classes (``__init_subclass__``, ``__set_name__``, metaclasses): what these did is in the
+attributes that come with it. Payloads refer to the functions here by name, as to those of
+:mod:`~.makers`.
 """
 
 from __future__ import annotations
@@ -25,11 +26,18 @@ from .class_registry import class_of, in_slot, keep_classes, lock, record_of, re
 __all__ = ['fill_class', 'fill_member', 'make_class', 'make_member', 'make_object', 'set_methods']
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Classes
 
 
-def make_class(key: str, meta: type | None, name: str, bases: tuple[type, ...], layout: dict[str, Any], origin: bytes = b'') -> type:
+def make_class(
+    key: str,
+    meta: type | None,
+    name: str,
+    bases: tuple[type, ...],
+    layout: dict[str, Any],
+    origin: bytes = b'',
+) -> type:
     """Return the class that has this key here, or make it; :func:`fill_class` completes it.
 
     Parameters
@@ -40,7 +48,8 @@ def make_class(key: str, meta: type | None, name: str, bases: tuple[type, ...], 
     name : str
     bases : tuple of type
     layout : dict
-        Attributes that must be there from the beginning: ``__slots__``, ``__module__`` and the like.
+        Attributes that must be there from the beginning: ``__slots__``, ``__module__`` and the
+        like.
     origin : bytes, default=b''
         Digest of the text of its module, where that may be imported here to find it.
 
@@ -72,14 +81,18 @@ def _named(key: str, module: Any, qualname: str, origin: bytes) -> type | None:
     if not isinstance(module, str):
         return None
     if module not in sys.modules and _may_import(module, origin):
-        with contextlib.suppress(Exception):  # who needs the module itself will be told what is wrong with it
+        with contextlib.suppress(
+            Exception
+        ):  # who needs the module itself will be told what is wrong with it
             importlib.import_module(module)
     found = modules.resolve(module, qualname)
     return found if isinstance(found, type) and has_key(found, key) else None
 
 
 def _may_import(module: str, origin: bytes) -> bool:
-    """Return True if a module is the one that a class is from: carried for this task, or the same text here."""
+    """Return True if a module is the one that a class is from: carried for this task, or the
+    same text here.
+    """
     if module in carried.finder.modules:
         return True
     if not origin or in_slot():
@@ -89,7 +102,9 @@ def _may_import(module: str, origin: bytes) -> bool:
 
 
 def builtin_of(meta: type, name: str) -> Callable[..., Any]:
-    """Return the method of a metaclass that Python, or a compiled module, has for it; not one written in Python."""
+    """Return the method of a metaclass that Python, or a compiled module, has for it; not one
+    written in Python.
+    """
     for cls in meta.__mro__:
         method = vars(cls).get(name)
         if method is not None and not isinstance(getattr(method, '__func__', method), FunctionType):
@@ -106,7 +121,9 @@ def _hooks_silenced(bases: Iterable[type]) -> Iterator[None]:
         for owner in dict.fromkeys(cls for base in bases for cls in base.__mro__):
             hook = vars(owner).get('__init_subclass__')
             if hook is not None and owner is not object:
-                with contextlib.suppress(TypeError):  # compiled classes can't be changed; theirs do no harm
+                with contextlib.suppress(
+                    TypeError
+                ):  # compiled classes can't be changed; theirs do no harm
                     _set(owner, '__init_subclass__', classmethod(_silenced(hook, here)))
                     replaced.append((owner, hook))
         yield
@@ -128,7 +145,8 @@ def _set(cls: type, name: str, value: Any) -> None:
 
 
 def set_methods(cls: type, methods: dict[str, Any], cells: list[types.CellType]) -> None:
-    """Give a class that was just made its methods: objects of it may be made before the rest is there.
+    """Give a class that was just made its methods: objects of it may be made before the rest is
+    there.
 
     Parameters
     ----------
@@ -162,7 +180,10 @@ def fill_class(cls: type, state: tuple[Any, ...]) -> None:
         return
     _, _, attributes, registered, hints = state
     with lock:
-        set_attribute, delete = builtin_of(type(cls), '__setattr__'), builtin_of(type(cls), '__delattr__')
+        set_attribute, delete = (
+            builtin_of(type(cls), '__setattr__'),
+            builtin_of(type(cls), '__delattr__'),
+        )
         for name in vars(cls).keys() - attributes.keys() - record.names:
             delete(cls, name)
         for name, value in attributes.items():
@@ -177,7 +198,12 @@ def fill_class(cls: type, state: tuple[Any, ...]) -> None:
         keep_classes([cls])
 
 
-def make_object(cls: Any, args: tuple[Any, ...], keywords: dict[str, Any], parts: tuple[type, tuple[Any, ...]] | None) -> Any:
+def make_object(
+    cls: Any,
+    args: tuple[Any, ...],
+    keywords: dict[str, Any],
+    parts: tuple[type, tuple[Any, ...]] | None,
+) -> Any:
     """Make an object, which its state completes.
 
     Parameters
@@ -195,7 +221,7 @@ def make_object(cls: Any, args: tuple[Any, ...], keywords: dict[str, Any], parts
     return cls.__new__(cls, *args, **keywords)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Members of enumerations
 
 

@@ -1,6 +1,7 @@
 """Classes of the user's own that this process knows by their keys: one class for each key.
 
-The key of a class says its content, so that it is the same in every process; see :mod:`~.class_keys`.
+The key of a class says its content, so that it is the same in every process; see
+:mod:`~.class_keys`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,19 @@ import weakref
 from collections.abc import Iterable
 from typing import Any
 
-__all__ = ['ClassRecord', 'add_key', 'class_of', 'classes_of_task', 'in_slot', 'keep_classes', 'lock', 'record_of', 'register', 'rename', 'start_task']
+__all__ = [
+    'ClassRecord',
+    'add_key',
+    'class_of',
+    'classes_of_task',
+    'in_slot',
+    'keep_classes',
+    'lock',
+    'record_of',
+    'register',
+    'rename',
+    'start_task',
+]
 
 lock = threading.RLock()
 _of_task: list[type] = []
@@ -71,7 +84,9 @@ def add_key(cls: type, key: str) -> None:
 
 
 def rename(cls: type, key: str) -> str:
-    """Give a class another key than that of its content: an equal one goes into the same payload."""
+    """Give a class another key than that of its content: an equal one goes into the same
+    payload.
+    """
     record = record_of(cls)
     if record is not None:
         record.key = key
@@ -91,7 +106,9 @@ def class_of(key: str) -> type | None:
 
 
 def start_task() -> None:
-    """Begin a task: classes that it loads get the attributes that they came with, whatever tasks before it changed."""
+    """Begin a task: classes that it loads get the attributes that they came with, whatever tasks
+    before it changed.
+    """
     global _task
     _task += 1
     _of_task.clear()

@@ -21,12 +21,32 @@ __all__ = ['is_by_value', 'is_found', 'reduce_class', 'reduce_member', 'static_n
 
 # Python makes these itself when a class is made, or when someone asks for them.
 _MADE_AGAIN = frozenset(
-    ('__dict__', '__weakref__', '_abc_impl', '__slotnames__', '__annotate_func__', '__annotate__', '__annotations_cache__', '__annotations__')
+    (
+        '__dict__',
+        '__weakref__',
+        '_abc_impl',
+        '__slotnames__',
+        '__annotate_func__',
+        '__annotate__',
+        '__annotations_cache__',
+        '__annotations__',
+    )
 )
-# Attributes that must be there when a class is made; Python drops the line number when the module is set later.
+# Attributes that must be there when a class is made; Python drops the line number when the module
+# is set later.
 _LAYOUT = ('__module__', '__firstlineno__')
 # Of classes of ctypes: their fields are set last, since these may point to the class itself.
-_C_LAYOUT = ('_pack_', '_anonymous_', '_layout_', '_align_', '_type_', '_length_', '_argtypes_', '_restype_', '_flags_')
+_C_LAYOUT = (
+    '_pack_',
+    '_anonymous_',
+    '_layout_',
+    '_align_',
+    '_type_',
+    '_length_',
+    '_argtypes_',
+    '_restype_',
+    '_flags_',
+)
 _HEAP_TYPE = 1 << 9  # flag of classes that are made when a program runs, Py_TPFLAGS_HEAPTYPE
 _BY_VALUE = '_value2member_map_'
 _ANNOTATED = frozenset(('__annotations__', '__annotate_func__', '__annotations_cache__'))
@@ -67,7 +87,9 @@ def _is_compiled(cls: type) -> bool:
     """Return True for classes of the interpreter and of compiled modules."""
     if not cls.__flags__ & _HEAP_TYPE:
         return True
-    return any(isinstance(value, _COMPILED) and value.__objclass__ is cls for value in vars(cls).values())
+    return any(
+        isinstance(value, _COMPILED) and value.__objclass__ is cls for value in vars(cls).values()
+    )
 
 
 def reduce_class(cls: type, key: str) -> tuple[Any, ...]:
@@ -89,27 +111,50 @@ def reduce_class(cls: type, key: str) -> tuple[Any, ...]:
         hints = hinted_names(state['__annotations__'], vars(sys.modules.get(cls.__module__, types)))
     registered = []
     if issubclass(type(cls), ABCMeta):
-        registered = [other for reference in _get_dump(cls)[0] if (other := reference()) is not None]
+        registered = [
+            other for reference in _get_dump(cls)[0] if (other := reference()) is not None
+        ]
     args: tuple[Any, ...] = (key, meta, cls.__name__, cls.__bases__, layout)
     if origin := _origin(cls.__module__):
         args = (*args, origin)
     methods = {name: value for name, value in state.items() if _is_method(value)}
     steps = Methods(cls, methods, list(_class_cells(cls, methods.values()))), FunctionStates()
-    return class_makers.make_class, args, (*steps, state, registered, hints), None, None, class_makers.fill_class
+    return (
+        class_makers.make_class,
+        args,
+        (*steps, state, registered, hints),
+        None,
+        None,
+        class_makers.fill_class,
+    )
 
 
 def _is_method(value: Any) -> bool:
     if type(value) is property:
-        return all(part is None or type(part) is FunctionType for part in (value.fget, value.fset, value.fdel))
-    return type(value.__func__ if type(value) in (staticmethod, classmethod) else value) is FunctionType
+        return all(
+            part is None or type(part) is FunctionType
+            for part in (value.fget, value.fset, value.fdel)
+        )
+    return (
+        type(value.__func__ if type(value) in (staticmethod, classmethod) else value)
+        is FunctionType
+    )
 
 
 def _class_cells(cls: type, methods: Iterable[Any]) -> Iterator[CellType]:
     """Yield the variables by which ``super()`` in methods finds the class."""
     for method in methods:
-        parts = (method.fget, method.fset, method.fdel) if type(method) is property else (getattr(method, '__func__', method),)
+        parts = (
+            (method.fget, method.fset, method.fdel)
+            if type(method) is property
+            else (getattr(method, '__func__', method),)
+        )
         for func in parts:
-            for name, cell in zip(func.__code__.co_freevars, func.__closure__ or (), strict=True) if func is not None else ():
+            for name, cell in (
+                zip(func.__code__.co_freevars, func.__closure__ or (), strict=True)
+                if func is not None
+                else ()
+            ):
                 with contextlib.suppress(ValueError):  # not set yet
                     if name == '__class__' and cell.cell_contents is cls:
                         yield cell
@@ -129,27 +174,43 @@ class FunctionStates:
 
 
 def _attributes(cls: type) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the attributes that a class must have from the beginning, and those that it is given then."""
+    """Return the attributes that a class must have from the beginning, and those that it is
+    given then.
+    """
     own = dict(vars(cls))
-    slots = [name for name, value in own.items() if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls]
+    slots = [
+        name
+        for name, value in own.items()
+        if isinstance(value, MemberDescriptorType) and value.__objclass__ is cls
+    ]
     layout = {name: own.pop(name) for name in _LAYOUT if name in own}
     layout['__qualname__'] = cls.__qualname__
     if '__slots__' in own:
-        extra = [name for name in ('__dict__', '__weakref__') if isinstance(own.get(name), GetSetDescriptorType)]
+        extra = [
+            name
+            for name in ('__dict__', '__weakref__')
+            if isinstance(own.get(name), GetSetDescriptorType)
+        ]
         layout['__slots__'] = (*slots, *extra)
     if type(cls).__module__ == '_ctypes':
         layout.update((name, own.pop(name)) for name in _C_LAYOUT if name in own)
         own = {name: value for name, value in own.items() if type(value).__name__ != 'CField'}
-    state = {name: value for name, value in own.items() if name not in _MADE_AGAIN and name not in slots}
+    state = {
+        name: value for name, value in own.items() if name not in _MADE_AGAIN and name not in slots
+    }
     if issubclass(cls, enum.Enum) and _BY_VALUE in state:
         # Combinations of flags that are kept there are made again when someone asks for them.
         members = {id(member) for member in cls._member_map_.values()}
-        state[_BY_VALUE] = {value: member for value, member in state[_BY_VALUE].items() if id(member) in members}
+        state[_BY_VALUE] = {
+            value: member for value, member in state[_BY_VALUE].items() if id(member) in members
+        }
     return layout, state
 
 
 def _origin(module: str) -> bytes:
-    """Return the digest of the text of a module that a task imported: who reads its result may import it too."""
+    """Return the digest of the text of a module that a task imported: who reads its result may
+    import it too.
+    """
     if getattr(sys.modules.get(module), '__loader__', None) is not carried.finder:
         return b''
     static = modules.static(module)
@@ -165,7 +226,7 @@ def reduce_object(obj: Any) -> tuple[Any, ...]:
     return class_makers.make_object, (cls, tuple(positional), keywords, parts), *rest
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Enumerations
 
 
@@ -184,4 +245,11 @@ def reduce_member(member: Any) -> tuple[Any, ...]:
         for key, value in vars(owner).items():
             if isinstance(value, MemberDescriptorType) and hasattr(member, key):
                 slots[key] = getattr(member, key)
-    return class_makers.make_member, (cls, name, base, args), (attributes, slots), None, None, class_makers.fill_member
+    return (
+        class_makers.make_member,
+        (cls, name, base, args),
+        (attributes, slots),
+        None,
+        None,
+        class_makers.fill_member,
+    )

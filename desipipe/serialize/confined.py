@@ -1,7 +1,7 @@
 """Find functions that can only compute: they reach nothing of the process that runs them.
 
-Nothing has to be put back after a call of such a function with plain arguments. The analysis refuses
-whatever it does not know: a wrong yes would let one task see what another left.
+Nothing has to be put back after a call of such a function with plain arguments. The analysis
+refuses whatever it does not know: a wrong yes would let one task see what another left.
 """
 
 from __future__ import annotations
@@ -22,22 +22,89 @@ __all__ = ['is_confined']
 _BUILTINS = frozenset(
     getattr(builtins, name)
     for name in (
-        *('abs', 'all', 'any', 'ascii', 'bin', 'bool', 'bytearray', 'bytes', 'callable', 'chr', 'complex', 'dict', 'divmod'),
-        *('enumerate', 'filter', 'float', 'format', 'frozenset', 'hash', 'hex', 'int', 'isinstance', 'issubclass', 'iter', 'len'),
-        *('list', 'map', 'max', 'min', 'next', 'oct', 'ord', 'pow', 'range', 'repr', 'reversed', 'round', 'set', 'slice', 'sorted'),
+        *(
+            'abs',
+            'all',
+            'any',
+            'ascii',
+            'bin',
+            'bool',
+            'bytearray',
+            'bytes',
+            'callable',
+            'chr',
+            'complex',
+            'dict',
+            'divmod',
+        ),
+        *(
+            'enumerate',
+            'filter',
+            'float',
+            'format',
+            'frozenset',
+            'hash',
+            'hex',
+            'int',
+            'isinstance',
+            'issubclass',
+            'iter',
+            'len',
+        ),
+        *(
+            'list',
+            'map',
+            'max',
+            'min',
+            'next',
+            'oct',
+            'ord',
+            'pow',
+            'range',
+            'repr',
+            'reversed',
+            'round',
+            'set',
+            'slice',
+            'sorted',
+        ),
         *('str', 'sum', 'tuple', 'zip'),
     )
 )
 _MODULES = (math, cmath, itertools)
-_OF_MODULES = frozenset(value for module in _MODULES for name, value in vars(module).items() if not name.startswith('_') and callable(value))
+_OF_MODULES = frozenset(
+    value
+    for module in _MODULES
+    for name, value in vars(module).items()
+    if not name.startswith('_') and callable(value)
+)
 # Attributes that lead from plain objects to frames, modules and the interpreter.
 _LEADING_OUT = ('_', 'ag_', 'co_', 'cr_', 'f_', 'gi_', 'tb_', 'throw')
 _FORBIDDEN = frozenset(
     opmap[name]
     for name in (
-        *('IMPORT_NAME', 'IMPORT_FROM', 'IMPORT_STAR', 'STORE_GLOBAL', 'DELETE_GLOBAL', 'STORE_NAME', 'DELETE_NAME'),
-        *('STORE_ATTR', 'DELETE_ATTR', 'LOAD_BUILD_CLASS', 'LOAD_NAME', 'LOAD_LOCALS', 'LOAD_FROM_DICT_OR_GLOBALS'),
-        *('LOAD_CLASSDEREF', 'LOAD_FROM_DICT_OR_DEREF', 'UNARY_INVERT'),  # the inverse of a bool warns
+        *(
+            'IMPORT_NAME',
+            'IMPORT_FROM',
+            'IMPORT_STAR',
+            'STORE_GLOBAL',
+            'DELETE_GLOBAL',
+            'STORE_NAME',
+            'DELETE_NAME',
+        ),
+        *(
+            'STORE_ATTR',
+            'DELETE_ATTR',
+            'LOAD_BUILD_CLASS',
+            'LOAD_NAME',
+            'LOAD_LOCALS',
+            'LOAD_FROM_DICT_OR_GLOBALS',
+        ),
+        *(
+            'LOAD_CLASSDEREF',
+            'LOAD_FROM_DICT_OR_DEREF',
+            'UNARY_INVERT',
+        ),  # the inverse of a bool warns
     )
     if name in opmap
 )
@@ -75,7 +142,9 @@ def _is_function_confined(func: types.FunctionType, seen: set[int], depth: int) 
         if name in func.__globals__:
             values.append(func.__globals__[name])
         elif hasattr(builtins, name):
-            if getattr(builtins, name) not in _BUILTINS and not _is_exception(getattr(builtins, name)):
+            if getattr(builtins, name) not in _BUILTINS and not _is_exception(
+                getattr(builtins, name)
+            ):
                 return False
         elif name.startswith(_LEADING_OUT):
             return False
@@ -83,7 +152,9 @@ def _is_function_confined(func: types.FunctionType, seen: set[int], depth: int) 
 
 
 def _names_of(code: types.CodeType) -> set[str] | None:
-    """Return the global names and attributes that code uses; None if it does what is not allowed."""
+    """Return the global names and attributes that code uses; None if it does what is not
+    allowed.
+    """
     if code.co_flags & _COROUTINES or not _FORBIDDEN.isdisjoint(code.co_code[::2]):
         return None
     names = set(code.co_names)
@@ -112,4 +183,8 @@ def _is_value_confined(value: Any, seen: set[int], depth: int) -> bool:
 
 
 def _is_exception(value: Any) -> bool:
-    return isinstance(value, type) and issubclass(value, BaseException) and value.__module__ == 'builtins'
+    return (
+        isinstance(value, type)
+        and issubclass(value, BaseException)
+        and value.__module__ == 'builtins'
+    )

@@ -33,6 +33,8 @@ class Encoder(Protocol):
 
 
 def top_level(kind: type) -> str:
-    """Return the name of the package that a class says it is from; empty for one that says nothing."""
+    """Return the name of the package that a class says it is from; empty for one that says
+    nothing.
+    """
     module = kind.__module__
     return module.partition('.')[0] if isinstance(module, str) else ''

@@ -1,4 +1,5 @@
-"""Functions as text, for scripts of the original that take functions apart and put them together again.
+"""Functions as text, for scripts of the original that take functions apart and put them together
+again.
 
 Tasks do not use this: see :mod:`desipipe.serialize`.
 """
@@ -44,7 +45,9 @@ def serialize_function(func: Callable[..., Any]) -> FunctionSource:
     """
     name = getattr(func, '__name__', '')
     if not inspect.isfunction(func) or not name.isidentifier():
-        raise NotSerializableError(f'{func!r} is no function with a name. Write it as: def name(...)')
+        raise NotSerializableError(
+            f'{func!r} is no function with a name. Write it as: def name(...)'
+        )
     try:
         source = textwrap.dedent(getattr(func, _CODE, None) or inspect.getsource(func))
     except (OSError, TypeError) as exc:
@@ -55,7 +58,10 @@ def serialize_function(func: Callable[..., Any]) -> FunctionSource:
     positional = [*arguments.posonlyargs, *arguments.args]
     with_default = positional[len(positional) - len(arguments.defaults) :]
     arguments.defaults = [ast.Name(one.arg, ast.Load()) for one in with_default]
-    arguments.kw_defaults = [default and ast.Name(one.arg, ast.Load()) for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
+    arguments.kw_defaults = [
+        default and ast.Name(one.arg, ast.Load())
+        for one, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)
+    ]
     for one in (*positional, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg):
         if one is not None:
             one.annotation = None  # names in it may be unknown elsewhere

@@ -1,4 +1,6 @@
-"""Annotations: programs read them when they run (dataclasses, validators, injection), so they count where that can be."""
+"""Annotations: programs read them when they run (dataclasses, validators, injection), so they
+count where that can be.
+"""
 
 from __future__ import annotations
 
@@ -13,23 +15,39 @@ from .plain import pack
 __all__ = ['REFLECTING', 'construct', 'written']
 
 # Names by which a program asks for annotations of functions.
-REFLECTING = frozenset(('__annotations__', '__annotate__', 'get_annotations', 'get_type_hints', 'getfullargspec', 'signature'))
+REFLECTING = frozenset(
+    (
+        '__annotations__',
+        '__annotate__',
+        'get_annotations',
+        'get_type_hints',
+        'getfullargspec',
+        'signature',
+    )
+)
 _VARIABLES = frozenset(('TypeVar', 'ParamSpec', 'TypeVarTuple'))
 _SIDES = ('__bound__', '__constraints__', '__covariant__', '__contravariant__')
 
 
 def written(holder: Any) -> dict[str, Any]:
-    """Return the annotations of a function, or a class's own, without evaluating what is written as text."""
+    """Return the annotations of a function, or a class's own, without evaluating what is written
+    as text.
+    """
     if sys.version_info >= (3, 14):
         import annotationlib
 
         return annotationlib.get_annotations(holder, format=annotationlib.Format.FORWARDREF)
-    found = holder.__dict__.get('__annotations__') if isinstance(holder, type) else holder.__annotations__
+    found = (
+        holder.__dict__.get('__annotations__')
+        if isinstance(holder, type)
+        else holder.__annotations__
+    )
     return found if isinstance(found, dict) else {'': found} if found is not None else {}
 
 
 def construct(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of what stands in annotations (``list[int]``, ``Annotated[…]``); nothing for other objects.
+    """Return the bytes of what stands in annotations (``list[int]``, ``Annotated[…]``); nothing for
+    other objects.
 
     How Python keeps these differs from version to version.
     """
@@ -38,7 +56,9 @@ def construct(encoder: Encoder, value: Any) -> bytes:
         sides = [encoder.value(getattr(value, name, None), f'its {name}') for name in _SIDES]
         return pack(b'variable', kind.__name__.encode(), value.__name__.encode(), *sides)
     if kind.__name__ == 'ForwardRef':
-        return pack(b'forward', value.__forward_arg__.encode(), encoder.names(value.__forward_arg__))
+        return pack(
+            b'forward', value.__forward_arg__.encode(), encoder.names(value.__forward_arg__)
+        )
     if kind.__name__ == 'TypeAliasType':
         return pack(b'alias', value.__name__.encode(), encoder.value(value.__value__))
     origin = typing.get_origin(value)
@@ -48,4 +68,6 @@ def construct(encoder: Encoder, value: Any) -> bytes:
     name = 'Union' if is_union else str(getattr(value, '_name', ''))
     flag = b'%d' % bool(getattr(value, '__unpacked__', False))
     start = b'' if is_union else encoder.value(origin)
-    return pack(b'G', name.encode(), flag, start, *[encoder.value(item) for item in typing.get_args(value)])
+    return pack(
+        b'G', name.encode(), flag, start, *[encoder.value(item) for item in typing.get_args(value)]
+    )

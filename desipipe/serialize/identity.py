@@ -45,19 +45,39 @@ SMALL = 1 << 60
 _MARK = 16  # hexadecimal digits
 # Their representation says all there is to say.
 _EXACT = frozenset(
-    ('builtins.complex', 'builtins.range', 'builtins.slice', 'builtins.ellipsis', 'builtins.bytearray', 'decimal.Decimal', 'fractions.Fraction', 'uuid.UUID')
+    (
+        'builtins.complex',
+        'builtins.range',
+        'builtins.slice',
+        'builtins.ellipsis',
+        'builtins.bytearray',
+        'decimal.Decimal',
+        'fractions.Fraction',
+        'uuid.UUID',
+    )
     + tuple(f'datetime.{name}' for name in ('date', 'time', 'timedelta'))
 )
-_BRACKETS = {'list': ('[', ']'), 'tuple': ('(', ')'), 'dict': ('{', '}'), 'set': ('{', '}'), 'frozenset': ('frozenset({', '})')}
+_BRACKETS = {
+    'list': ('[', ']'),
+    'tuple': ('(', ')'),
+    'dict': ('{', '}'),
+    'set': ('{', '}'),
+    'frozenset': ('frozenset({', '})'),
+}
 
 
 class Code(NamedTuple):
-    """A function as it is stored: what identifies it, what people read, what another process runs."""
+    """A function as it is stored: what identifies it, what people read, what another process
+    runs.
+    """
 
     digest: bytes
     """Identity, 16 bytes."""
     parts: dict[str, str]
-    """What the identity is made of, the function first: readable name → digest, hexadecimal. Two versions of a function differ exactly if their parts do."""
+    """What the identity is made of, the function first: readable name → digest, hexadecimal.
+
+    Two versions of a function differ exactly if their parts do.
+    """
     source: str
     """Source of the function, then of what it uses."""
     payload: Payload
@@ -69,7 +89,8 @@ class Code(NamedTuple):
 
 
 def encode(value: object, name: str = 'value') -> bytes:
-    """Canonical bytes of a value: equal for equal values of equal type, in every process, and for no others.
+    """Canonical bytes of a value: equal for equal values of equal type, in every process, and for
+    no others.
 
     Parameters
     ----------
@@ -156,17 +177,21 @@ def task_identities(app: bytes, arguments: Mapping[str, Sequence[bytes]], n: int
         else:
             columns.append([b'%b%d:%b' % (head, len(data), data) for data in column])
     contents = map(b''.join, zip(*columns, strict=True))
-    return [blake2b(content, digest_size=DIGEST_SIZE, person=b'desipipe task').digest() for content in contents]
+    return [
+        blake2b(content, digest_size=DIGEST_SIZE, person=b'desipipe task').digest()
+        for content in contents
+    ]
 
 
 def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
     """Identity, source and bytes of a task's function.
 
-    What it uses of the user's own code (notebook, script, modules that are not installed), by the names it reads, is part of all
-    three. Its own decorators, and the defaults of its arguments, are not part of the identity: the decorators make it a task, and
-    the defaults are arguments of each call. Where the text of a function can't be found, or is no longer what was compiled, the
-    bytecode takes its place; that changes with the version of Python. What is found by a name that is made at run time
-    (``globals()[name]``, ``importlib.import_module(name)``) is not seen.
+    What it uses of the user's own code (notebook, script, modules that are not installed), by the
+    names it reads, is part of all three. Its own decorators, and the defaults of its arguments, are
+    not part of the identity: the decorators make it a task, and the defaults are arguments of each
+    call. Where the text of a function can't be found, or is no longer what was compiled, the
+    bytecode takes its place; that changes with the version of Python. What is found by a name that
+    is made at run time (``globals()[name]``, ``importlib.import_module(name)``) is not seen.
 
     Parameters
     ----------
@@ -181,7 +206,8 @@ def describe(func: Callable[..., Any], kind: str = 'python') -> Code:
     Raises
     ------
     NotSerializableError
-        If it uses something that can't be carried to another process, or has no stable identity; the variable is named.
+        If it uses something that can't be carried to another process, or has no stable identity;
+        the variable is named.
     """
     if kind not in _KINDS:
         raise ValueError(f'there is no app of kind {kind!r}: known are {", ".join(_KINDS)}')
@@ -196,7 +222,8 @@ def _describe(func: Callable[..., Any], kind: str) -> Code:
     walker = Walker(references=False)
     walker.pieces = {}  # for `definitions`
     root, parts = _walked(walker, func)
-    # Futures among the defaults of its arguments are never used: those of each call take their place.
+    # Futures among the defaults of its arguments are never used: those of each call take their
+    # place.
     data, buffers, tids = pickled(func, [], references=True, known=walker.statics)
     notes = [f'# {label}: {note}' for label, note in sorted(walker.notes.items())]
     return Code(
@@ -225,11 +252,14 @@ def _walked(walker: Any, func: Callable[..., Any]) -> tuple[bytes, dict[str, str
 
 
 def _code_identity(kind: str, root: bytes, total: bytes) -> bytes:
-    return blake2b(b'\0'.join([kind.encode(), root, total]), digest_size=DIGEST_SIZE, person=b'desipipe code').digest()
+    return blake2b(
+        b'\0'.join([kind.encode(), root, total]), digest_size=DIGEST_SIZE, person=b'desipipe code'
+    ).digest()
 
 
 def definitions(code: Code) -> dict[str, str]:
-    """Digests of the functions and classes of a description by name, without the values that they read.
+    """Digests of the functions and classes of a description by name, without the values that they
+    read.
 
     Parameters
     ----------
@@ -239,7 +269,8 @@ def definitions(code: Code) -> dict[str, str]:
     Returns
     -------
     definitions : dict
-        8 hexadecimal digits each, by the name of the part. They differ where the text of a function or class does, comments and formatting aside.
+        8 hexadecimal digits each, by the name of the part. They differ where the text of a function
+        or class does, comments and formatting aside.
     """
     pieces: dict[str, list[bytes]] = getattr(code.memory, 'pieces', None) or {}
     found = {}
@@ -261,7 +292,10 @@ class Anatomy(NamedTuple):
     parts: dict[str, str]
     """As of :class:`Code`."""
     pieces: dict[str, list[bytes]]
-    """Of the parts that are functions: what their digests are made of. The first piece is that of the syntax tree."""
+    """Of the parts that are functions: what their digests are made of.
+
+    The first piece is that of the syntax tree.
+    """
 
 
 def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
@@ -273,7 +307,9 @@ def anatomy(func: Callable[..., Any], kind: str = 'python') -> Anatomy:
         walker = Walker(references=False)
         walker.pieces = {}
         root, parts = _walked(walker, func)
-        kept = {label: walker.pieces[found] for label, found in parts.items() if found in walker.pieces}
+        kept = {
+            label: walker.pieces[found] for label, found in parts.items() if found in walker.pieces
+        }
         return Anatomy(_code_identity(kind, root, walker.total()), root, parts, kept)
 
     return _walk(look, ['the function'], func)
@@ -292,8 +328,18 @@ def code_identity(kind: str, root: bytes, parts: dict[str, str]) -> bytes:
     -------
     digest : bytes
     """
-    named_parts = sorted(label for label in parts if not label.startswith('task '))  # see `_walked`: those say the root
-    return _code_identity(kind, root, digest(''.join(f'{label}\0{parts[label]}\0' for label in named_parts).encode('utf-8', 'surrogatepass')))
+    named_parts = sorted(
+        label for label in parts if not label.startswith('task ')
+    )  # see `_walked`: those say the root
+    return _code_identity(
+        kind,
+        root,
+        digest(
+            ''.join(f'{label}\0{parts[label]}\0' for label in named_parts).encode(
+                'utf-8', 'surrogatepass'
+            )
+        ),
+    )
 
 
 def part_digest(pieces: Iterable[bytes]) -> str:
@@ -304,7 +350,8 @@ def part_digest(pieces: Iterable[bytes]) -> str:
 def current(code: Code) -> bool:
     """Return True if describing the function again would give the same identity.
 
-    Microseconds for a function that uses little; what it uses of large arrays or the user's objects is looked through again.
+    Microseconds for a function that uses little; what it uses of large arrays or the user's objects
+    is looked through again.
 
     Parameters
     ----------
@@ -319,7 +366,7 @@ def current(code: Code) -> bool:
     return code.memory is not None and code.memory.unchanged()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # For people
 
 
@@ -335,15 +382,19 @@ def text(value: object, limit: int = 200) -> str:
     Returns
     -------
     text : str
-        Where it does not say everything about the value (because it was shortened, because of an array, because of an object), it ends
-        in ``#`` and a digest, so that different values give different texts.
+        Where it does not say everything about the value (because it was shortened, because of an
+        array, because of an object), it ends in ``#`` and a digest, so that different values give
+        different texts.
     """
     if type(value) is int and -SMALL < value < SMALL:
         return repr(value)
     try:
         shown, exact = _shown(value, limit)
     except Exception as exc:  # of someone's __repr__: that is no reason not to run a task
-        shown, exact = f'{type(value).__qualname__} object ({type(exc).__name__} in its repr)', False
+        shown, exact = (
+            f'{type(value).__qualname__} object ({type(exc).__name__} in its repr)',
+            False,
+        )
     if not shown.isascii():
         shown = shown.encode('utf-8', 'backslashreplace').decode()
     if exact and len(shown) <= limit:
@@ -381,7 +432,13 @@ def _shown(value: Any, limit: int) -> tuple[str, bool]:
     if top == 'numpy':
         if hasattr(value, 'shape') and hasattr(value, 'dtype'):
             if value.shape or kind.__name__ == 'ndarray':
-                return f'{value.dtype} {"array" if kind.__name__ == "ndarray" else kind.__name__} {value.shape}', False
+                return (
+                    (
+                        f'{value.dtype} {"array" if kind.__name__ == "ndarray" else kind.__name__} '
+                        f'{value.shape}'
+                    ),
+                    False,
+                )
             return f'{kind.__name__}({value!s})', value.dtype.kind in 'biuf'
     if callable(value) and isinstance(getattr(value, '__qualname__', None), str):
         return f'{"class" if isinstance(value, type) else "function"} {value.__qualname__}', False
@@ -407,5 +464,10 @@ def _shown_items(value: Any, limit: int) -> tuple[str, bool]:
             break
     if isinstance(value, (set, frozenset)):
         pieces.sort()
-    before, after = _BRACKETS[type(value).__name__] if pieces or type(value) is not set else ('set(', ')')
-    return f'{before}{", ".join(pieces)}{"," if type(value) is tuple and len(pieces) == 1 else ""}{after}', exact
+    before, after = (
+        _BRACKETS[type(value).__name__] if pieces or type(value) is not set else ('set(', ')')
+    )
+    return (
+        f'{before}{", ".join(pieces)}{"," if type(value) is tuple and len(pieces) == 1 else ""}{after}',
+        exact,
+    )

@@ -70,7 +70,9 @@ def reduce_wrapper(obj: Any) -> Any:
 
 
 # What a static method or a class method takes from its function when it is made.
-_COPIED = frozenset((*functools.WRAPPER_ASSIGNMENTS, '__wrapped__', '__annotations__', '__annotate__'))
+_COPIED = frozenset(
+    (*functools.WRAPPER_ASSIGNMENTS, '__wrapped__', '__annotations__', '__annotate__')
+)
 _DICTIONARIES: tuple[dict[Any, Any], ...] = ({}, collections.OrderedDict())
 _VIEWS = [getattr(made, name)() for made in _DICTIONARIES for name in ('keys', 'values', 'items')]
 REDUCERS: dict[type, Callable[[Any], Any]] = {

@@ -47,7 +47,7 @@ BYTECODE = int.from_bytes(importlib.util.MAGIC_NUMBER[:2], 'little')
 """Version of the bytecode of this Python."""
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Code
 
 
@@ -68,7 +68,8 @@ def make_code(bytecode: int, data: bytes, name: str, free: tuple[str, ...]) -> C
     Returns
     -------
     code : code
-        Where the bytecode is that of another version of Python, one that raises an error when it runs.
+        Where the bytecode is that of another version of Python, one that raises an error when it
+        runs.
     """
     if bytecode == BYTECODE:
         code: CodeType = marshal.loads(data)
@@ -78,7 +79,9 @@ def make_code(bytecode: int, data: bytes, name: str, free: tuple[str, ...]) -> C
         f'{sys.version.split()[0]}. It can be carried about, but not called here. '
         'Run it with the Python that it was written with'
     )
-    stub = compile(f'def stub(*args, **kwargs):\n    raise RuntimeError({why!r})\n', '<desipipe>', 'exec')
+    stub = compile(
+        f'def stub(*args, **kwargs):\n    raise RuntimeError({why!r})\n', '<desipipe>', 'exec'
+    )
     inner: CodeType = stub.co_consts[0]
     return inner.replace(co_name=name.rpartition('.')[2], co_qualname=name, co_freevars=free)
 
@@ -98,7 +101,9 @@ class FunctionState(NamedTuple):
     """Modules that it reaches as attributes of packages: to load them is to import them."""
 
 
-def make_function(code: CodeType, namespace: dict[str, Any], cells: tuple[CellType, ...] | None) -> FunctionType:
+def make_function(
+    code: CodeType, namespace: dict[str, Any], cells: tuple[CellType, ...] | None
+) -> FunctionType:
     """Make a function that :func:`fill_function` completes."""
     namespace['__builtins__'] = vars(builtins)
     return FunctionType(code, namespace, code.co_name, None, cells)
@@ -131,7 +136,7 @@ def fill_cell(cell: CellType, content: Any) -> None:
     cell.cell_contents = content
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What the standard library makes of functions
 
 
@@ -147,13 +152,19 @@ def make_cached_property(func: Any, name: str) -> functools.cached_property[Any]
     return made
 
 
-def make_partial_method(func: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> functools.partialmethod[Any]:
+def make_partial_method(
+    func: Any, args: tuple[Any, ...], keywords: dict[str, Any]
+) -> functools.partialmethod[Any]:
     """Make a partial method."""
     return functools.partialmethod(func, *args, **keywords)
 
 
-def make_property(kind: type[property], getter: Any, setter: Any, deleter: Any, text: str | None) -> property:
-    """Make a property, or an object of a class derived from it, whose own ``__init__`` does not run."""
+def make_property(
+    kind: type[property], getter: Any, setter: Any, deleter: Any, text: str | None
+) -> property:
+    """Make a property, or an object of a class derived from it, whose own ``__init__`` does not
+    run.
+    """
     made: property = property.__new__(kind)
     property.__init__(made, getter, setter, deleter, text)
     return made
@@ -180,12 +191,14 @@ def fill_dispatch(dispatch: Any, state: tuple[Any, dict[type, Any]]) -> None:
         dispatch.register(cls, func)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The rest
 
 
 def context_values(variable: ContextVar[Any]) -> tuple[list[Any], list[Any]]:
-    """Return the default of a context variable and its value here, each in a list that is empty where there is none."""
+    """Return the default of a context variable and its value here, each in a list that is empty
+    where there is none.
+    """
     found: tuple[list[Any], list[Any]] = ([], [])
     for values, context in zip(found, (Context(), copy_context()), strict=True):
         with contextlib.suppress(LookupError):
@@ -195,18 +208,24 @@ def context_values(variable: ContextVar[Any]) -> tuple[list[Any], list[Any]]:
 
 def make_context_variable(name: str, default: list[Any], value: list[Any]) -> ContextVar[Any]:
     """Make a context variable that has a value where it had one."""
-    variable: ContextVar[Any] = ContextVar(name, default=default[0]) if default else ContextVar(name)
+    variable: ContextVar[Any] = (
+        ContextVar(name, default=default[0]) if default else ContextVar(name)
+    )
     if value and not (default and default[0] is value[0]):
         variable.set(value[0])
     return variable
 
 
-def make_forward_reference(text: str, module: str | None, is_argument: bool, is_class: bool) -> ForwardRef:
+def make_forward_reference(
+    text: str, module: str | None, is_argument: bool, is_class: bool
+) -> ForwardRef:
     """Make an annotation that is text."""
     return ForwardRef(text, module=module, is_argument=is_argument, is_class=is_class)
 
 
-def make_type_variable(name: str, module: str, constraints: tuple[Any, ...], bound: Any, keywords: dict[str, Any]) -> TypeVar:
+def make_type_variable(
+    name: str, module: str, constraints: tuple[Any, ...], bound: Any, keywords: dict[str, Any]
+) -> TypeVar:
     """Make a type variable."""
     variable = TypeVar(name, *constraints, bound=bound, **keywords)  # type: ignore[misc]
     variable.__module__ = module

@@ -17,32 +17,72 @@ from . import class_registry, modules
 from .plain import standard_stream
 
 _UNSET = object()
-# What can't be changed, and what a process has once, however often the code that names it is loaded.
+# What can't be changed, and what a process has once, however often the code that names it is
+# loaded.
 _FIXED = frozenset(
     (
-        *(bool, bytes, complex, float, int, range, slice, str, type(None), type(...), type(NotImplemented)),
+        *(
+            bool,
+            bytes,
+            complex,
+            float,
+            int,
+            range,
+            slice,
+            str,
+            type(None),
+            type(...),
+            type(NotImplemented),
+        ),
         *(types.CodeType, types.GenericAlias, types.UnionType),
-        *(types.ClassMethodDescriptorType, types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType, types.WrapperDescriptorType),
+        *(
+            types.ClassMethodDescriptorType,
+            types.GetSetDescriptorType,
+            types.MemberDescriptorType,
+            types.MethodDescriptorType,
+            types.WrapperDescriptorType,
+        ),
     )
 )
 _FIXED_NAMES = frozenset(
     (
         *(('datetime', name) for name in ('date', 'datetime', 'time', 'timedelta', 'timezone')),
         *(('logging', name) for name in ('Logger', 'RootLogger')),
-        *((module, name) for module in ('pathlib', 'pathlib._local') for name in ('Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath')),
-        *(('_collections', '_tuplegetter'), ('decimal', 'Decimal'), ('fractions', 'Fraction'), ('re', 'Pattern'), ('uuid', 'UUID'), ('zoneinfo', 'ZoneInfo')),
+        *(
+            (module, name)
+            for module in ('pathlib', 'pathlib._local')
+            for name in ('Path', 'PosixPath', 'PurePath', 'PurePosixPath', 'PureWindowsPath')
+        ),
+        *(
+            ('_collections', '_tuplegetter'),
+            ('decimal', 'Decimal'),
+            ('fractions', 'Fraction'),
+            ('re', 'Pattern'),
+            ('uuid', 'UUID'),
+            ('zoneinfo', 'ZoneInfo'),
+        ),
         *(('operator', name) for name in ('attrgetter', 'itemgetter', 'methodcaller')),
     )
 )
-_MAKERS = frozenset(('dataclasses', 'enum', 'reprlib', 'typing', 'collections'))  # what they make of classes keeps nothing between calls
-_WRAPPERS = (staticmethod, classmethod, types.MethodType, functools.cached_property, property, functools.partial)
+_MAKERS = frozenset(
+    ('dataclasses', 'enum', 'reprlib', 'typing', 'collections')
+)  # what they make of classes keeps nothing between calls
+_WRAPPERS = (
+    staticmethod,
+    classmethod,
+    types.MethodType,
+    functools.cached_property,
+    property,
+    functools.partial,
+)
 
 
 class Memory:
     """The globals that a loaded function carries, with those of all that came by value with it.
 
-    What is found by its name (installed packages) belongs to the process, and is not looked at. What a cache or a compiler around a function of the user
-    has computed already (:func:`functools.lru_cache`) stays: it does not count for the function's identity either.
+    What is found by its name (installed packages) belongs to the process, and is not looked at.
+    What a cache or a compiler around a function of the user has computed already
+    (:func:`functools.lru_cache`) stays: it does not count for the function's identity either.
 
     Parameters
     ----------
@@ -51,7 +91,9 @@ class Memory:
 
     def __init__(self, func: Any) -> None:
         self.names: dict[str, Any] = {}
-        """Functions and classes of ``__main__``, by the names under which other pickles refer to them."""
+        """Functions and classes of ``__main__``, by the names under which other pickles refer to
+        them.
+        """
         self.module_names: dict[str, dict[str, Any]] = {}
         """Functions of the user's other modules, by the names of these."""
         self._mutable = False
@@ -68,7 +110,9 @@ class Memory:
                 self._seen.add(id(value))
                 try:
                     todo += self._look(value, bound)
-                except Exception:  # its attributes raise when they are asked for (of a proxy that stands for nothing now): anything may be in it
+                # its attributes raise when they are asked for (of a proxy that stands for nothing
+                # now): anything may be in it
+                except Exception:
                     self._mutable = True
         self.names.update(bound)
 
@@ -82,7 +126,8 @@ class Memory:
             return True
         if self._mutable:
             return False
-        # All in these is immutable: by identity, which takes less than a microsecond each, it is seen what was put in its place.
+        # All in these is immutable: by identity, which takes less than a microsecond each, it is
+        # seen what was put in its place.
         for space, values in self._spaces:
             if len(space) != len(values) or not all(map(is_, space.values(), values)):
                 return False
@@ -98,7 +143,9 @@ class Memory:
         class_registry.keep_classes(cls for cls, _ in self._classes)
 
     def forget(self) -> None:
-        """Take from classes what was added to them: loading again gives the same classes, with the attributes that they had."""
+        """Take from classes what was added to them: loading again gives the same classes, with
+        the attributes that they had.
+        """
         for cls, names in self._classes:
             for name in vars(cls).keys() - names:
                 if not name.startswith('__') and name != '_abc_impl':
@@ -118,11 +165,23 @@ class Memory:
         if isinstance(value, types.ModuleType):
             return [] if sys.modules.get(value.__name__) is value else self._space(vars(value))
         if kind in (types.BuiltinFunctionType, types.MethodWrapperType):
-            return [] if value.__self__ is None or isinstance(value.__self__, types.ModuleType) else [value.__self__]
+            return (
+                []
+                if value.__self__ is None or isinstance(value.__self__, types.ModuleType)
+                else [value.__self__]
+            )
         if isinstance(value, _WRAPPERS):
-            parts = [getattr(value, name, None) for name in ('__func__', '__self__', 'func', 'args', 'fget', 'fset', 'fdel')]
-            return [*parts, *(value.keywords.values() if isinstance(value, functools.partial) else ())]
-        if type(getattr(value, '__wrapped__', None)) is types.FunctionType and not modules.is_user(kind.__module__):
+            parts = [
+                getattr(value, name, None)
+                for name in ('__func__', '__self__', 'func', 'args', 'fget', 'fset', 'fdel')
+            ]
+            return [
+                *parts,
+                *(value.keywords.values() if isinstance(value, functools.partial) else ()),
+            ]
+        if type(getattr(value, '__wrapped__', None)) is types.FunctionType and not modules.is_user(
+            kind.__module__
+        ):
             return [value.__wrapped__]
         if not (_is_found(value) or self._is_fixed(value, kind)):
             self._mutable = True
@@ -130,7 +189,11 @@ class Memory:
 
     @staticmethod
     def _is_fixed(value: Any, kind: type) -> bool:
-        if (kind.__module__, kind.__name__) in _FIXED_NAMES or kind.__module__ in _MAKERS or hasattr(kind, '__desipipe_identity__'):
+        if (
+            (kind.__module__, kind.__name__) in _FIXED_NAMES
+            or kind.__module__ in _MAKERS
+            or hasattr(kind, '__desipipe_identity__')
+        ):
             return not isinstance(value, (dict, list))  # of collections: a deque, a Counter
         numpy = sys.modules.get('numpy')
         if numpy is not None and isinstance(value, numpy.ndarray):
@@ -145,7 +208,11 @@ class Memory:
             return []
         self._seen.add(id(space))
         self._spaces.append((space, tuple(space.values())))
-        return [value for name, value in space.items() if not (name.startswith('__') and name.endswith('__'))]
+        return [
+            value
+            for name, value in space.items()
+            if not (name.startswith('__') and name.endswith('__'))
+        ]
 
     def _function(self, func: types.FunctionType, bound: dict[str, Any]) -> Iterable[Any]:
         namespace = func.__globals__
@@ -153,7 +220,12 @@ class Memory:
         if where in _MAKERS or _is_found(func):
             return []
         self._name(func)
-        parts: list[Any] = [func.__defaults__, *(func.__kwdefaults__ or {}).values(), *self._space(func.__dict__), func.__dict__.get('__wrapped__')]
+        parts: list[Any] = [
+            func.__defaults__,
+            *(func.__kwdefaults__ or {}).values(),
+            *self._space(func.__dict__),
+            func.__dict__.get('__wrapped__'),
+        ]
         for cell in func.__closure__ or ():
             if id(cell) not in self._seen:
                 self._seen.add(id(cell))
@@ -161,10 +233,16 @@ class Memory:
                 self._cells.append((cell, content))
                 if content is not _UNSET:
                     parts.append(content)
-        if where in modules.MAIN or namespace is not getattr(sys.modules.get(str(where)), '__dict__', None):
+        if where in modules.MAIN or namespace is not getattr(
+            sys.modules.get(str(where)), '__dict__', None
+        ):
             parts += self._space(namespace)
             if where in modules.MAIN:
-                bound.update((key, item) for key, item in namespace.items() if getattr(item, '__qualname__', '') == key and item.__module__ in modules.MAIN)
+                bound.update(
+                    (key, item)
+                    for key, item in namespace.items()
+                    if getattr(item, '__qualname__', '') == key and item.__module__ in modules.MAIN
+                )
         return parts
 
     def _class(self, cls: type) -> Iterable[Any]:
@@ -180,10 +258,18 @@ class Memory:
         self._spaces.append((namespace, tuple(namespace.values())))
         parts: list[Any] = [type(cls), *cls.__bases__]
         for name, value in namespace.items():
-            # What makes annotations when they are asked for (Python 3.14) holds the names of the class itself.
-            is_made = name in ('_abc_impl', '_field_defaults', '__annotate_func__', '__annotate__') or (issubclass(cls, enum.Enum) and name.startswith('_'))
+            # What makes annotations when they are asked for (Python 3.14) holds the names of the
+            # class itself.
+            is_made = name in (
+                '_abc_impl',
+                '_field_defaults',
+                '__annotate_func__',
+                '__annotate__',
+            ) or (issubclass(cls, enum.Enum) and name.startswith('_'))
             is_special = name.startswith('__') and name.endswith('__')
-            if not is_made and (not is_special or isinstance(value, (types.FunctionType, *_WRAPPERS))):
+            if not is_made and (
+                not is_special or isinstance(value, (types.FunctionType, *_WRAPPERS))
+            ):
                 parts.append(value)
         return parts
 
@@ -199,7 +285,11 @@ class Memory:
 def _is_found(value: Any) -> bool:
     """Return True if a function, a class or what acts as one was imported by its name."""
     module, name = getattr(value, '__module__', None), getattr(value, '__qualname__', None)
-    return isinstance(name, str) and module not in modules.MAIN and modules.resolve(module, name) is value
+    return (
+        isinstance(name, str)
+        and module not in modules.MAIN
+        and modules.resolve(module, name) is value
+    )
 
 
 def _contents(cell: types.CellType) -> object:

@@ -1,9 +1,9 @@
 """Tell the user's own modules, carried by value, from installed ones, known by name.
 
-The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the standard library, nor in
-``site-packages`` or ``dist-packages``, nor in a package that is installed in editable mode, nor in one
-that the list of files of an installation beside it names (``pip install --target``), nor in one that
-desipipe itself needs, wherever that lies: every worker has it.
+The user's own are ``__main__`` (script, notebook) and every module whose file lies neither in the
+standard library, nor in ``site-packages`` or ``dist-packages``, nor in a package that is installed
+in editable mode, nor in one that the list of files of an installation beside it names (``pip
+install --target``), nor in one that desipipe itself needs, wherever that lies: every worker has it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ _OURS = _NEEDED | {__name__.partition('.')[0]}
 def is_user(name: object) -> bool:
     """Return True if the module ``name`` is the user's own.
 
-    A name that is not imported here can only be that of code that came by value from where it was: the user's own.
+    A name that is not imported here can only be that of code that came by value from where it was:
+    the user's own.
     """
     if not isinstance(name, str) or name in MAIN:
         return True
@@ -40,7 +41,12 @@ def is_user(name: object) -> bool:
     if module is None:
         top = name.partition('.')[0]
         return top not in sys.stdlib_module_names and top not in _OURS
-    return _is_user_module(name, getattr(module, '__file__', None), getattr(module, '__spec__', None), getattr(module, '__path__', None))
+    return _is_user_module(
+        name,
+        getattr(module, '__file__', None),
+        getattr(module, '__spec__', None),
+        getattr(module, '__path__', None),
+    )
 
 
 def _is_user_module(name: str, file: str | None, spec: object, path: Iterable[str] | None) -> bool:
@@ -48,17 +54,23 @@ def _is_user_module(name: str, file: str | None, spec: object, path: Iterable[st
     if top in _OURS:
         return False
     if file is None and path is not None:
-        file = next((os.path.join(entry, '__init__.py') for entry in path if isinstance(entry, str)), None)  # a namespace package
+        file = next(
+            (os.path.join(entry, '__init__.py') for entry in path if isinstance(entry, str)), None
+        )  # a namespace package
     if file is None:
-        # Built in, frozen, or made by a program: six.moves is its package's, a bare module of a notebook is the user's.
-        return getattr(spec, 'loader', None) is None and (is_user(name.rpartition('.')[0]) if '.' in name else top not in sys.stdlib_module_names)
+        # Built in, frozen, or made by a program: six.moves is its package's, a bare module of a
+        # notebook is the user's.
+        return getattr(spec, 'loader', None) is None and (
+            is_user(name.rpartition('.')[0]) if '.' in name else top not in sys.stdlib_module_names
+        )
     return not file.endswith(_EXTENSIONS) and _is_user_file(file, name)
 
 
 def extension(name: str) -> str:
     """Path of the compiled module ``name`` where the user built it; empty for every other module.
 
-    It can't be carried by value, but it counts by its bytes: building it again from other code is another code.
+    It can't be carried by value, but it counts by its bytes: building it again from other code is
+    another code.
     """
     file = getattr(sys.modules.get(name), '__file__', None) or ''
     return file if file.endswith(_EXTENSIONS) and _is_user_file(file, name) else ''
@@ -68,11 +80,17 @@ def extension(name: str) -> str:
 def _is_user_file(file: str, name: str) -> bool:
     file = os.path.abspath(file)
     for path in {file, os.path.realpath(file)}:
-        if 'site-packages' in path.split(os.sep) or 'dist-packages' in path.split(os.sep) or path.startswith(_installed_roots()):
+        if (
+            'site-packages' in path.split(os.sep)
+            or 'dist-packages' in path.split(os.sep)
+            or path.startswith(_installed_roots())
+        ):
             return False
         if name.partition('.')[0] in _installed_names(_home(path, name)):
             return False
-    return not any(_is_of_editable(os.path.realpath(file), name, *editable) for editable in _editables())
+    return not any(
+        _is_of_editable(os.path.realpath(file), name, *editable) for editable in _editables()
+    )
 
 
 def _home(file: str, name: str) -> str:
@@ -88,12 +106,14 @@ def _home(file: str, name: str) -> str:
 def _installed_names(folder: str) -> frozenset[str]:
     """Return the topmost names of what was installed in a folder or archive of ``sys.path``.
 
-    The lists of files tell them, which ``pip install --target`` leaves beside the modules, and which
-    archives of installed packages (zip, egg) hold.
+    The lists of files tell them, which ``pip install --target`` leaves beside the modules, and
+    which archives of installed packages (zip, egg) hold.
     """
     import importlib.metadata
 
-    egg = folder.endswith('.egg')  # The list beside a source tree names what is being written there.
+    egg = folder.endswith(
+        '.egg'
+    )  # The list beside a source tree names what is being written there.
     found: set[str] = set()
     for distribution in importlib.metadata.distributions(path=[folder]):
         for name in ('top_level.txt',) if egg else ('RECORD',):
@@ -111,12 +131,22 @@ def _installed_roots() -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     roots = {paths[key] for key in ('stdlib', 'platstdlib', 'purelib', 'platlib')}
     roots.update(site.getsitepackages(), [site.getusersitepackages()])
-    return tuple(sorted({os.path.join(form(root), '') for root in roots for form in (os.path.abspath, os.path.realpath)}))
+    return tuple(
+        sorted(
+            {
+                os.path.join(form(root), '')
+                for root in roots
+                for form in (os.path.abspath, os.path.realpath)
+            }
+        )
+    )
 
 
 @functools.cache
 def _editables() -> tuple[tuple[str, frozenset[str]], ...]:
-    """Folder, and names of the top-level modules where the installation tells them, of what is installed in editable mode."""
+    """Folder, and names of the top-level modules where the installation tells them, of what is
+    installed in editable mode.
+    """
     import importlib.metadata
     import urllib.parse
     import urllib.request
@@ -128,22 +158,31 @@ def _editables() -> tuple[tuple[str, frozenset[str]], ...]:
             direct = json.loads(text)
             if direct.get('dir_info', {}).get('editable'):
                 folder = urllib.request.url2pathname(urllib.parse.urlparse(direct['url']).path)
-                found.append((os.path.realpath(folder), frozenset((distribution.read_text('top_level.txt') or '').split())))
+                found.append(
+                    (
+                        os.path.realpath(folder),
+                        frozenset((distribution.read_text('top_level.txt') or '').split()),
+                    )
+                )
     return tuple(found)
 
 
 def _is_of_editable(file: str, name: str, folder: str, names: frozenset[str]) -> bool:
-    # A repository that is installed in editable mode holds notebooks too, and the files beside these are the user's own. Its packages
-    # are those it names itself; where it names none, the packages (not the single files) in its root or its `src`.
+    # A repository that is installed in editable mode holds notebooks too, and the files beside
+    # these are the user's own. Its packages are those it names itself; where it names none, the
+    # packages (not the single files) in its root or its `src`.
     if not file.startswith(os.path.join(folder, '')):
         return False
     if names:
         return name.partition('.')[0] in names
     is_package = os.path.basename(file).startswith('__init__.')
-    return (is_package or '.' in name) and _home(file, name) in (folder, os.path.join(folder, 'src'))
+    return (is_package or '.' in name) and _home(file, name) in (
+        folder,
+        os.path.join(folder, 'src'),
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Modules that functions import when they run: found and read, never executed here
 
 
@@ -174,7 +213,9 @@ def signature(file: str) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=1024)
-def _read(name: str, file: str, text: str, is_package: bool, sign: tuple[int, int]) -> Static | None:
+def _read(
+    name: str, file: str, text: str, is_package: bool, sign: tuple[int, int]
+) -> Static | None:
     module = parse(text)
     if module is None:
         return None  # its import will fail, and say why
@@ -183,7 +224,9 @@ def _read(name: str, file: str, text: str, is_package: bool, sign: tuple[int, in
         if isinstance(node, ast.Import):
             imports |= {Import(0, alias.name, ()) for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            imports.add(Import(node.level, node.module or '', tuple(alias.name for alias in node.names)))
+            imports.add(
+                Import(node.level, node.module or '', tuple(alias.name for alias in node.names))
+            )
     return Static(name, file, text, is_package, tree(module), frozenset(imports), sign)
 
 
@@ -208,7 +251,8 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
 def static(name: str) -> Static | None:
     """Read a module of the user; None for every other, and for one without text.
 
-    The file on disk counts, whether or not the module is imported here: it is what another process would import.
+    The file on disk counts, whether or not the module is imported here: it is what another process
+    would import.
     """
     spec = _spec(name)
     if spec is None or not is_user_spec(name, spec):
@@ -229,7 +273,9 @@ def static(name: str) -> Static | None:
 
 def is_user_spec(name: str, spec: importlib.machinery.ModuleSpec) -> bool:
     """Return True if the module found under ``name`` is the user's own."""
-    return _is_user_module(name, spec.origin if spec.has_location else None, spec, spec.submodule_search_locations)
+    return _is_user_module(
+        name, spec.origin if spec.has_location else None, spec, spec.submodule_search_locations
+    )
 
 
 def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
@@ -258,7 +304,9 @@ def imported(statement: Import, package: str) -> tuple[list[Static], set[str]]:
     if not name or name in MAIN:
         return modules, tops
     parts = name.split('.')
-    wanted = ['.'.join(parts[: i + 1]) for i in range(len(parts))] + [f'{name}.{item}' for item in statement.names if item != '*']
+    wanted = ['.'.join(parts[: i + 1]) for i in range(len(parts))] + [
+        f'{name}.{item}' for item in statement.names if item != '*'
+    ]
     top = _spec(parts[0])
     if top is None:
         return modules, tops
@@ -302,11 +350,19 @@ def package_of(namespace: dict[str, object]) -> str:
     if isinstance(package, str):
         return package
     name = namespace.get('__name__')
-    return name if isinstance(name, str) and '__path__' in namespace else name.rpartition('.')[0] if isinstance(name, str) else ''
+    return (
+        name
+        if isinstance(name, str) and '__path__' in namespace
+        else name.rpartition('.')[0]
+        if isinstance(name, str)
+        else ''
+    )
 
 
 def shared(value: object) -> tuple[str, str] | None:
-    """Module and name of a random generator that all of a process shares: another process has its own, in another state."""
+    """Module and name of a random generator that all of a process shares: another process has
+    its own, in another state.
+    """
     for module, name in (('random', '_inst'), ('numpy.random.mtrand', '_rand')):
         if value is getattr(sys.modules.get(module), name, sys):
             return module, name
@@ -314,7 +370,8 @@ def shared(value: object) -> tuple[str, str] | None:
 
 
 def singleton(value: object) -> str:
-    """Return the name that an installed module has for an object without content, such as :data:`dataclasses.MISSING`.
+    """Return the name that an installed module has for an object without content, such as
+    :data:`dataclasses.MISSING`.
 
     Programs compare these by identity, so that a copy would be another one.
     """
@@ -338,7 +395,10 @@ def is_singledispatch(func: FunctionType) -> bool:
 
     Such a function keeps weak references, but is more than these.
     """
-    return func.__code__.co_qualname == 'singledispatch.<locals>.wrapper' and func.__globals__.get('__name__') == 'functools'
+    return (
+        func.__code__.co_qualname == 'singledispatch.<locals>.wrapper'
+        and func.__globals__.get('__name__') == 'functools'
+    )
 
 
 def resolve(module: str | None, qualname: str) -> object:

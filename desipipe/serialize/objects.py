@@ -1,7 +1,8 @@
 """Tell the content of a library's object from what it only caches.
 
-Whoever looks at an object must not make another one of it: values of cached properties and what lies in caches are left
-out, and what libraries are known to work out late. Tables count by what they hold (see :mod:`.tables`).
+Whoever looks at an object must not make another one of it: values of cached properties and what
+lies in caches are left out, and what libraries are known to work out late. Tables count by what
+they hold (see :mod:`.tables`).
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def _is_derived(kind: type, own: Any, name: Any, value: Any, installed: bool) ->
     for base in kind.__mro__:
         if is_remembered and name in base.__dict__ and _is_lazy(base.__dict__[name]):
             return True
-        if base.__name__ in _LATE_CLASSES and name in _LATE.get((top_level(base), base.__name__), ()):
+        if base.__name__ in _LATE_CLASSES and name in _LATE.get(
+            (top_level(base), base.__name__), ()
+        ):
             return True
     if not installed or not isinstance(name, str):
         return False
@@ -70,18 +73,22 @@ _LATE_CLASSES = frozenset(name for _, name in _LATE)
 
 
 def _is_lazy(member: Any) -> bool:
-    """Return True for a member of a class whose value lies in the object only because someone asked for it."""
+    """Return True for a member of a class whose value lies in the object only because someone
+    asked for it.
+    """
     if isinstance(member, functools.cached_property):
         return True
     kind = type(member)
     if isinstance(member, property):
-        return kind is not property and member.fset is None  # it can't be set: a subclass that remembers
+        return (
+            kind is not property and member.fset is None
+        )  # it can't be set: a subclass that remembers
     if isinstance(member, _METHODS) or hasattr(kind, '__set__') or not hasattr(kind, '__get__'):
         return False
     return _LAZY.search(kind.__name__) is not None
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Objects that are more, or less, than what they reduce to
 
 
@@ -107,12 +114,29 @@ def content(encoder: Encoder, value: Any) -> bytes:
 
 
 _REDUCTIONS = frozenset(('__reduce__', '__reduce_ex__', '__getstate__'))
-_OWN = frozenset(('builtins', 'collections', 'copyreg', 'datetime', 'decimal', 'functools', 'operator', 're', 'types'))
+_OWN = frozenset(
+    (
+        'builtins',
+        'collections',
+        'copyreg',
+        'datetime',
+        'decimal',
+        'functools',
+        'operator',
+        're',
+        'types',
+    )
+)
 
 
 def _dispatcher(encoder: Encoder, value: Any) -> bytes:
-    """Encode a function that Numba compiles: what was compiled already, and its random identity, don't count."""
-    parts = [encoder.value(item) for item in (value.py_func, dict(value.targetoptions), dict(value.locals))]
+    """Encode a function that Numba compiles: what was compiled already, and its random identity,
+    don't count.
+    """
+    parts = [
+        encoder.value(item)
+        for item in (value.py_func, dict(value.targetoptions), dict(value.locals))
+    ]
     return pack(b'compiled', type(value).__name__.encode(), *parts)
 
 
@@ -122,7 +146,9 @@ def _header(encoder: Encoder, value: Any) -> bytes:
 
 
 def _validator(encoder: Encoder, value: Any) -> bytes:
-    """Encode what `pydantic.validate_call` makes of a function: the validators are built from its annotations."""
+    """Encode what `pydantic.validate_call` makes of a function: the validators are built from
+    its annotations.
+    """
     settings = {'config': dict(_config(value)), 'validate_return': value.validate_return}
     return pack(b'validated', encoder.value(value.function), encoder.value(settings))
 
@@ -133,7 +159,9 @@ def _config(value: Any) -> Any:
 
 def _manager(encoder: Encoder, value: Any) -> bytes:
     """Encode a context manager made of a function, before it is entered: it is its call."""
-    return pack(b'call', encoder.value(type(value)), *[encoder.value(item) for item in _call(value)])
+    return pack(
+        b'call', encoder.value(type(value)), *[encoder.value(item) for item in _call(value)]
+    )
 
 
 def _call(value: Any) -> tuple[Any, Any, Any]:
@@ -149,7 +177,14 @@ def _spline(encoder: Encoder, value: Any) -> bytes:
     data = value._data
     if data is None:
         return b''
-    parts = [type(value), *data[:8], *value._eval_args, data[10], data[13], getattr(value, 'ext', None)]
+    parts = [
+        type(value),
+        *data[:8],
+        *value._eval_args,
+        data[10],
+        data[13],
+        getattr(value, 'ext', None),
+    ]
     return pack(b'spline', *[encoder.value(part) for part in parts])
 
 
@@ -173,7 +208,7 @@ _KNOWN: dict[tuple[str, str], Callable[[Encoder, Any], bytes]] = {
 }
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Objects that Python can't pickle, and that can be made again
 
 
@@ -194,7 +229,10 @@ def reduced(value: Any) -> Any:
 
 _DECORATORS = (contextlib.ContextDecorator, contextlib.AsyncContextDecorator)
 # Python copies these from the function, and keeps a lock in a cached property (3.11).
-_COPIED = frozenset(('__doc__', '__module__', '__name__', '__qualname__', '__wrapped__', '__annotations__') + ('__type_params__', 'func', 'attrname', 'lock'))
+_COPIED = frozenset(
+    ('__doc__', '__module__', '__name__', '__qualname__', '__wrapped__', '__annotations__')
+    + ('__type_params__', 'func', 'attrname', 'lock')
+)
 
 
 def _state(value: Any) -> dict[str, Any]:
@@ -222,7 +260,9 @@ def _validate(func: Any, config: Any, validate_return: bool) -> Any:
 
 
 def descriptor(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of what a class holds to make something of a function: a property, a static method, …"""
+    """Return the bytes of what a class holds to make something of a function: a property, a
+    static method, …
+    """
     kind = type(value)
     name = next(base for base in kind.__mro__ if base in _DESCRIPTORS)
     if isinstance(value, property):

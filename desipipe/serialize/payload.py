@@ -1,11 +1,13 @@
 """Values to bytes and back.
 
-A payload is a plain pickle, which begins with ``0x80``, or, where it holds references to tasks or large buffers::
+A payload is a plain pickle, which begins with ``0x80``, or, where it holds references to tasks or
+large buffers::
 
-    magic (8 bytes)  flags  number of buffers  length of the pickle  length of each buffer …  pickle  padding  buffer  padding …
+    magic (8 bytes)  flags  number of buffers  length of the pickle  length of each buffer …  pickle
+    padding  buffer  padding …
 
-with every buffer at a multiple of 64 bytes from the start of the payload: a segment puts such a payload at a multiple of
-64 too, so that a mapped array is aligned.
+with every buffer at a multiple of 64 bytes from the start of the payload: a segment puts such a
+payload at a multiple of 64 too, so that a mapped array is aligned.
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ from typing import Any, NamedTuple
 from ..errors import FutureValueError, PayloadError
 from .plain import ATOMS, OUT_OF_BAND, TaskReference, is_plain, named
 
-__all__ = ['Payload', 'dumps', 'dumps_arguments', 'is_plain_pickle', 'loads', 'refuse_text_of_futures']
+__all__ = [
+    'Payload',
+    'dumps',
+    'dumps_arguments',
+    'is_plain_pickle',
+    'loads',
+    'refuse_text_of_futures',
+]
 
 ALIGNMENT = 64
 _MAGIC = b'\xd3desipi1'
@@ -37,7 +46,10 @@ class Payload(NamedTuple):
     """Bytes to be appended one after the other."""
 
     parts: list[bytes | memoryview]
-    """One part, unless the payload is aligned. The memory views are of the value itself: write them before it changes."""
+    """One part, unless the payload is aligned.
+
+    The memory views are of the value itself: write them before it changes.
+    """
     nbytes: int
     """Length of all parts."""
     aligned: bool
@@ -45,7 +57,9 @@ class Payload(NamedTuple):
 
 
 def dumps(obj: object, name: str = 'result') -> Payload:
-    """Make the bytes of a value. Code of notebooks, scripts and their modules is carried by value; arrays are not copied.
+    """Make the bytes of a value.
+
+    Code of notebooks, scripts and their modules is carried by value; arrays are not copied.
 
     Parameters
     ----------
@@ -73,8 +87,13 @@ def dumps(obj: object, name: str = 'result') -> Payload:
 
 
 def _is_small_array(obj: Any) -> bool:
-    # Numbers and small arrays of NumPy: the most common results, and the C pickler can do them alone.
-    if type(obj).__module__ != 'numpy' or not hasattr(obj, 'nbytes') or type(obj).__name__ == 'memmap':
+    # Numbers and small arrays of NumPy: the most common results, and the C pickler can do them
+    # alone.
+    if (
+        type(obj).__module__ != 'numpy'
+        or not hasattr(obj, 'nbytes')
+        or type(obj).__name__ == 'memmap'
+    ):
         return False
     return not obj.dtype.hasobject and bool(obj.nbytes < OUT_OF_BAND)
 
@@ -85,7 +104,8 @@ def dumps_arguments(kwargs: Mapping[str, object]) -> tuple[Payload, list[bytes]]
     Parameters
     ----------
     kwargs : dict
-        Arguments by name. References to tasks (futures) in them, at any depth, are replaced by what :func:`loads` is told.
+        Arguments by name. References to tasks (futures) in them, at any depth, are replaced by what
+        :func:`loads` is told.
 
     Returns
     -------
@@ -130,8 +150,10 @@ def refuse_text_of_futures(kwargs: Mapping[str, object], pickled: bytes) -> None
             made = _FUTURE.search(part)
             if made is not None:
                 raise FutureValueError(
-                    f'{named(name)} is text that was made of {made[0]}: the name of a future, not the value of its task. '
-                    'Nothing was added to the queue. Make the text of future.result(), or in a task that takes the future as an argument'
+                    f'{named(name)} is text that was made of {made[0]}: the name of a future, not '
+                    'the value of its task. '
+                    'Nothing was added to the queue. Make the text of future.result(), or in a '
+                    'task that takes the future as an argument'
                 )
 
 
@@ -152,7 +174,11 @@ def pack_payload(data: bytes, buffers: list[memoryview], flags: int = 0) -> Payl
     if not buffers and not flags:
         return Payload([data], len(data), False)
     lengths = [buffer.nbytes for buffer in buffers]
-    head = _HEAD.pack(_MAGIC, flags, len(buffers), len(data)) + struct.pack(f'<{len(lengths)}Q', *lengths) + data
+    head = (
+        _HEAD.pack(_MAGIC, flags, len(buffers), len(data))
+        + struct.pack(f'<{len(lengths)}Q', *lengths)
+        + data
+    )
     parts: list[bytes | memoryview] = [head]
     nbytes = len(head)
     for buffer in buffers:
@@ -173,8 +199,9 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
         A payload. Large arrays are views of it where it can be written to, else copies: they are
         writable, as small ones are, unless they were read-only when the payload was made.
     resolve : callable, default=None
-        Called with the identity of each task that is referred to, and with the key of a part of its result where only that is meant; gives what takes
-        its place. By default a :class:`TaskReference`.
+        Called with the identity of each task that is referred to, and with the key of a part of its
+        result where only that is meant; gives what takes its place. By default a
+        :class:`TaskReference`.
 
     Returns
     -------
@@ -198,7 +225,9 @@ def loads(data: bytes | memoryview, resolve: Callable[..., object] | None = None
 
 
 def is_plain_pickle(data: bytes) -> bool:
-    """Return True if bytes are a pickle that refers to no class and no function: loading it runs no code."""
+    """Return True if bytes are a pickle that refers to no class and no function: loading it runs
+    no code.
+    """
     if data[:1] != b'\x80':
         return False
     if _GLOBAL not in data:
@@ -240,7 +269,10 @@ def _split(view: memoryview) -> tuple[bytes | memoryview, _Buffers | None, int]:
 
 
 def _damaged(data: bytes | memoryview, why: str) -> PayloadError:
-    return PayloadError(f'these {len(data):d} bytes are no payload, or not all of one ({why}): the value cannot be read. Check with: desipipe doctor')
+    return PayloadError(
+        f'these {len(data):d} bytes are no payload, or not all of one ({why}): the value cannot be '
+        'read. Check with: desipipe doctor'
+    )
 
 
 class _Unpickler(pickle.Unpickler):

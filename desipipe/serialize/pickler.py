@@ -1,4 +1,6 @@
-"""The pickler for everything that is not plain: code of the user by value, references to tasks, large buffers apart."""
+"""The pickler for everything that is not plain: code of the user by value, references to tasks,
+large buffers apart.
+"""
 
 from __future__ import annotations
 
@@ -34,10 +36,26 @@ from .class_keys import class_key, has_key
 from .class_registry import add_key, rename
 from .encoder import top_level
 from .library_reducers import REDUCERS, reduce_wrapper
-from .plain import OUT_OF_BAND, TaskReference, TaskReferences, deep, is_live, reference, refuse, standard_stream
+from .plain import (
+    OUT_OF_BAND,
+    TaskReference,
+    TaskReferences,
+    deep,
+    is_live,
+    reference,
+    refuse,
+    standard_stream,
+)
 
 # Special attributes of a function that are set once it is made.
-_FUNCTION_WORDS = ('__name__', '__qualname__', '__kwdefaults__', '__defaults__', '__module__', '__doc__')
+_FUNCTION_WORDS = (
+    '__name__',
+    '__qualname__',
+    '__kwdefaults__',
+    '__defaults__',
+    '__module__',
+    '__doc__',
+)
 # Globals that statements need which import what is near.
 _NAMESPACE_WORDS = ('__package__', '__name__', '__path__', '__file__')
 # Of a module that is carried by value: what its functions may ask for.
@@ -45,7 +63,9 @@ _MODULE_WORDS = ('__name__', '__package__', '__file__', '__path__', '__doc__')
 
 
 def _attributes(module: ModuleType, names: set[str] | None) -> list[str]:
-    return [key for key in vars(module) if not key.startswith('__') and (names is None or key in names)]
+    return [
+        key for key in vars(module) if not key.startswith('__') and (names is None or key in names)
+    ]
 
 
 def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
@@ -60,16 +80,34 @@ def _submodules(name: str, words: Iterable[str]) -> Iterator[ModuleType]:
 
 _CACHE = type(functools.lru_cache(lambda: None))
 # What a cache has from its function, and of its own.
-_OF_CACHES = frozenset((*functools.WRAPPER_ASSIGNMENTS, '__wrapped__', 'cache_parameters', '__annotations__', '__annotate__'))
+_OF_CACHES = frozenset(
+    (
+        *functools.WRAPPER_ASSIGNMENTS,
+        '__wrapped__',
+        'cache_parameters',
+        '__annotations__',
+        '__annotate__',
+    )
+)
 _REDUCE: Any = object.__reduce__
 _REDUCE_EX: Any = object.__reduce_ex__
-_METHODS = (BuiltinFunctionType, MethodType, MethodWrapperType, MethodDescriptorType, WrapperDescriptorType)
+_METHODS = (
+    BuiltinFunctionType,
+    MethodType,
+    MethodWrapperType,
+    MethodDescriptorType,
+    WrapperDescriptorType,
+)
 
 
 def _wanted_by_value() -> frozenset[str]:
     """Return the installed modules that the user told cloudpickle to take by value."""
     cloudpickle = sys.modules.get('cloudpickle')
-    return frozenset() if cloudpickle is None else frozenset(cloudpickle.list_registry_pickle_by_value())
+    return (
+        frozenset()
+        if cloudpickle is None
+        else frozenset(cloudpickle.list_registry_pickle_by_value())
+    )
 
 
 class Pickler(pickle.Pickler):
@@ -81,7 +119,8 @@ class Pickler(pickle.Pickler):
     buffer_callback : callable, default=None
         See :class:`pickle.Pickler`.
     references : bool, default=False
-        Whether references to tasks are replaced by their identity (see :func:`~.plain.reference`) and collected in ``tids``.
+        Whether references to tasks are replaced by their identity (see :func:`~.plain.reference`)
+        and collected in ``tids``.
     known : mapping, default=None
         Modules that functions import when they run, where the caller has read them already.
     used : dict, default=None
@@ -107,15 +146,22 @@ class Pickler(pickle.Pickler):
         self.texts: dict[str, dict[int, str]] = {}
         self.modules: dict[str, tuple[str, str, bool]] = {}
         self._by_value = _wanted_by_value()
-        self._namespaces: dict[int, dict[str, Any]] = {}  # globals of functions, by the id of what they are here
-        self._cells: set[int] = set()  # variables of enclosing functions whose content is carried with a function
+        self._namespaces: dict[
+            int, dict[str, Any]
+        ] = {}  # globals of functions, by the id of what they are here
+        self._cells: set[int] = (
+            set()
+        )  # variables of enclosing functions whose content is carried with a function
         self._classes: dict[str, type] = {}  # by value, by their keys
-        self._is_bare = False  # functions are written without what they use, which may be objects of their class
+        # functions are written without what they use, which may be objects of their class
+        self._is_bare = False
         self._bare: list[tuple[FunctionType, tuple[Any, ...]]] = []
         self._passed: set[type] = set()  # classes whose objects are carried as they say themselves
 
     def discover(self, obj: Any) -> None:
-        """Pickle a value, and everything that its functions use of modules: then it is known what that is."""
+        """Pickle a value, and everything that its functions use of modules: then it is known
+        what that is.
+        """
         self.dump(obj)
         done: set[tuple[str, str]] = set()
         while True:
@@ -130,7 +176,9 @@ class Pickler(pickle.Pickler):
             self.dump(list(todo.values()))
 
     def reducer_override(self, obj: Any) -> Any:
-        """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain types."""
+        """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain
+        types.
+        """
         kind = type(obj)
         if kind in self._passed:
             return NotImplemented
@@ -159,13 +207,20 @@ class Pickler(pickle.Pickler):
                 return self._reduce_module(obj)
             return importlib.import_module, (obj.__name__,)
         if issubclass(kind, enum.Enum):
-            return classes.reduce_member(obj) if classes.is_by_value(kind, self._by_value) else NotImplemented
+            return (
+                classes.reduce_member(obj)
+                if classes.is_by_value(kind, self._by_value)
+                else NotImplemented
+            )
         if issubclass(kind, (property, staticmethod, classmethod)):
             return reduce_wrapper(obj)
         if kind is TypeVar:
             return self._reduce_type_variable(obj)
         if kind is _CACHE:
-            if modules.is_user(obj.__module__) or modules.resolve(obj.__module__, obj.__qualname__) is not obj:
+            if (
+                modules.is_user(obj.__module__)
+                or modules.resolve(obj.__module__, obj.__qualname__) is not obj
+            ):
                 own = {name: value for name, value in vars(obj).items() if name not in _OF_CACHES}
                 return makers.make_cache, (obj.__wrapped__, obj.cache_parameters()), own or None
             return NotImplemented
@@ -182,11 +237,18 @@ class Pickler(pickle.Pickler):
         elif kind is ForwardRef:
             # Without the class that it was found to mean, which may hold what is made of it.
             flags = obj.__forward_is_argument__, obj.__forward_is_class__
-            return makers.make_forward_reference, (obj.__forward_arg__, obj.__forward_module__, *flags)
+            return makers.make_forward_reference, (
+                obj.__forward_arg__,
+                obj.__forward_module__,
+                *flags,
+            )
         elif kind is contextvars.ContextVar:
             return makers.make_context_variable, (obj.name, *makers.context_values(obj))
         elif kind is functools.cached_property:
-            return makers.make_cached_property, (obj.func, obj.attrname)  # Python 3.11 keeps a lock in it
+            return makers.make_cached_property, (
+                obj.func,
+                obj.attrname,
+            )  # Python 3.11 keeps a lock in it
         elif top_level(kind) == 'numpy' and kind.__name__ in ('ndarray', 'memmap'):
             return self._reduce_array(obj)
         elif kind.__name__ in ('Random', 'RandomState') and (where := modules.shared(obj)):
@@ -202,21 +264,35 @@ class Pickler(pickle.Pickler):
         is_plain = kind.__reduce__ is _REDUCE and kind.__reduce_ex__ is _REDUCE_EX
         if is_plain and (name := modules.singleton(obj)):
             return getattr, (sys.modules[kind.__module__], name)
-        if is_plain and type(kind.__new__) is FunctionType and classes.is_by_value(kind, self._by_value):
+        if (
+            is_plain
+            and type(kind.__new__) is FunctionType
+            and classes.is_by_value(kind, self._by_value)
+        ):
             return classes.reduce_object(obj)
-        if is_plain or kind.__module__ == 'numpy' or kind in self.dispatch_table or isinstance(obj, _METHODS):
+        if (
+            is_plain
+            or kind.__module__ == 'numpy'
+            or kind in self.dispatch_table
+            or isinstance(obj, _METHODS)
+        ):
             self._passed.add(kind)
             return NotImplemented
         reduced = obj.__reduce_ex__(5)
         if not isinstance(reduced, str):
             self._passed.add(kind)
         elif (module := pickle.whichmodule(obj, reduced)) in modules.MAIN:  # type: ignore[attr-defined]
-            raise TypeError(f'it is found by its name only ({module}.{reduced}), which another process does not have')
+            raise TypeError(
+                f'it is found by its name only ({module}.{reduced}), which another process does '
+                'not have'
+            )
         return reduced
 
     def _reduce_class(self, cls: type) -> Any:
         if cls in (type(None), type(...), type(NotImplemented)):
-            return type, ((None if cls is type(None) else ... if cls is type(...) else NotImplemented),)
+            return type, (
+                (None if cls is type(None) else ... if cls is type(...) else NotImplemented),
+            )
         if classes.is_by_value(cls, self._by_value):
             return classes.reduce_class(cls, self._key(cls))
         if not classes.is_found(cls, self._by_value) and (where := classes.static_name(cls)):
@@ -224,13 +300,17 @@ class Pickler(pickle.Pickler):
         return NotImplemented
 
     def _key(self, cls: type) -> str:
-        """Return the key of a class; in one payload, different classes that are equal by content have different keys."""
+        """Return the key of a class; in one payload, different classes that are equal by content
+        have different keys.
+        """
         key = class_key(cls)
         if self._classes.setdefault(key, cls) is cls:
             return key
         base = key.partition('#')[0]
         if has_key(modules.resolve(cls.__module__, cls.__qualname__), base):
-            return base  # a definition that was executed again: both are what is found under the name
+            return (
+                base  # a definition that was executed again: both are what is found under the name
+            )
         add_key(self._classes[key], key)
         for number in itertools.count(2):
             if self._classes.setdefault(f'{base}#{number:d}', cls) is cls:
@@ -253,8 +333,19 @@ class Pickler(pickle.Pickler):
         try:
             data = marshal.dumps(code)
         except ValueError:  # among its constants is what a program put there
-            names = code.co_names, code.co_varnames, code.co_filename, code.co_name, code.co_qualname
-            numbers = code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_nlocals
+            names = (
+                code.co_names,
+                code.co_varnames,
+                code.co_filename,
+                code.co_name,
+                code.co_qualname,
+            )
+            numbers = (
+                code.co_argcount,
+                code.co_posonlyargcount,
+                code.co_kwonlyargcount,
+                code.co_nlocals,
+            )
             lines = code.co_firstlineno, code.co_linetable, code.co_exceptiontable
             head = *numbers, code.co_stacksize, code.co_flags, code.co_code, code.co_consts
             return CodeType, (*head, *names, *lines, code.co_freevars, code.co_cellvars)
@@ -283,7 +374,11 @@ class Pickler(pickle.Pickler):
         reads = source.reads(code)
         used: dict[str, Any] = {}
         for name, chains in reads.names.items():
-            if name in namespace and name != '__builtins__' and not modules.is_guarded_open(name, namespace[name]):
+            if (
+                name in namespace
+                and name != '__builtins__'
+                and not modules.is_guarded_open(name, namespace[name])
+            ):
                 used[name] = namespace[name]
                 self._use(namespace[name], chains)
         variables = []
@@ -303,22 +398,32 @@ class Pickler(pickle.Pickler):
             if found is not None:
                 self.texts.setdefault(code.co_filename, {}).update(found.excerpt())
             if reads.imports:
-                for module in modules.closure(reads.imports, modules.package_of(namespace))[0].values():
+                for module in modules.closure(reads.imports, modules.package_of(namespace))[
+                    0
+                ].values():
                     module = self.known.get(module.name, module)
                     self.modules[module.name] = (module.file, module.text, module.is_package)
-        packages = [value for value in (*used.values(), *variables) if isinstance(value, ModuleType) and getattr(value, '__package__', None)]
+        packages = [
+            value
+            for value in (*used.values(), *variables)
+            if isinstance(value, ModuleType) and getattr(value, '__package__', None)
+        ]
         attributes = {name: getattr(func, name) for name in _FUNCTION_WORDS}
         attributes['__annotations__'] = hints = annotations_of(func)
         used.update(hinted_names(hints, namespace))
         shared = self._namespaces.get(id(namespace))
         if shared is None:
-            shared = self._namespaces[id(namespace)] = {name: namespace[name] for name in _NAMESPACE_WORDS if name in namespace}
+            shared = self._namespaces[id(namespace)] = {
+                name: namespace[name] for name in _NAMESPACE_WORDS if name in namespace
+            }
         state = makers.FunctionState(
             names=used,
             cells=cells,
             attributes=attributes,
             own=dict(func.__dict__),
-            submodules=[item for package in packages for item in _submodules(package.__name__, reads.words)],
+            submodules=[
+                item for package in packages for item in _submodules(package.__name__, reads.words)
+            ],
         )
         args = code, shared, func.__closure__
         if self._is_bare:
@@ -328,12 +433,19 @@ class Pickler(pickle.Pickler):
 
     def _use(self, value: Any, chains: Iterable[tuple[str, ...]]) -> None:
         """Note what a function reads of a module: the rest may hold what can't be carried."""
-        if not isinstance(value, ModuleType) or value.__name__ in modules.MAIN or not modules.is_user(value.__name__):
+        if (
+            not isinstance(value, ModuleType)
+            or value.__name__ in modules.MAIN
+            or not modules.is_user(value.__name__)
+        ):
             return
         for chain in chains:
             _, names = self.used.setdefault(value.__name__, (value, set()))
             if not chain:
-                self.used[value.__name__] = (value, None)  # the module as it is: anything of it may be used
+                self.used[value.__name__] = (
+                    value,
+                    None,
+                )  # the module as it is: anything of it may be used
             else:
                 if names is not None:
                     names.add(chain[0])
@@ -354,11 +466,16 @@ class Pickler(pickle.Pickler):
             array = np.asarray(array)  # a mapped file: its content counts; no copy
         if not array.flags.forc and (axes := permutation(array)):
             # Its order in memory is part of what it is; to carry it takes no copy.
-            return np.transpose, (array.transpose(axes), [axes.index(axis) for axis in range(array.ndim)])
+            return np.transpose, (
+                array.transpose(axes),
+                [axes.index(axis) for axis in range(array.ndim)],
+            )
         if not is_mapped and (array.nbytes < OUT_OF_BAND or array.dtype.hasobject):
             return NotImplemented
         if not array.flags.forc:
-            array = np.ascontiguousarray(array)  # one copy instead of two, and it can be mapped when it is read
+            array = np.ascontiguousarray(
+                array
+            )  # one copy instead of two, and it can be mapped when it is read
         if array.dtype.kind in 'mM':
             # Dates have no buffer of their own; like small ones they come back writable.
             return makers.view_array, (_writable(array.view('i8')), array.dtype)
@@ -455,7 +572,9 @@ def pickled(
         raise refuse(path or ['the arguments'], culprit, reason) from exc
 
 
-def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | None) -> tuple[bytes, list[memoryview], list[bytes]]:
+def _pickled(
+    obj: Any, references: bool, known: Mapping[str, modules.Static] | None
+) -> tuple[bytes, list[memoryview], list[bytes]]:
     buffers: list[memoryview] = []
 
     def out_of_band(buffer: pickle.PickleBuffer) -> bool:
@@ -470,7 +589,8 @@ def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | N
 
     pickler = None
     if type(obj) is FunctionType:
-        # It brings its text along: what is known of that when the function itself was written is all there is, unless it uses modules of the user.
+        # It brings its text along: what is known of that when the function itself was written is
+        # all there is, unless it uses modules of the user.
         with io.BytesIO() as file:
             pickler = Pickler(file, out_of_band, references, known)
             pickler.dump(_Restored(obj, pickler))
@@ -486,16 +606,20 @@ def _pickled(obj: Any, references: bool, known: Mapping[str, modules.Static] | N
         # It brings code along: once more, now that it is known what that needs.
         buffers.clear()
         with io.BytesIO() as file:
-            Pickler(file, out_of_band, references, known, pickler.used).dump(_Prepared(obj, pickler))
+            Pickler(file, out_of_band, references, known, pickler.used).dump(
+                _Prepared(obj, pickler)
+            )
             data = file.getvalue()
     return data, buffers, list(pickler.tids)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What is to blame
 
 
-def _culprit(obj: Any, trail: list[str], reason: Exception, references: bool) -> tuple[list[str], Any, Exception]:
+def _culprit(
+    obj: Any, trail: list[str], reason: Exception, references: bool
+) -> tuple[list[str], Any, Exception]:
     """Go down to the smallest part of ``obj`` that can't be pickled."""
     seen: set[int] = set()
     while not is_live(obj):
@@ -506,7 +630,8 @@ def _culprit(obj: Any, trail: list[str], reason: Exception, references: bool) ->
             try:
                 Pickler(io.BytesIO(), lambda buffer: False, references).discover(part)
             except Exception as exc:
-                # What is too deep is too deep at every level but the last: the first that has a name is enough.
+                # What is too deep is too deep at every level but the last: the first that has a
+                # name is enough.
                 if trail and isinstance(exc.__cause__ or exc, RecursionError):
                     return trail, obj, reason
                 obj, trail, reason = part, [*trail, *words], exc
@@ -537,7 +662,10 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:
                 yield [f'{words} {name!r}'], obj.__globals__[name]
         names = obj.__code__.co_varnames[: obj.__code__.co_argcount]
         defaults = obj.__defaults__ or ()
-        for name, value in [*zip(names[len(names) - len(defaults) :], defaults, strict=True), *(obj.__kwdefaults__ or {}).items()]:
+        for name, value in [
+            *zip(names[len(names) - len(defaults) :], defaults, strict=True),
+            *(obj.__kwdefaults__ or {}).items(),
+        ]:
             yield [f'the function {obj.__name__!r} has the default {name!r}'], value
         for name, value in obj.__dict__.items():
             yield [f'the function {obj.__name__!r} has the attribute {name!r}'], value
@@ -552,11 +680,22 @@ def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:
     elif isinstance(obj, (type, ModuleType)):
         words = f'the {"class" if isinstance(obj, type) else "module"} {obj.__name__!r}, attribute'
         for name, value in dict(vars(obj)).items():
-            if name not in ('__dict__', '__weakref__', '__builtins__', '_abc_impl', '__loader__', '__spec__'):
+            if name not in (
+                '__dict__',
+                '__weakref__',
+                '__builtins__',
+                '_abc_impl',
+                '__loader__',
+                '__spec__',
+            ):
                 yield [f'{words} {name!r}'], value
     elif not isinstance(obj, (int, float, str, bytes, io.IOBase)):
         try:
-            reduced = copyreg.dispatch_table[kind](obj) if kind in copyreg.dispatch_table else obj.__reduce_ex__(5)
+            reduced = (
+                copyreg.dispatch_table[kind](obj)
+                if kind in copyreg.dispatch_table
+                else obj.__reduce_ex__(5)
+            )
         except Exception:
             reduced = (None, (), getattr(obj, '__dict__', None))
         if isinstance(reduced, tuple):

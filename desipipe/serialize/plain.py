@@ -1,4 +1,5 @@
-"""Words that the rest of this package shares: references to tasks, canonical text of plain values, digests, refusals.
+"""Words that the rest of this package shares: references to tasks, canonical text of plain values,
+digests, refusals.
 
 This module is on the path of every task that is added: it imports nothing heavy.
 """
@@ -17,13 +18,21 @@ from ..errors import NotSerializableError
 __all__ = ['TaskReference', 'TaskReferences']
 
 DIGEST_SIZE = 16  # bytes; a task's identity is one
-OUT_OF_BAND = 4096  # bytes; smaller buffers stay in the pickle: apart they would cost more than they save
-_VERBATIM = 64  # bytes; what is shorter is readable in a dump, what is longer only costs more to hash again
-_DEPTH = 8  # levels of containers that are written as text: deeper (or cyclic, or shared many times) ones are hashed level by level
+OUT_OF_BAND = (
+    4096  # bytes; smaller buffers stay in the pickle: apart they would cost more than they save
+)
+_VERBATIM = (
+    64  # bytes; what is shorter is readable in a dump, what is longer only costs more to hash again
+)
+# levels of containers that are written as text: deeper (or cyclic, or shared many times) ones are
+# hashed level by level
+_DEPTH = 8
 
-# Exact types whose `ascii` is canonical: equal for equal values of equal type, in every version of Python, and for nothing else.
+# Exact types whose `ascii` is canonical: equal for equal values of equal type, in every version of
+# Python, and for nothing else.
 WORDS: frozenset[type] = frozenset((int, float, str, bool, type(None)))
-# Exact types, and flat lists of them, that the C pickler carries without help. Long bytes would grow fourfold as text.
+# Exact types, and flat lists of them, that the C pickler carries without help. Long bytes would
+# grow fourfold as text.
 ATOMS: frozenset[type] = WORDS | {bytes}
 
 
@@ -47,7 +56,9 @@ class TaskReference:
         self.item = item
 
     def __repr__(self) -> str:
-        return f'<{type(self).__name__} {self.tid.hex()[:12]}{"." + self.item if self.item else ""}>'
+        return (
+            f'<{type(self).__name__} {self.tid.hex()[:12]}{"." + self.item if self.item else ""}>'
+        )
 
 
 class TaskReferences:
@@ -70,12 +81,16 @@ def digest(data: bytes | memoryview) -> bytes:
 
 
 def short(data: bytes) -> bytes:
-    """``data`` itself where it is short, else ``b'#'`` and its digest; no caller's data begins with ``b'#'``."""
+    """``data`` itself where it is short, else ``b'#'`` and its digest; no caller's data begins
+    with ``b'#'``.
+    """
     return data if len(data) <= _VERBATIM else b'#' + digest(data)
 
 
 def pack(tag: bytes, *chunks: bytes) -> bytes:
-    """Tag and chunks as one :func:`short` piece, each chunk with its length in front, so that no two lists of chunks give the same bytes."""
+    """Tag and chunks as one :func:`short` piece, each chunk with its length in front, so that no
+    two lists of chunks give the same bytes.
+    """
     return short(tag + b''.join([b'%d:%b' % (len(chunk), chunk) for chunk in chunks]))
 
 
@@ -83,16 +98,19 @@ def _word(value: Any) -> str:
     try:
         return ascii(value)
     except ValueError:
-        # Python refuses to write huge integers (`sys.set_int_max_str_digits`); the text must not depend on that setting.
+        # Python refuses to write huge integers (`sys.set_int_max_str_digits`); the text must not
+        # depend on that setting.
         from decimal import Decimal
 
         return format(Decimal(value), 'f')
 
 
 def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
-    """Canonical text of a plain value: numbers, text, bytes, None, and lists, tuples, dictionaries and sets of such.
+    """Canonical text of a plain value: numbers, text, bytes, None, and lists, tuples, dictionaries
+    and sets of such.
 
-    It is a Python expression (in which ``@…`` is a task), with the items of dictionaries and sets in the order of their text.
+    It is a Python expression (in which ``@…`` is a task), with the items of dictionaries and sets
+    in the order of their text.
 
     Parameters
     ----------
@@ -130,7 +148,11 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
         if kind is list:
             return f'[{", ".join(texts)}]'
         return f'({texts[0]},)' if len(texts) == 1 else f'({", ".join(texts)})'
-    if kind is dict and WORDS.issuperset(map(type, value)) and WORDS.issuperset(map(type, value.values())):
+    if (
+        kind is dict
+        and WORDS.issuperset(map(type, value))
+        and WORDS.issuperset(map(type, value.values()))
+    ):
         return f'{{{", ".join(sorted([f"{_word(key)}: {_word(item)}" for key, item in value.items()]))}}}'
     if kind is dict or kind is set or kind is frozenset:
         if not depth:
@@ -164,10 +186,13 @@ def is_plain(value: Any, depth: int = _DEPTH) -> bool:
         return True
     if kind is dict:
         return ATOMS.issuperset(map(type, value)) and (
-            ATOMS.issuperset(map(type, value.values())) or (depth > 0 and all(is_plain(item, depth - 1) for item in value.values()))
+            ATOMS.issuperset(map(type, value.values()))
+            or (depth > 0 and all(is_plain(item, depth - 1) for item in value.values()))
         )
     if kind is list or kind is tuple:
-        return ATOMS.issuperset(map(type, value)) or (depth > 0 and all(is_plain(item, depth - 1) for item in value))
+        return ATOMS.issuperset(map(type, value)) or (
+            depth > 0 and all(is_plain(item, depth - 1) for item in value)
+        )
     return False
 
 
@@ -175,7 +200,9 @@ _LAYERS = 100  # of decorators
 
 
 def unwrapped(value: Any) -> Iterator[Any]:
-    """Yield a callable, and what it wraps, as its `__wrapped__` and `__func__` say; a circle of these ends."""
+    """Yield a callable, and what it wraps, as its `__wrapped__` and `__func__` say; a circle of
+    these ends.
+    """
     seen: list[Any] = []
     while value is not None and len(seen) < _LAYERS and not any(value is item for item in seen):
         seen.append(value)
@@ -193,7 +220,9 @@ def attribute(value: Any, name: str) -> Any:
 
 
 _T = TypeVar('_T')
-_DEEP = 30_000  # levels; Python's own limit is 1,000, of which one level of someone's data can take ten
+_DEEP = (
+    30_000  # levels; Python's own limit is 1,000, of which one level of someone's data can take ten
+)
 _DEEP_NAME = 'desipipe-deep'
 _deep_lock = threading.Lock()
 _STACK = 1 << 28  # bytes that these may take; only what is used is ever there
@@ -202,7 +231,8 @@ _STACK = 1 << 28  # bytes that these may take; only what is used is ever there
 def deep(call: Callable[[], _T]) -> _T:
     """Call once more what has failed with a :class:`RecursionError`: in a thread with room for it.
 
-    Linked lists, trees, and functions that call each other in long chains are nested deeper than Python allows for by default.
+    Linked lists, trees, and functions that call each other in long chains are nested deeper than
+    Python allows for by default.
     """
     result: list[_T] = []
     errors: list[BaseException] = []
@@ -230,7 +260,7 @@ def deep(call: Callable[[], _T]) -> _T:
     return result[0]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # What can't be carried, in words
 
 
@@ -239,10 +269,17 @@ def named(name: str) -> str:
 
     Other texts are used as they are.
     """
-    return f'argument {name!r}' if name not in ('value', 'result') and name.lstrip('*').isidentifier() else f'the {name}' if name == 'result' else name
+    return (
+        f'argument {name!r}'
+        if name not in ('value', 'result') and name.lstrip('*').isidentifier()
+        else f'the {name}'
+        if name == 'result'
+        else name
+    )
 
 
-# Module and name of a class: what it is in words, what to do about it. The first class of an object's ancestry that is listed counts.
+# Module and name of a class: what it is in words, what to do about it. The first class of an
+# object's ancestry that is listed counts.
 _INSIDE = 'make it inside the function instead'
 _LIVE: dict[tuple[str, str], tuple[str, str]] = {
     ('_io', '_IOBase'): ('an open file', 'open it inside the function instead'),
@@ -261,8 +298,14 @@ _LIVE: dict[tuple[str, str], tuple[str, str]] = {
     ('sqlite3', 'Connection'): ('an open data base', 'open it inside the function instead'),
     ('mmap', 'mmap'): ('a mapped file', 'open it inside the function instead'),
     ('h5py._hl.files', 'File'): ('an open file', 'open it inside the function instead'),
-    ('matplotlib.artist', 'Artist'): ('a live plot', 'plot inside the function, and return the figure or save it to a file'),
-    ('matplotlib.backend_bases', 'FigureCanvasBase'): ('a live plot', 'plot inside the function, and return the figure or save it to a file'),
+    ('matplotlib.artist', 'Artist'): (
+        'a live plot',
+        'plot inside the function, and return the figure or save it to a file',
+    ),
+    ('matplotlib.backend_bases', 'FigureCanvasBase'): (
+        'a live plot',
+        'plot inside the function, and return the figure or save it to a file',
+    ),
     ('ipywidgets.widgets.widget', 'Widget'): ('a live widget', 'use the value it holds instead'),
     ('builtins', 'generator'): ('a generator', 'turn it into a list first'),
     ('builtins', 'coroutine'): ('a coroutine', 'await it first'),
@@ -272,7 +315,9 @@ _LIVE: dict[tuple[str, str], tuple[str, str]] = {
 
 
 def standard_stream(value: object) -> str:
-    """``'stdout'``, ``'stderr'`` or ``'stdin'`` for the streams that every process has, else empty."""
+    """``'stdout'``, ``'stderr'`` or ``'stdin'`` for the streams that every process has, else
+    empty.
+    """
     for name in ('stdout', 'stderr', 'stdin'):
         if value is getattr(sys, name) or value is getattr(sys, f'__{name}__'):
             return name
@@ -291,7 +336,8 @@ def is_live(value: object) -> tuple[str, str] | None:
     return None
 
 
-# A step of the way to a value: words, or words and a key, which is written only where something is refused.
+# A step of the way to a value: words, or words and a key, which is written only where something is
+# refused.
 Step = str | tuple[str, Any]
 _SHOWN = 80  # characters
 
@@ -307,7 +353,9 @@ def brief(value: object, limit: int = _SHOWN) -> str:
 
 # A list of a million items is not written to show eighty characters of it.
 _briefly = reprlib.Repr()
-_briefly.maxlist = _briefly.maxtuple = _briefly.maxdict = _briefly.maxset = _briefly.maxfrozenset = 20
+_briefly.maxlist = _briefly.maxtuple = _briefly.maxdict = _briefly.maxset = (
+    _briefly.maxfrozenset
+) = 20
 _briefly.maxstring = _briefly.maxother = _briefly.maxlong = _SHOWN
 _CONTAINERS = frozenset((list, tuple, dict, set, frozenset, str, int))
 
@@ -323,7 +371,9 @@ def class_name(kind: type) -> str:
     return f'{module}.{kind.__qualname__}' if isinstance(module, str) else kind.__qualname__
 
 
-def refuse(trail: Sequence[Step], value: object, reason: BaseException | str = '') -> NotSerializableError:
+def refuse(
+    trail: Sequence[Step], value: object, reason: BaseException | str = ''
+) -> NotSerializableError:
     """Create the error for a value that can't be carried, or has no stable identity.
 
     Parameters
@@ -351,7 +401,11 @@ def refuse(trail: Sequence[Step], value: object, reason: BaseException | str = '
         advice = 'return what you need of it (numbers, text, arrays, a path) instead'
     start = "It can't be carried to another process"
     why = f' {start}: {reason}.' if reason else f' {start}.'
-    end = 'The task ran, but its result cannot be kept' if is_result else 'Nothing was added to the queue'
+    end = (
+        'The task ran, but its result cannot be kept'
+        if is_result
+        else 'Nothing was added to the queue'
+    )
     way = ', '.join(map(step, trail))
     return NotSerializableError(f'{way} ({what}, {shown}): {advice}.{why} {end}.')
 

@@ -1,8 +1,9 @@
 """From a code object to the text it was compiled from, and from the text to what matters of it.
 
-Two questions are answered here. *Which text is this code?* Files change after they were imported, notebook cells share
-names, lambdas share lines: a text counts only if compiling it gives this very bytecode. *What does it mean?* A syntax
-tree without positions, comments, documentation and annotations; and the names that the code reads.
+Two questions are answered here. *Which text is this code?* Files change after they were imported,
+notebook cells share names, lambdas share lines: a text counts only if compiling it gives this very
+bytecode. *What does it mean?* A syntax tree without positions, comments, documentation and
+annotations; and the names that the code reads.
 """
 
 from __future__ import annotations
@@ -26,20 +27,23 @@ from .plain import digest, pack, plain_text
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda
 
-_FUTURES = functools.reduce(int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names))
+_FUTURES = functools.reduce(
+    int.__or__, (getattr(__future__, name).compiler_flag for name in __future__.all_feature_names)
+)
 _BODIES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
 # What differs between versions of Python, or says nothing about what the code does.
 _SKIPPED = frozenset(('ctx', 'type_comment', 'type_ignores', 'kind', 'returns'))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Trees
 
 
 def tree(node: ast.AST, decorators: bool = True, defaults: bool = True) -> bytes:
     """Digest of a normalised syntax tree.
 
-    Formatting, comments, positions, documentation strings and annotations of functions don't matter to it.
+    Formatting, comments, positions, documentation strings and annotations of functions don't matter
+    to it.
 
     Parameters
     ----------
@@ -70,44 +74,73 @@ def _write(node: Any, out: list[str], left: set[int], in_function: bool) -> None
             _write(item, out, left, in_function)
         out.append(']')
     elif not isinstance(node, ast.AST):
-        # What stands in a tree apart from nodes: names, constants, None in the lists of keys and defaults.
+        # What stands in a tree apart from nodes: names, constants, None in the lists of keys and
+        # defaults.
         out.append(f'{type(node).__name__}:{plain_text(node) or ascii(node)};')
     else:
         out.append(f'({type(node).__name__}')
         fields: list[tuple[str, Any]] = [(name, getattr(node, name, None)) for name in node._fields]
         if isinstance(node, _BODIES):
             in_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            fields = [(name, value[1:] if name == 'body' and _documented(value) else value) for name, value in fields]
+            fields = [
+                (name, value[1:] if name == 'body' and _documented(value) else value)
+                for name, value in fields
+            ]
         for name, value in fields:
             if name in _SKIPPED or id(value) in left:
                 continue
             if name == 'annotation' and (isinstance(node, ast.arg) or in_function):
                 continue  # those of class bodies make the fields of dataclasses
             if value is None or value == []:
-                continue  # newer versions of Python added fields; a constant without a value is None
+                # newer versions of Python added fields; a constant without a value is None
+                continue
             out.append(f' {name}=')
             _write(value, out, left, in_function)
         out.append(')')
 
 
 def _documented(body: list[ast.stmt]) -> bool:
-    return bool(body) and isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant) and isinstance(body[0].value.value, str)
+    return (
+        bool(body)
+        and isinstance(body[0], ast.Expr)
+        and isinstance(body[0].value, ast.Constant)
+        and isinstance(body[0].value.value, str)
+    )
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Code
 
 
 @functools.lru_cache(maxsize=4096)
 def fingerprint(code: CodeType) -> bytes:
-    """Digest of what a code object does: its bytecode, names and constants; not where it was written.
+    """Digest of what a code object does: its bytecode, names and constants; not where it was
+    written.
 
     It depends on the version of Python: it identifies code only where no source is found.
     """
-    constants = [fingerprint(item) if isinstance(item, CodeType) else _constant(item) for item in code.co_consts]
-    names = [repr(names).encode() for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)]
-    numbers = repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)).encode()
-    return digest(pack(b'code', code.co_name.encode(), numbers, code.co_code, code.co_exceptiontable, *names, pack(b'', *constants)))
+    constants = [
+        fingerprint(item) if isinstance(item, CodeType) else _constant(item)
+        for item in code.co_consts
+    ]
+    names = [
+        repr(names).encode()
+        for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars)
+    ]
+    numbers = repr(
+        (code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)
+    ).encode()
+    return digest(
+        pack(
+            b'code',
+            code.co_name.encode(),
+            numbers,
+            code.co_code,
+            code.co_exceptiontable,
+            *names,
+            pack(b'', *constants),
+        )
+    )
 
 
 def _constant(value: Any) -> bytes:
@@ -144,17 +177,26 @@ class Found(NamedTuple):
         return segment(self.text, self.node)
 
     def excerpt(self) -> dict[int, str]:
-        """First line, counted from 1, and text of the statements of the file that this function needs to be found again.
+        """First line, counted from 1, and text of the statements of the file that this function
+        needs to be found again.
 
         The imports are among them: for a name that is imported the compiler writes other bytecode.
         """
         line = self.node.lineno
-        return {statement.first: statement.text for statement in self.statements if statement.is_import or statement.first <= line <= statement.last}
+        return {
+            statement.first: statement.text
+            for statement in self.statements
+            if statement.is_import or statement.first <= line <= statement.last
+        }
 
     def class_source(self, qualname: str) -> str:
         """Lines of the class ``qualname`` of the same file; empty if it is not there."""
         name = qualname.rpartition('.')[2]
-        holding = [node for node in self.classes if node.name == name and node.lineno <= self.node.lineno <= (node.end_lineno or 0)]
+        holding = [
+            node
+            for node in self.classes
+            if node.name == name and node.lineno <= self.node.lineno <= (node.end_lineno or 0)
+        ]
         return segment(self.text, holding[0]) if holding else ''
 
 
@@ -163,7 +205,9 @@ def segment(text: str, node: Any, decorators: bool = True) -> str:
     if isinstance(node, ast.Lambda):
         return ast.get_source_segment(text, node) or ''
     first = _first_line(node) if decorators else node.lineno
-    return textwrap.dedent(''.join(text.splitlines(keepends=True)[first - 1 : node.end_lineno])).rstrip()
+    return textwrap.dedent(
+        ''.join(text.splitlines(keepends=True)[first - 1 : node.end_lineno])
+    ).rstrip()
 
 
 def _first_line(node: Any) -> int:
@@ -172,7 +216,9 @@ def _first_line(node: Any) -> int:
 
 
 def _is_import(statement: ast.stmt) -> bool:
-    return not isinstance(statement, _BODIES) and any(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(statement))
+    return not isinstance(statement, _BODIES) and any(
+        isinstance(node, ast.Import | ast.ImportFrom) for node in ast.walk(statement)
+    )
 
 
 class _Index(NamedTuple):
@@ -186,7 +232,8 @@ _quiet = threading.Lock()
 
 
 def _compiled(text: str | ast.Module, flags: int) -> Any:
-    # What there is to warn about was said when it was compiled first. The filters of warnings are those of all threads.
+    # What there is to warn about was said when it was compiled first. The filters of warnings are
+    # those of all threads.
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter('ignore')
         try:
@@ -214,16 +261,22 @@ def expression(text: str) -> CodeType | None:
 
 @functools.lru_cache(maxsize=64)
 def _index(text: str, flags: int, apart: bool) -> _Index | None:
-    """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython keeps them from cell to cell).
+    """All functions of a text, compiled with the ``from __future__`` that its writer had (IPython
+    keeps them from cell to cell).
 
-    ``apart``: statement by statement, as IPython does it. A call of something that the same text imports is then compiled otherwise.
+    ``apart``: statement by statement, as IPython does it. A call of something that the same text
+    imports is then compiled otherwise.
     """
     # Cells may hold a top-level await.
     flags |= ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     module = parse(text)
     if module is None:
         return None
-    compiled = [_compiled(ast.Module([item], []), flags) for item in module.body] if apart else [_compiled(text, flags)]
+    compiled = (
+        [_compiled(ast.Module([item], []), flags) for item in module.body]
+        if apart
+        else [_compiled(text, flags)]
+    )
     codes: dict[str, list[CodeType]] = {}
     for code in compiled:
         if code is None:
@@ -242,7 +295,9 @@ def _index(text: str, flags: int, apart: bool) -> _Index | None:
     statements = []
     for statement in module.body:
         first, last = _first_line(statement), statement.end_lineno or statement.lineno
-        statements.append(Statement(first, last, ''.join(lines[first - 1 : last]), _is_import(statement)))
+        statements.append(
+            Statement(first, last, ''.join(lines[first - 1 : last]), _is_import(statement))
+        )
     return _Index(statements, classes, codes, nodes)
 
 
@@ -253,11 +308,13 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
             yield from _codes(item)
 
 
-# Code objects whose text was found once: the file may be edited while the code lives on. They are kept, so that no other gets their id.
+# Code objects whose text was found once: the file may be edited while the code lives on. They are
+# kept, so that no other gets their id.
 _found: dict[int, tuple[CodeType, Found]] = {}
 
 
-# Functions that were made of a text in which they do not stand as such: the cells of a notebook. As long as the code lives.
+# Functions that were made of a text in which they do not stand as such: the cells of a notebook. As
+# long as the code lives.
 _registered: WeakKeyDictionary[CodeType, Found] = WeakKeyDictionary()
 
 
@@ -275,7 +332,12 @@ def register(code: CodeType, node: FunctionNode, text: str) -> None:
     lines = text.count('\n') + 1
     _registered[code] = Found(node, text, [Statement(1, lines, text, False)], [])
     # For tracebacks in this process. Without a time: such entries are never thrown away.
-    linecache.cache[code.co_filename] = (len(text), None, text.splitlines(keepends=True), code.co_filename)
+    linecache.cache[code.co_filename] = (
+        len(text),
+        None,
+        text.splitlines(keepends=True),
+        code.co_filename,
+    )
 
 
 def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
@@ -302,7 +364,8 @@ def find(code: CodeType, namespace: dict[str, Any]) -> Found | None:
     lines = linecache.getlines(code.co_filename, namespace)
     found = _match(code, ''.join(lines))
     if found is None and lines and os.path.exists(code.co_filename):
-        # What was remembered may be older than what was imported. Never ask this for a cell: it would be forgotten.
+        # What was remembered may be older than what was imported. Never ask this for a cell: it
+        # would be forgotten.
         found = _match(code, ''.join(linecache.updatecache(code.co_filename, namespace)))
     if found is not None:
         if len(_found) > 4096:
@@ -326,9 +389,15 @@ def _match_in(code: CodeType, text: str, index: _Index | None) -> Found | None:
         return None
     wanted = fingerprint(code)
     same = [item for item in index.codes.get(code.co_name, ()) if fingerprint(item) == wanted]
-    # Lines may have moved since; among lambdas of one line the columns decide. Other equal ones do the same.
+    # Lines may have moved since; among lambdas of one line the columns decide. Other equal ones do
+    # the same.
     columns = [position[2:] for position in code.co_positions()]
-    same.sort(key=lambda item: (abs(item.co_firstlineno - code.co_firstlineno), [position[2:] for position in item.co_positions()] != columns))
+    same.sort(
+        key=lambda item: (
+            abs(item.co_firstlineno - code.co_firstlineno),
+            [position[2:] for position in item.co_positions()] != columns,
+        )
+    )
     for item in same:
         node = _node(item, index.nodes.get((item.co_name, item.co_firstlineno), []))
         if node is not None:
@@ -341,18 +410,27 @@ def _node(code: CodeType, nodes: list[FunctionNode]) -> FunctionNode | None:
         return nodes[0] if nodes else None
     # Several lambdas begin on this line: the innermost whose body holds all of the instructions.
     places = [position for position in code.co_positions() if None not in position]
-    starts = [(position[0], position[2]) for position in places if position[1:] != (position[0], 0, 0)]
-    ends = [(position[1], position[3]) for position in places if position[1:] != (position[0], 0, 0)]
+    starts = [
+        (position[0], position[2]) for position in places if position[1:] != (position[0], 0, 0)
+    ]
+    ends = [
+        (position[1], position[3]) for position in places if position[1:] != (position[0], 0, 0)
+    ]
     best: FunctionNode | None = None
     for node in nodes:
         body = node.body
-        if isinstance(body, ast.expr) and starts and (body.lineno, body.col_offset) <= min(starts) and max(ends) <= (body.end_lineno, body.end_col_offset):
+        if (
+            isinstance(body, ast.expr)
+            and starts
+            and (body.lineno, body.col_offset) <= min(starts)
+            and max(ends) <= (body.end_lineno, body.end_col_offset)
+        ):
             if best is None or (node.lineno, node.col_offset) > (best.lineno, best.col_offset):
                 best = node
     return best
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Names
 
 
@@ -367,11 +445,15 @@ class Import(NamedTuple):
 class Reads(NamedTuple):
     """The names that a function, and functions and classes inside it, read from outside."""
 
-    names: dict[str, frozenset[tuple[str, ...]]]  # global name: the attributes that are read of it; () where it is used as it is
+    names: dict[
+        str, frozenset[tuple[str, ...]]
+    ]  # global name: the attributes that are read of it; () where it is used as it is
     cells: dict[str, frozenset[tuple[str, ...]]]  # variable of an enclosing function: the same
     imports: frozenset[Import]
     words: tuple[str, ...]  # all names that stand in its bytecode, those of attributes among them
-    values: frozenset[tuple[str, ...]]  # a name, and attributes of it, where that is used otherwise than by a call
+    values: frozenset[
+        tuple[str, ...]
+    ]  # a name, and attributes of it, where that is used otherwise than by a call
 
 
 _GLOBAL = ('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS')
@@ -381,7 +463,8 @@ _ATTRIBUTE = ('LOAD_ATTR', 'LOAD_METHOD')
 
 @functools.lru_cache(maxsize=4096)
 def reads(code: CodeType) -> Reads:
-    """Names that a code object reads; those of comprehensions, nested functions and class bodies included.
+    """Names that a code object reads; those of comprehensions, nested functions and class bodies
+    included.
 
     Parameters
     ----------
@@ -406,11 +489,18 @@ def reads(code: CodeType) -> Reads:
 
 
 _Chains = dict[str, set[tuple[str, ...]]]
-_METHODS_APART = sys.version_info < (3, 12)  # a method that is called is loaded by an instruction of its own
+_METHODS_APART = sys.version_info < (
+    3,
+    12,
+)  # a method that is called is loaded by an instruction of its own
 
 
-def _is_called(first: dis.Instruction, last: dis.Instruction, following: list[dis.Instruction]) -> bool:
-    """Return True where a name, and attributes of it, is loaded to be called next: the compiler marks that."""
+def _is_called(
+    first: dis.Instruction, last: dis.Instruction, following: list[dis.Instruction]
+) -> bool:
+    """Return True where a name, and attributes of it, is loaded to be called next: the compiler
+    marks that.
+    """
     if last.opname == 'LOAD_METHOD' or (following and following[0].opname == 'PUSH_NULL'):
         return True
     if last.opname == 'LOAD_ATTR' and not _METHODS_APART and (last.arg or 0) & 1:
@@ -447,11 +537,17 @@ def _read(
                 chain.append(following.argval)
                 last = following
             target.setdefault(instruction.argval, set()).add(tuple(chain))
-            if target is names and not _is_called(instruction, last, instructions[i + len(chain) + 1 :][:1]):
+            if target is names and not _is_called(
+                instruction, last, instructions[i + len(chain) + 1 :][:1]
+            ):
                 values.add((instruction.argval, *chain))
         elif instruction.opname == 'IMPORT_NAME':
             # Its two operands, the level and the names after `from`, are pushed right before it.
-            imports.add(Import(instructions[i - 2].argval, instruction.argval, instructions[i - 1].argval or ()))
+            imports.add(
+                Import(
+                    instructions[i - 2].argval, instruction.argval, instructions[i - 1].argval or ()
+                )
+            )
     for item in code.co_consts:
         if isinstance(item, CodeType):
             _read(item, free & set(item.co_freevars), names, cells, imports, values)

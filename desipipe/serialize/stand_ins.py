@@ -1,8 +1,9 @@
-"""Modules of the user's own whose functions and classes came by value, as far as programs look for these by name.
+"""Modules of the user's own whose functions and classes came by value, as far as programs look for
+these by name.
 
-:mod:`pickle`, :mod:`multiprocessing` and :func:`typing.get_type_hints` look in :data:`sys.modules`. In a
-slot a stand-in holds there what came; it gives way to the module itself when something else of it is
-asked for.
+:mod:`pickle`, :mod:`multiprocessing` and :func:`typing.get_type_hints` look in :data:`sys.modules`.
+In a slot a stand-in holds there what came; it gives way to the module itself when something else of
+it is asked for.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ class StandIn(ModuleType):
             _provided[module] = found = importlib.import_module(module)
         except ImportError:
             sys.modules[module] = self
-            raise AttributeError(f'module {module!r} has no attribute {name!r}: only what the task uses of it came along') from None
+            raise AttributeError(
+                f'module {module!r} has no attribute {name!r}: only what the task uses of it came '
+                'along'
+            ) from None
         # What the task has of it stays what is found under its name.
-        vars(found).update((key, value) for key, value in vars(self).items() if not key.startswith('__'))
+        vars(found).update(
+            (key, value) for key, value in vars(self).items() if not key.startswith('__')
+        )
         return getattr(found, name)
 
 
@@ -62,7 +68,9 @@ def provide(module: str, names: Mapping[str, Any]) -> None:
 
 
 def provide_for_task(names: Mapping[str, Mapping[str, Any]]) -> None:
-    """Provide the functions that the code of a task has of modules, and the classes that were loaded for it."""
+    """Provide the functions that the code of a task has of modules, and the classes that were
+    loaded for it.
+    """
     for module, functions in names.items():
         provide(module, functions)
     for cls in classes_of_task():

@@ -1,7 +1,7 @@
 """Identity of tables: by what they hold, not by how their library keeps it.
 
-Libraries divide tables into blocks and chunks, and remember what was computed of them. A copy differs in that, and so does
-a table that someone looked at; neither is another table.
+Libraries divide tables into blocks and chunks, and remember what was computed of them. A copy
+differs in that, and so does a table that someone looked at; neither is another table.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ __all__ = ['arrow', 'pandas', 'polars', 'xarray']
 _DAYS = frozenset(('DatetimeIndex', 'TimedeltaIndex', 'PeriodIndex'))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # pandas
 
 
 def pandas(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a table, a column, an index or an array of pandas; nothing for its other objects."""
+    """Return the bytes of a table, a column, an index or an array of pandas; nothing for its
+    other objects.
+    """
     pd = sys.modules['pandas']
     kind = encoder.value(type(value))
     if isinstance(value, pd.Index):
@@ -74,7 +76,9 @@ def _extension(encoder: Encoder, column: Any) -> bytes:
     known = pd.arrays
     if isinstance(column, pd.Categorical):
         categories = _index(encoder, column.categories)
-        return pack(b'categories', b'%d' % column.ordered, categories, arrays.array(encoder, column.codes))
+        return pack(
+            b'categories', b'%d' % column.ordered, categories, arrays.array(encoder, column.codes)
+        )
     kind = str(column.dtype).encode()
     if isinstance(column, (known.DatetimeArray, known.TimedeltaArray, known.PeriodArray)):
         return pack(b'days', kind, arrays.array(encoder, column.asi8))
@@ -87,9 +91,13 @@ def _extension(encoder: Encoder, column: Any) -> bytes:
         return pack(b'interval', kind, *sides)
     if isinstance(column, known.SparseArray):
         places = arrays.array(encoder, column.sp_index.indices)
-        return pack(b'sparse', kind, b'%d' % len(column), arrays.array(encoder, column.sp_values), places)
+        return pack(
+            b'sparse', kind, b'%d' % len(column), arrays.array(encoder, column.sp_values), places
+        )
     if hasattr(known, 'ArrowExtensionArray') and isinstance(column, known.ArrowExtensionArray):
-        return pack(b'arrow', repr(column.dtype).encode(), _chunks(encoder, column.__arrow_array__()))
+        return pack(
+            b'arrow', repr(column.dtype).encode(), _chunks(encoder, column.__arrow_array__())
+        )
     if isinstance(column, known.NumpyExtensionArray):
         kind = repr(column.dtype).encode() if isinstance(column, known.StringArray) else b''
         return pack(b'numpy', kind, arrays.array(encoder, column.to_numpy()))
@@ -100,19 +108,25 @@ def _below(values: Any) -> Any:
     return values.array if hasattr(values, 'array') else values
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Apache Arrow
 
 
 def arrow(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a table, a column or an array of Apache Arrow; nothing for its other objects."""
+    """Return the bytes of a table, a column or an array of Apache Arrow; nothing for its other
+    objects.
+    """
     pa = sys.modules['pyarrow']
     kind = type(value).__name__.encode()
     if isinstance(value, (pa.Table, pa.RecordBatch)):
         heads = [encoder.value(dict(value.schema.metadata or {}))]
         columns = []
         for field, column in zip(value.schema, value.columns, strict=True):
-            heads += [field.name.encode(), b'%d' % field.nullable, encoder.value(dict(field.metadata or {}))]
+            heads += [
+                field.name.encode(),
+                b'%d' % field.nullable,
+                encoder.value(dict(field.metadata or {})),
+            ]
             columns.append(_chunks(encoder, column))
         return pack(b'arrow table', kind, *heads, *columns)
     if isinstance(value, (pa.Array, pa.ChunkedArray)):
@@ -121,13 +135,17 @@ def arrow(encoder: Encoder, value: Any) -> bytes:
 
 
 def _chunks(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of an array of Arrow, without regard to chunks and to what lies below missing values."""
+    """Return the bytes of an array of Arrow, without regard to chunks and to what lies below
+    missing values.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     if isinstance(value, pa.ChunkedArray):
         value = value.combine_chunks()
-        if isinstance(value, pa.ChunkedArray):  # older versions keep what is too large for one chunk
+        if isinstance(
+            value, pa.ChunkedArray
+        ):  # older versions keep what is too large for one chunk
             return pack(b'chunks', *[_chunks(encoder, chunk) for chunk in value.chunks])
     kind = str(value.type).encode()
     head = [kind, b'%d' % len(value)]
@@ -154,7 +172,7 @@ def _characters(texts: Any) -> bytes:
     return digest(memoryview(data)[ends[0] : ends[-1]])
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # polars
 
 
@@ -177,12 +195,14 @@ def _series(encoder: Encoder, value: Any) -> bytes:
     return pack(b'numbers', *head, arrays.array(encoder, value.to_numpy()))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # xarray
 
 
 def xarray(encoder: Encoder, value: Any) -> bytes:
-    """Return the bytes of a data set, an array or a variable of xarray; nothing for its other objects."""
+    """Return the bytes of a data set, an array or a variable of xarray; nothing for its other
+    objects.
+    """
     xr = sys.modules['xarray']
     kind = encoder.value(type(value))
     if isinstance(value, xr.Variable):
@@ -190,10 +210,20 @@ def xarray(encoder: Encoder, value: Any) -> bytes:
     if isinstance(value, xr.DataArray):
         name = encoder.value(value.name, 'name')
         coords = _variables(encoder, value.coords)
-        return pack(b'array', kind, name, _variable(encoder, value.variable), _indexes(encoder, value), *coords)
+        return pack(
+            b'array',
+            kind,
+            name,
+            _variable(encoder, value.variable),
+            _indexes(encoder, value),
+            *coords,
+        )
     if not isinstance(value, xr.Dataset):
         return b''
-    heads = [encoder.value(dict(value.attrs), 'attribute attrs'), encoder.value(dict(value.encoding))]
+    heads = [
+        encoder.value(dict(value.attrs), 'attribute attrs'),
+        encoder.value(dict(value.encoding)),
+    ]
     order = encoder.value([*value.data_vars])
     parts = [*_variables(encoder, value.coords), b'', *_variables(encoder, value.data_vars)]
     return pack(b'data set', kind, *heads, order, _indexes(encoder, value), *parts)
@@ -218,5 +248,8 @@ def _variable(encoder: Encoder, variable: Any) -> bytes:
         content = pack(b'index', str(data.dtype).encode(), _index(encoder, data.array))
     else:
         content = encoder.value(data)
-    heads = [encoder.value(item) for item in (list(variable.dims), dict(variable.attrs), dict(variable.encoding))]
+    heads = [
+        encoder.value(item)
+        for item in (list(variable.dims), dict(variable.attrs), dict(variable.encoding))
+    ]
     return pack(b'v', *heads, content)

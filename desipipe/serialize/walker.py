@@ -1,13 +1,17 @@
-"""Identity of everything that is not plain: objects by content, code by what it does and what it uses.
+"""Identity of everything that is not plain: objects by content, code by what it does and what it
+uses.
 
-A :class:`Walker` goes through a value, or a function, and everything of the user's that it reaches. What it finds becomes
+A :class:`Walker` goes through a value, or a function, and everything of the user's that it reaches.
+What it finds becomes
 
-- *bytes* for values: canonical, so that the order of dictionaries and sets, references shared or not, ``PYTHONHASHSEED``
-  and addresses don't matter;
-- *parts* for code: one digest for each function, class, module and global, under a readable name. Bytes refer to parts by
-  name, so that recursion ends, and so that a difference between two identities can be told by name.
+- *bytes* for values: canonical, so that the order of dictionaries and sets, references shared or
+  not, ``PYTHONHASHSEED`` and addresses don't matter;
+- *parts* for code: one digest for each function, class, module and global, under a readable name.
+  Bytes refer to parts by name, so that recursion ends, and so that a difference between two
+  identities can be told by name.
 
-It remembers what it read, so that :meth:`Walker.unchanged` can tell cheaply whether walking again would give the same.
+It remembers what it read, so that :meth:`Walker.unchanged` can tell cheaply whether walking again
+would give the same.
 """
 
 from __future__ import annotations
@@ -53,11 +57,20 @@ _MISSING = object()
 # Names that every module has: where it is and how it was found must not matter.
 _MODULE_WORDS = frozenset(
     (
-        *('__name__', '__file__', '__package__', '__spec__', '__loader__', '__path__', '__builtins__'),
+        *(
+            '__name__',
+            '__file__',
+            '__package__',
+            '__spec__',
+            '__loader__',
+            '__path__',
+            '__builtins__',
+        ),
         *('__cached__', '__annotate__', '__debug__', '__dict__'),
     )
 )
-# Helpers are met again by each cell that uses them, with the same tree: it is never changed once it was found.
+# Helpers are met again by each cell that uses them, with the same tree: it is never changed once it
+# was found.
 _tree = functools.lru_cache(maxsize=1024)(source.tree)
 _SLOTS = (types.MemberDescriptorType, types.GetSetDescriptorType)
 _BUILTIN_METHODS = (
@@ -106,7 +119,8 @@ class Walker:
         self._base: list[Step] = [name] if name else []
         self._trail: list[Step] = list(self._base)
         self._users: list[str] = []
-        # By id, or by id of a namespace and name. What has an id here is kept, so that nothing else gets its id.
+        # By id, or by id of a namespace and name. What has an id here is kept, so that nothing else
+        # gets its id.
         self._labels: dict[object, str] = {}
         self._named: dict[str, list[tuple[object, str]]] = {}
         self._keep: list[object] = []
@@ -116,7 +130,8 @@ class Walker:
         self._digests: dict[int, tuple[object, bytes]] = {}
         self._frozen = False
         self._volatile = False
-        # Functions and classes that were met, those whose annotations count, and the names that stand in their code.
+        # Functions and classes that were met, those whose annotations count, and the names that
+        # stand in their code.
         self._met: list[FunctionType | type] = []
         self._observed: set[int] = set()
         self._words: set[str] = set()
@@ -127,7 +142,9 @@ class Walker:
         self._equal: list[Callable[[], bool]] = []
         self._lock = threading.Lock()
         self.pieces: dict[str, list[bytes]] | None = None
-        """What digests of functions are made of, the syntax tree's first, by the digest; only where someone wants to know."""
+        """What digests of functions are made of, the syntax tree's first, by the digest; only
+        where someone wants to know.
+        """
 
     def encode(self, value: Any) -> bytes:
         """Bytes of a value, with what its code is made of."""
@@ -147,7 +164,11 @@ class Walker:
 
     def total(self) -> bytes:
         """Digest of all parts."""
-        return digest(''.join(f'{label}\0{self.parts[label]}\0' for label in sorted(self.parts)).encode('utf-8', 'surrogatepass'))
+        return digest(
+            ''.join(f'{label}\0{self.parts[label]}\0' for label in sorted(self.parts)).encode(
+                'utf-8', 'surrogatepass'
+            )
+        )
 
     def __reduce__(self) -> Any:
         # What was read is of this process only.
@@ -160,15 +181,24 @@ class Walker:
                 return False
             self._frozen = True
             try:
-                return all(check() for check in self._same) and all(check() for check in self._equal)
-            except (_Changed, NotSerializableError, LookupError, AttributeError, ValueError, RecursionError):
+                return all(check() for check in self._same) and all(
+                    check() for check in self._equal
+                )
+            except (
+                _Changed,
+                NotSerializableError,
+                LookupError,
+                AttributeError,
+                ValueError,
+                RecursionError,
+            ):
                 return False
             finally:
                 self._memo.clear()
                 self._digests.clear()
                 self._frozen = False
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
     # Values
 
     def value(self, value: Any, words: Step = '') -> bytes:
@@ -223,7 +253,8 @@ class Walker:
             del self._stack[key]
             low, self._low = self._low, min(above, self._low)
         if low >= depth:
-            # It says nothing of what is above it: the same wherever it is met again. Temporary objects are kept for their id.
+            # It says nothing of what is above it: the same wherever it is met again. Temporary
+            # objects are kept for their id.
             self._memo[note] = (value, data)
         return data
 
@@ -275,7 +306,9 @@ class Walker:
         if kind is types.MethodType:
             return pack(b'm', self.value(value.__func__), self.value(value.__self__))
         if issubclass(kind, enum.Enum):
-            return pack(b'E', self.value(kind), str(value._name_).encode(), self.value(value._value_))
+            return pack(
+                b'E', self.value(kind), str(value._name_).encode(), self.value(value._value_)
+            )
         return self._of_python(value, kind) or self._of_library(value, kind) or self._reduced(value)
 
     def _of_python(self, value: Any, kind: type) -> bytes:
@@ -303,7 +336,9 @@ class Walker:
         return b''
 
     def _of_library(self, value: Any, kind: type) -> bytes:
-        """Return the bytes of a value whose reduction says too little of it, or too much; nothing for others."""
+        """Return the bytes of a value whose reduction says too little of it, or too much;
+        nothing for others.
+        """
         if kind.__name__ in ('Random', 'RandomState') and (name := modules.shared(value)):
             return self._by_name(*name)
         top = top_level(kind)
@@ -339,12 +374,18 @@ class Walker:
             named: Any = modules.resolve(value.__module__, value.__qualname__)
             if named is value:
                 return self._by_name(value.__module__, value.__qualname__)
-        own = {name: item for name, item in vars(value).items() if name not in ('__wrapped__', 'cache_parameters')}
+        own = {
+            name: item
+            for name, item in vars(value).items()
+            if name not in ('__wrapped__', 'cache_parameters')
+        }
         parts = value.__wrapped__, value.cache_parameters(), own
         return pack(b'cached', *[self.value(part) for part in parts])
 
     def _order(self, item: Any) -> bytes:
-        """Key that sorts items of sets: known before they are walked, for walking gives names to what it meets."""
+        """Key that sorts items of sets: known before they are walked, for walking gives names to
+        what it meets.
+        """
         text = plain_text(item, self.references)
         if text:
             return text.encode()
@@ -356,16 +397,25 @@ class Walker:
         known = self._digests.get(id(value))
         if known is None:
             walker = Walker('', self.references, alone=True)
-            walker.tasks, walker.root, walker._base, walker._trail = self.tasks, self.root, self._base, list(self._trail)
+            walker.tasks, walker.root, walker._base, walker._trail = (
+                self.tasks,
+                self.root,
+                self._base,
+                list(self._trail),
+            )
             known = self._digests[id(value)] = (value, walker.encode(value))
         return known[1]
 
-    def pairs(self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False) -> list[bytes]:
+    def pairs(
+        self, items: Iterable[tuple[Any, Any]], words: str = 'item', ordered: bool = False
+    ) -> list[bytes]:
         """See :meth:`.Encoder.pairs`."""
         pairs = list(items)
         if not ordered:
             pairs.sort(key=lambda pair: self._order(pair[0]))
-        chunks = [(self.value(key, ('key', key)), self.value(value, (words, key))) for key, value in pairs]
+        chunks = [
+            (self.value(key, ('key', key)), self.value(value, (words, key))) for key, value in pairs
+        ]
         return [chunk for pair in (chunks if ordered else sorted(chunks)) for chunk in pair]
 
     def _reduced(self, value: Any) -> bytes:
@@ -402,7 +452,7 @@ class Walker:
             self.value(setter),
         )
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
     # What has a name
 
     def _by_name(self, module: str, qualname: str) -> bytes:
@@ -426,22 +476,33 @@ class Walker:
         if module is not None:
             return (module, name) if modules.resolve(module, name) is value else None
         # The shortest name: the module where it was made first depends on what was imported first.
-        loaded = [key for key, item in list(sys.modules.items()) if isinstance(item, ModuleType) and item.__dict__.get(name) is value]
+        loaded = [
+            key
+            for key, item in list(sys.modules.items())
+            if isinstance(item, ModuleType) and item.__dict__.get(name) is value
+        ]
         found = sorted((len(key), key) for key in loaded if not modules.is_user(key))
         return (found[0][1], name) if found else None
 
     def _own_identity(self, value: Any) -> bytes:
         wrapped = getattr(value, '__wrapped__', None)
         if type(wrapped) is FunctionType:
-            # An app that another task calls: its function is followed here, in one walk, for two apps may call each other.
+            # An app that another task calls: its function is followed here, in one walk, for two
+            # apps may call each other.
             self.tasks.add(id(wrapped))
             return self._function(wrapped)
         return pack(b'i', type(value).__qualname__.encode(), value.__desipipe_identity__().encode())
 
     def _prefix(self, module: object) -> str:
-        return '' if not isinstance(module, str) or module == self._home or module in modules.MAIN else f'{module}.'
+        return (
+            ''
+            if not isinstance(module, str) or module == self._home or module in modules.MAIN
+            else f'{module}.'
+        )
 
-    def _define(self, value: Any, module: object, word: str, qualname: str, content: Callable[[], bytes]) -> bytes:
+    def _define(
+        self, value: Any, module: object, word: str, qualname: str, content: Callable[[], bytes]
+    ) -> bytes:
         """Walk a function, class or module once, and refer to it by name from then on."""
         if self._frozen:
             raise _Changed
@@ -452,7 +513,8 @@ class Walker:
         others = self._named.setdefault(base, [])
         label = f'{base} ({len(others) + 1:d})' if others else base
         if others and not self._alone:
-            # Another one of that name: an equal copy (of a cell that ran twice, of a function that was loaded twice) is the same.
+            # Another one of that name: an equal copy (of a cell that ran twice, of a function that
+            # was loaded twice) is the same.
             mine = self._compared(value)
             for other, its in others:
                 if self._compared(other) == mine:
@@ -467,7 +529,7 @@ class Walker:
         self.parts[label] = digest(content()).hex()
         return b'D' + label.encode()
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
     # Functions
 
     def _function(self, func: FunctionType) -> bytes:
@@ -483,12 +545,26 @@ class Walker:
                 if any(found is func for found in unwrapped(named)):
                     return self._by_name(func.__module__, func.__qualname__)
             if modules.is_singledispatch(func):
-                return self._define(func, func.__module__, 'function', func.__qualname__.replace('.<locals>', ''), lambda: self._dispatch_content(func))
+                return self._define(
+                    func,
+                    func.__module__,
+                    'function',
+                    func.__qualname__.replace('.<locals>', ''),
+                    lambda: self._dispatch_content(func),
+                )
             self._package(str(module))
-        return self._define(func, module, 'function', _qualname(func), lambda: self._function_content(func, _qualname(func), True))
+        return self._define(
+            func,
+            module,
+            'function',
+            _qualname(func),
+            lambda: self._function_content(func, _qualname(func), True),
+        )
 
     def _refer_to_root(self, label: str) -> None:
-        """Have the attributes of the task's function count: code that refers to it can read them."""
+        """Have the attributes of the task's function count: code that refers to it can read
+        them.
+        """
         if self._is_referred_to:
             return
         if self._frozen:
@@ -519,7 +595,12 @@ class Walker:
         return data
 
     def _function_content(self, func: FunctionType, name: str, with_text: bool) -> bytes:
-        code, namespace, defaults, keyword_defaults = func.__code__, func.__globals__, func.__defaults__, func.__kwdefaults__
+        code, namespace, defaults, keyword_defaults = (
+            func.__code__,
+            func.__globals__,
+            func.__defaults__,
+            func.__kwdefaults__,
+        )
         is_root = func is self.root
         own, called = func.__dict__, func.__name__
         size = len(own)
@@ -543,7 +624,15 @@ class Walker:
             reads = source.reads(code)
             for variable, cell in zip(code.co_freevars, func.__closure__ or (), strict=True):
                 get = functools.partial(_contents, cell)
-                chunks += self._edge(f'{who} uses', variable, f'variable {variable}', (id(cell), ''), cell, get, reads.cells[variable])
+                chunks += self._edge(
+                    f'{who} uses',
+                    variable,
+                    f'variable {variable}',
+                    (id(cell), ''),
+                    cell,
+                    get,
+                    reads.cells[variable],
+                )
             if is_user:
                 self._words.update(reads.words)
                 for key, chains in reads.names.items():
@@ -553,7 +642,15 @@ class Walker:
             wrapped = func.__dict__.get('__wrapped__')
             if wrapped is not None:
                 get = functools.partial(func.__dict__.__getitem__, '__wrapped__')
-                chunks += self._edge(f'{who} wraps', _name(wrapped), 'wrapped', (id(func), 'wrapped'), func, get, {()})
+                chunks += self._edge(
+                    f'{who} wraps',
+                    _name(wrapped),
+                    'wrapped',
+                    (id(func), 'wrapped'),
+                    func,
+                    get,
+                    {()},
+                )
         finally:
             self._users.pop()
         data = pack(b'function', *chunks)
@@ -571,7 +668,9 @@ class Walker:
             return source.fingerprint(code)
         is_task = id(func) in self.tasks
         if with_text:
-            self.texts.setdefault(source.segment(found.text, found.node, decorators=not is_task), '')
+            self.texts.setdefault(
+                source.segment(found.text, found.node, decorators=not is_task), ''
+            )
         return _tree(found.node, decorators=not is_task, defaults=func is not self.root)
 
     def _of_function(self, who: str, name: str, func: FunctionType) -> list[bytes]:
@@ -582,7 +681,13 @@ class Walker:
             with self._inside(f'{who} has a default'):
                 data = self.value(defaults) + self.value(keyword_defaults)
             chunks.append(data)
-            self._equal.append(self._still(lambda: (func.__defaults__, func.__kwdefaults__), lambda both: self.value(both[0]) + self.value(both[1]), data))
+            self._equal.append(
+                self._still(
+                    lambda: (func.__defaults__, func.__kwdefaults__),
+                    lambda both: self.value(both[0]) + self.value(both[1]),
+                    data,
+                )
+            )
         called = func.__name__
         if called != func.__code__.co_name:
             chunks.append(pack(b'name', called.encode('utf-8', 'surrogatepass')))
@@ -597,7 +702,9 @@ class Walker:
         for key in names:
             get = functools.partial(own.__getitem__, key)
             base = f'attribute {name}.{key}'
-            chunks += self._edge(f'{who} has the attribute', key, base, (id(func), key), func, get, {()})
+            chunks += self._edge(
+                f'{who} has the attribute', key, base, (id(func), key), func, get, {()}
+            )
         return chunks
 
     def _global(
@@ -609,7 +716,9 @@ class Walker:
         values: frozenset[tuple[str, ...]] | None = None,
     ) -> list[bytes]:
         if name in _MODULE_WORDS or name.startswith(' '):
-            return []  # of the module; or no name that one can write: put there by what made the function, for itself
+            # of the module; or no name that one can write: put there by what made the function, for
+            # itself
+            return []
         if name not in namespace:
             self._same.append(lambda: name not in namespace)
             return []  # of Python, or not there yet
@@ -618,7 +727,16 @@ class Walker:
             return []
         prefix = self._prefix(namespace.get('__name__'))
         base = f'module {prefix}{name}' if prefix else f'global {name}'
-        return self._edge(f'{who} uses', name, base, (id(namespace), name), namespace, lambda: namespace[name], chains, values)
+        return self._edge(
+            f'{who} uses',
+            name,
+            base,
+            (id(namespace), name),
+            namespace,
+            lambda: namespace[name],
+            chains,
+            values,
+        )
 
     def _edge(
         self,
@@ -631,16 +749,29 @@ class Walker:
         chains: Iterable[tuple[str, ...]],
         values: frozenset[tuple[str, ...]] | None = None,
     ) -> list[bytes]:
-        """Encode what code reads under ``name``. ``values``: what of it is used otherwise than by calls; None: all."""
+        """Encode what code reads under ``name``.
+
+        ``values``: what of it is used otherwise than by calls; None: all.
+        """
         value = get()
         self._keep.append(holder)
-        if issubclass(type(value), ModuleType) and value.__name__ not in modules.MAIN and modules.is_user(value.__name__):
+        if (
+            issubclass(type(value), ModuleType)
+            and value.__name__ not in modules.MAIN
+            and modules.is_user(value.__name__)
+        ):
             self._same.append(lambda: get() is value)
             return [name.encode(), *self._attributes(who, name, value, chains, values)]
         with self._inside(f'{who} {name!r}'):
             if issubclass(type(value), TaskReference):
-                raise refuse(self._trail, value, 'its result is not known yet when the function is stored')
-            if type(value) is FunctionType or issubclass(type(value), type) or hasattr(type(value), '__desipipe_identity__'):
+                raise refuse(
+                    self._trail, value, 'its result is not known yet when the function is stored'
+                )
+            if (
+                type(value) is FunctionType
+                or issubclass(type(value), type)
+                or hasattr(type(value), '__desipipe_identity__')
+            ):
                 data = self._function(value) if type(value) is FunctionType else self.value(value)
                 if values is None or tuple(name.split('.')) in values:
                     self._observe(value)
@@ -650,7 +781,9 @@ class Walker:
             return [name.encode(), self._variable(base, key, get, value)]
 
     def _observe(self, value: Any) -> None:
-        """Have the annotations count of a function or class that is used as a value: whoever gets it may read them."""
+        """Have the annotations count of a function or class that is used as a value: whoever
+        gets it may read them.
+        """
         if id(value) in self._observed or not issubclass(type(value), (FunctionType, type)):
             return
         label = self._labels.get(id(value))
@@ -673,7 +806,9 @@ class Walker:
             self._same.append(lambda: not hints.written(func))
             return
         self._record(f'annotations of {label}', data)
-        self._equal.append(self._still(lambda: func, lambda func: self._hints(func, func.__globals__), data))
+        self._equal.append(
+            self._still(lambda: func, lambda func: self._hints(func, func.__globals__), data)
+        )
 
     def _hints(self, holder: Any, namespace: dict[str, Any]) -> bytes:
         """Encode the annotations of a function or class; nothing where there are none."""
@@ -685,7 +820,10 @@ class Walker:
         with self._inside(who):
             for name, hint in found.items():
                 with self.at(('that of', name)):
-                    chunks += [str(name).encode('utf-8', 'surrogatepass'), self._hint(hint, namespace)]
+                    chunks += [
+                        str(name).encode('utf-8', 'surrogatepass'),
+                        self._hint(hint, namespace),
+                    ]
         return pack(b'hints', *chunks)
 
     def _hint(self, hint: Any, namespace: dict[str, Any]) -> bytes:
@@ -705,9 +843,15 @@ class Walker:
             try:
                 chunks += self._global('an annotation names', self._namespace, name, chains)
             except NotSerializableError:
-                chunks.append(name.encode())  # nor is it carried: a text is all that an annotation is
+                chunks.append(
+                    name.encode()
+                )  # nor is it carried: a text is all that an annotation is
         # A text in a text is evaluated, too.
-        chunks += [self.names(inner) for inner in code.co_consts if isinstance(inner, str) and inner != text]
+        chunks += [
+            self.names(inner)
+            for inner in code.co_consts
+            if isinstance(inner, str) and inner != text
+        ]
         return pack(b'names', *chunks)
 
     def _record(self, base: str, data: bytes) -> None:
@@ -768,14 +912,16 @@ class Walker:
             self._equal.append(self._still(get, self.value, data))
         return b'V' + label.encode()
 
-    def _still(self, get: Callable[[], Any], encode: Callable[[Any], bytes], data: bytes) -> Callable[[], bool]:
+    def _still(
+        self, get: Callable[[], Any], encode: Callable[[Any], bytes], data: bytes
+    ) -> Callable[[], bool]:
         def check() -> bool:
             with self._inside(''):
                 return encode(get()) == data
 
         return check
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
     # Modules
 
     def _module(self, module: ModuleType) -> bytes:
@@ -792,10 +938,14 @@ class Walker:
         """A module that is used as it is, so that anything of it may be: everything in it."""
         namespace = vars(module)
         names = sorted(name for name in namespace if not name.startswith('__'))
-        self._same.append(lambda: sorted(name for name in namespace if not name.startswith('__')) == names)
+        self._same.append(
+            lambda: sorted(name for name in namespace if not name.startswith('__')) == names
+        )
         chunks = []
         for name in names:
-            chunks += self._attribute(f'the module {module.__name__!r} has', name, module, (name,), whole=True)
+            chunks += self._attribute(
+                f'the module {module.__name__!r} has', name, module, (name,), whole=True
+            )
         return pack(b'module', *chunks)
 
     def _attributes(
@@ -830,17 +980,36 @@ class Walker:
         prefix = self._prefix(module.__name__)
         base = f'module {prefix}{name}' if prefix else f'global {name}'
         following = {chain[1:] if not whole else ()}
-        return self._edge(who, path, base, (id(namespace), name), namespace, lambda: namespace[name], following, values)
+        return self._edge(
+            who,
+            path,
+            base,
+            (id(namespace), name),
+            namespace,
+            lambda: namespace[name],
+            following,
+            values,
+        )
 
-    def _imports(self, statements: Iterable[source.Import], namespace: dict[str, Any]) -> list[bytes]:
-        """Modules that a function imports when it runs: as they are on disk, whether or not they are imported here."""
+    def _imports(
+        self, statements: Iterable[source.Import], namespace: dict[str, Any]
+    ) -> list[bytes]:
+        """Modules that a function imports when it runs: as they are on disk, whether or not they
+        are imported here.
+        """
         statements = set(statements)
         package = modules.package_of(namespace)
         found, tops = modules.closure(statements, package)
         self.packages |= tops
         for statement in statements:
             top = statement.name.partition('.')[0]
-            if top and not statement.level and top not in sys.stdlib_module_names and top not in tops and top not in found:
+            if (
+                top
+                and not statement.level
+                and top not in sys.stdlib_module_names
+                and top not in tops
+                and top not in found
+            ):
                 self._volatile = True  # there is no such module, yet
         for name, module in found.items():
             if name not in self.statics:
@@ -850,7 +1019,7 @@ class Walker:
                 self._same.append(functools.partial(_unread, module))
         return [b'imports', *(name.encode() for name in sorted(found))] if found else []
 
-    # -----------------------------------------------------------------------------------------------------------------
+    # ----------------------------------------------------------------------------------------------
     # Classes
 
     def _class(self, cls: type) -> bytes:
@@ -859,18 +1028,26 @@ class Walker:
             return b'D' + label.encode()
         module, qualname = cls.__module__, cls.__qualname__
         if not modules.is_user(module):
-            # What a library made (`make_dataclass`, a model of a function) says that it is the library's.
+            # What a library made (`make_dataclass`, a model of a function) says that it is the
+            # library's.
             if not cls.__flags__ & _HEAP_TYPE or modules.resolve(module, qualname) is cls:
                 return self._by_name(module, qualname)
         name = qualname.replace('.<locals>', '')
         return self._define(cls, module, 'class', name, lambda: self._class_content(cls))
 
     def _class_content(self, cls: type) -> bytes:
-        """A class by what is in it: methods by their code, everything else by value; found the same way wherever it was defined."""
+        """A class by what is in it: methods by their code, everything else by value; found the
+        same way wherever it was defined.
+        """
         own = dict(vars(cls))
         # Python itself adds some of its words late.
         kept = {key: value for key, value in own.items() if key not in class_content.WORDS}
-        self._same.append(lambda: _is_same({key: value for key, value in vars(cls).items() if key not in class_content.WORDS}, kept))
+        self._same.append(
+            lambda: _is_same(
+                {key: value for key, value in vars(cls).items() if key not in class_content.WORDS},
+                kept,
+            )
+        )
         name = cls.__qualname__.replace('.<locals>', '')
         chunks = [cls.__name__.encode()]
         with self._inside(f'the class {name!r}'):
@@ -901,12 +1078,17 @@ class Walker:
         namespace = getattr(module, '__dict__', {})
 
         def tables() -> list[class_content.Table]:
-            hints_of = [class_content.Table(f'annotation {name!r}', (name, hint)) for name, hint in hints.written(cls).items()]
+            hints_of = [
+                class_content.Table(f'annotation {name!r}', (name, hint))
+                for name, hint in hints.written(cls).items()
+            ]
             return [*class_content.tables(cls), *hints_of]
 
         made = tables()
         items = [item for table in made for item in table.items]
-        self._same.append(lambda: _are_same([item for table in tables() for item in table.items], items))
+        self._same.append(
+            lambda: _are_same([item for table in tables() for item in table.items], items)
+        )
         chunks = []
         for table in made:
             is_hint = table.words.startswith('annotation')
@@ -919,8 +1101,14 @@ class Walker:
                     chunks.append(data)
                     is_fixed = type(item) in ATOMS or data.startswith((b'D', b'I'))
                     if not is_fixed:
-                        encode = functools.partial(self._hint, namespace=namespace) if is_hint else self.value
-                        self._equal.append(self._still(functools.partial(_itself, item), encode, data))
+                        encode = (
+                            functools.partial(self._hint, namespace=namespace)
+                            if is_hint
+                            else self.value
+                        )
+                        self._equal.append(
+                            self._still(functools.partial(_itself, item), encode, data)
+                        )
         return pack(b'tables', *chunks)
 
     def member(self, value: Any) -> bytes:
@@ -928,7 +1116,11 @@ class Walker:
         cls = self._owner
         if cls is None:
             return self.value(value)
-        if type(value) is FunctionType and value.__code__.co_qualname.rpartition('.')[0] == cls.__qualname__ and id(value) not in self._labels:
+        if (
+            type(value) is FunctionType
+            and value.__code__.co_qualname.rpartition('.')[0] == cls.__qualname__
+            and id(value) not in self._labels
+        ):
             name = cls.__qualname__.replace('.<locals>', '')
             return self._function_content(value, f'{name}.{value.__name__}', False)
         if isinstance(value, _DESCRIPTORS):
@@ -950,7 +1142,10 @@ def _is_same(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def _are_same(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(one is other or (type(one) is type(other) and type(one) in ATOMS and one == other) for one, other in zip(a, b, strict=True))
+    return len(a) == len(b) and all(
+        one is other or (type(one) is type(other) and type(one) in ATOMS and one == other)
+        for one, other in zip(a, b, strict=True)
+    )
 
 
 def _itself(value: Any) -> Any:

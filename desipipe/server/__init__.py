@@ -1,4 +1,5 @@
-"""The Jupyter Server extension: what the panel and the displays under cells ask, as REST and one stream of events per page.
+"""The Jupyter Server extension: what the panel and the displays under cells ask, as REST and one
+stream of events per page.
 
 Nothing of Jupyter is imported before a server asks for the extension.
 """

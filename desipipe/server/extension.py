@@ -19,10 +19,12 @@ _LARGE = 1 << 18  # bytes
 def _return_large_pieces() -> None:
     """Have the C library give large pieces of memory back as soon as they are free.
 
-    To fold a queue of 100,000 tasks, to search their names, to draw their timeline takes 10 to 15 MB each for a moment, in a few large pieces. glibc
-    maps such pieces one by one and returns them, until it has seen some go: then it takes them to be the rule, and keeps the next ones in the heap of
-    the thread that asks. We have several threads, each of which would keep as much as its costliest look took. To say from where on a piece is large
-    switches that off. Where there is no `mallopt` there is no such habit.
+    To fold a queue of 100,000 tasks, to search their names, to draw their timeline takes 10 to 15
+    MB each for a moment, in a few large pieces. glibc maps such pieces one by one and returns them,
+    until it has seen some go: then it takes them to be the rule, and keeps the next ones in the
+    heap of the thread that asks. We have several threads, each of which would keep as much as its
+    costliest look took. To say from where on a piece is large switches that off. Where there is no
+    `mallopt` there is no such habit.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is not None:
@@ -38,17 +40,26 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
 
     folders = List(
         Unicode(),
-        help='Folders whose queues are shown, besides those of the configured queue folder and of the folder that the server shows (root_dir). '
+        help='Folders whose queues are shown, besides those of the configured queue folder and of '
+        'the folder that the server shows (root_dir). '
         'Queues elsewhere are refused.',
     ).tag(config=True)
-    keep = Float(600.0, min=1.0, help='Seconds for which a queue without requests stays in memory.').tag(config=True)
+    keep = Float(
+        600.0, min=1.0, help='Seconds for which a queue without requests stays in memory.'
+    ).tag(config=True)
     most_queues = Int(128, min=1, help='The most queues in memory at once.').tag(config=True)
-    most_tasks = Int(1_000_000, min=1, help='Queues without followers leave the memory when there are more tasks than these in it.').tag(config=True)
+    most_tasks = Int(
+        1_000_000,
+        min=1,
+        help='Queues without followers leave the memory when there are more tasks than these in it.',
+    ).tag(config=True)
 
     def initialize_handlers(self) -> None:
         """Add the routes to the server."""
         _return_large_pieces()
-        self.hub = Hub(self.serverapp.root_dir, self.folders, self.keep, self.most_queues, self.most_tasks)
+        self.hub = Hub(
+            self.serverapp.root_dir, self.folders, self.keep, self.most_queues, self.most_tasks
+        )
         # The socket first: the last of the others answers for every address below ours.
         self.handlers.extend([(SOCKET, EventsSocket, {'hub': self.hub}), *handlers(self.hub)])
 

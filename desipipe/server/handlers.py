@@ -1,4 +1,7 @@
-"""Requests and answers: who may ask, whether what is asked can be meant, and errors as JSON. What is answered is in the routes."""
+"""Requests and answers: who may ask, whether what is asked can be meant, and errors as JSON.
+
+What is answered is in the routes.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,9 @@ STATUS: tuple[tuple[type[BaseException], HTTPStatus], ...] = (
 
 
 def allowed(method: Method) -> Method:
-    """Only for those who are known to the server, and may read (GET) or write (POST) what is desipipe's."""
+    """Only for those who are known to the server, and may read (GET) or write (POST) what is
+    desipipe's.
+    """
     return cast(Method, authenticated(authorized(method)))
 
 
@@ -78,7 +83,9 @@ class Handler(APIHandler):  # type: ignore[misc]
         exc = kwargs.get('exc_info', (None, None))[1]
         if isinstance(exc, HTTPError) or exc is None:
             phrase = HTTPStatus(status_code).phrase
-            words = exc.log_message % exc.args if exc is not None and exc.log_message else phrase  # percent signs are doubled where there are no arguments
+            words = (
+                exc.log_message % exc.args if exc is not None and exc.log_message else phrase
+            )  # percent signs are doubled where there are no arguments
             answer = {'error': phrase.replace(' ', ''), 'message': words}
         else:
             answer = failure(exc)
@@ -93,7 +100,12 @@ class Handler(APIHandler):  # type: ignore[misc]
     def _status_of(exc: BaseException) -> int:
         if isinstance(exc, HTTPError):
             return int(exc.status_code)
-        return int(next((status for kind, status in STATUS if isinstance(exc, kind)), HTTPStatus.INTERNAL_SERVER_ERROR))
+        return int(
+            next(
+                (status for kind, status in STATUS if isinstance(exc, kind)),
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+            )
+        )
 
     def refuse(self, exc: Exception) -> None:
         """Answer with an error."""
@@ -123,13 +135,25 @@ def check(route: Route, asked: Dict) -> None:
     """
     unknown = next((name for name in asked if name not in route.members), None)
     if unknown is not None:
-        raise BadRequest(f'{unknown[:100]!r} is not known here; there are: {", ".join(route.members)}. Nothing was done')
-    # Not all that is wrong, of which there may be millions: this is the server's loop. Lengths are compared before what is in a list is looked at.
-    wrong = best_match(itertools.islice(Draft202012Validator(schema_of(route)).iter_errors(asked), 1))
+        raise BadRequest(
+            f'{unknown[:100]!r} is not known here; there are: {", ".join(route.members)}. Nothing '
+            'was done'
+        )
+    # Not all that is wrong, of which there may be millions: this is the server's loop. Lengths are
+    # compared before what is in a list is looked at.
+    wrong = best_match(
+        itertools.islice(Draft202012Validator(schema_of(route)).iter_errors(asked), 1)
+    )
     if wrong is not None:
         where = '.'.join(map(str, wrong.path))
-        message = wrong.message if len(wrong.message) < 500 else f'{wrong.message[:250]} … {wrong.message[-200:]}'
-        raise BadRequest(f'{where}: {message}. Nothing was done' if where else f'{message}. Nothing was done')
+        message = (
+            wrong.message
+            if len(wrong.message) < 500
+            else f'{wrong.message[:250]} … {wrong.message[-200:]}'
+        )
+        raise BadRequest(
+            f'{where}: {message}. Nothing was done' if where else f'{message}. Nothing was done'
+        )
 
 
 class RouteHandler(Handler):
@@ -172,7 +196,9 @@ class OrderHandler(RouteHandler):
 
 
 def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict:
-    """The parameters of an address. What nobody knows is passed over: front ends add a number that keeps caches out.
+    """The parameters of an address.
+
+    What nobody knows is passed over: front ends add a number that keeps caches out.
 
     Raises
     ------
@@ -219,7 +245,9 @@ def body(data: bytes) -> Dict:
     BadRequest
     """
     if len(data) > BODY:
-        raise BadRequest(f'the request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done')
+        raise BadRequest(
+            f'the request has {len(data):,d} bytes, {BODY:,d} are the most. Nothing was done'
+        )
     try:
         asked = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
@@ -247,7 +275,9 @@ class EventsHandler(Handler):
             return
         self.set_header('Content-Type', 'text/event-stream; charset=utf-8')
         self.set_header('Cache-Control', 'no-store')
-        self.set_header('X-Accel-Buffering', 'no')  # a proxy that gathers what it passes on would hold events back
+        self.set_header(
+            'X-Accel-Buffering', 'no'
+        )  # a proxy that gathers what it passes on would hold events back
         try:
             await self._subscribe(page, asked['queue'])
             self.write(b': desipipe\n\n')
@@ -258,7 +288,9 @@ class EventsHandler(Handler):
                     self.write(b'event: %b\ndata: %b\n\n' % (kind.encode(), orjson.dumps(data)))
                 if not news:
                     self.write(b': still there\n\n')
-                await self.flush()  # waits for a slow page; what happens meanwhile becomes one event a queue
+                await (
+                    self.flush()
+                )  # waits for a slow page; what happens meanwhile becomes one event a queue
         except (StreamClosedError, asyncio.CancelledError):
             return  # the page went
         finally:
@@ -296,7 +328,11 @@ class NothingHandler(Handler):
     @allowed
     async def get(self) -> None:
         """There is nothing."""
-        raise HTTPError(404, f'there is nothing at {self.request.path}; what there is: {self.base_url}desipipe/api/openapi.json')
+        raise HTTPError(
+            404,
+            f'there is nothing at {self.request.path}; what there is: '
+            f'{self.base_url}desipipe/api/openapi.json',
+        )
 
     post = put = patch = delete = get
 
@@ -305,7 +341,14 @@ def handlers(hub: Hub) -> list[tuple[str, type[Handler], Dict]]:
     """Addresses below the server's ``base_url``, and who answers."""
     root = 'desipipe/api'
     return [
-        *((f'{root}/{route.path}', OrderHandler if route.write else LookHandler, {'hub': hub, 'route': route}) for route in (*LOOKS, *ORDERS)),
+        *(
+            (
+                f'{root}/{route.path}',
+                OrderHandler if route.write else LookHandler,
+                {'hub': hub, 'route': route},
+            )
+            for route in (*LOOKS, *ORDERS)
+        ),
         (f'{root}/events', EventsHandler, {'hub': hub}),
         (f'{root}/openapi.json', DescriptionHandler, {'hub': hub}),
         (f'{root}(?:/.*)?', NothingHandler, {'hub': hub}),

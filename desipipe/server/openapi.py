@@ -12,7 +12,10 @@ Dict = dict[str, Any]
 _ERROR = {
     'type': 'object',
     'properties': {
-        'error': {'type': 'string', 'description': "Name of a class of desipipe.errors, or HTTP's words"},
+        'error': {
+            'type': 'string',
+            'description': "Name of a class of desipipe.errors, or HTTP's words",
+        },
         'message': {'type': 'string', 'description': 'What happened, what it means, what to do'},
     },
     'required': ['error', 'message'],
@@ -33,7 +36,13 @@ _ERRORS = {
 @functools.cache
 def _schema(path: str) -> Dict:
     route = next(route for route in (*LOOKS, *ORDERS, EVENTS) if route.path == path)
-    return {'type': 'object', 'properties': route.members, 'required': list(route.required), 'additionalProperties': False, **route.rules}
+    return {
+        'type': 'object',
+        'properties': route.members,
+        'required': list(route.required),
+        'additionalProperties': False,
+        **route.rules,
+    }
 
 
 def schema_of(route: Route) -> Dict:
@@ -53,14 +62,28 @@ def describe(root: str, version: str) -> Dict:
     """
     return {
         'openapi': '3.1.0',
-        'info': {'title': 'desipipe', 'version': version, 'description': 'Queues of desipipe, for JupyterLab'},
+        'info': {
+            'title': 'desipipe',
+            'version': version,
+            'description': 'Queues of desipipe, for JupyterLab',
+        },
         'servers': [{'url': root}],
         'security': [{'token': []}],
         'components': {
             'schemas': {'Error': _ERROR},
-            'securitySchemes': {'token': {'type': 'apiKey', 'in': 'header', 'name': 'Authorization', 'description': 'token …'}},
+            'securitySchemes': {
+                'token': {
+                    'type': 'apiKey',
+                    'in': 'header',
+                    'name': 'Authorization',
+                    'description': 'token …',
+                }
+            },
         },
-        'paths': {f'/{route.path}': {'post' if route.write else 'get': _operation(route)} for route in (*LOOKS, *ORDERS, EVENTS)},
+        'paths': {
+            f'/{route.path}': {'post' if route.write else 'get': _operation(route)}
+            for route in (*LOOKS, *ORDERS, EVENTS)
+        },
     }
 
 
@@ -70,18 +93,35 @@ def _operation(route: Route) -> Dict:
         'operationId': route.path.replace('/', '_'),
         'summary': route.words,
         'responses': {
-            '200': {'description': 'Done' if route.write else 'Found', 'content': {content: {'schema': route.result}}},
+            '200': {
+                'description': 'Done' if route.write else 'Found',
+                'content': {content: {'schema': route.result}},
+            },
             **{
-                status: {'description': words, 'content': {'application/json': {'schema': {'$ref': '#/components/schemas/Error'}}}}
+                status: {
+                    'description': words,
+                    'content': {
+                        'application/json': {'schema': {'$ref': '#/components/schemas/Error'}}
+                    },
+                }
                 for status, words in _ERRORS.items()
             },
         },
     }
     if route.write:
-        operation['requestBody'] = {'required': True, 'content': {'application/json': {'schema': schema_of(route)}}}
+        operation['requestBody'] = {
+            'required': True,
+            'content': {'application/json': {'schema': schema_of(route)}},
+        }
     else:
         operation['parameters'] = [
-            {'name': name, 'in': 'query', 'required': name in route.required, 'schema': schema, **({'explode': True} if schema['type'] == 'array' else {})}
+            {
+                'name': name,
+                'in': 'query',
+                'required': name in route.required,
+                'schema': schema,
+                **({'explode': True} if schema['type'] == 'array' else {}),
+            }
             for name, schema in route.members.items()
         ]
     return operation

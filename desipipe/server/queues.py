@@ -1,7 +1,9 @@
-"""The queues that pages ask for: opened once for all pages, followed while somebody looks, let go of afterwards.
+"""The queues that pages ask for: opened once for all pages, followed while somebody looks, let go
+of afterwards.
 
-Whatever reads a file or waits for a lock runs in a thread. There is one at a time for each queue: the state of a queue is folded and looked at by one
-thread only, and a filesystem that hangs keeps one thread a queue and not all of them.
+Whatever reads a file or waits for a lock runs in a thread. There is one at a time for each queue:
+the state of a queue is folded and looked at by one thread only, and a filesystem that hangs keeps
+one thread a queue and not all of them.
 """
 
 from __future__ import annotations
@@ -16,7 +18,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from ..config import Config
-from ..errors import DesipipeError, InvalidQueueNameError, PermissionDeniedError, QueueGoneError, UnknownQueueError
+from ..errors import (
+    DesipipeError,
+    InvalidQueueNameError,
+    PermissionDeniedError,
+    QueueGoneError,
+    UnknownQueueError,
+)
 from ..queue.location import find_folder
 from ..queue.queue import SUFFIX, Queue, find_queues, queue_folder
 from ..store.lease import LEASE, Observer
@@ -34,8 +42,12 @@ WAITING = 64  # requests that may wait for one queue
 PACE = 0.25  # s between two looks at a queue that changes
 SLOW = 0.75  # s, when a look is costly: what happened is told within a second
 POLL = 0.5  # s between two looks at one that does not, where nothing wakes us
-REST = 3.0  # s, where changes wake us: only what the kernel does not tell is found this way, such as a folder that was renamed
-JUDGE = 10.0  # s after which to look whether its processes are alive, though the journal says nothing
+# s, where changes wake us: only what the kernel does not tell is found this way, such as a folder
+# that was renamed
+REST = 3.0
+JUDGE = (
+    10.0  # s after which to look whether its processes are alive, though the journal says nothing
+)
 RETRY = 2.0  # s between two looks whether a queue that is gone has come back
 ANSWER = 20.0  # s for a queue to say what a list shows of it
 _NEWS = ('time', 'rate', 'eta')  # members that change although nothing happened
@@ -62,9 +74,18 @@ class Hub:
         Queues that nobody follows go when more tasks than these are in memory.
     """
 
-    def __init__(self, root_dir: str, folders: Sequence[str] = (), keep: float = 600.0, most_queues: int = 128, most_tasks: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        root_dir: str,
+        folders: Sequence[str] = (),
+        keep: float = 600.0,
+        most_queues: int = 128,
+        most_tasks: int = 1_000_000,
+    ) -> None:
         self.root_dir = os.path.abspath(os.path.expanduser(root_dir))
-        self.folders = [os.path.join(self.root_dir, os.path.expanduser(folder)) for folder in folders]
+        self.folders = [
+            os.path.join(self.root_dir, os.path.expanduser(folder)) for folder in folders
+        ]
         self.keep = keep
         self.most_queues = most_queues
         self.most_tasks = most_tasks
@@ -89,7 +110,10 @@ class Hub:
             It is no name of a queue; it lies outside of the folders that this server shows.
         """
         if '\0' in name or name.startswith(('.', '~')):
-            raise InvalidQueueNameError(f'{name!r} is no name of a queue here: use its name, user/name, or its path from the root (/…). Nothing was done')
+            raise InvalidQueueNameError(
+                f'{name!r} is no name of a queue here: use its name, user/name, or its path from '
+                'the root (/…). Nothing was done'
+            )
         config = Config()
         folder = queue_folder(name, config=config)
         self._confine(folder, config)
@@ -102,7 +126,8 @@ class Hub:
             if _inside(real, os.path.realpath(root)):
                 return
         raise PermissionDeniedError(
-            f'{folder} is outside of the folders whose queues this server shows; nothing was done. To show it, add its parent folder to '
+            f'{folder} is outside of the folders whose queues this server shows; nothing was done. '
+            'To show it, add its parent folder to '
             'c.DesipipeExtension.folders in jupyter_server_config.py, and start the server again'
         )
 
@@ -112,12 +137,17 @@ class Hub:
         return os.path.relpath(real, root) if folder and _inside(real, root) else None
 
     def places(self, asked: Sequence[str] = ()) -> list[str]:
-        """The folders that are searched for queues: the user's own, those of the configuration, and those that a page asks for."""
+        """The folders that are searched for queues: the user's own, those of the configuration,
+        and those that a page asks for.
+        """
         config = Config()
         places = [config.queue_dir, self.root_dir, *self.folders]
         for text in asked:
             if '\0' in text or text.startswith('~'):
-                raise InvalidQueueNameError(f'{text!r} is no folder: use a path from the root (/…), or one below the folder that the server shows')
+                raise InvalidQueueNameError(
+                    f'{text!r} is no folder: use a path from the root (/…), or one below the '
+                    'folder that the server shows'
+                )
             place = os.path.normpath(os.path.join(self.root_dir, text))
             self._confine(place, config)
             places.append(place)
@@ -125,7 +155,11 @@ class Hub:
 
     def find(self, asked: Sequence[str] = ()) -> list[str]:
         """The folders of all queues in :meth:`places`."""
-        return list(dict.fromkeys(folder for place in self.places(asked) for folder in find_queues('*', place)))
+        return list(
+            dict.fromkeys(
+                folder for place in self.places(asked) for folder in find_queues('*', place)
+            )
+        )
 
     # Queues
 
@@ -165,9 +199,14 @@ class Hub:
 
     def _make_room(self) -> None:
         idle = sorted((queue for queue in self.open if queue.idle), key=lambda queue: queue.asked)
-        while len(self._open) >= self.most_queues or (idle and sum(queue.size for queue in self.open) > self.most_tasks):
+        while len(self._open) >= self.most_queues or (
+            idle and sum(queue.size for queue in self.open) > self.most_tasks
+        ):
             if not idle:
-                raise BusyError(f'{len(self._open):d} queues are followed already, more than which this server does not: close some pages, and ask again')
+                raise BusyError(
+                    f'{len(self._open):d} queues are followed already, more than which this server '
+                    'does not: close some pages, and ask again'
+                )
             self._drop(idle.pop(0))
 
     def _drop(self, queue: Followed) -> None:
@@ -185,8 +224,12 @@ class Hub:
     async def lines(self, asked: Sequence[str] = ()) -> list[Dict]:
         """Return the lines of a list of queues: of those found, and of those that pages look at."""
         folders = await self.run(lambda: self.find(asked))
-        folders += [queue.folder for queue in self.open if queue.pages and queue.folder not in folders]
-        some = asyncio.Semaphore(min(THREADS, self.most_queues))  # there may be more than have room at once
+        folders += [
+            queue.folder for queue in self.open if queue.pages and queue.folder not in folders
+        ]
+        some = asyncio.Semaphore(
+            min(THREADS, self.most_queues)
+        )  # there may be more than have room at once
         return await asyncio.gather(*(self._line(folder, some) for folder in folders))
 
     async def _line(self, folder: str, some: asyncio.Semaphore) -> Dict:
@@ -196,7 +239,12 @@ class Hub:
                 return await queue.do(queue.line)
         except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
             words = str(exc) or f'it did not answer within {ANSWER:g} s (is its filesystem there?)'
-            return {'queue': short(folder, Config()), 'folder': folder, 'condition': 'unreadable', 'error': words}
+            return {
+                'queue': short(folder, Config()),
+                'folder': folder,
+                'condition': 'unreadable',
+                'error': words,
+            }
 
     # Pages
 
@@ -209,7 +257,9 @@ class Hub:
             There are ``most`` already.
         """
         if len(self.pages) >= most:
-            raise BusyError(f'{len(self.pages):d} pages follow queues already: close some, and ask again')
+            raise BusyError(
+                f'{len(self.pages):d} pages follow queues already: close some, and ask again'
+            )
         self.pages.add(page)
 
     def subscribe(self, page: Page, folders: dict[str, str]) -> None:
@@ -266,7 +316,11 @@ def short(folder: str, config: Config) -> str:
     parent, name = os.path.split(stem)
     if parent == config.queue_dir:
         return name
-    return f'{os.path.basename(parent)}/{name}' if os.path.dirname(parent) == config.base_queue_dir else stem
+    return (
+        f'{os.path.basename(parent)}/{name}'
+        if os.path.dirname(parent) == config.base_queue_dir
+        else stem
+    )
 
 
 class Page:
@@ -343,7 +397,10 @@ class Followed:
             What looking raises.
         """
         if self._waiting >= WAITING:
-            raise BusyError(f'{self._waiting:d} requests wait for the queue in {self.folder} already (does its filesystem hang?): ask again later')
+            raise BusyError(
+                f'{self._waiting:d} requests wait for the queue in {self.folder} already (does its '
+                'filesystem hang?): ask again later'
+            )
         self._waiting += 1
         self.asked = time.monotonic()
         try:
@@ -353,11 +410,14 @@ class Followed:
             self._waiting -= 1
 
     def _look(self, look: Callable[[Queue], T]) -> T:
-        # Who waits for this may have been cancelled, and the turn given to the next one, while this goes on in its thread.
+        # Who waits for this may have been cancelled, and the turn given to the next one, while this
+        # goes on in its thread.
         with self._mutex:
             if self._queue is None:
                 self._queue = Queue(self.folder, create=False)
-                self.observer = Observer(self.folder, float(self._queue.ledger.journal.header.get('lease', LEASE)))
+                self.observer = Observer(
+                    self.folder, float(self._queue.ledger.journal.header.get('lease', LEASE))
+                )
                 self._timeline = Timeline(self._queue.ledger)
             try:
                 return look(self._queue)
@@ -376,7 +436,11 @@ class Followed:
 
     def line(self, queue: Queue) -> Dict:
         """Return its line in lists."""
-        return {'queue': short(self.folder, queue.config), 'error': '', **queue.ledger.again(lambda: queue_brief(queue, self.observer))}
+        return {
+            'queue': short(self.folder, queue.config),
+            'error': '',
+            **queue.ledger.again(lambda: queue_brief(queue, self.observer)),
+        }
 
     def summary(self, queue: Queue) -> Dict:
         """All there is to see at one glance."""
@@ -410,14 +474,17 @@ class Followed:
                 began = time.monotonic()
                 try:
                     news = await self.do(self._news)
-                except Exception as exc:  # whatever it is, it must be told, and the next look may find it gone
+                except (
+                    Exception
+                ) as exc:  # whatever it is, it must be told, and the next look may find it gone
                     self._tell_trouble(exc)
                     await asyncio.sleep(RETRY)
                     continue
                 self._trouble = None
                 if news is not None:
                     self._tell('queue', news)
-                # Many events become one, and a queue that is costly to look at takes a tenth of a processor, as far as a second is kept.
+                # Many events become one, and a queue that is costly to look at takes a tenth of a
+                # processor, as far as a second is kept.
                 await asyncio.sleep(min(max(PACE, 9 * (time.monotonic() - began)), SLOW))
                 await self._change()
         finally:
@@ -428,7 +495,9 @@ class Followed:
         self._unwatch()
         self._told = None
         trouble = {'folder': self.folder, **failure(exc)}
-        if self._trouble is None or (self._trouble['error'] != trouble['error'] and not isinstance(exc, UnknownQueueError)):
+        if self._trouble is None or (
+            self._trouble['error'] != trouble['error'] and not isinstance(exc, UnknownQueueError)
+        ):
             self._trouble = trouble
             self._tell('trouble', trouble)
             if not isinstance(exc, DesipipeError | OSError):
@@ -436,7 +505,9 @@ class Followed:
 
     def _news(self, queue: Queue) -> Dict | None:
         ledger = queue.ledger
-        if self._watcher is None or self._watched != ledger.journal.header['id']:  # another queue may have taken the place of a deleted one
+        if (
+            self._watcher is None or self._watched != ledger.journal.header['id']
+        ):  # another queue may have taken the place of a deleted one
             self._shared, self._watched = ledger.journal.shared, ledger.journal.header['id']
             self._watcher = Watcher(self.folder, self._shared)
         ledger.follow()  # after the watch began: what came before it is not missed
@@ -444,12 +515,18 @@ class Followed:
         place = (ledger.journal.header['gen'], ledger.journal.offset)
         told = self._told
         same = told is not None and told[0] == place
-        if same and (now - self._judged < JUDGE or not (ledger.state.alive or ledger.state.manager)):
+        if same and (
+            now - self._judged < JUDGE or not (ledger.state.alive or ledger.state.manager)
+        ):
             return None
         self._judged = now
         line = self.line(queue)
         self._told = (place, line)
-        if same and told is not None and all(line[key] == told[1][key] for key in line if key not in _NEWS):
+        if (
+            same
+            and told is not None
+            and all(line[key] == told[1][key] for key in line if key not in _NEWS)
+        ):
             return None
         return line
 
@@ -461,7 +538,8 @@ class Followed:
         if watcher.fileno() < 0:
             await asyncio.sleep(POLL)
             return
-        # What changed since the last look began has left its mark in the descriptor: it is emptied before the next look, not after this one.
+        # What changed since the last look began has left its mark in the descriptor: it is emptied
+        # before the next look, not after this one.
         loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         loop.add_reader(watcher.fileno(), woken.set)
@@ -493,4 +571,9 @@ class Followed:
 def failure(exc: BaseException) -> Dict:
     """An error as JSON."""
     known = isinstance(exc, DesipipeError | OSError)
-    return {'error': type(exc).__name__, 'message': str(exc) if known else 'The server met an error of its own; its log has the details'}
+    return {
+        'error': type(exc).__name__,
+        'message': str(exc)
+        if known
+        else 'The server met an error of its own; its log has the details',
+    }

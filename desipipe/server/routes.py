@@ -36,7 +36,8 @@ _BAD = [STATES[code] for code in (FAILED, KILLED, UNKNOWN)]
 class Route(NamedTuple):
     """One route of the server.
 
-    What a request must look like is said by JSON schemas: of each parameter, and of what is answered.
+    What a request must look like is said by JSON schemas: of each parameter, and of what is
+    answered.
     """
 
     path: str
@@ -53,14 +54,32 @@ class Route(NamedTuple):
 
 # What requests hold
 
-_QUEUE = {'type': 'string', 'minLength': 1, 'maxLength': 4096, 'description': 'Name of the queue, user/name, or the path of its folder'}
-_TID = {'type': 'string', 'minLength': 1, 'maxLength': 256, 'description': 'Identity of the task, its beginning, or app[index]'}
-_ROWS = {'type': 'string', 'maxLength': 100_000, 'pattern': r'^[0-9,\- ]*$', 'description': "Rows of tasks: '0-19,40'"}
+_QUEUE = {
+    'type': 'string',
+    'minLength': 1,
+    'maxLength': 4096,
+    'description': 'Name of the queue, user/name, or the path of its folder',
+}
+_TID = {
+    'type': 'string',
+    'minLength': 1,
+    'maxLength': 256,
+    'description': 'Identity of the task, its beginning, or app[index]',
+}
+_ROWS = {
+    'type': 'string',
+    'maxLength': 100_000,
+    'pattern': r'^[0-9,\- ]*$',
+    'description': "Rows of tasks: '0-19,40'",
+}
 _FIRST = {
     'type': 'string',
     'maxLength': 64,
     'pattern': '^[0-9a-f]*$',
-    'description': 'Identity of the first row: an error (410) if it is another, because the queue was cleared since',
+    'description': (
+        'Identity of the first row: an error (410) if it is another, because the queue was cleared '
+        'since'
+    ),
 }
 _STATE = {'type': 'string', 'enum': list(STATES)}
 _NAME = {'type': 'string', 'maxLength': 1000}
@@ -69,11 +88,22 @@ _TIME = {'type': 'number', 'description': 'Seconds since the epoch'}
 
 
 def _whole(least: int, most: int, default: int, words: str) -> Dict:
-    return {'type': 'integer', 'minimum': least, 'maximum': most, 'default': default, 'description': words}
+    return {
+        'type': 'integer',
+        'minimum': least,
+        'maximum': most,
+        'default': default,
+        'description': words,
+    }
 
 
 def _several(item: Dict, words: str, most: int = MOST) -> Dict:
-    return {'type': 'array', 'maxItems': most, 'items': item, 'description': words}  # in this order they are checked
+    return {
+        'type': 'array',
+        'maxItems': most,
+        'items': item,
+        'description': words,
+    }  # in this order they are checked
 
 
 _CONDITIONS = {
@@ -98,7 +128,11 @@ _FLAG = {'type': 'boolean'}
 _NUMBER = {'type': ['number', 'null']}
 _COUNTS = {'type': 'object', 'additionalProperties': _COUNT}
 _LIST = {'type': 'array', 'items': {'type': 'object'}}
-_LINE = {'type': 'object', 'properties': {'queue': _TEXT, 'folder': _TEXT, 'condition': _TEXT, 'error': _TEXT}, 'required': ['queue', 'folder', 'condition']}
+_LINE = {
+    'type': 'object',
+    'properties': {'queue': _TEXT, 'folder': _TEXT, 'condition': _TEXT, 'error': _TEXT},
+    'required': ['queue', 'folder', 'condition'],
+}
 _TASK = _object(
     row=_COUNT,
     tid=_TEXT,
@@ -143,7 +177,10 @@ def _rows(queue: Queue, text: str, first: str) -> list[int]:
         asked[part.start : stop] = b'\1' * (stop - part.start)
     begin = found[0].start if found else 0
     if found and (begin >= len(asked) or (first and not state.ids[begin].hex().startswith(first))):
-        raise QueueGoneError(f'the queue in {queue.folder} was cleared since: these tasks are no longer in it; nothing was done. Run the cell again')
+        raise QueueGoneError(
+            f'the queue in {queue.folder} was cleared since: these tasks are no longer in it; '
+            'nothing was done. Run the cell again'
+        )
     return [row for row, wanted in enumerate(asked) if wanted]
 
 
@@ -154,8 +191,16 @@ async def _queues(hub: Hub, asked: Dict) -> list[Dict]:
 async def _queue(hub: Hub, asked: Dict) -> Dict:
     found = await hub.queue(asked['queue'])
     summary = await found.do(found.summary)
-    cut = {key: summary[key][:most] for key, most in (('workers', MOST), ('jobs', MOST), ('causes', 100), ('damage', 100))}
-    return {'queue': short(found.folder, Config()), **summary, **cut, **{f'n_{key}': len(summary[key]) for key in cut}}
+    cut = {
+        key: summary[key][:most]
+        for key, most in (('workers', MOST), ('jobs', MOST), ('causes', 100), ('damage', 100))
+    }
+    return {
+        'queue': short(found.folder, Config()),
+        **summary,
+        **cut,
+        **{f'n_{key}': len(summary[key]) for key in cut},
+    }
 
 
 async def _tasks(hub: Hub, asked: Dict) -> Dict:
@@ -163,7 +208,13 @@ async def _tasks(hub: Hub, asked: Dict) -> Dict:
         queue.ledger.follow()
         rows = _rows(queue, asked['rows'], asked.get('first', '')) if asked.get('rows') else None
         return task_page(
-            queue.ledger, asked.get('state', ()), asked.get('name', ()), asked.get('text', ''), rows, asked.get('offset', 0), asked.get('limit', 100)
+            queue.ledger,
+            asked.get('state', ()),
+            asked.get('name', ()),
+            asked.get('text', ''),
+            rows,
+            asked.get('offset', 0),
+            asked.get('limit', 100),
         )
 
     found = await hub.queue(asked['queue'])
@@ -182,7 +233,13 @@ async def _task(hub: Hub, asked: Dict) -> Dict:
 
 async def _log(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
-        return read_output(queue.ledger, _row(queue, asked['tid']), asked.get('stream', 'out'), asked.get('offset', 0), asked.get('part', ''))
+        return read_output(
+            queue.ledger,
+            _row(queue, asked['tid']),
+            asked.get('stream', 'out'),
+            asked.get('offset', 0),
+            asked.get('part', ''),
+        )
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
@@ -193,7 +250,11 @@ async def _displays(hub: Hub, asked: Dict) -> Dict:
         row = _row(queue, asked['tid'])
         found = displays(queue.ledger, row)
         lines = [_display_line(number, output) for number, output in enumerate(found[:MOST])]
-        return {'displays': lines, 'total': len(found), 'untrusted': untrusted_writer(queue.ledger, row)}
+        return {
+            'displays': lines,
+            'total': len(found),
+            'untrusted': untrusted_writer(queue.ledger, row),
+        }
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
@@ -201,7 +262,10 @@ async def _displays(hub: Hub, asked: Dict) -> Dict:
 
 def _display_line(number: int, output: Dict) -> Dict:
     data = output['data']
-    kinds = {mime: len(value) if isinstance(value, str) else len(orjson.dumps(value, default=repr)) for mime, value in data.items()}
+    kinds = {
+        mime: len(value) if isinstance(value, str) else len(orjson.dumps(value, default=repr))
+        for mime, value in data.items()
+    }
     return {'number': number, 'kinds': kinds, 'text': str(data.get('text/plain', ''))[:200]}
 
 
@@ -210,7 +274,9 @@ async def _display(hub: Hub, asked: Dict) -> Dict:
         found = displays(queue.ledger, _row(queue, asked['tid']))
         number = int(asked.get('number', 0))
         # One that is not there, as after a retry, has no data.
-        return {key: found[number][key] if number < len(found) else {} for key in ('data', 'metadata')}
+        return {
+            key: found[number][key] if number < len(found) else {} for key in ('data', 'metadata')
+        }
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
@@ -222,7 +288,13 @@ async def _cell(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
         queue.ledger.follow()
         _rows(queue, asked['rows'], asked.get('first', ''))
-        return cell_summary(queue, asked['rows'], title=asked.get('title', ''), observer=found.observer, outputs=asked.get('outputs', True))
+        return cell_summary(
+            queue,
+            asked['rows'],
+            title=asked.get('title', ''),
+            observer=found.observer,
+            outputs=asked.get('outputs', True),
+        )
 
     return await found.do(look)
 
@@ -234,7 +306,9 @@ async def _graph(hub: Hub, asked: Dict) -> Dict:
 
 async def _timeline(hub: Hub, asked: Dict) -> Dict:
     found = await hub.queue(asked['queue'])
-    return await found.do(lambda queue: found.timeline(queue).view(asked.get('begin'), asked.get('end')))
+    return await found.do(
+        lambda queue: found.timeline(queue).view(asked.get('begin'), asked.get('end'))
+    )
 
 
 # Orders: each is what a verb of the command line does
@@ -310,10 +384,16 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
     asked_names, withdrawn = queue.end(jobid=jobs)
     names = [name for name in asked_names if name in ledger.state.workers]
     manager = len(asked_names) > len(names)
-    asked_words = f'{len(names):d} worker{"" if len(names) == 1 else "s"}{" and the manager" if manager else ""}'
+    asked_words = (
+        f'{len(names):d} '
+        f'worker{"" if len(names) == 1 else "s"}{" and the manager" if manager else ""}'
+    )
     messages = [f'Asked {asked_words} to end'] if names or manager else []
     if withdrawn.jobids:
-        messages.append(f'Cancelled {len(withdrawn.jobids):d} job{"" if len(withdrawn.jobids) == 1 else "s"} that had not begun')
+        messages.append(
+            f'Cancelled {len(withdrawn.jobids):d} job{"" if len(withdrawn.jobids) == 1 else "s"} '
+            'that had not begun'
+        )
     message = '. '.join([*messages, *withdrawn.errors]) or 'No worker or manager is running'
     return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': message}
 
@@ -340,7 +420,10 @@ def _trust(queue: Queue, asked: Dict) -> Dict:
     if user not in users - {'', UNNAMED}:
         return {'message': f'Nothing here needs trust in {user}. Nothing was changed'}
     if os.environ.get('DESIPIPE_TRUST'):
-        raise ConfigError('DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. Type:\nunset DESIPIPE_TRUST')
+        raise ConfigError(
+            'DESIPIPE_TRUST is set, and wins over the configuration. Nothing was changed. '
+            'Type:\nunset DESIPIPE_TRUST'
+        )
     config = Config()
     config['trusted_users'] = [*config['trusted_users'], user]
     config.save()
@@ -353,7 +436,12 @@ def _resize(queue: Queue, asked: Dict) -> Dict:
     return {'message': f'At most {most:d} tasks at once for each task manager'}
 
 
-_WORKERS = {'type': 'integer', 'minimum': 1, 'maximum': 100_000, 'description': 'The most tasks at once for each task manager'}
+_WORKERS = {
+    'type': 'integer',
+    'minimum': 1,
+    'maximum': 100_000,
+    'description': 'The most tasks at once for each task manager',
+}
 _STARTED = _object(pid=_COUNT, log=_TEXT, message=_TEXT)
 _CHANGED = _object(tasks=_COUNT, message=_TEXT)
 
@@ -362,7 +450,13 @@ LOOKS = (
         'queues',
         'Queues that there are, each with what a list shows of it',
         _queues,
-        {'folder': _several({'type': 'string', 'minLength': 1, 'maxLength': 4096}, 'Folders to search too; below the folder that the server shows', 50)},
+        {
+            'folder': _several(
+                {'type': 'string', 'minLength': 1, 'maxLength': 4096},
+                'Folders to search too; below the folder that the server shows',
+                50,
+            )
+        },
         (),
         {'type': 'array', 'items': _LINE},
     ),
@@ -402,16 +496,29 @@ LOOKS = (
             'queue': _QUEUE,
             'state': _several(_SHOWN, 'Only tasks in one of these states', FEW),
             'name': _several(_NAME, 'Only tasks of these apps', FEW),
-            'text': {'type': 'string', 'maxLength': 1000, 'description': 'Part of name[index], or the beginning of the identity'},
+            'text': {
+                'type': 'string',
+                'maxLength': 1000,
+                'description': 'Part of name[index], or the beginning of the identity',
+            },
             'rows': _ROWS,
             'first': _FIRST,
             'offset': _whole(0, 1_000_000_000, 0, 'How many to pass over'),
             'limit': _whole(1, MOST, 100, 'How many at most'),
         },
         ('queue',),
-        _object(total=_COUNT, offset=_COUNT, tasks={'type': 'array', 'items': _TASK, 'maxItems': MOST}),
+        _object(
+            total=_COUNT, offset=_COUNT, tasks={'type': 'array', 'items': _TASK, 'maxItems': MOST}
+        ),
     ),
-    Route('task', 'All that is known of a task', _task, {'queue': _QUEUE, 'tid': _TID}, ('queue', 'tid'), _TASK),
+    Route(
+        'task',
+        'All that is known of a task',
+        _task,
+        {'queue': _QUEUE, 'tid': _TID},
+        ('queue', 'tid'),
+        _TASK,
+    ),
     Route(
         'log',
         'A piece of what a task printed',
@@ -421,10 +528,22 @@ LOOKS = (
             'tid': _TID,
             'stream': {'type': 'string', 'enum': ['out', 'err'], 'default': 'out'},
             'offset': _whole(0, 1_000_000_000_000, 0, 'The offset of the last piece'),
-            'part': {'type': 'string', 'maxLength': 100, 'description': 'The part of the last piece'},
+            'part': {
+                'type': 'string',
+                'maxLength': 100,
+                'description': 'The part of the last piece',
+            },
         },
         ('queue', 'tid'),
-        _object(text=_TEXT, offset=_COUNT, part=_TEXT, fresh=_FLAG, more=_FLAG, over=_FLAG, attempt=_COUNT),
+        _object(
+            text=_TEXT,
+            offset=_COUNT,
+            part=_TEXT,
+            fresh=_FLAG,
+            more=_FLAG,
+            over=_FLAG,
+            attempt=_COUNT,
+        ),
     ),
     Route(
         'displays',
@@ -451,10 +570,24 @@ LOOKS = (
             'rows': _ROWS,
             'first': _FIRST,
             'title': {'type': 'string', 'maxLength': 1000},
-            'outputs': {'type': 'boolean', 'default': True, 'description': 'Whether to tell what the tasks printed and drew'},
+            'outputs': {
+                'type': 'boolean',
+                'default': True,
+                'description': 'Whether to tell what the tasks printed and drew',
+            },
         },
         ('queue', 'rows'),
-        _object(version=_COUNT, queue=_TEXT, folder=_TEXT, rows=_TEXT, condition=_TEXT, total=_COUNT, counts=_COUNTS, left=_COUNT, outputs=_LIST),
+        _object(
+            version=_COUNT,
+            queue=_TEXT,
+            folder=_TEXT,
+            rows=_TEXT,
+            condition=_TEXT,
+            total=_COUNT,
+            counts=_COUNTS,
+            left=_COUNT,
+            outputs=_LIST,
+        ),
     ),
     Route(
         'graph',
@@ -470,16 +603,35 @@ LOOKS = (
         _timeline,
         {'queue': _QUEUE, 'begin': _TIME, 'end': _TIME},
         ('queue',),
-        _object(began=_NUMBER, ended=_NUMBER, total=_COUNT, aggregated=_FLAG, lanes=_LIST, hidden=_COUNT),
+        _object(
+            began=_NUMBER, ended=_NUMBER, total=_COUNT, aggregated=_FLAG, lanes=_LIST, hidden=_COUNT
+        ),
     ),
 )
 
 ORDERS = tuple(
-    Route(f'actions/{name}', words, answer, {'queue': _QUEUE, **members}, ('queue', *required), result, True, rules)
+    Route(
+        f'actions/{name}',
+        words,
+        answer,
+        {'queue': _QUEUE, **members},
+        ('queue', *required),
+        result,
+        True,
+        rules,
+    )
     for name, words, answer, members, required, result, rules in (
         ('pause', 'Pause the queue: no task begins', _order(_pause), {}, (), _DONE, {}),
         ('resume', 'Let tasks begin again', _order(_resume), {'spawn': _SPAWN}, (), _DONE, {}),
-        ('retry', 'Let tasks run again that ended', _order(_retry), {**_CONDITIONS, 'spawn': _SPAWN}, (), _CHANGED, {}),
+        (
+            'retry',
+            'Let tasks run again that ended',
+            _order(_retry),
+            {**_CONDITIONS, 'spawn': _SPAWN},
+            (),
+            _CHANGED,
+            {},
+        ),
         (
             'cancel',
             'Let tasks not begin, or stop those that run',
@@ -489,18 +641,45 @@ ORDERS = tuple(
             _CHANGED,
             {'anyOf': [{'required': [name]} for name in ('rows', 'tids', 'states', 'names')]},
         ),
-        ('kill', 'End workers at once; all of them, and the manager, unless jobs are named', _order(_kill), {'jobids': _several(_NAME, 'Jobs')}, (), _DONE, {}),
-        ('delete', 'Delete the queue, with all its tasks and results', _long_order(_delete), {}, (), _CHANGED, {}),
+        (
+            'kill',
+            'End workers at once; all of them, and the manager, unless jobs are named',
+            _order(_kill),
+            {'jobids': _several(_NAME, 'Jobs')},
+            (),
+            _DONE,
+            {},
+        ),
+        (
+            'delete',
+            'Delete the queue, with all its tasks and results',
+            _long_order(_delete),
+            {},
+            (),
+            _CHANGED,
+            {},
+        ),
         (
             'trust',
             'Trust the user whose queue, or whose tasks, this user may only look at',
             _order(_trust),
-            {'user': {'type': 'string', 'minLength': 1, 'maxLength': 256}, 'tids': _CONDITIONS['tids']},
+            {
+                'user': {'type': 'string', 'minLength': 1, 'maxLength': 256},
+                'tids': _CONDITIONS['tids'],
+            },
             ('user',),
             _DONE,
             {},
         ),
-        ('spawn', 'Start a manager', _long_order(_spawn), {'max_workers': _WORKERS}, (), _STARTED, {}),
+        (
+            'spawn',
+            'Start a manager',
+            _long_order(_spawn),
+            {'max_workers': _WORKERS},
+            (),
+            _STARTED,
+            {},
+        ),
         (
             'resize',
             'Let another number of tasks run at once, from now on',
@@ -520,7 +699,8 @@ async def _nobody(hub: Hub, asked: Dict) -> None:
 
 EVENTS = Route(
     'events',
-    "A stream of events: 'queue', with what a list shows of one, each time that something happened to it; 'trouble', with an error, when it cannot be read",
+    "A stream of events: 'queue', with what a list shows of one, each time that something happened "
+    "to it; 'trouble', with an error, when it cannot be read",
     _nobody,
     {'queue': {**_several(_QUEUE, 'Queues to follow', 500), 'minItems': 1}},
     ('queue',),

@@ -1,4 +1,6 @@
-"""The events of a page by WebSocket: it takes none of the six connections to a host that browsers allow for requests."""
+"""The events of a page by WebSocket: it takes none of the six connections to a host that
+browsers allow for requests.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,10 @@ INVALID = 1008  # WebSocket's code for a message that breaks the rules
 
 
 class EventsSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: ignore[misc]
-    """The events of one page. The page sends ``{"queue": [...]}``, again when it looks at other queues."""
+    """The events of one page.
+
+    The page sends ``{"queue": [...]}``, again when it looks at other queues.
+    """
 
     auth_resource = 'desipipe'
 
@@ -49,7 +54,9 @@ class EventsSocket(WebSocketMixin, WebSocketHandler, JupyterHandler):  # type: i
             await super().get(*args, **kwargs)
         finally:
             if self._telling is None:
-                self.hub.unsubscribe(self.page)  # it was not opened: of another origin, for instance
+                self.hub.unsubscribe(
+                    self.page
+                )  # it was not opened: of another origin, for instance
 
     def open(self, *args: Any, **kwargs: Any) -> None:
         """Begin to tell."""

@@ -1,1 +1,4 @@
-"""Bytes on a shared filesystem: lock, journal, segments, leases. Nothing here knows what a task is."""
+"""Bytes on a shared filesystem: lock, journal, segments, leases.
+
+Nothing here knows what a task is.
+"""

@@ -1,8 +1,9 @@
 """The files of a queue: every one of them is opened, listed, renamed and removed here.
 
-The folder of a queue belongs to whoever made it, who may put links, pipes and names of others' files
-into it. So each file is opened relative to the descriptor of its folder, without following links and
-without waiting, and counts only if it is a regular file. The folder that a user names may be a link.
+The folder of a queue belongs to whoever made it, who may put links, pipes and names of others'
+files into it. So each file is opened relative to the descriptor of its folder, without following
+links and without waiting, and counts only if it is a regular file. The folder that a user names may
+be a link.
 """
 
 from __future__ import annotations
@@ -33,7 +34,16 @@ _LOOKING = getattr(os, 'O_PATH', os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 _READABLE = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _OTHERS_WRITE = stat.S_IWGRP | stat.S_IWOTH
-_DELEGATED_PAUSES_S = (0.001, 0.01, 0.05, 0.2, 0.5, 1.0, 2.0, 5.0)  # an NFS server takes a file back
+_DELEGATED_PAUSES_S = (
+    0.001,
+    0.01,
+    0.05,
+    0.2,
+    0.5,
+    1.0,
+    2.0,
+    5.0,
+)  # an NFS server takes a file back
 _KINDS = {
     stat.S_IFLNK: 'a link',
     stat.S_IFIFO: 'a pipe',
@@ -62,7 +72,8 @@ def check_name(name: str) -> str:
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise UnsafeFileError(
-            f'{str(name)[:200]!r} is no name of a file in a queue: it may lead outside of the queue. '
+            f'{str(name)[:200]!r} is no name of a file in a queue: it may lead outside of the '
+            'queue. '
             'Nothing was opened. The journal is damaged, or was written to do harm.'
         )
     return name
@@ -185,7 +196,10 @@ def _entries(folder: str, *below: str) -> Iterator[os.DirEntry[str]]:
             for n, entry in enumerate(entries):
                 if n >= _LISTED_MAX:
                     where = os.path.join(folder, *below)
-                    raise UnsafeFileError(f'{where} holds more than {_LISTED_MAX:,d} files, which no queue has. Nothing was changed.')
+                    raise UnsafeFileError(
+                        f'{where} holds more than {_LISTED_MAX:,d} files, which no queue has. '
+                        'Nothing was changed.'
+                    )
                 yield entry
     finally:
         os.close(fd)
@@ -291,7 +305,9 @@ def open_named(path: str, follow: bool = True) -> int:
         As of :func:`os.open`.
     """
     try:
-        fd = _open_patiently(None, path, os.O_RDONLY | (_SAFE & ~os.O_NOFOLLOW if follow else _SAFE), 0)
+        fd = _open_patiently(
+            None, path, os.O_RDONLY | (_SAFE & ~os.O_NOFOLLOW if follow else _SAFE), 0
+        )
     except OSError as exc:
         if exc.errno in (errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP):
             raise UnsafeFileError(f'{path} is no file: it was not opened.') from None
@@ -299,7 +315,10 @@ def open_named(path: str, follow: bool = True) -> int:
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
         os.close(fd)
-        raise UnsafeFileError(f'{path} is {_KINDS.get(stat.S_IFMT(mode), "something else")}, not a file: it was not read.')
+        raise UnsafeFileError(
+            f'{path} is {_KINDS.get(stat.S_IFMT(mode), "something else")}, not a file: it was not '
+            'read.'
+        )
     return fd
 
 
@@ -322,7 +341,14 @@ def _open_patiently(parent: int | None, name: str, flags: int, mode: int) -> int
 
 def _complain_about(exc: OSError, parent: int, path: str) -> None:
     """Raise UnsafeFileError where something that is no regular file was the reason of an error."""
-    if exc.errno not in (errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.EISDIR, errno.EOPNOTSUPP):
+    if exc.errno not in (
+        errno.ELOOP,
+        errno.ENXIO,
+        errno.ENODEV,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EOPNOTSUPP,
+    ):
         return
     try:
         status = os.stat(os.path.basename(path), dir_fd=parent, follow_symlinks=False)
@@ -335,19 +361,22 @@ def _complain_about(exc: OSError, parent: int, path: str) -> None:
 def _unsafe(path: str, status: os.stat_result) -> UnsafeFileError:
     kind = _KINDS.get(stat.S_IFMT(status.st_mode), 'a file')
     return UnsafeFileError(
-        f'{path} is {kind}, which nothing in the folder of a queue should be: it could lead to files of others. '
+        f'{path} is {kind}, which nothing in the folder of a queue should be: it could lead to '
+        'files of others. '
         f'It was not opened, and nothing was changed. Look at it:\nls -l {quote(path)}'
     )
 
 
 def _check_links(parent: int, path: str, status: os.stat_result) -> None:
-    # Whoever can write to the folder can give a file of somebody else a second name in it. Where the
-    # owner of the file alone can, as in a copy that was made with `cp -al`, that is no concern.
+    # Whoever can write to the folder can give a file of somebody else a second name in it. Where
+    # the owner of the file alone can, as in a copy that was made with `cp -al`, that is no concern.
     folder = os.fstat(parent)
     if folder.st_mode & _OTHERS_WRITE or folder.st_uid != status.st_uid:
         raise UnsafeFileError(
-            f'{path} is a hard link: the same file has a name elsewhere, and may be of another user. It was not opened, and nothing '
-            f'was changed. If you made the link, put a copy in its place:\ncp -p {quote(path)} {quote(path)}.copy && mv {quote(path)}.copy {quote(path)}'
+            f'{path} is a hard link: the same file has a name elsewhere, and may be of another '
+            'user. It was not opened, and nothing '
+            f'was changed. If you made the link, put a copy in its place:\ncp -p {quote(path)} '
+            f'{quote(path)}.copy && mv {quote(path)}.copy {quote(path)}'
         )
 
 
@@ -385,7 +414,9 @@ def open_owned(folder: str, path: str) -> tuple[int, Owners]:
 
 
 def read_file(folder: str, path: str, most: int, tail: bool = False) -> bytes:
-    """Return what is in a file, of a large one the first ``most`` bytes, or with ``tail`` the last."""
+    """Return what is in a file, of a large one the first ``most`` bytes, or with ``tail`` the
+    last.
+    """
     fd = open_file(folder, path)
     try:
         start = max(0, os.fstat(fd).st_size - most) if tail else 0
@@ -472,10 +503,11 @@ def open_log(path: str) -> io.FileIO:
 
 
 def share(fd: int, folder: str, own: bool = False) -> None:
-    """Give a new file of a queue the group, and the group's and others' rights, of the queue's folder.
+    """Give a new file of a queue the group, and the group's and others' rights, of the queue's
+    folder.
 
-    So it is whatever the umask is, and also where the folder does not hand its group on (setgid). No
-    other place decides the modes of a queue's files.
+    So it is whatever the umask is, and also where the folder does not hand its group on (setgid).
+    No other place decides the modes of a queue's files.
 
     Parameters
     ----------
@@ -497,9 +529,12 @@ def share(fd: int, folder: str, own: bool = False) -> None:
 
 
 def _is_group_queue(folder: str) -> bool:
-    # Where the journal does not say that a group shares the queue, its folder was given modes by hand.
+    # Where the journal does not say that a group shares the queue, its folder was given modes by
+    # hand.
     try:
-        header = orjson.loads(read_file(folder, 'journal.jsonl', _FIRST_LINE_MAX).partition(b'\n')[0])
+        header = orjson.loads(
+            read_file(folder, 'journal.jsonl', _FIRST_LINE_MAX).partition(b'\n')[0]
+        )
     except (OSError, orjson.JSONDecodeError):
         return False
     return isinstance(header, dict) and bool(header.get('group'))
@@ -516,10 +551,16 @@ def give(folder: str, path: str, is_folder: bool, gid: int, mode: int) -> None:
 
 
 def own_files(folder: str) -> Iterator[tuple[str, bool]]:
-    """Yield names in a queue's folder of folders and regular files that are this user's, and whether each is a folder."""
+    """Yield names in a queue's folder of folders and regular files that are this user's, and
+    whether each is a folder.
+    """
     for below in ((), *((name,) for name in SUBFOLDERS)):
         for name, found in list_files(folder, *below):
             is_folder = stat.S_ISDIR(found.st_mode)
-            known = name in SUBFOLDERS and not below if is_folder else stat.S_ISREG(found.st_mode) and _NAME.fullmatch(name)
+            known = (
+                name in SUBFOLDERS and not below
+                if is_folder
+                else stat.S_ISREG(found.st_mode) and _NAME.fullmatch(name)
+            )
             if known and os.geteuid() in (0, found.st_uid):
                 yield '/'.join((*below, name)), is_folder

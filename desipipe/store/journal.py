@@ -23,7 +23,14 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import orjson
 
-from ..errors import CorruptJournalError, LockLostError, PermissionDeniedError, QueueError, QueueGoneError, QueueVersionError
+from ..errors import (
+    CorruptJournalError,
+    LockLostError,
+    PermissionDeniedError,
+    QueueError,
+    QueueGoneError,
+    QueueVersionError,
+)
 from ..logs import logger
 from .files import open_file, read_range, remove, replace_file, share, status, sync_folder
 from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
@@ -46,7 +53,13 @@ _CROWDED_FROM = 1 << 20  # bytes; in a longer line
 _CROWDED_BYTES = 8  # there are more bytes than this to each list or object
 _UNFOLDABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 _CHUNK = 16 << 20
-_LOOKS = (0.01, 0.05, 0.1, 0.2, 0.4)  # s between looks at what a shared filesystem gives, before it is believed
+_LOOKS = (
+    0.01,
+    0.05,
+    0.1,
+    0.2,
+    0.4,
+)  # s between looks at what a shared filesystem gives, before it is believed
 _TRIES = 5
 
 Event = dict[str, Any]
@@ -63,7 +76,9 @@ class Sink(Protocol):
         """Fold one event, whose line begins at ``offset``."""
 
     def check(self, event: Event) -> None:
-        """Raise ValueError for an event that can't be folded; called before :meth:`apply` where one could not."""
+        """Raise ValueError for an event that can't be folded; called before :meth:`apply` where
+        one could not.
+        """
 
     def damaged(self, offset: int, length: int) -> None:
         """A corrupt line was passed over."""
@@ -92,7 +107,8 @@ def _bounded_line(event: Event, at: int) -> bytes:
     line = encode(event, at)
     if len(line) > LINE_MAX:
         raise QueueError(
-            f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line of a journal may have: nothing was added. '
+            f'{event["e"]!r} takes {len(line):,d} bytes, more than the {LINE_MAX:,d} that a line '
+            'of a journal may have: nothing was added. '
             'Does one task need very many others? Gather their results in several steps'
         )
     return line
@@ -100,7 +116,9 @@ def _bounded_line(event: Event, at: int) -> bytes:
 
 def _is_header(event: Event) -> bool:
     """Return True for what the first line of a journal may hold."""
-    texts = all(isinstance(event.get(key, ''), str) for key in ('id', 'gen', 'lock', 'name', 'fstype'))
+    texts = all(
+        isinstance(event.get(key, ''), str) for key in ('id', 'gen', 'lock', 'name', 'fstype')
+    )
     lease = event.get('lease', 1.0)
     return event.get('e') == 'queue' and texts and type(lease) in (int, float) and 0 < lease < 1e9
 
@@ -117,7 +135,8 @@ def decode(line: bytes, at: int) -> Event | None:
     Returns
     -------
     event : dict or None
-        ``None`` for a late line: whole, but decided for another offset by a writer that had lost its lock.
+        ``None`` for a late line: whole, but decided for another offset by a writer that had lost
+        its lock.
 
     Raises
     ------
@@ -140,7 +159,9 @@ def check(line: bytes) -> Event:
     tail = line[-_TAIL:]
     if tail != b',"crc":"%08x"}\n' % zlib.crc32(body):
         raise ValueError('check failed')
-    if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(body):
+    if len(line) > _CROWDED_FROM and (body.count(b'[') + body.count(b'{')) * _CROWDED_BYTES > len(
+        body
+    ):
         raise ValueError('it would take many times its length of memory')
     event: Event = orjson.loads(body + b'}')
     if not isinstance(event, dict):
@@ -154,7 +175,9 @@ class Unplaced(NamedTuple):
     offset: int
     """Where that line ended, in the file."""
     end: int
-    """Where it ended, in the places that lines name; they differ behind bytes that were inserted or removed."""
+    """Where it ended, in the places that lines name; they differ behind bytes that were inserted
+    or removed.
+    """
     damaged: bool
     """Whether some of it is damaged; else it is late."""
     late_end: int
@@ -174,8 +197,8 @@ class Piece(NamedTuple):
 class Placement:
     """Tells, line after line, which of a journal's whole lines count.
 
-    Bytes that were inserted, removed or changed shift the lines behind them, which then name places beyond the last line that counts. A late
-    line names one at which another line was put before it.
+    Bytes that were inserted, removed or changed shift the lines behind them, which then name places
+    beyond the last line that counts. A late line names one at which another line was put before it.
     """
 
     def __init__(self) -> None:
@@ -215,10 +238,16 @@ class Placement:
         """Return True for a copy of the line ``before`` it, of which the end will do."""
         at = (piece.event or {}).get('at')
         end = self._unplaced.end if self._unplaced is not None else piece.offset - self._shift
-        return isinstance(at, int) and at + len(piece.data) == end and before.endswith(piece.data[-_TAIL:])
+        return (
+            isinstance(at, int)
+            and at + len(piece.data) == end
+            and before.endswith(piece.data[-_TAIL:])
+        )
 
     def doubtful(self, event: Event | None, offset: int) -> bool:
-        """Return True for what is damaged, or stands where it does only if something before it is."""
+        """Return True for what is damaged, or stands where it does only if something before it
+        is.
+        """
         return event is None or self._beyond(event, offset)
 
     def _unplace(self, offset: int, damaged: bool, late_end: int) -> None:
@@ -232,8 +261,9 @@ class Placement:
         return event.get('at') == before.end and offset - before.offset < _LINE_MIN
 
     def _beyond(self, event: Event, offset: int) -> bool:
-        # Where it stands is not where it names, and that lies behind all that counts so far: with damage between, or so far
-        # behind that a line may have been removed. Lines of a late batch name places one behind the other.
+        # Where it stands is not where it names, and that lies behind all that counts so far: with
+        # damage between, or so far behind that a line may have been removed. Lines of a late batch
+        # name places one behind the other.
         at = event.get('at')
         before = self._unplaced or Unplaced(offset, offset - self._shift, False, -1)
         if not isinstance(at, int) or at in (offset, before.late_end):
@@ -242,7 +272,9 @@ class Placement:
 
 
 def pieces(line: bytes, offset: int) -> Iterator[Piece]:
-    """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the rest."""
+    """Split a damaged ``line`` into the whole lines it holds, whose newlines were lost, and the
+    rest.
+    """
     position = done = 0
     left = max(_PIECES_MIN, _PIECES_FACTOR * len(line))
     last = line.rfind(_CRC)
@@ -283,12 +315,26 @@ def create(folder: str, header: Event) -> None:
 
 
 def first_event(header: Event) -> Event:
-    """The ``queue`` event of a new journal; a ``header`` with an ``id`` keeps it (compaction), another is another queue."""
-    return {'e': 'queue', 'version': VERSION, 'id': secrets.token_hex(8), **header, 'gen': secrets.token_hex(8)}
+    """The ``queue`` event of a new journal; a ``header`` with an ``id`` keeps it (compaction),
+    another is another queue.
+    """
+    return {
+        'e': 'queue',
+        'version': VERSION,
+        'id': secrets.token_hex(8),
+        **header,
+        'gen': secrets.token_hex(8),
+    }
 
 
-def replace(folder: str, events: Iterable[Event], exclusive: bool = False, still: Callable[[], bool] = lambda: True) -> bool:
-    """Put a new journal with ``events`` in the place of the old one (its lock held), in one step that a crash can't halve.
+def replace(
+    folder: str,
+    events: Iterable[Event],
+    exclusive: bool = False,
+    still: Callable[[], bool] = lambda: True,
+) -> bool:
+    """Put a new journal with ``events`` in the place of the old one (its lock held), in one step
+    that a crash can't halve.
 
     Parameters
     ----------
@@ -362,7 +408,8 @@ class Journal:
     sink : Sink
         Gets the events, each once, in order.
     sync_interval : float, default=0.2
-        Seconds within which what was written is on disk; ``None``: the caller calls :meth:`sync` itself.
+        Seconds within which what was written is on disk; ``None``: the caller calls :meth:`sync`
+        itself.
     before_sync : callable, default=None
         Called before each sync: flushes what the events refer to.
     permit : callable, default=None
@@ -384,7 +431,9 @@ class Journal:
         self.late = 0  # lines passed over because their writer had lost its lock
         self._sink = sink
         self.midway = False
-        """True while events are folded, and after an exception that came meanwhile: the sink is then folded anew."""
+        """True while events are folded, and after an exception that came meanwhile: the sink is
+        then folded anew.
+        """
         self._file: tuple[int, int] | None = None
         self._first = b''
         self._last = b''
@@ -415,8 +464,8 @@ class Journal:
         self._dirty = False  # what the parent wrote, the parent syncs
 
     def _exclusively(self, step: Callable[[], T]) -> T:
-        # An interrupt may come between any two bytecodes, also after a lock was taken and before the block that
-        # releases it: the outermost call of this thread releases what is left.
+        # An interrupt may come between any two bytecodes, also after a lock was taken and before
+        # the block that releases it: the outermost call of this thread releases what is left.
         me = threading.get_ident()
         if self._owner == me:
             with self._mutex:
@@ -466,7 +515,10 @@ class Journal:
         return self._lock
 
     def _gone(self) -> QueueGoneError:
-        return QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated. List what is there with: desipipe queues')
+        return QueueGoneError(
+            f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated. List '
+            'what is there with: desipipe queues'
+        )
 
     def _open(self, flags: int) -> int:
         # What an NFS client holds of the folder may be stale once: it asks the server again then.
@@ -494,7 +546,8 @@ class Journal:
                 raise
             what = 'written to' if flags & os.O_RDWR else 'read'
             raise PermissionDeniedError(
-                f'{self.path} cannot be {what} by you ({exc.strerror}); nothing was changed. Look at the mount and the modes with: desipipe doctor'
+                f'{self.path} cannot be {what} by you ({exc.strerror}); nothing was changed. Look '
+                'at the mount and the modes with: desipipe doctor'
             ) from None
 
     def follow(self) -> bool:
@@ -511,12 +564,17 @@ class Journal:
             The queue was deleted.
         """
         if not self.shared and not self.midway:
-            # The page cache is the same for everyone: an unchanged size and inode says it all, at a tenth of the cost.
+            # The page cache is the same for everyone: an unchanged size and inode says it all, at a
+            # tenth of the cost.
             try:
                 found = os.lstat(self.path)
             except OSError:
                 found = None  # opening says why
-            if found is not None and (found.st_dev, found.st_ino) == self._file and found.st_size == self.offset:
+            if (
+                found is not None
+                and (found.st_dev, found.st_ino) == self._file
+                and found.st_size == self.offset
+            ):
                 return False
         return self._exclusively(self._follow)
 
@@ -529,8 +587,9 @@ class Journal:
         return (self._begun, self.offset) != before
 
     def _read(self, fd: int, locked: bool = False) -> bool:
-        # Whether it came to the end. An inode's number may be used again, so the first line, which holds the generation, is compared as
-        # well; and the end of what we read, since a writer whose disk was full takes back the lines of a batch that it could not write whole.
+        # Whether it came to the end. An inode's number may be used again, so the first line, which
+        # holds the generation, is compared as well; and the end of what we read, since a writer
+        # whose disk was full takes back the lines of a batch that it could not write whole.
         size = os.fstat(fd)
         if (
             self.midway
@@ -550,7 +609,9 @@ class Journal:
             self.midway = True
             folded = self._fold(data[:cut], self.offset, locked)
             if folded < 0 or begun != self._begun:
-                return False  # to be folded anew: a line could not be folded, or a signal's handler looked meanwhile
+                # to be folded anew: a line could not be folded, or a signal's handler looked
+                # meanwhile
+                return False
             self.offset += folded
             if folded:
                 self._last = data[:folded][-_TAIL:]
@@ -562,7 +623,8 @@ class Journal:
                 if not self._pass_over(fd, size.st_size):
                     return True  # it has no end yet: who writes next cuts it
                 position, rest = self.offset, b''
-        # A network filesystem's client may know already how long the file has become, and give nothing of it yet to this descriptor (seen on MooseFS).
+        # A network filesystem's client may know already how long the file has become, and give
+        # nothing of it yet to this descriptor (seen on MooseFS).
         return position >= size.st_size
 
     def _pass_over(self, fd: int, size: int) -> bool:
@@ -588,7 +650,8 @@ class Journal:
             data = os.pread(fd, 4096, len(first)) if len(first) < _HEADER_MAX else b''
             if not data:
                 raise CorruptJournalError(
-                    f'{self.path} has no whole first line (offset 0): the queue cannot be read. Restore the file from a backup, '
+                    f'{self.path} has no whole first line (offset 0): the queue cannot be read. '
+                    'Restore the file from a backup, '
                     f'or keep the folder for its payloads and start another queue',
                     self.path,
                     0,
@@ -601,14 +664,16 @@ class Journal:
             header = None
         if header is None or not _is_header(header):
             raise CorruptJournalError(
-                f'the first line of {self.path} (offset 0) is damaged: the queue cannot be read. Restore the file from a backup, '
+                f'the first line of {self.path} (offset 0) is damaged: the queue cannot be read. '
+                'Restore the file from a backup, '
                 f'or recover what is behind it: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
                 0,
             )
         if header.get('version') != VERSION:
             raise QueueVersionError(
-                f'the queue in {self.folder} has format version {header.get("version")}, this desipipe knows {VERSION:d}; it was not touched. '
+                f'the queue in {self.folder} has format version {header.get("version")}, this '
+                f'desipipe knows {VERSION:d}; it was not touched. '
                 'Use the desipipe that made it, or another queue name'
             )
         found = os.fstat(fd)
@@ -678,7 +743,11 @@ class Journal:
             if offset in self._bad:
                 raise ValueError('could not be folded')
             if self._bad:
-                self._sink.check(event)  # several are damaged, perhaps all: each but the first is known before it is folded
+                self._sink.check(
+                    event
+                    # several are damaged, perhaps all: each but the first is known before it is
+                    # folded
+                )
         except ValueError:
             self._sink.damaged(offset, len(piece.data))
             return True
@@ -700,7 +769,8 @@ class Journal:
         self._refolds += 1
         if self._refolds > _REFOLDS_MAX:
             raise CorruptJournalError(
-                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what cannot be (the last one stands at offset {offset:d}): the queue cannot be '
+                f'more than {_REFOLDS_MAX:d} lines of {self.path} say what cannot be (the last one '
+                f'stands at offset {offset:d}): the queue cannot be '
                 'read. Restore the file from a backup, or use another queue',
                 self.path,
                 offset,
@@ -708,8 +778,9 @@ class Journal:
         return -1
 
     def _settled(self, data: bytes, offset: int) -> bool:
-        # Whether what does not pass its check is there to stay. Who reads without the lock may have read the torn tail of a dead writer, and
-        # then what the next one put in its place; and on a network filesystem the parts of a batch arrive in any order, with a hole between them.
+        # Whether what does not pass its check is there to stay. Who reads without the lock may have
+        # read the torn tail of a dead writer, and then what the next one put in its place; and on a
+        # network filesystem the parts of a batch arrive in any order, with a hole between them.
         for pause in _LOOKS if self.shared else (0.0,):
             if pause:
                 time.sleep(pause)
@@ -753,14 +824,18 @@ class Journal:
         Raises
         ------
         CorruptJournalError
-            The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask for the offset that the line has now.
+            The line is damaged, or the journal was rewritten meanwhile: then :meth:`follow` and ask
+            for the offset that the line has now.
         """
         file = io.FileIO(self._open(os.O_RDONLY))
         fd = file.fileno()
         with file:
             if os.pread(fd, len(self._first), 0) != self._first:
                 raise CorruptJournalError(
-                    f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by that. Repeat the last step', self.path, offset
+                    f'{self.path} was rewritten meanwhile (compacted, cleared); nothing is lost by '
+                    'that. Repeat the last step',
+                    self.path,
+                    offset,
                 )
             line, size = b'', 1 << 16
             while not line.endswith(b'\n') and len(line) <= LINE_MAX:
@@ -778,7 +853,8 @@ class Journal:
             event = None if first is None or first.offset != offset else first.event
         if event is None or not self._is_foldable(event):
             raise CorruptJournalError(
-                f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, the rest is intact. '
+                f'the line at offset {offset:d} of {self.path} is damaged: its details are lost, '
+                'the rest is intact. '
                 f'Move it aside with: desipipe doctor -q {quote(self.folder)} --repair',
                 self.path,
                 offset,
@@ -796,13 +872,15 @@ class Journal:
     # Writing
 
     def write(self, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
-        """Take the lock, read to the end, let ``decide`` look at the state and say what to append, append it, release.
+        """Take the lock, read to the end, let ``decide`` look at the state and say what to append,
+        append it, release.
 
         Parameters
         ----------
         decide : callable
-            Called with the lock held and the sink up to date; returns the events to append, or none. It may be called again when the lock
-            was lost meanwhile, and must change nothing itself.
+            Called with the lock held and the sink up to date; returns the events to append, or
+            none. It may be called again when the lock was lost meanwhile, and must change nothing
+            itself.
         sync : bool, default=False
             Whether to be on disk when this returns, instead of within the sync interval.
 
@@ -829,7 +907,8 @@ class Journal:
                     if self._write_locked(decide):
                         return
             except OSError as exc:
-                # What an NFSv4 client answers through a descriptor whose lock its server gave to another one: decide again, with a new one.
+                # What an NFSv4 client answers through a descriptor whose lock its server gave to
+                # another one: decide again, with a new one.
                 if exc.errno != errno.EIO or not self.shared:
                     raise
                 self.lock.close()
@@ -837,7 +916,8 @@ class Journal:
 
     def _lock_lost(self) -> LockLostError:
         return LockLostError(
-            f'the lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it was held (is the network cut?); nothing was written. '
+            f'the lock of the queue in {self.folder} was lost {_TRIES:d} times in a row while it '
+            'was held (is the network cut?); nothing was written. '
             'Repeat the last step when the filesystem is back'
         )
 
@@ -846,11 +926,17 @@ class Journal:
         try:
             if self.shared:
                 self._hold(fd)
-            if self.midway or size != self.offset or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last:
+            if (
+                self.midway
+                or size != self.offset
+                or os.pread(fd, len(self._last), self.offset - len(self._last)) != self._last
+            ):
                 if not self._read(fd, locked=True):
                     return False  # what can't be read yet is no torn tail
                 if os.fstat(fd).st_size > self.offset:
-                    os.ftruncate(fd, self.offset)  # an unterminated last line: its writer died with the lock
+                    os.ftruncate(
+                        fd, self.offset
+                    )  # an unterminated last line: its writer died with the lock
             events = decide()
             if not events:
                 return True
@@ -866,15 +952,17 @@ class Journal:
                 if self.shared:
                     os.fsync(fd)
             except OSError as exc:
-                # Not after a lost lock (EIO on a network filesystem): what stands there now may be somebody else's.
+                # Not after a lost lock (EIO on a network filesystem): what stands there now may be
+                # somebody else's.
                 if exc.errno != errno.EIO or not self.shared:
                     self._undo(fd)
                 raise disk_full(exc, self.path) from exc
             except BaseException:
                 self._undo(fd)  # interrupted: perhaps in the middle of the batch
                 raise
-            # A network filesystem may have taken the lock away while we held it: then someone else may have replaced the file, or
-            # appended first, and what we wrote does not stand where it says. It does not count; decide again.
+            # A network filesystem may have taken the lock away while we held it: then someone else
+            # may have replaced the file, or appended first, and what we wrote does not stand where
+            # it says. It does not count; decide again.
             if self.shared and not self._stands(fd, bytes(data)):
                 return False
             begun = self._begun
@@ -892,8 +980,9 @@ class Journal:
             self._close_held()
 
     def _writable(self) -> tuple[int, int]:
-        # A descriptor to write with, and the size up to which nothing is new, or -1 where that is not known. On a local disk the descriptor is
-        # kept: as long as it is open nobody else gets the inode's number, so that one look at the path says whether it is still the journal.
+        # A descriptor to write with, and the size up to which nothing is new, or -1 where that is
+        # not known. On a local disk the descriptor is kept: as long as it is open nobody else gets
+        # the inode's number, so that one look at the path says whether it is still the journal.
         if self.shared:
             return self._open_held(os.O_RDWR | os.O_APPEND), -1
         try:
@@ -915,7 +1004,8 @@ class Journal:
             self._kept = None
 
     def _open_held(self, flags: int) -> int:
-        # One that is locked: an interrupt must not leave it open. Objects close once, however often they are told to.
+        # One that is locked: an interrupt must not leave it open. Objects close once, however often
+        # they are told to.
         self._held = io.FileIO(self._open(flags), 'r+')
         return self._held.fileno()
 
@@ -936,8 +1026,9 @@ class Journal:
             self._close_kept()
 
     def _hold(self, fd: int) -> None:
-        # NFSv4 answers a write through a descriptor whose lock was lost with an error, but only through that descriptor:
-        # so the journal's own is locked too. Uncontended, except by a holder that was cut off.
+        # NFSv4 answers a write through a descriptor whose lock was lost with an error, but only
+        # through that descriptor: so the journal's own is locked too. Uncontended, except by a
+        # holder that was cut off.
         if self.header.get('lock') != 'soft':
             fcntl.flock(fd, fcntl.LOCK_EX)
 
@@ -966,15 +1057,19 @@ class Journal:
             # Best effort: what remains is an unterminated line, which the next writer cuts.
             return
 
-    def replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None] = lambda: None) -> None:
+    def replaced(
+        self, events: Callable[[], Iterable[Event]], after: Callable[[], None] = lambda: None
+    ) -> None:
         """Replace the whole journal (compaction, clear) by ``events``, under the lock.
 
         Parameters
         ----------
         events : callable
-            Called with the lock held and the sink up to date; again when the lock was lost meanwhile.
+            Called with the lock held and the sink up to date; again when the lock was lost
+            meanwhile.
         after : callable, default=None
-            Called when the new journal is in its place and the lock still held: takes away what only the old one referred to.
+            Called when the new journal is in its place and the lock still held: takes away what
+            only the old one referred to.
         """
         self._permit()
         self._exclusively(lambda: self._replaced(events, after))
@@ -1007,12 +1102,15 @@ class Journal:
             if not self._read(fd, locked=True):
                 return False
             size = os.fstat(fd).st_size
-            return replace(self.folder, events(), still=lambda: not self.shared or self._unchanged(size))
+            return replace(
+                self.folder, events(), still=lambda: not self.shared or self._unchanged(size)
+            )
         finally:
             self._close_held()
 
     def _unchanged(self, size: int) -> bool:
-        # Whether the journal is as we read it: if not, we lost the lock, and what someone else appended would be lost with the file.
+        # Whether the journal is as we read it: if not, we lost the lock, and what someone else
+        # appended would be lost with the file.
         fd = self._open(os.O_RDONLY)
         try:
             there = os.fstat(fd)
@@ -1046,13 +1144,16 @@ class Journal:
 
     def _sync_later(self) -> None:
         if self._syncer is None or not self._syncer.is_alive():
-            self._syncer = threading.Thread(target=self._sync_soon, name='desipipe-sync', daemon=True)
+            self._syncer = threading.Thread(
+                target=self._sync_soon, name='desipipe-sync', daemon=True
+            )
             atexit.register(self.sync)  # a daemon thread may be gone before it has slept enough
             self._syncer.start()
 
     def _sync_soon(self) -> None:
-        # Lives as long as there is something to sync: no idle thread stays behind. It takes itself off before it looks for the
-        # last time, and a writer sets _dirty before it looks for a syncer: one of them sees the other. Two at once do no harm.
+        # Lives as long as there is something to sync: no idle thread stays behind. It takes itself
+        # off before it looks for the last time, and a writer sets _dirty before it looks for a
+        # syncer: one of them sees the other. Two at once do no harm.
         pause = threading.Event()
         while True:
             pause.wait(self._sync_interval)
@@ -1060,7 +1161,8 @@ class Journal:
                 self.sync()
                 failed = False
             except OSError as exc:
-                # Said here, since nobody waits for it; tried again with the next write, at exit, and where someone asks to sync.
+                # Said here, since nobody waits for it; tried again with the next write, at exit,
+                # and where someone asks to sync.
                 logger.error('what was written to %s is not on disk yet: %s', self.folder, exc)
                 failed = True
             self._syncer = None

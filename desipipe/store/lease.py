@@ -1,4 +1,6 @@
-"""Liveness without comparing clocks: a counter that the living raise, watched by the others on their own clock."""
+"""Liveness without comparing clocks: a counter that the living raise, watched by the others on
+their own clock.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,8 @@ def lease_path(folder: str, name: str) -> str:
 class Lease:
     """The sign of life of a process: call :meth:`beat` at least every third of the lease.
 
-    The beats come from the holder's own loop, not from a thread: a process whose loop hangs is not alive to others.
+    The beats come from the holder's own loop, not from a thread: a process whose loop hangs is not
+    alive to others.
 
     Parameters
     ----------
@@ -56,12 +59,19 @@ class Lease:
         self._count = 0
         self._fd = -1
         here = machine()
-        self.record: Record = {'name': name, **{key: here[key] for key in ('host', 'pid', 'boot', 'pidns')}, 'start': process_start(os.getpid()), **info}
+        self.record: Record = {
+            'name': name,
+            **{key: here[key] for key in ('host', 'pid', 'boot', 'pidns')},
+            'start': process_start(os.getpid()),
+            **info,
+        }
         self.renew()
         self.beat()
 
     def renew(self) -> None:
-        """Open the file again: after a fault of the filesystem the old descriptor may be of no use."""
+        """Open the file again: after a fault of the filesystem the old descriptor may be of no
+        use.
+        """
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
@@ -70,7 +80,9 @@ class Lease:
             share(self._fd, self.folder)
             os.ftruncate(self._fd, 0)
         except (FileNotFoundError, NotADirectoryError):
-            raise QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated') from None
+            raise QueueGoneError(
+                f'the queue in {self.folder} is gone (was it deleted?); nothing was recreated'
+            ) from None
         except OSError as exc:
             raise disk_full(exc, self.path) from exc
 
@@ -84,8 +96,12 @@ class Lease:
         """
         self._count += 1
         if os.fstat(self._fd).st_nlink == 0:
-            raise QueueGoneError(f'{self.path} is gone: the queue was deleted, or this process was taken for dead; it stops')
-        # Always the same length, overwritten in place: no reader sees half a record, and a full disk stops no heart.
+            raise QueueGoneError(
+                f'{self.path} is gone: the queue was deleted, or this process was taken for dead; '
+                'it stops'
+            )
+        # Always the same length, overwritten in place: no reader sees half a record, and a full
+        # disk stops no heart.
         record = {'beat': f'{self._count:020d}', **self.record, 'trouble': self.trouble}
         os.pwrite(self._fd, orjson.dumps(record).ljust(_RECORD), 0)
         if self.shared:
@@ -121,7 +137,9 @@ def read_lease(folder: str, name: str) -> Record | None:
 
 def _is_record(value: Any) -> bool:
     """Return True for what a lease may hold, whoever wrote it."""
-    return isinstance(value, dict) and all(type(value[key]) in kinds for key, kinds in _MEMBERS.items() if key in value)
+    return isinstance(value, dict) and all(
+        type(value[key]) in kinds for key, kinds in _MEMBERS.items() if key in value
+    )
 
 
 def gone(record: Record) -> bool | None:
@@ -130,17 +148,23 @@ def gone(record: Record) -> bool | None:
     Returns
     -------
     gone : bool or None
-        ``None`` when it runs on another machine (or in another process-id namespace): watch its beats then.
+        ``None`` when it runs on another machine (or in another process-id namespace): watch its
+        beats then.
     """
     # Without an identity of the boot, another machine's process numbers could be taken for ours.
-    if 'pid' not in record or not record.get('boot') or (record['boot'], record.get('pidns')) != _here():
+    if (
+        'pid' not in record
+        or not record.get('boot')
+        or (record['boot'], record.get('pidns')) != _here()
+    ):
         return None
     return not process_alive(record['pid'], record.get('start'))
 
 
 @functools.cache
 def _here() -> tuple[str, int]:
-    # Neither changes while a process lives, and a worker compares them with each other worker's every second.
+    # Neither changes while a process lives, and a worker compares them with each other worker's
+    # every second.
     here = machine()
     return here['boot'], here['pidns']
 
@@ -159,7 +183,9 @@ class Observer:
     def __init__(self, folder: str, lease: float = LEASE) -> None:
         self.folder = folder
         self.lease = lease
-        self._seen: dict[str, tuple[str, float, float]] = {}  # name: last beat, when we looked, silence since
+        self._seen: dict[
+            str, tuple[str, float, float]
+        ] = {}  # name: last beat, when we looked, silence since
 
     def dead(self, name: str, now: float) -> bool:
         """Return True if ``name`` is dead, as far as can be told; call it again and again.
@@ -174,7 +200,8 @@ class Observer:
         Returns
         -------
         dead : bool
-            The process is gone from this machine, or its beat has not changed for the lease's length while we looked. ``False`` while unknown.
+            The process is gone from this machine, or its beat has not changed for the lease's
+            length while we looked. ``False`` while unknown.
         """
         record = read_lease(self.folder, name)
         if record is not None and (known := gone(record)):
@@ -184,8 +211,8 @@ class Observer:
         if beat != last:
             silence = 0.0
         else:
-            # What happened while we did not look (we were stopped, or waited long for a lock that the other waited for too) proves
-            # nothing: a look adds a little at most.
+            # What happened while we did not look (we were stopped, or waited long for a lock that
+            # the other waited for too) proves nothing: a look adds a little at most.
             silence += min(now - looked, _LOOK_MOST, self.lease / 3)
         self._seen[name] = (beat, now, silence)
         return silence >= self.lease

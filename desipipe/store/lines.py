@@ -1,4 +1,6 @@
-"""Lines of a journal, whoever wrote it: found in bounded memory, and in the time that its bytes allow."""
+"""Lines of a journal, whoever wrote it: found in bounded memory, and in the time that its bytes
+allow.
+"""
 
 from __future__ import annotations
 

@@ -25,7 +25,9 @@ POLL_INTERVAL = 0.002  # s; sets latency and fairness where a blocking lock wake
 _NAMESPACE = '?pidns-'  # in the library's claims
 _FIRST_NAMESPACE = 0xEFFFFFFC  # inode of Linux's first name space of process numbers
 _SOFT_LOOK = 1.0  # s of waiting for a soft lock, after which one looks whether its holder lives
-_DOUBT_S = 5.0  # for which a soft lock stays as it is before one frees it whose machine may be another one of the same name
+# for which a soft lock stays as it is before one frees it whose machine may be another one of the
+# same name
+_DOUBT_S = 5.0
 
 NOTICE_AFTER_S = 3.0  # of waiting, after which the holder is named
 _NOTICE_LOOK_S = 0.5
@@ -38,7 +40,9 @@ class Forkable(Protocol):
     """An object that has to be told that it is now in a child process."""
 
     def forked(self) -> None:
-        """Give up what belongs to the parent: locks that its threads hold, open file descriptions that it shares with us."""
+        """Give up what belongs to the parent: locks that its threads hold, open file
+        descriptions that it shares with us.
+        """
 
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
@@ -81,8 +85,14 @@ class Holder(NamedTuple):
         """Name it, and say what to type."""
         command = f' ({self.command})' if self.command else ''
         if self.stopped:
-            return f'process {self.pid:d} on {self.host}{command}, which is stopped. Let it go on:\nkill -CONT {self.pid:d}'
-        return f'process {self.pid:d} on {self.host}{command}. If it hangs, end it there:\nkill {self.pid:d}'
+            return (
+                f'process {self.pid:d} on {self.host}{command}, which is stopped. Let it go '
+                f'on:\nkill -CONT {self.pid:d}'
+            )
+        return (
+            f'process {self.pid:d} on {self.host}{command}. If it hangs, end it there:\nkill '
+            f'{self.pid:d}'
+        )
 
 
 def flock_holder(path: str) -> Holder | None:
@@ -92,7 +102,11 @@ def flock_holder(path: str) -> Holder | None:
         with open('/proc/locks') as file:
             for line in file:
                 fields = line.split()
-                if fields[1] == 'FLOCK' and fields[5].endswith(f':{inode:d}') and int(fields[4]) > 0:
+                if (
+                    fields[1] == 'FLOCK'
+                    and fields[5].endswith(f':{inode:d}')
+                    and int(fields[4]) > 0
+                ):
                     return _holder(int(fields[4]), socket.gethostname())
     except OSError:  # the file is gone, or this is not Linux
         return None
@@ -104,7 +118,9 @@ def _holder(pid: int, host: str) -> Holder:
     if host == socket.gethostname():
         try:
             with open(f'/proc/{pid:d}/cmdline', 'rb') as file:
-                command = printable(file.read(200).replace(b'\0', b' ').decode(errors='replace').strip())
+                command = printable(
+                    file.read(200).replace(b'\0', b' ').decode(errors='replace').strip()
+                )
             with open(f'/proc/{pid:d}/stat', 'rb') as file:
                 stopped = file.read().rpartition(b')')[2].split()[0] in (b'T', b't')
         except OSError:  # it has ended
@@ -113,7 +129,9 @@ def _holder(pid: int, host: str) -> Holder:
 
 
 class _Notices:
-    """A thread that tells, of waits for locks that take long, who holds them; it ends when there has been none for a while."""
+    """A thread that tells, of waits for locks that take long, who holds them; it ends when there
+    has been none for a while.
+    """
 
     def __init__(self) -> None:
         self.waits: dict[int, tuple[float, QueueLock]] = {}
@@ -129,7 +147,9 @@ class _Notices:
         key = threading.get_ident()
         self.waits[key] = (time.monotonic(), lock)
         if self.thread is None or not self.thread.is_alive():
-            self.thread = threading.Thread(target=self._run, name='desipipe-lock-notices', daemon=True)
+            self.thread = threading.Thread(
+                target=self._run, name='desipipe-lock-notices', daemon=True
+            )
             self.thread.start()
         return key
 
@@ -156,9 +176,12 @@ _notices = _Notices()
 
 
 def _soft_host() -> str:
-    # How the library names this machine in claims: with the name space of process numbers, where that is not the first one.
+    # How the library names this machine in claims: with the name space of process numbers, where
+    # that is not the first one.
     namespace = machine()['pidns']
-    return socket.gethostname() + (f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else '')
+    return socket.gethostname() + (
+        f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else ''
+    )
 
 
 def _is_dead(pid: int, start: int | None, seconds: float) -> bool:
@@ -201,18 +224,21 @@ def _is_namespace_gone(namespace: str, uid: int) -> bool:
 
 
 class QueueLock:
-    """Exclusive lock between processes, and between threads of one process; reentrant in one thread.
+    """Exclusive lock between processes, and between threads of one process; reentrant in one
+    thread.
 
-    The descriptor is kept open: that makes an uncontended round trip some microseconds instead of some hundred.
-    What that costs is argued at the two places where it matters (:meth:`forked` and :meth:`_current`).
+    The descriptor is kept open: that makes an uncontended round trip some microseconds instead of
+    some hundred. What that costs is argued at the two places where it matters (:meth:`forked` and
+    :meth:`_current`).
 
     Parameters
     ----------
     path : str
         The lock file; it must exist, except for ``'soft'``.
     kind : str, default='flock'
-        ``'flock'``: blocking :func:`fcntl.flock`; ``'poll'``: the same lock by polling, for filesystems that wake a waiter late;
-        ``'soft'``: ``filelock.StrictSoftFileLock`` for filesystems without ``flock``.
+        ``'flock'``: blocking :func:`fcntl.flock`; ``'poll'``: the same lock by polling, for
+        filesystems that wake a waiter late; ``'soft'``: ``filelock.StrictSoftFileLock`` for
+        filesystems without ``flock``.
     """
 
     def __init__(self, path: str, kind: str = 'flock') -> None:
@@ -230,9 +256,10 @@ class QueueLock:
 
     def forked(self) -> None:
         """In a forked child: hold nothing, whatever the parent holds."""
-        # The child shares its parent's open file description, and with it the parent's lock: it would be let in while the parent is
-        # inside, its release would free the parent's lock, and while it lives the lock of a parent that was killed would stay taken.
-        # So its copy is closed, which frees nothing, and it opens the file itself.
+        # The child shares its parent's open file description, and with it the parent's lock: it
+        # would be let in while the parent is inside, its release would free the parent's lock, and
+        # while it lives the lock of a parent that was killed would stay taken. So its copy is
+        # closed, which frees nothing, and it opens the file itself.
         self.close()
         self._soft = None
         self._depth = 0
@@ -255,18 +282,26 @@ class QueueLock:
 
     def _gone(self) -> QueueGoneError:
         folder = os.path.dirname(self.path)
-        return QueueGoneError(f'the queue in {folder} is gone (was it deleted?); nothing was written. List what is there with: desipipe queues')
+        return QueueGoneError(
+            f'the queue in {folder} is gone (was it deleted?); nothing was written. List what is '
+            'there with: desipipe queues'
+        )
 
     def _refused(self, exc: OSError) -> OSError:
         folder = os.path.dirname(self.path)
         if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             return PermissionDeniedError(
-                f'no permission to write to the queue in {folder} ({exc.strerror}); nothing was written. Look at the mount and the modes with: desipipe doctor'
+                f'no permission to write to the queue in {folder} ({exc.strerror}); nothing was '
+                'written. Look at the mount and the modes with: desipipe doctor'
             )
-        return LockingError(f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the filesystem with: desipipe doctor -q {quote(folder)}')
+        return LockingError(
+            f'could not lock {self.path} ({exc.strerror}); nothing was written. Check the '
+            f'filesystem with: desipipe doctor -q {quote(folder)}'
+        )
 
     def _current(self, fd: int) -> bool:
-        # The queue may have been deleted and made again since the file was opened: then our lock excludes nobody.
+        # The queue may have been deleted and made again since the file was opened: then our lock
+        # excludes nobody.
         try:
             there = os.lstat(self.path)
         except (FileNotFoundError, NotADirectoryError):
@@ -301,7 +336,8 @@ class QueueLock:
                         break
                     self.close()
         except BaseException:
-            self.close()  # interrupted (Ctrl-C) when it had the lock already: what is closed is free
+            # interrupted (Ctrl-C) when it had the lock already: what is closed is free
+            self.close()
             if self._soft is not None:
                 self._soft.release(force=True)
             self._mutex.release()
@@ -334,7 +370,9 @@ class QueueLock:
         from filelock import StrictSoftFileLock, Timeout
 
         if self._soft is None:
-            self._soft = StrictSoftFileLock(self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False)
+            self._soft = StrictSoftFileLock(
+                self.path + '.soft', poll_interval=POLL_INTERVAL, thread_local=False
+            )
         waited = 0.0
         self._claims_seen = {}
         while True:
@@ -358,7 +396,11 @@ class QueueLock:
         """Find who holds the lock, as far as this machine can tell."""
         if self.kind != 'soft':
             return flock_holder(self.path)
-        claim = next((claim for claim in self._soft.claims if claim.state == 'held'), None) if self._soft is not None else None
+        claim = (
+            next((claim for claim in self._soft.claims if claim.state == 'held'), None)
+            if self._soft is not None
+            else None
+        )
         if claim is None:
             return None
         host, mark, namespace = claim.hostname.partition(_NAMESPACE)
@@ -370,15 +412,25 @@ class QueueLock:
         """Print who holds the lock that this process waits for."""
         holder = self.holder()
         text = 'a process of another machine' if holder is None else holder.describe()
-        logger.warning('Waiting for the lock of the queue in %s for more than %g s. It is held by %s', os.path.dirname(self.path), seconds, text)
+        logger.warning(
+            'Waiting for the lock of the queue in %s for more than %g s. It is held by %s',
+            os.path.dirname(self.path),
+            seconds,
+            text,
+        )
 
     def _free_from_dead(self) -> None:
-        # The library frees a claim only on request. Whether a process of this host is gone we can tell; for one of another host a person must.
+        # The library frees a claim only on request. Whether a process of this host is gone we can
+        # tell; for one of another host a person must.
         now = time.monotonic()
         for claim in self._soft.claims:
             seconds = now - self._claims_seen.setdefault(claim.name, now)
             if self._is_held_by_dead(claim, seconds):
-                logger.warning('the lock of %s was held by process %d, which is gone: it is freed', self.path, claim.pid)
+                logger.warning(
+                    'the lock of %s was held by process %d, which is gone: it is freed',
+                    self.path,
+                    claim.pid,
+                )
                 try:
                     self._soft.force_break(claim.name)
                 except FileNotFoundError:
@@ -412,7 +464,9 @@ class QueueLock:
             self._mutex.release()
 
     def free(self) -> None:
-        """Release whatever this thread holds, after an interrupt that came at any point of a block."""
+        """Release whatever this thread holds, after an interrupt that came at any point of a
+        block.
+        """
         if not self._mutex.acquire(blocking=False):
             return  # another thread's
         try:
@@ -433,7 +487,12 @@ class QueueLock:
         self.acquire()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.release()
 
     def __del__(self) -> None:

@@ -1,4 +1,6 @@
-"""The self-test of a filesystem, run when a queue is created: do locks exclude, wake, and reach other hosts?"""
+"""The self-test of a filesystem, run when a queue is created: do locks exclude, wake, and reach
+other hosts?
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,25 @@ from dataclasses import dataclass
 
 from ..errors import LockingError
 
-_LOCAL = {'ext2', 'ext3', 'ext4', 'xfs', 'btrfs', 'zfs', 'f2fs', 'tmpfs', 'ramfs', 'overlay', 'jfs', 'reiserfs', 'bcachefs', 'apfs', 'hfs', 'ufs', 'hostfs'}
+_LOCAL = {
+    'ext2',
+    'ext3',
+    'ext4',
+    'xfs',
+    'btrfs',
+    'zfs',
+    'f2fs',
+    'tmpfs',
+    'ramfs',
+    'overlay',
+    'jfs',
+    'reiserfs',
+    'bcachefs',
+    'apfs',
+    'hfs',
+    'ufs',
+    'hostfs',
+}
 _SHARED = {
     'nfs',
     'nfs4',
@@ -34,13 +54,19 @@ _SHARED = {
     'orangefs',
     'dvs',
 }
-_ONE_HOST = {'nolock', 'local_lock=all', 'local_lock=flock', 'localflock', 'nobrl'}  # mount options that keep locks on this host
+_ONE_HOST = {
+    'nolock',
+    'local_lock=all',
+    'local_lock=flock',
+    'localflock',
+    'nobrl',
+}  # mount options that keep locks on this host
 _ROUNDS = 40
 _WAKE_MOST = 0.2  # s; a blocking lock that wakes later is polled instead
 _TIMEOUT = 60.0  # s
 
-# What the second process does; plain text, so that nothing of desipipe needs to be importable there. It blocks for the lock, says when
-# it has it, and adds to a counter under it.
+# What the second process does; plain text, so that nothing of desipipe needs to be importable
+# there. It blocks for the lock, says when it has it, and adds to a counter under it.
 _CHILD = """
 import fcntl, os, sys, time
 lock, counter, poll, rounds = sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])
@@ -94,10 +120,16 @@ def mount_of(folder: str) -> Mount:
         return Mount('/', 'apfs' if sys.platform == 'darwin' else 'unknown', frozenset())
     for line in table:
         source, point, fstype, options = line.split(' ')[:4]
-        if fstype == 'fuse' and (driver := source.encode().decode('unicode_escape').partition('#'))[1]:
-            fstype = f'fuse.{driver[0]}'  # MooseFS says "mfs#host:port" there, and no more than "fuse" here
+        if (
+            fstype == 'fuse'
+            and (driver := source.encode().decode('unicode_escape').partition('#'))[1]
+        ):
+            # MooseFS says "mfs#host:port" there, and no more than "fuse" here
+            fstype = f'fuse.{driver[0]}'
         point = point.encode().decode('unicode_escape')
-        if (folder == point or folder.startswith(point.rstrip('/') + '/')) and len(point) >= len(best.point):
+        if (folder == point or folder.startswith(point.rstrip('/') + '/')) and len(point) >= len(
+            best.point
+        ):
             best = Mount(point, fstype, frozenset(options.split(',')))
     return best
 
@@ -120,7 +152,8 @@ def probe(folder: str, lock: str | None = None) -> Probe:
     folder : str
         An existing folder that can be written to; what the test makes there is removed again.
     lock : str, default=None
-        The kind of lock asked for by the configuration, which also says that a filesystem unknown to us may be used.
+        The kind of lock asked for by the configuration, which also says that a filesystem unknown
+        to us may be used.
 
     Returns
     -------
@@ -153,14 +186,19 @@ def _check_reach(folder: str, mount: Mount, lock: str | None) -> None:
     lying = sorted(mount.options & _ONE_HOST)
     if lying and mount.shared:
         raise LockingError(
-            f'{folder} is on a {mount.fstype} filesystem mounted with {lying[0]!r}: its locks hold on this host only, so that two hosts would write at once '
-            'and lose tasks. No queue was created. Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or ask for a mount with locks'
+            f'{folder} is on a {mount.fstype} filesystem mounted with {lying[0]!r}: its locks hold '
+            'on this host only, so that two hosts would write at once '
+            'and lose tasks. No queue was created. Choose another folder (Queue(base_dir=...) or '
+            'DESIPIPE_QUEUE_DIR), or ask for a mount with locks'
         )
     if mount.shared and mount.fstype not in _SHARED and lock is None:
         raise LockingError(
-            f'{folder} is on a {mount.fstype} filesystem, whose locks are not known to reach other hosts'
-            f'{" (those of sshfs do not)" if "sshfs" in mount.fstype else ""}: two hosts could write at once and lose tasks. No queue was created. '
-            'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or, if all workers run on this host, set DESIPIPE_LOCK=flock'
+            f'{folder} is on a {mount.fstype} filesystem, whose locks are not known to reach other '
+            'hosts'
+            f'{" (those of sshfs do not)" if "sshfs" in mount.fstype else ""}: two hosts could '
+            'write at once and lose tasks. No queue was created. '
+            'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or, if all workers '
+            'run on this host, set DESIPIPE_LOCK=flock'
         )
 
 
@@ -170,7 +208,10 @@ def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         child = subprocess.Popen(
-            [sys.executable, '-I', '-S', '-c', _CHILD, lock, counter, str(poll), str(_ROUNDS)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, '-I', '-S', '-c', _CHILD, lock, counter, str(poll), str(_ROUNDS)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
         _expect(folder, child, 'kept out')
         released = time.monotonic()
@@ -191,7 +232,11 @@ def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
         with open(counter) as file:
             total = int(file.read())
         if total != 2 * _ROUNDS:
-            raise _broken(folder, f'{2 * _ROUNDS - total:d} of {2 * _ROUNDS:d} increments made under the lock were lost')
+            raise _broken(
+                folder,
+                f'{2 * _ROUNDS - total:d} of {2 * _ROUNDS:d} increments made under the lock were '
+                'lost',
+            )
         return wake
     except OSError as exc:
         if isinstance(exc, LockingError):
@@ -212,11 +257,18 @@ def _expect(folder: str, child: subprocess.Popen[str], word: str) -> None:
         raise _broken(folder, f'a second process did not get the lock within {_TIMEOUT:.0f} s')
     said = child.stdout.readline().strip()
     if said != word:
-        raise _broken(folder, 'two processes held the lock at once' if said == 'let in' else f'the second process stopped ({said or "no word"})')
+        raise _broken(
+            folder,
+            'two processes held the lock at once'
+            if said == 'let in'
+            else f'the second process stopped ({said or "no word"})',
+        )
 
 
 def _broken(folder: str, why: str) -> LockingError:
     return LockingError(
-        f'the filesystem of {folder} has no working locks: {why}. No queue was created: it would lose tasks. '
-        'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or DESIPIPE_LOCK=soft (slower) if there is no other'
+        f'the filesystem of {folder} has no working locks: {why}. No queue was created: it would '
+        'lose tasks. '
+        'Choose another folder (Queue(base_dir=...) or DESIPIPE_QUEUE_DIR), or DESIPIPE_LOCK=soft '
+        '(slower) if there is no other'
     )

@@ -37,20 +37,25 @@ class Recovered(NamedTuple):
     """Lines among those kept that readers pass over: they do not stand in their order."""
 
     def added_rows(self) -> list[tuple[int, int]]:
-        """Return the first row and the number of tasks of damaged additions, as far as they can be read."""
+        """Return the first row and the number of tasks of damaged additions, as far as they can
+        be read.
+        """
         found = []
         for _, data in self.damaged:
             if (first := _ADDED.search(data)) is not None:
                 ids = _IDS.search(data)
-                found.append((int(first[1]), max(1, len(ids[1]) // _ID_DIGITS if ids is not None else 1)))
+                found.append(
+                    (int(first[1]), max(1, len(ids[1]) // _ID_DIGITS if ids is not None else 1))
+                )
         return found
 
 
 def recover(scanned: Iterable[Line]) -> Recovered:
     """Find what counts in the lines of a journal.
 
-    Lines count as readers have it. Those that were put behind others than their own neighbours (two lines were swapped) are put back where
-    bytes are missing for them. A line that another one took the place of, and a copy of one that counts, do not count.
+    Lines count as readers have it. Those that were put behind others than their own neighbours (two
+    lines were swapped) are put back where bytes are missing for them. A line that another one took
+    the place of, and a copy of one that counts, do not count.
     """
     placement = Placement()
     kept: list[Kept] = []
@@ -74,7 +79,11 @@ def recover(scanned: Iterable[Line]) -> Recovered:
             between += length
         else:
             loose.append(piece)
-    regained = sum(_put_back(kept, _keep(piece, 0)) for piece in loose if isinstance(piece.event and piece.event.get('at'), int))
+    regained = sum(
+        _put_back(kept, _keep(piece, 0))
+        for piece in loose
+        if isinstance(piece.event and piece.event.get('at'), int)
+    )
     return Recovered(kept, damaged, regained)
 
 
@@ -92,13 +101,23 @@ def _pieces(scanned: Iterable[Line]) -> Iterator[tuple[Piece, int]]:
 
 def _keep(piece: Piece, damaged: int) -> Kept:
     event = piece.event or {}
-    return Kept(event['at'], event['at'] + len(piece.data.removesuffix(b'\n')) + 1, piece.offset, event, damaged)
+    return Kept(
+        event['at'],
+        event['at'] + len(piece.data.removesuffix(b'\n')) + 1,
+        piece.offset,
+        event,
+        damaged,
+    )
 
 
 def _put_back(kept: list[Kept], line: Kept) -> bool:
     end = 0
     for i, after in enumerate(kept):
-        if end <= line.at and line.end <= after.at and after.at - end - after.damaged >= line.end - line.at:
+        if (
+            end <= line.at
+            and line.end <= after.at
+            and after.at - end - after.damaged >= line.end - line.at
+        ):
             kept[i] = after._replace(damaged=0)
             kept.insert(i, line._replace(damaged=after.damaged))
             return True

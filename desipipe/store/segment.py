@@ -13,11 +13,21 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from shlex import quote
 
-from ..errors import DiskFullError, PayloadError, PermissionDeniedError, QueueGoneError, UnsafeFileError
+from ..errors import (
+    DiskFullError,
+    PayloadError,
+    PermissionDeniedError,
+    QueueGoneError,
+    UnsafeFileError,
+)
 from .files import Owners, open_file, open_owned, segment_file, share
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
-MAP_FROM = 1 << 20  # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where they are
+MAP_FROM = (
+    1 << 20
+    # bytes; from here on a payload is memory-mapped; compaction leaves segments of this size where
+    # they are
+)
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _NOT_ALLOWED = (errno.EACCES, errno.EPERM, errno.EROFS)
 _SIZE_MAX = 1 << 60  # bytes
@@ -70,8 +80,9 @@ def write_all(fd: int, data: bytes | memoryview, offset: int = -1) -> int:
     return size
 
 
-# Large payloads are synced before they are announced: the disk begins while we still write, and finds the blocks reserved. Measured on ext4 for
-# 1 GB: half of the time. Linux only, and only hints: what a filesystem refuses costs time, nothing else. (Not os.posix_fallocate: where the
+# Large payloads are synced before they are announced: the disk begins while we still write, and
+# finds the blocks reserved. Measured on ext4 for 1 GB: half of the time. Linux only, and only
+# hints: what a filesystem refuses costs time, nothing else. (Not os.posix_fallocate: where the
 # filesystem cannot, the C library writes every block itself.)
 def _reserve(fd: int, offset: int, length: int) -> None:
     if sys.platform == 'linux':
@@ -80,7 +91,9 @@ def _reserve(fd: int, offset: int, length: int) -> None:
 
 def _begin_writeback(fd: int, offset: int, length: int) -> None:
     if sys.platform == 'linux':
-        _libc().sync_file_range(fd, ctypes.c_int64(offset), ctypes.c_int64(length), 2)  # SYNC_FILE_RANGE_WRITE
+        _libc().sync_file_range(
+            fd, ctypes.c_int64(offset), ctypes.c_int64(length), 2
+        )  # SYNC_FILE_RANGE_WRITE
 
 
 @functools.cache
@@ -89,15 +102,19 @@ def _libc() -> ctypes.CDLL:
 
 
 def disk_full(exc: OSError, path: str) -> OSError:
-    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was missing, :class:`PermissionDeniedError` when a permission was."""
+    """The typed error for ``exc``: :class:`DiskFullError` when space or quota is what was
+    missing, :class:`PermissionDeniedError` when a permission was.
+    """
     if exc.errno in _NOT_ALLOWED:
         return PermissionDeniedError(
-            f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. Look at the mount and the modes with: desipipe doctor'
+            f'no permission to write to {path} ({exc.strerror}): nothing was added or changed. '
+            'Look at the mount and the modes with: desipipe doctor'
         )
     if exc.errno not in _NO_SPACE:
         return exc
     return DiskFullError(
-        f'no space or quota left for {path} ({exc.strerror}): what was being added is not in the queue, everything before it is intact. '
+        f'no space or quota left for {path} ({exc.strerror}): what was being added is not in the '
+        'queue, everything before it is intact. '
         'Free some space (desipipe compact may help) and repeat the last step'
     )
 
@@ -135,7 +152,10 @@ class SegmentWriter:
             except FileExistsError:
                 continue
             except (FileNotFoundError, NotADirectoryError):
-                raise QueueGoneError(f'the queue in {self.folder} is gone (was it deleted?); nothing was added or recreated') from None
+                raise QueueGoneError(
+                    f'the queue in {self.folder} is gone (was it deleted?); nothing was added or '
+                    'recreated'
+                ) from None
             except OSError as exc:
                 raise disk_full(exc, self.folder) from exc
             self._end = 0
@@ -169,15 +189,19 @@ class SegmentWriter:
             start += -start % ALIGNMENT
         end = start
         try:
-            if len(parts) > 1 and (size := sum(memoryview(part).nbytes for part in parts)) >= _HINT_FROM:
+            if (
+                len(parts) > 1
+                and (size := sum(memoryview(part).nbytes for part in parts)) >= _HINT_FROM
+            ):
                 _reserve(self._fd, start, size)
             for part in parts:
                 end += write_all(self._fd, part, end)
             self._dirty = True
             self._end = end
         except BaseException as exc:
-            # Half a payload may be there, to which nothing refers. Its space is given back, and the next one goes to another file: readers may
-            # have read ahead, so that no byte ever changes its value.
+            # Half a payload may be there, to which nothing refers. Its space is given back, and the
+            # next one goes to another file: readers may have read ahead, so that no byte ever
+            # changes its value.
             self._abandon(start)
             if isinstance(exc, OSError):
                 raise disk_full(exc, segment_path(self.folder, self.name)) from exc
@@ -189,11 +213,15 @@ class SegmentWriter:
             os.ftruncate(self._fd, end)
             os.fdatasync(self._fd)
         except OSError:
-            pass  # what was written before is reported as lost when it is read, if it is; the failure at hand is the one to tell
+            # what was written before is reported as lost when it is read, if it is; the failure at
+            # hand is the one to tell
+            pass
         self.close()
 
     def flush(self) -> None:
-        """Sync to disk, which on a network filesystem is also what makes the bytes visible to other hosts."""
+        """Sync to disk, which on a network filesystem is also what makes the bytes visible to
+        other hosts.
+        """
         if self._dirty and self._fd >= 0:
             self._dirty = False  # before: what another thread appends meanwhile is dirty again
             try:
@@ -261,11 +289,15 @@ class SegmentReader:
         try:
             fd, owners = open_owned(self.folder, segment_file(name))
         except UnsafeFileError as exc:
-            raise PayloadError(f'{exc}\nThe value in it was not read. Check with: desipipe doctor -q {quote(self.folder)}') from exc
+            raise PayloadError(
+                f'{exc}\nThe value in it was not read. Check with: desipipe doctor -q '
+                f'{quote(self.folder)}'
+            ) from exc
         except OSError as exc:
             path = segment_path(self.folder, name)
             raise PayloadError(
-                f'{path} cannot be opened ({exc.strerror}): the values in it are lost if it was removed. Check with: desipipe doctor -q {quote(self.folder)}'
+                f'{path} cannot be opened ({exc.strerror}): the values in it are lost if it was '
+                f'removed. Check with: desipipe doctor -q {quote(self.folder)}'
             ) from exc
         fd = self._private(fd)
         self._fds[name] = fd
@@ -306,14 +338,19 @@ class SegmentReader:
         MemoryError
             The kernel can't map as much.
         """
-        if name == self._block_name and self._block_start <= offset and offset + length <= self._block_end:
+        if (
+            name == self._block_name
+            and self._block_start <= offset
+            and offset + length <= self._block_end
+        ):
             start = offset - self._block_start
             self._last = offset + length
             return self._block[start : start + length]
         try:
             return self._read(name, offset, length)
         except OSError:
-            # The descriptor may be stale, or closed by user code: the next try opens the file again.
+            # The descriptor may be stale, or closed by user code: the next try opens the file
+            # again.
             if (stale := self._fds.get(name, -1)) >= 0:
                 self._forget(name)
                 with contextlib.suppress(OSError):
@@ -327,14 +364,24 @@ class SegmentReader:
         if length >= MAP_FROM:
             return self._map(name, fd, offset, length)
         if name == self._last_name and 0 <= offset - self._last < _NEAR and length < _NEAR:
-            # One after the other, as tasks and results are: one read for many. What was written never changes.
+            # One after the other, as tasks and results are: one read for many. What was written
+            # never changes.
             data = os.pread(fd, _BLOCK, offset)
-            self._block_name, self._block_start, self._block_end, self._block = name, offset, offset + len(data), data
+            self._block_name, self._block_start, self._block_end, self._block = (
+                name,
+                offset,
+                offset + len(data),
+                data,
+            )
             data = data[:length]
         else:
             data = os.pread(fd, length, offset)
         self._last_name, self._last = name, offset + length
-        if len(data) != length:  # a network filesystem's client may still have the file's old size with the old descriptor
+        if (
+            len(data) != length
+            # a network filesystem's client may still have the file's old size with the old
+            # descriptor
+        ):
             data = os.pread(self._open(name, again=True), length, offset)
         if len(data) != length:
             raise self._short(name, offset, length)
@@ -359,7 +406,9 @@ class SegmentReader:
     def _map(self, name: str, fd: int, offset: int, length: int) -> memoryview:
         if os.fstat(fd).st_size < offset + length:
             fd = self._open(name, again=True)
-            if os.fstat(fd).st_size < offset + length:  # mapping beyond the end would be a bus error at the first access
+            if (
+                os.fstat(fd).st_size < offset + length
+            ):  # mapping beyond the end would be a bus error at the first access
                 raise self._short(name, offset, length)
         start = offset - offset % mmap.ALLOCATIONGRANULARITY
         prot = mmap.PROT_READ | mmap.PROT_WRITE
@@ -384,8 +433,10 @@ class SegmentReader:
 
     def _short(self, name: str, offset: int, length: int) -> PayloadError:
         return PayloadError(
-            f'{segment_path(self.folder, name)} ends before the {length:d} bytes at {offset:d} that the journal refers to: '
-            f'this value is lost, the others are intact. Check with: desipipe doctor -q {quote(self.folder)}'
+            f'{segment_path(self.folder, name)} ends before the {length:d} bytes at {offset:d} '
+            'that the journal refers to: '
+            'this value is lost, the others are intact. Check with: desipipe doctor -q '
+            f'{quote(self.folder)}'
         )
 
     def close(self) -> None:

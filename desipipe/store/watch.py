@@ -1,4 +1,6 @@
-"""Being woken by changes in a folder: inotify for those of this host, polling with back-off for those of others."""
+"""Being woken by changes in a folder: inotify for those of this host, polling with back-off for
+those of others.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,9 @@ _POLL_SHARED = (0.005, 0.25)
 
 
 def _inotify(folder: str) -> int:
-    # The standard library has no inotify; three calls do not earn a dependency. -1 where there is none (not Linux, or the
-    # user's instances are used up: fs.inotify.max_user_instances): polling serves then.
+    # The standard library has no inotify; three calls do not earn a dependency. -1 where there is
+    # none (not Linux, or the user's instances are used up: fs.inotify.max_user_instances): polling
+    # serves then.
     if not sys.platform.startswith('linux'):
         return -1
     libc = ctypes.CDLL(None, use_errno=True)
@@ -40,7 +43,8 @@ class Watcher:
     folder : str
         The queue's folder; a change of any file directly in it wakes.
     shared : bool
-        Whether other hosts may write too: their changes raise no event here, so that looking now and then is needed.
+        Whether other hosts may write too: their changes raise no event here, so that looking now
+        and then is needed.
     """
 
     def __init__(self, folder: str, shared: bool) -> None:
@@ -73,7 +77,8 @@ class Watcher:
         self.interval = self._bounds[0] if change else min(self.interval * 1.5, self._bounds[1])
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Sleep until something changed, it is time to look anyway, or ``timeout`` seconds are over.
+        """Sleep until something changed, it is time to look anyway, or ``timeout`` seconds are
+        over.
 
         Returns
         -------

@@ -1,7 +1,9 @@
-"""A cell's summary as what a notebook keeps: plain text, HTML, and JSON for the front end that shows it live.
+"""A cell's summary as what a notebook keeps: plain text, HTML, and JSON for the front end that
+shows it live.
 
-Text and HTML are true for the moment: they are what a notebook shows that was saved, exported or put on a code host, where nothing runs, and where styles may
-be stripped. So nothing is told by style alone: the bar is made of characters, states have their symbols.
+Text and HTML are true for the moment: they are what a notebook shows that was saved, exported or
+put on a code host, where nothing runs, and where styles may be stripped. So nothing is told by
+style alone: the bar is made of characters, states have their symbols.
 """
 
 from __future__ import annotations
@@ -16,7 +18,18 @@ from typing import Any
 from ..terminal import settle, visible
 from ..utils import format_count, format_duration, plural
 from .queue import CONDITIONS, LOOKS
-from .text import Line, bar_pieces, ended, jobs_text, label, one_line, pace_text, span, superseded_text, waiting_text
+from .text import (
+    Line,
+    bar_pieces,
+    ended,
+    jobs_text,
+    label,
+    one_line,
+    pace_text,
+    span,
+    superseded_text,
+    waiting_text,
+)
 
 MIME = 'application/vnd.desipipe.v1+json'
 """What the front end of this project knows how to show."""
@@ -27,7 +40,10 @@ _BAR = 20
 _TEXT = 20_000  # characters of outputs in the plain text
 # Styles hold on light and on dark: what is not a state's colour is the page's own.
 _BOX = 'border-left:3px solid {colour};padding:.1em 0 .1em .7em;font-size:inherit;line-height:1.5'
-_PRE = 'margin:.2em 0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere'
+_PRE = (
+    'margin:.2em '
+    '0;padding:0;background:transparent;color:inherit;white-space:pre-wrap;overflow-wrap:anywhere'
+)
 _DIM = 'opacity:.7'
 
 
@@ -46,11 +62,16 @@ def bundle(summary: Dict, table: bool = False) -> Dict:
     data : dict
         By MIME type.
     """
-    return {'text/plain': as_text(summary, table), 'text/html': as_html(summary, table), MIME: settled(summary)}
+    return {
+        'text/plain': as_text(summary, table),
+        'text/html': as_html(summary, table),
+        MIME: settled(summary),
+    }
 
 
 def settled(summary: Dict) -> Dict:
-    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so that the same state gives the same bytes.
+    """Return a summary as a file keeps it: of what is over, the time is that of the last end, so
+    that the same state gives the same bytes.
 
     Parameters
     ----------
@@ -76,16 +97,36 @@ def lines(summary: Dict) -> list[Line]:
     lines : list of lines
         See :mod:`desipipe.view.text`.
     """
-    found = [_over(summary) if summary['condition'] in ('done', 'failed', 'empty') or summary['gone'] else _going(summary)]
+    found = [
+        _over(summary)
+        if summary['condition'] in ('done', 'failed', 'empty') or summary['gone']
+        else _going(summary)
+    ]
     counts, failure = summary['counts'], summary['failure']
     if failure is not None:
-        bad = ', '.join(f'{format_count(counts[state])} {state.lower()}' for state in ('FAILED', 'KILLED', 'UNKNOWN') if counts[state])
+        bad = ', '.join(
+            f'{format_count(counts[state])} {state.lower()}'
+            for state in ('FAILED', 'KILLED', 'UNKNOWN')
+            if counts[state]
+        )
         name = f'{failure["name"]}[{failure["index"]}]: ' if summary['total'] > 1 else ''
         where = f' (cell line {failure["line"]:d})' if failure['line'] else ''
-        found.append([(f'⚠ {bad}: {name}{one_line(failure["cause"] or "no reason is known", 300)}{where}', LOOKS[failure['state']].colour)])
+        found.append(
+            [
+                (
+                    (
+                        f'⚠ {bad}: '
+                        f'{name}{one_line(failure["cause"] or "no reason is known", 300)}{where}'
+                    ),
+                    LOOKS[failure['state']].colour,
+                )
+            ]
+        )
     for cause in summary['causes'][:3]:
         look = LOOKS['BLOCKED']
-        words = f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
+        words = (
+            f'{look.symbol} {plural(cause["count"])} blocked by {label(cause)} ({cause["state"]}): '
+        )
         found.append([(words, look.colour), (one_line(cause['cause'], 300), '')])
     if summary['gone']:
         return [*found, [(f'– {summary["gone"]}', LOOKS['DELETED'].colour)]]
@@ -93,9 +134,17 @@ def lines(summary: Dict) -> list[Line]:
     if jobs:
         found.append([(jobs, 'dim')])
     for words, command in summary['advice']:
-        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs: the command line makes bundles too.
-        words = f'→ {words}' if words != waiting_text(summary['job_groups']) else '→ more of them'  # what they wait for is said above
-        found.append([(f'{words}: ', 'dim'), (f'%{command}' if command.startswith('desipipe ') else command, 'bold')])
+        # As one types it here. Not by `commands.typed`, which asks the command line for its verbs:
+        # the command line makes bundles too.
+        words = (
+            f'→ {words}' if words != waiting_text(summary['job_groups']) else '→ more of them'
+        )  # what they wait for is said above
+        found.append(
+            [
+                (f'{words}: ', 'dim'),
+                (f'%{command}' if command.startswith('desipipe ') else command, 'bold'),
+            ]
+        )
     return found
 
 
@@ -105,13 +154,32 @@ def _title(summary: Dict) -> Line:
 
 def _going(summary: Dict) -> Line:
     counts = summary['counts']
-    pieces = [*_title(summary), *bar_pieces(summary, _BAR), (f'  {format_count(ended(summary))}/{format_count(summary["total"])}', '')]
+    pieces = [
+        *_title(summary),
+        *bar_pieces(summary, _BAR),
+        (f'  {format_count(ended(summary))}/{format_count(summary["total"])}', ''),
+    ]
     if counts['RUNNING']:
-        pieces += [('  ', ''), (f'{LOOKS["RUNNING"].symbol} {format_count(counts["RUNNING"])} running', LOOKS['RUNNING'].colour)]
+        pieces += [
+            ('  ', ''),
+            (
+                f'{LOOKS["RUNNING"].symbol} {format_count(counts["RUNNING"])} running',
+                LOOKS['RUNNING'].colour,
+            ),
+        ]
     else:  # what is still to come says nothing while something goes on
-        for state, n in (('PENDING', counts['PENDING']), ('WAITING', counts['WAITING'] - summary['blocked'])):
+        for state, n in (
+            ('PENDING', counts['PENDING']),
+            ('WAITING', counts['WAITING'] - summary['blocked']),
+        ):
             if n:
-                pieces += [('  ', ''), (f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}', LOOKS[state].colour)]
+                pieces += [
+                    ('  ', ''),
+                    (
+                        f'{LOOKS[state].symbol} {format_count(n)} {state.lower()}',
+                        LOOKS[state].colour,
+                    ),
+                ]
     if summary['condition'] != 'running':
         look = CONDITIONS[summary['condition']]
         pieces += [('  ', ''), (f'{look.symbol} {look.words}', look.colour)]
@@ -140,7 +208,13 @@ def _over(summary: Dict) -> Line:
         rest += f' · from the queue{_computed(summary)}'
     # Where all is well, one quiet line is enough.
     bar = [*bar_pieces(summary, _BAR), ('  ', '')] if good < total > 1 else []
-    return [(f'{look.symbol} ', look.colour), *_title(summary), *bar, (words, look.colour), (rest, 'dim')]
+    return [
+        (f'{look.symbol} ', look.colour),
+        *_title(summary),
+        *bar,
+        (words, look.colour),
+        (rest, 'dim'),
+    ]
 
 
 def _computed(summary: Dict) -> str:
@@ -150,17 +224,33 @@ def _computed(summary: Dict) -> str:
 
 
 def _as_of(summary: Dict) -> str:
-    # What is over does not change: when someone looked says nothing, and would change the file of a notebook that is run again.
+    # What is over does not change: when someone looked says nothing, and would change the file of a
+    # notebook that is run again.
     shown = settled(summary)
     if shown['left'] or shown['gone']:
         return time.strftime(' · as of %Y-%m-%d %H:%M:%S', time.localtime(shown['time']))
-    return time.strftime(' · ended %Y-%m-%d %H:%M:%S', time.localtime(shown['computed'])) if shown['computed'] else ''
+    return (
+        time.strftime(' · ended %Y-%m-%d %H:%M:%S', time.localtime(shown['computed']))
+        if shown['computed']
+        else ''
+    )
 
 
 def _table(summary: Dict) -> list[tuple[str, str]]:
-    rows = [(f'{LOOKS[state].symbol} {state.lower()}', format_count(n)) for state, n in summary['counts'].items() if n]
+    rows = [
+        (f'{LOOKS[state].symbol} {state.lower()}', format_count(n))
+        for state, n in summary['counts'].items()
+        if n
+    ]
     if summary['elapsed']:
-        rows.append(('  time', format_duration(summary['elapsed']) if summary['elapsed'] >= 60 else span(summary['elapsed'])))
+        rows.append(
+            (
+                '  time',
+                format_duration(summary['elapsed'])
+                if summary['elapsed'] >= 60
+                else span(summary['elapsed']),
+            )
+        )
     return rows
 
 
@@ -174,7 +264,10 @@ def as_text(summary: Dict, table: bool = False) -> str:
         said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
     shown = outputs_text(summary['outputs'])
     if len(shown) > _TEXT:  # the other forms have all of it
-        shown = f'{shown[: _TEXT // 2]}\n[… {len(shown) - _TEXT:,d} characters …]\n{shown[-_TEXT // 2 :]}'
+        shown = (
+            f'{shown[: _TEXT // 2]}\n[… {len(shown) - _TEXT:,d} characters '
+            f'…]\n{shown[-_TEXT // 2 :]}'
+        )
     if summary['truncated']:
         shown += visible(f'[{summary["truncated"]}]') + '\n'
     # While they run what is said stands above what they print; then it is one quiet line below.
@@ -182,7 +275,9 @@ def as_text(summary: Dict, table: bool = False) -> str:
 
 
 def outputs_text(outputs: list[Dict]) -> str:
-    """Outputs as a terminal shows them, without colours; each but a stream's next piece begins a line, and the last ends one."""
+    """Outputs as a terminal shows them, without colours; each but a stream's next piece begins a
+    line, and the last ends one.
+    """
     text = ''
     for output in outputs:
         if output['output_type'] != 'stream' and text and not text.endswith('\n'):
@@ -201,11 +296,15 @@ def _output_text(output: Dict) -> str:
 
 
 # Terminals' escape sequences: colours (SGR); links and titles; all others.
-_ESCAPE = re.compile(r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~]?)')
+_ESCAPE = re.compile(
+    r'\x1b(?:\[([0-9;:]*)m|[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~]?)'
+)
 
 
 def plain(text: str) -> str:
-    """Return text without the escape sequences of terminals, with carriage returns done, safe for a terminal."""
+    """Return text without the escape sequences of terminals, with carriage returns done, safe
+    for a terminal.
+    """
     return visible(_ESCAPE.sub('', settle(text)))
 
 
@@ -220,7 +319,10 @@ def as_html(summary: Dict, table: bool = False) -> str:
     bar = bar_pieces(summary, _BAR)
     said = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines(summary))
     if table:
-        cells = ''.join(f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>' for name, value in _table(summary))
+        cells = ''.join(
+            f'<tr><td>{escape(name)}</td><td style="text-align:right">{escape(value)}</td></tr>'
+            for name, value in _table(summary)
+        )
         said += f'<table><tbody>{cells}</tbody></table>'
     said += f'<div style="{_DIM}"><small>{escape(summary["queue"])}{_as_of(summary)}</small></div>'
     box = f'<div style="{_BOX.format(colour=CONDITIONS[summary["condition"]].colour)}">{said}</div>'
@@ -244,7 +346,12 @@ def line_html(line: Line, bar: Line) -> str:
     pieces = [_piece_html(text, style) for text, style in line]
     for i in range(len(line) - len(bar) + 1) if bar else ():
         if line[i : i + len(bar)] == bar:  # its characters as wide as each other
-            pieces[i : i + len(bar)] = [f'<code style="background:transparent;padding:0">{"".join(pieces[i : i + len(bar)])}</code>']
+            pieces[i : i + len(bar)] = [
+                (
+                    '<code '
+                    f'style="background:transparent;padding:0">{"".join(pieces[i : i + len(bar)])}</code>'
+                )
+            ]
             break
     return ''.join(pieces).replace('  ', '&ensp;')
 
@@ -261,10 +368,17 @@ def _piece_html(text: str, style: str) -> str:
 def _output_html(output: Dict) -> str:
     kind = output['output_type']
     if kind == 'stream':
-        colour = 'border-left:2px solid #d55e0080;padding-left:.4em;' if output['name'] == 'stderr' else ''
+        colour = (
+            'border-left:2px solid #d55e0080;padding-left:.4em;'
+            if output['name'] == 'stderr'
+            else ''
+        )
         return f'<pre style="{_PRE};{colour}">{ansi_html(output["text"])}</pre>'
     if kind == 'error':
-        return f'<pre style="{_PRE};border-left:2px solid #d55e00;padding-left:.4em">{ansi_html(chr(10).join(output["traceback"]))}</pre>'
+        return (
+            f'<pre style="{_PRE};border-left:2px solid '
+            f'#d55e00;padding-left:.4em">{ansi_html(chr(10).join(output["traceback"]))}</pre>'
+        )
     data = output['data']
     for mime, form in _FORMS.items():
         if mime in data:
@@ -278,7 +392,10 @@ def _joined(value: object) -> str:
 
 
 def _image(mime: str) -> Callable[[str], str]:
-    return lambda data: f'<div><img alt="" src="data:{mime};base64,{escape("".join(data.split()))}" style="max-width:100%"></div>'
+    return lambda data: (
+        f'<div><img alt="" src="data:{mime};base64,{escape("".join(data.split()))}" '
+        'style="max-width:100%"></div>'
+    )
 
 
 def _svg(data: str) -> str:
@@ -304,7 +421,13 @@ _FORMS: dict[str, Callable[[str], str]] = {
 
 # The colours of terminals, as they can be read on light and on dark.
 _COLOURS = ('#808080', '#d55e00', '#009e73', '#b8860b', '#0a84d0', '#cc79a7', '#2a9d9d', '#8c8c8c')
-_MARKS = {1: 'font-weight:bold', 2: 'opacity:.7', 3: 'font-style:italic', 4: 'text-decoration:underline', 9: 'text-decoration:line-through'}
+_MARKS = {
+    1: 'font-weight:bold',
+    2: 'opacity:.7',
+    3: 'font-style:italic',
+    4: 'text-decoration:underline',
+    9: 'text-decoration:line-through',
+}
 
 
 def ansi_html(text: str) -> str:
@@ -361,7 +484,10 @@ def _any_colour(codes: list[int]) -> str:
         if n < 16:
             return _COLOURS[n % 8]
         if n < 232:
-            red, green, blue = (0 if level == 0 else 55 + 40 * level for level in ((n - 16) // 36, (n - 16) // 6 % 6, (n - 16) % 6))
+            red, green, blue = (
+                0 if level == 0 else 55 + 40 * level
+                for level in ((n - 16) // 36, (n - 16) // 6 % 6, (n - 16) % 6)
+            )
         else:
             red = green = blue = min(8 + 10 * (n - 232), 255)
     else:

@@ -2,8 +2,9 @@
 
 It has counts, the first failure, and what the tasks printed and drew.
 
-It is asked for again and again while the tasks go: 10,000 of them in a queue of 100,000 cost little, because each line of the journal is read once and the
-columns of the state are looked through as bytes. As in :mod:`desipipe.view.queue`, nothing is unpickled.
+It is asked for again and again while the tasks go: 10,000 of them in a queue of 100,000 cost
+little, because each line of the journal is read once and the columns of the state are looked
+through as bytes. As in :mod:`desipipe.view.queue`, nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -19,13 +20,36 @@ from shlex import quote
 
 from ..errors import DesipipeError, PayloadError, QueueGoneError, UnknownTaskError
 from ..outputs.thumbnails import thumbnail
-from ..queue.events import DROPPED, ENDED, FAILED, KILLED, PENDING, RUNNING, STATES, UNKNOWN, WAITING
+from ..queue.events import (
+    DROPPED,
+    ENDED,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    STATES,
+    UNKNOWN,
+    WAITING,
+)
 from ..queue.location import type_queue
 from ..queue.output import kept_number, outputs, untrusted_writer
 from ..queue.queue import Queue
 from ..store.lease import Observer
 from ..utils import format_bytes, plural
-from .queue import WINDOW, Dict, blocked_causes, condition, events_at, is_alive, job_groups, job_summaries, task_name, task_summary, untrusted_owner, usual_rate
+from .queue import (
+    WINDOW,
+    Dict,
+    blocked_causes,
+    condition,
+    events_at,
+    is_alive,
+    job_groups,
+    job_summaries,
+    task_name,
+    task_summary,
+    untrusted_owner,
+    usual_rate,
+)
 from .text import advice, one_line, waiting_text
 
 LIMIT = 1_000_000
@@ -41,11 +65,16 @@ SMALL_MIN = 16_000
 JOBS = 8
 """Jobs of batch systems that it names at most."""
 GAP = 60.0
-"""Seconds of a pause that still count as time that the cell's tasks took: a longer one, as between two days, does not."""
+"""Seconds of a pause that still count as time that the cell's tasks took: a longer one, as
+between two days, does not.
+"""
 
 _guard = threading.Lock()
 _KEPT = 64  # cells of a queue of which what was read is kept
-_JUDGED = (1.0, 5.0)  # s after which the processes' leases are read again: on this machine's disk, on a shared one
+_JUDGED = (
+    1.0,
+    5.0,
+)  # s after which the processes' leases are read again: on this machine's disk, on a shared one
 _RANGE = re.compile(r'(\d{1,15})(?:-(\d{1,15}))?', re.ASCII)
 # Of tracebacks: where the task was in its cell. Cells' files are named by their magic.
 _FRAME = re.compile(r'^\s*File "<%%desipipe[^"\n]*", line (\d+)', re.M)
@@ -77,7 +106,10 @@ def parse_rows(text: str) -> list[range]:
         found = _RANGE.fullmatch(word.strip())
         first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
         if last < first:
-            raise UnknownTaskError(f'{one_line(word, 40)!r} is no row of a queue, and no range of them: write rows as 0-19,40')
+            raise UnknownTaskError(
+                f'{one_line(word, 40)!r} is no row of a queue, and no range of them: write rows as '
+                '0-19,40'
+            )
         rows.append(range(first, last + 1))
     return rows
 
@@ -93,7 +125,10 @@ def format_rows(rows: Iterable[int | range]) -> str:
     -------
     text : str
     """
-    return ','.join(f'{part.start:d}-{part.stop - 1:d}' if len(part) > 1 else f'{part.start:d}' for part in _ranges(rows))
+    return ','.join(
+        f'{part.start:d}-{part.stop - 1:d}' if len(part) > 1 else f'{part.start:d}'
+        for part in _ranges(rows)
+    )
 
 
 def _ranges(rows: Iterable[int | range]) -> list[range]:
@@ -145,21 +180,29 @@ class Cell:
         parts = _ranges(rows)
         if any(part.stop > len(state.status) for part in parts):
             raise UnknownTaskError(
-                f'the queue {self.ledger.folder} has no row {max(part.stop for part in parts) - 1:d}: it was cleared since, or these are rows of another one. '
+                f'the queue {self.ledger.folder} has no row '
+                f'{max(part.stop for part in parts) - 1:d}: it was cleared since, or these are '
+                'rows of another one. '
                 f'List what is there with: desipipe tasks -q {quote(self.ledger.folder)}'
             )
         self.rows = list(dict.fromkeys(row for part in parts for row in part))
         self._parts = _ranges(self.rows)
         self._parts_end = max((part.stop for part in self._parts), default=0)
-        self._members: Container[int] = self._parts[0] if len(self._parts) == 1 else frozenset(self.rows)
+        self._members: Container[int] = (
+            self._parts[0] if len(self._parts) == 1 else frozenset(self.rows)
+        )
         self.text = format_rows(self._parts)
         self.first = state.ids[self.rows[0]].hex() if self.rows else ''
         self.published: dict[int, int] = {}
         """Rows, with the attempts, whose outputs stand elsewhere and are left out."""
         self.judge: Callable[[str], bool | None] | None = None
-        """Says whether a worker or a manager lives, instead of :func:`~desipipe.view.queue.is_alive`."""
+        """Says whether a worker or a manager lives, instead of
+        :func:`~desipipe.view.queue.is_alive`.
+        """
         self.grace = 0.0
-        """Until when, on the monotonic clock, a manager that was just started is expected: nobody is missed before."""
+        """Until when, on the monotonic clock, a manager that was just started is expected:
+        nobody is missed before.
+        """
         self._queue = self.ledger.journal.header.get('id')
         self._find_mids()
         self._where = _where(queue)
@@ -192,7 +235,9 @@ class Cell:
         return sum(map(status.count, (WAITING, PENDING, RUNNING))) - len(self._blocked(status))
 
     def _leave_out(self, status: bytearray) -> int:
-        """Mark superseded rows as dropped, so that they do not count; returns how many there are."""
+        """Mark superseded rows as dropped, so that they do not count; returns how many there
+        are.
+        """
         superseded = self.ledger.state.superseded
         if not superseded:
             return 0
@@ -213,21 +258,41 @@ class Cell:
         return claimed
 
     def refused(self) -> str:
-        """Why no worker comes for these tasks before someone does something about it, in the manager's words; empty if one may come."""
+        """Why no worker comes for these tasks before someone does something about it, in the
+        manager's words; empty if one may come.
+        """
         state = self.ledger.state
         manager = state.manager or {}
-        if not manager.get('final') or manager['of'] not in self._mids or any(worker.mid in (None, *self._mids) for worker in list(state.alive.values())):
+        if (
+            not manager.get('final')
+            or manager['of'] not in self._mids
+            or any(worker.mid in (None, *self._mids) for worker in list(state.alive.values()))
+        ):
             return ''
         return str(manager['says'])
 
     def summary(
-        self, title: str = '', cached: bool = False, observer: Observer | None = None, with_outputs: bool = True, limit: int = LIMIT, most: int = MOST
+        self,
+        title: str = '',
+        cached: bool = False,
+        observer: Observer | None = None,
+        with_outputs: bool = True,
+        limit: int = LIMIT,
+        most: int = MOST,
     ) -> Dict:
         """See :func:`cell_summary`."""
         with self._guard:
             return self._summary(title, cached, observer, with_outputs, limit, most)
 
-    def _summary(self, title: str, cached: bool, observer: Observer | None, with_outputs: bool, limit: int, most: int) -> Dict:
+    def _summary(
+        self,
+        title: str,
+        cached: bool,
+        observer: Observer | None,
+        with_outputs: bool,
+        limit: int,
+        most: int,
+    ) -> Dict:
         ledger, state = self.ledger, self.ledger.state
         ledger.follow()
         self._check()
@@ -240,18 +305,36 @@ class Cell:
         counts = dict(zip(STATES, numbers, strict=True))
         blocked = self._blocked(status)
         left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - len(blocked)
-        running = [row for row in list(state.running) if row in self._members and row not in claimed] if counts['RUNNING'] else []
+        running = (
+            [row for row in list(state.running) if row in self._members and row not in claimed]
+            if counts['RUNNING']
+            else []
+        )
         now = time.time()
         started = [(state.started.get(row, now), now) for row in running]
         self._spans = _merged(self._spans)
         spans = _merged([*self._spans, *started])
-        alive = [worker for worker in list(state.alive.values()) if worker.mid in self._mids or worker.mid is None]
+        alive = [
+            worker
+            for worker in list(state.alive.values())
+            if worker.mid in self._mids or worker.mid is None
+        ]
         alive = [worker for worker in alive if self._is_alive(worker.name, observer) is not False]
         manager = state.manager
-        somebody = bool(alive) or (manager is not None and self._is_alive(manager['w'], observer) is not False) or time.monotonic() < self.grace
+        somebody = (
+            bool(alive)
+            or (manager is not None and self._is_alive(manager['w'], observer) is not False)
+            or time.monotonic() < self.grace
+        )
         rate = self._rate(now, running) if running else None
-        failure = self._first_failure(status, ended_at) if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN)) else None
-        shown, truncated = self._outputs(every, ended_at, running, limit, most) if with_outputs else ([], '')
+        failure = (
+            self._first_failure(status, ended_at)
+            if any(numbers[code] for code in (FAILED, KILLED, UNKNOWN))
+            else None
+        )
+        shown, truncated = (
+            self._outputs(every, ended_at, running, limit, most) if with_outputs else ([], '')
+        )
         jobs = job_summaries(ledger, self._mids, self._members) if left and state.jobs else []
         groups = job_groups(jobs)
         found = {
@@ -288,17 +371,28 @@ class Cell:
             'refused': self.refused() if left else '',
             'untrusted': untrusted_owner(self.ledger),
         }
-        steps = advice({**found, 'failures': [failure] if failure else [], 'damage': []}, self._where)
+        steps = advice(
+            {**found, 'failures': [failure] if failure else [], 'damage': []}, self._where
+        )
         if not running and (words := waiting_text(groups)):
             steps.append((words, f'desipipe status {self._where}'))
-        if counts['PENDING'] and not alive and manager is not None and manager.get('says') and manager['of'] in ('', *self._mids):
+        if (
+            counts['PENDING']
+            and not alive
+            and manager is not None
+            and manager.get('says')
+            and manager['of'] in ('', *self._mids)
+        ):
             steps.append((manager['says'].rstrip('.'), f'desipipe doctor {self._where}'))
         return {**found, 'advice': [list(pair) for pair in steps]}
 
     def _check(self) -> None:
         header = self.ledger.journal.header
         if header.get('id') != self._queue:
-            raise QueueGoneError(f'the queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. Run the cell again to compute them anew')
+            raise QueueGoneError(
+                f'the queue in {self.ledger.folder} was cleared: the tasks of this cell are gone. '
+                'Run the cell again to compute them anew'
+            )
         if header.get('gen') != self._gen:
             self._begin()
         if self.ledger.state.assigned != self._assigned:
@@ -313,13 +407,20 @@ class Cell:
         if WAITING not in status:
             return []
         causes = self.ledger.blocked()
-        return [row for row, code in zip(self.rows, status, strict=True) if code == WAITING and row in causes]
+        return [
+            row
+            for row, code in zip(self.rows, status, strict=True)
+            if code == WAITING and row in causes
+        ]
 
     def _columns(self) -> tuple[bytearray, array[int]]:
-        # Copies, made of parts in one go: another thread may fold events meanwhile. Rows that were deleted may be missing at the end after a compaction.
+        # Copies, made of parts in one go: another thread may fold events meanwhile. Rows that were
+        # deleted may be missing at the end after a compaction.
         state = self.ledger.state
         if len(self._parts) > 100 and self._parts_end <= len(state.status):
-            return bytearray(map(state.status.__getitem__, self.rows)), array('Q', map(state.ended_at.__getitem__, self.rows))
+            return bytearray(map(state.status.__getitem__, self.rows)), array(
+                'Q', map(state.ended_at.__getitem__, self.rows)
+            )
         status, ended_at = bytearray(), array('Q')
         n = 0
         for part in self._parts:
@@ -352,11 +453,16 @@ class Cell:
                 if detail:
                     self._printed[event['rows'][i]] = event['n'][i]
             if event['w']:
-                span = event['t0'] + min(begin[i] for i in places) * 1e-6, event['t0'] + max(begin[i] + length[i] for i in places) * 1e-6
+                span = (
+                    event['t0'] + min(begin[i] for i in places) * 1e-6,
+                    event['t0'] + max(begin[i] + length[i] for i in places) * 1e-6,
+                )
                 self._spans.append(span)
                 self._last = max(self._last, span[1])
                 self._workers.add(event['w'])
-                if 'kind' not in event:  # else compaction wrote down again what had been long before
+                if (
+                    'kind' not in event
+                ):  # else compaction wrote down again what had been long before
                     self._recent.append((event['t'], span[0], len(places)))
         self._seen |= fresh
 
@@ -389,11 +495,22 @@ class Cell:
     # Failures
 
     def _first_failure(self, status: bytearray, ended_at: Sequence[int]) -> Dict:
-        # The first in time, as others may be its consequence; but not what someone cancelled, if there is more to say.
-        _, at, row = min((code == KILLED, at, row) for row, code, at in zip(self.rows, status, ended_at, strict=True) if FAILED <= code <= UNKNOWN)
+        # The first in time, as others may be its consequence; but not what someone cancelled, if
+        # there is more to say.
+        _, at, row = min(
+            (code == KILLED, at, row)
+            for row, code, at in zip(self.rows, status, ended_at, strict=True)
+            if FAILED <= code <= UNKNOWN
+        )
         if self._failure[0] != (row, at):
             task = task_summary(self.ledger, row)
-            self._failure = (row, at), {**{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}, 'line': self._line(row)}
+            self._failure = (
+                (row, at),
+                {
+                    **{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')},
+                    'line': self._line(row),
+                },
+            )
         return self._failure[1]
 
     def _line(self, row: int) -> int | None:
@@ -406,13 +523,22 @@ class Cell:
 
     # Outputs
 
-    def _outputs(self, status: bytearray, ended_at: Sequence[int], running: Sequence[int], limit: int, most: int) -> tuple[list[Dict], str]:
+    def _outputs(
+        self,
+        status: bytearray,
+        ended_at: Sequence[int],
+        running: Sequence[int],
+        limit: int,
+        most: int,
+    ) -> tuple[list[Dict], str]:
         state, printed, published = self.ledger.state, self._printed, self.published
         slots = set(running)
         rows = []
         if slots or printed:
             for row, code in zip(self.rows, status, strict=True):
-                if row in slots or (row in printed and code in ENDED and printed[row] == state.attempt[row]):
+                if row in slots or (
+                    row in printed and code in ENDED and printed[row] == state.attempt[row]
+                ):
                     rows.append(row)
             rows = [row for row in rows if published.get(row) != state.attempt[row]]
         found: list[Dict] = []
@@ -425,7 +551,10 @@ class Cell:
                 if more:
                     logs = f'desipipe logs {self._where} {state.ids[more[0]].hex()[:12]}'
                     words.append(f'figures as files: {logs} --save {SAVED}')
-                    words.append(f'what {plural(len(more), "more task")} printed is not shown; the first of them: {logs}')
+                    words.append(
+                        f'what {plural(len(more), "more task")} printed is not shown; the first of '
+                        f'them: {logs}'
+                    )
                 break
             items = self._task_outputs(row, row in slots)
             if not items:
@@ -434,20 +563,34 @@ class Cell:
                 found.append(self._label(row))
             logs = f'desipipe logs {self._where} {state.ids[row].hex()[:12]}'
             if len(items) > most - n:
-                words.append(f'{self._name(row)} has more outputs: {logs}; its figures as files: {logs} --save {SAVED}')
+                words.append(
+                    f'{self._name(row)} has more outputs: {logs}; its figures as files: {logs} '
+                    f'--save {SAVED}'
+                )
             for output in items[: most - n]:
                 n += 1
                 cut, length = _bounded(output, limit - size)
                 size += length
-                if cut['output_type'] == 'display_data' and (cut is not output or kept_number(cut) >= 0):
+                if cut['output_type'] == 'display_data' and (
+                    cut is not output or kept_number(cut) >= 0
+                ):
                     small.append(row)
                 elif cut is not output:
-                    words.append(f'a large output of {self._name(row)} is not shown whole; all it printed: {logs}')
+                    words.append(
+                        f'a large output of {self._name(row)} is not shown whole; all it printed: '
+                        f'{logs}'
+                    )
                 found.append(cut)
         if small:
-            whose = self._name(small[0]) if len(set(small)) == 1 else plural(len(set(small)), 'task')
+            whose = (
+                self._name(small[0]) if len(set(small)) == 1 else plural(len(set(small)), 'task')
+            )
             logs = f'desipipe logs {self._where} {state.ids[small[0]].hex()[:12]} --save {SAVED}'
-            words.insert(0, f'displays of {whose} are shown small; to open {"" if len(set(small)) == 1 else "those of the first "}whole: {logs}')
+            words.insert(
+                0,
+                f'displays of {whose} are shown small; to open '
+                f'{"" if len(set(small)) == 1 else "those of the first "}whole: {logs}',
+            )
         return found, '; '.join(dict.fromkeys(words))
 
     def _task_outputs(self, row: int, runs: bool) -> list[Dict]:
@@ -469,7 +612,8 @@ class Cell:
         return f'{task_name(self.ledger, row)}[{self.ledger.state.index[row]:d}]'
 
     def _label(self, row: int) -> Dict:
-        # Whose outputs follow: its place in the sweep, and those of its arguments that differ from task to task.
+        # Whose outputs follow: its place in the sweep, and those of its arguments that differ from
+        # task to task.
         from html import escape
 
         words = self._swept.get(row)
@@ -480,17 +624,28 @@ class Cell:
             'output_type': 'display_data',
             'data': {
                 'text/plain': f'{name}  {words}'.rstrip(),
-                'text/html': f'<div style="margin-top:.4em;opacity:.7"><b>{escape(name)}</b> <code>{escape(words)}</code></div>',
+                'text/html': (
+                    f'<div style="margin-top:.4em;opacity:.7"><b>{escape(name)}</b> '
+                    f'<code>{escape(words)}</code></div>'
+                ),
             },
             'metadata': {'desipipe': {'tid': tid, 'label': name, 'arguments': words}},
         }
 
     def _sweep(self, row: int) -> str:
         try:
-            mine, first, last = (self.ledger.arguments(other) for other in (row, self.rows[0], self.rows[-1]))
+            mine, first, last = (
+                self.ledger.arguments(other) for other in (row, self.rows[0], self.rows[-1])
+            )
         except (PayloadError, IndexError):
-            return ''  # the arguments are lost, or those of a task beside it that was deleted; its name is left
-        return ', '.join(f'{key}={one_line(text, 40)}' for key, text in mine.items() if not text == first.get(key) == last.get(key))
+            # the arguments are lost, or those of a task beside it that was deleted; its name is
+            # left
+            return ''
+        return ', '.join(
+            f'{key}={one_line(text, 40)}'
+            for key, text in mine.items()
+            if not text == first.get(key) == last.get(key)
+        )
 
 
 def _merged(spans: list[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -521,13 +676,30 @@ def _bounded(output: Dict, room: int) -> tuple[Dict, int]:
         return output, size
     if output['output_type'] == 'stream':
         text, half = output['text'], max(room - 100, 2000) // 2
-        return {**output, 'text': f'{text[:half]}\n[… {len(text) - 2 * half:,d} characters are not shown …]\n{text[-half:]}'}, 2 * half + 100
+        return {
+            **output,
+            'text': (
+                f'{text[:half]}\n[… {len(text) - 2 * half:,d} characters are not shown '
+                f'…]\n{text[-half:]}'
+            ),
+        }, 2 * half + 100
     if output['output_type'] != 'display_data':
-        return {'output_type': 'stream', 'name': 'stderr', 'text': f'[an output of {size:,d} bytes is not shown here: traceback]\n'}, 100
+        return {
+            'output_type': 'stream',
+            'name': 'stderr',
+            'text': f'[an output of {size:,d} bytes is not shown here: traceback]\n',
+        }, 100
     words = f'[a display of {format_bytes(size)} is not shown here: {", ".join(output["data"])}]'
     text = str(output['data'].get('text/plain', ''))[:TEXT_MAX]
-    small = {**thumbnail(output['data'], max(room // 4, SMALL_MIN)), 'text/plain': f'{text}\n{words}'.lstrip()}
-    return {**output, 'data': small, 'metadata': {key: value for key, value in output['metadata'].items() if '/' not in key}}, _size(small)
+    small = {
+        **thumbnail(output['data'], max(room // 4, SMALL_MIN)),
+        'text/plain': f'{text}\n{words}'.lstrip(),
+    }
+    return {
+        **output,
+        'data': small,
+        'metadata': {key: value for key, value in output['metadata'].items() if '/' not in key},
+    }, _size(small)
 
 
 def cell_summary(
@@ -561,24 +733,31 @@ def cell_summary(
     Returns
     -------
     summary : dict
-        - ``version`` (1), ``queue`` (name), ``folder``, ``title``, ``rows`` (text), ``first``: identity of the first row's task
-        - ``time``: seconds since the epoch; ``condition``: key of :data:`~desipipe.view.queue.CONDITIONS`
-        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of the cell's tasks that are not superseded;
-          ``superseded``: how many are
+        - ``version`` (1), ``queue`` (name), ``folder``, ``title``, ``rows`` (text), ``first``:
+          identity of the first row's task
+        - ``time``: seconds since the epoch; ``condition``: key of
+          :data:`~desipipe.view.queue.CONDITIONS`
+        - ``total``, ``counts`` (by state), ``blocked``, ``left`` (neither ended nor blocked): of
+          the cell's tasks that are not superseded; ``superseded``: how many are
         - ``workers``: slots of the workers that live; when nothing is left, of those that did it
-        - ``rate``: the cell's tasks per second lately; ``eta``: seconds that are left at this rate; both ``None`` if unknown
-        - ``began``, ``ended``: seconds since the epoch, or ``None``; ``elapsed``: seconds that the tasks took until now, without the pauses in which none of
-          them ran for more than a minute
+        - ``rate``: the cell's tasks per second lately; ``eta``: seconds that are left at this rate;
+          both ``None`` if unknown
+        - ``began``, ``ended``: seconds since the epoch, or ``None``; ``elapsed``: seconds that the
+          tasks took until now, without the pauses in which none of them ran for more than a minute
         - ``cached``, ``computed`` (when the last task ended, or ``None``)
-        - ``failure``: ``None``, or the first that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``, ``line`` of the cell or ``None``)
-        - ``causes``: as of :func:`~desipipe.view.queue.blocked_causes`; ``advice``: list of ``[words, command]``
+        - ``failure``: ``None``, or the first that did not succeed (``tid``, ``name``, ``index``,
+          ``state``, ``cause``, ``line`` of the cell or ``None``)
+        - ``causes``: as of :func:`~desipipe.view.queue.blocked_causes`; ``advice``: list of
+          ``[words, command]``
         - ``jobs``: the first :data:`JOBS` of the jobs of batch systems that are there for its task
           managers, as of :func:`~desipipe.view.queue.job_summaries`, while something is left;
           ``n_jobs``: how many there are; ``job_groups``: all of them, by state and reason, as of
           :func:`~desipipe.view.queue.job_groups`
-        - ``outputs``: as in nbformat 4, in order of the tasks; before those of each of several tasks stands a label
-          (``metadata['desipipe']['label']``); ``truncated``: words about what was left out, or empty
-        - ``refused``: empty; in the manager's words, why no worker comes before someone does something about it
+        - ``outputs``: as in nbformat 4, in order of the tasks; before those of each of several
+          tasks stands a label (``metadata['desipipe']['label']``); ``truncated``: words about what
+          was left out, or empty
+        - ``refused``: empty; in the manager's words, why no worker comes before someone does
+          something about it
         - ``gone``: empty; what became of the tasks, where it is shown that they are no more
 
     Raises
@@ -590,7 +769,8 @@ def cell_summary(
     """
     parts = _ranges(parse_rows(rows) if isinstance(rows, str) else rows)
     key = format_rows(parts)
-    # What was read of the cells that were asked about lately is kept with the view of the queue: who asks again, as a server does, pays for what is new.
+    # What was read of the cells that were asked about lately is kept with the view of the queue:
+    # who asks again, as a server does, pays for what is new.
     with _guard:
         cells: OrderedDict[str, Cell] = queue.ledger.__dict__.setdefault('_cells', OrderedDict())
         cell = cells.get(key)

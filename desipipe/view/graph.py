@@ -44,9 +44,11 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
     Returns
     -------
     graph : dict
-        - ``grouped``: whether apps stand for their tasks; ``total``: how many tasks there are that are not superseded; only these are shown
-        - ``nodes``: of a task ``id`` (its identity), ``tid``, ``name``, ``index``, ``state``, ``blocked``; of an app ``id`` (its name), ``name``, ``total``,
-          ``counts`` (by state), ``blocked`` (how many)
+        - ``grouped``: whether apps stand for their tasks; ``total``: how many tasks there are that
+          are not superseded; only these are shown
+        - ``nodes``: of a task ``id`` (its identity), ``tid``, ``name``, ``index``, ``state``,
+          ``blocked``; of an app ``id`` (its name), ``name``, ``total``, ``counts`` (by state),
+          ``blocked`` (how many)
         - ``edges``: ``source``, which ``target`` needs (identities of nodes), ``count``
     """
     ledger.follow()
@@ -54,7 +56,11 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
     total = len(state) - state.n_superseded
     grouped = total > limit
     blocked = ledger.blocked()
-    single = [row for row in state.each() if row not in state.superseded] if not grouped else _first(ledger, set(names), limit)
+    single = (
+        [row for row in state.each() if row not in state.superseded]
+        if not grouped
+        else _first(ledger, set(names), limit)
+    )
     node = {row: state.ids[row].hex() for row in single}
     nodes: list[Dict] = [
         {
@@ -74,12 +80,19 @@ def graph(ledger: Ledger, names: Collection[str] = (), limit: int = NODES) -> Di
     for row, required in state.requires.items():
         if is_shown(state, row):
             target = node.get(row) or labels[state.group[row]]
-            edges.update((node.get(other) or labels[state.group[other]], target) for other in required if is_shown(state, other))
+            edges.update(
+                (node.get(other) or labels[state.group[other]], target)
+                for other in required
+                if is_shown(state, other)
+            )
     return {
         'grouped': grouped,
         'total': total,
         'nodes': nodes,
-        'edges': [{'source': source, 'target': target, 'count': count} for (source, target), count in edges.items()],
+        'edges': [
+            {'source': source, 'target': target, 'count': count}
+            for (source, target), count in edges.items()
+        ],
     }
 
 
@@ -114,7 +127,16 @@ def _apps(ledger: Ledger, blocked: dict[int, int], single: dict[int, str]) -> li
     for (number, status), n in counts.items():
         if n and status != DROPPED:
             name = state.groups[number].name
-            app = apps.setdefault(name, {'id': name, 'name': name, 'total': 0, 'counts': dict.fromkeys(STATES, 0), 'blocked': 0})
+            app = apps.setdefault(
+                name,
+                {
+                    'id': name,
+                    'name': name,
+                    'total': 0,
+                    'counts': dict.fromkeys(STATES, 0),
+                    'blocked': 0,
+                },
+            )
             app['total'] += n
             app['counts'][STATES[status]] += n
     for number, n in waiting.items():
@@ -174,9 +196,14 @@ class Timeline:
         self._worker.extend([number] * len(rows))
         self._state.extend([states] * len(rows) if isinstance(states, int) else states)
         self._began.extend(began + start * 1e-6 for start in event['b'])
-        self._ended.extend(began + (start + taken) * 1e-6 for start, taken in zip(event['b'], event['d'], strict=True))
+        self._ended.extend(
+            began + (start + taken) * 1e-6
+            for start, taken in zip(event['b'], event['d'], strict=True)
+        )
 
-    def view(self, begin: float | None = None, end: float | None = None, limit: int = INTERVALS) -> Dict:
+    def view(
+        self, begin: float | None = None, end: float | None = None, limit: int = INTERVALS
+    ) -> Dict:
         """Return the part that is visible.
 
         Parameters
@@ -189,28 +216,47 @@ class Timeline:
         Returns
         -------
         timeline : dict
-            - ``began``, ``ended`` (seconds since the epoch, ``None`` if nothing ran), ``total`` (how many attempts)
+            - ``began``, ``ended`` (seconds since the epoch, ``None`` if nothing ran), ``total``
+              (how many attempts)
             - ``aggregated``: whether attempts are counted instead of shown one by one
-            - ``lanes``, one a worker: ``worker``, ``host``, ``job``, ``slots``, ``height`` (how many ran at once) and ``intervals``: ``start``, ``end``
-              (``None``: it runs), ``state``, ``name``, ``index``, ``tid``, ``level`` (below ``height``); or, when aggregated, ``start``, ``end``, ``count``,
-              ``counts`` (by state), ``busy`` (how many ran at once, on average)
+            - ``lanes``, one a worker: ``worker``, ``host``, ``job``, ``slots``, ``height`` (how
+              many ran at once) and ``intervals``: ``start``, ``end`` (``None``: it runs),
+              ``state``, ``name``, ``index``, ``tid``, ``level`` (below ``height``); or, when
+              aggregated, ``start``, ``end``, ``count``, ``counts`` (by state), ``busy`` (how many
+              ran at once, on average)
             - ``hidden``: how many workers are left out
         """
         self.update()
         state = self._ledger.state
         now = time.time()
-        since, until = begin if begin is not None else float('-inf'), end if end is not None else float('inf')
-        found = [i for i in range(len(self._rows)) if self._ended[i] >= since and self._began[i] <= until]
+        since, until = (
+            begin if begin is not None else float('-inf'),
+            end if end is not None else float('inf'),
+        )
+        found = [
+            i for i in range(len(self._rows)) if self._ended[i] >= since and self._began[i] <= until
+        ]
         claimed = state.claimed_rows()
-        working = [(row, worker) for row, worker in state.running.items() if worker is not None and row not in claimed]
-        running = [(row, worker.name, state.started[row]) for row, worker in working if state.started[row] <= until]
+        working = [
+            (row, worker)
+            for row, worker in state.running.items()
+            if worker is not None and row not in claimed
+        ]
+        running = [
+            (row, worker.name, state.started[row])
+            for row, worker in working
+            if state.started[row] <= until
+        ]
         lanes: dict[str, list[int]] = {}
         for i in found:
             lanes.setdefault(self._names[self._worker[i]], []).append(i)
         live: dict[str, list[tuple[int, float]]] = {}
         for row, name, start in running:
             live.setdefault(name, []).append((row, start))
-        names = sorted({*lanes, *live}, key=lambda name: (state.workers[name].time if name in state.workers else 0.0, name))
+        names = sorted(
+            {*lanes, *live},
+            key=lambda name: (state.workers[name].time if name in state.workers else 0.0, name),
+        )
         starts = [self._began[i] for i in found] + [start for _, _, start in running]
         ends = [self._ended[i] for i in found] + ([now] if running else [])
         aggregated = len(starts) > limit
@@ -218,29 +264,46 @@ class Timeline:
         bins = min(BINS, max(10, limit // max(1, len(names[:LANES]))))
 
         def drawn(ended: list[int], live: list[tuple[int, float]]) -> Dict:
-            return self._bins(ended, live, first, max(last, first + 1e-3), bins, now) if aggregated else self._intervals(ended, live)
+            return (
+                self._bins(ended, live, first, max(last, first + 1e-3), bins, now)
+                if aggregated
+                else self._intervals(ended, live)
+            )
 
         return {
             'began': first if starts else None,
             'ended': last if starts else None,
             'total': len(starts),
             'aggregated': aggregated,
-            'lanes': [{**self._lane(name), **drawn(lanes.get(name, []), live.get(name, []))} for name in names[:LANES]],
+            'lanes': [
+                {**self._lane(name), **drawn(lanes.get(name, []), live.get(name, []))}
+                for name in names[:LANES]
+            ],
             'hidden': max(0, len(names) - LANES),
         }
 
     def _lane(self, name: str) -> Dict:
         worker = self._ledger.state.workers.get(name)
-        return {'worker': name, 'host': worker.host if worker else '', 'job': worker.job if worker else '', 'slots': worker.slots if worker else 1}
+        return {
+            'worker': name,
+            'host': worker.host if worker else '',
+            'job': worker.job if worker else '',
+            'slots': worker.slots if worker else 1,
+        }
 
     def _intervals(self, ended: list[int], running: list[tuple[int, float]]) -> Dict:
         state = self._ledger.state
-        items: list[tuple[float, float | None, str, int]] = [(self._began[i], self._ended[i], state_name(self._state[i]), self._rows[i]) for i in ended]
+        items: list[tuple[float, float | None, str, int]] = [
+            (self._began[i], self._ended[i], state_name(self._state[i]), self._rows[i])
+            for i in ended
+        ]
         items += [(start, None, 'RUNNING', row) for row, start in running]
         levels: list[float] = []
         intervals = []
         for start, end, word, row in sorted(items, key=lambda item: (item[0], item[3])):
-            level = next((level for level, free in enumerate(levels) if free <= start + 1e-5), len(levels))
+            level = next(
+                (level for level, free in enumerate(levels) if free <= start + 1e-5), len(levels)
+            )
             levels[level : level + 1] = [float('inf') if end is None else end]
             intervals.append(
                 {
@@ -255,17 +318,30 @@ class Timeline:
             )
         return {'height': len(levels), 'intervals': intervals}
 
-    def _bins(self, ended: list[int], running: list[tuple[int, float]], first: float, last: float, bins: int, now: float) -> Dict:
+    def _bins(
+        self,
+        ended: list[int],
+        running: list[tuple[int, float]],
+        first: float,
+        last: float,
+        bins: int,
+        now: float,
+    ) -> Dict:
         width = (last - first) / bins
         busy = [0.0] * bins
         counts = [[0] * len(STATES) for _ in range(bins)]
-        items = [(self._began[i], self._ended[i], self._state[i]) for i in ended] + [(start, now, STATES.index('RUNNING')) for _, start in running]
+        items = [(self._began[i], self._ended[i], self._state[i]) for i in ended] + [
+            (start, now, STATES.index('RUNNING')) for _, start in running
+        ]
         for start, end, code in items:
             start, end = max(start, first), min(end, last)
             i, j = (min(bins - 1, int((when - first) / width)) for when in (start, end))
             counts[j][code] += 1  # where it ended
             for k in range(i, j + 1):
-                busy[k] += max(0.0, min(end, first + (k + 1) * width) - max(start, first + k * width)) / width
+                busy[k] += (
+                    max(0.0, min(end, first + (k + 1) * width) - max(start, first + k * width))
+                    / width
+                )
         intervals = [
             {
                 'start': first + k * width,

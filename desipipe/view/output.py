@@ -13,7 +13,14 @@ from .queue import is_left
 Dict = dict[str, Any]
 
 
-def read_output(ledger: Ledger, row: int, stream: str = 'out', offset: int = 0, part: str = '', limit: int = 256 * 1024) -> Dict:
+def read_output(
+    ledger: Ledger,
+    row: int,
+    stream: str = 'out',
+    offset: int = 0,
+    part: str = '',
+    limit: int = 256 * 1024,
+) -> Dict:
     """A piece of what a task printed.
 
     Parameters
@@ -33,8 +40,10 @@ def read_output(ledger: Ledger, row: int, stream: str = 'out', offset: int = 0, 
     -------
     piece : dict
         - ``text``, and ``offset``, where the next one begins
-        - ``part``: which text that is an offset in: the live one of an attempt, or the one that is kept of it
-        - ``fresh``: whether it is another than the last piece was of: then ``text`` is its beginning, and takes the place of what was shown
+        - ``part``: which text that is an offset in: the live one of an attempt, or the one that is
+          kept of it
+        - ``fresh``: whether it is another than the last piece was of: then ``text`` is its
+          beginning, and takes the place of what was shown
         - ``more``: whether there is more at once
         - ``over``: whether nothing will be added any more
         - ``attempt``: whose output it is; 0 if none has begun
@@ -52,4 +61,12 @@ def read_output(ledger: Ledger, row: int, stream: str = 'out', offset: int = 0, 
     over = last and not is_left(ledger, row)
     # Not within a character, except where nothing follows.
     text, used = codecs.utf_8_decode(piece, 'replace', over)
-    return {'text': text, 'offset': offset + used, 'part': now, 'fresh': fresh, 'more': not last, 'over': over, 'attempt': found.attempt}
+    return {
+        'text': text,
+        'offset': offset + used,
+        'part': now,
+        'fresh': fresh,
+        'more': not last,
+        'over': over,
+        'attempt': found.attempt,
+    }

@@ -1,7 +1,8 @@
 """Build the summaries of queues, workers and tasks that the faces display.
 
-Everything here can be written as JSON. Nothing is unpickled: code, arguments and output are the text that is kept beside the payloads. Whatever is costly to
-know (a task's cause, its times) is read from the journal for the tasks that are asked about, each line once.
+Everything here can be written as JSON. Nothing is unpickled: code, arguments and output are the
+text that is kept beside the payloads. Whatever is costly to know (a task's cause, its times) is
+read from the journal for the tasks that are asked about, each line once.
 """
 
 from __future__ import annotations
@@ -14,7 +15,21 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
-from ..queue.events import DROPPED, ENDED, FAILED, KILLED, LOST, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN, WAITING, Event, check_event
+from ..queue.events import (
+    DROPPED,
+    ENDED,
+    FAILED,
+    KILLED,
+    LOST,
+    PENDING,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    Event,
+    check_event,
+)
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue
 from ..security.trust import held_text, look_at
@@ -52,10 +67,14 @@ LOOKS = {
     'KILLED': Look('⊘', '#cc79a7', 'was ended from outside, or cancelled'),
     'UNKNOWN': Look('?', '#e69f00', 'its worker vanished'),
     'BLOCKED': Look('‖', '#b8860b', 'cannot run until what it needs is retried'),
-    'SUPERSEDED': Look('↷', '#8c8c8c', 'is of code that other code took the place of; does not count'),
+    'SUPERSEDED': Look(
+        '↷', '#8c8c8c', 'is of code that other code took the place of; does not count'
+    ),
     'DELETED': Look('–', '#8c8c8c', 'was deleted'),
 }
-"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed, a CLAIMED one a PENDING one that a worker took."""
+"""By the name of the state; a BLOCKED task is a WAITING one whose requirement did not succeed, a
+CLAIMED one a PENDING one that a worker took.
+"""
 
 CONDITIONS = {
     'empty': Look('·', '#8c8c8c', 'no tasks'),
@@ -100,7 +119,8 @@ def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool |
 
 def _alive(record: Record | None, name: str, observer: Observer | None) -> bool | None:
     if record is None:
-        return False  # a process takes its lease before it announces itself, and takes it away when it ends
+        # a process takes its lease before it announces itself, and takes it away when it ends
+        return False
     known = gone(record)
     if known is None:
         return False if observer is not None and observer.dead(name, time.monotonic()) else None
@@ -119,18 +139,23 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     Returns
     -------
     brief : dict
-        - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or ``'ACTIVE'``)
+        - ``name``, ``folder``, ``time`` (seconds since the epoch), ``state`` (``'PAUSED'`` or
+          ``'ACTIVE'``)
         - ``condition``: key of :data:`CONDITIONS`
-        - ``total``, ``counts`` (by state; what a worker has claimed and not begun counts as pending), ``claimed`` (how many that are),
-          ``blocked``, ``left`` (neither ended nor blocked): of the tasks that are not superseded
+        - ``total``, ``counts`` (by state; what a worker has claimed and not begun counts as
+          pending), ``claimed`` (how many that are), ``blocked``, ``left`` (neither ended nor
+          blocked): of the tasks that are not superseded
         - ``superseded``: how many tasks are of code that the notebook or script has no longer
-        - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``, ``alive`` (``None``: unknown), ``says`` (its last trouble),
-          ``stopping``
-        - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks wait
+        - ``manager``: ``None`` or a dictionary with ``name``, ``host``, ``pid``, ``since``,
+          ``alive`` (``None``: unknown), ``says`` (its last trouble), ``stopping``
+        - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks
+          wait
         - ``workers``: how many live, as far as the journal knows
-        - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at this rate, ``None`` if unknown
-        - ``owner``: name of the user whose queue it is; ``own``: True if that is this user; ``group``: name of the group that shares it,
-          or empty; ``untrusted``: the owner's name if the queue may only be looked at, as this user does not trust them, else empty
+        - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at
+          this rate, ``None`` if unknown
+        - ``owner``: name of the user whose queue it is; ``own``: True if that is this user;
+          ``group``: name of the group that shares it, or empty; ``untrusted``: the owner's name if
+          the queue may only be looked at, as this user does not trust them, else empty
 
     Raises
     ------
@@ -145,7 +170,9 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
     left = counts['PENDING'] + counts['RUNNING'] + counts['WAITING'] - blocked
     manager = _manager(ledger, observer)
     # One that is at work says enough; it is known by reading its lease.
-    somebody = bool(manager and manager['alive'] is not False) or any(is_alive(ledger.folder, name, observer) is not False for name in list(state.alive))
+    somebody = bool(manager and manager['alive'] is not False) or any(
+        is_alive(ledger.folder, name, observer) is not False for name in list(state.alive)
+    )
     now = time.time()
     rate = _rate(ledger, now) if counts['RUNNING'] else None
     return {
@@ -161,7 +188,9 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         'blocked': blocked,
         'left': left,
         'manager': manager,
-        'last_says': state.last_manager.get('says', '') if manager is None and counts['PENDING'] else '',
+        'last_says': state.last_manager.get('says', '')
+        if manager is None and counts['PENDING']
+        else '',
         'workers': len(state.alive),
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,
@@ -185,7 +214,9 @@ def untrusted_owner(ledger: Ledger) -> str:
     if ledger.use_error() is None:
         return ''
     holdings = [look_at(ledger.folder), look_at(ledger.journal.path)]
-    return next((holding.owner for holding in holdings if not ledger.trusts(holding.uid)), holdings[0].owner)
+    return next(
+        (holding.owner for holding in holdings if not ledger.trusts(holding.uid)), holdings[0].owner
+    )
 
 
 def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
@@ -202,11 +233,13 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     summary : dict
         What :func:`queue_brief` has, and
 
-        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``, ``slots``, ``since``, ``alive``, ``stopping``,
-          ``trouble`` (what it cannot do at the moment, and why), ``running`` (how many tasks), ``claimed`` (how many are to run
-          next) and ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
+        - ``workers``: list of dictionaries with ``name``, ``host``, ``pid``, ``job``, ``mid``,
+          ``slots``, ``since``, ``alive``, ``stopping``, ``trouble`` (what it cannot do at the
+          moment, and why), ``running`` (how many tasks), ``claimed`` (how many are to run next) and
+          ``tasks`` (``tid``, ``name``, ``index``, ``since`` of those in its slots)
         - ``jobs``: see :func:`job_summaries`
-        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``, ``state``, ``cause``)
+        - ``failures``: the first tasks that did not succeed (``tid``, ``name``, ``index``,
+          ``state``, ``cause``)
         - ``causes``: see :func:`blocked_causes`
         - ``damage``: lines of the journal that can't be read (``file``, ``offset``, ``length``)
         - ``held``: see :func:`held_tasks`
@@ -220,24 +253,35 @@ def queue_summary(queue: Queue, observer: Observer | None = None) -> Dict:
     ledger = queue.ledger
     return {
         **brief,
-        'workers': [_worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())],
+        'workers': [
+            _worker(ledger, worker, observer) for worker in list(ledger.state.alive.values())
+        ],
         'jobs': job_summaries(ledger),
         'failures': _failures(ledger),
         'causes': blocked_causes(ledger),
-        'damage': [{'file': ledger.journal.path, 'offset': offset, 'length': length} for offset, length in ledger.state.damage],
+        'damage': [
+            {'file': ledger.journal.path, 'offset': offset, 'length': length}
+            for offset, length in ledger.state.damage
+        ],
         'held': held_tasks(ledger),
     }
 
 
 def held_tasks(ledger: Ledger) -> list[Dict]:
-    """Return whose pending tasks do not run as this user in a queue that a group shares: ``user``, ``count``, ``text``."""
+    """Return whose pending tasks do not run as this user in a queue that a group shares:
+    ``user``, ``count``, ``text``.
+    """
     if ledger.use_error() is not None:
         return []
-    return [{'user': user, 'count': n, 'text': held_text(user, n)} for user, n in ledger.held().items()]
+    return [
+        {'user': user, 'count': n, 'text': held_text(user, n)} for user, n in ledger.held().items()
+    ]
 
 
 def condition(counts: dict[str, int], left: int, paused: bool, somebody: bool) -> str:
-    """The key of :data:`CONDITIONS` for tasks of these counts by state, of which ``left`` can still run, if ``somebody`` is at work."""
+    """The key of :data:`CONDITIONS` for tasks of these counts by state, of which ``left`` can
+    still run, if ``somebody`` is at work.
+    """
     if not any(counts.values()):
         return 'empty'
     if not left:
@@ -262,7 +306,9 @@ def _manager(ledger: Ledger, observer: Observer | None) -> Dict | None:
     }
 
 
-def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Container[int] | None = None) -> list[Dict]:
+def job_summaries(
+    ledger: Ledger, mids: Container[str] | None = None, rows: Container[int] | None = None
+) -> list[Dict]:
     """The jobs of batch systems that have not ended, and what they run.
 
     Parameters
@@ -276,9 +322,11 @@ def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Cont
     Returns
     -------
     jobs : list of dict
-        In order of submission: ``job`` (``'4411_2'``), ``mid``, ``slots``, ``state`` (``'pending'``, ``'running'``, ``'withdrawn'``: it has not begun, and is
-        no longer needed), ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since the epoch, or ``None``), ``workers``
-        (their names), ``running`` (how many tasks are in their slots), ``claimed`` (how many are to run next), ``tasks`` (``tid``, ``name``, ``index`` of
+        In order of submission: ``job`` (``'4411_2'``), ``mid``, ``slots``, ``state``
+        (``'pending'``, ``'running'``, ``'withdrawn'``: it has not begun, and is no longer needed),
+        ``reason`` (why it waits), ``node``, ``ends`` (when it reaches its time limit, seconds since
+        the epoch, or ``None``), ``workers`` (their names), ``running`` (how many tasks are in their
+        slots), ``claimed`` (how many are to run next), ``tasks`` (``tid``, ``name``, ``index`` of
         the first :data:`JOB_TASKS` that run)
     """
     workers: dict[str, list[Any]] = {}
@@ -289,11 +337,26 @@ def job_summaries(ledger: Ledger, mids: Container[str] | None = None, rows: Cont
         if mids is not None and job['mid'] not in mids:
             continue
         there = workers.get(jobid, [])
-        running = [row for worker in there for row in worker.rows_in_slots() if rows is None or row in rows]
-        claimed = [row for worker in there for row in worker.rows_before_slots() if rows is None or row in rows]
+        running = [
+            row for worker in there for row in worker.rows_in_slots() if rows is None or row in rows
+        ]
+        claimed = [
+            row
+            for worker in there
+            for row in worker.rows_before_slots()
+            if rows is None or row in rows
+        ]
         first = [_label(ledger, row) for row in running[:JOB_TASKS]]
         numbers = {'running': len(running), 'claimed': len(claimed)}
-        found.append({'job': jobid, **job, 'workers': [worker.name for worker in there], **numbers, 'tasks': first})
+        found.append(
+            {
+                'job': jobid,
+                **job,
+                'workers': [worker.name for worker in there],
+                **numbers,
+                'tasks': first,
+            }
+        )
     return found
 
 
@@ -308,19 +371,33 @@ def job_groups(jobs: Iterable[Dict]) -> list[Dict]:
     Returns
     -------
     groups : list of dict
-        Those that run first, then the largest: ``state``, ``reason``, ``n``, ``nodes`` (how many), ``running`` (tasks), ``ends`` (when the first and when the
-        last of them reaches its time limit, or ``None``).
+        Those that run first, then the largest: ``state``, ``reason``, ``n``, ``nodes`` (how many),
+        ``running`` (tasks), ``ends`` (when the first and when the last of them reaches its time
+        limit, or ``None``).
     """
     alike: dict[tuple[str, str], list[Dict]] = {}
     for job in jobs:
         alike.setdefault((job['state'], job['reason']), []).append(job)
     found = []
-    for (state, reason), some in sorted(alike.items(), key=lambda item: (item[0][0] != 'running', -len(item[1]))):
+    for (state, reason), some in sorted(
+        alike.items(), key=lambda item: (item[0][0] != 'running', -len(item[1]))
+    ):
         nodes = {job['node'] for job in some if job['node']}
-        ends = [job['ends'] for job in some if job['ends'] is not None] if state == 'running' else []
+        ends = (
+            [job['ends'] for job in some if job['ends'] is not None] if state == 'running' else []
+        )
         running = sum(job['running'] for job in some)
         span = [min(ends), max(ends)] if ends else None
-        found.append({'state': state, 'reason': reason, 'n': len(some), 'nodes': len(nodes), 'running': running, 'ends': span})
+        found.append(
+            {
+                'state': state,
+                'reason': reason,
+                'n': len(some),
+                'nodes': len(nodes),
+                'running': running,
+                'ends': span,
+            }
+        )
     return found
 
 
@@ -346,11 +423,16 @@ def _worker(ledger: Ledger, worker: Any, observer: Observer | None) -> Dict:
 
 
 def _label(ledger: Ledger, row: int) -> Dict:
-    return {'tid': ledger.state.ids[row].hex(), 'name': task_name(ledger, row), 'index': ledger.state.index[row]}
+    return {
+        'tid': ledger.state.ids[row].hex(),
+        'name': task_name(ledger, row),
+        'index': ledger.state.index[row],
+    }
 
 
 def _rate(ledger: Ledger, now: float) -> float | None:
-    # From the times of the last lines of the journal, for people only: clocks of several hosts are mixed here.
+    # From the times of the last lines of the journal, for people only: clocks of several hosts are
+    # mixed here.
     ends, first = _recent(ledger)
     now = max([now, *(when for when, _, _ in ends)])
     ends = [end for end in ends if end[0] > now - WINDOW]
@@ -361,7 +443,9 @@ def _rate(ledger: Ledger, now: float) -> float | None:
 
 
 def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
-    """Tasks per second, of running ones none of which ended lately: each takes as long as those of its app before, or as it has taken already."""
+    """Tasks per second, of running ones none of which ended lately: each takes as long as those
+    of its app before, or as it has taken already.
+    """
     state = ledger.state
     rate = 0.0
     for row in rows:
@@ -373,7 +457,9 @@ def usual_rate(ledger: Ledger, rows: Iterable[int], now: float) -> float | None:
 
 
 def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
-    """The ends of the journal's tail (when they were reported, when the first of them began, how many), and the time from which on they are complete."""
+    """The ends of the journal's tail (when they were reported, when the first of them began, how
+    many), and the time from which on they are complete.
+    """
     found: list[tuple[float, float, int]] = []
     end = ledger.journal.offset
     start = max(0, end - _TAIL)
@@ -389,7 +475,9 @@ def _recent(ledger: Ledger) -> tuple[list[tuple[float, float, int]], float]:
         if not line.startswith((b'{"e":"end"', b'{"e":"run"')):
             continue
         event = _decoded(line, offset)
-        if event is None or 'kind' in event:  # compaction wrote down again what had been long before
+        if (
+            event is None or 'kind' in event
+        ):  # compaction wrote down again what had been long before
             continue
         if not first and start:
             first = event['t']
@@ -403,7 +491,9 @@ def _decoded(line: bytes, offset: int) -> Event | None:
     if event is None:
         return None
     try:
-        check_event(event)  # the fold looks at what it needs of frequent events, and at nothing of late ones
+        check_event(
+            event
+        )  # the fold looks at what it needs of frequent events, and at nothing of late ones
     except RefusedEvent:
         return None
     return event
@@ -413,10 +503,20 @@ def _failures(ledger: Ledger) -> list[Dict]:
     state = ledger.state
     if not state.total(FAILED, KILLED, UNKNOWN):
         return []
-    rows = [row for row, status in enumerate(state.status) if FAILED <= status <= UNKNOWN and row not in state.superseded]
-    # The first in time, as others may be its consequence; but not what someone cancelled, if there is more to say.
-    first = heapq.nsmallest(FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row))
-    return [{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')} for task in task_summaries(ledger, first)]
+    rows = [
+        row
+        for row, status in enumerate(state.status)
+        if FAILED <= status <= UNKNOWN and row not in state.superseded
+    ]
+    # The first in time, as others may be its consequence; but not what someone cancelled, if there
+    # is more to say.
+    first = heapq.nsmallest(
+        FAILURES, rows, key=lambda row: (state.status[row] == KILLED, state.ended_at[row], row)
+    )
+    return [
+        {key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}
+        for task in task_summaries(ledger, first)
+    ]
 
 
 def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Dict]:
@@ -431,20 +531,29 @@ def blocked_causes(ledger: Ledger, rows: Iterable[int] | None = None) -> list[Di
     Returns
     -------
     causes : list of dict
-        ``tid``, ``name``, ``index``, ``state``, ``cause`` and ``count``; the one that blocks most first.
+        ``tid``, ``name``, ``index``, ``state``, ``cause`` and ``count``; the one that blocks most
+        first.
     """
     blocked = ledger.blocked()
     counts = Counter(blocked.values() if rows is None else (blocked[row] for row in rows))
     causes = [row for row, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     tasks = task_summaries(ledger, causes)
-    return [{**{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')}, 'count': counts[row]} for row, task in zip(causes, tasks, strict=True)]
+    return [
+        {
+            **{key: task[key] for key in ('tid', 'name', 'index', 'state', 'cause')},
+            'count': counts[row],
+        }
+        for row, task in zip(causes, tasks, strict=True)
+    ]
 
 
 # Tasks
 
 
 def events_at(ledger: Ledger, offsets: Iterable[int]) -> Iterator[tuple[int, Event | None]]:
-    """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be read."""
+    """The events at offsets (ascending, for speed) of the journal; ``None`` for what can't be
+    read.
+    """
     with ledger.journal.open_reader() as file:
         for offset in offsets:
             file.seek(offset)
@@ -462,12 +571,14 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
     Returns
     -------
     tasks : list of dict
-        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``claimed`` (True if it is PENDING, and a worker has claimed it),
-        ``blocked`` (identity of the task that is the cause, or empty),
-        ``superseded`` (True if it is of code that the notebook or script has no longer, or needs one that is), ``mid``,
-        ``attempt`` (how often it began), ``worker``, ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds, ``None``
-        unless it ended), ``memory`` (the most resident memory of its process, bytes, or ``None``), ``cause`` (why it did not succeed);
-        in a queue that a group shares, ``user`` (who added it, whose claim it is) and ``ran_by`` (whose worker ran it, as that says).
+        In the order of ``rows``: ``tid``, ``name``, ``index``, ``state``, ``claimed`` (True if it
+        is PENDING, and a worker has claimed it), ``blocked`` (identity of the task that is the
+        cause, or empty), ``superseded`` (True if it is of code that the notebook or script has no
+        longer, or needs one that is), ``mid``, ``attempt`` (how often it began), ``worker``,
+        ``host``, ``job``, ``began`` (seconds since the epoch, or ``None``), ``duration`` (seconds,
+        ``None`` unless it ended), ``memory`` (the most resident memory of its process, bytes, or
+        ``None``), ``cause`` (why it did not succeed); in a queue that a group shares, ``user`` (who
+        added it, whose claim it is) and ``ran_by`` (whose worker ran it, as that says).
     """
     state = ledger.state
     blocked, claimed = ledger.blocked(), state.claimed_rows()
@@ -508,7 +619,9 @@ def task_summaries(ledger: Ledger, rows: Sequence[int]) -> list[Dict]:
 
 
 def author_of(ledger: Ledger, row: int) -> str:
-    """Return the name of the user who added a task to a queue that a group shares; empty in other queues."""
+    """Return the name of the user who added a task to a queue that a group shares; empty in
+    other queues.
+    """
     authors = ledger.authors
     uid = -1 if authors is None else authors.author_of(ledger.state, row)
     return username(uid) if uid >= 0 else ''
@@ -543,7 +656,9 @@ def _ended(ledger: Ledger, tasks: dict[int, Dict], rows: list[int], event: Event
             _worked(task, ledger.state.workers.get(event['w']))
     else:  # someone set it
         for row in rows:
-            tasks[row]['cause'] = event.get('cause', LOST if event['e'] == 'worker' else {}).get('text', '')
+            tasks[row]['cause'] = event.get('cause', LOST if event['e'] == 'worker' else {}).get(
+                'text', ''
+            )
 
 
 def task_summary(ledger: Ledger, row: int) -> Dict:
@@ -564,13 +679,19 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
     task : dict
         What :func:`task_summary` has, and
 
-        - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``, ``retries``, ``retry_on``, ``priority``, ``cwd``
-        - ``code`` (text), ``arguments`` (text by name), ``versions`` (of what its app uses), ``environment`` (everything else that its worker ran with)
-        - ``files``: the first :data:`RELATED` that its last attempt read and wrote (``do``, ``path``, ``size``, ``mtime``, ``sha256``); ``n_files``
-        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``, ``host``, ``job``, ``began``, ``duration``, ``memory``, ``cause``,
-          ``current``, ``out`` and ``err`` (bytes)
-        - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is ``None`` if there is none; ``trace``: the remote traceback
-        - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``, ``index``, ``state``); ``n_requires``, ``n_dependants``
+        - ``kind`` (``'python'``, ``'bash'``), ``added`` (seconds since the epoch), ``timeout``,
+          ``retries``, ``retry_on``, ``priority``, ``cwd``
+        - ``code`` (text), ``arguments`` (text by name), ``versions`` (of what its app uses),
+          ``environment`` (everything else that its worker ran with)
+        - ``files``: the first :data:`RELATED` that its last attempt read and wrote (``do``,
+          ``path``, ``size``, ``mtime``, ``sha256``); ``n_files``
+        - ``attempts``: those that ended, oldest first: ``attempt``, ``state``, ``worker``,
+          ``host``, ``job``, ``began``, ``duration``, ``memory``, ``cause``, ``current``, ``out``
+          and ``err`` (bytes)
+        - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is
+          ``None`` if there is none; ``trace``: the remote traceback
+        - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``,
+          ``index``, ``state``); ``n_requires``, ``n_dependants``
         - ``problems``: what could not be read, in words
     """
     state = ledger.state
@@ -580,8 +701,27 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
     dependants = state.dependants_of(row)
     result = state.result(row)
     task = task_summary(ledger, row)
-    task.update(kind=group.kind, timeout=group.timeout, retries=group.retries, retry_on=list(group.retry_on), priority=group.priority, cwd=group.cwd)
-    task.update(added=None, code='', arguments={}, versions={}, environment={}, files=[], n_files=0, attempts=[], out=0, err=0, trace='')
+    task.update(
+        kind=group.kind,
+        timeout=group.timeout,
+        retries=group.retries,
+        retry_on=list(group.retry_on),
+        priority=group.priority,
+        cwd=group.cwd,
+    )
+    task.update(
+        added=None,
+        code='',
+        arguments={},
+        versions={},
+        environment={},
+        files=[],
+        n_files=0,
+        attempts=[],
+        out=0,
+        err=0,
+        trace='',
+    )
     try:
         task['added'] = ledger.journal.event_at(state.added_at[row]).get('t')
     except CorruptJournalError as exc:
@@ -629,15 +769,22 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
                 files = []
                 problems.append(str(exc))
             task['files'], task['n_files'] = files[:RELATED], len(files)
-    task['result'] = result.length if result is not None and state.status[row] == SUCCEEDED else None
+    task['result'] = (
+        result.length if result is not None and state.status[row] == SUCCEEDED else None
+    )
     for key, rows in (('requires', requires), ('dependants', dependants)):
-        task[key] = [{**_label(ledger, other), 'state': state_name(state.status_shown(other))} for other in rows[:RELATED]]
+        task[key] = [
+            {**_label(ledger, other), 'state': state_name(state.status_shown(other))}
+            for other in rows[:RELATED]
+        ]
         task[f'n_{key}'] = len(rows)
     task['problems'] = problems
     return task
 
 
-def durations(ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None) -> list[Dict]:
+def durations(
+    ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable[int] | None = None
+) -> list[Dict]:
     """Return how long the tasks that succeeded took, app by app.
 
     Parameters
@@ -651,33 +798,52 @@ def durations(ledger: Ledger, names: Iterable[str] | None = None, rows: Iterable
     Returns
     -------
     apps : list of dict
-        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order of the apps' coming.
+        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order
+        of the apps' coming.
     """
     state = ledger.state
     wanted = None if names is None else set(names)
     chosen = None if rows is None else set(rows)
     taken: dict[str, list[int]] = {group.name: [] for group in state.groups}
     status, ended_at, group = state.status, state.ended_at, state.group
-    offsets = sorted({ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]})
+    offsets = sorted(
+        {ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]}
+    )
     lists = [taken[item.name] for item in state.groups]
     for offset, event in events_at(ledger, offsets):
         if event is not None and event['e'] == 'end' and event['w']:
             for row, duration in zip(event['rows'], event['d'], strict=True):
-                if status[row] == SUCCEEDED and ended_at[row] == offset and (chosen is None or row in chosen):
+                if (
+                    status[row] == SUCCEEDED
+                    and ended_at[row] == offset
+                    and (chosen is None or row in chosen)
+                ):
                     lists[group[row]].append(duration)
-    return [{'name': name, **_statistics(values)} for name, values in taken.items() if values and (wanted is None or name in wanted)]
+    return [
+        {'name': name, **_statistics(values)}
+        for name, values in taken.items()
+        if values and (wanted is None or name in wanted)
+    ]
 
 
 def _statistics(values: list[int]) -> Dict:
     values.sort()
     n, total = len(values), sum(values)
     median = (values[n // 2] + values[(n - 1) // 2]) / 2
-    seconds = {'mean': total / n, 'median': median, 'min': values[0], 'max': values[-1], 'total': total}
+    seconds = {
+        'mean': total / n,
+        'median': median,
+        'min': values[0],
+        'max': values[-1],
+        'total': total,
+    }
     return {'n': n, **{key: value * 1e-6 for key, value in seconds.items()}}
 
 
 def is_left(ledger: Ledger, row: int) -> bool:
-    """Return True if a task runs or will run: it has neither ended nor is blocked nor superseded."""
+    """Return True if a task runs or will run: it has neither ended nor is blocked nor
+    superseded.
+    """
     status = ledger.state.status[row]
     if status in (WAITING, PENDING) and row in ledger.state.superseded:
         return False

@@ -13,7 +13,8 @@ from ..queue.ledger import Ledger
 from ..queue.output import displays
 from .queue import task_name
 
-# Forms that a program opens, the richest first; images and the like are base64, text/plain is written where there is nothing else.
+# Forms that a program opens, the richest first; images and the like are base64, text/plain is
+# written where there is nothing else.
 _ENDINGS = {
     'text/html': '.html',
     'image/svg+xml': '.svg',
@@ -44,10 +45,17 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
     Returns
     -------
     paths : list of str
-        ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names are written over.
+        ``NAME-INDEX-NUMBER.ENDING``, one for each form of each display. Files of these names are
+        written over.
     """
     found = displays(ledger, row)
-    name = ''.join(letter if letter.isalnum() or letter in '._-' else '_' for letter in task_name(ledger, row)) or 'task'
+    name = (
+        ''.join(
+            letter if letter.isalnum() or letter in '._-' else '_'
+            for letter in task_name(ledger, row)
+        )
+        or 'task'
+    )
     paths: list[str] = []
     if found:
         os.makedirs(folder, exist_ok=True)
@@ -55,7 +63,9 @@ def save_displays(ledger: Ledger, row: int, folder: str) -> list[str]:
         data = output['data']
         kinds = [mime for mime in data if mime != 'text/plain'] or list(data)
         for mime in kinds:
-            path = os.path.join(folder, f'{name}-{ledger.state.index[row]:d}-{number:02d}{_ending(mime)}')
+            path = os.path.join(
+                folder, f'{name}-{ledger.state.index[row]:d}-{number:02d}{_ending(mime)}'
+            )
             with atomic_write(path) as file:
                 file.write(file_bytes(mime, data[mime]))
             paths.append(path)

@@ -1,4 +1,5 @@
-"""Lists of tasks, cut into pages: the columns of the state are looked through, and only what is shown is read.
+"""Lists of tasks, cut into pages: the columns of the state are looked through, and only what is
+shown is read.
 
 As in :mod:`desipipe.view.queue`, all of it is plain dictionaries, and nothing is unpickled.
 """
@@ -33,8 +34,9 @@ def task_page(
     ----------
     ledger : Ledger
     states : collection of str, default=()
-        Names of states, also ``'BLOCKED'`` (waits for what did not succeed) and ``'SUPERSEDED'`` (in whatever state); any if empty. Superseded tasks
-        are listed only where that is asked for, or where ``rows`` are given.
+        Names of states, also ``'BLOCKED'`` (waits for what did not succeed) and ``'SUPERSEDED'``
+        (in whatever state); any if empty. Superseded tasks are listed only where that is asked for,
+        or where ``rows`` are given.
     names : collection of str, default=()
         Names of apps; any if empty.
     text : str, default=''
@@ -47,7 +49,8 @@ def task_page(
     Returns
     -------
     page : dict
-        ``total`` (how many fit), ``offset``, and ``tasks``: as :func:`~desipipe.view.queue.task_summaries`, each with its ``row``.
+        ``total`` (how many fit), ``offset``, and ``tasks``: as
+        :func:`~desipipe.view.queue.task_summaries`, each with its ``row``.
 
     Raises
     ------
@@ -59,10 +62,20 @@ def task_page(
     shown = found[offset : offset + limit]
     # Once more after a compaction that came between: rows stay, offsets do not.
     tasks = ledger.again(lambda: task_summaries(ledger, shown))
-    return {'total': len(found), 'offset': offset, 'tasks': [{'row': row, **task} for row, task in zip(shown, tasks, strict=True)]}
+    return {
+        'total': len(found),
+        'offset': offset,
+        'tasks': [{'row': row, **task} for row, task in zip(shown, tasks, strict=True)],
+    }
 
 
-def _found(ledger: Ledger, states: Collection[str], names: Collection[str], text: str, rows: Iterable[int] | None) -> Sequence[int]:
+def _found(
+    ledger: Ledger,
+    states: Collection[str],
+    names: Collection[str],
+    text: str,
+    rows: Iterable[int] | None,
+) -> Sequence[int]:
     state = ledger.state
     status, group = state.status, state.group
     there = range(len(status))
@@ -103,7 +116,11 @@ def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
     found = _named(ledger, text)
     if not set(text) - set('0123456789]'):
         found |= _numbered(state.index, text)
-    return [row for row in rows if row in found or group[row] in groups] if groups else [row for row in rows if row in found]
+    return (
+        [row for row in rows if row in found or group[row] in groups]
+        if groups
+        else [row for row in rows if row in found]
+    )
 
 
 def _numbered(index: Sequence[int], text: str) -> set[int]:

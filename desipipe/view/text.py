@@ -1,6 +1,7 @@
 """The words and bars in which people read a summary: the same in the terminal and under a cell.
 
-A line is a list of pieces of text with a style (empty: none), such as ``'bold #009e73'``; who shows it decides what to do about styles.
+A line is a list of pieces of text with a style (empty: none), such as ``'bold #009e73'``; who shows
+it decides what to do about styles.
 """
 
 from __future__ import annotations
@@ -17,8 +18,17 @@ Line = list[Piece]
 BAR = 40
 NAMED = 3  # jobs that are named in a line; of more, those of each state and reason are counted
 GROUPED = 4  # states and reasons that are told apart
-# From the left: done for good, done badly, going on. Characters differ, so that a bar can be read without its colours.
-_CELLS = (('SUCCEEDED', '█'), ('FAILED', '✕'), ('KILLED', '⊘'), ('UNKNOWN', '?'), ('RUNNING', '▓'), ('BLOCKED', '‖'), ('REST', '░'))
+# From the left: done for good, done badly, going on. Characters differ, so that a bar can be read
+# without its colours.
+_CELLS = (
+    ('SUCCEEDED', '█'),
+    ('FAILED', '✕'),
+    ('KILLED', '⊘'),
+    ('UNKNOWN', '?'),
+    ('RUNNING', '▓'),
+    ('BLOCKED', '‖'),
+    ('REST', '░'),
+)
 
 
 def span(value: float | None) -> str:
@@ -58,11 +68,18 @@ def bar_pieces(summary: dict[str, Any], width: int = BAR) -> Line:
     counts = {**summary['counts'], 'BLOCKED': summary['blocked']}
     counts['REST'] = summary['total'] - sum(counts[state] for state, _ in _CELLS[:-1])
     total = max(summary['total'], 1)
-    cells = {state: max(int(width * counts[state] / total), 1 if counts[state] else 0) for state, _ in _CELLS}
+    cells = {
+        state: max(int(width * counts[state] / total), 1 if counts[state] else 0)
+        for state, _ in _CELLS
+    }
     # What rounding left over, or took too much, is settled with the largest part.
     largest = max(cells, key=lambda state: counts[state])
     cells[largest] += width - sum(cells.values())
-    return [(cell * cells[state], LOOKS[state].colour if state in LOOKS else 'dim') for state, cell in _CELLS if cells[state] > 0]
+    return [
+        (cell * cells[state], LOOKS[state].colour if state in LOOKS else 'dim')
+        for state, cell in _CELLS
+        if cells[state] > 0
+    ]
 
 
 def count_pieces(summary: dict[str, Any]) -> Line:
@@ -93,7 +110,13 @@ def pace_text(summary: dict[str, Any]) -> str:
     rate, eta = summary['rate'], summary['eta']
     if not rate or not summary['left']:
         return ''
-    pace = f'{rate:,.0f} tasks/s' if rate >= 10 else f'{rate:.2g} tasks/s' if rate >= 0.1 else f'{rate * 3600:.2g} tasks/h'
+    pace = (
+        f'{rate:,.0f} tasks/s'
+        if rate >= 10
+        else f'{rate:.2g} tasks/s'
+        if rate >= 0.1
+        else f'{rate * 3600:.2g} tasks/h'
+    )
     return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
 
 
@@ -107,7 +130,11 @@ def left_text(ends: float, now: float) -> str:
     minutes = round(left / 60)
     if minutes < 100:
         return f'{minutes:d} min left'
-    return f'{minutes // 60:d} h {minutes % 60:02d} min left' if minutes < 1440 else f'{format_duration(left)} left'
+    return (
+        f'{minutes // 60:d} h {minutes % 60:02d} min left'
+        if minutes < 1440
+        else f'{format_duration(left)} left'
+    )
 
 
 def job_text(job: dict[str, Any], now: float) -> str:
@@ -115,15 +142,24 @@ def job_text(job: dict[str, Any], now: float) -> str:
     words = f'{job["job"]} {job["state"]}'
     if job['tasks']:
         first, rest = job['tasks'][0], job['running'] - 1
-        words += f' {first["name"]}[{first["index"]}]' + (f' and {format_count(rest)} more' if rest else '')
+        words += f' {first["name"]}[{first["index"]}]' + (
+            f' and {format_count(rest)} more' if rest else ''
+        )
     if job['node']:
         words += f' on {job["node"]}'
-    more = [job['reason'], left_text(job['ends'], now) if job['state'] == 'running' and job['ends'] is not None else '']
+    more = [
+        job['reason'],
+        left_text(job['ends'], now)
+        if job['state'] == 'running' and job['ends'] is not None
+        else '',
+    ]
     return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
 def group_text(group: dict[str, Any], now: float) -> str:
-    """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending (Priority)'``."""
+    """``'120 running 480 tasks on 15 nodes (9 min left to 41 min left)'``, ``'36 pending
+    (Priority)'``.
+    """
     return f'{format_count(group["n"])}{_alike(group, now)}'
 
 
@@ -134,7 +170,10 @@ def _alike(group: dict[str, Any], now: float) -> str:
     if group['nodes']:
         words += f' on {plural(group["nodes"], "node")}'
     times = list(dict.fromkeys(left_text(ends, now) for ends in group['ends'] or ()))
-    more = [group['reason'], ' to '.join([*(time.removesuffix(' left') for time in times[:-1]), *times[-1:]])]
+    more = [
+        group['reason'],
+        ' to '.join([*(time.removesuffix(' left') for time in times[:-1]), *times[-1:]]),
+    ]
     return words + (f' ({", ".join(filter(None, more))})' if any(more) else '')
 
 
@@ -153,23 +192,36 @@ def jobs_text(jobs: Sequence[dict[str, Any]], groups: Sequence[dict[str, Any]], 
     Returns
     -------
     words : str
-        ``'2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'``; empty if there are none.
+        ``'2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'``; empty
+        if there are none.
     """
     total = sum(group['n'] for group in groups)
     if not total:
         return ''
-    each = [job_text(job, now) for job in jobs] if total <= min(NAMED, len(jobs)) else [group_text(group, now) for group in groups[:GROUPED]]
+    each = (
+        [job_text(job, now) for job in jobs]
+        if total <= min(NAMED, len(jobs))
+        else [group_text(group, now) for group in groups[:GROUPED]]
+    )
     if len(groups) == 1 and total > len(each):
         return f'{plural(total, "job")}{_alike(groups[0], now)}'
     rest = sum(group['n'] for group in groups[GROUPED:])
-    return f'{plural(total, "job")}: {", ".join(each)}' + (f', {format_count(rest)} others' if rest and total > NAMED else '')
+    return f'{plural(total, "job")}: {", ".join(each)}' + (
+        f', {format_count(rest)} others' if rest and total > NAMED else ''
+    )
 
 
 def waiting_text(groups: Iterable[dict[str, Any]]) -> str:
     """Format how many jobs wait, and why: ``'3 jobs pending (Priority, Resources)'``; or empty."""
     waiting = [group for group in groups if group['state'] == 'pending']
     reasons = ', '.join(group['reason'] for group in waiting if group['reason'])
-    return plural(sum(group['n'] for group in waiting), 'job') + ' pending' + (f' ({reasons})' if reasons else '') if waiting else ''
+    return (
+        plural(sum(group['n'] for group in waiting), 'job')
+        + ' pending'
+        + (f' ({reasons})' if reasons else '')
+        if waiting
+        else ''
+    )
 
 
 def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
@@ -194,7 +246,9 @@ def _look_advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
     # What others wait for may be no task of this summary's own.
     blocking = [cause for cause in summary['causes'] if cause['state'] != 'DELETED']
     task = next(iter([*summary['failures'], *blocking]), None)
-    return [] if task is None else [('what it printed', f'desipipe logs {where} {task["tid"][:12]}')]
+    return (
+        [] if task is None else [('what it printed', f'desipipe logs {where} {task["tid"][:12]}')]
+    )
 
 
 def owner_text(summary: dict[str, Any]) -> str:

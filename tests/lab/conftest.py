@@ -1,7 +1,9 @@
-"""A real JupyterLab and a real browser: fixtures `lab`, `browser`, `page`, and what one does with them.
+"""A real JupyterLab and a real browser: fixtures `lab`, `browser`, `page`, and what one does with
+them.
 
-A test of this folder is marked `browser`. It asks for `page` (a fresh browser window that knows `lab`), writes a notebook with `lab.write`, opens it with
-`page.open_notebook`, runs cells with `page.run_cell`, and waits with Playwright's `expect`, which looks again until it holds.
+A test of this folder is marked `browser`. It asks for `page` (a fresh browser window that knows
+`lab`), writes a notebook with `lab.write`, opens it with `page.open_notebook`, runs cells with
+`page.run_cell`, and waits with Playwright's `expect`, which looks again until it holds.
 """
 
 from __future__ import annotations
@@ -51,7 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def chromium() -> str | None:
     """The browser: the one that `CHROMIUM` names, or Debian's."""
-    return os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
+    return (
+        os.environ.get('CHROMIUM') or shutil.which('chromium') or shutil.which('chromium-browser')
+    )
 
 
 @dataclass
@@ -66,7 +70,9 @@ class Lab:
     home: Path
     """Home of its kernels; `queues` in it is their `DESIPIPE_QUEUE_DIR`."""
     env: dict[str, str]
-    """Environment of the server and its kernels; for processes of the test that work on the same queues."""
+    """Environment of the server and its kernels; for processes of the test that work on the same
+    queues.
+    """
     command: list[str]
     process: subprocess.Popen[bytes] | None = None
     app: str = 'lab'
@@ -83,14 +89,25 @@ class Lab:
         return (self.home / 'server.log').read_text(errors='replace')
 
     def address(self, path: str = '') -> str:
-        """Where a notebook (or, without one, an empty Lab) is, with the token, and without what was open there before."""
-        place = f'notebooks/{path}' if self.app == 'notebook' else f'lab/tree/{path}' if path else 'lab'
+        """Where a notebook (or, without one, an empty Lab) is, with the token, and without what
+        was open there before.
+        """
+        place = (
+            f'notebooks/{path}' if self.app == 'notebook' else f'lab/tree/{path}' if path else 'lab'
+        )
         return f'{self.url}{place}?token={self.token}&reset'
 
     def start(self) -> None:
         """Start the server (again, where it was before), and wait until it answers."""
         with open(self.home / 'server.log', 'ab') as log:
-            self.process = subprocess.Popen(self.command, env=self.env, cwd=self.workdir, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+            self.process = subprocess.Popen(
+                self.command,
+                env=self.env,
+                cwd=self.workdir,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -108,7 +125,9 @@ class Lab:
         for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
             if self.process.poll() is not None:
                 return
-            os.killpg(self.process.pid, number) if number == signal.SIGKILL else self.process.send_signal(number)
+            os.killpg(
+                self.process.pid, number
+            ) if number == signal.SIGKILL else self.process.send_signal(number)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(10)
 
@@ -130,7 +149,9 @@ class Lab:
             The server refuses.
         """
         body = None if data is None else json.dumps(data).encode()
-        request = urllib.request.Request(self.url + path, body, {'Authorization': f'token {self.token}'}, method=method)
+        request = urllib.request.Request(
+            self.url + path, body, {'Authorization': f'token {self.token}'}, method=method
+        )
         with urllib.request.urlopen(request, timeout=PATIENCE) as response:
             return json.loads(response.read() or 'null')
 
@@ -152,9 +173,13 @@ class Lab:
         """
         import nbformat
 
-        nodes = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+        nodes = [
+            nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells
+        ]
         spec = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-        notebook = nbformat.v4.new_notebook(cells=nodes, metadata={'kernelspec': spec, **(metadata or {})})
+        notebook = nbformat.v4.new_notebook(
+            cells=nodes, metadata={'kernelspec': spec, **(metadata or {})}
+        )
         path = self.workdir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
@@ -168,8 +193,15 @@ def need_lab() -> None:
         pytest.skip('the front end is not built; try: make labextension')
 
 
-def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', env: dict[str, str] | None = None) -> Lab:
-    """Start a server with fresh folders on a free port of the loopback interface, and wait until it answers.
+def start_lab(
+    home: Path,
+    *options: str,
+    base_url: str = '/',
+    app: str = 'lab',
+    env: dict[str, str] | None = None,
+) -> Lab:
+    """Start a server with fresh folders on a free port of the loopback interface, and wait until it
+    answers.
 
     Parameters
     ----------
@@ -198,9 +230,15 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
     extensions.mkdir(parents=True)
     (extensions / 'desipipe-lab').symlink_to(FRONT_END)
     # Without the question whether one wants news, which lies over a corner of the page.
-    (config / 'labconfig' / 'page_config.json').write_text(json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}}))
+    (config / 'labconfig' / 'page_config.json').write_text(
+        json.dumps({'disabledExtensions': {'@jupyterlab/apputils-extension:announcements': True}})
+    )
     token = secrets.token_hex(16)
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))}
+    environ = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(('JUPYTER', 'IPYTHON', 'DESIPIPE'))
+    }
     environ |= {
         'HOME': str(home),
         'IPYTHONDIR': str(home / 'ipython'),
@@ -215,10 +253,36 @@ def start_lab(home: Path, *options: str, base_url: str = '/', app: str = 'lab', 
     with socket.socket() as probe:
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, '-m', 'jupyter', app, '--no-browser', '--allow-root', '--ServerApp.ip=127.0.0.1', f'--ServerApp.port={port}']
-    command += ['--ServerApp.port_retries=0', f'--ServerApp.root_dir={workdir}', f'--ServerApp.base_url={base_url}']
-    command += ['--LabApp.news_url=None', '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate', '--LabApp.extension_manager=readonly', *options]
-    lab = Lab(f'http://127.0.0.1:{port}{base_url.rstrip("/")}/', token, workdir, home, environ, command, app=app)
+    command = [
+        sys.executable,
+        '-m',
+        'jupyter',
+        app,
+        '--no-browser',
+        '--allow-root',
+        '--ServerApp.ip=127.0.0.1',
+        f'--ServerApp.port={port}',
+    ]
+    command += [
+        '--ServerApp.port_retries=0',
+        f'--ServerApp.root_dir={workdir}',
+        f'--ServerApp.base_url={base_url}',
+    ]
+    command += [
+        '--LabApp.news_url=None',
+        '--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate',
+        '--LabApp.extension_manager=readonly',
+        *options,
+    ]
+    lab = Lab(
+        f'http://127.0.0.1:{port}{base_url.rstrip("/")}/',
+        token,
+        workdir,
+        home,
+        environ,
+        command,
+        app=app,
+    )
     lab.start()
     return lab
 
@@ -236,7 +300,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
 
 @pytest.fixture
 def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
-    """A function that starts another server, with the arguments of :func:`start_lab` but the folder: for tests that end it, or want other options."""
+    """A function that starts another server, with the arguments of :func:`start_lab` but the
+    folder: for tests that end it, or want other options.
+    """
     need_lab()
     labs: list[Lab] = []
 
@@ -253,10 +319,12 @@ def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
 def browser() -> Iterator[Any]:
     """A headless Chromium (Playwright's `Browser`).
 
-    It is gone after the last test of this folder: as long as Playwright is there an event loop runs in this thread, and tests of the server could not run
-    theirs.
+    It is gone after the last test of this folder: as long as Playwright is there an event loop runs
+    in this thread, and tests of the server could not run theirs.
     """
-    sync_api = pytest.importorskip('playwright.sync_api', reason='playwright is not installed; try: make test')
+    sync_api = pytest.importorskip(
+        'playwright.sync_api', reason='playwright is not installed; try: make test'
+    )
     executable = chromium()
     if executable is None:
         pytest.skip('there is no Chromium; on Debian: apt-get install chromium')
@@ -276,21 +344,31 @@ class LabPage:
         self.errors: list[str] = []
         page.set_default_timeout(PATIENCE * 1e3)
         page.on('pageerror', lambda error: self.errors.append(str(error)))
-        page.on('console', lambda message: self.errors.append(message.text) if message.type == 'error' else None)
+        page.on(
+            'console',
+            lambda message: self.errors.append(message.text) if message.type == 'error' else None,
+        )
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.page, name)
 
     def open_notebook(self, name: str) -> None:
-        """Open a notebook of `lab.workdir`, and wait until its cells are there and its kernel is idle."""
+        """Open a notebook of `lab.workdir`, and wait until its cells are there and its kernel is
+        idle.
+        """
         self.page.goto(self.lab.address(name))
         self.page.locator('.jp-Notebook .jp-Cell').first.wait_for()
-        # The page shows an idle kernel before there is one, and a server that is told to end while a kernel begins hangs: so ask.
+        # The page shows an idle kernel before there is one, and a server that is told to end while
+        # a kernel begins hangs: so ask.
         wait_for(lambda: self._kernel_state(name) == 'idle', f'the kernel of {name}')
         self.page.locator('.jp-Notebook-ExecutionIndicator[data-status="idle"]').wait_for()
 
     def _kernel_state(self, name: str) -> str | None:
-        states = [session['kernel']['execution_state'] for session in self.lab.request('api/sessions') if session['path'] == name]
+        states = [
+            session['kernel']['execution_state']
+            for session in self.lab.request('api/sessions')
+            if session['path'] == name
+        ]
         return states[0] if states else None
 
     def cell(self, index: int) -> Any:
@@ -329,10 +407,14 @@ class LabPage:
             expect(prompt).to_have_text(re.compile(r'\[\d+\]:'), timeout=PATIENCE * 1e3)
 
     def come_back(self, front: str) -> None:
-        """Open JupyterLab again where it was, with the tab in front whose name in its layout has ``front`` in it: once the layout is written down."""
+        """Open JupyterLab again where it was, with the tab in front whose name in its layout has
+        ``front`` in it: once the layout is written down.
+        """
 
         def written() -> bool:
-            layout = self.lab.request('lab/api/workspaces/default')['data'].get('layout-restorer:data', {})
+            layout = self.lab.request('lab/api/workspaces/default')['data'].get(
+                'layout-restorer:data', {}
+            )
             dock = (layout.get('main') or {}).get('dock') or {'widgets': []}
             return bool(dock['widgets']) and front in dock['widgets'][dock['currentIndex']]
 
@@ -344,12 +426,16 @@ class LabPage:
         from playwright.sync_api import expect
 
         self.page.keyboard.press('Control+s')
-        expect(self.page.locator('.lm-TabBar-tab.lm-mod-current.jp-mod-dirty')).to_have_count(0, timeout=PATIENCE * 1e3)
+        expect(self.page.locator('.lm-TabBar-tab.lm-mod-current.jp-mod-dirty')).to_have_count(
+            0, timeout=PATIENCE * 1e3
+        )
 
 
 @pytest.fixture
 def new_page(lab: Lab, browser: Any) -> Iterator[Any]:
-    """A function that opens a fresh window (another person's browser, so to say): `new_page(lab=..., **context options)`."""
+    """A function that opens a fresh window (another person's browser, so to say):
+    `new_page(lab=..., **context options)`.
+    """
     contexts = []
 
     def open_page(lab: Lab = lab, **options: Any) -> LabPage:

@@ -1,4 +1,6 @@
-"""Waiting for something, tasks that end when a test lets them, and who runs them: what all of this folder have in common."""
+"""Waiting for something, tasks that end when a test lets them, and who runs them: what all of
+this folder have in common.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +13,29 @@ from typing import Any
 
 from desipipe import Queue, TaskManager
 
-PATIENCE = 120.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
+PATIENCE = (
+    120.0  # s that a page, a kernel or a server may take; a machine with other work to do is slow
+)
 
 
 @contextmanager
 def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
     """A worker in the background; it stays until it is told to end."""
-    command = [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--slots', str(slots), '--linger', '300']
-    worker = subprocess.Popen(command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        '-m',
+        'desipipe',
+        'work',
+        '-q',
+        queue.folder,
+        '--slots',
+        str(slots),
+        '--linger',
+        '300',
+    ]
+    worker = subprocess.Popen(
+        command, env=lab.env, cwd=lab.workdir, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         yield
     finally:
@@ -27,7 +44,9 @@ def working(lab: Any, queue: Queue, slots: int = 2) -> Iterator[None]:
 
 
 def gated(i: int, folder: str, first: str) -> str:
-    """Ends when the file ``i`` is in ``folder``: with what is written in it, which it prints, or badly if there is nothing. Prints ``first`` when it begins."""
+    """Ends when the file ``i`` is in ``folder``: with what is written in it, which it prints, or
+    badly if there is nothing. Prints ``first`` when it begins.
+    """
     import os
     import time
 
@@ -45,7 +64,10 @@ def gated(i: int, folder: str, first: str) -> str:
 
 
 def let(gates: Path, i: int, text: str) -> None:
-    """Let task ``i`` end, with ``text`` or, if that is empty, badly. The file appears as a whole: a task that finds it also finds what is written in it."""
+    """Let task ``i`` end, with ``text`` or, if that is empty, badly.
+
+    The file appears as a whole: a task that finds it also finds what is written in it.
+    """
     new = gates / f'{i}.new'
     new.write_text(text)
     new.rename(gates / str(i))
@@ -54,4 +76,6 @@ def let(gates: Path, i: int, text: str) -> None:
 def add_gated(queue: Queue, gates: Path, n: int, first: str = '') -> None:
     """Add ``n`` tasks of :func:`gated`, which look into ``gates``."""
     gates.mkdir(parents=True, exist_ok=True)
-    TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated).map(i=range(n), folder=str(gates), first=first)
+    TaskManager(queue, scheduler=dict(max_workers=2)).python_app(gated).map(
+        i=range(n), folder=str(gates), first=first
+    )

@@ -11,7 +11,9 @@ def test_long_tables_are_filtered(browser: Any) -> None:
     from playwright.sync_api import expect
 
     tracers = ('LRG', 'ELG', '<img src=x onerror="document.title=1">')
-    fm = FileManager([{'id': f'power_{i}', 'description': tracers[i % 3], 'path': f'{i}.npy'} for i in range(30)])
+    fm = FileManager(
+        [{'id': f'power_{i}', 'description': tracers[i % 3], 'path': f'{i}.npy'} for i in range(30)]
+    )
     page = browser.new_page()
     page.set_content(f'<title>t</title>{fm._repr_html_()}')
     shown = page.locator('tbody tr:visible')

@@ -52,7 +52,9 @@ def open_panel(page: Any) -> Any:
 
 def open_queue(page: Any, name: str) -> Any:
     """The locator of a queue of the panel, which is open."""
-    queue = open_panel(page).locator('.jp-desipipe-queue', has=page.get_by_role('button', name=name, exact=True))
+    queue = open_panel(page).locator(
+        '.jp-desipipe-queue', has=page.get_by_role('button', name=name, exact=True)
+    )
     toggle = queue.get_by_role('button', name=name, exact=True)
     if toggle.get_attribute('aria-expanded') == 'false':
         toggle.click()
@@ -97,11 +99,15 @@ texts = text
 
 
 def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path: Path) -> None:
-    """Run a notebook, watch the panel count up, pause, resume, retry, follow output, end a worker, graph, timeline, reload."""
+    """Run a notebook, watch the panel count up, pause, resume, retry, follow output, end a
+    worker, graph, timeline, reload.
+    """
     gates = tmp_path / 'gates'
     gates.mkdir()
     setup = f'gates = {str(gates)!r}\n%load_ext desipipe\n%desipipe use story --workers 2'
-    page.open_notebook(lab.write('story.ipynb', setup, CELL, '%%desipipe --out all\nall = " ".join(texts)'))
+    page.open_notebook(
+        lab.write('story.ipynb', setup, CELL, '%%desipipe --out all\nall = " ".join(texts)')
+    )
     open_panel(page)
     for index in range(3):
         page.run_cell(index)
@@ -136,7 +142,9 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     expect(queue).to_contain_text('1 failed')
     expect(queue).to_contain_text('1 blocked')
     expect(queue.locator('.jp-desipipe-failure')).to_contain_text('ValueError: nothing for task 2')
-    expect(page.locator('.jp-toast-message, .Toastify__toast', has_text='story').first).to_be_visible()
+    expect(
+        page.locator('.jp-toast-message, .Toastify__toast', has_text='story').first
+    ).to_be_visible()
     queue.locator('.jp-desipipe-failure').get_by_role('button').click()
     failed = page.locator('.jp-desipipe-TaskPage:visible')
     expect(failed.get_by_role('region', name='Traceback')).to_contain_text('nothing for task 2')
@@ -145,7 +153,9 @@ def test_a_pipeline_from_its_first_cell_to_its_end(lab: Any, page: Any, tmp_path
     expect(failed.get_by_role('status')).to_have_text('running')
 
     # A worker is ended: its task is killed, and retried too
-    queue.locator('.jp-desipipe-worker').get_by_role('button', name=re.compile('^End worker')).first.click()
+    queue.locator('.jp-desipipe-worker').get_by_role(
+        'button', name=re.compile('^End worker')
+    ).first.click()
     agree(page, 'End worker')
     expect(failed.get_by_role('status')).to_have_text('killed')
     expect(queue).to_contain_text('1 killed')
@@ -180,7 +190,14 @@ def test_nothing_is_asked_while_the_panel_is_hidden(lab: Any, page: Any, tmp_pat
     page.locator('.jp-SideBar [data-id="desipipe-panel"]').click()
     expect(page.locator('#desipipe-panel')).to_be_hidden()
     asked: list[str] = []
-    page.on('request', lambda request: asked.append(request.url) if API in request.url and 'events' not in request.url else None)
+    page.on(
+        'request',
+        lambda request: (
+            asked.append(request.url)
+            if API in request.url and 'events' not in request.url
+            else None
+        ),
+    )
     status = page.locator('.jp-desipipe-StatusItem')
     before = int(re.search(r'● ([\d,]+)', status.inner_text())[1].replace(',', ''))  # type: ignore[index]
     with working(lab, queue):
@@ -193,7 +210,9 @@ def test_nothing_is_asked_while_the_panel_is_hidden(lab: Any, page: Any, tmp_pat
     queue.kill()
 
 
-def test_server_and_queue_that_go_and_come_back(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+def test_server_and_queue_that_go_and_come_back(
+    new_lab: Any, new_page: Any, tmp_path: Path
+) -> None:
     lab = new_lab()
     queue, gates = new_queue(lab, 'back'), tmp_path / 'gates'
     add_gated(queue, gates, 2)
@@ -204,7 +223,11 @@ def test_server_and_queue_that_go_and_come_back(new_lab: Any, new_page: Any, tmp
     expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
     with working(lab, queue):
         lab.stop()
-        expect(panel.get_by_role('alert')).to_contain_text(re.compile('^.The server gives no answer: what is shown is of .*It is asked again and again'))
+        expect(panel.get_by_role('alert')).to_contain_text(
+            re.compile(
+                '^.The server gives no answer: what is shown is of .*It is asked again and again'
+            )
+        )
         expect(panel.get_by_role('alert')).to_have_count(1)
         expect(shown.locator('.jp-desipipe-numbers')).to_have_text('0 / 2')
         let(gates, 0, 'zero')
@@ -218,7 +241,9 @@ def test_server_and_queue_that_go_and_come_back(new_lab: Any, new_page: Any, tmp
     os.rename(tmp_path / 'away', queue.folder)
     expect(shown.get_by_role('alert')).to_have_count(0)
     expect(shown.locator('.jp-desipipe-numbers')).to_have_text('2 / 2')
-    for _ in range(page.get_by_role('dialog').count()):  # JupyterLab's own words on the server's absence
+    for _ in range(
+        page.get_by_role('dialog').count()
+    ):  # JupyterLab's own words on the server's absence
         page.get_by_role('dialog').last.get_by_role('button').last.click()
     # Deleted from here, it goes from the list
     in_menu(page, shown, 'Delete the Queue')
@@ -238,13 +263,22 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
         add_gated(queue, tmp_path / 'gates', 4)
     finally:
         os.chdir(here)
-    bundle = {'application/vnd.desipipe.v1+json': cell_summary(queue, '0-3', title='gated'), 'text/plain': 'static'}
-    made = nbformat.v4.new_code_cell('%%desipipe gated', execution_count=1, outputs=[nbformat.v4.new_output('display_data', data=bundle)])
+    bundle = {
+        'application/vnd.desipipe.v1+json': cell_summary(queue, '0-3', title='gated'),
+        'text/plain': 'static',
+    }
+    made = nbformat.v4.new_code_cell(
+        '%%desipipe gated',
+        execution_count=1,
+        outputs=[nbformat.v4.new_output('display_data', data=bundle)],
+    )
     lab.write('maker.ipynb', *(f'# {i}\n' + 'pass\n' * 30 for i in range(5)), made)
     open_lab(page)
     shown = open_queue(page, 'cells')
     task(shown, 'gated[2]').click()
-    page.locator('.jp-desipipe-TaskPage:visible').get_by_role('button', name='Show the cell').click()
+    page.locator('.jp-desipipe-TaskPage:visible').get_by_role(
+        'button', name='Show the cell'
+    ).click()
     cell = page.locator('.jp-Notebook .jp-Cell', has_text='%%desipipe gated')
     expect(cell).to_have_class(re.compile('jp-desipipe-flash'))
     expect(cell).to_be_in_viewport()
@@ -257,7 +291,9 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
     expect(shown.locator('.jp-desipipe-task')).to_have_count(4)
     shown.get_by_role('button', name='Show the tasks of all cells').click()
     expect(shown.locator('.jp-desipipe-chip')).to_have_count(0)
-    in_context_menu(page, cell.locator('.jp-desipipe-Cell'), 'Show the Tasks of the Cell in desipipe')
+    in_context_menu(
+        page, cell.locator('.jp-desipipe-Cell'), 'Show the Tasks of the Cell in desipipe'
+    )
     expect(shown.locator('.jp-desipipe-chip')).to_contain_text('of the cell gated')
     page.locator('.lm-TabBar-tab', has_text='gated[2]').click()
     expect(cell).to_be_hidden()
@@ -267,7 +303,9 @@ def test_from_a_task_to_its_cell_and_back(lab: Any, page: Any, tmp_path: Path) -
 
 
 def test_orders_from_menus(lab: Any, page: Any, tmp_path: Path) -> None:
-    """Start, resize, cancel and retry one or all, end all: what loses something asks first; by mouse and by keyboard."""
+    """Start, resize, cancel and retry one or all, end all: what loses something asks first; by
+    mouse and by keyboard.
+    """
     queue, gates = new_queue(lab, 'orders'), tmp_path / 'gates'
     add_gated(queue, gates, 6)
     open_lab(page)
@@ -345,16 +383,24 @@ def test_settings(lab: Any, page: Any, tmp_path: Path) -> None:
         for words in ('Notify of the first failure', 'Notify of the end'):
             form.get_by_role('checkbox', name=words).uncheck()
         saved = 'lab/api/settings/desipipe-lab:panel'
-        wait_for(lambda: lab.request(saved)['settings'].get('notifyCompletion') is False, 'JupyterLab to save the settings')
+        wait_for(
+            lambda: lab.request(saved)['settings'].get('notifyCompletion') is False,
+            'JupyterLab to save the settings',
+        )
         with working(lab, queue):
             expect(shown.locator('.jp-desipipe-counts')).to_contain_text('1 failed')
             expect(page.locator('.Toastify__toast')).to_have_count(0)
             # Switched on again, the next one is told
             form.get_by_role('checkbox', name='Notify of the end').check()
-            wait_for(lambda: lab.request(saved)['settings'].get('notifyCompletion', True), 'JupyterLab to save the settings')
+            wait_for(
+                lambda: lab.request(saved)['settings'].get('notifyCompletion', True),
+                'JupyterLab to save the settings',
+            )
             let(gates, 0, 'fine')
             shown.get_by_role('button', name='Retry').click()
-            expect(page.locator('.Toastify__toast', has_text='quiet: the task succeeded')).to_be_visible()
+            expect(
+                page.locator('.Toastify__toast', has_text='quiet: the task succeeded')
+            ).to_be_visible()
     finally:
         lab.request('lab/api/settings/desipipe-lab:panel', {'raw': '{}'}, 'PUT')
         queue.kill()
@@ -376,7 +422,14 @@ def test_hostile_output_is_text(lab: Any, page: Any) -> None:
         raise ValueError('<script>document.title = 2</script>')
 
     TaskManager(queue).python_app(hostile)()
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], env=lab.env, cwd=lab.workdir, check=True, capture_output=True, timeout=120)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder],
+        env=lab.env,
+        cwd=lab.workdir,
+        check=True,
+        capture_output=True,
+        timeout=120,
+    )
     open_lab(page)
     shown = open_queue(page, 'hostile')
     expect(task(shown, 'hostile[0]')).to_contain_text('<script>')
@@ -385,7 +438,9 @@ def test_hostile_output_is_text(lab: Any, page: Any) -> None:
     log = detail.get_by_role('log', name='Output')
     expect(log).to_contain_text('the end')
     text = log.inner_text()
-    assert '<img src=x' in text and '<b>bold</b>' in text and 'red link' in text and '\x1b' not in text
+    assert (
+        '<img src=x' in text and '<b>bold</b>' in text and 'red link' in text and '\x1b' not in text
+    )
     assert '100%' in text and '50%' not in text
     assert len(text) < 1_100_000
     assert log.locator('img, b, a').count() == 0
@@ -441,10 +496,16 @@ def test_a_hundred_thousand_tasks(lab: Any, page: Any, tmp_path: Path) -> None:
         waited.value.save_as(path)
         data = path.read_bytes()
         assert path.name == f'large-graph.{kind.lower()}'
-        assert data.startswith(b'<svg') and b'other[9]' in data if kind == 'SVG' else data.startswith(b'\x89PNG')
+        assert (
+            data.startswith(b'<svg') and b'other[9]' in data
+            if kind == 'SVG'
+            else data.startswith(b'\x89PNG')
+        )
 
 
-def test_notebook_7_with_a_prefix_in_two_windows(new_lab: Any, new_page: Any, tmp_path: Path) -> None:
+def test_notebook_7_with_a_prefix_in_two_windows(
+    new_lab: Any, new_page: Any, tmp_path: Path
+) -> None:
     pytest.importorskip('notebook', reason='Notebook 7 is not installed; try: make test')
     lab = new_lab(app='notebook', base_url='/hub/user/')
     queues = [new_queue(lab, f'queue{i:02d}') for i in range(20)]
@@ -492,15 +553,24 @@ def serious(page: Any, where: str) -> list[str]:
 @pytest.mark.parametrize('theme', ['JupyterLab Light', 'JupyterLab Dark'])
 def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -> None:
     """No serious finding of axe, in a light and in a dark theme; all of it by keyboard."""
-    pytest.importorskip('axe_playwright_python', reason='axe-playwright-python is not installed; try: make test')
+    pytest.importorskip(
+        'axe_playwright_python', reason='axe-playwright-python is not installed; try: make test'
+    )
     name = theme.split()[1].lower()
     queue, gates = new_queue(lab, name), tmp_path / 'gates'
     add_gated(queue, gates, 4)
-    jobs = [('4411_0', 2, 'running', '', 'nid0042', time.time() + 41 * 60 + 30), *((f'4411_{i}', 2, 'pending', 'Priority', '', None) for i in range(1, 40))]
+    jobs = [
+        ('4411_0', 2, 'running', '', 'nid0042', time.time() + 41 * 60 + 30),
+        *((f'4411_{i}', 2, 'pending', 'Priority', '', None) for i in range(1, 40)),
+    ]
     queue.ledger.note_jobs('m', jobs)
     let(gates, 0, 'zero')
     let(gates, 1, '')
-    lab.request('lab/api/settings/@jupyterlab/apputils-extension:themes', {'raw': json.dumps({'theme': theme})}, 'PUT')
+    lab.request(
+        'lab/api/settings/@jupyterlab/apputils-extension:themes',
+        {'raw': json.dumps({'theme': theme})},
+        'PUT',
+    )
     try:
         with working(lab, queue):
             open_lab(page)
@@ -509,9 +579,13 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
             expect(shown.locator('.jp-desipipe-counts')).to_contain_text('2 running')
             assert page.locator('body').get_attribute('data-jp-theme-name') == theme
             waiting = shown.locator('.jp-desipipe-worker[data-job^="4411_"]')
-            expect(waiting.nth(0)).to_have_text(re.compile(r'^slurm 4411_0\s*nid0042 ·\s*begins ·\s*2 slots ·\s*4[01] min left$'))
+            expect(waiting.nth(0)).to_have_text(
+                re.compile(r'^slurm 4411_0\s*nid0042 ·\s*begins ·\s*2 slots ·\s*4[01] min left$')
+            )
             expect(waiting.nth(1)).to_contain_text('pending (Priority)')
-            expect(shown.locator('.jp-desipipe-section', has_text='Workers').first).to_contain_text('39 jobs pending')
+            expect(shown.locator('.jp-desipipe-section', has_text='Workers').first).to_contain_text(
+                '39 jobs pending'
+            )
             shown.get_by_role('button', name='20 more').click()
             expect(waiting).to_have_count(40)
             assert serious(page, '#desipipe-panel') == []

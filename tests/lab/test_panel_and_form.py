@@ -32,8 +32,18 @@ powers = [power(seed) for seed in range(-1, 7)]
 
 
 def test_panel_and_form(lab: Any, page: Any) -> None:
-    sources = [SETUP, '%desipipe status', '%desipipe monitor', 'form = power.form()\nform', '%desipipe work', 'powers[3]', 'queue']
-    page.open_notebook(lab.write('widgets.ipynb', *(nbformat.v4.new_code_cell(source) for source in sources)))
+    sources = [
+        SETUP,
+        '%desipipe status',
+        '%desipipe monitor',
+        'form = power.form()\nform',
+        '%desipipe work',
+        'powers[3]',
+        'queue',
+    ]
+    page.open_notebook(
+        lab.write('widgets.ipynb', *(nbformat.v4.new_code_cell(source) for source in sources))
+    )
     for index in range(4):
         page.run_cell(index)
     panel, form = page.output(2), page.output(3)

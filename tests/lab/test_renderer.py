@@ -48,7 +48,14 @@ def summary(folder: str = '/nowhere/test.queue', **changes: Any) -> dict[str, An
         'ended': None,
         'cached': False,
         'computed': None,
-        'failure': {'tid': 'ab' * 16, 'name': 'fraction', 'index': 3, 'state': 'FAILED', 'cause': 'ValueError: size must be positive', 'line': 4},
+        'failure': {
+            'tid': 'ab' * 16,
+            'name': 'fraction',
+            'index': 3,
+            'state': 'FAILED',
+            'cause': 'ValueError: size must be positive',
+            'line': 4,
+        },
         'causes': [],
         'advice': [],
         'outputs': [],
@@ -60,18 +67,33 @@ def summary(folder: str = '/nowhere/test.queue', **changes: Any) -> dict[str, An
 def cell(content: dict[str, Any]) -> Any:
     """A cell with a saved display."""
     data = {MIME: content, 'text/html': '<b>static</b>', 'text/plain': 'static'}
-    return nbformat.v4.new_code_cell('%%desipipe fraction', execution_count=1, outputs=[nbformat.v4.new_output('display_data', data=data)])
+    return nbformat.v4.new_code_cell(
+        '%%desipipe fraction',
+        execution_count=1,
+        outputs=[nbformat.v4.new_output('display_data', data=data)],
+    )
 
 
 OUTPUTS = [
     {'output_type': 'stream', 'name': 'stdout', 'text': 'plain \x1b[31mred\x1b[0m\n'},
-    {'output_type': 'display_data', 'data': {'text/html': '<em>rich</em>', 'text/plain': 'poor'}, 'metadata': {}},
-    {'output_type': 'error', 'ename': 'ValueError', 'evalue': 'size must be positive', 'traceback': ['Traceback', '\x1b[31mValueError\x1b[0m: size']},
+    {
+        'output_type': 'display_data',
+        'data': {'text/html': '<em>rich</em>', 'text/plain': 'poor'},
+        'metadata': {},
+    },
+    {
+        'output_type': 'error',
+        'ename': 'ValueError',
+        'evalue': 'size must be positive',
+        'traceback': ['Traceback', '\x1b[31mValueError\x1b[0m: size'],
+    },
 ]
 
 
 def test_saved_display(lab: Any, page: Any) -> None:
-    """A saved notebook, opened where its queue is not known: what was true when it was saved, and since when."""
+    """A saved notebook, opened where its queue is not known: what was true when it was saved,
+    and since when.
+    """
     page.open_notebook(lab.write('saved.ipynb', cell(summary(outputs=OUTPUTS))))
     display = page.display(0)
     bar = display.get_by_role('progressbar')
@@ -92,8 +114,12 @@ def test_saved_display(lab: Any, page: Any) -> None:
 def test_colours_and_symbols_are_those_of_the_summary() -> None:
     """One look everywhere: the front end has a copy of it."""
     source = Path(__file__).resolve().parents[2] / 'jupyter_ext'
-    colours = dict(re.findall(r'--desipipe-(\w+): (#\w+);', (source / 'style' / 'base.css').read_text()))
-    symbols = dict(re.findall(r"^  ([A-Z]+): '(.)'", (source / 'src' / 'tokens.ts').read_text(), re.MULTILINE))
+    colours = dict(
+        re.findall(r'--desipipe-(\w+): (#\w+);', (source / 'style' / 'base.css').read_text())
+    )
+    symbols = dict(
+        re.findall(r"^  ([A-Z]+): '(.)'", (source / 'src' / 'tokens.ts').read_text(), re.MULTILINE)
+    )
     # A claimed task is shown as pending there, with a word.
     shown = {name: look for name, look in LOOKS.items() if name not in ('CLAIMED', 'DELETED')}
     assert colours == {name.lower(): look.colour for name, look in shown.items()}
@@ -101,7 +127,9 @@ def test_colours_and_symbols_are_those_of_the_summary() -> None:
 
 
 def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
-    """A notebook that was opened again follows its tasks through the server; failed tasks are retried from there."""
+    """A notebook that was opened again follows its tasks through the server; failed tasks are
+    retried from there.
+    """
     queue = Queue('live', base_dir=lab.queues, create=True)
     gates = tmp_path / 'gates'
     add_gated(queue, gates, 4)
@@ -132,7 +160,9 @@ def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
 def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
     queue = Queue('cancelled', base_dir=lab.queues, create=True)
     add_gated(queue, tmp_path / 'gates', 3)
-    page.open_notebook(lab.write('cancelled.ipynb', cell(cell_summary(queue, '0-2', title='gated'))))
+    page.open_notebook(
+        lab.write('cancelled.ipynb', cell(cell_summary(queue, '0-2', title='gated')))
+    )
     display = page.display(0)
     for answer in ('Keep them', 'Cancel tasks'):
         assert queue.counts['KILLED'] == 0
@@ -143,9 +173,13 @@ def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
 
 
 def test_a_cell_from_its_run_to_the_next_day(lab: Any, page: Any) -> None:
-    """The whole way: a cell is run, shows its tasks, then what it printed; the saved notebook shows the same when it is opened again."""
+    """The whole way: a cell is run, shows its tasks, then what it printed; the saved notebook
+    shows the same when it is opened again.
+    """
     code = '%%desipipe --for i=range(3) --out square\nsquare = i**2\nprint(f"square of {i}")'
-    page.open_notebook(lab.write('cell.ipynb', '%load_ext desipipe\n%desipipe use ./cells --workers 2', code))
+    page.open_notebook(
+        lab.write('cell.ipynb', '%load_ext desipipe\n%desipipe use ./cells --workers 2', code)
+    )
     page.run_cell(0)
     page.run_cell(1)
     display = page.display(1)

@@ -1,4 +1,6 @@
-"""Many tabs of one JupyterLab in one browser, and many queues: no page keeps the others from the server."""
+"""Many tabs of one JupyterLab in one browser, and many queues: no page keeps the others from the
+server.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,14 @@ def open_sockets(sockets: list[Any]) -> int:
 
 
 def test_tabs_take_no_connections_from_each_other(lab: Any, new_page: Any) -> None:
-    queues = [Queue(f'tabs_{k:03d}_power_spectrum_of_mock_catalogue', base_dir=lab.queues / getpass.getuser(), create=True) for k in range(70)]
+    queues = [
+        Queue(
+            f'tabs_{k:03d}_power_spectrum_of_mock_catalogue',
+            base_dir=lab.queues / getpass.getuser(),
+            create=True,
+        )
+        for k in range(70)
+    ]
     first = new_page()
     pages = [first, *(LabPage(lab, first.page.context.new_page()) for _ in range(TABS - 1))]
     sockets = []
@@ -58,7 +67,13 @@ def test_tabs_take_no_connections_from_each_other(lab: Any, new_page: Any) -> No
         assert open_sockets(opened) <= 1
     # The first and the last of them ask the server, and get an answer.
     for page in (pages[0], pages[-1]):
-        assert page.page.evaluate('async () => (await fetch("/api/status", {signal: AbortSignal.timeout(30000)})).status') == 200
+        assert (
+            page.page.evaluate(
+                'async () => (await fetch("/api/status", {signal: '
+                'AbortSignal.timeout(30000)})).status'
+            )
+            == 200
+        )
     # What happens to the last of the queues is told to all of them.
     panel = pages[-1].locator('#desipipe-panel')
     pages[-1].locator('.jp-SideBar [data-id="desipipe-panel"]').click()

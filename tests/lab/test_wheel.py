@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.browser  # not for the browser itself: it needs the built front end, as the other tests of this mark do
+pytestmark = (
+    pytest.mark.browser
+)  # not for the browser itself: it needs the built front end, as the other tests of this mark do
 
 ROOT = Path(__file__).resolve().parents[2]
 INSTALLED = 'share/jupyter/labextensions/desipipe-lab'
@@ -20,15 +22,25 @@ INSTALLED = 'share/jupyter/labextensions/desipipe-lab'
 def test_wheel_has_the_front_end(tmp_path: Path) -> None:
     if not (ROOT / 'jupyter_ext' / 'labextension' / 'package.json').exists():
         pytest.skip('the front end is not built; try: make labextension')
-    subprocess.run([sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel', '-d', str(tmp_path)], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, '-m', 'hatchling', 'build', '-t', 'wheel', '-d', str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+    )
     (path,) = tmp_path.glob('*.whl')
     with zipfile.ZipFile(path) as wheel:
-        data = {name.partition('.data/data/')[2]: name for name in wheel.namelist() if '.data/data/' in name}
+        data = {
+            name.partition('.data/data/')[2]: name
+            for name in wheel.namelist()
+            if '.data/data/' in name
+        }
         package = json.loads(wheel.read(data[f'{INSTALLED}/package.json']))
         texts = [wheel.read(name) for name in data.values()]
     # The entry that JupyterLab loads is one of the files.
     assert f'{INSTALLED}/{package["jupyterlab"]["_build"]["load"]}' in data
     assert f'{INSTALLED}/install.json' in data
-    assert not [name for name in data if name.endswith(('.map', 'build_log.json', '.ts'))]  # no development build
+    assert not [
+        name for name in data if name.endswith(('.map', 'build_log.json', '.ts'))
+    ]  # no development build
     assert not [text for text in texts if os.fsencode(f'{ROOT}/') in text]
     assert sum(map(len, texts)) < 1_000_000

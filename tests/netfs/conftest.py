@@ -54,7 +54,12 @@ def nfs() -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.fixture(params=[pytest.param('moosefs', marks=pytest.mark.netfs), pytest.param('nfs', marks=pytest.mark.nfs)])
+@pytest.fixture(
+    params=[
+        pytest.param('moosefs', marks=pytest.mark.netfs),
+        pytest.param('nfs', marks=pytest.mark.nfs),
+    ]
+)
 def two_hosts(request: pytest.FixtureRequest) -> Iterator[Cluster]:
     """Two hosts, on each filesystem whose locks hold; both are connected again after the test."""
     cluster: Cluster = request.getfixturevalue(request.param)

@@ -1,11 +1,13 @@
 """Run programs in a guest as if they were children of the caller.
 
-``guest_agent.py serve ADDRESS PORT`` in the guest runs one program for each connection. ``guest_agent.py run ADDRESS PORT FD``
-outside stands for that program: it passes on standard input, output and error, and ends as the program ended. The
-descriptor gives it the program to run, as one JSON line, and then the signals to send. When the connection ends, the program is killed.
+``guest_agent.py serve ADDRESS PORT`` in the guest runs one program for each connection.
+``guest_agent.py run ADDRESS PORT FD`` outside stands for that program: it passes on standard input,
+output and error, and ends as the program ended. The descriptor gives it the program to run, as one
+JSON line, and then the signals to send. When the connection ends, the program is killed.
 
-Every message is one JSON line: to the guest the request, then ``{"signal": n}`` and ``{"in": base64}`` (empty: the end); from it
-``{"out": base64}``, ``{"err": base64}``, ``{"exit": n}``. Standard library only, as it runs with ``-I -S``.
+Every message is one JSON line: to the guest the request, then ``{"signal": n}`` and ``{"in":
+base64}`` (empty: the end); from it ``{"out": base64}``, ``{"err": base64}``, ``{"exit": n}``.
+Standard library only, as it runs with ``-I -S``.
 """
 
 from __future__ import annotations
@@ -51,7 +53,8 @@ class _Program(socketserver.StreamRequestHandler):
                     assert stream is not None
                     os.set_blocking(stream.fileno(), False)
                     selector.register(stream, selectors.EVENT_READ, name)
-                # Lines of the connection are read by a thread: a buffered reader may hold a line that a selector does not see.
+                # Lines of the connection are read by a thread: a buffered reader may hold a line
+                # that a selector does not see.
                 threading.Thread(target=self._follow, args=(process,), daemon=True).start()
                 while process.returncode is None:
                     for key, _ in selector.select():
@@ -60,7 +63,8 @@ class _Program(socketserver.StreamRequestHandler):
                         elif self._pump(key.fd, key.data):
                             selector.unregister(key.fileobj)
                 for key in list(selector.get_map().values()):
-                    # What it wrote before it ended is in the pipe; a child of it that holds the pipe open is not waited for.
+                    # What it wrote before it ended is in the pipe; a child of it that holds the
+                    # pipe open is not waited for.
                     if key.data != 'exit':
                         self._pump(key.fd, key.data)
             self._send(exit=process.returncode)
@@ -94,7 +98,8 @@ class _Program(socketserver.StreamRequestHandler):
                     process.stdin.close()
         except ConnectionError:
             print('the connection broke', file=sys.stderr)
-        # The end of the connection, and `handle` closes it after the program: then its process group is gone, or left to itself.
+        # The end of the connection, and `handle` closes it after the program: then its process
+        # group is gone, or left to itself.
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -146,7 +151,8 @@ def run(address: str, port: int, control: int) -> int:
     Returns
     -------
     status : int
-        Exit status of the program; a program that a signal ended ends this process by the same signal.
+        Exit status of the program; a program that a signal ended ends this process by the same
+        signal.
     """
     connection = socket.create_connection((address, port), 30)
     connection.settimeout(None)
@@ -168,7 +174,9 @@ def run(address: str, port: int, control: int) -> int:
         while data:
             data = os.read(0, 1 << 16)
             with lock:
-                connection.sendall(json.dumps({'in': base64.b64encode(data).decode()}).encode() + b'\n')
+                connection.sendall(
+                    json.dumps({'in': base64.b64encode(data).decode()}).encode() + b'\n'
+                )
 
     threading.Thread(target=orders, daemon=True).start()
     for line in connection.makefile('rb'):
@@ -176,7 +184,10 @@ def run(address: str, port: int, control: int) -> int:
         if 'exit' in message:
             status: int = message['exit']
             if status < 0:
-                signal.signal(-status, signal.SIG_DFL) if -status not in (signal.SIGKILL, signal.SIGSTOP) else None
+                signal.signal(-status, signal.SIG_DFL) if -status not in (
+                    signal.SIGKILL,
+                    signal.SIGSTOP,
+                ) else None
                 os.kill(os.getpid(), -status)
             return status
         for name, fd in (('out', 1), ('err', 2)):

@@ -1,7 +1,9 @@
 """Hosts made of Linux namespaces: own network, mounts, host name and processes on one machine.
 
-A `Box` is a set of namespaces; a `Host` is where a test runs programs and sees the shared folder. The server of a filesystem and its two hosts each
-live in a box, wired by a bridge in the server's box, so that nothing of it is in the machine's own network or mount table, and nothing is left behind.
+A `Box` is a set of namespaces; a `Host` is where a test runs programs and sees the shared folder.
+The server of a filesystem and its two hosts each live in a box, wired by a bridge in the server's
+box, so that nothing of it is in the machine's own network or mount table, and nothing is left
+behind.
 """
 
 from __future__ import annotations
@@ -28,7 +30,21 @@ _PREFIX = 'desipipe-netfs-'
 # Debian keeps servers and network tools where an ordinary user's PATH does not look.
 _PATH = os.pathsep.join([os.environ.get('PATH', os.defpath), '/usr/sbin', '/sbin'])
 
-__all__ = ['SERVER_IP', 'Box', 'Cluster', 'Host', 'NamespaceHost', 'bridge', 'cluster', 'finish', 'go', 'line', 'missing', 'scratch', 'until']
+__all__ = [
+    'SERVER_IP',
+    'Box',
+    'Cluster',
+    'Host',
+    'NamespaceHost',
+    'bridge',
+    'cluster',
+    'finish',
+    'go',
+    'line',
+    'missing',
+    'scratch',
+    'until',
+]
 
 
 def missing(*programs: str) -> str:
@@ -48,15 +64,24 @@ def missing(*programs: str) -> str:
         return 'network namespaces need Linux'
     if os.geteuid() != 0:
         return 'namespaces and mounts need root'
-    absent = [program for program in ('unshare', 'nsenter', 'ip', 'mount') + programs if shutil.which(program, path=_PATH) is None]
-    return 'not installed: {} (tests/netfs/README.md names the packages)'.format(', '.join(absent)) if absent else ''
+    absent = [
+        program
+        for program in ('unshare', 'nsenter', 'ip', 'mount') + programs
+        if shutil.which(program, path=_PATH) is None
+    ]
+    return (
+        'not installed: {} (tests/netfs/README.md names the packages)'.format(', '.join(absent))
+        if absent
+        else ''
+    )
 
 
 @contextmanager
 def scratch() -> Iterator[Path]:
     """A fresh folder, removed at the end; folders that killed runs left behind are removed first.
 
-    The owner of a folder holds a lock on a file beside it, which ends with its process: a folder whose lock is free has no owner.
+    The owner of a folder holds a lock on a file beside it, which ends with its process: a folder
+    whose lock is free has no owner.
 
     Yields
     ------
@@ -85,7 +110,9 @@ def scratch() -> Iterator[Path]:
 
 
 def _inner(pid: int) -> int | None:
-    """The first child of a process, if it has one (``nsenter`` and ``unshare`` fork to enter a PID namespace)."""
+    """The first child of a process, if it has one (``nsenter`` and ``unshare`` fork to enter a
+    PID namespace).
+    """
     try:
         children = Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()
     except FileNotFoundError:
@@ -94,7 +121,9 @@ def _inner(pid: int) -> int | None:
 
 
 class _Entered(subprocess.Popen[Any]):
-    """A program run through ``nsenter``: signals go to the program, not to ``nsenter``, which does not pass them on."""
+    """A program run through ``nsenter``: signals go to the program, not to ``nsenter``, which
+    does not pass them on.
+    """
 
     def send_signal(self, sig: int) -> None:
         wait_for(
@@ -105,10 +134,14 @@ class _Entered(subprocess.Popen[Any]):
         if self.poll() is not None or inner is None:
             return
         os.kill(inner, sig)
-        # nsenter stops itself when its child stops. Continued before it got that far, it would stop for good.
+        # nsenter stops itself when its child stops. Continued before it got that far, it would stop
+        # for good.
         if sig == signal.SIGSTOP:
             wait_for(
-                lambda: Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0] == 'T',
+                lambda: (
+                    Path(f'/proc/{self.pid:d}/stat').read_text().rpartition(')')[2].split()[0]
+                    == 'T'
+                ),
                 'nsenter stops',
             )
         elif sig == signal.SIGCONT:
@@ -116,7 +149,8 @@ class _Entered(subprocess.Popen[Any]):
 
 
 class Box:
-    """A set of namespaces (network, mounts, host name, processes) with its own boot id, ``/run`` and ``/dev/shm``.
+    """A set of namespaces (network, mounts, host name, processes) with its own boot id, ``/run``
+    and ``/dev/shm``.
 
     Parameters
     ----------
@@ -126,15 +160,31 @@ class Box:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        namespaces = ['--net', '--mount', '--uts', '--pid', '--fork', '--kill-child', '--mount-proc']
-        # The box lives as long as the pipe to its PID 1: when this process dies, whatever the cause, so does the box.
+        namespaces = [
+            '--net',
+            '--mount',
+            '--uts',
+            '--pid',
+            '--fork',
+            '--kill-child',
+            '--mount-proc',
+        ]
+        # The box lives as long as the pipe to its PID 1: when this process dies, whatever the
+        # cause, so does the box.
         self._unshare = subprocess.Popen(
-            ['unshare', *namespaces, 'sh', str(HERE / 'box_init.sh'), name], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=_environ()
+            ['unshare', *namespaces, 'sh', str(HERE / 'box_init.sh'), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=_environ(),
         )
         assert self._unshare.stdout is not None
         if self._unshare.stdout.readline() != 'ready\n':
             self.close()
-            raise RuntimeError(f'the namespaces of {name} could not be made; what `unshare` and box_init.sh printed above says why')
+            raise RuntimeError(
+                f'the namespaces of {name} could not be made; what `unshare` and box_init.sh '
+                'printed above says why'
+            )
         inner = _inner(self._unshare.pid)
         assert inner is not None
         self.pid = inner
@@ -155,19 +205,42 @@ class Box:
         process : subprocess.Popen
             Its signals and exit status are those of the program.
         """
-        # nsenter changes to the root folder of the mounts it enters; `env -C` is the program that changes back, and execs.
+        # nsenter changes to the root folder of the mounts it enters; `env -C` is the program that
+        # changes back, and execs.
         cwd = kw.pop('cwd', None) or os.getcwd()
         kw.setdefault('stdin', subprocess.DEVNULL)
         kw['env'] = _environ(kw.get('env'))
-        enter = ['nsenter', f'--target={self.pid:d}', '--net', '--mount', '--uts', '--pid', '--', 'env', '-C', os.fspath(cwd), '--']
+        enter = [
+            'nsenter',
+            f'--target={self.pid:d}',
+            '--net',
+            '--mount',
+            '--uts',
+            '--pid',
+            '--',
+            'env',
+            '-C',
+            os.fspath(cwd),
+            '--',
+        ]
         process = _Entered([*enter, *(os.fspath(arg) for arg in argv)], **kw)
         process.args = list(argv)
         self._started = [other for other in self._started if other.returncode is None] + [process]
         return process
 
-    def run(self, argv: Sequence[str | os.PathLike[str]], timeout: float = 60.0, check: bool = False, **kw: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        timeout: float = 60.0,
+        check: bool = False,
+        **kw: Any,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program in the box to its end. Parameters and results as of `Host.run`."""
-        return _complete(self.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw), timeout, check)
+        return _complete(
+            self.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw),
+            timeout,
+            check,
+        )
 
     def net(self, *argv: str) -> None:
         """Run a command of the machine (its files, its process ids) in the network of the box.
@@ -182,15 +255,18 @@ class Box:
         subprocess.CalledProcessError
             It failed.
         """
-        subprocess.run(['nsenter', f'--target={self.pid:d}', '--net', '--', *argv], check=True, env=_environ())
+        subprocess.run(
+            ['nsenter', f'--target={self.pid:d}', '--net', '--', *argv], check=True, env=_environ()
+        )
 
     def close(self) -> None:
         """End the box with all that runs in it."""
         for stream in (self._unshare.stdin, self._unshare.stdout):
             assert stream is not None
             stream.close()
-        # PID 1 ends as its input did, and the kernel makes its parent wait until every process of the namespace was killed and
-        # waited for: those that came through nsenter by nsenter, which can't while it is stopped.
+        # PID 1 ends as its input did, and the kernel makes its parent wait until every process of
+        # the namespace was killed and waited for: those that came through nsenter by nsenter, which
+        # can't while it is stopped.
         for process in self._started:
             if process.poll() is None:
                 os.kill(process.pid, signal.SIGCONT)
@@ -202,10 +278,15 @@ class Box:
 
 
 def _environ(env: Mapping[str, str] | None = None) -> dict[str, str]:
-    return {**(os.environ if env is None else env), 'PATH': _PATH if env is None else env.get('PATH', _PATH)}
+    return {
+        **(os.environ if env is None else env),
+        'PATH': _PATH if env is None else env.get('PATH', _PATH),
+    }
 
 
-def _complete(process: subprocess.Popen[Any], timeout: float, check: bool) -> subprocess.CompletedProcess[str]:
+def _complete(
+    process: subprocess.Popen[Any], timeout: float, check: bool
+) -> subprocess.CompletedProcess[str]:
     try:
         out, err = process.communicate(timeout=timeout)
     except BaseException as exc:
@@ -216,7 +297,9 @@ def _complete(process: subprocess.Popen[Any], timeout: float, check: bool) -> su
         raise
     result = subprocess.CompletedProcess(process.args, process.returncode, out, err)
     if check and result.returncode:
-        raise RuntimeError(f'exit status {result.returncode:d} of {process.args!r}:\n{out or ""}{err or ""}')
+        raise RuntimeError(
+            f'exit status {result.returncode:d} of {process.args!r}:\n{out or ""}{err or ""}'
+        )
     return result
 
 
@@ -248,7 +331,8 @@ class Host(ABC):
         argv : sequence of str or path
             Program and arguments.
         **kw
-            As of `subprocess.Popen`: ``cwd``, ``env``, ``stdin`` (nothing by default), ``stdout``, ``stderr``, ``text`` and the like.
+            As of `subprocess.Popen`: ``cwd``, ``env``, ``stdin`` (nothing by default), ``stdout``,
+            ``stderr``, ``text`` and the like.
 
         Returns
         -------
@@ -257,7 +341,8 @@ class Host(ABC):
         """
 
     def talk(self, argv: Sequence[str | os.PathLike[str]], **kw: Any) -> subprocess.Popen[str]:
-        """Start a program with pipes for its input and its output (errors included), as text; see `until`, `go`, `finish`.
+        """Start a program with pipes for its input and its output (errors included), as text; see
+        `until`, `go`, `finish`.
 
         Parameters
         ----------
@@ -271,19 +356,35 @@ class Host(ABC):
         process : subprocess.Popen
             The program.
         """
-        return self.popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, **kw)
+        return self.popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **kw,
+        )
 
     def cut(self) -> None:
-        """Cut the host off from the server of the shared folder, as by pulling the cable out of the switch: nobody is told."""
-        # A port of a bridge that is down: nothing comes in or out. A device taken down would have the kernel answer programs with an error at
-        # once, and user-mode Linux would never send on it again; one that belongs to no bridge would still be heard by the server.
+        """Cut the host off from the server of the shared folder, as by pulling the cable out of
+        the switch: nobody is told.
+        """
+        # A port of a bridge that is down: nothing comes in or out. A device taken down would have
+        # the kernel answer programs with an error at once, and user-mode Linux would never send on
+        # it again; one that belongs to no bridge would still be heard by the server.
         self._server.net('ip', 'link', 'set', self._port, 'master', 'no-bridge')
 
     def heal(self) -> None:
         """Undo `cut`."""
         self._server.net('ip', 'link', 'set', self._port, 'master', 'bridge')
 
-    def run(self, argv: Sequence[str | os.PathLike[str]], timeout: float = 60.0, check: bool = False, **kw: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self,
+        argv: Sequence[str | os.PathLike[str]],
+        timeout: float = 60.0,
+        check: bool = False,
+        **kw: Any,
+    ) -> subprocess.CompletedProcess[str]:
         """Run a program on this host to its end.
 
         Parameters
@@ -309,7 +410,11 @@ class Host(ABC):
         RuntimeError
             With ``check``: it failed; the message holds what it printed.
         """
-        return _complete(self.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw), timeout, check)
+        return _complete(
+            self.popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **kw),
+            timeout,
+            check,
+        )
 
     def python(self, code: str, *args: object, **kw: Any) -> str:
         """Run Python source with this interpreter and its packages.
@@ -333,7 +438,9 @@ class Host(ABC):
         RuntimeError
             It failed; the message holds what it printed.
         """
-        return str(self.run([sys.executable, '-c', code, *map(str, args)], check=True, **kw).stdout).strip()
+        return str(
+            self.run([sys.executable, '-c', code, *map(str, args)], check=True, **kw).stdout
+        ).strip()
 
 
 class NamespaceHost(Host):
@@ -398,7 +505,8 @@ def bridge(box: Box, name: str, address: str | None) -> None:
     address : str or None
         The address of the box on it, if any.
     """
-    # A hardware address of its own: else it takes that of a port, and changes it, unknown to the hosts, when ports come and go.
+    # A hardware address of its own: else it takes that of a port, and changes it, unknown to the
+    # hosts, when ports come and go.
     hardware = ':'.join(f'{byte:02x}' for byte in (2, *name.encode()[:5].ljust(5)))
     box.net('ip', 'link', 'add', name, 'address', hardware, 'type', 'bridge')
     box.net('ip', 'link', 'add', f'no-{name}', 'type', 'bridge')
@@ -408,7 +516,9 @@ def bridge(box: Box, name: str, address: str | None) -> None:
 
 
 @contextmanager
-def cluster(kind: str, serve: Callable[[Box, Path], None], mount: Callable[[Box, Path, Path], None]) -> Iterator[Cluster]:
+def cluster(
+    kind: str, serve: Callable[[Box, Path], None], mount: Callable[[Box, Path, Path], None]
+) -> Iterator[Cluster]:
     """A server and two hosts, made of boxes.
 
     Parameters
@@ -438,7 +548,19 @@ def cluster(kind: str, serve: Callable[[Box, Path], None], mount: Callable[[Box,
         (base / 'local').mkdir()
         hosts: list[Host] = []
         for i, box in enumerate(boxes[1:], start=1):
-            server.net('ip', 'link', 'add', f'port{i:d}', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', str(box.pid))
+            server.net(
+                'ip',
+                'link',
+                'add',
+                f'port{i:d}',
+                'type',
+                'veth',
+                'peer',
+                'name',
+                'eth0',
+                'netns',
+                str(box.pid),
+            )
             server.net('ip', 'link', 'set', f'port{i:d}', 'master', 'bridge', 'up')
             for command in (f'addr add 10.77.0.{10 + i:d}/24 dev eth0', 'link set eth0 up'):
                 box.net('ip', *command.split())

@@ -34,7 +34,12 @@ def _serve(server: Box, base: Path) -> None:
     disks.write_text(f'{disk}\n')
     listen = {f'{who}_LISTEN_HOST': SERVER_IP for who in ('MATOML', 'MATOCS', 'MATOCL')}
     server.run(
-        ['mfsmaster', '-c', _config(base / 'mfsmaster.cfg', DATA_PATH=master, EXPORTS_FILENAME=exports, **listen), 'start'],
+        [
+            'mfsmaster',
+            '-c',
+            _config(base / 'mfsmaster.cfg', DATA_PATH=master, EXPORTS_FILENAME=exports, **listen),
+            'start',
+        ],
         check=True,
     )
     options = {
@@ -44,19 +49,29 @@ def _serve(server: Box, base: Path) -> None:
         'BIND_HOST': SERVER_IP,
         'CSSERV_LISTEN_HOST': SERVER_IP,
     }
-    server.run(['mfschunkserver', '-c', _config(base / 'mfschunkserver.cfg', DATA_PATH=chunks, **options), 'start'], check=True)
+    server.run(
+        [
+            'mfschunkserver',
+            '-c',
+            _config(base / 'mfschunkserver.cfg', DATA_PATH=chunks, **options),
+            'start',
+        ],
+        check=True,
+    )
 
 
 def _mount(box: Box, path: Path, base: Path) -> None:
     box.run(['mfsmount', path, '-H', SERVER_IP], check=True)
-    # The master answers before the chunk server has told it of its disks: until then there is nowhere to write.
+    # The master answers before the chunk server has told it of its disks: until then there is
+    # nowhere to write.
     probe = path / f'.{box.name}'
     wait_for(
         lambda: box.run(['sh', '-c', 'echo ready > "$0"', os.fspath(probe)]).returncode == 0,
         f'{box.name} can write',
     )
     box.run(['rm', probe], check=True)
-    # By default each file is kept by two chunk servers; there is one, and the first fsync would wait seven seconds for the other.
+    # By default each file is kept by two chunk servers; there is one, and the first fsync would
+    # wait seven seconds for the other.
     if box.run(['mfssetgoal', '-r', '1', path]).returncode:
         # MooseFS 4 has classes of storage instead; the first host makes this one.
         box.run(['mfsscadmin', 'create', '-M', path, '-K', '*', 'one'])

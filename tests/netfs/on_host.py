@@ -1,4 +1,5 @@
-"""What a host does in the tests of the queue: ``on_host.py VERB ARGUMENT ...``, see the functions below.
+"""What a host does in the tests of the queue: ``on_host.py VERB ARGUMENT ...``, see the functions
+below.
 
 A verb that waits for the test says a word, and goes on when it reads a line.
 """
@@ -67,7 +68,9 @@ def journal_append(folder: str, name: str, n: str) -> None:
 
 
 def journal_hold(folder: str, name: str, n: str) -> None:
-    """Write a batch of events, with a pause before it while the lock is held; say whether it was written."""
+    """Write a batch of events, with a pause before it while the lock is held; say whether it was
+    written.
+    """
     journal = Journal(folder, Notes())
     asked = 0
 
@@ -89,7 +92,11 @@ def journal_read(folder: str) -> None:
     """Print what counts, in order, and what is damaged."""
     notes = Notes()
     Journal(folder, notes)
-    print(json.dumps({'seen': [[event['who'], event['i']] for event in notes.seen], 'damage': notes.damage}))
+    print(
+        json.dumps(
+            {'seen': [[event['who'], event['i']] for event in notes.seen], 'damage': notes.damage}
+        )
+    )
 
 
 def log_open(folder: str, rounds: str) -> None:
@@ -120,7 +127,9 @@ def queue_create(folder: str, rounds: str) -> None:
     """Open queues that are made if they are not there; print their identities."""
     for i in range(int(rounds)):
         pause('ready')
-        print(desipipe.Queue(f'round{i:d}', base_dir=folder).ledger.journal.header['id'], flush=True)
+        print(
+            desipipe.Queue(f'round{i:d}', base_dir=folder).ledger.journal.header['id'], flush=True
+        )
 
 
 def queue_refused(folder: str) -> None:
@@ -154,19 +163,26 @@ def queue_wait(path: str, host: str) -> None:
 
     def settled() -> bool:
         counts = queue.counts
-        return not counts['WAITING'] + counts['PENDING'] and all(task.host == host for task in queue.tasks(state='RUNNING'))
+        return not counts['WAITING'] + counts['PENDING'] and all(
+            task.host == host for task in queue.tasks(state='RUNNING')
+        )
 
     assert queue.ledger.wait(settled, TIMEOUT), f'{queue.counts}'
 
 
 def queue_read(path: str) -> None:
-    """Print what there is to know of each task: number, state, result, the attempts that ended (number, state, host, whether it counts)."""
+    """Print what there is to know of each task: number, state, result, the attempts that ended
+    (number, state, host, whether it counts).
+    """
     queue = desipipe.Queue(path, create=False)
     tasks: dict[int, Any] = {}
     for task in queue.tasks():
         number = task.kwargs['i']
         assert number not in tasks, f'task {number:d} is there twice'
-        attempts = [[attempt.number, attempt.state, attempt.host, attempt.counts] for attempt in task.attempts]
+        attempts = [
+            [attempt.number, attempt.state, attempt.host, attempt.counts]
+            for attempt in task.attempts
+        ]
         tasks[number] = {'state': task.state, 'result': task.result, 'attempts': attempts}
     print(json.dumps({'tasks': tasks, 'damage': queue.ledger.state.damage}))
 

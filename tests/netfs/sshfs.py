@@ -1,4 +1,6 @@
-"""sshfs: a file system whose locks lie, for it grants an exclusive lock to a process on each host."""
+"""sshfs: a file system whose locks lie, for it grants an exclusive lock to a process on each
+host.
+"""
 
 from __future__ import annotations
 
@@ -32,13 +34,26 @@ def _serve(server: Box, base: Path) -> None:
         'UsePAM': 'no',
         'Subsystem': 'sftp internal-sftp',
     }
-    argv = ['/usr/sbin/sshd', '-f', '/dev/null', '-h', str(keys / 'host'), '-E', str(base / 'sshd.log')]
+    argv = [
+        '/usr/sbin/sshd',
+        '-f',
+        '/dev/null',
+        '-h',
+        str(keys / 'host'),
+        '-E',
+        str(base / 'sshd.log'),
+    ]
     server.run(['mkdir', '/run/sshd'], check=True)
     server.run(argv + [f'-o{name}={value}' for name, value in options.items()], check=True)
 
 
 def _mount(box: Box, path: Path, base: Path) -> None:
-    options = {'IdentityFile': base / 'ssh' / 'user', 'StrictHostKeyChecking': 'no', 'UserKnownHostsFile': '/dev/null', 'LogLevel': 'ERROR'}
+    options = {
+        'IdentityFile': base / 'ssh' / 'user',
+        'StrictHostKeyChecking': 'no',
+        'UserKnownHostsFile': '/dev/null',
+        'LogLevel': 'ERROR',
+    }
     argv = ['sshfs', '-p', str(_PORT), f'root@{SERVER_IP}:{base / "export"}', str(path)]
     argv += [f'-o{name}={value}' for name, value in options.items()]
     wait_for(lambda: box.run(argv).returncode == 0, f'{box.name} has mounted')

@@ -1,4 +1,6 @@
-"""The test hosts themselves: two machines for all that a program can see, whose locks and network behave as the tests of the queue assume."""
+"""The test hosts themselves: two machines for all that a program can see, whose locks and
+network behave as the tests of the queue assume.
+"""
 
 from __future__ import annotations
 
@@ -92,9 +94,15 @@ print(socket.gethostname(), open('/proc/sys/kernel/random/boot_id').read().strip
 
 
 def test_programs(two_hosts: Cluster) -> None:
-    """Exit status, output, input, folder, environment and signals of a program are those of a child process."""
+    """Exit status, output, input, folder, environment and signals of a program are those of a
+    child process.
+    """
     host = two_hosts.hosts[0]
-    result = host.run(['sh', '-c', 'echo out; echo err >&2; pwd; echo $WORD; exit 3'], cwd='/usr', env={**os.environ, 'WORD': 'word'})
+    result = host.run(
+        ['sh', '-c', 'echo out; echo err >&2; pwd; echo $WORD; exit 3'],
+        cwd='/usr',
+        env={**os.environ, 'WORD': 'word'},
+    )
     assert (result.returncode, result.stdout, result.stderr) == (3, 'out\n/usr\nword\n', 'err\n')
     process = host.popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.communicate('to and fro', timeout=60) == ('to and fro', None)
@@ -158,10 +166,13 @@ def test_killed_holder_releases(two_hosts: Cluster) -> None:
 
 
 def test_counter_under_the_lock(two_hosts: Cluster) -> None:
-    """No increment is lost: the lock also makes what was written under it visible to who takes it next."""
+    """No increment is lost: the lock also makes what was written under it visible to who takes
+    it next.
+    """
     n = 50
     counter = two_hosts.path / 'counter'
-    # MooseFS refuses O_CREAT with EEXIST to one of two hosts that create a file at the same moment: the lock file is there before.
+    # MooseFS refuses O_CREAT with EEXIST to one of two hosts that create a file at the same moment:
+    # the lock file is there before.
     two_hosts.hosts[0].run(['sh', '-c', 'printf 0 > "$0"; : > "$0.lock"', counter], check=True)
     processes = [start(host, COUNT, counter, n) for host in two_hosts.hosts]
     for process in processes:
@@ -174,7 +185,9 @@ def test_counter_under_the_lock(two_hosts: Cluster) -> None:
 
 
 def test_cut_and_heal(two_hosts: Cluster) -> None:
-    """A host that is cut off waits, the other one does not notice; once healed, it goes on where it was."""
+    """A host that is cut off waits, the other one does not notice; once healed, it goes on where
+    it was.
+    """
     a, b = two_hosts.hosts
     writer = start(a, WRITE, two_hosts.path / 'pending')
     until(writer, 'ready')
@@ -219,14 +232,21 @@ def _gone(pid: int) -> bool:
 @pytest.mark.netfs
 @pytest.mark.usefixtures('boxes')
 def test_box_leaves_nothing() -> None:
-    """What runs in a box ends with it, also what has left its parent, its session and its signals behind."""
+    """What runs in a box ends with it, also what has left its parent, its session and its
+    signals behind.
+    """
     box = Box('passing')
     # An orphan that ends is reaped, one that does not stays.
-    box.run(['sh', '-c', "trap '' TERM HUP INT; setsid sleep 600 > /dev/null 2>&1 & setsid true &"], check=True)
+    box.run(
+        ['sh', '-c', "trap '' TERM HUP INT; setsid sleep 600 > /dev/null 2>&1 & setsid true &"],
+        check=True,
+    )
     pid = box.pid
 
     def orphans() -> list[int]:
-        return [int(child) for child in Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()]
+        return [
+            int(child) for child in Path(f'/proc/{pid:d}/task/{pid:d}/children').read_text().split()
+        ]
 
     wait_for(lambda: len(orphans()) == 1, 'one orphan is left')
     sleepers = orphans()
@@ -237,7 +257,9 @@ def test_box_leaves_nothing() -> None:
 @pytest.mark.netfs
 @pytest.mark.usefixtures('boxes')
 def test_killed_owner_leaves_nothing() -> None:
-    """A box ends when the process that made it is killed, and its folder goes when the next one is made."""
+    """A box ends when the process that made it is killed, and its folder goes when the next one
+    is made.
+    """
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).resolve().parents[1])!r})
@@ -248,13 +270,20 @@ with scratch() as base:
     print(box.pid, base, flush=True)
     sys.stdin.readline()
 """
-    owner = subprocess.Popen([sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    owner = subprocess.Popen(
+        [sys.executable, '-c', code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert owner.stdout is not None
     pid, base = owner.stdout.readline().split()
     assert Path(base).is_dir()
     owner.kill()
     owner.communicate()
     wait_for(lambda: _gone(int(pid)), 'the box has ended')
-    subprocess.run([sys.executable, '-c', code], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
+    subprocess.run(
+        [sys.executable, '-c', code],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        check=True,
+    )
     assert not Path(base).exists()
     assert not Path(base + '.lock').exists()

@@ -1,4 +1,6 @@
-"""The queue on network filesystems: two hosts at once, a host that is cut off, locks that are lost, locks that lie."""
+"""The queue on network filesystems: two hosts at once, a host that is cut off, locks that are
+lost, locks that lie.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,20 @@ from polling import wait_for
 
 from .hosts import HERE, Cluster, Host, finish, go, line, until
 
-pytestmark = pytest.mark.timeout(900)  # s; a guest is slow, and a cut that goes wrong is told apart by what waits for it
+pytestmark = pytest.mark.timeout(
+    900
+)  # s; a guest is slow, and a cut that goes wrong is told apart by what waits for it
 
-LEASES = {'moosefs': 6, 'nfs': 10}  # s of silence after which a worker counts as dead; a flush of a guest on a busy machine takes seconds
+LEASES = {
+    'moosefs': 6,
+    'nfs': 10,
+    # s of silence after which a worker counts as dead; a flush of a guest on a busy machine takes
+    # seconds
+}
 LINGER = 120  # s that a worker stays without work; the tests end it before
-LOSES_LOCKS = {'nfs'}  # where the lock of a host that is cut off is given to another one; MooseFS keeps it
+LOSES_LOCKS = {
+    'nfs'
+}  # where the lock of a host that is cut off is given to another one; MooseFS keeps it
 
 
 class Team:
@@ -45,14 +56,20 @@ class Team:
         self.logs = cluster.scratch / name
         self.logs.mkdir()
         (self.logs / 'config.yaml').write_text(f'lease: {LEASES.get(cluster.kind, 6):d}\n')
-        path = os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]).rstrip(os.pathsep)
-        ours = {name: value for name, value in os.environ.items() if not name.startswith('DESIPIPE_')}
+        path = os.pathsep.join([str(HERE.parents[1]), os.environ.get('PYTHONPATH', '')]).rstrip(
+            os.pathsep
+        )
+        ours = {
+            name: value for name, value in os.environ.items() if not name.startswith('DESIPIPE_')
+        }
         self.env = {**ours, 'DESIPIPE_CONFIG_DIR': str(self.logs), 'PYTHONPATH': path}
         self.a.run(['mkdir', self.folder], check=True)
 
     def talk(self, host: Host, verb: str, *args: object) -> subprocess.Popen[str]:
         """Start a verb of ``on_host.py``."""
-        return host.talk([sys.executable, str(HERE / 'on_host.py'), verb, *map(str, args)], env=self.env)
+        return host.talk(
+            [sys.executable, str(HERE / 'on_host.py'), verb, *map(str, args)], env=self.env
+        )
 
     def run(self, host: Host, verb: str, *args: object) -> str:
         """Run a verb of ``on_host.py`` to its end; what it printed."""
@@ -73,9 +90,22 @@ class Team:
     @contextmanager
     def worker(self, host: Host) -> Iterator[subprocess.Popen[Any]]:
         """A worker with two slots."""
-        argv = [sys.executable, '-m', 'desipipe', 'work', '-q', str(self.queue), '--slots', '2', '--linger', str(LINGER)]
+        argv = [
+            sys.executable,
+            '-m',
+            'desipipe',
+            'work',
+            '-q',
+            str(self.queue),
+            '--slots',
+            '2',
+            '--linger',
+            str(LINGER),
+        ]
         with (self.logs / f'worker-{host.name}.log').open('wb') as log:
-            process = host.popen(argv, env=self.env, cwd=self.logs, stdout=log, stderr=subprocess.STDOUT)
+            process = host.popen(
+                argv, env=self.env, cwd=self.logs, stdout=log, stderr=subprocess.STDOUT
+            )
         try:
             yield process
         finally:
@@ -111,11 +141,15 @@ def team(two_hosts: Cluster, request: pytest.FixtureRequest) -> Team:
 
 @pytest.mark.parametrize('lock', ['flock', 'poll'])
 def test_journal_of_two_hosts(team: Team, lock: str) -> None:
-    """What two hosts append at once is all there, once, and each host's own in its order; both see the same."""
+    """What two hosts append at once is all there, once, and each host's own in its order; both
+    see the same.
+    """
     n = 100
     journal = team.folder / 'journal'
     team.run(team.a, 'journal_create', journal, lock)
-    writers = [team.talk(host, 'journal_append', journal, host.name, n) for host in (team.a, team.b)]
+    writers = [
+        team.talk(host, 'journal_append', journal, host.name, n) for host in (team.a, team.b)
+    ]
     for writer in writers:
         until(writer, 'ready')
     for writer in writers:
@@ -131,7 +165,9 @@ def test_journal_of_two_hosts(team: Team, lock: str) -> None:
 
 @pytest.mark.parametrize('lock', ['flock', 'poll'])
 def test_holder_of_the_lock_is_cut_off(team: Team, lock: str) -> None:
-    """What a host appends that was cut off while it held the lock counts only if it held it all the time."""
+    """What a host appends that was cut off while it held the lock counts only if it held it all
+    the time.
+    """
     journal = team.folder / 'journal'
     team.run(team.a, 'journal_create', journal, lock)
     holder = team.talk(team.a, 'journal_hold', journal, 'holder', 3)
@@ -153,8 +189,11 @@ def test_holder_of_the_lock_is_cut_off(team: Team, lock: str) -> None:
     for host in (team.a, team.b):
         read = json.loads(team.run(host, 'journal_read', journal))
         assert read['damage'] == []
-        # Whoever had the lock wrote first; a batch that came too late is decided again and stands behind, or not at all.
-        assert read['seen'] == (others + held if team.cluster.kind in LOSES_LOCKS else held + others)
+        # Whoever had the lock wrote first; a batch that came too late is decided again and stands
+        # behind, or not at all.
+        assert read['seen'] == (
+            others + held if team.cluster.kind in LOSES_LOCKS else held + others
+        )
 
 
 def test_two_hosts_create_one_queue(team: Team) -> None:
@@ -163,17 +202,23 @@ def test_two_hosts_create_one_queue(team: Team) -> None:
     for creators in team.together('queue_create', rounds):
         ids = [line(creator) for creator in creators]
         assert re.fullmatch(r'[0-9a-f]{16}', ids[0]) and ids[0] == ids[1]
-    assert sorted(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == [f'round{i:d}.queue' for i in range(rounds)]
+    assert sorted(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == [
+        f'round{i:d}.queue' for i in range(rounds)
+    ]
 
 
 def test_two_hosts_open_one_log(team: Team) -> None:
-    """A log that is not there yet is opened by both, though there are filesystems that then say to one of them that it exists."""
+    """A log that is not there yet is opened by both, though there are filesystems that then say
+    to one of them that it exists.
+    """
     rounds = len([*team.together('log_open', 40)])
     assert len(team.b.run(['ls', '-A', team.folder], check=True).stdout.split()) == rounds
 
 
 def test_two_hosts_work_on_one_queue(team: Team) -> None:
-    """Tasks of two submitters, some of them of both, run by two workers: each once, none lost, all right."""
+    """Tasks of two submitters, some of them of both, run by two workers: each once, none lost,
+    all right.
+    """
     hosts = (team.a, team.b)
     n = 300
     team.run(team.a, 'queue_new', team.queue)
@@ -184,7 +229,8 @@ def test_two_hosts_work_on_one_queue(team: Team) -> None:
             team.talk(team.a, 'queue_submit', team.queue, team.log, 0, 2 * n // 3),
             team.talk(team.b, 'queue_submit', team.queue, team.log, n // 3, n),
         ]
-        # No task ends before each host has begun one: so both take part, however fast one of them is.
+        # No task ends before each host has begun one: so both take part, however fast one of them
+        # is.
         for host in hosts:
             wait_for(lambda host=host: bool(team.began(host)), f'{host.name} begins a task', 120)  # type: ignore[misc]
         for host in hosts:
@@ -209,7 +255,9 @@ def test_two_hosts_work_on_one_queue(team: Team) -> None:
 
 
 def test_host_is_cut_off(team: Team) -> None:
-    """What a host ran that was cut off runs again on the other; what it says when it is back changes nothing."""
+    """What a host ran that was cut off runs again on the other; what it says when it is back
+    changes nothing.
+    """
     n, more = 200, 50
     team.run(team.a, 'queue_new', team.queue)
     for host in (team.a, team.b):
@@ -224,8 +272,9 @@ def test_host_is_cut_off(team: Team) -> None:
         for host in (team.a, team.b):
             wait_for(lambda host=host: bool(team.began(host)), f'{host.name} begins a task', 120)  # type: ignore[misc]
         team.gate(team.b, shut=False)
-        # Until all that is left is what the first host runs: then it has nothing to claim or report, and does not hold the lock when it is
-        # cut off. Where a filesystem keeps the lock for a holder that is gone, nobody could write before it is back.
+        # Until all that is left is what the first host runs: then it has nothing to claim or
+        # report, and does not hold the lock when it is cut off. Where a filesystem keeps the lock
+        # for a holder that is gone, nobody could write before it is back.
         team.run(team.b, 'queue_wait', team.queue, team.a.name)
         team.a.cut()
         held = set(team.began(team.a))
@@ -257,7 +306,9 @@ def test_host_is_cut_off(team: Team) -> None:
 @pytest.mark.netfs
 @pytest.mark.parametrize('base', ['', 'not/there'])
 def test_sshfs_is_refused(sshfs: Cluster, base: str) -> None:
-    """Where two hosts are granted the same lock, no queue is made: the error names the filesystem and what to do, and nothing is left behind."""
+    """Where two hosts are granted the same lock, no queue is made: the error names the
+    filesystem and what to do, and nothing is left behind.
+    """
     team = Team(sshfs, f'refused-{len(base):d}')
     folder = team.folder / base
     for host in (team.a, team.b):

@@ -1,7 +1,8 @@
 """A file system client that does not know yet how long a file has become.
 
-Seen on MooseFS with two busy hosts, about once in some thousand appends: for up to a second a descriptor reads nothing where bytes are, those of
-another host or those that it has just written itself, although ``fstat`` already tells the true size; a descriptor opened afterwards reads them.
+Seen on MooseFS with two busy hosts, about once in some thousand appends: for up to a second a
+descriptor reads nothing where bytes are, those of another host or those that it has just written
+itself, although ``fstat`` already tells the true size; a descriptor opened afterwards reads them.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Notes:
 
 
 class StaleClient:
-    """Until it is opened again, a descriptor reads nothing beyond what the file held when the test began.
+    """Until it is opened again, a descriptor reads nothing beyond what the file held when the test
+    began.
 
     Parameters
     ----------
@@ -84,7 +86,9 @@ def read(folder: Path) -> list[str]:
 
 
 def test_lines_of_others_are_not_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a writer can't read yet is no torn tail: it is whole, belongs to somebody else, and stays."""
+    """What a writer can't read yet is no torn tail: it is whole, belongs to somebody else, and
+    stays.
+    """
     writer, other = journal(tmp_path), journal(tmp_path)
     with monkeypatch.context() as patch:
         client = StaleClient(tmp_path / 'journal.jsonl', patch)

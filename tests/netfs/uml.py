@@ -1,4 +1,6 @@
-"""User-mode-Linux guests: kernels of their own, which have the NFS server and client that namespaces can't give."""
+"""User-mode-Linux guests: kernels of their own, which have the NFS server and client that
+namespaces can't give.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from typing import IO, Any
 from .hosts import HERE, SERVER_IP, Box, Cluster, Host, bridge, scratch, until
 
 PROGRAMS = ('linux.uml', 'modprobe', 'mount.nfs4', 'exportfs', 'rpc.mountd', 'rpc.nfsd')
-LEASE = 10  # seconds after which the server gives the locks of a silent client away; the least that it takes
+# seconds after which the server gives the locks of a silent client away; the least that it takes
+LEASE = 10
 MEMORY = '256M'
 _AGENT = HERE / 'guest_agent.py'
 _PORT = 9000
@@ -23,7 +26,9 @@ __all__ = ['LEASE', 'PROGRAMS', 'GuestHost', 'nfs']
 
 
 class _Stand(subprocess.Popen[Any]):
-    """The process that stands for a program in a guest (see ``guest_agent.py``); signals go to the program."""
+    """The process that stands for a program in a guest (see ``guest_agent.py``); signals go to
+    the program.
+    """
 
     orders: IO[bytes]
 
@@ -55,7 +60,9 @@ class GuestHost(Host):
         Mount options.
     """
 
-    def __init__(self, number: int, name: str, switch: Box, path: Path, base: Path, options: str) -> None:
+    def __init__(
+        self, number: int, name: str, switch: Box, path: Path, base: Path, options: str
+    ) -> None:
         super().__init__(name, switch, f'port{number:d}', path)
         self._control = f'10.78.0.{10 + number:d}'
         devices = {self._port: 'bridge', f'control{number:d}': 'control'}
@@ -74,12 +81,25 @@ class GuestHost(Host):
             'PYTHON': sys.executable,
             'AGENT': _AGENT,
         }
-        kernel = f'mem={MEMORY} umid={name} uml_dir={base}/ rootfstype=hostfs root=/dev/root rootflags=/ rw init={HERE / "guest_init.sh"} quiet'
+        kernel = (
+            f'mem={MEMORY} umid={name} uml_dir={base}/ rootfstype=hostfs root=/dev/root '
+            f'rootflags=/ rw init={HERE / "guest_init.sh"} quiet'
+        )
         console = 'con=null con0=null,fd:1'
-        # Without `gro` a guest cuts packets that the other kernel has merged: all that is longer than a few kB waits for a retransmission.
-        network = [f'vec{i:d}:transport=tap,ifname={device},depth=128,gro=1' for i, device in enumerate(devices)]
+        # Without `gro` a guest cuts packets that the other kernel has merged: all that is longer
+        # than a few kB waits for a retransmission.
+        network = [
+            f'vec{i:d}:transport=tap,ifname={device},depth=128,gro=1'
+            for i, device in enumerate(devices)
+        ]
         self._kernel = switch.popen(
-            ['linux.uml', *kernel.split(), *console.split(), *network, *(f'GUEST_{key}={value}' for key, value in guest.items())],
+            [
+                'linux.uml',
+                *kernel.split(),
+                *console.split(),
+                *network,
+                *(f'GUEST_{key}={value}' for key, value in guest.items()),
+            ],
             env={**os.environ, 'TMPDIR': '/dev/shm'},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -99,15 +119,31 @@ class GuestHost(Host):
             until(self._kernel, word)
 
     def popen(self, argv: Sequence[str | os.PathLike[str]], **kw: Any) -> subprocess.Popen[Any]:
-        # /tmp is this machine's, through hostfs, where sockets do not work: temporary files go to the guest's memory.
+        # /tmp is this machine's, through hostfs, where sockets do not work: temporary files go to
+        # the guest's memory.
         env = {**(kw.pop('env', None) or os.environ), 'TMPDIR': '/run/tmp'}
-        request = {'argv': [os.fspath(arg) for arg in argv], 'cwd': os.fspath(kw.pop('cwd', None) or os.getcwd()), 'env': env}
+        request = {
+            'argv': [os.fspath(arg) for arg in argv],
+            'cwd': os.fspath(kw.pop('cwd', None) or os.getcwd()),
+            'env': env,
+        }
         kw.setdefault('stdin', subprocess.DEVNULL)
         read, write = os.pipe()
         orders = os.fdopen(write, 'wb', buffering=0)
-        enter = ['nsenter', f'--target={self._server.pid:d}', '--net', '--', sys.executable, '-I', '-S', str(_AGENT)]
+        enter = [
+            'nsenter',
+            f'--target={self._server.pid:d}',
+            '--net',
+            '--',
+            sys.executable,
+            '-I',
+            '-S',
+            str(_AGENT),
+        ]
         try:
-            process = _Stand([*enter, 'run', self._control, str(_PORT), str(read)], pass_fds=(read,), **kw)
+            process = _Stand(
+                [*enter, 'run', self._control, str(_PORT), str(read)], pass_fds=(read,), **kw
+            )
         finally:
             os.close(read)
         process.args, process.orders = list(argv), orders

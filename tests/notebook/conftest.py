@@ -32,7 +32,9 @@ def kernel(kernels: Callable[..., Kernel]) -> Kernel:
 
 @pytest.fixture(scope='module')
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    """A kernel for all tests of a module: they leave it as they found it, and begin with ``forget``."""
+    """A kernel for all tests of a module: they leave it as they found it, and begin with
+    ``forget``.
+    """
     pytest.importorskip('ipykernel')
     kernel = Kernel(tmp_path_factory.mktemp('kernel'))
     yield kernel

@@ -1,4 +1,6 @@
-"""A front end that types, asks for completions, answers questions and clicks on widgets, on top of that of ``kernels.py``."""
+"""A front end that types, asks for completions, answers questions and clicks on widgets, on top
+of that of ``kernels.py``.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,11 @@ class Ran(NamedTuple):
     @property
     def displays(self) -> list[dict[str, Any]]:
         """What it displays, by MIME type; as it is now, if messages were taken since."""
-        return [output['data'] for output in self.cell.outputs if output['output_type'] == 'display_data']
+        return [
+            output['data']
+            for output in self.cell.outputs
+            if output['output_type'] == 'display_data'
+        ]
 
     @property
     def shown(self) -> str:
@@ -69,7 +75,11 @@ class Ran(NamedTuple):
     @property
     def value(self) -> str:
         """Text of ``Out[]``."""
-        return ''.join(output['data']['text/plain'] for output in self.cell.outputs if output['output_type'] == 'execute_result')
+        return ''.join(
+            output['data']['text/plain']
+            for output in self.cell.outputs
+            if output['output_type'] == 'execute_result'
+        )
 
     @property
     def error(self) -> tuple[str, str, list[str]]:
@@ -81,7 +91,13 @@ class Ran(NamedTuple):
 class Front(Kernel):
     """A kernel and who sits in front of it."""
 
-    def __call__(self, code: str, answer: str | None = None, ok: bool = True, during: Callable[[Ran], Any] | None = None) -> Ran:  # type: ignore[override]
+    def __call__(
+        self,
+        code: str,
+        answer: str | None = None,
+        ok: bool = True,
+        during: Callable[[Ran], Any] | None = None,
+    ) -> Ran:  # type: ignore[override]
         """Run a cell to its end.
 
         Parameters
@@ -94,7 +110,14 @@ class Front(Kernel):
         during : callable, default=None
             Looks at what came so far; when it says so, the kernel is interrupted.
         """
-        content = {'code': code, 'silent': False, 'store_history': True, 'user_expressions': {}, 'allow_stdin': answer is not None, 'stop_on_error': True}
+        content = {
+            'code': code,
+            'silent': False,
+            'store_history': True,
+            'user_expressions': {},
+            'allow_stdin': answer is not None,
+            'stop_on_error': True,
+        }
         message = self.client.session.msg('execute_request', content)
         self.client.shell_channel.send(message)
         self.cells.append(Cell(code, message['header']['msg_id']))
@@ -123,7 +146,9 @@ class Front(Kernel):
         return self(f'print(repr(({expression})), end="")').out
 
     def tab(self, code: str) -> list[str]:
-        """What each choice would make of the text before the cursor, which is at ``|``, or at the end."""
+        """What each choice would make of the text before the cursor, which is at ``|``, or at
+        the end.
+        """
         place = code.find('|') if '|' in code else len(code)
         code = code.replace('|', '', 1)
         sent = self.client.complete(code, place)
@@ -142,4 +167,6 @@ class Front(Kernel):
         self._say(model, {'method': 'update', 'state': {'value': value}, 'buffer_paths': []})
 
     def _say(self, model: str, data: dict[str, Any]) -> None:
-        self.client.shell_channel.send(self.client.session.msg('comm_msg', {'comm_id': model, 'data': data}))
+        self.client.shell_channel.send(
+            self.client.session.msg('comm_msg', {'comm_id': model, 'data': data})
+        )

@@ -83,7 +83,11 @@ class Kernel:
 
         self.folder = folder
         self.env = {
-            **{name: value for name, value in os.environ.items() if name not in ('COLUMNS', 'DESIPIPE_DEBUG', 'DESIPIPE_NONINTERACTIVE')},
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if name not in ('COLUMNS', 'DESIPIPE_DEBUG', 'DESIPIPE_NONINTERACTIVE')
+            },
             'DESIPIPE_QUEUE_DIR': str(folder / 'queues'),
             'DESIPIPE_CONFIG_DIR': str(folder / 'config'),
             'IPYTHONDIR': str(folder / 'ipython'),
@@ -94,7 +98,9 @@ class Kernel:
         """For tests to note the name of the queue that they use."""
         self.cells: list[Cell] = []
         self.updates: list[tuple[dict[str, Any], str, str]] = []
-        """What a display was updated to, its id, and the cell that ran at that moment by its message's id."""
+        """What a display was updated to, its id, and the cell that ran at that moment by its
+        message's id.
+        """
         for left in reversed(range(STARTS_MAX)):
             self.manager = KernelManager(kernel_name='python3')
             self.manager.start_kernel(cwd=str(folder), env=self.env)
@@ -103,7 +109,9 @@ class Kernel:
             try:
                 self.client.wait_for_ready(timeout=TIMEOUT)
                 break
-            except RuntimeError:  # another process has bound one of the ports that were chosen for it
+            except (
+                RuntimeError
+            ):  # another process has bound one of the ports that were chosen for it
                 self.client.stop_channels()
                 self.manager.shutdown_kernel(now=True)
                 if not left:
@@ -118,8 +126,17 @@ class Kernel:
         cell : str, default=''
             The cell's id: what JupyterLab sends with it.
         """
-        content = {'code': code, 'silent': False, 'store_history': True, 'user_expressions': {}, 'allow_stdin': False, 'stop_on_error': True}
-        message = self.client.session.msg('execute_request', content, metadata={'cellId': cell} if cell else {})
+        content = {
+            'code': code,
+            'silent': False,
+            'store_history': True,
+            'user_expressions': {},
+            'allow_stdin': False,
+            'stop_on_error': True,
+        }
+        message = self.client.session.msg(
+            'execute_request', content, metadata={'cellId': cell} if cell else {}
+        )
         self.client.shell_channel.send(message)
         self.cells.append(Cell(code, message['header']['msg_id']))
         return self.cells[-1]
@@ -155,11 +172,16 @@ class Kernel:
                     other.status = message['content']['status']
         assert (cell.status == 'ok') == ok, cell.outputs
 
-    def wait_for(self, ready: Callable[[], Any], what: str = 'it', timeout: float = TIMEOUT) -> None:
+    def wait_for(
+        self, ready: Callable[[], Any], what: str = 'it', timeout: float = TIMEOUT
+    ) -> None:
         """Take what the kernel says until ``ready()``."""
         deadline = time.monotonic() + timeout
         while not ready():
-            assert time.monotonic() < deadline, f'{what} did not happen; the cells: {[(cell.code, cell.outputs) for cell in self.cells]}'
+            assert time.monotonic() < deadline, (
+                f'{what} did not happen; the cells: '
+                f'{[(cell.code, cell.outputs) for cell in self.cells]}'
+            )
             self.take(0.05)
 
     def wait_for_update(self, cell: Cell, ready: Callable[[dict[str, Any]], Any]) -> dict[str, Any]:
@@ -189,7 +211,9 @@ class Kernel:
         if kind == 'update_display_data':
             name = content['transient']['display_id']
             self.updates.append((content['data'], name, parent))
-            for output in [output for cell in self.cells for output in cell.outputs if output.get('id') == name]:
+            for output in [
+                output for cell in self.cells for output in cell.outputs if output.get('id') == name
+            ]:
                 output.update(data=content['data'], metadata=content['metadata'])
             return True
         for cell in self.cells:
@@ -200,7 +224,14 @@ class Kernel:
             elif kind == 'stream':
                 cell.add({'output_type': 'stream', **content})
             elif kind in ('display_data', 'execute_result'):
-                cell.add({'output_type': kind, 'data': content['data'], 'metadata': content['metadata'], 'id': content.get('transient', {}).get('display_id')})
+                cell.add(
+                    {
+                        'output_type': kind,
+                        'data': content['data'],
+                        'metadata': content['metadata'],
+                        'id': content.get('transient', {}).get('display_id'),
+                    }
+                )
             elif kind == 'error':
                 cell.add({'output_type': 'error', **content})
             elif kind == 'clear_output':
@@ -228,7 +259,10 @@ class Kernel:
         cells = []
         for cell in self.cells:
             made = nbformat.v4.new_code_cell(cell.code, id=f'c{len(cells):d}')
-            made['outputs'] = [nbformat.from_dict({key: value for key, value in output.items() if key != 'id'}) for output in cell.outputs]
+            made['outputs'] = [
+                nbformat.from_dict({key: value for key, value in output.items() if key != 'id'})
+                for output in cell.outputs
+            ]
             cells.append(made)
         return nbformat.v4.new_notebook(cells=cells)
 
@@ -241,4 +275,9 @@ class Kernel:
 
 def work(folder: str | os.PathLike[str], *options: str) -> None:
     """Do what there is to do in a queue, with real workers."""
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', os.fspath(folder), *options], check=True, timeout=TIMEOUT, capture_output=True)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', os.fspath(folder), *options],
+        check=True,
+        timeout=TIMEOUT,
+        capture_output=True,
+    )

@@ -28,14 +28,19 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import engine
 
 KEYS = (
-    'version queue folder title rows first time condition total counts claimed blocked superseded left workers rate eta elapsed began ended cached computed '
+    'version queue folder title rows first time condition total counts claimed blocked superseded '
+    'left workers rate eta elapsed began ended cached computed '
     'failure causes jobs n_jobs job_groups outputs truncated gone refused untrusted advice'
 ).split()
 
 
 def work(queue: Queue) -> None:
     """Run what is there to the end."""
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder],
+        check=True,
+        capture_output=True,
+    )
 
 
 @pytest.fixture(scope='module')
@@ -67,7 +72,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Queue, dict[str, list
         'blocked': [quiet(bad(1))],
     }
     work(queue)
-    return queue, {name: [queue.ledger.row(future.tid) for future in found] for name, found in futures.items()}
+    return queue, {
+        name: [queue.ledger.row(future.tid) for future in found] for name, found in futures.items()
+    }
 
 
 @pytest.fixture
@@ -107,34 +114,66 @@ def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     found = cell_summary(queue, rows['good'], title='good', cached=True)
     assert sorted(found) == sorted(KEYS)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert (found['condition'], found['total'], found['left'], found['blocked']) == ('done', 3, 0, 0)
-    assert found['counts'] == {'WAITING': 0, 'PENDING': 0, 'RUNNING': 0, 'SUCCEEDED': 3, 'FAILED': 0, 'KILLED': 0, 'UNKNOWN': 0}
+    assert (found['condition'], found['total'], found['left'], found['blocked']) == (
+        'done',
+        3,
+        0,
+        0,
+    )
+    assert found['counts'] == {
+        'WAITING': 0,
+        'PENDING': 0,
+        'RUNNING': 0,
+        'SUCCEEDED': 3,
+        'FAILED': 0,
+        'KILLED': 0,
+        'UNKNOWN': 0,
+    }
     assert found['began'] < found['ended'] == found['computed'] <= found['time']
     assert 0 < found['elapsed'] == pytest.approx(found['ended'] - found['began'])
     assert 1 <= found['workers'] <= 3
-    assert (found['failure'], found['causes'], found['advice'], found['truncated'], found['rate'], found['eta']) == (None, [], [], '', None, None)
+    assert (
+        found['failure'],
+        found['causes'],
+        found['advice'],
+        found['truncated'],
+        found['rate'],
+        found['eta'],
+    ) == (None, [], [], '', None, None)
     assert found['first'] == queue.ledger.state.ids[rows['good'][0]].hex()
     assert found['rows'] == format_rows(rows['good'])
     label, out, err = found['outputs'][:3]
-    assert label['metadata']['desipipe'] == {'tid': found['first'], 'label': 'good[0]', 'arguments': 'x=0'}
+    assert label['metadata']['desipipe'] == {
+        'tid': found['first'],
+        'label': 'good[0]',
+        'arguments': 'x=0',
+    }
     assert (out, err) == (
         {'output_type': 'stream', 'name': 'stdout', 'text': '\x1b[32mgood\x1b[0m <i> 0\n'},
         {'output_type': 'stream', 'name': 'stderr', 'text': 'warned 0\n'},
     )
     assert len(found['outputs']) == 9
-    assert cell_summary(queue, found['rows'], title='good', cached=True, outputs=False) | {'time': 0} == {**found, 'outputs': [], 'time': 0}
+    assert cell_summary(queue, found['rows'], title='good', cached=True, outputs=False) | {
+        'time': 0
+    } == {**found, 'outputs': [], 'time': 0}
 
 
 def test_order_is_that_of_the_cell(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
     found = cell_summary(queue, [*rows['good'][::-1], rows['good'][1]])
     assert found['total'] == 3
-    assert [output['metadata']['desipipe']['arguments'] for output in found['outputs'][::3]] == ['x=2', 'x=1', 'x=0']
+    assert [output['metadata']['desipipe']['arguments'] for output in found['outputs'][::3]] == [
+        'x=2',
+        'x=1',
+        'x=0',
+    ]
 
 
 def test_one_task_has_no_label(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    assert [output['output_type'] for output in cell_summary(queue, rows['good'][:1])['outputs']] == ['stream', 'stream']
+    assert [
+        output['output_type'] for output in cell_summary(queue, rows['good'][:1])['outputs']
+    ] == ['stream', 'stream']
     assert cell_summary(queue, rows['quiet'])['outputs'] == []
 
 
@@ -151,10 +190,17 @@ def test_failure(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     }
     assert [(cause['name'], cause['count']) for cause in found['causes']] == [('bad', 1)]
     assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
-    assert [output['ename'] for output in found['outputs'] if output['output_type'] == 'error'] == ['ValueError', 'ValueError']
+    assert [output['ename'] for output in found['outputs'] if output['output_type'] == 'error'] == [
+        'ValueError',
+        'ValueError',
+    ]
     # What blocks a cell may be no task of its own.
     found = cell_summary(queue, rows['blocked'])
-    assert (found['condition'], found['failure'], found['causes'][0]['name']) == ('failed', None, 'bad')
+    assert (found['condition'], found['failure'], found['causes'][0]['name']) == (
+        'failed',
+        None,
+        'bad',
+    )
     assert [command.split()[1] for _, command in found['advice']] == ['logs', 'retry']
 
 
@@ -162,8 +208,13 @@ def test_line_of_the_cell_is_the_innermost(ledger: tuple[Queue, Ledger]) -> None
     queue, bare = ledger
     rows = engine.add(bare, range(2))
     engine.begin(bare, 'w')
-    trace = '  File "<%%desipipe fraction 1a2b>", line 7, in <cell>\n  File "<%%desipipe fraction 1a2b>", line 4, in size\n  File "numpy.py", line 99, in f\n'
-    engine.finish(bare, 'w', engine.claim(bare, 'w', 2), FAILED, trace=list(bare.store(trace.encode())))
+    trace = (
+        '  File "<%%desipipe fraction 1a2b>", line 7, in <cell>\n  File "<%%desipipe fraction '
+        '1a2b>", line 4, in size\n  File "numpy.py", line 99, in f\n'
+    )
+    engine.finish(
+        bare, 'w', engine.claim(bare, 'w', 2), FAILED, trace=list(bare.store(trace.encode()))
+    )
     found = cell_summary(queue, rows)
     assert found['failure']['line'] == 4
     assert '(cell line 4)' in as_text(found)
@@ -228,9 +279,14 @@ def test_outputs_are_bounded(ledger: tuple[Queue, Ledger]) -> None:
     engine.finish(bare, 'w', engine.claim(bare, 'w', 1000))
     found = cell_summary(queue, rows)
     assert len(found['outputs']) <= 400
-    more = re.search(r'what (\d+) more tasks printed is not shown; the first of them: (desipipe logs .*)', found['truncated'])
+    more = re.search(
+        r'what (\d+) more tasks printed is not shown; the first of them: (desipipe logs .*)',
+        found['truncated'],
+    )
     assert more and 0 < int(more[1]) < 1000
-    run = subprocess.run([sys.executable, '-m', *more[2].split()], check=True, capture_output=True, text=True)
+    run = subprocess.run(
+        [sys.executable, '-m', *more[2].split()], check=True, capture_output=True, text=True
+    )
     assert re.search(r'out \d+ 1', run.stdout)
     few = cell_summary(queue, rows, limit=100)
     assert sum(len(output.get('text', '')) for output in few['outputs']) < 3000
@@ -289,7 +345,9 @@ class Page(HTMLParser):
 
 def test_what_users_wrote_is_escaped(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     queue, rows = ran
-    found = cell_summary(queue, [*rows['good'], *rows['bad'], *rows['blocked']], title='<script>alert(1)</script>')
+    found = cell_summary(
+        queue, [*rows['good'], *rows['bad'], *rows['blocked']], title='<script>alert(1)</script>'
+    )
     html = as_html(found)
     page = Page(html)
     assert not page.open
@@ -307,12 +365,21 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert list(data) == ['text/plain', 'text/html', MIME]
     assert data[MIME] == {**found, 'time': found['computed']}
     text = Page(data['text/html']).text
-    for words in ('✕ mixed', '3 of 5 tasks succeeded', '⚠ 2 failed: bad[0]: ValueError', '→ what it printed: %desipipe logs', 'good <i> 2', 'warned 1'):
+    for words in (
+        '✕ mixed',
+        '3 of 5 tasks succeeded',
+        '⚠ 2 failed: bad[0]: ValueError',
+        '→ what it printed: %desipipe logs',
+        'good <i> 2',
+        'warned 1',
+    ):
         assert words in data['text/plain'].replace('  ', ' '), words
         assert words in text.replace('\u2002', ' '), words
     assert ' · ended 2' in text and 'as of' not in text
     again = cell_summary(queue, [*rows['good'], *rows['bad']], title='mixed')
-    assert again['time'] > found['time'] and bundle(again) == data, 'what is over looks the same whenever it is looked at'
+    assert again['time'] > found['time'] and bundle(again) == data, (
+        'what is over looks the same whenever it is looked at'
+    )
     assert '\x1b' not in data['text/plain'] + data['text/html']
 
 
@@ -353,10 +420,18 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         'outputs': [
             {**display, 'data': {'image/png': 'aGVs\nbG8=', 'text/plain': '<Figure>'}},
             {**display, 'data': {'image/svg+xml': '<svg><script>bad()</script></svg>'}},
-            {**display, 'data': {'text/html': '<table><tr><td>7</td></tr></table>', 'text/plain': '7'}},
+            {
+                **display,
+                'data': {'text/html': '<table><tr><td>7</td></tr></table>', 'text/plain': '7'},
+            },
             {**display, 'data': {'text/latex': '$a<b$'}},
             {**display, 'data': {'application/x-thing': {'a': 1}}},
-            {'output_type': 'error', 'ename': 'E', 'evalue': '<v>', 'traceback': ['\x1b[31mE\x1b[0m: <v>']},
+            {
+                'output_type': 'error',
+                'ename': 'E',
+                'evalue': '<v>',
+                'traceback': ['\x1b[31mE\x1b[0m: <v>'],
+            },
         ]
     }
     html = as_html(found)
@@ -366,7 +441,13 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert '$a&lt;b$' in html and 'application/x-thing' in html
     assert '<span style="color:#d55e00">E</span>: &lt;v&gt;' in html
     assert not Page(html).open
-    assert as_text(found).splitlines()[:5] == ['<Figure>', '<image/svg+xml>', '7', '<text/latex>', '<application/x-thing>']
+    assert as_text(found).splitlines()[:5] == [
+        '<Figure>',
+        '<image/svg+xml>',
+        '7',
+        '<text/latex>',
+        '<application/x-thing>',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -376,7 +457,13 @@ def test_rich_outputs(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         ('\x1b[1mbold\x1b[22m not', '<span style="font-weight:bold">bold</span> not'),
         ('\x1b[38;5;196mx\x1b[39my', '<span style="color:#ff0000">x</span>y'),
         ('\x1b[38;2;1;2;3mx\x1b[m', '<span style="color:#010203">x</span>'),
-        ('\x1b[31;4mx\x1b[0;32my', '<span style="color:#d55e00;text-decoration:underline">x</span><span style="color:#009e73">y</span>'),
+        (
+            '\x1b[31;4mx\x1b[0;32my',
+            (
+                '<span style="color:#d55e00;text-decoration:underline">x</span><span '
+                'style="color:#009e73">y</span>'
+            ),
+        ),
         ('\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\', 'link'),
         ('\x1b]0;title\x07x\x1b[2K\x1b[?25ly', 'xy'),
         (' 10%\r 20%\r100%\nnext\r\nlast', '100%\nnext\nlast'),
@@ -397,23 +484,44 @@ def test_no_text_of_a_task_breaks_the_page(text: str) -> None:
     assert '\x1b' not in plain(text)
 
 
-def test_exported_notebook_shows_the_truth(ran: tuple[Queue, dict[str, list[int]]], tmp_path: Path) -> None:
+def test_exported_notebook_shows_the_truth(
+    ran: tuple[Queue, dict[str, list[int]]], tmp_path: Path
+) -> None:
     pytest.importorskip('nbconvert')
     queue, rows = ran
     cell = Cell(queue, [*rows['good'], *rows['bad'], *rows['quiet']])
     found = cell.summary('power')
     running = {**found, 'left': 1, 'condition': 'running', 'outputs': []}
     book = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell('x', outputs=[nbformat.v4.new_output('display_data', bundle(words)) for words in (running, found)])]
+        cells=[
+            nbformat.v4.new_code_cell(
+                'x',
+                outputs=[
+                    nbformat.v4.new_output('display_data', bundle(words))
+                    for words in (running, found)
+                ],
+            )
+        ]
     )
     nbformat.validate(book)
     path = tmp_path / 'book.ipynb'
     nbformat.write(book, path)
     env = {**os.environ, 'JUPYTER_CONFIG_DIR': str(tmp_path), 'IPYTHONDIR': str(tmp_path)}
-    subprocess.run([sys.executable, '-m', 'jupyter', 'nbconvert', '--to', 'html', str(path)], check=True, capture_output=True, env=env, timeout=120)
+    subprocess.run(
+        [sys.executable, '-m', 'jupyter', 'nbconvert', '--to', 'html', str(path)],
+        check=True,
+        capture_output=True,
+        env=env,
+        timeout=120,
+    )
     html = (tmp_path / 'book.html').read_text()
     text = re.sub('<[^>]*>', '', html)
     assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;6/6' in text.replace('\u2002', '&ensp;')
-    assert '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite' in text
+    assert (
+        '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite'
+        in text
+    )
     assert 'good &lt;i&gt; 1' in text
-    assert '✕ power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;4 of 6 tasks succeeded' in text.replace('\u2002', '&ensp;')
+    assert '✕ power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;4 of 6 tasks succeeded' in text.replace(
+        '\u2002', '&ensp;'
+    )

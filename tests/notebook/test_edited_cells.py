@@ -1,4 +1,6 @@
-"""Cells that are edited and run again: tasks of what the notebook has no longer are superseded, and nothing else is."""
+"""Cells that are edited and run again: tasks of what the notebook has no longer are superseded,
+and nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,8 @@ def test_a_cell_that_is_edited(kernel: Kernel) -> None:
     assert kernel('%desipipe watch').errors == []
     again = kernel('%%desipipe --out y\ny = 1 / 0', 'one')
     assert totals(kernel) == (1, 1) and again.summary['counts']['FAILED'] == 1
-    # With another name it is another task of the same cell; a second cell is another one, also where it has the same name.
+    # With another name it is another task of the same cell; a second cell is another one, also
+    # where it has the same name.
     kernel('%%desipipe --out z\nz = 1 / 3', 'one')
     assert totals(kernel) == (1, 2)
     kernel('%%desipipe --out z\nz = 1 / 4', 'two')

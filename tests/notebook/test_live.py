@@ -1,4 +1,6 @@
-"""Displays of tasks in real kernels, with real workers: they follow, also while the kernel is busy, and end as they should."""
+"""Displays of tasks in real kernels, with real workers: they follow, also while the kernel is
+busy, and end as they should.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,11 @@ def place(kernel: Kernel) -> str:
 def working(kernel: Kernel, slots: int = 2) -> Iterator[subprocess.Popen[bytes]]:
     """A worker beside the kernel."""
     process = subprocess.Popen(
-        [sys.executable, '-c', f'from desipipe import work; work({place(kernel)!r}, slots={slots:d}, linger=600)'],
+        [
+            sys.executable,
+            '-c',
+            f'from desipipe import work; work({place(kernel)!r}, slots={slots:d}, linger=600)',
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -92,13 +98,22 @@ def test_follows_from_the_first_event_to_the_quiet_line(ready: Kernel, tmp_path:
     assert cell.summary['condition'] == 'stopped'
     assert (cell.summary['total'], cell.summary['left'], cell.summary['title']) == (3, 3, 'steps')
     with working(ready):
-        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING'] >= 2)
+        ready.wait_for_update(
+            cell,
+            lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING'] >= 2,
+        )
         # What runs is followed too.
-        ready.wait_for_update(cell, lambda summary: any(output.get('text') == 'step 1\n' for output in summary['outputs']))
+        ready.wait_for_update(
+            cell,
+            lambda summary: any(output.get('text') == 'step 1\n' for output in summary['outputs']),
+        )
         gate.touch()
         summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
     assert summary['condition'] == 'done'
-    assert [output.get('text') or output['metadata']['desipipe']['label'] for output in summary['outputs']] == [
+    assert [
+        output.get('text') or output['metadata']['desipipe']['label']
+        for output in summary['outputs']
+    ] == [
         'step[0]',
         'step 0\n',
         'step[1]',
@@ -106,18 +121,26 @@ def test_follows_from_the_first_event_to_the_quiet_line(ready: Kernel, tmp_path:
         'step[2]',
         'step 2\n',
     ]
-    assert [output['metadata']['desipipe']['arguments'] for output in summary['outputs'][::2]] == ['x=0', 'x=1', 'x=2']
+    assert [output['metadata']['desipipe']['arguments'] for output in summary['outputs'][::2]] == [
+        'x=0',
+        'x=1',
+        'x=2',
+    ]
     data = cell.bundles[0]
     assert data['text/plain'].splitlines()[-1].startswith('✓ steps  3 tasks · ')
     assert ready.execute('print(handle.over.is_set())').text == 'True\n'
     # Nothing follows it any more: no thread is left.
-    ready.wait_for(lambda: 'None' in ready.execute('print(follow._followers[queue.folder]._thread)').text, 'the end of the thread')
+    ready.wait_for(
+        lambda: 'None' in ready.execute('print(follow._followers[queue.folder]._thread)').text,
+        'the end of the thread',
+    )
 
 
 def test_updates_arrive_while_the_main_thread_sleeps(ready: Kernel, tmp_path: Path) -> None:
     go = tmp_path / 'go'
     cell = ready.execute('show([step(x) for x in range(4)])')
-    # Asleep in C, by polling a folder for a file; it holds the interpreter's lock now and then only.
+    # Asleep in C, by polling a folder for a file; it holds the interpreter's lock now and then
+    # only.
     busy = ready.start(f'while not os.path.exists({str(go)!r}): time.sleep(0.2)')
     with working(ready):
         summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
@@ -154,10 +177,22 @@ def test_what_was_there_already_looks_as_if_it_had_run_here(ready: Kernel) -> No
     ready.execute('futures = [step(x) for x in range(2)]')
     work(place(ready))
     cell = ready.execute('show(futures, cached=True)')
-    kinds = [(output['output_type'], output.get('text') or output['data']['text/plain']) for output in cell.outputs]
-    assert kinds[:4] == [('display_data', 'step[0]  x=0'), ('stream', 'step 0\n'), ('display_data', 'step[1]  x=1'), ('stream', 'step 1\n')]
+    kinds = [
+        (output['output_type'], output.get('text') or output['data']['text/plain'])
+        for output in cell.outputs
+    ]
+    assert kinds[:4] == [
+        ('display_data', 'step[0]  x=0'),
+        ('stream', 'step 0\n'),
+        ('display_data', 'step[1]  x=1'),
+        ('stream', 'step 1\n'),
+    ]
     assert len(kinds) == 5
-    assert re.fullmatch(r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · from the queue \(computed \d{4}-\d\d-\d\d \d\d:\d\d\)', kinds[4][1])
+    assert re.fullmatch(
+        r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · from the queue \(computed \d{4}-\d\d-\d\d '
+        r'\d\d:\d\d\)',
+        kinds[4][1],
+    )
     assert cell.summary['outputs'] == []
     assert ready.execute('print(live.wait(handle))').text == 'True\n'
     assert len(cell.outputs) == 5
@@ -171,21 +206,31 @@ def test_errors_of_tasks_are_no_errors_of_the_cell(ready: Kernel) -> None:
     assert "raise ValueError(f'no <b>{x}</b>')" in cell.err
     assert cell.summary['condition'] == 'failed'
     # A retry is followed, and only what is new stands in the display.
-    Queue(place(ready), create=False).set_task_state(ready.execute('print(futures[0].id)').text.strip(), 'SUCCEEDED')
+    Queue(place(ready), create=False).set_task_state(
+        ready.execute('print(futures[0].id)').text.strip(), 'SUCCEEDED'
+    )
     summary = ready.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     assert summary['outputs'] == []
 
 
 def test_wait_is_live_and_ends_with_native_outputs(ready: Kernel, tmp_path: Path) -> None:
     gate = tmp_path / 'gate'
-    cell = ready.start(f'show([step(x, {str(gate)!r}) for x in range(2)]); print(live.wait(handle))')
+    cell = ready.start(
+        f'show([step(x, {str(gate)!r}) for x in range(2)]); print(live.wait(handle))'
+    )
     ready.wait_for(lambda: cell.bundles, 'the display')
     with working(ready):
         ready.wait_for_update(cell, lambda summary: summary['counts']['RUNNING'] == 2)
         assert not cell.idle
         gate.touch()
         ready.finish(cell)
-    assert [output.get('text', '') for output in cell.outputs] == ['', '', 'step 0\n', '', 'step 1\nTrue\n']
+    assert [output.get('text', '') for output in cell.outputs] == [
+        '',
+        '',
+        'step 0\n',
+        '',
+        'step 1\nTrue\n',
+    ]
     assert cell.summary['condition'] == 'done'
     assert cell.summary['outputs'] == []
 
@@ -254,7 +299,12 @@ def test_compaction_changes_nothing(ready: Kernel) -> None:
     cell = ready.execute('show([step(x) for x in range(3)] + [step(9, "/nowhere")])')
     queue = Queue(place(ready), create=False)
     with working(ready, slots=1):
-        ready.wait_for_update(cell, lambda summary: summary['counts']['SUCCEEDED'] == 3 and summary['counts']['RUNNING'] == 1)
+        ready.wait_for_update(
+            cell,
+            lambda summary: (
+                summary['counts']['SUCCEEDED'] == 3 and summary['counts']['RUNNING'] == 1
+            ),
+        )
         queue.compact()
         queue.cancel(name='step')
         summary = ready.wait_for_update(cell, lambda summary: not summary['left'])
@@ -265,7 +315,9 @@ def test_compaction_changes_nothing(ready: Kernel) -> None:
 def test_a_worker_that_vanishes_is_noticed(ready: Kernel) -> None:
     cell = ready.execute('show([step(1, "/nowhere")])')
     with working(ready, slots=1) as process:
-        ready.wait_for_update(cell, lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING'])
+        ready.wait_for_update(
+            cell, lambda summary: summary['condition'] == 'running' and summary['counts']['RUNNING']
+        )
         process.kill()
         ready.wait_for_update(cell, lambda summary: summary['condition'] == 'stopped')
 
@@ -292,10 +344,16 @@ def test_only_what_changed_is_said(ready: Kernel) -> None:
     other = ready.execute('show([step(x) for x in range(2, 5)], "other")')
     queue = Queue(place(ready), create=False)
     with working(ready, slots=1):
-        ready.wait_for_update(cell, lambda summary: summary['counts']['RUNNING'] and summary['outputs'])
+        ready.wait_for_update(
+            cell, lambda summary: summary['counts']['RUNNING'] and summary['outputs']
+        )
         said = len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']])
         # The journal grows, time passes, and one display changes.
-        for n, tid in enumerate(ready.execute('for row in handle.cell.rows: print(queue.ledger.state.ids[row].hex())').text.split()):
+        for n, tid in enumerate(
+            ready.execute(
+                'for row in handle.cell.rows: print(queue.ledger.state.ids[row].hex())'
+            ).text.split()
+        ):
             queue.cancel(tid)
             ready.wait_for_update(other, lambda summary, n=n: summary['counts']['KILLED'] == n + 1)
         assert len([name for _, name, _ in ready.updates if name == cell.outputs[0]['id']]) == said
@@ -312,14 +370,21 @@ def test_updates_are_routed_by_display_and_not_by_cell(ready: Kernel) -> None:
     work(place(ready))
     ready.wait_for_update(later, lambda summary: summary['condition'] == 'done')
     assert [output['output_type'] for output in after.outputs] == ['execute_result']
-    # nbclient takes a message only if it belongs to the cell that it runs now: it does, as the last one that ran.
+    # nbclient takes a message only if it belongs to the cell that it runs now: it does, as the last
+    # one that ran.
     assert ready.updates[-1][2] == after.msg_id
 
 
 def test_what_is_printed_and_displayed_stays_in_order(ready: Kernel) -> None:
-    # A display waits for what was printed before it, and only then: nothing of the first two comes late.
-    cell = ready.execute("show([step(1)])\nprint('one')\nshow([step(2)])\nprint('two')\nshow([step(3)])")
-    kinds = [output['text'] if output['output_type'] == 'stream' else output['data'][MIME]['first'] for output in cell.outputs]
+    # A display waits for what was printed before it, and only then: nothing of the first two comes
+    # late.
+    cell = ready.execute(
+        "show([step(1)])\nprint('one')\nshow([step(2)])\nprint('two')\nshow([step(3)])"
+    )
+    kinds = [
+        output['text'] if output['output_type'] == 'stream' else output['data'][MIME]['first']
+        for output in cell.outputs
+    ]
     firsts = ready.execute('print(*[step(x).tid.hex() for x in (1, 2, 3)])').text.split()
     assert kinds == [firsts[0], 'one\n', firsts[1], 'two\n', firsts[2]]
 
@@ -378,7 +443,13 @@ def test_noninteractive(kernels: Callable[..., Kernel]) -> None:
     setup(kernel)
     with working(kernel):
         cell = kernel.execute("show([step(1), step(2)], 'steps')")
-    assert [output.get('text', '') for output in cell.outputs] == ['', 'step 1\n', '', 'step 2\n', '']
+    assert [output.get('text', '') for output in cell.outputs] == [
+        '',
+        'step 1\n',
+        '',
+        'step 2\n',
+        '',
+    ]
     assert not kernel.updates
     data = cell.bundles[0]
     assert '<table>' in data['text/html']
@@ -406,14 +477,29 @@ def test_kernel_shuts_down_while_it_follows(kernel: Kernel) -> None:
 
 def test_executed_by_nbclient(tmp_path: Path) -> None:
     nbformat, nbclient = pytest.importorskip('nbformat'), pytest.importorskip('nbclient')
-    code = [SETUP, 'show([step(x) for x in range(2)])', 'from kernels import work; work(queue.folder)', 'live.wait(handle)', 'handle.over.wait()']
+    code = [
+        SETUP,
+        'show([step(x) for x in range(2)])',
+        'from kernels import work; work(queue.folder)',
+        'live.wait(handle)',
+        'handle.over.wait()',
+    ]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in code])
-    env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'), 'PYTHONPATH': str(Path(__file__).parent)}
-    nbclient.NotebookClient(book, timeout=90, resources={'metadata': {'path': str(tmp_path)}}).execute(env=env)
+    env = {
+        **os.environ,
+        'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'),
+        'PYTHONPATH': str(Path(__file__).parent),
+    }
+    nbclient.NotebookClient(
+        book, timeout=90, resources={'metadata': {'path': str(tmp_path)}}
+    ).execute(env=env)
     nbformat.validate(book)
     (output,) = book.cells[1].outputs
     assert output['data'][MIME]['condition'] == 'done'
-    assert [output.get('text') for output in book.cells[3].outputs if 'text' in output] == ['step 0\n', 'step 1\n']
+    assert [output.get('text') for output in book.cells[3].outputs if 'text' in output] == [
+        'step 0\n',
+        'step 1\n',
+    ]
 
 
 # Without a kernel
@@ -421,9 +507,31 @@ def test_executed_by_nbclient(tmp_path: Path) -> None:
 
 def test_console(tmp_path: Path) -> None:
     (tmp_path / 'setup.py').write_text(SETUP)
-    env = {**os.environ, 'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'), 'IPYTHONDIR': str(tmp_path / 'ipython'), 'TERM': 'dumb', 'PYTHONUNBUFFERED': '1'}
-    argv = ['-m', 'IPython', '--simple-prompt', '--no-banner', '--colors=NoColor', '-i', str(tmp_path / 'setup.py')]
-    with pexpect.spawn(sys.executable, argv, env=env, cwd=str(tmp_path), encoding='utf-8', timeout=60, dimensions=(40, 200)) as console:
+    env = {
+        **os.environ,
+        'DESIPIPE_QUEUE_DIR': str(tmp_path / 'queues'),
+        'IPYTHONDIR': str(tmp_path / 'ipython'),
+        'TERM': 'dumb',
+        'PYTHONUNBUFFERED': '1',
+    }
+    argv = [
+        '-m',
+        'IPython',
+        '--simple-prompt',
+        '--no-banner',
+        '--colors=NoColor',
+        '-i',
+        str(tmp_path / 'setup.py'),
+    ]
+    with pexpect.spawn(
+        sys.executable,
+        argv,
+        env=env,
+        cwd=str(tmp_path),
+        encoding='utf-8',
+        timeout=60,
+        dimensions=(40, 200),
+    ) as console:
         console.expect('In .*: ')
         console.sendline("show([step(1), step(2)], 'steps')")
         console.expect(r'steps  ░{20}  0/2')

@@ -1,4 +1,6 @@
-"""Cells as tasks, in real kernels, with real workers: what a person types, and what stands under the cell then."""
+"""Cells as tasks, in real kernels, with real workers: what a person types, and what stands under
+the cell then.
+"""
 
 from __future__ import annotations
 
@@ -40,8 +42,14 @@ class Notebook:
 
     def __init__(self, folder: Path) -> None:
         self.node = nbformat.v4.new_notebook()
-        self.node.metadata['kernelspec'] = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-        self.client = nbclient.NotebookClient(self.node, timeout=120, allow_errors=True, resources={'metadata': {'path': str(folder)}})
+        self.node.metadata['kernelspec'] = {
+            'name': 'python3',
+            'display_name': 'Python 3',
+            'language': 'python',
+        }
+        self.client = nbclient.NotebookClient(
+            self.node, timeout=120, allow_errors=True, resources={'metadata': {'path': str(folder)}}
+        )
         self.folder = folder
         self._setup = self.client.setup_kernel()
         self._setup.__enter__()
@@ -109,29 +117,47 @@ def notebook(open_notebook: Callable[[], Notebook]) -> Notebook:
 
 
 def states(notebook: Notebook) -> dict[str, int]:
-    return {state: n for state, n in Queue('nb', base_dir=str(notebook.folder / 'q')).counts.items() if n}
+    return {
+        state: n
+        for state, n in Queue('nb', base_dir=str(notebook.folder / 'q')).counts.items()
+        if n
+    }
 
 
 def shown(outputs: list[Any]) -> dict[str, Any]:
     """The summary of the display among a cell's outputs."""
-    (found,) = [output.data[MIME] for output in outputs if output.output_type == 'display_data' and MIME in output.data]
+    (found,) = [
+        output.data[MIME]
+        for output in outputs
+        if output.output_type == 'display_data' and MIME in output.data
+    ]
     return dict(found)
 
 
 def test_the_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
-    """That of the documentation; again in another kernel, from the queue; with a comment changed; with the code changed."""
+    """That of the documentation; again in another kernel, from the queue; with a comment
+    changed; with the code changed.
+    """
     notebook.run('size = 10000')
     assert shown(notebook.run(FRACTION))['counts']['SUCCEEDED'] == 20
     outputs = notebook.run(PI)
-    assert [output.text for output in outputs if output.output_type == 'stream'] == ['pi is ~ 3.1398\n']
-    assert notebook.value('[len(frac), float(pi.result()), pi.out()]') == [20, 3.1398, 'pi is ~ 3.1398\n']
+    assert [output.text for output in outputs if output.output_type == 'stream'] == [
+        'pi is ~ 3.1398\n'
+    ]
+    assert notebook.value('[len(frac), float(pi.result()), pi.out()]') == [
+        20,
+        3.1398,
+        'pi is ~ 3.1398\n',
+    ]
     assert states(notebook) == {'SUCCEEDED': 21}
 
     again = open_notebook()
     for text in (USE, 'size = 10000', FRACTION.replace('rng =', '# a comment\nrng  ='), PI):
         outputs = again.run(text)
     assert shown(outputs)['cached'] and 'from the queue' in outputs[-1].data['text/plain']
-    assert outputs[0].text == 'pi is ~ 3.1398\n', 'what it printed is there again, before the line that says so'
+    assert outputs[0].text == 'pi is ~ 3.1398\n', (
+        'what it printed is there again, before the line that says so'
+    )
     assert states(notebook) == {'SUCCEEDED': 21}
     again.run(PI.replace('4 *', '4. *'))
     assert states(notebook) == {'SUCCEEDED': 22}, 'only what was edited'
@@ -143,7 +169,12 @@ def test_the_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) 
 def test_it_never_blocks(notebook: Notebook) -> None:
     """A cell is back before its task has ended; what waits for it as well."""
     gate = notebook.folder / 'gate'
-    summary = shown(notebook.run(f"%%desipipe slow --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = 1"))
+    summary = shown(
+        notebook.run(
+            f"%%desipipe slow --out a\nimport os, time\nwhile not os.path.exists('{gate}'): "
+            'time.sleep(0.02)\na = 1'
+        )
+    )
     assert summary['left'] == 1
     assert shown(notebook.run('%%desipipe --out b\nb = a + 1'))['counts']['WAITING'] == 1
     gate.touch()
@@ -151,20 +182,37 @@ def test_it_never_blocks(notebook: Notebook) -> None:
 
 
 def test_outputs(notebook: Notebook) -> None:
-    """Several outputs are parts of one task's result; an output is the last name that is assigned, by default."""
+    """Several outputs are parts of one task's result; an output is the last name that is
+    assigned, by default.
+    """
     notebook.run('%%desipipe both --out a b\na = 1\nb = [a, 2]')
     notebook.run('%%desipipe\nc = a + sum(b)\nd = c * 10')
-    assert notebook.value('[a.result(60), b.result(), d.result(60), "c" in globals()]') == [1, [1, 2], 40, False]
-    notebook.run('%%desipipe --for i=range(2) --for j="ab" --out p\np = (i, j)'.replace('"ab"', "['a', 'b']"))
+    assert notebook.value('[a.result(60), b.result(), d.result(60), "c" in globals()]') == [
+        1,
+        [1, 2],
+        40,
+        False,
+    ]
+    notebook.run(
+        '%%desipipe --for i=range(2) --for j="ab" --out p\np = (i, j)'.replace('"ab"', "['a', 'b']")
+    )
     assert notebook.value('[x.result(60) for x in p]') == [[0, 'a'], [0, 'b'], [1, 'a'], [1, 'b']]
     notebook.run("%%desipipe --zip --for i=[1, 2] --for j=['x', 'y'] --out p q\np, q = i, j")
-    assert notebook.value('[[x.result(60) for x in p], [x.result() for x in q]]') == [[1, 2], ['x', 'y']]
+    assert notebook.value('[[x.result(60) for x in p], [x.result() for x in q]]') == [
+        [1, 2],
+        ['x', 'y'],
+    ]
 
 
 def test_what_the_notebook_defines(notebook: Notebook) -> None:
-    """Functions and classes go along, with what they use; an edit of them is an edit of the cells that use them, and explain says which."""
+    """Functions and classes go along, with what they use; an edit of them is an edit of the
+    cells that use them, and explain says which.
+    """
     notebook.run('factor = 3\ndef helper(x):\n    return x * factor')
-    notebook.run('class Model:\n    def __init__(self, k):\n        self.k = k\n    def run(self):\n        return helper(self.k)')
+    notebook.run(
+        'class Model:\n    def __init__(self, k):\n        self.k = k\n    def run(self):\n        '
+        'return helper(self.k)'
+    )
     cell = '%%desipipe --out y --wait\ny = Model(2).run()'
     notebook.run(cell)
     assert notebook.value('y.result()') == 6
@@ -178,9 +226,12 @@ def test_what_the_notebook_defines(notebook: Notebook) -> None:
 
 
 def test_what_a_cell_defines(notebook: Notebook) -> None:
-    """It is called as in a notebook, and is found by processes that the cell starts; the next task finds nothing of it."""
+    """It is called as in a notebook, and is found by processes that the cell starts; the next
+    task finds nothing of it.
+    """
     notebook.run(
-        'factor = 2\ndef twice(f):\n    from functools import wraps\n    @wraps(f)\n    def wrapper(x):\n        return factor * f(x)\n    return wrapper'
+        'factor = 2\ndef twice(f):\n    from functools import wraps\n    @wraps(f)\n    def '
+        'wrapper(x):\n        return factor * f(x)\n    return wrapper'
     )
     cell = """%%desipipe --out out --wait
         from dataclasses import dataclass
@@ -214,9 +265,14 @@ def test_what_a_cell_defines(notebook: Notebook) -> None:
         True,
         'Point.moved',
     ]
-    notebook.run('%%desipipe --out left --wait\nimport __main__\nleft = [name for name in ("Point", "square", "cube", "odd") if hasattr(__main__, name)]')
+    notebook.run(
+        '%%desipipe --out left --wait\nimport __main__\nleft = [name for name in ("Point", '
+        '"square", "cube", "odd") if hasattr(__main__, name)]'
+    )
     assert notebook.value('left.result()') == []
-    text = notebook.text('%%desipipe --out a --wait\nclass Wrong(ValueError): pass\na = 1\nraise Wrong("so")')
+    text = notebook.text(
+        '%%desipipe --out a --wait\nclass Wrong(ValueError): pass\na = 1\nraise Wrong("so")'
+    )
     assert text.rstrip().endswith('a[0] did not succeed: Wrong: so')
     text = notebook.text('%%desipipe --wait\na = 1\nb = (i for i in range(a))')
     assert 'turn it into a list first' in text and '--out NAME gives another one' in text
@@ -225,29 +281,46 @@ def test_what_a_cell_defines(notebook: Notebook) -> None:
 def test_values_are_those_of_the_moment(notebook: Notebook) -> None:
     notebook.run('settings = {"n": 1}\nstore = []')
     gate = notebook.folder / 'gate'
-    notebook.run(f"%%desipipe --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = settings['n']")
+    notebook.run(
+        f"%%desipipe --out a\nimport os, time\nwhile not os.path.exists('{gate}'): "
+        "time.sleep(0.02)\na = settings['n']"
+    )
     notebook.run('settings["n"] = 2')
     gate.touch()
     assert notebook.value('a.result(60)') == 1
     notebook.run('%%desipipe --for i=range(6) --out n --wait\nstore.append(i)\nn = len(store)')
-    assert notebook.value('[x.result() for x in n]') == [1] * 6, 'what one task changes is not seen by the next'
+    assert notebook.value('[x.result() for x in n]') == [1] * 6, (
+        'what one task changes is not seen by the next'
+    )
 
 
 def test_run_again_it_does_not_wait_for_itself(notebook: Notebook) -> None:
-    """What a cell puts out is in the notebook then; where it is only perhaps read before it is bound, it is not what was meant."""
+    """What a cell puts out is in the notebook then; where it is only perhaps read before it is
+    bound, it is not what was meant.
+    """
     cell = '%%desipipe --out total --wait\nfor i in range(3):\n    total = i\nprint(total)'
     notebook.run(cell)
     assert shown(notebook.run(cell))['cached']
-    cell = '%%desipipe --out total --wait\nwith open("/dev/null") as file:\n    total = file.read()\nprint(len(total))'
+    cell = (
+        '%%desipipe --out total --wait\nwith open("/dev/null") as file:\n    total = '
+        'file.read()\nprint(len(total))'
+    )
     notebook.run(cell)
     assert shown(notebook.run(cell))['cached']
 
 
 @pytest.mark.parametrize(
-    'cell', ['if flag:\n    n = 0\nm = 1', 'if flag:\n    n = 0\nm = n\nn = m + 1', 'm = 0\nfor k in range(flag):\n    n = k\nelse:\n    m = n']
+    'cell',
+    [
+        'if flag:\n    n = 0\nm = 1',
+        'if flag:\n    n = 0\nm = n\nn = m + 1',
+        'm = 0\nfor k in range(flag):\n    n = k\nelse:\n    m = n',
+    ],
 )
 def test_run_again_it_is_given_what_it_was_given(notebook: Notebook, cell: str) -> None:
-    """What a cell may leave as it is, or read before it assigns it, is what it was before the cell ran first, until the notebook assigns it anew."""
+    """What a cell may leave as it is, or read before it assigns it, is what it was before the
+    cell ran first, until the notebook assigns it anew.
+    """
     cell = f'%%desipipe kept-{len(cell)} --out n m --wait\n{cell}'
     notebook.run('n, flag = 3, 0')
     notebook.run(cell)
@@ -264,8 +337,14 @@ def test_run_again_it_is_given_what_it_was_given(notebook: Notebook, cell: str) 
 def test_a_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
     outputs = notebook.run('%%desipipe bad --wait\nx = 1\nraise ValueError(f"no {x}")')
     assert shown(outputs)['failure']['line'] == 3
-    assert outputs[-1].output_type == 'error' and 'ValueError: no 1' in outputs[-1].evalue, 'the cells below do not run'
-    assert any('raise ValueError(f"no {x}")' in output.text for output in outputs if output.output_type == 'stream')
+    assert outputs[-1].output_type == 'error' and 'ValueError: no 1' in outputs[-1].evalue, (
+        'the cells below do not run'
+    )
+    assert any(
+        'raise ValueError(f"no {x}")' in output.text
+        for output in outputs
+        if output.output_type == 'stream'
+    )
     notebook.run('%%desipipe --out z\nz = pi_of = 1/0')
     text = notebook.text('z.result(60)')
     assert 'ZeroDivisionError' in text and 'line 2' in text and 'z = pi_of = 1/0' in text
@@ -273,10 +352,18 @@ def test_a_failure_shows_the_lines_of_the_cell(notebook: Notebook) -> None:
 
 def test_cells_for_the_shell(notebook: Notebook) -> None:
     notebook.run('name = "a b"\nitems = ["x", "$HOME"]')
-    notebook.run('%%desipipe --bash --out text --wait\nX=y; printf "<%s>" {name} {items} "${X}" {{name}}\necho >&2 err')
+    notebook.run(
+        '%%desipipe --bash --out text --wait\nX=y; printf "<%s>" {name} {items} "${X}" '
+        '{{name}}\necho >&2 err'
+    )
     assert notebook.value('[text.result(), text.err()]') == ['<a b><x><$HOME><y><{name}>', 'err\n']
-    notebook.run('%%desipipe --bash --out text --wait\r\nif true; then\r\n  cat <<EOF; echo "{name}"\r\n{items}\r\nEOF\r\nfi')
-    assert notebook.value('text.result()') == 'x $HOME\na b', 'with the ends of lines of Windows too'
+    notebook.run(
+        '%%desipipe --bash --out text --wait\r\nif true; then\r\n  cat <<EOF; echo '
+        '"{name}"\r\n{items}\r\nEOF\r\nfi'
+    )
+    assert notebook.value('text.result()') == 'x $HOME\na b', (
+        'with the ends of lines of Windows too'
+    )
     outputs = notebook.run('%%desipipe --bash --wait failing\nexit 3')
     assert 'exit status 3' in shown(outputs)['failure']['cause']
     assert 'CommandFailed' not in json.dumps(shown(outputs))
@@ -310,25 +397,52 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe --tm nobody\nx = 1', "'nobody' does not exist"),
         ('%%desipipe --tm size\nx = 1', 'is no TaskManager but int'),
         ('%%desipipe --state FAILED\nx = 1', 'there is no --name'),
-        ('%%desipipe f --name --state NOPE\nx = 1', "there is no state 'NOPE': known: FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, UNKNOWN, WAITING"),
+        (
+            '%%desipipe f --name --state NOPE\nx = 1',
+            (
+                "there is no state 'NOPE': known: FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, "
+                'UNKNOWN, WAITING'
+            ),
+        ),
         ('%%desipipe --for v=range(2) w=range(3)\nx = v', 'write --for w=range(3)'),
         ('%%desipipe f --for v=range(2) w=range(3)\nx = v', 'write --for w=range(3)'),
-        ('%%desipipe --for v=range(10**9)\nx = v', '--for v: more than 1,000,000 tasks in one cell; nothing was added'),
-        ("%%desipipe --for v=__import__('itertools').count() --for w=[1, 2] --zip\nx = v", '--for v, w: more than 1,000,000 tasks'),
-        ('%%desipipe --for v=range(1001) --for w=range(1000)\nx = v', '--for v, w: more than 1,000,000 tasks'),
+        (
+            '%%desipipe --for v=range(10**9)\nx = v',
+            '--for v: more than 1,000,000 tasks in one cell; nothing was added',
+        ),
+        (
+            "%%desipipe --for v=__import__('itertools').count() --for w=[1, 2] --zip\nx = v",
+            '--for v, w: more than 1,000,000 tasks',
+        ),
+        (
+            '%%desipipe --for v=range(1001) --for w=range(1000)\nx = v',
+            '--for v, w: more than 1,000,000 tasks',
+        ),
         ('%%desipipe --timeout soon\nx = 1', 'soon'),
         ('%%desipipe a b\nx = 1', "'b' is one word too many"),
-        ('%%desipipe\nsize = 10\ny = reads()', "reads() reads 'size' of the notebook, which this cell assigns"),
-        ('%%desipipe --for size=[1, 2]\ny = Reader().size()', "reads() reads 'size' of the notebook, which this cell sweeps"),
+        (
+            '%%desipipe\nsize = 10\ny = reads()',
+            "reads() reads 'size' of the notebook, which this cell assigns",
+        ),
+        (
+            '%%desipipe --for size=[1, 2]\ny = Reader().size()',
+            "reads() reads 'size' of the notebook, which this cell sweeps",
+        ),
         ('%%desipipe\nbinds()\ny = size', "binds() assigns 'size' of the notebook"),
         ('%%desipipe\nexit()', 'Write: raise SystemExit'),
         ('%%desipipe\nfrom nosuchmodule import *\nx = y', 'cannot be imported here'),
-        ('%%desipipe --bash\nx=`echo {size}`', 'line 2 of the cell: {size} stands within backticks'),
+        (
+            '%%desipipe --bash\nx=`echo {size}`',
+            'line 2 of the cell: {size} stands within backticks',
+        ),
         ('%desipipe use ./q/nb --provider slurmm', 'did you mean slurm'),
         ('%desipipe use ./q/nb --provider local --timme 3', 'timme'),
         ('%desipipe use ./q/nb --wrokers 3', 'did you mean --workers'),
         ('%desipipe use ./q/nb --provider slurm --workesr 3', 'did you mean --workers'),
-        ('%desipipe use ./q/nb --provider slurm --partition debug', 'If it is one of the batch system itself: --kwargs partition=VALUE'),
+        (
+            '%desipipe use ./q/nb --provider slurm --partition debug',
+            'If it is one of the batch system itself: --kwargs partition=VALUE',
+        ),
         ('%desipipe use ./q/nb --provider slurm --kwargs "{partition: debug}"', 'is no dictionary'),
         ('%desipipe statuss', 'did you mean status'),
     ],
@@ -347,8 +461,14 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Notebook]:
     found = Notebook(tmp_path_factory.mktemp('bad'))
     found.run('%load_ext desipipe')
     assert 'no queue is set in this notebook' in found.text('%%desipipe\nx = 1')
-    found.run('%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = open("/dev/null")')
-    found.run('def reads(): return size\ndef binds():\n    global size\n    size += 1\nclass Reader:\n    def size(self): return reads()')
+    found.run(
+        '%desipipe use ./q/nb --workers 2 --no-spawn\nsize = 1\ntext = "ab"\nfile = '
+        'open("/dev/null")'
+    )
+    found.run(
+        'def reads(): return size\ndef binds():\n    global size\n    size += 1\nclass Reader:\n   '
+        ' def size(self): return reads()'
+    )
     yield found
     found.close()
 
@@ -361,9 +481,19 @@ def test_interrupts(notebook: Notebook) -> None:
     """An interrupt of a wait ends the wait and nothing else."""
     gate = notebook.folder / 'gate'
     began = notebook.folder / 'began'
-    cell = f"%%desipipe --out a --wait\nimport os, time\nopen('{began}', 'w').close()\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = 1"
+    cell = (
+        f"%%desipipe --out a --wait\nimport os, time\nopen('{began}', 'w').close()\nwhile not "
+        f"os.path.exists('{gate}'): time.sleep(0.02)\na = 1"
+    )
     interrupter = subprocess.Popen(
-        [sys.executable, '-c', f'import os, time\nwhile not os.path.exists({str(began)!r}): time.sleep(0.02)\nos.kill({notebook.pid}, {int(signal.SIGINT)})']
+        [
+            sys.executable,
+            '-c',
+            (
+                f'import os, time\nwhile not os.path.exists({str(began)!r}): '
+                f'time.sleep(0.02)\nos.kill({notebook.pid}, {int(signal.SIGINT)})'
+            ),
+        ]
     )
     assert 'the wait was interrupted, and only that' in notebook.text(cell)
     interrupter.wait(60)
@@ -371,10 +501,17 @@ def test_interrupts(notebook: Notebook) -> None:
     assert notebook.value('a.result(60)') == 1
 
 
-def test_restart_and_two_notebooks(notebook: Notebook, open_notebook: Callable[[], Notebook]) -> None:
-    """A kernel that is killed takes nothing along; another notebook on the same queue gets the same tasks."""
+def test_restart_and_two_notebooks(
+    notebook: Notebook, open_notebook: Callable[[], Notebook]
+) -> None:
+    """A kernel that is killed takes nothing along; another notebook on the same queue gets the
+    same tasks.
+    """
     gate = notebook.folder / 'gate'
-    cell = f"%%desipipe --for i=range(3) --out a\nimport os, time\nwhile not os.path.exists('{gate}'): time.sleep(0.02)\na = i"
+    cell = (
+        '%%desipipe --for i=range(3) --out a\nimport os, time\nwhile not '
+        f"os.path.exists('{gate}'): time.sleep(0.02)\na = i"
+    )
     notebook.run(cell)
     other = open_notebook()
     other.run(USE)
@@ -390,15 +527,29 @@ def test_restart_and_two_notebooks(notebook: Notebook, open_notebook: Callable[[
 
 def test_one_object_in_the_cell_and_in_a_function(notebook: Notebook) -> None:
     """What a function of the notebook adds to a list of the notebook, the cell sees."""
-    notebook.run('registry = []\nsize = 3\nimport numpy as np\ndef add(x):\n    registry.append(np.sum([x, size]))')
-    notebook.run('%%desipipe --for i=range(4) --out n\nimport numpy as np\nadd(i)\nn = int(sum(registry)) * size')
+    notebook.run(
+        'registry = []\nsize = 3\nimport numpy as np\ndef add(x):\n    registry.append(np.sum([x, '
+        'size]))'
+    )
+    notebook.run(
+        '%%desipipe --for i=range(4) --out n\nimport numpy as np\nadd(i)\nn = int(sum(registry)) * '
+        'size'
+    )
     assert notebook.value('[x.result(60) for x in n]') == [9, 12, 15, 18]
 
 
 def test_words_of_the_language(notebook: Notebook) -> None:
-    """Builtins that are rebound, `display` of IPython, future features, names that may not be there."""
-    notebook.run('%%desipipe a --out sum\nfrom __future__ import annotations\nsum = sum([1, 2])\ndef f(x: nothing): return x\ndisplay(f(sum))')
-    notebook.run('%%desipipe b --out c --wait\ntry:\n    c = missing\nexcept NameError:\n    c = 3\nwith open("/dev/null") as file: c += len(file.read())')
+    """Builtins that are rebound, `display` of IPython, future features, names that may not be
+    there.
+    """
+    notebook.run(
+        '%%desipipe a --out sum\nfrom __future__ import annotations\nsum = sum([1, 2])\ndef f(x: '
+        'nothing): return x\ndisplay(f(sum))'
+    )
+    notebook.run(
+        '%%desipipe b --out c --wait\ntry:\n    c = missing\nexcept NameError:\n    c = 3\nwith '
+        'open("/dev/null") as file: c += len(file.read())'
+    )
     assert notebook.value('[sum.result(60), c.result()]') == [3, 3]
     assert 'queue nb' in notebook.text('del sum\n%reload_ext desipipe\n%desipipe use')
 
@@ -406,15 +557,29 @@ def test_words_of_the_language(notebook: Notebook) -> None:
 def test_what_is_blocked_did_not_succeed(notebook: Notebook) -> None:
     notebook.run('%%desipipe --out bad\nbad = 1 / 0')
     outputs = notebook.run('%%desipipe use --out y --wait\ny = bad + 1')
-    assert outputs[-1].output_type == 'error' and 'bad[0], which it needs, did not succeed: ZeroDivisionError' in outputs[-1].evalue
+    assert (
+        outputs[-1].output_type == 'error'
+        and 'bad[0], which it needs, did not succeed: ZeroDivisionError' in outputs[-1].evalue
+    )
 
 
 def test_a_provider_that_is_refused(notebook: Notebook) -> None:
-    """Nobody waits for workers that do not come: the cell says why, and run again with another provider it does not stay with the first."""
-    notebook.run("import os\npath = os.environ['PATH']\nos.environ['PATH'] = '/nowhere'\n%desipipe use ./q/refused --provider slurm --workers 2")
-    assert 'there is no sbatch on this machine' in notebook.run('%%desipipe --out a --wait\na = 1')[-1].evalue
+    """Nobody waits for workers that do not come: the cell says why, and run again with another
+    provider it does not stay with the first.
+    """
+    notebook.run(
+        "import os\npath = os.environ['PATH']\nos.environ['PATH'] = '/nowhere'\n%desipipe use "
+        './q/refused --provider slurm --workers 2'
+    )
+    assert (
+        'there is no sbatch on this machine'
+        in notebook.run('%%desipipe --out a --wait\na = 1')[-1].evalue
+    )
     outputs = notebook.run('%%desipipe --out a\na = 1')
-    assert 'there is no sbatch on this machine' in outputs[0].data['text/plain'] and shown(outputs)['refused']
+    assert (
+        'there is no sbatch on this machine' in outputs[0].data['text/plain']
+        and shown(outputs)['refused']
+    )
     notebook.run('from desipipe import Queue')
     assert 'there is no sbatch' in shown(notebook.run("Queue('./q/refused')"))['advice'][-1][0]
     notebook.run("os.environ['PATH'] = path\n%desipipe use ./q/refused --workers 2")
@@ -453,7 +618,9 @@ def test_reuse_by_name(notebook: Notebook) -> None:
     assert 'skipped' in notebook.text('%%desipipe f --skip\nb = 8')
 
 
-def test_noninteractive(open_notebook: Callable[[], Notebook], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_noninteractive(
+    open_notebook: Callable[[], Notebook], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where documentation is built, each cell waits, and says what it has to say once."""
     monkeypatch.setenv('DESIPIPE_NONINTERACTIVE', '1')
     notebook = open_notebook()
@@ -483,7 +650,9 @@ def test_split(line: str, words: list[str]) -> None:
 
 
 def test_killed_while_submitting(open_notebook: Callable[[], Notebook]) -> None:
-    """A sweep is there as a whole or not at all, and the next run of the cell adds what is missing: nothing lost, nothing doubled."""
+    """A sweep is there as a whole or not at all, and the next run of the cell adds what is
+    missing: nothing lost, nothing doubled.
+    """
     first = open_notebook()
     first.run('%load_ext desipipe\n%desipipe use ./q/nb --no-spawn')
     cells = [f'%%desipipe part{k} --for i=range(3000) --out a{k}\na{k} = i + {k}' for k in range(8)]

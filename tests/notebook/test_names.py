@@ -1,4 +1,6 @@
-"""Which names a cell reads and binds: example by example, and, for any program, that it needs no others."""
+"""Which names a cell reads and binds: example by example, and, for any program, that it needs no
+others.
+"""
 
 from __future__ import annotations
 
@@ -99,19 +101,33 @@ def test_versions_of_python_agree(tmp_path: Path, version: str) -> None:
     texts = [text for text, _ in EXAMPLES]
     (tmp_path / 'texts.json').write_text(json.dumps(texts))
     (tmp_path / 'find.py').write_text(FIND)
-    mine = subprocess.run([sys.executable, 'find.py'], cwd=tmp_path, check=True, capture_output=True).stdout
-    for text, theirs, expected in zip(texts, json.loads(run(version, tmp_path, 'find.py')), json.loads(mine), strict=True):
+    mine = subprocess.run(
+        [sys.executable, 'find.py'], cwd=tmp_path, check=True, capture_output=True
+    ).stdout
+    for text, theirs, expected in zip(
+        texts, json.loads(run(version, tmp_path, 'find.py')), json.loads(mine), strict=True
+    ):
         assert theirs == expected, text
 
 
 def test_required_and_deleted() -> None:
     # Compilers write the last line twice: after the handler nothing can have assigned it.
-    assert set(names('try:\n    a = f()\nexcept KeyError:\n    pass\nx = a').required) == {'f', 'KeyError'}
+    assert set(names('try:\n    a = f()\nexcept KeyError:\n    pass\nx = a').required) == {
+        'f',
+        'KeyError',
+    }
     assert set(names('try:\n    a = f()\nfinally:\n    x = a').required) == {'f'}
-    assert set(names('x = a\nif c:\n    b = 1\ny = b').required) == {'a', 'c'}, 'b may have been assigned'
+    assert set(names('x = a\nif c:\n    b = 1\ny = b').required) == {'a', 'c'}, (
+        'b may have been assigned'
+    )
     assert names('a = 1\ndel a\nx = a').deleted == {'a': 3}
     assert 'g' not in names('def f():\n    global g\n    g = 1\nf()\nx = g').required
-    assert names('x = 1\nfor y in []:\n    def z(): pass\nimport v.w as u').bound == {'x', 'y', 'z', 'u'}
+    assert names('x = 1\nfor y in []:\n    def z(): pass\nimport v.w as u').bound == {
+        'x',
+        'y',
+        'z',
+        'u',
+    }
 
 
 LETTERS = st.sampled_from('abcd')
@@ -143,9 +159,17 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
     return st.one_of(
         st.builds('if {0} % 2:\n{1}'.format, LETTERS, body),
         st.builds('if {0} % 2:\n{1}\nelse:\n{2}'.format, LETTERS, body, body),
-        st.builds('for {0} in range({1} % 3):\n{2}\nelse:\n{3}'.format, LETTERS, LETTERS, body, body),
+        st.builds(
+            'for {0} in range({1} % 3):\n{2}\nelse:\n{3}'.format, LETTERS, LETTERS, body, body
+        ),
         st.builds('try:\n{0}\nexcept ZeroDivisionError:\n{1}'.format, body, body),
-        st.builds('try:\n{0}\nexcept NameError:\n{1}\nelse:\n{2}\nfinally:\n{3}'.format, body, body, body, body),
+        st.builds(
+            'try:\n{0}\nexcept NameError:\n{1}\nelse:\n{2}\nfinally:\n{3}'.format,
+            body,
+            body,
+            body,
+            body,
+        ),
         st.builds(
             'match {0} % 3:\n    case 0:\n        pass\n    case 1 | 2 as {1} if {2}:\n{3}'.format,
             LETTERS,
@@ -154,12 +178,20 @@ def _compound(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
             body.map(lambda text: text.replace('    ', '        ', 1).replace('\n', '\n    ')),
         ),
         st.builds('class A:\n    {0} = {1}\n{0} = A.{0} + 1'.format, LETTERS, EXPRESSIONS),
-        st.builds('def f():\n    return {0}'.format, EXPRESSIONS.filter(lambda text: ':=' not in text)),
-        st.builds('def f():\n    global {0}\n    {0} = {1}'.format, LETTERS, EXPRESSIONS.filter(lambda text: ':=' not in text)),
+        st.builds(
+            'def f():\n    return {0}'.format, EXPRESSIONS.filter(lambda text: ':=' not in text)
+        ),
+        st.builds(
+            'def f():\n    global {0}\n    {0} = {1}'.format,
+            LETTERS,
+            EXPRESSIONS.filter(lambda text: ':=' not in text),
+        ),
     )
 
 
-PROGRAMS = st.lists(st.recursive(SIMPLE, _compound, max_leaves=8), min_size=1, max_size=6).map('\n'.join)
+PROGRAMS = st.lists(st.recursive(SIMPLE, _compound, max_leaves=8), min_size=1, max_size=6).map(
+    '\n'.join
+)
 NOTEBOOK: dict[str, Any] = {'a': 5, 'b': 7, 'c': 2, 'd': 4, 'f': int}
 
 
@@ -179,9 +211,18 @@ def test_a_cell_needs_nothing_but_its_inputs(text: str) -> None:
     code = compile(text, '<test>', 'exec', dont_inherit=True)
     found = find_names(code)
     whole = outcome(code, NOTEBOOK)
-    part = outcome(code, {name: value for name, value in NOTEBOOK.items() if name in found.inputs or name in found.bound - found.sure})
+    part = outcome(
+        code,
+        {
+            name: value
+            for name, value in NOTEBOOK.items()
+            if name in found.inputs or name in found.bound - found.sure
+        },
+    )
     if isinstance(whole, dict) and isinstance(part, dict):
-        assert {name: whole[name] for name in whole if name in found.bound} == {name: part[name] for name in part if name in found.bound}
+        assert {name: whole[name] for name in whole if name in found.bound} == {
+            name: part[name] for name in part if name in found.bound
+        }
     else:
         assert whole == part
 
@@ -202,6 +243,8 @@ def test_the_function_does_what_the_cell_does(text: str) -> None:
             value = cell.func(**cell.inputs)
         except (NameError, ArithmeticError, ValueError, RecursionError) as exc:
             kind = NameError if isinstance(exc, NameError) else type(exc)
-            assert whole == kind or (isinstance(whole, dict) and name not in whole and kind is NameError)
+            assert whole == kind or (
+                isinstance(whole, dict) and name not in whole and kind is NameError
+            )
         else:
             assert isinstance(whole, dict) and value == whole[name]

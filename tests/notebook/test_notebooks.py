@@ -1,4 +1,6 @@
-"""The example notebooks: each runs from top to bottom, and what is saved in it is what comes out."""
+"""The example notebooks: each runs from top to bottom, and what is saved in it is what comes
+out.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,18 @@ from desipipe import Queue
 NB = Path(__file__).parents[2] / 'nb'
 # What a reader of the saved notebook takes away, and an execution finds again.
 RESULTS = {
-    '01_pi': ["'bash app says pi is ~ 3.1398'", 'pi is ~ 3.1398', 'function average differs', '22 succeeded'],
-    'task_manager_examples': ['3 is no good seed', '[True, True, True, False, True, True]', 'FileNotFoundError', '[0, 0, 10, 20, 20, 40]'],
+    '01_pi': [
+        "'bash app says pi is ~ 3.1398'",
+        'pi is ~ 3.1398',
+        'function average differs',
+        '22 succeeded',
+    ],
+    'task_manager_examples': [
+        '3 is no good seed',
+        '[True, True, True, False, True, True]',
+        'FileNotFoundError',
+        '[0, 0, 10, 20, 20, 40]',
+    ],
     '03_record': [
         'nothing differs',
         '2 tasks computed again',
@@ -27,10 +39,18 @@ RESULTS = {
         '7 of them with results',
         '3.1346',
     ],
-    'file_manager_examples': ['_tests_fm/power_LRG_0.4_0.6_1.npz', 'did you mean power?', "{'missing': 48, 'stale': 0, 'current': 6}", '[1. 2.]'],
+    'file_manager_examples': [
+        '_tests_fm/power_LRG_0.4_0.6_1.npz',
+        'did you mean power?',
+        "{'missing': 48, 'stale': 0, 'current': 6}",
+        '[1. 2.]',
+    ],
     'files_and_tasks': [
         'average current True 4 True',
-        "{'missing': 0, 'stale': 2, 'current': 7} ['_tests_files/power_02.npz', '_tests_files/mean.json']",
+        (
+            "{'missing': 0, 'stale': 2, 'current': 7} ['_tests_files/power_02.npz', "
+            "'_tests_files/mean.json']"
+        ),
         "because of ['_tests_files/data_02.npy']",
         "{'missing': 0, 'stale': 0, 'current': 9} 2 new tasks",
         ' 0 new tasks',
@@ -49,7 +69,9 @@ def words(notebook: Any) -> str:
             elif output.output_type == 'stream':
                 found.append(output.text)
             else:
-                found += [f'{kind}: {value}' for kind, value in output.data.items() if kind != 'text/html']
+                found += [
+                    f'{kind}: {value}' for kind, value in output.data.items() if kind != 'text/html'
+                ]
     return re.sub(r'\x1b\[[0-9;]*m', '', '\n'.join(found))
 
 
@@ -64,12 +86,21 @@ def test_notebook(name: str, tmp_path: Path, queue_dir: Path) -> None:
     notebook = nbformat.read(NB / f'{name}.ipynb', as_version=4)
     nbformat.validate(notebook)
     saved = words(notebook)
-    assert not re.search(r'/(work|root|tmp/(?!ipykernel_1/))', saved), 'paths of the machine where it was run'
+    assert not re.search(r'/(work|root|tmp/(?!ipykernel_1/))', saved), (
+        'paths of the machine where it was run'
+    )
     try:
-        nbclient.NotebookClient(notebook, timeout=200, resources={'metadata': {'path': str(tmp_path)}}).execute()
+        nbclient.NotebookClient(
+            notebook, timeout=200, resources={'metadata': {'path': str(tmp_path)}}
+        ).execute()
     finally:
         for folder in tmp_path.glob('_tests/*.queue'):
-            subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', str(folder)], check=False, timeout=60, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [sys.executable, '-m', 'desipipe', 'kill', '-q', str(folder)],
+                check=False,
+                timeout=60,
+                stdout=subprocess.DEVNULL,
+            )
     for text in RESULTS[name]:
         assert text in words(notebook)
         assert text in saved
@@ -80,7 +111,10 @@ AGAIN = [
     "%%desipipe one --out a --wait\nprint('hello')\na = 1",
     '%%desipipe sweep --for k=range(3) --out b --wait\nassert k != 1\nb = k',
     '%%desipipe --bash shell --out c --wait\necho hi; echo error >&2',
-    '%%desipipe plots --out done --wait\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]); plt.show()\ndone = 1\ndone',
+    (
+        '%%desipipe plots --out done --wait\nimport matplotlib.pyplot as plt\nplt.plot([1, 2]); '
+        'plt.show()\ndone = 1\ndone'
+    ),
     'a',
     'b',
     'from desipipe import Queue\nQueue("again", base_dir=".", create=False)',
@@ -90,14 +124,24 @@ AGAIN = [
 def executed_again(folder: Path) -> bytes:
     """Execute the notebook in a new kernel; return what is saved."""
     spec = {'name': 'python3', 'display_name': 'Python 3', 'language': 'python'}
-    cells = [nbformat.v4.new_code_cell(text, id=f'c{number:d}') for number, text in enumerate(AGAIN)]
+    cells = [
+        nbformat.v4.new_code_cell(text, id=f'c{number:d}') for number, text in enumerate(AGAIN)
+    ]
     notebook = nbformat.v4.new_notebook(cells=cells, metadata={'kernelspec': spec})
-    nbclient.NotebookClient(notebook, timeout=200, record_timing=False, allow_errors=True, resources={'metadata': {'path': str(folder)}}).execute()
+    nbclient.NotebookClient(
+        notebook,
+        timeout=200,
+        record_timing=False,
+        allow_errors=True,
+        resources={'metadata': {'path': str(folder)}},
+    ).execute()
     return nbformat.writes(notebook).encode()
 
 
 @pytest.mark.kernel
-def test_an_unchanged_notebook_that_is_run_again_is_the_same_file(tmp_path: Path, queue_dir: Path) -> None:
+def test_an_unchanged_notebook_that_is_run_again_is_the_same_file(
+    tmp_path: Path, queue_dir: Path
+) -> None:
     executed_again(tmp_path)
     queue = Queue('again', base_dir=str(tmp_path), create=False)
     queue.kill()
@@ -106,7 +150,12 @@ def test_an_unchanged_notebook_that_is_run_again_is_the_same_file(tmp_path: Path
     for _ in range(2):
         found.append(executed_again(tmp_path))
         (tmp_path / 'saved.ipynb').write_bytes(found[-1])
-        subprocess.run([sys.executable, '-m', 'desipipe', 'record', 'saved.ipynb', '-o', 'r.ipynb'], cwd=tmp_path, check=True, timeout=60)
+        subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'record', 'saved.ipynb', '-o', 'r.ipynb'],
+            cwd=tmp_path,
+            check=True,
+            timeout=60,
+        )
         found.append((tmp_path / 'r.ipynb').read_bytes())
     assert found[0].count(b'from the queue') >= 6
     assert b'image/png' in found[0] and b'AssertionError' in found[0]

@@ -1,4 +1,6 @@
-"""``%desipipe VERB …`` in a real kernel: what appears under the cell, what it returns, what stops 'Run All', what Tab offers."""
+"""``%desipipe VERB …`` in a real kernel: what appears under the cell, what it returns, what
+stops 'Run All', what Tab offers.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,10 @@ def test_tables_are_text(kernel: Front) -> None:
 
 def test_json_is_objects(kernel: Front) -> None:
     kernel('found = %desipipe tasks --state FAILED --json')
-    assert kernel('[task["cause"] for task in found]').value == "['ValueError: x must not be negative']"
+    assert (
+        kernel('[task["cause"] for task in found]').value
+        == "['ValueError: x must not be negative']"
+    )
     assert "'name': 'mine'" in kernel('%desipipe status --json').value
     ran = kernel('%desipipe tasks --property arguments --name total --json')
     assert 'values' in ran.value and ran.out == ''
@@ -78,14 +83,20 @@ def test_task_by_variable(kernel: Front, task: str) -> None:
 
 
 def test_what_tasks_wrote_is_left_as_it_is(fresh: Front) -> None:
-    fresh("@tm.python_app\ndef say():\n    print('type desipipe status µ')\n    return 1\nsaid = say()")
+    fresh(
+        "@tm.python_app\ndef say():\n    print('type desipipe status µ')\n    return 1\nsaid = "
+        'say()'
+    )
     work(folder(fresh))
     assert fresh('%desipipe logs said').out == 'type desipipe status µ\n'
 
 
 def test_futures_in_options(kernel: Front) -> None:
     kernel('found = %desipipe tasks --tid squares worst --json')
-    assert kernel('[task["state"] for task in found]').value == "['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED']"
+    assert (
+        kernel('[task["state"] for task in found]').value
+        == "['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED']"
+    )
     ran = kernel('%desipipe explain squares', ok=False)
     assert 'squares holds 3 futures: say which, such as squares[0]' in ran.error[1]
     ran = kernel('%desipipe logs squares[7]', ok=False)
@@ -97,11 +108,19 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
     try:
         kernel('tasks = %desipipe tasks -q other --json')
         assert kernel('len(tasks)').value == '1'
-        ran = kernel('%desipipe explain elsewhere')  # of the other queue, which is not the notebook's
+        ran = kernel(
+            '%desipipe explain elsewhere'
+        )  # of the other queue, which is not the notebook's
         assert 'worker' in ran.plain or 'pending' in ran.plain.lower()
-        kernel('magics = get_ipython().magics_manager.registry["PipelineMagics"]; used, magics.task_manager = magics.task_manager, None')
+        kernel(
+            'magics = get_ipython().magics_manager.registry["PipelineMagics"]; used, '
+            'magics.task_manager = magics.task_manager, None'
+        )
         ran = kernel('%desipipe tasks', ok=False)
-        assert ran.error[1] == 'which queue? This notebook has none yet: say %desipipe use QUEUE first, or %desipipe tasks -q QUEUE'
+        assert ran.error[1] == (
+            'which queue? This notebook has none yet: say %desipipe use QUEUE first, or '
+            '%desipipe tasks -q QUEUE'
+        )
         assert kernel('%desipipe logs whole', ok=True).plain.startswith('It cannot run')
         ran = kernel('%desipipe tasks --tid elsewhere whole', ok=False)
         assert 'tasks of 2 queues' in ran.error[1]
@@ -136,7 +155,9 @@ def test_help(kernel: Front) -> None:
     assert '%desipipe tasks -q my_queue --state FAILED' in ran.out
     for line in ('', '--help'):
         ran = kernel(f'%desipipe {line}')
-        assert all(f'\n    {verb} ' in ran.out for verb in ('status', 'watch', 'use', 'monitor', 'doctor'))
+        assert all(
+            f'\n    {verb} ' in ran.out for verb in ('status', 'watch', 'use', 'monitor', 'doctor')
+        )
     assert kernel('%desipipe --version').out.startswith('desipipe ')
 
 
@@ -189,7 +210,10 @@ def test_pause_retry_add(fresh: Front) -> None:
 
 def test_delete_asks(fresh: Front) -> None:
     ran = fresh('%desipipe delete', answer='no')
-    assert ran.prompts == ['Delete 1 queue: mine (5 tasks)\nwith all results? [y/N] '] and 'Nothing was deleted' in ran.out
+    assert (
+        ran.prompts == ['Delete 1 queue: mine (5 tasks)\nwith all results? [y/N] ']
+        and 'Nothing was deleted' in ran.out
+    )
     ran = fresh('%desipipe delete')  # a front end that can't ask
     assert 'Nothing was deleted' in ran.out and '--force' in ran.out
     assert fresh('len(queue)').value == '5'
@@ -198,7 +222,10 @@ def test_delete_asks(fresh: Front) -> None:
 
 
 def test_work_is_interrupted_without_harm(fresh: Front) -> None:
-    fresh("import time\n@tm.python_app\ndef slow(flag):\n    open(flag, 'w').close()\n    time.sleep(600)\nslept = slow('began')")
+    fresh(
+        "import time\n@tm.python_app\ndef slow(flag):\n    open(flag, 'w').close()\n    "
+        "time.sleep(600)\nslept = slow('began')"
+    )
     flag = fresh.folder / 'began'
     queue = Queue(folder(fresh), create=False)
 
@@ -209,11 +236,17 @@ def test_work_is_interrupted_without_harm(fresh: Front) -> None:
     assert ran.error[1].startswith('work was interrupted, and has ended')
     assert fresh('slept.state, len(queue.processes())').value == "('KILLED', 0)"
     assert fresh('[future.result() for future in squares]').value == '[0, 1, 4]'
-    assert fresh('import signal; signal.getsignal(signal.SIGINT) is signal.default_int_handler').value == 'True'
+    assert (
+        fresh('import signal; signal.getsignal(signal.SIGINT) is signal.default_int_handler').value
+        == 'True'
+    )
 
 
 def test_watch_in_place_and_interrupted(fresh: Front) -> None:
-    fresh("import time, os\n@tm.python_app\ndef until(flag):\n    while not os.path.exists(flag):\n        time.sleep(0.05)\nheld = until('go')")
+    fresh(
+        'import time, os\n@tm.python_app\ndef until(flag):\n    while not os.path.exists(flag):\n  '
+        "      time.sleep(0.05)\nheld = until('go')"
+    )
     assert '%desipipe watch' in fresh('%desipipe spawn --spawn --max-workers 2').out
 
     def shown(ran: Ran) -> bool:
@@ -233,7 +266,10 @@ def test_watch_in_place_and_interrupted(fresh: Front) -> None:
 
 
 def test_logs_are_followed_and_interrupted(fresh: Front) -> None:
-    fresh("import time\n@tm.python_app\ndef talk():\n    print('hello', flush=True)\n    time.sleep(600)\ntalked = talk()")
+    fresh(
+        "import time\n@tm.python_app\ndef talk():\n    print('hello', flush=True)\n    "
+        'time.sleep(600)\ntalked = talk()'
+    )
     fresh('%desipipe spawn --spawn --max-workers 2')
     ran = fresh('%desipipe logs talked -f', ok=False, during=lambda ran: 'hello' in ran.out)
     assert 'interrupted here' in ran.error[1]
@@ -263,12 +299,18 @@ def test_logs_are_followed_and_interrupted(fresh: Front) -> None:
         ('%desipipe demo --keep fol', {'%desipipe demo --keep folder/'}),
         ('%desipipe spawn --mode stop', {'%desipipe spawn --mode stop_at_error'}),
         ('%desipipe use my_queue --wor', {'%desipipe use my_queue --workers'}),
-        ('%desipipe use my_queue --mpi', {'%desipipe use my_queue --mpiprocs-per-worker', '%desipipe use my_queue --mpiexec'}),
+        (
+            '%desipipe use my_queue --mpi',
+            {'%desipipe use my_queue --mpiprocs-per-worker', '%desipipe use my_queue --mpiexec'},
+        ),
         ('%desipipe use my_queue --provider lo', {'%desipipe use my_queue --provider local'}),
         ('%desipipe use my_queue --base-dir fol', {'%desipipe use my_queue --base-dir folder/'}),
         ('%desipipe use mi', {'%desipipe use mine'}),
         ('%%desipipe power --dry', {'%%desipipe power --dry-run'}),
-        ('%%desipipe power --re|\nx = 1', {'%%desipipe power --retries', '%%desipipe power --retry-on'}),
+        (
+            '%%desipipe power --re|\nx = 1',
+            {'%%desipipe power --retries', '%%desipipe power --retry-on'},
+        ),
         ('%%desipipe power --state SUC', {'%%desipipe power --state SUCCEEDED'}),
         ('%%desipipe power --retry-on Timeout', {'%%desipipe power --retry-on TimeoutError'}),
         ('%%desipipe power --tm t', {'%%desipipe power --tm tm'}),
@@ -281,20 +323,40 @@ def test_completion(kernel: Front, code: str, found: set[str]) -> None:
 
 
 def test_completion_offers_all_verbs_and_options(kernel: Front) -> None:
-    assert {'%desipipe status', '%desipipe use', '%desipipe doctor'} <= set(kernel.tab('%desipipe '))
-    options = '--for --zip --out --bash --name --skip --state --timeout --retries --retry-on --priority --tm --wait --dry-run'
-    assert set(kernel.tab('%%desipipe power --')) == {f'%%desipipe power {option}' for option in options.split()}
-    assert {f'%desipipe use q {option}' for option in ('--workers', '--provider', '--scheduler', '--environ', '--base-dir', '--no-spawn')} <= set(
-        kernel.tab('%desipipe use q --')
+    assert {'%desipipe status', '%desipipe use', '%desipipe doctor'} <= set(
+        kernel.tab('%desipipe ')
     )
+    options = (
+        '--for --zip --out --bash --name --skip --state --timeout --retries --retry-on --priority '
+        '--tm --wait --dry-run'
+    )
+    assert set(kernel.tab('%%desipipe power --')) == {
+        f'%%desipipe power {option}' for option in options.split()
+    }
+    assert {
+        f'%desipipe use q {option}'
+        for option in (
+            '--workers',
+            '--provider',
+            '--scheduler',
+            '--environ',
+            '--base-dir',
+            '--no-spawn',
+        )
+    } <= set(kernel.tab('%desipipe use q --'))
 
 
 def test_completion_leaves_the_rest_alone(kernel: Front) -> None:
     assert 'squares' in kernel.tab('squa')
     assert '%%desipipe power\nsquares' in kernel.tab('%%desipipe power\nsqua')
-    assert '%desipipe tasks -q nothing --name square' not in kernel.tab('%desipipe tasks -q nothing --name squ')
+    assert '%desipipe tasks -q nothing --name square' not in kernel.tab(
+        '%desipipe tasks -q nothing --name squ'
+    )
 
 
 def test_completion_of_the_terminal(kernel: Front) -> None:
     # The same matcher, through the interface that a terminal's front end uses.
-    assert kernel("get_ipython().complete('F', '%desipipe tasks --state F', 25)[1]").value == "['FAILED']"
+    assert (
+        kernel("get_ipython().complete('F', '%desipipe tasks --state F', 25)[1]").value
+        == "['FAILED']"
+    )

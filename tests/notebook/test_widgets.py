@@ -108,9 +108,16 @@ def test_a_queue_shows_itself_and_stays_true(front: Front) -> None:
     assert '0 / 5' in ran.shown and '%desipipe spawn -q mine --spawn' in ran.shown
     assert '0 / 5' in display['text/html'] and '<script' not in display['text/html']
     summary = display[MIME]
-    assert (summary['kind'], summary['rows'], summary['total'], summary['condition']) == ('queue', '0-4', 5, 'stopped')
+    assert (summary['kind'], summary['rows'], summary['total'], summary['condition']) == (
+        'queue',
+        '0-4',
+        5,
+        'stopped',
+    )
     busy = front.start('import time; open("busy", "w").close(); time.sleep(600)')
-    work(front.folder / 'queues' / _user() / 'mine.queue')  # the kernel's main thread is busy, and yet:
+    work(
+        front.folder / 'queues' / _user() / 'mine.queue'
+    )  # the kernel's main thread is busy, and yet:
     front.wait_for(lambda: '✓ 3 succeeded, ◌ 1 waiting (1 blocked), ✕ 1 failed' in ran.shown)
     assert ran.displays[0][MIME]['failure']['cause'] == 'ValueError: x must not be negative'
     front.wait_for((front.folder / 'busy').exists)  # An interrupt before the cell begins is lost.
@@ -124,7 +131,13 @@ def test_a_queue_shows_itself_and_stays_true(front: Front) -> None:
 def test_what_the_live_display_needs_is_there(front: Front) -> None:
     # A queue's JSON has all members of a cell's, so that what shows the one shows the other.
     front('from desipipe.view.cell import cell_summary')
-    members = set(json.loads(front.get('__import__("json").dumps(cell_summary(queue, "0-4"), default=repr)')[1:-1].replace('\\\\', '\\').replace("\\'", "'")))
+    members = set(
+        json.loads(
+            front.get('__import__("json").dumps(cell_summary(queue, "0-4"), default=repr)')[1:-1]
+            .replace('\\\\', '\\')
+            .replace("\\'", "'")
+        )
+    )
     assert members == set(front('queue').displays[0][MIME]) - {'kind'}
 
 
@@ -134,7 +147,14 @@ def test_a_deleted_queue_says_so(front: Front) -> None:
     front.wait_for(lambda: ran.displays[0]['text/plain'].startswith('– mine: the queue in '))
     assert 'deleted' in ran.shown
     assert MIME not in ran.displays[0]  # nobody to ask
-    front.wait_for(lambda: front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]') == '[]')
+    front.wait_for(
+        lambda: (
+            front.get(
+                '[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]'
+            )
+            == '[]'
+        )
+    )
 
 
 def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
@@ -150,8 +170,12 @@ def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
 def test_all_displays_of_a_queue_are_followed_at_once(front: Front) -> None:
     cell = front('%%desipipe\nmore = 40 + 2').cell
     ran, one = front('queue'), front('more')
-    threads = front.get('[t.name for t in __import__("threading").enumerate() if t.name.startswith("desipipe")]')
-    assert [name for name in ast.literal_eval(threads) if name != 'desipipe-sync'] == ['desipipe-live'], 'one for all'
+    threads = front.get(
+        '[t.name for t in __import__("threading").enumerate() if t.name.startswith("desipipe")]'
+    )
+    assert [name for name in ast.literal_eval(threads) if name != 'desipipe-sync'] == [
+        'desipipe-live'
+    ], 'one for all'
     work(folder(front))
     front.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
     front.wait_for(lambda: '5 / 6' in ran.shown and one.shown.startswith('42\n✓'))
@@ -176,7 +200,8 @@ def test_futures_show_state_result_and_failure(front: Front) -> None:
 
 def test_a_result_is_shown_as_it_would_be(front: Front) -> None:
     front(
-        'class Rich:\n    def _repr_html_(self):\n        return "<b>rich</b>"\n\n@tm.python_app\ndef make():\n    return Rich()\n\n'
+        'class Rich:\n    def _repr_html_(self):\n        return '
+        '"<b>rich</b>"\n\n@tm.python_app\ndef make():\n    return Rich()\n\n'
         '@tm.python_app\ndef large():\n    return bytes(2_000_000)\n\nmade, many = make(), large()'
     )
     work(folder(front))
@@ -189,7 +214,12 @@ def test_without_anybody_looking(front: Front) -> None:
     ran = front('queue')
     assert MIME not in ran.displays[0] and '0 / 5' in ran.shown
     assert len(front('%desipipe monitor').displays) == 1
-    assert front.get('[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]') == '[]'
+    assert (
+        front.get(
+            '[t.name for t in __import__("threading").enumerate() if t.name == "desipipe-live"]'
+        )
+        == '[]'
+    )
 
 
 def test_captured_displays_are_left_to_who_captured_them(front: Front) -> None:
@@ -210,7 +240,12 @@ def test_unload(front: Front) -> None:
 def test_in_a_terminal(tmp_path: Path, queue_dir: Path) -> None:
     script = tmp_path / 'input.ipy'
     script.write_text(PIPELINE + '\ndisplay(queue)\ndisplay(squares[0])\n')
-    done = subprocess.run([sys.executable, '-m', 'IPython', '--no-banner', '--colors=NoColor', str(script)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, '-m', 'IPython', '--no-banner', '--colors=NoColor', str(script)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert '○ 4 pending' in done.stdout and 'square[0]  ░' in done.stdout
 
@@ -223,7 +258,13 @@ def test_panel_acts(front: Front) -> None:
     view, controls = ran.displays
     assert MIME in view and WIDGET in controls
     assert 'run this cell again' in controls['text/html']  # without a kernel: words
-    assert front.get('panel.buttons["retry"].disabled, panel.buttons["cancel"].disabled, panel.buttons["spawn"].disabled') == '(True, False, False)'
+    assert (
+        front.get(
+            'panel.buttons["retry"].disabled, panel.buttons["cancel"].disabled, '
+            'panel.buttons["spawn"].disabled'
+        )
+        == '(True, False, False)'
+    )
     click(front, 'panel.buttons["pause"]')
     assert front.get('queue.paused') == 'True' and text(front, 'panel.note') == 'paused'
     front.wait_for(lambda: 'paused: no task begins' in ran.shown)
@@ -263,7 +304,9 @@ def test_panel_complains_in_words(front: Front) -> None:
     front('%desipipe delete --force')
     click(front, 'panel.buttons["pause"]')
     assert 'deleted' in text(front, 'panel.note')
-    front.wait_for(lambda: front.get('all(button.disabled for button in panel.buttons.values())') == 'True')
+    front.wait_for(
+        lambda: front.get('all(button.disabled for button in panel.buttons.values())') == 'True'
+    )
 
 
 # Forms
@@ -287,14 +330,25 @@ def test_form_fields_follow_the_signature(front: Front) -> None:
             'extra': 'Text',
         }
     )
-    assert front.get('form.fields["z"].widget.min, form.fields["z"].widget.max, form.fields["z"].widget.value') == '(0.0, 2.0, 0.8)'
+    assert (
+        front.get(
+            'form.fields["z"].widget.min, form.fields["z"].widget.max, '
+            'form.fields["z"].widget.value'
+        )
+        == '(0.0, 2.0, 0.8)'
+    )
 
 
 def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
     front(FORM)
     click(front, 'form.button')
     assert text(front, 'form.message') == 'seed: give a value Nothing was added.'
-    for wrong, words in (('1.5', '1.5 is no int'), ('1 +', 'SyntaxError'), ('nothing_there', 'NameError'), ('1/0', 'ZeroDivisionError')):
+    for wrong, words in (
+        ('1.5', '1.5 is no int'),
+        ('1 +', 'SyntaxError'),
+        ('nothing_there', 'NameError'),
+        ('1/0', 'ZeroDivisionError'),
+    ):
         front.put(model(front, 'form.fields["seed"].widget'), wrong)
         click(front, 'form.button')
         assert words in text(front, 'form.message')
@@ -306,7 +360,10 @@ def test_form_adds_a_task_or_says_what_is_wrong(front: Front) -> None:
     assert 'power[0]' in text(front, 'form.shown') or '0/1' in text(front, 'form.shown')
     work(folder(front))
     front.wait_for(lambda: '42, 64, 1.1' in text(front, 'form.shown'))
-    assert front.get('form.futures[0].result()') == "[42, 64, 1.1, 1.5, 'ELG', 'GALAXY', True, 'mock', None, (1, 2)]"
+    assert (
+        front.get('form.futures[0].result()')
+        == "[42, 64, 1.1, 1.5, 'ELG', 'GALAXY', True, 'mock', None, (1, 2)]"
+    )
     assert front.get('form.futures == [power(42, z=1.1)]') == 'True'
 
 
@@ -314,32 +371,52 @@ def test_form_sweeps(front: Front) -> None:
     front(FORM)
     front('form.sweep.value = True')
     assert text(front, 'form.message').startswith('seed: give a value, or several')
-    for name, values in (('seed', 'range(3)'), ('tracer', 'LRG, ELG'), ('kind', 'QUASAR'), ('bias', '1, 2.5'), ('extra', '[(1, 2)]'), ('limit', '[None, 10]')):
+    for name, values in (
+        ('seed', 'range(3)'),
+        ('tracer', 'LRG, ELG'),
+        ('kind', 'QUASAR'),
+        ('bias', '1, 2.5'),
+        ('extra', '[(1, 2)]'),
+        ('limit', '[None, 10]'),
+    ):
         front.put(model(front, f'form.fields["{name}"].values'), values)
     assert front.get('form.button.description') == "'Add 24 tasks'"
     click(front, 'form.button')
     assert front.get('len(queue), len(form.futures)') == '(29, 24)'
-    assert front.get('form.futures[-1].task.kwargs["kind"].name, form.futures[-1].task.arguments["bias"], form.futures[-1].task.arguments["extra"]') == (
-        "('QUASAR', '2.5', '(1, 2)')"
-    )
+    assert front.get(
+        'form.futures[-1].task.kwargs["kind"].name, form.futures[-1].task.arguments["bias"], '
+        'form.futures[-1].task.arguments["extra"]'
+    ) == ("('QUASAR', '2.5', '(1, 2)')")
     front.put(model(front, 'form.zip'), True)
     assert 'seed has 3' in text(front, 'form.message')
     click(front, 'form.button')
     assert 'must be as many' in text(front, 'form.message') and front.get('len(queue)') == '29'
-    for name, values in (('tracer', '["LRG", "ELG", "LRG"]'), ('bias', '__import__("numpy").linspace(1, 2, 3)'), ('limit', 'None')):
+    for name, values in (
+        ('tracer', '["LRG", "ELG", "LRG"]'),
+        ('bias', '__import__("numpy").linspace(1, 2, 3)'),
+        ('limit', 'None'),
+    ):
         front.put(model(front, f'form.fields["{name}"].values'), values)
     assert front.get('form.button.description') == "'Add 3 tasks'"
     click(front, 'form.button')
-    assert front.get('[(t.kwargs["seed"], t.kwargs["tracer"], t.kwargs["bias"]) for t in (f.task for f in form.futures)]') == (
-        "[(0, 'LRG', 1.0), (1, 'ELG', 1.5), (2, 'LRG', 2.0)]"
-    )
+    assert front.get(
+        '[(t.kwargs["seed"], t.kwargs["tracer"], t.kwargs["bias"]) for t in (f.task for f in '
+        'form.futures)]'
+    ) == ("[(0, 'LRG', 1.0), (1, 'ELG', 1.5), (2, 'LRG', 2.0)]")
     front.put(model(front, 'form.fields["seed"].values'), 'range(0)')
     assert 'range(0) is empty' in text(front, 'form.message')
     front.put(model(front, 'form.zip'), False)
-    for values, words in (('range(60_000)', 'these are 540,000 combinations'), ('__import__("itertools").count()', 'more than 100,000 values')):
+    for values, words in (
+        ('range(60_000)', 'these are 540,000 combinations'),
+        ('__import__("itertools").count()', 'more than 100,000 values'),
+    ):
         front.put(model(front, 'form.fields["seed"].values'), values)
         assert words in text(front, 'form.message')
-    for name, values, words in (('z', '0.5, 2.5', '2.5 is not between 0.0 and 2.0'), ('tracer', 'LRG, BGS', 'BGS'), ('size', '1.5', '1.5 is no int')):
+    for name, values, words in (
+        ('z', '0.5, 2.5', '2.5 is not between 0.0 and 2.0'),
+        ('tracer', 'LRG, BGS', 'BGS'),
+        ('size', '1.5', '1.5 is no int'),
+    ):
         before = front.get(f'form.fields["{name}"].values.value')[1:-1]
         front.put(model(front, f'form.fields["{name}"].values'), values)
         assert words in text(front, 'form.message')

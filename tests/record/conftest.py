@@ -1,4 +1,6 @@
-"""Pipelines that were run for real, once for all tests of this folder: by a script, and by a notebook."""
+"""Pipelines that were run for real, once for all tests of this folder: by a script, and by a
+notebook.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +40,20 @@ def script(done_by_script: Path, tmp_path: Path) -> Cli:
 
 @pytest.fixture(scope='session')
 def done_by_notebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``a.ipynb`` and ``out.ipynb``, which ``desipipe run`` made of it, and its queue ``./nb``."""
+    """A folder with ``a.ipynb`` and ``out.ipynb``, which ``desipipe run`` made of it, and its
+    queue ``./nb``.
+    """
     folder = tmp_path_factory.mktemp('notebook')
     (folder / 'a.ipynb').write_text(json.dumps(notebook(NOTEBOOK)))
-    Cli(folder)('run', 'a.ipynb', '-p', 'size=500', '-o', 'out.ipynb', env={'DESIPIPE_TEST': 'a process of its own'})
+    Cli(folder)(
+        'run',
+        'a.ipynb',
+        '-p',
+        'size=500',
+        '-o',
+        'out.ipynb',
+        env={'DESIPIPE_TEST': 'a process of its own'},
+    )
     # Who copies it must not meet workers that leave.
     queue = Queue(str(folder / 'nb'), create=False)
     queue.kill()

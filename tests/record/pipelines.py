@@ -62,22 +62,42 @@ class Cli:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def __call__(self, *words: str, status: int | None = 0, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it: in this process, where no environment of its own is needed, as starting one takes longer than most of what is tested."""
+    def __call__(
+        self, *words: str, status: int | None = 0, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run it: in this process, where no environment of its own is needed, as starting one
+        takes longer than most of what is tested.
+        """
         done = self._elsewhere(words, env) if env else self.here(words)
-        assert status is None or done.returncode == status, f'{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}'
+        assert status is None or done.returncode == status, (
+            f'{words}: status {done.returncode}\n{done.stdout}\n{done.stderr}'
+        )
         assert 'Traceback' not in done.stderr, done.stderr
         assert 'This should not happen' not in done.stderr, done.stderr
         return done
 
-    def _elsewhere(self, words: Sequence[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _elsewhere(
+        self, words: Sequence[str], env: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         environ = {**os.environ, **env}
-        return subprocess.run([*COMMAND, *words], cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT, env=environ, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            [*COMMAND, *words],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT,
+            env=environ,
+            stdin=subprocess.DEVNULL,
+        )
 
     def here(self, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """The same in this process."""
         out, err = io.StringIO(), io.StringIO()
-        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        with (
+            contextlib.chdir(self.folder),
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+        ):
             status = main(words)
         return subprocess.CompletedProcess(words, status, out.getvalue(), err.getvalue())
 
@@ -89,7 +109,9 @@ class Cli:
 
 def worked(folder: Path) -> None:
     """Let a worker do what is in the queue of a folder."""
-    subprocess.run([*COMMAND, 'work', '-q', str(folder), '--slots', '2'], check=True, timeout=TIMEOUT)
+    subprocess.run(
+        [*COMMAND, 'work', '-q', str(folder), '--slots', '2'], check=True, timeout=TIMEOUT
+    )
 
 
 NOTEBOOK = [
@@ -97,7 +119,8 @@ NOTEBOOK = [
     ('size = 1000\nn = 4', ['parameters']),
     ('%load_ext desipipe\n%desipipe use nb --workers 2 --base-dir .', []),
     (
-        '%%desipipe fraction --for seed=range(n) --out frac\nimport numpy as np\nrng = np.random.default_rng(seed)\nprint("seed", seed)\n'
+        '%%desipipe fraction --for seed=range(n) --out frac\nimport numpy as np\nrng = '
+        'np.random.default_rng(seed)\nprint("seed", seed)\n'
         'x, y = rng.uniform(-1, 1, (2, size))\nfrac = np.mean(x**2 + y**2 < 1)',
         [],
     ),
@@ -110,7 +133,14 @@ def notebook(cells: list[tuple[str, list[str]]]) -> dict[str, Any]:
     """A notebook of these cells; a text that begins with ``# `` is Markdown."""
     found = []
     for number, (text, tags) in enumerate(cells):
-        cell: dict[str, Any] = {'id': f'c{number}', 'cell_type': 'code', 'source': text, 'metadata': {'tags': tags}, 'outputs': [], 'execution_count': None}
+        cell: dict[str, Any] = {
+            'id': f'c{number}',
+            'cell_type': 'code',
+            'source': text,
+            'metadata': {'tags': tags},
+            'outputs': [],
+            'execution_count': None,
+        }
         if text.startswith('# '):
             cell = {'id': f'c{number}', 'cell_type': 'markdown', 'source': text, 'metadata': {}}
         found.append(cell)

@@ -1,4 +1,6 @@
-"""The forms of a record: what is left out of them, the crate and the public validator, PROV, pictures, and their size."""
+"""The forms of a record: what is left out of them, the crate and the public validator, PROV,
+pictures, and their size.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,24 @@ def test_the_names_of_both_sides() -> None:
 
 
 def test_what_is_left_out(script: Cli) -> None:
-    done = script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip', '--crate', 'crate', '--prov', 'p.json')
-    written = [script.folder / 'r.ipynb', script.folder / 'p.json', *(path for path in (script.folder / 'crate').rglob('*') if path.is_file())]
+    done = script(
+        'record',
+        '-q',
+        './pi',
+        '-o',
+        'r.ipynb',
+        '--crate',
+        'crate.zip',
+        '--crate',
+        'crate',
+        '--prov',
+        'p.json',
+    )
+    written = [
+        script.folder / 'r.ipynb',
+        script.folder / 'p.json',
+        *(path for path in (script.folder / 'crate').rglob('*') if path.is_file()),
+    ]
     for path in written:
         text = path.read_text()
         assert 'hunter2-token' not in text and 'plain-mode' not in text, path
@@ -58,7 +76,10 @@ def test_what_is_left_out(script: Cli) -> None:
     assert f'"user": "{username()}"' in text
     found = script.verify('all.ipynb', '--queue', './pi')
     assert '10 computed anew' in str(found)  # with the paths, all of them can be checked
-    assert 'did you mean paths' in script('record', '-q', './pi', '-o', 'no.ipynb', '--include', 'path', status=2).stderr
+    assert (
+        'did you mean paths'
+        in script('record', '-q', './pi', '-o', 'no.ipynb', '--include', 'path', status=2).stderr
+    )
     assert not (script.folder / 'no.ipynb').exists()
 
 
@@ -70,11 +91,17 @@ def test_what_is_left_out(script: Cli) -> None:
         ('in /home/me/study.', 'in …/study.'),
         ('in /home/me/study:', 'in .:'),
         ('/home/me/studyroom/a.txt', '…/a.txt'),
-        ('/etc/secret/key and 1/2 and </div> and https://a.b/c/d', '…/key and 1/2 and </div> and https://a.b/c/d'),
+        (
+            '/etc/secret/key and 1/2 and </div> and https://a.b/c/d',
+            '…/key and 1/2 and </div> and https://a.b/c/d',
+        ),
         ('a/b/c ./d/e ~/x/y', 'a/b/c ./d/e ~/x/y'),
         ('/single', '/single'),
         ('file:///etc/secret/key', 'file://…/key'),
-        ('\x1b[36mFile \x1b[39m\x1b[32m/etc/secret/key.py:3\x1b[39m', '\x1b[36mFile \x1b[39m\x1b[32m…/key.py:3\x1b[39m'),
+        (
+            '\x1b[36mFile \x1b[39m\x1b[32m/etc/secret/key.py:3\x1b[39m',
+            '\x1b[36mFile \x1b[39m\x1b[32m…/key.py:3\x1b[39m',
+        ),
         ('\x1b[32m/home/me/study/a.py', '\x1b[32ma.py'),
         ('x.replace(/-/g, "")', 'x.replace(/-/g, "")'),
     ],
@@ -87,7 +114,11 @@ def test_paths_in_text(text: str, expected: str) -> None:
 
 
 # As it stands in images: what reads like a path.
-ENCODED = base64.b64encode(random.Random(3).randbytes(300) + b'\xfb\xfb/\x01\x02\xfb' * 40 + random.Random(4).randbytes(300)).decode()
+ENCODED = base64.b64encode(
+    random.Random(3).randbytes(300)
+    + b'\xfb\xfb/\x01\x02\xfb' * 40
+    + random.Random(4).randbytes(300)
+).decode()
 JPEG = '/9j/4AAQ' + ENCODED[:-8] + 'AA=='
 PATH = '/secret/place/of/alice.txt'
 
@@ -97,8 +128,14 @@ def outputs_with_data() -> list[tuple[dict[str, Any], str]]:
     html = f'<img alt="{PATH}" src="data:image/jpeg;base64,{JPEG}"><p>{PATH}</p>'
     lines = '\n'.join(ENCODED[i : i + 76] for i in range(0, len(ENCODED), 76))
     svg = f'<svg><!-- {PATH} --><image xlink:href="data:image/png;base64,\n{lines}"/></svg>'
-    script = f'<script>load({{"file": "{PATH}", "array": {{"type": "bytes", "data": "{ENCODED}"}}}}, x.replace(/a/b/g, ""))</script>'
-    figure = {'data': [{'y': {'dtype': 'f8', 'bdata': '/AB/CD/E'}, 'text': PATH}], 'layout': {'images': [{'source': f'data:image/png;base64,{ENCODED}'}]}}
+    script = (
+        f'<script>load({{"file": "{PATH}", "array": {{"type": "bytes", "data": "{ENCODED}"}}}}, '
+        'x.replace(/a/b/g, ""))</script>'
+    )
+    figure = {
+        'data': [{'y': {'dtype': 'f8', 'bdata': '/AB/CD/E'}, 'text': PATH}],
+        'layout': {'images': [{'source': f'data:image/png;base64,{ENCODED}'}]},
+    }
     return [
         ({'image/png': ENCODED, 'text/plain': PATH}, ENCODED),
         ({'image/jpeg': JPEG}, JPEG),
@@ -112,7 +149,10 @@ def outputs_with_data() -> list[tuple[dict[str, Any], str]]:
         ({'application/vnd.plotly.v1+json': figure}, ENCODED),
         ({'application/vnd.plotly.v1+json': figure}, '"/AB/CD/E"'),
         ({'text/plain': f'b64: {JPEG} of {PATH}'}, JPEG),
-        ({'application/javascript': f'var a = "{ENCODED}"; b = c.match(/x/y/); // {PATH}'}, 'c.match(/x/y/)'),
+        (
+            {'application/javascript': f'var a = "{ENCODED}"; b = c.match(/x/y/); // {PATH}'},
+            'c.match(/x/y/)',
+        ),
     ]
 
 
@@ -120,20 +160,53 @@ def test_data_in_outputs_is_kept_and_text_is_scrubbed(script: Cli) -> None:
     shown = outputs_with_data()
     outputs = [{'output_type': 'display_data', 'data': data, 'metadata': {}} for data, _ in shown]
     outputs.append({'output_type': 'stream', 'name': 'stdout', 'text': f'{ENCODED} {PATH}'})
-    state = {'w': {'state': {'value': PATH}, 'buffers': [{'data': '/AB/CD/E', 'encoding': 'base64', 'path': ['value']}]}}
-    widgets = {'application/vnd.jupyter.widget-state+json': {'version_major': 2, 'version_minor': 0, 'state': state}}
+    state = {
+        'w': {
+            'state': {'value': PATH},
+            'buffers': [{'data': '/AB/CD/E', 'encoding': 'base64', 'path': ['value']}],
+        }
+    }
+    widgets = {
+        'application/vnd.jupyter.widget-state+json': {
+            'version_major': 2,
+            'version_minor': 0,
+            'state': state,
+        }
+    }
     cells: list[dict[str, Any]] = [
-        {'id': 'a', 'cell_type': 'markdown', 'source': '![](attachment:a.png)', 'metadata': {}, 'attachments': {'a.png': {'image/png': JPEG}}},
-        {'id': 'b', 'cell_type': 'code', 'source': '1', 'metadata': {}, 'execution_count': 1, 'outputs': outputs},
+        {
+            'id': 'a',
+            'cell_type': 'markdown',
+            'source': '![](attachment:a.png)',
+            'metadata': {},
+            'attachments': {'a.png': {'image/png': JPEG}},
+        },
+        {
+            'id': 'b',
+            'cell_type': 'code',
+            'source': '1',
+            'metadata': {},
+            'execution_count': 1,
+            'outputs': outputs,
+        },
     ]
-    notebook = {'cells': cells, 'metadata': {'widgets': widgets}, 'nbformat': 4, 'nbformat_minor': 5}
+    notebook = {
+        'cells': cells,
+        'metadata': {'widgets': widgets},
+        'nbformat': 4,
+        'nbformat_minor': 5,
+    }
     (script.folder / 'a.ipynb').write_text(json.dumps(notebook))
     script('record', 'a.ipynb', '-q', './pi', '-o', 'r.ipynb')
     record = json.loads((script.folder / 'r.ipynb').read_bytes())
     assert record['cells'][0]['attachments'] == cells[0]['attachments']
     written = [output['data'] for output in record['cells'][1]['outputs'][:-1]]
     for (_, encoded), data in zip(shown, written, strict=True):
-        text = encoded if any(isinstance(value, str) and encoded in value for value in data.values()) else json.dumps(data)
+        text = (
+            encoded
+            if any(isinstance(value, str) and encoded in value for value in data.values())
+            else json.dumps(data)
+        )
         assert encoded in text, data
         assert '/secret' not in json.dumps(data)
     for image in [written[0]['image/png'], written[1]['image/jpeg']]:
@@ -149,7 +222,10 @@ def test_base64_in_text_is_not_taken_for_paths() -> None:
     for size in (60, 200, 5000):
         text = base64.b64encode(draw.randbytes(size)).decode()
         assert privacy.scrub(f'"/{text[1:]}"') == f'"/{text[1:]}"'
-    for path in ('/home/averylongusername/extremelylongprojectname+variant/outputs', '/Users/JohnSmith/VeryLongCamelCaseProject/AnotherLongName'):
+    for path in (
+        '/home/averylongusername/extremelylongprojectname+variant/outputs',
+        '/Users/JohnSmith/VeryLongCamelCaseProject/AnotherLongName',
+    ):
         assert privacy.scrub(path).startswith('…/')
 
 
@@ -165,9 +241,12 @@ def test_the_public_validator_accepts_the_crate(script: Cli) -> None:
     folder = script.folder / 'crate'
     with zipfile.ZipFile(script.folder / 'crate.zip') as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
-            str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob('*') if path.is_file()
+            str(path.relative_to(folder)): path.read_bytes()
+            for path in folder.rglob('*')
+            if path.is_file()
         }
-    # The validator is one that finds something: a crate whose workflow has lost its type is refused.
+    # The validator is one that finds something: a crate whose workflow has lost its type is
+    # refused.
     path = folder / 'ro-crate-metadata.json'
     text = path.read_text()
     assert '"ComputationalWorkflow"' in text
@@ -184,21 +263,40 @@ def test_the_public_validator_accepts_the_crate(script: Cli) -> None:
 def test_what_a_crate_says(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate')
     crate = script.folder / 'crate'
-    assert (crate / 'pipeline.record.ipynb').read_bytes() == (script.folder / 'r.ipynb').read_bytes()
-    graph = {entity['@id']: entity for entity in json.loads((crate / 'ro-crate-metadata.json').read_text())['@graph']}
+    assert (crate / 'pipeline.record.ipynb').read_bytes() == (
+        script.folder / 'r.ipynb'
+    ).read_bytes()
+    graph = {
+        entity['@id']: entity
+        for entity in json.loads((crate / 'ro-crate-metadata.json').read_text())['@graph']
+    }
     queue = Queue(str(script.folder / 'pi'), create=False)
-    actions = {key: entity for key, entity in graph.items() if key.startswith('#task-') and entity['@type'] == 'CreateAction'}
+    actions = {
+        key: entity
+        for key, entity in graph.items()
+        if key.startswith('#task-') and entity['@type'] == 'CreateAction'
+    }
     assert set(actions) == {f'#task-{task.id}' for task in queue}
     bad = queue.tasks(name='broken', one=True)
-    assert actions[f'#task-{bad.id}']['actionStatus'] == {'@id': 'http://schema.org/FailedActionStatus'}
+    assert actions[f'#task-{bad.id}']['actionStatus'] == {
+        '@id': 'http://schema.org/FailedActionStatus'
+    }
     assert 'ValueError: no' in actions[f'#task-{bad.id}']['error']
     good = queue.tasks(name='average', index=0, one=True)
     action = actions[f'#task-{good.id}']
     assert action['startTime'] < action['endTime'] or good.dtime < 0.001
-    assert {item['@id'] for item in action['object']} >= {f'#task-{task.id}-result' for task in queue.tasks(name='fraction')}
+    assert {item['@id'] for item in action['object']} >= {
+        f'#task-{task.id}-result' for task in queue.tasks(name='fraction')
+    }
     said = queue.tasks(name='echo', one=True)
-    memory = next(attempt.memory for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(said.id))))
-    used = {graph[item['@id']]['name']: graph[item['@id']]['value'] for item in actions[f'#task-{said.id}']['resourceUsage']}
+    memory = next(
+        attempt.memory
+        for attempt in queue.ledger.attempts(queue.ledger.row(bytes.fromhex(said.id)))
+    )
+    used = {
+        graph[item['@id']]['name']: graph[item['@id']]['value']
+        for item in actions[f'#task-{said.id}']['resourceUsage']
+    }
     assert float(used['time']) == pytest.approx(said.dtime)
     assert used.get('memory', '0') == str(memory)
     if os.path.exists('/proc/self/clear_refs'):
@@ -219,11 +317,15 @@ def test_what_a_crate_says(script: Cli) -> None:
 def test_the_changes_of_the_repository(script: Cli) -> None:
     def git(*words: str) -> None:
         settings = ['-c', 'user.name=n', '-c', 'user.email=e', '-c', 'init.defaultBranch=main']
-        subprocess.run(['git', *settings, *words], cwd=script.folder, check=True, capture_output=True)
+        subprocess.run(
+            ['git', *settings, *words], cwd=script.folder, check=True, capture_output=True
+        )
 
     def made() -> dict[str, Any]:
         script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate', '--include', 'paths')
-        found: dict[str, Any] = json.loads((script.folder / 'r.ipynb').read_bytes())['metadata'][KEY]['made']
+        found: dict[str, Any] = json.loads((script.folder / 'r.ipynb').read_bytes())['metadata'][
+            KEY
+        ]['made']
         return found
 
     git('init')
@@ -235,7 +337,10 @@ def test_the_changes_of_the_repository(script: Cli) -> None:
     found = made()
     assert '-scale = 2.0\n+scale = 2.5' in found['git changes']
     assert (script.folder / 'crate' / 'repository.diff').read_text() == found['git changes']
-    assert '+scale = 2.5' in json.loads((script.folder / 'r.ipynb').read_bytes())['cells'][-1]['source']
+    assert (
+        '+scale = 2.5'
+        in json.loads((script.folder / 'r.ipynb').read_bytes())['cells'][-1]['source']
+    )
     assert script.verify('r.ipynb')['ok']
     # A process that goes on for long, as JupyterLab's server, does not remember what was.
     git('commit', '-am', 'more')
@@ -248,7 +353,10 @@ def test_the_changes_of_the_repository(script: Cli) -> None:
 def test_crates_do_not_go_over_other_things(script: Cli) -> None:
     (script.folder / 'mine').mkdir()
     (script.folder / 'mine' / 'thesis.txt').write_text('years of work')
-    assert 'no crate was written' in script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'mine', status=2).stderr
+    assert (
+        'no crate was written'
+        in script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'mine', status=2).stderr
+    )
     assert os.listdir(script.folder / 'mine') == ['thesis.txt']
     for _ in range(2):
         script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate', '--include', 'paths')
@@ -258,7 +366,10 @@ def test_crates_do_not_go_over_other_things(script: Cli) -> None:
 def test_records_do_not_go_over_other_notebooks(script: Cli) -> None:
     path = script.folder / 'mine.ipynb'
     path.write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
-    assert 'mine.ipynb is there, and was not written by this command' in script('record', '-q', './pi', '-o', 'mine.ipynb', status=2).stderr
+    assert (
+        'mine.ipynb is there, and was not written by this command'
+        in script('record', '-q', './pi', '-o', 'mine.ipynb', status=2).stderr
+    )
     assert KEY not in path.read_text()
 
 
@@ -278,7 +389,13 @@ def test_prov(script: Cli) -> None:
         'plan': 'entity',
         'agent': 'agent',
     }
-    for relation in ('used', 'wasGeneratedBy', 'wasAssociatedWith', 'wasInformedBy', 'wasDerivedFrom'):
+    for relation in (
+        'used',
+        'wasGeneratedBy',
+        'wasAssociatedWith',
+        'wasInformedBy',
+        'wasDerivedFrom',
+    ):
         assert found[relation]
         for words in found[relation].values():
             for key, value in words.items():
@@ -296,17 +413,42 @@ def model_of(n: int, width: int = 1) -> QueueModel:
         'total': n,
         'counts': {'SUCCEEDED': n},
         'groups': [{'app': 0, 'manager': 0, 'name': 'f<>'}],
-        'apps': [{'id': '00' * 16, 'name': 'f<>', 'kind': 'python', 'source': 'x = "```"', 'parts': {}, 'versions': []}],
+        'apps': [
+            {
+                'id': '00' * 16,
+                'name': 'f<>',
+                'kind': 'python',
+                'source': 'x = "```"',
+                'parts': {},
+                'versions': [],
+            }
+        ],
         'workers': [{'name': f'w{i}', 'host': 'h&h', 'slots': 2} for i in range(width)],
         'managers': [],
         'versions': [],
     }
     lines = []
     for row in range(n):
-        task: dict[str, Any] = {'id': f'{row:032x}', 'row': row, 'group': 0, 'index': row, 'state': 'SUCCEEDED', 'added': 0.0, 'args': {'x': f'={row}'}}
+        task: dict[str, Any] = {
+            'id': f'{row:032x}',
+            'row': row,
+            'group': 0,
+            'index': row,
+            'state': 'SUCCEEDED',
+            'added': 0.0,
+            'args': {'x': f'={row}'},
+        }
         if row:
             task['needs'] = [row - 1]
-        task['attempts'] = [{'n': 1, 'state': 'SUCCEEDED', 'worker': row % width, 'began': float(row), 'seconds': 1.5}]
+        task['attempts'] = [
+            {
+                'n': 1,
+                'state': 'SUCCEEDED',
+                'worker': row % width,
+                'began': float(row),
+                'seconds': 1.5,
+            }
+        ]
         task['result'] = {'size': 4, 'sha256': '00' * 32, 'value': f'={row}'}
         lines.append(seal(task))
     return QueueModel(head, lines)
@@ -326,8 +468,13 @@ def test_pictures_are_bounded_and_well_formed(n: int) -> None:
 def test_graphs_with_circles_end() -> None:
     graph = {
         'grouped': True,
-        'nodes': [{'id': name, 'name': name, 'counts': {'SUCCEEDED': 2}, 'total': 2} for name in 'ab'],
-        'edges': [{'source': 'a', 'target': 'b', 'count': 1}, {'source': 'b', 'target': 'a', 'count': 1}],
+        'nodes': [
+            {'id': name, 'name': name, 'counts': {'SUCCEEDED': 2}, 'total': 2} for name in 'ab'
+        ],
+        'edges': [
+            {'source': 'a', 'target': 'b', 'count': 1},
+            {'source': 'b', 'target': 'a', 'count': 1},
+        ],
     }
     ElementTree.fromstring(draw_graph(graph))
 
@@ -341,7 +488,10 @@ def test_tables_are_escaped() -> None:
     assert len({line.count('|') for line in rows[:22]}) == 1
     assert '10 more tasks' in text
     assert '````python' in text  # a fence longer than those in the source
-    assert plain('[a](b) `c` \\ <d> & | ~~e~~ #') == '&#91;a&#93;(b) &#96;c&#96; &#92; &lt;d&gt; &amp; &#124; &#126;&#126;e&#126;&#126; &#35;'
+    assert (
+        plain('[a](b) `c` \\ <d> & | ~~e~~ #')
+        == '&#91;a&#93;(b) &#96;c&#96; &#92; &lt;d&gt; &amp; &#124; &#126;&#126;e&#126;&#126; &#35;'
+    )
 
 
 def test_words_of_pieces() -> None:
@@ -365,12 +515,18 @@ def test_lines_know_that_they_were_changed() -> None:
 def test_size_of_a_record(script: Cli) -> None:
     # Three kilobytes a task at most, with everything that is not of tasks.
     text = (
-        "from desipipe import Queue, TaskManager\nqueue = Queue('many', base_dir='.')\ntm = TaskManager(queue)\n"
+        "from desipipe import Queue, TaskManager\nqueue = Queue('many', base_dir='.')\ntm = "
+        'TaskManager(queue)\n'
         '@tm.python_app\ndef f(x, y="constant"):\n    return x * 1.5\nf.map(x=range(400))\n'
     )
     (script.folder / 'many.py').write_text(text)
     subprocess.run([sys.executable, 'many.py'], cwd=script.folder, check=True, timeout=60)
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', './many', '--slots', '2'], cwd=script.folder, check=True, timeout=60)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', './many', '--slots', '2'],
+        cwd=script.folder,
+        check=True,
+        timeout=60,
+    )
     script('record', '-q', './many', '-o', 'many.ipynb')
     assert (script.folder / 'many.ipynb').stat().st_size < 3000 * 400 / 2
     assert script.verify('many.ipynb')['ok']

@@ -17,7 +17,10 @@ from desipipe.record.files import KEY
 from desipipe.record.modules import used_modules, write_modules
 
 FILES = {
-    'helpers.py': 'import low\nfrom pack import deep\n\ndef twice(x):\n    return 2 * low.one(x)\n\ndef unused(x):\n    return deep.minus(x)\n',
+    'helpers.py': (
+        'import low\nfrom pack import deep\n\ndef twice(x):\n    return 2 * low.one(x)\n\ndef '
+        'unused(x):\n    return deep.minus(x)\n'
+    ),
     'low.py': 'def one(x):\n    return x + 1\n',
     'pack/__init__.py': 'from .other import VALUE\n',
     'pack/other.py': 'VALUE = 1\n',
@@ -66,10 +69,18 @@ def test_modules_go_with_a_record(recorded: Cli, tmp_path: Path) -> None:
     done = there('import', 'r.ipynb', '-q', './q', '--with-results', '--trust')
     assert 'Not written, since others are there: low.py' in done.stderr
     assert (there.folder / 'low.py').read_text().endswith('return 0\n')
-    written = {str(path.relative_to(there.folder)): path.read_text() for path in there.folder.rglob('*.py') if path.name != 'low.py'}
-    assert written == {name: text for name, text in FILES.items() if name not in ('never.py', 'low.py')}
+    written = {
+        str(path.relative_to(there.folder)): path.read_text()
+        for path in there.folder.rglob('*.py')
+        if path.name != 'low.py'
+    }
+    assert written == {
+        name: text for name, text in FILES.items() if name not in ('never.py', 'low.py')
+    }
     (there.folder / 'low.py').write_text(FILES['low.py'])
-    (there.folder / 'pipe.py').write_text(SCRIPT + '\n@tm.python_app\ndef new(x):\n    return helpers.unused(x)\n\nnew(5)\n')
+    (there.folder / 'pipe.py').write_text(
+        SCRIPT + '\n@tm.python_app\ndef new(x):\n    return helpers.unused(x)\n\nnew(5)\n'
+    )
     subprocess.run([sys.executable, 'pipe.py'], cwd=there.folder, check=True, timeout=TIMEOUT)
     queue = Queue(str(there.folder / 'q'), create=False)
     assert queue.counts['SUCCEEDED'] == 2 and len(queue) == 3, 'what was recorded is known'
@@ -77,22 +88,42 @@ def test_modules_go_with_a_record(recorded: Cli, tmp_path: Path) -> None:
     assert sorted(task.result for task in queue.tasks()) == [4, 5, 8]
 
 
-def test_a_module_that_was_changed_is_named(recorded: Cli, change: Callable[[Path, Callable[[dict[str, Any]], None]], None]) -> None:
+def test_a_module_that_was_changed_is_named(
+    recorded: Cli, change: Callable[[Path, Callable[[dict[str, Any]], None]], None]
+) -> None:
     (recorded.folder / 'low.py').write_text('def one(x):\n    return x + 2\n')
     done = recorded('record', '-q', './q', '-o', 'later.ipynb', '--with-results')
     assert 'module of low.one was changed after tasks of double ran' in done.stderr
     found = recorded.verify('later.ipynb', status=1)
-    assert any('low.one is another one' in detail for check in found['checks'] if check['check'] == 'modules' for detail in check['details'])
+    assert any(
+        'low.one is another one' in detail
+        for check in found['checks']
+        if check['check'] == 'modules'
+        for detail in check['details']
+    )
 
 
 def test_what_a_record_names_is_written_nowhere_else(tmp_path: Path) -> None:
     folder = tmp_path / 'folder'
     folder.mkdir()
     (folder / 'link').symlink_to(tmp_path)
-    names = ['../out.py', '/tmp/out.py', 'a/../../out.py', 'link/out.py', 'x.sh', 'a\\b.py', '.hidden.py', '']
-    done = write_modules([{'path': name, 'sha256': 'x'} for name in names], lambda digest: b'evil', str(folder))
+    names = [
+        '../out.py',
+        '/tmp/out.py',
+        'a/../../out.py',
+        'link/out.py',
+        'x.sh',
+        'a\\b.py',
+        '.hidden.py',
+        '',
+    ]
+    done = write_modules(
+        [{'path': name, 'sha256': 'x'} for name in names], lambda digest: b'evil', str(folder)
+    )
     assert not done.written and not (tmp_path / 'out.py').exists()
-    assert write_modules([{'path': 'pack/ok.py', 'sha256': 'x'}], lambda digest: b'fine', str(folder)).written == ['pack/ok.py']
+    assert write_modules(
+        [{'path': 'pack/ok.py', 'sha256': 'x'}], lambda digest: b'fine', str(folder)
+    ).written == ['pack/ok.py']
 
 
 def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
@@ -106,5 +137,11 @@ def test_modules_that_import_each_other_end(tmp_path: Path) -> None:
 def test_records_without_results_name_modules_only(recorded: Cli) -> None:
     recorded('record', '-q', './q', '-o', 'bare.ipynb')
     head = json.loads((recorded.folder / 'bare.ipynb').read_bytes())['metadata'][KEY]['queues'][0]
-    assert [module['path'] for module in head['modules']] == ['helpers.py', 'low.py', 'pack/__init__.py', 'pack/deep.py', 'pack/other.py']
+    assert [module['path'] for module in head['modules']] == [
+        'helpers.py',
+        'low.py',
+        'pack/__init__.py',
+        'pack/deep.py',
+        'pack/other.py',
+    ]
     assert 'payloads' not in head

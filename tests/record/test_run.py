@@ -49,7 +49,11 @@ def text_of(cell: dict[str, Any]) -> str:
 def test_executed(executed: Cli) -> None:
     found = read_notebook(str(executed.folder / 'out.ipynb'))
     cells = found['cells']
-    assert [cell['metadata'].get('tags') for cell in cells[1:4]] == [['parameters'], ['injected-parameters'], []]
+    assert [cell['metadata'].get('tags') for cell in cells[1:4]] == [
+        ['parameters'],
+        ['injected-parameters'],
+        [],
+    ]
     assert cells[2]['source'] == '# Parameters\nsize = 500'
     about = found['metadata']['papermill']
     assert about['parameters'] == {'size': 500}
@@ -58,8 +62,14 @@ def test_executed(executed: Cli) -> None:
     assert about['duration'] > 0
     for cell in cells:
         assert cell['metadata']['papermill']['status'] == 'completed'
-    # What the cells show is what has become of their tasks, although they had ended when most of it was not done.
-    shown = [output['data'] for cell in cells for output in cell.get('outputs', ()) if made.MIME in output.get('data', {})]
+    # What the cells show is what has become of their tasks, although they had ended when most of it
+    # was not done.
+    shown = [
+        output['data']
+        for cell in cells
+        for output in cell.get('outputs', ())
+        if made.MIME in output.get('data', {})
+    ]
     assert [data[made.MIME]['counts']['SUCCEEDED'] for data in shown] == [4, 1, 1]
     assert '✓' in shown[0]['text/plain']
     assert 'pi is ~' in shown[1]['text/plain']
@@ -71,7 +81,9 @@ def test_recorded_by_command_and_by_nbconvert(executed: Cli) -> None:
     executed('record', 'out.ipynb', '--crate', 'crate.zip')
     found = executed.verify('out.record.ipynb', '-q', './nb', '--root', '.')
     assert found['ok'], found
-    assert '2 cells: the text is the code' in next(check['words'] for check in found['checks'] if check['check'] == 'cells')
+    assert '2 cells: the text is the code' in next(
+        check['words'] for check in found['checks'] if check['check'] == 'cells'
+    )
     text = (executed.folder / 'out.record.ipynb').read_text()
     assert str(executed.folder) not in text
     if os.path.exists('/proc/self/clear_refs'):
@@ -100,7 +112,9 @@ def test_it_is_a_notebook(executed: Cli) -> None:
     nbformat.validate(nbformat.read(executed.folder / 'out.ipynb', 4))
     # A record of a record is one of the same notebook.
     found = read_notebook(str(executed.folder / 'out.record.ipynb'))
-    assert sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in found['cells']) == 3
+    assert (
+        sum('desipipe-record' in cell['metadata'].get('tags', []) for cell in found['cells']) == 3
+    )
 
 
 MORE = """
@@ -121,13 +135,23 @@ extra(1), elsewhere(extra(2)), elsewhere(3)
 
 
 def test_tasks_of_functions_that_cells_define(executed: Cli) -> None:
-    # They belong to the notebook, whether it shows them or not; what else is in the queue does not, and that is said.
+    # They belong to the notebook, whether it shows them or not; what else is in the queue does not,
+    # and that is said.
     (executed.folder / 'more.py').write_text(MORE)
     subprocess.run([sys.executable, 'more.py'], cwd=executed.folder, check=True, timeout=TIMEOUT)
     path = executed.folder / 'out.ipynb'
     found = json.loads(path.read_text())
     text = '@tm.python_app\ndef extra(x):\n    return x  # the same'
-    found['cells'].append({'id': 'more', 'cell_type': 'code', 'source': text, 'metadata': {}, 'outputs': [], 'execution_count': None})
+    found['cells'].append(
+        {
+            'id': 'more',
+            'cell_type': 'code',
+            'source': text,
+            'metadata': {},
+            'outputs': [],
+            'execution_count': None,
+        }
+    )
     path.write_text(json.dumps(found))
     done = executed('record', 'out.ipynb')
     assert '7 tasks recorded' in done.stdout
@@ -145,10 +169,19 @@ def test_a_cell_that_was_changed(executed: Cli) -> None:
     assert 'this cell was changed after its tasks (fraction) ran' in done.stderr
     found = executed.verify('out.record.ipynb', status=1)
     assert [check['details'] for check in found['checks'] if check['status'] == 'differs'] == [
-        ['cell 5 (fraction) was changed after its tasks ran: its text is not the code that fraction ran']
+        [
+            (
+                'cell 5 (fraction) was changed after its tasks ran: its text is not the code that '
+                'fraction ran'
+            )
+        ]
     ]
     # A comment is no change.
-    path.write_text(path.read_text().replace('x**2 + y**2 < 2', 'x**2 + y**2 < 1').replace('rng = ', '# a comment\\nrng = '))
+    path.write_text(
+        path.read_text()
+        .replace('x**2 + y**2 < 2', 'x**2 + y**2 < 1')
+        .replace('rng = ', '# a comment\\nrng = ')
+    )
     executed('record', 'out.ipynb')
     assert executed.verify('out.record.ipynb')['ok']
 
@@ -156,7 +189,10 @@ def test_a_cell_that_was_changed(executed: Cli) -> None:
 def test_the_last_line_of_a_cell_for_the_shell() -> None:
     # Notebooks do not store the end of the last line, which IPython gives to the magic.
     text = '%%desipipe --bash sh\necho {name}'
-    trees = [tree(cell_node(cell, ['name']), decorators=False, defaults=False) for cell in (text, text + '\n', text + ' more')]
+    trees = [
+        tree(cell_node(cell, ['name']), decorators=False, defaults=False)
+        for cell in (text, text + '\n', text + ' more')
+    ]
     assert trees[0] == trees[1] != trees[2]
 
 
@@ -164,18 +200,30 @@ def test_tasks_of_another_notebook(executed: Cli) -> None:
     path = executed.folder / 'out.ipynb'
     found = json.loads(path.read_text())
     shown = next(
-        cell for cell in found['cells'] if cell['source'][0].startswith('%%desipipe fraction') or ''.join(cell['source']).startswith('%%desipipe fraction')
+        cell
+        for cell in found['cells']
+        if cell['source'][0].startswith('%%desipipe fraction')
+        or ''.join(cell['source']).startswith('%%desipipe fraction')
     )
     shown['source'] = 'print("something else")'
     path.write_text(json.dumps(found))
     executed('record', 'out.ipynb')
     words = executed.verify('out.record.ipynb', status=1)
     details = [check['details'] for check in words['checks'] if check['status'] == 'differs']
-    assert details == [['cell 5 (fraction) shows tasks of another cell or notebook: nothing in it is the code of fraction']]
+    assert details == [
+        [
+            (
+                'cell 5 (fraction) shows tasks of another cell or notebook: nothing in it is the '
+                'code of fraction'
+            )
+        ]
+    ]
 
 
 def test_a_queue_that_was_cleared(executed: Cli) -> None:
-    Queue(str(executed.folder / 'nb'), create=False).clear(kill=False)  # those who served it know of this copy nothing
+    Queue(str(executed.folder / 'nb'), create=False).clear(
+        kill=False
+    )  # those who served it know of this copy nothing
     executed('record', 'out.ipynb')
     words = executed.verify('out.record.ipynb', status=1)
     assert 'not in the queue any more' in str(words)
@@ -184,8 +232,10 @@ def test_a_queue_that_was_cleared(executed: Cli) -> None:
 def test_nothing_slow_is_imported_for_notebooks() -> None:
     # Two seconds of each command; and nothing is left behind that others would stumble over.
     code = (
-        'import sys; from desipipe.record.run import _nbformat; found = _nbformat(); assert "jsonschema" in sys.modules\n'
-        'assert not [name for name in sys.modules if name.startswith("rfc3987")], "slow"\nfound.validate(found.v4.new_notebook())'
+        'import sys; from desipipe.record.run import _nbformat; found = _nbformat(); assert '
+        '"jsonschema" in sys.modules\n'
+        'assert not [name for name in sys.modules if name.startswith("rfc3987")], '
+        '"slow"\nfound.validate(found.v4.new_notebook())'
     )
     subprocess.run([sys.executable, '-c', code], check=True, timeout=TIMEOUT)
 
@@ -194,12 +244,24 @@ def test_nothing_slow_is_imported_for_notebooks() -> None:
     ('cwd', 'path', 'expected'),
     [
         ('/study', ('/shared/modules', '/study'), '/study'),  # a notebook with PYTHONPATH
-        ('/study', ('/study/scripts', '/shared/modules'), '/study/scripts'),  # python scripts/pipe.py
+        (
+            '/study',
+            ('/study/scripts', '/shared/modules'),
+            '/study/scripts',
+        ),  # python scripts/pipe.py
         ('/study', (), '/study'),
     ],
 )
 def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected: str) -> None:
-    known = _Known(Group('a', 'm', 'f', 'python', cwd=cwd, path=path), Ref('s', 0, 0), None, [], Ref('s', 0, 0), {}, True)
+    known = _Known(
+        Group('a', 'm', 'f', 'python', cwd=cwd, path=path),
+        Ref('s', 0, 0),
+        None,
+        [],
+        Ref('s', 0, 0),
+        {},
+        True,
+    )
     assert known.folder == expected
 
 
@@ -215,14 +277,46 @@ def test_unknown_parameters(cli: Cli) -> None:
 def test_parameters_of_all_kinds(cli: Cli) -> None:
     write(cli, [('a = b = c = d = e = f = 0', ['parameters']), ('print([a, b, c, d, e, f])', [])])
     (cli.folder / 'p.yaml').write_text('e: {x: [1, null]}\na: 5\n')
-    cli('run', 'a.ipynb', '-f', 'p.yaml', '-p', 'a=1', '-p', 'b=0.5', '-p', "c=it's", '-p', 'd=[1, true]', '-r', 'f=007', '-o', 'o.ipynb')
-    assert text_of(read_notebook(str(cli.folder / 'o.ipynb'))['cells'][2]) == "[1, 0.5, \"it's\", [1, True], {'x': [1, None]}, '007']\n"
+    cli(
+        'run',
+        'a.ipynb',
+        '-f',
+        'p.yaml',
+        '-p',
+        'a=1',
+        '-p',
+        'b=0.5',
+        '-p',
+        "c=it's",
+        '-p',
+        'd=[1, true]',
+        '-r',
+        'f=007',
+        '-o',
+        'o.ipynb',
+    )
+    assert (
+        text_of(read_notebook(str(cli.folder / 'o.ipynb'))['cells'][2])
+        == "[1, 0.5, \"it's\", [1, True], {'x': [1, None]}, '007']\n"
+    )
 
 
 FAILING = [
     ('size = 1', ['parameters']),
-    ("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)", []),
-    ('import os\n@tm.python_app\ndef needs(path):\n    with open(path) as file:\n        return len(file.read())', []),
+    (
+        (
+            "from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', "
+            'spawn=True)\ntm = TaskManager(queue)'
+        ),
+        [],
+    ),
+    (
+        (
+            'import os\n@tm.python_app\ndef needs(path):\n    with open(path) as file:\n        '
+            'return len(file.read())'
+        ),
+        [],
+    ),
     ("found = needs(os.path.abspath('there.txt'))", []),
     ('found.result(timeout=60)', []),
     ("print('the end')", []),
@@ -233,14 +327,26 @@ def test_failing_and_going_on(cli: Cli) -> None:
     write(cli, FAILING)
     done = cli('run', 'a.ipynb', '-p', 'size=3', status=1)
     tid = Queue(str(cli.folder / 'q'), create=False).tasks(name='needs', one=True).id[:12]
-    assert f"cell 6 (In [6]) failed: FileNotFoundError: [Errno 2] No such file or directory: '{cli.folder}/there.txt'; of task {tid} (needs)" in done.stderr
+    assert (
+        'cell 6 (In [6]) failed: FileNotFoundError: [Errno 2] No such file or directory: '
+        f"'{cli.folder}/there.txt'; of task {tid} (needs)"
+    ) in done.stderr
     assert f'Go on with: desipipe run {cli.folder}/a.out.ipynb --resume' in done.stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    marked = [number for number, cell in enumerate(found['cells']) if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
+    marked = [
+        number
+        for number, cell in enumerate(found['cells'])
+        if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])
+    ]
     assert marked == [0, 6]
     assert 'of task' in found['cells'][6]['source']
     assert found['metadata']['papermill']['exception'] is True
-    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [*['completed'] * 5, None, 'failed', 'pending']
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells'][1:]] == [
+        *['completed'] * 5,
+        None,
+        'failed',
+        'pending',
+    ]
     (cli.folder / 'there.txt').write_text('there')
     done = cli('run', 'a.out.ipynb', '--resume')
     assert '1 task that did not succeed will run again' in done.stderr
@@ -261,14 +367,26 @@ def test_failed_tasks_are_named(cli: Cli) -> None:
     done = cli('run', 'a.ipynb', status=1)
     assert '1 of 1 task did not succeed' in done.stdout
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    marks = [cell['source'] for cell in found['cells'] if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])]
+    marks = [
+        cell['source']
+        for cell in found['cells']
+        if 'papermill-error-cell-tag' in cell['metadata'].get('tags', [])
+    ]
     assert len(marks) == 2
     assert 'bad[0]' in marks[0]
     assert 'ZeroDivisionError' in marks[0]
 
 
 def test_without_waiting(cli: Cli) -> None:
-    cells = [("from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.')\ntm = TaskManager(queue)\n@tm.python_app\ndef f(): pass\nf()", [])]
+    cells = [
+        (
+            (
+                "from desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.')\ntm = "
+                'TaskManager(queue)\n@tm.python_app\ndef f(): pass\nf()'
+            ),
+            [],
+        )
+    ]
     write(cli, cells)
     cli('run', 'a.ipynb', '--no-wait')
     assert Queue(str(cli.folder / 'q'), create=False).counts['PENDING'] == 1
@@ -279,7 +397,10 @@ def test_without_waiting(cli: Cli) -> None:
     [
         (['missing.ipynb'], 'there is no file missing.ipynb'),
         (['a.ipynb', '-o', 'a.ipynb'], 'is the notebook itself'),
-        (['a.ipynb', '-o', 'mine.ipynb'], 'mine.ipynb is there, and was not written by this command: nothing was done'),
+        (
+            ['a.ipynb', '-o', 'mine.ipynb'],
+            'mine.ipynb is there, and was not written by this command: nothing was done',
+        ),
         (['mine.py'], 'mine.ipynb is there, and was not written by this command: nothing was done'),
         (['a.ipynb', '--resume'], 'was not written by desipipe run'),
         (['a.ipynb', '--kernel', 'julia-9'], "there is no kernel 'julia-9' here"),
@@ -293,7 +414,9 @@ def test_what_can_not_be_run(cli: Cli, words: list[str], said: str) -> None:
     write(cli, [('1', [])])
     (cli.folder / 'broken.ipynb').write_text('{"cells": [')
     (cli.folder / 'plain.py').write_text('pass')
-    write(cli, [('"years of work"', [])], 'mine.ipynb')  # beside a script of the same name, as jupytext pairs them
+    write(
+        cli, [('"years of work"', [])], 'mine.ipynb'
+    )  # beside a script of the same name, as jupytext pairs them
     (cli.folder / 'mine.py').write_text('# %%\n1')
     assert said in cli.here(['run', *words]).stderr
     assert 'years of work' in (cli.folder / 'mine.ipynb').read_text()
@@ -307,13 +430,27 @@ def test_a_cell_that_takes_too_long(cli: Cli) -> None:
 def test_a_kernel_that_dies(cli: Cli) -> None:
     write(cli, [('x = 1', []), ('import os, signal\nos.kill(os.getpid(), signal.SIGKILL)', [])])
     assert 'the kernel died in cell 2' in cli('run', 'a.ipynb', status=1).stderr
-    assert read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'][1]['metadata']['papermill']['status'] == 'completed'
+    assert (
+        read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'][1]['metadata']['papermill'][
+            'status'
+        ]
+        == 'completed'
+    )
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(cli: Cli, number: signal.Signals) -> None:
-    write(cli, [('x = 1', []), ("import time\nopen('began', 'w').close()\ntime.sleep(600)", []), ('x = 2', [])])
-    process = subprocess.Popen([*COMMAND, 'run', 'a.ipynb'], cwd=cli.folder, stderr=subprocess.PIPE, text=True)
+    write(
+        cli,
+        [
+            ('x = 1', []),
+            ("import time\nopen('began', 'w').close()\ntime.sleep(600)", []),
+            ('x = 2', []),
+        ],
+    )
+    process = subprocess.Popen(
+        [*COMMAND, 'run', 'a.ipynb'], cwd=cli.folder, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + TIMEOUT
     while not (cli.folder / 'began').exists():
         assert time.monotonic() < deadline
@@ -323,21 +460,41 @@ def test_interrupted(cli: Cli, number: signal.Signals) -> None:
     assert process.returncode == 130
     assert 'interrupted in cell 2' in said
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells']] == [None, 'completed', None, 'failed', 'pending']
+    assert [cell['metadata'].get('papermill', {}).get('status') for cell in found['cells']] == [
+        None,
+        'completed',
+        None,
+        'failed',
+        'pending',
+    ]
 
 
 def test_interrupted_while_it_waits(cli: Cli) -> None:
     write(cli, [*NOTEBOOK[:3], ('%%desipipe slow\nimport time\nslow = 1\ntime.sleep(600)', [])])
     environ = {**os.environ, 'PYTHONUNBUFFERED': '1'}
-    process = subprocess.Popen([*COMMAND, 'run', 'a.ipynb'], cwd=cli.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ)
+    process = subprocess.Popen(
+        [*COMMAND, 'run', 'a.ipynb'],
+        cwd=cli.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environ,
+    )
     try:
         assert process.stdout is not None
-        assert any('running' in line for line in process.stdout)  # all cells have ended, and it waits
+        assert any(
+            'running' in line for line in process.stdout
+        )  # all cells have ended, and it waits
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
         assert 'they go on' in said
-        shown = [output['data'] for cell in read_notebook(str(cli.folder / 'a.out.ipynb'))['cells'] for output in cell.get('outputs', ()) if 'data' in output]
+        shown = [
+            output['data']
+            for cell in read_notebook(str(cli.folder / 'a.out.ipynb'))['cells']
+            for output in cell.get('outputs', ())
+            if 'data' in output
+        ]
         assert [data[made.MIME]['counts']['RUNNING'] for data in shown if made.MIME in data] == [1]
         assert Queue(str(cli.folder / 'nb'), create=False).counts['RUNNING'] == 1
     finally:
@@ -346,7 +503,8 @@ def test_interrupted_while_it_waits(cli: Cli) -> None:
 
 
 def test_interrupted_between_cells(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Where no cell runs there is none to blame: the notebook is as far as it was, and nothing is raised through.
+    # Where no cell runs there is none to blame: the notebook is as far as it was, and nothing is
+    # raised through.
     async def told(client: Any, ran: Any) -> None:
         os.kill(os.getpid(), signal.SIGINT)
         await asyncio.sleep(TIMEOUT)
@@ -355,18 +513,25 @@ def test_interrupted_between_cells(cli: Cli, monkeypatch: pytest.MonkeyPatch) ->
     write(cli, [('x = 1', []), ('x = 2', [])])
     assert 'interrupted between cells' in cli('run', 'a.ipynb', status=130).stderr
     found = read_notebook(str(cli.folder / 'a.out.ipynb'))
-    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == ['completed', 'pending']
+    assert [cell['metadata']['papermill']['status'] for cell in found['cells']] == [
+        'completed',
+        'pending',
+    ]
     assert found['metadata']['papermill']['end_time']
 
 
 def test_scripts(cli: Cli) -> None:
     (cli.folder / 's.py').write_text(
-        "import sys\nfrom desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', spawn=True)\ntm = TaskManager(queue)\n"
-        '@tm.python_app\ndef f(x):\n    return x\nf.map(x=range(3))\nassert __name__ == "__main__" and sys.argv == [__file__]\n'
+        "import sys\nfrom desipipe import Queue, TaskManager\nqueue = Queue('q', base_dir='.', "
+        'spawn=True)\ntm = TaskManager(queue)\n'
+        '@tm.python_app\ndef f(x):\n    return x\nf.map(x=range(3))\nassert __name__ == "__main__" '
+        'and sys.argv == [__file__]\n'
     )
     assert 'all 3 tasks succeeded' in cli('run', 's.py').stdout
     # By Python itself they are the same tasks.
-    subprocess.run([sys.executable, 's.py'], cwd=cli.folder, check=False, timeout=60, capture_output=True)
+    subprocess.run(
+        [sys.executable, 's.py'], cwd=cli.folder, check=False, timeout=60, capture_output=True
+    )
     assert len(Queue(str(cli.folder / 'q'), create=False)) == 3
     (cli.folder / 'bad.py').write_text('raise SystemExit(3)')
     assert 'ended with exit status 3' in cli('run', 'bad.py', status=1).stderr
@@ -374,8 +539,10 @@ def test_scripts(cli: Cli) -> None:
 
 def test_scripts_in_percent_format(cli: Cli) -> None:
     (cli.folder / 's.py').write_text(
-        '# %% tags=["parameters"]\nn = 1\n\n# %%\nfrom desipipe import Queue, TaskManager\nqueue = Queue("q", base_dir=".", spawn=True)\n'
-        'tm = TaskManager(queue)\n\n# %%\n@tm.python_app\ndef f(x):\n    return x\nf.map(x=range(n))\n'
+        '# %% tags=["parameters"]\nn = 1\n\n# %%\nfrom desipipe import Queue, TaskManager\nqueue = '
+        'Queue("q", base_dir=".", spawn=True)\n'
+        'tm = TaskManager(queue)\n\n# %%\n@tm.python_app\ndef f(x):\n    return '
+        'x\nf.map(x=range(n))\n'
     )
     assert 'all 4 tasks succeeded' in cli('run', 's.py', '-p', 'n=4', '-o', 's.ipynb').stdout
     cli('record', 's.ipynb', '-q', './q')
@@ -426,7 +593,9 @@ async def test_the_menu_of_jupyterlab(executed: Cli, jp_serverapp: Any, jp_fetch
     listed = json.loads((await jp_fetch('api', 'nbconvert')).body)
     assert listed['desipipe_record']['output_mimetype'] == 'application/x-ipynb+json'
     jp_serverapp.contents_manager.root_dir = str(executed.folder)
-    answer = await jp_fetch('nbconvert', 'desipipe_record', 'out.ipynb', params={'download': 'true'})
+    answer = await jp_fetch(
+        'nbconvert', 'desipipe_record', 'out.ipynb', params={'download': 'true'}
+    )
     assert 'out.record.ipynb' in answer.headers['Content-Disposition']
     assert answer.body == (executed.folder / 'out.record.ipynb').read_bytes()
 

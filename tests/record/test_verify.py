@@ -1,4 +1,6 @@
-"""What verify finds: every flipped byte, every kind of change, also by someone who makes the digests anew."""
+"""What verify finds: every flipped byte, every kind of change, also by someone who makes the
+digests anew.
+"""
 
 from __future__ import annotations
 
@@ -40,14 +42,30 @@ def by_name(found: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
 
 def differing(found: dict[str, Any]) -> dict[str, str]:
     """What differs: words and details of a check, by its name."""
-    return {check['check']: ' '.join([check['words'], *check['details']]) for check in found['checks'] if check['status'] == DIFFERS}
+    return {
+        check['check']: ' '.join([check['words'], *check['details']])
+        for check in found['checks']
+        if check['status'] == DIFFERS
+    }
 
 
 def test_a_good_record(script: Cli) -> None:
     found = script.verify('pi.record.ipynb', '--queue', './pi', status=3)
     assert not found['ok'] and found['unchecked'] == 1
     checks = by_name(found)
-    assert {'bytes', 'tasks', 'identities', 'graph', 'states', 'code', 'tables', 'files', 'queue', 'run', 'inputs'} <= checks.keys()
+    assert {
+        'bytes',
+        'tasks',
+        'identities',
+        'graph',
+        'states',
+        'code',
+        'tables',
+        'files',
+        'queue',
+        'run',
+        'inputs',
+    } <= checks.keys()
     # The one with a path that was left out can't be checked, and that is said.
     assert re.match('9 computed anew', checks['identities'][0]['words'])
     assert 'absolute path' in checks['identities'][1]['words']
@@ -60,7 +78,8 @@ def test_a_good_record(script: Cli) -> None:
 
 
 def test_exit_status_of_what_cannot_be_checked(script: Cli) -> None:
-    # One argument holds a path, which was left out: its task can't be checked, and that is no success.
+    # One argument holds a path, which was left out: its task can't be checked, and that is no
+    # success.
     assert script('verify', 'pi.record.ipynb', status=3).stdout.count('cannot be checked') == 1
     script('verify', 'pi.record.ipynb', '--strict', '--queue', './pi', status=1)
     script('record', '-q', './pi', '-o', 'whole.ipynb', '--include', 'paths')
@@ -95,9 +114,27 @@ def test_what_is_unknown_gets_no_tick(script: Cli, change: Change) -> None:
 
 
 def test_what_was_changed_is_named(script: Cli) -> None:
-    notebook = {'id': 'a', 'cell_type': 'code', 'source': '1', 'metadata': {}, 'execution_count': 1, 'outputs': []}
-    cells = [notebook, {'id': 'b', 'cell_type': 'markdown', 'source': 'x', 'metadata': {}, 'attachments': {'a': {'text/plain': 'b'}}}]
-    (script.folder / 'a.ipynb').write_text(json.dumps({'cells': cells, 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5}))
+    notebook = {
+        'id': 'a',
+        'cell_type': 'code',
+        'source': '1',
+        'metadata': {},
+        'execution_count': 1,
+        'outputs': [],
+    }
+    cells = [
+        notebook,
+        {
+            'id': 'b',
+            'cell_type': 'markdown',
+            'source': 'x',
+            'metadata': {},
+            'attachments': {'a': {'text/plain': 'b'}},
+        },
+    ]
+    (script.folder / 'a.ipynb').write_text(
+        json.dumps({'cells': cells, 'metadata': {}, 'nbformat': 4, 'nbformat_minor': 5})
+    )
     script('record', 'a.ipynb', '-q', './pi', '-o', 'r.ipynb')
     path = script.folder / 'r.ipynb'
     record = json.loads(path.read_bytes())
@@ -105,18 +142,38 @@ def test_what_was_changed_is_named(script: Cli) -> None:
     queue = document['queues'][0]
     changes: dict[str, Callable[[dict[str, Any]], None]] = {
         'the text of cell 1': lambda found: found['cells'][0].update(source='2'),
-        'the outputs of cell 1': lambda found: found['cells'][0]['outputs'].append({'output_type': 'stream', 'name': 'stdout', 'text': 'x'}),
-        'the attachments of cell 2': lambda found: found['cells'][1]['attachments']['a'].update({'text/plain': 'c'}),
+        'the outputs of cell 1': lambda found: found['cells'][0]['outputs'].append(
+            {'output_type': 'stream', 'name': 'stdout', 'text': 'x'}
+        ),
+        'the attachments of cell 2': lambda found: found['cells'][1]['attachments']['a'].update(
+            {'text/plain': 'c'}
+        ),
         "'made' of the record": lambda found: found['metadata'][KEY]['made'].update(python='2.7'),
         "'left_out' of the record": lambda found: found['metadata'][KEY]['left_out'].clear(),
-        "'workers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['workers'][0].update(host='elsewhere'),
-        "'managers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['managers'][0].update(scheduler={'max_workers': 99}),
-        "'folder' of the queue pi": lambda found: found['metadata'][KEY]['queues'][0].update(folder='elsewhere'),
-        "'groups' 1 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['groups'][1].update(timeout=1.0),
-        "'versions' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['versions'][0].update(numpy='0.1'),
-        'the metadata of cell 1': lambda found: found['cells'][0]['metadata'].update(papermill={'duration': 1.0}),
-        "'kernelspec' of the metadata": lambda found: found['metadata'].update(kernelspec={'name': 'other'}),
-        "'apps' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['apps'][0].update(packages=['evil']),
+        "'workers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['workers'][
+            0
+        ].update(host='elsewhere'),
+        "'managers' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0][
+            'managers'
+        ][0].update(scheduler={'max_workers': 99}),
+        "'folder' of the queue pi": lambda found: found['metadata'][KEY]['queues'][0].update(
+            folder='elsewhere'
+        ),
+        "'groups' 1 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['groups'][
+            1
+        ].update(timeout=1.0),
+        "'versions' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0][
+            'versions'
+        ][0].update(numpy='0.1'),
+        'the metadata of cell 1': lambda found: found['cells'][0]['metadata'].update(
+            papermill={'duration': 1.0}
+        ),
+        "'kernelspec' of the metadata": lambda found: found['metadata'].update(
+            kernelspec={'name': 'other'}
+        ),
+        "'apps' 0 of the queue pi": lambda found: found['metadata'][KEY]['queues'][0]['apps'][
+            0
+        ].update(packages=['evil']),
     }
     assert queue['workers'] and queue['versions']
     for label, do in changes.items():
@@ -143,10 +200,22 @@ def test_payloads_are_held_against_their_digests(script: Cli, change: Change) ->
 def test_the_same_bytes(script: Cli) -> None:
     for seed in ('1', '2'):
         script(
-            'record', '-q', './pi', '-o', f'{seed}.ipynb', '--crate', f'{seed}.zip', '--prov', f'{seed}.json', '--with-results', env={'PYTHONHASHSEED': seed}
+            'record',
+            '-q',
+            './pi',
+            '-o',
+            f'{seed}.ipynb',
+            '--crate',
+            f'{seed}.zip',
+            '--prov',
+            f'{seed}.json',
+            '--with-results',
+            env={'PYTHONHASHSEED': seed},
         )
     for suffix in ('ipynb', 'zip', 'json'):
-        assert (script.folder / f'1.{suffix}').read_bytes() == (script.folder / f'2.{suffix}').read_bytes()
+        assert (script.folder / f'1.{suffix}').read_bytes() == (
+            script.folder / f'2.{suffix}'
+        ).read_bytes()
 
 
 def test_the_same_after_compaction(script: Cli) -> None:
@@ -156,11 +225,16 @@ def test_the_same_after_compaction(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'before.ipynb')
     script('compact', '-q', './pi')
     script('record', '-q', './pi', '-o', 'after.ipynb')
-    before, after = (json.loads((script.folder / f'{name}.ipynb').read_bytes())['metadata'][KEY]['queues'][0] for name in ('before', 'after'))
+    before, after = (
+        json.loads((script.folder / f'{name}.ipynb').read_bytes())['metadata'][KEY]['queues'][0]
+        for name in ('before', 'after')
+    )
     # Compaction counts microseconds from another moment: the last of them may be another one.
     for mine, its in zip(before.pop('tasks'), after.pop('tasks'), strict=True):
         tasks = [orjson.loads(line) for line in (mine, its)]
-        times = [[attempt.pop('began', 0.0) for attempt in task.get('attempts', ())] for task in tasks]
+        times = [
+            [attempt.pop('began', 0.0) for attempt in task.get('attempts', ())] for task in tasks
+        ]
         assert times[0] == pytest.approx(times[1], abs=3e-6, rel=0)
         assert tasks[0].pop('crc') and tasks[1].pop('crc')
         assert tasks[0] == tasks[1]
@@ -187,7 +261,9 @@ def test_every_flip_is_found(script: Cli) -> None:
         for _ in range(60):
             place, value = draw.randrange(len(data)), draw.randrange(1, 256)
             path.write_bytes(data[:place] + bytes([data[place] ^ value]) + data[place + 1 :])
-            assert found_by_verify(path), f'{name}: byte {place} of {len(data)}, {data[place]} ^ {value}'
+            assert found_by_verify(path), (
+                f'{name}: byte {place} of {len(data)}, {data[place]} ^ {value}'
+            )
         path.write_bytes(data)
 
 
@@ -201,7 +277,9 @@ def test_every_file_of_a_crate_is_covered(script: Cli) -> None:
     for path in files:
         data = path.read_bytes()
         for place in {0, len(data) - 1, *(draw.randrange(len(data)) for _ in range(3))}:
-            path.write_bytes(data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :])
+            path.write_bytes(
+                data[:place] + bytes([data[place] ^ draw.randrange(1, 256)]) + data[place + 1 :]
+            )
             assert found_by_verify(crate), (path.name, place)
         path.unlink()
         assert found_by_verify(crate), path.name
@@ -268,9 +346,17 @@ def hide_failure(record: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ('do', 'check', 'words'),
     [
-        (change_task(0, args={'seed': '=1', 'size': '=1000'}), 'identities', 'do not give its identity'),
+        (
+            change_task(0, args={'seed': '=1', 'size': '=1000'}),
+            'identities',
+            'do not give its identity',
+        ),
         (change_task(0, id='00' * 16), 'identities', 'do not give its identity'),
-        (change_task(6, needs=[0, 1, 2, 3, 4, 5, 99]), 'graph', 'row 99, which is not in the record'),
+        (
+            change_task(6, needs=[0, 1, 2, 3, 4, 5, 99]),
+            'graph',
+            'row 99, which is not in the record',
+        ),
         (change_task(7, needs=[9]), 'graph', 'came after it'),
         (change_source, 'code', 'the recorded source is not the code that ran'),
         (change_helper, 'code', 'function helper: the recorded source is not the code that ran'),
@@ -278,13 +364,29 @@ def hide_failure(record: dict[str, Any]) -> None:
         (change_table, 'tables', 'does not say what the data say'),
         (drop_task, 'tasks', 'was truncated'),
         (hide_failure, 'states', 'no attempt did'),
-        (lambda record: app_of(record, 'average').update(kind='bash'), 'code', 'its parts do not give its identity'),
-        (lambda record: app_of(record, 'average')['parts'].update({'function average': '00' * 16}), 'code', 'pieces do not give its digest'),
+        (
+            lambda record: app_of(record, 'average').update(kind='bash'),
+            'code',
+            'its parts do not give its identity',
+        ),
+        (
+            lambda record: app_of(record, 'average')['parts'].update(
+                {'function average': '00' * 16}
+            ),
+            'code',
+            'pieces do not give its digest',
+        ),
         (lambda record: record['metadata'][KEY]['totals'].update(tasks=3), 'states', 'totals'),
-        (lambda record: record['metadata'][KEY]['queues'][0].update(busy=1e6), 'states', 'time that its tasks took'),
+        (
+            lambda record: record['metadata'][KEY]['queues'][0].update(busy=1e6),
+            'states',
+            'time that its tasks took',
+        ),
     ],
 )
-def test_changes_with_new_digests_are_named(script: Cli, change: Change, do: Callable[[dict[str, Any]], None], check: str, words: str) -> None:
+def test_changes_with_new_digests_are_named(
+    script: Cli, change: Change, do: Callable[[dict[str, Any]], None], check: str, words: str
+) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, do)
     found = differing(script.verify(path.name, status=1))
@@ -294,8 +396,15 @@ def test_changes_with_new_digests_are_named(script: Cli, change: Change, do: Cal
 
 def test_changes_of_a_repository_that_are_not_those(script: Cli, change: Change) -> None:
     path = script.folder / 'pi.record.ipynb'
-    change(path, lambda record: record['metadata'][KEY]['made'].update({'git diff': '00' * 32, 'git changes': '+ something'}))
-    assert 'changes of the repository' in differing(script.verify(path.name, status=1))['environment']
+    change(
+        path,
+        lambda record: record['metadata'][KEY]['made'].update(
+            {'git diff': '00' * 32, 'git changes': '+ something'}
+        ),
+    )
+    assert (
+        'changes of the repository' in differing(script.verify(path.name, status=1))['environment']
+    )
 
 
 def test_a_requirement_that_was_taken_away_is_found(script: Cli, change: Change) -> None:
@@ -309,7 +418,10 @@ def test_laid_out_anew(script: Cli) -> None:
     path = script.folder / 'pi.record.ipynb'
     path.write_text(json.dumps(json.loads(path.read_bytes())))
     assert differing(script.verify(path.name, status=1)) == {
-        'bytes': 'the bytes of the file were changed since it was written; not what they say: another program laid it out anew, or saved its view of it'
+        'bytes': (
+            'the bytes of the file were changed since it was written; not what they say: another '
+            'program laid it out anew, or saved its view of it'
+        )
     }
 
 
@@ -318,7 +430,9 @@ def test_truncated(script: Cli, part: float) -> None:
     path = script.folder / 'pi.record.ipynb'
     data = path.read_bytes()
     path.write_bytes(data[: int(part * len(data))])
-    assert re.search('truncated at .* at line|truncated at .*line', script('verify', path.name, status=2).stderr)
+    assert re.search(
+        'truncated at .* at line|truncated at .*line', script('verify', path.name, status=2).stderr
+    )
 
 
 def test_a_result_that_was_replaced_in_the_queue(script: Cli) -> None:
@@ -331,7 +445,10 @@ def test_a_result_that_was_replaced_in_the_queue(script: Cli) -> None:
         file.seek(-1, 1)
         file.write(bytes([byte[0] ^ 1]))
     found = differing(script.verify('pi.record.ipynb', '--queue', './pi', status=1))
-    assert re.search(r'average\[0\] .*its result in the queue is not the one that was recorded: it was replaced', found['queue'])
+    assert re.search(
+        r'average\[0\] .*its result in the queue is not the one that was recorded: it was replaced',
+        found['queue'],
+    )
 
 
 def test_results_by_hand_are_named(script: Cli) -> None:
@@ -342,7 +459,10 @@ def test_results_by_hand_are_named(script: Cli) -> None:
     assert 'is SUCCEEDED in the queue, FAILED in the record' in found['queue']
     script('record', '-q', './pi', '-o', 'new.ipynb')
     checks = by_name(script.verify('new.ipynb', status=3))
-    assert re.search(r'broken\[0\] .*: its state was set by a person to SUCCEEDED', checks['by hand'][0]['details'][0])
+    assert re.search(
+        r'broken\[0\] .*: its state was set by a person to SUCCEEDED',
+        checks['by hand'][0]['details'][0],
+    )
 
 
 def test_another_queue(script: Cli) -> None:
@@ -376,32 +496,51 @@ def test_files(script: Cli) -> None:
     subprocess.run([sys.executable, 'files.py'], cwd=script.folder, check=True, timeout=60)
     worked(script.folder / 'files.queue')
     script('record', '-q', './files', '-o', 'f.ipynb')
-    assert 'say where they are with --root' in by_name(script.verify('f.ipynb'))['files'][0]['words']
-    assert by_name(script.verify('f.ipynb', '--root', '.'))['files'][0]['words'] == '3 files as tasks read or wrote them'
+    assert (
+        'say where they are with --root' in by_name(script.verify('f.ipynb'))['files'][0]['words']
+    )
+    assert (
+        by_name(script.verify('f.ipynb', '--root', '.'))['files'][0]['words']
+        == '3 files as tasks read or wrote them'
+    )
     assert str(script.folder) not in (script.folder / 'f.ipynb').read_text()
     (script.folder / 'data/1.txt').write_text('value 2')
-    assert 'data/1.txt holds something else' in differing(script.verify('f.ipynb', '--root', '.', status=1))['files']
+    assert (
+        'data/1.txt holds something else'
+        in differing(script.verify('f.ipynb', '--root', '.', status=1))['files']
+    )
     (script.folder / 'data/1.txt').unlink()
-    assert 'No such file' in ' '.join(by_name(script.verify('f.ipynb', '--root', '.', status=3))['files'][1]['details'])
+    assert 'No such file' in ' '.join(
+        by_name(script.verify('f.ipynb', '--root', '.', status=3))['files'][1]['details']
+    )
 
 
 def test_computed_again(script: Cli, change: Change) -> None:
-    found = by_name(script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1', status=3))
+    found = by_name(
+        script.verify('pi.record.ipynb', '--queue', './pi', '--rerun', '3', '--seed', '1', status=3)
+    )
     assert re.match('3 tasks computed again', found['rerun'][0]['words'])
     # From the record alone, if its author is trusted.
-    assert 'no queue of yours' in script('verify', 'pi.record.ipynb', '--rerun', '1', status=2).stderr
+    assert (
+        'no queue of yours' in script('verify', 'pi.record.ipynb', '--rerun', '1', status=2).stderr
+    )
     path = script.folder / 'pi.record.ipynb'
     change(path, lambda record: [change_result_of(record, place) for place in range(7)])
     found = by_name(script.verify(path.name, '--rerun', '8', '--trust', status=1))
     assert found['rerun'][0]['status'] == DIFFERS
-    # The bytes that were recorded give the value that comes out: only what was said of them is wrong.
+    # The bytes that were recorded give the value that comes out: only what was said of them is
+    # wrong.
     assert len(found['rerun'][0]['details']) >= 1 or found['tables'][0]['status'] == DIFFERS
 
 
 def change_result_of(record: dict[str, Any], place: int) -> None:
     task = task_of(record, place)
     if task['state'] == 'SUCCEEDED':
-        task['result'] = {**task['result'], 'value': '=3.0', 'sha256': task_of(record, 7)['result']['sha256']}
+        task['result'] = {
+            **task['result'],
+            'value': '=3.0',
+            'sha256': task_of(record, 7)['result']['sha256'],
+        }
         put(record, place, task)
 
 
@@ -412,7 +551,10 @@ def test_imported(script: Cli) -> None:
     old = Queue(str(script.folder / 'pi'), create=False)
     assert queue.counts['SUCCEEDED'] == old.counts['SUCCEEDED']
     assert [task.id for task in queue] == [task.id for task in old]
-    assert queue.tasks(name='average', index=0, one=True).result == old.tasks(name='average', index=0, one=True).result
+    assert (
+        queue.tasks(name='average', index=0, one=True).result
+        == old.tasks(name='average', index=0, one=True).result
+    )
     # The script goes on with it: nothing that is done is computed again.
     text = (script.folder / 'pipe.py').read_text().replace("'pi'", "'new'")
     (script.folder / 'again.py').write_text(text)
@@ -430,19 +572,28 @@ def test_imported_without_results(script: Cli) -> None:
     worked(script.folder / 'new.queue')
     old = Queue(str(script.folder / 'pi'), create=False)
     assert queue.counts == old.counts
-    assert queue.tasks(name='average', index=0, one=True).result == old.tasks(name='average', index=0, one=True).result
+    assert (
+        queue.tasks(name='average', index=0, one=True).result
+        == old.tasks(name='average', index=0, one=True).result
+    )
 
 
 def test_import_of_what_can_not_be(script: Cli) -> None:
     script('record', '-q', './pi', '-o', 'bare.ipynb')
-    assert 'desipipe record NOTEBOOK --with-results' in script('import', 'bare.ipynb', '--trust', status=2).stderr
+    assert (
+        'desipipe record NOTEBOOK --with-results'
+        in script('import', 'bare.ipynb', '--trust', status=2).stderr
+    )
     shutil.copy(script.folder / 'pi.record.ipynb', script.folder / 'spoilt.ipynb')
     record = json.loads((script.folder / 'spoilt.ipynb').read_bytes())
     payloads = record['metadata'][KEY]['queues'][0]['payloads']
     for digest in payloads:
         payloads[digest] = payloads[digest][:-1] + ('0' if payloads[digest][-1] != '0' else '1')
     (script.folder / 'spoilt.ipynb').write_bytes(notebook_bytes(record))
-    assert 'missing, or damaged: nothing was made' in script('import', 'spoilt.ipynb', '-q', './x', '--trust', status=2).stderr
+    assert (
+        'missing, or damaged: nothing was made'
+        in script('import', 'spoilt.ipynb', '-q', './x', '--trust', status=2).stderr
+    )
     assert not (script.folder / 'x.queue').exists()
 
 
@@ -456,20 +607,27 @@ def rename(record: dict[str, Any]) -> None:
 def test_a_queue_is_made_nowhere_else(script: Cli, change: Change) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, rename)
-    assert "'../outside' cannot be the name of a queue" in script('import', path.name, '--trust', status=2).stderr
+    assert (
+        "'../outside' cannot be the name of a queue"
+        in script('import', path.name, '--trust', status=2).stderr
+    )
     assert not list(script.folder.parent.glob('outside*'))
 
 
 def claim_many(record: dict[str, Any]) -> None:
     document = record['metadata'][KEY]
     document['notebook']['cells'] = ['00']
-    document['cells'] = [{'cell': 0, 'queue': 0, 'tasks': '0-999999999999', 'title': '', 'how': 'display'}]
+    document['cells'] = [
+        {'cell': 0, 'queue': 0, 'tasks': '0-999999999999', 'title': '', 'how': 'display'}
+    ]
 
 
 def test_numbers_that_someone_made_up(script: Cli, change: Change) -> None:
     path = script.folder / 'pi.record.ipynb'
     change(path, claim_many)
-    assert 'is said to have tasks that are not there' in script('verify', path.name, status=2).stderr
+    assert (
+        'is said to have tasks that are not there' in script('verify', path.name, status=2).stderr
+    )
 
 
 def star(record: dict[str, Any]) -> None:
@@ -485,11 +643,24 @@ def test_nothing_of_a_record_is_imported(script: Cli, change: Change) -> None:
     assert not (script.folder / 'ran.txt').exists()
 
 
-@pytest.mark.parametrize(('module', 'words'), [('rocrate', ['record', '-q', './pi', '-o', 'x.ipynb', '--crate', 'x.zip']), ('nbclient', ['run', 'a.ipynb'])])
+@pytest.mark.parametrize(
+    ('module', 'words'),
+    [
+        ('rocrate', ['record', '-q', './pi', '-o', 'x.ipynb', '--crate', 'x.zip']),
+        ('nbclient', ['run', 'a.ipynb']),
+    ],
+)
 def test_packages_that_are_missing(script: Cli, module: str, words: list[str]) -> None:
-    (script.folder / 'a.ipynb').write_text('{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}')
-    code = f'import sys; sys.modules[{module!r}] = None; from desipipe.cli import main; sys.exit(main({words!r}))'
-    done = subprocess.run([sys.executable, '-c', code], cwd=script.folder, capture_output=True, text=True, timeout=60)
+    (script.folder / 'a.ipynb').write_text(
+        '{"cells": [], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}'
+    )
+    code = (
+        f'import sys; sys.modules[{module!r}] = None; from desipipe.cli import main; '
+        f'sys.exit(main({words!r}))'
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', code], cwd=script.folder, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 2
     assert 'pip install "desipipe[record]"' in done.stderr
     assert not (script.folder / 'x.zip').exists()
@@ -502,7 +673,9 @@ def crate_with(path: Path, name: str, data: bytes = b'x', mode: int = 0o100644) 
         archive.writestr(member, data)
 
 
-@pytest.mark.parametrize('name', ['../out.txt', '/etc/out.txt', 'a/../../out.txt', 'a\\..\\out.txt', 'c:/out.txt', './x'])
+@pytest.mark.parametrize(
+    'name', ['../out.txt', '/etc/out.txt', 'a/../../out.txt', 'a\\..\\out.txt', 'c:/out.txt', './x']
+)
 def test_crates_that_lead_out(script: Cli, name: str) -> None:
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
     crate_with(script.folder / 'crate.zip', name)
@@ -530,7 +703,10 @@ def test_huge_and_recursive_archives(script: Cli) -> None:
     nested = (script.folder / 'crate.zip').read_bytes()
     crate_with(script.folder / 'crate.zip', 'crate.zip', nested)
     # An archive in an archive is a file like any other.
-    assert 'crate.zip is not on the list of its files' in differing(script.verify('crate.zip', status=1))['crate']
+    assert (
+        'crate.zip is not on the list of its files'
+        in differing(script.verify('crate.zip', status=1))['crate']
+    )
 
 
 @pytest.mark.parametrize('kept', [False, True])
@@ -538,7 +714,10 @@ def test_a_large_file_in_a_crate_takes_little_memory(script: Cli, kept: bool) ->
     script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
     path = script.folder / 'crate.zip'
     noise = os.urandom(500_000)  # so that the archive is as large as one that could be right
-    with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive, archive.open('ro-crate-metadata.json' if kept else 'large', 'w') as file:
+    with (
+        zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive,
+        archive.open('ro-crate-metadata.json' if kept else 'large', 'w') as file,
+    ):
         file.write(noise)
         for _ in range(100):
             file.write(bytes(1_000_000))
@@ -569,7 +748,10 @@ def test_pipes_are_not_waited_for(script: Cli, where: str) -> None:
         files = [{'do': 'write', 'path': 'pipe', 'sha256': '0' * 64, 'size': 0}]
         (model,) = record.models
         task = {**next(model.tasks()), 'files': files}
-        assert any('is a pipe' in str(check) for check in verify_files(record, [[task]], str(script.folder)))
+        assert any(
+            'is a pipe' in str(check)
+            for check in verify_files(record, [[task]], str(script.folder))
+        )
 
 
 def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
@@ -594,9 +776,21 @@ def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
         (b'{"cells": [], "metadata": {}, "nbformat": 3}', 'format 3'),
         (b'{"cells": [{}], "metadata": {}, "nbformat": 4}', 'cell 1 has no source'),
         (b'{"cells": [], "metadata": {}, "nbformat": 4}', 'is a notebook, but no record'),
-        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 99}}, "nbformat": 4}', 'a record of version 99'),
-        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 1}}, "nbformat": 4}', 'but not whole'),
-        (b'{"cells": [], "metadata": {"desipipe_record": {"version": 1, "queues": 3}}, "nbformat": 4}', 'but not whole'),
+        (
+            b'{"cells": [], "metadata": {"desipipe_record": {"version": 99}}, "nbformat": 4}',
+            'a record of version 99',
+        ),
+        (
+            b'{"cells": [], "metadata": {"desipipe_record": {"version": 1}}, "nbformat": 4}',
+            'but not whole',
+        ),
+        (
+            (
+                b'{"cells": [], "metadata": {"desipipe_record": {"version": 1, "queues": 3}}, '
+                b'"nbformat": 4}'
+            ),
+            'but not whole',
+        ),
         (b'PK\x03\x04rubbish', 'no zip archive, or damaged'),
         (b'PK\x05\x06' + bytes(18), 'holds no pipeline.record.ipynb'),
     ],
@@ -617,7 +811,9 @@ def test_what_is_not_there(tmp_path: Path) -> None:
         read_record(str(tmp_path))
 
 
-@pytest.mark.parametrize('words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']])
+@pytest.mark.parametrize(
+    'words', [['record', '-q', './pi', '-o', 'new.ipynb'], ['verify', 'pi.record.ipynb']]
+)
 def test_a_root_that_is_not_there(script: Cli, words: list[str]) -> None:
     assert 'there is no folder nowhere' in script(*words, '--root', 'nowhere', status=2).stderr
     assert not (script.folder / 'new.ipynb').exists()

@@ -1,4 +1,6 @@
-"""Validates crates with the public validator, in a process of its own and without a network: ``python validate.py CRATE…``; prints a line of JSON for each."""
+"""Validates crates with the public validator, in a process of its own and without a network:
+``python validate.py CRATE…``; prints a line of JSON for each.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from rocrate_validator.utils import document_loader, http
 PROFILE = 'provenance-run-crate'
 # The terms of https://w3id.org/ro/terms/workflow-run/context.
 TERMS = (
-    'ParameterConnection connection sourceParameter targetParameter sha1 sha256 sha512 md5 registry tag resourceUsage environment containerImage '
+    'ParameterConnection connection sourceParameter targetParameter sha1 sha256 sha512 md5 '
+    'registry tag resourceUsage environment containerImage '
     'ContainerImage DockerImage SIFImage buildInstructions'
 ).split()
 
@@ -24,11 +27,19 @@ def document(url: str) -> Any:
     if url.startswith('https://w3id.org/ro/crate/'):
         found = json.loads((Path(rocrate.__file__).parent / 'data' / 'ro-crate.jsonld').read_text())
         # That is a later version; these terms were called otherwise in 1.1.
-        found['@context'] |= {term: f'https://bioschemas.org/{term}' for term in ('ComputationalWorkflow', 'FormalParameter')}
-        found['@context'] |= {term: f'https://bioschemas.org/ComputationalWorkflow#{term}' for term in ('input', 'output')}
+        found['@context'] |= {
+            term: f'https://bioschemas.org/{term}'
+            for term in ('ComputationalWorkflow', 'FormalParameter')
+        }
+        found['@context'] |= {
+            term: f'https://bioschemas.org/ComputationalWorkflow#{term}'
+            for term in ('input', 'output')
+        }
         return found
     if url == 'https://w3id.org/ro/terms/workflow-run/context':
-        return {'@context': {term: f'https://w3id.org/ro/terms/workflow-run#{term}' for term in TERMS}}
+        return {
+            '@context': {term: f'https://w3id.org/ro/terms/workflow-run#{term}' for term in TERMS}
+        }
     raise LookupError(f'nobody should ask for {url}')
 
 
@@ -53,11 +64,21 @@ def main() -> None:
     document_loader.install_document_loader()
     for crate in sys.argv[1:]:
         settings = services.ValidationSettings(
-            rocrate_uri=crate, profile_identifier=PROFILE, requirement_severity=models.Severity['REQUIRED'], abort_on_first=False
+            rocrate_uri=crate,
+            profile_identifier=PROFILE,
+            requirement_severity=models.Severity['REQUIRED'],
+            abort_on_first=False,
         )
         result = services.validate(settings)
-        issues = [f'{issue.severity.name} {issue.check.identifier}: {issue.message}' for issue in result.get_issues()]
-        print(json.dumps({'profile': PROFILE, 'checks': len(result.executed_checks), 'issues': issues}))
+        issues = [
+            f'{issue.severity.name} {issue.check.identifier}: {issue.message}'
+            for issue in result.get_issues()
+        ]
+        print(
+            json.dumps(
+                {'profile': PROFILE, 'checks': len(result.executed_checks), 'issues': issues}
+            )
+        )
 
 
 if __name__ == '__main__':

@@ -26,11 +26,24 @@ def jp_server_config(queue_dir: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def ask(jp_fetch: Any) -> Ask:
-    """Ask the server: ``await ask('queue', queue=...)`` gives the status and the JSON of the answer; with ``body=`` it is a POST."""
+    """Ask the server: ``await ask('queue', queue=...)`` gives the status and the JSON of the
+    answer; with ``body=`` it is a POST.
+    """
 
     async def fetch(path: str, body: Any = None, **params: Any) -> tuple[int, Any]:
-        pairs = [(key, item) for key, value in params.items() for item in (value if isinstance(value, list) else [value])]
-        kwargs: dict[str, Any] = {} if body is None else {'method': 'POST', 'body': body if isinstance(body, str | bytes) else json.dumps(body)}
+        pairs = [
+            (key, item)
+            for key, value in params.items()
+            for item in (value if isinstance(value, list) else [value])
+        ]
+        kwargs: dict[str, Any] = (
+            {}
+            if body is None
+            else {
+                'method': 'POST',
+                'body': body if isinstance(body, str | bytes) else json.dumps(body),
+            }
+        )
         try:
             response = await jp_fetch('desipipe', 'api', *path.split('/'), params=pairs, **kwargs)
         except HTTPClientError as exc:
@@ -42,15 +55,24 @@ def ask(jp_fetch: Any) -> Ask:
 
 
 @pytest.fixture
-def follow(http_server: Any, jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str) -> Callable[..., Any]:
-    """Follow queues as a page does: ``async with follow('q1', 'q2') as stream``; at the end the connection is cut."""
+def follow(
+    http_server: Any, jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str
+) -> Callable[..., Any]:
+    """Follow queues as a page does: ``async with follow('q1', 'q2') as stream``; at the end the
+    connection is cut.
+    """
 
     @asynccontextmanager
     async def streaming(*names: str) -> AsyncIterator[Stream]:
         reader, writer = await asyncio.open_connection('localhost', jp_serverapp.port)
         path = f'{jp_base_url}desipipe/api/events?{urlencode([("queue", name) for name in names])}'
         # Version 1.0, so that what comes is not wrapped once more.
-        writer.write(f'GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: {jp_auth_header["Authorization"]}\r\n\r\n'.encode())
+        writer.write(
+            (
+                f'GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: '
+                f'{jp_auth_header["Authorization"]}\r\n\r\n'
+            ).encode()
+        )
         head = await reader.readuntil(b'\r\n\r\n')
         assert b' 200 ' in head.split(b'\r\n')[0] and b'text/event-stream' in head, head
         stream = Stream()

@@ -23,12 +23,16 @@ class Stream:
         """Take what came."""
         *blocks, self._rest = (self._rest + data).split(b'\n\n')
         for block in blocks:
-            lines = dict(line.split(b': ', 1) for line in block.split(b'\n') if not line.startswith(b':'))
+            lines = dict(
+                line.split(b': ', 1) for line in block.split(b'\n') if not line.startswith(b':')
+            )
             if b'data' in lines:
                 self.told += 1
                 self._events.put_nowait((lines[b'event'].decode(), json.loads(lines[b'data'])))
 
-    async def next(self, fits: Callable[[str, dict[str, Any]], bool] = lambda kind, data: True) -> tuple[str, dict[str, Any]]:
+    async def next(
+        self, fits: Callable[[str, dict[str, Any]], bool] = lambda kind, data: True
+    ) -> tuple[str, dict[str, Any]]:
         """The next event that fits."""
         async with asyncio.timeout(TIMEOUT):
             while True:

@@ -1,4 +1,6 @@
-"""Whoever may not ask is refused, whatever can't be meant is refused, and nothing of it changes a queue, runs code, or blocks the server."""
+"""Whoever may not ask is refused, whatever can't be meant is refused, and nothing of it changes
+a queue, runs code, or blocks the server.
+"""
 
 from __future__ import annotations
 
@@ -40,42 +42,97 @@ async def code_of(request: Any) -> int:
 # Who may ask
 
 
-async def test_nothing_without_a_token(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue) -> None:
+async def test_nothing_without_a_token(
+    http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
+) -> None:
     for path in GETS:
-        assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}?queue=demo', follow_redirects=False)) == 403, path
+        assert (
+            await code_of(
+                http_server_client.fetch(
+                    f'{jp_base_url}desipipe/api/{path}?queue=demo', follow_redirects=False
+                )
+            )
+            == 403
+        ), path
     for path in POSTS:
-        assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}', method='POST', body=BODY)) == 403, path
+        assert (
+            await code_of(
+                http_server_client.fetch(
+                    f'{jp_base_url}desipipe/api/{path}', method='POST', body=BODY
+                )
+            )
+            == 403
+        ), path
     assert not queue.paused and Path(queue.folder).exists()
 
 
 async def logged_in(http_server_client: Any, jp_serverapp: Any, jp_base_url: str) -> str:
     """The cookie of a browser that is logged in."""
-    page = await http_server_client.fetch(f'{jp_base_url}desipipe/api/queues?token={jp_serverapp.identity_provider.token}')
+    page = await http_server_client.fetch(
+        f'{jp_base_url}desipipe/api/queues?token={jp_serverapp.identity_provider.token}'
+    )
     cookie = '; '.join(value.split(';')[0] for value in page.headers.get_list('Set-Cookie'))
-    assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/queues', headers={'Cookie': cookie})) == 200
+    assert (
+        await code_of(
+            http_server_client.fetch(
+                f'{jp_base_url}desipipe/api/queues', headers={'Cookie': cookie}
+            )
+        )
+        == 200
+    )
     return cookie
 
 
-async def test_no_order_by_a_cookie_without_xsrf(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue) -> None:
+async def test_no_order_by_a_cookie_without_xsrf(
+    http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
+) -> None:
     # A browser that is logged in, sent here by another site's form: its cookie alone is not enough.
     cookie = await logged_in(http_server_client, jp_serverapp, jp_base_url)
     for path in POSTS:
         for headers in ({'Cookie': cookie}, {'Cookie': cookie, 'X-XSRFToken': 'guess'}):
-            assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}', method='POST', body=BODY, headers=headers)) == 403, path
+            assert (
+                await code_of(
+                    http_server_client.fetch(
+                        f'{jp_base_url}desipipe/api/{path}',
+                        method='POST',
+                        body=BODY,
+                        headers=headers,
+                    )
+                )
+                == 403
+            ), path
     assert not queue.paused and Path(queue.folder).exists() and not queue.processes()
 
 
-async def test_no_look_from_another_origin(http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue) -> None:
+async def test_no_look_from_another_origin(
+    http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
+) -> None:
     cookie = await logged_in(http_server_client, jp_serverapp, jp_base_url)
     headers = {'Cookie': cookie, 'Origin': 'http://evil.example'}
     for path in ('queues', 'events'):
-        assert await code_of(http_server_client.fetch(f'{jp_base_url}desipipe/api/{path}?queue=demo', headers=headers)) == 404
+        assert (
+            await code_of(
+                http_server_client.fetch(
+                    f'{jp_base_url}desipipe/api/{path}?queue=demo', headers=headers
+                )
+            )
+            == 404
+        )
 
 
 async def test_other_methods(jp_fetch: Any, queue: Queue) -> None:
     for path in ('queues', 'actions/delete', 'events'):
-        for method in {'PUT', 'PATCH', 'DELETE', 'HEAD', 'POST', 'GET'} - {'POST' if '/' in path else 'GET'}:
-            request = jp_fetch('desipipe', 'api', *path.split('/'), method=method, params={'queue': 'demo'}, allow_nonstandard_methods=True)
+        for method in {'PUT', 'PATCH', 'DELETE', 'HEAD', 'POST', 'GET'} - {
+            'POST' if '/' in path else 'GET'
+        }:
+            request = jp_fetch(
+                'desipipe',
+                'api',
+                *path.split('/'),
+                method=method,
+                params={'queue': 'demo'},
+                allow_nonstandard_methods=True,
+            )
             assert await code_of(request) == 405, (method, path)
     assert Path(queue.folder).exists()
 
@@ -104,8 +161,38 @@ async def test_people_who_may_only_look(ask: Ask, queue: Queue, jp_serverapp: An
 
 # What may be asked for
 
-OUTSIDE = ['/etc/passwd', '/', '/tmp', '//etc//passwd', '/etc/../etc/x', 'demo/../../../etc/x', '../demo', './demo', '.', '..', '~', '~root/x', '~/x', 'a/b/c']
-OUTSIDE += ['x\0y', '%2e%2e/x', '..%2fx', '\\..\\x', 'demo\n', ' ', '-q', '*', 'de*', '[d]emo', 'demo.queue/journal', 'x' * 4000, 'ü', '\N{ZERO WIDTH SPACE}']
+OUTSIDE = [
+    '/etc/passwd',
+    '/',
+    '/tmp',
+    '//etc//passwd',
+    '/etc/../etc/x',
+    'demo/../../../etc/x',
+    '../demo',
+    './demo',
+    '.',
+    '..',
+    '~',
+    '~root/x',
+    '~/x',
+    'a/b/c',
+]
+OUTSIDE += [
+    'x\0y',
+    '%2e%2e/x',
+    '..%2fx',
+    '\\..\\x',
+    'demo\n',
+    ' ',
+    '-q',
+    '*',
+    'de*',
+    '[d]emo',
+    'demo.queue/journal',
+    'x' * 4000,
+    'ü',
+    '\N{ZERO WIDTH SPACE}',
+]
 OUTSIDE += ['file:///etc/x']
 # What the orders ask for beside a queue.
 REQUIRED: dict[str, dict[str, Any]] = {
@@ -116,7 +203,9 @@ REQUIRED: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize('path', [route.path for route in LOOKS if 'queue' in route.required] + POSTS)
+@pytest.mark.parametrize(
+    'path', [route.path for route in LOOKS if 'queue' in route.required] + POSTS
+)
 async def test_no_queue_outside(ask: Ask, queue: Queue, path: str) -> None:
     for name in OUTSIDE:
         if path in POSTS:
@@ -124,31 +213,52 @@ async def test_no_queue_outside(ask: Ask, queue: Queue, path: str) -> None:
         else:
             status, found = await ask(path, queue=name, tid='aaaa', rows='0')
         assert status in (400, 403, 404), (name, status, found)
-        assert found['error'] in ('InvalidQueueNameError', 'PermissionDeniedError', 'UnknownQueueError', 'ConfigError'), (name, found)
+        assert found['error'] in (
+            'InvalidQueueNameError',
+            'PermissionDeniedError',
+            'UnknownQueueError',
+            'ConfigError',
+        ), (name, found)
     assert Path(queue.folder).exists() and not queue.paused
 
 
-async def test_a_real_queue_outside_is_not_shown(ask: Ask, queue: Queue, tmp_path: Path, jp_root_dir: Path) -> None:
+async def test_a_real_queue_outside_is_not_shown(
+    ask: Ask, queue: Queue, tmp_path: Path, jp_root_dir: Path
+) -> None:
     outside = Queue('secret', base_dir=tmp_path / 'elsewhere')
-    os.symlink(outside.folder, jp_root_dir / 'link.queue')  # a link into it, where looking is allowed
+    os.symlink(
+        outside.folder, jp_root_dir / 'link.queue'
+    )  # a link into it, where looking is allowed
     os.symlink(tmp_path / 'elsewhere', jp_root_dir / 'folder')
-    for name in (outside.folder, str(jp_root_dir / 'link'), str(jp_root_dir / 'folder' / 'secret'), f'{jp_root_dir}/../elsewhere/secret'):
+    for name in (
+        outside.folder,
+        str(jp_root_dir / 'link'),
+        str(jp_root_dir / 'folder' / 'secret'),
+        f'{jp_root_dir}/../elsewhere/secret',
+    ):
         status, found = await ask('queue', queue=name)
         assert (status, found['error']) == (403, 'PermissionDeniedError'), name
         assert 'DesipipeExtension.folders' in found['message']
         assert (await ask('actions/delete', body={'queue': name}))[0] == 403
     for folder in ('folder', '..', str(tmp_path), '/'):
         assert (await ask('queues', folder=folder))[0] == 403
-    assert all('secret' not in line['folder'] for line in (await ask('queues'))[1] if not line['error'])
+    assert all(
+        'secret' not in line['folder'] for line in (await ask('queues'))[1] if not line['error']
+    )
     assert Path(outside.folder).exists()
 
 
-async def test_queues_below_the_root_and_in_configured_folders(ask: Ask, hub: Any, jp_root_dir: Path, tmp_path: Path) -> None:
+async def test_queues_below_the_root_and_in_configured_folders(
+    ask: Ask, hub: Any, jp_root_dir: Path, tmp_path: Path
+) -> None:
     Queue('here', base_dir=jp_root_dir)
     Queue('deep', base_dir=jp_root_dir / 'a' / 'b')
     Queue('far', base_dir=tmp_path / 'far')
     assert [line['queue'].split('/')[-1] for line in (await ask('queues'))[1]] == ['here']
-    assert [line['queue'].split('/')[-1] for line in (await ask('queues', folder=['a/b']))[1]] == ['here', 'deep']
+    assert [line['queue'].split('/')[-1] for line in (await ask('queues', folder=['a/b']))[1]] == [
+        'here',
+        'deep',
+    ]
     assert (await ask('queue', queue=str(jp_root_dir / 'a' / 'b' / 'deep')))[0] == 200
     assert (await ask('queue', queue=str(tmp_path / 'far' / 'far.queue')))[0] == 403
     hub.folders.append(str(tmp_path / 'far'))
@@ -237,7 +347,9 @@ def test_a_list_that_is_too_long_is_not_read() -> None:
 
 
 async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
-    status, found = await ask('actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}})
+    status, found = await ask(
+        'actions/pause', body={'queue': 'demo', **{f'k{i}': 1 for i in range(100_000)}}
+    )
     assert (status, found['error']) == (400, 'BadRequest')
     assert found['message'] == "'k0' is not known here; there are: queue. Nothing was done"
     assert not queue.paused
@@ -246,11 +358,15 @@ async def test_what_is_not_known_is_named(ask: Ask, queue: Queue) -> None:
 async def test_a_percent_sign_is_said_as_it_was_asked(jp_fetch: Any) -> None:
     with pytest.raises(HTTPClientError) as caught:
         await jp_fetch('desipipe', 'api', 'a b')
-    assert caught.value.code == 404 and '/a%20b;' in json.loads(caught.value.response.body)['message']
+    assert (
+        caught.value.code == 404 and '/a%20b;' in json.loads(caught.value.response.body)['message']
+    )
 
 
 async def test_a_huge_body(ask: Ask, queue: Queue) -> None:
-    status, found = await ask('actions/cancel', body=json.dumps({'queue': 'demo', 'rows': '0,' * 3_000_000}))
+    status, found = await ask(
+        'actions/cancel', body=json.dumps({'queue': 'demo', 'rows': '0,' * 3_000_000})
+    )
     assert (status, found['error']) == (400, 'BadRequest')
 
 
@@ -285,7 +401,9 @@ async def test_a_damaged_queue(ask: Ask, queue: Queue) -> None:
     data = Path(queue.filename).read_bytes()
     Path(queue.filename).write_bytes(b'x' + data[1:])
     status, found = await ask('queue', queue='demo')
-    assert (status, found['error']) == (422, 'CorruptJournalError') and 'offset 0' in found['message']
+    assert (status, found['error']) == (422, 'CorruptJournalError') and 'offset 0' in found[
+        'message'
+    ]
     lines = data.splitlines(keepends=True)
     lines[-1] = lines[-1].replace(b'"e"', b'"X"')
     Path(queue.filename).write_bytes(b''.join(lines))
@@ -314,15 +432,36 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
     group = engine.group()
     batch = Batch(group)
     for name in range(4):
-        batch.append(engine.tid(name), json.dumps({'x': '<script>alert(1)</script>'}).encode(), poison, [engine.tid(0)] if name == 3 else [])
-    code = Code(digest=bytes.fromhex(group.app), parts={}, source='def fraction(): ...', payload=poison, packages=())
+        batch.append(
+            engine.tid(name),
+            json.dumps({'x': '<script>alert(1)</script>'}).encode(),
+            poison,
+            [engine.tid(0)] if name == 3 else [],
+        )
+    code = Code(
+        digest=bytes.fromhex(group.app),
+        parts={},
+        source='def fraction(): ...',
+        payload=poison,
+        packages=(),
+    )
     ledger.add([batch], {group.app: code}, engine.MANAGERS)
     engine.begin(ledger, 'w1', 4)
     claimed = engine.claim(ledger, 'w1', 3)
     from desipipe.queue.events import FAILED, SUCCEEDED, End
 
     ends = [
-        End(row, attempt, SUCCEEDED if row else FAILED, 1.0, 1, ledger.store(data), ledger.store(b'<b>\x1b[31m\0\xff'), ledger.store(data), {'text': '<i>'})
+        End(
+            row,
+            attempt,
+            SUCCEEDED if row else FAILED,
+            1.0,
+            1,
+            ledger.store(data),
+            ledger.store(b'<b>\x1b[31m\0\xff'),
+            ledger.store(data),
+            {'text': '<i>'},
+        )
         for row, attempt in claimed[:2]
     ]
     ledger.exchange('w1', ends)
@@ -332,10 +471,25 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
         for path in (route.path for route in LOOKS):
             for row in range(4):
                 for which in ('out', 'err'):
-                    assert (await ask(path, queue='demo', tid=f'fraction[{row}]', rows=rows, stream=which, text='frac'))[0] == 200, path
+                    assert (
+                        await ask(
+                            path,
+                            queue='demo',
+                            tid=f'fraction[{row}]',
+                            rows=rows,
+                            stream=which,
+                            text='frac',
+                        )
+                    )[0] == 200, path
         _, piece = await ask('log', queue='demo', tid='fraction[0]')
         assert piece['text'] == '<b>\x1b[31m\0\N{REPLACEMENT CHARACTER}'  # text is told as text
-        for path, more in (('pause', {}), ('retry', {}), ('cancel', {'rows': rows}), ('resume', {}), ('kill', {})):
+        for path, more in (
+            ('pause', {}),
+            ('retry', {}),
+            ('cancel', {'rows': rows}),
+            ('resume', {}),
+            ('kill', {}),
+        ):
             assert (await ask(f'actions/{path}', body={'queue': 'demo', **more}))[0] == 200, path
     assert not harm.exists()
     pickle.loads(data)
@@ -374,23 +528,32 @@ async def test_large_texts_are_cut(ask: Ask, queue: Queue) -> None:
     ledger = queue.ledger
     group = engine.group()
     batch = Batch(group)
-    batch.append(engine.tid(0), json.dumps({'x': 'y' * 5_000_000}).encode(), Payload([b''], 0, False), [])
+    batch.append(
+        engine.tid(0), json.dumps({'x': 'y' * 5_000_000}).encode(), Payload([b''], 0, False), []
+    )
     ledger.add([batch], {group.app: engine.code()}, engine.MANAGERS)
     _, task = await ask('task', queue='demo', tid='fraction[0]')
-    assert len(task['arguments']['x']) < 210_000 and 'characters are not shown here' in task['arguments']['x']
+    assert (
+        len(task['arguments']['x']) < 210_000
+        and 'characters are not shown here' in task['arguments']['x']
+    )
 
 
 # The server goes on
 
 
-async def test_a_queue_that_hangs_keeps_nobody_else_waiting(ask: Ask, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_queue_that_hangs_keeps_nobody_else_waiting(
+    ask: Ask, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import threading
 
     Queue('other')
     hang = threading.Event()
     await ask('queue', queue='demo')
     followed = hub.open[0]
-    stuck = [asyncio.ensure_future(followed.do(lambda queue: hang.wait(60))) for _ in range(hubs.WAITING)]
+    stuck = [
+        asyncio.ensure_future(followed.do(lambda queue: hang.wait(60))) for _ in range(hubs.WAITING)
+    ]
     try:
         await wait_for(lambda: followed._waiting == hubs.WAITING)
         assert (await ask('queue', queue='other'))[0] == 200
@@ -405,7 +568,9 @@ async def test_a_queue_that_hangs_keeps_nobody_else_waiting(ask: Ask, hub: Any, 
     assert (await ask('queue', queue='demo'))[0] == 200
 
 
-async def test_what_nobody_asks_for_leaves_the_memory(ask: Ask, follow: Follow, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_nobody_asks_for_leaves_the_memory(
+    ask: Ask, follow: Follow, hub: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Queue('other')
     monkeypatch.setattr(hub, 'keep', 0.05)
     async with follow('demo') as stream:
@@ -416,7 +581,9 @@ async def test_what_nobody_asks_for_leaves_the_memory(ask: Ask, follow: Follow, 
     assert (await ask('queue', queue='demo'))[0] == 200
 
 
-async def test_the_memory_is_bounded(ask: Ask, follow: Follow, hub: Any, queue_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_memory_is_bounded(
+    ask: Ask, follow: Follow, hub: Any, queue_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     names = [f'q{i}' for i in range(5)]
     for name in names:
         engine.add(Queue(name).ledger, range(10))
@@ -431,15 +598,21 @@ async def test_the_memory_is_bounded(ask: Ask, follow: Follow, hub: Any, queue_d
         await ask('queue', queue=name)
         assert sum(followed.size for followed in hub.open) <= 40
     monkeypatch.setattr(hub, 'most_queues', 2)
-    async with follow(*names) as stream:  # more than there is room for: those that there is none for are told so
+    async with follow(
+        *names
+    ) as stream:  # more than there is room for: those that there is none for are told so
         kinds = [(await stream.next())[1].get('error') for _ in range(5)]
         assert kinds.count('BusyError') == 3
 
 
-async def test_an_error_of_ours_is_told_without_its_details(ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_of_ours_is_told_without_its_details(
+    ask: Ask, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def broken(*args: Any) -> None:
         raise ZeroDivisionError('secret')
 
     monkeypatch.setattr(hubs, 'queue_summary', broken)
     status, found = await ask('queue', queue='demo')
-    assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found['message']
+    assert (status, found['error']) == (500, 'ZeroDivisionError') and 'secret' not in found[
+        'message'
+    ]

@@ -1,4 +1,6 @@
-"""The OpenAPI description and the handlers say the same: what fits the description is answered as it says, what does not is refused as it says."""
+"""The OpenAPI description and the handlers say the same: what fits the description is answered
+as it says, what does not is refused as it says.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,40 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 from pages import Ask
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import content_type_conformance, negative_data_rejection, response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from desipipe import Queue
 from desipipe.server.openapi import describe
 from desipipe.server.routes import EVENTS, LOOKS, ORDERS
 
-# What is drawn depends on what else is imported (Hypothesis takes constants from there): of what does not fit enough are drawn that each route meets some
-# that its shape, and not only its folder, refuses.
+# What is drawn depends on what else is imported (Hypothesis takes constants from there): of what
+# does not fit enough are drawn that each route meets some that its shape, and not only its folder,
+# refuses.
 EXAMPLES = {
-    mode: settings(max_examples=most, deadline=None, database=None, derandomize=True, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    mode: settings(
+        max_examples=most,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     for mode, most in ((GenerationMode.POSITIVE, 6), (GenerationMode.NEGATIVE, 12))
 }
-# They would start processes, or take away what the others look at: asked of queues that are not there.
+# They would start processes, or take away what the others look at: asked of queues that are not
+# there.
 GRAVE = ('actions/spawn', 'actions/delete')
-CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
 ORDERED = [route.path for route in ORDERS]
 PATHS = [route.path for route in (*LOOKS, *ORDERS)]
 
@@ -52,7 +73,13 @@ def fill(queue: Queue) -> str:
 
 @pytest.mark.parametrize('mode', [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
 async def test_answers_are_as_described(
-    http_server: Any, jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str, schema: Any, queue: Queue, mode: GenerationMode
+    http_server: Any,
+    jp_serverapp: Any,
+    jp_auth_header: dict[str, str],
+    jp_base_url: str,
+    schema: Any,
+    queue: Queue,
+    mode: GenerationMode,
 ) -> None:
     tid = fill(queue)
     root = f'http://localhost:{jp_serverapp.port}{jp_base_url}desipipe/api'
@@ -80,7 +107,9 @@ async def test_answers_are_as_described(
             except requests.ConnectionError:
                 reject()  # an address of more than 64 kB: the server hangs up
             # An address has no types: `folder=false` is a folder of that name.
-            case.validate_response(response, checks=[*CHECKS, negative_data_rejection] if path in ORDERED else CHECKS)
+            case.validate_response(
+                response, checks=[*CHECKS, negative_data_rejection] if path in ORDERED else CHECKS
+            )
             seen[path].add(response.status_code)
 
         check()

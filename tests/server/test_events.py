@@ -32,7 +32,12 @@ def total(n: int) -> Callable[[str, dict[str, Any]], bool]:
 async def test_an_event_is_told_within_a_second(follow: Follow, queue: Queue) -> None:
     async with follow('demo') as stream:
         kind, data = await stream.next()
-        assert (kind, data['queue'], data['folder'], data['condition']) == ('queue', 'demo', queue.folder, 'empty')
+        assert (kind, data['queue'], data['folder'], data['condition']) == (
+            'queue',
+            'demo',
+            queue.folder,
+            'empty',
+        )
         for n in range(1, 100):
             engine.add(queue.ledger, [n])
             began = time.monotonic()
@@ -100,7 +105,11 @@ async def test_deleted_and_made_again(follow: Follow, ask: Ask, queue: Queue) ->
         await stream.next(total(3))
         queue.delete()
         kind, data = await stream.next(lambda kind, data: kind == 'trouble')
-        assert (data['error'], data['queue'], data['folder']) == ('QueueGoneError', 'demo', queue.folder)
+        assert (data['error'], data['queue'], data['folder']) == (
+            'QueueGoneError',
+            'demo',
+            queue.folder,
+        )
         assert 'nothing was recreated' in data['message']
         assert (await ask('queue', queue='demo'))[0] == 404
         again = Queue('demo')
@@ -160,7 +169,9 @@ async def test_polling_where_nothing_wakes(follow: Follow, queue: Queue, monkeyp
 
 
 @pytest.mark.usefixtures('restless')
-async def test_a_worker_that_vanishes_is_noticed(follow: Follow, queue: Queue, monkeypatch: Any) -> None:
+async def test_a_worker_that_vanishes_is_noticed(
+    follow: Follow, queue: Queue, monkeypatch: Any
+) -> None:
     # The journal says nothing of it: nobody is there to write.
     monkeypatch.setattr(hubs, 'JUDGE', 0.1)
     from desipipe.store.lease import Lease
@@ -176,9 +187,14 @@ async def test_a_worker_that_vanishes_is_noticed(follow: Follow, queue: Queue, m
 
 
 @pytest.mark.usefixtures('http_server')
-async def test_a_burst_of_pages_is_counted(jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str, hub: Any, queue: Queue) -> None:
+async def test_a_burst_of_pages_is_counted(
+    jp_serverapp: Any, jp_auth_header: dict[str, str], jp_base_url: str, hub: Any, queue: Queue
+) -> None:
     handlers_before, handlers.PAGES = handlers.PAGES, 3
-    request = f'GET {jp_base_url}desipipe/api/events?queue=demo HTTP/1.0\r\nHost: localhost\r\nAuthorization: {jp_auth_header["Authorization"]}\r\n\r\n'
+    request = (
+        f'GET {jp_base_url}desipipe/api/events?queue=demo HTTP/1.0\r\nHost: '
+        f'localhost\r\nAuthorization: {jp_auth_header["Authorization"]}\r\n\r\n'
+    )
 
     async def begin() -> tuple[bytes, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection('localhost', jp_serverapp.port)

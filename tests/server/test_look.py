@@ -20,7 +20,10 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
     engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
     status, lines = await ask('queues')
     assert status == 200
-    assert [(line['queue'], line['total'], line['counts']['SUCCEEDED'], line['counts']['FAILED']) for line in lines] == [('demo', 5, 2, 1)]
+    assert [
+        (line['queue'], line['total'], line['counts']['SUCCEEDED'], line['counts']['FAILED'])
+        for line in lines
+    ] == [('demo', 5, 2, 1)]
     status, found = await ask('queue', queue='demo')
     assert (status, found['folder'], found['counts']['PENDING']) == (200, queue.folder, 2)
     status, page = await ask('tasks', queue='demo', state=['FAILED', 'PENDING'], limit=2, offset=1)
@@ -29,7 +32,10 @@ async def test_queues_and_tasks(ask: Ask, queue: Queue) -> None:
     assert (status, task['state'], task['cause'], task['row']) == (200, 'FAILED', 'FAILED 2 1', 2)
     status, log = await ask('log', queue='demo', tid=task['tid'])
     assert (status, log['text'], log['over']) == (200, 'out 2 1', True)
-    assert [bool((await ask('cell', queue='demo', rows='2', outputs=outputs))[1]['outputs']) for outputs in ('true', 'false')] == [True, False]
+    assert [
+        bool((await ask('cell', queue='demo', rows='2', outputs=outputs))[1]['outputs'])
+        for outputs in ('true', 'false')
+    ] == [True, False]
     assert (await ask('cell', queue='demo', rows='2', outputs='no'))[0] == 400
     status, _ = await ask('actions/retry', body={'queue': 'demo'})
     assert status == 200
@@ -40,10 +46,25 @@ async def test_jobs_of_a_batch_system(ask: Ask, queue: Queue) -> None:
     """Those that wait, also very many of them: the page is bounded, and says how many there are."""
     ledger = queue.ledger
     engine.add(ledger, range(5))
-    ledger.note_jobs('m', [('7_0', 4, 'running', '', 'nid1', 1e9), *((f'8_{i:d}', 4, 'pending', 'Priority', '', None) for i in range(1200))])
+    ledger.note_jobs(
+        'm',
+        [
+            ('7_0', 4, 'running', '', 'nid1', 1e9),
+            *((f'8_{i:d}', 4, 'pending', 'Priority', '', None) for i in range(1200)),
+        ],
+    )
     status, found = await ask('queue', queue='demo')
     assert (status, len(found['jobs']), found['n_jobs']) == (200, 1000, 1201)
-    first = {'job': '7_0', 'mid': 'm', 'slots': 4, 'state': 'running', 'reason': '', 'node': 'nid1', 'ends': 1e9, 'workers': []}
+    first = {
+        'job': '7_0',
+        'mid': 'm',
+        'slots': 4,
+        'state': 'running',
+        'reason': '',
+        'node': 'nid1',
+        'ends': 1e9,
+        'workers': [],
+    }
     assert found['jobs'][0].items() >= first.items()
     assert (found['jobs'][1]['state'], found['jobs'][1]['reason']) == ('pending', 'Priority')
 
@@ -58,7 +79,9 @@ async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
         display('small')
 
     future = TaskApp(show, TaskManager(queue), kind='cell')()
-    subprocess.run([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120)
+    subprocess.run(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder], check=True, timeout=120
+    )
     status, found = await ask('displays', queue='demo', tid=future.id)
     assert (status, found['total']) == (200, 2)
     assert found['displays'] == [
@@ -67,4 +90,7 @@ async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
     ]
     status, display = await ask('display', queue='demo', tid=future.id, number=0)
     assert (status, display['data']['text/html']) == (200, 'x' * 300_000)
-    assert (await ask('display', queue='demo', tid=future.id, number=2)) == (200, {'data': {}, 'metadata': {}})
+    assert (await ask('display', queue='demo', tid=future.id, number=2)) == (
+        200,
+        {'data': {}, 'metadata': {}},
+    )

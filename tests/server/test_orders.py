@@ -19,7 +19,9 @@ Follow = Callable[..., Any]
 
 
 def add(queue: Queue, folder: Path) -> dict[str, Any]:
-    """A task that talks until it is told to end, one that fails until a file is there, one that needs it."""
+    """A task that talks until it is told to end, one that fails until a file is there, one that
+    needs it.
+    """
     tm = TaskManager(queue, scheduler={'max_workers': 2})
     go, there = str(folder / 'go'), str(folder / 'there')
 
@@ -46,7 +48,9 @@ def add(queue: Queue, folder: Path) -> dict[str, Any]:
     return {'talk': talk(go), 'careful': failing, 'after': after(failing), 'go': go, 'there': there}
 
 
-async def test_a_queue_is_run_through_the_server(ask: Ask, follow: Follow, queue: Queue, tmp_path: Path) -> None:
+async def test_a_queue_is_run_through_the_server(
+    ask: Ask, follow: Follow, queue: Queue, tmp_path: Path
+) -> None:
     made = add(queue, tmp_path)
     async with follow('demo') as stream:
         _, data = await stream.next()
@@ -54,7 +58,13 @@ async def test_a_queue_is_run_through_the_server(ask: Ask, follow: Follow, queue
         status, found = await ask('actions/spawn', body={'queue': 'demo', 'max_workers': 2})
         assert status == 200 and found['pid'] > 0
         assert (await ask('actions/spawn', body={'queue': 'demo'}))[:1] == (409,)
-        await stream.next(lambda kind, data: data['counts']['FAILED'] == 1 and data['blocked'] == 1 and data['counts']['RUNNING'] == 1)
+        await stream.next(
+            lambda kind, data: (
+                data['counts']['FAILED'] == 1
+                and data['blocked'] == 1
+                and data['counts']['RUNNING'] == 1
+            )
+        )
         # Its output is followed while it runs, to the end.
         part, offset, text = '', 0, ''
         async with asyncio.timeout(60):
@@ -77,14 +87,24 @@ async def test_a_queue_is_run_through_the_server(ask: Ask, follow: Follow, queue
         _, piece = await ask('log', queue='demo', tid='talk[0]', part=part, offset=offset)
         assert piece['fresh'] and piece['over'] and piece['text'] == 'first ✓\nlast\n'
         _, task = await ask('task', queue='demo', tid='careful')
-        assert [attempt['state'] for attempt in task['attempts']] == ['FAILED', 'SUCCEEDED'] and 'def careful' in task['code']
+        assert [attempt['state'] for attempt in task['attempts']] == [
+            'FAILED',
+            'SUCCEEDED',
+        ] and 'def careful' in task['code']
         _, found = await ask('timeline', queue='demo')
-        assert sorted(item['name'] for lane in found['lanes'] for item in lane['intervals']) == ['after', 'careful', 'careful', 'talk']
+        assert sorted(item['name'] for lane in found['lanes'] for item in lane['intervals']) == [
+            'after',
+            'careful',
+            'careful',
+            'talk',
+        ]
         _, found = await ask('graph', queue='demo')
         assert len(found['nodes']) == 3 and [edge['count'] for edge in found['edges']] == [1]
         status, found = await ask('actions/kill', body={'queue': 'demo'})
         assert status == 200
-        await wait_for(lambda: queue.ledger.follow() and not queue.ledger.state.alive or not queue.processes())
+        await wait_for(
+            lambda: queue.ledger.follow() and not queue.ledger.state.alive or not queue.processes()
+        )
 
 
 async def test_pause_cancel_resume(ask: Ask, queue: Queue) -> None:
@@ -92,10 +112,17 @@ async def test_pause_cancel_resume(ask: Ask, queue: Queue) -> None:
     assert (await ask('actions/pause', body={'queue': 'demo'}))[0] == 200
     assert queue.paused
     first = queue.ledger.state.ids[2].hex()
-    status, found = await ask('actions/cancel', body={'queue': 'demo', 'rows': '2-4,8', 'first': first, 'states': ['PENDING']})
+    status, found = await ask(
+        'actions/cancel',
+        body={'queue': 'demo', 'rows': '2-4,8', 'first': first, 'states': ['PENDING']},
+    )
     assert (status, found['tasks']) == (200, 4)
-    assert [task.state == 'KILLED' for task in queue.tasks()] == [row in (2, 3, 4, 8) for row in range(10)]
-    assert (await ask('actions/cancel', body={'queue': 'demo'}))[0] == 400  # not all of them by mistake
+    assert [task.state == 'KILLED' for task in queue.tasks()] == [
+        row in (2, 3, 4, 8) for row in range(10)
+    ]
+    assert (await ask('actions/cancel', body={'queue': 'demo'}))[
+        0
+    ] == 400  # not all of them by mistake
     assert (await ask('actions/retry', body={'queue': 'demo', 'tids': [first]}))[1]['tasks'] == 1
     assert (await ask('actions/retry', body={'queue': 'demo', 'rows': '0-3'}))[1]['tasks'] == 1
     assert (await ask('actions/resume', body={'queue': 'demo'}))[0] == 200
@@ -111,24 +138,35 @@ async def test_rows_of_a_queue_that_was_cleared(ask: Ask, queue: Queue) -> None:
     queue.clear(kill=False)
     for _ in range(2):  # an empty one, then one with other tasks
         status, found = await ask('actions/cancel', body=body)
-        assert (status, found['error']) == (410, 'QueueGoneError') and 'nothing was done' in found['message']
+        assert (status, found['error']) == (410, 'QueueGoneError') and 'nothing was done' in found[
+            'message'
+        ]
         assert (await ask('cell', queue='demo', rows='2-4', first=first))[0] == 410
         engine.add(queue.ledger, range(10, 20))
     assert queue.counts['PENDING'] == 20 - 10
 
 
-async def test_kill_ends_real_workers(ask: Ask, follow: Follow, queue: Queue, tmp_path: Path) -> None:
+async def test_kill_ends_real_workers(
+    ask: Ask, follow: Follow, queue: Queue, tmp_path: Path
+) -> None:
     add(queue, tmp_path)
-    worker = subprocess.Popen([sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--jobid', 'mine'], stderr=subprocess.DEVNULL)
+    worker = subprocess.Popen(
+        [sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--jobid', 'mine'],
+        stderr=subprocess.DEVNULL,
+    )
     try:
         async with follow('demo') as stream:
             # Not sooner: the task that fails could be killed as well.
-            await stream.next(lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1)
+            await stream.next(
+                lambda kind, data: data['counts']['FAILED'] == 1 and data['counts']['RUNNING'] == 1
+            )
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['other']})
             assert found['workers'] == [] and found['message'] == 'No worker or manager is running'
             _, found = await ask('actions/kill', body={'queue': 'demo', 'jobids': ['mine']})
             assert len(found['workers']) == 1
-            await stream.next(lambda kind, data: data['counts']['KILLED'] == 1 and data['workers'] == 0)
+            await stream.next(
+                lambda kind, data: data['counts']['KILLED'] == 1 and data['workers'] == 0
+            )
         await asyncio.to_thread(worker.wait, 60)
     finally:
         worker.kill()
@@ -162,7 +200,8 @@ async def test_delete(ask: Ask, queue: Queue, queue_dir: Path) -> None:
 async def test_orders_while_others_look(ask: Ask, queue: Queue) -> None:
     engine.add(queue.ledger, range(100))
     answers = await asyncio.gather(
-        *(ask('actions/cancel', body={'queue': 'demo', 'rows': str(row)}) for row in range(20)), *(ask('tasks', queue='demo', limit=10) for _ in range(20))
+        *(ask('actions/cancel', body={'queue': 'demo', 'rows': str(row)}) for row in range(20)),
+        *(ask('tasks', queue='demo', limit=10) for _ in range(20)),
     )
     assert {status for status, _ in answers} == {200}
     assert queue.counts['KILLED'] == 20

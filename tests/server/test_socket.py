@@ -1,4 +1,6 @@
-"""The events of a page by WebSocket: what it looks at may change, silence is broken, and nobody is let in who should not be."""
+"""The events of a page by WebSocket: what it looks at may change, silence is broken, and nobody
+is let in who should not be.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +35,32 @@ async def test_a_page_follows_what_it_names_last(jp_ws_fetch: Any, hub: Any, que
     await page.write_message(json.dumps({'queue': ['demo', 'nothing']}))
     first = {(message := await next_message(page))['data']['queue']: message for _ in range(2)}
     assert first['demo']['event'] == 'queue' and first['demo']['data']['total'] == 0
-    assert first['nothing']['event'] == 'trouble' and first['nothing']['data']['error'] == 'UnknownQueueError'
+    assert (
+        first['nothing']['event'] == 'trouble'
+        and first['nothing']['data']['error'] == 'UnknownQueueError'
+    )
     add(queue.ledger, range(3))
     message = await next_message(page)
-    assert (message['data']['queue'], message['data']['total'], message['data']['superseded']) == ('demo', 3, 0)
+    assert (message['data']['queue'], message['data']['total'], message['data']['superseded']) == (
+        'demo',
+        3,
+        0,
+    )
     await page.write_message(json.dumps({'queue': ['other']}))
     message = await next_message(page)
     assert message['data']['queue'] == 'other'
-    await wait_for(lambda: [followed.folder for followed in hub.open if followed.pages] == [other.folder])
+    await wait_for(
+        lambda: [followed.folder for followed in hub.open if followed.pages] == [other.folder]
+    )
     begin(other.ledger, 'w')
     assert (await next_message(page))['data']['queue'] == 'other'
     page.close()
     await wait_for(lambda: not hub.pages and not any(followed.pages for followed in hub.open))
 
 
-async def test_silence_is_broken(jp_ws_fetch: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_silence_is_broken(
+    jp_ws_fetch: Any, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, 'SILENCE', 0.05)
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     async with asyncio.timeout(TIMEOUT):
@@ -56,7 +69,10 @@ async def test_silence_is_broken(jp_ws_fetch: Any, queue: Queue, monkeypatch: py
     page.close()
 
 
-@pytest.mark.parametrize('text', ['', '{}', '[]', '{"queue": []}', '{"queue": ["demo"], "more": 1}', '{"queue": 3}', '\x00'])
+@pytest.mark.parametrize(
+    'text',
+    ['', '{}', '[]', '{"queue": []}', '{"queue": ["demo"], "more": 1}', '{"queue": 3}', '\x00'],
+)
 async def test_what_can_not_be_meant_ends_it(jp_ws_fetch: Any, hub: Any, text: str) -> None:
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     await page.write_message(text)
@@ -67,31 +83,50 @@ async def test_what_can_not_be_meant_ends_it(jp_ws_fetch: Any, hub: Any, text: s
     await wait_for(lambda: not hub.pages)
 
 
-async def test_names_outside_of_the_folders_are_refused_once(jp_ws_fetch: Any, queue: Queue) -> None:
+async def test_names_outside_of_the_folders_are_refused_once(
+    jp_ws_fetch: Any, queue: Queue
+) -> None:
     page = await jp_ws_fetch('desipipe', 'api', 'socket')
     await page.write_message(json.dumps({'queue': ['/etc/secret', 'demo']}))
     found = {(message := await next_message(page))['data']['queue']: message for _ in range(2)}
-    assert found['/etc/secret']['data']['error'] == 'PermissionDeniedError' and found['demo']['event'] == 'queue'
+    assert (
+        found['/etc/secret']['data']['error'] == 'PermissionDeniedError'
+        and found['demo']['event'] == 'queue'
+    )
     page.close()
 
 
-async def test_strangers_and_other_origins_stay_out(jp_ws_fetch: Any, http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue) -> None:
-    answer = await http_server_client.fetch(f'{jp_base_url}desipipe/api/queues?token={jp_serverapp.identity_provider.token}')
+async def test_strangers_and_other_origins_stay_out(
+    jp_ws_fetch: Any, http_server_client: Any, jp_serverapp: Any, jp_base_url: str, queue: Queue
+) -> None:
+    answer = await http_server_client.fetch(
+        f'{jp_base_url}desipipe/api/queues?token={jp_serverapp.identity_provider.token}'
+    )
     cookie = '; '.join(value.split(';')[0] for value in answer.headers.get_list('Set-Cookie'))
     address = f'ws://127.0.0.1:{jp_serverapp.port}{jp_base_url}desipipe/api/socket'
     page = await websocket_connect(HTTPRequest(address, headers={'Cookie': cookie}))
     page.close()
-    for headers in ({}, {'Authorization': 'token wrong'}, {'Cookie': cookie, 'Origin': 'http://evil.example'}):
+    for headers in (
+        {},
+        {'Authorization': 'token wrong'},
+        {'Cookie': cookie, 'Origin': 'http://evil.example'},
+    ):
         with pytest.raises(HTTPClientError) as caught:
             await websocket_connect(HTTPRequest(address, headers=headers))
         assert caught.value.code == 403
 
 
-async def test_a_burst_of_pages_is_counted(jp_ws_fetch: Any, hub: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_burst_of_pages_is_counted(
+    jp_ws_fetch: Any, hub: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(socket, 'PAGES', 3)
-    opened = await asyncio.gather(*(jp_ws_fetch('desipipe', 'api', 'socket') for _ in range(9)), return_exceptions=True)
+    opened = await asyncio.gather(
+        *(jp_ws_fetch('desipipe', 'api', 'socket') for _ in range(9)), return_exceptions=True
+    )
     pages = [page for page in opened if not isinstance(page, BaseException)]
-    assert len(pages) == 3 and all(page.code == 503 for page in opened if isinstance(page, HTTPClientError))
+    assert len(pages) == 3 and all(
+        page.code == 503 for page in opened if isinstance(page, HTTPClientError)
+    )
     for page in pages:
         page.close()
     await wait_for(lambda: not hub.pages)

@@ -1,7 +1,8 @@
-"""A real Slurm on this machine: controller, nodes, accounting, in one folder and on the loopback; all of it ends with the process that started it.
+"""A real Slurm on this machine: controller, nodes, accounting, in one folder and on the loopback;
+all of it ends with the process that started it.
 
-Each node has a name, mounts and process numbers of its own, so that its workers are as far from the manager as those of another machine: only their leases
-tell whether they live.
+Each node has a name, mounts and process numbers of its own, so that its workers are as far from the
+manager as those of another machine: only their leases tell whether they live.
 """
 
 from __future__ import annotations
@@ -32,8 +33,14 @@ def missing(*programs: str) -> str:
     """Why there can be no Slurm here; empty if there can."""
     if sys.platform != 'linux' or os.geteuid() != 0:
         return 'Slurm of the tests needs Linux and root'
-    absent = [program for program in (*PROGRAMS, 'unshare', *programs) if shutil.which(program, path=_PATH) is None]
-    return f'not installed: {", ".join(absent)} (`make test` as root installs them)' if absent else ''
+    absent = [
+        program
+        for program in (*PROGRAMS, 'unshare', *programs)
+        if shutil.which(program, path=_PATH) is None
+    ]
+    return (
+        f'not installed: {", ".join(absent)} (`make test` as root installs them)' if absent else ''
+    )
 
 
 def _free_ports() -> int:
@@ -47,11 +54,30 @@ def _free_ports() -> int:
 
 
 def apart(name: str, pid: int, words: str) -> list[str]:
-    """Command line of a shell on a machine of its own, in all but the network, which has the mounts of another process."""
+    """Command line of a shell on a machine of its own, in all but the network, which has the
+    mounts of another process.
+    """
     # What tells machines apart lies where the other process has its own /run; a new /proc hides it.
-    words = f'hostname {name}; [ ! -e /run/boot_id ] || mount --bind /run/boot_id /proc/sys/kernel/random/boot_id; {words}'
+    words = (
+        f'hostname {name}; [ ! -e /run/boot_id ] || mount --bind /run/boot_id '
+        f'/proc/sys/kernel/random/boot_id; {words}'
+    )
     enter = ['nsenter', f'--mount=/proc/{pid:d}/ns/mnt']
-    return [*enter, 'unshare', '--uts', '--mount', '--pid', '--fork', '--kill-child', '--mount-proc', '--propagation', 'slave', 'sh', '-c', words]
+    return [
+        *enter,
+        'unshare',
+        '--uts',
+        '--mount',
+        '--pid',
+        '--fork',
+        '--kill-child',
+        '--mount-proc',
+        '--propagation',
+        'slave',
+        'sh',
+        '-c',
+        words,
+    ]
 
 
 def _die_with_parent() -> None:
@@ -77,7 +103,15 @@ class Slurm:
         For each node a process whose mounts it has; by default those of this machine.
     """
 
-    def __init__(self, base: Path, nodes: int = 2, cpus: int = 8, accounting: bool = True, options: str = '', hosts: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        base: Path,
+        nodes: int = 2,
+        cpus: int = 8,
+        accounting: bool = True,
+        options: str = '',
+        hosts: Sequence[int] = (),
+    ) -> None:
         self.base = base
         self.accounting = accounting
         self.nodes = [f'n{i:d}' for i in range(1, nodes + 1)]
@@ -103,7 +137,9 @@ class Slurm:
         key = base / 'munge' / 'key'
         key.write_bytes(os.urandom(128))
         key.chmod(0o600)
-        (base / 'hosts').write_text(Path('/etc/hosts').read_text() + ''.join(f'127.0.0.1 {node}\n' for node in self.nodes))
+        (base / 'hosts').write_text(
+            Path('/etc/hosts').read_text() + ''.join(f'127.0.0.1 {node}\n' for node in self.nodes)
+        )
         lines = [
             'ClusterName=test',
             f'SlurmctldHost={here}(127.0.0.1)',
@@ -154,20 +190,33 @@ class Slurm:
             ]
             words = f'AuthType=auth/munge\nAuthInfo=socket={base}/munge/socket\nDbdHost={here}\nDbdAddr=127.0.0.1\nDbdPort={port + 1:d}\nSlurmUser=root\n'
             words += f'LogFile={base}/log/slurmdbd.log\nPidFile={base}/slurmdbd.pid\nStorageType=accounting_storage/mysql\nStorageHost=localhost\n'
-            (base / 'slurmdbd.conf').write_text(words + 'StorageUser=root\nStorageLoc=slurm_acct_db\n')
+            (base / 'slurmdbd.conf').write_text(
+                words + 'StorageUser=root\nStorageLoc=slurm_acct_db\n'
+            )
             (base / 'slurmdbd.conf').chmod(0o600)
         for i, node in enumerate(self.nodes):
             gpus = 'Feature=cpu,gpu Gres=gpu:4' if i == len(self.nodes) - 1 else 'Feature=cpu'
-            lines.append(f'NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={port + 2 + i:d} CPUs={cpus:d} RealMemory=4000 {gpus} State=UNKNOWN')
+            lines.append(
+                f'NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={port + 2 + i:d} '
+                f'CPUs={cpus:d} RealMemory=4000 {gpus} State=UNKNOWN'
+            )
         lines += [
-            'PartitionName=regular Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP PreemptMode=OFF',
+            (
+                'PartitionName=regular Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 '
+                'State=UP PreemptMode=OFF'
+            ),
             'PartitionName=debug Nodes=n1 MaxTime=30 State=UP PreemptMode=OFF',
-            'PartitionName=scavenge Nodes=ALL MaxTime=60 State=UP PriorityTier=1 PreemptMode=CANCEL',
+            (
+                'PartitionName=scavenge Nodes=ALL MaxTime=60 State=UP PriorityTier=1 '
+                'PreemptMode=CANCEL'
+            ),
             'PartitionName=urgent Nodes=ALL MaxTime=60 State=UP PriorityTier=9 PreemptMode=OFF',
         ]
         (base / 'slurm.conf').write_text('\n'.join(lines) + '\n')
         (base / 'gres.conf').write_text(f'NodeName={self.nodes[-1]} Name=gpu File=/dev/tty[0-3]\n')
-        (base / 'cgroup.conf').write_text('CgroupAutomount=no\nCgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainSwapSpace=yes\nConstrainCores=no\n')
+        (base / 'cgroup.conf').write_text(
+            'CgroupAutomount=no\nCgroupPlugin=cgroup/v1\nConstrainRAMSpace=yes\nConstrainSwapSpace=yes\nConstrainCores=no\n'
+        )
 
     # Processes
 
@@ -186,8 +235,22 @@ class Slurm:
     def start(self) -> None:
         """Start everything, and wait until the nodes are there."""
         munge = self.base / 'munge'
-        names = {'key-file': 'key', 'socket': 'socket', 'pid-file': 'pid', 'log-file': 'log', 'seed-file': 'seed'}
-        self._start('munged', ['munged', '-F', '--force', *(f'--{option}={munge / name}' for option, name in names.items())])
+        names = {
+            'key-file': 'key',
+            'socket': 'socket',
+            'pid-file': 'pid',
+            'log-file': 'log',
+            'seed-file': 'seed',
+        }
+        self._start(
+            'munged',
+            [
+                'munged',
+                '-F',
+                '--force',
+                *(f'--{option}={munge / name}' for option, name in names.items()),
+            ],
+        )
         wait_for((munge / 'socket').exists, 'munge')
         if self.accounting:
             self._start_accounting()
@@ -195,7 +258,10 @@ class Slurm:
         for node in self.nodes:
             self.start_node(node)
         wait_for(
-            lambda: self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split() == self.nodes,
+            lambda: (
+                self.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle', '-o', '%N').split()
+                == self.nodes
+            ),
             'all nodes are idle',
         )
 
@@ -203,9 +269,25 @@ class Slurm:
         data, sock = self.base / 'mysql', self.base / 'mysql.sock'
         data.mkdir()
         common = ['--no-defaults', '--user=root', f'--datadir={data}']
-        how = ['--auth-root-authentication-method=socket', '--auth-root-socket-user=root', '--skip-test-db', '--skip-name-resolve']
-        subprocess.run(['mariadb-install-db', *common, *how], check=True, stdin=subprocess.DEVNULL, capture_output=True, env={**os.environ, 'PATH': _PATH})
-        small = ['--innodb-log-file-size=16M', '--innodb-buffer-pool-size=64M', '--innodb-flush-log-at-trx-commit=0', '--innodb-lock-wait-timeout=900']
+        how = [
+            '--auth-root-authentication-method=socket',
+            '--auth-root-socket-user=root',
+            '--skip-test-db',
+            '--skip-name-resolve',
+        ]
+        subprocess.run(
+            ['mariadb-install-db', *common, *how],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env={**os.environ, 'PATH': _PATH},
+        )
+        small = [
+            '--innodb-log-file-size=16M',
+            '--innodb-buffer-pool-size=64M',
+            '--innodb-flush-log-at-trx-commit=0',
+            '--innodb-lock-wait-timeout=900',
+        ]
         # slurmdbd makes its data base itself, but not through the client library of MariaDB 11.
         first = self.base / 'first.sql'
         first.write_text('CREATE DATABASE IF NOT EXISTS slurm_acct_db;\n')
@@ -239,8 +321,12 @@ class Slurm:
 
     def start_node(self, node: str) -> None:
         """Start slurmd of a node, in namespaces of its own."""
-        # Memory of its own too: MPI names its segments by job and step, which are the same in each cluster that begins anew.
-        words = f'mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec slurmd -D -N {node}'
+        # Memory of its own too: MPI names its segments by job and step, which are the same in each
+        # cluster that begins anew.
+        words = (
+            f'mount -t tmpfs tmpfs /dev/shm; mount --bind {self.base}/hosts /etc/hosts; exec '
+            f'slurmd -D -N {node}'
+        )
         self._start(node, apart(node, self._hosts.get(node, os.getpid()), words))
 
     def signal(self, name: str, number: int) -> None:
@@ -280,16 +366,30 @@ class Slurm:
 
     def run(self, *argv: str) -> str:
         """What a command of Slurm prints; it must succeed."""
-        done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, **self.environ}, timeout=TIMEOUT)
+        done = subprocess.run(
+            argv,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **self.environ},
+            timeout=TIMEOUT,
+        )
         assert done.returncode == 0, f'{argv}: {done.stderr}'
         return done.stdout
 
     def _tried(self, *argv: str) -> bool:
-        return subprocess.run(argv, capture_output=True, env={**os.environ, **self.environ}, timeout=TIMEOUT).returncode == 0
+        return (
+            subprocess.run(
+                argv, capture_output=True, env={**os.environ, **self.environ}, timeout=TIMEOUT
+            ).returncode
+            == 0
+        )
 
     def log(self) -> str:
         """What the controller and the nodes said last."""
-        return '\n'.join((self.base / 'log' / f'{name}.log').read_text()[-2000:] for name in ('slurmctld', *(f'slurmd-{node}' for node in self.nodes)))
+        return '\n'.join(
+            (self.base / 'log' / f'{name}.log').read_text()[-2000:]
+            for name in ('slurmctld', *(f'slurmd-{node}' for node in self.nodes))
+        )
 
     def jobs(self, state: str = 'all') -> dict[str, str]:
         """States of jobs by identity."""

@@ -68,7 +68,17 @@ class Runs:
 
     def __call__(self, queue: Queue, *options: str, **kw: Any) -> subprocess.Popen[bytes]:
         """Start a manager, which asks Slurm each half second."""
-        argv = [sys.executable, '-m', 'desipipe', 'spawn', '-q', queue.folder, '--timestep', '0.5', *options]
+        argv = [
+            sys.executable,
+            '-m',
+            'desipipe',
+            'spawn',
+            '-q',
+            queue.folder,
+            '--timestep',
+            '0.5',
+            *options,
+        ]
         with open(Path(queue.folder).parent / 'manager.log', 'ab') as log:
             self.processes.append(subprocess.Popen(argv, stderr=log, stdout=log, **kw))
         return self.processes[-1]

@@ -1,4 +1,6 @@
-"""The example of the documentation as a script: ``pi.py QUEUE`` adds its tasks, which wait for a file; ``pi.py QUEUE result`` prints what came of them."""
+"""The example of the documentation as a script: ``pi.py QUEUE`` adds its tasks, which wait for a
+file; ``pi.py QUEUE result`` prints what came of them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,11 @@ import sys
 from desipipe import Queue, TaskManager
 
 queue = Queue(sys.argv[1])
-tm = TaskManager(queue, scheduler=dict(max_workers=4), provider=dict(provider='slurm', time='10', nodes_per_worker=0.5, kwargs={'exclusive': True}))
+tm = TaskManager(
+    queue,
+    scheduler=dict(max_workers=4),
+    provider=dict(provider='slurm', time='10', nodes_per_worker=0.5, kwargs={'exclusive': True}),
+)
 tm2 = tm.clone(scheduler=dict(max_workers=1))
 
 

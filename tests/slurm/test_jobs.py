@@ -18,7 +18,11 @@ pytestmark = pytest.mark.slurm
 
 def manager(queue: Queue, most: int = 1, **provider: Any) -> TaskManager:
     """A task manager whose workers are jobs of ten minutes, several on a node."""
-    return TaskManager(queue, scheduler=dict(max_workers=most), provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125, **provider})
+    return TaskManager(
+        queue,
+        scheduler=dict(max_workers=most),
+        provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125, **provider},
+    )
 
 
 def test_pi(queue: Queue, spawn: Any) -> None:
@@ -120,7 +124,9 @@ def the_job_of(queue: Queue, future: Any) -> str:
     """The job that runs a task."""
     queue.ledger.follow()
     state = queue.ledger.state
-    return next(worker.job for row, worker in state.running.items() if state.ids[row].hex() == future.id)
+    return next(
+        worker.job for row, worker in state.running.items() if state.ids[row].hex() == future.id
+    )
 
 
 # How jobs end
@@ -148,14 +154,21 @@ def test_killed_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any, tmp_path
 
 
 def test_time_limit(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """The first task of a slot is KILLED; what had less time than it could have begins again. Both burn no retry."""
+    """The first task of a slot is KILLED; what had less time than it could have begins again.
+
+    Both burn no retry.
+    """
     tm, tm2 = manager(queue, time='3'), manager(queue, time='4')
 
     @tm2.python_app
     def short() -> int:
         return 1
 
-    first, one, second = waiter(tm, retries=2)(1, str(tmp_path / 'go')), short(), waiter(tm2)(2, str(tmp_path / 'go'))
+    first, one, second = (
+        waiter(tm, retries=2)(1, str(tmp_path / 'go')),
+        short(),
+        waiter(tm2)(2, str(tmp_path / 'go')),
+    )
     spawn(queue)
     assert one.result(timeout=TIMEOUT) == 1
     wait_for(lambda: first.running() and second.running(), 'both run')
@@ -199,7 +212,8 @@ def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -
         import subprocess
         import sys
 
-        # The kernel takes the one that eats; without its worker, which is the batch script itself, the job is over.
+        # The kernel takes the one that eats; without its worker, which is the batch script itself,
+        # the job is over.
         subprocess.call([sys.executable, '-c', 'b"x" * 1_000_000_000'])
         os.kill(os.getppid(), signal.SIGKILL)
         signal.pause()
@@ -209,12 +223,21 @@ def test_out_of_memory_with_its_worker(queue: Queue, slurm: Slurm, spawn: Any) -
     spawn(queue)
     wait_for(future.done, 'it ended')
     assert future.state == 'KILLED'
-    assert 'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, OutOfMemory, exit code 0:125)' in future.task.cause
+    assert (
+        'out of memory: its job used more than it had asked for (Slurm: OUT_OF_MEMORY, '
+        'OutOfMemory, exit code 0:125)'
+    ) in future.task.cause
 
 
 def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
-    """Nothing of a task is lost when no worker can begin, and Slurm's exit status and the script's last words are said."""
-    tm = TaskManager(queue, environ={'command': 'echo no such module >&2; exit 7'}, provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125})
+    """Nothing of a task is lost when no worker can begin, and Slurm's exit status and the
+    script's last words are said.
+    """
+    tm = TaskManager(
+        queue,
+        environ={'command': 'echo no such module >&2; exit 7'},
+        provider={'provider': 'slurm', 'time': '10', 'nodes_per_worker': 0.125},
+    )
     future = waiter(tm)(1, 'go')
     spawn(queue)
     said = wait_for(lambda: says(queue), 'it is said')
@@ -224,8 +247,12 @@ def test_script_that_fails(queue: Queue, slurm: Slurm, spawn: Any) -> None:
 
 
 def test_without_slurmdbd(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """Accounting dies while jobs run: they go on, new ones begin, and how one ended is told as far as the controller knows it."""
-    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(i=range(2), path=str(tmp_path / 'go'))
+    """Accounting dies while jobs run: they go on, new ones begin, and how one ended is told as
+    far as the controller knows it.
+    """
+    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(
+        i=range(2), path=str(tmp_path / 'go')
+    )
     spawn(queue)
     wait_for(lambda: queue.counts['RUNNING'] == 2, 'both run')
     slurm.stop_one('slurmdbd')
@@ -270,7 +297,19 @@ def test_preempted(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> No
     future = waiter(tm)(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
-    urgent = slurm.run('sbatch', '--parsable', '-p', 'urgent', '-w', 'n1', '--exclusive', '-t', '5', '--wrap', 'sleep 300').strip()
+    urgent = slurm.run(
+        'sbatch',
+        '--parsable',
+        '-p',
+        'urgent',
+        '-w',
+        'n1',
+        '--exclusive',
+        '-t',
+        '5',
+        '--wrap',
+        'sleep 300',
+    ).strip()
     wait_for(lambda: future.state == 'PENDING', 'it waits')
     slurm.run('scancel', urgent)
     (tmp_path / 'go').touch()
@@ -311,8 +350,13 @@ def test_output_can_be_followed(queue: Queue, spawn: Any, tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """Slurm loses a node; what runs there goes on, and reports. The report is too late, and changes nothing."""
+def test_node_fails_while_its_processes_live_on(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
+    """Slurm loses a node; what runs there goes on, and reports.
+
+    The report is too late, and changes nothing.
+    """
     import signal
 
     tm = manager(queue, kwargs={'no-requeue': True})
@@ -331,6 +375,13 @@ def test_node_fails_while_its_processes_live_on(queue: Queue, slurm: Slurm, spaw
     finally:
         slurm.signal(node, signal.SIGCONT)
         wait_for(
-            lambda: len(slurm.run('sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N').split()) == 2,
+            lambda: (
+                len(
+                    slurm.run(
+                        'sinfo', '-h', '-N', '-p', 'regular', '-t', 'idle,mix,alloc', '-o', '%N'
+                    ).split()
+                )
+                == 2
+            ),
             'the node is back',
         )

@@ -31,14 +31,21 @@ def calls(slurm: Slurm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     folder, notes = tmp_path / 'bin', tmp_path / 'calls'
     folder.mkdir()
     for name in ('sbatch', 'squeue', 'sacct', 'scancel', 'scontrol', 'sinfo', 'sacctmgr'):
-        path = subprocess.run(['which', name], capture_output=True, text=True, check=True).stdout.strip()
-        (folder / name).write_text(f'#!/bin/bash\necho "$(date +%s.%N) {name} $*" >> {notes}\nexec {path} "$@"\n')
+        path = subprocess.run(
+            ['which', name], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        (folder / name).write_text(
+            f'#!/bin/bash\necho "$(date +%s.%N) {name} $*" >> {notes}\nexec {path} "$@"\n'
+        )
         (folder / name).chmod(0o755)
     monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
 
     def read() -> list[tuple[float, str, str]]:
         lines = notes.read_text().splitlines() if notes.exists() else []
-        return [(float(line.split()[0]), line.split()[1], line.partition(' ')[2].partition(' ')[2]) for line in lines]
+        return [
+            (float(line.split()[0]), line.split()[1], line.partition(' ')[2].partition(' ')[2])
+            for line in lines
+        ]
 
     return read
 
@@ -58,7 +65,9 @@ def short(tm: TaskManager, seconds: float) -> Any:
 
 
 def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any, tmp_path: Path) -> None:
-    """200 tasks of two task managers over 16 jobs on two nodes: one sbatch for each, and never two questions within the time step."""
+    """200 tasks of two task managers over 16 jobs on two nodes: one sbatch for each, and never
+    two questions within the time step.
+    """
     tms = [manager(queue, 8, nodes_per_worker=1), manager(queue, 8, nodes_per_worker=1, time='11')]
     here = tmp_path / 'here'
     here.mkdir()
@@ -92,7 +101,9 @@ def test_many_jobs_and_few_questions(queue: Queue, spawn: Any, calls: Any, tmp_p
     assert {name for _, name, _ in found} <= {'sbatch', 'squeue', 'sacct', 'scancel'}
 
 
-def test_asks_less_often_when_nothing_changes(queue: Queue, slurm: Slurm, spawn: Any, calls: Any, tmp_path: Path) -> None:
+def test_asks_less_often_when_nothing_changes(
+    queue: Queue, slurm: Slurm, spawn: Any, calls: Any, tmp_path: Path
+) -> None:
     future = waiter(manager(queue))(1, str(tmp_path / 'go'))
     spawn(queue)
     wait_for(future.running, 'it runs')
@@ -106,7 +117,9 @@ def test_asks_less_often_when_nothing_changes(queue: Queue, slurm: Slurm, spawn:
     assert future.result(timeout=TIMEOUT) == 1
 
 
-def test_jobs_that_are_no_longer_needed_are_withdrawn(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+def test_jobs_that_are_no_longer_needed_are_withdrawn(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
     """The newest first, and never more jobs than tasks."""
     tm = manager(queue, 8, nodes_per_worker=1, kwargs={'exclusive': True})
     futures = waiter(tm).map(i=range(5), path=str(tmp_path / 'go'))
@@ -125,12 +138,23 @@ def test_jobs_that_are_no_longer_needed_are_withdrawn(queue: Queue, slurm: Slurm
 
     wait_for(waits, "Slurm's scheduler has looked at the last one, and says why it waits")
     (tmp_path / 'go').touch()
-    assert len([future for future in futures if future.state == 'KILLED' or future.result(timeout=TIMEOUT) is not None]) == 5
+    assert (
+        len(
+            [
+                future
+                for future in futures
+                if future.state == 'KILLED' or future.result(timeout=TIMEOUT) is not None
+            ]
+        )
+        == 5
+    )
     wait_for(lambda: not slurm.jobs('PENDING,RUNNING,COMPLETING'), 'no job is left')
 
 
 def test_resize(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(i=range(6), path=str(tmp_path / 'go'))
+    futures = waiter(manager(queue, 2, nodes_per_worker=1)).map(
+        i=range(6), path=str(tmp_path / 'go')
+    )
     spawn(queue)
     wait_for(lambda: queue.counts['RUNNING'] == 2, 'two run')
     resize = [sys.executable, '-m', 'desipipe', 'resize', '-q', queue.folder, '--max-workers']
@@ -146,8 +170,12 @@ def test_resize(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
     assert [future.result(timeout=TIMEOUT) for future in futures] == list(range(6))
 
 
-def test_killed_manager_loses_nothing_and_the_next_adopts(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    """Jobs that run, jobs that wait, and one that ended in between and that nobody has heard of since."""
+def test_killed_manager_loses_nothing_and_the_next_adopts(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
+    """Jobs that run, jobs that wait, and one that ended in between and that nobody has heard of
+    since.
+    """
     tm = manager(queue, 8, nodes_per_worker=1, kwargs={'exclusive': True})
     futures = waiter(tm).map(i=range(3), path=str(tmp_path / 'go'))
     first = spawn(queue)
@@ -177,8 +205,12 @@ def the_first_job(queue: Queue) -> str:
     return min(worker.job for worker in queue.ledger.state.running.values())
 
 
-def test_job_that_nobody_noted_is_found(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The manager dies right after sbatch: the next one finds the job by its name, and submits no other."""
+def test_job_that_nobody_noted_is_found(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The manager dies right after sbatch: the next one finds the job by its name, and submits
+    no other.
+    """
     tm = manager(queue)
     future = waiter(tm)(1, str(tmp_path / 'go'))
     code = (
@@ -204,7 +236,9 @@ def test_job_that_nobody_noted_is_found(queue: Queue, slurm: Slurm, spawn: Any, 
     assert future.result(timeout=TIMEOUT) == 1
 
 
-def test_controller_away_for_a_while(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+def test_controller_away_for_a_while(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
     """Nothing fails; what runs goes on, what waits waits, and it is said."""
     tm = manager(queue)
     future = waiter(tm)(1, str(tmp_path / 'go'))
@@ -229,7 +263,10 @@ def test_controller_away_for_a_while(queue: Queue, slurm: Slurm, spawn: Any, tmp
         ({'account': 'desy'}, "Slurm refused account 'desy'.*it may be: desi, desi_g"),
         ({'qos': 'fast'}, "Slurm refused qos 'fast'.*it may be: debug, normal, regular"),
         ({'constraint': 'knl'}, "Slurm refused constraint 'knl'.*it may be: cpu, gpu"),
-        ({'kwargs': {'partition': 'nowhere'}}, "Slurm refused partition 'nowhere'.*it may be: debug, regular, scavenge, urgent"),
+        (
+            {'kwargs': {'partition': 'nowhere'}},
+            "Slurm refused partition 'nowhere'.*it may be: debug, regular, scavenge, urgent",
+        ),
         ({'kwargs': {'mem': '1T'}}, 'Slurm refused the job: .*Memory specification'),
         ({'kwargs': {'no-such-option': 1}}, 'Slurm refused the job: .*no-such-option'),
     ],
@@ -246,7 +283,9 @@ def test_refused(queue: Queue, spawn: Any, options: dict[str, Any], words: str) 
 
 
 def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
-    """Added again with what Slurm takes, the tasks run, and nothing is said of what was refused any more."""
+    """Added again with what Slurm takes, the tasks run, and nothing is said of what was refused
+    any more.
+    """
     refused = short(manager(queue, account='desy'), 0)(1)[0]
     spawn(queue)
     wait_for(lambda: says(queue), 'it is said')
@@ -260,7 +299,9 @@ def test_refused_and_mended(queue: Queue, spawn: Any) -> None:
 
 
 def test_what_can_not_end_in_time_does_not_begin(queue: Queue, spawn: Any) -> None:
-    """Of a job of a minute seven seconds are gone, so a task that may take 50 s is left to another job; what is known to be short is not."""
+    """Of a job of a minute seven seconds are gone, so a task that may take 50 s is left to
+    another job; what is known to be short is not.
+    """
     tm = manager(queue, time='1')
 
     @tm.python_app
@@ -286,7 +327,9 @@ def test_what_can_not_end_in_time_does_not_begin(queue: Queue, spawn: Any) -> No
     assert len(other.task.attempts) == 1
 
 
-def test_tasks_are_told_that_the_end_is_near(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
+def test_tasks_are_told_that_the_end_is_near(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
     tm = manager(queue, time='2')
 
     @tm.python_app
@@ -325,7 +368,9 @@ def bare() -> Iterator[Slurm]:
         yield slurm
 
 
-def test_without_accounting(bare: Slurm, queue_dir: Path, spawn: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_accounting(
+    bare: Slurm, queue_dir: Path, spawn: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name, value in bare.environ.items():
         monkeypatch.setenv(name, value)
     queue = Queue('bare', create=True)
@@ -342,8 +387,12 @@ def test_without_accounting(bare: Slurm, queue_dir: Path, spawn: Any, monkeypatc
     assert future.state == 'KILLED' and 'cancelled' in future.task.cause
 
 
-def test_end_by_a_signal_ends_the_jobs(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path) -> None:
-    futures = waiter(manager(queue, 3, nodes_per_worker=1, kwargs={'exclusive': True})).map(i=range(3), path=str(tmp_path / 'go'))
+def test_end_by_a_signal_ends_the_jobs(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path
+) -> None:
+    futures = waiter(manager(queue, 3, nodes_per_worker=1, kwargs={'exclusive': True})).map(
+        i=range(3), path=str(tmp_path / 'go')
+    )
     process = spawn(queue)
     wait_for(lambda: queue.counts['RUNNING'] == 2, 'two run')
     process.send_signal(signal.SIGTERM)
@@ -365,7 +414,9 @@ def spawn_for_a_while(queue: Queue, spawn: Any) -> None:
         seconds *= 3
 
 
-@pytest.mark.parametrize('how', ['timeout', 'SIGTERM', 'kill', 'queue.kill', 'cancel', 'clear', 'delete', 'killed'])
+@pytest.mark.parametrize(
+    'how', ['timeout', 'SIGTERM', 'kill', 'queue.kill', 'cancel', 'clear', 'delete', 'killed']
+)
 def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, how: str) -> None:
     """Whatever ends a manager whose jobs wait: they do not stay in Slurm."""
     short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)
@@ -384,7 +435,11 @@ def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, h
         if how == 'killed':
             process.kill()
             process.wait()
-        done = subprocess.run([sys.executable, '-m', 'desipipe', 'kill', '-q', queue.folder], capture_output=True, text=True)
+        done = subprocess.run(
+            [sys.executable, '-m', 'desipipe', 'kill', '-q', queue.folder],
+            capture_output=True,
+            text=True,
+        )
         assert done.returncode == 0 and 'cancelled 2 jobs' in done.stdout, done
     elif how == 'queue.kill':
         queue.kill()
@@ -394,7 +449,9 @@ def test_nothing_queued_is_left_behind(queue: Queue, slurm: Slurm, spawn: Any, h
     assert not slurm.jobs('PENDING,RUNNING')
 
 
-def test_the_shell_decides_nothing(queue: Queue, slurm: Slurm, spawn: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_shell_decides_nothing(
+    queue: Queue, slurm: Slurm, spawn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Variables of sbatch do not win over what the provider says."""
     for name, value in {
         'ACCOUNT': 'desy',
@@ -411,15 +468,27 @@ def test_the_shell_decides_nothing(queue: Queue, slurm: Slurm, spawn: Any, monke
     wait_for(lambda: slurm.jobs('PENDING'), 'a job waits')
     (row,) = slurm.run('squeue', '-h', '--array', '-o', '%a %l %P %j').splitlines()
     account, limit, partition, name = row.split()
-    assert (account, limit, partition) == ('desi', '20:00', 'regular') and name.startswith('desipipe-test-')
+    assert (account, limit, partition) == ('desi', '20:00', 'regular') and name.startswith(
+        'desipipe-test-'
+    )
     manager_process.terminate()
     manager_process.wait(TIMEOUT)
 
 
-@pytest.mark.parametrize('kwargs', [{'mem-per-cpu': 100}, {'export': 'NONE'}, {'mem-per-cpu': 100, 'export': 'NONE', 'c': 2}])
-def test_jobs_of_several_nodes_whatever_is_asked_for(queue: Queue, spawn: Any, kwargs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    'kwargs',
+    [{'mem-per-cpu': 100}, {'export': 'NONE'}, {'mem-per-cpu': 100, 'export': 'NONE', 'c': 2}],
+)
+def test_jobs_of_several_nodes_whatever_is_asked_for(
+    queue: Queue, spawn: Any, kwargs: dict[str, Any]
+) -> None:
     """The step of the workers gets the environment of the job and all of its memory."""
-    provider = {'provider': 'nersc', 'time': '10', 'threshold_nodes': 2, 'kwargs': kwargs}  # one job with both nodes
+    provider = {
+        'provider': 'nersc',
+        'time': '10',
+        'threshold_nodes': 2,
+        'kwargs': kwargs,
+    }  # one job with both nodes
     futures = short(TaskManager(queue, scheduler=dict(max_workers=2), provider=provider), 0.5)(2)
     spawn(queue)
     assert [future.result(timeout=TIMEOUT)[0] for future in futures] == [0, 1]
@@ -431,8 +500,12 @@ def test_accounts_are_believed_when_the_controller_says_nothing(
     """The jobs that wait are not submitted again."""
     folder, silent = tmp_path / 'bin', tmp_path / 'silent'
     folder.mkdir()
-    path = subprocess.run(['which', 'squeue'], capture_output=True, text=True, check=True).stdout.strip()
-    (folder / 'squeue').write_text(f'#!/bin/bash\nif [ -e {silent} ]; then echo x >> {silent}; exit 0; fi\nexec {path} "$@"\n')
+    path = subprocess.run(
+        ['which', 'squeue'], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    (folder / 'squeue').write_text(
+        f'#!/bin/bash\nif [ -e {silent} ]; then echo x >> {silent}; exit 0; fi\nexec {path} "$@"\n'
+    )
     (folder / 'squeue').chmod(0o755)
     monkeypatch.setenv('PATH', f'{folder}{os.pathsep}{os.environ["PATH"]}')
     futures = short(manager(queue, 2, nodes_per_worker=1, kwargs={'begin': 'now+1hour'}), 0)(4)

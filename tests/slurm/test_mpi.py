@@ -24,14 +24,25 @@ SRUN = 'srun --mpi=pmi2 --unbuffered -N {nodes:d} -n {mpiprocs:d} {cmd}'
 def _mpi(slurm: Slurm, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip('mpi4py')
     monkeypatch.setenv('PATH', os.pathsep.join([BIN, os.environ['PATH']]))
-    # The nodes of the tests look like one machine to MPICH, but its processes can't share memory across their process numbers. By default it talks over
-    # whatever network interface it finds, and waits for ever where that leads nowhere; UCX can't do with the loopback alone, libfabric can.
-    for name, value in {'MPIR_CVAR_NOLOCAL': '1', 'MPIR_CVAR_CH4_NETMOD': 'ofi', 'FI_PROVIDER': 'tcp', 'FI_TCP_IFACE': 'lo'}.items():
+    # The nodes of the tests look like one machine to MPICH, but its processes can't share memory
+    # across their process numbers. By default it talks over whatever network interface it finds,
+    # and waits for ever where that leads nowhere; UCX can't do with the loopback alone, libfabric
+    # can.
+    for name, value in {
+        'MPIR_CVAR_NOLOCAL': '1',
+        'MPIR_CVAR_CH4_NETMOD': 'ofi',
+        'FI_PROVIDER': 'tcp',
+        'FI_TCP_IFACE': 'lo',
+    }.items():
         monkeypatch.setenv(name, value)
 
 
 def manager(queue: Queue, most: int = 1, **provider: Any) -> TaskManager:
-    return TaskManager(queue, scheduler=dict(max_workers=most), provider={'provider': 'slurm', 'time': '10', 'mpiexec': SRUN, **provider})
+    return TaskManager(
+        queue,
+        scheduler=dict(max_workers=most),
+        provider={'provider': 'slurm', 'time': '10', 'mpiexec': SRUN, **provider},
+    )
 
 
 def gatherer(tm: TaskManager) -> Any:
@@ -40,7 +51,9 @@ def gatherer(tm: TaskManager) -> Any:
         import socket
 
         print('rank', mpicomm.rank)
-        return mpicomm.allgather(mpicomm.rank * i), sorted(set(mpicomm.allgather(socket.gethostname())))
+        return mpicomm.allgather(mpicomm.rank * i), sorted(
+            set(mpicomm.allgather(socket.gethostname()))
+        )
 
     return gather
 
@@ -49,14 +62,32 @@ def test_over_two_nodes(queue: Queue, spawn: Any) -> None:
     tm = manager(queue, nodes_per_worker=2, mpiprocs_per_worker=4)
     futures = gatherer(tm).map(i=range(3))
     spawn(queue)
-    assert [future.result(timeout=TIMEOUT) for future in futures] == [([0, i, 2 * i, 3 * i], ['n1', 'n2']) for i in range(3)]
-    assert futures[0].out() == 'rank 0\n'  # as with the original, the output of rank 0 is the task's
+    assert [future.result(timeout=TIMEOUT) for future in futures] == [
+        ([0, i, 2 * i, 3 * i], ['n1', 'n2']) for i in range(3)
+    ]
+    assert (
+        futures[0].out() == 'rank 0\n'
+    )  # as with the original, the output of rank 0 is the task's
 
 
-@pytest.mark.parametrize('mpiexec', [SRUN, 'mpiexec -n {mpiprocs:d} {cmd}'], ids=['srun', 'mpiexec'])
-def test_several_tasks_in_one_launcher(queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, mpiexec: str) -> None:
-    """Four tasks of two processes each at once. A rank that dies, or raises, fails its task only, and the others get their results."""
-    tm = manager(queue, 4, nodes_per_worker=0.25, mpiprocs_per_worker=2, mpiexec=mpiexec, kwargs={'mem': 3800})
+@pytest.mark.parametrize(
+    'mpiexec', [SRUN, 'mpiexec -n {mpiprocs:d} {cmd}'], ids=['srun', 'mpiexec']
+)
+def test_several_tasks_in_one_launcher(
+    queue: Queue, slurm: Slurm, spawn: Any, tmp_path: Path, mpiexec: str
+) -> None:
+    """Four tasks of two processes each at once.
+
+    A rank that dies, or raises, fails its task only, and the others get their results.
+    """
+    tm = manager(
+        queue,
+        4,
+        nodes_per_worker=0.25,
+        mpiprocs_per_worker=2,
+        mpiexec=mpiexec,
+        kwargs={'mem': 3800},
+    )
 
     @tm.python_app
     def meet(i: int, path: str, mpicomm: Any = None) -> tuple[int, int, str]:
@@ -90,17 +121,42 @@ def test_several_tasks_in_one_launcher(queue: Queue, slurm: Slurm, spawn: Any, t
 
 def test_singletons_are_named(queue: Queue, spawn: Any) -> None:
     """Slurm without the plugin that this MPI needs: exit status 0, and each process for itself."""
-    tm = manager(queue, nodes_per_worker=1, mpiprocs_per_worker=2, mpiexec='srun --mpi=none -N {nodes:d} -n {mpiprocs:d} {cmd}')
+    tm = manager(
+        queue,
+        nodes_per_worker=1,
+        mpiprocs_per_worker=2,
+        mpiexec='srun --mpi=none -N {nodes:d} -n {mpiprocs:d} {cmd}',
+    )
     future = gatherer(tm)(1)
     spawn(queue)
     with pytest.raises(Exception, match='communicator of 1 process instead of 2'):
         future.result(timeout=TIMEOUT)
 
 
-@pytest.mark.parametrize('launcher', [['srun', '--mpi=pmi2', '-n', '4', '-N', '2'], ['mpiexec', '-n', '4']], ids=['srun', 'mpiexec'])
+@pytest.mark.parametrize(
+    'launcher',
+    [['srun', '--mpi=pmi2', '-n', '4', '-N', '2'], ['mpiexec', '-n', '4']],
+    ids=['srun', 'mpiexec'],
+)
 def test_mpisplits_by_hand(queue: Queue, slurm: Slurm, launcher: list[str]) -> None:
-    """As with the original: all processes of a launcher call ``desipipe work``, which divides them."""
+    """As with the original: all processes of a launcher call ``desipipe work``, which divides
+    them.
+    """
     tm = manager(queue, mpiprocs_per_worker=2)
     futures = gatherer(tm).map(i=range(6))
-    subprocess.run([*launcher, sys.executable, '-m', 'desipipe', 'work', '-q', queue.folder, '--mpisplits', '2'], check=True, timeout=120)
+    subprocess.run(
+        [
+            *launcher,
+            sys.executable,
+            '-m',
+            'desipipe',
+            'work',
+            '-q',
+            queue.folder,
+            '--mpisplits',
+            '2',
+        ],
+        check=True,
+        timeout=120,
+    )
     assert [future.result(timeout=0)[0] for future in futures] == [[0, i] for i in range(6)]

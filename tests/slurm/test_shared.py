@@ -29,12 +29,18 @@ def sharing() -> Iterator[tuple[Cluster, Slurm]]:
     """Two hosts with a folder, each of them a node of a Slurm without accounting."""
     if reason := missing(*PROGRAMS):
         pytest.skip(f'NO NETWORK FILESYSTEM, so Slurm was not tested on one: {reason}')
-    with moosefs() as hosts, running(accounting=False, hosts=[host.box.pid for host in hosts.hosts]) as slurm:
+    with (
+        moosefs() as hosts,
+        running(accounting=False, hosts=[host.box.pid for host in hosts.hosts]) as slurm,
+    ):
         yield hosts, slurm
 
 
 def test_pi(tmp_path: Path) -> None:
-    """The pipeline of the documentation. Its manager dies on one login node, that on another one takes over its jobs."""
+    """The pipeline of the documentation.
+
+    Its manager dies on one login node, that on another one takes over its jobs.
+    """
     with sharing() as (hosts, slurm), ExitStack() as stack:
         (tmp_path / 'config.yaml').write_text('lease: 3\n')
         environ = {**os.environ, **slurm.environ, 'DESIPIPE_CONFIG_DIR': str(tmp_path)}
@@ -59,7 +65,16 @@ def test_pi(tmp_path: Path) -> None:
         spawn = ['-m', 'desipipe', 'spawn', '-q', queue, '--timestep', '0.5']
         output('login1', one, script, queue)
         manager = login('login1', one, *spawn)
-        stack.callback(lambda: print(*((tmp_path / f'login{i:d}.log').read_text() for i in (1, 2) if (tmp_path / f'login{i:d}.log').exists()), slurm.log()))
+        stack.callback(
+            lambda: print(
+                *(
+                    (tmp_path / f'login{i:d}.log').read_text()
+                    for i in (1, 2)
+                    if (tmp_path / f'login{i:d}.log').exists()
+                ),
+                slurm.log(),
+            )
+        )
         wait_for(
             lambda: {'n1', 'n2'} <= set(slurm.run('squeue', '-h', '-t', 'R', '-o', '%N').split()),
             'both nodes work',

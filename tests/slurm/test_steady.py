@@ -16,7 +16,9 @@ pytestmark = pytest.mark.slurm
 
 
 def test_jobs_are_not_submitted_again(queue: Queue, spawn: Any) -> None:
-    """A task a job; most have ended before Slurm is asked for the second time, and seem to wait until then."""
+    """A task a job; most have ended before Slurm is asked for the second time, and seem to wait
+    until then.
+    """
     tasks = 24  # the nodes have 16 processors
 
     @manager(queue, tasks, nodes_per_worker=1, stop_after=1).python_app
@@ -27,4 +29,6 @@ def test_jobs_are_not_submitted_again(queue: Queue, spawn: Any) -> None:
     spawn(queue, '--timestep', '5')
     assert [future.result(timeout=120) for future in futures] == list(range(tasks))
     events = map(orjson.loads, Path(queue.folder, 'journal.jsonl').read_bytes().splitlines())
-    assert len({job[0] for event in events if event['e'] == 'job' for job in event['jobs']}) == tasks
+    assert (
+        len({job[0] for event in events if event['e'] == 'job' for job in event['jobs']}) == tasks
+    )

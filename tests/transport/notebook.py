@@ -1,4 +1,6 @@
-"""Execute each construct of a table as a cell, have a worker process run its check, and print what differs, as JSON."""
+"""Execute each construct of a table as a cell, have a worker process run its check, and print
+what differs, as JSON.
+"""
 
 from __future__ import annotations
 

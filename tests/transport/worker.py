@@ -1,4 +1,6 @@
-"""Load a check and its values, run the check, and write what came of it; for each line on standard input."""
+"""Load a check and its values, run the check, and write what came of it; for each line on
+standard input.
+"""
 
 from __future__ import annotations
 

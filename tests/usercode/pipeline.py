@@ -1,4 +1,7 @@
-"""A script whose tasks use everything that identities are made of. Prints the identities; with a file name, writes payloads to it."""
+"""A script whose tasks use everything that identities are made of.
+
+Prints the identities; with a file name, writes payloads to it.
+"""
 
 import dataclasses
 import enum
@@ -75,7 +78,17 @@ def fraction(seed=42, size=10000):
         edges = EDGES
 
     total = sum(len(name) for name in NAMES) + len(OPTIONS['tracers']) + np.sum(Local.edges)
-    return total + model.evaluate(seed) + area(size) + cube(2) + square(2) + half(3) + smoother(1) + even(4) + len(Kind.CROSS.label())
+    return (
+        total
+        + model.evaluate(seed)
+        + area(size)
+        + cube(2)
+        + square(2)
+        + half(3)
+        + smoother(1)
+        + even(4)
+        + len(Kind.CROSS.label())
+    )
 
 
 ARGUMENTS = {
@@ -97,7 +110,9 @@ def identities():
     code = describe(fraction)
     found = {'code': code.digest.hex(), 'parts': code.parts, 'packages': code.packages}
     found['arguments'] = {name: encode(value, name).hex() for name, value in ARGUMENTS.items()}
-    found['task'] = task_identity(code.digest, [(name, encode(value)) for name, value in ARGUMENTS.items()]).hex()
+    found['task'] = task_identity(
+        code.digest, [(name, encode(value)) for name, value in ARGUMENTS.items()]
+    ).hex()
     return found
 
 

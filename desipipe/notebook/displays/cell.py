@@ -1,6 +1,7 @@
 """Display the tasks of a cell under it, and wait for them.
 
-While they go, a display tells how far they are (:mod:`.follow` keeps it up to date); what is over already is published as if the cell had computed it.
+While they go, a display tells how far they are (:mod:`.follow` keeps it up to date); what is over
+already is published as if the cell had computed it.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from ..follower import INTERVAL, Display, View, noninteractive
 logger = logging.getLogger('desipipe')
 
 NATIVE = 2_500_000
-"""Bytes of outputs that are published as the cell's own, at most: notebook servers drop what comes faster."""
+"""Bytes of outputs that are published as the cell's own, at most: notebook servers drop what
+comes faster.
+"""
 
 _STARTS = 5.0  # s that a manager may take until it says that it is there
 _TICKING = ('time', 'elapsed', 'eta', 'rate')  # what changes by itself, and front ends count
@@ -40,7 +43,9 @@ class Handle(Display):
         Whether all results were there already.
     """
 
-    def __init__(self, queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False) -> None:
+    def __init__(
+        self, queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False
+    ) -> None:
         self.cell = Cell(queue, rows)
         """What the notebook's own thread knows; the follower has its own."""
         super().__init__(queue, (queue.folder, title, self.cell.text))
@@ -55,7 +60,9 @@ class Handle(Display):
             self.cell.grace = self.again = time.monotonic() + _STARTS
 
     def publish(self, summary: Dict, update: bool = True, table: bool = False) -> int:
-        """Display a summary, or let it take the place of what is displayed; returns how large that was, in bytes."""
+        """Display a summary, or let it take the place of what is displayed; returns how large
+        that was, in bytes.
+        """
         self.summary = summary
         self.shown = _fingerprint(summary)
         return self.put(bundle(summary, table), update)
@@ -68,14 +75,19 @@ class Handle(Display):
         sent = self.publish(summary) if _fingerprint(summary) != self.shown else 0
         if not summary['left']:
             self.over.set()
-        return sent, not summary['left'] and summary['condition'] != 'failed'  # else someone may let them run again
+        return sent, not summary['left'] and summary[
+            'condition'
+        ] != 'failed'  # else someone may let them run again
 
     def _seen(self, view: View) -> Cell:
         """The cell in the follower's eyes."""
         if self._followed is None or self._followed[0] is not view:
             cell = Cell(view.queue, self.cell.rows)
             if cell.first != self.cell.first:
-                raise QueueGoneError(f'the queue in {self.queue.folder} was cleared: these tasks are gone. Run the cell again to compute them anew')
+                raise QueueGoneError(
+                    f'the queue in {self.queue.folder} was cleared: these tasks are gone. Run the '
+                    'cell again to compute them anew'
+                )
             cell.judge = view.alive
             cell.grace = self.cell.grace
             self._followed = view, cell
@@ -88,7 +100,10 @@ class Handle(Display):
         if self._followed is None:
             return False
         view, cell = self._followed
-        return any(worker is not None and worker.name in workers and cell.holds(row) for row, worker in view.queue.ledger.state.running.items())
+        return any(
+            worker is not None and worker.name in workers and cell.holds(row)
+            for row, worker in view.queue.ledger.state.running.items()
+        )
 
     def gone(self, words: str) -> None:
         """Display why the tasks are gone, beside their last known state."""
@@ -101,17 +116,24 @@ class Handle(Display):
 def _fingerprint(summary: Dict) -> bytes:
     import orjson
 
-    return orjson.dumps({key: value for key, value in summary.items() if key not in _TICKING}, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    return orjson.dumps(
+        {key: value for key, value in summary.items() if key not in _TICKING},
+        default=repr,
+        option=orjson.OPT_NON_STR_KEYS,
+    )
 
 
 # What cells call
 
 
-def show(queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False) -> Handle:
-    """Show tasks under the cell that runs now, and keep that up to date from another thread until they are over.
+def show(
+    queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False
+) -> Handle:
+    """Show tasks under the cell that runs now, and keep that up to date from another thread until
+    they are over.
 
-    What is over already is shown as if the cell had computed it: its outputs, then one quiet line. With ``DESIPIPE_NONINTERACTIVE=1`` in the environment it
-    is waited for, and shown then.
+    What is over already is shown as if the cell had computed it: its outputs, then one quiet line.
+    With ``DESIPIPE_NONINTERACTIVE=1`` in the environment it is waited for, and shown then.
 
     Parameters
     ----------
@@ -148,7 +170,8 @@ def show(queue: Queue, rows: Iterable[int | range], title: str = '', cached: boo
 
 
 def wait(handle: Handle) -> bool:
-    """Wait for the tasks of a display, with the bar live; then their outputs stand under the cell as its own.
+    """Wait for the tasks of a display, with the bar live; then their outputs stand under the cell
+    as its own.
 
     An interrupt ends the wait and nothing else: the tasks go on, and so does the display.
 
@@ -160,7 +183,8 @@ def wait(handle: Handle) -> bool:
     Returns
     -------
     over : bool
-        Whether nothing is left to do: else the wait was interrupted, or no worker will come (``handle.summary['refused']``).
+        Whether nothing is left to do: else the wait was interrupted, or no worker will come
+        (``handle.summary['refused']``).
     """
     try:
         if handle.follower is not None:
@@ -173,7 +197,10 @@ def wait(handle: Handle) -> bool:
             _wait_here(handle)
     except KeyboardInterrupt:
         left = handle.summary.get('left', len(handle.cell.rows))
-        print(f'desipipe: the wait was interrupted, and only that: {plural(left)} of {handle.cell.queue.name} {"goes" if left == 1 else "go"} on')
+        print(
+            f'desipipe: the wait was interrupted, and only that: {plural(left)} of '
+            f'{handle.cell.queue.name} {"goes" if left == 1 else "go"} on'
+        )
         return False
     if handle.summary.get('gone'):
         return False
@@ -199,7 +226,12 @@ def _wait_here(handle: Handle) -> None:
 
         with Live(console=Console(highlight=False), transient=True, auto_refresh=False) as bar:
             while True:
-                bar.update(styled(lines(handle.cell.summary(handle.title, handle.cached, with_outputs=False))), refresh=True)
+                bar.update(
+                    styled(
+                        lines(handle.cell.summary(handle.title, handle.cached, with_outputs=False))
+                    ),
+                    refresh=True,
+                )
                 begun = time.monotonic()
                 if ledger.wait(over, 1.0):
                     return
@@ -208,7 +240,9 @@ def _wait_here(handle: Handle) -> None:
 
 
 def _publish_outputs(handle: Handle, update: bool, table: bool = False) -> None:
-    """Publish what the tasks printed and drew as the cell's own outputs, and what is said of them without it."""
+    """Publish what the tasks printed and drew as the cell's own outputs, and what is said of
+    them without it.
+    """
     cell = handle.cell
     summary = cell.summary(handle.title, handle.cached, limit=NATIVE, most=1000)
     outputs, summary['outputs'] = summary['outputs'], []
@@ -232,7 +266,11 @@ def _publish(handle: Handle, output: Dict) -> None:
         return
     # An error is no error of this cell, which did what it should.
     stream = sys.stdout if output.get('name') == 'stdout' else sys.stderr
-    stream.write(output['text'] if output['output_type'] == 'stream' else '\n'.join(output['traceback']) + '\n')
+    stream.write(
+        output['text']
+        if output['output_type'] == 'stream'
+        else '\n'.join(output['traceback']) + '\n'
+    )
     stream.flush()  # the two streams are not in step with each other
 
 

@@ -42,7 +42,10 @@ def widgets_module() -> Any:
     try:
         import ipywidgets
     except ImportError as exc:
-        raise MissingDependencyError(f'panels and forms need ipywidgets ({exc}). Install it with: pip install "desipipe[notebook]"') from None
+        raise MissingDependencyError(
+            f'panels and forms need ipywidgets ({exc}). Install it with: pip install '
+            '"desipipe[notebook]"'
+        ) from None
     return ipywidgets
 
 
@@ -92,7 +95,9 @@ class Shown(Display):
             return
         self.follow()
         assert self.follower is not None
-        for old in [other for other in self.follower.displays() if isinstance(other, Shown)][:-_MOST]:
+        for old in [other for other in self.follower.displays() if isinstance(other, Shown)][
+            :-_MOST
+        ]:
             old.drop()
 
     def update(self, view: View) -> tuple[int, bool]:
@@ -125,7 +130,10 @@ class QueueDisplay(Shown):
     def make(self, queue: Queue, observer: Observer | None = None) -> Made:
         """Build what the command line prints of a queue; never the last."""
         summary = queue_summary(queue, observer)
-        lines = [[(typed(text), style) for text, style in line] for line in queue_lines(summary, self._where)]
+        lines = [
+            [(typed(text), style) for text, style in line]
+            for line in queue_lines(summary, self._where)
+        ]
         bar = bar_pieces(summary) if summary['total'] else []
         page = ''.join(f'<div>{line_html(line, bar)}</div>' for line in lines)
         return {
@@ -146,8 +154,25 @@ class QueueDisplay(Shown):
             self._rows = key, format_rows(rows), state.ids[rows[0]].hex() if rows else ''
         _, rows_text, first = self._rows
         failure = {**summary['failures'][0], 'line': None} if summary['failures'] else None
-        says = summary['manager']['says'] if summary['manager'] and summary['counts']['PENDING'] and not summary['workers'] else ''
-        same = ('folder', 'time', 'condition', 'total', 'counts', 'claimed', 'blocked', 'superseded', 'left', 'rate', 'eta', 'causes')
+        says = (
+            summary['manager']['says']
+            if summary['manager'] and summary['counts']['PENDING'] and not summary['workers']
+            else ''
+        )
+        same = (
+            'folder',
+            'time',
+            'condition',
+            'total',
+            'counts',
+            'claimed',
+            'blocked',
+            'superseded',
+            'left',
+            'rate',
+            'eta',
+            'causes',
+        )
         return {
             'version': 1,
             'kind': 'queue',
@@ -164,7 +189,10 @@ class QueueDisplay(Shown):
             'jobs': summary['jobs'][:JOBS],
             'n_jobs': len(summary['jobs']),
             'job_groups': job_groups(summary['jobs']),
-            'advice': [*map(list, advice(summary, self._where)), *([[says.rstrip('.'), f'desipipe doctor {self._where}']] if says else [])],
+            'advice': [
+                *map(list, advice(summary, self._where)),
+                *([[says.rstrip('.'), f'desipipe doctor {self._where}']] if says else []),
+            ],
             'outputs': [],
             'truncated': '',
             'gone': '',
@@ -174,9 +202,13 @@ class QueueDisplay(Shown):
 
 
 def _last_end(queue: Queue) -> float:
-    """Return the time of the journal's last event about a task that ended: what is displayed of a queue at rest does not change."""
+    """Return the time of the journal's last event about a task that ended: what is displayed of
+    a queue at rest does not change.
+    """
     offset = max(queue.ledger.state.ended_at, default=0)
-    event = next((event for _, event in events_at(queue.ledger, [offset])), None) if offset else None
+    event = (
+        next((event for _, event in events_at(queue.ledger, [offset])), None) if offset else None
+    )
     return float(event['t']) if event is not None else 0.0
 
 
@@ -205,19 +237,32 @@ class TasksDisplay(Shown):
             return bundle(summary), False
         if len(rows) == 1 and ledger.state.status[rows[0]] == SUCCEEDED:
             summary['outputs'] = [_value(self._futures[0], ledger, self._shell)]
-        # Not for the live renderer: what it would ask the server for has no value in it. This is the last one, until somebody retries.
-        return {'text/plain': typed(as_text(summary)), 'text/html': typed(as_html(summary))}, all(ledger.state.status[row] == SUCCEEDED for row in rows)
+        # Not for the live renderer: what it would ask the server for has no value in it. This is
+        # the last one, until somebody retries.
+        return {'text/plain': typed(as_text(summary)), 'text/html': typed(as_html(summary))}, all(
+            ledger.state.status[row] == SUCCEEDED for row in rows
+        )
 
 
 def _value(future: Future, ledger: Ledger, here: Any) -> Dict:
     """A result as an output: as it looks as the last line of a cell."""
     ref = ledger.state.result(ledger.row(future.tid))
     if ref is not None and ref.length > _VALUE:
-        return {'output_type': 'stream', 'name': 'stdout', 'text': f'its result has {ref.length:,d} bytes: load it with .result()\n'}
+        return {
+            'output_type': 'stream',
+            'name': 'stdout',
+            'text': f'its result has {ref.length:,d} bytes: load it with .result()\n',
+        }
     try:
         data, metadata = here.display_formatter.format(future.result(timeout=0))
-    except Exception as exc:  # whatever loading it, or its own repr, raises: the words are what there is to show
-        return {'output_type': 'stream', 'name': 'stderr', 'text': f'its result cannot be shown here: {type(exc).__name__}: {exc}\n'}
+    except (
+        Exception
+    ) as exc:  # whatever loading it, or its own repr, raises: the words are what there is to show
+        return {
+            'output_type': 'stream',
+            'name': 'stderr',
+            'text': f'its result cannot be shown here: {type(exc).__name__}: {exc}\n',
+        }
     return {'output_type': 'display_data', 'data': data, 'metadata': metadata}
 
 
@@ -234,4 +279,6 @@ def show_future(future: Future) -> None:
         print(repr(future))
         return
     task = future.task
-    TasksDisplay(Queue(ledger.folder, create=False), [future], f'{task.name}[{task.index:d}]').show()
+    TasksDisplay(
+        Queue(ledger.folder, create=False), [future], f'{task.name}[{task.index:d}]'
+    ).show()
