@@ -690,7 +690,7 @@ class Configurable(BaseClass):
         )
 
     def __repr__(self) -> str:
-        return f'{type(self).__name__}({", ".join(f"{option}={value!r}" for option, value in self.options().items())})'
+        return f'{type(self).__name__}({", ".join(f"{option}={value!r}" for option, value in self.options().items())})'  # noqa: E501
 
     @classmethod
     def make(

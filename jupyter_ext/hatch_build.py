@@ -1,6 +1,7 @@
-"""What pip runs to build desipipe: the front end goes into wheels, built, so that nobody who installs one needs Node.
+"""Build desipipe for pip: wheels hold the built front end, so that installing one needs no Node.
 
-An editable install leaves it out, so that it needs no Node either: `make labextension` builds it there.
+An editable install leaves it out, so that it needs no Node either: `make labextension` builds it
+there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ SOURCES = ['jupyter_ext/src', 'jupyter_ext/style', 'jupyter_ext/schema', 'packag
 
 
 class FrontEndHook(BuildHookInterface[Any]):
-    """Build the front end where it is missing or older than its sources, and put it into the wheel."""
+    """Build the front end where it is missing or out of date, and put it into the wheel."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling before it gathers the files.
@@ -36,21 +37,31 @@ class FrontEndHook(BuildHookInterface[Any]):
         from hatch_jupyter_builder.utils import is_stale, npm_builder
 
         root = Path(self.root)
-        development = any((root / FRONT_END).glob('static/*.map'))  # `jlpm build` and `jlpm watch` leave these
+        development = any(
+            (root / FRONT_END).glob('static/*.map')
+        )  # `jlpm build` and `jlpm watch` leave these
         if development or any(is_stale(root / FRONT_END, root / source) for source in SOURCES):
             if not (which('node') and which('jlpm')):
                 raise RuntimeError(
-                    'The JupyterLab side of desipipe is not built yet, and building it needs Node 20 or later, so nothing was installed. '
-                    'Install Node, or a wheel of desipipe (built already), or leave that side out: SKIP_JUPYTER_BUILDER=1 pip install .'
+                    'The JupyterLab side of desipipe is not built yet, and building it needs Node '
+                    '20 or later, so nothing was installed. Install Node, or a wheel of desipipe '
+                    '(built already), or leave that side out: SKIP_JUPYTER_BUILDER=1 pip install .'
                 )
             os.environ.setdefault('YARN_NPM_REGISTRY_SERVER', registry())
-            npm_builder(self.target_name, version, path=self.root, build_cmd='build:prod', npm='jlpm')
+            npm_builder(
+                self.target_name, version, path=self.root, build_cmd='build:prod', npm='jlpm'
+            )
         if self.target_name == 'wheel':
-            build_data['shared_data'] |= {FRONT_END: INSTALLED, 'jupyter_ext/install.json': f'{INSTALLED}/install.json'}
+            build_data['shared_data'] |= {
+                FRONT_END: INSTALLED,
+                'jupyter_ext/install.json': f'{INSTALLED}/install.json',
+            }
         else:
             build_data['artifacts'].append(f'/{FRONT_END}')
 
 
 def registry() -> str:
     """The registry that npm is configured to use; jlpm does not know npm's configuration."""
-    return subprocess.run(['npm', 'config', 'get', 'registry'], capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ['npm', 'config', 'get', 'registry'], capture_output=True, text=True, check=True
+    ).stdout.strip()

@@ -662,11 +662,11 @@ def test_the_same_without_ipython(
 
 def test_display_is_a_builtin_of_cells(queue: Queue, tm: TaskManager) -> None:
     namespace: dict[str, Any] = {'__name__': '__main__'}
-    exec(
+    exec(  # noqa: S102
         'def helper(x): display(x)\ndef main():\n  display(1)\n  [display(i) for i in (2,)]\n  '
         'helper(3)',
         namespace,
-    )  # noqa: S102
+    )
     exec('def after():\n  import builtins\n  return hasattr(builtins, "display")', namespace)  # noqa: S102
     shown = cell(tm, namespace['main'])
     left = tm.python_app(namespace['after'])()

@@ -462,11 +462,11 @@ def test_confined_functions() -> None:
         *(
             print,
             lambda x: print(x),
-            lambda x: getattr(x, 'a'),
+            lambda x: getattr(x, 'a'),  # noqa: B009
             lambda x: open(x),
             lambda x: type(x),
             lambda: os.getpid(),
-        ),  # noqa: B009
+        ),
         *(lambda x: x.__class__, lambda x: remember(x), lambda x: vars()),
     ],
 )

@@ -15,7 +15,8 @@ TASKS = 22
 SCRIPT = """\
 from desipipe import Queue, TaskManager
 
-queue = Queue('demo', base_dir='.', spawn=True)  # spawn=True: a manager in the background starts workers
+# spawn=True: a manager in the background starts workers.
+queue = Queue('demo', base_dir='.', spawn=True)
 tm = TaskManager(queue, scheduler=dict(max_workers=4))
 
 

@@ -71,7 +71,9 @@ def register(verbs: Verbs) -> None:
     parser.add_argument(
         '--job',
         action='store_true',
-        help='also run a Slurm job of a second, to see whether a node sees the folder of the queues',
+        help=(
+            'also run a Slurm job of a second, to see whether a node sees the folder of the queues'
+        ),
     )
     words = 'instead: name what will differ in scripts and notebooks written for desipipe 1.0'
     parser.add_argument('--migrate', nargs='+', metavar='SCRIPT', help=words)
@@ -97,7 +99,7 @@ def doctor(args: argparse.Namespace) -> int:
         Finding(
             'configuration',
             True,
-            f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; '
+            f'{config.filename}{"" if os.path.exists(config.filename) else " (there is none: defaults)"}; '  # noqa: E501
             f'queues are in {config.queue_dir}',
         )
     )
@@ -332,7 +334,7 @@ def _base(base: str, config: Config, tries: bool) -> Iterator[Finding]:
         'filesystem',
         True,
         f'{there} is on '
-        f'{mount.fstype}{", shared between machines" if mount.shared else ", of this machine only"}, '
+        f'{mount.fstype}{", shared between machines" if mount.shared else ", of this machine only"}, '  # noqa: E501
         f'mounted at {mount.point}',
     )
     if not os.access(there, os.W_OK | os.X_OK):

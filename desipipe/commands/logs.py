@@ -103,9 +103,9 @@ class Output:
                 self._live()
             before = (self._status, ledger.state.attempt[self._row])
             ledger.wait(
-                lambda before=before: (self._status, ledger.state.attempt[self._row]) != before,
+                lambda before=before: (self._status, ledger.state.attempt[self._row]) != before,  # type: ignore[misc]
                 pause,
-            )  # type: ignore[misc]
+            )
         self._kept(self._status)
 
     def _write(self, stream: str, data: bytes) -> None:

@@ -11,8 +11,9 @@ _DESCRIPTION = (
     'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers '
     'anywhere.'
 )
-_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user, or a path
-(./folder/name). Where several make sense it may be several names, or a quoted pattern ('test*').
+_EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user,
+or a path (./folder/name). Where several make sense it may be several names, or a quoted
+pattern ('test*').
 
 Example:
   desipipe demo                        see it work

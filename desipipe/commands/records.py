@@ -192,7 +192,9 @@ def register(verbs: Verbs) -> None:
         '--rerun',
         type=positive,
         metavar='N',
-        help='compute N tasks chosen at random again, and compare the results; this runs their code',
+        help=(
+            'compute N tasks chosen at random again, and compare the results; this runs their code'
+        ),
     )
     parser.add_argument(
         '--seed',

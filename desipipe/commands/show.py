@@ -391,9 +391,9 @@ def _watched(
             return 2
         longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
         if ledger.wait(
-            lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen,
+            lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen,  # type: ignore[misc]
             longest,
-        ):  # type: ignore[misc]
+        ):
             time.sleep(
                 view.pause
             )  # so that a queue of many short tasks is drawn some times a second, not for each

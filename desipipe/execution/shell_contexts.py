@@ -33,11 +33,12 @@ _QUOTED = r"""(?:'[^']*'|"(?:\\.|[^"\\])*"|\\.|[^\s'"\\;&|])+"""
 # Constructs that expand once more what they get.
 _EXPANDS = re.compile(
     r"""
-    \(\( | \$\[ | \[\[ | =\([^)]*\[                       # arithmetic, conditions, arrays with subscripts
+    \(\( | \$\[ | \[\[ | =\([^)]*\[          # arithmetic, conditions, arrays with subscripts
     | [A-Za-z_]\w*\[(?!\d+\]|[@*]\])                       # subscripts that are no number
     | \$\{\s*! | \$\{[^}\n]*(?::[^-+=?}]|@[A-Za-z]\})     # indirect, substring, transformed
     | (?:\[|\btest\b)[^\n;]*\s-[vR]\s | [<>]&(?![\d-]) | \{\w+\}[<>]
-    | \b(?:let|declare|typeset|local|readonly|export|unset|read|mapfile|readarray|getopts|wait|coproc|compgen|complete|printf\s+-v)\b
+    | \b(?:let|declare|typeset|local|readonly|export|unset|read|mapfile|readarray)\b
+    | \b(?:getopts|wait|coproc|compgen|complete|printf\s+-v)\b
     | \b(?:PS[0-4]|PROMPT_COMMAND)=
     """,
     re.VERBOSE,
@@ -48,8 +49,11 @@ _READS = re.compile(
     \beval\b(?P<eval>(?:\s+{_QUOTED})*)
     | \b(?:trap|alias)\s+(?:--\s+)?(?P<trap>{_QUOTED})
     | (?:{_SHELL}|\b(?:su|runuser|script|flock)\b)[^\n;|&]*?\s-\w*c\s+(?P<command>{_QUOTED})
-    | (?P<whole>{_SHELL}[^\n;|&]*<[<(]|\|\s*(?:\w+\s+)*{_SHELL}(?:\s|$)|(?:\bsource\b|(?:^|[;&|(\s])\.)\s+(?:<\(|/dev/stdin))
-    | (?P<each>(?:\b(?:xargs|parallel)\b|\s-exec(?:dir)?\b)[^\n]*?{_SHELL}[^\n]*?\s-\w*c\b)  # into which values are put
+    | (?P<whole>{_SHELL}[^\n;|&]*<[<(]
+        | \|\s*(?:\w+\s+)*{_SHELL}(?:\s|$)
+        | (?:\bsource\b|(?:^|[;&|(\s])\.)\s+(?:<\(|/dev/stdin))
+    # into which values are put
+    | (?P<each>(?:\b(?:xargs|parallel)\b|\s-exec(?:dir)?\b)[^\n]*?{_SHELL}[^\n]*?\s-\w*c\b)
     | \b(?:ssh|watch)\b(?P<remote>[^\n]*)
     """,
     re.VERBOSE | re.DOTALL,

@@ -291,8 +291,10 @@ _CLEAR_NAMES = frozenset(
 )
 _WRAPPERS = frozenset(
     (
-        'sudo', 'nohup', 'time', 'exec', 'command', 'builtin', 'env', 'nice', 'ionice', 'timeout', 'setsid', 'stdbuf',
-        'xargs', 'parallel', 'srun', 'mpirun', 'mpiexec', 'ssh', 'run', 'shifter', '-exec', '-execdir', '-ok', 'coproc',
+        'sudo', 'nohup', 'time', 'exec', 'command', 'builtin', 'env', 'nice', 'ionice', 'timeout',
+        'setsid', 'stdbuf',
+        'xargs', 'parallel', 'srun', 'mpirun', 'mpiexec', 'ssh', 'run', 'shifter', '-exec',
+        '-execdir', '-ok', 'coproc',
     )
 )  # fmt: skip
 _OPENED = Language('perl', is_shell=True, advice='Read that file by: perl ... < file')

@@ -42,7 +42,9 @@ _REFUSED = {
         'stands within ${{...}}, where text is read as code; assign it first, as in '
         'value={{{name}}}, and write $value'
     ),
-    'delimiter': 'is in the word that ends a heredoc, which has to be the same in all tasks; write a word',
+    'delimiter': (
+        'is in the word that ends a heredoc, which has to be the same in all tasks; write a word'
+    ),
     'backslash': (
         'follows a backslash; take the backslash away, or write {{{{{name}}}}} for the braces '
         'themselves'
@@ -55,7 +57,9 @@ _REFUSED = {
         'follows two parentheses that may be arithmetic or not; write them with a blank between: '
         '$( (...) ) or ( (...) )'
     ),
-    'heredoc': 'stands in, or after, a heredoc whose last line is missing; end it with a line of its own',
+    'heredoc': (
+        'stands in, or after, a heredoc whose last line is missing; end it with a line of its own'
+    ),
 }
 
 

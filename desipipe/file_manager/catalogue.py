@@ -756,7 +756,9 @@ class FileManager(FileEntryCollection):
 
     Examples
     --------
-    >>> fm = FileManager({'id': 'power', 'path': '/tmp/power_{tracer}_{i:02d}.npy', 'options': {'tracer': ['LRG', 'ELG'], 'i': 'range(3)'}})
+    >>> options = {'tracer': ['LRG', 'ELG'], 'i': 'range(3)'}
+    >>> path = '/tmp/power_{tracer}_{i:02d}.npy'
+    >>> fm = FileManager({'id': 'power', 'path': path, 'options': options})
     >>> fm.get(id='power', tracer='ELG', i=2).filepath
     '/tmp/power_ELG_02.npy'
     >>> [file.filepath for file in fm.select(tracer='LRG')][:2]

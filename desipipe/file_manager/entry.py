@@ -685,7 +685,7 @@ def not_one(
         if pools and not any(choose(value, pool) for pool in pools):
             near.append(
                 f'{name}={value!r}: '
-                f'{close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}'
+                f'{close_names(str(value), [str(known) for pool in pools for known in pool[:1000]])}'  # noqa: E501
             )
     return UnknownNameError(
         f'no file matches {words}. '

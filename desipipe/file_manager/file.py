@@ -524,7 +524,7 @@ class BaseFile(Fields, os.PathLike[str]):
             path = self.filepath
         except ConfigError as exc:  # a repr that raises hides what one is looking for
             path = f'{self.path} ({exc})'
-        return f'{type(self).__name__}({path!r}{"".join(f", {name}={value!r}" for name, value in known.items())})'
+        return f'{type(self).__name__}({path!r}{"".join(f", {name}={value!r}" for name, value in known.items())})'  # noqa: E501
 
 
 def _mapping(label: str, name: str, value: Any) -> dict[str, Any]:

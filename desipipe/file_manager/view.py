@@ -33,7 +33,7 @@ def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], to
     )
     more = f'<div>the first {len(shown):,d} of {total:,d}</div>' if total > len(shown) else ''
     search = _FILTER if len(shown) > LONG else ''
-    return f'<div><div>{html.escape(title)}</div>{search}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>'
+    return f'<div><div>{html.escape(title)}</div>{search}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}</div>'  # noqa: E501
 
 
 def entries_table(entries: Sequence[Any]) -> str:

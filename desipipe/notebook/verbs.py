@@ -64,8 +64,9 @@ _VARIABLE = re.compile(r'([^\W\d]\w*)((?:\[-?\d+\])*)')
 _LINE = re.compile(r'\s*(?:[^%=]*=\s*)?%desipipe\s+(.*)')
 _CELL = re.compile(r'%%desipipe\s+(.*)')
 _DESCRIPTION = 'Pipelines from notebooks: the verbs of the command line, here.'
-_EPILOG = """-q QUEUE may be left out: the queue of this notebook is meant. It may also be the name of a variable that
-holds a queue, and TASK that of a variable that holds a future. With --json the result is a Python object.
+_EPILOG = """-q QUEUE may be left out: the queue of this notebook is meant. It may also be the name
+of a variable that holds a queue, and TASK that of a variable that holds a future. With --json the
+result is a Python object.
 A cell becomes a task with %%desipipe, see: %%desipipe?
 
 Example:

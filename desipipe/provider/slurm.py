@@ -65,8 +65,9 @@ desipipe_end=${{SLURM_JOB_END_TIME:-0}} desipipe_start=${{SLURM_JOB_START_TIME:-
 if (( desipipe_start && (desipipe_now < desipipe_start || desipipe_now >= desipipe_end) )); then
     desipipe_end=$((desipipe_now + desipipe_end - desipipe_start))
 fi
-if (( desipipe_end <= desipipe_now || (!desipipe_start && desipipe_end > desipipe_now + {walltime:d}) )); then
-    desipipe_end=$((desipipe_now + {walltime:d}))
+desipipe_most=$((desipipe_now + {walltime:d}))
+if (( desipipe_end <= desipipe_now || (!desipipe_start && desipipe_end > desipipe_most) )); then
+    desipipe_end=$desipipe_most
 fi
 export DESIPIPE_JOB_END=$desipipe_end"""
 

@@ -13,16 +13,21 @@ from ..errors import ConfigError
 __all__ = ['check_sbatch_options', 'command_environ', 'default_clusters', 'ignored_variable']
 
 SHORT = {
-    'A': 'account', 'B': 'extra-node-info', 'C': 'constraint', 'D': 'chdir', 'F': 'nodefile', 'G': 'gpus', 'H': 'hold', 'J': 'job-name',
-    'L': 'licenses', 'M': 'clusters', 'N': 'nodes', 'O': 'overcommit', 'Q': 'quiet', 'S': 'core-spec', 'V': 'version', 'W': 'wait', 'a': 'array',
-    'b': 'begin', 'c': 'cpus-per-task', 'd': 'dependency', 'e': 'error', 'h': 'help', 'i': 'input', 'k': 'no-kill', 'm': 'distribution', 'n': 'ntasks',
-    'o': 'output', 'p': 'partition', 'q': 'qos', 's': 'oversubscribe', 't': 'time', 'u': 'usage', 'v': 'verbose', 'w': 'nodelist', 'x': 'exclude',
+    'A': 'account', 'B': 'extra-node-info', 'C': 'constraint', 'D': 'chdir', 'F': 'nodefile',
+    'G': 'gpus', 'H': 'hold', 'J': 'job-name',
+    'L': 'licenses', 'M': 'clusters', 'N': 'nodes', 'O': 'overcommit', 'Q': 'quiet',
+    'S': 'core-spec', 'V': 'version', 'W': 'wait', 'a': 'array',
+    'b': 'begin', 'c': 'cpus-per-task', 'd': 'dependency', 'e': 'error', 'h': 'help', 'i': 'input',
+    'k': 'no-kill', 'm': 'distribution', 'n': 'ntasks',
+    'o': 'output', 'p': 'partition', 'q': 'qos', 's': 'oversubscribe', 't': 'time', 'u': 'usage',
+    'v': 'verbose', 'w': 'nodelist', 'x': 'exclude',
 }  # fmt: skip
 """Long names of sbatch's options of one letter."""
 
 _RESERVED = frozenset(
     {
-        'array', 'chdir', 'gid', 'help', 'input', 'job-name', 'open-mode', 'parsable', 'quiet', 'script', 'test-only', 'uid', 'usage', 'version', 'wait',
+        'array', 'chdir', 'gid', 'help', 'input', 'job-name', 'open-mode', 'parsable', 'quiet',
+        'script', 'test-only', 'uid', 'usage', 'version', 'wait',
         'wrap',
     }
 )  # fmt: skip
@@ -37,13 +42,16 @@ _ALIASES = {
     'share': 'oversubscribe',
 }
 _OTHER = frozenset(
-    """acctg-freq batch bb bbf begin cluster-constraint clusters comment container contiguous core-spec cores-per-socket cpu-freq cpus-per-gpu
-    cpus-per-task deadline delay-boot dependency distribution exclude exclusive export export-file extra-node-info get-user-env gpu-bind
-    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold ignore-pbs kill-on-invalid-dep licenses mail-type
-    mail-user mcs-label mem mem-bind mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue nodefile nodelist ntasks ntasks-per-
-    core ntasks-per-gpu ntasks-per-node ntasks-per-socket overcommit oversubscribe partition power prefer priority profile propagate reboot
-    requeue reservation sockets-per-node spread-job switches thread-spec threads-per-core time-min tmp use-min-nodes verbose wait-all-nodes
-    wckey""".split()
+    """acctg-freq batch bb bbf begin cluster-constraint clusters comment container contiguous
+    core-spec cores-per-socket cpu-freq cpus-per-gpu cpus-per-task deadline delay-boot dependency
+    distribution exclude exclusive export export-file extra-node-info get-user-env gpu-bind
+    gpu-freq gpus gpus-per-node gpus-per-socket gpus-per-task gres gres-flags hint hold
+    ignore-pbs kill-on-invalid-dep licenses mail-type mail-user mcs-label mem mem-bind
+    mem-per-cpu mem-per-gpu mincpus network nice no-kill no-requeue nodefile nodelist ntasks
+    ntasks-per-core ntasks-per-gpu ntasks-per-node ntasks-per-socket overcommit oversubscribe
+    partition power prefer priority profile propagate reboot requeue reservation sockets-per-node
+    spread-job switches thread-spec threads-per-core time-min tmp use-min-nodes verbose
+    wait-all-nodes wckey""".split()
 )
 _KEPT = (
     'SLURM_CONF',

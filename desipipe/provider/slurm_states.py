@@ -65,9 +65,12 @@ ENDED = frozenset(
 )
 KNOWN = WAITING | ACTIVE | ENDED
 _SHORT = {
-    'PD': 'PENDING', 'R': 'RUNNING', 'CG': 'COMPLETING', 'CF': 'CONFIGURING', 'CD': 'COMPLETED', 'F': 'FAILED', 'TO': 'TIMEOUT', 'CA': 'CANCELLED',
-    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY', 'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED',
-    'S': 'SUSPENDED', 'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED', 'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
+    'PD': 'PENDING', 'R': 'RUNNING', 'CG': 'COMPLETING', 'CF': 'CONFIGURING', 'CD': 'COMPLETED',
+    'F': 'FAILED', 'TO': 'TIMEOUT', 'CA': 'CANCELLED',
+    'NF': 'NODE_FAIL', 'PR': 'PREEMPTED', 'OOM': 'OUT_OF_MEMORY', 'OO': 'OUT_OF_MEMORY',
+    'BF': 'BOOT_FAIL', 'DL': 'DEADLINE', 'RQ': 'REQUEUED',
+    'S': 'SUSPENDED', 'ST': 'STOPPED', 'RD': 'RESV_DEL_HOLD', 'RF': 'REQUEUE_FED',
+    'RH': 'REQUEUE_HOLD', 'RS': 'RESIZING', 'RV': 'REVOKED', 'SI': 'SIGNALING',
     'SE': 'SPECIAL_EXIT', 'SO': 'STAGE_OUT',
 }  # fmt: skip
 _CUT = 6  # letters of a state's name that was cut, at least
@@ -332,7 +335,7 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
     """
     said = (
         ' (Slurm: '
-        f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'
+        f'{row.state}{f", {row.reason}" if row.reason and row.reason != row.state else ""}{_status(row)})'  # noqa: E501
     )
     if row.state in ('TIMEOUT', 'DEADLINE'):
         return 'walltime', 'its job reached its time limit' + said
@@ -352,7 +355,9 @@ def fate(row: Row, began: bool = True) -> tuple[str, str]:
 
 
 _HOPELESS = {
-    'PartitionTimeLimit': 'its time limit is longer than the partition allows. Give a shorter time=',
+    'PartitionTimeLimit': (
+        'its time limit is longer than the partition allows. Give a shorter time='
+    ),
     'PartitionNodeLimit': (
         'it wants more, or fewer, nodes than the partition allows. Change nodes_per_worker= or the '
         'partition'
@@ -369,8 +374,12 @@ _HOPELESS = {
     'JobHeldUser': 'you hold it. Release it: scontrol release',
     'NodeListInvalid': 'it names nodes that do not exist. Change nodelist in kwargs=',
     'ReservationDeleted': 'its reservation was deleted. Change reservation in kwargs=',
-    'QOSUsageThreshold': 'the account has used too much for this quality of service. Change qos= or account=',
-    'JobLaunchFailure': 'it could not be launched, and Slurm holds it. Release it: scontrol release',
+    'QOSUsageThreshold': (
+        'the account has used too much for this quality of service. Change qos= or account='
+    ),
+    'JobLaunchFailure': (
+        'it could not be launched, and Slurm holds it. Release it: scontrol release'
+    ),
 }
 """What to do about jobs that wait, by Slurm's reasons that do not pass by themselves."""
 _PER_JOB = re.compile(r'(?:QOS|Assoc)(?:Max|Min)\w*(?:PerJob\w*|MaxWall\w*|WallDurationPerJob\w*)')

@@ -529,15 +529,18 @@ _DETAILS: dict[str, Check] = {
 
 _REQUIRED: dict[str, dict[str, Check]] = {
     'mgr': {'mid': _is_text, 'environ': _is_any, 'scheduler': _is_any, 'provider': _is_any},
-    'app': {'app': _is_hex, 'name': _is_text, 'kind': _is_text, 'code': _is_ref, 'source': _is_ref, 'parts': _is_ref},
+    'app': {'app': _is_hex, 'name': _is_text, 'kind': _is_text, 'code': _is_ref, 'source': _is_ref,
+        'parts': _is_ref},
     'shared': {'id': _is_text, 'ref': _is_ref},
     'code': {'place': _is_text, 'app': _is_text},
     'keep': {'rows': _is_rows},
     'group': {'g': _is_count, 'app': _is_hex, 'mid': _is_text, 'name': _is_text, 'kind': _is_text},
-    'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text, 'len': _is_sizes, 't': _is_number},
+    'add': {'first': _is_count, 'g': _is_count, 'i': _is_count, 'ids': _is_hex, 'seg': _is_text,
+        'len': _is_sizes, 't': _is_number},
     'run': {'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number},
     'end': {
-        'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number, 't0': _is_number, 'b': _is_numbers, 'd': _is_numbers,
+        'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 't': _is_number, 't0': _is_number,
+        'b': _is_numbers, 'd': _is_numbers,
         'seg': _is_names, 'ref': _is_numbers, 's': _is_any,
     },
     'back': {'rows': _is_rows, 'n': _is_rows},
@@ -548,8 +551,10 @@ _REQUIRED: dict[str, dict[str, Check]] = {
     'drop': {'rows': _is_rows},
     'attempt': {'rows': _is_rows, 'n': _is_rows, 'burned': _is_rows},
     'state': {'paused': _is_flag},
-    'drain': {'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 'g': _is_rows, 'ids': _is_hex, 't': _is_number},
-    'revive': {'row': _is_count, 'g': _is_count, 'i': _is_count, 'seg': _is_text, 'off': _is_size, 'len': _is_size, 't': _is_number},
+    'drain': {'w': _is_text, 'rows': _is_rows, 'n': _is_rows, 'g': _is_rows, 'ids': _is_hex,
+        't': _is_number},
+    'revive': {'row': _is_count, 'g': _is_count, 'i': _is_count, 'seg': _is_text, 'off': _is_size,
+        'len': _is_size, 't': _is_number},
     'segments': {'names': _is_names},
     'link': {'links': _list_of(_pair_of(_is_count, _is_rows))},
     'worker': {'do': _one_of('begin', 'end'), 'w': _is_text, 't': _is_number},
@@ -565,12 +570,15 @@ _REQUIRED: dict[str, dict[str, Check]] = {
 
 _OPTIONAL: dict[str, dict[str, Check]] = {
     'app': {'packages': _is_names},
-    'code': {'cell': _is_text, 'defs': _dict_of(_is_text), 'over': _is_names, 'past': _is_flag, 'needed': _is_flag},
+    'code': {'cell': _is_text, 'defs': _dict_of(_is_text), 'over': _is_names, 'past': _is_flag,
+        'needed': _is_flag},
     'group': {
-        'timeout': _optional(_is_number), 'retries': _is_count, 'retry_on': _is_names, 'priority': _is_number, 'cwd': _is_text, 'path': _is_names,
+        'timeout': _optional(_is_number), 'retries': _is_count, 'retry_on': _is_names,
+        'priority': _is_number, 'cwd': _is_text, 'path': _is_names,
         'save_attrs': _is_names, 'save_dir': _is_text, 'shared': _is_text,
     },
-    'add': {'off': lambda value: _is_size(value) or _is_sizes(value), 'req': _list_of(_pair_of(_is_count, _is_rows))},
+    'add': {'off': lambda value: _is_size(value) or _is_sizes(value),
+        'req': _list_of(_pair_of(_is_count, _is_rows))},
     'end': {'m': _is_numbers, 'x': _dict_of(_is_detail), 'kind': _one_of('past', 'last', 'final')},
     'revive': {'req': _is_rows},
     'drop': {'ids': _is_hex},
@@ -578,10 +586,12 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
     'mark': {'job': _is_text, 't0': _is_number},
     'process': {'host': _is_text},
     'worker': {
-        'mid': _optional(_is_text), 'host': _is_text, 'pid': _is_count, 'slots': _is_count, 'job': _is_text, 'why': _optional(_is_text), 'kind': _is_text,
+        'mid': _optional(_is_text), 'host': _is_text, 'pid': _is_count, 'slots': _is_count,
+        'job': _is_text, 'why': _optional(_is_text), 'kind': _is_text,
         'user': _is_text,
     },
-    'manager': {'host': _is_text, 'pid': _is_count, 'text': _is_text, 'mid': _is_text, 'why': _is_text},
+    'manager': {'host': _is_text, 'pid': _is_count, 'text': _is_text, 'mid': _is_text,
+        'why': _is_text},
 }  # fmt: skip
 
 

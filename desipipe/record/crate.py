@@ -412,7 +412,7 @@ class _Crate:
             object=[],
             result=[],
             actionStatus={
-                '@id': f'http://schema.org/{"FailedActionStatus" if bad else "CompletedActionStatus"}'
+                '@id': f'http://schema.org/{"FailedActionStatus" if bad else "CompletedActionStatus"}'  # noqa: E501
             },
             **({'error': f'{bad:,d} of {totals["tasks"]:,d} tasks did not succeed'} if bad else {}),
             **times,

@@ -43,7 +43,7 @@ _PERCENT = re.compile(r'^# ?%%', re.M)
 _TASK = re.compile(r'\btask ([0-9a-f]{12})\b \(([^)]*)\)')
 # In the kernel, without leaving a name behind.
 _ASK = (
-    "print(__import__('json').dumps(__import__('importlib').import_module('desipipe.record.script').queues() "
+    "print(__import__('json').dumps(__import__('importlib').import_module('desipipe.record.script').queues() "  # noqa: E501
     "if 'desipipe' in __import__('sys').modules else {}))"
 )
 

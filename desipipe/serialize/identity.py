@@ -468,6 +468,6 @@ def _shown_items(value: Any, limit: int) -> tuple[str, bool]:
         _BRACKETS[type(value).__name__] if pieces or type(value) is not set else ('set(', ')')
     )
     return (
-        f'{before}{", ".join(pieces)}{"," if type(value) is tuple and len(pieces) == 1 else ""}{after}',
+        f'{before}{", ".join(pieces)}{"," if type(value) is tuple and len(pieces) == 1 else ""}{after}',  # noqa: E501
         exact,
     )

@@ -153,7 +153,7 @@ def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
         and WORDS.issuperset(map(type, value))
         and WORDS.issuperset(map(type, value.values()))
     ):
-        return f'{{{", ".join(sorted([f"{_word(key)}: {_word(item)}" for key, item in value.items()]))}}}'
+        return f'{{{", ".join(sorted([f"{_word(key)}: {_word(item)}" for key, item in value.items()]))}}}'  # noqa: E501
     if kind is dict or kind is set or kind is frozenset:
         if not depth:
             return ''

@@ -51,7 +51,9 @@ class DesipipeExtension(ExtensionApp):  # type: ignore[misc]
     most_tasks = Int(
         1_000_000,
         min=1,
-        help='Queues without followers leave the memory when there are more tasks than these in it.',
+        help=(
+            'Queues without followers leave the memory when there are more tasks than these in it.'
+        ),
     ).tag(config=True)
 
     def initialize_handlers(self) -> None:

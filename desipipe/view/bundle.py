@@ -349,7 +349,7 @@ def line_html(line: Line, bar: Line) -> str:
             pieces[i : i + len(bar)] = [
                 (
                     '<code '
-                    f'style="background:transparent;padding:0">{"".join(pieces[i : i + len(bar)])}</code>'
+                    f'style="background:transparent;padding:0">{"".join(pieces[i : i + len(bar)])}</code>'  # noqa: E501
                 )
             ]
             break
