@@ -86,6 +86,8 @@ def _waited() -> tuple[int, float, float]:
 
 
 def _has_children() -> bool:
+    if not hasattr(os, 'waitid'):  # macOS before Python 3.13: there may be some
+        return True
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:

@@ -740,7 +740,7 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
         ):  # where SIGCHLD is ignored; Popen knows what to make of that
             _, ended, used = os.wait4(process.pid, 0)
             process.returncode = os.waitstatus_to_exitcode(ended)
-            _used[0] = max(_used[0], used.ru_maxrss)
+            _used[0] = max(_used[0], used.ru_maxrss // _MAXRSS_UNIT)
     status = process.returncode
     if status:
         # Of a command that a shell ran, the shell says 128 and the signal.
@@ -748,6 +748,7 @@ def call(command: Any, pass_on: Callable[[bytes], object] | None = None) -> None
         raise CommandFailed(status, killed and oom_kills() > before)
 
 
+_MAXRSS_UNIT = 1024 if sys.platform == 'darwin' else 1  # of a kilobyte
 _used = [0]
 
 

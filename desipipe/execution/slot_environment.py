@@ -68,6 +68,12 @@ def private_descriptor(fd: int, close: bool = True) -> int:
     return private
 
 
+def _identities() -> tuple[int, ...]:
+    if sys.platform == 'darwin':  # saved identities can not be asked for
+        return os.getuid(), os.geteuid(), os.getgid(), os.getegid()
+    return *os.getresuid(), *os.getresgid()
+
+
 class ProcessState:
     """Snapshot of a slot's process, taken before its first task.
 
@@ -101,7 +107,7 @@ class ProcessState:
     def _current_fixed() -> tuple[Any, ...]:
         """Return what a process can lower and, as a rule, not raise again."""
         limits = tuple(map(resource.getrlimit, _LIMITS))
-        return limits, os.getresuid(), os.getresgid(), os.getpriority(os.PRIO_PROCESS, 0)
+        return limits, _identities(), os.getpriority(os.PRIO_PROCESS, 0)
 
     def calm(self) -> None:
         """Stop what could interrupt this process. Raises what a handler of the task's raises."""

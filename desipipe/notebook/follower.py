@@ -305,7 +305,9 @@ class Follower:
         )  # also held while a display is updated: after `drop` there is none
         self._thread: threading.Thread | None = None
         self._ending = False
-        self._wake_end, self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._wake_end, self._wake = os.pipe()
+        for end in (self._wake_end, self._wake):
+            os.set_blocking(end, False)
         self._queue: Queue | None = None
 
     def add(self, display: Display) -> None:

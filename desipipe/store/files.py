@@ -14,6 +14,7 @@ import io
 import os
 import re
 import stat
+import sys
 import time
 from collections.abc import Iterator
 from shlex import quote
@@ -215,6 +216,14 @@ def usage(folder: str) -> dict[str, int]:
                     n += 1
                     total += found.st_size
     return {'bytes': total, 'files': n}
+
+
+def sync_data(fd: int) -> None:
+    """Make what was written to a file last through a power cut."""
+    if sys.platform == 'darwin':  # it has no fdatasync
+        os.fsync(fd)
+    else:
+        os.fdatasync(fd)
 
 
 def sync_folder(folder: str) -> None:

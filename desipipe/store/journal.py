@@ -32,7 +32,16 @@ from ..errors import (
     QueueVersionError,
 )
 from ..logs import logger
-from .files import open_file, read_range, remove, replace_file, share, status, sync_folder
+from .files import (
+    open_file,
+    read_range,
+    remove,
+    replace_file,
+    share,
+    status,
+    sync_data,
+    sync_folder,
+)
 from .lines import HEAD, LINE_MAX, Line, RefusedEvent, find_newline, lines, scan_lines
 from .lock import QueueLock, release_fully, tell_fork
 from .segment import disk_full, write_all
@@ -1133,7 +1142,7 @@ class Journal:
             except (FileNotFoundError, NotADirectoryError):
                 return  # deleted meanwhile: nothing to keep
             try:
-                os.fdatasync(fd)
+                sync_data(fd)
             finally:
                 os.close(fd)
         except BaseException as exc:

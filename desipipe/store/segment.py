@@ -20,7 +20,7 @@ from ..errors import (
     QueueGoneError,
     UnsafeFileError,
 )
-from .files import Owners, open_file, open_owned, segment_file, share
+from .files import Owners, open_file, open_owned, segment_file, share, sync_data
 
 ALIGNMENT = 64  # bytes; what vector instructions want of an array that is used where it lies
 MAP_FROM = (
@@ -211,7 +211,7 @@ class SegmentWriter:
     def _abandon(self, end: int) -> None:
         try:
             os.ftruncate(self._fd, end)
-            os.fdatasync(self._fd)
+            sync_data(self._fd)
         except OSError:
             # what was written before is reported as lost when it is read, if it is; the failure at
             # hand is the one to tell
@@ -225,7 +225,7 @@ class SegmentWriter:
         if self._dirty and self._fd >= 0:
             self._dirty = False  # before: what another thread appends meanwhile is dirty again
             try:
-                os.fdatasync(self._fd)
+                sync_data(self._fd)
             except BaseException as exc:
                 self._dirty = True
                 if isinstance(exc, OSError):
@@ -249,10 +249,11 @@ def _read_copy(fd: int, offset: int, length: int) -> memoryview:
     view = memoryview(bytearray(length))
     done = 0
     while done < length:
-        count = os.preadv(fd, [view[done : done + _WRITE_MOST]], offset + done)
-        if not count:
+        data = os.pread(fd, min(length - done, _WRITE_MOST), offset + done)
+        if not data:
             raise PayloadError(f'the file of the queue ends {length - done:d} bytes too early')
-        done += count
+        view[done : done + len(data)] = data
+        done += len(data)
     return view
 
 
