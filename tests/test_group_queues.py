@@ -494,6 +494,16 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
     found = group.as_user(ALICE, look)
     assert (found['user'], found['ran_by']) == (str(ALICE.uid), str(BOB.uid))
 
+    def time_tasks(queue: Queue) -> list[tuple[str, str, int]]:
+        from desipipe.view.queue import durations
+
+        add(queue, 2, 3)
+        work(queue)
+        queue.ledger.follow()
+        return [(line['name'], line['ran_by'], line['n']) for line in durations(queue.ledger)]
+
+    assert group.as_user(ALICE, time_tasks) == [('who', str(ALICE.uid), 2), ('who', str(BOB.uid), 1)]
+
 
 def test_a_segment_that_others_may_write_to_is_not_run(group: Group) -> None:
     (of_alice,) = group.as_user(ALICE, lambda queue: add(queue, 1))

@@ -640,8 +640,9 @@ def times(args: argparse.Namespace) -> None:
     numbers = [
         Column(key, key, span, right=True) for key in ('mean', 'median', 'min', 'max', 'total')
     ]
+    users = [Column('ran_by', 'ran by')] if queue.group else []
     show_table(
-        [Column('name', 'name'), Column('n', 'n', format_count, right=True), *numbers],
+        [Column('name', 'name'), *users, Column('n', 'n', format_count, right=True), *numbers],
         rows,
         args.json,
     )

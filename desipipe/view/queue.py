@@ -798,13 +798,13 @@ def durations(
     Returns
     -------
     apps : list of dict
-        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order
-        of the apps' coming.
+        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order of the apps' coming.
+        In a queue that a group shares there is a line for each user whose workers ran tasks, ``ran_by``.
     """
     state = ledger.state
     wanted = None if names is None else set(names)
     chosen = None if rows is None else set(rows)
-    taken: dict[str, list[int]] = {group.name: [] for group in state.groups}
+    taken: dict[str, dict[str, list[int]]] = {group.name: {} for group in state.groups}
     status, ended_at, group = state.status, state.ended_at, state.group
     offsets = sorted(
         {ended_at[row] for row in range(len(status)) if status[row] == SUCCEEDED and ended_at[row]}
@@ -812,17 +812,19 @@ def durations(
     lists = [taken[item.name] for item in state.groups]
     for offset, event in events_at(ledger, offsets):
         if event is not None and event['e'] == 'end' and event['w']:
+            user = _user_of(ledger, event['w']) if ledger.is_group_queue else ''
             for row, duration in zip(event['rows'], event['d'], strict=True):
                 if (
                     status[row] == SUCCEEDED
                     and ended_at[row] == offset
                     and (chosen is None or row in chosen)
                 ):
-                    lists[group[row]].append(duration)
+                    lists[group[row]].setdefault(user, []).append(duration)
     return [
-        {'name': name, **_statistics(values)}
-        for name, values in taken.items()
-        if values and (wanted is None or name in wanted)
+        {'name': name, **({'ran_by': user} if ledger.is_group_queue else {}), **_statistics(values)}
+        for name, by_user in taken.items()
+        for user, values in sorted(by_user.items())
+        if wanted is None or name in wanted
     ]
 
 
