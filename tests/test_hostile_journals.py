@@ -15,10 +15,11 @@ import orjson
 import pytest
 from engine import Notes, add, begin, claim, finish, fresh, make_folder, note, tid
 
+from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
 from desipipe.file_manager.history import attempts
 from desipipe.queue.compact import clear, compact, mend
-from desipipe.queue.events import FAILED
+from desipipe.queue.events import FAILED, SUCCEEDED, End, end_event
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
 from desipipe.queue.state import ROWS_FREE, State
@@ -26,6 +27,8 @@ from desipipe.store import journal as journals
 from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease
 from desipipe.store.lines import LINE_MAX, lines
+from desipipe.view.cell import cell_summary
+from desipipe.view.graph import Timeline
 from desipipe.view.queue import durations, task_detail, task_summaries
 
 
@@ -96,6 +99,8 @@ def test_lines_that_say_what_can_not_be_are_damage(tmp_path: Path, event: dict[s
         {'x': {'0': {'cause': {'text': 5}}}},
         {'x': {'0': {'files': 3}}},
         {'x': 5},
+        {'x': {'one': {'out': ['s', 0, 1]}}},
+        {'x': {'7': {'files': ['s', 0, 1]}}},
         {'b': 0},
         {'b': ['x']},
         {'d': [[1]]},
@@ -130,7 +135,28 @@ def test_details_that_can_not_be_are_lost_alone(
     for row in range(3):
         task_detail(ledger, row)
     durations(ledger)
+    Timeline(ledger).view()
     assert attempts(ledger) == []
+
+
+@pytest.mark.parametrize('line', [b'5', b'{}', b'{"do":"write","path":5,"size":1,"mtime":1,"sha256":""}', b'{"do":[],"path":"x"}'])
+def test_lists_of_files_that_are_none_are_told(tmp_path: Path, line: bytes) -> None:
+    ledger = Ledger(make_folder(tmp_path), None)
+    add(ledger, [1])
+    begin(ledger, 'w')
+    ref = ledger.store(line)
+    ledger.writer.flush()
+    rows = [row for row, _ in claim(ledger, 'w')]
+    end = End(rows[0], 1, SUCCEEDED, 1.0, 1, ledger.store(b'x'), files=ref)
+    ledger.journal.write(lambda: [end_event('w', [end], 1.0)])
+    assert 'is damaged' in task_detail(ledger, rows[0])['problems'][0]
+    assert [(len(found.read), len(found.written)) for found in attempts(ledger)] == [(0, 0)]
+
+
+def test_a_cell_whose_groups_line_was_lost_is_shown(tmp_path: Path) -> None:
+    queue = Queue('q', base_dir=str(tmp_path))
+    append(queue.folder, {'e': 'drop', 'rows': [3]})
+    assert cell_summary(queue, '0-3')['total'] == 0
 
 
 def test_many_gaps_do_not_add_up(tmp_path: Path) -> None:

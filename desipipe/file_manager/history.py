@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 
 from ..errors import PayloadError
 from ..provenance import Content
-from ..queue.events import STATES, End, check_event, end_at
+from ..queue.events import STATES, End, decode_event, end_at
 from ..queue.ledger import Ledger
-from ..store.journal import decode
 from .made import Look, Source
 
 _MARK = b'"files":'
@@ -54,12 +53,7 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
     for offset, line, _ in ledger.journal.scan():
         if _MARK not in line:
             continue
-        try:
-            event = decode(line, offset)
-            if event is not None:
-                check_event(event)
-        except ValueError:  # a damaged line, of which `desipipe doctor` tells
-            continue
+        event = decode_event(line, offset)
         if event is not None and event['e'] == 'end':
             found += (
                 (end_at(event, int(place)), event['w'])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, compress, islice
 from typing import Any, NamedTuple
 
+from ..store.journal import decode
 from ..store.lines import RefusedEvent
 
 Event = dict[str, Any]
@@ -618,6 +619,39 @@ def check_event(event: Event) -> None:
     _check_columns(kind, event)
 
 
+def decode_event(line: bytes, offset: int) -> Event | None:
+    """Decode a line of a journal whose details are wanted, wherever else it was folded.
+
+    Returns
+    -------
+    event : dict or None
+        ``None`` where the line is late or damaged, or holds what can't be: ``doctor`` tells of these.
+    """
+    try:
+        event = decode(line, offset)
+        if event is not None:
+            check_event(event)
+    except ValueError:
+        return None
+    return event
+
+
+def check_file(line: Any) -> Event:
+    """Return a line of a list of files; raise RefusedEvent for what is none."""
+    wanted: dict[str, Check] = {
+        'do': _one_of('read', 'write'),
+        'path': _is_text,
+        'size': _is_size,
+        'mtime': lambda value: type(value) is int and abs(value) < 1 << 63,  # nanoseconds
+        'sha256': _is_text,
+    }
+    if not isinstance(line, dict) or not all(check(line.get(name)) for name, check in wanted.items()):
+        raise RefusedEvent('a line of a list of files is invalid')
+    if not _optional(_is_count)(line.get('of')):
+        raise RefusedEvent("'of' of a line of a list of files is invalid")
+    return line
+
+
 def _check_columns(kind: str, event: Event) -> None:
     columns: list[list[Any]] = [
         event[name]
@@ -633,6 +667,7 @@ def _check_columns(kind: str, event: Event) -> None:
             n > 0 and len(refs) == 3 * n and _column_of({int}, -1, len(event['seg']))(refs[::3])
         )
         valid &= _is_sizes(refs[1::3]) and _is_sizes(refs[2::3])
+        valid &= all(key.isdecimal() and int(key) < n for key in event.get('x', ()))
     elif kind == 'drop':
         valid &= len(event.get('ids', '')) in (0, 32 * n)
     elif kind == 'drain':

@@ -68,6 +68,7 @@ from .events import (
     Group,
     Ref,
     Successes,
+    check_file,
     detail_of,
     end_at,
     end_event,
@@ -1697,14 +1698,15 @@ class Ledger:
         return next((attempt for attempt in reversed(self.attempts(row)) if attempt.counts), None)
 
     def files(self, ref: Ref | None) -> list[Event]:
-        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``,
-        ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``.
-        """
-        return (
-            []
-            if ref is None
-            else [orjson.loads(line) for line in bytes(self.read(ref)).splitlines()]
-        )
+        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``."""
+        if ref is None:
+            return []
+        try:
+            return [check_file(orjson.loads(line)) for line in bytes(self.read(ref)).splitlines()]
+        except ValueError:
+            raise PayloadError(
+                f'the list of files at {ref.offset:d} of segment {ref.segment} of {self.folder} is damaged'
+            ) from None
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""

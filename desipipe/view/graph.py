@@ -11,10 +11,9 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ..queue.events import DROPPED, PENDING, RUNNING, STATES
+from ..queue.events import DROPPED, PENDING, RUNNING, STATES, decode_event
 from ..queue.ledger import Ledger
 from ..queue.state import State
-from ..store.journal import decode
 from .queue import state_name, task_name
 
 NODES = 300
@@ -179,11 +178,8 @@ class Timeline:
         for line, offset in _new_lines(ledger, self._offset):
             self._offset = offset + len(line)
             if line.startswith(b'{"e":"end"'):
-                try:
-                    event = decode(line, offset)
-                except ValueError:  # the queue's summary tells of the damage
-                    event = None
-                if event is not None and event['w']:
+                event = decode_event(line, offset)
+                if event is not None and event['w'] and max(event['rows']) < len(ledger.state.status):
                     self._add(event)
 
     def _add(self, event: Dict) -> None:
