@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile_queue import make_hostile_queue
+from users import ATTACKER, give, needs_root
 
 from desipipe import Queue
+from desipipe.outputs.notebook import mark
 from desipipe.view.cell import cell_summary
 from desipipe.view.queue import LOOKS
 
@@ -155,6 +160,28 @@ def test_live_without_a_kernel(lab: Any, page: Any, tmp_path: Path) -> None:
     texts = display.locator('.jp-OutputArea-output').all_inner_texts()
     assert [text.strip() for text in texts] == ['zero', 'one', 'text 2', 'text 3']
     queue.kill()
+
+
+@needs_root
+def test_outputs_of_another_user_are_shown_once_that_user_is_trusted(lab: Any, page: Any) -> None:
+    written = mark({'d': {'text/html': '<em>rich</em>', 'text/plain': 'poor'}, 'm': {}})
+    queue = make_hostile_queue('theirs', 'x', (written, b''), str(lab.queues))
+    give(queue.folder, ATTACKER)
+    notebook = cell(cell_summary(Queue(queue.folder, create=False), '0', title='theirs'))
+    page.open_notebook(lab.write('theirs.ipynb', notebook))
+    display = page.display(0)
+    show = display.get_by_role('button', name=f'Show (trusts {ATTACKER.uid})')
+    try:
+        expect(display).to_contain_text('poor')
+        for answer in ('Show as text', f'Trust {ATTACKER.uid}'):
+            expect(display.locator('em')).to_have_count(0)
+            show.click()
+            page.get_by_role('dialog').get_by_role('button', name=answer).click()
+        expect(display.locator('em')).to_have_text('rich')
+        expect(show).to_have_count(0)
+    finally:
+        command = [sys.executable, '-m', 'desipipe', 'trust', '--remove', str(ATTACKER.uid)]
+        subprocess.run(command, env=lab.env, timeout=300, check=False)
 
 
 def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
