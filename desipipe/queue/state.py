@@ -320,6 +320,11 @@ class State:
         self._group_rows[number] = self._app_rows.setdefault(group.app, [])
         self._count(group.mid)
 
+    def group_of(self, row: int) -> Group:
+        """Return the group of a row; of one whose line was lost, a group without an app."""
+        number = self.group[row]
+        return self.groups[number] if number < len(self.groups) else _LOST
+
     def _count(self, mid: str) -> None:
         self.counts.setdefault(mid, [0] * 8)
         self.superseded_counts.setdefault(mid, [0] * 8)

@@ -401,9 +401,7 @@ class Cell:
     def _find_mids(self) -> None:
         state = self.ledger.state
         self._assigned = state.assigned
-        # Rows of lines that were lost may have no group.
-        numbers = {number for row in self.rows if (number := state.group[row]) < len(state.groups)}
-        self._mids = {state.groups[number].mid for number in numbers}
+        self._mids = {state.group_of(row).mid for row in self.rows}
 
     def _blocked(self, status: bytearray) -> list[int]:
         if WAITING not in status:

@@ -94,7 +94,7 @@ def state_name(code: int) -> str:
 
 def task_name(ledger: Ledger, row: int) -> str:
     """The name of a task's app."""
-    return ledger.state.groups[ledger.state.group[row]].name
+    return ledger.state.group_of(row).name
 
 
 def is_alive(folder: str, name: str, observer: Observer | None = None) -> bool | None:
