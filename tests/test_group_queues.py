@@ -502,7 +502,10 @@ def test_who_added_and_who_ran_a_task_is_shown(group: Group) -> None:
         queue.ledger.follow()
         return [(line['name'], line['ran_by'], line['n']) for line in durations(queue.ledger)]
 
-    assert group.as_user(ALICE, time_tasks) == [('who', str(ALICE.uid), 2), ('who', str(BOB.uid), 1)]
+    assert group.as_user(ALICE, time_tasks) == [
+        ('who', str(ALICE.uid), 2),
+        ('who', str(BOB.uid), 1),
+    ]
 
 
 def test_a_segment_that_others_may_write_to_is_not_run(group: Group) -> None:

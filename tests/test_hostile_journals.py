@@ -139,7 +139,15 @@ def test_details_that_can_not_be_are_lost_alone(
     assert attempts(ledger) == []
 
 
-@pytest.mark.parametrize('line', [b'5', b'{}', b'{"do":"write","path":5,"size":1,"mtime":1,"sha256":""}', b'{"do":[],"path":"x"}'])
+@pytest.mark.parametrize(
+    'line',
+    [
+        b'5',
+        b'{}',
+        b'{"do":"write","path":5,"size":1,"mtime":1,"sha256":""}',
+        b'{"do":[],"path":"x"}',
+    ],
+)
 def test_lists_of_files_that_are_none_are_told(tmp_path: Path, line: bytes) -> None:
     ledger = Ledger(make_folder(tmp_path), None)
     add(ledger, [1])

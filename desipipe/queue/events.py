@@ -625,7 +625,7 @@ def decode_event(line: bytes, offset: int) -> Event | None:
     Returns
     -------
     event : dict or None
-        ``None`` where the line is late or damaged, or holds what can't be: ``doctor`` tells of these.
+        ``None`` where the line is late or damaged, or holds what can't be; ``doctor`` tells of it.
     """
     try:
         event = decode(line, offset)
@@ -642,10 +642,12 @@ def check_file(line: Any) -> Event:
         'do': _one_of('read', 'write'),
         'path': _is_text,
         'size': _is_size,
-        'mtime': lambda value: type(value) is int and abs(value) < 1 << 63,  # nanoseconds
+        'mtime': lambda value: type(value) is int and abs(value) < 1 << 63,  # ns
         'sha256': _is_text,
     }
-    if not isinstance(line, dict) or not all(check(line.get(name)) for name, check in wanted.items()):
+    if not isinstance(line, dict) or not all(
+        check(line.get(name)) for name, check in wanted.items()
+    ):
         raise RefusedEvent('a line of a list of files is invalid')
     if not _optional(_is_count)(line.get('of')):
         raise RefusedEvent("'of' of a line of a list of files is invalid")

@@ -1698,14 +1698,19 @@ class Ledger:
         return next((attempt for attempt in reversed(self.attempts(row)) if attempt.counts), None)
 
     def files(self, ref: Ref | None) -> list[Event]:
-        """The files that an attempt read and wrote: dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns), ``sha256``."""
+        """Return the files that an attempt read and wrote.
+
+        Dictionaries with ``do`` (``'read'``, ``'write'``), ``path``, ``size``, ``mtime`` (ns),
+        ``sha256``.
+        """
         if ref is None:
             return []
         try:
             return [check_file(orjson.loads(line)) for line in bytes(self.read(ref)).splitlines()]
         except ValueError:
             raise PayloadError(
-                f'the list of files at {ref.offset:d} of segment {ref.segment} of {self.folder} is damaged'
+                f'the list of files at {ref.offset:d} of segment {ref.segment} of {self.folder} is '
+                'damaged'
             ) from None
 
     def job(self, row: int) -> str:

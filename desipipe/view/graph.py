@@ -179,7 +179,8 @@ class Timeline:
             self._offset = offset + len(line)
             if line.startswith(b'{"e":"end"'):
                 event = decode_event(line, offset)
-                if event is not None and event['w'] and max(event['rows']) < len(ledger.state.status):
+                known = len(ledger.state.status)
+                if event is not None and event['w'] and max(event['rows']) < known:
                     self._add(event)
 
     def _add(self, event: Dict) -> None:

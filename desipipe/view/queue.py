@@ -798,8 +798,9 @@ def durations(
     Returns
     -------
     apps : list of dict
-        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order of the apps' coming.
-        In a queue that a group shares there is a line for each user whose workers ran tasks, ``ran_by``.
+        ``name``, ``n``, and ``mean``, ``median``, ``min``, ``max``, ``total`` in seconds; in order
+        of the apps' coming. In a queue that a group shares there is a line for each user whose
+        workers ran tasks, ``ran_by``.
     """
     state = ledger.state
     wanted = None if names is None else set(names)
