@@ -145,6 +145,24 @@ def test_a_task_that_runs_again_after_it_was_cancelled(tmp_path: Path) -> None:
     )
 
 
+def test_cancel_of_a_task_that_runs_again_after_compaction(tmp_path: Path) -> None:
+    ledger = Ledger(make_folder(tmp_path), None)
+    begin(ledger, 'w')
+    add(ledger, ['a', 'b'])
+    finish(ledger, 'w', claim(ledger, 'w', 2))
+    ledger.retry(lambda state: [0, 1])
+    claim(ledger, 'w', 1)
+    compact(ledger)
+    ledger.cancel(lambda state: [0, 1])
+    assert states(ledger.state) == ['SUCCEEDED', 'SUCCEEDED']
+    assert [ledger.read(ledger.state.result(row)) for row in range(2)] == [
+        ledger.read(ledger.last_attempt(row).result) for row in range(2)
+    ]
+    before = knowledge(ledger)
+    compact(ledger)
+    assert differences(before, knowledge(ledger)) == []
+
+
 def test_a_report_that_came_twice(tmp_path: Path) -> None:
     """In time and late, by the same worker: both are history."""
     ledger = Ledger(make_folder(tmp_path), None)

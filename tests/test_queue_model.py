@@ -57,6 +57,7 @@ class Model:
         self.result: object = None
         self.row = -1
         self.kept = False
+        self.rerun = False  # it succeeded, and was asked to run again
         self.wait()
 
     @property
@@ -73,6 +74,7 @@ class Model:
     def end(self, state: str, result: object, kinds: list[str], free: bool) -> None:
         """Its attempt ended."""
         self.result = result
+        self.rerun = False
         options = APPS[self.app]
         wanted = options.get('retry_on')
         if state != 'SUCCEEDED' and free:
@@ -338,7 +340,9 @@ class QueueMachine(RuleBasedStateMachine):
         self.view(data).cancel(lambda state: [task.row for task in chosen])
         for task in chosen:
             if task.state not in ENDED:
-                task.state = 'KILLED'
+                task.state = 'SUCCEEDED' if task.rerun else 'KILLED'
+                task.rerun = False
+        self.settle()
 
     @rule(data=st.data())
     def retries(self, data: st.DataObject) -> None:
@@ -348,6 +352,7 @@ class QueueMachine(RuleBasedStateMachine):
         chosen = [task for task in chosen if not self.superseded(task)]
         for task in chosen:
             task.burned = 0
+            task.rerun = task.state == 'SUCCEEDED'
             task.state = 'PENDING'
         self.settle()
 

@@ -412,6 +412,30 @@ def test_cancel_and_retry(ledger: Ledger) -> None:
     assert sorted(claim(ledger, 'w', 9)) == [(0, 2), (1, 2), (3, 1)]
 
 
+def test_cancel_keeps_the_result_of_a_task_that_runs_again(ledger: Ledger) -> None:
+    add(ledger, ['a', 'b', 'c', 'd'], {'d': ['a']})
+    finish(ledger, 'w', claim(ledger, 'w', 3))
+    before = [(ledger.state.result(row), ledger.last_attempt(row)) for row in range(3)]
+    ledger.retry(lambda state: [0, 1, 2])
+    assert states(ledger.state) == ['PENDING', 'PENDING', 'PENDING', 'WAITING']
+    late = claim(ledger, 'w')
+    fail(ledger, 'w', claim(ledger, 'w'))
+    assert ledger.cancel(lambda state: range(3)) == [0, 2]
+    assert (
+        states(ledger.state) == ['SUCCEEDED', 'FAILED', 'SUCCEEDED', 'PENDING']
+        and not ledger.state.running
+    )
+    finish(ledger, 'w', late)  # what it computes afterwards is history
+    kept = [(ledger.state.result(row), ledger.last_attempt(row)) for row in range(3)]
+    assert (kept[0], kept[2]) == (before[0], before[2]) and ledger.cause(0) == {}
+    # What ends otherwise has no result to go back to.
+    ledger.retry(lambda state: [0])
+    fail(ledger, 'w', claim(ledger, 'w', 9))
+    ledger.retry(lambda state: [0])
+    ledger.cancel(lambda state: [0])
+    assert states(ledger.state)[0] == 'KILLED'
+
+
 def test_states_set_by_hand(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c'], {'b': ['a'], 'c': ['b']})
     claimed = claim(ledger, 'w')

@@ -701,7 +701,11 @@ def _attempts(ledger: Ledger) -> Iterator[Event]:
         row
         for row in state.each()
         if state.attempt[row]
-        and (state.status[row] in (PENDING, WAITING, RUNNING) or row in state.burned)
+        and (
+            state.status[row] in (PENDING, WAITING, RUNNING)
+            or row in state.burned
+            or row in state.restored
+        )
     ]
     for i in range(0, len(rows), CHUNK):
         part = rows[i : i + CHUNK]

@@ -1490,15 +1490,45 @@ class Ledger:
     def cancel(
         self, choose: Callable[[State], Iterable[int]], text: str = 'cancelled'
     ) -> list[int]:
-        """Cancel tasks: pending ones never start, running ones are killed."""
-        return self.change(
-            lambda state: [
+        """Cancel tasks: pending ones never start, running ones are killed; those that run again
+        keep the result that they have.
+        """
+        changed: list[int] = []
+
+        def decide() -> list[Event]:
+            state, now = self.state, time.time()
+            changed[:] = [
                 row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)
-            ],
-            KILLED,
-            'cancel',
-            cause={'kind': CANCELLED, 'text': text},
-        )
+            ]
+            kept = [row for row in changed if row in state.rerun]
+            killed = [row for row in changed if row not in state.rerun] if kept else changed
+            cause = {'kind': CANCELLED, 'text': text}
+            return [
+                *(
+                    {
+                        'e': 'set',
+                        'rows': kept[i : i + CHUNK],
+                        's': SUCCEEDED,
+                        'why': 'cancel',
+                        't': now,
+                    }
+                    for i in range(0, len(kept), CHUNK)
+                ),
+                *(
+                    {
+                        'e': 'set',
+                        'rows': killed[i : i + CHUNK],
+                        's': KILLED,
+                        'why': 'cancel',
+                        'cause': cause,
+                        't': now,
+                    }
+                    for i in range(0, len(killed), CHUNK)
+                ),
+            ]
+
+        self._write(decide)
+        return changed
 
     def accept(self, old: int, new: int) -> None:
         """Take the result of ``old`` for ``new``."""

@@ -194,6 +194,14 @@ class State:
         """Jobs of batch systems that have not ended, by identity: ``mid``, ``slots``, ``state``,
         ``reason``, ``node``, ``ends``.
         """
+        self.rerun: set[int] = set()
+        """Rows that succeeded, were asked to run again, and have ended no attempt since: their
+        results are still there.
+        """
+        self.restored: set[int] = set()
+        """Rows whose result counts again, though later attempts may have begun: their numbers
+        stay used.
+        """
         self.resized: dict[str, int] = {}
         """The most tasks at once, by task manager (empty: each of them), where someone has said
         so.
@@ -701,6 +709,7 @@ class State:
                 worker.rows.pop(row, None)
             if self.ended_at[row]:
                 self.history.setdefault(row, []).append(self.ended_at[row])
+                self.rerun.discard(row)
             self.ended_at[row] = offset
             if group[row] != number:
                 number = group[row]
@@ -764,6 +773,7 @@ class State:
     def _lose(self, row: int, offset: int) -> None:
         # Its worker has ended, and what it said of this attempt was lost: nothing runs for ever.
         self._leave(row)
+        self.rerun.discard(row)
         if self.ended_at[row]:
             self.history.setdefault(row, []).append(self.ended_at[row])
         self.ended_at[row] = offset
@@ -785,6 +795,8 @@ class State:
             elif kind == 'last':
                 self.attempt[row] = max(self.attempt[row], n)
                 self.ended_at[row] = offset
+                if (event['s'] if isinstance(event['s'], int) else event['s'][i]) == SUCCEEDED:
+                    self.rerun.add(row)
                 if refs[3 * i] >= 0:
                     self.result_segment[row] = self.segment_number(event['seg'][refs[3 * i]])
                     self.result_offset[row] = refs[3 * i + 1]
@@ -937,6 +949,8 @@ class State:
             self.attempt[row] = n
             if burned:
                 self.burned[row] = burned
+            if self.status[row] == SUCCEEDED:
+                self.restored.add(row)
 
     def _back(self, event: Event, offset: int) -> None:
         # Claimed, and not begun: the attempt's number is used up, which fences a worker that gave
@@ -1004,12 +1018,21 @@ class State:
                 continue
             if was == RUNNING:
                 self._leave(row)
+            if row in self.rerun and target == SUCCEEDED and event.get('why') == 'cancel':
+                self._move(row, SUCCEEDED)  # the attempt counts again whose result is still there
+                self.rerun.discard(row)
+                self.restored.add(row)
+                self._met(row)
+                continue
             if self.ended_at[row]:
                 self.history.setdefault(row, []).append(self.ended_at[row])
             if target in ENDED:
                 self.ended_at[row] = offset
+                self.rerun.discard(row)
             else:
                 self.burned.pop(row, None)
+                if was == SUCCEEDED:
+                    self.rerun.add(row)
             state = self._wanted(row) if target == PENDING else target
             if state == was:
                 continue
