@@ -33,7 +33,7 @@ LAYERS = {
     'faces': 'cli/ notebook/ server/',
 }
 INSIDE = {
-    'outputs': 'library_displays notebook thumbnails safe',
+    'outputs': 'cell_traceback library_displays notebook thumbnails safe',
     'settings': 'parts carried process',
     'security': 'secrets trust',
     'store': 'files lines probe watch lock segment journal lease recover',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from ..errors import UnsafeFileError
+from ..errors import PayloadError, UnsafeFileError
+from ..outputs.cell_traceback import mark_failing_lines
 from ..outputs.notebook import Output, split
 from ..outputs.safe import UNNAMED, safe_output
 from ..store import files
@@ -226,6 +228,21 @@ def _kept(ledger: Ledger, row: int) -> Written:
     return Written(last.number, f'{last.number:d}-kept', out, err)
 
 
+def written_by(ledger: Ledger, row: int, attempt: int) -> Written:
+    """Return what an attempt wrote that ended; nothing if there is no such attempt."""
+
+    def look() -> Written:
+        found = next((one for one in ledger.attempts(row) if one.number == attempt), None)
+        if found is None:
+            return Written(attempt, f'{attempt:d}-kept', b'', b'')
+        out, err = (
+            b'' if ref is None else bytes(ledger.read(ref)) for ref in (found.out, found.err)
+        )
+        return Written(attempt, f'{attempt:d}-kept', out, err)
+
+    return ledger.again(look)
+
+
 def outputs(ledger: Ledger, row: int) -> list[Output]:
     """Return what a task wrote and displayed, as a notebook shows it; so far, if it runs.
 
@@ -365,6 +382,8 @@ def _error(ledger: Ledger, row: int) -> Output:
     name = STATES[ledger.state.status[row]]
     trace = ledger.read_text(cause['trace']) if 'trace' in cause else ''
     if trace:
+        with contextlib.suppress(PayloadError):  # the code is lost; the traceback is not
+            trace = mark_failing_lines(trace, ledger.read_text(ledger.code(row)['source']))
         # The words begin with the class, qualified by its module where that is not a builtin's.
         name, (head, _, words) = cause['kind'], text.partition(': ')
         text = (

@@ -1,0 +1,145 @@
+"""Show the lines of cells in the tracebacks of tasks, the failing one marked, as IPython does.
+
+Workers have no cells: what they write names a file that is in no folder. The text of the code is
+kept in the queue.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+__all__ = ['failing_line', 'mark_failing_lines']
+
+_FRAME = re.compile(
+    r'^(?P<indent>[ |]*)File "(?P<file>[^"\n]*)", line (?P<line>\d+)(?:, in (?P<scope>.*))?$'
+)
+_TASK_CELL = re.compile(r'<%%desipipe (?P<name>.*) [0-9a-f]+>')
+_NOTEBOOK_CELL = re.compile(r'.*[/\\]ipykernel_\d+[/\\]\d+\.py|<ipython-input-.*>')
+_DEFINITION = re.compile(r'(async\s+def|def|class)\b|@')
+_AROUND = 2  # lines that are shown before the failing one, and after it
+
+
+class _Frame(NamedTuple):
+    """A frame of a traceback, and where its line is in the code."""
+
+    indent: str
+    words: str
+    """What stands in the place of the file."""
+    number: int
+    """Of the failing line in its cell, from 1 on."""
+    place: int
+    """Of the same line among the lines of the code, from 0 on; -1 if that is not known."""
+
+
+def mark_failing_lines(trace: str, code: str) -> str:
+    """Return a traceback in which the frames of cells show the lines around the failing one.
+
+    Parameters
+    ----------
+    trace : str
+        The traceback as the worker wrote it.
+    code : str
+        The code of the task: its cell or function, then the functions that it uses.
+    """
+    lines, source = trace.split('\n'), code.split('\n')
+    marked: list[str] = []
+    i = 0
+    while i < len(lines):
+        frame = _frame(lines, i, source)
+        if frame is None or frame.place < 0:
+            marked.append(lines[i])
+            i += 1
+            continue
+        marked.append(f'{frame.indent}{frame.words}')
+        marked += [frame.indent + line for line in _context(frame, source)]
+        i = _end(lines, i, frame.indent)
+    return '\n'.join(marked)
+
+
+def failing_line(trace: str, code: str) -> int | None:
+    """Return the line of ``code``, from 1 on, in which a task failed; None if it is not known.
+
+    It is the innermost one of the task's own cell or function, else of one that it uses.
+    """
+    lines, source = trace.split('\n'), code.split('\n')
+    frames = (_frame(lines, i, source) for i in range(len(lines)))
+    places = [frame.place for frame in frames if frame is not None and frame.place >= 0]
+    own = [place for place in places if place < _own_end(source)]
+    return next((place + 1 for place in reversed(own or places)), None)
+
+
+def _frame(lines: list[str], i: int, source: list[str]) -> _Frame | None:
+    found = _FRAME.match(lines[i])
+    if found is None:
+        return None
+    number, scope = int(found['line']), found['scope'] or ''
+    cell = _TASK_CELL.fullmatch(found['file'])
+    where = f', in {scope}' if scope else ''
+    if cell is not None:
+        place = number - 1 if number <= len(source) else -1
+        return _Frame(
+            found['indent'],
+            f'Cell %%desipipe {cell["name"]}, line {number:d}{where}',
+            number,
+            place,
+        )
+    if _NOTEBOOK_CELL.fullmatch(found['file']):
+        text = lines[i + 1].strip(' |') if i + 1 < len(lines) else ''
+        place = _find(source, scope, text)
+        return _Frame(found['indent'], f'Notebook cell, line {number:d}{where}', number, place)
+    return None
+
+
+def _find(source: list[str], scope: str, text: str) -> int:
+    """Return the place of the only line of a function that has this text; -1 if there is none,
+    or several.
+    """
+    begin = (
+        re.compile(rf'\s*(async\s+)?def\s+{re.escape(scope.rpartition(".")[2])}\b')
+        if scope
+        else None
+    )
+    start = next((i for i, line in enumerate(source) if begin.match(line)), -1) if begin else 0
+    if start < 0 or not text:
+        return -1
+    margin = len(source[start]) - len(source[start].lstrip())
+    places = []
+    for i in range(start, len(source)):
+        line = source[i]
+        if i > start and begin and line.strip() and len(line) - len(line.lstrip()) <= margin:
+            break
+        if line.strip() == text:
+            places.append(i)
+    return places[0] if len(places) == 1 else -1
+
+
+def _own_end(source: list[str]) -> int:
+    """Return where the functions begin that a cell or function uses: after two empty lines."""
+    for i in range(len(source) - 2):
+        if not source[i] and not source[i + 1] and _DEFINITION.match(source[i + 2]):
+            return i
+    return len(source)
+
+
+def _context(frame: _Frame, source: list[str]) -> list[str]:
+    first = max(0, frame.place - _AROUND)
+    found = []
+    for i in range(first, min(len(source), frame.place + _AROUND + 1)):
+        if i > frame.place and not source[i].strip():
+            break  # what follows may be another function
+        number = frame.number + i - frame.place
+        if number < 1:
+            continue
+        arrow = '-' * max(1, 5 - len(str(number)))
+        mark = f'{arrow}> {number:d}' if i == frame.place else f'{number:7d}'
+        found.append(f'{mark} {source[i]}'.rstrip())
+    return found
+
+
+def _end(lines: list[str], i: int, indent: str) -> int:
+    """Return the line after a frame: behind its text and the marks below it."""
+    i += 1
+    while i < len(lines) and lines[i].startswith(indent + '  ') and not _FRAME.match(lines[i]):
+        i += 1
+    return i
