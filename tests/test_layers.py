@@ -57,7 +57,7 @@ INSIDE = {
         'slot_process '
         'worker manager'
     ),
-    'view': 'queue graph output saved_displays tasks text bundle cell',
+    'view': 'queue graph output saved_displays text task_search task_context tasks bundle cell',
     'record': (
         'embedded_data modules original_files script original_queue privacy model '
         'original_arguments files original_import svg tables importer notebook prov crate '

@@ -32,7 +32,7 @@ from desipipe.view.queue import (
 
 KEYS = (
     'name folder time state condition total counts superseded claimed blocked left manager '
-    'last_says workers rate eta '
+    'last_says workers limits rate eta '
     'owner own group untrusted jobs failures causes damage held'
 ).split()
 

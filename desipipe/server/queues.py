@@ -230,13 +230,17 @@ class Hub:
         some = asyncio.Semaphore(
             min(THREADS, self.most_queues)
         )  # there may be more than have room at once
-        return await asyncio.gather(*(self._line(folder, some) for folder in folders))
+        lines = await asyncio.gather(*(self._line(folder, some) for folder in folders))
+        return [line for line in lines if line is not None]
 
-    async def _line(self, folder: str, some: asyncio.Semaphore) -> Dict:
+    async def _line(self, folder: str, some: asyncio.Semaphore) -> Dict | None:
+        """Return the line of one queue; None if it was deleted meanwhile."""
         try:
             async with some, asyncio.timeout(ANSWER):
                 queue = self.followed(folder)
                 return await queue.do(queue.line)
+        except (UnknownQueueError, QueueGoneError):
+            return None
         except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
             words = str(exc) or f'it did not answer within {ANSWER:g} s (is its filesystem there?)'
             return {

@@ -11,8 +11,10 @@ import orjson
 from ..config import Config
 from ..errors import ConfigError, QueueGoneError
 from ..execution.manager import begin
+from ..outputs.cell_traceback import failing_line, mark_failing_lines
 from ..outputs.safe import UNNAMED
 from ..queue.events import FAILED, KILLED, STATES, UNKNOWN
+from ..queue.ledger import Ledger
 from ..queue.location import check_names, find_task, find_tasks
 from ..queue.output import displays, untrusted_writer, untrusted_writers
 from ..queue.queue import Queue
@@ -21,6 +23,8 @@ from ..view.cell import cell_summary, parse_rows
 from ..view.graph import graph
 from ..view.output import read_output
 from ..view.queue import task_detail, untrusted_owner
+from ..view.task_context import app_summaries, label_of, neighbours, peers
+from ..view.tasks import ORDERS as ORDERS_OF_TASKS
 from ..view.tasks import task_page
 from .queues import Followed, Hub, short
 
@@ -215,30 +219,52 @@ async def _tasks(hub: Hub, asked: Dict) -> Dict:
             rows,
             asked.get('offset', 0),
             asked.get('limit', 100),
+            asked.get('order', ''),
+            lambda: found.timeline(queue).durations(),
         )
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
 
 
+async def _apps(hub: Hub, asked: Dict) -> list[Dict]:
+    found = await hub.queue(asked['queue'])
+    return await found.do(
+        lambda queue: app_summaries(queue.ledger, found.timeline(queue).durations())
+    )
+
+
 async def _task(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
         row = _row(queue, asked['tid'])
         task = queue.ledger.again(lambda: task_detail(queue.ledger, row))
-        return _bounded({'row': row, **task, 'path': hub.shown(task['cwd'])})  # type: ignore[no-any-return]
+        beside = queue.ledger.again(lambda: _beside(queue.ledger, row))
+        shown = {'path': hub.shown(task['cwd']), 'line': failing_line(task['trace'], task['code'])}
+        trace = mark_failing_lines(task['trace'], task['code'])
+        return _bounded({'row': row, **task, **beside, **shown, 'trace': trace})  # type: ignore[no-any-return]
 
     found = await hub.queue(asked['queue'])
     return await found.do(look)
 
 
+def _beside(ledger: Ledger, row: int) -> Dict:
+    """Return the tasks beside a task: the one that blocks it, its neighbours, those of its app."""
+    cause = ledger.blocked().get(row)
+    previous, following = neighbours(ledger, row)
+    return {
+        'blocker': None if cause is None else label_of(ledger, cause),
+        'previous': previous,
+        'next': following,
+        'peers': peers(ledger, row),
+    }
+
+
 async def _log(hub: Hub, asked: Dict) -> Dict:
     def look(queue: Queue) -> Dict:
+        row = _row(queue, asked['tid'])
+        place = asked.get('offset', 0), asked.get('part', '')
         return read_output(
-            queue.ledger,
-            _row(queue, asked['tid']),
-            asked.get('stream', 'out'),
-            asked.get('offset', 0),
-            asked.get('part', ''),
+            queue.ledger, row, asked.get('stream', 'out'), *place, attempt=asked.get('attempt', 0)
         )
 
     found = await hub.queue(asked['queue'])
@@ -354,12 +380,12 @@ def _tasks_words(n: int) -> str:
 
 def _pause(queue: Queue, asked: Dict) -> Dict:
     queue.pause()
-    return {'message': 'Paused: no task begins'}
+    return {'message': 'Paused'}
 
 
 def _resume(queue: Queue, asked: Dict) -> Dict:
     queue.resume(spawn=asked.get('spawn', False))
-    return {'message': 'Active: tasks begin'}
+    return {'message': 'Resumed'}
 
 
 def _retry(queue: Queue, asked: Dict) -> Dict:
@@ -368,13 +394,18 @@ def _retry(queue: Queue, asked: Dict) -> Dict:
     n = len(queue.ledger.retry(lambda _: rows))
     if asked.get('spawn') and n:
         queue.keep_spawned()
-    return {'tasks': n, 'message': f'{_tasks_words(n)} to run again'}
+    return {'tasks': n, 'message': f'Retrying {_tasks_words(n)}'}
 
 
 def _cancel(queue: Queue, asked: Dict) -> Dict:
     rows = _chosen(queue, asked)
     n = len(queue.ledger.cancel(lambda _: rows))
-    return {'tasks': n, 'message': f'{_tasks_words(n)} cancelled'}
+    return {'tasks': n, 'message': f'Cancelled {_tasks_words(n)}'}
+
+
+def _forget(queue: Queue, asked: Dict) -> Dict:
+    n = len(queue.forget(superseded=True))
+    return {'tasks': n, 'message': f'Cleared {_tasks_words(n)}'}
 
 
 def _kill(queue: Queue, asked: Dict) -> Dict:
@@ -388,11 +419,11 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
         f'{len(names):d} '
         f'worker{"" if len(names) == 1 else "s"}{" and the manager" if manager else ""}'
     )
-    messages = [f'Asked {asked_words} to end'] if names or manager else []
+    messages = [f'Stopping {asked_words}'] if names or manager else []
     if withdrawn.jobids:
         messages.append(
             f'Cancelled {len(withdrawn.jobids):d} job{"" if len(withdrawn.jobids) == 1 else "s"} '
-            'that had not begun'
+            'that had not started'
         )
     message = '. '.join([*messages, *withdrawn.errors]) or 'No worker or manager is running'
     return {'workers': names, 'manager': manager, 'vanished': vanished, 'message': message}
@@ -401,13 +432,13 @@ def _kill(queue: Queue, asked: Dict) -> Dict:
 def _delete(queue: Queue, asked: Dict) -> Dict:
     n = len(queue)
     queue.delete()
-    return {'tasks': n, 'message': f'Deleted, with {_tasks_words(n)}'}
+    return {'tasks': n, 'message': f'Deleted the queue and {_tasks_words(n)}'}
 
 
 def _spawn(queue: Queue, asked: Dict) -> Dict:
     most = asked.get('max_workers')
     pid, log = begin(queue, max_workers=None if most is None else int(most))
-    return {'pid': pid, 'log': log, 'message': f'The manager is process {pid:d}'}
+    return {'pid': pid, 'log': log, 'message': 'Started'}
 
 
 def _trust(queue: Queue, asked: Dict) -> Dict:
@@ -433,7 +464,7 @@ def _trust(queue: Queue, asked: Dict) -> Dict:
 def _resize(queue: Queue, asked: Dict) -> Dict:
     most = int(asked['max_workers'])  # 2.0 is a whole number too, in JSON
     queue.ledger.resize(most)
-    return {'message': f'At most {most:d} tasks at once for each task manager'}
+    return {'message': f'At most {most:d} task{"" if most == 1 else "s"} in parallel'}
 
 
 _WORKERS = {
@@ -499,7 +530,13 @@ LOOKS = (
             'text': {
                 'type': 'string',
                 'maxLength': 1000,
-                'description': 'Part of name[index], or the beginning of the identity',
+                'description': 'Part of name[index] or of the cause, beginning of the identity, or i=12',
+            },
+            'order': {
+                'type': 'string',
+                'enum': ['', *ORDERS_OF_TASKS],
+                'default': '',
+                'description': 'By default, as they were added',
             },
             'rows': _ROWS,
             'first': _FIRST,
@@ -510,6 +547,15 @@ LOOKS = (
         _object(
             total=_COUNT, offset=_COUNT, tasks={'type': 'array', 'items': _TASK, 'maxItems': MOST}
         ),
+    ),
+    Route(
+        'apps',
+        'The apps of a queue: how many tasks each has, how long they take, how many did not '
+        'succeed',
+        _apps,
+        {'queue': _QUEUE},
+        ('queue',),
+        _LIST,
     ),
     Route(
         'task',
@@ -533,6 +579,9 @@ LOOKS = (
                 'maxLength': 100,
                 'description': 'The part of the last piece',
             },
+            'attempt': _whole(
+                0, 1_000_000_000, 0, 'Number of an attempt that ended; 0: the last one'
+            ),
         },
         ('queue', 'tid'),
         _object(
@@ -648,6 +697,15 @@ ORDERS = tuple(
             {'jobids': _several(_NAME, 'Jobs')},
             (),
             _DONE,
+            {},
+        ),
+        (
+            'forget',
+            'Delete the superseded tasks that do not run, with their results',
+            _order(_forget),
+            {},
+            (),
+            _CHANGED,
             {},
         ),
         (

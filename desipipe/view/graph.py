@@ -198,6 +198,14 @@ class Timeline:
             for start, taken in zip(event['b'], event['d'], strict=True)
         )
 
+    def durations(self) -> dict[int, float]:
+        """Return the seconds that the last attempt of each task took, by row."""
+        self.update()
+        return {
+            row: ended - began
+            for row, began, ended in zip(self._rows, self._began, self._ended, strict=True)
+        }
+
     def view(
         self, begin: float | None = None, end: float | None = None, limit: int = INTERVALS
     ) -> Dict:

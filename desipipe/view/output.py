@@ -7,7 +7,7 @@ from typing import Any
 
 from ..outputs.notebook import strip
 from ..queue.ledger import Ledger
-from ..queue.output import written
+from ..queue.output import written, written_by
 from .queue import is_left
 
 Dict = dict[str, Any]
@@ -20,6 +20,7 @@ def read_output(
     offset: int = 0,
     part: str = '',
     limit: int = 256 * 1024,
+    attempt: int = 0,
 ) -> Dict:
     """A piece of what a task printed.
 
@@ -35,6 +36,8 @@ def read_output(
         The ``part`` of the last piece.
     limit : int, default=262144
         Bytes to return at most.
+    attempt : int, default=0
+        Number of an attempt that ended; by default the last attempt, which may be running.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def read_output(
         - ``attempt``: whose output it is; 0 if none has begun
     """
     ledger.follow()
-    found = written(ledger, row)
+    found = written(ledger, row) if not attempt else written_by(ledger, row, attempt)
     now, data = found.part, found.out if stream == 'out' else found.err
     if ledger.state.groups[ledger.state.group[row]].kind == 'cell':
         data = strip(data)
@@ -58,7 +61,7 @@ def read_output(
         fresh, offset = True, 0
     piece = data[offset : offset + limit]
     last = offset + len(piece) >= len(data)
-    over = last and not is_left(ledger, row)
+    over = last and (attempt > 0 or not is_left(ledger, row))
     # Not within a character, except where nothing follows.
     text, used = codecs.utf_8_decode(piece, 'replace', over)
     return {

@@ -151,6 +151,7 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         - ``last_says``: if there is no manager, the last trouble of the last one, as long as tasks
           wait
         - ``workers``: how many live, as far as the journal knows
+        - ``limits``: the most tasks that may run in parallel, by task manager
         - ``rate``: tasks per second lately, ``None`` if unknown; ``eta``: seconds that are left at
           this rate, ``None`` if unknown
         - ``owner``: name of the user whose queue it is; ``own``: True if that is this user;
@@ -192,10 +193,27 @@ def queue_brief(queue: Queue, observer: Observer | None = None) -> Dict:
         if manager is None and counts['PENDING']
         else '',
         'workers': len(state.alive),
+        'limits': {
+            mid: most
+            for mid, most in ((mid, limit(ledger, mid)) for mid in state.managers)
+            if most is not None
+        },
         'rate': rate,
         'eta': left / rate if rate and not state.paused else None,
         **ownership(ledger),
     }
+
+
+def limit(ledger: Ledger, mid: str) -> int | None:
+    """Return the most tasks of a task manager that may run in parallel, if that is known without
+    its scheduler.
+    """
+    resized = ledger.state.most(mid)
+    if resized is not None:
+        return resized
+    scheduler = ledger.state.managers[mid].get('scheduler')
+    most = scheduler.get('max_workers') if isinstance(scheduler, dict) else None
+    return most if type(most) is int else None
 
 
 def ownership(ledger: Ledger) -> Dict:
@@ -691,7 +709,7 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
         - ``out``, ``err`` and ``result``: bytes that are kept of the last attempt; ``result`` is
           ``None`` if there is none; ``trace``: the remote traceback
         - ``requires``, ``dependants``: the first :data:`RELATED` of them (``tid``, ``name``,
-          ``index``, ``state``); ``n_requires``, ``n_dependants``
+          ``index``, ``state``, ``blocked``, ``superseded``); ``n_requires``, ``n_dependants``
         - ``problems``: what could not be read, in words
     """
     state = ledger.state
@@ -773,13 +791,20 @@ def task_detail(ledger: Ledger, row: int) -> Dict:
         result.length if result is not None and state.status[row] == SUCCEEDED else None
     )
     for key, rows in (('requires', requires), ('dependants', dependants)):
-        task[key] = [
-            {**_label(ledger, other), 'state': state_name(state.status_shown(other))}
-            for other in rows[:RELATED]
-        ]
+        task[key] = [_relative(ledger, other) for other in rows[:RELATED]]
         task[f'n_{key}'] = len(rows)
     task['problems'] = problems
     return task
+
+
+def _relative(ledger: Ledger, row: int) -> Dict:
+    state, cause = ledger.state, ledger.blocked().get(row)
+    return {
+        **_label(ledger, row),
+        'state': state_name(state.status_shown(row)),
+        'blocked': '' if cause is None else state.ids[cause].hex(),
+        'superseded': row in state.superseded,
+    }
 
 
 def durations(

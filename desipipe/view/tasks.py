@@ -6,16 +6,31 @@ As in :mod:`desipipe.view.queue`, all of it is plain dictionaries, and nothing i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..queue.columns import ID
-from ..queue.events import DROPPED, WAITING, state_code
+from ..queue.events import (
+    DROPPED,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    state_code,
+)
 from ..queue.ledger import Ledger
 from .queue import task_summaries
+from .task_search import argument_terms, arguments_text, rows_by_arguments, rows_by_cause
 
 Dict = dict[str, Any]
 
+ORDERS = ('newest', 'state', 'slowest', 'name')
+"""Orders of a list of tasks, besides that in which they were added."""
+_WORST = (FAILED, KILLED, UNKNOWN, RUNNING, PENDING, WAITING, SUCCEEDED)
 LEAST = 4  # characters that may be the beginning of an identity
 
 
@@ -27,6 +42,8 @@ def task_page(
     rows: Iterable[int] | None = None,
     offset: int = 0,
     limit: int = 100,
+    order: str = '',
+    durations: Callable[[], Mapping[int, float]] | None = None,
 ) -> Dict:
     """Return one page of the tasks that match all conditions, in the order they were added.
 
@@ -40,17 +57,23 @@ def task_page(
     names : collection of str, default=()
         Names of apps; any if empty.
     text : str, default=''
-        Part of ``name[index]``, or the beginning of the identity (4 characters at least).
+        Part of ``name[index]`` or of why a task did not succeed, the beginning of the identity (4
+        characters at least), or conditions on arguments: ``'i=12, kind=fast'``.
     rows : iterable of int, default=None
         Only these rows.
     offset, limit : int
         Which of them.
+    order : str, default=''
+        One of :data:`ORDERS`; by default, as they were added.
+    durations : callable, default=None
+        Returns the seconds that tasks took, by row; for the order ``'slowest'``.
 
     Returns
     -------
     page : dict
         ``total`` (how many fit), ``offset``, and ``tasks``: as
-        :func:`~desipipe.view.queue.task_summaries`, each with its ``row``.
+        :func:`~desipipe.view.queue.task_summaries`, each with its ``row`` and ``arguments_text``
+        (in few words).
 
     Raises
     ------
@@ -58,15 +81,39 @@ def task_page(
         There is no such state.
     """
     ledger.follow()
-    found = _found(ledger, states, names, text.strip().lower(), rows)
+    found = _found(ledger, states, names, text.strip(), rows)
+    found = _ordered(ledger, found, order, durations)
     shown = found[offset : offset + limit]
     # Once more after a compaction that came between: rows stay, offsets do not.
     tasks = ledger.again(lambda: task_summaries(ledger, shown))
-    return {
-        'total': len(found),
-        'offset': offset,
-        'tasks': [{'row': row, **task} for row, task in zip(shown, tasks, strict=True)],
-    }
+    for row, task in zip(shown, tasks, strict=True):
+        task.update(row=row, arguments_text=arguments_text(ledger, row))
+    return {'total': len(found), 'offset': offset, 'tasks': tasks}
+
+
+def _ordered(
+    ledger: Ledger,
+    rows: Sequence[int],
+    order: str,
+    durations: Callable[[], Mapping[int, float]] | None,
+) -> Sequence[int]:
+    state = ledger.state
+    if order == 'newest':
+        return rows[::-1]
+    if order == 'state':
+        blocked = ledger.blocked()
+        return sorted(
+            rows, key=lambda row: (_WORST.index(state.status_shown(row)), row not in blocked, row)
+        )
+    if order == 'slowest' and durations is not None:
+        taken, now = durations(), time.time()
+        running = {row: now - began for row, began in state.started.items()}
+        return sorted(rows, key=lambda row: (-running.get(row, taken.get(row, -1.0)), row))
+    if order == 'name':
+        return sorted(
+            rows, key=lambda row: (state.groups[state.group[row]].name, state.index[row], row)
+        )
+    return rows
 
 
 def _found(
@@ -104,16 +151,21 @@ def _found(
 
 
 def _with_text(ledger: Ledger, rows: Sequence[int], text: str) -> Sequence[int]:
+    terms = argument_terms(text)
+    if terms:
+        hits = rows_by_arguments(ledger, terms)
+        return [row for row in rows if row in hits]
+    text = text.lower()
     state = ledger.state
     group = state.group
     names = [item.name.lower() for item in state.groups]
     name, bracket, number = text.partition('[')
     if bracket:
         groups = {i for i, item in enumerate(names) if item.endswith(name)}
-        hits = _numbered(state.index, bracket + number) if number else range(len(group))
-        return [row for row in rows if row in hits and group[row] in groups]
+        numbered = _numbered(state.index, bracket + number) if number else range(len(group))
+        return [row for row in rows if row in numbered and group[row] in groups]
     groups = {i for i, item in enumerate(names) if text in item}
-    found = _named(ledger, text)
+    found = _named(ledger, text) | rows_by_cause(ledger, rows, text)
     if not set(text) - set('0123456789]'):
         found |= _numbered(state.index, text)
     return (

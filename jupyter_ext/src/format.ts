@@ -16,6 +16,9 @@ export function clock(seconds: number): string {
 
 /** A time that has passed: `0.3 s`, `25 s`, `3 min 5 s`, `2 h 10 min`. */
 export function duration(seconds: number, trans: TranslationBundle): string {
+  if (seconds < 0.05) {
+    return trans.__('< 0.1 s');
+  }
   if (seconds < 9.95) {
     return trans.__('%1 s', number(seconds, 1));
   }
@@ -32,6 +35,21 @@ export function duration(seconds: number, trans: TranslationBundle): string {
 /** A number with the separators of the reader's language. */
 export function number(value: number, digits = 0): string {
   return value.toLocaleString(undefined, { maximumFractionDigits: digits });
+}
+
+/** A size: `512 B`, `3.2 MB`. */
+export function bytes(size: number, trans: TranslationBundle): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let unit = 0;
+  while (size >= 999.5 && unit < units.length - 1) {
+    size /= 1000;
+    unit += 1;
+  }
+  return trans.__(
+    '%1 %2',
+    number(size, size < 9.95 && unit ? 1 : 0),
+    units[unit]
+  );
 }
 
 /** A moment, seen from now: `2 hours ago`. */

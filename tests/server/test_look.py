@@ -94,3 +94,73 @@ async def test_displays_of_a_task(ask: Ask, queue: Queue) -> None:
         200,
         {'data': {}, 'metadata': {}},
     )
+
+
+async def test_tasks_by_argument_and_cause(ask: Ask, queue: Queue) -> None:
+    def scan(i: int, kind: str = 'fast') -> None: ...
+
+    app = TaskManager(queue).python_app(scan)
+    app.map(i=range(13))
+    app(1, kind='slow')
+    engine.begin(queue.ledger, 'w1', 9)
+    mid = next(iter(queue.ledger.state.managers))
+    claimed = engine.claim(queue.ledger, 'w1', 3, (mid,))
+    engine.fail(queue.ledger, 'w1', claimed[:2])
+    engine.finish(queue.ledger, 'w1', claimed[2:])
+
+    async def indices(**query: object) -> list[int]:
+        status, page = await ask('tasks', queue='demo', **query)
+        assert status == 200
+        return [task['index'] for task in page['tasks']]
+
+    assert await indices(text='i=1') == [1, 13]
+    assert await indices(text='i = 1, kind=low') == [13]
+    assert await indices(text="kind='slow'") == [13]
+    assert len(await indices(text='kind!=slow')) == 13
+    assert await indices(text='nothing=1') == []
+    assert await indices(text='failed 1') == [1]  # why it did not succeed
+    app(12, kind='slow')
+    assert await indices(text='i=12') == [12, 14]
+    assert (await indices(order='newest'))[0] == 14
+    assert (await indices(order='state'))[:2] == [0, 1]
+    assert (await indices(order='slowest'))[:3] == [2, 1, 0]
+    _, page = await ask('tasks', queue='demo', limit=1)
+    assert page['tasks'][0]['arguments_text'] == "kind='fast', i=0"
+    status, apps = await ask('apps', queue='demo')
+    assert [
+        (app['name'], app['total'], app['failed'], app['counts']['PENDING']) for app in apps
+    ] == [('scan', 15, 2, 12)]
+    assert apps[0]['median'] > 0
+
+
+async def test_a_task_beside_others(ask: Ask, queue: Queue) -> None:
+    """Its neighbours, the other tasks of its app, the task that blocks it, its earlier attempts."""
+    ledger = queue.ledger
+    engine.add(ledger, ['a', 'b', 'c', 'd'], {'d': ['b']})
+    engine.begin(ledger, 'w1', 9)
+    engine.fail(ledger, 'w1', engine.claim(ledger, 'w1', 1))
+    engine.finish(ledger, 'w1', engine.claim(ledger, 'w1', 2)[1:])
+    ledger.retry(lambda state: [0])
+    engine.fail(
+        ledger, 'w1', [(row, attempt) for row, attempt in engine.claim(ledger, 'w1', 9) if row == 0]
+    )
+    ledger.cancel(lambda state: [1])
+    status, task = await ask('task', queue='demo', tid='fraction[0]')
+    assert (status, task['previous'], task['next']['index'], task['peers']['n']) == (
+        200,
+        None,
+        1,
+        1,
+    )
+    _, last = await ask('task', queue='demo', tid='fraction[3]')
+    assert (last['previous']['index'], last['next'], last['blocker']['index']) == (2, None, 1)
+    assert (await ask('log', queue='demo', tid=task['tid']))[1]['text'] == 'out 0 2'
+    _, first = await ask('log', queue='demo', tid=task['tid'], attempt=1)
+    assert (first['text'], first['over'], first['attempt']) == ('out 0 1', True, 1)
+    assert (await ask('log', queue='demo', tid=task['tid'], attempt=7))[1]['text'] == ''
+
+
+async def test_deleted_queues_are_not_listed(ask: Ask, queue: Queue) -> None:
+    assert [line['queue'] for line in (await ask('queues'))[1]] == ['demo']
+    queue.delete()
+    assert (await ask('queues')) == (200, [])

@@ -36,37 +36,63 @@ describe('Actions', () => {
     [
       'cancels all that is left',
       it => it.cancel(line),
-      ['Keep them', 'Cancel tasks', '2 of them run now'],
+      ['Don’t cancel', 'Cancel tasks', '2 tasks are running'],
       'cancel',
       { ...order, states: ['RUNNING', 'PENDING', 'WAITING'] }
     ],
     [
       'ends all workers',
       it => it.kill(line),
-      ['Keep them', 'End workers', '2 tasks run now: they are killed'],
+      ['Cancel', 'Stop workers', '2 tasks are running: they are killed'],
       'kill',
       order
     ],
     [
       'ends one',
       it => it.endWorker(line.folder, worker()),
-      ['Keep it', 'End worker', '1 task runs in it now'],
+      ['Cancel', 'Stop worker', '1 task is running in it'],
       'kill',
       { ...order, jobids: ['4411_2'] }
     ],
     [
       'deletes a queue',
       it => it.delete(line),
-      ['Keep it', 'Delete', '3 tasks and their results are deleted for good'],
+      ['Don’t delete', 'Delete', '3 tasks and their results are deleted'],
       'delete',
       order
     ],
     [
       'cancels a task',
       it => it.cancelTask(line.folder, taskLine()),
-      ['Keep it', 'Cancel task', 'what it has computed so far is lost'],
+      ['Don’t cancel', 'Cancel task', 'what it has computed so far is lost'],
       'cancel',
       { ...order, tids: ['abc'] }
+    ],
+    [
+      'runs a task again that has a result',
+      it => it.retryTask(line.folder, taskLine({ state: 'SUCCEEDED' })),
+      ['Cancel', 'Run again', 'Its result stays until the new one is there'],
+      'retry',
+      { ...order, tids: ['abc'], spawn: true }
+    ],
+    [
+      'cancels those of several tasks that have not ended',
+      it =>
+        it.cancelTasks(line.folder, [
+          taskLine(),
+          taskLine({ tid: 'def', state: 'PENDING' }),
+          taskLine({ tid: 'end', state: 'FAILED' })
+        ]),
+      ['Don’t cancel', 'Cancel tasks', '1 task is running'],
+      'cancel',
+      { ...order, tids: ['abc', 'def'] }
+    ],
+    [
+      'clears superseded tasks',
+      it => it.clearSuperseded(queueLine({ superseded: 2 })),
+      ['Cancel', 'Clear', '2 tasks of code that was edited since'],
+      'forget',
+      order
     ]
   ];
 
@@ -92,6 +118,19 @@ describe('Actions', () => {
     const { server, actions: it } = actions();
     expect(await it.retry(line)).toBe(true);
     expect(server.bodies).toEqual([{ ...order, spawn: true }]);
+    const failed = taskLine({ state: 'FAILED' });
+    expect(await it.retryTask(line.folder, failed)).toBe(true);
+    expect(await it.resume(line)).toBe(true);
+    expect(server.bodies.slice(1)).toEqual([
+      { ...order, tids: ['abc'], spawn: true },
+      { ...order, spawn: true }
+    ]);
+    // Of tasks that run or are superseded there is nothing to run again.
+    const ended = server.bodies.length;
+    expect(await it.retryTask(line.folder, taskLine())).toBe(false);
+    const old = taskLine({ state: 'SUCCEEDED', superseded: true });
+    expect(await it.retryTask(line.folder, old)).toBe(false);
+    expect(server.bodies.length).toBe(ended);
     server.refuse = 500;
     expect(await it.pause(line)).toBe(false);
   });

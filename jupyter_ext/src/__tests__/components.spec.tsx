@@ -1,7 +1,7 @@
 import { nullTranslator } from '@jupyterlab/translation';
 import React, { act } from 'react';
 
-import { LogView } from '../panel/components/logview';
+import { ILog, LogView } from '../panel/components/logview';
 import { IQueueListProps, QueueList } from '../panel/components/queuelist';
 import { IQueueViewProps, QueueView } from '../panel/components/queueview';
 import { ITaskListProps, TaskList } from '../panel/components/tasklist';
@@ -14,6 +14,13 @@ import { queueLine, queueSummary, task, taskLine, worker } from './example';
 import { host, root } from './host';
 
 const trans = nullTranslator.load('desipipe');
+
+const log = (lines: string[], dropped = 0): ILog => ({
+  lines,
+  dropped,
+  attempt: 0,
+  all: async () => lines.join('\n')
+});
 
 let asked: unknown[][];
 
@@ -59,7 +66,7 @@ describe('QueueList', () => {
 
   it('explains what to do where there is nothing', () => {
     show({ lines: null });
-    expect(host.textContent).toContain('Looking for queues…');
+    expect(host.textContent).toContain('Loading queues…');
     show({ lines: [] });
     expect(host.textContent).toContain('No queues yet.');
     expect(find('pre').textContent).toContain('%desipipe use my_queue');
@@ -113,7 +120,7 @@ describe('QueueList', () => {
 
   it('says that the server or a queue is gone, and keeps what was known', () => {
     show({ lines: [queueLine()], lost: true, heard: 1e12 });
-    expect(texts('[role="alert"]')[0]).toContain('gives no answer');
+    expect(texts('[role="alert"]')[0]).toContain('No connection');
     expect(texts('.jp-desipipe-name')).toEqual(['▸ test']);
     show({
       lines: [queueLine({ error: 'It is gone.', condition: 'unreadable' })],
@@ -121,7 +128,7 @@ describe('QueueList', () => {
     });
     expect(texts('[role="alert"] > div')).toEqual(['The disk is <b>full</b>.']);
     expect(texts('.jp-desipipe-condition')).toEqual(['⚠ not readable']);
-    click('[aria-label="Dismiss test"]');
+    click('[aria-label="Hide test"]');
     click('[role="alert"] button');
     expect(asked).toEqual([
       ['dismiss', '/q/test.queue'],
@@ -212,15 +219,13 @@ describe('QueueView', () => {
   it('offers what can be done: to start a manager where there is none', () => {
     const buttons = () => texts('.jp-desipipe-actions button');
     show({ condition: 'stopped' });
-    expect(buttons()).toEqual(['Start', 'Graph', 'Timeline']);
-    expect(find('.jp-mod-main').textContent).toBe('Start');
+    expect(buttons()).toEqual(['Start workers', 'Graph', 'Timeline']);
+    expect(find('.jp-mod-main').textContent).toBe('Start workers');
     show({ manager, counts: { FAILED: 2, RUNNING: 1 } });
     expect(buttons()).toEqual(['Retry 2', 'Graph', 'Timeline']);
     show({ manager: { ...manager, alive: false, says: 'disk full' } });
-    expect(buttons()).toEqual(['Start', 'Graph', 'Timeline']);
-    expect(texts('.jp-desipipe-note')).toContain(
-      'its manager on login1 is dead'
-    );
+    expect(buttons()).toEqual(['Start workers', 'Graph', 'Timeline']);
+    expect(texts('.jp-desipipe-note')).toContain('manager on login1 has died');
     expect(texts('[role="alert"] > div')).toEqual(['disk full']);
     click('[data-command]');
     expect(asked).toEqual([['command', COMMANDS.start]]);
@@ -361,8 +366,8 @@ describe('TaskView', () => {
         task={task()}
         queue="test"
         problem=""
-        out={{ lines: [], dropped: 0 }}
-        err={{ lines: [], dropped: 0 }}
+        out={log([])}
+        err={log([])}
         highlight={async () => undefined}
         onTask={note('task')}
         onRetry={note('retry')}
@@ -373,15 +378,15 @@ describe('TaskView', () => {
         {...props}
       />
     );
-  const buttons = () => texts('header button');
+  const buttons = () => texts('header .jp-desipipe-actions button');
 
   it('offers what can be done with a task in its state', () => {
     show();
-    expect(buttons()).toEqual(['Show the cell', 'Cancel…']);
+    expect(buttons()).toEqual(['Go to cell', 'Cancel…']);
     show({ task: task({ state: 'KILLED' }) });
-    expect(buttons()).toEqual(['Show the cell', 'Retry']);
+    expect(buttons()).toEqual(['Go to cell', 'Retry']);
     show({ task: task({ state: 'SUCCEEDED' }) });
-    expect(buttons()).toEqual(['Show the cell']);
+    expect(buttons()).toEqual(['Go to cell', 'Run again…']);
   });
 
   it('shows whatever a task holds as text', () => {
@@ -409,7 +414,7 @@ describe('TaskView', () => {
           }
         ]
       }),
-      out: { lines: [evil].map(shown), dropped: 0 }
+      out: log([evil].map(shown))
     });
     expect(host.querySelector('script')).toBe(null);
     const text = '<script>evil()</script> red \ufffdtxt';
@@ -442,8 +447,8 @@ describe('TaskView', () => {
     };
     await act(async () => show({ displays }));
     expect(texts('summary')).toEqual([
-      '1: image/png (1,400,000 B)',
-      '2: text/html (1,400,000 B)'
+      '1: image/png (1.4 MB)',
+      '2: text/html (1.4 MB)'
     ]);
     expect(host.textContent).toContain('--save displays');
     for (const details of host.querySelectorAll('details')) {
@@ -497,8 +502,8 @@ describe('LogView', () => {
     render(
       <LogView
         title="Output"
-        lines={lines.map(shown)}
-        dropped={dropped}
+        log={log(lines.map(shown), dropped)}
+        file="power-12.out.txt"
         command="desipipe logs -q test abc"
         running={true}
         trans={trans}
@@ -526,7 +531,7 @@ describe('LogView', () => {
   it('says how to see what is not shown', () => {
     show(['last'], 7000);
     expect(find('.jp-desipipe-note').textContent).toBe(
-      '7,000 lines before these are not shown here: desipipe logs -q test abc'
+      '7,000 earlier lines not shown. Full log: desipipe logs -q test abc'
     );
     show([]);
     expect(host.textContent).toBe('');

@@ -49,7 +49,7 @@ describe('layers', () => {
 
   it('lets only the requests talk to the server', () => {
     const talkers = files(SOURCE).filter(path =>
-      /\bServerConnection\.make|(?<!memory\?\.)\bfetch\(|EventSource\(|XMLHttpRequest/.test(
+      /\bServerConnection\.make|(?<!states\?\.)\bfetch\(|EventSource\(|XMLHttpRequest/.test(
         readFileSync(path, 'utf-8')
       )
     );

@@ -109,7 +109,7 @@ describe('QueuesModel', () => {
     server.stream!({
       queue,
       folder: queue,
-      error: 'QueueGone',
+      error: 'FolderError',
       message: 'It is gone.'
     });
     await until(() => model.lines?.[0].error === 'It is gone.', 'it is gone');
@@ -118,6 +118,33 @@ describe('QueuesModel', () => {
     await until(() => model.lines?.[0].error === '', 'it is back');
     model.dismiss(queue);
     expect(model.lines).toEqual([]);
+    model.dispose();
+  });
+
+  it('does not list a queue that was deleted, until it is there again', async () => {
+    const server = answers();
+    const model = new QueuesModel(new Follower(server.api, TIMING), 1);
+    model.configure(SETTINGS);
+    await until(() => server.stream !== null, 'they are followed');
+    const queue = '/q/test.queue';
+    const gone = { queue, error: 'QueueGoneError', message: 'It is gone.' };
+    server.by.queues = () => [];
+    server.stream!(gone);
+    await until(() => model.lines?.length === 0, 'it is not listed');
+    server.by.queues = () => [line()];
+    server.stream = null;
+    model.refresh();
+    await until(
+      () => model.lines?.length === 1 && server.stream !== null,
+      'it is listed, and followed again'
+    );
+    // One that was cleared is there: the server finds it.
+    const asked = server.count('queues');
+    server.stream!(gone);
+    await until(
+      () => server.count('queues') > asked && model.lines?.length === 1,
+      'the server is asked, and still lists it'
+    );
     model.dispose();
   });
 

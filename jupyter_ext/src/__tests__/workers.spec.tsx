@@ -67,8 +67,8 @@ describe('Workers', () => {
     expect(lines().filter(line => !line.includes('power'))).toEqual([
       'local 5fe0 nid1',
       'process 77 nid1 · idle',
-      'local 1 nid1 · vanished',
-      'local 2 nid1 · ends'
+      'local 1 nid1 · lost',
+      'local 2 nid1 · stopping'
     ]);
   });
 
@@ -99,7 +99,7 @@ describe('Workers', () => {
       'slurm 99 nid1 · < 1 min left',
       'slurm 4411_3 pending (Priority) · 8 slots',
       'slurm 4411_5 pending · 1 slot',
-      'slurm 4411_6 nid7 · begins · 8 slots · 2 h 10 min left',
+      'slurm 4411_6 nid7 · starting · 8 slots · 2 h 10 min left',
       'slurm 4411_7 withdrawn · 8 slots'
     ]);
   });
@@ -118,7 +118,7 @@ describe('Workers', () => {
     act(() => jest.advanceTimersByTime(121_000));
     expect(lines()[0]).toContain('7 min left');
     act(() => jest.advanceTimersByTime(600_000));
-    expect(lines()[0]).toContain('its time is up');
+    expect(lines()[0]).toContain('time is up');
   });
 
   it('has no clock where nothing is left to count, or nobody looks', () => {
@@ -157,7 +157,7 @@ describe('Workers', () => {
   it('opens tasks, ends workers, folds', () => {
     show(of([worker({ name: 'w', stopping: false })]));
     click('[data-tid] button');
-    click('button[aria-label="End worker slurm 4411_2"]');
+    click('button[aria-label="Stop worker slurm 4411_2"]');
     click('h3 button');
     expect(asked).toEqual(['abc', 'w', false]);
     expect(host.querySelector('h3 button')!.getAttribute('aria-expanded')).toBe(

@@ -1,5 +1,5 @@
 /**
- * What people have done to queues from the panel: asked first where something would be lost, told of when it did not work.
+ * Orders to the server that people give in the panel: confirmed first where something would be lost, and reported when they fail.
  */
 import {
   Dialog,
@@ -12,7 +12,8 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import { confirmTrust } from '../components/confirm';
 import { number } from '../format';
 import type { Api } from '../request';
-import type { IQueueLine, ITaskLabel, IWorker } from './tokens';
+import { canCancel, canRunAgain, isRunAgain } from './components/bits';
+import type { IQueueLine, ITaskLine, IWorker } from './tokens';
 import { label } from './tokens';
 
 interface IAnswer {
@@ -26,7 +27,7 @@ export class Actions {
     private readonly _trans: TranslationBundle
   ) {}
 
-  /** Start a manager. */
+  /** Start a manager, which starts workers. */
   start(line: IQueueLine): Promise<boolean> {
     return this._order('spawn', { queue: line.folder });
   }
@@ -35,21 +36,22 @@ export class Actions {
     return this._order('pause', { queue: line.folder }, false);
   }
 
+  /** Resume a queue, and start workers if there are none. */
   resume(line: IQueueLine): Promise<boolean> {
-    return this._order('resume', { queue: line.folder }, false);
+    return this._order('resume', { queue: line.folder, spawn: true }, false);
   }
 
-  /** Let what did not succeed run again. */
+  /** Run the tasks again that did not succeed. */
   retry(line: IQueueLine): Promise<boolean> {
     return this._order('retry', { queue: line.folder, spawn: true });
   }
 
-  /** Let what is left not run. */
+  /** Cancel the tasks that have not ended. */
   async cancel(line: IQueueLine): Promise<boolean> {
     const { _trans: trans } = this;
     const { RUNNING = 0, PENDING = 0, WAITING = 0 } = line.counts;
     const sure = await this._ask(
-      trans.__('Cancel what is left of %1?', line.queue),
+      trans.__('Cancel the remaining tasks of %1?', line.queue),
       [
         trans._n(
           '%2 task has not ended yet.',
@@ -57,18 +59,11 @@ export class Actions {
           RUNNING + PENDING + WAITING,
           number(RUNNING + PENDING + WAITING)
         ),
-        RUNNING
-          ? trans._n(
-              '%2 of them runs now: what it has computed so far is lost.',
-              '%2 of them run now: what they have computed so far is lost.',
-              RUNNING,
-              number(RUNNING)
-            )
-          : '',
-        trans.__('Results that are there stay. Retry brings back the others.')
+        this._lost(RUNNING),
+        trans.__('Results that are there stay. Retry runs the others again.')
       ],
-      trans.__('Keep them'),
-      trans.__('Cancel tasks')
+      trans.__('Cancel tasks'),
+      trans.__('Don’t cancel')
     );
     return (
       sure &&
@@ -79,6 +74,28 @@ export class Actions {
     );
   }
 
+  /** Delete the superseded tasks of a queue, with their results. */
+  async clearSuperseded(line: IQueueLine): Promise<boolean> {
+    const { _trans: trans } = this;
+    const n = line.superseded ?? 0;
+    const sure = await this._ask(
+      trans.__('Clear the superseded tasks of %1?', line.queue),
+      [
+        trans._n(
+          '%2 task of code that was edited since is deleted, with its result.',
+          '%2 tasks of code that was edited since are deleted, with their results.',
+          n,
+          number(n)
+        ),
+        trans.__(
+          'If you go back to the old code, it is computed again. Tasks that still run stay.'
+        )
+      ],
+      trans.__('Clear')
+    );
+    return sure && this._order('forget', { queue: line.folder });
+  }
+
   /** Trust the user whose outputs are shown as text. */
   async trust(folder: string, tid: string, user: string): Promise<boolean> {
     return (
@@ -87,49 +104,48 @@ export class Actions {
     );
   }
 
-  /** End all workers and the manager. */
+  /** Stop all workers and the manager. */
   async kill(line: IQueueLine): Promise<boolean> {
     const { _trans: trans } = this;
     const running = line.counts.RUNNING ?? 0;
     const sure = await this._ask(
-      trans.__('End all workers of %1?', line.queue),
+      trans.__('Stop all workers of %1?', line.queue),
       [
         trans.__(
-          'The manager ends too: nothing runs until someone starts it again.'
+          'The manager stops too: no task starts until workers are started again.'
         ),
         running
           ? trans._n(
-              '%2 task runs now: it is killed, and what it has computed so far is lost. Retry lets it run again.',
-              '%2 tasks run now: they are killed, and what they have computed so far is lost. Retry lets them run again.',
+              '%2 task is running: it is killed, and what it has computed so far is lost. Retry runs it again.',
+              '%2 tasks are running: they are killed, and what they have computed so far is lost. Retry runs them again.',
               running,
               number(running)
             )
-          : trans.__('No task runs now: nothing is lost.')
+          : trans.__('No task is running: nothing is lost.')
       ],
-      trans.__('Keep them'),
-      trans.__('End workers')
+      trans.__('Stop workers')
     );
     return sure && this._order('kill', { queue: line.folder });
   }
 
-  /** End one worker: the job that it is. */
+  /** Stop one worker: the job that it is. */
   async endWorker(folder: string, worker: IWorker): Promise<boolean> {
     const { _trans: trans } = this;
+    const n = worker.tasks.length;
     const sure = await this._ask(
-      trans.__('End the worker %1?', worker.job || worker.name),
+      trans.__('Stop the worker %1?', worker.job || worker.name),
       [
-        worker.tasks.length
+        n
           ? trans._n(
-              '%2 task runs in it now: it is killed, and what it has computed so far is lost. Retry lets it run again.',
-              '%2 tasks run in it now: they are killed, and what they have computed so far is lost. Retry lets them run again.',
-              worker.tasks.length,
-              number(worker.tasks.length)
+              '%2 task is running in it: it is killed, and what it has computed so far is lost. Retry runs it again.',
+              '%2 tasks are running in it: they are killed, and what they have computed so far is lost. Retry runs them again.',
+              n,
+              number(n)
             )
-          : trans.__('Nothing runs in it: nothing is lost.'),
-        trans.__('The manager may start another one in its place.')
+          : trans.__('No task is running in it: nothing is lost.'),
+        trans.__('The manager may start another worker instead.')
       ],
-      trans.__('Keep it'),
-      trans.__('End worker')
+      trans.__('Stop worker')
     );
     return (
       sure &&
@@ -143,34 +159,52 @@ export class Actions {
   /** Delete a queue, with its results. */
   async delete(line: IQueueLine): Promise<boolean> {
     const { _trans: trans } = this;
+    const n = line.total + (line.superseded ?? 0);
     const sure = await this._ask(
       trans.__('Delete the queue %1?', line.queue),
       [
         trans._n(
-          '%2 task and its result are deleted for good, with the folder:',
-          '%2 tasks and their results are deleted for good, with the folder:',
-          line.total,
-          number(line.total)
+          '%2 task and its result are deleted, with the folder:',
+          '%2 tasks and their results are deleted, with the folder:',
+          n,
+          number(n)
         ),
         line.folder,
         trans.__(
-          'This cannot be undone. Running the notebook again computes everything anew.'
+          'This cannot be undone. Running the notebook again will recompute everything.'
         )
       ],
-      trans.__('Keep it'),
-      trans.__('Delete')
+      trans.__('Delete'),
+      trans.__('Don’t delete')
     );
     return sure && this._order('delete', { queue: line.folder });
   }
 
-  /** Let another number of tasks run at once. */
+  /** Set how many tasks may run in parallel. */
   async resize(line: IQueueLine): Promise<boolean> {
     const { _trans: trans } = this;
+    const limits = Object.values(line.limits ?? {});
+    const now = limits.length ? Math.max(...limits) : null;
+    const many = limits.length > 1;
     const answer = await InputDialog.getNumber({
-      title: trans.__('How many tasks of %1 may run at once?', line.queue),
-      label: trans.__('For each of its task managers'),
+      title: trans.__('Limit of parallel tasks'),
+      label: [
+        many
+          ? trans.__(
+              'Run at most so many tasks of %1 in parallel, for each of its %2 task managers',
+              line.queue,
+              limits.length
+            )
+          : trans.__('Run at most so many tasks of %1 in parallel', line.queue),
+        now === null
+          ? ''
+          : trans.__(
+              '(now: %1)',
+              [...new Set(limits)].map(n => number(n)).join(', ')
+            )
+      ].join(' '),
       okLabel: trans.__('Change'),
-      value: line.counts.RUNNING || 1
+      value: now ?? (line.counts.RUNNING || 1)
     });
     const n = answer.button.accept ? answer.value : null;
     return (
@@ -179,38 +213,96 @@ export class Actions {
     );
   }
 
-  /** Let a task run again. */
-  retryTask(folder: string, tid: string): Promise<boolean> {
-    return this._order(
-      'retry',
-      { queue: folder, tids: [tid], spawn: true },
-      false
+  /** Run a task again. */
+  retryTask(folder: string, task: ITaskLine): Promise<boolean> {
+    return this.retryTasks(folder, [task], false);
+  }
+
+  /** Run those tasks again that have ended; confirmed first where a result would be replaced. */
+  async retryTasks(
+    folder: string,
+    tasks: readonly ITaskLine[],
+    told = true
+  ): Promise<boolean> {
+    const { _trans: trans } = this;
+    const ended = tasks.filter(canRunAgain);
+    const succeeded = ended.filter(isRunAgain);
+    const n = succeeded.length;
+    const sure =
+      !n ||
+      (await this._ask(
+        n === 1
+          ? trans.__('Run %1 again?', label(succeeded[0]))
+          : trans.__('Run %1 tasks again that succeeded?', number(n)),
+        [
+          trans._n(
+            'Its result stays until the new one is there. To keep the old one, cancel the task before.',
+            'Their results stay until the new ones are there. To keep the old ones, cancel the tasks before.',
+            n
+          ),
+          trans.__('Tasks that have used the old results are not run again.')
+        ],
+        trans.__('Run again')
+      ));
+    return (
+      sure &&
+      ended.length > 0 &&
+      this._order(
+        'retry',
+        { queue: folder, tids: ended.map(({ tid }) => tid), spawn: true },
+        told
+      )
     );
   }
 
-  /** Let a task not run, or stop it. */
-  async cancelTask(folder: string, task: ITaskLabel): Promise<boolean> {
+  /** Cancel a task. */
+  cancelTask(folder: string, task: ITaskLine): Promise<boolean> {
+    return this.cancelTasks(folder, [task], false);
+  }
+
+  /** Cancel those tasks that have not ended. */
+  async cancelTasks(
+    folder: string,
+    tasks: readonly ITaskLine[],
+    told = true
+  ): Promise<boolean> {
     const { _trans: trans } = this;
+    const left = tasks.filter(canCancel);
+    if (!left.length) {
+      return false;
+    }
+    const running = left.filter(({ state }) => state === 'RUNNING').length;
     const sure = await this._ask(
-      trans.__('Cancel %1?', label(task)),
+      left.length === 1
+        ? trans.__('Cancel %1?', label(left[0]))
+        : trans.__('Cancel %1 tasks?', number(left.length)),
       [
-        trans.__(
-          'If it runs, what it has computed so far is lost. Retry lets it run again.'
-        )
+        this._lost(running) || trans.__('Nothing is lost.'),
+        trans.__('Retry runs cancelled tasks again.')
       ],
-      trans.__('Keep it'),
-      trans.__('Cancel task')
+      left.length === 1 ? trans.__('Cancel task') : trans.__('Cancel tasks'),
+      trans.__('Don’t cancel')
     );
-    return (
-      sure && this._order('cancel', { queue: folder, tids: [task.tid] }, false)
-    );
+    const tids = left.map(({ tid }) => tid);
+    return sure && this._order('cancel', { queue: folder, tids }, told);
+  }
+
+  private _lost(running: number): string {
+    return running
+      ? this._trans._n(
+          '%2 task is running: what it has computed so far is lost.',
+          '%2 tasks are running: what they have computed so far is lost.',
+          running,
+          number(running)
+        )
+      : '';
   }
 
   private async _ask(
     title: string,
     lines: string[],
-    no: string,
-    yes: string
+    yes: string,
+    no = this._trans.__('Cancel')
   ): Promise<boolean> {
     const answer = await showDialog({
       title,

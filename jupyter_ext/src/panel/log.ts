@@ -54,6 +54,25 @@ export class LogModel implements IDisposable {
     return this._changed;
   }
 
+  /** The attempt whose output is read; 0: the last one. */
+  get attempt(): number {
+    return this._attempt;
+  }
+
+  set attempt(attempt: number) {
+    if (attempt !== this._attempt) {
+      this._attempt = attempt;
+      this._offset = 0;
+      this._part = '';
+      this._lines = [];
+      this._tail = '';
+      this._size = this._dropped = 0;
+      this._over = false;
+      this._changed.emit();
+      this.wake();
+    }
+  }
+
   /** Whole lines, and what the task has begun to print. */
   get lines(): readonly string[] {
     return this._tail ? [...this._lines, shown(this._tail)] : this._lines;
@@ -93,6 +112,17 @@ export class LogModel implements IDisposable {
     }
   }
 
+  /** All that was printed so far, also what is not shown. */
+  async all(): Promise<string> {
+    let text = '';
+    let piece: IPiece | null = null;
+    do {
+      piece = await this._ask(piece?.offset ?? 0, piece?.part ?? '');
+      text = piece.fresh ? piece.text : text + piece.text;
+    } while (piece.more);
+    return text;
+  }
+
   /** There may be more. */
   wake(): void {
     if (this._visible && !this._busy) {
@@ -106,13 +136,11 @@ export class LogModel implements IDisposable {
     let pace = PACE[1];
     try {
       for (let more = true; more && this._visible;) {
-        const piece = await this.api.look<IPiece>('log', {
-          queue: this.folder,
-          tid: this.tid,
-          stream: this.stream,
-          offset: `${this._offset}`,
-          part: this._part
-        });
+        const attempt = this._attempt;
+        const piece = await this._ask(this._offset, this._part);
+        if (attempt !== this._attempt) {
+          continue; // what is shown now is of another attempt
+        }
         more = piece.more;
         pace = piece.text ? PACE[0] : pace;
         this._take(piece);
@@ -124,6 +152,17 @@ export class LogModel implements IDisposable {
     if (this._visible && !this._over) {
       this._timer = setTimeout(() => this.wake(), pace);
     }
+  }
+
+  private _ask(offset: number, part: string): Promise<IPiece> {
+    return this.api.look<IPiece>('log', {
+      queue: this.folder,
+      tid: this.tid,
+      stream: this.stream,
+      offset: `${offset}`,
+      part,
+      ...(this._attempt && { attempt: `${this._attempt}` })
+    });
   }
 
   private _take(piece: IPiece): void {
@@ -162,6 +201,7 @@ export class LogModel implements IDisposable {
     }
   }
 
+  private _attempt = 0;
   private _busy = false;
   private _changed = new Signal<this, void>(this);
   private _dropped = 0;

@@ -4,7 +4,9 @@
 import { Notification } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 
+import { stateWords } from '../components/status';
 import { number } from '../format';
+import { Shown, TARGETS } from '../tokens';
 import { bad } from './components/bits';
 import type { IChange } from './queues';
 import type { IQueueLine, ISettings } from './tokens';
@@ -37,6 +39,21 @@ export function news({ before, now }: IChange): News | null {
   return bad(now) > 0 && bad(before) === 0 && now.left > 0 ? 'failure' : null;
 }
 
+/** `23 succeeded, 1 failed, 1 blocked`. */
+function outcome(line: IQueueLine, trans: TranslationBundle): string {
+  const words = stateWords(trans);
+  const counts: [Shown, number][] = [
+    ...(['SUCCEEDED', ...TARGETS.retry] as const).map(
+      (state): [Shown, number] => [state, line.counts[state] ?? 0]
+    ),
+    ['BLOCKED', line.blocked]
+  ];
+  return counts
+    .filter(([, n]) => n)
+    .map(([state, n]) => `${number(n)} ${words[state]}`)
+    .join(', ');
+}
+
 /** Say what there is to say. */
 export function notify(
   change: IChange,
@@ -56,8 +73,8 @@ export function notify(
   if (what === 'done') {
     Notification.success(
       trans._n(
-        '%3: the task succeeded',
-        '%3: all %2 tasks succeeded',
+        '%3 finished: %2 task succeeded',
+        '%3 finished: all %2 tasks succeeded',
         now.total,
         number(now.total),
         now.queue
@@ -69,18 +86,13 @@ export function notify(
     );
   } else if (what === 'failed') {
     Notification.warning(
-      trans.__(
-        '%1: ended, %2 of %3 tasks succeeded',
-        now.queue,
-        number(now.counts.SUCCEEDED ?? 0),
-        number(now.total)
-      ),
+      trans.__('%1 finished: %2', now.queue, outcome(now, trans)),
       { actions, autoClose: false }
     );
   } else {
     Notification.warning(
       trans._n(
-        '%3: a task did not succeed',
+        '%3: %2 task did not succeed',
         '%3: %2 tasks did not succeed',
         bad(now),
         number(bad(now)),

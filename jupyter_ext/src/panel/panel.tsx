@@ -17,6 +17,7 @@ import {
   IPanelState,
   IQueueLine,
   ITaskLabel,
+  ITaskLine,
   IWorker,
   NO_FILTER,
   PANEL_ID
@@ -27,7 +28,7 @@ import { WatchedWidget } from './watched';
 export interface IPanelCallbacks {
   /** Do something with a queue; by default with the one that is open. */
   command: (command: string, line?: IQueueLine) => void;
-  menu: (line: IQueueLine, place: DOMRect) => void;
+  menu: (line: IQueueLine, button: HTMLElement) => void;
   task: (folder: string, task: ITaskLabel) => void;
   endWorker: (folder: string, worker: IWorker) => void;
 }
@@ -80,6 +81,21 @@ export class DesipipePanel extends WatchedWidget {
     this.look();
     this._stateChanged.emit(state);
     this.update();
+  }
+
+  /** What is known of a task: it is listed, or runs. */
+  task(folder: string, tid: string): ITaskLine | undefined {
+    if (folder !== this._open?.folder) {
+      return undefined;
+    }
+    const { summary, tasks } = this._open;
+    const isRunning = summary?.workers.some(worker =>
+      worker.tasks.some(task => task.tid === tid)
+    );
+    return (
+      tasks.find(tid) ??
+      (isRunning ? ({ tid, state: 'RUNNING' } as ITaskLine) : undefined)
+    );
   }
 
   /** Open a queue, and show its tasks that pass a filter. */
@@ -176,12 +192,12 @@ export function words(problem: Error | null, trans: TranslationBundle): string {
   if (problem instanceof RequestError) {
     if (problem.isAbsent) {
       return trans.__(
-        'This Jupyter server has no desipipe: install it in the environment that the server runs in, and start the server again.'
+        'desipipe is not installed on this Jupyter server. Install it in the environment that the server runs in, and restart the server.'
       );
     }
     if (!problem.kind && (problem.status === 401 || problem.status === 403)) {
       return trans.__(
-        'The server does not know this page any more: load the page again, with its token.'
+        'The session has expired. Reload the page, with its token.'
       );
     }
   }
@@ -195,7 +211,7 @@ export function trouble(
 ): string {
   return model.follower.isLost
     ? trans.__(
-        'The server gives no answer: what is shown is of before. It is asked again and again.'
+        'No connection to the server. Showing an earlier state; retrying…'
       )
     : words(model.problem, trans);
 }

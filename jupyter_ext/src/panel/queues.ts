@@ -12,6 +12,9 @@ import type { IQueueLine, ISettings } from './tokens';
 /** The most queues that are followed: a server keeps 128 in memory, for all pages. */
 const MOST = 100;
 
+/** Errors of a queue that was deleted, or cleared: it is listed only if the server still finds it. */
+const GONE: readonly unknown[] = ['QueueGoneError', 'UnknownQueueError'];
+
 /** What became of a queue. */
 export interface IChange {
   before: IQueueLine | null;
@@ -198,6 +201,13 @@ export class QueuesModel implements IDisposable {
     }
     this._heard = Date.now();
     const before = this._lines[place];
+    if (GONE.includes(event.error)) {
+      this._lines = this._lines.filter(line => line !== before);
+      this._refollow();
+      this._changed.emit();
+      this._looker.ask();
+      return;
+    }
     const now = (
       'message' in event
         ? { ...before, condition: 'unreadable', error: event.message }

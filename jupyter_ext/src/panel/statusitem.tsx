@@ -35,13 +35,13 @@ export class StatusItem extends ReactWidget {
     );
     const failed = lines.reduce((sum, line) => sum + bad(line), 0);
     const text = queues.isLost
-      ? trans.__('desipipe: no answer')
+      ? trans.__('desipipe: no connection')
       : `${SYMBOLS.RUNNING} ${number(running)}  ${SYMBOLS.FAILED} ${number(failed)}`;
     const title = trans.__(
-      'desipipe: %1 tasks run, %2 did not succeed, in %3 queues',
+      'desipipe: %1 running, %2 not succeeded, in %3',
       number(running),
       number(failed),
-      number(lines.length)
+      trans._n('%2 queue', '%2 queues', lines.length, number(lines.length))
     );
     return (
       <button

@@ -40,6 +40,11 @@ export class TaskModel extends FollowedModel {
       ).data
   };
 
+  /** The attempt whose output is shown; 0: the last one. */
+  set attempt(attempt: number) {
+    this.out.attempt = this.err.attempt = attempt;
+  }
+
   get task(): ITask | null {
     return this._task;
   }

@@ -4,8 +4,11 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
-import { Highlight, TaskView } from './components/taskview';
 import { Banner } from './components/bits';
+import type { Highlight } from './components/code';
+import type { ILog } from './components/logview';
+import { TaskView } from './components/taskview';
+import type { LogModel } from './log';
 import { trouble } from './panel';
 import { TaskModel } from './task';
 import { ITask, ITaskLabel, label } from './tokens';
@@ -16,8 +19,8 @@ export { TaskModel };
 /** What the page asks of those who own it. */
 export interface ITaskCallbacks {
   task: (folder: string, task: ITaskLabel) => void;
-  retry: (folder: string, tid: string) => Promise<boolean>;
-  cancel: (folder: string, task: ITaskLabel) => Promise<boolean>;
+  retry: (folder: string, task: ITask) => Promise<boolean>;
+  cancel: (folder: string, task: ITask) => Promise<boolean>;
   cell: (folder: string, task: ITask) => void;
   queue: (folder: string) => void;
   trust: (folder: string, tid: string, user: string) => Promise<boolean>;
@@ -28,22 +31,38 @@ export interface ITaskCallbacks {
 export class TaskPage extends Page<TaskModel> {
   constructor(
     model: TaskModel,
-    readonly queue: string,
+    queue: string,
     name: string,
     readonly callbacks: ITaskCallbacks,
     readonly trans: TranslationBundle
   ) {
     super(model, name, trans.__('Task %1', name));
     this.addClass('jp-desipipe-TaskPage');
+    this._queue = queue;
+    this._connect(model);
+    model.follower.changed.connect(() => this.update(), this);
+  }
+
+  /** Show another task instead. */
+  showTask(model: TaskModel, queue: string, name: string): void {
+    this._queue = queue;
+    this.title.label = name;
+    this.node.scrollTop = 0;
+    this._connect(model);
+    this.replaceModel(model);
+  }
+
+  private _connect(model: TaskModel): void {
     this.node.dataset.folder = model.folder;
     this.node.dataset.tid = model.tid;
     model.changed.connect(() => {
-      if (model.task) {
-        this.title.label = label(model.task);
-        this.title.caption = `${label(model.task)} · ${queue}`;
+      const { task } = model;
+      if (task) {
+        this.title.label = label(task);
+        this.title.caption = `${label(task)} · ${this._queue}`;
         this.node.setAttribute(
           'aria-label',
-          trans.__('Task %1', label(model.task))
+          this.trans.__('Task %1', label(task))
         );
       }
       this.update();
@@ -51,7 +70,6 @@ export class TaskPage extends Page<TaskModel> {
     for (const log of [model.out, model.err]) {
       log.changed.connect(() => this.update(), this);
     }
-    model.follower.changed.connect(() => this.update(), this);
   }
 
   protected render(): JSX.Element {
@@ -62,28 +80,37 @@ export class TaskPage extends Page<TaskModel> {
       return problem ? (
         <Banner>{problem}</Banner>
       ) : (
-        <div className="jp-desipipe-empty">
-          {trans.__('Looking for the task…')}
-        </div>
+        <div className="jp-desipipe-empty">{trans.__('Loading task…')}</div>
       );
     }
     return (
       <TaskView
         task={task}
-        queue={this.queue}
+        queue={this._queue}
+        key={tid}
         problem={problem}
-        out={{ lines: out.lines, dropped: out.dropped }}
-        err={{ lines: err.lines, dropped: err.dropped }}
+        out={logOf(out)}
+        err={logOf(err)}
         highlight={callbacks.highlight}
         displays={model.displays}
         onTask={other => callbacks.task(folder, other)}
-        onRetry={() => void callbacks.retry(folder, tid)}
+        onRetry={() => void callbacks.retry(folder, task)}
         onCancel={() => void callbacks.cancel(folder, task)}
         onCell={() => callbacks.cell(folder, task)}
         onQueue={() => callbacks.queue(folder)}
+        onAttempt={attempt => {
+          model.attempt = attempt;
+        }}
         onTrust={user => callbacks.trust(folder, tid, user)}
         trans={trans}
       />
     );
   }
+
+  private _queue: string;
+}
+
+function logOf(model: LogModel): ILog {
+  const { lines, dropped, attempt } = model;
+  return { lines, dropped, attempt, all: () => model.all() };
 }

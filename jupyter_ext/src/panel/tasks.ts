@@ -64,6 +64,17 @@ export class TasksModel {
     return this._pages.get(Math.floor(place / PAGE))?.tasks[place % PAGE];
   }
 
+  /** The task of an identity, if it is known. */
+  find(tid: string): ITaskLine | undefined {
+    for (const { tasks } of this._pages.values()) {
+      const task = tasks.find(task => task.tid === tid);
+      if (task) {
+        return task;
+      }
+    }
+    return undefined;
+  }
+
   /** Someone looks at these places. */
   want(first: number, last: number): void {
     this._first = first;

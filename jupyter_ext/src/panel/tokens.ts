@@ -23,14 +23,17 @@ export const COMMANDS = {
   resize: 'desipipe:resize',
   graph: 'desipipe:graph',
   timeline: 'desipipe:timeline',
+  picture: 'desipipe:picture',
   settings: 'desipipe:settings',
   copyPath: 'desipipe:copy-path',
+  use: 'desipipe:use',
+  clearSuperseded: 'desipipe:clear-superseded',
   openTask: 'desipipe:open-task',
+  openTaskTab: 'desipipe:open-task-tab',
   retryTask: 'desipipe:retry-task',
   cancelTask: 'desipipe:cancel-task',
   showCell: 'desipipe:show-cell',
-  showCellTasks: 'desipipe:show-cell-tasks',
-  endWorker: 'desipipe:end-worker'
+  showCellTasks: 'desipipe:show-cell-tasks'
 } as const;
 
 /** A queue's manager: the process that keeps enough workers. */
@@ -64,6 +67,10 @@ export interface IQueueLine {
   /** Tasks of code that notebooks and scripts have no longer: they are in none of the counts. */
   superseded?: number;
   left: number;
+  /** How many workers live, as far as the journal tells. */
+  workers?: number;
+  /** How many tasks may run in parallel, of each task manager by its identity. */
+  limits?: Record<string, number>;
   manager: IManager | null;
   rate: number | null;
   eta: number | null;
@@ -120,7 +127,7 @@ export interface ITaskLabel {
 }
 
 /** All there is to see of a queue at one glance: `desipipe.view.queue.queue_summary`. */
-export interface IQueueSummary extends IQueueLine {
+export interface IQueueSummary extends Omit<IQueueLine, 'workers'> {
   workers: IWorker[];
   n_workers: number;
   jobs: IJob[];
@@ -152,7 +159,11 @@ export interface ITaskLine extends ITaskLabel {
   user?: string;
   /** Whose worker ran it, in a queue that a group shares. */
   ran_by?: string;
+  /** The most resident memory of its process, bytes. */
+  memory?: number | null;
   cause: string;
+  /** Its arguments in few words: `i=12, k=0.1`. */
+  arguments_text?: string;
 }
 
 /** A page of a list of tasks. */
@@ -183,11 +194,28 @@ export interface IAttempt {
   job: string;
   began: number | null;
   duration: number | null;
+  memory?: number | null;
   cause: string;
   /** Whether it is the one that counts. */
   current: boolean;
   out: number;
   err: number;
+}
+
+/** A task that another one depends on, or that uses it. */
+export interface IRelative extends ITaskLabel {
+  state: State;
+  blocked: string;
+  superseded?: boolean;
+}
+
+/** How long the last tasks of an app took, s, and the median of their memory, bytes. */
+export interface IPeers {
+  n: number;
+  median: number;
+  least: number;
+  most: number;
+  memory: number | null;
 }
 
 /** All that is known of a task: `desipipe.view.queue.task_detail`. */
@@ -210,10 +238,21 @@ export interface ITask extends ITaskLine {
   /** Bytes of the result; `null` if there is none. */
   result: number | null;
   trace: string;
-  requires: (ITaskLabel & { state: State })[];
+  /** The line of `code` that failed, from 1 on. */
+  line?: number | null;
+  /** Its result in few words, where that is known without unpickling it. */
+  result_text?: string;
+  requires: IRelative[];
   n_requires: number;
-  dependants: (ITaskLabel & { state: State })[];
+  dependants: IRelative[];
   n_dependants: number;
+  /** The task that keeps it from running. */
+  blocker?: ITaskLabel | null;
+  /** The tasks before and after it in the queue. */
+  previous?: ITaskLabel | null;
+  next?: ITaskLabel | null;
+  /** Times and memory of other tasks of its app that succeeded. */
+  peers?: IPeers | null;
   problems: string[];
 }
 

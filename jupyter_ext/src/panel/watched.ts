@@ -54,12 +54,9 @@ export abstract class WatchedWidget extends ReactWidget {
 
 /** A page in the main area; what it is about is kept true while it is visible. */
 export abstract class Page<T extends FollowedModel> extends WatchedWidget {
-  constructor(
-    readonly model: T,
-    name: string,
-    words: string
-  ) {
+  constructor(model: T, name: string, words: string) {
     super();
+    this._model = model;
     this.addClass('jp-desipipe-Page');
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', words);
@@ -68,12 +65,28 @@ export abstract class Page<T extends FollowedModel> extends WatchedWidget {
     this.title.closable = true;
   }
 
+  /** What the page is about. */
+  get model(): T {
+    return this._model;
+  }
+
   override dispose(): void {
     this.model.dispose();
     super.dispose();
   }
 
+  /** Be about something else from now on. */
+  protected replaceModel(model: T): void {
+    const { visible } = this._model;
+    this._model.dispose();
+    this._model = model;
+    model.visible = visible;
+    this.update();
+  }
+
   protected onWatched(watched: boolean): void {
     this.model.visible = watched;
   }
+
+  private _model: T;
 }

@@ -10,7 +10,8 @@ import {
   CONDITION_SYMBOLS,
   Shown,
   STATES,
-  SYMBOLS
+  SYMBOLS,
+  TARGETS
 } from '../../tokens';
 import type { IQueueLine, ITaskLine } from '../tokens';
 
@@ -31,6 +32,33 @@ export function shownState(
     return 'SUPERSEDED';
   }
   return task.state === 'WAITING' && task.blocked ? 'BLOCKED' : task.state;
+}
+
+/** Whether a task can be asked to run again: it has ended, and counts. */
+export function canRunAgain(
+  task: Pick<ITaskLine, 'state' | 'superseded'>
+): boolean {
+  return (
+    !task.superseded &&
+    (task.state === 'SUCCEEDED' || TARGETS.retry.includes(task.state))
+  );
+}
+
+/** Whether running a task again computes a result that is there already. */
+export function isRunAgain(
+  task: Pick<ITaskLine, 'state'> | undefined
+): boolean {
+  return task?.state === 'SUCCEEDED';
+}
+
+/** Whether a task can be cancelled: it runs, or will run. */
+export function canCancel(
+  task: Pick<ITaskLine, 'state' | 'superseded'>
+): boolean {
+  return (
+    TARGETS.cancel.includes(task.state) &&
+    (!task.superseded || task.state === 'RUNNING')
+  );
 }
 
 /** Symbol of a state. */

@@ -5,7 +5,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { TrustNote } from '../../components/trust';
-import { number } from '../../format';
+import { bytes } from '../../format';
 
 /** What is known of a display before it is opened. */
 export interface IDisplay {
@@ -42,6 +42,10 @@ export interface IDisplaysProps {
 
 const NOTHING: IDisplayList = { displays: [] };
 const IMAGES = ['image/png', 'image/jpeg', 'image/gif'];
+/** Figures and tables that are opened at once: the first ones, unless they are large (bytes). */
+const OPEN = 4;
+const SMALL = 500_000;
+const SEEN = [...IMAGES, 'image/svg+xml', 'text/html'];
 
 /** All displays of a task. */
 export function Displays(props: IDisplaysProps): JSX.Element | null {
@@ -63,8 +67,11 @@ export function Displays(props: IDisplaysProps): JSX.Element | null {
     return null;
   }
   return (
-    <section className="jp-desipipe-section" aria-label={trans.__('Displays')}>
-      <h3>{trans.__('Displays')}</h3>
+    <section
+      className="jp-desipipe-section"
+      aria-label={trans.__('Figures and tables')}
+    >
+      <h3>{trans.__('Figures and tables')}</h3>
       {untrusted && (
         <TrustNote
           user={untrusted}
@@ -85,7 +92,7 @@ export function Displays(props: IDisplaysProps): JSX.Element | null {
         />
       ))}
       <div className="jp-desipipe-note">
-        {trans.__('To write all of them to files:')} <code>{command}</code>
+        {trans.__('Save all of them as files:')} <code>{command}</code>
       </div>
     </section>
   );
@@ -102,16 +109,26 @@ function Display(props: {
   const kinds = Object.entries(display.kinds).filter(
     ([kind], _, all) => kind !== 'text/plain' || all.length === 1
   );
-  const words = kinds.map(([kind, size]) => `${kind} (${number(size)} B)`);
+  const words = kinds.map(([kind, size]) => `${kind} (${bytes(size, trans)})`);
+  const atOnce =
+    display.number < OPEN &&
+    kinds.some(([kind, size]) => SEEN.includes(kind) && size <= SMALL);
+  const load = () => {
+    if (!data) {
+      source
+        .open(display.number)
+        .then(setData, error => setProblem(`${error}`));
+    }
+  };
+  React.useEffect(() => {
+    if (atOnce) {
+      load();
+    }
+  }, []);
   return (
     <details
-      onToggle={event => {
-        if (event.currentTarget.open && !data) {
-          source
-            .open(display.number)
-            .then(setData, error => setProblem(`${error}`));
-        }
-      }}
+      open={atOnce || undefined}
+      onToggle={event => event.currentTarget.open && load()}
     >
       <summary>
         {display.number + 1}: {words.join(', ')}

@@ -1,19 +1,33 @@
 /**
- * What a task printed, line by line, followed while it grows.
+ * Output of a task, line by line: live while it grows, with search, copy and download.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { number } from '../../format';
+import { save } from '../save';
+import { Link } from './bits';
 
 /** Lines that are one piece of the page: only the last piece changes when lines are added. */
 const PIECE = 200;
 
+/** One of the streams of a task. */
+export interface ILog {
+  lines: readonly string[];
+  /** Lines before these that are not shown. */
+  dropped: number;
+  /** The attempt that they are of; 0: the last one. */
+  attempt: number;
+  /** All of it, also what is not shown. */
+  all: () => Promise<string>;
+}
+
 /** Properties of {@link LogView}. */
 export interface ILogViewProps {
   title: string;
-  lines: readonly string[];
-  dropped: number;
+  log: ILog;
+  /** Name of the file into which it is saved. */
+  file: string;
   /** The command that shows all of it. */
   command: string;
   running: boolean;
@@ -22,7 +36,111 @@ export interface ILogViewProps {
 
 /** A stream. */
 export function LogView(props: ILogViewProps): JSX.Element | null {
-  const { lines, dropped, trans } = props;
+  const { title, log, running, trans } = props;
+  const [search, setSearch] = React.useState('');
+  if (!log.lines.length) {
+    return null;
+  }
+  return (
+    <section className="jp-desipipe-section" aria-label={title}>
+      <div className="jp-desipipe-row">
+        <h3>
+          {title}{' '}
+          {running && (
+            <span className="jp-desipipe-aside">{trans.__('(live)')}</span>
+          )}
+        </h3>
+        <span className="jp-desipipe-space" />
+        <Tools {...props} search={search} onSearch={setSearch} />
+      </div>
+      {log.dropped > 0 && (
+        <div className="jp-desipipe-note">
+          {trans._n(
+            '%2 earlier line not shown. Full log:',
+            '%2 earlier lines not shown. Full log:',
+            log.dropped,
+            number(log.dropped)
+          )}{' '}
+          <code>{props.command}</code>
+        </div>
+      )}
+      {search ? <Matches {...props} search={search} /> : <Lines {...props} />}
+    </section>
+  );
+}
+
+function Tools(
+  props: ILogViewProps & { search: string; onSearch: (text: string) => void }
+): JSX.Element {
+  const { title, log, file, trans } = props;
+  const [problem, setProblem] = React.useState('');
+  const take = (use: (text: string) => unknown) =>
+    void log
+      .all()
+      .then(use)
+      .then(
+        () => setProblem(''),
+        error => setProblem(`${error}`)
+      );
+  return (
+    <>
+      {problem && <span role="alert">{problem}</span>}
+      <input
+        type="search"
+        className="jp-desipipe-search"
+        placeholder={trans.__('search…')}
+        aria-label={trans.__('Search in %1', title)}
+        value={props.search}
+        onChange={event => props.onSearch(event.target.value)}
+      />
+      <Link onClick={() => take(text => navigator.clipboard.writeText(text))}>
+        {trans.__('Copy')}
+      </Link>
+      <Link
+        onClick={() =>
+          take(text => save(new Blob([text], { type: 'text/plain' }), file))
+        }
+      >
+        {trans.__('Download')}
+      </Link>
+    </>
+  );
+}
+
+/** The lines that hold a text, with their numbers. */
+function Matches({
+  log,
+  search,
+  title,
+  trans
+}: ILogViewProps & { search: string }): JSX.Element {
+  const text = search.toLowerCase();
+  const lines = log.lines
+    .map((line, i): [number, string] => [log.dropped + i + 1, line])
+    .filter(([, line]) => line.toLowerCase().includes(text));
+  return (
+    <>
+      <div className="jp-desipipe-note" role="status">
+        {trans._n(
+          '%2 matching line',
+          '%2 matching lines',
+          lines.length,
+          number(lines.length)
+        )}
+      </div>
+      <pre className="jp-desipipe-log" tabIndex={0} aria-label={title}>
+        {lines.map(([place, line]) => (
+          <div key={place}>
+            <span className="jp-desipipe-place">{place}</span> {line}
+          </div>
+        ))}
+      </pre>
+    </>
+  );
+}
+
+function Lines({ title, log }: ILogViewProps): JSX.Element {
+  const { lines, dropped } = log;
   const scroller = React.useRef<HTMLPreElement>(null);
   const stick = React.useRef(true);
   React.useLayoutEffect(() => {
@@ -31,9 +149,6 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
       node.scrollTop = node.scrollHeight;
     }
   }, [lines]);
-  if (!lines.length) {
-    return null;
-  }
   const pieces: [number, string][] = [];
   for (let start = 0; start < lines.length;) {
     // By their number from the very first line on, so that a piece stays what it is when lines are dropped before it.
@@ -43,41 +158,22 @@ export function LogView(props: ILogViewProps): JSX.Element | null {
     start = end;
   }
   return (
-    <section className="jp-desipipe-section" aria-label={props.title}>
-      <h3>
-        {props.title}{' '}
-        {props.running && (
-          <span className="jp-desipipe-aside">{trans.__('is followed')}</span>
-        )}
-      </h3>
-      {dropped > 0 && (
-        <div className="jp-desipipe-note">
-          {trans._n(
-            '%2 line before these is not shown here:',
-            '%2 lines before these are not shown here:',
-            dropped,
-            number(dropped)
-          )}{' '}
-          <code>{props.command}</code>
-        </div>
-      )}
-      <pre
-        ref={scroller}
-        className="jp-desipipe-log"
-        tabIndex={0}
-        role="log"
-        aria-live="off"
-        aria-label={props.title}
-        onScroll={event => {
-          const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
-          stick.current = scrollTop + clientHeight > scrollHeight - 20;
-        }}
-      >
-        {pieces.map(([number, text]) => (
-          <Piece key={number} text={text} />
-        ))}
-      </pre>
-    </section>
+    <pre
+      ref={scroller}
+      className="jp-desipipe-log"
+      tabIndex={0}
+      role="log"
+      aria-live="off"
+      aria-label={title}
+      onScroll={event => {
+        const { scrollTop, scrollHeight, clientHeight } = event.currentTarget;
+        stick.current = scrollTop + clientHeight > scrollHeight - 20;
+      }}
+    >
+      {pieces.map(([number, text]) => (
+        <Piece key={number} text={text} />
+      ))}
+    </pre>
   );
 }
 

@@ -41,7 +41,7 @@ export interface IQueueListProps {
   onToggle: (folder: string) => void;
   onDismiss: (folder: string) => void;
   onCommand: (command: string, line?: IQueueLine) => void;
-  onMenu: (line: IQueueLine, place: DOMRect) => void;
+  onMenu: (line: IQueueLine, button: HTMLElement) => void;
   /** What is shown of the one that is open. */
   children: (line: IQueueLine) => React.ReactNode;
   trans: TranslationBundle;
@@ -57,7 +57,7 @@ export function QueueList(props: IQueueListProps): JSX.Element {
         <button
           type="button"
           className="jp-desipipe-icon"
-          title={trans.__('Look for queues now')}
+          title={trans.__('Refresh queues')}
           aria-label={trans.__('Refresh')}
           onClick={() => props.onCommand(COMMANDS.refresh)}
         >
@@ -75,19 +75,15 @@ export function QueueList(props: IQueueListProps): JSX.Element {
       </div>
       <Trouble {...props} />
       {lines === null && !props.problem && !props.lost && (
-        <div className="jp-desipipe-empty">
-          {trans.__('Looking for queues…')}
-        </div>
+        <div className="jp-desipipe-empty">{trans.__('Loading queues…')}</div>
       )}
       {lines?.length === 0 && (
         <div className="jp-desipipe-empty">
           <p>{trans.__('No queues yet.')}</p>
-          <p>{trans.__('One is made by the first cell that asks for it:')}</p>
+          <p>{trans.__('Create one from a notebook:')}</p>
           <pre>{EXAMPLE}</pre>
           <p>
-            {trans.__(
-              'Queues elsewhere than in your queue folder are found when their folder is in the'
-            )}{' '}
+            {trans.__('To show queues from other folders, add them in the')}{' '}
             <Link onClick={() => props.onCommand(COMMANDS.settings)}>
               {trans.__('settings')}
             </Link>
@@ -108,7 +104,7 @@ function Trouble(props: IQueueListProps): JSX.Element | null {
   const { trans } = props;
   const retry = (
     <Link onClick={() => props.onCommand(COMMANDS.refresh)}>
-      {trans.__('Try now')}
+      {trans.__('Retry now')}
     </Link>
   );
   if (props.lost) {
@@ -116,12 +112,10 @@ function Trouble(props: IQueueListProps): JSX.Element | null {
       <Banner action={retry}>
         {props.heard
           ? trans.__(
-              'The server gives no answer: what is shown is of %1. It is asked again and again.',
+              'No connection to the server. Showing the state of %1; retrying…',
               moment(props.heard / 1000)
             )
-          : trans.__(
-              'The server gives no answer. It is asked again and again.'
-            )}
+          : trans.__('No connection to the server. Retrying…')}
       </Banner>
     );
   }
@@ -157,8 +151,8 @@ function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
           <button
             type="button"
             className="jp-desipipe-icon"
-            title={trans.__('Show it no more, unless it comes back')}
-            aria-label={trans.__('Dismiss %1', line.queue)}
+            title={trans.__('Hide until it reappears')}
+            aria-label={trans.__('Hide %1', line.queue)}
             onClick={() => props.onDismiss(line.folder)}
           >
             <closeIcon.react tag="span" height="16px" width="16px" />
@@ -172,9 +166,7 @@ function Queue(props: IQueueListProps & { line: IQueueLine }): JSX.Element {
               title={trans.__('More')}
               aria-label={trans.__('More of %1', line.queue)}
               aria-haspopup="menu"
-              onClick={event =>
-                props.onMenu(line, event.currentTarget.getBoundingClientRect())
-              }
+              onClick={event => props.onMenu(line, event.currentTarget)}
             >
               <ellipsesIcon.react tag="span" height="16px" width="16px" />
             </button>
@@ -228,8 +220,8 @@ function Pause({
       title={
         refused ||
         (paused
-          ? trans.__('Let tasks begin again')
-          : trans.__('Pause the queue: no task begins'))
+          ? trans.__('Resume: start tasks, and workers if there are none')
+          : trans.__('Pause: start no further tasks'))
       }
       aria-label={
         paused

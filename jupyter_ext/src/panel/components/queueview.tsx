@@ -68,8 +68,8 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
       {!!summary?.n_damage && (
         <Banner>
           {trans._n(
-            '%2 line of the journal cannot be read; the others count. To move it aside: desipipe doctor --repair',
-            '%2 lines of the journal cannot be read; the others count. To move them aside: desipipe doctor --repair',
+            '%2 line of the journal cannot be read. The others count. To move it aside: desipipe doctor --repair',
+            '%2 lines of the journal cannot be read. The others count. To move them aside: desipipe doctor --repair',
             summary.n_damage,
             number(summary.n_damage)
           )}
@@ -143,9 +143,9 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
   if (manager) {
     parts.push(
       manager.alive === false
-        ? trans.__('its manager on %1 is dead', manager.host)
+        ? trans.__('manager on %1 has died', manager.host)
         : manager.stopping
-          ? trans.__('the manager on %1 ends', manager.host)
+          ? trans.__('manager on %1 is stopping', manager.host)
           : trans.__('manager on %1', manager.host)
     );
   } else if (line.left > 0) {
@@ -228,7 +228,7 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
         alone &&
         button(
           COMMANDS.start,
-          trans.__('Start'),
+          trans.__('Start workers'),
           trans.__('Start a manager, which starts workers'),
           line.condition === 'stopped',
           refused
@@ -238,8 +238,8 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
           COMMANDS.retry,
           trans.__('Retry %1', number(failed)),
           trans._n(
-            'Let the task run again that did not succeed',
-            'Let the %2 tasks run again that did not succeed',
+            'Run the task again that did not succeed',
+            'Run the %2 tasks again that did not succeed',
             failed,
             number(failed)
           ),
@@ -249,12 +249,12 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
       {button(
         COMMANDS.graph,
         trans.__('Graph'),
-        trans.__('Which tasks need which')
+        trans.__('Show which tasks depend on which')
       )}
       {button(
         COMMANDS.timeline,
         trans.__('Timeline'),
-        trans.__('Who ran what when')
+        trans.__('Show which worker ran what when')
       )}
     </div>
   );
@@ -292,7 +292,7 @@ function Tasks(props: IQueueViewProps): JSX.Element {
       </h3>
       {filter.cell && (
         <div className="jp-desipipe-chip">
-          <span>{trans.__('of the cell %1', filter.cell.title)}</span>
+          <span>{trans.__('Cell: %1', filter.cell.title)}</span>
           <button
             type="button"
             className="jp-desipipe-icon"
@@ -326,7 +326,7 @@ function Tasks(props: IQueueViewProps): JSX.Element {
         <input
           type="search"
           aria-label={trans.__('Name or identity')}
-          placeholder={trans.__('filter…')}
+          placeholder={trans.__('name, index or id…')}
           value={filter.text}
           maxLength={1000}
           onChange={event =>
@@ -343,9 +343,9 @@ function Tasks(props: IQueueViewProps): JSX.Element {
         onOpen={props.onTask}
         empty={
           filtered
-            ? trans.__('No task is like that.')
+            ? trans.__('No matching tasks.')
             : trans.__(
-                'No tasks yet: they come with the first call of a decorated function, or %%desipipe cell.'
+                'No tasks yet. Call a decorated function, or run a %%desipipe cell.'
               )
         }
         trans={trans}

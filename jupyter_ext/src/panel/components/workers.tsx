@@ -162,9 +162,9 @@ function Worker(
   const { worker, job, trans } = props;
   const name = jobName(worker.job, worker.pid, trans);
   const words = worker.stopping
-    ? trans.__('ends')
+    ? trans.__('stopping')
     : worker.alive === false
-      ? trans.__('vanished')
+      ? trans.__('lost')
       : worker.running
         ? ''
         : trans.__('idle');
@@ -190,8 +190,8 @@ function Worker(
         <button
           type="button"
           className="jp-desipipe-icon"
-          title={props.refused || trans.__('End this worker…')}
-          aria-label={trans.__('End worker %1', name)}
+          title={props.refused || trans.__('Stop this worker…')}
+          aria-label={trans.__('Stop worker %1', name)}
           disabled={worker.stopping || !!props.refused}
           onClick={() => props.onEndWorker(worker)}
         >
@@ -243,7 +243,7 @@ function Job({
           name={jobName(job.job, 0, trans)}
           parts={[
             job.node,
-            jobWords(job, trans) || trans.__('begins'),
+            jobWords(job, trans) || trans.__('starting'),
             trans._n('%2 slot', '%2 slots', job.slots, number(job.slots)),
             timeLeft(job, now, trans)
           ]}
@@ -302,7 +302,7 @@ function timeLeft(job: IJob, now: number, trans: TranslationBundle): string {
   }
   const seconds = job.ends - now;
   if (seconds < 60) {
-    return seconds > 0 ? trans.__('< 1 min left') : trans.__('its time is up');
+    return seconds > 0 ? trans.__('< 1 min left') : trans.__('time is up');
   }
   return trans.__(
     '%1 left',

@@ -1,6 +1,7 @@
 /**
  * A picture of the page becomes a file.
  */
+import { save } from '../save';
 
 /** What of a picture becomes a file. */
 export interface IBox {
@@ -37,7 +38,7 @@ export function svgText(svg: SVGSVGElement, box: IBox): string {
 
 /** Download a text of an SVG file. */
 export function saveSvg(text: string, name: string): void {
-  download(new Blob([text], { type: 'image/svg+xml' }), `${name}.svg`);
+  save(new Blob([text], { type: 'image/svg+xml' }), `${name}.svg`);
 }
 
 /** Download it as pixels, twice as fine as it is. */
@@ -58,21 +59,9 @@ export async function savePng(text: string, name: string): Promise<void> {
       canvas.toBlob(resolve, 'image/png')
     );
     if (blob) {
-      download(blob, `${name}.png`);
+      save(blob, `${name}.png`);
     }
   } finally {
     URL.revokeObjectURL(url);
   }
-}
-
-function download(blob: Blob, name: string): void {
-  const url = URL.createObjectURL(blob);
-  const link = document.createElement('a');
-  link.href = url;
-  link.download = name.replace(/[^\w.-]+/g, '_');
-  document.body.append(link);
-  link.click();
-  link.remove();
-  // The browser has read it by then.
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,0 +1,139 @@
+"""Compare a task with those beside it: its neighbours in the queue, other tasks of its app, the
+apps of a queue.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from statistics import median
+from typing import Any
+
+from ..queue.events import DROPPED, FAILED, KILLED, PENDING, RUNNING, STATES, SUCCEEDED, UNKNOWN
+from ..queue.ledger import Ledger
+from .queue import task_name, task_summaries
+
+__all__ = ['app_summaries', 'label_of', 'neighbours', 'peers']
+
+Dict = dict[str, Any]
+
+_PEERS = 40  # tasks of the same app that are compared
+_FAR = 4000  # rows that are looked at for them, and for neighbours
+
+
+def label_of(ledger: Ledger, row: int) -> Dict:
+    """Return ``tid``, ``name`` and ``index`` of a task."""
+    return {
+        'tid': ledger.state.ids[row].hex(),
+        'name': task_name(ledger, row),
+        'index': ledger.state.index[row],
+    }
+
+
+def neighbours(ledger: Ledger, row: int) -> tuple[Dict | None, Dict | None]:
+    """Return the tasks before and after a task, in the order they were added; superseded ones
+    only beside one that is.
+    """
+    state = ledger.state
+    last = len(state.status)
+
+    def first_of(rows: Iterable[int]) -> Dict | None:
+        is_old = row in state.superseded
+        for other in rows:
+            if state.status[other] != DROPPED and (is_old or other not in state.superseded):
+                return label_of(ledger, other)
+        return None
+
+    return first_of(range(row - 1, max(-1, row - _FAR), -1)), first_of(
+        range(row + 1, min(last, row + _FAR))
+    )
+
+
+def peers(ledger: Ledger, row: int) -> Dict | None:
+    """Compare a task with the nearest tasks of its app that succeeded.
+
+    Returns
+    -------
+    peers : dict
+        ``n`` tasks, their ``median``, ``least`` and ``most`` duration in seconds, and the median of
+        their ``memory`` in bytes (``None`` if unknown); ``None`` if no other task of the app
+        succeeded.
+    """
+    state = ledger.state
+    name = task_name(ledger, row)
+    groups = {number for number, group in enumerate(state.groups) if group.name == name}
+    near: list[int] = []
+    for away in range(1, _FAR):
+        for other in (row - away, row + away):
+            if (
+                0 <= other < len(state.status)
+                and state.status[other] == SUCCEEDED
+                and state.group[other] in groups
+            ):
+                near.append(other)
+        if len(near) >= _PEERS:
+            break
+    tasks = task_summaries(ledger, near[:_PEERS])
+    taken = [task['duration'] for task in tasks if task['duration'] is not None]
+    if not taken:
+        return None
+    memory = [task['memory'] for task in tasks if task['memory']]
+    return {
+        'n': len(taken),
+        'median': median(taken),
+        'least': min(taken),
+        'most': max(taken),
+        'memory': median(memory) if memory else None,
+    }
+
+
+def app_summaries(ledger: Ledger, durations: Mapping[int, float]) -> list[Dict]:
+    """Summarise a queue app by app, in order of the apps' coming, without superseded tasks.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    durations : mapping
+        Seconds that tasks took, by row.
+
+    Returns
+    -------
+    apps : list of dict
+        ``name``, ``total``, ``counts`` (by state), ``failed`` (how many did not succeed),
+        ``median`` (seconds that a task took that succeeded, or ``None``).
+    """
+    state = ledger.state
+    counts = Counter(zip(state.group, state.status, strict=True))
+    counts.subtract((state.group[row], state.status[row]) for row in state.superseded)
+    for row in state.claimed_rows() - state.superseded:
+        counts.subtract([(state.group[row], RUNNING)])
+        counts.update([(state.group[row], PENDING)])
+    taken: dict[str, list[float]] = {}
+    for row, duration in durations.items():
+        if (
+            row < len(state.status)
+            and state.status[row] == SUCCEEDED
+            and row not in state.superseded
+        ):
+            taken.setdefault(task_name(ledger, row), []).append(duration)
+    apps: dict[str, Dict] = {}
+    for (number, status), n in sorted(counts.items()):
+        if n <= 0 or status == DROPPED:
+            continue
+        name = state.groups[number].name
+        app = apps.setdefault(
+            name,
+            {
+                'name': name,
+                'total': 0,
+                'counts': dict.fromkeys(STATES, 0),
+                'failed': 0,
+                'median': None,
+            },
+        )
+        app['total'] += n
+        app['counts'][STATES[status]] += n
+        app['failed'] += n if status in (FAILED, KILLED, UNKNOWN) else 0
+    for name, app in apps.items():
+        app['median'] = median(taken[name]) if name in taken else None
+    return list(apps.values())

@@ -1,0 +1,67 @@
+/**
+ * The menu of a queue.
+ */
+import type { CommandRegistry } from '@lumino/commands';
+import { Menu } from '@lumino/widgets';
+
+import { COMMANDS, IQueueLine } from './tokens';
+
+/** Commands of the menu; empty: a line between them. */
+const ITEMS = [
+  COMMANDS.start,
+  COMMANDS.resize,
+  COMMANDS.retry,
+  COMMANDS.cancel,
+  COMMANDS.clearSuperseded,
+  '',
+  COMMANDS.graph,
+  COMMANDS.timeline,
+  COMMANDS.use,
+  COMMANDS.copyPath,
+  '',
+  COMMANDS.kill,
+  COMMANDS.delete
+];
+
+/** A menu for one queue at a time. */
+export class QueueMenu {
+  constructor(commands: CommandRegistry) {
+    this._menu = new Menu({ commands });
+    // Closed without a choice, the menu gives the focus back; a command may put it elsewhere.
+    this._menu.aboutToClose.connect(() => {
+      const opener = this._opener;
+      this._opener = null;
+      requestAnimationFrame(() => {
+        const { activeElement } = document;
+        if (
+          opener?.isConnected &&
+          (!activeElement || isNowhere(activeElement))
+        ) {
+          opener.focus();
+        }
+      });
+    });
+  }
+
+  /** Open the menu of a queue below a button. */
+  open(line: IQueueLine, button: HTMLElement): void {
+    this._menu.clearItems();
+    ITEMS.forEach(command =>
+      this._menu.addItem(
+        command
+          ? { command, args: { folder: line.folder } }
+          : { type: 'separator' }
+      )
+    );
+    this._opener = button;
+    const { left, bottom } = button.getBoundingClientRect();
+    this._menu.open(left, bottom);
+  }
+
+  private readonly _menu: Menu;
+  private _opener: HTMLElement | null = null;
+}
+
+function isNowhere(node: Element): boolean {
+  return node === document.body || node.closest('.lm-Menu') !== null;
+}
