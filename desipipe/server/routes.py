@@ -530,7 +530,7 @@ LOOKS = (
             'text': {
                 'type': 'string',
                 'maxLength': 1000,
-                'description': 'Part of name[index] or of the cause, beginning of the identity, or i=12',
+                'description': 'Part of name[index] or of the cause, the identity, or i=12',
             },
             'order': {
                 'type': 'string',
