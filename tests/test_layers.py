@@ -63,16 +63,19 @@ INSIDE = {
         'original_arguments files original_import svg tables importer notebook prov crate '
         'run verify rerun'
     ),
-    'cells': 'names option_types shared_variables function options recorded',
+    'cells': (
+        'names option_types shared_variables function options recorded task_cell definitions '
+        'states estimate plan file'
+    ),
     'commands': (
         'common demo_pipeline differences change completion logs migrate processes tables '
         'doctor files show records tour parser'
     ),
     'notebook': (
-        'commands displays exporter follower displays.cell displays.queue form panel hooks '
-        'verbs magics'
+        'history commands displays exporter follower displays.cell displays.queue form panel '
+        'hooks verbs magics'
     ),
-    'server': 'queues routes openapi handlers socket extension',
+    'server': 'queues routes cell_routes openapi handlers socket extension',
 }
 # Not in the tables: the version is a word, `python -m desipipe` is a face, and the package itself
 # only points at what is public.

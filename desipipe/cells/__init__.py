@@ -1,1 +1,1 @@
-"""The text of a cell and what it stands for: options, names, a function."""
+"""The text of cells: options, names, a function; what it defines and reads, and its state."""

@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import positive, seconds
@@ -42,6 +43,7 @@ def register(verbs: Verbs) -> None:
         'desipipe run analysis.ipynb -o out.ipynb --no-wait',
         'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
         'the queue',
+        'desipipe run analysis.ipynb --stale     only task cells that are not current',
         'desipipe run pipeline.py',
     )
     parser.add_argument(
@@ -89,6 +91,8 @@ def register(verbs: Verbs) -> None:
         'since the kernel that knew their names is gone; what is done is '
         'taken from the queue. The parameters are those of the notebook',
     )
+    words = 'execute task cells that are not current, and what they need; write NOTEBOOK'
+    parser.add_argument('--stale', action='store_true', help=words)
     parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
     parser.add_argument(
         '--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take'
@@ -99,6 +103,19 @@ def register(verbs: Verbs) -> None:
     parser.add_argument(
         '--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook'
     )
+
+    parser = verbs.add(
+        'plan',
+        plan,
+        'show which task cells of a notebook are not current',
+        'Nothing is run: the text of the notebook is compared with what its outputs recorded, and '
+        'times are those of earlier tasks. Run what is stale with: desipipe run --stale NOTEBOOK. '
+        'Exit status 0: all task cells are current; 1: some are not.',
+        'desipipe plan analysis.ipynb',
+        'desipipe plan analysis.ipynb --json',
+    )
+    parser.add_argument('notebook', metavar='NOTEBOOK', help='the notebook, executed and saved')
+    add_json(parser)
 
     parser = verbs.add(
         'record',
@@ -530,6 +547,11 @@ def run(args: argparse.Namespace) -> int:
 
     parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
     if args.notebook.endswith('.py'):
+        if args.stale:
+            raise UnknownOptionError(
+                f'{args.notebook} is a script, of which no outputs are kept. Nothing was run. Run '
+                f'it: desipipe run {shlex.quote(args.notebook)}'
+            )
         if args.resume:
             raise UnknownOptionError(
                 f'{args.notebook} is a script, of which nothing was kept to go on with; nothing '
@@ -550,6 +572,7 @@ def run(args: argparse.Namespace) -> int:
             args.kernel,
             args.cwd,
             hint,
+            choose=_stale_cells if args.stale else None,
         )
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
@@ -573,6 +596,35 @@ def run(args: argparse.Namespace) -> int:
     if ran.output:
         hint(f'The executed notebook: {ran.output}')
     return status
+
+
+def _stale_cells(notebook: dict[str, Any]) -> Sequence[int]:
+    """List the cells to execute so that all tasks are of the present text; print what that
+    costs.
+    """
+    from ..cells.file import Queues, read_cells
+    from ..cells.plan import make_plan, to_lines
+
+    queues = Queues()
+    plan = make_plan(read_cells(notebook, queues), queues.estimate)
+    for line in to_lines(plan):
+        hint(visible(line))
+    return plan.to_run
+
+
+def plan(args: argparse.Namespace) -> int:
+    """``desipipe plan``."""
+    from ..cells.file import Queues, read_cells
+    from ..cells.plan import make_plan, to_json, to_lines
+    from ..record.files import read_notebook
+
+    queues = Queues()
+    found = make_plan(read_cells(read_notebook(args.notebook), queues), queues.estimate)
+    if args.json:
+        print_json(to_json(found))
+    else:
+        print('\n'.join(map(visible, to_lines(found))))
+    return 1 if found.total.cells else 0
 
 
 def _wait(ran: Any) -> int:

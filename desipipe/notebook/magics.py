@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
     from ..cells.function import Cell, Import
+    from ..cells.states import Recorded
     from ..queue.queue import Queue
     from ..queue.task import Future
     from ..task_manager import TaskApp, TaskManager
+    from .history import History
 
 # The engine is imported when it is first needed: `%load_ext` costs a notebook next to nothing.
 
@@ -33,6 +35,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         self.kept: dict[
             tuple[str, str], Any
         ] = {}  # what outputs were before, by name of the function and of the output
+        self._history: History | None = None
         self._forget = _complete(shell, self)
 
     @property
@@ -60,8 +63,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             future stands for its task.
 
         Look:       ``status`` ``watch`` ``monitor`` ``queues`` ``tasks`` ``time`` ``logs``
-        ``explain`` Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget`` ``delete``
-        ``add`` ``accept`` ``compact``
+        ``explain`` ``plan`` Change:     ``pause`` ``resume`` ``retry`` ``cancel`` ``forget``
+        ``delete`` ``add`` ``accept`` ``compact``
                     ``trust`` ``share`` ``unshare``
         Processes:  ``spawn`` ``resize`` ``work`` ``kill``
         Records:    ``run`` ``record`` ``verify`` ``import`` ``files``
@@ -107,7 +110,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 name: self._evaluate(name, expression) for name, expression in args.sweeps.items()
             }
             made = self._make(line, cell, args)
-            self._submit(args, manager, made, ranges)
+            self._submit(args, manager, made, ranges, self._record(line, cell))
 
     # Doing
 
@@ -197,8 +200,20 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                 )
         return made
 
+    def _record(self, line: str, body: str) -> Recorded | None:
+        from .history import History
+
+        if self._history is None:
+            self._history = History(self.shell)
+        return self._history.add_task(line, body)
+
     def _submit(
-        self, args: Namespace, manager: TaskManager, made: Cell, ranges: dict[str, Any]
+        self,
+        args: Namespace,
+        manager: TaskManager,
+        made: Cell,
+        ranges: dict[str, Any],
+        recorded: Recorded | None,
     ) -> None:
         from ..cells.function import calls
         from ..task_manager import TaskApp
@@ -225,9 +240,15 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         self.imported.update(made.imports)
         self.kept.update({(made.func.__name__, name): value for name, value in made.kept.items()})
         self.shell.push(_outputs(made, futures, bool(ranges)), interactive=True)
-        self._show(args, app, futures)
+        self._show(args, app, futures, recorded)
 
-    def _show(self, args: Namespace, app: TaskApp, futures: Sequence[Future]) -> None:
+    def _show(
+        self,
+        args: Namespace,
+        app: TaskApp,
+        futures: Sequence[Future],
+        recorded: Recorded | None,
+    ) -> None:
         from ..errors import CellError
         from ..queue.events import SUCCEEDED
         from .displays.cell import show, wait
@@ -237,9 +258,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
         if len(rows) < len(futures):
             return  # within `with queue.batch()`: they are not in the queue yet
-        handle = show(
-            app.queue, rows, app.name, all(state.status[row] == SUCCEEDED for row in rows)
-        )
+        cached = all(state.status[row] == SUCCEEDED for row in rows)
+        handle = show(app.queue, rows, app.name, cached, recorded)
         waited = wait(handle) if args.wait else handle.published and noninteractive()
         summary = handle.summary
         if summary.get('gone'):

@@ -30,6 +30,7 @@ from ..commands.completion import argument, candidates, queues
 from ..commands.parser import build_parser, parse
 from ..errors import DesipipeError
 from ..queue.future_list import FutureList
+from ..queue.place import current_place
 from ..queue.queue import Queue
 from ..queue.task import Future
 from ..terminal import visible
@@ -143,12 +144,25 @@ def _run(argv: list[str], shell: InteractiveShell, queue: Queue | None, face: _N
     if args.verb in _APART and not getattr(args, 'spawn', False):
         _apart([*argv, f'--queue={args.queue}'] if getattr(args, 'queue', None) else argv)
         return None
+    if args.verb == 'plan' and args.notebook is None:
+        args.notebook = _notebook_file()
     if args.verb == 'monitor':
         from .panel import Panel
 
         return Panel(queue if queue is not None and queue.folder == args.queue else open_one(args))
     args.handler(args)
     return face.value
+
+
+def _notebook_file() -> str:
+    """Return the path of the notebook that this kernel runs, as the front end tells it."""
+    place = current_place()
+    if place is None or not os.path.isfile(place.file):
+        raise CommandError(
+            f'The file of this notebook is not known here. Nothing was looked at. Name it: {PROG} '
+            'plan NOTEBOOK'
+        )
+    return place.file
 
 
 def overview() -> str:
@@ -179,6 +193,9 @@ def _words(exc: Exception) -> str:
 def _parser() -> Parser:
     parser = build_parser(PROG, _register)
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
+    for action in Verbs.of(parser)['plan']._actions:
+        if action.dest == 'notebook':
+            action.nargs, action.required = '?', False  # see `_notebook_file`
     for verb in Verbs.of(parser).values():
         for action in verb._actions:
             if action.dest == 'queue':

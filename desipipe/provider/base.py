@@ -111,6 +111,11 @@ class BaseProvider(Configurable, OriginalInterface, abc.ABC):
         inherit_options(cls)
         adapt(cls)
 
+    @property
+    def charge_factor(self) -> float | None:
+        """Charge for a node-hour, in node-hours; None where that is not known."""
+        return None
+
     def __init__(self, environ: Any = None, **options: Any) -> None:
         timestep = options.pop('timestep', None)
         self.processes = []

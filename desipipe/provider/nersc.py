@@ -11,6 +11,8 @@ __all__ = ['NERSCProvider']
 
 PROCESSES = 128  # MPI processes a node, at most
 GPUS = 4  # a node
+CHARGES = {'premium': 2.0, 'preempt': 0.5, 'overrun': 0.0}
+"""Charge factors of qualities of service that are not charged as 'regular' is."""
 
 
 class NERSCProvider(SlurmProvider):
@@ -51,6 +53,11 @@ class NERSCProvider(SlurmProvider):
             if self.account and not self.account.endswith('_g'):
                 self.account += '_g'
             self.kwargs = {'gpus-per-node': GPUS, **self.kwargs}
+
+    @property
+    def charge_factor(self) -> float:
+        """Charge for a node-hour in this quality of service, in node-hours."""
+        return CHARGES.get(self.qos or '', 1.0)
 
     def cost(self, workers: int = 1) -> float:
         """Return a job's cost: the same up to ``threshold_nodes``, then its nodes.

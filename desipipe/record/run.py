@@ -33,6 +33,7 @@ from .notebook import MIME, RUN, source_of, uses
 
 Dict = dict[str, Any]
 Say = Callable[[str], None]
+Choose = Callable[[Dict], Sequence[int]]
 
 PARAMETERS = 'parameters'
 INJECTED = 'injected-parameters'
@@ -86,6 +87,8 @@ class Ran:
     interrupted: bool = False
     """Whether someone ended it."""
     notebook: Any = None
+    chosen: Sequence[int] = ()
+    """Numbers of the cells that were to be executed."""
 
     def finish(self, bundle: Callable[[Dict], Dict]) -> None:
         """Write the notebook once more, with what its cells' tasks have come to.
@@ -251,6 +254,7 @@ def run_notebook(
     cwd: str | None = None,
     say: Say = print,
     notebook: Dict | None = None,
+    choose: Choose | None = None,
 ) -> Ran:
     """Execute a notebook; it is written after every cell.
 
@@ -275,6 +279,9 @@ def run_notebook(
         Is told what people should know.
     notebook : dict, default=None
         The notebook itself, if it was made of something else.
+    choose : callable, default=None
+        Lists the numbers of the cells to execute, in order, of the notebook with its parameters;
+        then the notebook itself is written, unless ``output`` is given.
 
     Returns
     -------
@@ -295,14 +302,16 @@ def run_notebook(
             )
         parameters = {**before.get('parameters', {}), **parameters}
         output = output or path
+    output = path if choose is not None and output is None else output
+    in_place = resume or choose is not None
     check_parameters(plain, parameters, say)
     output = os.path.abspath(output or f'{os.path.splitext(path)[0]}.out.ipynb')
-    if not resume and os.path.exists(output) and os.path.samefile(output, path):
+    if not in_place and os.path.exists(output) and os.path.samefile(output, path):
         raise RecordError(
             f'{output} is the notebook itself: say where else to write with -o, or go on with '
             '--resume; nothing was run'
         )
-    if not resume:
+    if not in_place:
         spare(output, 'papermill')
     folder = os.path.abspath(cwd or os.path.dirname(os.path.abspath(path)))
     if not os.path.isdir(folder):
@@ -314,7 +323,9 @@ def run_notebook(
         raise missing('nbclient') from None
     found = nbformat.from_dict(plain)
     inject(found, parameters)
-    for cell in found.cells:
+    chosen = range(len(found.cells)) if choose is None else choose(found)
+    for number in chosen:
+        cell = found.cells[number]
         if cell.cell_type == 'code':
             cell.outputs, cell.execution_count = [], None
         cell.metadata['papermill'] = {
@@ -329,7 +340,7 @@ def run_notebook(
         'default_parameters': {},
         'environment_variables': {},
         'exception': None,
-        'input_path': before.get('input_path', path) if resume else path,
+        'input_path': before.get('input_path', path) if in_place else path,
         'output_path': output,
         'parameters': dict(parameters),
         'start_time': _now(),
@@ -339,18 +350,19 @@ def run_notebook(
     }
     if resume:
         _retry(plain, say)
-    ran = Ran(output, notebook=found)
+    ran = Ran(output, notebook=found, chosen=chosen)
     _write(output, found)  # whether it can be written is known before hours are spent
     try:
-        asyncio.run(
-            _execute(
-                ran,
-                os.path.abspath(found.metadata['papermill']['input_path']),
-                folder,
-                timeout,
-                kernel,
+        if chosen:
+            asyncio.run(
+                _execute(
+                    ran,
+                    os.path.abspath(found.metadata['papermill']['input_path']),
+                    folder,
+                    timeout,
+                    kernel,
+                )
             )
-        )
     except asyncio.CancelledError:
         if not ran.interrupted:
             raise
@@ -431,7 +443,8 @@ async def _execute(
                 notebook.metadata['language_info'] = reply['content']['language_info']
             _until_told(ran)
             python = (notebook.metadata.get('language_info') or {}).get('name') in (None, 'python')
-            for number, cell in enumerate(notebook.cells):
+            for number in ran.chosen:
+                cell = notebook.cells[number]
                 about = cell.metadata['papermill']
                 about.update(status='running', start_time=_now())
                 try:
@@ -601,6 +614,8 @@ def refresh(notebook: Any, bundle: Callable[[Dict], Dict]) -> None:
                 )
             except DesipipeError:
                 continue  # it was deleted meanwhile: what was last shown is what there is to say
+            if 'ran' in shown:
+                found['ran'] = shown['ran']
             if shown.get('published'):
                 found['outputs'] = []
             output['data'].update(bundle(found))

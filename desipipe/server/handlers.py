@@ -23,6 +23,7 @@ from tornado.web import HTTPError, authenticated
 
 from .. import errors
 from .._version import __version__
+from .cell_routes import TEXTS
 from .openapi import describe, schema_of
 from .queues import BusyError, Hub, Page, failure
 from .routes import EVENTS, LOOKS, ORDERS, Route
@@ -175,6 +176,23 @@ class LookHandler(RouteHandler):
         """Look."""
         try:
             asked = query(self.request.query_arguments, self.route.members)
+        except BadRequest as exc:
+            self.refuse(exc)
+            return
+        await self.answer(self.route, asked)
+
+
+class TextHandler(RouteHandler):
+    """Answers a POST that carries text, and changes nothing."""
+
+    _track_activity = False  # a page asks by itself
+
+    @authenticated  # type: ignore[untyped-decorator]
+    @authorized('read')  # type: ignore[untyped-decorator]
+    async def post(self) -> None:
+        """Look."""
+        try:
+            asked = body(self.request.body)
         except BadRequest as exc:
             self.refuse(exc)
             return
@@ -349,6 +367,7 @@ def handlers(hub: Hub) -> list[tuple[str, type[Handler], Dict]]:
             )
             for route in (*LOOKS, *ORDERS)
         ),
+        *((f'{root}/{route.path}', TextHandler, {'hub': hub, 'route': route}) for route in TEXTS),
         (f'{root}/events', EventsHandler, {'hub': hub}),
         (f'{root}/openapi.json', DescriptionHandler, {'hub': hub}),
         (f'{root}(?:/.*)?', NothingHandler, {'hub': hub}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from .cell_routes import TEXTS
 from .routes import EVENTS, LOOKS, ORDERS, Route
 
 Dict = dict[str, Any]
@@ -35,7 +36,7 @@ _ERRORS = {
 
 @functools.cache
 def _schema(path: str) -> Dict:
-    route = next(route for route in (*LOOKS, *ORDERS, EVENTS) if route.path == path)
+    route = next(route for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS) if route.path == path)
     return {
         'type': 'object',
         'properties': route.members,
@@ -81,10 +82,14 @@ def describe(root: str, version: str) -> Dict:
             },
         },
         'paths': {
-            f'/{route.path}': {'post' if route.write else 'get': _operation(route)}
-            for route in (*LOOKS, *ORDERS, EVENTS)
+            f'/{route.path}': {'post' if _is_posted(route) else 'get': _operation(route)}
+            for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS)
         },
     }
+
+
+def _is_posted(route: Route) -> bool:
+    return route.write or route in TEXTS
 
 
 def _operation(route: Route) -> Dict:
@@ -108,7 +113,7 @@ def _operation(route: Route) -> Dict:
             },
         },
     }
-    if route.write:
+    if _is_posted(route):
         operation['requestBody'] = {
             'required': True,
             'content': {'application/json': {'schema': schema_of(route)}},

@@ -23,6 +23,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from desipipe import Queue
+from desipipe.server.cell_routes import TEXTS
 from desipipe.server.openapi import describe
 from desipipe.server.routes import EVENTS, LOOKS, ORDERS
 
@@ -49,8 +50,8 @@ CHECKS = [
     content_type_conformance,
     response_schema_conformance,
 ]
-ORDERED = [route.path for route in ORDERS]
-PATHS = [route.path for route in (*LOOKS, *ORDERS)]
+ORDERED = [route.path for route in (*TEXTS, *ORDERS)]
+PATHS = [route.path for route in (*LOOKS, *TEXTS, *ORDERS)]
 
 
 @pytest.fixture
@@ -86,14 +87,14 @@ async def test_answers_are_as_described(
     seen: dict[str, set[int]] = {path: set() for path in PATHS}
 
     def fuzz(path: str) -> None:
-        operation = schema[f'/{path}']['POST' if path.startswith('actions/') else 'GET']
+        operation = schema[f'/{path}']['POST' if path in ORDERED else 'GET']
 
         @EXAMPLES[mode]
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Any) -> None:
             if mode is GenerationMode.POSITIVE:
-                known = case.body if path.startswith('actions/') else case.query
-                if path != 'queues' and path not in GRAVE:
+                known = case.body if path in ORDERED else case.query
+                if path not in ('queues', 'cells', 'plan', *GRAVE):
                     known['queue'] = queue.folder
                 if 'tid' in known:
                     known['tid'] = tid
@@ -126,5 +127,5 @@ async def test_description(ask: Ask, jp_base_url: str) -> None:
     status, found = await ask('openapi.json')
     assert status == 200
     assert found['servers'] == [{'url': f'{jp_base_url}desipipe/api'}]
-    assert set(found['paths']) == {f'/{route.path}' for route in (*LOOKS, *ORDERS, EVENTS)}
+    assert set(found['paths']) == {f'/{route.path}' for route in (*LOOKS, *TEXTS, *ORDERS, EVENTS)}
     schemathesis.openapi.from_dict(found).validate()

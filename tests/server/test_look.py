@@ -164,3 +164,37 @@ async def test_deleted_queues_are_not_listed(ask: Ask, queue: Queue) -> None:
     assert [line['queue'] for line in (await ask('queues'))[1]] == ['demo']
     queue.delete()
     assert (await ask('queues')) == (200, [])
+
+
+async def test_cells_of_a_notebook(ask: Ask) -> None:
+    code = {'cell_type': 'code', 'source': '%%desipipe --out z\nz = f(1)'}
+    helper = {'cell_type': 'code', 'source': 'def f(x):\n    return x'}
+    status, found = await ask(
+        'cells', {'cells': [helper, {'cell_type': 'markdown', 'source': '%%desipipe'}, code]}
+    )
+    assert (status, found) == (
+        200,
+        {'cells': [{'cell': 3, 'title': 'z', 'state': 'never run', 'reason': '', 'needs': {}}]},
+    )
+    shown = {
+        'folder': '/nowhere.queue',
+        'rows': '0',
+        'first': '',
+        'ran': {'text': 'ab', 'reads': {}},
+    }
+    output = {'data': {'application/vnd.desipipe.v1+json': shown}}
+    status, found = await ask('plan', {'cells': [helper, {**code, 'outputs': [output]}]})
+    assert status == 200
+    assert found['cells'][0]['state'] == 'edited'
+    assert (found['to_run'], found['total']['tasks']) == ([1, 2], 1)
+    status, _ = await ask(
+        'cells',
+        {
+            'cells': [
+                {**code, 'outputs': [{'data': {'application/vnd.desipipe.v1+json': {'rows': 0}}}]},
+                {'cell_type': 'code', 'source': 'def f(:'},
+            ]
+        },
+    )
+    assert status == 200
+    assert (await ask('cells', {'cells': [{'cell_type': 'code', 'source': 1}]}))[0] == 400

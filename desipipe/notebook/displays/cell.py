@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterable
 
+from ...cells.states import Recorded
 from ...errors import QueueGoneError
 from ...queue.queue import Queue
 from ...queue.waiting import Waiter
@@ -41,16 +42,24 @@ class Handle(Display):
     title : str
     cached : bool
         Whether all results were there already.
+    recorded : Recorded, default=None
+        What the cell ran with.
     """
 
     def __init__(
-        self, queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False
+        self,
+        queue: Queue,
+        rows: Iterable[int | range],
+        title: str = '',
+        cached: bool = False,
+        recorded: Recorded | None = None,
     ) -> None:
         self.cell = Cell(queue, rows)
         """What the notebook's own thread knows; the follower has its own."""
         super().__init__(queue, (queue.folder, title, self.cell.text))
         self.title = title
         self.cached = cached
+        self.recorded = recorded
         self.summary: Dict = {}
         """What is shown."""
         self.published = False
@@ -65,7 +74,8 @@ class Handle(Display):
         """
         self.summary = summary
         self.shown = _fingerprint(summary)
-        return self.put(bundle(summary, table), update)
+        ran = {} if self.recorded is None else {'ran': self.recorded.to_json()}
+        return self.put(bundle({**summary, **ran}, table), update)
 
     def update(self, view: View) -> tuple[int, bool]:
         """Show what changed."""
@@ -127,7 +137,11 @@ def _fingerprint(summary: Dict) -> bytes:
 
 
 def show(
-    queue: Queue, rows: Iterable[int | range], title: str = '', cached: bool = False
+    queue: Queue,
+    rows: Iterable[int | range],
+    title: str = '',
+    cached: bool = False,
+    recorded: Recorded | None = None,
 ) -> Handle:
     """Show tasks under the cell that runs now, and keep that up to date from another thread until
     they are over.
@@ -144,6 +158,8 @@ def show(
         The cell's name.
     cached : bool, default=False
         Whether all results were there already.
+    recorded : Recorded, default=None
+        What the cell ran with.
 
     Returns
     -------
@@ -155,7 +171,7 @@ def show(
     QueueGoneError, UnknownTaskError
         There are no such tasks.
     """
-    handle = Handle(queue, rows, title, cached)
+    handle = Handle(queue, rows, title, cached, recorded)
     handle.replace()
     if noninteractive():
         _wait_here(handle)

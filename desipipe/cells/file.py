@@ -1,0 +1,99 @@
+"""Read the cells of a notebook's file, and what is known of their tasks in their queues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import DesipipeError
+from ..queue.events import FAILED, KILLED, STATES, SUCCEEDED, UNKNOWN
+from ..queue.queue import Queue
+from ..utils import plural
+from ..view.cell import parse_rows
+from .estimate import Estimate, estimate
+from .states import NotebookCell, Ran, Recorded
+
+MIME = 'application/vnd.desipipe.v1+json'
+
+
+class Queues:
+    """Queues that a notebook used, opened when they are first asked for."""
+
+    def __init__(self) -> None:
+        self._opened: dict[str, Queue | str] = {}
+
+    def open(self, folder: str) -> Queue | str:
+        """Open a queue; return why it can not be opened, in words."""
+        if folder not in self._opened:
+            try:
+                self._opened[folder] = Queue(folder, create=False)
+            except DesipipeError as exc:
+                self._opened[folder] = str(exc).splitlines()[0]
+        return self._opened[folder]
+
+    def ran(self, shown: Mapping[str, Any]) -> Ran:
+        """Return what has become of the tasks of a display."""
+        recorded = Recorded.from_json(shown.get('ran'))
+        queue = self.open(str(shown.get('folder', '')))
+        return Ran(recorded, problem=queue) if isinstance(queue, str) else _ran(queue, shown)
+
+    def estimate(self, name: str) -> Estimate | None:
+        """Estimate what a task of a name takes, by the queue that was opened last."""
+        for queue in reversed(self._opened.values()):
+            known = None if isinstance(queue, str) else estimate(queue.ledger, name)
+            if known is not None:
+                return known
+        return None
+
+
+def _ran(queue: Queue, shown: Mapping[str, Any]) -> Ran:
+    recorded, state = Recorded.from_json(shown.get('ran')), queue.ledger.state
+    try:
+        rows = [row for part in parse_rows(shown['rows']) for row in part]
+    except DesipipeError as exc:
+        return Ran(recorded, problem=str(exc))
+    if not rows or rows[-1] >= len(state.status) or state.ids[rows[0]].hex() != shown.get('first'):
+        return Ran(recorded, problem='its queue was cleared since')
+    deleted = sum(state.status[row] >= len(STATES) for row in rows)
+    if deleted:
+        return Ran(recorded, problem=f'{plural(deleted)} of it were deleted')
+    blocked = queue.ledger.blocked()
+    bad = sum(state.status[row] in (FAILED, KILLED, UNKNOWN) or row in blocked for row in rows)
+    good = sum(state.status[row] == SUCCEEDED for row in rows)
+    return Ran(recorded, len(rows), len(rows) - bad - good, bad)
+
+
+def read_cells(notebook: Mapping[str, Any], queues: Queues | None = None) -> list[NotebookCell]:
+    """Read the cells of a notebook.
+
+    Parameters
+    ----------
+    notebook : dict
+        As in its file.
+    queues : Queues, default=None
+        Where to look what has become of their tasks; by default nowhere.
+    """
+    found = []
+    for cell in notebook['cells']:
+        if cell['cell_type'] != 'code':
+            found.append(NotebookCell(''))
+            continue
+        text = cell['source'] if isinstance(cell['source'], str) else ''.join(cell['source'])
+        shown = display_of(cell)
+        if shown is None:
+            found.append(NotebookCell(text))
+        elif queues is None:
+            found.append(NotebookCell(text, Ran(Recorded.from_json(shown.get('ran')))))
+        else:
+            found.append(NotebookCell(text, queues.ran(shown)))
+    return found
+
+
+def display_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the last display of tasks among the outputs of a cell."""
+    for output in reversed(cell.get('outputs', ())):
+        data = output.get('data')
+        shown = data.get(MIME) if isinstance(data, dict) else None
+        if isinstance(shown, dict) and isinstance(shown.get('rows'), str) and 'kind' not in shown:
+            return shown
+    return None

@@ -1,0 +1,205 @@
+"""Plan what a notebook would compute: the states of its task cells, and what stale ones cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from ..utils import plural
+from ..view.text import span
+from .definitions import read_cell
+from .estimate import Estimate, count_calls
+from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State, label
+
+SYMBOLS: Mapping[State, str] = {
+    State.CURRENT: '✓',
+    State.EDITED: '✎',
+    State.STALE: '↻',
+    State.RUNNING: '●',
+    State.FAILED: '✕',
+    State.NEVER_RUN: '○',
+    State.UNKNOWN: '?',
+}
+"""Symbols that tell states apart without colour."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCell:
+    """A task cell of a plan."""
+
+    cell: CellState
+    tasks: int | None = None
+    """The most tasks that it would add; None where only a kernel can tell."""
+    each: Estimate | None = None
+    """Cost of one of them; None without earlier runs."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Time of all its tasks together."""
+        is_known = self.tasks is not None and self.each is not None
+        return self.tasks * self.each.seconds if is_known else None  # type: ignore[operator,union-attr]
+
+    @property
+    def node_hours(self) -> float | None:
+        """Node-hours of all its tasks together."""
+        if self.seconds is None or self.each is None or self.each.nodes is None:
+            return None
+        return self.seconds / 3600 * self.each.nodes
+
+    @property
+    def charge(self) -> float | None:
+        """Charge for those, in node-hours."""
+        if self.node_hours is None or self.each is None or self.each.charge_factor is None:
+            return None
+        return self.node_hours * self.each.charge_factor
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """The cost of all cells of a plan that are not current; None where that is not known."""
+
+    cells: int
+    tasks: int | None
+    seconds: float | None
+    node_hours: float | None
+    charge: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The task cells of a notebook, and what would be run."""
+
+    cells: tuple[PlannedCell, ...]
+    to_run: tuple[int, ...]
+    """Cells that a new kernel has to run, in order; the first of the notebook is 0."""
+
+    @property
+    def total(self) -> Total:
+        """Cost of the task cells that are not current."""
+        stale = [item for item in self.cells if item.cell.state not in SETTLED]
+        counts = [item.tasks for item in stale]
+        return Total(
+            len(stale),
+            sum(count or 0 for count in counts) if None not in counts else None,
+            _sum([item.seconds for item in stale]),
+            _sum([item.node_hours for item in stale]),
+            _sum([item.charge for item in stale]),
+        )
+
+
+def _sum(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+Find = Callable[[str], Estimate | None]
+"""Estimate what a task of a name takes."""
+
+
+def make_plan(cells: Sequence[NotebookCell], find: Find, look: Look | None = None) -> Plan:
+    """Plan what a notebook would compute.
+
+    Parameters
+    ----------
+    cells : sequence of NotebookCell
+    find : callable
+    look : callable, default=None
+        Compares identities in a kernel, see :data:`~desipipe.cells.states.Look`.
+    """
+    texts = Notebook(cells)
+    states = texts.states(look)
+    planned = tuple(_planned(state, cells[state.number], find) for state in states)
+    return Plan(planned, tuple(texts.cells_to_run(states)))
+
+
+def _planned(
+    state: CellState, cell: NotebookCell, find: Callable[[str], Estimate | None]
+) -> PlannedCell:
+    task = read_cell(cell.text).task
+    if state.state in (*SETTLED, State.FAILED) or task is None or task.error:
+        return PlannedCell(state, 0)
+    tasks = count_calls(task)
+    if tasks is None and cell.ran is not None and not cell.ran.problem:
+        tasks = cell.ran.total
+    return PlannedCell(state, tasks, find(task.title))
+
+
+# What is printed of it
+
+
+def to_json(plan: Plan) -> dict[str, object]:
+    """Return a plan as a JSON document."""
+    return {
+        'cells': [_cell_json(item) for item in plan.cells],
+        'to_run': [number + 1 for number in plan.to_run],
+        'total': asdict(plan.total),
+    }
+
+
+def state_json(cell: CellState) -> dict[str, object]:
+    """Return the state of a cell as JSON; cells are counted from 1."""
+    return {
+        'cell': cell.number + 1,
+        'title': cell.title,
+        'state': cell.state.value,
+        'reason': cell.reason,
+        'needs': {name: number + 1 for name, number in cell.needs.items()},
+    }
+
+
+def _cell_json(item: PlannedCell) -> dict[str, object]:
+    return {
+        **state_json(item.cell),
+        'tasks': item.tasks,
+        'each': None if item.each is None else asdict(item.each),
+        'seconds': item.seconds,
+        'node_hours': item.node_hours,
+        'charge': item.charge,
+    }
+
+
+def to_lines(plan: Plan) -> list[str]:
+    """Return a plan as lines for people."""
+    lines = [_cell_line(item) for item in plan.cells]
+    if not plan.cells:
+        return ['The notebook has no task cells.']
+    if not plan.total.cells:
+        return [*lines, 'All task cells are current: nothing would be computed.']
+    return [*lines, _total_line(plan)]
+
+
+def _cell_line(item: PlannedCell) -> str:
+    cell = item.cell
+    title = f' {cell.title}' if cell.title else ''
+    reason = f': {cell.reason}' if cell.reason else ''
+    words = f'{SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
+    if cell.state in (*SETTLED, State.FAILED):
+        return words
+    return f'{words} ({_cost(item)})'
+
+
+def _cost(item: PlannedCell) -> str:
+    tasks = (
+        'tasks not known before it runs' if item.tasks is None else f'at most {plural(item.tasks)}'
+    )
+    if item.each is None:
+        return f'{tasks}, no earlier run'
+    each = f'{span(item.each.seconds)} each in {plural(item.each.runs, "earlier run")}'
+    return ', '.join([tasks, each, *_hours(item.node_hours, item.charge)])
+
+
+def _hours(node_hours: float | None, charge: float | None) -> list[str]:
+    if node_hours is None:
+        return []
+    hours = f'{node_hours:.3g}'
+    words = [f'{hours} node-hour{"" if hours == "1" else "s"}']
+    return words if charge is None else [*words, f'charged as {charge:.3g}']
+
+
+def _total_line(plan: Plan) -> str:
+    total = plan.total
+    known = 'tasks not known' if total.tasks is None else f'at most {plural(total.tasks)}'
+    pieces = [f'{plural(total.cells, "cell")} not current', known]
+    if total.seconds is not None:
+        pieces.append(f'{span(total.seconds)} of task time')
+    return ', '.join([*pieces, *_hours(total.node_hours, total.charge)]) + '.'

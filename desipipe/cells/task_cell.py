@@ -1,0 +1,114 @@
+"""Read a ``%%desipipe`` cell as text: its digest, the names it reads and those it gives back."""
+
+from __future__ import annotations
+
+import ast
+import re
+from argparse import Namespace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ..errors import DesipipeError
+from ..execution.shell_template import placeholders
+from ..serialize import source
+from ..serialize.plain import digest
+from .function import _compile, _last_assigned, _parse, _take_futures
+from .names import find_names
+from .options import parse_cell
+
+_OUT = re.compile(r'--out[ =]+((?:\w+[ ]*)+)')
+_BOUND = re.compile(r'^[ \t]*(\w+)[ \t]*=(?!=)', re.M)
+SETUP = '%desipipe use'
+"""A name that no variable has: what lines for IPython set up for the cells below."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskCell:
+    """A cell that becomes tasks."""
+
+    digest: str
+    """Digest of all in it that the identities of its tasks depend on, 8 hexadecimal digits."""
+    title: str = ''
+    outputs: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    """Names that it takes from the notebook, in the order of reading."""
+    sweeps: Mapping[str, str] = field(default_factory=dict)
+    """Expressions of ``--for``, by name."""
+    is_paired: bool = False
+    is_skipped: bool = False
+    error: str = ''
+    """Why it cannot run; empty if it can."""
+
+
+def read_task_cell(text: str) -> TaskCell:
+    """Read the text of a cell that begins with ``%%desipipe``.
+
+    Parameters
+    ----------
+    text : str
+
+    Returns
+    -------
+    cell : TaskCell
+        One that can not run has an error, and is another one with each other text.
+    """
+    line, _, body = text.partition('\n')
+    try:
+        args = parse_cell(line.partition('%%desipipe')[2])
+        return _shell_cell(args, body) if args.bash else _python_cell(args, body)
+    except (DesipipeError, RecursionError, MemoryError, ValueError) as exc:
+        words = str(exc).replace('; nothing was added', '').splitlines() or ['it is not Python']
+        content = text.encode('utf-8', 'surrogatepass')
+        return TaskCell(_short(content), outputs=_unread_outputs(line, body), error=words[0])
+
+
+def _unread_outputs(line: str, body: str) -> tuple[str, ...]:
+    """Return the outputs of a cell that is not Python while someone types."""
+    named = _OUT.findall(line.replace(',', ' '))
+    names = [name for words in named for name in words.split()] or _BOUND.findall(body)
+    return tuple(dict.fromkeys(name for name in names if name.isidentifier()))
+
+
+def _python_cell(args: Namespace, body: str) -> TaskCell:
+    tree = _parse('\n' + body, '<cell>')
+    flags = _take_futures(tree)
+    names = find_names(_compile(tree, '<cell>', flags))
+    outputs = tuple(args.out) or _last_assigned(tree)
+    is_quiet = body.rstrip().endswith(';')
+    content = source.tree(tree) + b'%d%d' % (is_quiet, flags)
+    return _task_cell(args, content, outputs, names.inputs)
+
+
+def _shell_cell(args: Namespace, body: str) -> TaskCell:
+    body = body.replace('\r\n', '\n').rstrip('\n')
+    return _task_cell(args, body.encode('utf-8', 'surrogatepass'), args.out, placeholders(body))
+
+
+def _task_cell(
+    args: Namespace, content: bytes, outputs: list[str] | tuple[str, ...], inputs: Mapping[str, int]
+) -> TaskCell:
+    title = args.title or (args.name if isinstance(args.name, str) else '')
+    title = title or (outputs[0] if outputs else 'bash' if args.bash else 'cell')
+    options = repr((title, tuple(outputs), args.bash, args.zip, args.name, args.state))
+    reads = dict.fromkeys(name for name in inputs if name not in args.sweeps)
+    pieces = [content, options.encode()]
+    for name, expression in args.sweeps.items():
+        tree = ast.parse(expression, mode='eval')
+        pieces += [name.encode(), source.tree(tree)]
+        code = compile(tree, '<sweep>', 'eval', dont_inherit=True)
+        reads |= dict.fromkeys(source.reads(code).names)
+    if args.tm:
+        reads[args.tm] = None
+    return TaskCell(
+        _short(b'\0'.join(pieces)),
+        title,
+        tuple(outputs),
+        tuple(reads),
+        dict(args.sweeps),
+        args.zip,
+        args.skip,
+    )
+
+
+def _short(content: bytes) -> str:
+    return digest(content).hex()[:8]
