@@ -12,6 +12,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import { Follower, IFollower } from './model';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
 import { rendererFactory } from './renderer';
+import { cellsPlugin } from './cells/plugin';
 import { panelPlugin } from './panel/plugin';
 import { recordPlugin } from './record';
 // eslint-disable-next-line jupyter/prefer-lazy-imports
@@ -41,4 +42,4 @@ const renderer: JupyterFrontEndPlugin<Follower> = {
   }
 };
 
-export default [renderer, panelPlugin, recordPlugin];
+export default [renderer, panelPlugin, recordPlugin, cellsPlugin];

@@ -56,6 +56,23 @@ export class Follower {
     return this._changed;
   }
 
+  /** Something is known of the tasks of a cell that was not known before. */
+  get noted(): ISignal<this, void> {
+    return this._noted;
+  }
+
+  /** The newest that is known of the tasks of a summary, among those that are shown. */
+  newest(summary: ICellSummary): ICellSummary {
+    const known = this._newest.get(tasksOf(summary));
+    return known && known.time >= summary.time ? known : summary;
+  }
+
+  /** Keep what is known of the tasks of a cell. */
+  note(summary: ICellSummary): void {
+    this._newest.set(tasksOf(summary), { ...summary, outputs: [] });
+    this._noted.emit();
+  }
+
   /** Whether the server gives no answer, though it is asked again and again. */
   get isLost(): boolean {
     return this._lost && this._listeners.size > 0;
@@ -174,6 +191,8 @@ export class Follower {
   }
 
   private _changed = new Signal<this, void>(this);
+  private _newest = new Map<string, ICellSummary>();
+  private _noted = new Signal<this, void>(this);
   private _isAway = false;
   private _lingering: ReturnType<typeof setTimeout> | undefined;
   private _missed = false;
@@ -314,6 +333,7 @@ export class CellModel implements IDisposable {
     this._summary = summary;
     this._freshness = freshness;
     this._received = performance.now();
+    this.follower.note(summary);
     if (isOver(summary)) {
       this._unfollow();
     } else if (!this._following) {
@@ -431,6 +451,11 @@ function pause(time: number, signal?: AbortSignal): Promise<void> {
       resolve();
     });
   });
+}
+
+/** Names the tasks of a summary. */
+function tasksOf({ folder, rows, first }: ICellSummary): string {
+  return `${folder}\n${rows}\n${first}`;
 }
 
 /** Whether two summaries are of the same tasks of the same life of a queue. */

@@ -70,6 +70,13 @@ export class Api {
     return (await this._request(path, query, { signal })).json();
   }
 
+  /** Ask about something that does not fit into an address; nothing is changed. */
+  async ask<T>(path: string, body: object): Promise<T> {
+    const signal = AbortSignal.timeout(LOOK_PATIENCE);
+    const init = { method: 'POST', body: JSON.stringify(body), signal };
+    return (await this._request(path, {}, init)).json();
+  }
+
   /** Have something done to a queue. */
   async order<T>(action: string, body: object): Promise<T> {
     const response = await this._request(

@@ -112,6 +112,8 @@ export interface ICellSummary {
   gone?: string;
   /** Why no worker comes before someone does something about it. */
   refused?: string;
+  /** Digests of what the cell ran with, as `desipipe.cells.states.Recorded`. */
+  ran?: { text: string; reads: Record<string, string> };
   /** Name of the owner of the queue, if they are not trusted: then it may only be looked at. */
   untrusted?: string;
 }

@@ -11,6 +11,7 @@ const LAYERS = [
   'renderer',
   'panel/',
   'record',
+  'cells/',
   'index'
 ];
 

@@ -1,0 +1,291 @@
+import type { CodeCellModel } from '@jupyterlab/cells';
+import { NotebookModel } from '@jupyterlab/notebook';
+import { nullTranslator } from '@jupyterlab/translation';
+import { ServerConnection } from '@jupyterlab/services';
+
+import { fill } from '../cells/badges';
+import { linesOf } from '../cells/graph';
+import { CellStates } from '../cells/model';
+import { stamped } from '../cells/stamp';
+import { planLines, totalLine } from '../cells/plan';
+import { markHeadings, markOf } from '../cells/toc';
+import { Badge, ICellState, IPlan } from '../cells/tokens';
+import { Follower } from '../model';
+import { Api } from '../request';
+import { MIME_TYPE } from '../tokens';
+import { example } from './example';
+
+const trans = nullTranslator.load('desipipe');
+
+/** A server that answers with these states, and what it was asked. */
+function server(answer: () => ICellState[]): {
+  follower: Follower;
+  asked: { cells: { source: string; outputs?: unknown[] }[] }[];
+} {
+  const asked: { cells: { source: string }[] }[] = [];
+  const settings = ServerConnection.makeSettings({
+    baseUrl: 'http://localhost/',
+    fetch: async request => {
+      asked.push(await (request as Request).json());
+      return new Response(JSON.stringify({ cells: answer() }));
+    }
+  });
+  return { follower: new Follower(new Api(settings)), asked };
+}
+
+function notebook(...sources: string[]): NotebookModel {
+  const model = new NotebookModel();
+  model.fromJSON({
+    cells: sources.map((source, i) => ({
+      cell_type: 'code',
+      id: `c${i}`,
+      source,
+      metadata: {},
+      outputs: [],
+      execution_count: null
+    })),
+    metadata: {},
+    nbformat: 4,
+    nbformat_minor: 5
+  });
+  return model;
+}
+
+const state = (changes: Partial<ICellState> = {}): ICellState => ({
+  cell: 2,
+  title: 'frac',
+  state: 'current',
+  reason: '',
+  needs: {},
+  ...changes
+});
+
+beforeEach(() => {
+  // Of yjs, about models that are made without a document.
+  jest.spyOn(console, 'warn').mockImplementation(() => undefined);
+});
+
+/** Wait until something holds. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let i = 0; i < 2000 && !holds(); i++) {
+    await new Promise(resolve => setTimeout(resolve, 5));
+  }
+  expect(holds()).toBe(true);
+}
+
+describe('states of cells', () => {
+  it('are asked for when the text rests, and not while nothing changes', async () => {
+    const { follower, asked } = server(() => [state({ state: 'never run' })]);
+    const model = notebook('x = 1', '%%desipipe --out frac\nfrac = x');
+    const states = new CellStates(model, follower, 5);
+    await until(() => states.get(model.cells.get(1))?.state === 'never run');
+    expect(states.get(model.cells.get(0))).toBeNull();
+    expect(asked).toEqual([
+      {
+        cells: [
+          { cell_type: 'code', source: 'x = 1' },
+          { cell_type: 'code', source: '%%desipipe --out frac\nfrac = x' }
+        ]
+      }
+    ]);
+    // Something else changes, such as an output that is no display of tasks.
+    (model.cells.get(0) as CodeCellModel).outputs.add({
+      output_type: 'stream',
+      name: 'stdout',
+      text: 'words'
+    });
+    await new Promise(resolve => setTimeout(resolve, 50));
+    expect(asked.length).toBe(1);
+    for (const letter of 'abc') {
+      model.cells.get(0).sharedModel.setSource(`x = ${letter}`);
+    }
+    await until(() => asked.length === 2);
+    expect(asked[1].cells[0].source).toBe('x = c');
+    states.dispose();
+  });
+
+  it('follow the tasks of cells that are current', async () => {
+    const { follower, asked } = server(() => [state()]);
+    const model = notebook('x = 1', '%%desipipe --out frac\nfrac = x');
+    const shown = example({ ran: { text: 'ab', reads: { x: 'cd' } } });
+    (model.cells.get(1) as CodeCellModel).outputs.add({
+      output_type: 'display_data',
+      data: { [MIME_TYPE]: shown as never },
+      metadata: {}
+    });
+    const states = new CellStates(model, follower, 5);
+    const cell = model.cells.get(1);
+    await until(() => states.get(cell)?.state === 'running');
+    const { folder, rows, first, title, ran } = shown;
+    expect(asked[0].cells[1].outputs).toEqual([
+      { data: { [MIME_TYPE]: { folder, rows, first, title, ran } } }
+    ]);
+    const over = { ...shown, left: 0, blocked: 0, time: shown.time + 1 };
+    follower.note({ ...over, counts: { SUCCEEDED: 20 } });
+    expect(states.get(cell)?.state).toBe('current');
+    follower.note({ ...over, counts: { SUCCEEDED: 19, FAILED: 1 } });
+    expect(states.get(cell)?.state).toBe('failed');
+    follower.note({ ...over, gone: 'its queue was deleted' });
+    expect(states.get(cell)?.state).toBe('unknown');
+    states.dispose();
+  });
+
+  it('are unknown where the server does not answer, until it does', async () => {
+    let fails = false;
+    const { follower } = server(() => {
+      if (fails) {
+        throw new Error('down');
+      }
+      return [state({ cell: 1, state: 'edited' })];
+    });
+    const model = notebook('%%desipipe\nx = 1');
+    const states = new CellStates(model, follower, 5);
+    const cell = model.cells.get(0);
+    await until(() => states.get(cell)?.state === 'edited');
+    fails = true;
+    cell.sharedModel.setSource('%%desipipe\nx = 2');
+    await until(() => states.get(cell)?.state === 'unknown');
+    fails = false;
+    cell.sharedModel.setSource('%%desipipe\nx = 3');
+    await until(() => states.get(cell)?.state === 'edited');
+    expect(states.all.length).toBe(1);
+    states.dispose();
+  });
+
+  it('of notebooks without task cells are asked of nobody', async () => {
+    const { follower, asked } = server(() => []);
+    const states = new CellStates(notebook('x = 1'), follower, 1);
+    await new Promise(resolve => setTimeout(resolve, 50));
+    expect(asked).toEqual([]);
+    states.dispose();
+  });
+});
+
+describe('badges', () => {
+  it('say the state in words, and why', () => {
+    const node = document.createElement('div');
+    const reason = 'helper `inside` changed in cell 3';
+    fill(node, state({ state: 'stale', reason }), trans);
+    expect(node.textContent).toBe(`↻stale: ${reason}`);
+    const [symbol, said] = Array.from(node.children);
+    expect(symbol.getAttribute('aria-hidden')).toBe('true');
+    fill(node, state({ state: 'stale', reason }), trans);
+    expect(node.children[1]).toBe(said); // untouched
+    fill(node, state({ state: 'never run' }), trans);
+    expect(node.textContent).toBe('○never run');
+    expect(node.dataset.badge).toBe('never run');
+  });
+});
+
+describe('saved displays', () => {
+  const html = '<div class="desipipe-cell"><div>20 tasks</div></div>';
+  const data = {
+    [MIME_TYPE]: { rows: '0' },
+    'text/html': html,
+    'text/plain': '20 tasks\nmore'
+  };
+
+  it('say the state, and say it no more', () => {
+    const stale = state({
+      state: 'stale',
+      reason: 'helper `a<b` changed in cell 3'
+    });
+    const found = stamped(data, stale)!;
+    expect(found['text/html']).toBe(
+      '<div class="desipipe-cell"><div class="desipipe-badge"><b>↻ stale: helper `a&lt;b` changed in cell 3</b></div><div>20 tasks</div></div>'
+    );
+    expect(found['text/plain']).toBe(
+      '↻ stale: helper `a<b` changed in cell 3\n20 tasks\nmore'
+    );
+    expect(stamped(found, stale)).toBeNull();
+    const edited = stamped(found, state({ state: 'edited', reason: '' }))!;
+    expect(edited['text/plain']).toBe('✎ edited\n20 tasks\nmore');
+    expect(stamped(edited, null)).toEqual(data);
+    expect(stamped(data, null)).toBeNull();
+  });
+});
+
+describe('graph', () => {
+  it('gives each line a lane of its own while others are under way', () => {
+    const cells: Partial<ICellState>[] = [
+      { cell: 1, needs: {} },
+      { cell: 3, needs: { a: 1, b: 1 } },
+      { cell: 4, needs: { a: 1, gone: 9 } },
+      { cell: 6, needs: { c: 3, d: 4 } }
+    ];
+    const nodes = cells.map(one => ({
+      state: state(one),
+      done: null,
+      total: 0,
+      elapsed: null
+    }));
+    expect(linesOf(nodes)).toEqual([
+      { from: 0, to: 1, lane: 0, names: 'a, b' },
+      { from: 0, to: 2, lane: 1, names: 'a' },
+      { from: 1, to: 3, lane: 0, names: 'c' },
+      { from: 2, to: 3, lane: 1, names: 'd' }
+    ]);
+  });
+});
+
+describe('marks of headings', () => {
+  it('say what is not current in a section', () => {
+    expect(markOf(['current', 'stale', 'failed', 'stale'])).toBe('✕↻');
+    const headings = [1, 2, 1].map((level, i) => ({ level, text: `${i}` }));
+    const emit = jest.fn();
+    const model = { headings, stateChanged: { emit } };
+    const marks = (states: (Badge | null)[]) => {
+      markHeadings(model as never, states, one => 2 * Number(one.text));
+      return headings.map(one => (one as { dataset?: object }).dataset);
+    };
+    const mark = (text: string) => ({ 'data-desipipe-mark': text });
+    expect(marks([null, 'edited', null, 'stale', null, 'current'])).toEqual([
+      mark('✎↻'),
+      mark('↻'),
+      undefined
+    ]);
+  });
+});
+
+describe('plan', () => {
+  it('says what it takes', () => {
+    const each = { seconds: 36, runs: 3, nodes: 0.5, charge_factor: 2 };
+    const plan: IPlan = {
+      cells: [
+        {
+          ...state({ cell: 1 }),
+          tasks: 0,
+          each: null,
+          seconds: null,
+          node_hours: null,
+          charge: null
+        },
+        {
+          ...state({ state: 'stale', reason: 'why' }),
+          tasks: 200,
+          each,
+          seconds: 7200,
+          node_hours: 1,
+          charge: 2
+        },
+        {
+          ...state({ cell: 3, state: 'edited', title: '' }),
+          tasks: null,
+          each: null,
+          seconds: null,
+          node_hours: null,
+          charge: null
+        }
+      ],
+      to_run: [1, 2, 3],
+      total: { cells: 2, tasks: 200, seconds: 7200, node_hours: 1, charge: 2 }
+    };
+    expect(planLines(plan, trans)).toEqual([
+      '↻ cell 2 frac  stale: why (at most 200 tasks, 36 s each in 3 earlier runs)',
+      '✎ cell 3  edited (tasks not known before it runs, no earlier run)'
+    ]);
+    expect(totalLine(plan, trans)).toBe(
+      'at most 200 tasks, 2 h 0 min of task time, 1.00 node-hours, charged as 2.00'
+    );
+  });
+});

@@ -1,0 +1,170 @@
+/**
+ * The states of the task cells of one notebook, as it is edited: asked of the server when the text has come to rest, and never while nothing changes.
+ */
+import type { ICellModel } from '@jupyterlab/cells';
+import type { CellList } from '@jupyterlab/notebook';
+import { IDisposable } from '@lumino/disposable';
+import { Debouncer } from '@lumino/polling';
+import { ISignal, Signal } from '@lumino/signaling';
+
+import { Follower } from '../model';
+import { count, isOver, TARGETS } from '../tokens';
+import { displayOf, notebookText } from './text';
+import { ICellNode, ICellState, ICellText, IPlan } from './tokens';
+
+/** How long (ms) the text has to rest before anything is asked. */
+const REST = 150;
+/** How long (ms) to wait before asking again after there was no answer. */
+const PATIENCE = 5000;
+
+/** Progress of tasks is told once in so long (ms). */
+const TELL = 100;
+
+/** What the model needs of a notebook. */
+export interface INotebookText {
+  readonly cells: CellList;
+  readonly contentChanged: ISignal<unknown, void>;
+}
+
+/** The states of a notebook's task cells. */
+export class CellStates implements IDisposable {
+  /**
+   * @param notebook - the notebook
+   * @param follower - knows what has become of the tasks that are shown
+   * @param rest - how long the text has to rest before anything is asked (ms)
+   */
+  constructor(
+    readonly notebook: INotebookText,
+    readonly follower: Follower,
+    rest = REST
+  ) {
+    this._debouncer = new Debouncer(() => this._ask(), rest);
+    notebook.contentChanged.connect(this._onContentChanged, this);
+    follower.noted.connect(this._onNoted, this);
+    this._onContentChanged();
+  }
+
+  /** A state may have changed. */
+  get changed(): ISignal<this, void> {
+    return this._changed;
+  }
+
+  /** The state of a cell; `null` of cells that are no task cells, or before anything is known. */
+  get(cell: ICellModel): ICellState | null {
+    const state = this._states.get(cell.id);
+    return state ? this._withTasks(cell, state) : null;
+  }
+
+  /** All that are known, in the order of the notebook. */
+  get all(): ICellState[] {
+    return Array.from(this.notebook.cells, cell => this.get(cell)).filter(
+      state => state !== null
+    );
+  }
+
+  /** All of them, with what is known of their tasks. */
+  get nodes(): ICellNode[] {
+    return Array.from(this.notebook.cells).flatMap(cell => {
+      const state = this.get(cell);
+      const shown = state && displayOf(cell);
+      const summary = shown && this.follower.newest(shown);
+      const done = summary ? count(summary, ['SUCCEEDED']) : null;
+      const { total = 0, elapsed = null } = summary ?? {};
+      return state ? [{ state, done, total, elapsed }] : [];
+    });
+  }
+
+  /** What running the cells that are not current would take. */
+  async plan(): Promise<IPlan | null> {
+    const cells = notebookText(this.notebook.cells);
+    return cells && this.follower.api.ask<IPlan>('plan', { cells });
+  }
+
+  get isDisposed(): boolean {
+    return this._isDisposed;
+  }
+
+  dispose(): void {
+    if (!this._isDisposed) {
+      this._isDisposed = true;
+      this._debouncer.dispose();
+      clearTimeout(this._timer);
+      clearTimeout(this._telling);
+      Signal.clearData(this);
+    }
+  }
+
+  private _onContentChanged(): void {
+    void this._debouncer.invoke().catch(() => {
+      // It was disposed of meanwhile.
+    });
+  }
+
+  private _onNoted(): void {
+    if (this._states.size && !this._telling) {
+      this._telling = setTimeout(() => {
+        this._telling = undefined;
+        this._changed.emit();
+      }, TELL);
+    }
+  }
+
+  private async _ask(): Promise<void> {
+    const cells = notebookText(this.notebook.cells);
+    const asked = cells && JSON.stringify({ cells });
+    if (this._isDisposed || asked === this._asked) {
+      return;
+    }
+    this._asked = asked;
+    const ids = Array.from(this.notebook.cells, cell => cell.id);
+    const states = cells ? await this._answer(cells) : [];
+    if (asked !== this._asked || this._isDisposed) {
+      return; // another question is under way
+    }
+    if (states) {
+      this._states = new Map(states.map(one => [ids[one.cell - 1], one]));
+    } else {
+      this._asked = undefined;
+      this._timer = setTimeout(() => this._onContentChanged(), PATIENCE);
+      for (const [id, state] of this._states) {
+        this._states.set(id, { ...state, state: 'unknown', reason: '' });
+      }
+    }
+    this._changed.emit();
+  }
+
+  /** What the server says; `null` if there is none, or it knows nothing of it. */
+  private async _answer(cells: ICellText[]): Promise<ICellState[] | null> {
+    clearTimeout(this._timer);
+    const { api } = this.follower;
+    try {
+      return (await api.ask<{ cells: ICellState[] }>('cells', { cells })).cells;
+    } catch {
+      return null;
+    }
+  }
+
+  private _withTasks(cell: ICellModel, state: ICellState): ICellState {
+    const shown = state.state === 'current' ? displayOf(cell) : null;
+    if (!shown) {
+      return state;
+    }
+    const summary = this.follower.newest(shown);
+    if (summary.gone) {
+      return { ...state, state: 'unknown', reason: summary.gone };
+    }
+    if (!isOver(summary)) {
+      return { ...state, state: 'running' };
+    }
+    const bad = count(summary, TARGETS.retry) + summary.blocked;
+    return bad ? { ...state, state: 'failed' } : state;
+  }
+
+  private _asked: string | null | undefined = undefined;
+  private _changed = new Signal<this, void>(this);
+  private _debouncer: Debouncer<void>;
+  private _isDisposed = false;
+  private _states = new Map<string, ICellState>();
+  private _telling: ReturnType<typeof setTimeout> | undefined;
+  private _timer: ReturnType<typeof setTimeout> | undefined;
+}

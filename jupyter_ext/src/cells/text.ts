@@ -1,0 +1,53 @@
+/**
+ * The cells of an open notebook, as the server is asked about them.
+ */
+import type { ICellModel, ICodeCellModel } from '@jupyterlab/cells';
+import type { CellList } from '@jupyterlab/notebook';
+
+import { ICellSummary, MIME_TYPE } from '../tokens';
+import { ICellText } from './tokens';
+
+/** What a cell's last display of tasks holds; `null` where it has none. */
+export function displayOf(cell: ICellModel): ICellSummary | null {
+  if (cell.type !== 'code') {
+    return null;
+  }
+  const { outputs } = cell as ICodeCellModel;
+  for (let i = outputs.length - 1; i >= 0; i--) {
+    const summary = outputs.get(i).data[MIME_TYPE] as unknown as
+      ICellSummary | undefined;
+    if (summary && !summary.kind) {
+      return summary;
+    }
+  }
+  return null;
+}
+
+/** A cell as the server is asked about it. */
+export function cellText(cell: ICellModel): ICellText {
+  if (cell.type !== 'code') {
+    return { cell_type: cell.type, source: '' };
+  }
+  const summary = displayOf(cell);
+  const source = cell.sharedModel.getSource();
+  if (!summary) {
+    return { cell_type: 'code', source };
+  }
+  const { folder, rows, first, title, ran } = summary;
+  const shown = { folder, rows, first, title, ...(ran && { ran }) };
+  return {
+    cell_type: 'code',
+    source,
+    outputs: [{ data: { [MIME_TYPE]: shown } }]
+  };
+}
+
+/** All cells of a notebook; `null` where none of them is a task cell. */
+export function notebookText(cells: CellList): ICellText[] | null {
+  const found = Array.from(cells, cellText);
+  return found.some(
+    ({ source, outputs }) => outputs || source.includes('%%desipipe')
+  )
+    ? found
+    : null;
+}
