@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import contextlib
+import numbers
 import os
 import re
 import shlex
@@ -45,6 +46,7 @@ _ENDS_WORD = frozenset(' \t\n\r;&|<>()')
 
 
 Value = str | KeptSecret | None
+Given = Value | numbers.Number | os.PathLike[str]
 
 
 def _commands(value: Any) -> tuple[Any, ...]:
@@ -63,8 +65,8 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         Variables: names and values, which are added to those of the class, and mean to `bash` what
         they would mean after ``export NAME=``: ``$NAME``, ``$(command)`` and quotes are the
         shell's, so that the order of the dictionary counts. A value with blanks, or with other
-        characters that would end it there, is one value all the same. Numbers become text; None
-        unsets the variable.
+        characters that would end it there, is one value all the same. Numbers and paths are kept as
+        they are, and are text for processes; None unsets the variable.
     command : str, list of str, default=None
         Shell commands, run by `bash` before the variables are set and after those of the class;
         each a complete command, of one line or several.
@@ -106,7 +108,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     _defaults: ClassVar[Mapping[str, Any]] = {}
     _command: ClassVar[Any] = None
 
-    data: dict[str, Value]
+    data: dict[str, Given]
     """All variables, those of the class first, as written."""
     command: tuple[str | KeptSecret, ...]
     """All shell commands, those of the class first."""
@@ -168,6 +170,22 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
         return isinstance(other, Mapping) and dict(self) == dict(other)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __or__(self, other: Mapping[str, Any]) -> Self:
+        return self.clone(other) if isinstance(other, Mapping) else NotImplemented
+
+    def __ror__(self, other: Mapping[str, Any]) -> Self:
+        # Variables that both have are those of this one, as of dictionaries.
+        return self.clone({**other, **self.data}) if isinstance(other, Mapping) else NotImplemented
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    @classmethod
+    def fromkeys(cls, names: Iterable[str], value: Any = None) -> Self:
+        """Make an environment in which variables have one value, as ``dict.fromkeys`` does."""
+        return cls(dict.fromkeys(names, value))
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set variables, as ``dict.update`` does.
@@ -251,7 +269,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     def state(self) -> tuple[object, ...]:
         """Return what tells whether the environment has changed since."""
         return (
-            *self.data.items(),
+            *self._texts().items(),
             self.command,
             self.strict,
             *((name, os.environ.get(name)) for name in self.secret),
@@ -262,10 +280,14 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
     def _is_secret(self, name: str, value: str) -> bool:
         return name in self.secret or is_secret_name(name) or holds_secret(value)
 
+    def _texts(self) -> dict[str, Value]:
+        """Return the variables as processes get them: what was given, as text."""
+        return {name: _text(value) for name, value in self.data.items()}
+
     def _kept_items(self) -> Iterator[tuple[str, Value]]:
         """Yield the variables, with the secrets as they are kept."""
         values = self._secret_values()
-        for name, value in self.data.items():
+        for name, value in self._texts().items():
             if isinstance(value, str) and (
                 self._is_secret(name, value) or any(secret in value for secret in values)
             ):
@@ -294,7 +316,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
 
     def _secret_values(self) -> list[str]:
         """Return the values of secrets that are known in this process."""
-        there = {name: value for name, value in self.data.items() if isinstance(value, str)}
+        there = {name: value for name, value in self._texts().items() if isinstance(value, str)}
         names = (name for name, value in there.items() if self._is_secret(name, value))
         return known_values({**os.environ, **there}, (*names, *self.secret))
 
@@ -326,15 +348,15 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
 
     # For processes
 
-    def to_dict(self, all: bool = False) -> dict[str, str]:
+    def to_dict(self, all: bool = False) -> dict[str, Any]:
         """Return the variables as a dictionary.
 
         Parameters
         ----------
         all : bool, default=False
             If False, the variables as they are written. If True, the whole environment of a
-            process: that of this one, as the commands (which `bash` runs now) leave it, with the
-            variables set.
+            process, as text: that of this one, as the commands (which `bash` runs now) leave it,
+            with the variables set.
 
         Returns
         -------
@@ -347,11 +369,15 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
             If a command fails and the environment is strict, with what it said.
         """
         if not all:
-            return {name: value for name, value in self.data.items() if isinstance(value, str)}
+            return {
+                name: value
+                for name, value in self.data.items()
+                if not (value is None or isinstance(value, KeptSecret))
+            }
         environ = dict(os.environ)
         if self.needs_shell():
             return self._run()
-        for name, value in self.data.items():
+        for name, value in self._texts().items():
             if isinstance(value, str):
                 environ[name] = value
             else:
@@ -360,7 +386,7 @@ class BaseEnvironment(Configurable, MutableMapping[str, Any]):
 
     def needs_shell(self) -> bool:
         """Return True if only a shell can tell what a process in this environment has."""
-        values = (value for value in self.data.values() if value is not None)
+        values = (value for value in self._texts().values() if value is not None)
         return bool(self.command) or any(
             isinstance(value, KeptSecret) or not _PLAIN.fullmatch(value) for value in values
         )
@@ -750,14 +776,18 @@ def _plain_data(value: str | KeptSecret | None) -> Any:
     return value.spec if isinstance(value, KeptSecret) else value
 
 
-def _check_value(name: Any, value: Any, label: str) -> Value:
-    what = f'the variable {name} of the environment {label}'
-    if (kept := KeptSecret.of(value)) is not None:
-        return kept
+def _text(value: Any) -> Any:
+    """Return what was given as text; None, secrets and what can be no value as they are."""
     if isinstance(value, os.PathLike):
-        value = os.fspath(value)
-    if isinstance(value, int | float):
-        value = repr(value)
+        return os.fspath(value)
+    return str(value) if isinstance(value, numbers.Number) else value
+
+
+def _check_value(name: Any, given: Any, label: str) -> Given:
+    what = f'the variable {name} of the environment {label}'
+    if (kept := KeptSecret.of(given)) is not None:
+        return kept
+    value = _text(given)
     if value is None:
         return None
     if not isinstance(value, str):
@@ -775,7 +805,7 @@ def _check_value(name: Any, value: Any, label: str) -> Value:
             f'{what} is not valid text: {_told_value(name, value)}; bytes that are not UTF-8 '
             'cannot be recorded, leave it out'
         ) from None
-    return value
+    return given  # type: ignore[no-any-return]
 
 
 def _told_value(name: str, value: object) -> str:

@@ -117,7 +117,7 @@ def test_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         Environment({'data': {'A': 2}}, data={'A': 1, 'B': 'b'}),
     ):
         assert given == Environment(data={'A': '1', 'B': 'b'})
-        assert given.data == {'A': '1', 'B': 'b'}
+        assert {name: str(value) for name, value in given.data.items()} == {'A': '1', 'B': 'b'}
     assert Environment(command='true').command == Environment(command=['true']).command == ('true',)
     assert Environment({'command': 'true'}, command='false').command == ('true', 'false')
     assert Environment('own-of-this-test') == Own()
@@ -145,14 +145,17 @@ def test_default_of_the_configuration(tmp_path: Path) -> None:
 
 def test_configuration_file_is_read(queue_dir: Path) -> None:
     Path(os.environ['DESIPIPE_CONFIG_DIR'], 'config.yaml').write_text('environ: {data: {D: 4}}')
-    assert Environment().data == {'D': '4'}
+    assert Environment().data == {'D': 4}
 
 
 def test_nersc() -> None:
     base = Environment('nersc-base')
     assert type(base) is BaseNERSCEnvironment
     assert base.to_dict() == {'DESICFS': '/global/cfs/cdirs/desi'}
-    assert Environment('nersc-base', {'OMP_NUM_THREADS': 8}).to_dict()['OMP_NUM_THREADS'] == '8'
+    assert Environment('nersc-base', {'OMP_NUM_THREADS': 8}).to_dict() == {
+        **base.to_dict(),
+        'OMP_NUM_THREADS': 8,
+    }
     cosmodesi = Environment('nersc-cosmodesi')
     assert type(cosmodesi) is CosmodesiNERSCEnvironment and cosmodesi.to_dict() == base.to_dict()
     assert cosmodesi.to_script().splitlines() == [
@@ -307,8 +310,18 @@ def test_bad_names(name: Any) -> None:
     ('value', 'text'),
     [(3, '3'), (0.5, '0.5'), (True, 'True'), (1e-30, '1e-30'), (Path('/a b'), '/a b'), ('', '')],
 )
-def test_values_become_text(value: Any, text: str) -> None:
-    assert Environment({'A': value}).data == {'A': text}
+def test_values_are_kept_and_are_text_for_processes(value: Any, text: str) -> None:
+    environ = Environment({'A': value})
+    assert environ['A'] == environ.to_dict()['A'] == value and environ.to_spec()['data'] == {
+        'A': text
+    }
+    assert environ.to_dict(all=True)['A'] == text and environ == Environment({'A': text})
+
+
+def test_numbers_of_numpy_are_text_for_processes() -> None:
+    numpy = pytest.importorskip('numpy')
+    environ = Environment({'A': numpy.int64(3), 'B': numpy.float64(0.5)})
+    assert environ.to_script() == 'export A=3\nexport B=0.5' and environ.to_dict()['A'] == 3
 
 
 # --- what Python makes of it
@@ -321,7 +334,7 @@ def test_environments_are_dictionaries() -> None:
 
     assert (
         dict(environ)
-        == {'DESICFS': '/global/cfs/cdirs/desi', 'A': '1', 'B': '2', 'C': '$A'}
+        == {'DESICFS': '/global/cfs/cdirs/desi', 'A': '1', 'B': 2, 'C': '$A'}
         == environ.to_dict()
     )
     assert (
@@ -330,7 +343,7 @@ def test_environments_are_dictionaries() -> None:
         environ.pop('B'),
         len(environ),
         list(environ.items())[1],
-    ) == (True, 0, '2', 3, ('A', '1'))
+    ) == (True, 0, 2, 3, ('A', '1'))
     other = environ.clone({'A': '3'}, command='true')
     del other['C']
     assert (other['A'], environ['A'], 'C' in environ, other.command, environ.command) == (
@@ -342,6 +355,17 @@ def test_environments_are_dictionaries() -> None:
     )
     assert BaseEnvironment({'A': 1}, 'true') == Environment({'A': 1}, command='true')
     assert 'is no name of a variable' in message(ConfigError, environ.update, {'A B': 1})
+    both = other | {'A': '4', 'Z': 5}
+    assert (type(both), both['A'], both['Z'], other['A'], both.command) == (
+        type(other),
+        '4',
+        5,
+        '3',
+        ('true',),
+    )
+    assert ({'A': '5', 'Y': 6} | other)['A'] == '3' and dict(
+        BaseEnvironment.fromkeys(['K', 'L'], 1)
+    ) == {'K': 1, 'L': 1}
 
 
 def test_command_is_that_of_the_class_and_the_own(tmp_path: Path) -> None:
