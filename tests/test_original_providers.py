@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from desipipe import Environment, Provider, Queue, Scheduler, TaskManager, spawn
-from desipipe.errors import ConfigError
+from desipipe.errors import ConfigError, LaunchError
 from desipipe.provider import (
     BaseProvider,
     LocalProvider,
@@ -188,3 +188,14 @@ def test_own_call_of_a_scheduler_decides() -> None:
     assert [
         Halved(max_workers=4).wanted(*numbers) for numbers in ((6, 0), (10, 0), (2, 3), (0, 1))
     ] == [3, 4, 4, 1]
+
+
+def test_folders_of_outputs_are_made(tmp_path: Path) -> None:
+    provider = SlurmProvider(output='logs/a/slurm-%j.out', error='%u/slurm-%j.err')
+    provider._make_outputs(str(tmp_path))
+    assert (tmp_path / 'logs' / 'a').is_dir() and os.listdir(tmp_path) == ['logs']
+    (tmp_path / 'file').touch()
+    with pytest.raises(
+        LaunchError, match='can not be made: File exists. The tasks wait. Make it: mkdir -p'
+    ):
+        SlurmProvider(output='file/slurm-%j.out')._make_outputs(str(tmp_path))

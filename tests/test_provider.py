@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 import pytest
 
 from desipipe.environment import Environment
-from desipipe.errors import ConfigError, UnknownNameError, UnknownOptionError
+from desipipe.errors import ConfigError, UnknownOptionError
 from desipipe.provenance import process_alive, process_start
 from desipipe.provider import BaseProvider, Job, LocalProvider, Provider, get_provider
 
@@ -547,7 +547,7 @@ def test_factory(queue_dir: Path) -> None:
 
 def test_errors() -> None:
     with pytest.raises(
-        UnknownNameError,
+        KeyError,
         match=(
             r"there is no provider 'locl'; did you mean local\? Valid names: "
             r"local.*'desipipe.providers'"

@@ -71,7 +71,7 @@ class LocalProvider(BaseProvider):
         """
         import subprocess
 
-        environ = Environment(getattr(self, 'environ', None)).to_dict(all=True)
+        environ = Environment(self.environ).to_dict(all=True)
         argv = self.mpi_command(shlex.split(cmd))
         for _ in range(workers):
             self.processes.append(subprocess.Popen(argv, start_new_session=True, env=environ))

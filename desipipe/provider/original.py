@@ -32,6 +32,21 @@ class OriginalInterface:
     processes: list[Any]
     """Processes that calls of the provider have started."""
 
+    @property
+    def environ(self) -> Any:
+        """Environment of what is started by calling the provider: that of its task manager, else
+        the configured one.
+        """
+        if '_environ' not in self.__dict__:
+            from ..environment import Environment
+
+            self._environ: Any = Environment()
+        return self._environ
+
+    @environ.setter
+    def environ(self, environ: Any) -> None:
+        self._environ = environ
+
     @classmethod
     def jobid(cls) -> Any:
         """Return the job that this process is part of."""

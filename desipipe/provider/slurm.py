@@ -10,6 +10,7 @@ import re
 import shlex
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
@@ -19,7 +20,7 @@ from ..config import number, whole_number
 from ..environment import BaseEnvironment, Environment
 from ..errors import ConfigError, LaunchError
 from ..store.files import open_file, open_log, replace_file
-from ..utils import is_sequence, username
+from ..utils import is_sequence, mkdir, username
 from .base import BaseProvider, Job, Told
 from .original import as_states
 from .slurm_options import check_sbatch_options, default_clusters, ignored_variable
@@ -276,10 +277,16 @@ class SlurmProvider(BaseProvider):
         ]
         lines = [
             '#!/bin/bash',
-            Environment(getattr(self, 'environ', None)).to_launch_script().rstrip('\n'),
+            Environment(self.environ).to_launch_script().rstrip('\n'),
             *self._steps(cmd, workers),
         ]
-        done = run(['sbatch', '--parsable', *given], SUBMIT_WAIT, '\n'.join(lines) + '\n')
+        self._make_outputs(os.getcwd())
+        with tempfile.NamedTemporaryFile(
+            'w', prefix='desipipe-', suffix='.sh'
+        ) as script:  # which Slurm copies
+            script.write('\n'.join(lines) + '\n')
+            script.flush()
+            done = run(['sbatch', '--parsable', *given, script.name], SUBMIT_WAIT)
         jobid = parse_submitted(done.stdout)[0]
         if not jobid:
             raise LaunchError(
@@ -421,7 +428,7 @@ class SlurmProvider(BaseProvider):
                 f'{cwd}. Tasks wait until it is back.',
                 later=True,
             )
-        self._check_outputs(cwd)
+        self._make_outputs(cwd)
         # Now, by one: if jobs that begin at once on two nodes made it, there are filesystems where
         # one of them would end before our worker is started.
         open_log(log).close()
@@ -439,23 +446,24 @@ class SlurmProvider(BaseProvider):
                 raise
         return [dataclasses.replace(job) for job in jobs]
 
-    def _check_outputs(self, cwd: str) -> None:
-        # Slurm takes such a job and lets it fail without a word, since there is no file for one.
+    def _make_outputs(self, cwd: str) -> None:
+        # Slurm takes a job whose folder is not there and lets it fail without a word, since there
+        # is no file for one.
         for option in ('output', 'error'):
             folder = os.path.dirname(getattr(self, option) or '')
-            if (
-                folder
-                and '%' not in folder
-                and '\\' not in folder
-                and not os.path.isdir(path := os.path.join(cwd, folder))
-            ):
-                raise LaunchError(
+            if not folder or '%' in folder or '\\' in folder:
+                continue
+            path = os.path.join(cwd, folder)
+            try:
+                mkdir(path)
+            except OSError as exc:
+                problem = (
                     'No job was submitted, because the folder of '
-                    f'{option}={getattr(self, option)!r} does not exist. The tasks wait. Create '
-                    'it: '
-                    f'mkdir -p {shlex.quote(path)}',
-                    later=True,
+                    f'{option}={getattr(self, option)!r} can not be made: {exc.strerror}.'
                 )
+                raise LaunchError(
+                    f'{problem} The tasks wait. Make it: mkdir -p {shlex.quote(path)}', later=True
+                ) from exc
 
     def _write_script(
         self, argv: list[str], workers: int, environ: BaseEnvironment, log: str, cwd: str
