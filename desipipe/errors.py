@@ -120,9 +120,9 @@ class LaunchError(DesipipeError):
         self.later = later
 
 
-class UnknownNameError(DesipipeError, ValueError):
-    """A provider, scheduler or environment of that name is not registered; the valid ones are
-    listed.
+class UnknownNameError(DesipipeError, ValueError, KeyError):
+    """A provider, scheduler, environment or file type of that name is not known; the valid ones
+    are listed.
     """
 
 

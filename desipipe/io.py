@@ -914,8 +914,9 @@ def _generic(filetype: str | None, args: tuple[Any, ...], path: Path) -> str | N
     known = _by_suffix(os.fspath(path)) is not None
     if not args:
         return None if known else filetype
-    # A table of astropy has `write` and is data all the same; who has `save` or `load` wants to do
-    # it.
-    methods = ('load', 'save') if known else ('load', 'read', 'save', 'write')
+    # A table of astropy, or an array, may have `write` and is data all the same; who has `save` or
+    # `load` wants to do it.
+    is_data = known and (hasattr(args[0], '__array__') or isinstance(args[0], Mapping))
+    methods = ('load', 'save') if is_data else ('load', 'read', 'save', 'write')
     own = callable(args[0]) or any(callable(getattr(args[0], name, None)) for name in methods)
     return GenericFile.name if own or (filetype and not known) else None

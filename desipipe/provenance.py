@@ -410,7 +410,9 @@ class Content(NamedTuple):
 
 SAVED = ('code', 'versions')
 """Kinds of provenance that are saved beside files where an app names none."""
-SAVED_WITH_FILES = frozenset({*SAVED, 'cwd'})
+SAVED_NOTHING = ('nothing',)
+"""What an app keeps whose ``save_attrs`` are empty."""
+SAVED_WITH_FILES = frozenset({*SAVED, *SAVED_NOTHING, 'cwd'})
 """Those of an app's ``save_attrs`` that are saved beside files."""
 
 

@@ -585,7 +585,6 @@ def test_unknown_tasks(queue: Queue) -> None:
         lambda: queue.drop('abcdef'),
         lambda: queue.cancel(tid='abcdef'),
         lambda: queue.retry(tid='abcdef'),
-        lambda: queue.set_task_state('abcdef', 'FAILED'),
         lambda: queue.explain('abcdef'),
         lambda: queue.pop(tid='abcdef'),
     ):
@@ -593,6 +592,12 @@ def test_unknown_tasks(queue: Queue) -> None:
             UnknownTaskError, "no task 'abcdef'", queue.folder, 'desipipe tasks', near=queue.folder
         ):
             how()
+    for told in (
+        lambda: queue.set_task_state('abcdef', 'FAILED'),
+        lambda: queue.__delitem__('abcdef'),
+    ):
+        with pytest.warns(UserWarning, match="No task 'abcdef' is in the queue test. Nothing was"):
+            told()
     assert 'abcdef' not in queue and task.id in queue
     assert queue.tasks(tid='abcdef') is None and queue.tasks(tid='abcdef', one=False) == []
     assert queue.tasks(one=True).id == task.id
