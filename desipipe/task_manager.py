@@ -16,7 +16,7 @@ from .environment import BaseEnvironment, Environment, change_environ, get_envir
 from .errors import MissingDependencyError, SweepError, UnknownOptionError
 from .errors import NotSerializableError as SerializationError
 from .errors import PayloadError as DeserializationError
-from .provenance import SAVED, versions
+from .provenance import SAVED, SAVED_NOTHING, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
 from .queue.app import App, Shared, caller
@@ -125,16 +125,21 @@ class TaskManager(BaseClass):
         provider: BaseProvider | Mapping[str, Any] | str | None = None,
     ) -> None:
         self.queue: Queue | None = Queue(queue) if isinstance(queue, str) else queue
-        config = self.queue.config if self.queue is not None else None
+        config = self._config
         self.environ = Environment(
             environ if environ is not None else config and config.get('environ')
         )
         self.scheduler = Scheduler(_named(scheduler, 'scheduler'), config)
         self.provider = Provider(_named(provider, 'provider'), config)
+        self.provider.environ = self.environ
         self._spec: Event | None = None
         self._spec_of: tuple[object, ...] = ()
         self._mid = ''
         follow_cells()
+
+    @property
+    def _config(self) -> Config | None:
+        return self.queue.config if self.queue is not None else None
 
     def clone(self, **kwargs: Any) -> TaskManager:
         """Another task manager, with what is given replaced.
@@ -142,8 +147,7 @@ class TaskManager(BaseClass):
         Parameters
         ----------
         **kwargs
-            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options
-            that are there.
+            ``queue``, ``environ``, ``scheduler``, ``provider``, as of a new task manager.
 
         Returns
         -------
@@ -162,17 +166,13 @@ class TaskManager(BaseClass):
             elif key == 'environ':
                 new.environ = Environment(value)
             elif key == 'scheduler':
-                new.scheduler = (
-                    self.scheduler.updated(**value)
-                    if _is_update(value, 'scheduler')
-                    else Scheduler(_named(value, 'scheduler'))
-                )
+                new.scheduler = Scheduler(_named(value, 'scheduler'), new._config)
             else:
-                new.provider = (
-                    self.provider.updated(**value)
-                    if _is_update(value, 'provider')
-                    else Provider(_named(value, 'provider'))
-                )
+                new.provider = Provider(_named(value, 'provider'), new._config)
+        if 'environ' in kwargs and 'provider' not in kwargs:
+            new.provider = self.provider.copy()
+        if kwargs.keys() & {'environ', 'provider'}:
+            new.provider.environ = new.environ
         return new
 
     def update(self, **kwargs: Any) -> None:
@@ -181,8 +181,7 @@ class TaskManager(BaseClass):
         Parameters
         ----------
         **kwargs
-            ``queue``, ``environ``, ``scheduler``, ``provider``; dictionaries update the options
-            that are there.
+            ``queue``, ``environ``, ``scheduler``, ``provider``, as of a new task manager.
         """
         self.__dict__.update(self.clone(**kwargs).__dict__)
 
@@ -330,7 +329,8 @@ class TaskApp(App):
     @property
     def save_attrs(self) -> tuple[str, ...]:
         """Attributes that are saved with the files that its tasks save."""
-        return self.options.get('save_attrs') or SAVED
+        names = self.options.get('save_attrs', SAVED)
+        return () if names == SAVED_NOTHING else names
 
     @property
     def save_dir(self) -> str | None:
@@ -709,10 +709,6 @@ def _named(value: Any, kind: str) -> Any:
     if isinstance(value, Mapping) and kind in value:
         return {'name': value[kind], **{key: item for key, item in value.items() if key != kind}}
     return value
-
-
-def _is_update(value: Any, kind: str) -> bool:
-    return isinstance(value, Mapping) and 'name' not in value and kind not in value
 
 
 if not TYPE_CHECKING:  # a module's `__getattr__` would hide mistyped names from type checkers

@@ -412,3 +412,96 @@ def test_queues_print_as_before(queue: Queue) -> None:
     assert lines == queue.summary(return_type='str').splitlines()
     with pytest.raises(ValueError, match="no property 'stat'"):
         queue.tasks(property='stat')
+
+
+def test_unknown_tasks_are_passed_over_with_a_warning(queue: Queue, double: Any) -> None:
+    future = double(1)
+    with pytest.warns(UserWarning, match="No task 'nothere'"):
+        queue.set_task_state(['nothere', future.id], 'KILLED')
+    assert future.state == 'KILLED'
+    del queue[future.id]
+    with pytest.warns(UserWarning, match='Nothing was deleted'):
+        del queue[future.id]
+    queue.delete()
+    queue.delete()
+
+
+def test_tasks_are_found_by_numbers_of_jobs(queue: Queue, double: Any) -> None:
+    first, _ = double(1), double(2)
+    queue.set_task_state(first.id, 'RUNNING', jobid='77')
+    assert (
+        [task.id for task in queue.tasks(jobid=77)]
+        == [first.id]
+        == [task.id for task in queue.tasks(jobid=[77, '78'])]
+    )
+    assert first.copy() == first and first.copy().id == first.id
+
+
+@pytest.mark.parametrize('taken', ['new', 'added', 'stored'])
+def test_tasks_end_as_they_say_when_they_are_added(
+    queue: Queue, tm: TaskManager, double: Any, taken: str
+) -> None:
+    task = Task(double, {'i': 1})
+    if taken != 'new':
+        queue.add(task)
+        waiting = double(Future(queue, task.id))
+        task = queue.tasks(tid=task.id) if taken == 'stored' else task
+    task.update(state='SUCCEEDED', result=41, errno=0, out='said')
+    future = queue.add(task, replace=taken != 'new')
+    assert (future.state, future.result(timeout=0), future.out(timeout=0)) == (
+        'SUCCEEDED',
+        41,
+        'said',
+    )
+    if taken != 'new':
+        assert waiting.state == 'PENDING'
+    task.update(state='FAILED', err='ValueError: no', errno=7)
+    queue.add(task, replace=True)
+    assert (future.state, queue[future.id].errno, queue[future.id].err) == (
+        'FAILED',
+        7,
+        'ValueError: no',
+    )
+    task = queue.pop(tid=future.id, state='FAILED')
+    assert task is not None and task.state == 'RUNNING' == future.state
+    task.run()
+    queue.add(task, replace=True)
+    assert future.result(timeout=0) == 2
+
+
+def test_clones_have_defaults_where_nothing_is_said(queue_dir: Path) -> None:
+    settings = dict(
+        provider=dict(provider='nersc', time='02:00:00', mpiprocs_per_worker=4),
+        scheduler=dict(max_workers=7),
+    )
+    tm = TaskManager('test', environ={'A': '1'}, **settings)
+    assert (
+        tm.clone(scheduler={}).scheduler.max_workers == 1
+        and tm.clone(provider={}).provider.name == 'local'
+    )
+    other = tm.clone(environ={'B': '2'})
+    assert (dict(other.provider.environ), dict(tm.provider.environ)) == ({'B': '2'}, {'A': '1'})
+    assert other.provider == tm.provider and dict(Provider('local').environ) == {}
+    assert tm.clone(provider=dict(stop_after=1)).provider.mpiprocs_per_worker == 1
+
+
+def test_apps_may_save_nothing_with_files(tm: TaskManager, tmp_path: Path) -> None:
+    assert tm.python_app(save_attrs=[])(len).save_attrs == () and tm.python_app(len).save_attrs == (
+        'code',
+        'versions',
+    )
+
+
+@pytest.mark.parametrize('name', ['a.npy', 'a.fits', 'a.other'])
+def test_objects_save_themselves(tmp_path: Path, name: str) -> None:
+    class Catalogue:
+        def write(self, path: str, **kwargs: int) -> None:
+            Path(path).write_text(str(kwargs))
+
+        @classmethod
+        def read(cls, path: str) -> str:
+            return Path(path).read_text()
+
+    file = BaseFile(path=str(tmp_path / name))
+    file.save(Catalogue(), group=1)
+    assert file.load(Catalogue) == file.load(Catalogue.read) == "{'group': 1}"

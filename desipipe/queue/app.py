@@ -64,7 +64,7 @@ class App(BaseClass):
         What is saved in a folder ``.desipipe`` with the files that its tasks save: the code, the
         versions of packages, ``'cwd'``: a copy of the folder of the call. Other attributes of a
         task (``'kwargs'``, ``'out'``, …), with a ``save_dir``: all of them are saved as a file in
-        it when the task succeeded.
+        it when the task succeeded. Empty: neither code nor versions.
     save_dir : str, default=None
         Folder that holds ``.desipipe``; by default that of each file.
     inputs : str, default='path'
@@ -474,6 +474,8 @@ def _check_options(options: dict[str, Any]) -> dict[str, Any]:
             found[key] = tuple(
                 item.__name__ if isinstance(item, type) else str(item) for item in values
             )
+    if found.get('save_attrs') == ():
+        found['save_attrs'] = provenance.SAVED_NOTHING
     if found.get('save_dir'):
         found['save_dir'] = os.path.abspath(os.fspath(found['save_dir']))
     return {key: value for key, value in found.items() if value is not None}

@@ -452,8 +452,9 @@ class Queue(BaseClass):
         ----------
         tasks : Task or iterable of Task
         replace : bool, default=False
-            Let tasks that ended run again. A task that was taken with :meth:`pop`, and has run,
-            ends as it says.
+            Let tasks that ended run again. One that says how it ended (it has run, or
+            :meth:`.Task.update` gave it such a state) ends as it says; a new one does so with any
+            ``replace``.
         lock : bool, default=True
             Not needed: kept for callers of the original. The lock is always taken.
         task_manager : TaskManager, default=None
@@ -472,10 +473,14 @@ class Queue(BaseClass):
         uses: dict[str, Use | None] = {}
         futures = []
         again = []
+        ended: list[Task] = []
         for task in todo:
+            known = task.is_of(self.ledger) or task.id in self
+            if task.ended and (replace or not known):
+                ended.append(task)
             if task.is_of(self.ledger):
                 futures.append(Future(self.ledger, task.tid))
-                if replace and not task.report():
+                if replace and not task.ended:
                     again.append(task.tid)
                 continue
             batch, code, spec = _packed(task, task_manager)
@@ -486,7 +491,8 @@ class Queue(BaseClass):
             specs[group.mid] = spec
             batches.append(batch)
             futures.append(Future(self.ledger, batch.ids[0]))
-            again.append(batch.ids[0])
+            if not task.ended:
+                again.append(batch.ids[0])
         if batches:
             self.add_batches(
                 batches, codes, specs, uses=[use for use in uses.values() if use is not None]
@@ -494,7 +500,37 @@ class Queue(BaseClass):
         if replace and again:
             rows = [self.ledger.row(tid) for tid in again]
             self.ledger.retry(lambda state: rows)
+        for task in ended:
+            self._end(task)
         return futures[0] if single else futures
+
+    def _end(self, task: Task) -> None:
+        """End a task of the queue as an object of it says, whether or not that object has run
+        it.
+        """
+        if task.report():
+            return
+        ledger, row = self.ledger, self.ledger.find(task.id)
+        ledger.journal.write(lambda: self._begin([row]))
+        if ledger.state.status[row] == RUNNING:
+            task.attach(ledger, row, ledger.state.attempt[row])
+            task.report()
+        else:  # it needs tasks that have not succeeded
+            ledger.change(lambda _: [row], state_code(task.state), 'set')
+
+    def _begin(self, rows: list[int]) -> list[Event]:
+        """Return what begins an attempt of each of some tasks, in whatever state they are, for
+        this process.
+        """
+        known, now = self.ledger.state, time.time()
+        other = [row for row in rows if known.status[row] != PENDING]
+        events: list[Event] = (
+            [{'e': 'set', 'rows': other, 's': PENDING, 'why': 'retry', 't': now}] if other else []
+        )
+        if rows:
+            attempts = [known.attempt[row] + 1 for row in rows]
+            events.append({'e': 'run', 'w': '', 'rows': rows, 'n': attempts, 't': now})
+        return events
 
     def use(self, group: Group, code: Code | None = None) -> Use | None:
         """Describe where this process uses the app version of a group."""
@@ -652,7 +688,7 @@ class Queue(BaseClass):
         tid: str | Iterable[str] | None = None,
         state: str | Iterable[str] | None = None,
         mid: str | Iterable[str] | None = None,
-        jobid: str | Iterable[str] | None = None,
+        jobid: str | int | Iterable[str | int] | None = None,
         name: str | Iterable[str] | None = None,
         index: int | Iterable[int] | None = None,
         row: int | Iterable[int] | None = None,
@@ -687,7 +723,7 @@ class Queue(BaseClass):
             wanted = {row} if isinstance(row, int) else set(row)
             rows = [row for row in rows if row in wanted]
         if jobid is not None:
-            jobs = set(_several(jobid))
+            jobs = set(_job_texts(jobid))
             rows = [row for row in rows if ledger.job(row) in jobs]
         if superseded is not None and (superseded or tid is None):
             rows = [row for row in rows if (row in known.superseded) == superseded]
@@ -698,7 +734,7 @@ class Queue(BaseClass):
         tid: str | Iterable[str] | None = None,
         state: str | Iterable[str] | None = None,
         mid: str | Iterable[str] | None = None,
-        jobid: str | Iterable[str] | None = None,
+        jobid: str | int | Iterable[str | int] | None = None,
         name: str | Iterable[str] | None = None,
         index: int | Iterable[int] | None = None,
         one: bool | None = None,
@@ -794,19 +830,7 @@ class Queue(BaseClass):
             else:
                 rows = [row for row in chosen if known.status[row] == code][:1]
             claimed[:] = [] if known.paused else rows
-            return (
-                [
-                    {
-                        'e': 'run',
-                        'w': '',
-                        'rows': claimed,
-                        'n': [known.attempt[row] + 1 for row in claimed],
-                        't': time.time(),
-                    }
-                ]
-                if claimed
-                else []
-            )
+            return self._begin(claimed)
 
         ledger.journal.write(decide)
         return (
@@ -920,7 +944,7 @@ class Queue(BaseClass):
         Parameters
         ----------
         tid : str or iterable of str
-            Identities.
+            Identities; a warning tells of those that are not in the queue.
         state : str
             Their state from now on.
         jobid : str, default=None
@@ -929,12 +953,16 @@ class Queue(BaseClass):
             When they say to have begun, in seconds since the epoch; None: what is known.
         """
         ledger = self.ledger
+        known = [text for text in _several(tid) if text in self]
+        for text in _several(tid):
+            if text not in known:
+                self._tell_unknown(text, 'changed')
         ledger.change(
-            lambda _: [ledger.find(_hex(text)) for text in _several(tid)], state_code(state), 'set'
+            lambda _: [ledger.find(_hex(text)) for text in known], state_code(state), 'set'
         )
         if jobid is not None or t0 is not None:
             job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
-            for text in _several(tid):
+            for text in known:
                 ledger.mark(ledger.find(_hex(text)), job, began)
         if self.spawn:
             self.keep_spawned()
@@ -983,7 +1011,7 @@ class Queue(BaseClass):
 
     def kill(
         self,
-        jobid: str | Iterable[str] | None = None,
+        jobid: str | int | Iterable[str | int] | None = None,
         mid: str | Iterable[str] | None = None,
         manager: bool | None = None,
         provider: Any = None,
@@ -1014,7 +1042,7 @@ class Queue(BaseClass):
                 else {find_mid(self.ledger.state, text) for text in _several(mid)}
             )
             mid = [one for one in self.mids_of(provider) if mids is None or one in mids]
-        names, withdrawn = self.end(jobid, mid, manager)
+        names, withdrawn = self.end(None if jobid is None else _job_texts(jobid), mid, manager)
         for error in withdrawn.errors:
             logger.error('%s', error)
         return names
@@ -1118,7 +1146,7 @@ class Queue(BaseClass):
         clear(self.ledger, carry=not kill)
 
     def delete(self, kill: bool = True) -> None:
-        """Delete the queue, with all its tasks and results.
+        """Delete the queue, with all its tasks and results; nothing happens if it is gone already.
 
         Parameters
         ----------
@@ -1126,6 +1154,8 @@ class Queue(BaseClass):
             Whether to end the workers and the manager first. If not, tasks that run end by
             themselves, and their workers end then.
         """
+        if not os.path.isdir(self.folder):
+            return  # deleted before, perhaps by this very object
         if self.group:
             check_owner(self.ledger, 'delete')
         self._stop(kill)
@@ -1354,7 +1384,17 @@ class Queue(BaseClass):
         return Task.stored(self.ledger, self.ledger.find(_hex(tid)))
 
     def __delitem__(self, tid: str) -> None:
+        if tid not in self:
+            self._tell_unknown(tid, 'deleted')
+            return
         self.drop(tid)
+
+    def _tell_unknown(self, tid: object, what: str) -> None:
+        import warnings
+
+        warnings.warn(
+            f'No task {_hex(tid)!r} is in the queue {self.name}. Nothing was {what}.', stacklevel=3
+        )
 
     def __contains__(self, tid: str) -> bool:
         try:
@@ -1707,6 +1747,10 @@ def _check_needed(state: State, rows: Iterable[int], superseded: bool = False) -
 
 def _several(value: str | Iterable[str]) -> list[str]:
     return [value] if isinstance(value, str) else list(value)
+
+
+def _job_texts(jobid: str | int | Iterable[str | int]) -> list[str]:
+    return [str(job) for job in ([jobid] if isinstance(jobid, str | int) else jobid)]
 
 
 def _hex(value: Any) -> str:

@@ -121,6 +121,10 @@ class Future(NotAValue, TaskReference, Logged):
         superseded = self._ledger.state.superseded
         return bool(superseded) and self._ledger.row(self.tid) in superseded
 
+    def copy(self) -> Future:
+        """Return another future of the same task; what the task returns is in :meth:`result`."""
+        return type(self)(self._ledger, self.tid, self.item)
+
     def done(self) -> bool:
         """Return True if the task ended, or can't run: one that it needs did not succeed, or
         other code took its place before it began.
@@ -669,6 +673,15 @@ class Task(BaseClass):
     def is_of(self, ledger: Ledger) -> bool:
         """Return True if this is a task of the ledger's queue."""
         return self._ledger is not None and self._ledger.folder == ledger.folder
+
+    @property
+    def ended(self) -> bool:
+        """Return True if this object says of itself how it ended: it has run, or was updated so."""
+        return 'state' in self._own and state_code(self._own['state']) in ENDED
+
+    def attach(self, ledger: Ledger, row: int, attempt: int) -> None:
+        """Make this object the one that runs an attempt of a task of a queue."""
+        self._ledger, self._row, self._attempt = ledger, row, attempt
 
     def report(self) -> bool:
         """End the attempt that this object has run, as it says.
