@@ -196,6 +196,6 @@ def test_folders_of_outputs_are_made(tmp_path: Path) -> None:
     assert (tmp_path / 'logs' / 'a').is_dir() and os.listdir(tmp_path) == ['logs']
     (tmp_path / 'file').touch()
     with pytest.raises(
-        LaunchError, match='can not be made: File exists. The tasks wait. Make it: mkdir -p'
+        LaunchError, match='cannot be made: File exists. The tasks wait. Make it: mkdir -p'
     ):
         SlurmProvider(output='file/slurm-%j.out')._make_outputs(str(tmp_path))

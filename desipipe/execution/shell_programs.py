@@ -179,7 +179,7 @@ class Language(NamedTuple):
     quotes: str = '\'"'
     comment: str = '#'
     has_names: bool = True
-    """Names alone can not do anything."""
+    """Names alone cannot do anything."""
     substitutes: bool = False
     """It has ``s/…/…/``."""
     is_shell: bool = False

@@ -69,7 +69,7 @@ def private_descriptor(fd: int, close: bool = True) -> int:
 
 
 def _identities() -> tuple[int, ...]:
-    if sys.platform == 'darwin':  # saved identities can not be asked for
+    if sys.platform == 'darwin':  # saved identities cannot be asked for
         return os.getuid(), os.geteuid(), os.getgid(), os.getegid()
     return *os.getresuid(), *os.getresgid()
 

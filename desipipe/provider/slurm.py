@@ -459,7 +459,7 @@ class SlurmProvider(BaseProvider):
             except OSError as exc:
                 problem = (
                     'No job was submitted, because the folder of '
-                    f'{option}={getattr(self, option)!r} can not be made: {exc.strerror}.'
+                    f'{option}={getattr(self, option)!r} cannot be made: {exc.strerror}.'
                 )
                 raise LaunchError(
                     f'{problem} The tasks wait. Make it: mkdir -p {shlex.quote(path)}', later=True
