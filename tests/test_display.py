@@ -703,8 +703,11 @@ def test_threads_that_a_cell_leaves_are_waited_for(queue: Queue, tm: TaskManager
             IPython.kept.submit(print, 'pooled').result()  # type: ignore[attr-defined]
             return None
         if how == 'processes':
+            import warnings
             from concurrent.futures import ProcessPoolExecutor
 
+            # Python 3.12 warns of forks beside threads, where filters of pytest's are in force.
+            warnings.simplefilter('ignore', DeprecationWarning)
             IPython.more = ProcessPoolExecutor(1)  # type: ignore[attr-defined]
             print(IPython.more.submit(pow, 2, 3).result())  # type: ignore[attr-defined]
             return None

@@ -3,7 +3,8 @@
 #
 # The root folder is made once by mmdebstrap, in $DEBIAN_ROOTS, and kept for the next command. The command
 # finds this checkout and the settings of pip, npm and certificates at their paths. It runs in mount and
-# process namespaces of its own, and all that it started ends with it. Needs root.
+# process namespaces of its own, and all that it started ends with it. Needs root. Ends with 90 where
+# no other Debian can be had: no root, no namespaces, no Debian here, no network.
 set -euo pipefail
 suite=$1
 shift
@@ -11,20 +12,28 @@ root=${DEBIAN_ROOTS:-/var/cache/desipipe-tests}/$suite
 checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 packages=python3,python3-venv,python3-dev,make,git,gcc,g++,libc6-dev,ca-certificates,procps,iproute2,mount,tzdata
 
-[ "$(id -u)" = 0 ] || { echo 'Another Debian needs root; nothing was run. Try: sudo make matrix' >&2; exit 1; }
+none() {  # WORDS
+    echo "$1 Nothing was run in Debian $suite." >&2
+    exit 90
+}
+
+[ "$(id -u)" = 0 ] || none 'Another Debian needs root: sudo make matrix.'
+unshare --mount --pid --fork --propagation private true 2>/dev/null || none 'This root may not make namespaces.'
+command -v apt-get >/dev/null || none 'This is no Debian, whose packages are what a root is made of.'
 
 make_root() {
     command -v mmdebstrap >/dev/null || {
         apt-get update -qq
         DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends mmdebstrap >/dev/null
-    }
+    } || none 'mmdebstrap could not be installed.'
     local mirror
     # shellcheck disable=SC2016  # apt replaces $(REPO_URI).
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' | head -n 1)
     mkdir -p "$(dirname "$root")"
     # Under another name until it is whole: a run that was cut off leaves no half root that looks ready.
     rm -rf "$root.part"
-    mmdebstrap --quiet --variant=essential --include="$packages,apt" "$suite" "$root.part" "$mirror"
+    mmdebstrap --quiet --variant=essential --include="$packages,apt" "$suite" "$root.part" "$mirror" ||
+        none "mmdebstrap could not make the root folder $root."
     mv "$root.part" "$root"
 }
 

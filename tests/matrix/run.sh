@@ -1,55 +1,115 @@
 #!/usr/bin/env bash
-# Run the tests with other versions than today's newest: run.sh [--core] [lowest] [SUITE...]
+# Run the tests with other versions than today's newest: run.sh [--core | --slurm] [NAME...]
 #
-# `lowest` is this Python with the oldest dependencies that pyproject.toml allows (lowest.txt). A suite of
-# Debian (trixie: Python 3.13; forky: 3.14) is that Debian with the newest dependencies, in a root folder
-# of its own. --core runs what depends on versions most, and leaves out the browser, Slurm and network filesystems.
+#   lowest      this Python with the oldest dependencies that pyproject.toml allows (lowest.txt)
+#   no-cgroups  this machine's Slurm, which follows processes by their parents, as many clusters do
+#   SUITE       a Debian (trixie: Python 3.13; forky: 3.14), in a root folder of its own, with the
+#               newest dependencies
+#
+# Without names: all three, with trixie. --core runs what depends on versions most, and nothing whose
+# outcome depends on time; --slurm the tests on a Slurm, that of the Debian. What can not be run here
+# is left out and said so; MATRIX_REQUIRE=1 makes that an error.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 here=tests/matrix
 
 marks='not nfs and not slurm and not netfs and not browser'
 tests=(tests)
-if [ "${1:-}" = --core ]; then
-    shift
-    # What versions of Python and of libraries change: code objects, pickles, displays, kernels, records, locks.
+what=all
+case "${1:-}" in
+--core)
+    what=core
+    # Code objects, pickles, classes, displays, names in cells, records, files, locks.
     tests=(
-        tests/test_identity.py tests/test_identity_values.py tests/test_serialize.py tests/test_carried_code.py
-        tests/test_carried_modules.py tests/test_class_constructs.py tests/test_class_identity.py
-        tests/test_config.py tests/test_cli.py tests/test_display.py tests/test_io.py tests/test_file_manager.py
-        tests/test_journal.py tests/test_lock.py tests/test_pi.py tests/test_segment.py tests/test_shell.py
-        tests/notebook tests/record tests/transport tests/usercode
+        tests/test_identity.py tests/test_identity_values.py tests/test_serialize.py
+        tests/test_carried_code.py tests/test_carried_modules.py tests/test_class_constructs.py
+        tests/test_class_identity.py tests/test_config.py tests/test_display.py tests/test_io.py
+        tests/test_file_manager.py tests/test_lock.py tests/test_segment.py tests/test_shell.py
+        tests/test_other_systems.py tests/notebook/test_names.py tests/notebook/test_stored.py
+        tests/notebook/test_widgets.py tests/record/test_forms.py tests/record/test_modules.py
+        tests/record/test_verify.py
     )
-fi
+    shift
+    ;;
+--slurm)
+    what=slurm
+    marks='slurm'
+    tests=(tests/slurm)
+    shift
+    ;;
+esac
 
 status=0
+left_out() {  # WORDS
+    printf '%s\n' '' "!!! LEFT OUT: matrix: $1" '' >&2
+    [ -z "${MATRIX_REQUIRE:-}" ] || status=1
+}
 run() {  # NAME COMMAND...: pytest on the chosen tests, in the environment that the command enters
-    local name=$1
+    local name=$1 code=0
     shift
     echo "=== matrix: $name"
-    "$@" || { status=1; echo "=== matrix: $name: FAILED" >&2; }
+    "$@" || code=$?
+    case $code in
+    0) ;;
+    90) left_out "$name, for the reason above" ;;
+    *) status=1 && echo "=== matrix: $name: FAILED" >&2 ;;
+    esac
 }
 
-pytest=(-m pytest -q -p no:cacheprovider -m "$marks" -n "${JOBS:-2}" --dist loadscope)
-[ $# != 0 ] || set -- lowest trixie
+pytest=(-m pytest -q -p no:cacheprovider)
+chosen=(-m "$marks" -n "${JOBS:-2}" --dist loadscope "${tests[@]}")
+[ "$what" != slurm ] || chosen=(-m "$marks" "${tests[@]}")
+
+lowest() {
+    [ -e .matrix/lowest/bin/python ] || "${PYTHON:-python3}" -m venv .matrix/lowest || return
+    local python=$PWD/.matrix/lowest/bin/python
+    # Where much is old, pip tries other versions of the rest for many minutes; uv takes seconds.
+    "$python" -m pip install -qq uv || return
+    "$python" -m uv pip install -q --python "$python" -c $here/lowest.txt -e '.[test,notebook]' || return
+    PATH=$(dirname "$python"):$PATH "$python" "${pytest[@]}" "${chosen[@]}"
+}
+
+no_cgroups() {
+    local python=$PWD/${VENV:-.venv}/bin/python program
+    for program in sbatch slurmctld slurmd munged mariadbd unshare "$python"; do
+        PATH=$PATH:/usr/sbin:/sbin command -v "$program" >/dev/null || {
+            echo "There is no $program here; \`sudo make test\` installs what Slurm needs." >&2
+            return 90
+        }
+    done
+    [ "$(id -u)" = 0 ] && unshare --mount --pid --fork --uts true 2>/dev/null || {
+        echo 'A Slurm of the tests needs root, and namespaces.' >&2
+        return 90
+    }
+    DESIPIPE_TESTS_WITHOUT_CGROUPS=1 DESIPIPE_REQUIRE_SLURM=1 "$python" "${pytest[@]}" \
+        tests/slurm/test_jobs.py -k 'cancelled or killed_with or requeued or preempted'
+}
+
+debian() {  # SUITE
+    # shellcheck disable=SC2016  # the shell in the Debian replaces these.
+    $here/in_debian.sh "$1" bash -euc '
+        what=$1
+        shift
+        if [ "$what" = slurm ]; then
+            apt-get update -qq
+            DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+                slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin \
+                munge mariadb-server-core mariadb-client-core >/dev/null
+            export DESIPIPE_REQUIRE_SLURM=1
+        fi
+        [ -e /root/matrix/bin/python ] || python3 -m venv /root/matrix
+        export PATH=/root/matrix/bin:$PATH
+        pip install -qq -U --upgrade-strategy eager -e ".[test,notebook]"
+        exec python "$@"
+    ' debian "$what" "${pytest[@]}" "${chosen[@]}"
+}
+
+[ $# != 0 ] || set -- lowest no-cgroups trixie
 for name in "$@"; do
-    if [ "$name" = lowest ]; then
-        [ -e .matrix/lowest/bin/python ] || "${PYTHON:-python3}" -m venv .matrix/lowest
-        run lowest bash -euc '
-            python=$1
-            shift
-            # Where much is old, pip tries other versions of the rest for many minutes; uv takes seconds.
-            "$python" -m pip install -q uv
-            "$python" -m uv pip install -q --python "$python" -c tests/matrix/lowest.txt -e ".[test,notebook]"
-            PATH=$(dirname "$python"):$PATH exec "$python" "$@"
-        ' lowest "$PWD/.matrix/lowest/bin/python" "${pytest[@]}" "${tests[@]}"
-    else
-        run "$name" "$here/in_debian.sh" "$name" bash -euc '
-            [ -e /root/matrix/bin/python ] || python3 -m venv /root/matrix
-            export PATH=/root/matrix/bin:$PATH
-            pip install -q -e ".[test,notebook]"
-            exec python "$@"
-        ' "$name" "${pytest[@]}" "${tests[@]}"
-    fi
+    case $name in
+    lowest) run "$name" lowest ;;
+    no-cgroups) run "$name" no_cgroups ;;
+    *) run "$name" debian "$name" ;;
+    esac
 done
 exit "$status"
