@@ -6,7 +6,8 @@
 #   NETFS=auto|1|0                  tests on network filesystems: where they can run, in any case (or fail), never
 #   SLURM=auto|1|0                  tests on a Slurm of their own: the same
 #   MINUTES=20  SEED=                how long `make chaos` sends signals; the choices of an earlier run again
-#   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians
+#   MATRIX='--core lowest trixie'    what `make matrix` runs: fewer tests, other Debians, --slurm trixie
+#   DRAFT=1                          `make release` of a version that the changelog calls unreleased
 #   LAB=auto|1|0                    tests and checks of the JupyterLab side (Node, Chromium): the same
 
 SHELL := /bin/bash
@@ -31,7 +32,7 @@ LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-nfs chaos matrix check format bench docs lab labextension wheel clean
+.PHONY: help demo test test-nfs chaos matrix install-tests check format bench docs lab labextension wheel release clean
 # A recipe that fails half-way must not leave a stamp that looks new.
 .DELETE_ON_ERROR:
 
@@ -153,8 +154,11 @@ test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux
 chaos: $(VENV)/.installed-test  ## kill and stop processes at random under load, and check the journal; MINUTES=20 SEED=
 	$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-matrix:  ## the tests with the oldest dependencies, and on Debian trixie (Python 3.13); root only
-	@PYTHON=$(PYTHON) JOBS=$(JOBS) tests/matrix/run.sh $(MATRIX)
+matrix:  ## tests with the oldest dependencies, without cgroups, on Debian trixie (Python 3.13); root only
+	@PYTHON=$(PYTHON) JOBS=$(JOBS) VENV=$(VENV) tests/matrix/run.sh $(MATRIX)
+
+install-tests:  ## install the wheel with pip, pipx, uv, read-only, and run the demo with each
+	@PYTHON=$(PYTHON) tests/matrix/install.sh
 
 check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
@@ -186,6 +190,10 @@ labextension: $(VENV)/.installed-notebook  ## build the JupyterLab side into the
 wheel: $(VENV)/.made  ## what users install, in dist, with the JupyterLab side built; needs Node
 	@$(call find_node); [ -z "$$why" ] || { echo "No wheel was built: $$why." >&2; exit 1; }
 	$(PIP) wheel -q --no-deps -w dist .
+
+release: $(VENV)/.installed-test  ## wheel, source archive and checksums in dist, built twice; needs Node
+	@$(call find_node); [ -z "$$why" ] || { echo "Nothing was built: $$why." >&2; exit 1; }
+	@release/build.sh $(BIN)/python
 
 clean:  ## remove all that these commands made, the environment too
 	rm -rf $(VENV) .matrix dist build docs/_build node_modules .yarn jupyter_ext/lib $(FRONT_END) bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info

@@ -14,7 +14,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
+import jinja2
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -201,6 +203,24 @@ def test_wheel(tmp_path: Path) -> None:
     assert {name.partition('.data/data/')[2] for name in names if '.data/' in name} == {
         'etc/jupyter/jupyter_server_config.d/desipipe.json'
     }
+
+
+def test_the_conda_recipe_says_what_pyproject_says() -> None:
+    """Render the recipe as conda does, and compare versions, requirements and the command."""
+    text = (ROOT / 'release' / 'conda' / 'meta.yaml').read_text()
+    recipe = yaml.safe_load(jinja2.Template(text).render(PYTHON='python'))
+    file = tomllib.loads((ROOT / 'pyproject.toml').read_text())
+    project = file['project']
+    python = f'python{project["requires-python"]}'
+    assert recipe['package'] == {'name': project['name'], 'version': desipipe.__version__}
+    for section, needed in {
+        'run': {python, *project['dependencies']},
+        'host': {python, 'pip', *file['build-system']['requires']},
+    }.items():
+        assert {text.replace(' ', '') for text in recipe['requirements'][section]} == needed
+    commands = [f'{name} = {target}' for name, target in project['scripts'].items()]
+    assert recipe['build']['entry_points'] == commands
+    assert recipe['about']['license'] == project['license']
 
 
 def test_no_committed_file_names_this_checkout() -> None:
