@@ -15,6 +15,7 @@ class Difference(NamedTuple):
     what: str
     original: str
     now: str
+    why: str
     change: str
     """The line to change."""
 
@@ -22,7 +23,7 @@ class Difference(NamedTuple):
     def row(self) -> str:
         """The row of the table of the page."""
         first = f'<a id="{self.key}"></a>{self.what}'
-        return f'| {first} | {self.original} | {self.now} | {self.change} |'
+        return f'| {first} | {self.original} | {self.now} | {self.why} | {self.change} |'
 
     @property
     def link(self) -> str:
@@ -30,21 +31,23 @@ class Difference(NamedTuple):
         return f'{PAGE}#{self.key}'
 
 
-HEAD = '| what | the original | this version | change |'
+HEAD = '| what | the original | this version | why | change |'
 DIFFERENCES = (
     Difference(
         'queue-files',
         'files and names of queues',
         '`NAME.sqlite`; names may begin with `.` and `-`',
-        'folders `NAME.queue`; `queue.filename` is the journal in it; names begin with a letter, a '
-        'digit or `_`',
+        'folders `NAME.queue`; `queue.filename` is the journal in it; names begin with a letter, '
+        'a digit or `_`',
+        'SQLite loses data on shared filesystems',
         '`desipipe import NAME.sqlite`, see below',
     ),
     Difference(
         'identities',
-        'identities and order of tasks',
-        '36 characters; `queue.tasks()` as they were written last',
-        '32 hexadecimal digits; `queue.tasks()` as they were added',
+        'identities and lists of tasks',
+        '36 characters; `queue.tasks()` as they were written last; `tasks(tid=[...])` is one task',
+        '32 hexadecimal digits; `queue.tasks()` as they were added; `tasks(tid=[...])` is a list',
+        'one call has one identity, in every process and release',
         'none, unless you store them',
     ),
     Difference(
@@ -52,6 +55,7 @@ DIFFERENCES = (
         '`future.result(timeout=)`, `err`, `out`',
         'return `None` after the time-out; `result` of a failed task is `None`',
         'raise `TimeoutError`; `result` raises, with the traceback',
+        '`None` may be a result, and failures were overlooked',
         '`except Exception`, or `future.exception()`',
     ),
     Difference(
@@ -59,20 +63,26 @@ DIFFERENCES = (
         'bash apps',
         'run where `spawn` was started',
         'run in the folder of the call',
+        'a task does the same whoever starts its worker',
         'give whole paths where you relied on it',
     ),
     Difference(
-        'blanks',
-        'values of environments with blanks',
-        'end at the first blank',
-        'are one value',
+        'environments',
+        'variables of environments, and of paths',
+        'values end at the first blank, `None` is a text; `${NAME}` in paths, `change_environ` and '
+        '`to_dict(all=True)` know those of `environ=` alone',
+        'values with blanks are one value, `None` unsets; those of the process count, too',
+        'paths and options have blanks, and programs need `PATH`',
         'none',
     ),
     Difference(
-        'exit',
-        '`exit()` in a task',
-        'the task stays RUNNING',
-        'the task is FAILED',
+        'hung',
+        'what hung, failed or was lost within desipipe',
+        '`exit()` in a task, a required task that failed, globals and classes of the script, '
+        'several queues for `spawn`, `retry` of tasks that succeeded, `work(provider=)`, one '
+        'dictionary of options used twice, …',
+        'ends, or works; the task of `exit()` is FAILED',
+        'nothing waits for ever',
         'none',
     ),
     Difference(
@@ -80,6 +90,7 @@ DIFFERENCES = (
         '`retry` without `--state`',
         'tasks that are KILLED',
         'tasks that are FAILED, KILLED or UNKNOWN',
+        'what failed is what one runs again',
         '`--state KILLED`',
     ),
     Difference(
@@ -87,21 +98,26 @@ DIFFERENCES = (
         '`fm.exists()` as a condition',
         'always true',
         'true if all files are there',
+        'the condition says what it reads as',
         '`fm.exists()[True]`',
-    ),
-    Difference(
-        'path-variables',
-        '`${NAME}` in paths',
-        'only of `environ=`',
-        'also of the process',
-        'none',
     ),
     Difference(
         'variable-arguments',
         'names in `task.kwargs` for `*args`, `**kwargs`',
         "`'args'`, `'kw'`",
         "`'*args'`, and each name of the rest",
+        'they cannot be mistaken for names of the function',
         'read `task.arguments`',
+    ),
+    Difference(
+        'printed',
+        'what is printed and kept beside the results',
+        'local workers log to the terminal of `spawn`; `.desipipe` holds one script and one list '
+        'of versions',
+        'they log to the folder of the queue (`desipipe logs`); `.desipipe` also says which task '
+        'made each file; `repr` and messages read differently',
+        'what programs print is theirs alone',
+        'none, unless you parse them',
     ),
 )
 """All of them, at most ten."""
@@ -111,4 +127,6 @@ BY_KEY = {difference.key: difference for difference in DIFFERENCES}
 
 def table() -> str:
     """Return the table of the page."""
-    return '\n'.join([HEAD, '|---|---|---|---|', *(difference.row for difference in DIFFERENCES)])
+    return '\n'.join(
+        [HEAD, '|---|---|---|---|---|', *(difference.row for difference in DIFFERENCES)]
+    )

@@ -286,10 +286,12 @@ class _Finder:
 
     # What means something else
 
-    def find_sqlite(self, node: ast.Constant) -> None:
-        """Find names of SQLite files."""
+    def find_files(self, node: ast.Constant) -> None:
+        """Find names of SQLite files, and of what is kept beside files."""
         if isinstance(node.value, str) and node.value.endswith('.sqlite'):
             self._differs('queue-files', node.lineno)
+        if isinstance(node.value, str) and '.desipipe' in node.value.split('/'):
+            self._differs('printed', node.lineno)
 
     def find_calls(self, node: ast.Call) -> None:
         """Find calls that return, or do, something else."""
@@ -305,7 +307,7 @@ class _Finder:
             if keyword.arg in ('environ', 'data'):
                 self._find_blanks(keyword.value)
             if keyword.arg in ('path', 'link') and '${' in str(_constant(keyword.value) or ''):
-                self._differs('path-variables', keyword.value.lineno)
+                self._differs('environments', keyword.value.lineno)
         if self._kind(function).endswith('.Environment'):
             for value in node.args:
                 self._find_blanks(value)
@@ -320,7 +322,7 @@ class _Finder:
         value = _constant(node)
         for text in value.values() if isinstance(value, dict) else ():
             if isinstance(text, str) and _BLANKS.search(text.strip()):
-                self._differs('blanks', node.lineno)
+                self._differs('environments', node.lineno)
 
     def find_comparisons(self, node: ast.Compare) -> None:
         """Find results that are compared with None, and lengths of identities."""
@@ -363,7 +365,7 @@ class _Finder:
             return
         for inner in ast.walk(node):
             if isinstance(inner, ast.Call) and _name(inner.func) in _EXITS:
-                self._differs('exit', inner.lineno)
+                self._differs('hung', inner.lineno)
             if 'bash_app' not in kinds or not isinstance(inner, ast.Constant):
                 continue
             if _is_relative(inner.value):
@@ -462,7 +464,7 @@ _FINDERS: dict[type, tuple[Callable[[_Finder, Any], None], ...]] = {
     ast.Import: (_Finder.find_modules,),
     ast.Attribute: (_Finder.find_attributes,),
     ast.Call: (_Finder.find_options, _Finder.find_calls, _Finder.find_identities),
-    ast.Constant: (_Finder.find_sqlite,),
+    ast.Constant: (_Finder.find_files,),
     ast.Compare: (_Finder.find_comparisons,),
     ast.Subscript: (_Finder.find_kwargs,),
     ast.FunctionDef: (_Finder.find_apps,),
