@@ -16,9 +16,17 @@ from .errors import (
     UnknownOptionError,
     close_names,
 )
-from .utils import BaseClass, is_sequence, mkdir, username
+from .utils import BaseClass, BaseDict, is_sequence, mkdir, username
 
-__all__ = ['Config', 'Configurable', 'config_dir', 'inherit_options', 'number', 'whole_number']
+__all__ = [
+    'BaseDict',
+    'Config',
+    'Configurable',
+    'config_dir',
+    'inherit_options',
+    'number',
+    'whole_number',
+]
 
 
 def whole_number(value: object, what: str, least: int = 1) -> int:

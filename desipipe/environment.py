@@ -26,9 +26,10 @@ from .security.secrets import (
     redact,
 )
 from .terminal import visible
-from .utils import is_sequence
+from .utils import BaseDict, is_sequence
 
 __all__ = [
+    'BaseDict',
     'BaseEnvironment',
     'BaseNERSCEnvironment',
     'CosmodesiNERSCEnvironment',

@@ -8,8 +8,9 @@ from typing import Any, ClassVar
 
 from .config import Configurable, inherit_options, whole_number
 from .errors import UnknownOptionError, close_names
+from .utils import BaseClass
 
-__all__ = ['BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
+__all__ = ['BaseClass', 'BaseScheduler', 'Scheduler', 'SimpleScheduler', 'get_scheduler']
 
 
 class BaseScheduler(Configurable, abc.ABC):

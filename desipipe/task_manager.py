@@ -53,6 +53,7 @@ __all__ = [
     'TaskApp',
     'TaskManager',
     'TaskState',
+    'VarType',
     'action_from_args',
     'change_environ',
     'chdir',
@@ -68,6 +69,7 @@ __all__ = [
     'serialize_function',
     'spawn',
     'task_states',
+    'var_types',
     'work',
 ]
 
@@ -98,8 +100,24 @@ class QueueState:
     ALL: ClassVar[list[str]] = [ACTIVE, PAUSED]
 
 
+class VarType:
+    """Names of the kinds of parameters, see :attr:`TaskApp.vartypes`."""
+
+    POSITIONAL_OR_KEYWORD = 'POSITIONAL_OR_KEYWORD'
+    KEYWORD_ONLY = 'KEYWORD_ONLY'
+    VAR_POSITIONAL = 'VAR_POSITIONAL'
+    VAR_KEYWORD = 'VAR_KEYWORD'
+    ALL: ClassVar[list[str]] = [
+        POSITIONAL_OR_KEYWORD,
+        KEYWORD_ONLY,
+        VAR_POSITIONAL,
+        VAR_KEYWORD,
+    ]
+
+
 task_states = TaskState.ALL
 queue_states = QueueState.ALL
+var_types = VarType.ALL
 
 
 class TaskManager(BaseClass):
@@ -325,6 +343,12 @@ class TaskApp(App):
         except TypeError:
             return None
         return path if os.path.isfile(path) else None
+
+    @property
+    def vartypes(self) -> dict[str, str]:
+        """Kinds of the function's parameters, of :class:`VarType`."""
+        parameters = inspect.signature(self.func).parameters.values()
+        return {one.name: one.kind.name for one in parameters}
 
     @property
     def save_attrs(self) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = [
     'BaseClass',
     'BaseDict',
+    'BaseMetaClass',
+    'DictMetaClass',
     'Logged',
     'LoggingContext',
     'Overlay',
@@ -157,6 +159,19 @@ class BaseClass(Logged):
     def copy(self) -> Self:
         """Return a shallow copy, with keys or variables of its own."""
         return self.__copy__()
+
+
+class BaseMetaClass(type):
+    """Metaclass of classes that log under their names, for own classes written for desipipe 1.0."""
+
+    def __new__(meta, name: str, bases: tuple[type, ...], members: dict[str, Any]) -> Any:
+        """Make a class, with the methods of :class:`Logged`."""
+        logs = any(issubclass(base, Logged) for base in bases)
+        return super().__new__(meta, name, bases if logs else (Logged, *bases), members)
+
+
+class DictMetaClass(BaseMetaClass, type(UserDict)):  # type: ignore[misc]
+    """Metaclass of dictionaries that log under their names; see :class:`BaseMetaClass`."""
 
 
 class BaseDict(UserDict[Any, Any], BaseClass):

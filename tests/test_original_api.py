@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import UserDict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,29 +26,33 @@ from desipipe.task_manager import (
     PythonApp,
     SerializationError,
     Task,
+    VarType,
     action_from_args,
     chdir,
     deserialize_function,
     serialize_function,
 )
-from desipipe.utils import BaseClass
+from desipipe.utils import BaseClass, BaseMetaClass, DictMetaClass
 
 NAMES = {
     'task_manager': """BaseApp BaseClass BashApp Config DeserializationError Future PythonApp Queue QueueState
         SerializationError Task TaskManager TaskState action_from_args change_environ chdir get_environ get_mpicomm
-        get_provider get_queue get_scheduler kill queue_states retry spawn task_states work""",
+        get_provider get_queue get_scheduler kill queue_states retry spawn task_states
+        var_types VarType work""",
     'provider': (
-        'BaseProvider LocalProvider NERSCProvider Provider SlurmProvider decode_slurm_time '
-        'get_provider'
+        'BaseClass BaseProvider LocalProvider NERSCProvider Provider SlurmProvider '
+        'decode_slurm_time get_provider'
     ),
-    'scheduler': 'BaseScheduler Scheduler SimpleScheduler get_scheduler',
-    'environment': """BaseEnvironment BaseNERSCEnvironment CosmodesiNERSCEnvironment Environment bash_env
-        change_environ get_environ""",
+    'scheduler': 'BaseClass BaseScheduler Scheduler SimpleScheduler get_scheduler',
+    'config': 'BaseDict Config',
+    'environment': """BaseDict BaseEnvironment BaseNERSCEnvironment
+        CosmodesiNERSCEnvironment Environment bash_env change_environ get_environ""",
     'file_manager': """BaseClass BaseFile BaseFileEntry BaseMutableClass FileEntryCollection FileManager
-        common_options get_environ get_file_entry get_filetype in_options iter_options path_replace_environ
+        JointMetaClass common_options get_environ get_file_entry get_filetype in_options iter_options path_replace_environ
         yaml_parser""",
     'io': 'BaseFile GenericFile TextFile get_filetype',
-    'utils': """BaseClass BaseDict LoggingContext copytree dict_to_yaml exception_handler is_path is_sequence mkdir
+    'utils': """BaseMetaClass DictMetaClass BaseClass BaseDict
+        LoggingContext copytree dict_to_yaml exception_handler is_path is_sequence mkdir
         setup_logging""",
 }
 
@@ -505,3 +510,31 @@ def test_objects_save_themselves(tmp_path: Path, name: str) -> None:
     file = BaseFile(path=str(tmp_path / name))
     file.save(Catalogue(), group=1)
     assert file.load(Catalogue) == file.load(Catalogue.read) == "{'group': 1}"
+
+
+def test_metaclasses_make_classes_that_log(caplog: pytest.LogCaptureFixture) -> None:
+    class Own(metaclass=BaseMetaClass):
+        pass
+
+    class OwnDict(UserDict[Any, Any], metaclass=DictMetaClass):
+        pass
+
+    with caplog.at_level(logging.INFO):
+        Own.log_info('said')  # type: ignore[attr-defined]
+        OwnDict(a=1).log_warning('more')  # type: ignore[attr-defined]
+    assert [(one.name, one.message) for one in caplog.records] == [
+        ('Own', 'said'),
+        ('OwnDict', 'more'),
+    ]
+
+
+def test_kinds_of_parameters(tm: TaskManager) -> None:
+    def func(a: int, *args: int, b: int = 1, **kwargs: int) -> None:
+        pass
+
+    assert tm.python_app(func).vartypes == {
+        'a': VarType.POSITIONAL_OR_KEYWORD,
+        'args': VarType.VAR_POSITIONAL,
+        'b': VarType.KEYWORD_ONLY,
+        'kwargs': VarType.VAR_KEYWORD,
+    }

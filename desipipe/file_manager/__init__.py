@@ -31,6 +31,8 @@ from .file import Fields as BaseMutableClass
 from .made import Provenance
 from .options import common_options, in_options, iter_options
 
+JointMetaClass = type(BaseFile)
+
 __all__ = [
     'BaseClass',
     'BaseFile',
@@ -38,6 +40,7 @@ __all__ = [
     'BaseMutableClass',
     'FileEntryCollection',
     'FileManager',
+    'JointMetaClass',
     'Provenance',
     'common_options',
     'get_environ',

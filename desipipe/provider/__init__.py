@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..utils import BaseClass
 from .base import BaseProvider, Job, Provider, get_provider
 from .local import LocalProvider
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from .slurm_states import decode_slurm_time
 
 __all__ = [
+    'BaseClass',
     'BaseProvider',
     'Job',
     'LocalProvider',
