@@ -26,9 +26,6 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Programs that come as wheels (mpiexec, desipipe itself) are found as in an activated environment.
 export PATH := $(abspath $(BIN)):$(PATH)
 
-NETFS_PACKAGES := moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3
-SLURM_PACKAGES := slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge mariadb-server-core mariadb-client-core
-LAB_PACKAGES := chromium fonts-dejavu-core
 NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 .DEFAULT_GOAL := help
@@ -103,47 +100,7 @@ demo: $(VENV)/.installed  ## a real pipeline on local workers; makes the environ
 	@$(BIN)/desipipe demo
 
 test: $(VENV)/.installed-test  ## all tests; as root, also installs what they need: network filesystems, a browser
-	@$(call find_node_for,the tests of the JupyterLab side (jest; mark browser)); \
-	$(if $(PYTEST_ARGS),,[ -n "$$why" ] || { $(MAKE) --no-print-directory node_modules/.installed && $(JLPM) test; })
-	@marks='not nfs'; \
-	$(call find_node); \
-	if [ '$(LAB)' = 0 ] || [ -n "$$why" ]; then marks="$$marks and not browser"; \
-	else \
-		$(MAKE) --no-print-directory $(FRONT_END)/package.json || exit 1; \
-		if [ -z "$$CHROMIUM" ]; then $(call install_packages,$(LAB_PACKAGES)); else missing=''; fi; \
-		if [ -n "$$missing" ] && ! command -v chromium >/dev/null; then \
-			marks="$$marks and not browser"; \
-			printf '%s\n' '' '!!! LEFT OUT: the tests in a browser (mark browser):' "!!! these Debian packages are missing and could not be installed:$$missing" '' >&2; \
-			if [ '$(LAB)' = 1 ]; then echo '!!! LAB=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
-		fi; \
-	fi; \
-	why=''; \
-	if [ '$(NETFS)' = 0 ]; then why='NETFS=0 was asked for'; \
-	elif [ "$$(id -u)" != 0 ]; then why='they mount filesystems in namespaces of their own, which needs root. Try: sudo make test'; \
-	elif ! unshare --mount --net --uts true 2>/dev/null || [ ! -e /dev/fuse ]; then why='this root may not make namespaces, or has no /dev/fuse (a container?)'; \
-	else \
-		$(call install_packages,$(NETFS_PACKAGES)); \
-		if [ -n "$$missing" ]; then why="these Debian packages are missing and could not be installed:$$missing"; fi; \
-	fi; \
-	if [ -n "$$why" ]; then \
-		marks="$$marks and not netfs"; \
-		printf '%s\n' '' '!!! LEFT OUT: the tests on network filesystems (mark netfs), where two hosts share a queue:' "!!! $$why" '' >&2; \
-		if [ '$(NETFS)' = 1 ]; then echo '!!! NETFS=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
-	fi; \
-	why=''; \
-	if [ '$(SLURM)' = 0 ]; then why='SLURM=0 was asked for'; \
-	elif [ "$$(id -u)" != 0 ]; then why='they start a Slurm of their own, which needs root. Try: sudo make test'; \
-	elif ! unshare --mount --pid --fork --uts true 2>/dev/null; then why='this root may not make namespaces (a container?)'; \
-	else \
-		$(call install_packages,$(SLURM_PACKAGES)); \
-		if [ -n "$$missing" ]; then why="these Debian packages are missing and could not be installed:$$missing"; fi; \
-	fi; \
-	if [ -n "$$why" ]; then \
-		marks="$$marks and not slurm"; \
-		printf '%s\n' '' '!!! LEFT OUT: the tests on a real Slurm (mark slurm):' "!!! $$why" '' >&2; \
-		if [ '$(SLURM)' = 1 ]; then echo '!!! SLURM=1 asks for them in any case, so no test was run.' >&2; exit 1; fi; \
-	fi; \
-	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1 $(BIN)/python -m pytest -m "$$marks" -n $(JOBS) --dist loadscope $(PYTEST_ARGS)
+	@PYTHON='$(BIN)/python' JLPM='$(BIN)/jlpm' JOBS='$(JOBS)' NETFS='$(NETFS)' SLURM='$(SLURM)' LAB='$(LAB)' tests/run.sh $(PYTEST_ARGS)
 
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }

@@ -1,0 +1,96 @@
+#!/usr/bin/env bash
+# Run all tests that can run here, and say which cannot and why. `make test` calls it.
+#
+#   tests/run.sh [PYTEST ARGUMENTS]
+#
+# NETFS, SLURM, LAB: `auto` runs these tests where they can run, `1` demands them, `0` leaves them out.
+# JOBS: tests at once. JLPM and PYTHON: how to call them. As root, missing Debian packages are installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+PYTHON=${PYTHON:-.venv/bin/python}
+JLPM=${JLPM:-.venv/bin/jlpm}
+NETFS_PACKAGES=(moosefs-master moosefs-chunkserver moosefs-client iproute2 sshfs openssh-server fuse3)
+SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins munge
+    mariadb-server-core mariadb-client-core)
+LAB_PACKAGES=(chromium fonts-dejavu-core)
+marks='not nfs'
+
+# Install those Debian packages that are missing, where that is possible; print those that still are.
+install_packages() {
+    local name missing=()
+    for name in "$@"; do
+        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+    done
+    if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        echo "Installing with apt-get: ${missing[*]}" >&2
+        if apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+            missing=()
+        fi
+    fi
+    echo "${missing[*]:-}"
+}
+
+# leave_out MARK DEMANDED WHAT WHY: say so; where the tests are demanded, end without running any.
+leave_out() {
+    marks="$marks and not $1"
+    printf '%s\n' '' "!!! LEFT OUT: $3 (mark $1):" "!!! $4" '' >&2
+    if [ "$2" = 1 ]; then
+        echo "!!! They were asked for in any case, so no test was run." >&2
+        exit 1
+    fi
+}
+
+has_node() {
+    node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null
+}
+
+test_jupyter_side() {
+    local what='the tests of the JupyterLab side, in jest and in a browser' missing
+    has_node || install_packages nodejs npm >/dev/null
+    if [ "${LAB:-auto}" = 0 ]; then
+        leave_out browser 0 "$what" 'LAB=0 was asked for'
+        return
+    elif ! has_node; then
+        leave_out browser "${LAB:-auto}" "$what" 'Node 20 or later is missing and could not be installed'
+        return
+    fi
+    if [ $# = 0 ]; then
+        make --no-print-directory node_modules/.installed
+        YARN_NPM_REGISTRY_SERVER=${YARN_NPM_REGISTRY_SERVER:-$(npm config get registry 2>/dev/null)} \
+            "$JLPM" test
+    fi
+    make --no-print-directory jupyter_ext/labextension/package.json
+    [ -z "${CHROMIUM:-}" ] || return 0
+    missing=$(install_packages "${LAB_PACKAGES[@]}")
+    if [ -n "$missing" ] && ! command -v chromium >/dev/null; then
+        leave_out browser "${LAB:-auto}" 'the tests in a browser' "Debian packages are missing: $missing"
+    fi
+}
+
+# check_system_tests MARK DEMANDED WHAT NEEDS_FUSE PACKAGE...: leave tests out that cannot run here.
+check_system_tests() {
+    local mark=$1 demanded=$2 what=$3 fuse=$4 why='' missing
+    shift 4
+    if [ "$demanded" = 0 ]; then
+        why='they were not asked for'
+    elif [ "$(id -u)" != 0 ]; then
+        why='they need root. Try: sudo make test'
+    elif ! unshare --mount --net --pid --fork --uts true 2>/dev/null; then
+        why='this root may not make namespaces (a container?)'
+    elif [ "$fuse" = 1 ] && [ ! -e /dev/fuse ]; then
+        why='there is no /dev/fuse (a container?)'
+    else
+        missing=$(install_packages "$@")
+        [ -z "$missing" ] || why="Debian packages are missing and could not be installed: $missing"
+    fi
+    [ -z "$why" ] || leave_out "$mark" "$demanded" "$what" "$why"
+}
+
+test_jupyter_side "$@"
+check_system_tests netfs "${NETFS:-auto}" 'the tests on network filesystems, where hosts share a queue' 1 \
+    "${NETFS_PACKAGES[@]}"
+check_system_tests slurm "${SLURM:-auto}" 'the tests on a real Slurm' 0 "${SLURM_PACKAGES[@]}"
+export DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1
+exec "$PYTHON" -m pytest -m "$marks" -n "${JOBS:-2}" --dist loadscope "$@"
