@@ -61,3 +61,31 @@ def test_docstrings_begin_with_what_is_done() -> None:
                 if words and words[0].strip(',.:') in vague:
                     bad.append(f'{path.relative_to(ROOT)}:{getattr(node, "lineno", 1)}: {words[0]}')
     assert bad == []
+
+
+def test_documented_modules_exist() -> None:
+    pages = [*sorted((ROOT / 'docs/developer').glob('*.md')), ROOT / 'CONTRIBUTING.md']
+    roots = (ROOT, PACKAGE, *(path for path in PACKAGE.iterdir() if path.is_dir()))
+    missing = [
+        f'{page.name}: {name}'
+        for page in pages
+        for name in re.findall(r'`([\w/]+\.py)`', page.read_text())
+        if not any((root / name).exists() for root in roots)
+    ]
+    assert missing == []
+
+
+def test_stops_of_the_journey_exist() -> None:
+    """Look for each name of a stop in the modules that the stop names."""
+    text = (ROOT / 'docs/developer/journey.md').read_text()
+    missing = []
+    for stop in re.split(r'^\d+\. ', text, flags=re.MULTILINE)[1:]:
+        sources = [PACKAGE / name for name in re.findall(r'`([\w/]+\.py)`', stop)]
+        sources += [
+            ROOT / 'jupyter_ext/src' / name for name in re.findall(r'`([\w/]+\.tsx?)`', stop)
+        ]
+        code = '\n'.join(path.read_text() for path in sources)
+        for name in re.findall(r'`([A-Za-z_]+(?:\.(?!py|ts)[a-z_]+)?)`', stop):
+            if not re.search(rf'\b{name.rpartition(".")[2]}\b', code):
+                missing.append(name)
+    assert sorted(set(missing)) == []
