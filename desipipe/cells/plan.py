@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 from ..utils import plural
-from ..view.text import span
+from ..view.text import BADGE_SYMBOLS, span
 from .definitions import read_cell
 from .estimate import Estimate, count_calls
 from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State, label
-
-SYMBOLS: Mapping[State, str] = {
-    State.CURRENT: '✓',
-    State.EDITED: '✎',
-    State.STALE: '↻',
-    State.RUNNING: '●',
-    State.FAILED: '✕',
-    State.NEVER_RUN: '○',
-    State.UNKNOWN: '?',
-}
-"""Symbols that tell states apart without colour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +161,7 @@ def _cell_line(item: PlannedCell) -> str:
     cell = item.cell
     title = f' {cell.title}' if cell.title else ''
     reason = f': {cell.reason}' if cell.reason else ''
-    words = f'{SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
+    words = f'{BADGE_SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
     if cell.state in (*SETTLED, State.FAILED):
         return words
     return f'{words} ({_cost(item)})'

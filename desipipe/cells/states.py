@@ -13,7 +13,7 @@ from enum import StrEnum
 from .definitions import CellText, Definitions, Kind, Use, digest, read_cell
 from .task_cell import SETUP, TaskCell
 
-_NAMED_MAX = 2  # changes that are named
+NAMED_MAX = 2  # changes that are named
 
 
 class State(StrEnum):
@@ -206,7 +206,7 @@ class Notebook:
         changes = self._changes(number, ran.recorded)
         seen = look(number, task, self.reads[number]) if look is not None else None
         if changes and seen != '':
-            return State.STALE, '; '.join(changes[:_NAMED_MAX])
+            return State.STALE, '; '.join(changes[:NAMED_MAX])
         if seen:
             return State.STALE, seen
         return _of_tasks(ran)
@@ -219,24 +219,7 @@ class Notebook:
             known = self.definitions.get(name)
             if known is not None and known.cell != number:
                 reads[name] = known.use()
-        said = []
-        for name in sorted(
-            recorded.reads.keys() | reads.keys(), key=lambda name: _rank(reads, name)
-        ):
-            use = reads.get(name)
-            if use is None:
-                said.append(f'`{name}` is no longer defined')
-            elif recorded.reads.get(name) != use.digest:
-                said.append(self._change(name, use, name in recorded.reads))
-        return said
-
-    def _change(self, name: str, use: Use, is_known: bool) -> str:
-        where = label(use.cell)
-        if use.kind is Kind.TASK:
-            return f'`{name}` comes from {where}, which ran with other code or inputs since'
-        if error := self.texts[use.cell].error:
-            return f'{where}, which defines `{name}`, cannot be read: {error}'
-        return f'{use.kind} `{name}` {"changed" if is_known else "is new"} in {where}'
+        return describe_changes(recorded, reads, label, lambda cell: self.texts[cell].error)
 
     def cells_to_run(self, states: Iterable[CellState]) -> list[int]:
         """List the cells that a new kernel has to run so that all tasks are of the present text.
@@ -274,6 +257,47 @@ class Notebook:
             if text.task is None or not text.task.is_skipped:
                 above.add(number, text)
         return needed
+
+
+def describe_changes(
+    recorded: Recorded,
+    reads: Mapping[str, Use],
+    name_cell: Callable[[int], str],
+    error_of: Callable[[int], str],
+) -> list[str]:
+    """Describe what a cell reads that is not what it ran with.
+
+    Parameters
+    ----------
+    recorded : Recorded
+    reads : mapping
+        All that it reads now.
+    name_cell, error_of : callable
+        Name a cell; say why its text can not be read.
+
+    Returns
+    -------
+    changes : list of str
+        Causes first.
+    """
+    said = []
+    names = recorded.reads.keys() | reads.keys()
+    for name in sorted(names, key=lambda name: _rank(reads, name)):
+        use, before = reads.get(name), recorded.reads.get(name)
+        if use is None:
+            said.append(f'`{name}` is no longer defined')
+        elif use.digest != before:
+            where, error = name_cell(use.cell), error_of(use.cell)
+            if use.kind is Kind.TASK:
+                said.append(
+                    f'`{name}` comes from {where}, which ran with other code or inputs since'
+                )
+            elif error:
+                said.append(f'{where}, which defines `{name}`, can not be read: {error}')
+            else:
+                how = 'is new' if before is None else 'changed'
+                said.append(f'{use.kind} `{name}` {how} in {where}')
+    return said
 
 
 def label(number: int) -> str:

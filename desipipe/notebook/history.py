@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from ..cells.definitions import Definitions, read_cell
-from ..cells.states import Recorded, describe_reads, record, version
+from ..cells.definitions import Definitions, Kind, read_cell
+from ..cells.states import (
+    NAMED_MAX,
+    Recorded,
+    State,
+    describe_changes,
+    describe_reads,
+    record,
+    version,
+)
 from ..cells.task_cell import TaskCell
+from .displays.cell import Handle
+
+
+class _Ran(NamedTuple):
+    """A task cell that ran, and its display."""
+
+    number: int
+    handle: Handle
+    sources: dict[str, str]
+    """Cells that defined what it read then, by name; empty where the front end does not tell."""
 
 
 class History:
@@ -15,12 +34,22 @@ class History:
     Parameters
     ----------
     shell : IPython.core.interactiveshell.InteractiveShell
+    cell_ids : dict
+        Identities of the notebook's cells that ran, by the number of the run, as far as the front
+        end tells.
     """
 
-    def __init__(self, shell: Any) -> None:
+    def __init__(self, shell: Any, cell_ids: Mapping[int, str]) -> None:
         self._shell = shell
+        self._cell_ids = cell_ids
         self._tasks: dict[int, TaskCell] = {}
+        self._displays: dict[str, _Ran] = {}
         self._restart()
+        shell.events.register('post_run_cell', self._on_ran)
+
+    def end(self) -> None:
+        """Follow no more."""
+        self._shell.events.unregister('post_run_cell', self._on_ran)
 
     def _restart(self) -> None:
         self.definitions = Definitions()
@@ -72,3 +101,49 @@ class History:
             return False
         other = read_cell(self._shell.history_manager.input_hist_raw[number]).task
         return other is not None and other.digest == task.digest
+
+    def add_display(self, handle: Handle) -> None:
+        """Mark the display of the task cell that runs now when what the cell read has changed."""
+        last = len(self._shell.history_manager.input_hist_raw) - 1
+        if last not in self._tasks or len(handle.place) > 1:
+            return  # no cell of its own, or a front end that does not tell which
+        reads = describe_reads(self._tasks[last], self.definitions)
+        sources = {name: self._cell_ids.get(use.cell, '') for name, use in reads.items()}
+        self._displays.pop(handle.place[0], None)
+        self._displays[handle.place[0]] = _Ran(last, handle, sources)
+
+    def _on_ran(self, _: object) -> None:
+        """Mark the displays of stale cells after a cell has run: an event of IPython."""
+        self.follow()
+        stale: set[int] = set()
+        for ran in self._displays.values():
+            reason = self._reason(ran, stale)
+            if reason:
+                stale.add(ran.number)
+            ran.handle.mark({'state': State.STALE.value, 'reason': reason} if reason else None)
+
+    def _reason(self, ran: _Ran, stale: set[int]) -> str:
+        """Return why a cell is stale; empty if it is not.
+
+        A name that another cell has defined since may be another one for the cells below: only
+        cells that ran again with another text count.
+        """
+        recorded = ran.handle.recorded
+        if recorded is None:
+            return ''
+        reads = describe_reads(self._tasks[ran.number], self.definitions)
+        again = {
+            name: use
+            for name, use in reads.items()
+            if self._cell_ids.get(use.cell) and self._cell_ids[use.cell] == ran.sources.get(name)
+        }
+        kept = Recorded(recorded.text, {name: recorded.reads[name] for name in again})
+        changes = describe_changes(kept, again, _name_cell, lambda cell: '')
+        for name, use in again.items():
+            if use.kind is Kind.TASK and use.cell in stale:
+                changes.append(f'`{name}` comes from {_name_cell(use.cell)}, which is stale')
+        return '; '.join(changes[:NAMED_MAX])
+
+
+def _name_cell(number: int) -> str:
+    return f'cell [{number:d}]'

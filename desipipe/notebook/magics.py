@@ -36,6 +36,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             tuple[str, str], Any
         ] = {}  # what outputs were before, by name of the function and of the output
         self._history: History | None = None
+        self._cell_ids: dict[int, str] = {}
+        shell.events.register('post_run_cell', self._note_cell)
         self._forget = _complete(shell, self)
 
     @property
@@ -44,8 +46,11 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         return self.task_manager.queue if self.task_manager is not None else None
 
     def forget(self) -> None:
-        """Take completion away again."""
+        """Take completion away again, and what follows the cells."""
         self._forget()
+        self.shell.events.unregister('post_run_cell', self._note_cell)
+        if self._history is not None:
+            self._history.end()
 
     @line_magic('desipipe')  # type: ignore[untyped-decorator]
     def line(self, line: str) -> object:
@@ -111,6 +116,12 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             }
             made = self._make(line, cell, args)
             self._submit(args, manager, made, ranges, self._record(line, cell))
+
+    def _note_cell(self, result: Any) -> None:
+        """Keep which cell of the notebook ran: an event of IPython."""
+        cell = getattr(result.info, 'cell_id', None)
+        if cell and result.info.store_history:
+            self._cell_ids[len(self.shell.history_manager.input_hist_raw) - 1] = cell
 
     # Doing
 
@@ -204,7 +215,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         from .history import History
 
         if self._history is None:
-            self._history = History(self.shell)
+            self._history = History(self.shell, self._cell_ids)
         return self._history.add_task(line, body)
 
     def _submit(
@@ -260,6 +271,8 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             return  # within `with queue.batch()`: they are not in the queue yet
         cached = all(state.status[row] == SUCCEEDED for row in rows)
         handle = show(app.queue, rows, app.name, cached, recorded)
+        if self._history is not None:
+            self._history.add_display(handle)
         waited = wait(handle) if args.wait else handle.published and noninteractive()
         summary = handle.summary
         if summary.get('gone'):

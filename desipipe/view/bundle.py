@@ -20,6 +20,7 @@ from ..utils import format_count, format_duration, plural
 from .queue import CONDITIONS, LOOKS
 from .text import (
     Line,
+    badge_text,
     bar_pieces,
     ended,
     jobs_text,
@@ -260,6 +261,7 @@ def _table(summary: Dict) -> list[tuple[str, str]]:
 def as_text(summary: Dict, table: bool = False) -> str:
     """Format as a terminal shows it, without colours."""
     said = [visible(''.join(text for text, _ in line), lines=False) for line in lines(summary)]
+    badge = f'{visible(badge_text(summary["badge"]), lines=False)}\n' if 'badge' in summary else ''
     if table:
         said += [f'  {name:<14}{value:>10}' for name, value in _table(summary)]
     shown = outputs_text(summary['outputs'])
@@ -271,7 +273,8 @@ def as_text(summary: Dict, table: bool = False) -> str:
     if summary['truncated']:
         shown += visible(f'[{summary["truncated"]}]') + '\n'
     # While they run what is said stands above what they print; then it is one quiet line below.
-    return '\n'.join([*said, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(said)
+    rest = '\n'.join([*said, shown]).rstrip('\n') if summary['left'] else shown + '\n'.join(said)
+    return badge + rest
 
 
 def outputs_text(outputs: list[Dict]) -> str:
@@ -331,7 +334,15 @@ def as_html(summary: Dict, table: bool = False) -> str:
         shown += f'<div style="{_DIM}"><em>{escape(summary["truncated"])}</em></div>'
     if shown:
         shown = f'<div style="margin:.3em 0">{shown}</div>'
-    return f'<div class="desipipe-cell">{box + shown if summary["left"] else shown + box}</div>'
+    badge = badge_html(summary['badge']) if 'badge' in summary else ''
+    rest = box + shown if summary['left'] else shown + box
+    return f'<div class="desipipe-cell">{badge}{rest}</div>'
+
+
+def badge_html(badge: dict[str, str]) -> str:
+    """Format the state of a cell whose tasks are not of its present text and inputs."""
+    text = escape(visible(badge_text(badge), lines=False))
+    return f'<div class="desipipe-badge"><b>{text}</b></div>'
 
 
 def line_html(line: Line, bar: Line) -> str:

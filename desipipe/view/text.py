@@ -30,6 +30,23 @@ _CELLS = (
     ('REST', '░'),
 )
 
+BADGE_SYMBOLS = {
+    'current': '✓',
+    'edited': '✎',
+    'stale': '↻',
+    'running': '●',
+    'failed': '✕',
+    'never run': '○',
+    'unknown': '?',
+}
+"""Symbols that tell states of task cells apart without colour."""
+
+
+def badge_text(badge: dict[str, str]) -> str:
+    """Return a state of a task cell, and why: ``↻ stale: helper `inside` changed in cell 3``."""
+    reason = f': {badge["reason"]}' if badge['reason'] else ''
+    return f'{BADGE_SYMBOLS[badge["state"]]} {badge["state"]}{reason}'
+
 
 def span(value: float | None) -> str:
     """A duration: milliseconds matter for short tasks only."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kernels import MIME, Kernel, work
+from kernels import MIME, Cell, Kernel, work
 
 from desipipe import Queue
 
@@ -115,3 +115,33 @@ def test_after_a_restart_and_in_other_notebooks(kernel: Kernel) -> None:
     summary = kernel.wait_for_update(shown, lambda summary: summary['superseded'] == 1)
     assert summary['total'] == summary['left'] == 0
     assert '↷ 1 superseded' in shown.bundles[0]['text/plain'] and MIME in shown.bundles[0]
+
+
+def test_displays_say_that_they_are_stale(kernel: Kernel) -> None:
+    kernel('def f(x):\n    return x', 'f')
+    kernel('k = 1', 'k')
+    first = kernel('%%desipipe --out y\ny = f(k)', 'first')
+    second = kernel('%%desipipe --out z\nz = y', 'second')
+    work(kernel.folder / 'nb.queue')
+    kernel('k = 5', 'below')  # for the cells below it
+    kernel('k = 1', 'k')
+
+    def badge(cell: Cell) -> str:
+        """What it says, the same in all its forms."""
+        (data,) = cell.bundles
+        said = data[MIME].get('badge')
+        text = f'↻ {said["state"]}: {said["reason"]}' if said else ''
+        assert data['text/plain'].startswith(f'{text}\n') if said else '↻' not in data['text/plain']
+        assert ('desipipe-badge' in data['text/html']) == bool(said)
+        return text
+
+    def both() -> list[str]:
+        return [badge(first), badge(second)]
+
+    kernel.wait_for(lambda: both() == ['', ''], 'displays of current cells')
+    kernel('def f(x):\n    return x + 1', 'f')
+    expected = ['↻ stale: helper `f` changed in cell [9]']
+    expected.append('↻ stale: `y` comes from cell [5], which is stale')
+    kernel.wait_for(lambda: both() == expected, 'displays of stale cells')
+    kernel('def f(x):\n    return x  # as before', 'f')
+    kernel.wait_for(lambda: both() == ['', ''], 'displays of current cells again')

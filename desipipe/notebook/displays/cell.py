@@ -60,6 +60,8 @@ class Handle(Display):
         self.title = title
         self.cached = cached
         self.recorded = recorded
+        self.badge: dict[str, str] | None = None
+        """State of the cell, and why, if its tasks are not of its present inputs."""
         self.summary: Dict = {}
         """What is shown."""
         self.published = False
@@ -74,8 +76,21 @@ class Handle(Display):
         """
         self.summary = summary
         self.shown = _fingerprint(summary)
-        ran = {} if self.recorded is None else {'ran': self.recorded.to_json()}
-        return self.put(bundle({**summary, **ran}, table), update)
+        more: Dict = {} if self.recorded is None else {'ran': self.recorded.to_json()}
+        if self.badge is not None:
+            more['badge'] = self.badge
+        return self.put(bundle({**summary, **more}, table), update)
+
+    def mark(self, badge: dict[str, str] | None) -> None:
+        """Display the state of the cell with its tasks, in the place of what is displayed."""
+        if not self.live or badge == self.badge:
+            return
+        self.badge = badge
+        if self.follower is not None and self in self.follower.displays():
+            self.shown = b''
+            self.follow()  # its thread displays it: two would overtake each other
+        else:
+            self.publish(self.summary)
 
     def update(self, view: View) -> tuple[int, bool]:
         """Show what changed."""
