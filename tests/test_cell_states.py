@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from desipipe.cells.definitions import Definitions, read_cell
+from desipipe.cells.modules import Modules
 from desipipe.cells.states import (
     CellState,
     Notebook,
@@ -33,16 +35,20 @@ ALONE = '%%desipipe --out z\nz = 3'
 NOTEBOOK = [SETUP, HELPERS, TWO_LEVELS, CONSTANTS, FRACTION, MEAN, '', LAST, ALONE]
 
 
-def run(texts: Sequence[str], order: Sequence[int] | None = None) -> list[Ran | None]:
+def run(
+    texts: Sequence[str],
+    order: Sequence[int] | None = None,
+    modules: Modules | None = None,
+) -> list[Ran | None]:
     """Run cells in some order, each with a task that succeeds; return what their outputs record."""
-    definitions = Definitions()
+    definitions = Definitions(modules)
     found: list[Ran | None] = [None] * len(texts)
     for number in range(len(texts)) if order is None else order:
         cell = read_cell(texts[number])
         stamp = ''
         if cell.task is not None:
-            found[number] = Ran(record(cell.task, definitions), 1)
-            stamp = version(cell.task, describe_reads(cell.task, definitions))
+            found[number] = Ran(record(cell.task, definitions, number), 1)
+            stamp = version(cell.task, describe_reads(cell.task, definitions, number))
         definitions.add(number, cell, stamp)
     return found
 
@@ -302,3 +308,52 @@ def test_what_an_output_recorded_may_be_anything() -> None:
         {'text': '', 'reads': {'x': 1}},
     ):
         assert Recorded.from_json(value) is None
+
+
+@pytest.mark.parametrize(
+    ('file', 'before', 'after', 'expected'),
+    [
+        ('helpers.py', 'x + 1', 'x + 2', 'module `helpers` changed'),
+        ('helpers.py', 'x + 1', 'x + 1  # the same', ''),
+        ('package/deep.py', '= 1', '= 2', 'module `package.deep` changed'),
+        ('package/__init__.py', '', 'b = 3', 'module `package` changed'),
+        ('other.py', '= 1', '= 2', ''),
+        ('inner.py', '= 1', '= 2', 'module `inner` changed'),
+    ],
+)
+def test_modules_beside_the_notebook(
+    tmp_path: Path, file: str, before: str, after: str, expected: str
+) -> None:
+    files = {
+        'helpers.py': 'from package.deep import a\ndef f(x):\n    return x + 1',
+        'package/__init__.py': '',
+        'package/deep.py': 'from . import sibling\na = 1',
+        'package/sibling.py': '',
+        'inner.py': 'c = 1',
+        'other.py': 'd = 1',
+    }
+    (tmp_path / 'package').mkdir()
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    texts = ['from helpers import f\nimport other', 'def g(x):\n    return f(x)']
+    texts.append('%%desipipe --out z\nfrom inner import c\nz = g(c)')
+    ran = run(texts, modules=Modules(str(tmp_path)))
+    cells = [NotebookCell(text, one) for text, one in zip(texts, ran, strict=True)]
+    (tmp_path / file).write_text(files[file].replace(before, after) if before else after)
+    (found,) = Notebook(cells, Modules(str(tmp_path))).states()
+    assert found.reason == expected
+    (found,) = Notebook(cells).states()
+    assert found.state is State.CURRENT  # nothing is known of modules without the folder
+    for name in files:
+        (tmp_path / name).unlink()
+    (found,) = Notebook(cells, Modules(str(tmp_path))).states()
+    assert found.reason.startswith('module `helpers` is no longer there')
+
+
+def test_lines_for_ipython_in_texts_count() -> None:
+    texts = ['x = """\n%d of\n"""', '%time y = x', '%%desipipe --out z\nz = y']
+    edited = [texts[0].replace('%d', '%s'), *texts[1:]]
+    assert states(edited, run(texts))[2].reason == 'variable `x` changed in cell 1'
+    magic = ['%matplotlib inline\nx = """\n%d of\n"""', *texts[1:]]
+    edited = [magic[0].replace('%d', '%s'), *texts[1:]]
+    assert states(edited, run(magic))[2].reason == 'variable `x` changed in cell 1'

@@ -64,8 +64,8 @@ INSIDE = {
         'run verify rerun'
     ),
     'cells': (
-        'names option_types shared_variables function options recorded task_cell definitions '
-        'states estimate plan file'
+        'names option_types shared_variables function options recorded modules task_cell '
+        'definitions states estimate plan file'
     ),
     'commands': (
         'common demo_pipeline differences change completion logs migrate processes tables '

@@ -19,17 +19,21 @@ from types import CodeType
 from typing import NamedTuple, TypeVar
 
 from ..serialize import source
+from .modules import Imported, Modules, imports_in
 from .task_cell import SETUP, TaskCell, read_task_cell
 
 _PYTHON_MAGICS = ('%%time', '%%capture', '%%prun', '%%timeit')
 _LINE_MAGIC = re.compile(r'^([ \t]*)[%!](.*)$', re.M)
 _ASSIGNED_MAGIC = re.compile(r'^([ \t]*[\w, \t]+=[ \t]*)[%!](.*)$', re.M)
+_TIME = re.compile(r'^([ \t]*)%time[ \t]+(.*)$', re.M)
 _HELP = re.compile(r'^[ \t]*(?:\?.*|[\w.]+\?{1,2}[ \t]*)$', re.M)
 _BOUND = re.compile(
     r'^(?:(?:async[ \t]+)?(?:def|class|for)[ \t]+(\w+)|([\w, \t]+?)[ \t]*=(?!=))', re.M
 )
 _NESTED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 _COMPOUND = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.Try, ast.TryStar, ast.Match)
+MODULE_PREFIX = 'module '
+"""Before the names of modules among what a cell reads: no variable has such a name."""
 _Node = TypeVar('_Node', bound=ast.AST)
 _BUILTINS = frozenset(vars(builtins)) | {'display', 'get_ipython'}
 
@@ -41,6 +45,7 @@ class Kind(StrEnum):
     CLASS = 'class'
     IMPORT = 'import'
     VARIABLE = 'variable'
+    MODULE = 'module'
     TASK = 'task'
 
 
@@ -77,6 +82,8 @@ class Statement:
     calls: tuple[Call, ...] = ()
     sets_globals: frozenset[str] = frozenset()
     """Names that a function binds by ``global``."""
+    modules: tuple[Imported, ...] = ()
+    """All that it, or a function in it, imports."""
 
     def touched(self) -> frozenset[str]:
         """Return all names that have to have their values before it runs."""
@@ -132,7 +139,9 @@ def _without_magics(text: str) -> tuple[str, list[Statement]]:
     ]
     python = _HELP.sub('', text) if '?' in text else text
     if '%' in python or '!' in python:
-        python = _LINE_MAGIC.sub(r'\1pass', python)
+        python = _TIME.sub(r'\1\2', python)
+        # Its text stays: the line may be one of a text of several lines.
+        python = _LINE_MAGIC.sub(lambda match: f'{match[1]}{match[0].strip()!r}', python)
         python = _ASSIGNED_MAGIC.sub(lambda match: f'{match[1]}{match[2]!r}', python)
     return python, setup
 
@@ -192,6 +201,7 @@ def _statement(node: ast.stmt, binds: frozenset[str], kind: Kind) -> Statement:
         nothing,
         read_names(code) - (binds if kind is Kind.IMPORT else nothing),
         sets_globals=_global_stores(code) if kind is Kind.FUNCTION else nothing,
+        modules=imports_in(node),
     )
 
 
@@ -215,6 +225,7 @@ def _variable(node: ast.stmt) -> Statement:
         frozenset(changed),
         read_names(code),
         tuple(_calls(node)),
+        modules=imports_in(node),
     )
 
 
@@ -318,10 +329,17 @@ class Definition:
 
 
 class Definitions:
-    """The meaning of the names of a notebook, after some of its cells."""
+    """The meaning of the names of a notebook, after some of its cells.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    modules : Modules, default=None
+        Those beside the notebook; by default no module counts but by its name.
+    """
+
+    def __init__(self, modules: Modules | None = None) -> None:
         self._by_name: dict[str, Definition] = {}
+        self._modules = modules
 
     def get(self, name: str) -> Definition | None:
         """Return the definition of a name; None if no cell has one."""
@@ -399,11 +417,13 @@ class Definitions:
                 number,
                 (statement.digest,),
                 statement.reads,
-                cells=own,
+                self.module_uses(statement.modules, number),
+                own,
                 sets_globals=statement.sets_globals,
             )
             return
-        given, cells = self.closure(statement.reads - {name}), self.cells(statement.reads - {name})
+        given = self.module_uses(statement.modules, number) | self.closure(statement.reads - {name})
+        cells = self.cells(statement.reads - {name})
         if known is not None:
             given, cells = {**known.given, **given}, cells | known.cells
         self._by_name[name] = Definition(
@@ -414,6 +434,18 @@ class Definitions:
             given,
             cells | own,
         )
+
+    def module_uses(self, modules: Iterable[Imported], number: int) -> dict[str, Use]:
+        """Digest the modules beside the notebook that a cell imports, as they are now."""
+        if self._modules is None:
+            return {}
+        found: dict[str, str] = {}
+        for imported in modules:
+            found |= self._modules.digests(imported)
+        return {
+            f'{MODULE_PREFIX}{name}': Use(content, Kind.MODULE, number)
+            for name, content in found.items()
+        }
 
     def closure(self, names: Iterable[str]) -> dict[str, Use]:
         """Find all that names stand for, through any number of helpers.

@@ -9,6 +9,7 @@ from ..utils import plural
 from ..view.text import BADGE_SYMBOLS, span
 from .definitions import read_cell
 from .estimate import Estimate, count_calls
+from .modules import Modules
 from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State, label
 
 
@@ -85,7 +86,12 @@ Find = Callable[[str], Estimate | None]
 """Estimate what a task of a name takes."""
 
 
-def make_plan(cells: Sequence[NotebookCell], find: Find, look: Look | None = None) -> Plan:
+def make_plan(
+    cells: Sequence[NotebookCell],
+    find: Find,
+    look: Look | None = None,
+    modules: Modules | None = None,
+) -> Plan:
     """Plan what a notebook would compute.
 
     Parameters
@@ -94,8 +100,10 @@ def make_plan(cells: Sequence[NotebookCell], find: Find, look: Look | None = Non
     find : callable
     look : callable, default=None
         Compares identities in a kernel, see :data:`~desipipe.cells.states.Look`.
+    modules : Modules, default=None
+        Those beside the notebook.
     """
-    texts = Notebook(cells)
+    texts = Notebook(cells, modules)
     states = texts.states(look)
     planned = tuple(_planned(state, cells[state.number], find) for state in states)
     return Plan(planned, tuple(texts.cells_to_run(states)))

@@ -10,7 +10,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .definitions import CellText, Definitions, Kind, Use, digest, read_cell
+from .definitions import (
+    MODULE_PREFIX,
+    CellText,
+    Definitions,
+    Kind,
+    Use,
+    digest,
+    read_cell,
+)
+from .modules import Modules
 from .task_cell import SETUP, TaskCell
 
 NAMED_MAX = 2  # changes that are named
@@ -99,9 +108,18 @@ Look = Callable[[int, TaskCell, Mapping[str, Use]], str | None]
 """Compare identities: '' if they are those that ran, words if not, None if that can't be told."""
 
 
-def describe_reads(task: TaskCell, definitions: Definitions) -> dict[str, Use]:
-    """Find all that a task cell reads, directly or through helpers, when it runs next."""
-    found: dict[str, Use] = {}
+def describe_reads(task: TaskCell, definitions: Definitions, cell: int) -> dict[str, Use]:
+    """Find all that a task cell reads, directly or through helpers, when it runs next.
+
+    Parameters
+    ----------
+    task : TaskCell
+    definitions : Definitions
+        Of the cells that run before.
+    cell : int
+        Its number.
+    """
+    found = definitions.module_uses(task.modules, cell)
     for name in task.reads:
         known = definitions.before(name, task) if name in task.outputs else definitions.get(name)
         if known is not None:
@@ -109,7 +127,7 @@ def describe_reads(task: TaskCell, definitions: Definitions) -> dict[str, Use]:
     return found
 
 
-def record(task: TaskCell, definitions: Definitions) -> Recorded:
+def record(task: TaskCell, definitions: Definitions, cell: int) -> Recorded:
     """Record what a cell runs with now.
 
     Parameters
@@ -117,14 +135,19 @@ def record(task: TaskCell, definitions: Definitions) -> Recorded:
     task : TaskCell
     definitions : Definitions
         Of the cells that ran.
+    cell : int
+        Its number.
     """
-    reads = describe_reads(task, definitions)
+    reads = describe_reads(task, definitions, cell)
     return Recorded(task.digest, {name: use.digest for name, use in sorted(reads.items())})
 
 
 def version(task: TaskCell, reads: Mapping[str, Use]) -> str:
     """Return the digest of all that the outputs of a task cell depend on."""
-    pieces = [f'{name}={use.digest}' for name, use in sorted(reads.items())]
+    # Without modules: who does not know the folder of the notebook gets the same version.
+    pieces = [
+        f'{name}={use.digest}' for name, use in sorted(reads.items()) if use.kind is not Kind.MODULE
+    ]
     return digest(task.digest, *pieces)
 
 
@@ -135,12 +158,15 @@ class Notebook:
     ----------
     cells : sequence of NotebookCell
         In their order.
+    modules : Modules, default=None
+        Those beside the notebook; by default changes of modules are not seen.
     """
 
-    def __init__(self, cells: Sequence[NotebookCell]) -> None:
+    def __init__(self, cells: Sequence[NotebookCell], modules: Modules | None = None) -> None:
+        self._modules = modules
         self.cells = cells
         self.texts = [read_cell(cell.text) for cell in cells]
-        self.definitions = Definitions()
+        self.definitions = Definitions(modules)
         """At the end of the notebook."""
         self.reads: dict[int, dict[str, Use]] = {}
         """All that each task cell reads, by number."""
@@ -151,7 +177,7 @@ class Notebook:
         if text.task is None:
             self.definitions.add(number, text)
             return
-        self.reads[number] = describe_reads(text.task, self.definitions)
+        self.reads[number] = describe_reads(text.task, self.definitions, number)
         if not text.task.is_skipped:
             self.definitions.add(number, text, version(text.task, self.reads[number]))
 
@@ -214,6 +240,13 @@ class Notebook:
     def _changes(self, number: int, recorded: Recorded) -> list[str]:
         """Describe what a cell reads that is not what it ran with."""
         reads = dict(self.reads[number])
+        if self._modules is None:
+            kept = {
+                name: value
+                for name, value in recorded.reads.items()
+                if not name.startswith(MODULE_PREFIX)
+            }
+            recorded = Recorded(recorded.text, kept)
         for name in recorded.reads.keys() - reads.keys():
             # Cells may have run in another order than that of the notebook.
             known = self.definitions.get(name)
@@ -273,7 +306,7 @@ def describe_changes(
     reads : mapping
         All that it reads now.
     name_cell, error_of : callable
-        Name a cell; say why its text can not be read.
+        Name a cell; say why its text cannot be read.
 
     Returns
     -------
@@ -285,15 +318,22 @@ def describe_changes(
     for name in sorted(names, key=lambda name: _rank(reads, name)):
         use, before = reads.get(name), recorded.reads.get(name)
         if use is None:
-            said.append(f'`{name}` is no longer defined')
+            module = name.removeprefix(MODULE_PREFIX)
+            said.append(
+                f'`{name}` is no longer defined'
+                if module == name
+                else f'module `{module}` is no longer there'
+            )
         elif use.digest != before:
             where, error = name_cell(use.cell), error_of(use.cell)
             if use.kind is Kind.TASK:
                 said.append(
                     f'`{name}` comes from {where}, which ran with other code or inputs since'
                 )
+            elif use.kind is Kind.MODULE:
+                said.append(f'{use.kind} `{name.removeprefix(MODULE_PREFIX)}` changed')
             elif error:
-                said.append(f'{where}, which defines `{name}`, can not be read: {error}')
+                said.append(f'{where}, which defines `{name}`, cannot be read: {error}')
             else:
                 how = 'is new' if before is None else 'changed'
                 said.append(f'{use.kind} `{name}` {how} in {where}')

@@ -13,6 +13,7 @@ from ..execution.shell_template import placeholders
 from ..serialize import source
 from ..serialize.plain import digest
 from .function import _compile, _last_assigned, _parse, _take_futures
+from .modules import Imported, imports_in
 from .names import find_names
 from .options import parse_cell
 
@@ -34,6 +35,8 @@ class TaskCell:
     """Names that it takes from the notebook, in the order of reading."""
     sweeps: Mapping[str, str] = field(default_factory=dict)
     """Expressions of ``--for``, by name."""
+    modules: tuple[Imported, ...] = ()
+    """All that it imports."""
     is_paired: bool = False
     is_skipped: bool = False
     error: str = ''
@@ -76,7 +79,7 @@ def _python_cell(args: Namespace, body: str) -> TaskCell:
     outputs = tuple(args.out) or _last_assigned(tree)
     is_quiet = body.rstrip().endswith(';')
     content = source.tree(tree) + b'%d%d' % (is_quiet, flags)
-    return _task_cell(args, content, outputs, names.inputs)
+    return _task_cell(args, content, outputs, names.inputs, imports_in(tree))
 
 
 def _shell_cell(args: Namespace, body: str) -> TaskCell:
@@ -85,7 +88,11 @@ def _shell_cell(args: Namespace, body: str) -> TaskCell:
 
 
 def _task_cell(
-    args: Namespace, content: bytes, outputs: list[str] | tuple[str, ...], inputs: Mapping[str, int]
+    args: Namespace,
+    content: bytes,
+    outputs: list[str] | tuple[str, ...],
+    inputs: Mapping[str, int],
+    modules: tuple[Imported, ...] = (),
 ) -> TaskCell:
     title = args.title or (args.name if isinstance(args.name, str) else '')
     title = title or (outputs[0] if outputs else 'bash' if args.bash else 'cell')
@@ -105,6 +112,7 @@ def _task_cell(
         tuple(outputs),
         tuple(reads),
         dict(args.sweeps),
+        modules,
         args.zip,
         args.skip,
     )

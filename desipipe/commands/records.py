@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import positive, seconds
@@ -572,7 +573,9 @@ def run(args: argparse.Namespace) -> int:
             args.kernel,
             args.cwd,
             hint,
-            choose=_stale_cells if args.stale else None,
+            choose=partial(_stale_cells, args.cwd or _notebook_folder(args))
+            if args.stale
+            else None,
         )
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
@@ -598,28 +601,35 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
-def _stale_cells(notebook: dict[str, Any]) -> Sequence[int]:
+def _stale_cells(folder: str, notebook: dict[str, Any]) -> Sequence[int]:
     """List the cells to execute so that all tasks are of the present text; print what that
     costs.
     """
     from ..cells.file import Queues, read_cells
+    from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_lines
 
     queues = Queues()
-    plan = make_plan(read_cells(notebook, queues), queues.estimate)
+    plan = make_plan(read_cells(notebook, queues), queues.estimate, modules=Modules(folder))
     for line in to_lines(plan):
         hint(visible(line))
     return plan.to_run
 
 
+def _notebook_folder(args: argparse.Namespace) -> str:
+    return os.path.dirname(os.path.abspath(str(args.notebook)))
+
+
 def plan(args: argparse.Namespace) -> int:
     """``desipipe plan``."""
     from ..cells.file import Queues, read_cells
+    from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_json, to_lines
     from ..record.files import read_notebook
 
     queues = Queues()
-    found = make_plan(read_cells(read_notebook(args.notebook), queues), queues.estimate)
+    cells = read_cells(read_notebook(args.notebook), queues)
+    found = make_plan(cells, queues.estimate, modules=Modules(_notebook_folder(args)))
     if args.json:
         print_json(to_json(found))
     else:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..cells.definitions import Definitions, Kind, read_cell
+from ..cells.modules import Modules
 from ..cells.states import (
     NAMED_MAX,
     Recorded,
@@ -16,6 +18,7 @@ from ..cells.states import (
     version,
 )
 from ..cells.task_cell import TaskCell
+from ..queue.place import current_place
 from .displays.cell import Handle
 
 
@@ -44,6 +47,7 @@ class History:
         self._cell_ids = cell_ids
         self._tasks: dict[int, TaskCell] = {}
         self._displays: dict[str, _Ran] = {}
+        self._modules = Modules(_notebook_folder())
         self._restart()
         shell.events.register('post_run_cell', self._on_ran)
 
@@ -52,7 +56,7 @@ class History:
         self._shell.events.unregister('post_run_cell', self._on_ran)
 
     def _restart(self) -> None:
-        self.definitions = Definitions()
+        self.definitions = Definitions(self._modules)
         self._n_read = 1  # the first is empty
 
     def follow(self, end: int | None = None) -> None:
@@ -73,7 +77,7 @@ class History:
                 self.definitions.add(number, cell)
             elif number in self._tasks:  # else it added nothing
                 task = self._tasks[number]
-                stamp = version(task, describe_reads(task, self.definitions))
+                stamp = version(task, describe_reads(task, self.definitions, number))
                 self.definitions.add(number, cell, stamp)
         self._n_read = max(self._n_read, end)
 
@@ -94,7 +98,7 @@ class History:
             self._tasks[last] = task
         else:  # another cell runs it, or it is not kept
             self.follow()
-        return record(task, self.definitions)
+        return record(task, self.definitions, last)
 
     def _is_of(self, number: int, task: TaskCell) -> bool:
         if number < self._n_read:
@@ -107,7 +111,7 @@ class History:
         last = len(self._shell.history_manager.input_hist_raw) - 1
         if last not in self._tasks or len(handle.place) > 1:
             return  # no cell of its own, or a front end that does not tell which
-        reads = describe_reads(self._tasks[last], self.definitions)
+        reads = describe_reads(self._tasks[last], self.definitions, last)
         sources = {name: self._cell_ids.get(use.cell, '') for name, use in reads.items()}
         self._displays.pop(handle.place[0], None)
         self._displays[handle.place[0]] = _Ran(last, handle, sources)
@@ -131,7 +135,7 @@ class History:
         recorded = ran.handle.recorded
         if recorded is None:
             return ''
-        reads = describe_reads(self._tasks[ran.number], self.definitions)
+        reads = describe_reads(self._tasks[ran.number], self.definitions, ran.number)
         again = {
             name: use
             for name, use in reads.items()
@@ -143,6 +147,12 @@ class History:
             if use.kind is Kind.TASK and use.cell in stale:
                 changes.append(f'`{name}` comes from {_name_cell(use.cell)}, which is stale')
         return '; '.join(changes[:NAMED_MAX])
+
+
+def _notebook_folder() -> str:
+    place = current_place()
+    folder = os.path.dirname(place.file) if place is not None else ''
+    return folder or os.getcwd()
 
 
 def _name_cell(number: int) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from functools import partial
 from typing import Any
 
 from ..cells.estimate import Estimate, estimate
 from ..cells.file import display_of, read_cells
+from ..cells.modules import Modules
 from ..cells.plan import make_plan, state_json, to_json
 from ..cells.states import Notebook
 from ..errors import DesipipeError
@@ -36,13 +38,19 @@ _NOTEBOOK = {
         'maxItems': _CELLS_MAX,
         'items': _CELL,
         'description': 'As in nbformat, of outputs the displays of tasks alone',
-    }
+    },
+    'path': {
+        'type': 'string',
+        'maxLength': 4096,
+        'description': 'Path of the notebook below the folder that the server shows',
+    },
 }
 _STATES = {'type': 'array', 'items': {'type': 'object'}}
 
 
 async def _cells(hub: Hub, asked: Dict) -> Dict:
-    states = await hub.run(lambda: Notebook(read_cells(asked)).states())
+    modules = _modules(hub, asked)
+    states = await hub.run(lambda: Notebook(read_cells(asked), modules).states())
     return {'cells': [state_json(state) for state in states]}
 
 
@@ -60,7 +68,16 @@ async def _plan(hub: Hub, asked: Dict) -> Dict:
                     found[title] = known
         except DesipipeError:
             continue  # it is gone, or not shown by this server: nothing is known of it
-    return await hub.run(lambda: to_json(make_plan(cells, found.get)))
+    return await hub.run(lambda: to_json(make_plan(cells, found.get, modules=_modules(hub, asked))))
+
+
+def _modules(hub: Hub, asked: Dict) -> Modules | None:
+    """Return the modules beside a notebook that the server shows; None where it shows none."""
+    if 'path' not in asked:
+        return None
+    path = os.path.normpath(os.path.join(hub.root_dir, asked['path'].lstrip('/')))
+    folder = os.path.dirname(path)
+    return None if hub.shown(folder) is None else Modules(folder)
 
 
 def _estimate(title: str, queue: Queue) -> Estimate | None:

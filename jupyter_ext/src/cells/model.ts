@@ -32,11 +32,13 @@ export class CellStates implements IDisposable {
    * @param notebook - the notebook
    * @param follower - knows what has become of the tasks that are shown
    * @param rest - how long the text has to rest before anything is asked (ms)
+   * @param path - where the notebook is on the server, for modules beside it
    */
   constructor(
     readonly notebook: INotebookText,
     readonly follower: Follower,
-    rest = REST
+    rest = REST,
+    readonly path: () => string | undefined = () => undefined
   ) {
     this._debouncer = new Debouncer(() => this._ask(), rest);
     notebook.contentChanged.connect(this._onContentChanged, this);
@@ -77,7 +79,7 @@ export class CellStates implements IDisposable {
   /** What running the cells that are not current would take. */
   async plan(): Promise<IPlan | null> {
     const cells = notebookText(this.notebook.cells);
-    return cells && this.follower.api.ask<IPlan>('plan', { cells });
+    return cells && this.follower.api.ask<IPlan>('plan', this._question(cells));
   }
 
   get isDisposed(): boolean {
@@ -111,7 +113,7 @@ export class CellStates implements IDisposable {
 
   private async _ask(): Promise<void> {
     const cells = notebookText(this.notebook.cells);
-    const asked = cells && JSON.stringify({ cells });
+    const asked = cells && JSON.stringify(this._question(cells));
     if (this._isDisposed || asked === this._asked) {
       return;
     }
@@ -133,12 +135,18 @@ export class CellStates implements IDisposable {
     this._changed.emit();
   }
 
+  private _question(cells: ICellText[]): object {
+    const path = this.path();
+    return { cells, ...(path && { path }) };
+  }
+
   /** What the server says; `null` if there is none, or it knows nothing of it. */
   private async _answer(cells: ICellText[]): Promise<ICellState[] | null> {
     clearTimeout(this._timer);
     const { api } = this.follower;
     try {
-      return (await api.ask<{ cells: ICellState[] }>('cells', { cells })).cells;
+      const question = this._question(cells);
+      return (await api.ask<{ cells: ICellState[] }>('cells', question)).cells;
     } catch {
       return null;
     }

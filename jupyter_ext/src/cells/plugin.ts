@@ -58,7 +58,12 @@ export const cellsPlugin: JupyterFrontEndPlugin<void> = {
         const { CellStates } = await import('./model');
         const { model } = panel.content;
         if (model && !panel.isDisposed) {
-          const states = new CellStates(model, follower);
+          const states = new CellStates(
+            model,
+            follower,
+            undefined,
+            () => panel.context.localPath
+          );
           known.set(panel, states);
           panel.disposed.connect(() => states.dispose());
           showBadges(panel.content, states, trans);
