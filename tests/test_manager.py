@@ -16,6 +16,7 @@ from polling import wait_for
 
 from desipipe import Queue, TaskManager, spawn
 from desipipe.errors import ManagerRunningError
+from desipipe.execution.manager import begin
 from desipipe.provenance import process_alive
 
 SPAWN = [sys.executable, '-m', 'desipipe', 'spawn', '-q']
@@ -95,13 +96,43 @@ def test_one_manager_a_queue(
     pid = spawn(queue, spawn=True)
     wait_for(lambda: processes(queue, 'manager'))
     with pytest.raises(ManagerRunningError, match=rf'process {pid} on {os.uname().nodename}'):
-        spawn(queue)
+        begin(queue)
     # A script that is run again while its manager lives has what it asked for.
     with caplog.at_level('WARNING', logger='desipipe'):
         assert spawn(queue, spawn=True) is None
     assert 'desipipe kill' in caplog.text
+    # In the foreground the other one is waited for, as long as it is asked for.
+    caplog.clear()
+    with caplog.at_level('WARNING', logger='desipipe'):
+        assert spawn(queue, timeout=0.1) is None
+        assert spawn([queue, Queue('other', base_dir=tmp_path)], timeout=0.1) is None
+    assert caplog.text.count('Waiting until nothing is left') == 2
+    log = tmp_path / 'log'
+    with open(log, 'w') as file:
+        beside = subprocess.Popen([*SPAWN, queue.folder], stderr=file)
+    wait_for(lambda: 'Waiting until nothing is left' in log.read_text())
     (tmp_path / 'go').touch()
-    assert future.result(timeout=60) == 1
+    assert beside.wait(60) == 0
+    assert future.result(timeout=0) == 1
+
+
+def test_a_manager_that_waits_takes_the_place_of_one_that_died(
+    queue: Queue, tmp_path: Path
+) -> None:
+    wait = sleeper(TaskManager(queue))
+    futures = [wait(i, str(tmp_path / f'go{i:d}')) for i in range(2)]
+    pid = spawn(queue, spawn=True)
+    wait_for(lambda: futures[0].state == 'RUNNING')
+    log = tmp_path / 'log'
+    with open(log, 'w') as file:
+        beside = subprocess.Popen([*SPAWN, queue.folder], stderr=file)
+    wait_for(lambda: 'Waiting until nothing is left' in log.read_text())
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    for i in range(2):
+        (tmp_path / f'go{i:d}').touch()
+    assert beside.wait(60) == 0
+    assert [future.result(timeout=0) for future in futures] == [0, 1]
 
 
 def test_hang_up_does_not_end_it(queue: Queue, tmp_path: Path) -> None:

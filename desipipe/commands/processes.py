@@ -176,21 +176,18 @@ def spawn(args: argparse.Namespace) -> int:
         for queue in queues:
             _background(queue, args)
         return 0
-    from ..execution.manager import spawn
+    from ..execution.manager import Manager, spawn
     from ..logs import log_to_stderr
 
     log_to_stderr()
     linger = args.linger
     if linger is None:
         linger = float(queues[0].config['linger']) if args.detached else 0.0
-    spawn(
-        queues,
-        timeout=args.timeout,
-        timestep=args.timestep,
-        mode=args.mode,
-        max_workers=args.max_workers,
-        linger=linger,
-    )
+    options = (args.timeout, args.timestep, args.mode, args.max_workers)
+    if args.detached:  # one of two that begin at once ends
+        Manager(queues[0], *options, linger).run()
+    else:
+        spawn(queues, *options, linger=linger)
     return 0
 
 

@@ -322,6 +322,37 @@ class Manager:
             f'To end it and its workers: desipipe kill -q {quote(self.ledger.folder)}'
         )
 
+    def wait_for_other(self, deadline: float | None) -> bool:
+        """Wait for another manager.
+
+        Parameters
+        ----------
+        deadline : float or None
+            By the monotonic clock.
+
+        Returns
+        -------
+        ended : bool
+            True once it has ended, or died; False if nothing is left to do before, the queue is
+            gone, or the time is over.
+        """
+        watcher = self.ledger.watcher()
+        while deadline is None or time.monotonic() < deadline:
+            try:
+                watcher.seen(self.ledger.follow())
+            except QueueGoneError:
+                return False
+            if not self._left():
+                return False
+            other = self.ledger.state.manager
+            record = None if other is None else read_lease(self.ledger.folder, other['w'])
+            if record is None or gone(record):
+                return True
+            if other is not None and self._observer.dead(other['w'], time.monotonic()):
+                return True
+            watcher.wait(0.5)
+        return False
+
     # The loop
 
     def run(self) -> None:
@@ -1248,6 +1279,8 @@ def spawn(
 ) -> int | None:
     """Distribute the tasks of queues among workers until nothing is left to do.
 
+    Where another manager works on a queue, it goes on, and this waits for it.
+
     Parameters
     ----------
     queue : str, Queue, list
@@ -1271,18 +1304,13 @@ def spawn(
     -------
     pid : int or None
         Of the (last) detached process; None if the manager of the queue goes on.
-
-    Raises
-    ------
-    ManagerRunningError
-        Without ``spawn``, if another manager works on this queue.
     """
     queues: list[Queue] = get_queue(queue, create=False, one=False, **kwargs)
     modes = check_mode(mode)
     if len(queues) == 1 and not spawn:
-        Manager(queues[0], timeout, timestep, modes, max_workers, linger or 0.0).run()
+        _serve(queues[0], timeout, timestep, modes, max_workers, linger or 0.0)
         return None
-    started = []
+    started, served = [], []
     for found in queues:
         try:
             # In the foreground each ends with its queue, as a single one does.
@@ -1290,10 +1318,40 @@ def spawn(
             started.append(_start(found, timeout, timestep, modes, max_workers, stay))
         except ManagerRunningError as exc:
             logger.warning('%s', exc)
+            served.append(found)
     if not spawn:
         _wait_for(started)
+        for found in served:
+            _serve(found, timeout, timestep, modes, max_workers, linger or 0.0)
         return None
     return started[-1].pid if started else None
+
+
+def _serve(queue: Queue, timeout: float | None, *options: Any) -> None:
+    """Manage a queue. While another manager does, wait until nothing is left, or take its place
+    when it has ended.
+
+    Parameters
+    ----------
+    queue : Queue
+    timeout : float or None
+    *options
+        Further ones of :class:`Manager`.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    told = False
+    while True:
+        left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+        manager = Manager(queue, left, *options)
+        try:
+            manager.run()
+            return
+        except ManagerRunningError as exc:
+            if not told:
+                logger.warning('%s. Waiting until nothing is left', exc)
+            told = True
+        if not manager.wait_for_other(deadline):
+            return
 
 
 def _wait_for(processes: Sequence[subprocess.Popen[bytes]]) -> None:
