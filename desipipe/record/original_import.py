@@ -42,6 +42,7 @@ from ..queue.queue import Queue, create_folder, import_command, mid_of, queue_fo
 from ..queue.task import Future
 from ..scheduler import Scheduler
 from ..serialize import Code, dumps
+from ..store.lease import Lease, Observer, gone, read_lease
 from ..utils import plural
 from .original_arguments import Token, put_futures, token
 from .original_queue import (
@@ -62,6 +63,8 @@ from .original_queue import (
 )
 
 NOTES_MAX = 20
+LEASE = 'import'
+"""Name of the lease of a process that imports; it is left where that was killed."""
 BATCH_TASKS = 500
 _PROVIDERS = {'LocalProvider': 'local', 'SlurmProvider': 'slurm', 'NERSCProvider': 'nersc'}
 _STATES = {
@@ -114,6 +117,8 @@ class _Ended(NamedTuple):
 def import_queue(old: OriginalQueue, queue: Queue) -> Report:
     """Take the tasks of an old queue over into a fresh one, which is paused meanwhile.
 
+    A lease in it says that it is not whole yet, see :func:`import_original`.
+
     Parameters
     ----------
     old : OriginalQueue
@@ -125,14 +130,50 @@ def import_queue(old: OriginalQueue, queue: Queue) -> Report:
     RecordError
         The old queue cannot be read, or is being written to.
     """
-    queue.pause()
-    paused = old.paused
-    importer = _Importer(old, queue)
-    importer.run()
-    old.check_unchanged()
+    lease = Lease(queue.folder, LEASE, queue.ledger.journal.shared)
+    try:
+        queue.pause()
+        paused = old.paused
+        importer = _Importer(old, queue, lease)
+        importer.run()
+        old.check_unchanged()
+    except BaseException:
+        queue.clear()  # a part of it would be taken for the whole
+        raise
+    finally:
+        lease.close()
     if not paused:
         queue.resume()
     return Report(len(queue), importer.results, importer.told())
+
+
+def _give_up_interrupted(queue: Queue) -> bool:
+    """Clear a queue whose import was interrupted: its process was killed.
+
+    Returns
+    -------
+    cleared : bool
+        False if there was no such import.
+
+    Raises
+    ------
+    QueueExistsError
+        A process imports into it now.
+    """
+    record = read_lease(queue.folder, LEASE)
+    if record is None:
+        return False
+    observer, beat = Observer(queue.folder), record.get('beat')
+    while not observer.dead(LEASE, time.monotonic()):
+        now = read_lease(queue.folder, LEASE)
+        if gone(record) is False or now is None or now.get('beat') != beat:
+            who = f'process {record.get("pid")} on {record.get("host")}'
+            raise QueueExistsError(
+                f'{who} imports into {queue.folder} now. Nothing was imported. Wait for it.'
+            )
+        time.sleep(0.5)
+    queue.clear()
+    return True
 
 
 def import_original(path: str, name: str | None, config: Config) -> tuple[Queue, Report]:
@@ -163,6 +204,7 @@ def import_original(path: str, name: str | None, config: Config) -> tuple[Queue,
         except UnknownQueueError:
             create_folder(folder, config)
             queue, new = Queue(folder, create=False, config=config), True
+        again = not new and _give_up_interrupted(queue)
         if len(queue):
             problem = f'There is a queue in {folder} already, and it has tasks'
             command = f'{import_command(path)} -q NAME'
@@ -170,21 +212,22 @@ def import_original(path: str, name: str | None, config: Config) -> tuple[Queue,
                 f'{problem}. Nothing was imported. Choose another name:\n{command}',
             )
         try:
-            return queue, import_queue(old, queue)
+            report = import_queue(old, queue)
         except BaseException:
             if new:
-                queue.delete(kill=False)  # a part of it would be taken for the whole
-            else:
-                queue.clear()
+                queue.delete(kill=False)
             raise
+        words = 'A former import had been interrupted: what it had taken over was dropped first.'
+        return queue, report._replace(notes=[words, *report.notes]) if again else report
 
 
 class _Importer:
     """An import of a queue of desipipe 1.0."""
 
-    def __init__(self, old: OriginalQueue, queue: Queue) -> None:
+    def __init__(self, old: OriginalQueue, queue: Queue, lease: Lease) -> None:
         self.old = old
         self.queue = queue
+        self.lease = lease
         self.results = 0
         self._notes: list[str] = []
         self._specs: dict[str, Event] = {}
@@ -220,6 +263,7 @@ class _Importer:
             self._take(row)
             if self._pending >= BATCH_TASKS:
                 self._write()
+                self.lease.beat()
         self._write()
 
     def _needs(self) -> tuple[dict[str, Row], dict[str, list[str]]]:

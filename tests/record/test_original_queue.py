@@ -6,7 +6,9 @@ import io
 import os
 import pickle
 import runpy
+import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -18,8 +20,9 @@ from pipelines import Cli
 from desipipe import FileManager, Queue
 from desipipe.config import Config
 from desipipe.errors import QueueExistsError, RecordError, ResultError, UntrustedFileError
-from desipipe.record.original_import import Report, import_original
+from desipipe.record.original_import import LEASE, Report, import_original
 from desipipe.record.original_queue import OriginalQueue, read_needs, rebuild_function
+from desipipe.store.lease import Lease
 
 SCHEMA = """
 CREATE TABLE tasks (tid TEXT PRIMARY KEY, task TEXT, state TEXT, mid TEXT, jobid TEXT, t0 REAL);
@@ -599,6 +602,31 @@ def test_queue_with_tasks_is_kept(here: Path) -> None:
     with pytest.raises(QueueExistsError, match='already, and it has tasks. Nothing was imported'):
         import_original(str(path), None, Config())
     assert len(import_original(str(path), './other', Config())[0]) == 4
+
+
+def test_interrupted_import_begins_anew(here: Path) -> None:
+    path = write(here / 'old.sqlite', pipeline())
+    script = (
+        'import os, signal, sys; from desipipe import Config; '
+        'from desipipe.record import original_import as module; '
+        'module.OriginalQueue.check_unchanged = lambda self: os.kill(os.getpid(), signal.SIGKILL); '
+        'module.import_original(sys.argv[1], None, Config())'
+    )
+    killed = subprocess.run([sys.executable, '-c', script, str(path)], timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    part = Queue('old', base_dir='.', create=False)
+    assert len(part) == 4 and part.paused
+
+    queue, report = import_original(str(path), None, Config())
+
+    assert len(queue) == 4 and queue.counts(state='SUCCEEDED') == 3 and not queue.paused
+    assert 'had been interrupted' in report.notes[0]
+    with pytest.raises(QueueExistsError, match='already, and it has tasks'):
+        import_original(str(path), None, Config())
+    lease = Lease(queue.folder, LEASE, False)
+    with pytest.raises(QueueExistsError, match=f'process {os.getpid():d} on .* imports into'):
+        import_original(str(path), None, Config())
+    lease.close()
 
 
 def test_old_queues_are_named_where_they_are_met(
