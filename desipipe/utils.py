@@ -296,6 +296,13 @@ def format_count(n: int) -> str:
     return f'{n:,d}'
 
 
+def random_hex(n: int) -> str:
+    """Return ``n`` random bytes, hexadecimal; the module `secrets` takes ten times as long to
+    import as all else here.
+    """
+    return os.urandom(n).hex()
+
+
 def trim_memory() -> None:
     """Give memory that is free back to the system: after much was used, the C library keeps it."""
     import ctypes

@@ -25,7 +25,8 @@ import pytest
 from desipipe import Queue, TaskManager
 from desipipe.cli import main
 from desipipe.commands.common import Verbs
-from desipipe.commands.parser import build_parser
+from desipipe.commands.parser import VERBS as VERBS_BY_MODULE
+from desipipe.commands.parser import build_parser, parser_for
 from desipipe.commands.show import follow
 from desipipe.store.journal import lines
 
@@ -209,6 +210,13 @@ def tid(queue: Queue, name: str, index: int = 0) -> str:
 
 
 # Help
+
+
+def test_each_verb_is_declared_by_the_module_that_is_loaded_for_it() -> None:
+    assert sorted(' '.join(VERBS_BY_MODULE.values()).split()) == sorted(VERBS)
+    for verb in VERBS:
+        assert verb in Verbs.of(parser_for([verb.upper()]))
+    assert Verbs.of(parser_for(['statu'])).keys() == Verbs.of(parser_for([])).keys() == VERBS.keys()
 
 
 @pytest.mark.parametrize('name', VERBS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from importlib import import_module
 
 from .common import Parser, Verbs
 
@@ -11,6 +12,16 @@ _DESCRIPTION = (
     'Pipelines from notebooks: tasks in a durable queue on a shared filesystem, run by workers '
     'anywhere.'
 )
+VERBS = {
+    'show': 'status watch queues tasks time logs explain',
+    'change': 'pause resume retry cancel forget delete add accept trust share unshare compact',
+    'processes': 'spawn resize work kill',
+    'files': 'files',
+    'records': 'run record verify import',
+    'doctor': 'doctor',
+    'tour': 'demo completion',
+}
+"""The verbs that each module declares."""
 _EPILOG = """QUEUE is the name of a queue in your queue folder, user/name for that of another user,
 or a path (./folder/name). Where several make sense it may be several names, or a quoted
 pattern ('test*').
@@ -63,12 +74,14 @@ def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
 
 
 def parser_for(argv: list[str]) -> Parser:
-    """The parser of all verbs, or, of a worker, which somebody waits for, that of its own few."""
-    if argv[:1] and argv[0].lower() == 'work':
-        from . import processes
-
-        return _parser('desipipe', processes.register)
-    return build_parser()
+    """Return the parser of the asked verb and its neighbours: to declare all verbs takes longer
+    than `status`.
+    """
+    verb = argv[0].lower() if argv else ''
+    module = next((module for module, verbs in VERBS.items() if verb in verbs.split()), None)
+    if module is None:
+        return build_parser()
+    return _parser('desipipe', import_module(f'{__package__}.{module}').register)
 
 
 def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:

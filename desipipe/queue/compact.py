@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import bisect
 import os
-import secrets
 import stat
 import time
 from collections import defaultdict
@@ -21,6 +20,7 @@ from ..store.lines import scan_lines
 from ..store.lock import QueueLock
 from ..store.recover import Recovered, recover
 from ..store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full
+from ..utils import random_hex
 from .authors import SUFFIX as CLAIMS_SUFFIX
 from .events import (
     CHUNK,
@@ -76,7 +76,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     before = sizes(ledger.folder)
     doomed: set[str] = set()
     # A name that never comes again: readers keep files open by their names.
-    writer = SegmentWriter(ledger.folder, f'compact-{secrets.token_hex(4)}')
+    writer = SegmentWriter(ledger.folder, f'compact-{random_hex(4)}')
     replaced = False
 
     def events() -> list[Event]:

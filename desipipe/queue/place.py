@@ -9,14 +9,15 @@ import ast
 import json
 import os
 import re
-import secrets
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-_TOKEN = secrets.token_hex(8)  # of this process; a fork goes on with it
+from ..utils import random_hex
+
+_TOKEN = random_hex(8)  # of this process; a fork goes on with it
 _BINDING = re.compile(
     r'^(?:(?:async[ \t]+)?(?:def|class|for)[ \t]+(\w+)|([\w, \t]+?)[ \t]*(?::[^=\n]+)?=(?!=))', re.M
 )

@@ -10,9 +10,6 @@ import logging
 import operator
 import os
 import re
-import secrets
-import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -44,7 +41,7 @@ from ..store.lease import Observer, gone, read_lease
 from ..store.probe import probe
 from ..store.segment import disk_full
 from ..terminal import visible
-from ..utils import BaseClass, from_above, is_pattern, mkdir
+from ..utils import BaseClass, from_above, is_pattern, mkdir, random_hex
 from .authors import mid_of as mid_of
 from .events import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
 from .faults import patiently
@@ -56,6 +53,8 @@ from .task import Future, StoredApp, Task
 from .uses import Use, make_use
 
 if TYPE_CHECKING:
+    import subprocess
+
     from .app import App
     from .jobs import Withdrawn
 
@@ -225,9 +224,7 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
     """
     gid = find_group(group) if group else -1
     parent = os.path.dirname(folder)
-    temporary = (
-        f'{folder}.{secrets.token_hex(6)}.new'  # not by process id: another host may have the same
-    )
+    temporary = f'{folder}.{random_hex(6)}.new'  # not by process id: another host may have the same
     made = list(itertools.takewhile(lambda path: not os.path.isdir(path), _upwards(parent)))
     try:
         mkdir(parent, mode=0o711 if group else 0o700)  # members pass through it
@@ -283,6 +280,8 @@ def create_folder(folder: str, config: Config, group: str = '') -> None:
         raise exc
     finally:
         if os.path.isdir(temporary):
+            import shutil
+
             shutil.rmtree(temporary)
             for path in made:
                 with contextlib.suppress(
@@ -338,6 +337,8 @@ def _remove_what_goes(folder: str) -> list[OSError]:
             raise exc
         if not isinstance(exc, FileNotFoundError):  # another process removed it
             errors.append(exc)
+
+    import shutil
 
     if sys.version_info >= (3, 12):
         shutil.rmtree(folder, onexc=lambda _call, _path, exc: note(exc))
@@ -1165,7 +1166,7 @@ class Queue(BaseClass):
                 self._withdraw_all()
         # Renamed first, under the lock: from here on nobody finds a half-deleted queue, and who
         # waits for the lock finds it gone.
-        doomed = f'{self.folder}.{secrets.token_hex(6)}.deleted'
+        doomed = f'{self.folder}.{random_hex(6)}.deleted'
         self.ledger.journal.locked(lambda: os.rename(self.folder, doomed))
         self.ledger.close()
         self.ledger.segments.close()
@@ -1581,6 +1582,8 @@ def start_manager(folder: str, *options: str) -> subprocess.Popen[bytes]:
     # A session of its own: the terminal's hang-up and Ctrl-C do not reach it. It says in its log,
     # and in the journal, what becomes of it.
     with open_log(os.path.join(folder, 'manager.log')) as log:
+        import subprocess
+
         return subprocess.Popen(
             [sys.executable, '-m', 'desipipe', 'spawn', '-q', folder, '--detached', *options],
             stdin=subprocess.DEVNULL,

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import hmac
 import os
 import re
-import secrets
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from ..config import config_dir
 from ..errors import ConfigError
+from ..utils import random_hex
 
 __all__ = [
     'KeptSecret',
@@ -140,6 +139,8 @@ def keep_secret(text: str, names: Iterable[str] = ()) -> KeptSecret:
     try:
         _make_folder(folder)
         key = _read_key(folder)
+        import hmac
+
         secret = KeptSecret(hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:32])
         if not os.path.exists(secret.path):
             _write(secret.path, text.encode())
@@ -165,14 +166,14 @@ def _make_folder(folder: str) -> None:
 def _read_key(folder: str) -> bytes:
     path = os.path.join(folder, 'key')
     if not os.path.exists(path):
-        _write(path, secrets.token_bytes(32))
+        _write(path, os.urandom(32))
     with open(path, 'rb') as file:
         return file.read()
 
 
 def _write(path: str, data: bytes) -> None:
     """Write a file in one step; if another process was faster, its file stays."""
-    temporary = f'{path}.{secrets.token_hex(8)}.tmp'
+    temporary = f'{path}.{random_hex(8)}.tmp'
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, 'wb') as file:

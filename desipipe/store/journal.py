@@ -11,8 +11,6 @@ import errno
 import fcntl
 import io
 import os
-import secrets
-import socket
 import stat
 import threading
 import time
@@ -32,6 +30,7 @@ from ..errors import (
     QueueVersionError,
 )
 from ..logs import logger
+from ..utils import random_hex
 from .files import (
     open_file,
     read_range,
@@ -327,13 +326,7 @@ def first_event(header: Event) -> Event:
     """The ``queue`` event of a new journal; a ``header`` with an ``id`` keeps it (compaction),
     another is another queue.
     """
-    return {
-        'e': 'queue',
-        'version': VERSION,
-        'id': secrets.token_hex(8),
-        **header,
-        'gen': secrets.token_hex(8),
-    }
+    return {'e': 'queue', 'version': VERSION, 'id': random_hex(8), **header, 'gen': random_hex(8)}
 
 
 def replace(
@@ -362,7 +355,7 @@ def replace(
         What ``still`` said.
     """
     path = os.path.join(folder, FILE_NAME)
-    temporary = f'{FILE_NAME}.{secrets.token_hex(4)}.tmp'
+    temporary = f'{FILE_NAME}.{random_hex(4)}.tmp'
     fd = open_file(folder, temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     renamed = False
     try:
@@ -1184,5 +1177,5 @@ class Journal:
 
 def writer_name() -> str:
     """A name for this process as a writer, unique on all hosts that share the queue."""
-    host = ''.join(c if c.isalnum() else '-' for c in socket.gethostname().split('.')[0])[:24]
-    return f'{host}-{os.getpid():d}-{secrets.token_hex(3)}'
+    host = ''.join(c if c.isalnum() else '-' for c in os.uname().nodename.split('.')[0])[:24]
+    return f'{host}-{os.getpid():d}-{random_hex(3)}'

@@ -7,7 +7,6 @@ import fcntl
 import io
 import logging
 import os
-import socket
 import threading
 import time
 import weakref
@@ -107,7 +106,7 @@ def flock_holder(path: str) -> Holder | None:
                     and fields[5].endswith(f':{inode:d}')
                     and int(fields[4]) > 0
                 ):
-                    return _holder(int(fields[4]), socket.gethostname())
+                    return _holder(int(fields[4]), os.uname().nodename)
     except OSError:  # the file is gone, or this is not Linux
         return None
     return None
@@ -115,7 +114,7 @@ def flock_holder(path: str) -> Holder | None:
 
 def _holder(pid: int, host: str) -> Holder:
     command, stopped = '', False
-    if host == socket.gethostname():
+    if host == os.uname().nodename:
         try:
             with open(f'/proc/{pid:d}/cmdline', 'rb') as file:
                 command = printable(
@@ -179,7 +178,7 @@ def _soft_host() -> str:
     # How the library names this machine in claims: with the name space of process numbers, where
     # that is not the first one.
     namespace = machine()['pidns']
-    return socket.gethostname() + (
+    return os.uname().nodename + (
         f'{_NAMESPACE}{namespace:x}' if namespace not in (0, _FIRST_NAMESPACE) else ''
     )
 
@@ -440,7 +439,7 @@ class QueueLock:
         if claim.hostname == _soft_host():
             return _is_dead(claim.pid, claim.start, seconds)
         host, _, namespace = claim.hostname.partition(_NAMESPACE)
-        if host != socket.gethostname() or not namespace or seconds < _DOUBT_S:
+        if host != os.uname().nodename or not namespace or seconds < _DOUBT_S:
             return False
         try:
             path = os.path.join(f'{self.path}.soft.filelock', 'claims', claim.name)

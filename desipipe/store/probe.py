@@ -6,14 +6,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 import select
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..errors import LockingError
+from ..utils import random_hex
+
+if TYPE_CHECKING:
+    import subprocess
 
 _LOCAL = {
     'ext2',
@@ -168,7 +171,7 @@ def probe(folder: str, lock: str | None = None) -> Probe:
     _check_reach(folder, mount, lock)
     if lock == 'soft':
         return Probe(mount, 'soft', 0.0)
-    stem = os.path.join(folder, f'.probe-{os.getpid():d}-{secrets.token_hex(4)}')
+    stem = os.path.join(folder, f'.probe-{os.getpid():d}-{random_hex(4)}')
     paths = (stem + '.lock', stem + '.count')
     try:
         for path in paths:
@@ -204,6 +207,8 @@ def _check_reach(folder: str, mount: Mount, lock: str | None) -> None:
 
 def _contend(folder: str, lock: str, counter: str, poll: float) -> float:
     fd = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
+    import subprocess
+
     child: subprocess.Popen[str] | None = None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
