@@ -125,6 +125,22 @@ SYSTEMS = (
         note='load-balanced view, two engines',
     ),
     System(
+        'hyperqueue',
+        'peers.hyperqueue',
+        'hyperqueue',
+        1_000,
+        note='LocalCluster, one worker with two cores, programs: echo',
+        options=('program',),
+    ),
+    System(
+        'hyperqueue-python',
+        'peers.hyperqueue',
+        'hyperqueue',
+        200,
+        note='the same, Python functions',
+        options=('function',),
+    ),
+    System(
         'jug',
         'peers.jug',
         'Jug',

@@ -41,6 +41,7 @@ from ..security.secrets import process_values
 from ..security.trust import held_text
 from ..store.journal import writer_name
 from ..store.lease import LEASE, Lease, Observer
+from ..store.pacing import exchange_spacing_s, lease_spacing_s, look_spacing_s
 from ..utils import printable, username
 from . import limits
 from .output_copy import SlotCopies
@@ -229,6 +230,7 @@ class Worker:
         self._next_beat = self._next_look = self._next_copy = self._next_journal = (
             self._next_sync
         ) = 0.0
+        self._next_exchange = 0.0
         self._back: list[tuple[int, int]] = []
         self._first_end = 0.0
         self._cost = 0.0  # s of an exchange, lately
@@ -418,8 +420,8 @@ class Worker:
         ledger, now = self.ledger, time.monotonic()
         self._keep_up(now)
         full = self._full()
-        if not full or now >= self._next_journal:
-            self._next_journal = now + BUSY_LOOK
+        if now >= self._next_journal or not (full or self._look_spacing()):
+            self._next_journal = now + max(BUSY_LOOK, self._look_spacing())
             self._try(_FOLLOW, lambda: self._watcher.seen(ledger.follow()))
         self._heed()
         if ledger.journal.header['id'] != self._identity:
@@ -447,12 +449,17 @@ class Worker:
         if self.ledger.journal.dirty:
             until = min(until, self._next_sync)
         if self._unreported and not self._faults.failing(_REPORT):
-            until = min(until, self._first_end + self._report_after())
+            until = min(until, max(self._first_end + self._report_after(), self._next_exchange))
+        if self._next_exchange > now:
+            until = min(until, self._next_exchange)
         if any(process.reaped is not None for process in self._processes):
             until = min(until, now + VERDICT_S / 10)
         if any(len(process.sent) > 1 for process in self._processes):
             until = min(until, now + LOOK_S)
-        return min(until, self._next_journal if full else now + self._watcher.interval)
+        look_at = (
+            self._next_journal if full or self._look_spacing() else now + self._watcher.interval
+        )
+        return min(until, max(look_at, now + self._watcher.interval) if not full else look_at)
 
     def _keep_up(self, now: float) -> None:
         """Do what is due from time to time: heartbeat, sync, looks at other workers, output to
@@ -467,7 +474,8 @@ class Worker:
         if now >= self._next_look:
             # A look costs a file for each of the others; all together look as often whether they
             # are few or many.
-            self._next_look = now + min(max(1.0, 0.1 * len(ledger.state.alive)), self.lease / 3)
+            n = len(ledger.state.alive)
+            self._next_look = now + max(min(max(1.0, 0.1 * n), self.lease / 3), lease_spacing_s(n))
             if not self._busy():
                 self._try(_JUDGE, lambda: ledger.judge(self._observer, self.name))
         if now >= self._next_copy:
@@ -1298,7 +1306,16 @@ class Worker:
         if not self._fits(group, now):
             return _NEVER
         horizon = self._horizon()
-        return min(horizon, max(self._mean.get(group, horizon), 1e-5))
+        return min(horizon, max(self._mean_of(group, horizon), 1e-5))
+
+    def _mean_of(self, group: int, default: float) -> float:
+        """Return the seconds that tasks of a group take here, or elsewhere where it is long
+        until the next claim.
+        """
+        mean = self._mean.get(group)
+        if mean is None and self._look_spacing() and (done := self.ledger.state.group_done[group]):
+            mean = self.ledger.state.group_time[group] / done * 1e-6
+        return default if mean is None else mean
 
     def _choose_needed(self) -> list[int]:
         state, mids, needed = self.ledger.state, set(self._mids()), self._needed()
@@ -1355,7 +1372,16 @@ class Worker:
         self._backlog = kept
 
     def _report_after(self) -> float:
-        return min(max(REPORT_AFTER, REPORT_COST * self._cost), REPORT_MOST)
+        spacing = exchange_spacing_s(len(self.ledger.state.alive), self.ledger.journal.shared)
+        return max(min(max(REPORT_AFTER, REPORT_COST * self._cost), REPORT_MOST), spacing)
+
+    def _look_spacing(self) -> float:
+        journal = self.ledger.journal
+        return look_spacing_s(len(self.ledger.state.alive), journal.shared)
+
+    def _may_exchange(self, now: float) -> bool:
+        """Return True unless so many others use the queue's files that this worker has to wait."""
+        return now >= self._next_exchange or self._stopping is not None
 
     def _trade(self, now: float) -> None:
         state = self.ledger.state
@@ -1385,8 +1411,11 @@ class Worker:
         )
         if self._notes:
             self._write_notes()
-        if (due or want > 0 or self._back) and self._try(
-            _REPORT, lambda: self._exchange(want, mids)
+        wanted = due or want > 0 or self._back
+        if (
+            wanted
+            and self._may_exchange(now)
+            and self._try(_REPORT, lambda: self._exchange(want, mids))
         ):
             self._feed()
 
@@ -1435,7 +1464,13 @@ class Worker:
             self.name, self._ends, self._back, want, mids, self._identity, choose, self._successes
         )
         self._uncertain = False
-        self._cost += 0.2 * (time.monotonic() - began - self._cost)
+        ended = time.monotonic()
+        self._cost += 0.2 * (ended - began - self._cost)
+        n, shared = len(self.ledger.state.alive), self.ledger.journal.shared
+        self._next_exchange = ended + exchange_spacing_s(n, shared)
+        self._next_journal = max(
+            self._next_journal, ended + look_spacing_s(n, shared)
+        )  # it has just looked
         reported = [end.row for end in self._ends if end.state == SUCCEEDED]
         reported += [row for batch in self._successes for row in batch.rows]
         self._ends, self._successes, self._back = [], [], []

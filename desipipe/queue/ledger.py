@@ -10,6 +10,7 @@ import struct
 import threading
 import time
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from shlex import quote
@@ -35,6 +36,7 @@ from ..store.files import Owners
 from ..store.journal import SYNC_INTERVAL, Journal, writer_name
 from ..store.lease import Observer
 from ..store.lock import tell_fork
+from ..store.pacing import LEASES_FREE, WORKERS_FREE
 from ..store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from ..store.watch import Watcher
 from ..utils import username
@@ -82,6 +84,7 @@ from .state import NOWHERE, State
 from .uses import Use, code_events, needed_events, note_uses
 
 _TEXT = struct.Struct('<I')
+_MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
 T = TypeVar('T')
 Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
@@ -95,6 +98,12 @@ class Records:
     def __init__(self) -> None:
         self.data: list[bytes] = []
         self.lengths = array('Q')
+
+    def append(self, text: bytes, pickled: bytes | memoryview) -> None:
+        """Add the arguments of one task."""
+        record = b''.join((_TEXT.pack(len(text)), text, pickled))
+        self.data.append(record)
+        self.lengths.append(len(record))
 
     def extend(self, texts: Sequence[bytes], pickles: Sequence[bytes]) -> None:
         """Add the arguments of tasks, for people (JSON) and for the computer."""
@@ -138,7 +147,7 @@ class Batch:
         if payload.aligned:
             self.arguments.append((text, payload))
         else:
-            self._records().extend((text,), (bytes(payload.parts[0]),))
+            self._records().append(text, payload.parts[0])
 
     def extend(
         self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]
@@ -933,6 +942,8 @@ class Ledger:
         for arguments in batch.arguments:
             if isinstance(arguments, Records):
                 offset = writer.append(arguments.data)
+                if len(batch.arguments) == 1 == len(arguments.lengths):
+                    return writer.name, (offset,), arguments.lengths
                 ends = accumulate(arguments.lengths, initial=offset)
                 offsets.extend(islice(ends, len(arguments.lengths)))
                 lengths.extend(arguments.lengths)
@@ -1024,7 +1035,7 @@ class Ledger:
             ids = batch.ids
             n = len(ids)
             alone = len(batches) == 1 and not batch.requires and not state.draining
-            if alone and are_distinct(ids) and not known_rows(state.rows, ids):
+            if alone and not known_rows(state.rows, ids) and are_distinct(ids):
                 for i in range(0, n, CHUNK):
                     events.append(
                         _add_event(batch, i, min(i + CHUNK, n), row + i, number, written[0], now)
@@ -1200,7 +1211,8 @@ class Ledger:
                 )
             me = state.alive.get(worker)
             if want > 0 and me is not None and me.stop is None and not state.paused:
-                share = self._share(me.slots, want, mids)
+                n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
+                share = self._share(me.slots, want, mids, len(me.rows) - n_done)
                 rows = (
                     choose(state.pending_rows(mids), share)
                     if choose is not None
@@ -1254,7 +1266,7 @@ class Ledger:
         if results:
             self._write_claims([result_claim(results)])
 
-    def _share(self, slots: int, want: int, mids: Sequence[str]) -> int:
+    def _share(self, slots: int, want: int, mids: Sequence[str], held: int = 0) -> int:
         state = self.state
         others = sum(
             worker.slots
@@ -1263,7 +1275,13 @@ class Ledger:
         )
         if others <= slots:
             return want
-        pending = sum(state.counts[mid][PENDING] for mid in mids if mid in state.counts)
+        tables = [state.counts[mid] for mid in mids if mid in state.counts]
+        pending = sum(table[PENDING] for table in tables)
+        if self.journal.shared and len(state.alive) > WORKERS_FREE:
+            # It is long until it may come again: its part of all that is not done, without what it
+            # has.
+            share = -(-(pending + sum(table[RUNNING] for table in tables)) * slots // others)
+            return min(want, max(1, share - held))
         return min(want, max(1, -(-pending * slots // others)))
 
     def begin_worker(self, worker: str, **info: object) -> None:
@@ -1317,7 +1335,8 @@ class Ledger:
                 for name in names
                 if name == manager['w'] or self.state.alive[name].job not in self.state.jobs
             ]
-        dead = [name for name in names if observer.dead(name, now)]
+        looked_at = observer.due(self._watched(names, spare), now, len(self.state.alive))
+        dead = [name for name in looked_at if observer.dead(name, now)]
         if leave is not None:
             dead = [name for name in dead if name not in self.state.alive or not leave(name)]
         if dead:
@@ -1325,6 +1344,23 @@ class Ledger:
             for name in dead:
                 observer.forget(name)
         return dead
+
+    def _watched(self, names: list[str], own: str) -> list[str]:
+        """Choose whose leases this process looks at, so that many workers together read few.
+
+        Of many workers each watches the one that follows it by name. Where a manager watches all of
+        them, the first few watch that one, and the others none.
+        """
+        manager = self.state.manager
+        if not own or len(self.state.alive) <= LEASES_FREE:
+            return names
+        ring = sorted(self.state.alive)
+        if manager is not None:
+            return (
+                [manager['w']] if manager['w'] in names and own in ring[:_MANAGER_WATCHERS] else []
+            )
+        after = ring[(bisect_right(ring, own)) % len(ring)]
+        return [after] if after in names else []
 
     def _bury(self, name: str) -> list[Event]:
         manager = self.state.manager

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
+from heapq import nsmallest
 from typing import Any
 
 import orjson
@@ -13,6 +15,7 @@ import orjson
 from ..errors import QueueGoneError, UnsafeFileError
 from ..provenance import machine, process_alive, process_start
 from .files import lease_file, open_file, read_file, remove, share
+from .pacing import LEASE_READS_PER_S, lease_spacing_s
 from .segment import disk_full
 
 LEASE = 30.0  # s without a beat after which a holder on another machine counts as dead
@@ -95,17 +98,18 @@ class Lease:
             The file is gone: the queue was deleted, or someone has judged us dead.
         """
         self._count += 1
-        if os.fstat(self._fd).st_nlink == 0:
-            raise QueueGoneError(
-                f'{self.path} is gone: the queue was deleted, or this process was taken for dead; '
-                'it stops'
-            )
         # Always the same length, overwritten in place: no reader sees half a record, and a full
         # disk stops no heart.
         record = {'beat': f'{self._count:020d}', **self.record, 'trouble': self.trouble}
         os.pwrite(self._fd, orjson.dumps(record).ljust(_RECORD), 0)
         if self.shared:
             os.fsync(self._fd)
+        # After the write, whose answer told a network filesystem's client what it is asked here.
+        if os.fstat(self._fd).st_nlink == 0:
+            raise QueueGoneError(
+                f'{self.path} is gone: the queue was deleted, or this process was taken for dead; '
+                'it stops'
+            )
 
     def confirm(self, order: str) -> None:
         """Show others that an order to end was read."""
@@ -186,6 +190,27 @@ class Observer:
         self._seen: dict[
             str, tuple[str, float, float]
         ] = {}  # name: last beat, when we looked, silence since
+        self._spacing = 0.0
+        self._looked = 0.0
+
+    def due(self, names: Sequence[str], now: float, n_leases: int) -> Sequence[str]:
+        """Choose whose lease to look at now: all of a few, of many those not looked at for longest.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Whose leases this process looks at.
+        now : float
+            As for :meth:`dead`.
+        n_leases : int
+            Number of all leases in the queue.
+        """
+        self._spacing = lease_spacing_s(n_leases)
+        if not self._spacing or len(names) < 2:
+            return names
+        since, self._looked = now - self._looked, now
+        most = max(1, min(len(names), int(since * LEASE_READS_PER_S)))
+        return nsmallest(most, names, key=lambda name: self._seen.get(name, ('', 0.0, 0.0))[1])
 
     def dead(self, name: str, now: float) -> bool:
         """Return True if ``name`` is dead, as far as can be told; call it again and again.
@@ -213,7 +238,7 @@ class Observer:
         else:
             # What happened while we did not look (we were stopped, or waited long for a lock that
             # the other waited for too) proves nothing: a look adds a little at most.
-            silence += min(now - looked, _LOOK_MOST, self.lease / 3)
+            silence += min(now - looked, max(_LOOK_MOST, self._spacing), self.lease / 3)
         self._seen[name] = (beat, now, silence)
         return silence >= self.lease
 

@@ -1,0 +1,427 @@
+"""A thousand nodes on one queue, simulated: the code that claims, reports and judges is desipipe's
+own.
+
+Nothing here waits: time is virtual. A worker is :class:`desipipe.execution.worker.Worker` with
+slots that only count, all workers write to one real journal on this machine, and each call of the
+filesystem that desipipe makes is charged what it takes on a shared one. Who waits for the lock,
+waits in virtual time.
+
+``python -m benchmarks.scale_out`` prints the tables of the page "Scaling".
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import heapq
+import os
+import resource
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+from desipipe import Queue, TaskManager
+from desipipe.execution.slot_process import Sent
+from desipipe.execution.worker import Worker
+from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED, Successes
+from desipipe.queue.ledger import Ledger
+from desipipe.store.journal import Journal
+from desipipe.store.lease import Lease, Observer
+from desipipe.store.pacing import LEASE_READS_PER_S, LOOK_OPERATIONS, look_spacing_s
+
+from .harness import Figure, Outcome, at_most, column
+
+FOLD_S_PER_BYTE = 4e-8  # of reading what others wrote to the journal, measured
+SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
+
+
+class Filesystem(NamedTuple):
+    """What calls take on a shared filesystem, seconds."""
+
+    name: str
+    metadata: float
+    """Open, close, look at a name."""
+    lock: float
+    data: float
+    """A read or write of some kilobytes."""
+    sync: float
+    wake: float
+    """From a release of the lock until who waits for it has it."""
+
+
+FILESYSTEMS = {
+    'nfs': Filesystem('NFS', 0.8e-3, 1e-3, 0.6e-3, 4e-3, 8e-3),
+    'lustre': Filesystem('Lustre', 0.4e-3, 0.8e-3, 0.3e-3, 2e-3, 1e-3),
+}
+
+
+class Clock:
+    """Stands for the module `time`: a second passes when someone says so."""
+
+    def __init__(self) -> None:
+        self.now = 1e6
+
+    def monotonic(self) -> float:
+        """Return the virtual time, seconds."""
+        return self.now
+
+    time = monotonic
+
+    def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += seconds
+
+
+class Meter:
+    """Counts the calls of the filesystem, and what they take: before the lock, and under it."""
+
+    def __init__(self, filesystem: Filesystem) -> None:
+        self.filesystem = filesystem
+        self.operations = 0
+        """Of metadata."""
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin to add up what calls take."""
+        self.taken = {False: 0.0, True: 0.0}
+        self.is_locked = False
+
+    def charge(self, seconds: float, operations: int = 0) -> None:
+        """Note a call."""
+        self.operations += operations
+        self.taken[self.is_locked] += seconds
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Count the calls made within; nothing is put on disk."""
+        costs, real_open, real_flock = self.filesystem, os.open, fcntl.flock
+
+        def open_(path: Any, flags: int, *args: Any, **kwargs: Any) -> int:
+            if not flags & os.O_DIRECTORY:  # a folder's entries are known already
+                self.charge(2 * costs.metadata, 2)  # it will be closed, too
+            return real_open(path, flags, *args, **kwargs)
+
+        def flock(fd: int, how: int) -> None:
+            self.is_locked |= not how & fcntl.LOCK_UN
+            self.charge(costs.lock, 1)
+            self.is_locked &= not how & fcntl.LOCK_UN
+            real_flock(fd, how)
+
+        def counted(
+            call: Callable[..., Any], seconds: float, operations: int
+        ) -> Callable[..., Any]:
+            def counting(*args: Any, **kwargs: Any) -> Any:
+                self.charge(seconds, operations)
+                return call(*args, **kwargs)
+
+            return counting
+
+        with mock.patch.multiple(
+            os,
+            open=open_,
+            lstat=counted(os.lstat, costs.metadata, 1),
+            stat=counted(os.stat, costs.metadata, 1),
+            unlink=counted(os.unlink, costs.metadata, 1),
+            write=counted(os.write, costs.data, 0),
+            pwrite=counted(os.pwrite, costs.data, 0),
+            fsync=counted(lambda fd: None, costs.sync, 0),
+            fdatasync=counted(lambda fd: None, costs.sync, 0),
+        ):
+            with mock.patch.object(fcntl, 'flock', flock):
+                yield
+
+
+class Lock:
+    """The queue's lock, in virtual time; whoever comes first has it first."""
+
+    def __init__(self) -> None:
+        self.free_at = 0.0
+        self.waited = 0.0
+
+
+class Node:
+    """What a worker sees of the ledger that all of them share: its exchanges take time."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, meter: Meter, lock: Lock) -> None:
+        self._ledger, self._clock, self._meter, self._lock = ledger, clock, meter, lock
+        self._read = ledger.journal.offset
+        self.exchanges = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ledger, name)
+
+    def exchange(self, *args: Any) -> list[tuple[int, int]]:
+        """Report and claim, as the ledger does, and let the time pass that it takes."""
+        meter, clock, lock = self._meter, self._clock, self._lock
+        meter.reset()
+        unread = self._ledger.journal.offset - self._read
+        claimed = self._ledger.exchange(*args)
+        self._read = self._ledger.journal.offset
+        self.exchanges += 1
+        arrival = clock.now + meter.taken[False] + FOLD_S_PER_BYTE * unread
+        granted = max(
+            arrival, lock.free_at + meter.filesystem.wake if lock.free_at > arrival else 0.0
+        )
+        lock.free_at = granted + meter.taken[True]
+        lock.waited += granted - arrival
+        clock.now = lock.free_at
+        return claimed
+
+
+class CountingSlot:
+    """A slot whose tasks take their time and do nothing."""
+
+    def __init__(self) -> None:
+        self.sent: list[Sent] = []
+        self.since = 0.0
+        self.waits_for = ()
+
+
+class SimulatedWorker(Worker):
+    """The worker's own decisions about what to claim and when to report, with slots that count."""
+
+    def __init__(self, node: Any, name: str, slots: int, seconds: float, clock: Clock) -> None:
+        self.ledger, self.name, self.slots, self.mid = node, name, slots, None
+        self.seconds, self.clock = seconds, clock
+        self._identity = node.journal.header['id']
+        self._processes = [CountingSlot() for _ in range(slots)]  # type: ignore[assignment]
+        self._backlog: deque[Sent] = deque()
+        self._mean: dict[int, float] = {}
+        self._ends, self._successes, self._back, self._payloads, self._notes = [], [], [], [], []
+        self._written = self._claimed = 0
+        self._high_water = self._cost = self._first_end = 0
+        self._next_excess = self._next_exchange = self._next_journal = 0.0
+        self._provider = self._only = self._stopping = self._deadline = None
+        self._mpi = self._uncertain = False
+        self._faults = mock.Mock(failing=lambda action: False)
+        self._running: list[
+            tuple[float, int]
+        ] = []  # when a slot's task ends, and which slot that is
+        node.begin_worker(name, mid=None, host=name, pid=1, slots=slots, job='')
+
+    def _try(self, action: str, call: Callable[[], object]) -> bool:
+        call()
+        return True
+
+    def _feed(self) -> None:
+        """Give tasks at hand to the slots that are free."""
+        for i in range(self.slots if self._backlog and len(self._running) < self.slots else 0):
+            if not self._processes[i].sent and self._backlog:
+                self._begin_task(i, self.clock.now)
+
+    def _begin_task(self, i: int, at: float) -> None:
+        slot = self._processes[i]
+        slot.sent[:] = [self._backlog.popleft()] if self._backlog else []
+        slot.since = at
+        if slot.sent:
+            heapq.heappush(self._running, (at + self.seconds, i))
+
+    def finish(self) -> None:
+        """End the tasks whose time is over, and begin those that are at hand."""
+        ended: list[Sent] = []
+        while self._running and self._running[0][0] <= self.clock.now:
+            at, i = heapq.heappop(self._running)
+            if not self._unreported and not ended:
+                self._first_end = at
+            ended += self._processes[i].sent
+            self._begin_task(i, at)
+        if ended:
+            n, microseconds = len(ended), round(self.seconds * 1e6)
+            rows, attempts = [task.row for task in ended], [task.attempt for task in ended]
+            zeros = [0] * n
+            self._successes.append(
+                Successes(rows, attempts, zeros, [microseconds] * n, zeros, [4] * n, bytes(4 * n))
+            )
+            self._mean.update({task.group: self.seconds for task in ended})
+
+    def turn(self) -> float:
+        """Do what the worker's loop does; return when it is to be done again."""
+        self.finish()
+        self._trade(self.clock.now)
+        self.finish()
+        now = self.clock.now
+        wake = (
+            self._running[0][0]
+            if self._running
+            else now + max(0.25, look_spacing_s(len(self.ledger.state.alive), True))
+        )
+        if self._unreported:
+            wake = min(wake, self._first_end + self._report_after())
+        return max(wake, self._next_exchange, now + 1e-3)
+
+
+@contextmanager
+def simulated(filesystem: Filesystem) -> Iterator[tuple[Clock, Meter]]:
+    """Let desipipe's code run on a virtual clock and a shared filesystem's latencies."""
+    clock, meter = Clock(), Meter(filesystem)
+    modules = ('execution.worker', 'queue.ledger', 'store.journal')
+    patches = [mock.patch(f'desipipe.{module}.time', clock) for module in modules]
+    patches.append(mock.patch.object(Journal, 'shared', property(lambda journal: True)))
+    for patch in patches:
+        patch.start()
+    try:
+        with meter.watching():
+            yield clock, meter
+    finally:
+        for patch in patches:
+            patch.stop()
+
+
+def add_tasks(folder: Path, n: int) -> Ledger:
+    """Make a queue of tasks that no one calls."""
+    queue = Queue('scale', base_dir=folder, create=True)
+    TaskManager(queue).python_app(_nothing).map(i=range(n))
+    return queue.ledger
+
+
+def _nothing(i: int) -> None: ...
+
+
+def measure(
+    folder: Path, workers: int, slots: int, seconds: float, tasks: int, filesystem: str = 'nfs'
+) -> dict[str, float]:
+    """Run a bag of equal tasks.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty folder on this machine.
+    workers, slots : int
+        Nodes, and slots of each.
+    seconds : float
+        What a task takes.
+    tasks : int
+        How many there are.
+    filesystem : str, default='nfs'
+        A key of :data:`FILESYSTEMS`.
+
+    Returns
+    -------
+    values : dict
+        ``rate`` (tasks a second), ``efficiency`` (part of the slots' time that tasks took),
+        ``waits`` (part of the workers' time for which they waited for the lock), ``operations`` (of
+        metadata, a second, of all workers), ``spacing`` (seconds between two exchanges of a
+        worker).
+    """
+    n = tasks
+    ledger = add_tasks(folder, n)
+    with simulated(FILESYSTEMS[filesystem]) as (clock, meter):
+        lock = Lock()
+        nodes = [Node(ledger, clock, meter, lock) for _ in range(workers)]
+        pool = [
+            SimulatedWorker(node, f'w{i}', slots, seconds, clock) for i, node in enumerate(nodes)
+        ]
+        begun = clock.now
+        meter.operations, lock.free_at = 0, 0.0
+        spread = look_spacing_s(workers, True)  # they do not look at the same moment
+        turns = [(begun + spread * i / workers, i) for i in range(workers)]
+        done = begun
+        while turns and ledger.state.total(SUCCEEDED) < n:
+            at, i = heapq.heappop(turns)
+            clock.now = at
+            next_turn = pool[i].turn()
+            done = max(done, clock.now)
+            if pool[i]._running or ledger.state.total(PENDING) or pool[i]._unreported:
+                heapq.heappush(turns, (next_turn, i))
+        assert ledger.state.total(SUCCEEDED) == n and not ledger.state.total(RUNNING)
+        taken = done - begun
+        looks = workers * LOOK_OPERATIONS / max(0.25, look_spacing_s(workers, True))
+        leases = LOOK_OPERATIONS * min(LEASE_READS_PER_S, workers)
+        exchanges = sum(node.exchanges for node in nodes)
+        ledger.close()
+    return {
+        'rate': n / taken,
+        'efficiency': n * seconds / (taken * workers * slots),
+        'waits': lock.waited / (taken * workers),
+        'operations': meter.operations / taken + looks + leases,
+        'spacing': taken * workers / exchanges,
+    }
+
+
+def notice(folder: Path, workers: int) -> float:
+    """Return the seconds after which the manager of many workers knows that one is dead."""
+    ledger = add_tasks(folder, 1)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * workers + 100)), hard))
+    with simulated(FILESYSTEMS['nfs']) as (clock, meter):
+        names = [f'w{i:04d}' for i in range(workers)]
+        leases = [Lease(ledger.folder, name, True) for name in names]
+        for name in names:
+            ledger.begin_worker(name, mid=None, host=name, pid=1, slots=1, job='')
+        observer, begun, victim = Observer(ledger.folder), clock.now, workers // 2
+        while clock.now < begun + 3600:
+            second = round(clock.now - begun)
+            for i in range(second % 10, workers, 10):  # each beats every third of its lease
+                if i != victim or clock.now < begun + 100:
+                    leases[i].beat()
+            if names[victim] in ledger.judge(observer):
+                break
+            clock.now += 1.0
+        assert set(names) - {names[victim]} == set(ledger.state.alive), (
+            'who lives was taken for dead'
+        )
+        for lease in leases:
+            lease.close()
+        ledger.close()
+        return clock.now - begun - 100
+
+
+def figures(outcomes: Sequence[Outcome]) -> list[Figure]:
+    """Return the figures of the report."""
+    text = 'metadata operations a second of 1,000 nodes together, simulated'
+    return [
+        Figure('scale_out.operations', text, column(outcomes, 'operations'), '/s', at_most(200))
+    ]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the tables of the page "Scaling"."""
+    parser = argparse.ArgumentParser(
+        prog='python -m benchmarks.scale_out', description=(__doc__ or '').split('\n')[0]
+    )
+    parser.add_argument('--workers', type=int, nargs='+', default=[10, 100, 1000], help='nodes')
+    parser.add_argument('--slots', type=int, default=128, help='slots of a node')
+    parser.add_argument(
+        '--seconds', type=float, nargs='+', default=SECONDS, help='what a task takes'
+    )
+    parser.add_argument(
+        '--hours', type=float, default=0.5, help='of work for all slots, if that is'
+    )
+    parser.add_argument('--tasks', type=int, default=1_000_000, help='not more than so many')
+    parser.add_argument('--filesystem', nargs='+', choices=FILESYSTEMS, default=list(FILESYSTEMS))
+    args = parser.parse_args(argv)
+    print(
+        '| filesystem | nodes | task | tasks | tasks/s | slots busy | waits for the lock | '
+        'metadata operations/s | s between exchanges of a node |'
+    )
+    print('|---|---|---|---|---|---|---|---|---|')
+    for kind in args.filesystem:
+        for workers in args.workers:
+            for seconds in args.seconds:
+                n_rounds = max(4, round(args.hours * 3600 / seconds))  # tasks for each slot
+                tasks = min(args.tasks, workers * args.slots * n_rounds)
+                with tempfile.TemporaryDirectory(prefix='desipipe-scale-') as folder:
+                    found = measure(Path(folder), workers, args.slots, seconds, tasks, kind)
+                print(
+                    f'| {FILESYSTEMS[kind].name} | {workers:,d} | {seconds:g} s | {tasks:,d} | '
+                    f'{found["rate"]:,.0f} | {found["efficiency"]:.0%} '
+                    f'| {found["waits"]:.1%} | {found["operations"]:.0f} | {found["spacing"]:.2g} '
+                    '|',
+                    flush=True,
+                )
+    for workers in args.workers:
+        with tempfile.TemporaryDirectory(prefix='desipipe-scale-') as folder:
+            print(
+                f'{workers:,d} nodes: a death is noticed after {notice(Path(folder), workers):.0f} '
+                's'
+            )
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
