@@ -440,8 +440,7 @@ class TaskApp(App):
             self.index += 1  # by its order alone: the signature may have changed since
             self.queue.add_batches([], {}, {}, uses=self._uses_of([known]), reused=[known])
             return Future(self.queue.ledger, known)
-        futures = self.add([self.bind(args, kwargs)])
-        return futures[0]
+        return self._add_one(self.bind(args, kwargs))
 
     def map(self, /, *iterables: Any, zip: bool = False, **ranges: Any) -> Sequence[Future] | None:
         """Add the tasks of many calls at once: one lock, one sync.
@@ -548,6 +547,19 @@ class TaskApp(App):
         """
         return self._add_parts(iter((calls,)), sync, common) if calls else []
 
+    def _add_one(self, arguments: dict[str, Any]) -> Future:
+        queue, manager = self.queue, self._managed()
+        spec = manager.to_spec()
+        group = self.group(manager._mid)
+        code = self.last_description  # that of the group: looked at once
+        self.index += 1
+        batch = Batch(group, self.index)
+        tid = self.pack(batch, arguments, code.digest)
+        use = queue.use(group, code)
+        uses = () if use is None else (use,)
+        queue.add_batches([batch], {group.app: code}, {group.mid: spec}, uses=uses)
+        return Future(queue.ledger, tid)
+
     def _add_parts(
         self,
         parts: Iterator[Sequence[dict[str, Any]]],
@@ -557,7 +569,7 @@ class TaskApp(App):
         queue = self.queue
         manager = self._managed()
         spec = manager.to_spec()
-        group = self.group(manager.id)
+        group = self.group(manager._mid)
         code = self.last_description  # that of the group: looked at once for all calls
         calls = next(parts)
         shared = self.share(common) if common and len(calls) > 1 else None

@@ -72,7 +72,7 @@ class Identities(Sequence[bytes]):
 
     def __iter__(self) -> Iterator[bytes]:
         packed = bytes(self.packed)
-        if len(packed) == ID and packed != NO_ID:
+        if len(packed) == ID and not self.has_lost:
             return iter((packed,))
         each = map(itemgetter(0), _ID.iter_unpack(packed))
         return (b'' if tid == NO_ID else tid for tid in each) if self.has_lost else each
@@ -231,7 +231,10 @@ class RowIndex(MutableMapping[bytes, int]):
 
 def known_rows(rows: Mapping[bytes, int], ids: Identities) -> list[int]:
     """Return the rows of those of ``ids`` that are known, in their order."""
-    if isinstance(rows, RowIndex) and len(ids) > 1:
+    if len(ids.packed) == ID:
+        row = rows.get(bytes(ids.packed))
+        return [] if row is None else [row]
+    if isinstance(rows, RowIndex):
         return rows.rows_of(bytes(ids.packed))
     return [row for row in map(rows.get, ids) if row is not None]
 
