@@ -27,7 +27,7 @@ from unittest import mock
 
 from desipipe import Queue, TaskManager
 from desipipe.execution.slot_process import Sent
-from desipipe.execution.worker import Worker
+from desipipe.execution.worker import LOOK_S, Worker
 from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED, Successes
 from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import Journal
@@ -252,6 +252,8 @@ class SimulatedWorker(Worker):
         )
         if self._unreported:
             wake = min(wake, self._first_end + self._report_after())
+        if len(self._running) < self.slots and self.ledger.state.total(PENDING):
+            wake = min(wake, now + LOOK_S)  # it got less than it has room for
         return max(wake, self._next_exchange, now + 1e-3)
 
 
