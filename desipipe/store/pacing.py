@@ -1,5 +1,4 @@
-"""How often workers use the files of a queue on a shared filesystem: the more they are, the less
-each.
+"""Spacing of what workers ask of a shared filesystem: the more they are, the less each asks.
 
 Servers of metadata (names, attributes, locks) are shared by everybody on a cluster. All workers of
 a queue together ask at most :data:`OPERATIONS_MAX_PER_S` of one, however many they are.
