@@ -67,6 +67,9 @@ GROUP = {'e': 'group', 'app': 'ab', 'mid': 'm', 'name': 'n', 'kind': 'python'}
         },
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 'now'},
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 1e300},
+        {'e': 'run', 'w': 5, 'rows': [0], 'n': [1], 't': 1.0},
+        {'e': 'run', 'w': 'w', 'rows': [0, -1], 'n': [1, 1], 't': 1.0},
+        {'e': 'back', 'rows': [-1], 'n': [0]},
         {'e': 'lend', 'w': 'w', 'n': 'many', 't': 1.0},
         {'e': 'submit', 'name': 5, 'mid': 'm', 'slots': 1, 't': 1.0},
         {'e': 'worker', 'do': 'begin', 'w': 'w', 'slots': -1, 't': 1.0},
@@ -157,8 +160,22 @@ def test_lists_of_files_that_are_none_are_told(tmp_path: Path, line: bytes) -> N
     rows = [row for row, _ in claim(ledger, 'w')]
     end = End(rows[0], 1, SUCCEEDED, 1.0, 1, ledger.store(b'x'), files=ref)
     ledger.journal.write(lambda: [end_event('w', [end], 1.0)])
-    assert 'is damaged' in task_detail(ledger, rows[0])['problems'][0]
+    assert 'are damaged' in task_detail(ledger, rows[0])['problems'][0]
     assert [(len(found.read), len(found.written)) for found in attempts(ledger)] == [(0, 0)]
+
+
+@pytest.mark.parametrize('data', [b'', b'\2\0\0\0{', b'\2\0\0\0[]', b'\x07\0\0\0{"x":1}'])
+def test_arguments_that_are_none_are_told(tmp_path: Path, data: bytes) -> None:
+    folder = make_folder(tmp_path)
+    ledger = Ledger(folder, None)
+    add(ledger, [1])
+    ref = ledger.store(data)
+    ledger.writer.flush()
+    ids = 'cd' * 16
+    append(folder, {'e': 'add', 'first': 1, 'g': 0, 'i': 0, 'ids': ids, 'seg': ref.segment,
+                    'off': ref.offset, 'len': [ref.length], 't': 1.0})  # fmt: skip
+    detail = task_detail(Ledger(folder, None), 1)
+    assert detail['arguments'] == {} and len(detail['problems']) == 1
 
 
 def test_a_cell_whose_groups_line_was_lost_is_shown(tmp_path: Path) -> None:

@@ -609,10 +609,22 @@ class Ledger:
 
     def arguments(self, row: int) -> dict[str, str]:
         """A task's arguments as text; nothing is unpickled."""
+        ref = self.state.args(row)
         data = self.again(lambda: self.read(self.state.args(row)))
-        size = _TEXT.unpack_from(data)[0]
-        text: dict[str, str] = orjson.loads(bytes(data[4 : 4 + size]))
+        try:
+            size = _TEXT.unpack_from(data)[0]
+            text: dict[str, str] = orjson.loads(bytes(data[4 : 4 + size]))
+        except (struct.error, ValueError):
+            raise self._damaged_payload('arguments', ref) from None
+        if not isinstance(text, dict) or not all(isinstance(item, str) for item in text.values()):
+            raise self._damaged_payload('arguments', ref)
         return text
+
+    def _damaged_payload(self, what: str, ref: Ref) -> PayloadError:
+        return PayloadError(
+            f'the {what} at byte {ref.offset:d} of segment {ref.segment} of {self.folder} are '
+            f'damaged. Check with: desipipe doctor -q {quote(self.folder)}'
+        )
 
     def arguments_payload(self, row: int) -> Ref:
         """Return the position of a task's pickled arguments."""
@@ -1774,10 +1786,7 @@ class Ledger:
         try:
             return [check_file(orjson.loads(line)) for line in bytes(self.read(ref)).splitlines()]
         except ValueError:
-            raise PayloadError(
-                f'the list of files at {ref.offset:d} of segment {ref.segment} of {self.folder} is '
-                'damaged'
-            ) from None
+            raise self._damaged_payload('files', ref) from None
 
     def job(self, row: int) -> str:
         """The job that runs a task, or ran it last; empty if there was none."""

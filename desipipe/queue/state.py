@@ -284,6 +284,8 @@ class State:
         if not -TIME_MAX < event.get('t', 0.0) < TIME_MAX:
             raise RefusedEvent('an event is of no time')
         rows = event.get('rows')
+        if rows and (rows[0] < 0 or (len(rows) > 1 and min(rows) < 0)):
+            raise RefusedEvent('a row of an event is negative')
         if rows and max(rows) >= len(self.status):
             known = self.lost_rows
             self._fill(max(rows) + 1, offset)
@@ -579,9 +581,9 @@ class State:
             self.running,
         )
         number, counts, time = -1, [0] * 8, event['t']
-        if (
-            worker is None and event['w']
-        ):  # the line in which it began was lost: it can be judged all the same
+        if worker is None and event['w']:
+            # The line in which it began was lost: it can be judged all the same.
+            check_event(event)
             worker = self.workers[event['w']] = self.alive[event['w']] = Worker(event)
         if self.marks:
             for row in event['rows']:
