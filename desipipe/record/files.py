@@ -39,14 +39,16 @@ MEMBERS = 20_000
 """Files of a crate that are read at most."""
 RATIO = 500
 """Upper bound of the bytes of a zip's content, over those of the zip."""
-KEPT_RATIO = 64
+KEPT_RATIO = 32
 """Upper bound of the bytes kept in memory of a zip, over those of the zip."""
 KEPT_FREE = 64 << 20
 """Bytes that may be kept of any."""
 _KEPT = (RECORD, METADATA, DIGESTS)
 _CHUNK = 1 << 20
-_CROWDED_FROM = 16 << 20  # bytes; in a longer notebook
-_CROWDED_BYTES = 8  # there are more bytes than this to each list or object
+_PARSED_FREE = 256 << 20  # bytes of memory that any JSON may take
+_PARSED_RATIO = 16  # bytes of memory that JSON may take, over its own
+_PACKED_RATIO = 64  # the same over those of the archive that it is in
+_PARSED_BYTES = {b'[': 64, b'{': 240, b'"': 30, b',': 16}  # memory for what these begin
 
 _DIGEST = re.compile(rb'"file_digest": "sha256:([0-9a-f]{64})"')
 _NONE = b'0' * 64
@@ -284,21 +286,47 @@ def _near(path: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-def parse_notebook(data: bytes, path: str) -> Dict:
-    """A notebook from its bytes.
+def check_memory(data: bytes, packed: int, path: str) -> None:
+    """Refuse JSON that would take much more memory than it has bytes on the disk.
+
+    Parameters
+    ----------
+    data : bytes
+    packed : int
+        Bytes of the file that it was read from, which may be an archive.
+    path : str
+        Of that file, for the message.
+
+    Raises
+    ------
+    RecordError
+        It is nearly all lists, objects and short texts.
+    """
+    needed = len(data) + sum(data.count(mark) * n for mark, n in _PARSED_BYTES.items())
+    allowed = min(_PARSED_RATIO * len(data), _PACKED_RATIO * packed)
+    if needed > max(_PARSED_FREE, allowed):
+        raise RecordError(
+            f'{path} is no record or notebook: what is in it would take {format_bytes(needed)} of '
+            f'memory, many times its {format_bytes(packed)} on the disk. It was not read'
+        )
+
+
+def parse_notebook(data: bytes, path: str, packed: int | None = None) -> Dict:
+    """Return a notebook from its bytes.
+
+    Parameters
+    ----------
+    data : bytes
+    path : str
+    packed : int, default=None
+        Bytes on the disk, if these are fewer: in an archive.
 
     Raises
     ------
     RecordError
         They are none: what is wrong, and where.
     """
-    if len(data) > _CROWDED_FROM and (data.count(b'[') + data.count(b'{')) * _CROWDED_BYTES > len(
-        data
-    ):
-        raise RecordError(
-            f'{path} is no notebook: it is nearly all lists and objects, which would take many '
-            f'times its {format_bytes(len(data))} of memory'
-        )
+    check_memory(data, len(data) if packed is None else packed, path)
     try:
         found: Any = orjson.loads(data)
     except orjson.JSONDecodeError as exc:
@@ -455,7 +483,11 @@ def read_record(path: str) -> Record:
 
 
 def _record(path: str, data: bytes, files: dict[str, Stored], problems: list[str]) -> Record:
-    notebook = parse_notebook(data, path)
+    packed = os.path.getsize(path) if files and not os.path.isdir(path) else len(data)
+    notebook = parse_notebook(data, path, packed)
+    for name in (METADATA, DIGESTS):
+        if name in files:
+            check_memory(files[name].data, packed, path)
     document = notebook['metadata'].get(KEY)
     if not isinstance(document, dict):
         raise RecordError(

@@ -766,6 +766,27 @@ def test_a_notebook_that_is_all_lists_is_not_parsed(tmp_path: Path) -> None:
         tracemalloc.stop()
 
 
+@pytest.mark.filterwarnings('ignore:Duplicate name')
+@pytest.mark.parametrize('name', ['pipeline.record.ipynb', 'desipipe-digests.json'])
+def test_a_small_archive_of_much_json_is_not_parsed(
+    script: Cli, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    script('record', '-q', './pi', '-o', 'r.ipynb', '--crate', 'crate.zip')
+    path = script.folder / 'crate.zip'
+    monkeypatch.setattr('desipipe.record.files._PARSED_FREE', 1 << 20)
+    read_record(str(path))
+    for text in (b'0,', b'[],       ', b'"",', b'{"a":1},        '):
+        with zipfile.ZipFile(path, 'a', zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(name, b'{"cells": [' + text * (1_000_000 // len(text)) + b'0]}')
+        tracemalloc.start()
+        try:
+            with pytest.raises(RecordError, match=r'many times its .* on the disk'):
+                read_record(str(path))
+            assert tracemalloc.get_traced_memory()[1] < 30e6
+        finally:
+            tracemalloc.stop()
+
+
 @pytest.mark.parametrize(
     ('data', 'words'),
     [
