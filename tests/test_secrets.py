@@ -73,6 +73,10 @@ def leaks(data: object) -> list[bytes]:
         'apikey',
         'CREDENTIALS',
         'passwd',
+        'mySecret',
+        'my_token',
+        'db_Password',
+        'accessKeyId',
     ],
 )
 def test_names_of_secrets(name: str) -> None:
