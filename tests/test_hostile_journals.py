@@ -67,6 +67,17 @@ GROUP = {'e': 'group', 'app': 'ab', 'mid': 'm', 'name': 'n', 'kind': 'python'}
         },
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 'now'},
         {'e': 'run', 'w': 'w', 'rows': [0], 'n': [1], 't': 1e300},
+        {
+            'e': 'add',
+            'first': 3,
+            'g': 0,
+            'i': 0,
+            'ids': 'ab' * 16 + 'cd' * 16,
+            'seg': 's',
+            'off': [],
+            'len': [4, 4],
+            't': 1.0,
+        },  # fmt: skip
         {'e': 'run', 'w': 5, 'rows': [0], 'n': [1], 't': 1.0},
         {'e': 'run', 'w': 'w', 'rows': [0, -1], 'n': [1, 1], 't': 1.0},
         {'e': 'back', 'rows': [-1], 'n': [0]},

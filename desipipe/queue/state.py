@@ -404,6 +404,9 @@ class State:
         packed = bytes.fromhex(event['ids'])
         if len(packed) != n * ID:
             raise ValueError(f'{n:d} tasks have {len(packed):d} bytes of identities')
+        offsets = event['off']
+        if not isinstance(offsets, int) and len(offsets) != n:
+            raise ValueError(f'{n:d} tasks have {len(offsets):d} offsets')
         self.ids.extend(packed)
         known = len(self.rows)
         self._index_rows(packed, first)
@@ -417,7 +420,6 @@ class State:
         self._extend(n, PENDING, number, offset, 0)
         self._note_rows(number, first, n)
         self.args_segment.extend([self.segment_number(event['seg'])] * n)
-        offsets = event['off']
         self.args_offset.extend(
             islice(accumulate(lengths, initial=offsets), n) if isinstance(offsets, int) else offsets
         )
