@@ -72,7 +72,7 @@ INSIDE = {
         'doctor files show records tour parser'
     ),
     'notebook': (
-        'commands displays exporter follower displays.cell history displays.queue form panel '
+        'commands displays exporter follower displays.cell dry_run history displays.queue form panel '
         'hooks verbs magics'
     ),
     'server': 'queues routes cell_routes openapi handlers socket extension',

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ..cells.definitions import Definitions, Kind, read_cell
+from ..cells.function import Import
 from ..cells.modules import Modules
 from ..cells.states import (
     NAMED_MAX,
@@ -20,6 +23,11 @@ from ..cells.states import (
 from ..cells.task_cell import TaskCell
 from ..queue.place import current_place
 from .displays.cell import Handle
+from .dry_run import find_changed_value
+
+logger = logging.getLogger('desipipe')
+
+_LOOK_MAX_S = 0.02  # after a cell, for comparing values
 
 
 class _Ran(NamedTuple):
@@ -40,11 +48,22 @@ class History:
     cell_ids : dict
         Identities of the notebook's cells that ran, by the number of the run, as far as the front
         end tells.
+    imported, kept : mapping
+        As for :func:`~desipipe.cells.function.make_cell`.
     """
 
-    def __init__(self, shell: Any, cell_ids: Mapping[int, str]) -> None:
+    def __init__(
+        self,
+        shell: Any,
+        cell_ids: Mapping[int, str],
+        imported: Mapping[str, Import],
+        kept: Mapping[tuple[str, str], Any],
+    ) -> None:
         self._shell = shell
         self._cell_ids = cell_ids
+        self._imported = imported
+        self._kept = kept
+        self._values: dict[str, str] = {}
         self._tasks: dict[int, TaskCell] = {}
         self._displays: dict[str, _Ran] = {}
         self._modules = Modules(_notebook_folder())
@@ -114,17 +133,58 @@ class History:
         reads = describe_reads(self._tasks[last], self.definitions, last)
         sources = {name: self._cell_ids.get(use.cell, '') for name, use in reads.items()}
         self._displays.pop(handle.place[0], None)
+        self._values.pop(handle.place[0], None)
         self._displays[handle.place[0]] = _Ran(last, handle, sources)
 
     def _on_ran(self, _: object) -> None:
         """Mark the displays of stale cells after a cell has run: an event of IPython."""
+        touched = self._touched()
         self.follow()
         stale: set[int] = set()
-        for ran in self._displays.values():
+        end = time.perf_counter() + _LOOK_MAX_S
+        for place, ran in self._displays.items():
             reason = self._reason(ran, stale)
+            badge: dict[str, Any] | None = None
             if reason:
+                badge = {'state': State.STALE.value, 'reason': reason}
+            elif touched.intersection(ran.sources) and time.perf_counter() < end:
+                self._values[place] = self._changed_value(ran)
+            if badge is None and self._values.get(place):
+                badge = {
+                    'state': State.STALE.value,
+                    'reason': self._values[place],
+                    'by': 'value',
+                }
+            if badge is not None:
                 stale.add(ran.number)
-            ran.handle.mark({'state': State.STALE.value, 'reason': reason} if reason else None)
+            ran.handle.mark(badge)
+
+    def _touched(self) -> set[str]:
+        """Return the names whose values the cell that ran may have changed."""
+        texts: list[str] = self._shell.history_manager.input_hist_raw
+        found: set[str] = set()
+        for text in texts[self._n_read :]:
+            for statement in read_cell(text).statements:
+                found |= statement.binds | statement.stores | statement.changes
+                for call in statement.calls:
+                    found |= {call.root, *call.arguments}
+        return found
+
+    def _changed_value(self, ran: _Ran) -> str:
+        """Return which value is not what a cell ran with, where its text is; empty if none is."""
+        recorded, number = ran.handle.recorded, ran.number
+        reads = describe_reads(self._tasks[number], self.definitions, number)
+        if recorded is None or recorded.reads != {k: use.digest for k, use in reads.items()}:
+            return ''
+        ledger, rows = ran.handle.queue.ledger, ran.handle.cell.rows
+        source = self._shell.history_manager.input_hist_raw[number]
+        try:
+            return find_changed_value(
+                self._shell, source, ledger, list(rows), self._imported, self._kept
+            )
+        except Exception as exc:  # of the user's values, or of a queue that is gone
+            logger.debug('the values of cell [%d] cannot be compared: %s', number, exc)
+            return ''
 
     def _reason(self, ran: _Ran, stale: set[int]) -> str:
         """Return why a cell is stale; empty if it is not.

@@ -215,7 +215,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         from .history import History
 
         if self._history is None:
-            self._history = History(self.shell, self._cell_ids)
+            self._history = History(self.shell, self._cell_ids, self.imported, self.kept)
         return self._history.add_task(line, body)
 
     def _submit(

@@ -114,6 +114,8 @@ export interface ICellSummary {
   refused?: string;
   /** Digests of what the cell ran with, as `desipipe.cells.states.Recorded`. */
   ran?: { text: string; reads: Record<string, string> };
+  /** What the kernel, or a saved notebook, says of a cell that is not current; `by`: the kernel compared values. */
+  badge?: { state: string; reason: string; by?: 'value' };
   /** Name of the owner of the queue, if they are not trusted: then it may only be looked at. */
   untrusted?: string;
 }

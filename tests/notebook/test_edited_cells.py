@@ -122,6 +122,10 @@ def test_displays_say_that_they_are_stale(kernel: Kernel) -> None:
     kernel('k = 1', 'k')
     first = kernel('%%desipipe --out y\ny = f(k)', 'first')
     second = kernel('%%desipipe --out z\nz = y', 'second')
+    kernel('from itertools import count\nnumbers = count()', 'count')
+    kernel('value = [next(numbers)]\nlast = [3]', 'value')
+    third = kernel('%%desipipe --for i=range(2) --out w\nw = value[0] + i', 'third')
+    fourth = kernel('%%desipipe --out v\nv = last', 'fourth')
     work(kernel.folder / 'nb.queue')
     kernel('k = 5', 'below')  # for the cells below it
     kernel('k = 1', 'k')
@@ -135,13 +139,18 @@ def test_displays_say_that_they_are_stale(kernel: Kernel) -> None:
         assert ('desipipe-badge' in data['text/html']) == bool(said)
         return text
 
-    def both() -> list[str]:
-        return [badge(first), badge(second)]
+    def badges() -> list[str]:
+        return [badge(cell) for cell in (first, second, third, fourth)]
 
-    kernel.wait_for(lambda: both() == ['', ''], 'displays of current cells')
+    kernel.wait_for(lambda: badges() == [''] * 4, 'displays of current cells')
     kernel('def f(x):\n    return x + 1', 'f')
-    expected = ['↻ stale: helper `f` changed in cell [9]']
+    expected = ['↻ stale: helper `f` changed in cell [13]']
     expected.append('↻ stale: `y` comes from cell [5], which is stale')
-    kernel.wait_for(lambda: both() == expected, 'displays of stale cells')
+    expected += ['', '']
+    kernel.wait_for(lambda: badges() == expected, 'displays of stale cells')
     kernel('def f(x):\n    return x  # as before', 'f')
-    kernel.wait_for(lambda: both() == ['', ''], 'displays of current cells again')
+    kernel.wait_for(lambda: badges() == [''] * 4, 'displays of current cells again')
+    # The same text, and another value.
+    kernel('value = [next(numbers)]\nlast = [3]', 'value')
+    expected = ['', '', '↻ stale: `value` has another value than when it ran', '']
+    kernel.wait_for(lambda: badges() == expected, 'the display of a cell with another value')

@@ -127,6 +127,16 @@ describe('states of cells', () => {
     expect(states.get(cell)?.state).toBe('failed');
     follower.note({ ...over, gone: 'its queue was deleted' });
     expect(states.get(cell)?.state).toBe('unknown');
+    // What the kernel saw of values counts; what it saw of text, the server knows better.
+    const { outputs } = cell as CodeCellModel;
+    const say = (by?: 'value') => {
+      const badge = { state: 'stale', reason: 'why', ...(by && { by }) };
+      const data = { [MIME_TYPE]: { ...shown, badge } as never };
+      outputs.set(0, { output_type: 'display_data', data, metadata: {} });
+      return states.get(cell);
+    };
+    expect(say('value')).toEqual(state({ state: 'stale', reason: 'why' }));
+    expect(say()?.state).toBe('unknown');
     states.dispose();
   });
 

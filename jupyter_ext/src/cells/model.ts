@@ -157,6 +157,10 @@ export class CellStates implements IDisposable {
     if (!shown) {
       return state;
     }
+    if (shown.badge?.by === 'value') {
+      // The kernel has seen that a value is another one, which no text says.
+      return { ...state, state: 'stale', reason: shown.badge.reason };
+    }
     const summary = this.follower.newest(shown);
     if (summary.gone) {
       return { ...state, state: 'unknown', reason: summary.gone };
