@@ -38,6 +38,12 @@ def test_few_workers_keep_their_slots_busy(tmp_path: Path) -> None:
     assert found['efficiency'] > 0.8 and found['waits'] < 0.05
 
 
+def test_no_worker_claims_more_than_its_slots_can_begin(tmp_path: Path) -> None:
+    # Of long tasks none waits behind another one while slots elsewhere are free.
+    found = measure(tmp_path, 20, 16, 600.0, 1280)
+    assert found['efficiency'] > 0.95
+
+
 @pytest.mark.parametrize('n, most', [(5, 31), (60, 60)])
 def test_death_is_noticed_and_no_living_worker_is_judged(
     tmp_path: Path, n: int, most: float

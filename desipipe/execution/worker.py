@@ -84,6 +84,7 @@ REPORT_MOST = 0.2  # s
 # s between two looks at the journal when all slots have work: cancellations and orders can wait so
 # long
 BUSY_LOOK = 0.05
+_ROUNDING = 1e-6  # part of the horizon: what sums leave over is no room for a task
 STUCK_AFTER = 0.5  # s after which what stands behind a running task is taken back
 STILLBORN_MOST = 5  # slots that may end without a task before the worker gives up
 _SIZES = (
@@ -1282,14 +1283,14 @@ class Worker:
         now, group = time.monotonic(), self.ledger.state.group
         chosen = self._choose_needed() if self._waiting() else []
         preferred = set(chosen)
-        spare = self._spare(now)
+        spare, least = self._spare(now), _ROUNDING * self._horizon()
         costs: dict[int, float] = {}
         for row in islice(rows, share):
             number = group[row]
             cost = costs.get(number)
             if cost is None:
                 cost = costs[number] = self._cost_of(number, now)
-            if spare <= 0 or cost == _NEVER:
+            if spare <= least or cost == _NEVER:
                 break
             if row not in preferred:
                 chosen.append(row)
@@ -1448,7 +1449,9 @@ class Worker:
             return 0
         if self._mpi:
             return max(0, self.slots - at_hand)
-        if self._spare(now) <= 0 and not (waiting and self._choose_needed()):
+        if self._spare(now) <= _ROUNDING * self._horizon() and not (
+            waiting and self._choose_needed()
+        ):
             self._high_water = min(self._high_water, at_hand)
             return 0
         return max(1, BATCH_MOST * self.slots - at_hand)
