@@ -39,7 +39,7 @@ from ..store.lock import tell_fork
 from ..store.pacing import LEASES_FREE, WORKERS_FREE
 from ..store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from ..store.watch import Watcher
-from ..utils import username
+from ..utils import trim_memory, username
 from .authors import (
     Authors,
     Call,
@@ -85,6 +85,7 @@ from .uses import Use, code_events, needed_events, note_uses
 
 _TEXT = struct.Struct('<I')
 _MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
+_MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
 T = TypeVar('T')
 Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
@@ -231,6 +232,8 @@ class Ledger:
         self._local = threading.local()
         self._mutex = threading.RLock()
         tell_fork(self)
+        if len(self._state) > _MANY:
+            trim_memory()
 
     def forked(self) -> None:
         """In a forked child: no thread of the parent's is here, and whoever reads from the
