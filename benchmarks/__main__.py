@@ -38,7 +38,13 @@ OWN: dict[str, tuple[str, int, float, dict[str, int], dict[str, int]]] = {
         {'workers': 100, 'slots': 8, 'seconds': 60, 'tasks': 1600},
     ),
     'array': ('engine.array', 3, 180, {'size': 125_000_000}, {'size': 12_500_000}),
-    'contention': ('engine.contention', 3, 180, {'tasks': 20_000}, {'tasks': 5_000}),
+    'contention': (
+        'engine.contention',
+        3,
+        300,
+        {'tasks': 20_000, 'workers': 64},
+        {'tasks': 5_000, 'workers': 16},
+    ),
     'files': ('engine.files', 5, 120, {'files': 10_000}, {'files': 10_000}),
     'record': (
         'engine.record',

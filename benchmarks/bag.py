@@ -104,7 +104,7 @@ def figures(rounds: Mapping[str, Sequence[Outcome]]) -> list[Figure]:
             'one task from call to result, worker alive (median)',
             column(ours, 'latency', 1e3),
             'ms',
-            at_most(5),
+            at_most(1.2),
         ),
     ]
     for row in SYSTEMS:

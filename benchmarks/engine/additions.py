@@ -53,7 +53,7 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             'additions, one call a task',
             column(rounds, 'calls'),
             'tasks/s',
-            at_least(4000),
+            at_least(8000),
         ),
         Figure(
             'additions.busy',

@@ -52,6 +52,22 @@ def _follower(path: Path) -> int:
     )
 
 
+def add(path: str, tasks: int) -> int:
+    """Add tasks to a new queue, and return the bytes that this process then has for itself."""
+    tm = manager(Path(path), 'added')
+    futures = tm.python_app(noop).map(i=range(tasks))
+    gc.collect()
+    return anonymous() if len(futures) == tasks else 0
+
+
+def _adder(folder: Path, tasks: int) -> int:
+    """Return what `add` says in a fresh process."""
+    folder.mkdir()
+    code = f'from benchmarks.engine.scale import add; print(add({str(folder)!r}, {tasks:d}))'
+    run = [sys.executable, '-c', code]
+    return int(subprocess.run(run, check=True, capture_output=True, text=True).stdout)
+
+
 def measure(folder: Path, small: int, large: int) -> dict[str, float]:
     """Return seconds a task in bags of two sizes; of the large one: files, bytes, seconds of a
     status, bytes a task in a follower.
@@ -75,6 +91,8 @@ def measure(folder: Path, small: int, large: int) -> dict[str, float]:
         times.append(time.perf_counter() - start)
     values['status'] = statistics.median(times)
     manager(folder, 'one').python_app(noop)(0)
+    few, many = _adder(folder / 'few', small), _adder(folder / 'many', small + large)
+    values['added'] = (many - few) / large
     values['memory'] = (_follower(folder / 'large') - _follower(folder / 'one')) / large
     return values
 
@@ -87,7 +105,7 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             'time a task in a bag of 100,000, beside one of 10,000',
             ratios(rounds, 'large', 'small'),
             'x',
-            at_most(1.3),
+            at_most(1.2),
         ),
         Figure('scale.time', 'bag of 100,000: time a task', column(rounds, 'large', 1e6), 'µs'),
         Figure(
@@ -111,10 +129,17 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
             at_most(2),
         ),
         Figure(
+            'scale.added',
+            'memory of the process that added them, a task',
+            column(rounds, 'added'),
+            'bytes',
+            at_most(300),
+        ),
+        Figure(
             'scale.memory',
             'memory of a follower, a task',
             column(rounds, 'memory'),
             'bytes',
-            at_most(500),
+            at_most(250),
         ),
     ]

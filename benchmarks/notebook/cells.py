@@ -63,7 +63,7 @@ def figures(rounds: Sequence[Outcome]) -> list[Figure]:
     return [
         Figure('cells.load', '%load_ext desipipe', column(rounds, 'load', 1e3), 'ms', at_most(100)),
         Figure(
-            'cells.cell', '%%desipipe on a cell adds', column(rounds, 'cell', 1e3), 'ms', at_most(5)
+            'cells.cell', '%%desipipe on a cell adds', column(rounds, 'cell', 1e3), 'ms', at_most(4)
         ),
         Figure(
             'cells.sweep',
