@@ -32,7 +32,8 @@ make_root() {
     mkdir -p "$(dirname "$root")"
     # Under another name until it is whole: a run that was cut off leaves no half root that looks ready.
     rm -rf "$root.part"
-    mmdebstrap --quiet --variant=essential --include="$packages,apt" "$suite" "$root.part" "$mirror" ||
+    # A mirror of a testing suite that is a snapshot may be older than its index says it is valid.
+    mmdebstrap --quiet --variant=essential --aptopt='Acquire::Check-Valid-Until "false"' --include="$packages,apt" "$suite" "$root.part" "$mirror" ||
         none "mmdebstrap could not make the root folder $root."
     mv "$root.part" "$root"
 }
