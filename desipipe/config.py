@@ -558,6 +558,17 @@ def inherit_options(cls: Any) -> None:
     cls._defaults = cls.defaults
 
 
+class _Registry:
+    """Classes by their names, as own code of desipipe 1.0 looks them up."""
+
+    def __get__(self, instance: object, owner: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for root in (base for base in owner.__mro__ if 'kind' in base.__dict__):
+            found |= {name: root._load(reference) for name, reference in root.builtin.items()}
+            found |= root._subclasses()
+        return found
+
+
 class Configurable(BaseClass):
     """Base of what a configuration chooses by name and options: environments, schedulers,
     providers.
@@ -592,6 +603,7 @@ class Configurable(BaseClass):
     """Name by which it is chosen."""
     defaults: ClassVar[Mapping[str, Any]] = {}
     """Its options and their default values."""
+    _registry = _Registry()
 
     def __init__(self, **options: Any) -> None:
         for option in options:

@@ -366,6 +366,7 @@ class BaseFile(BaseClass):
     """
 
     name: ClassVar[str] = 'base'
+    _registry: ClassVar[dict[str, type[BaseFile]]] = _registry
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Ends of names of files that are of this type if nothing else is said, in lower case, such
     as ``('.npy',)``.

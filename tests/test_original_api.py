@@ -15,9 +15,17 @@ from typing import Any
 import pytest
 
 from desipipe import Config, FileManager, Provider, Queue, Scheduler, TaskManager, kill, work
+from desipipe.environment import BaseEnvironment
 from desipipe.errors import UnknownOptionError
 from desipipe.execution.manager import begin
-from desipipe.file_manager import BaseFile, common_options, iter_options, path_replace_environ
+from desipipe.file_manager import (
+    BaseFile,
+    BaseFileEntry,
+    common_options,
+    iter_options,
+    path_replace_environ,
+)
+from desipipe.io import TextFile
 from desipipe.provider import LocalProvider, SlurmProvider
 from desipipe.scheduler import SimpleScheduler
 from desipipe.task_manager import (
@@ -538,3 +546,11 @@ def test_kinds_of_parameters(tm: TaskManager) -> None:
         'b': VarType.KEYWORD_ONLY,
         'kwargs': VarType.VAR_KEYWORD,
     }
+
+
+def test_classes_are_found_by_name() -> None:
+    assert TextFile._registry['text'] is TextFile
+    assert BaseFileEntry._registry['base'] is BaseFileEntry
+    assert LocalProvider._registry['slurm'] is SlurmProvider
+    assert SimpleScheduler._registry['simple'] is SimpleScheduler
+    assert {'base', 'nersc-cosmodesi'} <= BaseEnvironment._registry.keys()

@@ -97,6 +97,7 @@ class BaseFileEntry(Fields):
     """
 
     name: ClassVar[str] = 'base'
+    _registry: ClassVar[dict[str, type[BaseFileEntry]]] = _registry
     _file_cls: ClassVar[type[BaseFile]] = BaseFile
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
