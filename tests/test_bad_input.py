@@ -620,6 +620,12 @@ def test_deleting_what_is_needed(queue: Queue) -> None:
         UnknownTaskError, future.id[:12], after.id[:12], 'nothing was deleted', near=queue.folder
     ):
         del queue[future.id]
+    queue.set_task_state(future.id, 'FAILED')
+    del queue[future.id]  # what needs it could not run anyway
+    assert queue.tasks(tid=future.id) is None and 'was deleted' in queue.explain(after.id)
+    square_app(queue)(7.0)
+    queue.set_task_state(future.id, 'SUCCEEDED')
+    assert after.state == 'PENDING'
     del queue[after.id]
     del queue[future.id]
     assert len(queue) == 3

@@ -432,6 +432,7 @@ def test_unknown_tasks_are_passed_over_with_a_warning(queue: Queue, double: Any)
     with pytest.warns(UserWarning, match="No task 'nothere'"):
         queue.set_task_state(['nothere', future.id], 'KILLED')
     assert future.state == 'KILLED'
+    assert queue[future.id].app.filename == __file__
     del queue[future.id]
     with pytest.warns(UserWarning, match='Nothing was deleted'):
         del queue[future.id]

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from shlex import quote
 from typing import TYPE_CHECKING, Any
@@ -43,7 +44,20 @@ from ..store.segment import disk_full
 from ..terminal import visible
 from ..utils import BaseClass, from_above, is_pattern, mkdir, random_hex
 from .authors import mid_of as mid_of
-from .events import DROPPED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group, state_code
+from .events import (
+    DROPPED,
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    STATES,
+    SUCCEEDED,
+    UNKNOWN,
+    WAITING,
+    Event,
+    Group,
+    state_code,
+)
 from .faults import patiently
 from .ledger import Batch, Ledger, find_mid
 from .selection import Counts, Process
@@ -1388,11 +1402,13 @@ class Queue(BaseClass):
         if tid not in self:
             self._tell_unknown(tid, 'deleted')
             return
-        self.drop(tid)
+        row, state = self.ledger.find(_hex(tid)), self.ledger.state
+        if state.status[row] in (FAILED, KILLED, UNKNOWN):  # what needs it cannot run anyway
+            self.ledger.drop(lambda state: [row] if state.status[row] != DROPPED else [])
+        else:
+            self.drop(tid)
 
     def _tell_unknown(self, tid: object, what: str) -> None:
-        import warnings
-
         warnings.warn(
             f'No task {_hex(tid)!r} is in the queue {self.name}. Nothing was {what}.', stacklevel=3
         )

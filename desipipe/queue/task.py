@@ -1091,6 +1091,12 @@ class StoredApp(App):
         """The source of the function and of its helpers."""
         return self._ledger.read_text(self._event['source'])
 
+    @property
+    def filename(self) -> str | None:
+        """File that the function is defined in, which is loaded to tell; None in a notebook."""
+        path: str = self.func.__code__.co_filename
+        return path if os.path.isfile(path) else None
+
     def loaded(self) -> App:
         """Return an app that can be added to any queue; loading it may run code of the queue's
         owner.
