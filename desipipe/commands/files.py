@@ -11,8 +11,8 @@ from .common import Verbs, add_json, add_queue, hint, open_one, plural, print_js
 
 _LOOKS = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
-    'stale': ('!', '#e69f00', 'a file it was made of, directly or not, holds something else now'),
-    'changed': ('≠', '#e69f00', 'it holds something else than its task wrote'),
+    'stale': ('!', '#bf8000', 'a file it was made of, directly or not, holds something else now'),
+    'changed': ('≠', '#bf8000', 'it holds something else than its task wrote'),
     'missing': ('✕', '#d55e00', 'it is not there'),
     'input': ('·', '#8c8c8c', 'no task of this queue wrote it'),
 }

@@ -18,7 +18,6 @@ from ..view.text import (
     advice,
     bar_pieces,
     count_pieces,
-    ended,
     job_text,
     jobs_text,
     label,
@@ -157,12 +156,13 @@ def queue_lines(
             (f'  {summary["folder"]}', 'dim'),
         ]
     ]
+    succeeded = summary['counts']['SUCCEEDED']
     if bar and summary['total']:
         lines.append(
             [
                 ('  ', ''),
                 *bar_pieces(summary),
-                (f'  {format_count(ended(summary))} / {format_count(summary["total"])}', ''),
+                (f'  {format_count(succeeded)} / {format_count(summary["total"])}', ''),
             ]
         )
     lines.append([('  ', ''), *count_pieces(summary)])
@@ -296,7 +296,7 @@ def change_line(summary: dict[str, Any]) -> str:
     jobs = jobs_text(summary['jobs'], job_groups(summary['jobs']), summary['time'])
     parts = [
         clock(summary['time']),
-        f'{ended(summary):d}/{summary["total"]:d}',
+        f'{summary["counts"]["SUCCEEDED"]:d}/{summary["total"]:d}',
         counts,
         pace_text(summary),
         jobs,

@@ -22,7 +22,6 @@ from .text import (
     Line,
     badge_text,
     bar_pieces,
-    ended,
     jobs_text,
     label,
     one_line,
@@ -158,7 +157,7 @@ def _going(summary: Dict) -> Line:
     pieces = [
         *_title(summary),
         *bar_pieces(summary, _BAR),
-        (f'  {format_count(ended(summary))}/{format_count(summary["total"])}', ''),
+        (f'  {format_count(counts["SUCCEEDED"])}/{format_count(summary["total"])}', ''),
     ]
     if counts['RUNNING']:
         pieces += [
@@ -206,7 +205,7 @@ def _over(summary: Dict) -> Line:
         slots = f' on {plural(summary["workers"], "worker")}' if summary['workers'] > 1 else ''
         rest += f' · {span(summary["elapsed"])}{slots}'
     if summary['cached']:
-        rest += f' · from the queue{_computed(summary)}'
+        rest += f' · cached{_computed(summary)}'
     # Where all is well, one quiet line is enough.
     bar = [*bar_pieces(summary, _BAR), ('  ', '')] if good < total > 1 else []
     return [
@@ -367,10 +366,17 @@ def line_html(line: Line, bar: Line) -> str:
     return ''.join(pieces).replace('  ', '&ensp;')
 
 
+_SYMBOLS = re.compile(r'[^\w\s&]+')  # of a state, or the cells of a bar
+
+
 def _piece_html(text: str, style: str) -> str:
     text = escape(visible(text, lines=False))
-    if '#' in style:
-        text = f'<span style="color:{style[style.index("#") :]}">{text}</span>'
+    if '#' in style:  # only symbols: no colour can be read as text on light and on dark
+        symbols = _SYMBOLS.match(text)
+        cut = symbols.end() if symbols else 0
+        if cut:
+            colour = style[style.index('#') :]
+            text = f'<span style="color:{colour}">{text[:cut]}</span>{text[cut:]}'
     if style == 'dim':
         text = f'<span style="{_DIM}">{text}</span>'
     return f'<b>{text}</b>' if style.startswith('bold') else text

@@ -45,6 +45,7 @@ from .queue import (
     is_alive,
     job_groups,
     job_summaries,
+    state_name,
     task_name,
     task_summary,
     untrusted_owner,
@@ -215,6 +216,7 @@ class Cell:
         self._gen = self.ledger.journal.header.get('gen')
         self._seen: set[int] = {0}
         self._printed: dict[int, int] = {}
+        self._took: dict[int, float] = {}  # seconds, of those that printed
         self._spans: list[tuple[float, float]] = []
         self._recent: deque[tuple[float, float, int]] = deque()
         self._workers: set[str] = set()
@@ -452,6 +454,7 @@ class Cell:
                 detail = extra.get(str(i)) if extra else None
                 if detail:
                     self._printed[event['rows'][i]] = event['n'][i]
+                    self._took[event['rows'][i]] = length[i] * 1e-6
             if event['w']:
                 span = (
                     event['t0'] + min(begin[i] for i in places) * 1e-6,
@@ -629,7 +632,15 @@ class Cell:
                     f'<code>{escape(words)}</code></div>'
                 ),
             },
-            'metadata': {'desipipe': {'tid': tid, 'label': name, 'arguments': words}},
+            'metadata': {
+                'desipipe': {
+                    'tid': tid,
+                    'label': name,
+                    'arguments': words,
+                    'state': state_name(self.ledger.state.status_shown(row)),
+                    'duration': self._took.get(row),
+                }
+            },
         }
 
     def _sweep(self, row: int) -> str:

@@ -59,14 +59,14 @@ class Look(NamedTuple):
 
 LOOKS = {
     'WAITING': Look('◌', '#8c8c8c', 'waits for other tasks'),
-    'PENDING': Look('○', '#56b4e9', 'waits for a worker'),
-    'CLAIMED': Look('◔', '#56b4e9', 'waits for a slot of the worker that claimed it'),
+    'PENDING': Look('○', '#3f93c6', 'waits for a worker'),
+    'CLAIMED': Look('◔', '#3f93c6', 'waits for a slot of the worker that claimed it'),
     'RUNNING': Look('●', '#0a84d0', 'runs'),
     'SUCCEEDED': Look('✓', '#009e73', 'has its result'),
     'FAILED': Look('✕', '#d55e00', 'raised, or returned an error'),
-    'KILLED': Look('⊘', '#cc79a7', 'was ended from outside, or cancelled'),
-    'UNKNOWN': Look('?', '#e69f00', 'its worker vanished'),
-    'BLOCKED': Look('‖', '#b8860b', 'cannot run until what it needs is retried'),
+    'KILLED': Look('⊘', '#c46f9f', 'was ended from outside, or cancelled'),
+    'UNKNOWN': Look('?', '#bf8000', 'its worker vanished'),
+    'BLOCKED': Look('‖', '#9a7416', 'cannot run until what it needs is retried'),
     'SUPERSEDED': Look(
         '↷', '#8c8c8c', 'is of code that other code took the place of; does not count'
     ),
@@ -79,8 +79,8 @@ CLAIMED one a PENDING one that a worker took.
 CONDITIONS = {
     'empty': Look('·', '#8c8c8c', 'no tasks'),
     'running': Look('●', '#0a84d0', 'running'),
-    'paused': Look('‖', '#e69f00', 'paused: no task begins'),
-    'stopped': Look('■', '#e69f00', 'tasks are left and no worker is running'),
+    'paused': Look('‖', '#bf8000', 'paused: no task begins'),
+    'stopped': Look('■', '#bf8000', 'tasks are left and no worker is running'),
     'failed': Look('✕', '#d55e00', 'ended, not all tasks succeeded'),
     'done': Look('✓', '#009e73', 'all tasks succeeded'),
 }

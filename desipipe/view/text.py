@@ -132,7 +132,7 @@ def pace_text(summary: dict[str, Any]) -> str:
         if rate >= 10
         else f'{rate:.2g} tasks/s'
         if rate >= 0.1
-        else f'{rate * 3600:.2g} tasks/h'
+        else f'{float(f"{rate * 3600:.2g}"):,g} tasks/h'
     )
     return pace + (f', about {format_duration(eta)} left' if eta is not None else '')
 
@@ -248,14 +248,14 @@ def advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
         return [*_trust_advice(untrusted), *_look_advice(summary, where)]
     found = []
     if summary['condition'] == 'stopped':
-        found.append(('no worker is running', f'desipipe spawn {where} --spawn'))
+        found.append(('No worker is running', f'desipipe spawn {where} --spawn'))
     if summary['condition'] == 'paused':
-        found.append(('go on', f'desipipe resume {where}'))
+        found.append(('Resume', f'desipipe resume {where}'))
     if shown := _look_advice(summary, where):
         found += shown
-        found.append(('run what did not succeed again', f'desipipe retry {where} --spawn'))
+        found.append(('Retry failed tasks', f'desipipe retry {where} --spawn'))
     if summary['damage']:
-        found.append(('move damaged lines aside', f'desipipe doctor {where} --repair'))
+        found.append(('Move damaged lines aside', f'desipipe doctor {where} --repair'))
     return found
 
 
@@ -263,9 +263,7 @@ def _look_advice(summary: dict[str, Any], where: str) -> list[tuple[str, str]]:
     # What others wait for may be no task of this summary's own.
     blocking = [cause for cause in summary['causes'] if cause['state'] != 'DELETED']
     task = next(iter([*summary['failures'], *blocking]), None)
-    return (
-        [] if task is None else [('what it printed', f'desipipe logs {where} {task["tid"][:12]}')]
-    )
+    return [] if task is None else [('Log', f'desipipe logs {where} {task["tid"][:12]}')]
 
 
 def owner_text(summary: dict[str, Any]) -> str:

@@ -135,15 +135,14 @@ export class CellDisplay extends Panel implements IRenderMime.IRenderer {
     }
     if (summary.outputs.length || this._outputs) {
       if (!this._outputs) {
-        this._outputs = new Outputs(this.rendermime);
+        this._outputs = new Outputs(this.rendermime, this.trans);
         this.addWidget(this._outputs);
       }
       this._outputs.render(summary.outputs, this._trusted);
     }
-    // What is under way stands first, so that it does not move down with each line that is printed; the quiet line comes after what the cell printed.
-    const place = summary.condition === 'done' ? this.widgets.length - 1 : 0;
-    if (this.widgets[place] !== this._status) {
-      this.insertWidget(place, this._status);
+    // The line stays on top, also when all is done: it never has to be scrolled to.
+    if (this.widgets[0] !== this._status) {
+      this.insertWidget(0, this._status);
     }
   }
 
@@ -192,7 +191,7 @@ class StatusWidget extends ReactWidget {
   private _words(problem: Error | null): string {
     return problem instanceof RequestError && problem.isAbsent
       ? this.trans.__(
-          'Nothing was done: this Jupyter server has no desipipe. Install desipipe in the environment that the server runs in.'
+          'desipipe is not installed on this Jupyter server. Nothing was done. Install it in the environment that the server runs in.'
         )
       : (problem?.message ?? '');
   }
@@ -219,19 +218,19 @@ class StatusWidget extends ReactWidget {
         ),
         running
           ? trans._n(
-              '%2 of them runs now: what it has computed so far is lost.',
-              '%2 of them run now: what they have computed so far is lost.',
+              '%2 task is running: what it has computed so far is lost.',
+              '%2 tasks are running: what they have computed so far is lost.',
               running,
               number(running)
             )
           : '',
-        trans.__('Results that are there stay. Retry brings back the others.')
+        trans.__('Results that are there stay. Retry runs the others again.')
       ];
       const answer = await showDialog({
-        title: trans.__('Cancel what is left?'),
+        title: trans.__('Cancel the remaining tasks?'),
         body: lines.filter(line => line).join(' '),
         buttons: [
-          Dialog.cancelButton({ label: trans.__('Keep them') }),
+          Dialog.cancelButton({ label: trans.__('Don’t cancel') }),
           Dialog.warnButton({ label: trans.__('Cancel tasks') })
         ],
         defaultButton: 0

@@ -99,6 +99,14 @@ export class Api {
   /** Do something with those of a cell's tasks that it is for. */
   async act(action: Action, summary: ICellSummary): Promise<void> {
     const { folder, rows, first } = summary;
+    if (action === 'start') {
+      await this.order('spawn', { queue: folder });
+      return;
+    }
+    if (action === 'resume') {
+      await this.order('resume', { queue: folder, spawn: true });
+      return;
+    }
     await this.order(action, {
       queue: folder,
       rows,

@@ -116,15 +116,45 @@ export interface ICellSummary {
   ran?: { text: string; reads: Record<string, string> };
   /** What the kernel, or a saved notebook, says of a cell that is not current; `by`: the kernel compared values. */
   badge?: { state: string; reason: string; by?: 'value' };
+  /** The first jobs of batch systems that are there for its tasks, how many there are, and all of them by state and reason. */
+  jobs?: ICellJob[];
+  n_jobs?: number;
+  job_groups?: IJobGroup[];
   /** Name of the owner of the queue, if they are not trusted: then it may only be looked at. */
   untrusted?: string;
 }
 
-/** What can be asked of the server. */
-export type Action = 'retry' | 'cancel';
+/** A job of a batch system, as {@link ICellSummary} names it. */
+export interface ICellJob {
+  job: string;
+  state: string;
+  reason: string;
+  node: string;
+  /** When it reaches its time limit (s since the epoch). */
+  ends: number | null;
+  /** How many tasks run in it. */
+  running: number;
+  tasks: { tid: string; name: string; index: number }[];
+}
+
+/** Jobs of one state and reason. */
+export interface IJobGroup {
+  state: string;
+  reason: string;
+  n: number;
+  nodes: number;
+  running: number;
+  ends: [number, number] | null;
+}
+
+/** What can be asked of the server: of the tasks, or of the queue that they are in. */
+export type Action = 'retry' | 'cancel' | 'start' | 'resume';
+
+/** Actions on tasks. */
+export type TaskAction = 'retry' | 'cancel';
 
 /** States of the tasks that an action is for. */
-export const TARGETS: Readonly<Record<Action, readonly State[]>> = {
+export const TARGETS: Readonly<Record<TaskAction, readonly State[]>> = {
   retry: ['FAILED', 'KILLED', 'UNKNOWN'],
   cancel: ['RUNNING', 'PENDING', 'WAITING']
 };

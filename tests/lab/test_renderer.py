@@ -191,7 +191,7 @@ def test_cancel_asks_first(lab: Any, page: Any, tmp_path: Path) -> None:
         lab.write('cancelled.ipynb', cell(cell_summary(queue, '0-2', title='gated')))
     )
     display = page.display(0)
-    for answer in ('Keep them', 'Cancel tasks'):
+    for answer in ('Don’t cancel', 'Cancel tasks'):
         assert queue.counts['KILLED'] == 0
         display.get_by_role('button', name='Cancel').click()
         page.get_by_role('dialog').get_by_role('button', name=answer).click()

@@ -143,7 +143,9 @@ def test_summary(ran: tuple[Queue, dict[str, list[int]]]) -> None:
     assert found['first'] == queue.ledger.state.ids[rows['good'][0]].hex()
     assert found['rows'] == format_rows(rows['good'])
     label, out, err = found['outputs'][:3]
+    assert label['metadata']['desipipe'].pop('duration') >= 0
     assert label['metadata']['desipipe'] == {
+        'state': 'SUCCEEDED',
         'tid': found['first'],
         'label': 'good[0]',
         'arguments': 'x=0',
@@ -369,7 +371,7 @@ def test_forms_say_the_same(ran: tuple[Queue, dict[str, list[int]]]) -> None:
         '✕ mixed',
         '3 of 5 tasks succeeded',
         '⚠ 2 failed: bad[0]: ValueError',
-        '→ what it printed: %desipipe logs',
+        '→ Log: %desipipe logs',
         'good <i> 2',
         'warned 1',
     ):

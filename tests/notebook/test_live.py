@@ -189,7 +189,7 @@ def test_what_was_there_already_looks_as_if_it_had_run_here(ready: Kernel) -> No
     ]
     assert len(kinds) == 5
     assert re.fullmatch(
-        r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · from the queue \(computed \d{4}-\d\d-\d\d '
+        r'✓ cell  2 tasks · \S+ \S+( on 2 workers)? · cached \(computed \d{4}-\d\d-\d\d '
         r'\d\d:\d\d\)',
         kinds[4][1],
     )

@@ -154,7 +154,7 @@ def test_the_example(notebook: Notebook, open_notebook: Callable[[], Notebook]) 
     again = open_notebook()
     for text in (USE, 'size = 10000', FRACTION.replace('rng =', '# a comment\nrng  ='), PI):
         outputs = again.run(text)
-    assert shown(outputs)['cached'] and 'from the queue' in outputs[-1].data['text/plain']
+    assert shown(outputs)['cached'] and '· cached' in outputs[-1].data['text/plain']
     assert outputs[0].text == 'pi is ~ 3.1398\n', (
         'what it printed is there again, before the line that says so'
     )

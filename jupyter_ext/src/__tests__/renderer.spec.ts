@@ -132,7 +132,7 @@ describe('CellDisplay', () => {
     expect(display.node.querySelector('[onerror]')).toBe(null);
   });
 
-  it('puts what is under way first, and the quiet line last', async () => {
+  it('keeps the line on top, also when all is done', async () => {
     const order = () =>
       display.widgets.map(widget =>
         widget.hasClass('jp-desipipe-outputs') ? 'outputs' : 'status'
@@ -140,8 +140,53 @@ describe('CellDisplay', () => {
     await show(example({ outputs: [STREAM] }));
     expect(order()).toEqual(['status', 'outputs']);
     await show(done({ outputs: [STREAM], time: Date.now() / 1000 + 1 }));
-    expect(order()).toEqual(['outputs', 'status']);
+    expect(order()).toEqual(['status', 'outputs']);
     expect(texts('.jp-desipipe-quiet')[0]).toContain('20 tasks');
+  });
+
+  it('folds the tasks of a sweep, and those that failed alike', async () => {
+    const task = (i: number, state: string, output: nbformat.IOutput) => [
+      {
+        ...label(`${i}`),
+        metadata: {
+          desipipe: {
+            ...{ tid: `${i}`, label: `f[${i}]`, arguments: `i=${i}` },
+            ...{ state, duration: 0.5 }
+          }
+        }
+      },
+      output
+    ];
+    const outputs = Array.from({ length: 12 }, (_, i) =>
+      i < 5
+        ? task(i, 'FAILED', { ...ERROR, evalue: `bad ${i}` })
+        : task(i, 'SUCCEEDED', text(`first\nlast ${i}`))
+    ).flat();
+    await show(example({ outputs }));
+    const rows = () =>
+      [...display.node.querySelectorAll<HTMLElement>('.jp-desipipe-fold')]
+        .filter(row => !row.closest('.lm-mod-hidden'))
+        .map(row => row.textContent!.trim());
+    const shown = () =>
+      texts('.jp-OutputArea:not(.lm-mod-hidden) .jp-OutputArea-output');
+    expect(rows().slice(0, 2)).toEqual([
+      '✕ ValueError × 5',
+      '✓ f[5] i=5 0.5 s last 5'
+    ]);
+    expect([rows().length, shown().length]).toEqual([8, 0]);
+    const click = (at: number) =>
+      [...display.node.querySelectorAll<HTMLElement>('.jp-desipipe-fold')]
+        .filter(row => !row.closest('.lm-mod-hidden'))
+        [at].click();
+    click(0);
+    expect(rows()[1]).toBe('✕ f[0] i=0 0.5 s ValueError: bad 0');
+    click(6);
+    await until(() => shown().length === 1, 'its outputs are shown');
+    expect(shown()[0]).toBe('first\nlast 5');
+    // What is open stays open when there is news.
+    await show(example({ outputs: outputs.slice(2), time: Date.now() }));
+    expect(rows()[0]).toBe('✕ ValueError × 4');
+    expect(shown().length).toBe(1);
   });
 
   it('renders only what is new: tasks end in any order', async () => {
@@ -217,7 +262,7 @@ describe('CellDisplay', () => {
       await until(() => !!document.querySelector('.jp-Dialog'), 'it asks');
       const dialog = document.querySelector('.jp-Dialog')!;
       expect(dialog.textContent).toContain('6 tasks of fraction');
-      expect(dialog.textContent).toContain('4 of them run now');
+      expect(dialog.textContent).toContain('4 tasks are running');
       dialog.querySelector<HTMLElement>(`button.jp-mod-${answer}`)!.click();
       await until(() => !document.querySelector('.jp-Dialog'), 'it is gone');
     }

@@ -72,7 +72,7 @@ describe('Status', () => {
     expect(host.textContent).toContain('fraction');
     expect(host.textContent).toContain('13/20');
     expect(texts('.jp-desipipe-count')).toEqual(['● 4 running', '✕ 1 failed']);
-    expect(host.textContent).toContain('ETA 0:08');
+    expect(host.textContent).toContain('about 0:08 left');
     const bar = host.querySelector('[role="progressbar"]')!;
     expect(bar.getAttribute('aria-valuenow')).toBe('13');
     expect(bar.getAttribute('aria-valuemax')).toBe('20');
@@ -145,12 +145,60 @@ describe('Status', () => {
     expect(button('Details')).not.toBe(null);
   });
 
+  it('starts workers where none is running, and resumes what is paused', () => {
+    const start = () => host.querySelector<HTMLButtonElement>('[data-action]');
+    show(example());
+    expect(start()).toBe(null);
+    for (const condition of ['stopped', 'paused'] as const) {
+      show(example({ condition }));
+      act(() => start()!.click());
+    }
+    expect(acted).toEqual(['start', 'resume']);
+    show(example({ condition: 'stopped' }), { stale: true });
+    expect(start()).toBe(null);
+    show(example({ condition: 'stopped', untrusted: 'alice' }));
+    expect(start()!.disabled).toBe(true);
+  });
+
+  it('tells of jobs, and why no worker comes, as the text does', () => {
+    const pending = { state: 'pending', running: 0, tasks: [], ends: null };
+    const first = { tid: 'a', name: 'fraction', index: 3 };
+    const jobs = [
+      {
+        ...{ ...pending, job: '48_0', state: 'running', reason: '' },
+        ...{ node: 'n1', ends: 1540, running: 1, tasks: [first] }
+      },
+      { ...pending, job: '48_1', reason: 'Resources', node: '' }
+    ];
+    const group = { reason: '', n: 1, nodes: 1, running: 1, ends: null };
+    const job_groups = [
+      { ...group, state: 'running', ends: [1540, 1540] as [number, number] },
+      { ...group, state: 'pending', reason: 'Resources', running: 0, nodes: 0 }
+    ];
+    const notes = () => texts('.jp-desipipe-note');
+    show(example({ time: 1000, jobs, n_jobs: 2, job_groups }));
+    expect(notes()).toEqual([
+      '2 jobs: 48_0 running fraction[3] on n1 (9 min left), 48_1 pending (Resources)'
+    ]);
+    job_groups[1].n = 36;
+    show(example({ time: 1000, jobs, n_jobs: 37, job_groups }));
+    expect(notes()).toEqual([
+      '37 jobs: 1 running 1 task on 1 node (9 min left), 36 pending (Resources)'
+    ]);
+    show(example({ jobs: [], job_groups: [job_groups[1]] }));
+    expect(notes()).toEqual(['36 jobs pending (Resources)']);
+    show(example({ refused: 'Slurm refuses the account <b>x</b>.' }));
+    expect(texts('[role="alert"]')).toEqual([
+      'Slurm refuses the account <b>x</b>.'
+    ]);
+  });
+
   it('says when results were there already', () => {
     show(
       done({ cached: true, computed: Date.now() / 1000 - 7200, workers: 0 })
     );
     expect(texts('.jp-desipipe-quiet')).toEqual([
-      '✓ 20 tasks · from the queue (computed 2 hours ago)'
+      '✓ 20 tasks · cached (computed 2 hours ago)'
     ]);
   });
 
@@ -158,7 +206,7 @@ describe('Status', () => {
     jest.useFakeTimers();
     const received = performance.now();
     const eta = () =>
-      /ETA (\S+)/.exec(texts('.jp-desipipe-clocks')[0] ?? '')?.[1];
+      /about (\S+)/.exec(texts('.jp-desipipe-clocks')[0] ?? '')?.[1];
     const summary = example();
     show(summary, { received, ticking: true });
     expect(eta()).toBe('0:08');
@@ -166,7 +214,7 @@ describe('Status', () => {
     expect(eta()).toBe('0:05');
     expect(host.textContent).toContain('0:20');
     act(() => void jest.advanceTimersByTime(60_000));
-    expect(eta()).toBe('0:00');
+    expect(eta()).toBe('to'); // it is about to end: there is nothing to count down
     show(summary, { received, ticking: false });
     expect(jest.getTimerCount()).toBe(0);
   });

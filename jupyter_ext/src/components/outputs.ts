@@ -1,23 +1,27 @@
 /**
- * What the tasks printed and drew, shown by the notebook's own renderers, a task after the other.
+ * Outputs of a cell's tasks, shown by the notebook's own renderers, a task after the other. Many tasks are folded: a row each, by cause where they failed.
  */
 import * as nbformat from '@jupyterlab/nbformat';
-import { OutputAreaModel, SimplifiedOutputArea } from '@jupyterlab/outputarea';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
-import { JSONExt } from '@lumino/coreutils';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import { Panel, Widget } from '@lumino/widgets';
 
-/** Outputs of one task, and how they are labelled; no label where there is one task only. */
-interface IGroup {
-  key: string;
-  name: string;
-  words: string;
-  outputs: nbformat.IOutput[];
-}
+import { number } from '../format';
+import { SYMBOLS } from '../tokens';
+import { Fold } from './fold';
+import { IGroup, TaskOutputs } from './taskoutputs';
+
+/** More tasks than these are folded. */
+const MANY = 8;
+/** Failures of one kind that become one row. */
+const SEVERAL = 2;
 
 /** The outputs of a cell's tasks. Only what changed is rendered again: tasks end in any order, and each may have a figure. */
 export class Outputs extends Panel {
-  constructor(readonly rendermime: IRenderMimeRegistry) {
+  constructor(
+    readonly rendermime: IRenderMimeRegistry,
+    readonly trans: TranslationBundle
+  ) {
     super();
     this.addClass('jp-desipipe-outputs');
   }
@@ -30,102 +34,140 @@ export class Outputs extends Panel {
    */
   render(outputs: nbformat.IOutput[], trusted: boolean): void {
     const groups = grouped(outputs);
-    const keys = new Set(groups.map(group => group.key));
-    for (const [key, widget] of [...this._shown]) {
-      if (!keys.has(key)) {
-        this._shown.delete(key);
-        widget.dispose();
+    this._removeBut(new Set(groups.map(group => group.key)));
+    const folded = groups.length > MANY;
+    const causes = folded ? byCause(groups) : new Map<string, IGroup[]>();
+    const order: Widget[] = [];
+    const isIn = new Set<IGroup>();
+    for (const [cause, failed] of causes) {
+      const fold = this._cause(cause, failed.length);
+      order.push(fold);
+      failed.forEach(group => {
+        isIn.add(group);
+        const widget = this._task(group, true, trusted);
+        widget.setHidden(!fold.open);
+        order.push(widget);
+      });
+    }
+    for (const group of groups) {
+      if (!isIn.has(group)) {
+        const widget = this._task(group, folded, trusted);
+        widget.setHidden(false);
+        order.push(widget);
       }
     }
-    groups.forEach((group, place) => {
-      let widget = this._shown.get(group.key);
-      if (!widget) {
-        // eslint-disable-next-line jupyter/require-disposable-ownership -- it is this panel's child
-        widget = new TaskOutputs(this.rendermime, group);
-        this._shown.set(group.key, widget);
+    this._arrange(order, causes);
+  }
+
+  private _task(group: IGroup, folded: boolean, trusted: boolean): TaskOutputs {
+    let widget = this._shown.get(group.key);
+    if (!widget) {
+      widget = new TaskOutputs(this.rendermime, this.trans);
+      this._shown.set(group.key, widget);
+    }
+    widget.change(group, folded, trusted);
+    return widget;
+  }
+
+  private _cause(cause: string, n: number): Fold {
+    let fold = this._causes.get(cause);
+    if (!fold) {
+      fold = new Fold();
+      fold.addClass('jp-desipipe-cause');
+      fold.toggled.connect(() => this._foldCauses());
+      this._causes.set(cause, fold);
+    }
+    fold.setParts([
+      { text: SYMBOLS.FAILED, state: 'FAILED' },
+      { text: `${cause} × ${number(n)}`, strong: true }
+    ]);
+    return fold;
+  }
+
+  private _foldCauses(): void {
+    let fold: Fold | null = null;
+    for (const widget of this.widgets) {
+      if (widget instanceof Fold) {
+        fold = widget;
+      } else if (fold && this._last.get(fold)?.has(widget)) {
+        widget.setHidden(!fold.open);
       }
-      widget.change(group.outputs, trusted);
+    }
+  }
+
+  private _arrange(order: Widget[], causes: Map<string, IGroup[]>): void {
+    this._last.clear();
+    for (const [cause, fold] of [...this._causes]) {
+      const failed = causes.get(cause);
+      if (failed) {
+        const widgets = failed.map(group => this._shown.get(group.key)!);
+        this._last.set(fold, new Set<Widget>(widgets));
+      } else {
+        this._causes.delete(cause);
+        fold.dispose();
+      }
+    }
+    order.forEach((widget, place) => {
       if (this.widgets[place] !== widget) {
         this.insertWidget(place, widget);
       }
     });
   }
 
+  private _removeBut(keys: Set<string>): void {
+    for (const [key, widget] of [...this._shown]) {
+      if (!keys.has(key)) {
+        this._shown.delete(key);
+        widget.dispose();
+      }
+    }
+  }
+
+  private _causes = new Map<string, Fold>();
+  private _last = new Map<Fold, Set<Widget>>();
   private _shown = new Map<string, TaskOutputs>();
 }
 
-/** The outputs of one task. */
-class TaskOutputs extends Panel {
-  constructor(rendermime: IRenderMimeRegistry, { name, words }: IGroup) {
-    super();
-    if (name) {
-      const label = document.createElement('div');
-      label.className = 'jp-desipipe-label';
-      label.append(
-        Object.assign(document.createElement('b'), { textContent: name }),
-        ' ',
-        words
-      );
-      this.addWidget(new Widget({ node: label }));
-    }
-    this.addWidget(
-      new SimplifiedOutputArea({ model: this._model, rendermime })
-    );
-  }
-
-  override dispose(): void {
-    if (!this.isDisposed) {
-      super.dispose();
-      this._model.dispose();
+/** Failures by the class of their error, where there are several of one. */
+function byCause(groups: readonly IGroup[]): Map<string, IGroup[]> {
+  const causes = new Map<string, IGroup[]>();
+  for (const group of groups) {
+    const error = group.outputs.find(nbformat.isError);
+    if (error) {
+      const cause = `${error.ename}`;
+      causes.set(cause, [...(causes.get(cause) ?? []), group]);
     }
   }
+  return new Map([...causes].filter(([, failed]) => failed.length >= SEVERAL));
+}
 
-  change(outputs: nbformat.IOutput[], trusted: boolean): void {
-    const [model, shown] = [this._model, this._outputs];
-    this._outputs = outputs;
-    if (trusted !== model.trusted) {
-      model.trusted = trusted;
-    }
-    let same = 0;
-    while (
-      same < Math.min(shown.length, outputs.length) &&
-      JSONExt.deepEqual(shown[same], outputs[same])
-    ) {
-      same += 1;
-    }
-    if (same === shown.length && same === outputs.length) {
-      return;
-    }
-    if (outputs.length < shown.length) {
-      model.fromJSON(outputs);
-      return;
-    }
-    for (let i = same; i < shown.length; i++) {
-      model.set(i, outputs[i]);
-    }
-    outputs.slice(shown.length).forEach(output => model.add(output));
-  }
-
-  private _model = new OutputAreaModel();
-  private _outputs: nbformat.IOutput[] = [];
+/** What the label of a task says of it. */
+interface ILabel {
+  tid: string;
+  label: string;
+  arguments: string;
+  state?: string;
+  duration?: number | null;
 }
 
 function grouped(outputs: nbformat.IOutput[]): IGroup[] {
   const groups: IGroup[] = [];
   for (const output of outputs) {
-    const label = (output.metadata as nbformat.OutputMetadata | undefined)
-      ?.desipipe as
-      { tid: string; label: string; arguments: string } | undefined;
+    const metadata = output.metadata as nbformat.OutputMetadata | undefined;
+    const label = metadata?.desipipe as unknown as ILabel | undefined;
     if (label?.tid) {
       groups.push({
         key: label.tid,
         name: label.label,
         words: label.arguments,
+        state: label.state ?? '',
+        duration: label.duration ?? null,
         outputs: []
       });
     } else {
       if (!groups.length) {
-        groups.push({ key: '', name: '', words: '', outputs: [] });
+        const none = { key: '', name: '', words: '', state: '' };
+        groups.push({ ...none, duration: null, outputs: [] });
       }
       append(groups[groups.length - 1].outputs, output);
     }

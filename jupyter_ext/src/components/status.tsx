@@ -24,6 +24,7 @@ import {
   TARGETS
 } from '../tokens';
 import { TrustNote, untrustedWriter } from './trust';
+import { Jobs } from './jobs';
 
 /** Properties of {@link Status}. */
 export interface IStatusProps {
@@ -87,6 +88,7 @@ export function Status(props: IStatusProps): JSX.Element {
       </div>
       <Announcement {...props} />
       {summary.failure && <Failure {...props} />}
+      <Jobs summary={summary} trans={trans} />
       {writer && props.onTrust && (
         <TrustNote user={writer} onTrust={props.onTrust} trans={trans} />
       )}
@@ -264,15 +266,17 @@ function Clocks(props: IStatusProps): JSX.Element | null {
   return (
     <span className="jp-desipipe-clocks" role="timer" aria-live="off">
       {elapsed !== null && began !== null && (
-        <span title={trans.__('since the first task began')}>
+        <span title={trans.__('elapsed')}>
           {isOver(summary)
             ? duration(elapsed, trans)
             : clock(elapsed + (count(summary, ['RUNNING']) ? passed : 0))}
         </span>
       )}
       {eta !== null && !props.stale && (
-        <span title={trans.__('what remains, at the rate of late')}>
-          {trans.__('ETA %1', clock(eta - passed))}
+        <span title={trans.__('estimated from the recent rate')}>
+          {eta - passed > 0
+            ? trans.__('about %1 left', clock(eta - passed))
+            : trans.__('about to end')}
         </span>
       )}
     </span>
@@ -300,8 +304,8 @@ function QuietLine({ summary, trans }: IStatusProps): JSX.Element {
   if (summary.cached) {
     parts.push(
       summary.computed === null
-        ? trans.__('from the queue')
-        : trans.__('from the queue (computed %1)', ago(summary.computed))
+        ? trans.__('cached')
+        : trans.__('cached (computed %1)', ago(summary.computed))
     );
   }
   return (
@@ -340,6 +344,7 @@ function Buttons(props: IStatusProps): JSX.Element {
     : '';
   return (
     <span className="jp-desipipe-buttons">
+      {!props.stale && <Start {...props} refused={refused} />}
       {failed > 0 && !props.stale && (
         <button
           type="button"
@@ -348,8 +353,8 @@ function Buttons(props: IStatusProps): JSX.Element {
           title={
             refused ||
             trans._n(
-              'Retry the task that did not succeed',
-              'Retry the %2 tasks that did not succeed',
+              'Retry the failed task',
+              'Retry the %2 failed tasks',
               failed,
               number(failed)
             )
@@ -365,7 +370,7 @@ function Buttons(props: IStatusProps): JSX.Element {
           type="button"
           disabled={acting !== null || refused !== ''}
           aria-busy={acting === 'cancel'}
-          title={refused || trans.__('Cancel what is left')}
+          title={refused || trans.__('Cancel the remaining tasks')}
           aria-label={trans.__('Cancel')}
           onClick={() => props.onAct('cancel')}
         >
@@ -393,6 +398,29 @@ function Buttons(props: IStatusProps): JSX.Element {
       </button>
     </span>
   );
+}
+
+/** Starts what must be started before any task runs. */
+function Start(props: IStatusProps & { refused: string }): JSX.Element | null {
+  const { summary, acting, refused, trans } = props;
+  const actions: Partial<Record<string, [Action, string]>> = {
+    stopped: ['start', trans.__('Start workers')],
+    paused: ['resume', trans.__('Resume')]
+  };
+  const [action, words] = actions[summary.condition] ?? [];
+  return action ? (
+    <button
+      type="button"
+      className="jp-desipipe-button"
+      data-action={action}
+      disabled={acting !== null || refused !== ''}
+      aria-busy={acting === action}
+      title={refused || undefined}
+      onClick={() => props.onAct(action)}
+    >
+      {words}
+    </button>
+  ) : null;
 }
 
 function Details({ summary, trans }: IStatusProps): JSX.Element {
