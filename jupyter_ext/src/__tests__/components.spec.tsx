@@ -35,6 +35,16 @@ const find = <T extends HTMLElement = HTMLElement>(selector: string) =>
 const texts = (selector: string) =>
   [...host.querySelectorAll(selector)].map(node => node.textContent);
 const click = (selector: string) => act(() => find(selector).click());
+const type = (selector: string, text: string) =>
+  act(() => {
+    const input = find<HTMLInputElement>(selector);
+    const { set } = Object.getOwnPropertyDescriptor(
+      HTMLInputElement.prototype,
+      'value'
+    )!;
+    set!.call(input, text);
+    input.dispatchEvent(new Event('input', { bubbles: true }));
+  });
 const press = (node: HTMLElement, key: string) =>
   act(() => {
     node.dispatchEvent(new KeyboardEvent('keydown', { key, bubbles: true }));
@@ -118,6 +128,17 @@ describe('QueueList', () => {
     ]);
   });
 
+  it('searches many queues, and keeps the one that is open', () => {
+    const lines = Array.from({ length: 20 }, (_, i) =>
+      queueLine({ queue: `run_${i}`, folder: `/q/${i}` })
+    );
+    show({ lines: lines.slice(0, 5) });
+    expect(find('input')).toBe(null);
+    show({ lines, open: '/q/3' });
+    type('input', '17');
+    expect(texts('.jp-desipipe-name')).toEqual(['▾ run_3', '▸ run_17']);
+  });
+
   it('says that the server or a queue is gone, and keeps what was known', () => {
     show({ lines: [queueLine()], lost: true, heard: 1e12 });
     expect(texts('[role="alert"]')[0]).toContain('No connection');
@@ -158,6 +179,7 @@ describe('QueueView', () => {
         onWorkers={note('workers')}
         onEndWorker={note('end')}
         onTask={note('task')}
+        onTasks={note('tasks')}
         trans={trans}
         {...props}
       />
@@ -343,6 +365,38 @@ describe('TaskList', () => {
     );
   });
 
+  it('selects several tasks with Ctrl and Shift, and opens one without', () => {
+    const selected: (string | undefined)[][] = [];
+    show({ onSelect: tasks => selected.push(tasks.map(({ tid }) => tid)) });
+    const use = (i: number, keys: MouseEventInit) =>
+      act(() => {
+        lines()[i].dispatchEvent(
+          new MouseEvent('click', { bubbles: true, ...keys })
+        );
+      });
+    use(1, { ctrlKey: true });
+    use(3, { shiftKey: true });
+    use(2, {});
+    const list = find('[role="listbox"]');
+    act(() => {
+      list.dispatchEvent(
+        new KeyboardEvent('keydown', { key: ' ', ctrlKey: true, bubbles: true })
+      );
+    });
+    expect(selected).toEqual([['t1'], ['t1', 't2', 't3'], ['t2']]);
+    expect(asked.filter(([word]) => word === 'open')).toEqual([['open', 't2']]);
+    show({
+      selected: new Map([['t4', taskLine()]]),
+      onSelect: () => undefined
+    });
+    expect(current()).toEqual(['t4']);
+  });
+
+  it('shows the arguments of tasks', () => {
+    show({ total: 1, get: () => taskLine({ arguments_text: 'i=<b>12' }) });
+    expect(texts('.jp-desipipe-arguments')).toEqual(['i=<b>12']);
+  });
+
   it('says what is not known yet, what is blocked, and that there is nothing', () => {
     show({ get: () => undefined, busy: true });
     expect(lines()[0].getAttribute('aria-label')).toBe('loading');
@@ -489,6 +543,22 @@ describe('TaskView', () => {
     expect(host.querySelector('[data-command="trust"]')).toBe(null);
   });
 
+  it('marks the line that failed, and compares with other tasks', () => {
+    const peers = { n: 5, median: 2, least: 1, most: 9, memory: 3e6 };
+    const code = 'def f(i):\n    return 1 / i\n';
+    const other = { tid: 'x', name: 'power', index: 13 };
+    show({ task: task({ code, line: 2, peers, next: other, previous: null }) });
+    expect(texts('mark')).toEqual(['    return 1 / i']);
+    expect(host.textContent).toContain(
+      'median 2 s (1 s to 9 s), 3 MB, of 5 tasks'
+    );
+    expect(
+      find<HTMLButtonElement>('[aria-label="Previous task"]').disabled
+    ).toBe(true);
+    click('[aria-label="Next task"]');
+    expect(asked).toEqual([['task', other]]);
+  });
+
   it('leads to what it waits for in vain', () => {
     show({ task: task({ state: 'WAITING', blocked: 'f00' }) });
     expect(find('[role="status"]').textContent).toBe('blocked');
@@ -535,6 +605,13 @@ describe('LogView', () => {
     );
     show([]);
     expect(host.textContent).toBe('');
+  });
+
+  it('searches lines, by number', () => {
+    show(['one', 'Two', 'three', 'twofold'], 10);
+    type('input', 'two');
+    expect(texts('[role="status"]')).toEqual(['2 matching lines']);
+    expect(texts('.jp-desipipe-log > div')).toEqual(['12 Two', '14 twofold']);
   });
 
   it('changes only the last piece when lines are added', () => {

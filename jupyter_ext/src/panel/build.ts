@@ -88,6 +88,10 @@ function callbacks({ app }: IServices, actions: Actions): IPanelCallbacks {
         tid: task.tid,
         name: task.name ? label(task) : ''
       }),
+    tasks: (folder, action, tasks) =>
+      void (action === 'retry'
+        ? actions.retryTasks(folder, tasks)
+        : actions.cancelTasks(folder, tasks)),
     endWorker: (folder, worker) => void actions.endWorker(folder, worker)
   };
 }

@@ -20,7 +20,8 @@ import {
   ITaskLine,
   IWorker,
   NO_FILTER,
-  PANEL_ID
+  PANEL_ID,
+  TasksAction
 } from './tokens';
 import { WatchedWidget } from './watched';
 
@@ -30,6 +31,11 @@ export interface IPanelCallbacks {
   command: (command: string, line?: IQueueLine) => void;
   menu: (line: IQueueLine, button: HTMLElement) => void;
   task: (folder: string, task: ITaskLabel) => void;
+  tasks: (
+    folder: string,
+    action: TasksAction,
+    tasks: readonly ITaskLine[]
+  ) => void;
   endWorker: (folder: string, worker: IWorker) => void;
 }
 
@@ -157,6 +163,7 @@ export class DesipipePanel extends WatchedWidget {
       this.queues.isLost ? '' : words(problem, trans);
     return (
       <QueueView
+        key={line.folder}
         line={line}
         summary={open.summary}
         problem={told(open.problem)}
@@ -173,6 +180,8 @@ export class DesipipePanel extends WatchedWidget {
         }}
         onEndWorker={worker => callbacks.endWorker(line.folder, worker)}
         onTask={task => callbacks.task(line.folder, task)}
+        onTasks={(action, tasks) => callbacks.tasks(line.folder, action, tasks)}
+        apps={open.apps}
         trans={trans}
       />
     );

@@ -4,7 +4,7 @@
 import { Follower } from '../model';
 import { FollowedModel } from './followed';
 import { TasksModel } from './tasks';
-import type { IQueueSummary } from './tokens';
+import type { IApp, IQueueSummary } from './tokens';
 
 /** All there is to see of a queue, and its tasks, while someone looks. */
 export class QueueModel extends FollowedModel {
@@ -15,6 +15,10 @@ export class QueueModel extends FollowedModel {
 
   /** They tell of their changes themselves. */
   readonly tasks: TasksModel;
+
+  /** Ask the server for the apps of the queue. */
+  readonly apps = (): Promise<IApp[]> =>
+    this.follower.api.look('apps', { queue: this.folder });
 
   get summary(): IQueueSummary | null {
     return this._summary;

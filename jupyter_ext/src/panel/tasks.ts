@@ -118,12 +118,13 @@ export class TasksModel {
 
   private async _fetch(page: number): Promise<void> {
     const { _filter: filter, _look: look } = this;
-    const { state, text, cell } = filter;
+    const { state, text, cell, order } = filter;
     const answer = await this.api.look<ITaskPage>('tasks', {
       queue: this.folder,
       offset: `${page * PAGE}`,
       limit: `${PAGE}`,
       ...(state && { state }),
+      ...(order && { order }),
       ...(text.trim() && { text: text.trim() }),
       ...(cell && { rows: cell.rows, first: cell.first })
     });

@@ -180,10 +180,33 @@ export interface IFilter {
   text: string;
   /** Only the tasks of a cell. */
   cell: { rows: string; first: string; title: string } | null;
+  /** By default, as they were added. */
+  order?: Order;
+}
+
+/** Orders of a list of tasks. */
+export type Order = '' | 'newest' | 'state' | 'slowest' | 'name';
+
+/** What can be done with several tasks. */
+export type TasksAction = 'retry' | 'cancel';
+
+/** The tasks of an app: `desipipe.view.task_context.app_summaries`. */
+export interface IApp {
+  name: string;
+  total: number;
+  counts: Partial<Record<State, number>>;
+  failed: number;
+  /** s; `null` if none has succeeded. */
+  median: number | null;
 }
 
 /** A filter that everything passes. */
-export const NO_FILTER: IFilter = { state: '', text: '', cell: null };
+export const NO_FILTER: IFilter = {
+  state: '',
+  text: '',
+  cell: null,
+  order: ''
+};
 
 /** An attempt to run a task. */
 export interface IAttempt {

@@ -24,6 +24,9 @@ import {
   Symbol
 } from './bits';
 
+/** Above so many queues, they can be searched. */
+const LONG = 8;
+
 /** What one types in a notebook. */
 const EXAMPLE = '%load_ext desipipe\n%desipipe use my_queue';
 
@@ -50,6 +53,13 @@ export interface IQueueListProps {
 /** The whole panel. */
 export function QueueList(props: IQueueListProps): JSX.Element {
   const { lines, trans } = props;
+  const [search, setSearch] = React.useState('');
+  const isLong = (lines?.length ?? 0) > LONG;
+  const text = isLong ? search.trim().toLowerCase() : '';
+  const found = lines?.filter(
+    line =>
+      line.folder === props.open || line.queue.toLowerCase().includes(text)
+  );
   return (
     <>
       <div className="jp-desipipe-header">
@@ -91,8 +101,19 @@ export function QueueList(props: IQueueListProps): JSX.Element {
           </p>
         </div>
       )}
+      {isLong && (
+        <div className="jp-desipipe-filter jp-desipipe-find">
+          <input
+            type="search"
+            aria-label={trans.__('Search queues')}
+            placeholder={trans.__('search queues…')}
+            value={search}
+            onChange={event => setSearch(event.target.value)}
+          />
+        </div>
+      )}
       <ul className="jp-desipipe-queues">
-        {lines?.map(line => (
+        {found?.map(line => (
           <Queue key={line.folder} {...props} line={line} />
         ))}
       </ul>

@@ -2,24 +2,28 @@
  * A queue that is open in the panel: how it is doing, its workers, its tasks.
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { closeIcon, UseSignal } from '@jupyterlab/ui-components';
+import { UseSignal } from '@jupyterlab/ui-components';
 import React from 'react';
 
 import { stateWords } from '../../components/status';
 import { number } from '../../format';
-import { Shown, State, STATES, SYMBOLS } from '../../tokens';
+import { Shown, State, SYMBOLS } from '../../tokens';
 import type { TasksModel } from '../tasks';
 import {
   COMMANDS,
   IFilter,
   IQueueLine,
   IQueueSummary,
+  IApp,
   ITaskLabel,
+  ITaskLine,
+  TasksAction,
   IWorker,
   label
 } from '../tokens';
 import { bad, Banner, Bar, left, Link, refusal, Symbol } from './bits';
-import { TaskList } from './tasklist';
+import { Apps } from './apps';
+import { Tasks } from './taskssection';
 import { Workers } from './workers';
 
 /** Properties of {@link QueueView}. */
@@ -40,6 +44,10 @@ export interface IQueueViewProps {
   onWorkers: (open: boolean) => void;
   onEndWorker: (worker: IWorker) => void;
   onTask: (task: ITaskLabel) => void;
+  /** Do something with several tasks. */
+  onTasks: (action: TasksAction, tasks: readonly ITaskLine[]) => void;
+  /** Ask the server for the apps of the queue. */
+  apps?: () => Promise<IApp[]>;
   trans: TranslationBundle;
 }
 
@@ -85,6 +93,14 @@ export function QueueView(props: IQueueViewProps): JSX.Element {
           onOpen={props.onWorkers}
           onEndWorker={props.onEndWorker}
           onTask={props.onTask}
+          trans={trans}
+        />
+      )}
+      {props.apps && (
+        <Apps
+          load={props.apps}
+          version={line.time}
+          onApp={name => props.onFilter({ ...props.filter, text: `${name}[` })}
           trans={trans}
         />
       )}
@@ -139,6 +155,12 @@ function Pace({ line, trans }: IQueueViewProps): JSX.Element | null {
   }
   if (eta !== null) {
     parts.push(left(eta, trans));
+  }
+  const limits = [...new Set(Object.values(line.limits ?? {}))];
+  if (line.left > 0 && limits.length) {
+    parts.push(
+      trans.__('at most %1 in parallel', limits.map(n => number(n)).join(', '))
+    );
   }
   if (manager) {
     parts.push(
@@ -257,99 +279,5 @@ function Buttons({ line, onCommand, trans }: IQueueViewProps): JSX.Element {
         trans.__('Show which worker ran what when')
       )}
     </div>
-  );
-}
-
-function Tasks(props: IQueueViewProps): JSX.Element {
-  const { line, filter, tasks, trans } = props;
-  const range = React.useCallback(
-    (first: number, last: number) => tasks.want(first, last),
-    [tasks]
-  );
-  const words = stateWords(trans);
-  const states: Shown[] = [...STATES, 'BLOCKED', 'SUPERSEDED'];
-  const filtered = !!(filter.state || filter.text || filter.cell);
-  // One banner is enough where all of the queue is not told.
-  const problem = props.problem ? '' : props.words(tasks.problem);
-  const some = (state: Shown) =>
-    state === 'BLOCKED'
-      ? line.blocked
-      : state === 'SUPERSEDED'
-        ? (line.superseded ?? 0)
-        : (line.counts[state] ?? 0);
-  return (
-    <section
-      className="jp-desipipe-section jp-desipipe-tasks-section"
-      aria-label={trans.__('Tasks')}
-    >
-      <h3>
-        {trans.__('Tasks')}{' '}
-        <span className="jp-desipipe-aside" role="status">
-          {tasks.total !== null && filtered
-            ? trans.__('%1 shown', number(tasks.total))
-            : ''}
-        </span>
-      </h3>
-      {filter.cell && (
-        <div className="jp-desipipe-chip">
-          <span>{trans.__('Cell: %1', filter.cell.title)}</span>
-          <button
-            type="button"
-            className="jp-desipipe-icon"
-            aria-label={trans.__('Show the tasks of all cells')}
-            onClick={() => props.onFilter({ ...filter, cell: null })}
-          >
-            <closeIcon.react tag="span" height="14px" width="14px" />
-          </button>
-        </div>
-      )}
-      <div className="jp-desipipe-filter">
-        <select
-          aria-label={trans.__('State')}
-          value={filter.state}
-          onChange={event =>
-            props.onFilter({
-              ...filter,
-              state: event.target.value as IFilter['state']
-            })
-          }
-        >
-          <option value="">{trans.__('all states')}</option>
-          {states
-            .filter(state => some(state) || state === filter.state)
-            .map(state => (
-              <option key={state} value={state}>
-                {SYMBOLS[state]} {words[state]} {number(some(state))}
-              </option>
-            ))}
-        </select>
-        <input
-          type="search"
-          aria-label={trans.__('Name or identity')}
-          placeholder={trans.__('name, index or id…')}
-          value={filter.text}
-          maxLength={1000}
-          onChange={event =>
-            props.onFilter({ ...filter, text: event.target.value })
-          }
-        />
-      </div>
-      {problem && <Banner>{problem}</Banner>}
-      <TaskList
-        total={tasks.total}
-        busy={tasks.isOld}
-        get={place => tasks.get(place)}
-        onRange={range}
-        onOpen={props.onTask}
-        empty={
-          filtered
-            ? trans.__('No matching tasks.')
-            : trans.__(
-                'No tasks yet. Call a decorated function, or run a %%desipipe cell.'
-              )
-        }
-        trans={trans}
-      />
-    </section>
   );
 }

@@ -23,6 +23,10 @@ export interface ITaskListProps {
   /** Someone looks at these places. */
   onRange: (first: number, last: number) => void;
   onOpen: (task: ITaskLine) => void;
+  /** Tasks that are selected, by identity. */
+  selected?: ReadonlyMap<string, ITaskLine>;
+  /** One task more or less is to be selected, or several more. */
+  onSelect?: (tasks: readonly ITaskLine[]) => void;
   /** What is said where there is nothing. */
   empty: string;
   trans: TranslationBundle;
@@ -68,8 +72,14 @@ export function TaskList(props: ITaskListProps): JSX.Element {
       End: (total ?? 1) - 1
     };
     const task = props.get(current);
-    if (event.key in moves) {
+    if (event.key === ' ' && event.ctrlKey && task) {
+      props.onSelect?.([task]);
+    } else if (event.key in moves) {
       move(moves[event.key]);
+      const next = props.get(moves[event.key]);
+      if (event.shiftKey && task && next) {
+        props.onSelect?.([task, next]);
+      }
     } else if ((event.key === 'Enter' || event.key === ' ') && task) {
       props.onOpen(task);
     } else {
@@ -77,6 +87,22 @@ export function TaskList(props: ITaskListProps): JSX.Element {
     }
     event.preventDefault();
     event.stopPropagation();
+  };
+
+  /** With the key Ctrl (or ⌘) a click selects one more, with Shift all up to it. */
+  const onClick = (place: number, task: ITaskLine, event: React.MouseEvent) => {
+    if (event.shiftKey && props.onSelect) {
+      const [low, high] = [Math.min(current, place), Math.max(current, place)];
+      const some = Array.from({ length: high - low + 1 }, (_, i) =>
+        props.get(low + i)
+      ).filter((task): task is ITaskLine => !!task);
+      props.onSelect(some.length === 1 ? [task] : some);
+    } else if ((event.ctrlKey || event.metaKey) && props.onSelect) {
+      props.onSelect([task]);
+    } else {
+      props.onOpen(task);
+    }
+    setActive(place);
   };
 
   /** The menu key opens the menu of the line that is current, not that of the list, which has the focus. */
@@ -109,6 +135,7 @@ export function TaskList(props: ITaskListProps): JSX.Element {
       role="listbox"
       tabIndex={0}
       aria-label={trans.__('Tasks')}
+      aria-multiselectable={!!props.onSelect}
       aria-busy={props.busy || total === null}
       aria-activedescendant={props.get(current) ? `${id}${current}` : undefined}
       onKeyDown={onKeyDown}
@@ -124,10 +151,12 @@ export function TaskList(props: ITaskListProps): JSX.Element {
             top={item.start}
             task={props.get(item.index)}
             active={item.index === current}
-            onClick={task => {
-              setActive(item.index);
-              props.onOpen(task);
-            }}
+            selected={
+              props.selected?.size
+                ? props.selected.has(props.get(item.index)?.tid ?? '')
+                : item.index === current
+            }
+            onClick={(task, event) => onClick(item.index, task, event)}
             words={words}
             trans={trans}
           />
@@ -144,7 +173,8 @@ interface ILineProps {
   top: number;
   task: ITaskLine | undefined;
   active: boolean;
-  onClick: (task: ITaskLine) => void;
+  selected: boolean;
+  onClick: (task: ITaskLine, event: React.MouseEvent) => void;
   words: ReturnType<typeof stateWords>;
   trans: TranslationBundle;
 }
@@ -158,7 +188,8 @@ const Line = React.memo(
       <div
         id={props.id}
         role="option"
-        aria-selected={props.active}
+        aria-selected={props.selected}
+        data-active={props.active || undefined}
         aria-setsize={props.total}
         aria-posinset={props.place + 1}
         aria-label={
@@ -168,18 +199,31 @@ const Line = React.memo(
         }
         className="jp-desipipe-task"
         data-tid={task?.tid}
+        data-shown={state}
         style={{ transform: `translateY(${props.top}px)` }}
         title={
           task && state
-            ? `${label(task)} · ${words[state] ?? task.state}${more ? ` · ${more}` : ''}`
+            ? [
+                label(task),
+                task.arguments_text,
+                words[state] ?? task.state,
+                more
+              ]
+                .filter(part => part)
+                .join(' · ')
             : undefined
         }
-        onClick={() => task && props.onClick(task)}
+        onClick={event => task && props.onClick(task, event)}
       >
         {task && state && (
           <>
             <StateSymbol state={state} />
             <span className="jp-desipipe-name">{label(task)}</span>
+            {task.arguments_text && (
+              <span className="jp-desipipe-arguments">
+                {task.arguments_text}
+              </span>
+            )}
             <span className="jp-desipipe-more">{more}</span>
           </>
         )}
@@ -190,6 +234,7 @@ const Line = React.memo(
     a.task === b.task &&
     a.top === b.top &&
     a.active === b.active &&
+    a.selected === b.selected &&
     a.total === b.total &&
     a.id === b.id
 );

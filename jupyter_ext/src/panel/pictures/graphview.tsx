@@ -27,6 +27,9 @@ export interface IGraphViewProps {
   trans: TranslationBundle;
 }
 
+/** Apps that can be folded one by one. */
+const UNFOLDED = 5;
+
 /** Which tasks need which. */
 export function GraphView(props: IGraphViewProps): JSX.Element {
   const { graph, unfolded, colours, trans } = props;
@@ -34,7 +37,7 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
   // Places stay while tasks only change their states.
   const key = shape(graph, unfolded);
   const picture = React.useMemo(() => place(graph, unfolded), [key]);
-  const zoom = useZoom(svg, [0.05, 4], 1);
+  const zoom = useZoom(svg, [0.05, 4], 1, [picture.width, picture.height]);
   const now = React.useMemo(
     () =>
       new Map(
@@ -75,14 +78,32 @@ export function GraphView(props: IGraphViewProps): JSX.Element {
         <span className="jp-desipipe-aside">
           {trans._n('%2 task', '%2 tasks', graph.total, number(graph.total))}
           {picture.crowded &&
-            ` · ${trans.__('there are too many lines to show tasks one by one')}`}
+            ` · ${trans.__('too many lines to show single tasks')}`}
         </span>
-        {picture.unfolded.map(name => (
+        {picture.folded.size > 0 && !picture.crowded && (
+          <button
+            type="button"
+            className="jp-desipipe-button"
+            onClick={() => props.onUnfold([...picture.folded])}
+          >
+            {trans.__('Show single tasks')}
+          </button>
+        )}
+        {picture.unfolded.length > 1 && (
+          <button
+            type="button"
+            className="jp-desipipe-button"
+            onClick={() => props.onUnfold([])}
+          >
+            {trans.__('Fold by app')}
+          </button>
+        )}
+        {picture.unfolded.slice(0, UNFOLDED).map(name => (
           <button
             key={name}
             type="button"
             className="jp-desipipe-button"
-            title={trans.__('Show its tasks as one again')}
+            title={trans.__('Show the app instead of its tasks')}
             onClick={() =>
               props.onUnfold(unfolded.filter(other => other !== name))
             }
@@ -193,7 +214,7 @@ function Node(props: IGraphViewProps & { placed: IPlaced }): JSX.Element {
       <title>
         {node.tid
           ? `${name}: ${facts}`
-          : `${name}: ${facts}\n${trans.__('Click to show its tasks one by one')}`}
+          : `${name}: ${facts}\n${trans.__('Click to show its single tasks')}`}
       </title>
       <rect
         width={width}
@@ -275,11 +296,12 @@ function App({
         <text
           x={width - 10}
           y={APP.height - 8}
-          fill={colours.states.FAILED}
+          fill={colours.text}
           fontSize="11"
           textAnchor="end"
         >
-          {`${SYMBOLS.FAILED} ${number(failed)}`}
+          <tspan fill={colours.states.FAILED}>{SYMBOLS.FAILED}</tspan>
+          {` ${number(failed)}`}
         </text>
       )}
     </>

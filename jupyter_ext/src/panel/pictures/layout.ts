@@ -11,9 +11,8 @@ import type { IGraph, INode } from '../tokens';
 
 /** The most lines that are drawn: more are no picture, and take long to place. */
 export const MOST_EDGES = 1500;
-/** Apps of more tasks are folded at first, where there are many tasks. */
-const MANY = 25;
-const CROWD = 60;
+/** Above so many tasks, apps stand for their tasks at first. */
+const CROWD = 30;
 
 /** Sizes, px. */
 export const TASK = { height: 26, letter: 7.2, padding: 34, most: 260 };
@@ -114,7 +113,7 @@ export function large(graph: IGraph): Set<string> {
   }
   return new Set(
     graph.nodes.length > CROWD
-      ? [...sizes].filter(([, n]) => n > MANY).map(([name]) => name)
+      ? [...sizes].filter(([, n]) => n > 1).map(([name]) => name)
       : []
   );
 }

@@ -46,7 +46,8 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
   const { timeline, whole, colours, trans } = props;
   const svg = React.useRef<SVGSVGElement>(null);
   const [width, setWidth] = React.useState(900);
-  const zoom = useZoom(svg, [1, 100_000], 1);
+  const [byApp, setByApp] = React.useState(true);
+  const apps = React.useMemo(() => appColours(timeline), [timeline]);
   React.useEffect(() => {
     const node = svg.current!;
     const observer = new ResizeObserver(() =>
@@ -55,6 +56,7 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
     observer.observe(node);
     return () => observer.disconnect();
   }, []);
+  const zoom = useZoom(svg, [1, 100_000], 1, [width, 1e6]);
   const base = scaleTime()
     .domain([
       new Date(1000 * whole[0]),
@@ -98,10 +100,32 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
             number(timeline.total)
           )}
           {timeline.aggregated &&
-            ` · ${trans.__('counted: zoom in to see them one by one')}`}
+            ` · ${trans.__('aggregated; zoom in for single tasks')}`}
           {timeline.hidden > 0 &&
             ` · ${trans.__('%1 more workers are not shown', number(timeline.hidden))}`}
         </span>
+        {!timeline.aggregated && (
+          <select
+            aria-label={trans.__('Colour by')}
+            value={byApp ? 'app' : 'state'}
+            onChange={event => setByApp(event.target.value === 'app')}
+          >
+            <option value="app">{trans.__('colour by app')}</option>
+            <option value="state">{trans.__('colour by state')}</option>
+          </select>
+        )}
+        {byApp && !timeline.aggregated && (
+          <span className="jp-desipipe-legend">
+            {[...apps].slice(0, APPS).map(([name, colour]) => (
+              <span key={name}>
+                <span aria-hidden="true" style={{ color: colour }}>
+                  ■
+                </span>{' '}
+                {name}
+              </span>
+            ))}
+          </span>
+        )}
         <Legend timeline={timeline} colours={colours} trans={trans} />
         <span className="jp-desipipe-space" />
         <Tools
@@ -185,6 +209,7 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
                   height={height}
                   width={width}
                   x={x}
+                  apps={byApp ? apps : null}
                 />
               </g>
             </g>
@@ -196,6 +221,8 @@ export function TimelineView(props: ITimelineViewProps): JSX.Element {
 }
 
 interface ILaneProps extends ITimelineViewProps {
+  /** Colours by the names of apps; `null`: those of states. */
+  apps: Map<string, string> | null;
   lane: ILane;
   height: number;
   /** Of the picture. */
@@ -229,7 +256,7 @@ function Lane(props: ILaneProps): JSX.Element {
           );
           return (
             <g key={item.start}>
-              <title>{`${trans.__('%1 run at once', number(item.busy ?? 0, 1))}${parts.length ? ` · ${parts.join(', ')}` : ''}`}</title>
+              <title>{`${trans.__('%1 tasks in parallel', number(item.busy ?? 0, 1))}${parts.length ? ` · ${parts.join(', ')}` : ''}`}</title>
               <rect
                 x={left}
                 y={height - level}
@@ -281,7 +308,7 @@ function Lane(props: ILaneProps): JSX.Element {
               width={wide}
               height={LEVEL - 2}
               rx={wide > 6 ? 2 : 0}
-              fill={colours.states[state]}
+              fill={props.apps?.get(task.name) ?? colours.states[state]}
               fillOpacity={state === 'RUNNING' ? 0.6 : 1}
             />
             {worst && (
@@ -309,6 +336,33 @@ function Lane(props: ILaneProps): JSX.Element {
         );
       })}
     </>
+  );
+}
+
+/** Colours of apps, told apart by the colour-blind, on which black can be read; more apps share them. */
+const APP_COLOURS = [
+  '#56b4e9',
+  '#e69f00',
+  '#2fb48c',
+  '#f0e442',
+  '#cc79a7',
+  '#8fa8d0',
+  '#d98a5b',
+  '#a3a3a3'
+];
+/** Apps that the legend names. */
+const APPS = 8;
+
+/** A colour for each app, in order of their names. */
+function appColours(timeline: ITimeline): Map<string, string> {
+  const names = new Set(
+    timeline.lanes.flatMap(lane => lane.intervals.map(item => item.name ?? ''))
+  );
+  return new Map(
+    [...names]
+      .filter(name => name)
+      .sort()
+      .map((name, i) => [name, APP_COLOURS[i % APP_COLOURS.length]])
   );
 }
 

@@ -20,11 +20,19 @@ export interface IZoom {
 
 export { zoomIdentity };
 
-/** Let a picture be zoomed, between two factors. */
+/** Space around a picture that may be seen, px. */
+const MARGIN = 40;
+
+/**
+ * Let a picture be zoomed, between two factors.
+ *
+ * @param bounds - width and height of what is drawn: some of it always stays in sight
+ */
 export function useZoom(
   svg: React.RefObject<SVGSVGElement>,
   extent: [number, number],
-  once: unknown
+  once: unknown,
+  bounds?: readonly [number, number]
 ): IZoom {
   const [transform, setTransform] = React.useState(zoomIdentity);
   const behavior = React.useRef<ZoomBehavior<SVGSVGElement, unknown>>();
@@ -44,6 +52,15 @@ export function useZoom(
       selection.on('.zoom', null);
     };
   }, [once]);
+  const [width, height] = bounds ?? [0, 0];
+  React.useEffect(() => {
+    if (width && height) {
+      behavior.current?.translateExtent([
+        [-MARGIN, -MARGIN],
+        [width + MARGIN, height + MARGIN]
+      ]);
+    }
+  }, [once, width, height]);
   return {
     transform,
     by: factor => {
