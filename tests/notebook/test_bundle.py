@@ -518,7 +518,7 @@ def test_exported_notebook_shows_the_truth(
     )
     html = (tmp_path / 'book.html').read_text()
     text = re.sub('<[^>]*>', '', html)
-    assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;6/6' in text.replace('\u2002', '&ensp;')
+    assert 'power&ensp;' + '█' * 14 + '✕' * 6 + '&ensp;4/6' in text.replace('\u2002', '&ensp;')
     assert (
         '⚠ 2 failed: bad[0]: ValueError: size must be &lt;b&gt;positive&lt;/b&gt; &amp; finite'
         in text
