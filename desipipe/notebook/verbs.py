@@ -309,7 +309,7 @@ def _held(word: str, variables: Mapping[str, object]) -> list[Future]:
         return []
     value = variables.get(match[1])
     for index in re.findall(r'-?\d+', match[2]):
-        if not isinstance(value, list | tuple):
+        if not isinstance(value, list | tuple | FutureList):
             return []  # power[3] of an app `power`: the task of that index
         try:
             value = value[int(index)]
