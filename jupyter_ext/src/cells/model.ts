@@ -8,6 +8,7 @@ import { Debouncer } from '@lumino/polling';
 import { ISignal, Signal } from '@lumino/signaling';
 
 import { Follower } from '../model';
+import { RequestError } from '../request';
 import { count, isOver, TARGETS } from '../tokens';
 import { displayOf, notebookText } from './text';
 import { ICellNode, ICellState, ICellText, IPlan } from './tokens';
@@ -126,8 +127,10 @@ export class CellStates implements IDisposable {
     if (states) {
       this._states = new Map(states.map(one => [ids[one.cell - 1], one]));
     } else {
-      this._asked = undefined;
-      this._timer = setTimeout(() => this._onContentChanged(), PATIENCE);
+      if (!this._isRefused) {
+        this._asked = undefined;
+        this._timer = setTimeout(() => this._onContentChanged(), PATIENCE);
+      }
       for (const [id, state] of this._states) {
         this._states.set(id, { ...state, state: 'unknown', reason: '' });
       }
@@ -147,7 +150,9 @@ export class CellStates implements IDisposable {
     try {
       const question = this._question(cells);
       return (await api.ask<{ cells: ICellState[] }>('cells', question)).cells;
-    } catch {
+    } catch (error) {
+      // Asking the same again is of no use where desipipe refused, or is not there.
+      this._isRefused = error instanceof RequestError && error.isFinal;
       return null;
     }
   }
@@ -176,6 +181,7 @@ export class CellStates implements IDisposable {
   private _changed = new Signal<this, void>(this);
   private _debouncer: Debouncer<void>;
   private _isDisposed = false;
+  private _isRefused = false;
   private _states = new Map<string, ICellState>();
   private _telling: ReturnType<typeof setTimeout> | undefined;
   private _timer: ReturnType<typeof setTimeout> | undefined;
