@@ -1135,3 +1135,7 @@ def test_time_of_chosen_tasks(ran: Shell) -> None:
 
 def test_kill_of_jobs_names_their_provider(ran: Shell) -> None:
     assert '--jobid ID --provider NAME' in ran('kill', '--jobid', '12', status=2).err
+    process = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])
+    ran('kill', '--provider', 'local', '--jobid', str(process.pid), '999999999')
+    assert process.wait(60) == -signal.SIGTERM
+    assert 'are numbers' in ran('kill', '--provider', 'local', '--jobid', 'x', status=2).err

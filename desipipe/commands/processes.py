@@ -302,7 +302,16 @@ def _kill_jobs(args: argparse.Namespace) -> None:
             'Nothing was ended. Say which queue, with -q QUEUE, or which jobs, with --jobid ID '
             '--provider NAME.'
         )
-    Provider(args.provider).withdraw('', [Job(jobid, 1, 'pending') for jobid in args.jobid])
+    provider = Provider(args.provider)
+    if provider.batch:
+        provider.withdraw('', [Job(jobid, 1, 'pending') for jobid in args.jobid])
+    elif not all(jobid.isdecimal() for jobid in args.jobid):
+        raise ConfigError(
+            f'Nothing was ended. Jobs of {args.provider!r} that others can end are numbers of '
+            'processes. End the workers of a queue with: desipipe kill -q QUEUE'
+        )
+    else:
+        provider.kill(*args.jobid)
     print(f'Asked {args.provider} to cancel {", ".join(args.jobid)}')
 
 
