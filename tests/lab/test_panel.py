@@ -578,7 +578,7 @@ def test_everybody_can_use_it(lab: Any, page: Any, tmp_path: Path, theme: str) -
             assert page.locator('body').get_attribute('data-jp-theme-name') == theme
             waiting = shown.locator('.jp-desipipe-worker[data-job^="4411_"]')
             expect(waiting.nth(0)).to_have_text(
-                re.compile(r'^slurm 4411_0\s*nid0042 ·\s*begins ·\s*2 slots ·\s*4[01] min left$')
+                re.compile(r'^slurm 4411_0\s*nid0042 ·\s*starting ·\s*2 slots ·\s*4[01] min left$')
             )
             expect(waiting.nth(1)).to_contain_text('pending (Priority)')
             expect(shown.locator('.jp-desipipe-section', has_text='Workers').first).to_contain_text(
