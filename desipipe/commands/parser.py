@@ -17,7 +17,7 @@ VERBS = {
     'change': 'pause resume retry cancel forget delete add accept trust share unshare compact',
     'processes': 'spawn resize work kill',
     'files': 'files',
-    'records': 'run record verify import',
+    'records': 'run plan record verify import',
     'doctor': 'doctor',
     'tour': 'demo completion',
 }
