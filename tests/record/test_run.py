@@ -226,7 +226,7 @@ def test_a_queue_that_was_cleared(executed: Cli) -> None:
     )  # those who served it know of this copy nothing
     executed('record', 'out.ipynb')
     words = executed.verify('out.record.ipynb', status=1)
-    assert 'not in the queue any more' in str(words)
+    assert 'no longer in the queue' in str(words)
 
 
 def test_nothing_slow_is_imported_for_notebooks() -> None:
@@ -488,7 +488,7 @@ def test_interrupted_while_it_waits(cli: Cli) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=TIMEOUT)
         assert process.returncode == 130
-        assert 'they go on' in said
+        assert 'tasks go on' in said
         shown = [
             output['data']
             for cell in read_notebook(str(cli.folder / 'a.out.ipynb'))['cells']
