@@ -108,6 +108,22 @@ def test_a_display_becomes_text(output: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize('piece', ['a\b', 'x\r', '\x1b[31mx\x1b[0m', '\x1b[999999999A', '\0', 'x'])
+def test_little_is_taken_of_a_long_output(piece: str) -> None:
+    text = piece * (3_000_000 // len(piece))
+    shown = [
+        safe_output({'output_type': 'stream', 'name': 'stdout', 'text': text}, 'alice')['text'],
+        safe_output({'output_type': 'error', 'evalue': text, 'traceback': [text]}, 'alice')[
+            'evalue'
+        ],
+        safe_output({'output_type': 'display_data', 'data': {'text/html': text}}, 'alice')['data'][
+            'text/plain'
+        ],
+    ]
+    assert max(map(len, shown)) < 1_000_000
+    assert all('characters left out' in part for part in shown[:2])
+
+
 @pytest.mark.parametrize(
     ('mime', 'data', 'stays'),
     [

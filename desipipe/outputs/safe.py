@@ -16,6 +16,10 @@ from .notebook import Output
 UNNAMED = 'another user'
 """Who wrote what no user whom one could trust vouches for."""
 _TEXT_MAX = 20_000  # characters of a form that is shown as text
+_STREAM_MAX = 200_000  # characters of a stream, and of a line of a traceback
+_LINES_MAX = 1_000  # of a traceback
+_NAME_MAX = 200  # characters of the name of a form
+_FORMS_MAX = 100  # of a display
 _PIXELS_MAX = 100_000_000
 _PNG = b'\x89PNG\r\n\x1a\n'
 _JPEG = b'\xff\xd8\xff'
@@ -52,10 +56,10 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
     kind = output.get('output_type')
     if kind == 'stream':
         name = 'stderr' if output.get('name') == 'stderr' else 'stdout'
-        return {'output_type': 'stream', 'name': name, 'text': visible(str(output.get('text', '')))}
+        return {'output_type': 'stream', 'name': name, 'text': _visible(output.get('text', ''))}
     if kind == 'error':
-        lines = [visible(str(line)) for line in output.get('traceback', ())]
-        words = {key: visible(str(output.get(key, '')), lines=False) for key in ('ename', 'evalue')}
+        lines = [_visible(line) for line in list(output.get('traceback', ()))[-_LINES_MAX:]]
+        words = {key: _visible(output.get(key, ''), lines=False) for key in ('ename', 'evalue')}
         return {'output_type': 'error', **words, 'traceback': lines}
     if kind == 'execute_result':
         count = output.get('execution_count')
@@ -72,12 +76,13 @@ def safe_output(output: Mapping[str, Any], user: str) -> Output:
 def _safe_display(data: Mapping[str, Any], user: str) -> Output:
     images = {mime: image for mime in _CHECKS if (image := _image(mime, data.get(mime)))}
     hidden = [
-        visible(str(mime), lines=False)
-        for mime in data
+        visible(str(mime)[:_NAME_MAX], lines=False)
+        for mime in list(data)[:_FORMS_MAX]
         if mime != 'text/plain' and mime not in images
     ]
     texts = (data.get(mime) for mime in _READABLE)
-    text = next((visible(joined(value))[:_TEXT_MAX] for value in texts if value), '')
+    # Cut first: to make millions of control characters visible takes seconds.
+    text = next((visible(joined(value)[:_TEXT_MAX])[:_TEXT_MAX] for value in texts if value), '')
     if hidden:
         command = '' if user == UNNAMED else f' To show it: desipipe trust {user}'
         words = f'[{", ".join(hidden)} of {user}, who is not trusted: shown as text.{command}]'
@@ -88,6 +93,15 @@ def _safe_display(data: Mapping[str, Any], user: str) -> Output:
         'data': {**images, 'text/plain': text},
         'metadata': metadata,
     }
+
+
+def _visible(value: object, lines: bool = True) -> str:
+    """Return the beginning and the end of a text, safe for a terminal."""
+    text, half = str(value), _STREAM_MAX // 2
+    if len(text) <= _STREAM_MAX:
+        return visible(text, lines=lines)
+    left_out = f' [{len(text) - 2 * half:d} characters left out] '
+    return visible(text[:half], lines=lines) + left_out + visible(text[-half:], lines=lines)
 
 
 def joined(value: object) -> str:
