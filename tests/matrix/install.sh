@@ -19,9 +19,8 @@ unset PYTHONPATH VIRTUAL_ENV
 "$work/tools/bin/pip" install -qq pipx uv
 wheel=${1:-}
 if [ -z "$wheel" ]; then
-    # The JupyterLab side needs Node; where it is built already it goes in.
-    [ -e jupyter_ext/labextension/package.json ] || export SKIP_JUPYTER_BUILDER=1
-    "$work/tools/bin/pip" wheel -qq --no-deps -w "$work" .
+    # Without the JupyterLab side, which takes Node and minutes; `make release` builds it.
+    SKIP_JUPYTER_BUILDER=1 "$work/tools/bin/pip" wheel -qq --no-deps -w "$work" .
     wheel=$(echo "$work"/desipipe-*.whl)
 fi
 wheel=$(realpath "$wheel")
