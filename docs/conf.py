@@ -22,6 +22,7 @@ extensions = [
     'verbs',
 ]
 exclude_patterns = ['_build']
+myst_heading_anchors = 3
 html_theme = 'furo'
 html_title = f'desipipe {version}'
 html_static_path = ['_static']
