@@ -68,7 +68,7 @@ USING_VERBS: dict[str, list[list[str]]] = {
     'doctor': [['--repair']],
 }
 # Verbs that have no queue, or make and read files of the one who types them.
-OTHER_VERBS = {'completion', 'trust', 'demo', 'run', 'record', 'verify', 'import'}
+OTHER_VERBS = {'completion', 'trust', 'demo', 'run', 'record', 'plan', 'verify', 'import'}
 
 LOOKING_CALLS: dict[str, Callable[[Queue], Any]] = {
     'n_superseded': lambda queue: queue.n_superseded,
