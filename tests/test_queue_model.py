@@ -8,6 +8,7 @@ import itertools
 import pickle
 import shutil
 import tempfile
+from collections.abc import Sequence
 from typing import Any
 
 import hypothesis.strategies as st
@@ -95,6 +96,10 @@ class Dead:
 
     def __init__(self, names: set[str]) -> None:
         self.names = names
+
+    def due(self, names: Sequence[str], now: float, n_leases: int) -> Sequence[str]:
+        """Look at all of them."""
+        return names
 
     def dead(self, name: str, now: float) -> bool:
         """Whether it is among the dead."""
