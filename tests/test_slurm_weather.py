@@ -468,14 +468,15 @@ def test_a_clock_that_is_wrong(queue: Queue, slurm: FakeSlurm, manage: Any, end:
     assert count(slurm, 'sbatch') == 1
 
 
-def test_missing_folder_for_output(
+def test_folder_for_output_that_cannot_be_made(
     queue: Queue, slurm: FakeSlurm, manage: Any, tmp_path: Path
 ) -> None:
+    (tmp_path / 'logs').touch()
     futures = pipeline(queue, 1, output=str(tmp_path / 'logs' / 'out-%j'))
     manage()
     wait_for(lambda: f'mkdir -p {tmp_path}/logs' in says(queue), 'it is said')
     assert not slurm.calls('sbatch')
-    (tmp_path / 'logs').mkdir()
+    (tmp_path / 'logs').unlink()
     wait_for(lambda: futures[0].done(), 'it ran')
 
 

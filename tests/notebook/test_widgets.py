@@ -124,7 +124,7 @@ def test_a_queue_shows_itself_and_stays_true(front: Front) -> None:
     front.interrupt()
     front.wait_for(lambda: busy.idle)
     front('square(77)')
-    front.wait_for(lambda: '4 / 6' in ran.shown)
+    front.wait_for(lambda: '3 / 6' in ran.shown)
     assert ran.displays[0][MIME]['rows'] == '0-5'
 
 
@@ -162,7 +162,7 @@ def test_the_same_cell_run_again_replaces_its_display(front: Front) -> None:
     other = front.execute('queue', cell='two')
     work(folder(front))
     for cell in (second, other):
-        front.wait_for(lambda cell=cell: '4 / 5' in cell.bundles[0]['text/plain'])  # type: ignore[misc]
+        front.wait_for(lambda cell=cell: '3 / 5' in cell.bundles[0]['text/plain'])  # type: ignore[misc]
     front.drain()
     assert '0 / 5' in first.bundles[0]['text/plain']  # which no notebook shows any more
 
@@ -178,7 +178,7 @@ def test_all_displays_of_a_queue_are_followed_at_once(front: Front) -> None:
     ], 'one for all'
     work(folder(front))
     front.wait_for_update(cell, lambda summary: summary['condition'] == 'done')
-    front.wait_for(lambda: '5 / 6' in ran.shown and one.shown.startswith('42\n✓'))
+    front.wait_for(lambda: '4 / 6' in ran.shown and one.shown.startswith('42\n✓'))
     front('queue.clear()')
     front.wait_for(lambda: ran.displays[0][MIME]['condition'] == 'empty')
     front('square(5)')
