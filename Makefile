@@ -35,12 +35,7 @@ NFS_PACKAGES := user-mode-linux nfs-kernel-server nfs-common kmod iproute2
 
 # Shell text: install those Debian packages of $(1) that are missing, where that is possible; $$missing holds those that still are.
 define install_packages
-missing=''; \
-for name in $(1); do dpkg-query -W -f='$${Status}' "$$name" 2>/dev/null | grep -q 'ok installed' || missing="$$missing $$name"; done; \
-if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	echo "Installing with apt-get:$$missing"; \
-	if apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; then missing=''; fi; \
-fi
+missing=$$(tests/install_packages.sh $(1))
 endef
 
 # Shell text: look for Node, install it where that is possible; $$why is empty, or says why there is none.
@@ -105,7 +100,7 @@ test: $(VENV)/.installed-test  ## all tests; as root, also installs what they ne
 test-nfs: $(VENV)/.installed-test  ## tests on real NFS, between user-mode-Linux guests; root only
 	@[ "$$(id -u)" = 0 ] || { echo 'Real NFS between guests needs root; no test was run. Try: sudo make test-nfs' >&2; exit 1; }
 	@$(call install_packages,$(NFS_PACKAGES)); \
-	[ -z "$$missing" ] || { echo "These Debian packages are missing and could not be installed; no test was run:$$missing" >&2; exit 1; }
+	[ -z "$$missing" ] || { echo "These Debian packages are missing and could not be installed; no test was run: $$missing" >&2; exit 1; }
 	DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 $(BIN)/python -m pytest -m nfs $(PYTEST_ARGS)
 
 chaos: $(VENV)/.installed-test  ## kill and stop processes at random under load, and check the journal; MINUTES=20 SEED=

@@ -16,22 +16,6 @@ SLURM_PACKAGES=(slurmctld slurmd slurmdbd slurm-client slurm-wlm-basic-plugins m
 LAB_PACKAGES=(chromium fonts-dejavu-core)
 marks='not nfs'
 
-# Install those Debian packages that are missing, where that is possible; print those that still are.
-install_packages() {
-    local name missing=()
-    for name in "$@"; do
-        dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
-    done
-    if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-        echo "Installing with apt-get: ${missing[*]}" >&2
-        if apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive \
-            apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
-            missing=()
-        fi
-    fi
-    echo "${missing[*]:-}"
-}
-
 # leave_out MARK DEMANDED WHAT WHY: say so; where the tests are demanded, end without running any.
 leave_out() {
     marks="$marks and not $1"
@@ -48,7 +32,7 @@ has_node() {
 
 test_jupyter_side() {
     local what='the tests of the JupyterLab side, in jest and in a browser' missing
-    has_node || install_packages nodejs npm >/dev/null
+    has_node || tests/install_packages.sh nodejs npm >/dev/null
     if [ "${LAB:-auto}" = 0 ]; then
         leave_out browser 0 "$what" 'LAB=0 was asked for'
         return
@@ -63,34 +47,35 @@ test_jupyter_side() {
     fi
     make --no-print-directory jupyter_ext/labextension/package.json
     [ -z "${CHROMIUM:-}" ] || return 0
-    missing=$(install_packages "${LAB_PACKAGES[@]}")
+    missing=$(tests/install_packages.sh "${LAB_PACKAGES[@]}")
     if [ -n "$missing" ] && ! command -v chromium >/dev/null; then
         leave_out browser "${LAB:-auto}" 'the tests in a browser' "Debian packages are missing: $missing"
     fi
 }
 
-# check_system_tests MARK DEMANDED WHAT NEEDS_FUSE PACKAGE...: leave tests out that cannot run here.
+# check_system_tests MARK DEMANDED WHAT NAMESPACES DEVICE PACKAGE...: leave out what cannot run here.
 check_system_tests() {
-    local mark=$1 demanded=$2 what=$3 fuse=$4 why='' missing
-    shift 4
+    local mark=$1 demanded=$2 what=$3 namespaces=$4 device=$5 why='' missing
+    shift 5
     if [ "$demanded" = 0 ]; then
         why='they were not asked for'
     elif [ "$(id -u)" != 0 ]; then
         why='they need root. Try: sudo make test'
-    elif ! unshare --mount --net --pid --fork --uts true 2>/dev/null; then
+    elif ! unshare $namespaces true 2>/dev/null; then # shellcheck disable=SC2086
         why='this root may not make namespaces (a container?)'
-    elif [ "$fuse" = 1 ] && [ ! -e /dev/fuse ]; then
-        why='there is no /dev/fuse (a container?)'
+    elif [ ! -e "$device" ]; then
+        why="there is no $device (a container?)"
     else
-        missing=$(install_packages "$@")
+        missing=$(tests/install_packages.sh "$@")
         [ -z "$missing" ] || why="Debian packages are missing and could not be installed: $missing"
     fi
     [ -z "$why" ] || leave_out "$mark" "$demanded" "$what" "$why"
 }
 
 test_jupyter_side "$@"
-check_system_tests netfs "${NETFS:-auto}" 'the tests on network filesystems, where hosts share a queue' 1 \
-    "${NETFS_PACKAGES[@]}"
-check_system_tests slurm "${SLURM:-auto}" 'the tests on a real Slurm' 0 "${SLURM_PACKAGES[@]}"
+check_system_tests netfs "${NETFS:-auto}" 'the tests on network filesystems, where hosts share a queue' \
+    '--mount --net --uts' /dev/fuse "${NETFS_PACKAGES[@]}"
+check_system_tests slurm "${SLURM:-auto}" 'the tests on a real Slurm' \
+    '--mount --pid --fork --uts' /dev/null "${SLURM_PACKAGES[@]}"
 export DESIPIPE_TESTS_COMPLETE=1 DESIPIPE_REQUIRE_NETFS=1 DESIPIPE_REQUIRE_SLURM=1
 exec "$PYTHON" -m pytest -m "$marks" -n "${JOBS:-2}" --dist loadscope "$@"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# install_packages.sh NAME...: install those Debian packages that are missing, where that is possible.
+# Prints the names of those that still are.
+set -euo pipefail
+
+missing=()
+for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'ok installed' || missing+=("$name")
+done
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+    echo "Installing with apt-get: ${missing[*]}" >&2
+    if apt-get update -qq >&2 && DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null; then
+        missing=()
+    fi
+fi
+echo "${missing[*]:-}"
