@@ -165,6 +165,15 @@ class RouteHandler(Handler):
         super().initialize(hub)
         self.route = route
 
+    async def answer_body(self) -> None:
+        """Answer what the body asks for, or refuse it."""
+        try:
+            asked = body(self.request.body)
+        except BadRequest as exc:
+            self.refuse(exc)
+            return
+        await self.answer(self.route, asked)
+
 
 class LookHandler(RouteHandler):
     """Answers a GET."""
@@ -191,12 +200,7 @@ class TextHandler(RouteHandler):
     @authorized('read')  # type: ignore[untyped-decorator]
     async def post(self) -> None:
         """Look."""
-        try:
-            asked = body(self.request.body)
-        except BadRequest as exc:
-            self.refuse(exc)
-            return
-        await self.answer(self.route, asked)
+        await self.answer_body()
 
 
 class OrderHandler(RouteHandler):
@@ -205,12 +209,7 @@ class OrderHandler(RouteHandler):
     @allowed
     async def post(self) -> None:
         """Do what is asked for."""
-        try:
-            asked = body(self.request.body)
-        except BadRequest as exc:
-            self.refuse(exc)
-            return
-        await self.answer(self.route, asked)
+        await self.answer_body()
 
 
 def query(given: Mapping[str, list[bytes]], members: Mapping[str, Dict]) -> Dict:
