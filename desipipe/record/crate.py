@@ -430,6 +430,16 @@ class _Crate:
         # In the order of the profile: the run first.
         self.crate.root_dataset['mentions'] = [run, organize, *actions]
 
+    def _usage(self, key: str, name: str, unit: str, value: object, code: str) -> Dict:
+        return self.add(
+            f'{key}-{name}',
+            type='PropertyValue',
+            name=name,
+            propertyID=f'urn:desipipe:{unit}',
+            value=str(value),
+            unitCode=code,
+        )
+
     def _task(
         self, number: int, model: QueueModel, task: Dict, rows: Mapping[int, Dict]
     ) -> tuple[Dict, Dict]:
@@ -471,33 +481,18 @@ class _Crate:
             )
             (results if file['do'] == 'write' else objects).append(item)
         about: Dict = {}
+        usage = []
         if 'began' in last:
             about |= {
                 'startTime': time_of(last['began']),
                 'endTime': time_of(last['began'] + last['seconds']),
             }
-            about['resourceUsage'] = [
-                self.add(
-                    f'{key}-time',
-                    type='PropertyValue',
-                    name='time',
-                    propertyID='urn:desipipe:seconds',
-                    value=str(last['seconds']),
-                    unitCode='SEC',
-                )
-            ]
+            usage.append(self._usage(key, 'time', 'seconds', last['seconds'], 'SEC'))
         if 'memory' in last:
             # 'AD' is the byte of UN/CEFACT's list of units, which the specification asks for.
-            about.setdefault('resourceUsage', []).append(
-                self.add(
-                    f'{key}-memory',
-                    type='PropertyValue',
-                    name='memory',
-                    propertyID='urn:desipipe:memory',
-                    value=str(last['memory']),
-                    unitCode='AD',
-                )
-            )
+            usage.append(self._usage(key, 'memory', 'memory', last['memory'], 'AD'))
+        if usage:
+            about['resourceUsage'] = usage
         status = _STATUS.get(
             task['state'],
             'ActiveActionStatus' if task['state'] == 'RUNNING' else 'PotentialActionStatus',
