@@ -137,15 +137,7 @@ def register(verbs: Verbs) -> None:
         metavar='NOTEBOOK',
         help='the notebook, executed and saved; it may be left out with -q',
     )
-    parser.add_argument(
-        '-q',
-        '--queue',
-        dest='queues',
-        nargs='+',
-        default=[],
-        metavar='QUEUE',
-        help='queues that it uses, beside those that its cells name',
-    )
+    _add_queues(parser, 'queues that it uses, beside those that its cells name')
     parser.add_argument(
         '-o',
         '--output',
@@ -194,15 +186,7 @@ def register(verbs: Verbs) -> None:
         'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
     )
     parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    parser.add_argument(
-        '-q',
-        '--queue',
-        dest='queues',
-        nargs='+',
-        default=[],
-        metavar='QUEUE',
-        help='the queues to compare it with',
-    )
+    _add_queues(parser, 'the queues to compare it with')
     parser.add_argument(
         '--root', metavar='DIR', help='the folder that paths of files are relative to'
     )
@@ -268,6 +252,13 @@ def register(verbs: Verbs) -> None:
 
 
 # Record
+
+
+def _add_queues(parser: argparse.ArgumentParser, words: str) -> None:
+    """Declare ``-q`` for any number of queues, none as well."""
+    parser.add_argument(
+        '-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help=words
+    )
 
 
 def _open(names: list[str]) -> list[Queue]:
