@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: ``python -m benchmarks.child MODULE PARAMS FOLDER
+"""Run one measurement in a process of its own: ``python -m benchmarks.child MODULE PARAMS FOLDER
 ANSWER``.
 """
 

@@ -1,4 +1,4 @@
-"""What every measurement shares: a child process with a time limit, figures with their targets,
+"""Parts that measurements share: a child process with a time limit, figures with their targets,
 words about the machine.
 
 Each measurement runs in an interpreter of its own, so that one system's threads, imports and
@@ -48,7 +48,7 @@ MARK = (
 
 @dataclasses.dataclass(frozen=True)
 class Target:
-    """What a figure has to reach.
+    """A bound that a figure has to reach.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def below(value: float) -> Target:
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
-    """One number of the report: the median of its rounds.
+    """A number of the report: the median of its rounds.
 
     Parameters
     ----------
@@ -117,7 +117,7 @@ class Figure:
 
     @property
     def passed(self) -> bool | None:
-        """Whether the target is met; None without a target."""
+        """Return True if the target is met; None without a target."""
         if self.target is None:
             return None
         return self.value is not None and self.target.met(self.value)
@@ -138,7 +138,7 @@ class Figure:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What one child process measured.
+    """Results of one child process.
 
     Parameters
     ----------

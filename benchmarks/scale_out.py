@@ -41,7 +41,7 @@ SECONDS = (0.1, 1.0, 10.0, 60.0, 600.0, 3600.0)
 
 
 class Filesystem(NamedTuple):
-    """What calls take on a shared filesystem, seconds."""
+    """Durations of calls on a shared filesystem, in seconds."""
 
     name: str
     metadata: float
@@ -73,7 +73,7 @@ class Clock:
     time = monotonic
 
     def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Advance the clock."""
         self.now += seconds
 
 
@@ -83,7 +83,7 @@ class Meter:
     def __init__(self, filesystem: Filesystem) -> None:
         self.filesystem = filesystem
         self.operations = 0
-        """Of metadata."""
+        """Operations on metadata so far."""
         self.reset()
 
     def reset(self) -> None:
@@ -145,7 +145,7 @@ class Lock:
 
 
 class Node:
-    """What a worker sees of the ledger that all of them share: its exchanges take time."""
+    """The ledger that all workers share, as one of them sees it: its exchanges take time."""
 
     def __init__(self, ledger: Ledger, clock: Clock, meter: Meter, lock: Lock) -> None:
         self._ledger, self._clock, self._meter, self._lock = ledger, clock, meter, lock
@@ -259,7 +259,7 @@ class SimulatedWorker(Worker):
 
 @contextmanager
 def simulated(filesystem: Filesystem) -> Iterator[tuple[Clock, Meter]]:
-    """Let desipipe's code run on a virtual clock and a shared filesystem's latencies."""
+    """Run desipipe's code on a virtual clock and a shared filesystem's latencies."""
     clock, meter = Clock(), Meter(filesystem)
     modules = ('execution.worker', 'queue.ledger', 'store.journal')
     patches = [mock.patch(f'desipipe.{module}.time', clock) for module in modules]

@@ -1,4 +1,4 @@
-"""What ``import desipipe`` costs, beside three modules of the standard library, in fresh
+"""Measure what ``import desipipe`` costs, beside three modules of the standard library, in fresh
 interpreters.
 """
 

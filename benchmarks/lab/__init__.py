@@ -1,1 +1,1 @@
-"""What the panel costs, in a browser."""
+"""Measure what the panel costs, in a browser."""

@@ -1,4 +1,4 @@
-"""What a cell pays to be a task: ``%load_ext``, ``%%desipipe`` on one cell, and a sweep, timed
+"""Measure what a cell pays to be a task: ``%load_ext``, ``%%desipipe`` on one cell, and a sweep, timed
 inside a kernel.
 """
 

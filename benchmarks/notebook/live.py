@@ -69,7 +69,7 @@ class Page:
                 return text
 
     def until(self, ready: Callable[[dict[str, Any]], bool]) -> float:
-        """When the display came to say it."""
+        """Return the time at which the display came to say it."""
         deadline = time.monotonic() + 60
         while not ready(self.summary):
             if time.monotonic() > deadline:
@@ -145,7 +145,7 @@ def _idle(page: Page) -> float:
 
 
 def _burst(page: Page, queue: Any, ids: list[str], known: int) -> float:
-    """How late the latest of many events was shown, that come faster than the display is
+    """Measure how late the latest of many events was shown, that come faster than the display is
     updated.
     """
     events: list[float] = []

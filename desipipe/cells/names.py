@@ -37,17 +37,17 @@ class Names(NamedTuple):
     """The names of a cell."""
 
     inputs: dict[str, int]
-    """What it reads that may come from outside, with the line of the first reading, in that
+    """Names it reads that may come from outside, with the line of the first reading, in that
     order.
     """
     required: dict[str, int]
     """Those of them that nothing in the cell can have bound before."""
     deleted: dict[str, int]
-    """What it reads after it has deleted it."""
+    """Names it reads after it has deleted them."""
     bound: frozenset[str]
     """Everything that it may bind."""
     sure: frozenset[str]
-    """What is bound at its end, whatever way led there."""
+    """Names that are bound at its end, whatever way led there."""
 
 
 class _Point(NamedTuple):

@@ -99,7 +99,7 @@ class Pool:
         """Whether a worker of it ever began."""
         self.unnoted: dict[str, Job] = {}
         self.explained: list[str] = []
-        """What the journal has yet to be told: jobs, and submissions of which it is known what
+        """Facts the journal has yet to be told: jobs, and submissions of which it is known what
         became of them.
         """
 
