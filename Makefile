@@ -112,10 +112,11 @@ matrix:  ## tests with the oldest dependencies, without cgroups, on Debian trixi
 install-tests:  ## install the wheel with pip, pipx, uv, read-only, and run the demo with each
 	@PYTHON=$(PYTHON) tests/matrix/install.sh
 
-check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy; of the JupyterLab side: tsc, eslint, prettier, stylelint
+check: $(VENV)/.installed-lint  ## ruff, its formatter, mypy, sizes and names; of the JupyterLab side: tsc, eslint, prettier, stylelint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python -m tests.standards
 	@$(call find_node_for,the checks of the JupyterLab side); \
 	[ -n "$$why" ] || { $(MAKE) --no-print-directory node_modules/.installed && $(JLPM) check; }
 

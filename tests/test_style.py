@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests import standards
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / 'desipipe'
 FORBIDDEN = re.compile(
@@ -89,3 +91,44 @@ def test_stops_of_the_journey_exist() -> None:
             if not re.search(rf'\b{name.rpartition(".")[2]}\b', code):
                 missing.append(name)
     assert sorted(set(missing)) == []
+
+
+def test_sizes_and_names_keep_their_bounds() -> None:
+    """Hold what ``python -m tests.standards`` measures against the lists beside it."""
+    assert standards.defects(standards.measure(), standards.read_lists()) == []
+
+
+def test_exceptions_are_few_and_argued() -> None:
+    reasons = [
+        reason
+        for excepted in standards.read_lists()['exceptions'].values()
+        for reason in excepted.values()
+    ]
+    assert all(isinstance(reason, str) and len(reason) > 20 for reason in reasons)
+    complex_functions = sum(path.read_text().count('noqa: C901') for path in PACKAGE.rglob('*.py'))
+    assert len(reasons) + complex_functions <= standards.EXCEPTIONS_MOST
+
+
+def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
+    body = '\n'.join(f'    x{number} = {number}' for number in range(41))
+    (tmp_path / 'made.py').write_text(
+        f'"""Two lines\nof summary."""\n\n\ndef long(said):\n{body}\n\n\nMOST = 3\n'
+    )
+    figures = standards.measure(tmp_path)
+    assert figures == {
+        'functions': {'made.py:long': 42},
+        'classes': {},
+        'modules': {},
+        'names': {'made.py': 3},
+        'docstrings': {'made.py': 1},
+    }
+    lists = {
+        'exceptions': {},
+        'debts': {'functions': {'made.py:long': 41}, 'names': {'made.py': 3}},
+    }
+    assert standards.defects(figures, lists) == [
+        'functions: made.py:long: 42, 41 before',
+        'docstrings: made.py: 1',
+    ]
+    lists = {'exceptions': {'functions': {'made.py:gone': 'why'}}, 'debts': figures}
+    assert standards.defects(figures, lists) == ['functions: made.py:gone is no exception']

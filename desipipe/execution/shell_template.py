@@ -359,7 +359,7 @@ class _Template:
         self._command, self._role = outer, role
         self._level -= 1
 
-    def _simple_commands(self, closing: str, begun: int) -> None:
+    def _simple_commands(self, closing: str, begun: int) -> None:  # noqa: C901
         first = fresh = (
             True  # whether the next word is a command's; whether the next letter begins a word
         )

@@ -800,7 +800,7 @@ class Worker:
         for process in self._processes:
             process.kill(kind, text)
 
-    def _check_limits(self, now: float) -> None:
+    def _check_limits(self, now: float) -> None:  # noqa: C901
         caught, self._signals = self._signals, []
         told = [number for number in caught if number != signal.SIGCHLD]
         if told:

@@ -1003,7 +1003,7 @@ class Ledger:
             'packages': list(code.packages),
         }
 
-    def _add_events(
+    def _add_events(  # noqa: C901
         self,
         batches: Sequence[Batch],
         written: list[Written],

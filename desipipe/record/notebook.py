@@ -170,7 +170,7 @@ def recorded_tree(app: Mapping[str, Any]) -> str | None:
 # Making
 
 
-def make_record(
+def make_record(  # noqa: C901
     notebook: Dict | None,
     name: str,
     queues: Sequence[Queue],

@@ -175,7 +175,7 @@ class Pickler(pickle.Pickler):
             done.update(todo)
             self.dump(list(todo.values()))
 
-    def reducer_override(self, obj: Any) -> Any:
+    def reducer_override(self, obj: Any) -> Any:  # noqa: C901
         """See :meth:`pickle.Pickler.reducer_override`: called for everything but exact plain
         types.
         """
@@ -641,7 +641,7 @@ def _culprit(
     return trail, obj, reason
 
 
-def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:
+def _inside(obj: Any, arguments: bool) -> Iterator[tuple[list[str], Any]]:  # noqa: C901
     kind = type(obj)
     if kind is dict:
         for key, value in obj.items():

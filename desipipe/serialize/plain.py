@@ -105,7 +105,7 @@ def _word(value: Any) -> str:
         return format(Decimal(value), 'f')
 
 
-def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:
+def plain_text(value: Any, references: bool = True, depth: int = _DEPTH) -> str:  # noqa: C901
     """Canonical text of a plain value: numbers, text, bytes, None, and lists, tuples, dictionaries
     and sets of such.
 

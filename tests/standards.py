@@ -1,0 +1,174 @@
+"""Sizes, names and docstrings that STYLE.md bounds, measured in every module of the package.
+
+``python -m tests.standards`` prints the figures and fails where one grew; ``--shrink`` takes the
+present figures into ``standards.toml`` where they are lower. That file has two lists: exceptions
+that stay, each with its reason, and debts of before, which may only shrink.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+LIST = Path(__file__).with_suffix('.toml')
+
+FUNCTION_LINES = 40  # from `def` to the last line, without the docstring
+CLASS_LINES = 300
+MODULE_LINES = 350
+DOCSTRING_LINE = 80
+EXCEPTIONS_MOST = 15
+
+# Words of a dialect: a variable says what it holds (the list is STYLE.md's).
+VARIABLES = {'found', 'words', 'known', 'place', 'mine', 'its', 'there', 'said', 'told'}
+CONSTANTS = re.compile('_?(MOST|LIMIT|LOOKS)')
+FUNCTIONS = re.compile('_?(heed|obey|settle|bury|judge|stillborn|victim)')
+MODULES = {*('live', 'shows', 'reach', 'made', 'find', 'look', 'words', 'printed', 'bits', 'tour')}
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def functions(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the functions that are too long, with their lines."""
+    for name, node in _definitions(tree):
+        if not isinstance(node, ast.ClassDef):
+            lines = _lines(node) - (_lines(node.body[0]) if ast.get_docstring(node) else 0)
+            if lines > FUNCTION_LINES:
+                yield name, lines
+
+
+def classes(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the classes that are too long, with their lines."""
+    for name, node in _definitions(tree):
+        if isinstance(node, ast.ClassDef) and _lines(node) > CLASS_LINES:
+            yield name, _lines(node)
+
+
+def modules(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield the module's lines if they are too many."""
+    lines = len(path.read_text().splitlines())
+    if lines > MODULE_LINES:
+        yield '', lines
+
+
+def names(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield how many names of the module say nothing of what they hold."""
+    count = path.stem in MODULES
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            count += node.id in VARIABLES or bool(CONSTANTS.fullmatch(node.id))
+        elif isinstance(node, ast.arg):
+            count += node.arg in VARIABLES
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            count += bool(FUNCTIONS.fullmatch(node.name))
+    if count:
+        yield '', count
+
+
+def docstrings(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield how many docstrings of the module have no first sentence on a line of its own."""
+    count = 0
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, Definition)):
+            text = ast.get_docstring(node)
+            if text is not None:
+                first, *rest = text.split('\n')
+                good = first.endswith('.') and len(first) <= DOCSTRING_LINE
+                count += not good or bool(rest and rest[0].strip())
+    if count:
+        yield '', count
+
+
+MEASURES = {
+    'functions': functions,
+    'classes': classes,
+    'modules': modules,
+    'names': names,
+    'docstrings': docstrings,
+}
+Figures = dict[str, dict[str, int]]
+Lists = dict[str, dict[str, dict[str, Any]]]  # exceptions and debts, by measure and name
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[str, Definition]]:
+    """Yield every function and class with its dotted name."""
+    todo: list[tuple[str, ast.AST]] = [('', tree)]
+    for prefix, parent in todo:
+        for node in ast.iter_child_nodes(parent):
+            name = prefix
+            if isinstance(node, Definition):
+                name = f'{prefix}.{node.name}' if prefix else node.name
+                yield name, node
+            todo.append((name, node))
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
+def measure(package: Path = ROOT / 'desipipe') -> Figures:
+    """Return what exceeds a bound, by measure: ``module.py:name`` and its figure."""
+    figures: Figures = {name: {} for name in MEASURES}
+    for path in sorted(package.rglob('*.py')):
+        tree = ast.parse(path.read_text())
+        module = path.relative_to(package).as_posix()
+        for name, offenders in MEASURES.items():
+            for inside, figure in offenders(path, tree):
+                figures[name][f'{module}:{inside}' if inside else module] = figure
+    return figures
+
+
+def defects(figures: Figures, lists: Lists) -> list[str]:
+    """Return what grew beyond the lists, and what in them is past."""
+    wrong = []
+    for measured, offenders in figures.items():
+        excepted, debts = lists['exceptions'].get(measured, {}), lists['debts'].get(measured, {})
+        for name, figure in offenders.items():
+            if name not in excepted and figure > debts.get(name, 0):
+                was = f', {debts[name]} before' if name in debts else ''
+                wrong.append(f'{measured}: {name}: {figure}{was}')
+        wrong += [f'{measured}: {name} is no exception' for name in {*excepted} - {*offenders}]
+    return wrong
+
+
+def read_lists() -> Lists:
+    """Return the exceptions and the debts."""
+    lists: Lists = tomllib.loads(LIST.read_text())
+    return lists
+
+
+def shrink(figures: Figures, lists: Lists) -> None:
+    """Write the debts anew, none higher than it was."""
+    text = LIST.read_text().partition('\n[debts')[0]
+    for measured, debts in lists['debts'].items():
+        text += f'\n[debts.{measured}]\n'
+        for name in sorted({*debts} & {*figures[measured]}):
+            text += f'{json.dumps(name)} = {min(debts[name], figures[measured][name])}\n'
+    LIST.write_text(text)
+
+
+def main() -> int:
+    """Print the figures and what is wrong with them."""
+    parser = argparse.ArgumentParser(prog='python -m tests.standards', description=__doc__)
+    parser.add_argument('--shrink', action='store_true', help='lower the debts to the figures')
+    figures, lists = measure(), read_lists()
+    if parser.parse_args().shrink:
+        shrink(figures, lists)
+    for name, offenders in figures.items():
+        amount = sum(offenders.values()) if name in ('names', 'docstrings') else len(offenders)
+        print(f'{name:12} {amount}')
+    wrong = defects(figures, lists)
+    for line in wrong:
+        print(line, file=sys.stderr)
+    return bool(wrong)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
