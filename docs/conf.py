@@ -19,6 +19,7 @@ extensions = [
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'myst_parser',
+    'redirects',
     'verbs',
 ]
 exclude_patterns = ['_build']

@@ -12,7 +12,7 @@ from desipipe.commands.differences import DIFFERENCES, table
 from desipipe.commands.migrate import find_notes
 from desipipe.errors import RecordError
 
-PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'user' / 'migrating.md'
+PAGE = Path(__file__).resolve().parent.parent / 'docs' / 'howto' / 'migrating.md'
 HEAD = """\
 from desipipe import Environment, FileManager, Queue, TaskManager
 from desipipe.task_manager import retry
@@ -77,7 +77,7 @@ def test_differences_are_named(tmp_path: Path, key: str, text: str) -> None:
     path = write(tmp_path, text)
     notes = find_notes(path)
     assert notes is not None
-    assert [note.link for note in notes] == [f'docs/user/migrating.md#{key}']
+    assert [note.link for note in notes] == [f'docs/howto/migrating.md#{key}']
     label, _, line = notes[0].where.rpartition(':')
     assert label == path
     assert notes[0].text == (HEAD + text).split('\n')[int(line) - 1].strip()
@@ -128,11 +128,11 @@ def test_exit_status_says_what_was_found(
     assert main(['doctor', '--migrate', str(same), str(own)]) == 1
     out = capsys.readouterr().out
     assert f'{own}:6: retry(queue)' in out
-    assert "add state='KILLED' (docs/user/migrating.md#retry)" in out
+    assert "add state='KILLED' (docs/howto/migrating.md#retry)" in out
     assert '1 line to look at' in out
     assert main(['doctor', '--json', '--migrate', str(own)]) == 1
     notes = json.loads(capsys.readouterr().out)
-    assert [note['link'] for note in notes] == ['docs/user/migrating.md#retry']
+    assert [note['link'] for note in notes] == ['docs/howto/migrating.md#retry']
 
 
 @pytest.mark.parametrize(

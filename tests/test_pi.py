@@ -54,9 +54,8 @@ def attempts(queue: Queue, name: str) -> int:
 
 
 def test_is_the_original_verbatim() -> None:
-    page = (Path(__file__).parents[1] / 'docs' / 'index.rst').read_text()
-    code = page.partition('.. code-block:: python\n')[2]
-    lines = [line[2:] for line in code.splitlines() if line.startswith('  ')]
+    page = (Path(__file__).parents[1] / 'docs' / 'tutorial' / 'pi.md').read_text()
+    lines = [line for line in page.partition('```python\n')[2].splitlines() if line]
     script = [line for line in ORIGINAL.read_text().splitlines() if line]
     begin = lines.index('from desipipe import Queue, Environment, TaskManager, FileManager')
     end = next(i for i, line in enumerate(lines) if line.startswith('print('))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-PAGE = 'docs/user/migrating.md'
+PAGE = 'docs/howto/migrating.md'
 
 
 class Difference(NamedTuple):
