@@ -3,6 +3,9 @@
 import sys
 from pathlib import Path
 
+from pygments.lexers import PythonLexer
+from sphinx.application import Sphinx
+
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'docs' / '_ext')]
 
@@ -35,3 +38,8 @@ autodoc_default_options = {'members': True, 'show-inheritance': True}
 napoleon_google_docstring = False
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+
+
+def setup(app: Sphinx) -> None:
+    """Colour cells with magics as Python."""
+    app.add_lexer('ipython', PythonLexer)
