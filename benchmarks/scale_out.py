@@ -28,7 +28,8 @@ from unittest import mock
 from desipipe import Queue, TaskManager
 from desipipe.execution.slot_process import Sent
 from desipipe.execution.worker import LOOK_S, Worker
-from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED, Successes
+from desipipe.queue.ends import Successes
+from desipipe.queue.events import PENDING, RUNNING, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import Journal
 from desipipe.store.lease import Lease, Observer

@@ -14,7 +14,8 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.cli import main
-from desipipe.queue.events import SUCCEEDED, End
+from desipipe.queue.ends import End
+from desipipe.queue.events import SUCCEEDED
 from desipipe.queue.explain import explain
 from desipipe.queue.task import Future
 from desipipe.record.model import read_queue

@@ -156,7 +156,7 @@ def test_a_report_from_before_is_never_taken_for_another_task(ledger: Ledger, ca
     add(other, ['x', 'y', 'z'])
     claimed = [*claim(other, 'v', 2), *claim(other, 'v', 2)]
     ledger.follow()  # as a worker that notes versions does
-    from desipipe.queue.events import End
+    from desipipe.queue.ends import End
 
     ends = [End(row, 1, SUCCEEDED, 0.0, 1, ledger.store(pickle.dumps('old'))) for row in (1, 2)]
     if carry:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 
 from desipipe.queue import events
+from desipipe.queue.ends import End, detail_of, end_at, end_event
 from desipipe.queue.events import (
     ENDED,
     FAILED,
@@ -19,12 +20,8 @@ from desipipe.queue.events import (
     SUCCEEDED,
     UNKNOWN,
     UNSUCCESSFUL,
-    End,
     Group,
     Ref,
-    detail_of,
-    end_at,
-    end_event,
     run_event,
     state_code,
 )

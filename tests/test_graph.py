@@ -7,7 +7,8 @@ from pathlib import Path
 import engine
 import pytest
 
-from desipipe.queue.events import FAILED, KILLED, SUCCEEDED, End
+from desipipe.queue.ends import End
+from desipipe.queue.events import FAILED, KILLED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.view.graph import BINS, INTERVALS, LANES, Timeline, graph
 

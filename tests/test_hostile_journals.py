@@ -19,7 +19,8 @@ from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
 from desipipe.file_manager.history import attempts
 from desipipe.queue.compact import clear, compact, mend
-from desipipe.queue.events import FAILED, SUCCEEDED, End, end_event
+from desipipe.queue.ends import End, end_event
+from desipipe.queue.events import FAILED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
 from desipipe.queue.state import ROWS_FREE, State

@@ -29,7 +29,8 @@ from engine import (
 )
 
 from desipipe.queue.compact import compact
-from desipipe.queue.events import PENDING, SUCCEEDED, End
+from desipipe.queue.ends import End
+from desipipe.queue.events import PENDING, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.serialize import dumps
 

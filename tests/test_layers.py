@@ -46,7 +46,7 @@ INSIDE = {
         'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
     ),
     'queue': (
-        'call_here events faults lending not_a_value place selection sweep versions columns state '
+        'call_here events event_checks ends faults lending not_a_value place selection sweep versions columns state '
         'authors uses ledger app compact jobs output waiting sharing task explain gathering '
         'future_list queue location'
     ),
@@ -88,7 +88,14 @@ RANK_INSIDE = {
 }
 # State is a fold over events and nothing else: a clock, a random number or a file would make two
 # readers disagree.
-PURE = {'queue.events', 'queue.versions', 'queue.columns', 'queue.state'}
+PURE = {
+    'queue.events',
+    'queue.event_checks',
+    'queue.ends',
+    'queue.versions',
+    'queue.columns',
+    'queue.state',
+}
 IMPURE = {
     'datetime',
     'glob',

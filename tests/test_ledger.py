@@ -53,7 +53,8 @@ from desipipe.errors import (
 from desipipe.queue import Queue
 from desipipe.queue import queue as queues
 from desipipe.queue.compact import compact
-from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, End, Ref
+from desipipe.queue.ends import End
+from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
 from desipipe.queue.ledger import Batch, Ledger, find_mid
 from desipipe.queue.task import Future, Task
 from desipipe.serialize import Payload, dumps_arguments

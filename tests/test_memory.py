@@ -12,7 +12,8 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.queue.compact import compact
-from desipipe.queue.events import SUCCEEDED, End, end_at, end_event
+from desipipe.queue.ends import End, end_at, end_event
+from desipipe.queue.events import SUCCEEDED
 from desipipe.view.queue import task_detail, task_summaries
 
 pytestmark = pytest.mark.skipif(

@@ -29,6 +29,7 @@ from engine import (
 )
 from hypothesis import given
 
+from desipipe.queue.ends import End, end_event
 from desipipe.queue.events import (
     CHUNK,
     FAILED,
@@ -37,10 +38,8 @@ from desipipe.queue.events import (
     RUNNING,
     SUCCEEDED,
     UNKNOWN,
-    End,
     Event,
     Ref,
-    end_event,
     run_event,
 )
 from desipipe.queue.ledger import Ledger

@@ -14,7 +14,8 @@ import pytest
 from workers import work
 
 from desipipe import Queue, TaskManager
-from desipipe.queue.events import STATES, SUCCEEDED, End
+from desipipe.queue.ends import End
+from desipipe.queue.events import STATES, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.store.journal import lines
 from desipipe.store.lease import Lease, Observer, lease_path

@@ -22,18 +22,8 @@ from ..errors import DesipipeError, LaunchError, PayloadError, QueueGoneError, U
 from ..provenance import SAVED_WITH_FILES, Making, machine
 from ..provider.base import FREE, BaseProvider, Provider
 from ..queue.authors import Call
-from ..queue.events import (
-    FAILED,
-    KILLED,
-    PENDING,
-    RUNNING,
-    SUCCEEDED,
-    WAITING,
-    End,
-    Event,
-    Ref,
-    Successes,
-)
+from ..queue.ends import End, Successes
+from ..queue.events import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, Event, Ref
 from ..queue.faults import passes, patiently
 from ..queue.ledger import Ledger, find_mid
 from ..queue.queue import Queue, get_queue

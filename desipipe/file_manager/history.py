@@ -12,7 +12,9 @@ from typing import Any, NamedTuple
 
 from ..errors import PayloadError
 from ..provenance import Content
-from ..queue.events import STATES, End, decode_event, end_at
+from ..queue.ends import End, end_at
+from ..queue.event_checks import decode_event
+from ..queue.events import STATES
 from ..queue.ledger import Ledger
 from .made import Look, Source
 

@@ -22,6 +22,7 @@ from ..store.recover import Recovered, recover
 from ..store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full
 from ..utils import random_hex
 from .authors import SUFFIX as CLAIMS_SUFFIX
+from .ends import End, end_at, end_event
 from .events import (
     CHUNK,
     DROPPED,
@@ -33,11 +34,8 @@ from .events import (
     SUCCEEDED,
     UNKNOWN,
     WAITING,
-    End,
     Event,
     Ref,
-    end_at,
-    end_event,
     link_parts,
     run_event,
     worker_end_event,

@@ -52,6 +52,8 @@ from .authors import (
     task_claims,
 )
 from .columns import ID, Identities, are_distinct, known_rows
+from .ends import End, Successes, detail_of, end_at, end_event, successes_events
+from .event_checks import check_file
 from .events import (
     CANCELLED,
     CHUNK,
@@ -65,19 +67,12 @@ from .events import (
     SUCCEEDED,
     UNKNOWN,
     WAITING,
-    End,
     Event,
     Group,
     Ref,
-    Successes,
-    check_file,
-    detail_of,
-    end_at,
-    end_event,
     job_event,
     link_parts,
     run_event,
-    successes_events,
     worker_end_event,
 )
 from .state import NOWHERE, State

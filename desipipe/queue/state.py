@@ -14,6 +14,7 @@ from itertools import accumulate, islice, pairwise
 
 from ..store.lines import RefusedEvent
 from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
+from .event_checks import check_event
 from .events import (
     BY_HAND,
     DROPPED,
@@ -31,7 +32,6 @@ from .events import (
     Event,
     Group,
     Ref,
-    check_event,
 )
 from .versions import Versions
 

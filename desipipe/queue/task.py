@@ -34,6 +34,7 @@ from ..terminal import visible
 from ..utils import BaseClass, Logged, from_above
 from .app import App, caller
 from .call_here import FAILED_ERRNO, call_here
+from .ends import End
 from .events import (
     CANCELLED,
     DROPPED,
@@ -46,7 +47,6 @@ from .events import (
     SUCCEEDED,
     UNKNOWN,
     WAITING,
-    End,
     Group,
     state_code,
 )

@@ -17,7 +17,8 @@ import orjson
 
 from ..errors import RecordError
 from ..queue.app import KINDS
-from ..queue.events import CHUNK, SUCCEEDED, End, Event, Group, Ref, end_event, worker_end_event
+from ..queue.ends import End, end_event
+from ..queue.events import CHUNK, SUCCEEDED, Event, Group, Ref, worker_end_event
 from ..queue.queue import Queue, check_name, mid_of
 from ..store.segment import ALIGNMENT
 from ..utils import plural

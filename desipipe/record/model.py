@@ -25,7 +25,8 @@ from ..errors import (
     PayloadError,
     UntrustedQueueError,
 )
-from ..queue.events import DROPPED, ENDED, STATES, SUCCEEDED, End, Event, Group, Ref, end_at
+from ..queue.ends import End, end_at
+from ..queue.events import DROPPED, ENDED, STATES, SUCCEEDED, Event, Group, Ref
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue
 from ..serialize import anatomy, encode, task_identity, text

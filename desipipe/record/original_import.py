@@ -26,17 +26,8 @@ from ..errors import (
 )
 from ..provider import Provider
 from ..queue.app import App
-from ..queue.events import (
-    CHUNK,
-    FAILED,
-    KILLED,
-    SUCCEEDED,
-    UNKNOWN,
-    End,
-    Event,
-    end_event,
-    worker_end_event,
-)
+from ..queue.ends import End, end_event
+from ..queue.events import CHUNK, FAILED, KILLED, SUCCEEDED, UNKNOWN, Event, worker_end_event
 from ..queue.ledger import Batch
 from ..queue.queue import Queue, create_folder, import_command, mid_of, queue_folder
 from ..queue.task import Future

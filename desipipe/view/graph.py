@@ -11,7 +11,8 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from ..queue.events import DROPPED, PENDING, RUNNING, STATES, decode_event
+from ..queue.event_checks import decode_event
+from ..queue.events import DROPPED, PENDING, RUNNING, STATES
 from ..queue.ledger import Ledger
 from ..queue.state import State
 from .queue import state_name, task_name

@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import CorruptJournalError, PayloadError, QueueGoneError
+from ..queue.event_checks import check_event
 from ..queue.events import (
     DROPPED,
     ENDED,
@@ -28,7 +29,6 @@ from ..queue.events import (
     UNKNOWN,
     WAITING,
     Event,
-    check_event,
 )
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue

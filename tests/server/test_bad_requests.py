@@ -448,7 +448,8 @@ async def test_nothing_is_unpickled(ask: Ask, follow: Follow, queue: Queue, tmp_
     ledger.add([batch], {group.app: code}, engine.MANAGERS)
     engine.begin(ledger, 'w1', 4)
     claimed = engine.claim(ledger, 'w1', 3)
-    from desipipe.queue.events import FAILED, SUCCEEDED, End
+    from desipipe.queue.ends import End
+    from desipipe.queue.events import FAILED, SUCCEEDED
 
     ends = [
         End(
@@ -509,7 +510,8 @@ async def test_large_output_comes_in_pieces(ask: Ask, queue: Queue) -> None:
     engine.add(ledger, range(1))
     engine.begin(ledger, 'w1')
     ((row, attempt),) = engine.claim(ledger, 'w1')
-    from desipipe.queue.events import SUCCEEDED, End
+    from desipipe.queue.ends import End
+    from desipipe.queue.events import SUCCEEDED
 
     text = 'äöü€' * 250_000  # one line, and no piece may end within a character
     ledger.exchange('w1', [End(row, attempt, SUCCEEDED, 1.0, 1, None, ledger.store(text.encode()))])
