@@ -19,11 +19,12 @@ from .errors import PayloadError as DeserializationError
 from .provenance import SAVED, SAVED_NOTHING, versions
 from .provider import Provider, get_provider
 from .provider.base import BaseProvider
+from .queue.adding import Batch
 from .queue.app import App, Shared, caller
 from .queue.call_here import call_here, chdir
 from .queue.events import STATES, Event, state_code
 from .queue.future_list import futures_of
-from .queue.ledger import Batch, Ledger
+from .queue.ledger import Ledger
 from .queue.place import follow_cells
 from .queue.queue import Queue, get_queue, kill, mid_of, queue_of, retry
 from .queue.sweep import sweep_calls
@@ -107,12 +108,7 @@ class VarType:
     KEYWORD_ONLY = 'KEYWORD_ONLY'
     VAR_POSITIONAL = 'VAR_POSITIONAL'
     VAR_KEYWORD = 'VAR_KEYWORD'
-    ALL: ClassVar[list[str]] = [
-        POSITIONAL_OR_KEYWORD,
-        KEYWORD_ONLY,
-        VAR_POSITIONAL,
-        VAR_KEYWORD,
-    ]
+    ALL: ClassVar[list[str]] = [POSITIONAL_OR_KEYWORD, KEYWORD_ONLY, VAR_POSITIONAL, VAR_KEYWORD]
 
 
 task_states = TaskState.ALL
@@ -677,8 +673,7 @@ _APPS = {'python': PythonApp, 'bash': BashApp, 'cell': PythonApp}
 
 
 def map_parts(
-    bind_all: Callable[[Sequence[Any]], list[dict[str, Any]]],
-    calls: Iterator[Any],
+    bind_all: Callable[[Sequence[Any]], list[dict[str, Any]]], calls: Iterator[Any]
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield calls that are bound, as many at once as take a few megabytes."""
     while part := list(itertools.islice(calls, _PART)):

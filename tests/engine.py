@@ -15,9 +15,10 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from desipipe.queue.adding import Batch
 from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, PENDING, RUNNING, STATES, SUCCEEDED, WAITING, Event, Group
-from desipipe.queue.ledger import Batch, Ledger
+from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import State
 from desipipe.queue.uses import Use
 from desipipe.serialize import Code, Payload

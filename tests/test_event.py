@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from desipipe.queue import events
-from desipipe.queue.ends import End, detail_of, end_at, end_event
+from desipipe.queue.ends import End, detail_of, end_at
 from desipipe.queue.events import (
     ENDED,
     FAILED,
@@ -22,9 +22,10 @@ from desipipe.queue.events import (
     UNSUCCESSFUL,
     Group,
     Ref,
-    run_event,
     state_code,
 )
+from desipipe.queue.transactions.attempts import end_event, run_event
+from desipipe.queue.transactions.tasks import group_event
 
 REFS = st.none() | st.builds(
     Ref, st.sampled_from(['a-1', 'b-2', 'c.3']), st.integers(0, 2**50), st.integers(0, 2**40)
@@ -106,14 +107,14 @@ def test_a_batch_of_small_tasks_is_small() -> None:
     st.integers(0, 100),
 )
 def test_a_group_comes_back(group: Group, number: int) -> None:
-    event = orjson.loads(orjson.dumps(group.to_event(number)))
+    event = orjson.loads(orjson.dumps(group_event(number, group)))
     assert (event['e'], event['g']) == ('group', number)
     assert Group.from_event({**event, 'of a later version': 1}) == group
     assert hash(Group.from_event(event)) == hash(group)
 
 
 def test_a_plain_group_says_little() -> None:
-    assert set(Group('a', 'm', 'n', 'python').to_event(0)) == {
+    assert set(group_event(0, Group('a', 'm', 'n', 'python'))) == {
         'e',
         'g',
         'app',

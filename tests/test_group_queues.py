@@ -15,6 +15,7 @@ from users import ALICE, BOB, CAROL, GROUP, User, modes, needs_root, open_place,
 from desipipe import Environment, Queue, TaskManager, spawn, work
 from desipipe.errors import ConfigError, PermissionDeniedError, QueueError, UntrustedQueueError
 from desipipe.queue.sharing import find_group, unreachable
+from desipipe.queue.transactions.tasks import group_event
 from desipipe.view.queue import queue_summary
 
 pytestmark = needs_root
@@ -291,7 +292,7 @@ def forge_folder(queue: Queue) -> None:
     group = state.groups[0]._replace(cwd='/tmp', path=('/tmp',))
     number = len(state.groups)
     events = [
-        group.to_event(number),
+        group_event(number, group),
         {'e': 'assign', 'g': number, 'rows': list(state.rows.values()), 't': 0.0},
     ]
     queue.ledger.journal.write(lambda: events)

@@ -19,11 +19,12 @@ from desipipe import Queue
 from desipipe.errors import CorruptJournalError, QueueError
 from desipipe.file_manager.history import attempts
 from desipipe.queue.compact import clear, compact, mend
-from desipipe.queue.ends import End, end_event
+from desipipe.queue.ends import End
 from desipipe.queue.events import FAILED, SUCCEEDED
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.output import LiveReader, written
 from desipipe.queue.state import ROWS_FREE, State
+from desipipe.queue.transactions.attempts import end_event
 from desipipe.store import journal as journals
 from desipipe.store.journal import Journal, encode
 from desipipe.store.lease import Observer, lease_path, read_lease

@@ -46,9 +46,11 @@ INSIDE = {
         'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
     ),
     'queue': (
-        'call_here events event_checks ends faults lending not_a_value place selection sweep versions columns state '
-        'authors uses ledger app compact jobs output waiting sharing task explain gathering '
-        'future_list queue location'
+        'call_here events event_checks ends task_events process_events faults lending '
+        'not_a_value place selection sweep versions columns processes state transactions '
+        'transactions.tasks transactions.processes transactions.attempts '
+        'transactions.decisions authors uses adding ledger app compact jobs output '
+        'waiting sharing task explain gathering future_list queue location'
     ),
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (

@@ -52,10 +52,11 @@ from desipipe.errors import (
 )
 from desipipe.queue import Queue
 from desipipe.queue import queue as queues
+from desipipe.queue.adding import Batch
 from desipipe.queue.compact import compact
 from desipipe.queue.ends import End
 from desipipe.queue.events import CHUNK, FAILED, PENDING, SUCCEEDED, Ref
-from desipipe.queue.ledger import Batch, Ledger, find_mid
+from desipipe.queue.ledger import Ledger, find_mid
 from desipipe.queue.task import Future, Task
 from desipipe.serialize import Payload, dumps_arguments
 from desipipe.store.journal import decode, first_event

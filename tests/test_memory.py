@@ -12,8 +12,9 @@ import pytest
 
 from desipipe import Queue, TaskManager
 from desipipe.queue.compact import compact
-from desipipe.queue.ends import End, end_at, end_event
+from desipipe.queue.ends import End, end_at
 from desipipe.queue.events import SUCCEEDED
+from desipipe.queue.transactions.attempts import end_event
 from desipipe.view.queue import task_detail, task_summaries
 
 pytestmark = pytest.mark.skipif(

@@ -32,7 +32,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from desipipe.queue.compact import compact, repair
 from desipipe.queue.events import STATES, state_code
 from desipipe.queue.ledger import Ledger
-from desipipe.queue.versions import Version, code_event
+from desipipe.queue.transactions.tasks import code_event
+from desipipe.queue.versions import Version
 
 ENDED = ('SUCCEEDED', 'FAILED', 'KILLED', 'UNKNOWN')
 APPS = {
@@ -401,7 +402,7 @@ class QueueMachine(RuleBasedStateMachine):
     def sets(self, data: st.DataObject, state: str) -> None:
         """A state is set by hand."""
         for task in self.pick(data, most=1):
-            self.view(data).change(lambda _, task=task: [task.row], state_code(state), 'set')  # type: ignore[misc]
+            self.view(data).change(lambda _, task=task: [task.row], state_code(state))  # type: ignore[misc]
             task.state = state
         self.settle()
 

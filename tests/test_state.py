@@ -29,7 +29,7 @@ from engine import (
 )
 from hypothesis import given
 
-from desipipe.queue.ends import End, end_event
+from desipipe.queue.ends import End
 from desipipe.queue.events import (
     CHUNK,
     FAILED,
@@ -40,10 +40,11 @@ from desipipe.queue.events import (
     UNKNOWN,
     Event,
     Ref,
-    run_event,
 )
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.state import ID, State
+from desipipe.queue.transactions.attempts import end_event, run_event
+from desipipe.queue.transactions.tasks import group_event
 from desipipe.store.journal import decode
 
 
@@ -438,18 +439,18 @@ def test_cancel_keeps_the_result_of_a_task_that_runs_again(ledger: Ledger) -> No
 def test_states_set_by_hand(ledger: Ledger) -> None:
     add(ledger, ['a', 'b', 'c'], {'b': ['a'], 'c': ['b']})
     claimed = claim(ledger, 'w')
-    ledger.change(lambda state: [0], SUCCEEDED, 'set')
+    ledger.change(lambda state: [0], SUCCEEDED)
     assert states(ledger.state) == ['SUCCEEDED', 'PENDING', 'WAITING']
     fail(ledger, 'w', claimed)
     assert states(ledger.state)[0] == 'SUCCEEDED'
-    ledger.change(lambda state: [0], FAILED, 'set')
+    ledger.change(lambda state: [0], FAILED)
     assert states(ledger.state) == ['FAILED', 'WAITING', 'WAITING'] and ledger.blocked() == {
         1: 0,
         2: 0,
     }
-    ledger.change(lambda state: [1], SUCCEEDED, 'set')
+    ledger.change(lambda state: [1], SUCCEEDED)
     assert states(ledger.state) == ['FAILED', 'SUCCEEDED', 'PENDING']
-    assert ledger.change(lambda state: [1], SUCCEEDED, 'set') == []
+    assert ledger.change(lambda state: [1], SUCCEEDED) == []
 
 
 def test_drop(ledger: Ledger) -> None:
@@ -691,7 +692,7 @@ def test_reset_forgets_everything(run: Ledger) -> None:
 def many(n: int) -> Iterator[Event]:
     """A journal's events, of ``n`` tasks that one worker ran."""
     yield {'e': 'mgr', 'mid': MID, **MANAGERS[MID]}
-    yield group().to_event(0)
+    yield group_event(0, group())
     yield {
         'e': 'worker',
         'do': 'begin',

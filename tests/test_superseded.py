@@ -36,8 +36,9 @@ from desipipe.queue.compact import compact
 from desipipe.queue.events import PENDING
 from desipipe.queue.ledger import Ledger
 from desipipe.queue.place import Place
+from desipipe.queue.transactions.tasks import code_event
 from desipipe.queue.uses import Use
-from desipipe.queue.versions import Version, code_event
+from desipipe.queue.versions import Version
 from desipipe.view.graph import graph
 from desipipe.view.queue import queue_brief, queue_summary
 

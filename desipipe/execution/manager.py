@@ -23,10 +23,18 @@ from ..errors import DesipipeError, LaunchError, ManagerRunningError, QueueError
 from ..provenance import machine
 from ..provider import Provider
 from ..provider.base import FREE, Job
-from ..queue.events import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event, job_event
+from ..queue.events import FAILED, KILLED, PENDING, UNKNOWN, WAITING, Event, JournalEvent, StopLevel
 from ..queue.jobs import jobs_name, noted_job
 from ..queue.ledger import Ledger
 from ..queue.queue import Queue, get_queue, start_manager
+from ..queue.transactions.processes import (
+    job_event,
+    manager_begin_event,
+    manager_end_event,
+    manager_say_event,
+    resize_event,
+    stop_event,
+)
 from ..scheduler import Scheduler
 from ..security.trust import held_text
 from ..store.files import check_name, read_file
@@ -253,31 +261,20 @@ class Manager:
         # after it submitted them.
         self._first = not ledger.state.last_manager
 
-        def decide() -> list[Event]:
+        def decide() -> list[JournalEvent]:
             now = ledger.state.manager
             if now is not None and now['w'] == self.name:
                 return []  # it was written, and then something failed
             if now is not None and (other is None or now['w'] != other['w']):
                 raise self._running(now)
-            end = (
-                [{'e': 'manager', 'do': 'end', 'w': now['w'], 'why': 'vanished', 't': time.time()}]
-                if now is not None
-                else []
+            end: list[JournalEvent] = (
+                [manager_end_event(now['w'], 'vanished', time.time())] if now is not None else []
             )
             if self.max_workers is not None and ledger.state.resized:
-                end.append(
-                    {'e': 'resize', 'mid': '', 'max': None, 't': time.time()}
-                )  # what was said last counts
+                end.append(resize_event('', None, time.time()))  # what was said last counts
             return [
                 *end,
-                {
-                    'e': 'manager',
-                    'do': 'begin',
-                    'w': self.name,
-                    'host': here['host'],
-                    'pid': here['pid'],
-                    't': time.time(),
-                },
+                manager_begin_event(self.name, here['host'], here['pid'], time.time()),
             ]
 
         ledger.journal.write(decide)
@@ -508,7 +505,7 @@ class Manager:
         if state.manager is None or state.manager['w'] != self.name:
             return TAKEN_OVER
         if state.manager.get('stop'):
-            self._polite = state.manager['stop'] == 'politely'
+            self._polite = state.manager['stop'] == StopLevel.POLITELY
             if self._lease is not None:
                 self._lease.confirm(state.manager['stop'])
             return 'killed by desipipe kill'
@@ -539,7 +536,7 @@ class Manager:
     def _end_if_nothing_left(self) -> bool:
         ended = False
 
-        def decide() -> list[Event]:
+        def decide() -> list[JournalEvent]:
             # Under the lock: a task that was added before is seen here, one that comes after finds
             # that the manager has ended.
             nonlocal ended
@@ -549,7 +546,7 @@ class Manager:
         self.ledger.journal.write(decide)
         return ended
 
-    def _end_events(self, why: str) -> list[Event]:
+    def _end_events(self, why: str) -> list[JournalEvent]:
         state = self.ledger.state
         now = time.time()
         mine = [
@@ -557,17 +554,17 @@ class Manager:
             for worker in state.alive.values()
             if any(worker.job in pool.jobs for pool in self.pools.values())
         ]
-        stop = [{'e': 'stop', 'workers': mine, 'how': 'politely', 't': now}] if mine else []
+        stop = [stop_event(mine, StopLevel.POLITELY, False, now)] if mine else []
         return [
             *stop,
             *self._open_events(now),
-            {'e': 'manager', 'do': 'end', 'w': self.name, 'why': why, 't': now},
+            manager_end_event(self.name, why, now),
         ]
 
-    def _open_events(self, now: float) -> list[Event]:
+    def _open_events(self, now: float) -> list[JournalEvent]:
         # What is under way is written down for the next manager, or for `desipipe kill`, before
         # this one has ended.
-        events = []
+        events: list[JournalEvent] = []
         for pool in self.pools.values():
             jobs = [_row(job) for job in pool.unnoted.values() if job.jobid not in pool.withdrawn]
             jobs += [
@@ -920,7 +917,7 @@ class Manager:
                 words['final'] = True
             return (KILLED if job.fate in ('walltime', 'oom', 'cancelled') else UNKNOWN), words
 
-        self.ledger.bury(names, why, cause)
+        self.ledger.end_workers(names, why, cause)
         logger.warning('job %s: %s. Its workers %s are gone', job.jobid, text, ', '.join(names))
 
     def _say(self, key: tuple[str, str], text: str, mid: str = '', final: bool = False) -> None:
@@ -963,9 +960,9 @@ class Manager:
             changed = [*(message for message in changed if message != shown), shown]
         if changed:
             self._published = {mid: message.text for mid, message in of_each.items()}
-            common: Event = {'e': 'manager', 'do': 'say', 'w': self.name, 't': time.time()}
+            now = time.time()
             events = [
-                {**common, 'text': text, 'mid': mid, 'final': final} for text, mid, final in changed
+                manager_say_event(self.name, text, mid, final, now) for text, mid, final in changed
             ]
             self.ledger.journal.write(lambda: events)
 
@@ -1143,7 +1140,7 @@ class Manager:
                 names.append(worker.name)
                 over -= worker.slots
         if names and over <= 0 and state.most(pool.mid) is not None:
-            self.ledger.stop(lambda state: names, 'politely', False)
+            self.ledger.stop(lambda state: names, StopLevel.POLITELY, False)
 
     def _withdraw(self, pool: Pool, job: Job) -> None:
         logger.info('job %s is no longer needed', job.jobid)

@@ -23,10 +23,21 @@ from ..provenance import SAVED_WITH_FILES, Making, machine
 from ..provider.base import FREE, BaseProvider, Provider
 from ..queue.authors import Call
 from ..queue.ends import End, Successes
-from ..queue.events import FAILED, KILLED, PENDING, RUNNING, SUCCEEDED, WAITING, Event, Ref
+from ..queue.events import (
+    FAILED,
+    KILLED,
+    PENDING,
+    RUNNING,
+    SUCCEEDED,
+    WAITING,
+    Event,
+    JournalEvent,
+    Ref,
+)
 from ..queue.faults import passes, patiently
 from ..queue.ledger import Ledger, find_mid
 from ..queue.queue import Queue, get_queue
+from ..queue.transactions.processes import lend_event, versions_event
 from ..security.secrets import process_values
 from ..security.trust import held_text
 from ..store.journal import writer_name
@@ -213,7 +224,7 @@ class Worker:
             tuple[End, str, bytes]
         ] = []  # of what is not reported: end, member, bytes
         self._written = 0  # payloads that are in the segment
-        self._notes: list[Event] = []
+        self._notes: list[JournalEvent] = []
         self._uncertain = False  # whether the last report was written
         self._verdict: tuple[str, str] | None = None  # what became of the whole job: kind and words
         self._verdict_at = 0.0
@@ -997,10 +1008,7 @@ class Worker:
         found = [(app, packages)] if packages and (self.name, app) not in known else []
         found += [('', everything)] if everything != before else []
         # Written later: the queue may be gone, and the slot's other messages have not been read.
-        self._notes += [
-            {'e': 'versions', 'w': self.name, 'app': app, 'versions': versions}
-            for app, versions in found
-        ]
+        self._notes += [versions_event(self.name, app, versions) for app, versions in found]
 
     def _write_notes(self) -> None:
         notes = self._notes
@@ -1602,7 +1610,7 @@ class Worker:
 
     def _note_lent(self, places: int) -> None:
         self._lent = places
-        self._notes.append({'e': 'lend', 'w': self.name, 'n': places, 't': time.time()})
+        self._notes.append(lend_event(self.name, places, time.time()))
 
     def _end_idle_extra(self, now: float) -> None:
         """End slots that were started while others lent their places, when they have nothing to

@@ -32,8 +32,8 @@ from ..serialize.plain import ATOMS
 from ..settings.carried import carried_settings
 from ..terminal import visible
 from ..utils import BaseClass
+from .adding import Batch
 from .events import Group
-from .ledger import Batch
 
 KINDS = ('python', 'bash', 'cell')
 _MISSING = object()

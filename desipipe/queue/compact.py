@@ -22,7 +22,7 @@ from ..store.recover import Recovered, recover
 from ..store.segment import ALIGNMENT, MAP_FROM, SegmentWriter, disk_full
 from ..utils import random_hex
 from .authors import SUFFIX as CLAIMS_SUFFIX
-from .ends import End, end_at, end_event
+from .ends import End, end_at
 from .events import (
     CHUNK,
     DROPPED,
@@ -35,13 +35,37 @@ from .events import (
     UNKNOWN,
     WAITING,
     Event,
+    EventKind,
+    JournalEvent,
+    Reason,
     Ref,
-    link_parts,
-    run_event,
-    worker_end_event,
 )
 from .ledger import Ledger
-from .state import BYTES_PER_ROW, ROWS_FREE, Worker
+from .processes import Worker
+from .state import BYTES_PER_ROW, ROWS_FREE
+from .transactions.attempts import attempt_event, end_event, run_event
+from .transactions.decisions import drop_event, mark_event, pause_event, set_events
+from .transactions.processes import (
+    job_event,
+    manager_end_event,
+    resize_event,
+    stop_event,
+    submit_event,
+    versions_event,
+    worker_begin_event,
+    worker_end_event,
+)
+from .transactions.tasks import (
+    add_event,
+    chunks,
+    drain_event,
+    fill_event,
+    group_event,
+    keep_events,
+    link_events,
+    segments_event,
+    versions_events,
+)
 
 OUT_OF_BAND = 4096  # bytes, as in serialize
 _REACH = 1 << 18  # rows that one line leaves out
@@ -77,7 +101,7 @@ def compact(ledger: Ledger) -> dict[str, dict[str, int]]:
     writer = SegmentWriter(ledger.folder, f'compact-{random_hex(4)}')
     replaced = False
 
-    def events() -> list[Event]:
+    def events() -> list[JournalEvent]:
         doomed.clear()
         if not ledger.state.alive:
             # A worker has references of the old generation in its slots' hands; without one, only
@@ -123,7 +147,7 @@ def clear(ledger: Ledger, carry: bool) -> None:
         any of them lives, numbers of rows and groups are not given again.
     """
 
-    def events() -> list[Event]:
+    def events() -> list[JournalEvent]:
         return list(_cleared(ledger, carry))
 
     def after() -> None:
@@ -133,7 +157,7 @@ def clear(ledger: Ledger, carry: bool) -> None:
         ledger.journal.replaced(events, after)
 
 
-def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
+def _cleared(ledger: Ledger, carry: bool) -> Iterator[JournalEvent]:
     state = ledger.state
     now = time.time()
     header: Event = {
@@ -147,10 +171,9 @@ def _cleared(ledger: Ledger, carry: bool) -> Iterator[Event]:
     yield first_event({**header, **({'id': state.header['id']} if working else {}), 't': now})
     if not working:
         return
-    for mid, event in state.managers.items():
-        yield {**_plain(event), 'mid': mid}
-    yield from (group.to_event(number) for number, group in enumerate(state.groups))
-    yield {'e': 'segments', 'names': sorted(_needed_segments(ledger))}
+    yield from ({**_plain(event), 'mid': mid} for mid, event in state.managers.items())
+    yield from (group_event(number, group) for number, group in enumerate(state.groups))
+    yield segments_event(_needed_segments(ledger))
     yield from _workers(
         ledger,
         {
@@ -168,29 +191,28 @@ def _still_draining(ledger: Ledger) -> dict[int, Worker | None]:
     return {known.row: known.worker for known in ledger.state.draining.values() if not known.done}
 
 
-def _drains(ledger: Ledger, rows: dict[int, Worker | None]) -> Iterator[Event]:
+def _drains(ledger: Ledger, rows: dict[int, Worker | None]) -> Iterator[JournalEvent]:
     state = ledger.state
     for row, worker in rows.items():
         known = state.draining.get(state.ids[row])
-        yield {
-            'e': 'drain',
-            'w': '' if worker is None else worker.name,
-            'rows': [row],
-            'n': [state.attempt[row]],
-            'g': [state.group[row]],
-            'ids': state.ids[row].hex(),
-            't': state.started[row] if known is None else known.started,
-        }
+        yield drain_event(
+            '' if worker is None else worker.name,
+            row,
+            state.attempt[row],
+            state.group[row],
+            state.ids[row],
+            state.started[row] if known is None else known.started,
+        )
 
 
-def _reach(start: int, end: int) -> Iterator[Event]:
+def _reach(start: int, end: int) -> Iterator[JournalEvent]:
     # Numbers of rows that are no tasks are not given to others. A journal may leave out as many as
     # its length allows: where there are very many of them, it is made that long.
     for row in [*range(start + _REACH - 1, end - 1, _REACH), end - 1]:
         if row >= start:
             if row >= ROWS_FREE:
-                yield {'e': 'fill', 'x': ' ' * (BYTES_PER_ROW * _REACH)}
-            yield {'e': 'drop', 'rows': [row]}
+                yield fill_event(BYTES_PER_ROW * _REACH)
+            yield drop_event([row])
 
 
 def _needed_segments(ledger: Ledger) -> set[str]:
@@ -242,7 +264,7 @@ def share_journal(ledger: Ledger, group: str) -> None:
     name that none does.
     """
 
-    def events() -> list[Event]:
+    def events() -> list[JournalEvent]:
         recovered = recovered_of(ledger)
         _put_aside(
             ledger.folder, ledger.journal.header['gen'], [data for _, data in recovered.damaged]
@@ -342,10 +364,14 @@ def restore_header(folder: str, header: Event, lock: str) -> bool:
         kept = [_plain(line.event) for line in recovered.kept]
         if not kept:
             return False
-        old = [event for event in kept if event['e'] == 'queue' and event.get('version') == VERSION]
+        old = [
+            event
+            for event in kept
+            if event['e'] == EventKind.QUEUE and event.get('version') == VERSION
+        ]
         first = first_event(old[0] if old else header)
         _put_aside(folder, first['gen'], [data for _, data in recovered.damaged])
-        replace(folder, [first, *(event for event in kept if event['e'] != 'queue')])
+        replace(folder, [first, *(event for event in kept if event['e'] != EventKind.QUEUE)])
     return True
 
 
@@ -424,13 +450,12 @@ def _mover(ledger: Ledger, doomed: set[str], writer: SegmentWriter) -> Move:
 
 def _rewritten(
     ledger: Ledger, found: list[tuple[int, Event]], move: Move, doomed: set[str]
-) -> Iterator[Event]:
+) -> Iterator[JournalEvent]:
     state = ledger.state
     now = time.time()
     header = {key: value for key, value in state.header.items() if key != 'at'}
     yield first_event(header)
-    for mid, event in state.managers.items():
-        yield {**_plain(event), 'mid': mid}
+    yield from ({**_plain(event), 'mid': mid} for mid, event in state.managers.items())
     for event in state.apps.values():
         yield {
             **_plain(event),
@@ -439,13 +464,13 @@ def _rewritten(
     for event in state.shared.values():
         yield {**_plain(event), 'ref': move(Ref(*event['ref']))}
     for number, group in enumerate(state.groups):
-        yield group.to_event(number)
-    yield from state.code_versions.events()
+        yield group_event(number, group)
+    yield from versions_events(state.code_versions)
     ends: dict[tuple[str, str], list[End]] = defaultdict(list)
     added: dict[int, float] = {}
     used: set[str] = set(state.alive)
     for offset, event in found:
-        if event['e'] in ('add', 'revive'):
+        if event['e'] in (EventKind.ADD, EventKind.REVIVE):
             added[offset] = event['t']
         for key, end in _ends(ledger, event, offset):
             used.add(key[0])
@@ -453,29 +478,29 @@ def _rewritten(
     yield from _workers(ledger, used)
     yield from _tasks(ledger, move, added)
     kept = sorted(state.kept)
-    yield from (
-        {'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now} for i in range(0, len(kept), CHUNK)
-    )
+    yield from keep_events(kept, now)
     if state.status and state.status[-1] == DROPPED:
         yield from _reach(max(state.rows.values(), default=-1) + 1, len(state.status))
     severed = [row for row in sorted(state.severed) if state.ids[row]]
-    yield from ({'e': 'drop', 'rows': [row], 'ids': state.ids[row].hex()} for row in severed)
-    yield {'e': 'segments', 'names': sorted(state.kept_segments - set(doomed))}
+    yield from (drop_event([row], ids=state.ids[row]) for row in severed)
+    yield segments_event(state.kept_segments - set(doomed))
     yield from _drains(ledger, {known.row: known.worker for known in state.draining.values()})
     for kind in ('past', 'last', 'final'):
         for (worker, which), pile in ends.items():
             if which == kind:
-                yield from ({**end_event(worker, part, now), 'kind': kind} for part in _parts(pile))
+                yield from (end_event(worker, part, now, kind) for part in _parts(pile))
     for (worker, which), pile in ends.items():
         if which == 'drained':
             yield from (end_event(worker, part, now) for part in _parts(pile))
     yield from _attempts(ledger)
     yield from _set_by_hand(ledger, now)
-    yield from ({'e': 'mark', 'rows': [row], **mark} for row, mark in state.marks.items())
+    yield from (
+        mark_event(row, mark.get('job'), mark.get('t0')) for row, mark in state.marks.items()
+    )
     yield from _surroundings(ledger, now)
 
 
-def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
+def _surroundings(ledger: Ledger, now: float) -> Iterator[JournalEvent]:
     """Yield what is known of the manager, of jobs, and of the queue itself."""
     state = ledger.state
     if state.manager is not None:
@@ -483,7 +508,7 @@ def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
     elif state.last_manager:
         # What it said last is shown as long as no other one comes.
         yield _plain(state.last_manager)
-        yield {'e': 'manager', 'do': 'end', 'w': state.last_manager['w'], 'why': '', 't': now}
+        yield manager_end_event(state.last_manager['w'], '', now)
     jobs: dict[str, list[list[object]]] = defaultdict(list)
     for jobid, job in state.jobs.items():
         jobs[job['mid']].append(
@@ -493,16 +518,16 @@ def _surroundings(ledger: Ledger, now: float) -> Iterator[Event]:
                 job.get('cluster', ''),
             ]
         )
-    yield from ({'e': 'job', 'mid': mid, 'jobs': rows, 't': now} for mid, rows in jobs.items())
+    yield from (job_event(mid, rows, (), now) for mid, rows in jobs.items())
     yield from (
-        {'e': 'submit', 'name': name, **submission}
+        submit_event(submission['mid'], name, submission['slots'], submission['t'])
         for name, submission in state.submissions.items()
     )
     for mid in sorted(state.resized):  # the one for all first
-        yield {'e': 'resize', 'mid': mid, 'max': state.resized[mid], 't': now}
+        yield resize_event(mid, state.resized[mid], now)
     yield from (_plain(event) for event in state.processes.values())
     if state.paused:
-        yield {'e': 'state', 'paused': True, 't': now}
+        yield pause_event(True, now)
 
 
 def _parts(ends: list[End]) -> Iterator[list[End]]:
@@ -527,7 +552,7 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
     final.
     """
     state = ledger.state
-    if event['e'] == 'end':
+    if event['e'] == EventKind.END:
         for i, row in enumerate(event['rows']):
             known = state.draining.get(state.ids[row])
             if (
@@ -546,7 +571,7 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
                     ),
                     end_at(event, i),
                 )
-    elif event['e'] == 'worker':
+    elif event['e'] == EventKind.WORKER:
         for row in state.lost_ends.get(offset, ()):
             if state.ended_at[row] == offset and state.status[row] != DROPPED:
                 ended = state.status[row] in ENDED
@@ -556,8 +581,8 @@ def _ends(ledger: Ledger, event: Event, offset: int) -> Iterator[tuple[tuple[str
                         row, state.attempt[row] if ended else 0, UNKNOWN, event['t'], 0, cause=LOST
                     ),
                 )
-    elif event['e'] in ('set', 'accept'):
-        for row in event['rows'] if event['e'] == 'set' else [event['new']]:
+    elif event['e'] in (EventKind.SET, EventKind.ACCEPT):
+        for row in event['rows'] if event['e'] == EventKind.SET else [event['new']]:
             if (
                 row < len(state.status)
                 and state.status[row] != DROPPED
@@ -594,40 +619,31 @@ def _moved(end: End, move: Move) -> End:
     return end
 
 
-def _workers(ledger: Ledger, used: set[str]) -> Iterator[Event]:
+def _workers(ledger: Ledger, used: set[str]) -> Iterator[JournalEvent]:
     state = ledger.state
     for name in used:
         worker = state.workers.get(name)
         if worker is None:
             continue
-        yield {
-            'e': 'worker',
-            'do': 'begin',
-            'w': name,
+        info = {
             'mid': worker.mid,
             'host': worker.host,
             'pid': worker.pid,
             'slots': worker.slots,
             'job': worker.job,
             **({'user': worker.user} if worker.user else {}),
-            't': worker.time,
         }
+        yield worker_begin_event(name, info, worker.time)
         if worker.stop is not None:
-            yield {
-                'e': 'stop',
-                'workers': [name],
-                'how': worker.stop,
-                'manager': False,
-                't': worker.time,
-            }
+            yield stop_event([name], worker.stop, False, worker.time)
         if name not in state.alive:
             yield worker_end_event(name, worker.ended, worker.time, worker.kind)
     for (name, app), versions in state.versions.items():
         if name in used:
-            yield {'e': 'versions', 'w': name, 'app': app, 'versions': versions}
+            yield versions_event(name, app, versions)
 
 
-def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Event]:
+def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[JournalEvent]:
     state = ledger.state
     rows = list(state.each())
     later = {
@@ -658,28 +674,21 @@ def _tasks(ledger: Ledger, move: Move, added: dict[int, float]) -> Iterator[Even
         n = len(refs)
         yield from _reach(last, first)
         last = first + n
-        yield {
-            'e': 'add',
-            'first': first,
-            'g': state.group[first],
-            'i': state.index[first],
-            'ids': b''.join(state.ids[first : first + n]).hex(),
-            'seg': refs[0].segment,
-            'off': [ref.offset for ref in refs],
-            'len': [ref.length for ref in refs],
-            'req': [
-                (row - first, list(state.requires[row]))
-                for row in range(first, first + n)
-                if row in state.requires and row not in later
-            ],
-            't': began,
-        }
+        ids = b''.join(state.ids[first : first + n]).hex()
+        arguments = refs[0].segment, [ref.offset for ref in refs], [ref.length for ref in refs]
+        requires = [
+            (row - first, list(state.requires[row]))
+            for row in range(first, first + n)
+            if row in state.requires and row not in later
+        ]
+        yield add_event(
+            first, state.group[first], state.index[first], ids, arguments, began, requires
+        )
     # What was added again after what needs it has a larger number.
-    links = [[row, list(state.requires[row])] for row in sorted(later)]
-    yield from ({'e': 'link', 'links': part} for part in link_parts(links))
+    yield from link_events([row, list(state.requires[row])] for row in sorted(later))
 
 
-def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:
+def _set_by_hand(ledger: Ledger, now: float) -> Iterator[JournalEvent]:
     """Yield what a person said to run, or to wait, though no worker has it and nothing is
     missing.
     """
@@ -689,11 +698,10 @@ def _set_by_hand(ledger: Ledger, now: float) -> Iterator[Event]:
     ]
     waiting = [row for row in state.each() if state.status[row] == WAITING and not state.unmet[row]]
     for target, rows in ((RUNNING, running), (WAITING, waiting)):
-        for i in range(0, len(rows), CHUNK):
-            yield {'e': 'set', 'rows': rows[i : i + CHUNK], 's': target, 'why': 'set', 't': now}
+        yield from set_events(rows, target, Reason.SET, now)
 
 
-def _attempts(ledger: Ledger) -> Iterator[Event]:
+def _attempts(ledger: Ledger) -> Iterator[JournalEvent]:
     state = ledger.state
     rows = [
         row
@@ -705,15 +713,9 @@ def _attempts(ledger: Ledger) -> Iterator[Event]:
             or row in state.restored
         )
     ]
-    for i in range(0, len(rows), CHUNK):
-        part = rows[i : i + CHUNK]
+    for part in chunks(rows):
         numbers = [state.attempt[row] - (row in state.running) for row in part]
-        yield {
-            'e': 'attempt',
-            'rows': part,
-            'n': numbers,
-            'burned': [state.burned.get(row, 0) for row in part],
-        }
+        yield attempt_event(part, numbers, [state.burned.get(row, 0) for row in part])
     running: dict[tuple[str, float], list[int]] = defaultdict(list)
     for row, worker in state.running.items():
         running['' if worker is None else worker.name, state.started[row]].append(row)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate, compress, islice
+from itertools import accumulate, compress
 
-from .events import CHUNK, SUCCEEDED, Event, Ref
+from .events import Event, Ref
 
 
 class End:
@@ -140,95 +140,15 @@ class Successes:
             data=b''.join(compress(pieces, keep)),
         )
 
-
-def successes_events(worker: str, batches: Sequence[Successes], time: float) -> list[Event]:
-    """Build the ``end`` events of attempts whose results are stored."""
-    events: list[Event] = []
-    some: list[Successes] = []
-    n = 0
-    for batch in batches:
-        if some and n + len(batch.rows) > CHUNK:
-            events.append(_successes_event(worker, some, time))
-            some, n = [], 0
-        some.append(batch)
-        n += len(batch.rows)
-    return [*events, _successes_event(worker, some, time)] if some else events
-
-
-def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> Event:
-    first = min(min(batch.began) for batch in batches)
-    columns: dict[str, list[int]] = {'rows': [], 'n': [], 'b': [], 'd': [], 'm': [], 'ref': []}
-    segments: dict[str, int] = {}
-    for batch in batches:
-        assert batch.place is not None
-        n = len(batch.rows)
-        refs = [0] * (3 * n)
-        refs[::3] = [segments.setdefault(batch.place[0], len(segments))] * n
-        refs[1::3] = islice(accumulate(batch.lengths, initial=batch.place[1]), n)
-        refs[2::3] = batch.lengths
-        columns['rows'] += batch.rows
-        columns['n'] += batch.attempts
-        columns['b'] += [began - first for began in batch.began]
-        columns['d'] += batch.durations
-        columns['m'] += batch.memory
-        columns['ref'] += refs
-    if not any(columns['m']):
-        del columns['m']
-    return {
-        'e': 'end',
-        'w': worker,
-        't': time,
-        't0': first * 1e-6,
-        's': SUCCEEDED,
-        'seg': list(segments),
-        **columns,
-    }
-
-
-def end_event(worker: str, ends: list[End], time: float) -> Event:
-    """Attempts end. Columns, so that a batch of many small tasks stays small."""
-    began = min(end.began for end in ends)
-    event: Event = {
-        'e': 'end',
-        'w': worker,
-        'rows': [end.row for end in ends],
-        'n': [end.attempt for end in ends],
-        't': time,
-        't0': began,
-        'b': [round((end.began - began) * 1e6) for end in ends],
-        'd': [end.duration for end in ends],
-    }
-    state = ends[0].state
-    event['s'] = state if all(end.state == state for end in ends) else [end.state for end in ends]
-    segments: dict[str, int] = {}
-    refs: list[int] = []
-    extra: dict[str, Event] = {}
-    for i, end in enumerate(ends):
-        if end.result is None:
-            refs += (-1, 0, 0)
-        else:
-            segment, offset, length = end.result
-            refs += (segments.setdefault(segment, len(segments)), offset, length)
-        if end.out or end.err or end.cause or end.files or end.shown:
-            detail: Event = {}
-            if end.out:
-                detail['out'] = list(end.out)
-            if end.err:
-                detail['err'] = list(end.err)
-            if end.cause:
-                detail['cause'] = end.cause
-            if end.files:
-                detail['files'] = list(end.files)
-            if end.shown:
-                detail['shown'] = [list(ref) for ref in end.shown]
-            extra[str(i)] = detail
-    event['seg'] = list(segments)
-    event['ref'] = refs
-    if any(end.memory for end in ends):
-        event['m'] = [end.memory for end in ends]
-    if extra:
-        event['x'] = extra
-    return event
+    def results(self) -> list[Ref]:
+        """Return where the results are stored."""
+        assert self.place is not None
+        segment, first = self.place
+        offsets = accumulate(self.lengths, initial=first)
+        return [
+            Ref(segment, offset, length)
+            for offset, length in zip(offsets, self.lengths, strict=False)
+        ]
 
 
 def detail_of(event: Event, row: int) -> tuple[End, str, float] | None:

@@ -1,5 +1,6 @@
-"""Checks of events: in a journal that others may have written, or a bad disk changed, nothing is
-certain.
+"""Checks of events before they are folded.
+
+In a journal that others may have written, or a bad disk changed, nothing is certain.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 
 from ..store.journal import decode
 from ..store.lines import RefusedEvent
-from .events import STATES, Event
+from .events import STATES, Event, JournalEvent
 
 Check = Callable[[Any], bool]
 _NUMBER_MAX = 1e18
@@ -49,7 +50,7 @@ def _optional(check: Check) -> Check:
 
 
 def _one_of(*values: Any) -> Check:
-    return lambda value: type(value) in (str, int) and value in values
+    return lambda value: (isinstance(value, str) or type(value) is int) and value in values
 
 
 def _list_of(check: Check) -> Check:
@@ -189,7 +190,7 @@ _OPTIONAL: dict[str, dict[str, Check]] = {
 }  # fmt: skip
 
 
-def check_event(event: Event) -> None:
+def check_event(event: JournalEvent) -> None:
     """Raise RefusedEvent for an event that can't be folded.
 
     A member is missing or of another kind, or columns differ in length. Kinds of later versions
@@ -213,7 +214,7 @@ def check_event(event: Event) -> None:
 
 
 def decode_event(line: bytes, offset: int) -> Event | None:
-    """Decode a line of a journal whose details are wanted, wherever else it was folded.
+    """Decode a line of a journal whose details are wanted.
 
     Returns
     -------
@@ -247,7 +248,7 @@ def check_file(line: Any) -> Event:
     return line
 
 
-def _check_columns(kind: str, event: Event) -> None:
+def _check_columns(kind: str, event: JournalEvent) -> None:
     columns: list[list[Any]] = [
         event[name]
         for name in ('rows', 'n', 'burned', 'b', 'd', 'm')

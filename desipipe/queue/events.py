@@ -1,15 +1,15 @@
-"""The vocabulary of the journal: task states, and what each kind of event holds.
-
-Everything here is plain data. ``e`` is an event's kind; times are seconds since the epoch on the
-writer's clock (for people: nothing is decided by them), durations are microseconds.
-"""
+"""The vocabulary of the journal: task states, kinds of events, what tasks share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 Event = dict[str, Any]
+"""An event that was read, as its line in the journal has it."""
+JournalEvent = Mapping[str, Any]
+"""An event on its way into the journal: see :mod:`desipipe.queue.task_events`."""
 
 WAITING, PENDING, RUNNING, SUCCEEDED, FAILED, KILLED, UNKNOWN, DROPPED = range(8)
 
@@ -61,6 +61,72 @@ def state_code(name: str) -> int:
         ) from None
 
 
+class EventKind(StrEnum):
+    """The kinds of events, as the journal names them."""
+
+    ACCEPT = 'accept'
+    ADD = 'add'
+    APP = 'app'
+    ASSIGN = 'assign'
+    ATTEMPT = 'attempt'
+    BACK = 'back'
+    CODE = 'code'
+    DRAIN = 'drain'
+    DROP = 'drop'
+    END = 'end'
+    FILL = 'fill'
+    GROUP = 'group'
+    JOB = 'job'
+    KEEP = 'keep'
+    LEND = 'lend'
+    LINK = 'link'
+    MANAGER = 'manager'
+    MARK = 'mark'
+    MGR = 'mgr'
+    PROCESS = 'process'
+    QUEUE = 'queue'
+    RESIZE = 'resize'
+    REVIVE = 'revive'
+    RUN = 'run'
+    SEGMENTS = 'segments'
+    SET = 'set'
+    SHARED = 'shared'
+    STATE = 'state'
+    STOP = 'stop'
+    SUBMIT = 'submit'
+    VERSIONS = 'versions'
+    WORKER = 'worker'
+
+
+class Step(StrEnum):
+    """The steps in the life of a worker or manager."""
+
+    BEGIN = 'begin'
+    SAY = 'say'
+    END = 'end'
+
+
+class StopLevel(StrEnum):
+    """Ways to ask a worker or the manager to end, the strictest last."""
+
+    POLITELY = 'politely'
+    """What runs may end."""
+    SOON = 'soon'
+    """What runs may end within seconds: SIGTERM."""
+    WALLTIME = 'walltime'
+    """What runs is told that the job's time is over, and killed."""
+    NOW = 'now'
+    """What runs is killed."""
+
+
+class Reason(StrEnum):
+    """Why a person set states."""
+
+    RETRY = 'retry'
+    CANCEL = 'cancel'
+    SET = 'set'
+
+
 class Ref(NamedTuple):
     """The position of bytes in a file."""
 
@@ -98,17 +164,9 @@ class Group(NamedTuple):
     settings: str = ''
     """What the process that added the tasks had set, as JSON; see ``carried_settings``."""
 
-    def to_event(self, number: int) -> Event:
-        """The ``group`` event; defaults are left out."""
-        event: Event = {'e': 'group', 'g': number}
-        for key, value in self._asdict().items():
-            if value != self._field_defaults.get(key):
-                event[key] = value
-        return event
-
     @classmethod
     def from_event(cls, event: Event) -> Group:
-        """The inverse of :meth:`to_event`; members of later versions are passed over."""
+        """Return the group of a ``group`` event; members of later versions are passed over."""
         values = {key: event[key] for key in cls._fields if key in event}
         for key in ('retry_on', 'path', 'save_attrs'):
             values[key] = tuple(values.get(key, ()))
@@ -119,36 +177,3 @@ OPTIONS = ('mid', 'timeout', 'retries', 'retry_on', 'priority', 'settings')
 """Members of a group that say how its tasks are run, not what they are: they may change as long
 as a task has not succeeded.
 """
-
-
-def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> Event:
-    """Attempts begin."""
-    return {'e': 'run', 'w': worker, 'rows': rows, 'n': attempts, 't': time}
-
-
-def link_parts(links: Sequence[list[Any]]) -> list[list[list[Any]]]:
-    """Split links (a row and the rows that it needs, each) among events that are not too long."""
-    parts: list[list[list[Any]]] = []
-    named = NAMED_MAX
-    for link in links:
-        if named >= NAMED_MAX or len(parts[-1]) >= CHUNK:
-            parts.append([])
-            named = 0
-        parts[-1].append(link)
-        named += len(link[1])
-    return parts
-
-
-def worker_end_event(worker: str, why: str | None, time: float, kind: str = '') -> Event:
-    """A worker ends; ``kind``: what became of its job, where it knows."""
-    event = {'e': 'worker', 'do': 'end', 'w': worker, 'why': why, 't': time}
-    return {**event, 'kind': kind} if kind else event
-
-
-def job_event(mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str], time: float) -> Event:
-    """Build the event that says what became of jobs of a batch system; ``of``: submissions of
-    which that is known by now.
-    """
-    event: Event = {'e': 'job', 'mid': mid, 'jobs': [list(job) for job in jobs], 't': time}
-    names = list(of)
-    return {**event, 'of': names} if names else event

@@ -14,7 +14,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, islice
 from shlex import quote
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import orjson
 
@@ -40,6 +40,7 @@ from ..store.pacing import LEASES_FREE, WORKERS_FREE
 from ..store.segment import ALIGNMENT, SegmentReader, SegmentWriter, segment_path
 from ..store.watch import Watcher
 from ..utils import trim_memory, username
+from .adding import TEXT, Addition, Batch, Records, Written
 from .authors import (
     Authors,
     Call,
@@ -51,113 +52,67 @@ from .authors import (
     shared_claim,
     task_claims,
 )
-from .columns import ID, Identities, are_distinct, known_rows
-from .ends import End, Successes, detail_of, end_at, end_event, successes_events
+from .columns import ID, known_rows
+from .ends import End, Successes, detail_of, end_at
 from .event_checks import check_file
 from .events import (
-    CANCELLED,
-    CHUNK,
     DROPPED,
-    KILLED,
     LOST,
-    NAMED_MAX,
     OPTIONS,
     PENDING,
     RUNNING,
     SUCCEEDED,
-    UNKNOWN,
-    WAITING,
     Event,
+    EventKind,
     Group,
+    JournalEvent,
+    Reason,
     Ref,
-    job_event,
-    link_parts,
-    run_event,
-    worker_end_event,
+    StopLevel,
 )
 from .state import NOWHERE, State
+from .transactions.attempts import (
+    Judgement,
+    back_event,
+    claim,
+    end_event,
+    end_worker,
+    end_workers,
+    mark_lost,
+    successes_events,
+    vanished,
+)
+from .transactions.decisions import (
+    accept_event,
+    cancel,
+    drop_event,
+    mark_event,
+    pause_event,
+    retry,
+    rows_to_cancel,
+    rows_to_retry,
+    rows_to_set,
+    set_events,
+)
+from .transactions.processes import (
+    job_event,
+    manager_end_event,
+    process_event,
+    resize_event,
+    stop_event,
+    submit_event,
+    worker_begin_event,
+)
+from .transactions.tasks import app_event, shared_event
 from .uses import Use, code_events, needed_events, note_uses
 
-_TEXT = struct.Struct('<I')
 _MANAGER_WATCHERS = 3  # of many workers, as many watch the manager
 _MANY = 1 << 15  # tasks; to read them takes memory that is worth to be given back
 _REVIEW_S = 5.0  # after which it is seen that someone is trusted
+if TYPE_CHECKING:
+    from .task_events import AppEvent, CodeEvent, SharedEvent
+
 T = TypeVar('T')
-Written = tuple[str, Sequence[int], Sequence[int]]  # segment; offsets and lengths of arguments
-
-
-class Records:
-    """Arguments of tasks as they go into a segment: text, pickle, and so on, without gaps."""
-
-    __slots__ = ('data', 'lengths')
-
-    def __init__(self) -> None:
-        self.data: list[bytes] = []
-        self.lengths = array('Q')
-
-    def append(self, text: bytes, pickled: bytes | memoryview) -> None:
-        """Add the arguments of one task."""
-        record = b''.join((_TEXT.pack(len(text)), text, pickled))
-        self.data.append(record)
-        self.lengths.append(len(record))
-
-    def extend(self, texts: Sequence[bytes], pickles: Sequence[bytes]) -> None:
-        """Add the arguments of tasks, for people (JSON) and for the computer."""
-        heads = map(_TEXT.pack, map(len, texts))
-        records = [*map(b''.join, zip(heads, texts, pickles, strict=True))]
-        self.data.append(b''.join(records))
-        self.lengths.extend(map(len, records))
-
-
-class Batch:
-    """Tasks of one group, on their way into the queue.
-
-    Parameters
-    ----------
-    group : Group
-        What they share.
-    index : int
-        Order of call of the first; the others follow.
-    shared : Payload, default=None
-        The arguments that are the same in all calls, where the group names any.
-    """
-
-    __slots__ = ('arguments', 'group', 'ids', 'index', 'requires', 'shared')
-
-    def __init__(self, group: Group, index: int = 0, shared: Payload | None = None) -> None:
-        self.group = group
-        self.index = index
-        self.shared = shared
-        self.ids = Identities()
-        self.arguments: list[Records | tuple[bytes, Payload]] = []
-        """In the order of the tasks: many at once, or text and payload of one that is aligned."""
-        self.requires: dict[int, list[bytes]] = {}
-
-    def append(self, tid: bytes, text: bytes, payload: Payload, requires: list[bytes]) -> None:
-        """Add one task: its identity, its arguments for people (JSON) and for the computer, the
-        tasks it needs.
-        """
-        if requires:
-            self.requires[len(self.ids)] = requires
-        self.ids.append(tid)
-        if payload.aligned:
-            self.arguments.append((text, payload))
-        else:
-            self._records().append(text, payload.parts[0])
-
-    def extend(
-        self, tids: Sequence[bytes], texts: Sequence[bytes], pickles: Sequence[bytes]
-    ) -> None:
-        """Add tasks that need no other, and whose arguments are plain pickles."""
-        self.ids.extend(b''.join(tids))
-        self._records().extend(texts, pickles)
-
-    def _records(self) -> Records:
-        last = self.arguments[-1] if self.arguments else None
-        if not isinstance(last, Records):
-            last = Records()
-            self.arguments.append(last)
-        return last
 
 
 class Attempt(NamedTuple):
@@ -610,7 +565,7 @@ class Ledger:
         ref = self.state.args(row)
         data = self.again(lambda: self.read(self.state.args(row)))
         try:
-            size = _TEXT.unpack_from(data)[0]
+            size = TEXT.unpack_from(data)[0]
             text: dict[str, str] = orjson.loads(bytes(data[4 : 4 + size]))
         except (struct.error, ValueError):
             raise self._damaged_payload('arguments', ref) from None
@@ -630,7 +585,7 @@ class Ledger:
         def look() -> Ref:
             call = self._trusted_call(row)
             segment, offset, length = self.state.args(row) if call is None else call.args
-            size = _TEXT.size + _TEXT.unpack(self._read_to_use(Ref(segment, offset, _TEXT.size)))[0]
+            size = TEXT.size + TEXT.unpack(self._read_to_use(Ref(segment, offset, TEXT.size)))[0]
             found = Ref(segment, offset + size, length - size)
             if call is not None:
                 self._vouched.add(found)
@@ -697,7 +652,7 @@ class Ledger:
         sync: bool = False,
         uses: Sequence[Use] = (),
         reused: Sequence[bytes] = (),
-        then: Callable[[Sequence[Event]], Sequence[Event]] | None = None,
+        then: Callable[[Sequence[JournalEvent]], Sequence[JournalEvent]] | None = None,
     ) -> int:
         """Put tasks into the queue; of what is there already and has yet to run, or did not
         succeed, the task manager and its options are those of now.
@@ -740,22 +695,22 @@ class Ledger:
                 return 0
             generation = ''
             written: list[Written] = []
-            words: list[Event] = []
+            references: list[AppEvent | SharedEvent] = []
             added = 0
 
             def prepare() -> None:
                 nonlocal generation
                 generation = self._renew_writers()
                 written[:] = [self._write_arguments(batch) for batch in todo]
-                words[:] = self._write_words(todo, codes)
+                references[:] = self._write_references(todo, codes)
                 if self.is_group_queue:
                     self._claim(
-                        batches, dict(zip(map(id, todo), written, strict=True)), words, codes
+                        batches, dict(zip(map(id, todo), written, strict=True)), references, codes
                     )
                 if self.journal.shared or sync:
                     self.writer.flush()
 
-            def decide() -> list[Event]:
+            def decide() -> Sequence[JournalEvent]:
                 nonlocal added, todo
                 # Between what we had read and the lock, what was known may have been deleted, and
                 # compaction or clearing have taken our file away.
@@ -763,9 +718,7 @@ class Ledger:
                 if len(more) > len(todo) or self.journal.header['gen'] != generation:
                     todo = self._unknown(batches)
                     prepare()
-                events, added = self._add_events(
-                    todo, written, words, managers, self._assigned(batches), batches
-                )
+                events, added = self._add_events(todo, written, references, managers, batches)
                 events = [*self._code_events(batches, uses, reused), *events]
                 return [*events, *(then(events) if then is not None else ())]
 
@@ -806,7 +759,7 @@ class Ledger:
         self,
         batches: Sequence[Batch],
         written: dict[int, Written],
-        words: Sequence[Event],
+        references: Sequence[AppEvent | SharedEvent],
         codes: dict[str, Code],
     ) -> None:
         """Claim tasks as this user's: those that are written now, and those that only users who
@@ -815,13 +768,14 @@ class Ledger:
         authors = self.authors
         assert authors is not None
         claims: list[Event] = []
-        for event in words:
-            claims.append(
-                code_claim(event['app'], event['code'])
-                if event['e'] == 'app'
-                else shared_claim(event['id'], event['ref'])
-            )
-        own = {event['app'] if event['e'] == 'app' else event['id'] for event in words}
+        own: set[str] = set()
+        for event in references:
+            if event['e'] == EventKind.APP:
+                own.add(event['app'])
+                claims.append(code_claim(event['app'], event['code']))
+            else:
+                own.add(event['id'])
+                claims.append(shared_claim(event['id'], event['ref']))
         for batch in batches:
             group, place = batch.group, written.get(id(batch))
             if place is None and self._is_claimed(batch):
@@ -884,7 +838,7 @@ class Ledger:
 
     def _code_events(
         self, batches: Sequence[Batch], uses: Sequence[Use], reused: Sequence[bytes]
-    ) -> list[Event]:
+    ) -> list[CodeEvent]:
         """Decide which versions of apps are current from here on."""
         state = self.state
         events = code_events(state, uses)
@@ -960,16 +914,18 @@ class Ledger:
                 continue
             text, payload = arguments
             text += b' ' * (
-                -(len(text) + _TEXT.size) % ALIGNMENT
+                -(len(text) + TEXT.size) % ALIGNMENT
             )  # so that the payload begins aligned too
-            parts = [_TEXT.pack(len(text)) + text, *payload.parts]
+            parts = [TEXT.pack(len(text)) + text, *payload.parts]
             offsets.append(writer.append(parts, aligned=True))
-            lengths.append(_TEXT.size + len(text) + payload.nbytes)
+            lengths.append(TEXT.size + len(text) + payload.nbytes)
         return writer.name, offsets, lengths
 
-    def _write_words(self, batches: Sequence[Batch], codes: dict[str, Code]) -> list[Event]:
+    def _write_references(
+        self, batches: Sequence[Batch], codes: dict[str, Code]
+    ) -> list[AppEvent | SharedEvent]:
         """Write what the groups of the batches refer to, and the queue does not know yet."""
-        events: dict[str, Event] = {}
+        events: dict[str, AppEvent | SharedEvent] = {}
         for batch in batches:
             group = batch.group
             if group.app not in self.state.apps and group.app not in events:
@@ -979,158 +935,40 @@ class Ledger:
                 and group.shared not in self.state.shared
                 and group.shared not in events
             ):
-                events[group.shared] = {
-                    'e': 'shared',
-                    'id': group.shared,
-                    'ref': self.store(batch.shared),
-                }
+                events[group.shared] = shared_event(group.shared, self.store(batch.shared))
         return list(events.values())
 
-    def _write_code(self, code: Code, group: Group) -> Event:
-        return {
-            'e': 'app',
-            'app': group.app,
-            'name': group.name,
-            'kind': group.kind,
-            'code': self.store(code.payload),
-            'source': self.store(code.source.encode()),
-            'parts': self.store(orjson.dumps(code.parts)),
-            'packages': list(code.packages),
-        }
+    def _write_code(self, code: Code, group: Group) -> AppEvent:
+        return app_event(
+            group.app,
+            group.name,
+            group.kind,
+            self.store(code.payload),
+            self.store(code.source.encode()),
+            self.store(orjson.dumps(code.parts)),
+            code.packages,
+        )
 
-    def _add_events(  # noqa: C901
+    def _add_events(
         self,
         batches: Sequence[Batch],
         written: list[Written],
-        words: list[Event],
+        references: list[AppEvent | SharedEvent],
         managers: dict[str, Event],
-        assigned: dict[Group, list[int]],
         all_batches: Sequence[Batch],
-    ) -> tuple[list[Event], int]:
-        state = self.state
-        events: list[Event] = []
-        numbers: dict[Group, int] = {}
-        fresh: dict[bytes, int] = {}
-        told: set[str] = set()
-        now = time.time()
-        first = row = len(state.status)
-        revived: list[tuple[Batch, int, int, Event]] = []
-        for event in words:
-            # Another process may have written the same since.
-            if (
-                event['app'] not in state.apps
-                if event['e'] == 'app'
-                else event['id'] not in state.shared
-            ):
-                events.append(event)
-
-        def number_of(group: Group) -> int:
-            if group.mid not in state.managers and group.mid not in told:
-                told.add(group.mid)
-                events.append({'e': 'mgr', 'mid': group.mid, **managers[group.mid]})
-            number = state.group_numbers.get(group, numbers.get(group))
-            if number is None:
-                number = numbers[group] = len(state.groups) + len(numbers)
-                events.append(group.to_event(number))
-            return number
-
-        for group, rows in assigned.items():
-            number = number_of(group)
-            events += [
-                {'e': 'assign', 'g': number, 'rows': rows[i : i + CHUNK], 't': now}
-                for i in range(0, len(rows), CHUNK)
-            ]
-        for batch, (segment, offsets, lengths) in zip(batches, written, strict=True):
-            number = number_of(batch.group)
-            ids = batch.ids
-            n = len(ids)
-            alone = len(batches) == 1 and not batch.requires and not state.draining
-            if alone and not known_rows(state.rows, ids) and are_distinct(ids):
-                for i in range(0, n, CHUNK):
-                    events.append(
-                        _add_event(batch, i, min(i + CHUNK, n), row + i, number, written[0], now)
-                    )
-                row += n
-                continue
-            if state.draining:
-                found = [
-                    i
-                    for i in range(n)
-                    if ids[i] in state.draining and ids[i] not in state.rows and ids[i] not in fresh
-                ]
-                fresh.update((ids[i], state.draining[ids[i]].row) for i in found)
-                revived += [
-                    (
-                        batch,
-                        i,
-                        number,
-                        {'seg': segment, 'off': offsets[i], 'len': lengths[i], 't': now},
-                    )
-                    for i in found
-                ]
-            i = 0
-            while i < n:
-                if ids[i] in state.rows or ids[i] in fresh:
-                    i += 1
-                    continue
-                begin, start = i, row
-                required: list[tuple[int, list[int]]] = []
-                named = 0
-                while (
-                    i < n
-                    and i - begin < CHUNK
-                    and named < NAMED_MAX
-                    and ids[i] not in state.rows
-                    and ids[i] not in fresh
-                ):
-                    if i in batch.requires:
-                        required.append(
-                            (i - begin, [self._required(tid, fresh) for tid in batch.requires[i]])
-                        )
-                        named += len(required[-1][1])
-                    fresh[ids[i]] = row
-                    row += 1
-                    i += 1
-                event = _add_event(batch, begin, i, start, number, (segment, offsets, lengths), now)
-                if required:
-                    event['req'] = required
-                events.append(event)
-        for batch, i, number, place in revived:  # when all that they may need has a row
-            needs = [self._required(tid, fresh) for tid in batch.requires.get(i, ())]
-            events.append(
-                {
-                    'e': 'revive',
-                    'row': fresh[batch.ids[i]],
-                    'g': number,
-                    'i': batch.index + i,
-                    'req': needs,
-                    **place,
-                }
-            )
-        links = [
-            [row, [self._required(tid, fresh) for tid in needs]]
-            for row, needs in self._severed(all_batches).items()
-        ]
-        for part in link_parts(links):
-            events.append({'e': 'link', 'links': part, 't': now})
-        return events, row - first + len(revived)
-
-    def _required(self, tid: bytes, fresh: dict[bytes, int]) -> int:
-        row = self.state.rows.get(tid)
-        if row is None:
-            row = fresh.get(tid)
-        if row is None:
-            raise UnknownTaskError(
-                f'an argument is the future of task {tid.hex()}, which is not in the queue '
-                f'{self.folder} (deleted, or of another queue): nothing was added. '
-                'Pass its result instead: future.result()'
-            )
-        return row
+    ) -> tuple[list[JournalEvent], int]:
+        addition = Addition(self.state, self.folder, managers, time.time())
+        addition.add_references(references)
+        addition.assign(self._assigned(all_batches))
+        for batch, place in zip(batches, written, strict=True):
+            addition.add(batch, place, len(batches) == 1)
+        addition.finish(self._severed(all_batches))
+        return addition.events, addition.added
 
     # Working
 
     def _write(
-        self, decide: Callable[[], Sequence[Event]], sync: bool = False, identity: str = ''
+        self, decide: Callable[[], Sequence[JournalEvent]], sync: bool = False, identity: str = ''
     ) -> None:
         """Write a decision about rows that the caller knows: in a queue that was cleared, the same
         numbers are other tasks.
@@ -1139,7 +977,7 @@ class Ledger:
         """
         identity = identity or self.journal.header['id']
 
-        def checked() -> Sequence[Event]:
+        def checked() -> Sequence[JournalEvent]:
             if self.journal.header['id'] != identity:
                 raise QueueGoneError(
                     f'the queue in {self.folder} was cleared meanwhile: what it held is gone, and '
@@ -1200,25 +1038,17 @@ class Ledger:
             self._claim_results(worker, ends, successes)
         self.follow()
 
-        def decide() -> list[Event]:
+        def decide() -> Sequence[JournalEvent]:
             now = time.time()
             claimed.clear()
-            events: list[Event] = []
+            events: list[JournalEvent] = []
             if ends:
                 if worker in state.workers and worker not in state.alive:
                     self._forget_removed(ends)
-                events.append(end_event(worker, list(ends), now))
+                events.append(end_event(worker, ends, now))
             events += successes_events(worker, successes, now)
             if back:
-                events.append(
-                    {
-                        'e': 'back',
-                        'w': worker,
-                        'rows': [row for row, _ in back],
-                        'n': [n for _, n in back],
-                        't': now,
-                    }
-                )
+                events.append(back_event(worker, back, now))
             me = state.alive.get(worker)
             if want > 0 and me is not None and me.stop is None and not state.paused:
                 n_done = len(ends) + len(back) + sum(len(batch.rows) for batch in successes)
@@ -1229,9 +1059,9 @@ class Ledger:
                     else state.next_pending(mids, share)
                 )
                 if rows:
-                    attempts = [state.attempt[row] + 1 for row in rows]
-                    claimed.extend(zip(rows, attempts, strict=True))
-                    events.append(run_event(worker, rows, attempts, now))
+                    event = claim(state, worker, rows, now)
+                    claimed.extend(zip(rows, event['n'], strict=True))
+                    events.append(event)
             return events
 
         self._write(decide, identity=identity)
@@ -1267,12 +1097,8 @@ class Ledger:
             for ref in (end.result, end.out, end.err, *end.shown)
             if ref is not None
         ]
-        for event in successes_events(worker, successes, 0.0):
-            results += (
-                ref
-                for i in range(len(event['rows']))
-                if (ref := end_at(event, i).result) is not None
-            )
+        for batch in successes:
+            results += batch.results()
         if results:
             self._write_claims([result_claim(results)])
 
@@ -1296,19 +1122,17 @@ class Ledger:
 
     def begin_worker(self, worker: str, **info: object) -> None:
         """Record that a worker started."""
-        self.journal.write(
-            lambda: [{'e': 'worker', 'do': 'begin', 'w': worker, **info, 't': time.time()}]
-        )
+        self.journal.write(lambda: [worker_begin_event(worker, info, time.time())])
 
     def end_worker(self, worker: str, why: str = '', kind: str = '') -> None:
         """Record that a worker ended, and why.
 
         A key of :data:`~desipipe.provider.base.FATES` says what became of its job, where it knows.
         """
-        text = f'its worker {worker} ended without reporting it: {why}'
+        judge = vanished(f'its worker {worker} ended without reporting it: {why}')
         self.journal.write(
             lambda: (
-                self._last_events(worker, why, text, kind=kind)
+                end_worker(self.state, worker, why, judge, time.time(), kind)
                 if worker in self.state.alive
                 else []
             )
@@ -1350,7 +1174,9 @@ class Ledger:
         if leave is not None:
             dead = [name for name in dead if name not in self.state.alive or not leave(name)]
         if dead:
-            self.journal.write(lambda: [event for name in dead for event in self._bury(name)])
+            self.journal.write(
+                lambda: [event for name in dead for event in self._lost_events(name)]
+            )
             for name in dead:
                 observer.forget(name)
         return dead
@@ -1372,23 +1198,13 @@ class Ledger:
         after = ring[(bisect_right(ring, own)) % len(ring)]
         return [after] if after in names else []
 
-    def _bury(self, name: str) -> list[Event]:
+    def _lost_events(self, name: str) -> Sequence[JournalEvent]:
         manager = self.state.manager
         if manager is not None and manager['w'] == name:
-            return [{'e': 'manager', 'do': 'end', 'w': name, 'why': 'vanished', 't': time.time()}]
-        worker = self.state.alive.get(name)
-        if worker is None:
-            return []  # someone else was faster
-        return self._last_events(
-            name,
-            'vanished',
-            f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, '
-            'or its node is gone)',
-        )
+            return [manager_end_event(name, 'vanished', time.time())]
+        return mark_lost(self.state, name, time.time())
 
-    def bury(
-        self, names: Iterable[str], why: str, cause: Callable[[int], tuple[int, Event]]
-    ) -> None:
+    def end_workers(self, names: Iterable[str], why: str, judge: Judgement) -> None:
         """End workers of which it is known what became of them, whether they still seem to live or
         not, and the attempts they have.
 
@@ -1398,53 +1214,19 @@ class Ledger:
             Of the workers; those that have ended by themselves are passed over.
         why : str
             In words.
-        cause : callable
+        judge : callable
             Given a row, its state and cause.
         """
-        self.journal.write(
-            lambda: [
-                event
-                for name in names
-                if name in self.state.alive
-                for event in self._last_events(name, why, '', cause)
-            ]
-        )
-
-    def _last_events(
-        self,
-        name: str,
-        why: str,
-        text: str,
-        cause: Callable[[int], tuple[int, Event]] | None = None,
-        kind: str = '',
-    ) -> list[Event]:
-        # A worker ends, and with it the attempts it still has: nothing runs for ever.
-        state = self.state
-        now = time.time()
-        ends = []
-        for row in sorted(state.alive[name].rows):
-            code, words = (
-                cause(row) if cause is not None else (UNKNOWN, {'kind': 'vanished', 'text': text})
-            )
-            ends.append(
-                End(
-                    row,
-                    state.attempt[row],
-                    code,
-                    state.started[row],
-                    round(max(0.0, now - state.started[row]) * 1e6),
-                    cause=words,
-                )
-            )
-        return [
-            *([end_event(name, ends, now)] if ends else []),
-            worker_end_event(name, why, now, kind),
-        ]
+        rows = list(names)
+        self.journal.write(lambda: end_workers(self.state, rows, why, judge, time.time()))
 
     # People's decisions
 
     def change(
-        self, choose: Callable[[State], Iterable[int]], target: int, why: str, **extra: object
+        self,
+        choose: Callable[[State], Iterable[int]],
+        target: int,
+        why: Reason = Reason.SET,
     ) -> list[int]:
         """Set the state of tasks.
 
@@ -1454,8 +1236,7 @@ class Ledger:
             Given the state, under the lock, returns the rows.
         target : int
             State code.
-        why : str
-            ``'retry'``, ``'cancel'``, ``'set'``.
+        why : Reason, default=Reason.SET
 
         Returns
         -------
@@ -1464,21 +1245,9 @@ class Ledger:
         """
         changed: list[int] = []
 
-        def decide() -> list[Event]:
-            changed[:] = [
-                row for row in choose(self.state) if self.state.status[row] not in (target, DROPPED)
-            ]
-            return [
-                {
-                    'e': 'set',
-                    'rows': changed[i : i + CHUNK],
-                    's': target,
-                    'why': why,
-                    **extra,
-                    't': time.time(),
-                }
-                for i in range(0, len(changed), CHUNK)
-            ]
+        def decide() -> Sequence[JournalEvent]:
+            changed[:] = rows_to_set(self.state, choose(self.state), target)
+            return set_events(changed, target, why, time.time())
 
         self._write(decide)
         return changed
@@ -1502,33 +1271,17 @@ class Ledger:
         -------
         rows : list of int
         """
-        passed = (WAITING, PENDING) if running else (WAITING, PENDING, RUNNING)
         changed: list[int] = []
 
-        def decide() -> list[Event]:
-            state, now = self.state, time.time()
+        def decide() -> Sequence[JournalEvent]:
+            state = self.state
             rows = [
                 row
                 for row in choose(state)
                 if state.status[row] != DROPPED and (keep or row not in state.superseded)
             ]
-            kept = _needed(state, rows) if keep else []
-            changed[:] = [row for row in rows if state.status[row] not in passed]
-            events: list[Event] = [
-                {'e': 'keep', 'rows': kept[i : i + CHUNK], 't': now}
-                for i in range(0, len(kept), CHUNK)
-            ]
-            for i in range(0, len(changed), CHUNK):
-                events.append(
-                    {
-                        'e': 'set',
-                        'rows': changed[i : i + CHUNK],
-                        's': PENDING,
-                        'why': 'retry',
-                        't': now,
-                    }
-                )
-            return events
+            changed[:] = rows_to_retry(state, rows, running)
+            return retry(state, rows, changed, keep, time.time())
 
         self._write(decide)
         return changed
@@ -1541,37 +1294,9 @@ class Ledger:
         """
         changed: list[int] = []
 
-        def decide() -> list[Event]:
-            state, now = self.state, time.time()
-            changed[:] = [
-                row for row in choose(state) if state.status[row] in (WAITING, PENDING, RUNNING)
-            ]
-            kept = [row for row in changed if row in state.rerun]
-            killed = [row for row in changed if row not in state.rerun] if kept else changed
-            cause = {'kind': CANCELLED, 'text': text}
-            return [
-                *(
-                    {
-                        'e': 'set',
-                        'rows': kept[i : i + CHUNK],
-                        's': SUCCEEDED,
-                        'why': 'cancel',
-                        't': now,
-                    }
-                    for i in range(0, len(kept), CHUNK)
-                ),
-                *(
-                    {
-                        'e': 'set',
-                        'rows': killed[i : i + CHUNK],
-                        's': KILLED,
-                        'why': 'cancel',
-                        'cause': cause,
-                        't': now,
-                    }
-                    for i in range(0, len(killed), CHUNK)
-                ),
-            ]
+        def decide() -> Sequence[JournalEvent]:
+            changed[:] = rows_to_cancel(self.state, choose(self.state))
+            return cancel(self.state, changed, text, time.time())
 
         self._write(decide)
         return changed
@@ -1579,12 +1304,12 @@ class Ledger:
     def accept(self, old: int, new: int) -> None:
         """Take the result of ``old`` for ``new``."""
 
-        def decide() -> list[Event]:
+        def decide() -> Sequence[JournalEvent]:
             if self.state.status[old] != SUCCEEDED:
                 raise UnknownTaskError(
                     f'task {self.state.ids[old].hex()} has no result to accept; nothing was changed'
                 )
-            return [{'e': 'accept', 'old': old, 'new': new, 't': time.time()}]
+            return [accept_event(old, new, time.time())]
 
         self._write(decide, sync=True)
 
@@ -1592,9 +1317,9 @@ class Ledger:
         """Take tasks out of the queue."""
         dropped: list[int] = []
 
-        def decide() -> list[Event]:
+        def decide() -> Sequence[JournalEvent]:
             dropped[:] = choose(self.state)
-            return [{'e': 'drop', 'rows': dropped, 't': time.time()}] if dropped else []
+            return [drop_event(dropped, time.time())] if dropped else []
 
         self._write(decide)
         return dropped
@@ -1602,11 +1327,7 @@ class Ledger:
     def pause(self, paused: bool) -> None:
         """Pause, or resume: a paused queue lets no task begin."""
         self.journal.write(
-            lambda: (
-                [{'e': 'state', 'paused': paused, 't': time.time()}]
-                if self.state.paused != paused
-                else []
-            )
+            lambda: [pause_event(paused, time.time())] if self.state.paused != paused else []
         )
 
     def note_submission(self, mid: str, name: str, slots: int) -> None:
@@ -1622,9 +1343,7 @@ class Ledger:
         slots : int
             Of all of them together.
         """
-        self.journal.write(
-            lambda: [{'e': 'submit', 'mid': mid, 'name': name, 'slots': slots, 't': time.time()}]
-        )
+        self.journal.write(lambda: [submit_event(mid, name, slots, time.time())])
 
     def note_jobs(self, mid: str, jobs: Iterable[Sequence[object]], of: Iterable[str] = ()) -> None:
         """Write down what became of jobs of a batch system.
@@ -1653,14 +1372,11 @@ class Ledger:
         began : float, default=None
             Seconds since the epoch.
         """
-        told: Event = {} if job is None else {'job': job}
-        if began is not None:
-            told['t0'] = began
-        self.journal.write(lambda: [{'e': 'mark', 'rows': [row], **told}])
+        self.journal.write(lambda: [mark_event(row, job, began)])
 
     def add_process(self, pid: str, provider: str) -> None:
         """Note a process, or job, that works for the queue without being a worker of it."""
-        event = {'e': 'process', 'pid': pid, 'provider': provider, 't': time.time()}
+        event = process_event(pid, provider, time.time())
         self.journal.write(lambda: [] if (pid, provider) in self.state.processes else [event])
 
     def resize(self, most: int | None, mid: str = '') -> None:
@@ -1673,17 +1389,18 @@ class Ledger:
         mid : str, default=''
             For one task manager; by default for each of them.
         """
-        self.journal.write(lambda: [{'e': 'resize', 'mid': mid, 'max': most, 't': time.time()}])
+        self.journal.write(lambda: [resize_event(mid, most, time.time())])
 
-    def stop(self, choose: Callable[[State], Iterable[str]], how: str, manager: bool) -> list[str]:
+    def stop(
+        self, choose: Callable[[State], Iterable[str]], how: StopLevel, manager: bool
+    ) -> list[str]:
         """Ask workers, and the manager, to end.
 
         Parameters
         ----------
         choose : callable
             Given the state, returns names of workers.
-        how : str
-            ``'politely'``: what runs may end; ``'now'``: what runs is killed.
+        how : StopLevel
         manager : bool
             Whether to ask the manager too.
 
@@ -1694,18 +1411,14 @@ class Ledger:
         """
         names: list[str] = []
 
-        def decide() -> list[Event]:
+        def decide() -> Sequence[JournalEvent]:
             workers = [name for name in choose(self.state) if name in self.state.alive]
             asked = manager and self.state.manager is not None
             names[:] = [
                 *workers,
                 *([self.state.manager['w']] if asked and self.state.manager is not None else []),
             ]
-            return (
-                [{'e': 'stop', 'workers': workers, 'how': how, 'manager': asked, 't': time.time()}]
-                if names
-                else []
-            )
+            return [stop_event(workers, how, asked, time.time())] if names else []
 
         self.journal.write(decide)
         return names
@@ -1721,10 +1434,10 @@ class Ledger:
         )
         if event is None:
             return {}
-        if event['e'] == 'end':
+        if event['e'] == EventKind.END:
             detail = detail_of(event, row)
             return {} if detail is None else detail[0].cause or {}
-        if event['e'] == 'worker':
+        if event['e'] == EventKind.WORKER:
             return LOST
         cause: Event = event.get('cause', {})
         return cause
@@ -1737,7 +1450,7 @@ class Ledger:
         found: list[Attempt] = []
         for offset in self.state.attempts_at(row):
             event = self.journal.event_at(offset)
-            if event['e'] != 'end' or not event['w']:
+            if event['e'] != EventKind.END or not event['w']:
                 continue  # what a person decided was no attempt
             name = event['w']
             worker = self.state.workers.get(name)
@@ -1825,42 +1538,6 @@ class Ledger:
         if self._writer is not None:
             self._writer.close()
             self._writer = None
-
-
-def _add_event(
-    batch: Batch, begin: int, end: int, first: int, number: int, written: Written, now: float
-) -> Event:
-    """Return the event that adds tasks of a batch, from number ``begin`` to before ``end``."""
-    segment, offsets, lengths = written
-    sizes = list(lengths[begin:end])
-    contiguous = offsets[end - 1] + lengths[end - 1] - offsets[begin] == sum(sizes)
-    return {
-        'e': 'add',
-        'first': first,
-        'g': number,
-        'i': batch.index + begin,
-        'ids': batch.ids.packed[ID * begin : ID * end].hex(),
-        'seg': segment,
-        'off': offsets[begin] if contiguous else list(offsets[begin:end]),
-        'len': sizes,
-        't': now,
-    }
-
-
-def _needed(state: State, rows: Iterable[int]) -> list[int]:
-    """List superseded rows among ``rows``, and those without a result among what they need."""
-    found: dict[int, None] = {}
-    todo = [row for row in rows if row in state.superseded]
-    while todo:
-        row = todo.pop()
-        if row not in found:
-            found[row] = None
-            todo += (
-                other
-                for other in state.requires.get(row, ())
-                if other in state.superseded and state.status[other] != SUCCEEDED
-            )
-    return sorted(found)
 
 
 def find_mid(state: State, text: str) -> str:

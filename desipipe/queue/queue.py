@@ -43,6 +43,7 @@ from ..store.probe import probe
 from ..store.segment import disk_full
 from ..terminal import visible
 from ..utils import BaseClass, from_above, is_pattern, mkdir, random_hex
+from .adding import Batch
 from .authors import mid_of as mid_of
 from .events import (
     DROPPED,
@@ -55,15 +56,19 @@ from .events import (
     UNKNOWN,
     WAITING,
     Event,
+    EventKind,
     Group,
+    JournalEvent,
+    StopLevel,
     state_code,
 )
 from .faults import patiently
-from .ledger import Batch, Ledger, find_mid
+from .ledger import Ledger, find_mid
 from .selection import Counts, Process
 from .sharing import check_owner, find_group, give_folder, group_name, share_queue, unshare_queue
 from .state import State
 from .task import Future, StoredApp, Task
+from .transactions.decisions import accept_event, begin_here
 from .uses import Use, make_use
 
 if TYPE_CHECKING:
@@ -526,26 +531,12 @@ class Queue(BaseClass):
         if task.report():
             return
         ledger, row = self.ledger, self.ledger.find(task.id)
-        ledger.journal.write(lambda: self._begin([row]))
+        ledger.journal.write(lambda: begin_here(ledger.state, [row], time.time()))
         if ledger.state.status[row] == RUNNING:
             task.attach(ledger, row, ledger.state.attempt[row])
             task.report()
         else:  # it needs tasks that have not succeeded
-            ledger.change(lambda _: [row], state_code(task.state), 'set')
-
-    def _begin(self, rows: list[int]) -> list[Event]:
-        """Return what begins an attempt of each of some tasks, in whatever state they are, for
-        this process.
-        """
-        known, now = self.ledger.state, time.time()
-        other = [row for row in rows if known.status[row] != PENDING]
-        events: list[Event] = (
-            [{'e': 'set', 'rows': other, 's': PENDING, 'why': 'retry', 't': now}] if other else []
-        )
-        if rows:
-            attempts = [known.attempt[row] + 1 for row in rows]
-            events.append({'e': 'run', 'w': '', 'rows': rows, 'n': attempts, 't': now})
-        return events
+            ledger.change(lambda _: [row], state_code(task.state))
 
     def use(self, group: Group, code: Code | None = None) -> Use | None:
         """Describe where this process uses the app version of a group."""
@@ -837,7 +828,7 @@ class Queue(BaseClass):
         if tid is not None or kwargs or code != PENDING:
             chosen = self.select(tid=tid, mid=mid, state=state, **kwargs)
 
-        def decide() -> list[Event]:
+        def decide() -> Sequence[JournalEvent]:
             known = ledger.state
             if chosen is None:
                 mids = list(known.managers) if mid is None else [find_mid(known, mid)]
@@ -845,7 +836,7 @@ class Queue(BaseClass):
             else:
                 rows = [row for row in chosen if known.status[row] == code][:1]
             claimed[:] = [] if known.paused else rows
-            return self._begin(claimed)
+            return begin_here(known, claimed, time.time())
 
         ledger.journal.write(decide)
         return (
@@ -972,9 +963,7 @@ class Queue(BaseClass):
         for text in _several(tid):
             if text not in known:
                 self._tell_unknown(text, 'changed')
-        ledger.change(
-            lambda _: [ledger.find(_hex(text)) for text in known], state_code(state), 'set'
-        )
+        ledger.change(lambda _: [ledger.find(_hex(text)) for text in known], state_code(state))
         if jobid is not None or t0 is not None:
             job, began = None if jobid is None else str(jobid), None if t0 is None else float(t0)
             for text in known:
@@ -1101,7 +1090,7 @@ class Queue(BaseClass):
             ]
 
         return self.ledger.stop(
-            choose, 'now', jobs is None and mids is None if manager is None else manager
+            choose, StopLevel.NOW, jobs is None and mids is None if manager is None else manager
         )
 
     def withdraw(
@@ -1200,7 +1189,7 @@ class Queue(BaseClass):
     def _stop_politely(self) -> None:
         # Whoever has read the order knows, when the queue is gone, that what runs may end.
         ledger = self.ledger
-        asked = ledger.stop(lambda state: list(state.alive), 'politely', True)
+        asked = ledger.stop(lambda state: list(state.alive), StopLevel.POLITELY, True)
         deadline = time.monotonic() + _CONFIRM
 
         def confirmed(name: str) -> bool:
@@ -1358,7 +1347,7 @@ class Queue(BaseClass):
             )
         ledger = self.ledger
 
-        def decide(added: Sequence[Event]) -> list[Event]:
+        def decide(added: Sequence[JournalEvent]) -> Sequence[JournalEvent]:
             row = ledger.row(source.tid)
             if ledger.state.status[row] != SUCCEEDED:
                 raise AppChangedError(
@@ -1367,12 +1356,12 @@ class Queue(BaseClass):
                 )
             # Where it is new, its own line comes right before.
             rows = [
-                event['first'] if event['e'] == 'add' else event['row']
+                event['first'] if event['e'] == EventKind.ADD else event['row']
                 for event in added
-                if event['e'] in ('add', 'revive')
+                if event['e'] in (EventKind.ADD, EventKind.REVIVE)
             ]
             new = rows[0] if rows else ledger.row(target.tid)
-            return [{'e': 'accept', 'old': row, 'new': new, 't': time.time()}]
+            return [accept_event(row, new, time.time())]
 
         if target.tid in ledger.state.rows:
             ledger.add([], {}, {}, True, then=decide)

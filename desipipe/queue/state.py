@@ -9,8 +9,9 @@ computed when asked for.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Collection, Iterable, Iterator, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Iterator, MutableMapping
 from itertools import accumulate, islice, pairwise
+from typing import Any
 
 from ..store.lines import RefusedEvent
 from .columns import ID, PACKED_FROM, Identities, RowIndex, RowQueue, split_ids
@@ -31,8 +32,12 @@ from .events import (
     WAITING,
     Event,
     Group,
+    JournalEvent,
+    Reason,
     Ref,
+    StopLevel,
 )
+from .processes import Draining, Worker
 from .versions import Versions
 
 NOWHERE = 0xFFFFFFFF  # no segment
@@ -43,87 +48,8 @@ _GROUPS_FREE = 1 << 12  # the same for groups
 _BYTES_PER_GROUP = 64
 _DAMAGE_MAX = 1000  # damaged lines in a row that are told apart
 TIME_MAX = 1e11  # s since the epoch
-_OFTEN = frozenset(
-    ('add', 'run', 'end', 'set', 'back')
-)  # kinds that are checked as they are folded
+_OFTEN = frozenset(('add', 'run', 'end', 'set', 'back'))  # are checked as they are folded
 _LOST = Group('', '', '?', 'python')  # stands for a group whose line was lost
-
-
-class Worker:
-    """A worker, as the journal knows it."""
-
-    __slots__ = (
-        'began',
-        'draining',
-        'ended',
-        'host',
-        'job',
-        'kind',
-        'lent',
-        'mid',
-        'name',
-        'pid',
-        'rows',
-        'slots',
-        'stop',
-        'time',
-        'user',
-    )
-
-    def __init__(self, event: Event) -> None:
-        self.name: str = event['w']
-        self.mid: str | None = event.get('mid')
-        self.host: str = event.get('host', '')
-        self.pid: int = event.get('pid', 0)
-        self.slots: int = event.get('slots', 1)
-        self.job: str = event.get('job', '')
-        self.user: str = event.get('user', '')
-        """Name of who runs it, as it says itself."""
-        self.time: float = event['t']
-        self.ended: str | None = None
-        self.kind = ''
-        """What became of its job, where it knew that when it ended."""
-        self.stop: str | None = None
-        """How it was asked to end: ``'politely'`` or ``'now'``."""
-        self.rows: dict[int, None] = {}
-        """What it has claimed, in this order: the first are in its slots, the others run next."""
-        self.lent = 0
-        """Places it has besides its slots, as tasks in these wait for other tasks."""
-        self.began = False
-        """Whether it ever took a task."""
-        self.draining: set[int] = set()
-        """What it runs of tasks that were cleared."""
-
-    @property
-    def is_local(self) -> bool:
-        """Return True for a process of the local provider, or one that someone started."""
-        return self.job.startswith('local:') or not self.job
-
-    @property
-    def claimed(self) -> int:
-        """The number of its rows that wait for one of its slots."""
-        return max(0, len(self.rows) - self.slots - self.lent)
-
-    def rows_in_slots(self) -> list[int]:
-        """Return the rows that run: those that were claimed first."""
-        return list(self.rows)[: self.slots + self.lent]
-
-    def rows_before_slots(self) -> list[int]:
-        """Return the rows that were claimed, and wait for one of its slots."""
-        return list(self.rows)[self.slots + self.lent :] if self.claimed else []
-
-
-class Draining:
-    """A task that ran when the queue was cleared: its result is taken if it is added again."""
-
-    __slots__ = ('done', 'row', 'started', 'worker')
-
-    def __init__(self, row: int, worker: Worker | None, started: float) -> None:
-        self.row = row
-        self.worker = worker
-        self.started = started
-        self.done = False
-        """Whether it has succeeded since."""
 
 
 class State:
@@ -234,7 +160,7 @@ class State:
         self.retried = 0
         self.assigned = 0
         """How often tasks were given to other groups."""
-        self._fold = {
+        self._fold: dict[str, Callable[[Any, int], None]] = {
             'end': self._end,
             'run': self._run,
             'back': self._back,
@@ -267,7 +193,7 @@ class State:
             'segments': self._segments,
         }
 
-    def apply(self, event: Event, offset: int) -> None:
+    def apply(self, event: JournalEvent, offset: int) -> None:
         """Fold one event.
 
         Kinds of later versions are passed over: what changes the meaning of known ones raises the
@@ -1022,7 +948,7 @@ class State:
                 continue
             if was == RUNNING:
                 self._leave(row)
-            if row in self.rerun and target == SUCCEEDED and event.get('why') == 'cancel':
+            if row in self.rerun and target == SUCCEEDED and event.get('why') == Reason.CANCEL:
                 self._move(row, SUCCEEDED)  # the attempt counts again whose result is still there
                 self.rerun.discard(row)
                 self.restored.add(row)
@@ -1241,7 +1167,7 @@ class State:
 
     def _stop(self, event: Event, offset: int) -> None:
         for name in event['workers']:
-            if name in self.alive and self.alive[name].stop != 'now':
+            if name in self.alive and self.alive[name].stop != StopLevel.NOW:
                 self.alive[name].stop = event['how']
         if event.get('manager') and self.manager is not None:
             self.manager = {**self.manager, 'stop': event['how']}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..serialize import Code, definitions
-from .events import Event
 from .place import Place, bindings, cells, current_place, is_gone
 from .state import State
-from .versions import CHILD, Version, code_event
+from .transactions.tasks import code_event
+from .versions import CHILD, Version
+
+if TYPE_CHECKING:
+    from .task_events import CodeEvent
 
 _LAMBDA = '<lambda>'
 
@@ -62,7 +65,7 @@ def make_use(
     return None if place is None else Use(queue, f'{place.file}:{name}', place, app, kind, code)
 
 
-def code_events(state: State, uses: Iterable[Use]) -> list[Event]:
+def code_events(state: State, uses: Iterable[Use]) -> list[CodeEvent]:
     """Decide what to write down of uses, under the lock: versions that a place did not have,
     with those that they take the place of.
     """
@@ -82,7 +85,7 @@ def note_uses(uses: Iterable[Use]) -> None:
         _seen[use.queue, use.key, use.app] = use.place
 
 
-def _renamed(state: State, use: Use) -> Iterator[Event]:
+def _renamed(state: State, use: Use) -> Iterator[CodeEvent]:
     """Supersede what the same cell of the notebook was before under another name."""
     place = use.place
     if use.kind != 'cell' or not place.cell:
@@ -102,7 +105,7 @@ def _renamed(state: State, use: Use) -> Iterator[Event]:
                 yield code_event(key, version._replace(current=False, needed=False))
 
 
-def _event(state: State, use: Use, now: set[tuple[str, str]]) -> Event | None:
+def _event(state: State, use: Use, now: set[tuple[str, str]]) -> CodeEvent | None:
     here = state.code_versions.places.get(use.key, {})
     known = here.get(use.app)
     if known is not None and known.current and not any(version.needed for version in here.values()):
@@ -173,7 +176,9 @@ def _short(name: str) -> str:
     return name.rpartition(' ')[2].rpartition('.')[2]
 
 
-def needed_events(state: State, rows: Iterable[int], fresh: Iterable[Event]) -> Iterator[Event]:
+def needed_events(
+    state: State, rows: Iterable[int], fresh: Iterable[CodeEvent]
+) -> Iterator[CodeEvent]:
     """Make versions current again whose results something needs that is added now.
 
     Parameters

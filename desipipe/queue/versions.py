@@ -82,35 +82,9 @@ class Versions:
                 )
         return reached
 
-    def events(self) -> list[Event]:
-        """Build the events that say the same."""
-        return [
-            code_event(place, version)
-            for place, versions in self.places.items()
-            for version in versions.values()
-        ]
-
-
-def code_event(place: str, version: Version, over: list[str] | None = None) -> Event:
-    """Build the event that a place has a version of an app; ``over``: the versions there that it
-    takes the place of.
-    """
-    event: Event = {'e': 'code', 'place': place, 'app': version.app}
-    if version.cell:
-        event['cell'] = version.cell
-    if version.definitions:
-        event['defs'] = version.definitions
-    if over:
-        event['over'] = over
-    if not version.current:
-        event['past'] = True
-    if version.needed:
-        event['needed'] = True
-    return event
-
 
 def version_of(event: Event) -> Version:
-    """Invert :func:`code_event`."""
+    """Return the version of an app that a ``code`` event is about."""
     return Version(
         event['app'],
         event.get('cell', ''),

@@ -17,9 +17,18 @@ import orjson
 
 from ..errors import RecordError
 from ..queue.app import KINDS
-from ..queue.ends import End, end_event
-from ..queue.events import CHUNK, SUCCEEDED, Event, Group, Ref, worker_end_event
+from ..queue.ends import End
+from ..queue.events import SUCCEEDED, Event, Group, JournalEvent, Ref
 from ..queue.queue import Queue, check_name, mid_of
+from ..queue.transactions.attempts import final_events
+from ..queue.transactions.processes import worker_begin_event, worker_end_event
+from ..queue.transactions.tasks import (
+    add_event,
+    app_event,
+    group_event,
+    manager_event,
+    shared_event,
+)
 from ..store.segment import ALIGNMENT
 from ..utils import plural
 from . import tables
@@ -150,12 +159,11 @@ def fill(
         return stored[digest]
 
     now = time.time()
-    events: list[Event] = []
+    events: list[JournalEvent] = []
     specs = [_spec(manager) for manager in head['managers']]
     mids = [mid_of(spec) for spec in specs]
     events += [
-        {'e': 'mgr', 'mid': mid, **spec}
-        for mid, spec in dict(zip(mids, specs, strict=True)).items()
+        manager_event(mid, spec) for mid, spec in dict(zip(mids, specs, strict=True)).items()
     ]
     for app in head['apps']:
         if 'code' in app:
@@ -165,33 +173,26 @@ def fill(
             )
             code = store(app['code']['sha256'])
             events.append(
-                {
-                    'e': 'app',
-                    'app': app['id'],
-                    'name': app['name'],
-                    'kind': app['kind'],
-                    'code': code,
-                    'source': source,
-                    'parts': parts,
-                    'packages': app['packages'],
-                }
+                app_event(app['id'], app['name'], app['kind'], code, source, parts, app['packages'])
             )
     groups: dict[tuple[int, str], int] = {}
     rows: dict[int, int] = {}
     done: list[tuple[int, Dict]] = []
-    adds: list[Event] = []
+    adds: list[JournalEvent] = []
     shared: dict[str, str] = {}
     for row, task in enumerate(model.tasks()):
         common = task.get('shared', '')
         if common and common not in shared:
             # Any name will do that the group and the event agree on.
             shared[common] = common[:32]
-            events.append({'e': 'shared', 'id': shared[common], 'ref': store(common)})
+            events.append(shared_event(shared[common], store(common)))
         key = (task['group'], shared.get(common, ''))
         if key not in groups:
             groups[key] = len(groups)
             events.append(
-                _group(head, task['group'], mids, key[1], cwd or os.getcwd()).to_event(groups[key])
+                group_event(
+                    groups[key], _group(head, task['group'], mids, key[1], cwd or os.getcwd())
+                )
             )
         rows[task['row']] = row
         needs = (
@@ -216,22 +217,16 @@ def fill(
     for place, mine in ends.items():
         worker = head['workers'][place] if place >= 0 else {'name': 'by hand'}
         name = worker['name']
-        events_of = {
-            'e': 'worker',
-            'do': 'begin',
-            'w': name,
+        info = {
             'host': worker.get('host', ''),
             'pid': 0,
             'slots': worker.get('slots', 1),
             'job': worker.get('job', ''),
         }
-        adds.append({**events_of, 't': worker.get('since', now)})
+        adds.append(worker_begin_event(name, info, float(worker.get('since', now))))
         # As compaction writes them: ends without the claims before them, whatever their tasks wait
         # for.
-        adds += [
-            {**end_event(name, mine[i : i + CHUNK], now), 'kind': 'final'}
-            for i in range(0, len(mine), CHUNK)
-        ]
+        adds += final_events(name, mine, now)
         adds.append(worker_end_event(name, 'imported', now))
     ledger.journal.write(lambda: [*events, *adds], True)
     return len(done)
@@ -290,7 +285,7 @@ def _group(head: Dict, number: int, mids: Sequence[str], shared: str, cwd: str) 
 
 def _add(
     ledger: Any, task: Dict, row: int, group: int, needs: list[int], payload: Payload, now: float
-) -> Event:
+) -> JournalEvent:
     data = payload(task['payload'])
     if data is None:
         raise RecordError(
@@ -301,17 +296,6 @@ def _add(
     if aligned:
         text += b' ' * (-(len(text) + _TEXT.size) % ALIGNMENT)
     offset = ledger.writer.append([_TEXT.pack(len(text)), text, data], aligned)
-    event: Event = {
-        'e': 'add',
-        'first': row,
-        'g': group,
-        'i': task['index'],
-        'ids': task['id'],
-        'seg': ledger.writer.name,
-        'off': offset,
-        'len': [_TEXT.size + len(text) + len(data)],
-        't': now,
-    }
-    if needs:
-        event['req'] = [(0, needs)]
-    return event
+    arguments = ledger.writer.name, offset, [_TEXT.size + len(text) + len(data)]
+    requires = [(0, needs)] if needs else ()
+    return add_event(row, group, task['index'], task['id'], arguments, now, requires)

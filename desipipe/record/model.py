@@ -38,9 +38,7 @@ from .privacy import Privacy
 
 Dict = dict[str, Any]
 Node = Callable[[str, Sequence[str]], ast.FunctionDef]
-"""The function that the text of a notebook's cell stands for, given its parameters; known to the
-notebook side.
-"""
+"""The function that a cell's text stands for, given its parameters; notebooks know it."""
 
 VERSION = 1
 TEXT = 80  # characters of a value that people see

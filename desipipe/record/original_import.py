@@ -25,12 +25,14 @@ from ..errors import (
     UnknownQueueError,
 )
 from ..provider import Provider
+from ..queue.adding import Batch
 from ..queue.app import App
-from ..queue.ends import End, end_event
-from ..queue.events import CHUNK, FAILED, KILLED, SUCCEEDED, UNKNOWN, Event, worker_end_event
-from ..queue.ledger import Batch
+from ..queue.ends import End
+from ..queue.events import FAILED, KILLED, SUCCEEDED, UNKNOWN, Event, JournalEvent
 from ..queue.queue import Queue, create_folder, import_command, mid_of, queue_folder
 from ..queue.task import Future
+from ..queue.transactions.attempts import final_events
+from ..queue.transactions.processes import versions_event, worker_begin_event, worker_end_event
 from ..scheduler import Scheduler
 from ..serialize import Code, dumps
 from ..store.lease import Lease, Observer, gone, read_lease
@@ -466,26 +468,15 @@ class _Importer:
             end = End(ledger.row(item.tid), 1, item.state, item.row.began, **item.end)
             ends.setdefault(item.row.job, []).append(end)
         ledger.writer.flush()
-        events: list[Event] = []
+        events: list[JournalEvent] = []
         for job, several in ends.items():
             worker = f'desipipe-1.0-{len(ledger.state.workers) + len(events):d}'
-            events.append(
-                {
-                    'e': 'worker',
-                    'do': 'begin',
-                    'w': worker,
-                    'host': '',
-                    'pid': 0,
-                    'slots': 1,
-                    'job': job,
-                    't': now,
-                }
-            )
-            for i in range(0, len(several), CHUNK):
-                # As compaction writes them: ends without the claims before them.
-                events.append({**end_event(worker, several[i : i + CHUNK], now), 'kind': 'final'})
+            info = {'host': '', 'pid': 0, 'slots': 1, 'job': job}
+            events.append(worker_begin_event(worker, info, now))
+            # As compaction writes them: ends without the claims before them.
+            events += final_events(worker, several, now)
             for app, found in self._versions.items():
-                events.append({'e': 'versions', 'w': worker, 'app': app, 'versions': found})
+                events.append(versions_event(worker, app, found))
             events.append(worker_end_event(worker, 'imported', now))
         ledger.journal.write(lambda: events, True)
         self._batches, self._codes, self._ended, self._pending, self._versions = [], {}, [], 0, {}

@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from shlex import quote
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -71,6 +71,9 @@ _LOOKS = (
 _TRIES = 5
 
 Event = dict[str, Any]
+NewEvent = Mapping[str, Any]
+Decide = Callable[[], Sequence[NewEvent]]
+Rewrite = Callable[[], Iterable[NewEvent]]
 T = TypeVar('T')
 
 
@@ -80,7 +83,7 @@ class Sink(Protocol):
     def reset(self, header: Event) -> None:
         """Forget everything: another generation of the journal begins with ``header``."""
 
-    def apply(self, event: Event, offset: int) -> None:
+    def apply(self, event: NewEvent, offset: int) -> None:
         """Fold one event, whose line begins at ``offset``."""
 
     def check(self, event: Event) -> None:
@@ -92,7 +95,7 @@ class Sink(Protocol):
         """A corrupt line was passed over."""
 
 
-def encode(event: Event, at: int) -> bytes:
+def encode(event: NewEvent, at: int) -> bytes:
     """The line of ``event``, decided to stand at offset ``at``.
 
     Parameters
@@ -111,7 +114,7 @@ def encode(event: Event, at: int) -> bytes:
     return b'%b,"crc":"%08x"}\n' % (body, zlib.crc32(body))
 
 
-def _bounded_line(event: Event, at: int) -> bytes:
+def _bounded_line(event: NewEvent, at: int) -> bytes:
     line = encode(event, at)
     if len(line) > LINE_MAX:
         raise QueueError(
@@ -331,7 +334,7 @@ def first_event(header: Event) -> Event:
 
 def replace(
     folder: str,
-    events: Iterable[Event],
+    events: Iterable[NewEvent],
     exclusive: bool = False,
     still: Callable[[], bool] = lambda: True,
 ) -> bool:
@@ -873,7 +876,7 @@ class Journal:
 
     # Writing
 
-    def write(self, decide: Callable[[], Sequence[Event]], sync: bool = False) -> None:
+    def write(self, decide: Decide, sync: bool = False) -> None:
         """Take the lock, read to the end, let ``decide`` look at the state and say what to append,
         append it, release.
 
@@ -902,7 +905,7 @@ class Journal:
         elif self._dirty and self._sync_interval is not None:
             self._sync_later()
 
-    def _write(self, decide: Callable[[], Sequence[Event]]) -> None:
+    def _write(self, decide: Decide) -> None:
         for _ in range(_TRIES):
             try:
                 with self.lock:
@@ -923,7 +926,7 @@ class Journal:
             'Repeat the last step when the filesystem is back'
         )
 
-    def _write_locked(self, decide: Callable[[], Sequence[Event]]) -> bool:
+    def _write_locked(self, decide: Decide) -> bool:
         fd, size = self._writable()
         try:
             if self.shared:
@@ -936,13 +939,11 @@ class Journal:
                 if not self._read(fd, locked=True):
                     return False  # what can't be read yet is no torn tail
                 if os.fstat(fd).st_size > self.offset:
-                    os.ftruncate(
-                        fd, self.offset
-                    )  # an unterminated last line: its writer died with the lock
+                    os.ftruncate(fd, self.offset)  # a torn last line: its writer died
             events = decide()
             if not events:
                 return True
-            placed: list[tuple[Event, int]] = []
+            placed: list[tuple[NewEvent, int]] = []
             data = bytearray()
             for event in events:
                 at = self.offset + len(data)
@@ -1059,9 +1060,7 @@ class Journal:
             # Best effort: what remains is an unterminated line, which the next writer cuts.
             return
 
-    def replaced(
-        self, events: Callable[[], Iterable[Event]], after: Callable[[], None] = lambda: None
-    ) -> None:
+    def replaced(self, events: Rewrite, after: Callable[[], None] = lambda: None) -> None:
         """Replace the whole journal (compaction, clear) by ``events``, under the lock.
 
         Parameters
@@ -1086,7 +1085,7 @@ class Journal:
         self._permit()
         return self._exclusively(hold)
 
-    def _replaced(self, events: Callable[[], Iterable[Event]], after: Callable[[], None]) -> None:
+    def _replaced(self, events: Rewrite, after: Callable[[], None]) -> None:
         for _ in range(_TRIES):
             with self.lock:
                 if self._replaced_locked(events):
@@ -1096,7 +1095,7 @@ class Journal:
             raise self._lock_lost()
         self.follow()
 
-    def _replaced_locked(self, events: Callable[[], Iterable[Event]]) -> bool:
+    def _replaced_locked(self, events: Rewrite) -> bool:
         fd = self._open_held(os.O_RDWR)
         try:
             if self.shared:

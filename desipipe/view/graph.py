@@ -9,6 +9,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Collection, Iterator
+from itertools import islice
 from typing import Any
 
 from ..queue.event_checks import decode_event
@@ -104,13 +105,9 @@ def is_shown(state: State, row: int) -> bool:
 def _first(ledger: Ledger, names: set[str], limit: int) -> list[int]:
     state = ledger.state
     groups = {number for number, group in enumerate(state.groups) if group.name in names}
-    found: list[int] = []
-    for row in state.each() if groups else ():
-        if state.group[row] in groups and row not in state.superseded:
-            found.append(row)
-            if len(found) == limit:
-                break
-    return found
+    rows = state.each() if groups else iter(())
+    chosen = (row for row in rows if state.group[row] in groups and row not in state.superseded)
+    return list(islice(chosen, limit))
 
 
 def _apps(ledger: Ledger, blocked: dict[int, int], single: dict[int, str]) -> list[Dict]:

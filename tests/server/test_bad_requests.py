@@ -19,7 +19,7 @@ from pages import Ask, wait_for
 from tornado.httpclient import HTTPClientError
 
 from desipipe import Queue
-from desipipe.queue.ledger import Batch
+from desipipe.queue.adding import Batch
 from desipipe.serialize import Code, Payload
 from desipipe.server import queues as hubs
 from desipipe.server.handlers import BadRequest, check

@@ -1,0 +1,271 @@
+"""The members of events of tasks, as their lines in the journal have them.
+
+``e`` is the kind; ``w`` the worker, ``g`` the number of a group, ``n`` numbers of
+attempts. Times (``t``, ``t0``) are seconds since the epoch on the writer's clock (for people:
+nothing is decided by them), durations are microseconds. Events are made in
+:mod:`desipipe.queue.transactions` only.
+
+They are dictionaries whose members a type checker knows, not objects: what is written and folded is
+the line itself, and this module is imported by type checkers alone. As named tuples they would add
+5 ms to the start of each process and 3 µs to each event, and lose members of later versions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict
+
+from .events import Event, EventKind, Reason, Ref
+
+
+class TaskManagerEvent(TypedDict):
+    """A task manager, as text."""
+
+    e: Literal[EventKind.MGR]
+    mid: str
+    environ: Any
+    scheduler: Any
+    provider: Any
+
+
+class AppEvent(TypedDict):
+    """A version of an app: where its code, source text and parts of identity are."""
+
+    e: Literal[EventKind.APP]
+    app: str
+    name: str
+    kind: str
+    code: Ref
+    source: Ref
+    parts: Ref
+    packages: list[str]
+
+
+class SharedEvent(TypedDict):
+    """Arguments that are the same in many calls."""
+
+    e: Literal[EventKind.SHARED]
+    id: str
+    """Their digest."""
+    ref: Ref
+
+
+class GroupEvent(TypedDict):
+    """The settings of many tasks, under a number: those of :class:`.Group`."""
+
+    e: Literal[EventKind.GROUP]
+    g: int
+    app: str
+    mid: str
+    name: str
+    kind: str
+    timeout: NotRequired[float | None]
+    retries: NotRequired[int]
+    retry_on: NotRequired[Sequence[str]]
+    priority: NotRequired[int]
+    cwd: NotRequired[str]
+    path: NotRequired[Sequence[str]]
+    save_attrs: NotRequired[Sequence[str]]
+    save_dir: NotRequired[str]
+    shared: NotRequired[str]
+    settings: NotRequired[str]
+
+
+class AddEvent(TypedDict):
+    """Neighbouring rows of one group."""
+
+    e: Literal[EventKind.ADD]
+    first: int
+    g: int
+    i: int
+    """Order of call of the first."""
+    ids: str
+    """Identities one after the other, hexadecimal."""
+    seg: str
+    off: int | list[int]
+    """Where the arguments are; one number where they follow each other without a gap."""
+    len: list[int]
+    t: float
+    req: NotRequired[Sequence[tuple[int, list[int]]]]
+    """Positions among these rows, with the rows that they need."""
+
+
+class ReviveEvent(TypedDict):
+    """A task that was cleared while it ran is added again under its old row."""
+
+    e: Literal[EventKind.REVIVE]
+    row: int
+    g: int
+    i: int
+    req: list[int]
+    seg: str
+    off: int
+    len: int
+    t: float
+
+
+class AssignEvent(TypedDict):
+    """Tasks that have not succeeded belong to another group."""
+
+    e: Literal[EventKind.ASSIGN]
+    g: int
+    rows: list[int]
+    t: float
+
+
+class LinkEvent(TypedDict):
+    """The rows that tasks need, where these are others than before."""
+
+    e: Literal[EventKind.LINK]
+    links: list[list[Any]]
+    t: NotRequired[float]
+
+
+class CodeEvent(TypedDict):
+    """A place has a version of an app."""
+
+    e: Literal[EventKind.CODE]
+    place: str
+    app: str
+    cell: NotRequired[str]
+    defs: NotRequired[Mapping[str, str]]
+    over: NotRequired[Sequence[str]]
+    """Versions there that it takes the place of."""
+    past: NotRequired[bool]
+    needed: NotRequired[bool]
+
+
+class KeepEvent(TypedDict):
+    """Superseded rows count again."""
+
+    e: Literal[EventKind.KEEP]
+    rows: list[int]
+    t: float
+
+
+class RunEvent(TypedDict):
+    """A worker claimed tasks."""
+
+    e: Literal[EventKind.RUN]
+    w: str
+    rows: list[int]
+    n: list[int]
+    t: float
+
+
+class EndEvent(TypedDict):
+    """Attempts ended. Columns, so that a batch of many small tasks stays small."""
+
+    e: Literal[EventKind.END]
+    w: str
+    rows: list[int]
+    n: list[int]
+    t: float
+    t0: float
+    """When the first of them did."""
+    b: list[int]
+    """Microseconds after ``t0`` at which each did."""
+    d: list[int]
+    """Durations."""
+    s: int | list[int]
+    seg: list[str]
+    ref: list[int]
+    """Segment (number among ``seg``, or -1), offset and length of each result."""
+    m: NotRequired[Sequence[int]]
+    """Most resident memory, kilobytes."""
+    x: NotRequired[Mapping[str, Event]]
+    """By position: output, cause, files."""
+    kind: NotRequired[str]
+    """In a journal that was compacted: ``'past'``, ``'last'`` or ``'final'``."""
+
+
+class BackEvent(TypedDict):
+    """Tasks were claimed, and not begun."""
+
+    e: Literal[EventKind.BACK]
+    w: str
+    rows: list[int]
+    n: list[int]
+    t: float
+
+
+class AttemptEvent(TypedDict):
+    """Numbers of attempts and retries that are used up, in a compacted journal."""
+
+    e: Literal[EventKind.ATTEMPT]
+    rows: list[int]
+    n: list[int]
+    burned: list[int]
+
+
+class SetEvent(TypedDict):
+    """A person changed states."""
+
+    e: Literal[EventKind.SET]
+    rows: list[int]
+    s: int
+    why: Reason
+    t: float
+    cause: NotRequired[Event]
+
+
+class AcceptEvent(TypedDict):
+    """The result of one task is taken for another."""
+
+    e: Literal[EventKind.ACCEPT]
+    old: int
+    new: int
+    t: float
+
+
+class DropEvent(TypedDict):
+    """Rows left the queue."""
+
+    e: Literal[EventKind.DROP]
+    rows: list[int]
+    t: NotRequired[float]
+    ids: NotRequired[str]
+
+
+class MarkEvent(TypedDict):
+    """The job, and the beginning, that a person gave tasks."""
+
+    e: Literal[EventKind.MARK]
+    rows: list[int]
+    job: NotRequired[str]
+    t0: NotRequired[float]
+
+
+class DrainEvent(TypedDict):
+    """A task that was cleared while it ran: its attempt may end."""
+
+    e: Literal[EventKind.DRAIN]
+    w: str
+    rows: list[int]
+    n: list[int]
+    g: list[int]
+    ids: str
+    """Identities one after the other, hexadecimal."""
+    t: float
+
+
+class SegmentsEvent(TypedDict):
+    """Files of before the queue was cleared that workers may yet read."""
+
+    e: Literal[EventKind.SEGMENTS]
+    names: list[str]
+
+
+class FillEvent(TypedDict):
+    """Nothing: makes the journal longer."""
+
+    e: Literal[EventKind.FILL]
+    x: str
+
+
+class StateEvent(TypedDict):
+    """The queue is paused, or resumed."""
+
+    e: Literal[EventKind.STATE]
+    paused: bool
+    t: float

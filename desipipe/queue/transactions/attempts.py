@@ -1,0 +1,217 @@
+"""Events of attempts: claimed, ended, given back; and of workers that end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import accumulate, islice
+from typing import TYPE_CHECKING
+
+from ..ends import End, Successes
+from ..events import CHUNK, SUCCEEDED, UNKNOWN, Event, EventKind
+from .processes import worker_end_event
+
+if TYPE_CHECKING:
+    from ..process_events import WorkerEndEvent
+    from ..state import State
+    from ..task_events import AttemptEvent, BackEvent, EndEvent, RunEvent
+
+Judgement = Callable[[int], tuple[int, Event]]
+"""Given a row, the state in which its attempt ended, and the cause."""
+
+
+def claim(state: State, worker: str, rows: list[int], time: float) -> RunEvent:
+    """Begin the next attempt of each row."""
+    return run_event(worker, rows, [state.attempt[row] + 1 for row in rows], time)
+
+
+def run_event(worker: str, rows: list[int], attempts: list[int], time: float) -> RunEvent:
+    """Begin attempts."""
+    return {'e': EventKind.RUN, 'w': worker, 'rows': rows, 'n': attempts, 't': time}
+
+
+def back_event(worker: str, attempts: Sequence[tuple[int, int]], time: float) -> BackEvent:
+    """Give back what was claimed and not begun: rows with the numbers of attempts."""
+    return {
+        'e': EventKind.BACK,
+        'w': worker,
+        'rows': [row for row, _ in attempts],
+        'n': [n for _, n in attempts],
+        't': time,
+    }
+
+
+def attempt_event(rows: list[int], attempts: list[int], burned: list[int]) -> AttemptEvent:
+    """Note which numbers and retries are used up, in a compacted journal."""
+    return {'e': EventKind.ATTEMPT, 'rows': rows, 'n': attempts, 'burned': burned}
+
+
+def end_event(worker: str, ends: Sequence[End], time: float, kind: str = '') -> EndEvent:
+    """End attempts. Columns, so that a batch of many small tasks stays small.
+
+    ``kind``: of ends without the claims before them, as compaction writes them: ``'past'``,
+    ``'last'`` or ``'final'``.
+    """
+    began = min(end.began for end in ends)
+    state = ends[0].state
+    segments: dict[str, int] = {}
+    refs: list[int] = []
+    for end in ends:
+        if end.result is None:
+            refs += (-1, 0, 0)
+        else:
+            segment, offset, length = end.result
+            refs += (segments.setdefault(segment, len(segments)), offset, length)
+    event: EndEvent = {
+        'e': EventKind.END,
+        'w': worker,
+        'rows': [end.row for end in ends],
+        'n': [end.attempt for end in ends],
+        't': time,
+        't0': began,
+        'b': [round((end.began - began) * 1e6) for end in ends],
+        'd': [end.duration for end in ends],
+        's': state if all(end.state == state for end in ends) else [end.state for end in ends],
+        'seg': list(segments),
+        'ref': refs,
+    }
+    if any(end.memory for end in ends):
+        event['m'] = [end.memory for end in ends]
+    if details := {str(i): detail for i, end in enumerate(ends) if (detail := _detail(end))}:
+        event['x'] = details
+    if kind:
+        event['kind'] = kind
+    return event
+
+
+def _detail(end: End) -> Event:
+    detail: Event = {}
+    if end.out:
+        detail['out'] = list(end.out)
+    if end.err:
+        detail['err'] = list(end.err)
+    if end.cause:
+        detail['cause'] = end.cause
+    if end.files:
+        detail['files'] = list(end.files)
+    if end.shown:
+        detail['shown'] = [list(ref) for ref in end.shown]
+    return detail
+
+
+def final_events(worker: str, ends: Sequence[End], time: float) -> list[EndEvent]:
+    """End attempts for good, whatever came before, as compaction does."""
+    return [
+        end_event(worker, ends[i : i + CHUNK], time, 'final') for i in range(0, len(ends), CHUNK)
+    ]
+
+
+def successes_events(worker: str, batches: Sequence[Successes], time: float) -> list[EndEvent]:
+    """Build the ``end`` events of attempts whose results are stored."""
+    events: list[EndEvent] = []
+    some: list[Successes] = []
+    n = 0
+    for batch in batches:
+        if some and n + len(batch.rows) > CHUNK:
+            events.append(_successes_event(worker, some, time))
+            some, n = [], 0
+        some.append(batch)
+        n += len(batch.rows)
+    return [*events, _successes_event(worker, some, time)] if some else events
+
+
+def _successes_event(worker: str, batches: Sequence[Successes], time: float) -> EndEvent:
+    first = min(min(batch.began) for batch in batches)
+    rows: list[int] = []
+    attempts: list[int] = []
+    delays: list[int] = []
+    durations: list[int] = []
+    memory: list[int] = []
+    refs: list[int] = []
+    segments: dict[str, int] = {}
+    for batch in batches:
+        assert batch.place is not None
+        segment, offset = batch.place
+        n = len(batch.rows)
+        places = [0] * (3 * n)
+        places[::3] = [segments.setdefault(segment, len(segments))] * n
+        places[1::3] = islice(accumulate(batch.lengths, initial=offset), n)
+        places[2::3] = batch.lengths
+        rows += batch.rows
+        attempts += batch.attempts
+        delays += [began - first for began in batch.began]
+        durations += batch.durations
+        memory += batch.memory
+        refs += places
+    event: EndEvent = {
+        'e': EventKind.END,
+        'w': worker,
+        't': time,
+        't0': first * 1e-6,
+        's': SUCCEEDED,
+        'seg': list(segments),
+        'rows': rows,
+        'n': attempts,
+        'b': delays,
+        'd': durations,
+        'ref': refs,
+    }
+    if any(memory):
+        event['m'] = memory
+    return event
+
+
+def mark_lost(state: State, name: str, time: float) -> list[EndEvent | WorkerEndEvent]:
+    """End a worker that vanished, if it has not ended, and its attempts as UNKNOWN."""
+    worker = state.alive.get(name)
+    if worker is None:
+        return []
+    text = (
+        f'its worker {name} on {worker.host} vanished without a word (killed, out of memory, '
+        'or its node is gone)'
+    )
+    return end_worker(state, name, 'vanished', vanished(text), time)
+
+
+def vanished(text: str) -> Judgement:
+    """Judge attempts whose worker reports nothing more."""
+    return lambda row: (UNKNOWN, {'kind': 'vanished', 'text': text})
+
+
+def end_workers(
+    state: State, names: Iterable[str], why: str, judge: Judgement, time: float
+) -> list[EndEvent | WorkerEndEvent]:
+    """End those of the workers that live, with their attempts."""
+    return [
+        event
+        for name in names
+        if name in state.alive
+        for event in end_worker(state, name, why, judge, time)
+    ]
+
+
+def end_worker(
+    state: State, name: str, why: str, judge: Judgement, time: float, kind: str = ''
+) -> list[EndEvent | WorkerEndEvent]:
+    """End a worker, and with it the attempts that it still has: nothing runs for ever.
+
+    Parameters
+    ----------
+    state : State
+    name : str
+        Of a worker that lives.
+    why : str
+        In words.
+    judge : callable
+        Given a row, its state and cause.
+    time : float
+    kind : str, default=''
+        What became of its job, where that is known.
+    """
+    ends = []
+    for row in sorted(state.alive[name].rows):
+        code, cause = judge(row)
+        began = state.started[row]
+        duration = round(max(0.0, time - began) * 1e6)
+        ends.append(End(row, state.attempt[row], code, began, duration, cause=cause))
+    ended = worker_end_event(name, why, time, kind)
+    return [end_event(name, ends, time), ended] if ends else [ended]
