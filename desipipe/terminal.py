@@ -1,21 +1,12 @@
-"""Text on its way to a terminal: what moves the cursor is applied, what acts on the terminal is
-shown.
-"""
+"""Text on its way to a terminal: what acts on the terminal is shown."""
 
 from __future__ import annotations
 
 import codecs
+import functools
 import re
 from typing import Any
 
-_MOVES = re.compile(r'[\r\x08]|\x1b\[\d*[ABCDG]')
-# What moves or colours, with its numbers and its letter; titles and links, which take no room, as
-# the last.
-_CONTROL = re.compile(
-    r'\x1b\[([0-9;:?]*)([A-Za-z])|[\n\r\x08]|\x1b[\]P_^X][^\x1b\x07]*(?:\x07|\x1b\\)?'
-)
-_ROWS_MAX = 200  # rows above the last one that a cursor may go back to
-_COLUMNS_MAX = 10_000  # columns that a cursor may go to beyond what is written
 # Characters that act on a terminal, reorder or hide text: controls but tab and newline, line
 # separators, format characters (bidi, zero width, tags), fillers without a glyph, surrogates.
 _ACTING = (
@@ -25,14 +16,16 @@ _ACTING = (
     '\U0001d173-\U0001d17a\U000e0000-\U000e0fff'
 )
 _COMBINING = (
-    '\u0300-\u034e\u0350-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f'
+    '\u0300-\u034e\u0350-\u036f\u0483-\u0489\u0591-\u05bd\u0610-\u061a\u064b-\u065f\u06d6-\u06dc'
+    '\u06df-\u06e4\u0730-\u074a\u0e34-\u0e3a\u0e47-\u0e4e\u0eb4-\u0ebc\u0ec8-\u0ece\u0f71-\u0f7e'
+    '\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ua66f-\ua67d\ua8e0-\ua8f1\ufe20-\ufe2f'
 )
 _COMBINING_MAX = 4  # of one character; more cover other lines
 _SELECTORS = '\ufe0e\ufe0f'
-_UNSAFE = re.compile(f'[{_ACTING}{_SELECTORS}{_COMBINING}]')
-_UNSAFE_IN_LINE = re.compile(f'[\t\n{_ACTING}{_SELECTORS}{_COMBINING}]')
+# Runs, as there may be millions of such characters.
+_UNSAFE = re.compile(f'[{_ACTING}]+|[{_SELECTORS}]+|[{_COMBINING}]+')
+_UNSAFE_IN_LINE = re.compile(f'[\t\n{_ACTING}]+|[{_SELECTORS}]+|[{_COMBINING}]+')
 _IS_COMBINING = re.compile(f'[{_COMBINING}]')
-_MANY_COMBINING = re.compile(f'[{_COMBINING}]{{{_COMBINING_MAX + 1}}}')
 _SYMBOL = re.compile(
     '[\u00a9\u00ae\u203c-\u3299\U0001f000-\U0001faff]'
 )  # which a selector may follow
@@ -41,8 +34,6 @@ _COLOUR = re.compile(r'\x1b\[[0-9;:]{0,64}m')
 _CUT_COLOUR = re.compile(r'(?:\x1b(?:\[[0-9;:]{0,64})?|\r)\Z')  # which the next piece may complete
 _CONCEAL = 8
 _EXTENDED_COLOURS = (38, 48, 58)
-
-_Run = tuple[str, str]  # text, and the colours before it
 
 
 def visible(text: str, lines: bool = True, colours: bool = False) -> str:
@@ -78,23 +69,23 @@ def visible(text: str, lines: bool = True, colours: bool = False) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    character, text, place = match[0], match.string, match.start()
+    characters, place = match[0], match.start()
+    kept = 0
+    if characters[0] in _SELECTORS:
+        kept = bool(place and _SYMBOL.match(match.string, place - 1))
+    elif _IS_COMBINING.match(characters):
+        kept = _COMBINING_MAX
+    return characters[:kept] + ''.join(map(_escape, characters[kept:]))
+
+
+@functools.lru_cache(1024)
+def _escape(character: str) -> str:
     if character in _SHORT:
         return _SHORT[character]
-    if character in _SELECTORS and place and _SYMBOL.match(text, place - 1):
-        return character
-    if _IS_COMBINING.match(character):
-        begin = place - _COMBINING_MAX
-        if begin < 0 or not _MANY_COMBINING.match(text, begin, place + 1):
-            return character
     code = ord(character)
-    return (
-        f'\\x{code:02x}'
-        if code < 0x100
-        else f'\\u{code:04x}'
-        if code < 0x10000
-        else f'\\U{code:08x}'
-    )
+    if code < 0x100:
+        return f'\\x{code:02x}'
+    return f'\\u{code:04x}' if code < 0x10000 else f'\\U{code:08x}'
 
 
 def _conceals(parameters: str) -> bool:
@@ -189,137 +180,3 @@ class VisibleStream:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.unfiltered, name)
-
-
-def settle(text: str) -> str:
-    """Apply what moves a terminal's cursor: carriage returns, backspaces, and cursor keys; colours
-    stay.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    text : str
-        Without these characters; a last carriage return that nothing was written over is gone, too.
-    """
-    text = text.replace('\r\n', '\n') if '\r' in text else text
-    if not _MOVES.search(text):
-        return text
-    screen = _Screen()
-    place = 0
-    for match in _CONTROL.finditer(text):
-        screen.write(text[place : match.start()])
-        screen.control(match[0], match[1], match[2])
-        place = match.end()
-    screen.write(text[place:])
-    return screen.text()
-
-
-class _Screen:
-    """Rows of text, as wide and as many as they come."""
-
-    def __init__(self) -> None:
-        self._above: list[str] = []  # rows that no cursor comes back to
-        self._rows: list[list[_Run]] = [[]]
-        self._row = 0
-        self._column = 0
-        self._style = ''
-        self._shown = ''  # the style at the end of `_above`
-
-    def write(self, text: str) -> None:
-        if not text:
-            return
-        row = self._rows[self._row]
-        width = sum(len(words) for words, _ in row)
-        if self._column == width:
-            row.append((text, self._style))
-        else:
-            cells = [(character, style) for words, style in row for character in words]
-            cells += [(' ', '')] * (self._column - width)
-            cells[self._column : self._column + len(text)] = [
-                (character, self._style) for character in text
-            ]
-            self._rows[self._row] = _joined(cells)
-        self._column += len(text)
-
-    def control(self, characters: str, numbers: str | None, letter: str | None) -> None:
-        if characters == '\n':
-            self._next_row()
-        elif characters == '\r':
-            self._column = 0
-        elif characters == '\b':
-            self._column = max(self._column - 1, 0)
-        elif letter is None:
-            return  # a title, a link
-        elif letter == 'm':
-            self._style = '' if not (numbers or '').strip('0;') else self._style + characters
-        else:
-            first = (numbers or '').partition(';')[0]
-            self._move(letter, min(int(first), 10_000) if first.isdigit() else None)
-
-    def _move(self, letter: str, number: int | None) -> None:
-        n = number or 1
-        if letter == 'A':
-            self._row = max(self._row - n, 0)
-        elif letter == 'B':
-            for _ in range(min(n, _ROWS_MAX)):
-                self._next_row(False)
-        elif letter == 'C':
-            self._column = min(self._column + n, max(self._column, _COLUMNS_MAX))
-        elif letter == 'D':
-            self._column = max(self._column - n, 0)
-        elif letter == 'G':
-            self._column = n - 1
-        elif letter == 'K':
-            self._erase(number or 0)
-
-    def _erase(self, which: int) -> None:
-        cells = [
-            (character, style) for words, style in self._rows[self._row] for character in words
-        ]
-        if which == 2:
-            cells = []
-        elif which == 1:
-            cells[: self._column] = [(' ', '')] * min(self._column, len(cells))
-        else:
-            del cells[self._column :]
-        self._rows[self._row] = _joined(cells)
-
-    def _next_row(self, begin: bool = True) -> None:
-        self._row += 1
-        self._column = 0 if begin else self._column
-        if self._row == len(self._rows):
-            self._rows.append([])
-        if self._row > 2 * _ROWS_MAX:
-            self._above += [self._written(row) for row in self._rows[:_ROWS_MAX]]
-            del self._rows[:_ROWS_MAX]
-            self._row -= _ROWS_MAX
-
-    def _written(self, row: list[_Run]) -> str:
-        pieces = []
-        for text, style in row:
-            if style != self._shown:
-                pieces.append(
-                    style
-                    if style.startswith(self._shown) and self._shown
-                    else ('\x1b[0m' if self._shown else '') + style
-                )
-                self._shown = style
-            pieces.append(text)
-        return ''.join(pieces)
-
-    def text(self) -> str:
-        rows = [*self._above, *(self._written(row) for row in self._rows)]
-        return '\n'.join(rows) + ('\x1b[0m' if self._shown else '')
-
-
-def _joined(cells: list[_Run]) -> list[_Run]:
-    runs: list[_Run] = []
-    for character, style in cells:
-        if runs and runs[-1][1] == style:
-            runs[-1] = runs[-1][0] + character, style
-        else:
-            runs.append((character, style))
-    return runs

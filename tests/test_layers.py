@@ -17,7 +17,7 @@ PACKAGE = ROOT / 'desipipe'
 # The tables of docs/developer/architecture.md, from the bottom up: whoever imports stands after
 # what it imports. A name with a slash is a package.
 LAYERS = {
-    'words': 'terminal errors logs utils',
+    'words': 'terminal screen errors logs utils',
     'displays': 'outputs/ display settings/',
     'user': 'config security/ environment provenance',
     'bytes': 'store/ serialize/',

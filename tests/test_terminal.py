@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from desipipe.outputs.notebook import split
-from desipipe.terminal import settle
+from desipipe.screen import settle
+from desipipe.terminal import visible
 
 
 @pytest.mark.parametrize(
@@ -24,6 +27,16 @@ from desipipe.terminal import settle
         ('first: 0%\nsecond: 0%\r\x1b[Afirst: 9%\n\rsecond: 9%', 'first: 9%\nsecond: 9%'),
         ('\x1b[5Ctext\x1b[9999Dab', 'ab   text'),
         ('a\x1b[Ab\x1b[999999999999Bc', None),
+        ('|\b/\b-\b', '-'),
+        ('\x1b[31m\bm', '\x1b[31mm\x1b[0m'),
+        (
+            'x\r\x1b[31ma\x1b[39m\x1b[32mb\x1b[91mc',
+            '\x1b[31ma\x1b[0m\x1b[32mb\x1b[0m\x1b[91mc\x1b[0m',
+        ),
+        ('x\r\x1b[1;38;5;9ma\x1b[22mb', '\x1b[1m\x1b[38;5;9ma\x1b[0m\x1b[38;5;9mb\x1b[0m'),
+        ('abc\rde\rf\r', 'fec'),
+        ('abc\x1b[3D\x1b[1Kx\x1b[2Ky', ' y'),
+        ('\n' * 1000 + 'a\rb', '\n' * 1000 + 'b'),
     ],
 )
 def test_settled(text: str, expected: str | None) -> None:
@@ -43,3 +56,31 @@ def test_a_bar_that_is_followed_is_one_line() -> None:
 def test_settled_text_stays_so(text: str) -> None:
     found = settle(text)
     assert settle(found) == found
+
+
+@pytest.mark.parametrize('before', ['', 'w' * 20_000 + '\r'], ids=['empty', 'wide'])
+@pytest.mark.parametrize(
+    'piece',
+    [
+        'a\b', 'ab\b\b', 'x\r', 'xy\rz', 'a\r\n', '\b\n', '\x1b[31mx\b', 'x\x1b[A', 'x\x1b[B', 'x\x1b[9999B',
+        'x\x1b[9999C', '\n\x1b[9999Gx', '\x1b[Bx\x1b[9999G', 'x\x1b[9999G\x1b[1K', 'x\x1b[9999G\x1b[2K', 'x\x1b[K\x1b[D',
+        'x\x1b]8;;', '\x1b[38;2;1;2;3mx\x1b[1;2;3;4;5;6;7;9m\r',
+    ],
+)  # fmt: skip
+def test_time_and_length_are_bounded_by_the_text(piece: str, before: str) -> None:
+    seconds = []
+    for size in (20_000, 160_000):
+        text = f'{before}{piece * (size // len(piece))}\r'
+        begin = time.process_time()
+        found = settle(text)
+        seconds.append(time.process_time() - begin)
+        assert len(found) < 40 * len(text) + 1_000_000
+    # Eight times the text, and at least twice eight for what is quadratic.
+    assert seconds[1] < 24 * seconds[0] + 1
+
+
+@pytest.mark.parametrize('piece', ['\0', '\u202e', '\u0301', '\ufe0f', '\x1b[31m', '\r', 'a\0'])
+def test_long_runs_are_made_visible_as_short_ones(piece: str) -> None:
+    for colours in (False, True):
+        head = visible(piece * 10, colours=colours)
+        assert visible(piece * 1000, colours=colours).startswith(head)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..outputs.notebook import Stripper
 from ..queue.location import type_queue
 from ..queue.output import LiveReader
-from ..terminal import VisibleText, settle
+from ..screen import settle
+from ..terminal import VisibleText
 from .common import hint, hint_nobody, on_terminal
 
 if TYPE_CHECKING:

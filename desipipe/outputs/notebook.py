@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, AnyStr
 
-from ..terminal import settle
+from ..screen import settle
 
 Output = dict[str, Any]
 """As in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
@@ -145,7 +145,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     outputs : list of dict
         As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``,
         updates and clears applied, and what a progress bar wrote over (see
-        :func:`~desipipe.terminal.settle`).
+        :func:`~desipipe.screen.settle`).
     """
     folded = _Folded()
     # Stable: within one turn each stream keeps its order, and what another process wrote to the
@@ -158,6 +158,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
         else:
             folded.text(name, words)
             folded.lost |= kind == 'cut'
+    folded.finish()
     for output in folded.outputs:
         if moves and 'text' in output:
             output['text'] = settle(output['text'])
@@ -203,15 +204,25 @@ class _Folded:
         self.outputs: list[Output] = []
         self.lost = False  # some of what was written was not kept
         self._displays: dict[str, list[Output]] = {}
+        self._newest: dict[str, Output] = {}  # what displays of a name show
         self._clear = False
 
     def text(self, name: str, text: str) -> None:
         self._before()
         last = self.outputs[-1] if self.outputs else {}
         if last.get('name') == name:
-            last['text'] += text
+            last['text'].append(text)
         else:
-            self.outputs.append({'output_type': 'stream', 'name': name, 'text': text})
+            self.outputs.append({'output_type': 'stream', 'name': name, 'text': [text]})
+
+    def finish(self) -> None:
+        """Put together what came in pieces, and apply updates: once, as there may be millions."""
+        for output in self.outputs:
+            if 'text' in output:
+                output['text'] = ''.join(output['text'])
+        for name, known in self._displays.items():
+            for output in known:
+                output.update(self._newest[name])
 
     def mark(self, message: dict[str, Any]) -> None:
         data = message.get('d')
@@ -228,16 +239,17 @@ class _Folded:
             )
 
     def _display(self, shown: Output, name: str, update: bool) -> None:
-        known = self._displays.get(name, []) if name else []
-        for other in known:
-            other.update(shown)
+        is_known = name in self._displays
+        if is_known:
+            self._newest[name] = shown
         # An update of what is not there shows nothing; unless what it was to update was not kept.
-        if update and (known or not self.lost):
+        if update and (is_known or not self.lost):
             return
         self._before()
         self.outputs.append({'output_type': 'display_data', **shown})
         if name:
             self._displays.setdefault(name, []).append(self.outputs[-1])
+            self._newest[name] = shown
 
     def _before(self) -> None:
         if self._clear:

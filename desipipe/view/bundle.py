@@ -15,7 +15,8 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from ..terminal import settle, visible
+from ..screen import settle
+from ..terminal import visible
 from ..utils import format_count, format_duration, plural
 from .queue import CONDITIONS, LOOKS
 from .text import (
