@@ -1,4 +1,7 @@
-"""Apply what moves a terminal's cursor to a text, in time and memory that its length bounds."""
+"""Apply what moves a terminal's cursor to a text.
+
+Its length bounds the time and memory that this takes.
+"""
 
 from __future__ import annotations
 
@@ -39,9 +42,10 @@ _EXTENDED_COLOURS = {'5': 2, '2': 4}  # numbers behind 38 and 48, by the kind of
 _Run = tuple[str, str]  # text, and the colours before it
 
 
-def settle(text: str) -> str:
-    """Apply what moves a terminal's cursor: carriage returns, backspaces, and cursor keys; colours
-    stay.
+def apply_moves(text: str) -> str:
+    """Apply what moves a terminal's cursor.
+
+    These are carriage returns, backspaces, and cursor keys; colours stay.
 
     Parameters
     ----------
@@ -57,13 +61,13 @@ def settle(text: str) -> str:
     if not _MOVES.search(text):
         return text
     screen = _Screen(_BLANKS_BY_CHARACTER * len(text) + _BLANKS_MIN)
-    place = 0
+    offset = 0
     for match in _CONTROL.finditer(text):
-        if match.start() > place:
-            screen.write(text[place : match.start()])
+        if match.start() > offset:
+            screen.write(text[offset : match.start()])
         screen.control(match)
-        place = match.end()
-    screen.write(text[place:])
+        offset = match.end()
+    screen.write(text[offset:])
     return screen.text()
 
 
@@ -113,10 +117,10 @@ class _Row:
     def _joined(self) -> Iterator[_Run]:
         text = self._cells().tobytes().decode(_UTF32, 'surrogatepass')
         begin = 0
-        for place, style in enumerate(self._styles):
+        for offset, style in enumerate(self._styles):
             if style is not self._styles[begin] and style != self._styles[begin]:
-                yield text[begin:place], self._styles[begin]
-                begin = place
+                yield text[begin:offset], self._styles[begin]
+                begin = offset
         if text:
             yield text[begin:], self._styles[begin]
 
@@ -269,7 +273,7 @@ class _Screen:
 
 
 def _overwritten(text: str) -> str:
-    """Return what parts that are written over each other, each from the first column, leave."""
+    """Return what is left of parts of which each is written over those before."""
     pieces: list[str] = []
     width = 0
     for part in reversed(text.split('\r')):
@@ -288,7 +292,9 @@ def _change(old: str, new: str) -> str:
 
 @functools.lru_cache(4096)
 def _styled(style: str, numbers: str) -> str:
-    """Return the SGR sequences of a style after another one, one for each property that is set.
+    """Return the SGR sequences of a style after another one.
+
+    There is one for each property that is set.
 
     Parameters
     ----------
@@ -299,15 +305,15 @@ def _styled(style: str, numbers: str) -> str:
     """
     properties = {_code_of(part): part for part in style[2:-1].split('m\x1b[') if part}
     codes = numbers.split(';')
-    place = 0
-    while place < len(codes):
-        number = codes[place]
+    offset = 0
+    while offset < len(codes):
+        number = codes[offset]
         code = _code_of(number)
         if code in (38, 48, 58) and number.isdigit():
-            size = _EXTENDED_COLOURS.get(codes[place + 1] if place + 1 < len(codes) else '', 0)
-            number = ';'.join(codes[place : place + size + 1])
-            place += size
-        place += 1
+            size = _EXTENDED_COLOURS.get(codes[offset + 1] if offset + 1 < len(codes) else '', 0)
+            number = ';'.join(codes[offset : offset + size + 1])
+            offset += size
+        offset += 1
         if code == 0:
             properties.clear()
             continue

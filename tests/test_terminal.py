@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desipipe.outputs.notebook import split
-from desipipe.screen import settle
+from desipipe.screen import apply_moves
 from desipipe.terminal import visible
 
 
@@ -40,7 +40,7 @@ from desipipe.terminal import visible
     ],
 )
 def test_settled(text: str, expected: str | None) -> None:
-    found = settle(text)
+    found = apply_moves(text)
     assert expected is None or found == expected
     assert '\r' not in found and '\b' not in found
 
@@ -54,8 +54,8 @@ def test_a_bar_that_is_followed_is_one_line() -> None:
 
 @given(st.text(alphabet='ab\n\r\b\x1b[0123;mABK', max_size=200))
 def test_settled_text_stays_so(text: str) -> None:
-    found = settle(text)
-    assert settle(found) == found
+    found = apply_moves(text)
+    assert apply_moves(found) == found
 
 
 @pytest.mark.parametrize('before', ['', 'w' * 20_000 + '\r'], ids=['empty', 'wide'])
@@ -72,7 +72,7 @@ def test_time_and_length_are_bounded_by_the_text(piece: str, before: str) -> Non
     for size in (20_000, 160_000):
         text = f'{before}{piece * (size // len(piece))}\r'
         begin = time.process_time()
-        found = settle(text)
+        found = apply_moves(text)
         seconds.append(time.process_time() - begin)
         assert len(found) < 40 * len(text) + 1_000_000
     # Eight times the text, and at least twice eight for what is quadratic.

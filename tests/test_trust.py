@@ -52,21 +52,25 @@ USING_VERBS: dict[str, list[list[str]]] = {
         ['--spawn'],
         ['--state', 'SUCCEEDED', 'FAILED', 'PENDING'],
         ['--tid', 'touch[0]'],
+        ['--tid', 'no-such-task'],
+        ['--name', 'no-such-name'],
     ],
-    'cancel': [['--state', 'PENDING']],
-    'forget': [['touch[1]']],
-    'delete': [['--force']],
+    'cancel': [['--state', 'PENDING'], ['--name', 'no-such-name']],
+    'forget': [['touch[1]'], ['--superseded', '--json'], ['no-such-task']],
+    'delete': [[], ['--force']],
     'add': [['--', 'true'], ['--spawn', '--', 'true']],
-    'accept': [['touch[1]', 'touch[0]']],
+    'accept': [['touch[1]', 'touch[0]'], ['no-such-task', 'touch[0]']],
     'compact': [[]],
-    'share': [['--group', str(VICTIM.uid)]],
+    'share': [['--group', str(VICTIM.uid)], ['--group', 'no-such-group']],
     'unshare': [[]],
     'spawn': [[], ['--spawn']],
-    'resize': [['--max-workers', '2']],
-    'work': [[]],
+    'resize': [['--max-workers', '2'], ['--max-workers', '2', '--mid', 'no-such-manager']],
+    'work': [[], ['--tid', 'no-such-task']],
     'kill': [[], ['--state', 'PENDING']],
     'doctor': [['--repair']],
 }
+# Verbs that take several queues.
+SEVERAL = {'pause', 'resume', 'retry', 'cancel', 'delete', 'compact', 'spawn', 'resize', 'kill'}
 # Verbs that have no queue, or make and read files of the one who types them.
 OTHER_VERBS = {'completion', 'trust', 'demo', 'run', 'record', 'plan', 'verify', 'import'}
 
@@ -303,6 +307,31 @@ def test_using_verbs_are_refused(theirs: str) -> None:
     assert not ran(theirs).exists()
     for words, (status, text) in said.items():
         assert status in (1, 2) and TRUST in text and 'would run as you' in text, (words, text)
+        if words != 'doctor --repair':  # it lists what it finds of all queues
+            # What trust means comes first, and nothing else.
+            assert text.startswith(f'desipipe: {theirs}') and text.rstrip().endswith(TRUST), text
+            assert 'no-such' not in text and '--force' not in text, (words, text)
+
+
+def test_no_queue_of_several_is_used_if_one_is_not_trusted(theirs: str) -> None:
+    verbs = {verb: lines[0] for verb, lines in USING_VERBS.items() if verb in SEVERAL}
+
+    def use() -> dict[str, tuple[int, str]]:
+        mine = Queue(os.path.abspath('mine'), create=True)
+        TaskManager(mine).python_app(_plain)(1)
+        before = Path(mine.filename).read_bytes()
+        said = {}
+        for verb, words in verbs.items():
+            for names in ((mine.folder, theirs), (theirs, mine.folder)):
+                said[f'{verb} {names}'] = type_command(verb, '-q', *names, *words)
+        assert Path(mine.filename).read_bytes() == before
+        return said
+
+    said, before, after = as_victim(theirs, use)
+    assert before == after
+    for words, (status, text) in said.items():
+        assert status in (1, 2) and text.startswith(f'desipipe: {theirs}'), (words, text)
+        assert text.count(TRUST) == 1 and text.rstrip().endswith(TRUST), (words, text)
 
 
 def test_using_calls_are_refused(theirs: str) -> None:

@@ -221,7 +221,7 @@ def _name(queue: Queue) -> str:
 
 def pause(args: argparse.Namespace) -> None:
     """``desipipe pause``."""
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         queue.pause()
         running = queue.counts['RUNNING']
         print(f'{_name(queue)}: paused' + (f', {plural(running)} still running' if running else ''))
@@ -229,7 +229,7 @@ def pause(args: argparse.Namespace) -> None:
 
 def resume(args: argparse.Namespace) -> None:
     """``desipipe resume``."""
-    for queue in open_all(args, args.spawn):
+    for queue in open_all(args, args.spawn, use=True):
         queue.resume()
         print(f'{_name(queue)}: active')
         if not args.spawn:
@@ -238,7 +238,7 @@ def resume(args: argparse.Namespace) -> None:
 
 def retry(args: argparse.Namespace) -> None:
     """``desipipe retry``."""
-    for queue in open_all(args, args.spawn):
+    for queue in open_all(args, args.spawn, use=True):
         check_names(queue, args.name)
         given = {
             'tid': find_tasks(queue, args.tid),
@@ -262,7 +262,7 @@ def cancel(args: argparse.Namespace) -> None:
             'nothing was cancelled: say what, with --tid, --name or --state. All that is left: '
             '--state WAITING PENDING RUNNING'
         )
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         check_names(queue, args.name)
         n = len(queue.cancel(tid=find_tasks(queue, args.tid), state=args.state, name=args.name))
         print(f'{_name(queue)}: {plural(n)} cancelled')
@@ -272,7 +272,7 @@ def forget(args: argparse.Namespace) -> None:
     """``desipipe forget``."""
     from ..errors import QueueError
 
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     where = type_queue(queue.folder, queue.config)
     if not args.task and not args.superseded:
         raise QueueError(
@@ -284,11 +284,8 @@ def forget(args: argparse.Namespace) -> None:
             'Tasks were named together with --superseded. Nothing was forgotten. Give one of the '
             'two'
         )
-    forgotten = (
-        queue.forget(tid=find_tasks(queue, args.task))
-        if args.task
-        else queue.forget(superseded=True)
-    )
+    chosen = {'tid': find_tasks(queue, args.task)} if args.task else {'superseded': True}
+    forgotten = queue.forget(**chosen)
     if args.json:
         print_json(
             {
@@ -377,7 +374,7 @@ def share(args: argparse.Namespace) -> None:
     """Run ``desipipe share``."""
     from ..queue.sharing import find_group, members_of, unreachable
 
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     queue.share(args.group)
     gid = find_group(args.group)
     members = members_of(gid)
@@ -403,7 +400,7 @@ def share(args: argparse.Namespace) -> None:
 
 def unshare(args: argparse.Namespace) -> None:
     """Run ``desipipe unshare``."""
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     others = queue.unshare()
     print(f'{_name(queue)}: not shared')
     if others:
@@ -416,16 +413,19 @@ def unshare(args: argparse.Namespace) -> None:
 def delete(args: argparse.Namespace) -> None:
     """Run ``desipipe delete``."""
     from ..errors import UnknownQueueError
+    from ..queue.sharing import check_owner
 
     try:
-        queues = list(open_all(args))
+        queues = list(open_all(args, use=True))
     except UnknownQueueError:
         if not all(map(is_pattern, args.queue)):
             raise
-        print(
-            f'No queues match {" ".join(args.queue)}. Nothing was deleted.'
-        )  # what was asked for is so
+        # What was asked for is so.
+        print(f'No queues match {" ".join(args.queue)}. Nothing was deleted.')
         return
+    for queue in queues:
+        if queue.group:
+            check_owner(queue.ledger, 'delete')
     words = ', '.join(f'{_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
         answer = FACE.get().ask(
@@ -467,7 +467,7 @@ def add(args: argparse.Namespace) -> None:
         config = Config()
         queue = Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)
     else:
-        queue = open_one(args, args.spawn)
+        queue = open_one(args, args.spawn, use=True)
     argv = args.command[0] if len(args.command) == 1 else args.command
     after = tuple(queue.futures(tid=find_tasks(queue, args.after)) if args.after else ())
     tm = TaskManager(queue)
@@ -514,7 +514,7 @@ def _command_name(argv: list[str]) -> str:
 
 def accept(args: argparse.Namespace) -> None:
     """``desipipe accept``."""
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     old, new = find_task(queue, args.old), find_task(queue, args.new)
     future = queue.accept(old, new)
     print(f'{future.task.name}[{future.task.index:d}] {new[:12]} has the result of {old[:12]}')
@@ -525,7 +525,7 @@ def compact(args: argparse.Namespace) -> None:
     from ..utils import format_bytes
 
     found = []
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         sizes = queue.compact()
         found.append({'queue': _name(queue), 'folder': queue.folder, **sizes})
         if not args.json:

@@ -153,30 +153,69 @@ def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
 # Queues
 
 
-def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
-    """The queue of ``-q``."""
+def open_one(args: argparse.Namespace, spawn: bool = False, use: bool = False) -> Queue:
+    """Open the queue of ``-q``; see :func:`open_all`."""
     from ..config import Config
     from ..queue.queue import Queue
 
     config = Config()
     folder = find_one(args.queue, config)
-    return Queue(folder, create=False, spawn=spawn, config=config)
+    queue = Queue(folder, create=False, spawn=spawn, config=config)
+    if use:
+        queue.ledger.check_use()
+    return queue
 
 
-def open_all(args: argparse.Namespace, spawn: bool = False) -> Iterator[Queue]:
+def open_all(args: argparse.Namespace, spawn: bool = False, use: bool = False) -> Iterator[Queue]:
     """Open the queues of ``-q``.
 
     All names are looked at before the first one is opened, and one that can't be read keeps no
     other from its turn.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+    spawn : bool, default=False
+        Whether workers are started for what is added.
+    use : bool, default=False
+        Whether the queues are to be used: before the first one is, all are found to be of users
+        who are trusted, and before anything else is said.
+
+    Raises
+    ------
+    UntrustedQueueError
+        Of all queues that may not be used.
     """
     from ..config import Config
     from ..queue.queue import Queue
 
     config = Config()
-    yield from each_of(
-        find_folders(args.queue, config),
-        lambda folder: Queue(folder, create=False, spawn=spawn, config=config),
-    )
+    opened: dict[str, Queue] = {}
+
+    def open_queue(folder: str) -> Queue:
+        if folder not in opened:
+            opened[folder] = Queue(folder, create=False, spawn=spawn, config=config)
+        return opened[folder]
+
+    folders = find_folders(args.queue, config)
+    if use:
+        _check_all(folders, open_queue)
+    yield from each_of(folders, open_queue)
+
+
+def _check_all(folders: Sequence[str], open_queue: Callable[[str], Queue]) -> None:
+    from ..errors import DesipipeError, UntrustedQueueError
+
+    refused = {}
+    for folder in folders:
+        try:
+            open_queue(folder).ledger.check_use()
+        except UntrustedQueueError as exc:
+            refused[str(exc).rpartition('\n')[2]] = exc  # one of each user
+        except (DesipipeError, OSError):
+            continue  # said when it has its turn
+    if refused:
+        raise UntrustedQueueError('\n'.join(map(str, refused.values())))
 
 
 def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:

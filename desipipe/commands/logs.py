@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from ..outputs.notebook import Stripper
 from ..queue.location import type_queue
 from ..queue.output import LiveReader
-from ..screen import settle
+from ..screen import apply_moves
 from ..terminal import VisibleText
 from .common import hint, hint_nobody, on_terminal
 
@@ -159,7 +159,7 @@ class Output:
             rest = {
                 stream: data
                 if self._written[stream]
-                else settle(data.decode(errors='backslashreplace')).encode(
+                else apply_moves(data.decode(errors='backslashreplace')).encode(
                     errors='backslashreplace'
                 )
                 for stream, data in rest.items()

@@ -171,7 +171,7 @@ class _Words(argparse.Action):
 
 def spawn(args: argparse.Namespace) -> int:
     """Run ``desipipe spawn``."""
-    queues = list(open_all(args))
+    queues = list(open_all(args, use=True))
     if args.spawn:
         for queue in queues:
             _background(queue, args)
@@ -216,7 +216,7 @@ def resize(args: argparse.Namespace) -> None:
     """``desipipe resize``."""
     from ..queue.ledger import find_mid
 
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         queue.ledger.follow()
         mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
         queue.ledger.resize(args.max_workers or None, mid)
@@ -238,7 +238,7 @@ def work(args: argparse.Namespace) -> None:
     from ..queue.faults import patiently
 
     log_to_stderr()
-    queue = patiently(lambda: open_one(args))
+    queue = patiently(lambda: open_one(args, use=True))
     work(
         queue,
         slots=args.slots,
@@ -263,7 +263,7 @@ def kill(args: argparse.Namespace) -> int:
         _cancel_tasks(args)
         return 0
     status = 0
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         where = short(queue.folder, queue.config)
         before = dict(queue.ledger.state.jobs)
         asked, vanished = _killed(queue, args)
@@ -316,7 +316,7 @@ def _kill_jobs(args: argparse.Namespace) -> None:
 
 
 def _cancel_tasks(args: argparse.Namespace) -> None:
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         states = args.state or (['RUNNING'] if not args.tid else None)
         ended = queue.cancel(
             tid=find_tasks(queue, args.tid),

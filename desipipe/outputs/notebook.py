@@ -24,7 +24,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, AnyStr
 
-from ..screen import settle
+from ..screen import apply_moves
 
 Output = dict[str, Any]
 """As in nbformat 4: ``output_type`` is ``'stream'``, ``'display_data'`` or ``'error'``."""
@@ -145,7 +145,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     outputs : list of dict
         As in nbformat 4, in the order in which they were written: ``stream`` and ``display_data``,
         updates and clears applied, and what a progress bar wrote over (see
-        :func:`~desipipe.screen.settle`).
+        :func:`~desipipe.screen.apply_moves`).
     """
     folded = _Folded()
     # Stable: within one turn each stream keeps its order, and what another process wrote to the
@@ -161,7 +161,7 @@ def split(out: str, err: str, moves: bool = True) -> list[Output]:
     folded.finish()
     for output in folded.outputs:
         if moves and 'text' in output:
-            output['text'] = settle(output['text'])
+            output['text'] = apply_moves(output['text'])
     # A display without data is a place for what comes later, or something that was closed: there is
     # nothing to see.
     return [output for output in folded.outputs if output.get('data', True)]
@@ -216,7 +216,7 @@ class _Folded:
             self.outputs.append({'output_type': 'stream', 'name': name, 'text': [text]})
 
     def finish(self) -> None:
-        """Put together what came in pieces, and apply updates: once, as there may be millions."""
+        """Join texts, and apply updates: once, as there may be millions."""
         for output in self.outputs:
             if 'text' in output:
                 output['text'] = ''.join(output['text'])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-from ..screen import settle
+from ..screen import apply_moves
 from ..terminal import visible
 from ..utils import format_count, format_duration, plural
 from .queue import CONDITIONS, LOOKS
@@ -305,10 +305,8 @@ _ESCAPE = re.compile(
 
 
 def plain(text: str) -> str:
-    """Return text without the escape sequences of terminals, with carriage returns done, safe
-    for a terminal.
-    """
-    return visible(_ESCAPE.sub('', settle(text)))
+    """Return text safe for a terminal, without escape sequences and carriage returns."""
+    return visible(_ESCAPE.sub('', apply_moves(text)))
 
 
 # HTML
@@ -450,7 +448,7 @@ _MARKS = {
 
 def ansi_html(text: str) -> str:
     """Text with the colours of a terminal as HTML; other escape sequences are left out."""
-    text = settle(text)
+    text = apply_moves(text)
     if '\x1b' not in text:
         return escape(visible(text))
     pieces = []
