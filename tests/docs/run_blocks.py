@@ -95,6 +95,8 @@ def _in_child(page: Path, folder: Path, report: Path) -> None:
             PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
         )
         (folder / 'home').mkdir()
+        with open(folder / 'printed', 'w') as file:  # what processes print that no block captures
+            os.dup2(file.fileno(), 1)
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(LIMIT_S)
         run_blocks(blocks((ROOT / page).read_text(), page.suffix))

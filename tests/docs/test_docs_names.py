@@ -1,0 +1,176 @@
+"""The documentation names what exists, and leaves out nothing that users type."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from doc_blocks import ROOT, Block, blocks, pages
+
+from desipipe import Provider
+from desipipe.cells.options import cell_parser
+from desipipe.commands.common import Verbs
+from desipipe.commands.parser import build_parser
+from desipipe.config import _KEYS
+from desipipe.execution.worker import MODES
+from desipipe.queue.state import STATES
+
+VERBS = Verbs.of(build_parser())
+SPAN = re.compile(r'(?<!`)(`{1,2})(?!`)([^`]+?)\1(?!`)')
+COMMAND = re.compile(r'^(?:[!$] *)?(?:if |sudo |python -m |srun -n \d+ )*(%{0,2})desipipe +(.*)$')
+
+
+def parsers(prefix: str) -> dict[str, argparse.ArgumentParser]:
+    """Return the verbs that may follow ``desipipe``, ``%desipipe`` or ``%%desipipe``."""
+    if prefix != '%':
+        return dict(VERBS)
+    verbs = pytest.importorskip('desipipe.notebook.verbs')
+    return dict(Verbs.of(verbs._parser()))
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    found = {option for action in parser._actions for option in action.option_strings}
+    if parser.prog.endswith(' use'):  # takes those of providers, too
+        found |= {f'--{name.replace("_", "-")}' for name in Provider('nersc').defaults}
+    return found
+
+
+def text_of(page: Path) -> str:
+    return (ROOT / page).read_text()
+
+
+def snippets(page: Path) -> Iterator[str]:
+    """Yield the lines of the blocks of a page, and what stands between backquotes in its text."""
+    text = text_of(page)
+    for block in blocks(text, page.suffix):
+        yield from block.text.replace('\\\n', ' ').splitlines()
+    fenced = r'```.*?```' if page.suffix == '.md' else r'(?!)'
+    for match in SPAN.finditer(re.sub(fenced, '', text, flags=re.DOTALL)):
+        yield ' '.join(match[2].split())
+
+
+def mistakes(line: str) -> Iterator[str]:
+    """Yield what a line with commands names that does not exist."""
+    for part in re.split(r' && | \|\|? |; |(?:^| )# | {2,}', line):
+        if not (match := COMMAND.match(part.strip())):
+            continue
+        prefix, rest = match.groups()
+        try:
+            words = shlex.split(rest)
+        except ValueError:
+            words = rest.split()
+        known = parsers(prefix)
+        if prefix == '%%':
+            parser = cell_parser()
+        elif words and re.fullmatch(r'[a-z_]+', words[0]):
+            if words[0] not in known:
+                yield f'no verb {words[0]!r}: {part}'
+                continue
+            parser = known[words.pop(0)]
+        else:
+            continue
+        words = words[: words.index('--')] if '--' in words else words
+        for word in words:
+            name = word.partition('=')[0]
+            if re.fullmatch(r'-{1,2}[a-z][\w-]*', name) and name not in options(parser):
+                yield f'no option {name!r}: {part}'
+
+
+USER_PAGES = [page for page in pages() if 'developer' not in page.parts]
+
+
+@pytest.mark.parametrize('page', USER_PAGES, ids=str)
+def test_commands_of_the_pages_exist(page: Path) -> None:
+    assert [mistake for line in snippets(page) for mistake in mistakes(line)] == []
+
+
+@pytest.mark.parametrize(
+    'line, number',
+    [
+        ('desipipe status -q a', 0),
+        ('desipipe statis -q a', 1),
+        ('make x && desipipe tasks --stat FAILED', 1),
+        ('desipipe tasks -q a --state FAILED    # desipipe is a name', 0),
+        ('%desipipe use a --workers 2', 0),
+        ('%desipipe use a --worker 2', 1),
+        ('%%desipipe a --for x=range(3) --outs x', 1),
+        ('desipipe add -q a -- grep --count x', 0),
+    ],
+)
+def test_mistakes_are_found(line: str, number: int) -> None:
+    assert len(list(mistakes(line))) == number
+
+
+@pytest.mark.parametrize('page', USER_PAGES, ids=str)
+def test_states_after_the_option_exist(page: Path) -> None:
+    named = re.findall(r'--state[ =]((?:[A-Z]{4,}[ ,]?)+)', text_of(page))
+    states = {state for names in named for state in re.findall(r'[A-Z]{4,}', names)}
+    assert states - set(STATES) - {'STATE'} == set()
+
+
+@pytest.mark.parametrize('page', pages(), ids=str)
+def test_targets_of_make_exist(page: Path) -> None:
+    targets = set(re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
+    lines = [part for line in snippets(page) for part in re.split(r' && | {2,}', line)]
+    named = {match[1] for line in lines if (match := re.match(r'make ([a-z][\w-]*)', line.strip()))}
+    assert named - targets == set()
+
+
+def executed_text() -> str:
+    found: list[Block] = []
+    for page in USER_PAGES:
+        found += blocks(text_of(page), page.suffix)
+    return '\n'.join(block.text for block in found if block.mark != 'not run')
+
+
+def undocumented(page: str, names: set[str]) -> set[str]:
+    """Return names that a page does not have between backquotes."""
+    spans = ' '.join(match[2] for match in SPAN.finditer(text_of(Path('docs', page))))
+    return {name for name in names if not re.search(rf'(?<![\w-]){name}(?![\w-])', spans)}
+
+
+def test_each_verb_has_an_example_that_is_run() -> None:
+    """Look for each verb in blocks that are run, but for those that need a group or ten seconds."""
+    text = executed_text()
+    missing = {verb for verb in VERBS if not re.search(rf'%?desipipe {verb}\b', text)}
+    assert missing == {'demo', 'share', 'unshare'}
+
+
+def test_options_of_cells_are_documented() -> None:
+    names = {option for option in options(cell_parser()) if option.startswith('--')}
+    assert undocumented('reference/notebook.md', names - {'--help', '--debug'}) == set()
+
+
+def test_states_are_documented() -> None:
+    text = text_of(Path('docs/explanation/states.md'))
+    assert {state for state in STATES if f'| {state} |' not in text} == set()
+
+
+def test_verbs_with_exit_statuses_are_documented() -> None:
+    named = {
+        verb for verb, parser in VERBS.items() if 'xit status' in ' '.join(str(parser.description))
+    }
+    assert undocumented('reference/exit_statuses.md', named) == set()
+    source = '\n'.join(path.read_text() for path in (ROOT / 'desipipe/cli').glob('*.py'))
+    returned = set(re.findall(r'return (\d+)$', source, re.MULTILINE))
+    text = text_of(Path('docs/reference/exit_statuses.md'))
+    assert {status for status in returned if f'| {status} |' not in text} == set()
+
+
+def test_environment_variables_are_documented() -> None:
+    source = '\n'.join(path.read_text() for path in (ROOT / 'desipipe').rglob('*.py'))
+    names = set(re.findall(r'DESIPIPE_[A-Z_]+[A-Z]', source))
+    assert undocumented('reference/environment_variables.md', names) == set()
+
+
+def test_settings_are_documented() -> None:
+    assert undocumented('reference/configuration.md', set(_KEYS)) == set()
+    assert undocumented('howto/slurm.md', set(Provider('slurm').defaults)) == set()
+
+
+def test_modes_are_documented() -> None:
+    assert undocumented('reference/command_line.md', set(MODES)) == set()
