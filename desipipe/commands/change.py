@@ -35,6 +35,34 @@ _MEMBERS = 8  # to name
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
+    for declare in (
+        _declare_pause,
+        _declare_resume,
+        _declare_retry,
+        _declare_cancel,
+        _declare_forget,
+        _declare_delete,
+        _declare_add,
+        _declare_accept,
+        _declare_trust,
+        _declare_share,
+        _declare_unshare,
+        _declare_compact,
+    ):
+        declare(verbs)
+
+
+def _add_spawn(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--spawn', action='store_true', help='start a manager in the background, if none is at work'
+    )
+
+
+def _name(queue: Queue) -> str:
+    return short(queue.folder, queue.config)
+
+
+def _declare_pause(verbs: Verbs) -> None:
     parser = verbs.add(
         'pause',
         pause,
@@ -45,6 +73,16 @@ def register(verbs: Verbs) -> None:
     )
     add_queue(parser, several=True)
 
+
+def pause(args: argparse.Namespace) -> None:
+    """``desipipe pause``."""
+    for queue in open_all(args):
+        queue.pause()
+        running = queue.counts['RUNNING']
+        print(f'{_name(queue)}: paused' + (f', {plural(running)} still running' if running else ''))
+
+
+def _declare_resume(verbs: Verbs) -> None:
     parser = verbs.add(
         'resume',
         resume,
@@ -55,6 +93,17 @@ def register(verbs: Verbs) -> None:
     add_queue(parser, several=True)
     _add_spawn(parser)
 
+
+def resume(args: argparse.Namespace) -> None:
+    """``desipipe resume``."""
+    for queue in open_all(args, args.spawn):
+        queue.resume()
+        print(f'{_name(queue)}: active')
+        if not args.spawn:
+            hint_nobody(queue)
+
+
+def _declare_retry(verbs: Verbs) -> None:
     parser = verbs.add(
         'retry',
         retry,
@@ -68,172 +117,6 @@ def register(verbs: Verbs) -> None:
     add_states(parser, 'tasks in one of these states (default: FAILED KILLED UNKNOWN)')
     add_conditions(parser, 'tid', 'name', 'mid', 'jobid')
     _add_spawn(parser)
-
-    parser = verbs.add(
-        'cancel',
-        cancel,
-        'let tasks not begin, or stop those that run',
-        'They are KILLED then, and what needs them is blocked; retry takes it back.',
-        'desipipe cancel -q my_queue --name fraction',
-        'desipipe cancel -q my_queue --state WAITING PENDING RUNNING  all that is left',
-    )
-    add_queue(parser, several=True)
-    add_states(parser, 'tasks in one of these states')
-    add_conditions(parser, 'tid', 'name')
-
-    parser = verbs.add(
-        'forget',
-        forget,
-        'take tasks and their results out of a queue',
-        'A task is superseded when its cell, function or script was run again with other code: it '
-        'keeps its result, and counts nowhere. '
-        'A forgotten task is computed anew when it is added again.',
-        'desipipe forget -q my_queue --superseded',
-        "desipipe forget -q my_queue 'fraction[3]' 1a2b3c4d",
-    )
-    add_queue(parser)
-    parser.add_argument(
-        'task', nargs='*', metavar='TASK', help='beginning of its identity, or app[index]'
-    )
-    parser.add_argument(
-        '--superseded', action='store_true', help='all superseded tasks that do not run'
-    )
-    add_json(parser)
-
-    parser = verbs.add(
-        'delete',
-        delete,
-        'delete queues, with all their tasks and results',
-        'Asks first. Workers and managers are ended.',
-        'desipipe delete -q my_queue',
-        "desipipe delete -q 'test*' --force",
-    )
-    add_queue(parser, several=True)
-    parser.add_argument('--force', action='store_true', help='do not ask')
-
-    parser = verbs.add(
-        'add',
-        add,
-        'add a command as a task',
-        'It runs in this folder. A single argument is a line for the shell (bash). The same '
-        'command in the same folder is the same task, and is not run twice.',
-        'desipipe add -q my_queue -- wc -l /etc/hosts',
-        "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
-    )
-    add_queue(parser)
-    parser.add_argument('--name', help="name of the task (default: the command's)")
-    parser.add_argument(
-        '--timeout', type=seconds, metavar='SECONDS', help='how long one attempt may take'
-    )
-    parser.add_argument(
-        '--retries',
-        type=whole,
-        default=0,
-        metavar='N',
-        help='how often a failed attempt is followed by another',
-    )
-    parser.add_argument('--priority', type=int, default=0, metavar='N', help='larger goes first')
-    parser.add_argument(
-        '--after',
-        nargs='+',
-        default=[],
-        metavar='TASK',
-        help='tasks that must succeed before: beginnings of identities, or app[index]',
-    )
-    parser.add_argument('--create', action='store_true', help='make the queue if there is none')
-    _add_spawn(parser)
-    add_json(parser)
-    parser.add_argument('command', nargs='+', metavar='COMMAND', help='after --')
-
-    parser = verbs.add(
-        'accept',
-        accept,
-        'take the result of an old task for a new one, whose code or arguments differ',
-        'For a change that you know makes no difference. What needed the new task goes on with the '
-        'old result.',
-        'desipipe accept -q my_queue 1a2b3c4d 5e6f7a8b',
-    )
-    add_queue(parser)
-    parser.add_argument(
-        'old', metavar='OLD', help='a task that succeeded: beginning of its identity, or app[index]'
-    )
-    parser.add_argument('new', metavar='NEW', help='a task of the same app')
-
-    parser = verbs.add(
-        'trust',
-        trust,
-        'trust the queues of other users',
-        'What is in a queue is code: to work on it, or to read its results, is to run it as you. '
-        'Looking at a queue needs no trust. Written into your '
-        'configuration; without names, who is trusted is listed.',
-        'desipipe trust alice',
-        'desipipe trust --remove alice',
-    )
-    parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
-    parser.add_argument(
-        '--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer'
-    )
-    parser.add_argument('--list', action='store_true', help='list who is trusted')
-
-    parser = verbs.add(
-        'share',
-        share,
-        'share a queue with a group',
-        'Its members look at it, add tasks to it and run their own. What others have added they '
-        'run if they trust them.',
-        'desipipe share -q my_queue --group desi',
-    )
-    add_queue(parser)
-    parser.add_argument(
-        '--group', required=True, metavar='GROUP', help='name or number of a group that you are in'
-    )
-
-    parser = verbs.add(
-        'unshare',
-        unshare,
-        'take a queue back from the group that shares it',
-        'Others cannot look at it then. What members have added stays, as files of theirs.',
-        'desipipe unshare -q my_queue',
-    )
-    add_queue(parser)
-
-    parser = verbs.add(
-        'compact',
-        compact,
-        'make the files of a long-lived queue smaller',
-        'Nothing that is known of a task is lost. When no worker lives, small files are gathered '
-        'too.',
-        'desipipe compact -q my_queue',
-    )
-    add_queue(parser, several=True)
-    add_json(parser)
-
-
-def _add_spawn(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--spawn', action='store_true', help='start a manager in the background, if none is at work'
-    )
-
-
-def _name(queue: Queue) -> str:
-    return short(queue.folder, queue.config)
-
-
-def pause(args: argparse.Namespace) -> None:
-    """``desipipe pause``."""
-    for queue in open_all(args, use=True):
-        queue.pause()
-        running = queue.counts['RUNNING']
-        print(f'{_name(queue)}: paused' + (f', {plural(running)} still running' if running else ''))
-
-
-def resume(args: argparse.Namespace) -> None:
-    """``desipipe resume``."""
-    for queue in open_all(args, args.spawn, use=True):
-        queue.resume()
-        print(f'{_name(queue)}: active')
-        if not args.spawn:
-            hint_nobody(queue)
 
 
 def retry(args: argparse.Namespace) -> None:
@@ -253,6 +136,20 @@ def retry(args: argparse.Namespace) -> None:
             hint_nobody(queue)
 
 
+def _declare_cancel(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'cancel',
+        cancel,
+        'let tasks not begin, or stop those that run',
+        'They are KILLED then, and what needs them is blocked; retry takes it back.',
+        'desipipe cancel -q my_queue --name fraction',
+        'desipipe cancel -q my_queue --state WAITING PENDING RUNNING  all that is left',
+    )
+    add_queue(parser, several=True)
+    add_states(parser, 'tasks in one of these states')
+    add_conditions(parser, 'tid', 'name')
+
+
 def cancel(args: argparse.Namespace) -> None:
     """``desipipe cancel``."""
     if not (args.state or args.tid or args.name):
@@ -266,6 +163,27 @@ def cancel(args: argparse.Namespace) -> None:
         check_names(queue, args.name)
         n = len(queue.cancel(tid=find_tasks(queue, args.tid), state=args.state, name=args.name))
         print(f'{_name(queue)}: {plural(n)} cancelled')
+
+
+def _declare_forget(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'forget',
+        forget,
+        'take tasks and their results out of a queue',
+        'A task is superseded when its cell, function or script was run again with other code: it '
+        'keeps its result, and counts nowhere. '
+        'A forgotten task is computed anew when it is added again.',
+        'desipipe forget -q my_queue --superseded',
+        "desipipe forget -q my_queue 'fraction[3]' 1a2b3c4d",
+    )
+    add_queue(parser)
+    parser.add_argument(
+        'task', nargs='*', metavar='TASK', help='beginning of its identity, or app[index]'
+    )
+    parser.add_argument(
+        '--superseded', action='store_true', help='all superseded tasks that do not run'
+    )
+    add_json(parser)
 
 
 def forget(args: argparse.Namespace) -> None:
@@ -302,6 +220,24 @@ def forget(args: argparse.Namespace) -> None:
             f'{plural(queue.n_superseded, "superseded task")} still running; to end them: desipipe '
             f'cancel {where} --tid TASK'
         )
+
+
+def _declare_trust(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'trust',
+        trust,
+        'trust the queues of other users',
+        'What is in a queue is code: to work on it, or to read its results, is to run it as you. '
+        'Looking at a queue needs no trust. Written into your '
+        'configuration; without names, who is trusted is listed.',
+        'desipipe trust alice',
+        'desipipe trust --remove alice',
+    )
+    parser.add_argument('users', nargs='*', metavar='USER', help='name or number of a user')
+    parser.add_argument(
+        '--remove', nargs='+', default=[], metavar='USER', help='trust these users no longer'
+    )
+    parser.add_argument('--list', action='store_true', help='list who is trusted')
 
 
 def trust(args: argparse.Namespace) -> None:
@@ -370,6 +306,21 @@ def _trusted_name(user: str, trusted: list[str]) -> str:
     )
 
 
+def _declare_share(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'share',
+        share,
+        'share a queue with a group',
+        'Its members look at it, add tasks to it and run their own. What others have added they '
+        'run if they trust them.',
+        'desipipe share -q my_queue --group desi',
+    )
+    add_queue(parser)
+    parser.add_argument(
+        '--group', required=True, metavar='GROUP', help='name or number of a group that you are in'
+    )
+
+
 def share(args: argparse.Namespace) -> None:
     """Run ``desipipe share``."""
     from ..queue.sharing import find_group, members_of, unreachable
@@ -398,6 +349,17 @@ def share(args: argparse.Namespace) -> None:
         )
 
 
+def _declare_unshare(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'unshare',
+        unshare,
+        'take a queue back from the group that shares it',
+        'Others cannot look at it then. What members have added stays, as files of theirs.',
+        'desipipe unshare -q my_queue',
+    )
+    add_queue(parser)
+
+
 def unshare(args: argparse.Namespace) -> None:
     """Run ``desipipe unshare``."""
     queue = open_one(args, use=True)
@@ -408,6 +370,19 @@ def unshare(args: argparse.Namespace) -> None:
             f'It holds files of {", ".join(others)}. To use what they hold, trust these users: '
             f'desipipe trust {" ".join(others)}'
         )
+
+
+def _declare_delete(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'delete',
+        delete,
+        'delete queues, with all their tasks and results',
+        'Asks first. Workers and managers are ended.',
+        'desipipe delete -q my_queue',
+        "desipipe delete -q 'test*' --force",
+    )
+    add_queue(parser, several=True)
+    parser.add_argument('--force', action='store_true', help='do not ask')
 
 
 def delete(args: argparse.Namespace) -> None:
@@ -454,6 +429,42 @@ def command(argv: list[str] | str, cwd: str, after: tuple[Any, ...] = ()) -> lis
     The folder, and what the task waits for, are arguments so that they are part of its identity.
     """
     return argv
+
+
+def _declare_add(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'add',
+        add,
+        'add a command as a task',
+        'It runs in this folder. A single argument is a line for the shell (bash). The same '
+        'command in the same folder is the same task, and is not run twice.',
+        'desipipe add -q my_queue -- wc -l /etc/hosts',
+        "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
+    )
+    add_queue(parser)
+    parser.add_argument('--name', help="name of the task (default: the command's)")
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='how long one attempt may take'
+    )
+    parser.add_argument(
+        '--retries',
+        type=whole,
+        default=0,
+        metavar='N',
+        help='how often a failed attempt is followed by another',
+    )
+    parser.add_argument('--priority', type=int, default=0, metavar='N', help='larger goes first')
+    parser.add_argument(
+        '--after',
+        nargs='+',
+        default=[],
+        metavar='TASK',
+        help='tasks that must succeed before: beginnings of identities, or app[index]',
+    )
+    parser.add_argument('--create', action='store_true', help='make the queue if there is none')
+    _add_spawn(parser)
+    add_json(parser)
+    parser.add_argument('command', nargs='+', metavar='COMMAND', help='after --')
 
 
 def add(args: argparse.Namespace) -> None:
@@ -512,12 +523,41 @@ def _command_name(argv: list[str]) -> str:
     return re.sub(r'[^\w.+-]', '_', os.path.basename(words[0]) if words else 'command') or 'command'
 
 
+def _declare_accept(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'accept',
+        accept,
+        'take the result of an old task for a new one, whose code or arguments differ',
+        'For a change that you know makes no difference. What needed the new task goes on with the '
+        'old result.',
+        'desipipe accept -q my_queue 1a2b3c4d 5e6f7a8b',
+    )
+    add_queue(parser)
+    parser.add_argument(
+        'old', metavar='OLD', help='a task that succeeded: beginning of its identity, or app[index]'
+    )
+    parser.add_argument('new', metavar='NEW', help='a task of the same app')
+
+
 def accept(args: argparse.Namespace) -> None:
     """``desipipe accept``."""
     queue = open_one(args, use=True)
     old, new = find_task(queue, args.old), find_task(queue, args.new)
     future = queue.accept(old, new)
     print(f'{future.task.name}[{future.task.index:d}] {new[:12]} has the result of {old[:12]}')
+
+
+def _declare_compact(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'compact',
+        compact,
+        'make the files of a long-lived queue smaller',
+        'Nothing that is known of a task is lost. When no worker lives, small files are gathered '
+        'too.',
+        'desipipe compact -q my_queue',
+    )
+    add_queue(parser, several=True)
+    add_json(parser)
 
 
 def compact(args: argparse.Namespace) -> None:

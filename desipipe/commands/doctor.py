@@ -49,6 +49,10 @@ class Finding(NamedTuple):
 
 def register(verbs: Verbs) -> None:
     """Declare the verb."""
+    _declare_doctor(verbs)
+
+
+def _declare_doctor(verbs: Verbs) -> None:
     parser = verbs.add(
         'doctor',
         doctor,

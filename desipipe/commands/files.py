@@ -20,6 +20,10 @@ _LOOKS = {
 
 def register(verbs: Verbs) -> None:
     """Declare the verb."""
+    _declare_files(verbs)
+
+
+def _declare_files(verbs: Verbs) -> None:
     parser = verbs.add(
         'files',
         files,

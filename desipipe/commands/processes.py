@@ -17,6 +17,41 @@ _END = 10.0  # s for workers that were killed to be gone
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
+    for declare in (
+        _declare_spawn,
+        _declare_resize,
+        _declare_work,
+        _declare_kill,
+    ):
+        declare(verbs)
+
+
+def _add_mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        '--mode',
+        nargs='*',
+        type=mode,
+        default='',
+        action=_Words,
+        metavar='MODE',
+        help=f'of {", ".join(MODES)}; several with commas or blanks',
+    )
+
+
+class _Words(argparse.Action):
+    """Put the values of an option together, as one text."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        setattr(namespace, self.dest, ' '.join(values))
+
+
+def _declare_spawn(verbs: Verbs) -> None:
     parser = verbs.add(
         'spawn',
         spawn,
@@ -56,6 +91,51 @@ def register(verbs: Verbs) -> None:
     )
     parser.add_argument('--detached', action='store_true', help=argparse.SUPPRESS)
 
+
+def spawn(args: argparse.Namespace) -> int:
+    """Run ``desipipe spawn``."""
+    queues = list(open_all(args))
+    if args.spawn:
+        for queue in queues:
+            _background(queue, args)
+        return 0
+    from ..execution.manager import Manager, spawn
+    from ..logs import log_to_stderr
+
+    log_to_stderr()
+    linger = args.linger
+    if linger is None:
+        linger = float(queues[0].config['linger']) if args.detached else 0.0
+    options = (args.timeout, args.timestep, args.mode, args.max_workers)
+    if args.detached:  # one of two that begin at once ends
+        Manager(queues[0], *options, linger).run()
+    else:
+        spawn(queues, *options, linger=linger)
+    return 0
+
+
+def _background(queue: Queue, args: argparse.Namespace) -> int:
+    from ..errors import ManagerRunningError
+    from ..execution.manager import begin
+
+    try:
+        pid, log = begin(
+            queue,
+            timeout=args.timeout,
+            timestep=args.timestep,
+            mode=args.mode,
+            max_workers=args.max_workers,
+            linger=args.linger,
+        )
+    except ManagerRunningError as exc:
+        print(exc)  # what was asked for is so
+        return 0
+    print(f'The manager is process {pid:d}; its log is {log}')
+    hint(f'Follow the queue with: desipipe watch {type_queue(queue.folder, queue.config)}')
+    return 0
+
+
+def _declare_resize(verbs: Verbs) -> None:
     parser = verbs.add(
         'resize',
         resize,
@@ -75,6 +155,27 @@ def register(verbs: Verbs) -> None:
         '--mid', help='only of this task manager (the beginning of its identity will do)'
     )
 
+
+def resize(args: argparse.Namespace) -> None:
+    """``desipipe resize``."""
+    from ..queue.ledger import find_mid
+
+    for queue in open_all(args):
+        queue.ledger.follow()
+        mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
+        queue.ledger.resize(args.max_workers or None, mid)
+        words = (
+            f'at most {plural(args.max_workers)} at once'
+            if args.max_workers
+            else 'as many tasks at once as its schedulers say'
+        )
+        print(
+            f'{short(queue.folder, queue.config)}: '
+            f'{words}{f" for task manager {mid}" if mid else ""}'
+        )
+
+
+def _declare_work(verbs: Verbs) -> None:
     parser = verbs.add(
         'work',
         work,
@@ -126,110 +227,6 @@ def register(verbs: Verbs) -> None:
         help='print what tasks print, as it comes, too: out, err',
     )
 
-    parser = verbs.add(
-        'kill',
-        kill,
-        'end workers at once',
-        'What they run is KILLED. Without --jobid and --mid: all workers, and the manager.',
-        'desipipe kill -q my_queue',
-        'desipipe kill -q my_queue --jobid local:1a2b3c4d',
-    )
-    add_queue(parser, several=True, required=False)
-    add_conditions(parser, 'jobid', 'mid', 'tid', 'name')
-    add_states(parser, 'cancel tasks in one of these states instead')
-    parser.add_argument(
-        '--provider',
-        metavar='NAME',
-        help='with --jobid and without -q: the provider whose jobs these are',
-    )
-
-
-def _add_mode(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        '--mode',
-        nargs='*',
-        type=mode,
-        default='',
-        action=_Words,
-        metavar='MODE',
-        help=f'of {", ".join(MODES)}; several with commas or blanks',
-    )
-
-
-class _Words(argparse.Action):
-    """Put the values of an option together, as one text."""
-
-    def __call__(
-        self,
-        parser: argparse.ArgumentParser,
-        namespace: argparse.Namespace,
-        values: Any,
-        option_string: str | None = None,
-    ) -> None:
-        setattr(namespace, self.dest, ' '.join(values))
-
-
-def spawn(args: argparse.Namespace) -> int:
-    """Run ``desipipe spawn``."""
-    queues = list(open_all(args, use=True))
-    if args.spawn:
-        for queue in queues:
-            _background(queue, args)
-        return 0
-    from ..execution.manager import Manager, spawn
-    from ..logs import log_to_stderr
-
-    log_to_stderr()
-    linger = args.linger
-    if linger is None:
-        linger = float(queues[0].config['linger']) if args.detached else 0.0
-    options = (args.timeout, args.timestep, args.mode, args.max_workers)
-    if args.detached:  # one of two that begin at once ends
-        Manager(queues[0], *options, linger).run()
-    else:
-        spawn(queues, *options, linger=linger)
-    return 0
-
-
-def _background(queue: Queue, args: argparse.Namespace) -> int:
-    from ..errors import ManagerRunningError
-    from ..execution.manager import begin
-
-    try:
-        pid, log = begin(
-            queue,
-            timeout=args.timeout,
-            timestep=args.timestep,
-            mode=args.mode,
-            max_workers=args.max_workers,
-            linger=args.linger,
-        )
-    except ManagerRunningError as exc:
-        print(exc)  # what was asked for is so
-        return 0
-    print(f'The manager is process {pid:d}; its log is {log}')
-    hint(f'Follow the queue with: desipipe watch {type_queue(queue.folder, queue.config)}')
-    return 0
-
-
-def resize(args: argparse.Namespace) -> None:
-    """``desipipe resize``."""
-    from ..queue.ledger import find_mid
-
-    for queue in open_all(args, use=True):
-        queue.ledger.follow()
-        mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
-        queue.ledger.resize(args.max_workers or None, mid)
-        words = (
-            f'at most {plural(args.max_workers)} at once'
-            if args.max_workers
-            else 'as many tasks at once as its schedulers say'
-        )
-        print(
-            f'{short(queue.folder, queue.config)}: '
-            f'{words}{f" for task manager {mid}" if mid else ""}'
-        )
-
 
 def work(args: argparse.Namespace) -> None:
     """``desipipe work``."""
@@ -251,6 +248,25 @@ def work(args: argparse.Namespace) -> None:
         tid=find_tasks(queue, args.tid),
         name=args.name,
         copy_output=args.copy_output,
+    )
+
+
+def _declare_kill(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'kill',
+        kill,
+        'end workers at once',
+        'What they run is KILLED. Without --jobid and --mid: all workers, and the manager.',
+        'desipipe kill -q my_queue',
+        'desipipe kill -q my_queue --jobid local:1a2b3c4d',
+    )
+    add_queue(parser, several=True, required=False)
+    add_conditions(parser, 'jobid', 'mid', 'tid', 'name')
+    add_states(parser, 'cancel tasks in one of these states instead')
+    parser.add_argument(
+        '--provider',
+        metavar='NAME',
+        help='with --jobid and without -q: the provider whose jobs these are',
     )
 
 

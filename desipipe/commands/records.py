@@ -32,92 +32,51 @@ _IMPORTED = (
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    parser = verbs.add(
-        'run',
-        run,
-        'execute a notebook or a script without a screen, and wait for its tasks',
-        'The notebook is written after every cell. Parameters go into a cell below the one that is '
-        'tagged "parameters", as papermill does it. Exit status as '
-        'of watch: 0: all tasks succeeded; 1: a cell or a task failed; 2: it could not be done, or '
-        'tasks are left.',
-        'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
-        'desipipe run analysis.ipynb -o out.ipynb --no-wait',
-        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
-        'the queue',
-        'desipipe run analysis.ipynb --stale     only task cells that are not current',
-        'desipipe run pipeline.py',
-    )
+    for declare in (
+        _declare_run,
+        _declare_plan,
+        _declare_record,
+        _declare_verify,
+        _declare_import,
+    ):
+        declare(verbs)
+
+
+# Record
+
+
+def _add_queues(parser: argparse.ArgumentParser, words: str) -> None:
+    """Declare ``-q`` for any number of queues, none as well."""
     parser.add_argument(
-        'notebook',
-        metavar='NOTEBOOK',
-        help=(
-            'a notebook (.ipynb), or a script (.py; in percent format it is run as a notebook, '
-            'with jupytext)'
-        ),
-    )
-    parser.add_argument(
-        '-p',
-        '--parameter',
-        action='append',
-        default=[],
-        metavar='NAME=VALUE',
-        help='a parameter; its value is read as YAML: 1, 0.5, true, [1, 2], text',
-    )
-    parser.add_argument(
-        '-r',
-        '--raw',
-        action='append',
-        default=[],
-        metavar='NAME=TEXT',
-        help='a parameter whose value is text, whatever it looks like',
-    )
-    parser.add_argument(
-        '-f',
-        '--parameters-file',
-        action='append',
-        default=[],
-        metavar='FILE',
-        help='a YAML file of parameters',
-    )
-    parser.add_argument(
-        '-o',
-        '--output',
-        metavar='FILE',
-        help='where to write the executed notebook; default: NAME.out.ipynb beside it',
-    )
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='go on: tasks that did not succeed are retried, and all cells are executed again, '
-        'since the kernel that knew their names is gone; what is done is '
-        'taken from the queue. The parameters are those of the notebook',
-    )
-    words = 'execute task cells that are not current, and what they need; write NOTEBOOK'
-    parser.add_argument('--stale', action='store_true', help=words)
-    parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
-    parser.add_argument(
-        '--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take'
-    )
-    parser.add_argument(
-        '--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own"
-    )
-    parser.add_argument(
-        '--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook'
+        '-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help=words
     )
 
-    parser = verbs.add(
-        'plan',
-        plan,
-        'show which task cells of a notebook are not current',
-        'Nothing is run: the text of the notebook is compared with what its outputs recorded, and '
-        'times are those of earlier tasks. Run what is stale with: desipipe run --stale NOTEBOOK. '
-        'Exit status 0: all task cells are current; 1: some are not.',
-        'desipipe plan analysis.ipynb',
-        'desipipe plan analysis.ipynb --json',
-    )
-    parser.add_argument('notebook', metavar='NOTEBOOK', help='the notebook, executed and saved')
-    add_json(parser)
 
+def _open(names: list[str]) -> list[Queue]:
+    from ..config import Config
+    from ..queue.location import find_folders
+    from ..queue.queue import Queue
+
+    config = Config()
+    return (
+        [Queue(folder, create=False, config=config) for folder in find_folders(names, config)]
+        if names
+        else []
+    )
+
+
+def _folder(root: str | None) -> str | None:
+    if root is not None and not os.path.isdir(root):
+        from ..errors import RecordError
+
+        raise RecordError(
+            f'there is no folder {root}, so no path can be relative to it: nothing was done. Say '
+            'which with --root'
+        )
+    return root
+
+
+def _declare_record(verbs: Verbs) -> None:
     parser = verbs.add(
         'record',
         record,
@@ -172,117 +131,6 @@ def register(verbs: Verbs) -> None:
         action='store_true',
         help='all tasks of the queues, also superseded ones and those of no cell',
     )
-
-    parser = verbs.add(
-        'verify',
-        verify,
-        'check a record or a crate: against itself, and against its queue and files',
-        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something '
-        'differs; 2: the record cannot be read; 3: nothing that was '
-        'checked differs, but a part of the record could not be checked.',
-        'desipipe verify pipeline.record.ipynb --strict --queue my_queue --root .',
-        'desipipe verify pipeline.record.ipynb',
-        'desipipe verify pipeline.zip --queue my_queue --root . --json',
-        'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
-    )
-    parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
-    _add_queues(parser, 'the queues to compare it with')
-    parser.add_argument(
-        '--root', metavar='DIR', help='the folder that paths of files are relative to'
-    )
-    parser.add_argument(
-        '--rerun',
-        type=positive,
-        metavar='N',
-        help=(
-            'compute N tasks chosen at random again, and compare the results; this runs their code'
-        ),
-    )
-    parser.add_argument(
-        '--seed',
-        type=int,
-        metavar='N',
-        help='which ones --rerun chooses; default: others each time',
-    )
-    parser.add_argument(
-        '--rtol',
-        type=float,
-        metavar='X',
-        help=(
-            'relative tolerance for floating-point numbers of --rerun; default: equal to the last '
-            'bit'
-        ),
-    )
-    parser.add_argument('--atol', type=float, default=0.0, metavar='X', help='absolute tolerance')
-    parser.add_argument(
-        '--trust',
-        action='store_true',
-        help='run code that comes with the record itself, not from a queue of yours',
-    )
-    parser.add_argument(
-        '--strict',
-        action='store_true',
-        help=(
-            'count what is not checked as a difference, also queues and files that no option '
-            'names; exit status 1 instead of 3'
-        ),
-    )
-    add_json(parser)
-
-    parser = verbs.add(
-        'import',
-        import_,
-        'make a queue of a record, or of a queue of desipipe 1.0',
-        _IMPORTED,
-        'desipipe import pipeline.record.ipynb --trust',
-        'desipipe import pipeline.zip -q continued --with-results --trust',
-        'desipipe import old.sqlite           a queue of desipipe 1.0',
-        'desipipe import old.sqlite -q new',
-    )
-    words = 'a record, a crate (folder or zip), or a queue of desipipe 1.0 (.sqlite)'
-    parser.add_argument('record', metavar='FILE', help=words)
-    words = 'name of the new queue; default: that of the record, or of the old queue beside it'
-    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help=words)
-    words = 'of a record: take the results, too; otherwise all is computed anew'
-    parser.add_argument('--with-results', action='store_true', help=words)
-    words = 'of a record: where to write modules that its tasks used; default: here'
-    parser.add_argument('--modules', default='.', metavar='DIR', help=words)
-    words = 'of a record: do not ask whether its author is trusted'
-    parser.add_argument('--trust', action='store_true', help=words)
-
-
-# Record
-
-
-def _add_queues(parser: argparse.ArgumentParser, words: str) -> None:
-    """Declare ``-q`` for any number of queues, none as well."""
-    parser.add_argument(
-        '-q', '--queue', dest='queues', nargs='+', default=[], metavar='QUEUE', help=words
-    )
-
-
-def _open(names: list[str]) -> list[Queue]:
-    from ..config import Config
-    from ..queue.location import find_folders
-    from ..queue.queue import Queue
-
-    config = Config()
-    return (
-        [Queue(folder, create=False, config=config) for folder in find_folders(names, config)]
-        if names
-        else []
-    )
-
-
-def _folder(root: str | None) -> str | None:
-    if root is not None and not os.path.isdir(root):
-        from ..errors import RecordError
-
-        raise RecordError(
-            f'there is no folder {root}, so no path can be relative to it: nothing was done. Say '
-            'which with --root'
-        )
-    return root
 
 
 def record(args: argparse.Namespace) -> None:
@@ -360,6 +208,64 @@ def _read(path: str) -> dict[str, Any]:
 
 
 # Verify
+
+
+def _declare_verify(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'verify',
+        verify,
+        'check a record or a crate: against itself, and against its queue and files',
+        'Exit status 0: all that was recorded was checked, and nothing differs; 1: something '
+        'differs; 2: the record cannot be read; 3: nothing that was '
+        'checked differs, but a part of the record could not be checked.',
+        'desipipe verify pipeline.record.ipynb --strict --queue my_queue --root .',
+        'desipipe verify pipeline.record.ipynb',
+        'desipipe verify pipeline.zip --queue my_queue --root . --json',
+        'desipipe verify pipeline.record.ipynb --queue my_queue --rerun 3',
+    )
+    parser.add_argument('record', metavar='RECORD', help='a record, or a crate (folder or zip)')
+    _add_queues(parser, 'the queues to compare it with')
+    parser.add_argument(
+        '--root', metavar='DIR', help='the folder that paths of files are relative to'
+    )
+    parser.add_argument(
+        '--rerun',
+        type=positive,
+        metavar='N',
+        help=(
+            'compute N tasks chosen at random again, and compare the results; this runs their code'
+        ),
+    )
+    parser.add_argument(
+        '--seed',
+        type=int,
+        metavar='N',
+        help='which ones --rerun chooses; default: others each time',
+    )
+    parser.add_argument(
+        '--rtol',
+        type=float,
+        metavar='X',
+        help=(
+            'relative tolerance for floating-point numbers of --rerun; default: equal to the last '
+            'bit'
+        ),
+    )
+    parser.add_argument('--atol', type=float, default=0.0, metavar='X', help='absolute tolerance')
+    parser.add_argument(
+        '--trust',
+        action='store_true',
+        help='run code that comes with the record itself, not from a queue of yours',
+    )
+    parser.add_argument(
+        '--strict',
+        action='store_true',
+        help=(
+            'count what is not checked as a difference, also queues and files that no option '
+            'names; exit status 1 instead of 3'
+        ),
+    )
+    add_json(parser)
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -456,6 +362,29 @@ def _conclusion(checks: list[Check], status: int, strict: bool) -> str:
 # Import
 
 
+def _declare_import(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'import',
+        import_,
+        'make a queue of a record, or of a queue of desipipe 1.0',
+        _IMPORTED,
+        'desipipe import pipeline.record.ipynb --trust',
+        'desipipe import pipeline.zip -q continued --with-results --trust',
+        'desipipe import old.sqlite           a queue of desipipe 1.0',
+        'desipipe import old.sqlite -q new',
+    )
+    words = 'a record, a crate (folder or zip), or a queue of desipipe 1.0 (.sqlite)'
+    parser.add_argument('record', metavar='FILE', help=words)
+    words = 'name of the new queue; default: that of the record, or of the old queue beside it'
+    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help=words)
+    words = 'of a record: take the results, too; otherwise all is computed anew'
+    parser.add_argument('--with-results', action='store_true', help=words)
+    words = 'of a record: where to write modules that its tasks used; default: here'
+    parser.add_argument('--modules', default='.', metavar='DIR', help=words)
+    words = 'of a record: do not ask whether its author is trusted'
+    parser.add_argument('--trust', action='store_true', help=words)
+
+
 def import_(args: argparse.Namespace) -> int:
     """Run ``desipipe import``."""
     from ..record.original_queue import SUFFIX, is_original
@@ -530,6 +459,81 @@ def _write_modules(found: Record, folder: str) -> None:
 
 
 # Run
+
+
+def _declare_run(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'run',
+        run,
+        'execute a notebook or a script without a screen, and wait for its tasks',
+        'The notebook is written after every cell. Parameters go into a cell below the one that is '
+        'tagged "parameters", as papermill does it. Exit status as '
+        'of watch: 0: all tasks succeeded; 1: a cell or a task failed; 2: it could not be done, or '
+        'tasks are left.',
+        'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
+        'desipipe run analysis.ipynb -o out.ipynb --no-wait',
+        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
+        'the queue',
+        'desipipe run analysis.ipynb --stale     only task cells that are not current',
+        'desipipe run pipeline.py',
+    )
+    parser.add_argument(
+        'notebook',
+        metavar='NOTEBOOK',
+        help=(
+            'a notebook (.ipynb), or a script (.py; in percent format it is run as a notebook, '
+            'with jupytext)'
+        ),
+    )
+    parser.add_argument(
+        '-p',
+        '--parameter',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='a parameter; its value is read as YAML: 1, 0.5, true, [1, 2], text',
+    )
+    parser.add_argument(
+        '-r',
+        '--raw',
+        action='append',
+        default=[],
+        metavar='NAME=TEXT',
+        help='a parameter whose value is text, whatever it looks like',
+    )
+    parser.add_argument(
+        '-f',
+        '--parameters-file',
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='a YAML file of parameters',
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        metavar='FILE',
+        help='where to write the executed notebook; default: NAME.out.ipynb beside it',
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='go on: tasks that did not succeed are retried, and all cells are executed again, '
+        'since the kernel that knew their names is gone; what is done is '
+        'taken from the queue. The parameters are those of the notebook',
+    )
+    words = 'execute task cells that are not current, and what they need; write NOTEBOOK'
+    parser.add_argument('--stale', action='store_true', help=words)
+    parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='the most that one cell may take'
+    )
+    parser.add_argument(
+        '--kernel', metavar='NAME', help="the kernel to run it with, instead of the notebook's own"
+    )
+    parser.add_argument(
+        '--cwd', metavar='DIR', help='the folder to run it in; default: that of the notebook'
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -609,6 +613,21 @@ def _stale_cells(folder: str, notebook: dict[str, Any]) -> Sequence[int]:
 
 def _notebook_folder(args: argparse.Namespace) -> str:
     return os.path.dirname(os.path.abspath(str(args.notebook)))
+
+
+def _declare_plan(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'plan',
+        plan,
+        'show which task cells of a notebook are not current',
+        'Nothing is run: the text of the notebook is compared with what its outputs recorded, and '
+        'times are those of earlier tasks. Run what is stale with: desipipe run --stale NOTEBOOK. '
+        'Exit status 0: all task cells are current; 1: some are not.',
+        'desipipe plan analysis.ipynb',
+        'desipipe plan analysis.ipynb --json',
+    )
+    parser.add_argument('notebook', metavar='NOTEBOOK', help='the notebook, executed and saved')
+    add_json(parser)
 
 
 def plan(args: argparse.Namespace) -> int:

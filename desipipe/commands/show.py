@@ -43,6 +43,22 @@ _NOBODY = 5.0
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
+    for declare in (
+        _declare_status,
+        _declare_watch,
+        _declare_queues,
+        _declare_tasks,
+        _declare_time,
+        _declare_logs,
+        _declare_explain,
+    ):
+        declare(verbs)
+
+
+# Status
+
+
+def _declare_status(verbs: Verbs) -> None:
     parser = verbs.add(
         'status',
         status,
@@ -54,132 +70,6 @@ def register(verbs: Verbs) -> None:
     )
     add_queue(parser, several=True, required=False)
     add_json(parser)
-
-    parser = verbs.add(
-        'watch',
-        watch,
-        'the status, live, until nothing is left to do',
-        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; '
-        '2: it stopped before the end (paused, or no worker is running).',
-        'desipipe watch -q my_queue',
-        'desipipe watch -q my_queue > progress.txt && echo done',
-    )
-    add_queue(parser)
-    parser.add_argument(
-        '--timeout',
-        type=seconds,
-        metavar='SECONDS',
-        help='stop watching after that, with exit status 2',
-    )
-    add_json(parser, 'print a JSON document a line, one for each change')
-
-    parser = verbs.add(
-        'queues',
-        queues,
-        'list queues',
-        'With what each is doing, and how far it is.',
-        'desipipe queues',
-        "desipipe queues '*/*'  those of all users",
-    )
-    parser.add_argument(
-        'pattern',
-        nargs='*',
-        help=(
-            "names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all "
-            'of yours'
-        ),
-    )
-    parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same')
-    add_json(parser)
-
-    parser = verbs.add(
-        'tasks',
-        tasks,
-        'list tasks',
-        'Those that fit all of the conditions, in order of their coming. In a pipe: tab-separated '
-        'values, with a header.',
-        'desipipe tasks -q my_queue --state FAILED',
-        'desipipe tasks -q my_queue --name fraction --property arguments err',
-    )
-    add_queue(parser)
-    add_states(parser, 'tasks in one of these states')
-    add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
-    parser.add_argument(
-        '--superseded',
-        action='store_true',
-        help='only superseded tasks: of code that the notebook or script has no longer',
-    )
-    parser.add_argument(
-        '--full', action='store_true', help='print what each task printed, by state'
-    )
-    parser.add_argument(
-        '--property',
-        nargs='*',
-        choices=_PROPERTIES,
-        metavar='PROPERTY',
-        help=f'print these instead of the table: {", ".join(_PROPERTIES)}',
-    )
-    parser.add_argument(
-        '--limit',
-        type=whole,
-        metavar='N',
-        help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all',
-    )
-    add_json(parser)
-
-    parser = verbs.add(
-        'time',
-        times,
-        'how long tasks took, for each app',
-        'Of those that succeeded, in seconds.',
-        'desipipe time -q my_queue',
-    )
-    add_queue(parser)
-    add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
-    add_json(parser)
-
-    parser = verbs.add(
-        'logs',
-        logs,
-        'what a task printed, as far as it is kept',
-        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or '
-        'app[index]. What would act on a terminal is '
-        'shown as an escape (\\x1b); on a terminal, tasks of your own queues keep their colours.',
-        "desipipe logs -q my_queue 'fraction[3]'",
-        'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
-        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it '
-        'wrote',
-        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as '
-        'files',
-    )
-    add_queue(parser)
-    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
-    parser.add_argument('-f', '--follow', action='store_true', help='until the task has ended')
-    streams = parser.add_mutually_exclusive_group()
-    streams.add_argument('--out', action='store_true', help='standard output only')
-    streams.add_argument(
-        '--err', action='store_true', help='standard error, and the traceback, only'
-    )
-    parser.add_argument(
-        '--raw', action='store_true', help='the bytes as they are, whatever they do to a terminal'
-    )
-    streams.add_argument(
-        '--save', metavar='DIR', help='write figures, tables and other displays to files in DIR'
-    )
-
-    parser = verbs.add(
-        'explain',
-        explain,
-        'why a task waits, or what makes it differ from the nearest other one',
-        'TASK is the beginning of its identity, or app[index].',
-        "desipipe explain -q my_queue 'average[0]'",
-    )
-    add_queue(parser)
-    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
-    add_json(parser)
-
-
-# Status
 
 
 def status(args: argparse.Namespace) -> None:
@@ -227,6 +117,26 @@ def _no_queues(config: Any) -> None:
         f'There are no queues in {config.queue_dir}. Those of another folder: desipipe queues '
         "'./folder/*'. See what one looks like: desipipe demo"
     )
+
+
+def _declare_watch(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'watch',
+        watch,
+        'the status, live, until nothing is left to do',
+        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; '
+        '2: it stopped before the end (paused, or no worker is running).',
+        'desipipe watch -q my_queue',
+        'desipipe watch -q my_queue > progress.txt && echo done',
+    )
+    add_queue(parser)
+    parser.add_argument(
+        '--timeout',
+        type=seconds,
+        metavar='SECONDS',
+        help='stop watching after that, with exit status 2',
+    )
+    add_json(parser, 'print a JSON document a line, one for each change')
 
 
 def watch(args: argparse.Namespace) -> int:
@@ -415,6 +325,27 @@ def _bad(summary: dict[str, Any]) -> str:
 # Lists
 
 
+def _declare_queues(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'queues',
+        queues,
+        'list queues',
+        'With what each is doing, and how far it is.',
+        'desipipe queues',
+        "desipipe queues '*/*'  those of all users",
+    )
+    parser.add_argument(
+        'pattern',
+        nargs='*',
+        help=(
+            "names, paths or quoted patterns, such as 'test*' or '*/*' (all users); default: all "
+            'of yours'
+        ),
+    )
+    parser.add_argument('-q', '--queue', nargs='+', metavar='QUEUE', help='the same')
+    add_json(parser)
+
+
 def queues(args: argparse.Namespace) -> None:
     """``desipipe queues``."""
     from ..config import Config
@@ -489,6 +420,43 @@ def _tell_of_originals(names: list[str], config: Any) -> None:
         hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
     if len(found) > _ORIGINALS_MAX:
         hint(f'And {len(found) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')
+
+
+def _declare_tasks(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'tasks',
+        tasks,
+        'list tasks',
+        'Those that fit all of the conditions, in order of their coming. In a pipe: tab-separated '
+        'values, with a header.',
+        'desipipe tasks -q my_queue --state FAILED',
+        'desipipe tasks -q my_queue --name fraction --property arguments err',
+    )
+    add_queue(parser)
+    add_states(parser, 'tasks in one of these states')
+    add_conditions(parser, 'name', 'tid', 'mid', 'jobid', 'index')
+    parser.add_argument(
+        '--superseded',
+        action='store_true',
+        help='only superseded tasks: of code that the notebook or script has no longer',
+    )
+    parser.add_argument(
+        '--full', action='store_true', help='print what each task printed, by state'
+    )
+    parser.add_argument(
+        '--property',
+        nargs='*',
+        choices=_PROPERTIES,
+        metavar='PROPERTY',
+        help=f'print these instead of the table: {", ".join(_PROPERTIES)}',
+    )
+    parser.add_argument(
+        '--limit',
+        type=whole,
+        metavar='N',
+        help=f'the first N; 0: all; default: {_TERMINAL_LIMIT} on a terminal, else all',
+    )
+    add_json(parser)
 
 
 def tasks(args: argparse.Namespace) -> None:
@@ -621,6 +589,19 @@ def _plain(value: Any) -> Any:
     )
 
 
+def _declare_time(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'time',
+        times,
+        'how long tasks took, for each app',
+        'Of those that succeeded, in seconds.',
+        'desipipe time -q my_queue',
+    )
+    add_queue(parser)
+    add_conditions(parser, 'name', 'tid', 'mid', 'jobid')
+    add_json(parser)
+
+
 def times(args: argparse.Namespace) -> None:
     """``desipipe time``."""
     from ..utils import format_count
@@ -651,6 +632,19 @@ def times(args: argparse.Namespace) -> None:
 # Tasks
 
 
+def _declare_explain(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'explain',
+        explain,
+        'why a task waits, or what makes it differ from the nearest other one',
+        'TASK is the beginning of its identity, or app[index].',
+        "desipipe explain -q my_queue 'average[0]'",
+    )
+    add_queue(parser)
+    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
+    add_json(parser)
+
+
 def explain(args: argparse.Namespace) -> None:
     """``desipipe explain``."""
     queue = open_one(args)
@@ -673,6 +667,37 @@ def _save_displays(queue: Queue, tid: str, folder: str) -> None:
         print(path)
     if not paths:
         hint('The task has displayed nothing. No file was written.')
+
+
+def _declare_logs(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'logs',
+        logs,
+        'what a task printed, as far as it is kept',
+        'Of a task that runs: what it printed so far. TASK is the beginning of its identity, or '
+        'app[index]. What would act on a terminal is '
+        'shown as an escape (\\x1b); on a terminal, tasks of your own queues keep their colours.',
+        "desipipe logs -q my_queue 'fraction[3]'",
+        'desipipe logs -q my_queue 1a2b3c4d -f  follow it to its end',
+        'desipipe logs -q my_queue 1a2b3c4d --out --raw > out.bin      exactly the bytes that it '
+        'wrote',
+        'desipipe logs -q my_queue 1a2b3c4d --save displays      its figures and tables, whole, as '
+        'files',
+    )
+    add_queue(parser)
+    parser.add_argument('task', metavar='TASK', help='beginning of its identity, or app[index]')
+    parser.add_argument('-f', '--follow', action='store_true', help='until the task has ended')
+    streams = parser.add_mutually_exclusive_group()
+    streams.add_argument('--out', action='store_true', help='standard output only')
+    streams.add_argument(
+        '--err', action='store_true', help='standard error, and the traceback, only'
+    )
+    parser.add_argument(
+        '--raw', action='store_true', help='the bytes as they are, whatever they do to a terminal'
+    )
+    streams.add_argument(
+        '--save', metavar='DIR', help='write figures, tables and other displays to files in DIR'
+    )
 
 
 def logs(args: argparse.Namespace) -> None:

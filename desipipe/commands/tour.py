@@ -20,17 +20,14 @@ _SHELLS = ('bash', 'zsh', 'fish')
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    parser = verbs.add(
-        'demo',
-        demo,
-        'run a small pipeline on this machine and watch it, some ten seconds',
-        'With --keep, script and queue stay for you to play with; otherwise nothing is left '
-        'behind.',
-        'desipipe demo',
-        'desipipe demo --keep ./demo',
-    )
-    parser.add_argument('--keep', metavar='DIR', help='put the script and its queue there')
+    for declare in (
+        _declare_demo,
+        _declare_completion,
+    ):
+        declare(verbs)
 
+
+def _declare_completion(verbs: Verbs) -> None:
     parser = verbs.add(
         'completion',
         completion,
@@ -48,6 +45,19 @@ def completion(args: argparse.Namespace) -> None:
     from .completion import SCRIPTS
 
     print(SCRIPTS[args.shell], end='')
+
+
+def _declare_demo(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'demo',
+        demo,
+        'run a small pipeline on this machine and watch it, some ten seconds',
+        'With --keep, script and queue stay for you to play with; otherwise nothing is left '
+        'behind.',
+        'desipipe demo',
+        'desipipe demo --keep ./demo',
+    )
+    parser.add_argument('--keep', metavar='DIR', help='put the script and its queue there')
 
 
 def demo(args: argparse.Namespace) -> int:
