@@ -25,9 +25,9 @@ import pytest
 from desipipe import Queue, TaskManager
 from desipipe.cli import main
 from desipipe.commands.common import Verbs
+from desipipe.commands.following import follow
 from desipipe.commands.parser import VERBS as VERBS_BY_MODULE
 from desipipe.commands.parser import build_parser, parser_for
-from desipipe.commands.show import follow
 from desipipe.store.journal import lines
 
 COMMAND = (sys.executable, '-m', 'desipipe')
@@ -295,7 +295,7 @@ def test_cheap(shell: Shell, argv: list[str]) -> None:
         (['cancel', '-q', 'ran'], 'nothing was cancelled: say what'),
         (['accept', '-q', 'ran', 'square[0]', 'total[0]'], 'two apps'),
         (['add', '-q', 'nope', '--', 'true'], 'no queue'),
-        (['doctor', '--repair'], 'nothing was repaired'),
+        (['doctor', '--repair'], 'Nothing was repaired'),
         (['completion', 'tcsh'], 'invalid choice'),
     ],
 )

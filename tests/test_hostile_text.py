@@ -121,7 +121,7 @@ def test_verbs_print_nothing_that_acts_on_a_terminal(
     on_terminal: bool,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr('desipipe.commands.processes._END', 0.1)
+    monkeypatch.setattr('desipipe.commands.kill._END', 0.1)
     make_hostile_queue('bad')
     shown = set()
     for verb, calls in VERBS.items():

@@ -43,39 +43,43 @@ INSIDE = {
         'objects stand_ins walker class_keys class_makers classes pickler payload identity'
     ),
     'provider': (
-        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
+        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm '
+        'nersc'
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults lending '
         'not_a_value place selection sweep versions columns processes state transactions '
         'transactions.tasks transactions.processes transactions.attempts '
-        'transactions.decisions authors uses adding ledger app compact jobs output '
-        'waiting sharing task explain gathering future_list queue location'
+        'transactions.decisions authors uses adding ledger app compact jobs output waiting '
+        'sharing task explain gathering future_list queue location'
     ),
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
         'shell_contexts shell_programs slot_environment slot_memory shell_template slot '
-        'slot_process '
-        'worker manager'
+        'slot_process worker manager'
     ),
-    'view': 'queue graph output saved_displays text task_search task_context tasks bundle cell',
+    'view': (
+        'queue graph output saved_displays text task_search task_context tasks bundle cell'
+    ),
     'record': (
         'embedded_data modules original_files script original_queue privacy model '
-        'original_arguments files original_import svg tables importer notebook prov crate '
-        'run verify rerun'
+        'original_arguments files original_import svg tables importer notebook prov crate run '
+        'verify rerun'
     ),
     'cells': (
         'names option_types shared_variables function options recorded modules task_cell '
         'definitions states estimate plan file'
     ),
     'commands': (
-        'common demo_pipeline differences change completion logs migrate processes tables '
-        'doctor files show records tour parser'
+        'common demo_pipeline differences change sharing addition completion logs '
+        'script_source migrate processes kill tables findings machine_checks journal_checks '
+        'process_checks queue_checks doctor files show following tasks notebooks records '
+        'imports tour parser'
     ),
     'notebook': (
-        'commands displays exporter follower displays.cell dry_run history displays.queue form panel '
-        'hooks verbs magics'
+        'commands displays exporter follower displays.cell dry_run history displays.queue '
+        'form panel hooks verbs magics'
     ),
     'server': 'queues routes cell_routes openapi handlers socket extension',
 }

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from desipipe.cells.options import cell_parser
+from desipipe.commands.common import Verbs
+from desipipe.notebook.verbs import _parser as notebook_parser
 from tests import standards
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -132,3 +136,27 @@ def test_standards_see_what_exceeds_a_bound(tmp_path: Path) -> None:
     ]
     lists = {'exceptions': {'functions': {'made.py:gone': 'why'}}, 'debts': figures}
     assert standards.defects(figures, lists) == ['functions: made.py:gone is no exception']
+
+
+def help_texts(parser: argparse.ArgumentParser) -> Iterator[tuple[str, str]]:
+    """Yield name and help of the verbs and options of a parser and of its verbs."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for choice in action._choices_actions:
+                yield choice.dest, choice.help or ''
+        elif action.help != argparse.SUPPRESS:
+            name = ' '.join(action.option_strings) or action.dest
+            yield f'{parser.prog} {name}', action.help or ''
+    for verb in Verbs.of(parser).values():
+        yield from help_texts(verb)
+
+
+def test_help_is_short_and_lower_case() -> None:
+    texts = [*help_texts(notebook_parser()), *help_texts(cell_parser())]
+    assert len(texts) > 200
+    bad = [
+        f'{name}: {text!r}'
+        for name, text in texts
+        if not 0 < len(text) <= 60 or text.endswith('.') or re.match('[A-Z][a-z]', text)
+    ]
+    assert bad == []

@@ -13,7 +13,7 @@ import pytest
 from polling import wait_for
 
 from desipipe import Environment, Queue, TaskManager, as_completed, wait
-from desipipe.commands.show import follow
+from desipipe.commands.following import follow
 from desipipe.queue import waiting
 from desipipe.queue.waiting import waiting_reason
 from desipipe.store.lease import Lease

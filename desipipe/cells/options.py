@@ -128,7 +128,7 @@ def cell_parser() -> argparse.ArgumentParser:
         nargs='?',
         default='',
         metavar='NAME',
-        help='name of the task; by default that of its first output',
+        help='name of the task (default: its first output)',
     )
     add(
         '--for',
@@ -137,47 +137,53 @@ def cell_parser() -> argparse.ArgumentParser:
         default=[],
         type=_sweep,
         metavar='NAME=VALUES',
-        help='a task for each value; several: the product',
+        help='add a task for each value (several: the product)',
     )
-    add('--zip', action='store_true', help='pair the sweeps instead')
+    add('--zip', action='store_true', help='pair the sweeps instead of the product')
     add(
         '--out',
         action='append',
         nargs='+',
         default=[],
         metavar='NAME',
-        help='what becomes a future in the notebook; by default what the cell assigns last',
+        help='names that become futures (default: the last assigned)',
     )
-    add('--bash', action='store_true', help='a cell for the shell; {name} is filled in, quoted')
+    add(
+        '--bash', action='store_true', help='run the cell in the shell; {name} is filled in, quoted'
+    )
     add(
         '--name',
         nargs='?',
         const=True,
         default=None,
         metavar='NAME',
-        help='take the tasks of that name that are there, whatever their code',
+        help='take existing tasks of this name, whatever their code',
     )
-    add('--state', type=state, metavar='STATE', help='with --name: only those in this state')
+    add('--state', type=state, metavar='STATE', help='only tasks in this state, with --name')
     add('--skip', action='store_true', help='do nothing')
-    add('--timeout', type=seconds, metavar='SECONDS', help='what one attempt may take')
+    add('--timeout', type=seconds, metavar='SECONDS', help='longest time one attempt may take')
     add(
-        '--retries', type=whole, default=0, metavar='N', help='how often what failed is tried again'
+        '--retries',
+        type=whole,
+        default=0,
+        metavar='N',
+        help='number of further attempts after a failure',
     )
     add(
         '--retry-on',
         nargs='+',
         default=(),
         metavar='NAME',
-        help='exceptions and states that are tried again; by default all',
+        help='exceptions and states to try again (default: all)',
     )
-    add('--priority', type=int, default=0, metavar='N', help='larger goes first')
+    add('--priority', type=int, default=0, metavar='N', help='larger values run first')
     add(
         '--tm',
         metavar='NAME',
-        help='a TaskManager of the notebook, instead of that of %%desipipe use',
+        help='task manager of the notebook to use instead',
     )
-    add('--wait', action='store_true', help='until the tasks have ended')
-    add('--dry-run', action='store_true', help='say what would be computed, and why; add nothing')
+    add('--wait', action='store_true', help='wait until the tasks have ended')
+    add('--dry-run', action='store_true', help='explain what would be computed, and add nothing')
     return parser
 
 

@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from ..cells.option_types import STATES, state, whole
-from ..queue.location import find_folders, find_one, type_queue
+from ..queue.location import find_folders, find_one, short, type_queue
 from ..terminal import VisibleStream, escape_json, visible
 from ..utils import plural as plural
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 T = TypeVar('T')
 Handler = Callable[[argparse.Namespace], int | None]
+
+_EXAMPLES = 'Example:\n'
 
 
 class Parser(argparse.ArgumentParser):
@@ -53,6 +55,15 @@ class Parser(argparse.ArgumentParser):
         self.error(f'{word!r} is one word too many')
 
 
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """A formatter that wraps what a verb does, and leaves its examples as they are."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if text.startswith(_EXAMPLES):
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)
+
+
 class Verbs:
     """The verbs of a parser.
 
@@ -73,7 +84,7 @@ class Verbs:
         return {}
 
     def add(
-        self, name: str, handler: Handler, words: str, description: str, *examples: str
+        self, name: str, handler: Handler, summary: str, description: str, *examples: str
     ) -> argparse.ArgumentParser:
         """Declare a verb.
 
@@ -82,20 +93,20 @@ class Verbs:
         name : str
         handler : callable
             Called with the parsed arguments; returns the exit status, or ``None``.
-        words : str
-            A line for the list of verbs.
+        summary : str
+            A line for the list of verbs, of at most 60 characters.
         description : str
             What follows the line in its own help.
         *examples : str
             Command lines, each with what it does after two blanks.
         """
-        epilog = 'Example:\n' + '\n'.join('  ' + example for example in examples)
+        epilog = _EXAMPLES + '\n'.join('  ' + example for example in examples)
         parser = self._sub.add_parser(
             name,
-            help=words,
-            description=f'{words[0].upper()}{words[1:]}. {description}'.strip(),
+            help=summary,
+            description=f'{summary[0].upper()}{summary[1:]}. {description}'.strip(),
             epilog=epilog,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=_HelpFormatter,
             allow_abbrev=False,
         )
         parser.add_argument('--debug', action='store_true', help='show where an error happened')
@@ -107,19 +118,24 @@ def add_queue(
     parser: argparse.ArgumentParser, several: bool = False, required: bool = True
 ) -> None:
     """Declare ``-q``."""
-    words = 'name of the queue, user/name, or path (./folder/name)'
     if several:
-        default = '' if required else '; all of yours if left out'
+        default = '' if required else ' (default: all of yours)'
         parser.add_argument(
             '-q',
             '--queue',
             nargs='+',
             required=required,
             metavar='QUEUE',
-            help=f'{words}; several, or a quoted pattern{default}',
+            help=f'names, paths or quoted patterns{default}',
         )
     else:
-        parser.add_argument('-q', '--queue', required=required, metavar='QUEUE', help=words)
+        parser.add_argument(
+            '-q',
+            '--queue',
+            required=required,
+            metavar='QUEUE',
+            help='name of the queue, user/name, or path',
+        )
 
 
 def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON document') -> None:
@@ -127,21 +143,25 @@ def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON docum
     parser.add_argument('--json', action='store_true', help=words)
 
 
-def add_states(parser: argparse.ArgumentParser, words: str) -> None:
+def describe(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add a sentence to what the help of a verb says above its options."""
+    parser.description = f'{parser.description} {text}'
+
+
+def add_states(parser: argparse.ArgumentParser, text: str) -> None:
     """Declare ``--state``."""
-    parser.add_argument(
-        '--state', nargs='*', type=state, metavar='STATE', help=f'{words}, of {", ".join(STATES)}'
-    )
+    parser.add_argument('--state', nargs='*', type=state, metavar='STATE', help=text)
+    describe(parser, f'States: {", ".join(STATES)}.')
 
 
 def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
     """Declare what tasks are chosen by: ``name``, ``tid``, ``mid``, ``jobid``, ``index``."""
     words = {
-        'name': 'tasks of apps of this name',
-        'tid': 'the task of this identity (its beginning will do), or app[index]',
-        'mid': 'tasks of this task manager (the beginning of its identity will do)',
-        'jobid': 'tasks that this job runs, or ran last',
-        'index': 'tasks of this order of call',
+        'name': 'tasks of apps with this name',
+        'tid': 'task by the start of its identity, or app[index]',
+        'mid': 'tasks of this task manager (start of its identity)',
+        'jobid': 'tasks that this job runs or ran last',
+        'index': 'tasks with this index of their call',
     }
     for name in names:
         kind: Any = whole if name == 'index' else str
@@ -150,11 +170,23 @@ def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
         )
 
 
+def add_spawn(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--spawn``."""
+    parser.add_argument(
+        '--spawn', action='store_true', help='start a manager in the background, if none is running'
+    )
+
+
 # Queues
 
 
-def open_one(args: argparse.Namespace, spawn: bool = False, use: bool = False) -> Queue:
-    """Open the queue of ``-q``; see :func:`open_all`."""
+def queue_name(queue: Queue) -> str:
+    """Return what one types after ``-q`` for an open queue."""
+    return short(queue.folder, queue.config)
+
+
+def open_one(args: argparse.Namespace, spawn: bool = False) -> Queue:
+    """The queue of ``-q``."""
     from ..config import Config
     from ..queue.queue import Queue
 

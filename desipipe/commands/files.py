@@ -7,7 +7,7 @@ import os
 import time
 from typing import Any
 
-from .common import Verbs, add_json, add_queue, hint, open_one, plural, print_json
+from .common import Verbs, add_json, add_queue, describe, hint, open_one, plural, print_json
 
 _LOOKS = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
@@ -27,23 +27,28 @@ def _declare_files(verbs: Verbs) -> None:
     parser = verbs.add(
         'files',
         files,
-        'files that tasks read and wrote: who made them, of what, and whether that still holds',
-        'Of what tasks load and save through the file manager. PATH is a file, or a folder.',
+        'list files of tasks, and whether they are up to date',
+        (
+            'For each file: which task made it, from which files, and whether these are '
+            'still what they were. It knows what tasks load and save through the file '
+            'manager. PATH is a file, or a folder.'
+        ),
         'desipipe files -q my_queue',
         'desipipe files -q my_queue data/power_LRG.npy  all about one file',
         'desipipe files -q my_queue --state stale changed',
     )
     add_queue(parser)
     parser.add_argument(
-        'path', nargs='?', metavar='PATH', help='only this file, or those in this folder'
+        'path', nargs='?', metavar='PATH', help='only this file, or files in this folder'
     )
     parser.add_argument(
         '--state',
         nargs='+',
         choices=tuple(_LOOKS),
         metavar='STATE',
-        help=f'only files in one of these states, of {", ".join(_LOOKS)}',
+        help='only files in these states',
     )
+    describe(parser, f'States: {", ".join(_LOOKS)}.')
     add_json(parser)
 
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
-import json
 import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..errors import RecordError
 from .differences import BY_KEY, PAGE
+from .script_source import Place, parsed, read
 
-SOURCE_MAX_BYTES = 20_000_000
 _PACKAGE = 'desipipe'
 _RETRY = re.compile(r'desipipe\s+retry\b(?!.*--state)')
-_MAGIC = re.compile(r'\s*[%!?]')
 _BLANKS = re.compile(r'^[^\s"\'$`][^"\'$`]*\s')
-_OF_PYTHON = ('%%time', '%%timeit', '%%capture', '%%prun')
 _GETTERS = {'result', 'err', 'out'}
 _CONTROL = re.compile(r'[\x00-\x1f\x7f-\x9f]')
 _MADE = {
@@ -45,14 +41,6 @@ class Note(NamedTuple):
     link: str
 
 
-class _Place(NamedTuple):
-    """A piece of Python: a script, or a cell of a notebook."""
-
-    label: str
-    lines: list[str]
-    python: bool = True
-
-
 def find_notes(path: str) -> list[Note] | None:
     """Find what will differ in a script or notebook.
 
@@ -71,56 +59,16 @@ def find_notes(path: str) -> list[Note] | None:
     RecordError
         It cannot be read.
     """
-    places = _read(path)
+    places = read(path)
     if not any(_PACKAGE in line for place in places for line in place.lines):
         return None
     finder = _Finder()
-    trees = [(place, _parsed(place)) for place in places]
+    trees = [(place, parsed(place)) for place in places]
     for _, tree in trees:  # A cell may use what a later one defines.
         finder.learn(tree)
     for place, tree in trees:
         finder.look(place, tree)
     return finder.notes
-
-
-def _read(path: str) -> list[_Place]:
-    try:
-        with open(path, encoding='utf-8') as file:
-            text = file.read(SOURCE_MAX_BYTES + 1)
-    except (OSError, ValueError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else 'it is no text'
-        raise RecordError(f'{path} cannot be read ({words}). Nothing was looked at.') from None
-    if len(text) > SOURCE_MAX_BYTES:
-        raise RecordError(f'{path} is larger than 20 MB. Nothing was looked at.')
-    if not path.endswith('.ipynb'):
-        return [_Place(f'{path}:', text.split('\n'))]
-    try:
-        cells = json.loads(text)['cells']
-        codes = [item for item in enumerate(cells, 1) if item[1]['cell_type'] == 'code']
-        sources = [(number, ''.join(cell['source'])) for number, cell in codes]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        raise RecordError(f'{path} is no notebook. Nothing was looked at.') from None
-    return [_cell(path, number, source) for number, source in sources]
-
-
-def _cell(path: str, number: int, source: str) -> _Place:
-    lines = source.split('\n')
-    label = f'{path}: cell {number:d}, line '
-    python = not lines[0].startswith('%%') or lines[0].split()[0] in _OF_PYTHON
-    return _Place(label, lines, python)
-
-
-def _parsed(place: _Place) -> ast.Module:
-    if not place.python:
-        return ast.Module([], [])
-    notebook = not place.label.endswith(':')
-    lines = ['' if notebook and _MAGIC.match(line) else line for line in place.lines]
-    try:
-        return ast.parse('\n'.join(lines))
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
-        line = getattr(exc, 'lineno', None) or 1
-        problem = f'{place.label}{line:d} is no Python ({exc})'
-        raise RecordError(f'{problem}. Nothing was looked at.') from None
 
 
 class _Finder:
@@ -130,7 +78,7 @@ class _Finder:
         self.notes: list[Note] = []
         self._kinds: dict[str, str] = {}
         """Names and their kinds: a key of ``_CLASSES``, ``'module NAME'``, ``'object NAME'``."""
-        self._place = _Place('', [])
+        self._place = Place('', [])
         self._found: list[tuple[int, Note]] = []
         self._seen: set[tuple[str, int, str]] = set()
 
@@ -178,7 +126,7 @@ class _Finder:
 
     # Notes
 
-    def look(self, place: _Place, tree: ast.Module) -> None:
+    def look(self, place: Place, tree: ast.Module) -> None:
         """Find what differs in a piece of Python."""
         self._place, before = place, len(self.notes)
         for number, line in enumerate(place.lines, 1):

@@ -13,11 +13,18 @@ _DESCRIPTION = (
     'anywhere.'
 )
 VERBS = {
-    'show': 'status watch queues tasks time logs explain',
-    'change': 'pause resume retry cancel forget delete add accept trust share unshare compact',
-    'processes': 'spawn resize work kill',
+    'show': 'status queues',
+    'following': 'watch',
+    'tasks': 'tasks time explain logs',
+    'change': 'pause resume retry cancel forget delete compact',
+    'addition': 'add accept',
+    'sharing': 'trust share unshare',
+    'processes': 'spawn resize work',
+    'kill': 'kill',
     'files': 'files',
-    'records': 'run plan record verify import',
+    'notebooks': 'run plan',
+    'records': 'record verify',
+    'imports': 'import',
     'doctor': 'doctor',
     'tour': 'demo completion',
 }
@@ -50,13 +57,7 @@ def build_parser(prog: str = 'desipipe', *more: Callable[[Verbs], None]) -> Pars
         After ``parse_args``, ``handler(args)`` does what was asked and returns the exit status (or
         ``None``: 0).
     """
-    from . import change, doctor, files, processes, records, show, tour
-
-    return _parser(
-        prog,
-        *(module.register for module in (show, change, processes, files, records, doctor, tour)),
-        *more,
-    )
+    return _parser(prog, *map(_register_of, VERBS), *more)
 
 
 def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
@@ -81,7 +82,12 @@ def parser_for(argv: list[str]) -> Parser:
     module = next((module for module, verbs in VERBS.items() if verb in verbs.split()), None)
     if module is None:
         return build_parser()
-    return _parser('desipipe', import_module(f'{__package__}.{module}').register)
+    return _parser('desipipe', _register_of(module))
+
+
+def _register_of(module: str) -> Callable[[Verbs], None]:
+    register: Callable[[Verbs], None] = import_module(f'{__package__}.{module}').register
+    return register
 
 
 def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:

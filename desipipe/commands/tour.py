@@ -20,10 +20,7 @@ _SHELLS = ('bash', 'zsh', 'fish')
 
 def register(verbs: Verbs) -> None:
     """Declare these verbs."""
-    for declare in (
-        _declare_demo,
-        _declare_completion,
-    ):
+    for declare in (_declare_completion, _declare_demo):
         declare(verbs)
 
 
@@ -31,13 +28,16 @@ def _declare_completion(verbs: Verbs) -> None:
     parser = verbs.add(
         'completion',
         completion,
-        'print what makes a shell complete verbs, options, states and names of queues',
-        'Put the line of your shell into its start file.',
+        'print the completion script of a shell',
+        (
+            'It completes verbs, options, states and names of queues. Put the line of your '
+            'shell into its start file.'
+        ),
         'eval "$(desipipe completion bash)"    ~/.bashrc',
         'eval "$(desipipe completion zsh)"     ~/.zshrc, after compinit',
         'desipipe completion fish | source    ~/.config/fish/config.fish',
     )
-    parser.add_argument('shell', choices=_SHELLS, help='the shell')
+    parser.add_argument('shell', choices=_SHELLS, help='bash, zsh or fish')
 
 
 def completion(args: argparse.Namespace) -> None:
@@ -51,13 +51,13 @@ def _declare_demo(verbs: Verbs) -> None:
     parser = verbs.add(
         'demo',
         demo,
-        'run a small pipeline on this machine and watch it, some ten seconds',
+        'run a small pipeline on this machine, for ten seconds',
         'With --keep, script and queue stay for you to play with; otherwise nothing is left '
         'behind.',
         'desipipe demo',
         'desipipe demo --keep ./demo',
     )
-    parser.add_argument('--keep', metavar='DIR', help='put the script and its queue there')
+    parser.add_argument('--keep', metavar='DIR', help='keep the script and its queue here')
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -108,7 +108,7 @@ def _show_script(script: str) -> None:
 def _run(queue: Queue, script: str, keep: str | None) -> int:
     import subprocess
 
-    from .show import follow
+    from .following import follow
 
     began = time.monotonic()
     env = {**os.environ, 'PYTHONUNBUFFERED': '1'}

@@ -218,19 +218,24 @@ def _register(verbs: Verbs) -> None:
     parser = verbs.add(
         'use',
         _elsewhere,
-        'say which queue the cells of this notebook add their tasks to, and where these run',
-        'Further options are those of the provider.',
+        'choose the queue and the workers of this notebook',
+        (
+            'Cells of this notebook add their tasks to this queue. Further options are '
+            'those of the provider.'
+        ),
         '%desipipe use my_queue --workers 4',
         '%desipipe use my_queue --provider slurm --time 00:30:00 --nodes-per-worker 1',
     )
     parser.add_argument(
-        'name', nargs='?', metavar='QUEUE', help='name of the queue; it is made if there is none'
+        'name', nargs='?', metavar='QUEUE', help='name of the queue, created if there is none'
     )
-    parser.add_argument('--workers', type=positive, metavar='N', help='the most tasks at once')
-    parser.add_argument('--provider', metavar='NAME', help='where workers come from')
-    parser.add_argument('--scheduler', metavar='NAME', help='what says how many workers there are')
-    parser.add_argument('--environ', metavar='NAME', help='the environment of the workers')
-    parser.add_argument('--base-dir', metavar='DIR', help='the folder that holds the queue')
+    parser.add_argument('--workers', type=positive, metavar='N', help='maximum of concurrent tasks')
+    parser.add_argument('--provider', metavar='NAME', help='provider that starts the workers')
+    parser.add_argument(
+        '--scheduler', metavar='NAME', help='scheduler that decides how many workers there are'
+    )
+    parser.add_argument('--environ', metavar='NAME', help='environment of the workers')
+    parser.add_argument('--base-dir', metavar='DIR', help='folder that holds the queue')
     parser.add_argument(
         '--no-spawn', action='store_true', help='start no manager with the first task'
     )

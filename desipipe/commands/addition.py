@@ -1,0 +1,160 @@
+"""Verbs that add a task or take a result over: add, accept."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+from typing import TYPE_CHECKING, Any
+
+from ..cells.option_types import seconds, whole
+from ..queue.location import find_task, find_tasks, type_queue
+from .common import (
+    Verbs,
+    add_json,
+    add_queue,
+    add_spawn,
+    hint,
+    hint_nobody,
+    open_one,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    pass
+
+# One queue
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    for declare in (_declare_add, _declare_accept):
+        declare(verbs)
+
+
+def command(argv: list[str] | str, cwd: str, after: tuple[Any, ...] = ()) -> list[str] | str:
+    """Run the command of a task of ``desipipe add``.
+
+    The folder, and what the task waits for, are arguments so that they are part of its identity.
+    """
+    return argv
+
+
+def _declare_add(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'add',
+        add,
+        'add a command as a task',
+        'It runs in this folder. A single argument is a line for the shell (bash). The same '
+        'command in the same folder is the same task, and is not run twice.',
+        'desipipe add -q my_queue -- wc -l /etc/hosts',
+        "desipipe add -q my_queue --name count --retries 2 -- 'grep -c . *.txt > count.out'",
+    )
+    add_queue(parser)
+    parser.add_argument('--name', help="name of the task (default: the command's)")
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='longest time one attempt may take'
+    )
+    parser.add_argument(
+        '--retries',
+        type=whole,
+        default=0,
+        metavar='N',
+        help='number of further attempts after a failure',
+    )
+    parser.add_argument(
+        '--priority', type=int, default=0, metavar='N', help='larger values run first'
+    )
+    parser.add_argument(
+        '--after',
+        nargs='+',
+        default=[],
+        metavar='TASK',
+        help='tasks that must succeed first (identity or app[index])',
+    )
+    parser.add_argument('--create', action='store_true', help='create the queue if there is none')
+    add_spawn(parser)
+    add_json(parser)
+    parser.add_argument('command', nargs='+', metavar='COMMAND', help='command to run, after --')
+
+
+def add(args: argparse.Namespace) -> None:
+    """``desipipe add``."""
+    from ..config import Config
+    from ..queue.queue import Queue, queue_folder
+    from ..queue.task import Future, Task
+    from ..task_manager import TaskManager
+
+    if args.create:
+        config = Config()
+        queue = Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)
+    else:
+        queue = open_one(args, args.spawn)
+    argv = args.command[0] if len(args.command) == 1 else args.command
+    after = tuple(queue.futures(tid=find_tasks(queue, args.after)) if args.after else ())
+    tm = TaskManager(queue)
+    app = tm.bash_app(
+        command,
+        retries=args.retries,
+        priority=args.priority,
+        **({'timeout': args.timeout} if args.timeout else {}),
+    )
+    app.name = args.name or _command_name(args.command)
+    task = Task(
+        app,
+        {'argv': argv, 'cwd': os.getcwd(), 'after': after},
+        index=len(queue.select(name=app.name)),
+    )
+    known = task.id in queue
+    future: Future = queue.add(task, task_manager=tm)
+    where = type_queue(queue.folder, queue.config)
+    if args.json:
+        print_json(
+            {
+                'tid': future.id,
+                'name': future.task.name,
+                'index': future.task.index,
+                'state': future.state,
+                'new': not known,
+            }
+        )
+        return
+    print(
+        f'{future.task.name}[{future.task.index:d}] {future.id[:12]} '
+        f'{"is known, and" if known else "added:"} {future.state}'
+    )
+    if known and future.done():
+        hint(f'To run it again: desipipe retry {where} --tid {future.id[:12]}')
+    elif not args.spawn:
+        hint_nobody(queue)
+
+
+def _command_name(argv: list[str]) -> str:
+    words = argv[0].split()
+    return re.sub(r'[^\w.+-]', '_', os.path.basename(words[0]) if words else 'command') or 'command'
+
+
+def _declare_accept(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'accept',
+        accept,
+        'accept the result of an old task for a new one',
+        (
+            'For a change of code or arguments that you know makes no difference. What '
+            'needed the new task goes on with the old result.'
+        ),
+        'desipipe accept -q my_queue 1a2b3c4d 5e6f7a8b',
+    )
+    add_queue(parser)
+    parser.add_argument(
+        'old', metavar='OLD', help='a succeeded task: start of its identity, or app[index]'
+    )
+    parser.add_argument('new', metavar='NEW', help='a task of the same app')
+
+
+def accept(args: argparse.Namespace) -> None:
+    """``desipipe accept``."""
+    queue = open_one(args)
+    old, new = find_task(queue, args.old), find_task(queue, args.new)
+    future = queue.accept(old, new)
+    print(f'{future.task.name}[{future.task.index:d}] {new[:12]} has the result of {old[:12]}')

@@ -1,0 +1,47 @@
+"""What a check of `desipipe doctor` finds, and how it is printed."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .common import plural, print_json
+
+_WORDS_MAX = 2000  # characters of a finding
+
+
+class Finding(NamedTuple):
+    """A check of ``desipipe doctor``, and its result."""
+
+    check: str
+    ok: bool | None
+    """``None``: good to know."""
+    words: str
+    fix: str = ''
+    """What to type."""
+
+
+def show_findings(findings: list[Finding], as_json: bool) -> int:
+    """Print findings, and return the exit status."""
+    if as_json:
+        print_json([finding._asdict() for finding in findings])
+    else:
+        from ..view.queue import CONDITIONS
+        from ..view.text import Line, one_line
+        from .tables import show_lines
+
+        looks = {True: CONDITIONS['done'], False: CONDITIONS['failed'], None: CONDITIONS['empty']}
+        lines: list[Line] = []
+        for finding in findings:
+            look = looks[finding.ok]
+            lines.append(
+                [
+                    (f'{look.symbol} {finding.check}: ', look.colour),
+                    (one_line(finding.words, _WORDS_MAX), ''),
+                ]
+            )
+            if finding.fix:
+                lines.append([('  → ', 'dim'), (finding.fix, 'bold')])
+        bad = sum(finding.ok is False for finding in findings)
+        lines.append([(f'{plural(bad, "thing")} to put right' if bad else 'All is well', 'bold')])
+        show_lines(lines)
+    return 1 if any(finding.ok is False for finding in findings) else 0

@@ -1,0 +1,237 @@
+"""The verb that follows a queue: watch."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from typing import TYPE_CHECKING, Any
+
+from ..cells.option_types import seconds
+from ..queue.location import type_queue
+from .common import (
+    FACE,
+    Verbs,
+    add_json,
+    add_queue,
+    hint,
+    on_terminal,
+    open_one,
+    plural,
+)
+
+if TYPE_CHECKING:
+    from ..queue.queue import Queue
+    from ..queue.state import State
+    from ..queue.waiting import Waiter
+
+# s without anybody at work before `watch` gives up; a manager that was just started needs some of
+# them
+_NOBODY = 5.0
+
+
+def register(verbs: Verbs) -> None:
+    """Declare the verb."""
+    _declare_watch(verbs)
+
+
+def _declare_watch(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'watch',
+        watch,
+        'follow the status until no task is left',
+        'In a pipe: a line for each change. Exit status 0: all tasks succeeded; 1: some did not; '
+        '2: it stopped before the end (paused, or no worker is running).',
+        'desipipe watch -q my_queue',
+        'desipipe watch -q my_queue > progress.txt && echo done',
+    )
+    add_queue(parser)
+    parser.add_argument(
+        '--timeout',
+        type=seconds,
+        metavar='SECONDS',
+        help='stop after this time, with exit status 2',
+    )
+    add_json(parser, 'print a line of JSON for each change')
+
+
+def watch(args: argparse.Namespace) -> int:
+    """``desipipe watch``."""
+    queue = open_one(args)
+    return follow(queue, args.json, args.timeout)
+
+
+def follow(
+    queue: Queue, as_json: bool = False, timeout: float | None = None, patience: float = _NOBODY
+) -> int:
+    """Show a queue until nothing is left to do.
+
+    Parameters
+    ----------
+    queue : Queue
+    as_json : bool, default=False
+        A JSON document a change instead of what people read.
+    timeout : float, default=None
+        Seconds after which to stop.
+    patience : float, default=5
+        Seconds to go on while nobody works.
+
+    Returns
+    -------
+    status : int
+        0: all tasks succeeded; 1: some did not; 2: tasks are left.
+    """
+    where = type_queue(queue.folder, queue.config)
+    if as_json or not on_terminal():
+        from ..queue.waiting import Waiter
+
+        waiter = Waiter(queue.ledger, lambda: _first_pending(queue.ledger.state))
+        view = _JSONLines(waiter) if as_json else _Lines(waiter)
+        return _watched(queue, view, where, timeout, patience)
+    with FACE.get().live() as live:
+        screen = _Screen(live, where)
+        status = _watched(queue, screen, where, timeout, patience)
+    print(screen.words)
+    return status
+
+
+def _first_pending(state: State) -> list[int]:
+    """Return the next task of each task manager."""
+    return [row for mid in state.managers for row in state.next_pending([mid], 1)]
+
+
+class _Lines:
+    """Writes a line for each change."""
+
+    pause = 0.2
+
+    def __init__(self, waiter: Waiter) -> None:
+        self._last: Any = None
+        self._waiter = waiter  # tells on stderr why nothing goes on
+
+    def show(self, summary: dict[str, Any]) -> None:
+        from ..view.queue import job_groups
+
+        jobs = [
+            (group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])
+        ]  # the time that is left is no change
+        told = (
+            summary['counts'],
+            summary['blocked'],
+            summary['superseded'],
+            summary['condition'],
+            jobs,
+        )
+        if told != self._last:
+            self._last = told
+            self.write(summary)
+        self._waiter.tell()
+
+    def write(self, summary: dict[str, Any]) -> None:
+        from .tables import change_line
+
+        print(change_line(summary), flush=True)
+
+    def end(self, words: str) -> None:
+        print(words, flush=True)
+
+
+class _JSONLines(_Lines):
+    def write(self, summary: dict[str, Any]) -> None:
+        FACE.get().json(summary, line=True)
+
+    def end(self, words: str) -> None:
+        hint(words)
+
+
+class _Screen:
+    """Redraws what changed."""
+
+    pause = 0.1
+
+    def __init__(self, live: Any, where: str) -> None:
+        self.words = ''
+        self._live = live
+        self._where = where
+        self._last: Any = None
+
+    def show(self, summary: dict[str, Any]) -> None:
+        from .tables import queue_lines, styled
+
+        lines = queue_lines(
+            summary, self._where, advise=summary['condition'] != 'stopped'
+        )  # who watches may have just started a manager
+        if lines != self._last:
+            self._last = lines
+            self._live.update(styled(lines), refresh=True)
+
+    def end(self, words: str) -> None:
+        self.words = words  # for below the picture, when it does not move any more
+
+
+def _watched(
+    queue: Queue, view: _Lines | _Screen, where: str, timeout: float | None, patience: float
+) -> int:
+    from ..store.lease import LEASE, Observer
+    from ..view.queue import queue_summary
+
+    ledger = queue.ledger
+    observer = Observer(ledger.folder, float(ledger.journal.header.get('lease', LEASE)))
+    deadline = None if timeout is None else time.monotonic() + timeout
+    nobody_since: float | None = None
+    while True:
+        summary = queue_summary(queue, observer)
+        seen = (ledger.journal.header.get('gen'), ledger.journal.offset)
+        now = time.monotonic()
+        view.show(summary)
+        condition = summary['condition']
+        if condition in ('done', 'empty'):
+            view.end(
+                'no tasks' if condition == 'empty' else f'all {plural(summary["total"])} succeeded'
+            )
+            return 0
+        if condition == 'failed':
+            view.end(
+                f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: '
+                f'desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
+            )
+            return 1
+        nobody_since = (nobody_since or now) if condition == 'stopped' else None
+        if condition == 'paused' and not summary['counts']['RUNNING']:
+            view.end(
+                f'paused, {plural(summary["left"])} left. '
+                f'{_go_on(summary, f"desipipe resume {where} --spawn")}'
+            )
+            return 2
+        if nobody_since is not None and now - nobody_since >= patience:
+            said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
+            last = f'. The last manager said: {said}' if said else ''
+            left = f'no worker is running, {plural(summary["left"])} left'
+            view.end(f'{left}{last}. {_go_on(summary, f"desipipe spawn {where} --spawn")}')
+            return 2
+        if deadline is not None and now >= deadline:
+            view.end(
+                f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without '
+                'being watched'
+            )
+            return 2
+        longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
+        if ledger.wait(
+            lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen,  # type: ignore[misc]
+            longest,
+        ):
+            time.sleep(
+                view.pause
+            )  # so that a queue of many short tasks is drawn some times a second, not for each
+
+
+def _go_on(summary: dict[str, Any], command: str) -> str:
+    if untrusted := summary['untrusted']:
+        return f'It belongs to user {untrusted}, whom you do not trust, and only they can go on.'
+    return f'Go on with: {command}'
+
+
+def _bad(summary: dict[str, Any]) -> str:
+    n = sum(summary['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+    return f'{n:,d}' + (
+        f' (and {summary["blocked"]:,d} that need them)' if summary['blocked'] else ''
+    )

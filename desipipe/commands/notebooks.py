@@ -1,0 +1,234 @@
+"""Verbs about notebooks and scripts: run, plan."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from ..cells.option_types import seconds
+from ..terminal import visible
+from .common import Verbs, add_json, hint, print_json
+
+if TYPE_CHECKING:
+    pass
+
+
+# Run
+
+
+def register(verbs: Verbs) -> None:
+    """Declare these verbs."""
+    for declare in (_declare_run, _declare_plan):
+        declare(verbs)
+
+
+def _declare_run(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'run',
+        run,
+        'execute a notebook or a script, and wait for its tasks',
+        (
+            'Needs no browser. A script in percent format runs as a notebook, with '
+            'jupytext. The notebook is written after every cell. Parameters go into a cell '
+            'below the one that is tagged "parameters", as papermill does it; values of -p '
+            'are read as YAML: 1, 0.5, true, [1, 2], text. --resume retries tasks that did '
+            'not succeed, and executes all cells again, since the kernel that knew their '
+            'names is gone; what is done is taken from the queue, and parameters are those '
+            'of the notebook. Exit status as of watch: 0: all tasks succeeded; 1: a cell or '
+            'a task failed; 2: it could not be done, or tasks are left.'
+        ),
+        'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
+        'desipipe run analysis.ipynb -o out.ipynb --no-wait',
+        'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
+        'the queue',
+        'desipipe run analysis.ipynb --stale     only task cells that are not current',
+        'desipipe run pipeline.py',
+    )
+    parser.add_argument(
+        'notebook',
+        metavar='NOTEBOOK',
+        help=('a notebook (.ipynb) or a script (.py)'),
+    )
+    parser.add_argument(
+        '-p',
+        '--parameter',
+        action='append',
+        default=[],
+        metavar='NAME=VALUE',
+        help='set a parameter; its value is read as YAML',
+    )
+    parser.add_argument(
+        '-r',
+        '--raw',
+        action='append',
+        default=[],
+        metavar='NAME=TEXT',
+        help='set a parameter to text, whatever it looks like',
+    )
+    parser.add_argument(
+        '-f',
+        '--parameters-file',
+        action='append',
+        default=[],
+        metavar='FILE',
+        help='read parameters from a YAML file',
+    )
+    parser.add_argument(
+        '-o',
+        '--output',
+        metavar='FILE',
+        help='write the executed notebook here (default: NAME.out.ipynb)',
+    )
+    parser.add_argument(
+        '--resume',
+        action='store_true',
+        help='continue an executed notebook, and retry what failed',
+    )
+    words = 'execute only stale task cells, and write NOTEBOOK'
+    parser.add_argument('--stale', action='store_true', help=words)
+    parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
+    parser.add_argument(
+        '--timeout', type=seconds, metavar='SECONDS', help='longest time one cell may take'
+    )
+    parser.add_argument(
+        '--kernel', metavar='NAME', help="kernel to use instead of the notebook's own"
+    )
+    parser.add_argument(
+        '--cwd', metavar='DIR', help='working folder (default: that of the notebook)'
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """``desipipe run``."""
+    from ..errors import UnknownOptionError
+    from ..record.run import parse_parameters, run_notebook, run_script
+
+    parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
+    if args.notebook.endswith('.py'):
+        if args.stale:
+            raise UnknownOptionError(
+                f'{args.notebook} is a script, of which no outputs are kept. Nothing was run. Run '
+                f'it: desipipe run {shlex.quote(args.notebook)}'
+            )
+        if args.resume:
+            raise UnknownOptionError(
+                f'{args.notebook} is a script, of which nothing was kept to go on with; nothing '
+                'was run. Go on with the notebook that was made of it, or run '
+                'it again: what is done is taken from its queues; let what failed run again with: '
+                'desipipe retry -q QUEUE'
+            )
+        ran = run_script(
+            args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint
+        )
+    else:
+        ran = run_notebook(
+            args.notebook,
+            parameters,
+            args.output,
+            args.resume,
+            args.timeout,
+            args.kernel,
+            args.cwd,
+            hint,
+            choose=partial(_stale_cells, args.cwd or _notebook_folder(args))
+            if args.stale
+            else None,
+        )
+    if ran.error:
+        print(f'desipipe: {ran.error}', file=sys.stderr)
+        if ran.output:
+            hint(
+                f'The notebook as far as it was executed: {ran.output}. Go on with: desipipe run '
+                f'{shlex.quote(ran.output)} --resume'
+            )
+        return 130 if ran.interrupted else 1
+    status = 0
+    if not args.no_wait:
+        try:
+            status = _wait(ran)
+        except KeyboardInterrupt:
+            status = 130
+            hint(
+                'The tasks go on without being waited for. What becomes of them will be in the '
+                'notebook with --resume'
+            )
+    ran.finish(_bundle)
+    if ran.output:
+        hint(f'The executed notebook: {ran.output}')
+    return status
+
+
+def _stale_cells(folder: str, notebook: dict[str, Any]) -> Sequence[int]:
+    """List the cells to execute so that all tasks are of the present text; print what that
+    costs.
+    """
+    from ..cells.file import Queues, read_cells
+    from ..cells.modules import Modules
+    from ..cells.plan import make_plan, to_lines
+
+    queues = Queues()
+    plan = make_plan(read_cells(notebook, queues), queues.estimate, modules=Modules(folder))
+    for line in to_lines(plan):
+        hint(visible(line))
+    return plan.to_run
+
+
+def _notebook_folder(args: argparse.Namespace) -> str:
+    return os.path.dirname(os.path.abspath(str(args.notebook)))
+
+
+def _declare_plan(verbs: Verbs) -> None:
+    parser = verbs.add(
+        'plan',
+        plan,
+        'list the stale task cells of a notebook',
+        'Nothing is run: the text of the notebook is compared with what its outputs recorded, and '
+        'times are those of earlier tasks. Run what is stale with: desipipe run --stale NOTEBOOK. '
+        'Exit status 0: all task cells are current; 1: some are not.',
+        'desipipe plan analysis.ipynb',
+        'desipipe plan analysis.ipynb --json',
+    )
+    parser.add_argument('notebook', metavar='NOTEBOOK', help='the executed notebook')
+    add_json(parser)
+
+
+def plan(args: argparse.Namespace) -> int:
+    """``desipipe plan``."""
+    from ..cells.file import Queues, read_cells
+    from ..cells.modules import Modules
+    from ..cells.plan import make_plan, to_json, to_lines
+    from ..record.files import read_notebook
+
+    queues = Queues()
+    cells = read_cells(read_notebook(args.notebook), queues)
+    found = make_plan(cells, queues.estimate, modules=Modules(_notebook_folder(args)))
+    if args.json:
+        print_json(to_json(found))
+    else:
+        print('\n'.join(map(visible, to_lines(found))))
+    return 1 if found.total.cells else 0
+
+
+def _wait(ran: Any) -> int:
+    from ..queue.queue import open_queue
+    from .following import follow
+
+    worst = 0
+    for folder in ran.queues:
+        queue = open_queue(folder)
+        queue.spawn = ran.spawns.get(folder, False)
+        if queue.spawn:
+            queue.keep_spawned()
+        worst = max(worst, follow(queue, patience=30.0))
+    return worst
+
+
+def _bundle(summary: dict[str, Any]) -> dict[str, Any]:
+    from ..view.bundle import bundle
+
+    return bundle(summary)
