@@ -61,8 +61,15 @@ def modules(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
 def names(path: Path, tree: ast.Module) -> Iterator[tuple[str, int]]:
     """Yield how many names of the module say nothing of what they hold."""
     count = path.stem in MODULES
+    members = {  # attributes are read beside the name of their object
+        statement.target
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ClassDef)
+        for statement in node.body
+        if isinstance(statement, ast.AnnAssign)
+    }
     for node in ast.walk(tree):
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node not in members:
             count += node.id in VARIABLES or bool(CONSTANTS.fullmatch(node.id))
         elif isinstance(node, ast.arg):
             count += node.arg in VARIABLES

@@ -110,7 +110,7 @@ def _names(words: list[list[str]]) -> list[str]:
 
 @functools.cache
 def cell_parser() -> argparse.ArgumentParser:
-    """The parser of the line of ``%%desipipe``.
+    """Return the parser of the line of ``%%desipipe``.
 
     Returns
     -------
@@ -123,14 +123,28 @@ def cell_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add(
-        'title',
-        nargs='?',
-        default='',
-        metavar='NAME',
-        help='name of the task (default: its first output)',
-    )
-    add(
+    help_text = 'name of the task (default: its first output)'
+    add('title', nargs='?', default='', metavar='NAME', help=help_text)
+    _add_sweeps(parser)
+    help_text = 'names that become futures (default: the last assigned)'
+    add('--out', action='append', nargs='+', default=[], metavar='NAME', help=help_text)
+    help_text = 'run the cell in the shell; {name} is filled in, quoted'
+    add('--bash', action='store_true', help=help_text)
+    help_text = 'take existing tasks of this name, whatever their code'
+    add('--name', nargs='?', const=True, default=None, metavar='NAME', help=help_text)
+    add('--state', type=state, metavar='STATE', help='only tasks in this state, with --name')
+    add('--skip', action='store_true', help='do nothing')
+    _add_attempts(parser)
+    add('--priority', type=int, default=0, metavar='N', help='larger values run first')
+    add('--tm', metavar='NAME', help='task manager of the notebook to use instead')
+    add('--wait', action='store_true', help='wait until the tasks have ended')
+    help_text = 'explain what would be computed, and add nothing'
+    add('--dry-run', action='store_true', help=help_text)
+    return parser
+
+
+def _add_sweeps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         '--for',
         dest='sweeps',
         action='append',
@@ -139,52 +153,16 @@ def cell_parser() -> argparse.ArgumentParser:
         metavar='NAME=VALUES',
         help='add a task for each value (several: the product)',
     )
-    add('--zip', action='store_true', help='pair the sweeps instead of the product')
-    add(
-        '--out',
-        action='append',
-        nargs='+',
-        default=[],
-        metavar='NAME',
-        help='names that become futures (default: the last assigned)',
-    )
-    add(
-        '--bash', action='store_true', help='run the cell in the shell; {name} is filled in, quoted'
-    )
-    add(
-        '--name',
-        nargs='?',
-        const=True,
-        default=None,
-        metavar='NAME',
-        help='take existing tasks of this name, whatever their code',
-    )
-    add('--state', type=state, metavar='STATE', help='only tasks in this state, with --name')
-    add('--skip', action='store_true', help='do nothing')
-    add('--timeout', type=seconds, metavar='SECONDS', help='longest time one attempt may take')
-    add(
-        '--retries',
-        type=whole,
-        default=0,
-        metavar='N',
-        help='number of further attempts after a failure',
-    )
-    add(
-        '--retry-on',
-        nargs='+',
-        default=(),
-        metavar='NAME',
-        help='exceptions and states to try again (default: all)',
-    )
-    add('--priority', type=int, default=0, metavar='N', help='larger values run first')
-    add(
-        '--tm',
-        metavar='NAME',
-        help='task manager of the notebook to use instead',
-    )
-    add('--wait', action='store_true', help='wait until the tasks have ended')
-    add('--dry-run', action='store_true', help='explain what would be computed, and add nothing')
-    return parser
+    parser.add_argument('--zip', action='store_true', help='pair the sweeps instead of the product')
+
+
+def _add_attempts(parser: argparse.ArgumentParser) -> None:
+    help_text = 'longest time one attempt may take'
+    parser.add_argument('--timeout', type=seconds, metavar='SECONDS', help=help_text)
+    help_text = 'number of further attempts after a failure'
+    parser.add_argument('--retries', type=whole, default=0, metavar='N', help=help_text)
+    help_text = 'exceptions and states to try again (default: all)'
+    parser.add_argument('--retry-on', nargs='+', default=(), metavar='NAME', help=help_text)
 
 
 def parse_cell(line: str) -> argparse.Namespace:

@@ -21,7 +21,9 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from ..queue.queue import Queue
+    from ..queue.task import Future
+
 
 # One queue
 
@@ -79,17 +81,45 @@ def _declare_add(verbs: Verbs) -> None:
 
 
 def add(args: argparse.Namespace) -> None:
-    """``desipipe add``."""
+    """Run ``desipipe add``."""
+    queue = _opened(args)
+    future, is_new = _added(queue, args)
+    if args.json:
+        print_json(
+            {
+                'tid': future.id,
+                'name': future.task.name,
+                'index': future.task.index,
+                'state': future.state,
+                'new': is_new,
+            }
+        )
+        return
+    outcome = 'added:' if is_new else 'is known, and'
+    print(f'{future.task.name}[{future.task.index:d}] {future.id[:12]} {outcome} {future.state}')
+    if not is_new and future.done():
+        where = type_queue(queue.folder, queue.config)
+        hint(f'To run it again: desipipe retry {where} --tid {future.id[:12]}')
+    elif not args.spawn:
+        hint_nobody(queue)
+
+
+def _opened(args: argparse.Namespace) -> Queue:
+    """Open the queue of ``-q``; with ``--create`` it need not exist."""
+    if not args.create:
+        return open_one(args, args.spawn)
     from ..config import Config
     from ..queue.queue import Queue, queue_folder
-    from ..queue.task import Future, Task
+
+    config = Config()
+    return Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)
+
+
+def _added(queue: Queue, args: argparse.Namespace) -> tuple[Future, bool]:
+    """Add the command as a task; return its future, and whether it is new."""
+    from ..queue.task import Task
     from ..task_manager import TaskManager
 
-    if args.create:
-        config = Config()
-        queue = Queue(queue_folder(args.queue, config=config), spawn=args.spawn, config=config)
-    else:
-        queue = open_one(args, args.spawn)
     argv = args.command[0] if len(args.command) == 1 else args.command
     after = tuple(queue.futures(tid=find_tasks(queue, args.after)) if args.after else ())
     tm = TaskManager(queue)
@@ -100,38 +130,15 @@ def add(args: argparse.Namespace) -> None:
         **({'timeout': args.timeout} if args.timeout else {}),
     )
     app.name = args.name or _command_name(args.command)
-    task = Task(
-        app,
-        {'argv': argv, 'cwd': os.getcwd(), 'after': after},
-        index=len(queue.select(name=app.name)),
-    )
-    known = task.id in queue
-    future: Future = queue.add(task, task_manager=tm)
-    where = type_queue(queue.folder, queue.config)
-    if args.json:
-        print_json(
-            {
-                'tid': future.id,
-                'name': future.task.name,
-                'index': future.task.index,
-                'state': future.state,
-                'new': not known,
-            }
-        )
-        return
-    print(
-        f'{future.task.name}[{future.task.index:d}] {future.id[:12]} '
-        f'{"is known, and" if known else "added:"} {future.state}'
-    )
-    if known and future.done():
-        hint(f'To run it again: desipipe retry {where} --tid {future.id[:12]}')
-    elif not args.spawn:
-        hint_nobody(queue)
+    arguments = {'argv': argv, 'cwd': os.getcwd(), 'after': after}
+    task = Task(app, arguments, index=len(queue.select(name=app.name)))
+    is_new = task.id not in queue
+    return queue.add(task, task_manager=tm), is_new
 
 
 def _command_name(argv: list[str]) -> str:
-    words = argv[0].split()
-    return re.sub(r'[^\w.+-]', '_', os.path.basename(words[0]) if words else 'command') or 'command'
+    parts = argv[0].split()
+    return re.sub(r'[^\w.+-]', '_', os.path.basename(parts[0]) if parts else 'command') or 'command'
 
 
 def _declare_accept(verbs: Verbs) -> None:

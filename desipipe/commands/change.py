@@ -1,4 +1,4 @@
-"""Verbs that change a queue: pause, resume, retry, cancel, forget, delete, compact."""
+"""Verbs that change a queue, or the state of its tasks."""
 
 from __future__ import annotations
 
@@ -231,14 +231,14 @@ def delete(args: argparse.Namespace) -> None:
         # What was asked for is so.
         print(f'No queues match {" ".join(args.queue)}. Nothing was deleted.')
         return
-    words = ', '.join(f'{queue_name(queue)} ({plural(len(queue))})' for queue in queues)
+    names = ', '.join(f'{queue_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
         answer = FACE.get().ask(
-            f'Delete {plural(len(queues), "queue")}: {words}\nwith all results? [y/N] '
+            f'Delete {plural(len(queues), "queue")}: {names}\nwith all results? [y/N] '
         )
         if answer is None:
             print(
-                f'These queues would be deleted, with all results: {words}. Nothing was deleted. '
+                f'These queues would be deleted, with all results: {names}. Nothing was deleted. '
                 'To delete them, add --force'
             )
             return
@@ -267,15 +267,15 @@ def compact(args: argparse.Namespace) -> None:
     """``desipipe compact``."""
     from ..utils import format_bytes
 
-    found = []
-    for queue in open_all(args, use=True):
+    sizes_of = []
+    for queue in open_all(args):
         sizes = queue.compact()
-        found.append({'queue': queue_name(queue), 'folder': queue.folder, **sizes})
+        sizes_of.append({'queue': queue_name(queue), 'folder': queue.folder, **sizes})
         if not args.json:
-            words = [
+            sizes_text = [
                 f'{format_bytes(sizes[when]["bytes"])} in {plural(sizes[when]["files"], "file")}'
                 for when in ('before', 'after')
             ]
-            print(f'{queue_name(queue)}: {" → ".join(words)}')
+            print(f'{queue_name(queue)}: {" → ".join(sizes_text)}')
     if args.json:
-        print_json(found)
+        print_json(sizes_of)

@@ -36,11 +36,11 @@ class Parser(argparse.ArgumentParser):
             f'{self.prog} --help\n',
         )
 
-    def refuse(self, words: Sequence[str]) -> NoReturn:
+    def refuse(self, arguments: Sequence[str]) -> NoReturn:
         """Complain about words that nobody asked for."""
         from ..errors import close_names
 
-        word = words[0]
+        word = arguments[0]
         if word.startswith('-'):
             options = [
                 option
@@ -138,9 +138,9 @@ def add_queue(
         )
 
 
-def add_json(parser: argparse.ArgumentParser, words: str = 'print one JSON document') -> None:
+def add_json(parser: argparse.ArgumentParser, help_text: str = 'print one JSON document') -> None:
     """Declare ``--json``."""
-    parser.add_argument('--json', action='store_true', help=words)
+    parser.add_argument('--json', action='store_true', help=help_text)
 
 
 def describe(parser: argparse.ArgumentParser, text: str) -> None:
@@ -155,8 +155,8 @@ def add_states(parser: argparse.ArgumentParser, text: str) -> None:
 
 
 def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
-    """Declare what tasks are chosen by: ``name``, ``tid``, ``mid``, ``jobid``, ``index``."""
-    words = {
+    """Declare the conditions on tasks: name, tid, mid, jobid, index."""
+    help_texts = {
         'name': 'tasks of apps with this name',
         'tid': 'task by the start of its identity, or app[index]',
         'mid': 'tasks of this task manager (start of its identity)',
@@ -166,7 +166,7 @@ def add_conditions(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         kind: Any = whole if name == 'index' else str
         parser.add_argument(
-            f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=words[name]
+            f'--{name}', nargs='*', type=kind, metavar=name.upper(), help=help_texts[name]
         )
 
 
@@ -251,8 +251,9 @@ def _check_all(folders: Sequence[str], open_queue: Callable[[str], Queue]) -> No
 
 
 def each_of(folders: Sequence[str], read: Callable[[str], T]) -> Iterator[T]:
-    """Yield what is read of each queue; what went wrong with some is raised when all others had
-    their turn.
+    """Yield what is read of each queue.
+
+    What went wrong with some is raised when all others had their turn.
 
     Raises
     ------
@@ -334,7 +335,10 @@ def json_text(value: Any, line: bool = False) -> str:
 
 @contextlib.contextmanager
 def visible_streams() -> Iterator[None]:
-    """Keep what is printed from acting on the terminal; what `rich` draws is made of safe text."""
+    """Make all that is printed safe for a terminal.
+
+    What `rich` draws is made of safe text.
+    """
     before = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (VisibleStream(stream) for stream in before)
     try:
@@ -344,7 +348,7 @@ def visible_streams() -> Iterator[None]:
 
 
 def unfiltered(stream: Any) -> Any:
-    """Return the stream below a :class:`.VisibleStream`, for what makes its text safe itself."""
+    """Return the stream below a :class:`.VisibleStream`, for text that is safe."""
     return getattr(stream, 'unfiltered', stream)
 
 
@@ -353,7 +357,7 @@ FACE: ContextVar[Face] = ContextVar('face', default=Face())  # noqa: B039  it ha
 
 
 def on_terminal() -> bool:
-    """Return True if the output goes to a terminal; otherwise it is plain, for a program."""
+    """Return True if people read the output; otherwise it is plain, for a program."""
     return FACE.get().seen()
 
 
@@ -368,7 +372,7 @@ def hint(text: str) -> None:
 
 
 def hint_nobody(queue: Queue) -> None:
-    """Print how to start a manager, if tasks are pending and no worker or manager is running."""
+    """Print how to start a manager if tasks are pending and no process is running."""
     from ..view.queue import queue_summary
 
     summary = queue_summary(queue)

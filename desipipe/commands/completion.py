@@ -1,5 +1,7 @@
-"""Shell completion: a few lines for each shell, which ask ``desipipe __complete WORD...`` for
-what may stand in the place of the last word.
+"""Shell completion.
+
+A few lines for each shell ask ``desipipe __complete WORD...`` for what may stand in the place of
+the last word.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from ..queue.queue import Queue
 
 _WORD = re.compile(r'[\w.,:=@%+/~\[\]-]+')  # which means nothing else to a shell
-_MOST = 50  # tasks of an app to offer
+_TASKS_MAX = 50  # tasks of an app to offer
 
 SCRIPTS = {
     'bash': """\
@@ -48,22 +50,23 @@ complete -c desipipe -a '(__desipipe)'
 }
 
 
-def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
-    """Print what may stand in the place of the last word, one a line; nothing, rather than an
-    error.
+def complete(arguments: Sequence[str], parser: argparse.ArgumentParser) -> int:
+    """Print what may stand in the place of the last word, one a line.
+
+    An error prints nothing.
 
     Parameters
     ----------
-    words : sequence of str
+    arguments : sequence of str
         What was typed after ``desipipe``; the last one may be empty.
     parser : argparse.ArgumentParser
         That of all verbs.
     """
     try:
-        found = [
+        choices = [
             word
-            for word in candidates(list(words) or [''], parser)
-            if word.startswith(words[-1] if words else '')
+            for word in candidates(list(arguments) or [''], parser)
+            if word.startswith(arguments[-1] if arguments else '')
         ]
     except Exception:
         if os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
@@ -71,18 +74,18 @@ def complete(words: Sequence[str], parser: argparse.ArgumentParser) -> int:
         return 1
     # A shell puts a word into its line as it is: one with other characters would run, or act on the
     # terminal.
-    sys.stdout.write(''.join(f'{word}\n' for word in found if _WORD.fullmatch(word)))
+    sys.stdout.write(''.join(f'{word}\n' for word in choices if _WORD.fullmatch(word)))
     return 0
 
 
 def candidates(
-    words: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None
+    arguments: Sequence[str], parser: argparse.ArgumentParser, queue: Queue | None = None
 ) -> Iterable[str]:
-    """Return what can stand in the place of the last of ``words``.
+    """Return what can stand in the place of the last of ``arguments``.
 
     Parameters
     ----------
-    words : sequence of str
+    arguments : sequence of str
         At least one; it may be empty.
     parser : argparse.ArgumentParser
         That of all verbs.
@@ -90,12 +93,12 @@ def candidates(
         Whose tasks are meant where no ``-q`` says otherwise.
     """
     verbs = Verbs.of(parser)
-    if len(words) == 1:
+    if len(arguments) == 1:
         return [*verbs, '--help', '--version']
-    verb = verbs.get(words[0])
-    if verb is None or '--' in words[1:-1]:
+    verb = verbs.get(arguments[0])
+    if verb is None or '--' in arguments[1:-1]:
         return []
-    current = words[-1]
+    current = arguments[-1]
     if current.startswith('-'):
         return [
             option
@@ -104,14 +107,15 @@ def candidates(
             for option in action.option_strings
             if option.startswith('--')
         ]
-    return _values(argument(verb, words[1:-1]), words, queue)
+    return _values(argument(verb, arguments[1:-1]), arguments, queue)
 
 
-def argument(verb: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Action | None:
-    """The option, or else the positional argument, that a word after ``words`` would be a value
-    of.
+def argument(verb: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Action | None:
+    """Return the argument that a word after ``arguments`` would be a value of.
+
+    It is an option, or else the positional argument.
     """
-    for back, word in enumerate(reversed(words)):
+    for back, word in enumerate(reversed(arguments)):
         if word.startswith('-'):
             action = verb._option_string_actions.get(word)
             if action is not None and (
@@ -124,30 +128,30 @@ def argument(verb: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Ac
 
 
 def _values(
-    action: argparse.Action | None, words: Sequence[str], queue: Queue | None
+    action: argparse.Action | None, arguments: Sequence[str], queue: Queue | None
 ) -> Iterable[str]:
     dest = '' if action is None else action.dest
     if action is not None and action.choices:
         return map(str, action.choices)
     if dest in ('queue', 'queues', 'pattern'):
-        return queues(words[-1])
+        return queues(arguments[-1])
     if dest == 'state':
         return STATES
     if dest == 'mode':
         return MODES
     if (
         dest in ('task', 'old', 'new', 'tid', 'after', 'name', 'jobid', 'mid')
-        and words[0] != 'add'
+        and arguments[0] != 'add'
         or dest == 'after'
     ):
-        found = _chosen(words) or queue
-        return [] if found is None else _known(found, dest, words[-1])
+        named_queue = _chosen(arguments) or queue
+        return [] if named_queue is None else _known(named_queue, dest, arguments[-1])
     return []
 
 
-def _chosen(words: Sequence[str]) -> Queue | None:
+def _chosen(arguments: Sequence[str]) -> Queue | None:
     """The queue of ``-q``."""
-    for option, name in zip(words, words[1:-1], strict=False):
+    for option, name in zip(arguments, arguments[1:-1], strict=False):
         if option in ('-q', '--queue'):
             from ..config import Config
             from ..queue.location import find_folder
@@ -159,7 +163,7 @@ def _chosen(words: Sequence[str]) -> Queue | None:
 
 
 def _known(queue: Queue, dest: str, current: str) -> list[str]:
-    """Names of a queue's apps, its tasks as one types them, its jobs, its task managers."""
+    """Return names of a queue's apps, tasks, jobs or task managers."""
     queue.ledger.follow()
     state = queue.ledger.state
     if dest == 'mid':
@@ -170,7 +174,7 @@ def _known(queue: Queue, dest: str, current: str) -> list[str]:
     if dest == 'name':
         return names
     # Of many tasks the first will do to show how one types them.
-    found: list[str] = []
+    matches: list[str] = []
     for name in names:
         if current.startswith(f'{name}[') or name.startswith(current):
             rows = queue.select(name=name)
@@ -179,12 +183,12 @@ def _known(queue: Queue, dest: str, current: str) -> list[str]:
                 for row in rows
                 if (text := f'{name}[{state.index[row]:d}]').startswith(current)
             )
-            found += (
+            matches += (
                 [name]
                 if len(rows) == 1 and name.startswith(current)
-                else dict.fromkeys(itertools.islice(fitting, _MOST))
+                else dict.fromkeys(itertools.islice(fitting, _TASKS_MAX))
             )
-    return found
+    return matches
 
 
 def queues(current: str) -> list[str]:
@@ -194,8 +198,8 @@ def queues(current: str) -> list[str]:
 
     config = Config()
     parent, _ = os.path.split(current)
-    found = [
+    folders = [
         os.path.basename(folder).removesuffix(SUFFIX)
         for folder in find_queues(current + '*', config=config)
     ]
-    return [os.path.join(parent, name) for name in found]
+    return [os.path.join(parent, name) for name in folders]

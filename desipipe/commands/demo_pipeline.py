@@ -1,5 +1,6 @@
-"""The pipeline of ``desipipe demo``: what a user would write, small enough to read while it
-runs.
+"""The pipeline of ``desipipe demo``.
+
+It is what a user would write, small enough to read while it runs.
 """
 
 from __future__ import annotations

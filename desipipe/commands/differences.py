@@ -1,4 +1,7 @@
-"""List what differs on purpose from desipipe 1.0, for the migration page and `doctor --migrate`."""
+"""Intended differences from desipipe 1.0.
+
+The migration page and `doctor --migrate` list them.
+"""
 
 from __future__ import annotations
 

@@ -62,8 +62,8 @@ def _declare_doctor(verbs: Verbs) -> None:
         action='store_true',
         help=('also run a Slurm job of one second'),
     )
-    words = 'list what differs in scripts for desipipe 1.0'
-    parser.add_argument('--migrate', nargs='+', metavar='SCRIPT', help=words)
+    help_text = 'list what differs in scripts for desipipe 1.0'
+    parser.add_argument('--migrate', nargs='+', metavar='SCRIPT', help=help_text)
     add_json(parser)
 
 
@@ -124,12 +124,12 @@ def _migrate(paths: list[str], as_json: bool) -> int:
     """Name what will differ in scripts and notebooks of desipipe 1.0."""
     from .migrate import find_notes
 
-    found = {path: find_notes(path) for path in paths}
-    notes = [note for several in found.values() for note in several or ()]
+    notes_of = {path: find_notes(path) for path in paths}
+    notes = [note for several in notes_of.values() for note in several or ()]
     if as_json:
         print_json([note._asdict() for note in notes])
         return 1 if notes else 0
-    for path, several in found.items():
+    for path, several in notes_of.items():
         if several is None:
             print(f'{path}: does not use desipipe')
         elif not several:

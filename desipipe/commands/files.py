@@ -9,7 +9,7 @@ from typing import Any
 
 from .common import Verbs, add_json, add_queue, describe, hint, open_one, plural, print_json
 
-_LOOKS = {
+_APPEARANCE = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),
     'stale': ('!', '#bf8000', 'a file it was made of, directly or not, holds something else now'),
     'changed': ('≠', '#bf8000', 'it holds something else than its task wrote'),
@@ -44,11 +44,11 @@ def _declare_files(verbs: Verbs) -> None:
     parser.add_argument(
         '--state',
         nargs='+',
-        choices=tuple(_LOOKS),
+        choices=tuple(_APPEARANCE),
         metavar='STATE',
         help='only files in these states',
     )
-    describe(parser, f'States: {", ".join(_LOOKS)}.')
+    describe(parser, f'States: {", ".join(_APPEARANCE)}.')
     add_json(parser)
 
 
@@ -58,22 +58,24 @@ def files(args: argparse.Namespace) -> int | None:
     from ..queue.location import type_queue
 
     queue = open_one(args)
-    found = file_summaries(queue.ledger, args.path)
-    if args.path and not found:
+    summaries = file_summaries(queue.ledger, args.path)
+    if args.path and not summaries:
         raise _unknown(
             args.path, file_summaries(queue.ledger), type_queue(queue.folder, queue.config)
         )
-    found = [file for file in found if not args.state or file['state'] in args.state]
+    summaries = [file for file in summaries if not args.state or file['state'] in args.state]
     if args.json:
-        print_json(found)
-    elif args.path and len(found) == 1 and found[0]['path'] == os.path.realpath(args.path):
-        _one(queue, found[0])
-    elif found:
-        _table(found)
-        counts = {state: sum(file['state'] == state for file in found) for state in _LOOKS}
+        print_json(summaries)
+    elif args.path and len(summaries) == 1 and summaries[0]['path'] == os.path.realpath(args.path):
+        _one(queue, summaries[0])
+    elif summaries:
+        _table(summaries)
+        counts = {state: sum(file['state'] == state for file in summaries) for state in _APPEARANCE}
         hint(
-            f'{plural(len(found), "file")}: '
-            + ', '.join(f'{n:,d} {state} ({_LOOKS[state][2]})' for state, n in counts.items() if n)
+            f'{plural(len(summaries), "file")}: '
+            + ', '.join(
+                f'{n:,d} {state} ({_APPEARANCE[state][2]})' for state, n in counts.items() if n
+            )
         )
     else:
         hint(
@@ -84,10 +86,10 @@ def files(args: argparse.Namespace) -> int | None:
     return None
 
 
-def _unknown(path: str, known: list[dict[str, Any]], queue: str) -> Exception:
+def _unknown(path: str, summaries: list[dict[str, Any]], queue: str) -> Exception:
     from ..errors import UnknownNameError, close_names
 
-    near = close_names(os.path.realpath(path), [file['path'] for file in known])
+    near = close_names(os.path.realpath(path), [file['path'] for file in summaries])
     return UnknownNameError(
         f'no task of this queue has read or written {path} through the file manager (list files '
         f'with: desipipe files {queue}): {near}'
@@ -102,7 +104,7 @@ def _maker(file: dict[str, Any]) -> str:
     )
 
 
-def _table(found: list[dict[str, Any]]) -> None:
+def _table(summaries: list[dict[str, Any]]) -> None:
     from ..utils import format_bytes, format_count
     from .tables import Column, show_table
 
@@ -115,15 +117,15 @@ def _table(found: list[dict[str, Any]]) -> None:
             'inputs': len(file['inputs']),
             'readers': len(file['readers']),
         }
-        for file in found
+        for file in summaries
     ]
     columns = [
         Column('path', 'file'),
         Column(
             'state',
             'state',
-            lambda state: f'{_LOOKS[state][0]} {state}',
-            style=lambda state: _LOOKS[state][1],
+            lambda state: f'{_APPEARANCE[state][0]} {state}',
+            style=lambda state: _APPEARANCE[state][1],
         ),
         Column('size', 'size', format_bytes, right=True),
         Column('maker', 'made by'),
@@ -145,7 +147,7 @@ def _one(queue: Any, file: dict[str, Any]) -> None:
 
     where = type_queue(queue.folder, queue.config)
     lines = [file['path']]
-    lines.append(f'  {file["state"]}: {_LOOKS[file["state"]][2]}')
+    lines.append(f'  {file["state"]}: {_APPEARANCE[file["state"]][2]}')
     lines.append(f'  {format_bytes(file["size"])}, sha256 {file["sha256"]}')
     maker = file['maker']
     if maker is not None:
@@ -155,14 +157,12 @@ def _one(queue: Any, file: dict[str, Any]) -> None:
             f'{maker["host"]}, {when}'
         )
         for item in file['inputs']:
-            words = (
+            text = (
                 ['changed'] * (item['same'] is False)
                 + ['gone'] * (item['same'] is None)
                 + ['stale'] * item['stale']
             )
-            lines.append(
-                f'  of {_short(item["path"])}' + (f' ({", ".join(words)})' if words else '')
-            )
+            lines.append(f'  of {_short(item["path"])}' + (f' ({", ".join(text)})' if text else ''))
         above = set(file['changed']).difference(item['path'] for item in file['inputs'])
         for path in sorted(above):
             lines.append(f'  and so of {_short(path)} (changed)')

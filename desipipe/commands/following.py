@@ -20,6 +20,9 @@ from .common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ..queue.ledger import Ledger
     from ..queue.queue import Queue
     from ..queue.state import State
     from ..queue.waiting import Waiter
@@ -114,15 +117,15 @@ class _Lines:
         jobs = [
             (group['state'], group['reason'], group['n']) for group in job_groups(summary['jobs'])
         ]  # the time that is left is no change
-        told = (
+        version = (
             summary['counts'],
             summary['blocked'],
             summary['superseded'],
             summary['condition'],
             jobs,
         )
-        if told != self._last:
-            self._last = told
+        if version != self._last:
+            self._last = version
             self.write(summary)
         self._waiter.tell()
 
@@ -131,16 +134,16 @@ class _Lines:
 
         print(change_line(summary), flush=True)
 
-    def end(self, words: str) -> None:
-        print(words, flush=True)
+    def end(self, text: str) -> None:
+        print(text, flush=True)
 
 
 class _JSONLines(_Lines):
     def write(self, summary: dict[str, Any]) -> None:
         FACE.get().json(summary, line=True)
 
-    def end(self, words: str) -> None:
-        hint(words)
+    def end(self, text: str) -> None:
+        hint(text)
 
 
 class _Screen:
@@ -164,8 +167,8 @@ class _Screen:
             self._last = lines
             self._live.update(styled(lines), refresh=True)
 
-    def end(self, words: str) -> None:
-        self.words = words  # for below the picture, when it does not move any more
+    def end(self, text: str) -> None:
+        self.words = text  # for below the picture, when it does not move any more
 
 
 def _watched(
@@ -177,51 +180,58 @@ def _watched(
     ledger = queue.ledger
     observer = Observer(ledger.folder, float(ledger.journal.header.get('lease', LEASE)))
     deadline = None if timeout is None else time.monotonic() + timeout
-    nobody_since: float | None = None
+    stopped_since: float | None = None
     while True:
         summary = queue_summary(queue, observer)
-        seen = (ledger.journal.header.get('gen'), ledger.journal.offset)
+        version = _version(ledger)
         now = time.monotonic()
         view.show(summary)
-        condition = summary['condition']
-        if condition in ('done', 'empty'):
-            view.end(
-                'no tasks' if condition == 'empty' else f'all {plural(summary["total"])} succeeded'
-            )
-            return 0
-        if condition == 'failed':
-            view.end(
-                f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: '
-                f'desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
-            )
-            return 1
-        nobody_since = (nobody_since or now) if condition == 'stopped' else None
-        if condition == 'paused' and not summary['counts']['RUNNING']:
-            view.end(
-                f'paused, {plural(summary["left"])} left. '
-                f'{_go_on(summary, f"desipipe resume {where} --spawn")}'
-            )
-            return 2
-        if nobody_since is not None and now - nobody_since >= patience:
-            said = '. '.join(text.rstrip('.') for text in ledger.state.said.values())
-            last = f'. The last manager said: {said}' if said else ''
-            left = f'no worker is running, {plural(summary["left"])} left'
-            view.end(f'{left}{last}. {_go_on(summary, f"desipipe spawn {where} --spawn")}')
-            return 2
-        if deadline is not None and now >= deadline:
-            view.end(
-                f'not done after {timeout:g} s, {plural(summary["left"])} left; it goes on without '
-                'being watched'
-            )
-            return 2
+        stopped_since = (stopped_since or now) if summary['condition'] == 'stopped' else None
+        gives_up = stopped_since is not None and now - stopped_since >= patience
+        end = _end(summary, where, ledger.state.said.values() if gives_up else None)
+        if end is None and deadline is not None and now >= deadline:
+            left = plural(summary['left'])
+            end = 2, f'not done after {timeout:g} s, {left} left; it goes on without being watched'
+        if end is not None:
+            status, text = end
+            view.end(text)
+            return status
         longest = 1.0 if deadline is None else max(0.0, min(1.0, deadline - now))
-        if ledger.wait(
-            lambda seen=seen: (ledger.journal.header.get('gen'), ledger.journal.offset) != seen,  # type: ignore[misc]
-            longest,
-        ):
-            time.sleep(
-                view.pause
-            )  # so that a queue of many short tasks is drawn some times a second, not for each
+        if ledger.wait(lambda version=version: _version(ledger) != version, longest):  # type: ignore[misc]
+            # A queue of many short tasks is drawn some times a second, not for each.
+            time.sleep(view.pause)
+
+
+def _version(ledger: Ledger) -> tuple[Any, int]:
+    return ledger.journal.header.get('gen'), ledger.journal.offset
+
+
+def _end(
+    summary: dict[str, Any], where: str, last_words: Iterable[str] | None
+) -> tuple[int, str] | None:
+    """Return exit status and message if there is nothing more to follow.
+
+    ``last_words``: what managers said at last, if no worker comes any longer.
+    """
+    condition = summary['condition']
+    left = f'{plural(summary["left"])} left'
+    if condition == 'empty':
+        return 0, 'no tasks'
+    if condition == 'done':
+        return 0, f'all {plural(summary["total"])} succeeded'
+    if condition == 'failed':
+        return 1, (
+            f'{_bad(summary)} of {plural(summary["total"])} did not succeed. See them with: '
+            f'desipipe tasks {where} --state FAILED KILLED UNKNOWN WAITING'
+        )
+    if condition == 'paused' and not summary['counts']['RUNNING']:
+        return 2, f'paused, {left}. {_go_on(summary, f"desipipe resume {where} --spawn")}'
+    if last_words is not None:
+        message = '. '.join(text.rstrip('.') for text in last_words)
+        last = f'. The last manager said: {message}' if message else ''
+        command = _go_on(summary, f'desipipe spawn {where} --spawn')
+        return 2, f'no worker is running, {left}{last}. {command}'
+    return None
 
 
 def _go_on(summary: dict[str, Any], command: str) -> str:

@@ -40,16 +40,16 @@ def _declare_import(verbs: Verbs) -> None:
         'desipipe import old.sqlite           a queue of desipipe 1.0',
         'desipipe import old.sqlite -q new',
     )
-    words = 'a record, a crate, or a desipipe 1.0 queue (.sqlite)'
-    parser.add_argument('record', metavar='FILE', help=words)
-    words = 'name of the new queue (default: that of the old one)'
-    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help=words)
-    words = 'also import results, instead of computing them again'
-    parser.add_argument('--with-results', action='store_true', help=words)
-    words = 'write modules that the tasks used here (default: .)'
-    parser.add_argument('--modules', default='.', metavar='DIR', help=words)
-    words = "do not ask whether the record's author is trusted"
-    parser.add_argument('--trust', action='store_true', help=words)
+    help_text = 'a record, a crate, or a desipipe 1.0 queue (.sqlite)'
+    parser.add_argument('record', metavar='FILE', help=help_text)
+    help_text = 'name of the new queue (default: that of the old one)'
+    parser.add_argument('-q', '--queue', dest='new', metavar='QUEUE', help=help_text)
+    help_text = 'also import results, instead of computing them again'
+    parser.add_argument('--with-results', action='store_true', help=help_text)
+    help_text = 'write modules that the tasks used here (default: .)'
+    parser.add_argument('--modules', default='.', metavar='DIR', help=help_text)
+    help_text = "do not ask whether the record's author is trusted"
+    parser.add_argument('--trust', action='store_true', help=help_text)
 
 
 def import_(args: argparse.Namespace) -> int:
@@ -61,10 +61,10 @@ def import_(args: argparse.Namespace) -> int:
     from ..record.files import read_record
     from ..record.importer import make_queues
 
-    found = read_record(args.record)
+    record = read_record(args.record)
     if not args.trust:
         names = ', '.join(
-            sorted({app['name'] for model in found.models for app in model.head['apps']})
+            sorted({app['name'] for model in record.models for app in model.head['apps']})
         )
         answer = FACE.get().ask(
             f'The code of its tasks ({names[:300]}) will run as you. Do you trust whoever made '
@@ -80,12 +80,12 @@ def import_(args: argparse.Namespace) -> int:
         if answer.strip().lower() not in ('y', 'yes'):
             print('nothing was made')
             return 2
-    for queue, words in make_queues(found, args.new, args.with_results):
+    for queue, text in make_queues(record, args.new, args.with_results):
         from ..queue.location import type_queue
 
-        print(f'{queue.folder}: {words}')
+        print(f'{queue.folder}: {text}')
         hint(f'Go on with: desipipe spawn {type_queue(queue.folder, queue.config)} --spawn')
-    _write_modules(found, args.modules)
+    _write_modules(record, args.modules)
     return 0
 
 
@@ -104,11 +104,11 @@ def _import_original(path: str, name: str | None) -> int:
     return 0
 
 
-def _write_modules(found: Record, folder: str) -> None:
+def _write_modules(record: Record, folder: str) -> None:
     from ..record.modules import write_modules
 
-    for model in found.models:
-        done = write_modules(model.head.get('modules', ()), found.payload, folder)
+    for model in record.models:
+        done = write_modules(model.head.get('modules', ()), record.payload, folder)
         if done.written:
             print(
                 f'{plural(len(done.written), "module")} that the tasks used written to {folder}: '
@@ -121,5 +121,5 @@ def _write_modules(found: Record, folder: str) -> None:
             )
             hint(
                 'To have those of the record, write them elsewhere: desipipe import '
-                f'{shlex.quote(found.path)} -q OTHER --modules DIR'
+                f'{shlex.quote(record.path)} -q OTHER --modules DIR'
             )

@@ -168,18 +168,18 @@ def _losses(queue: Queue, where: str) -> Iterator[Finding]:
 
     recovered = recovered_of(queue.ledger)
     lost = lost_tasks(queue.ledger, recovered)
-    words = f'{plural(len(queue.ledger.state))} known' + (
+    text = f'{plural(len(queue.ledger.state))} known' + (
         f', {plural(lost)} lost' if lost else ', none lost'
     )
     if recovered.regained:
-        words += (
+        text += (
             f'; {plural(recovered.regained, "line")} that stand in another order can be put back'
         )
     if lost or recovered.regained or recovered.damaged:
         yield Finding(
             f'{queue.name}: tasks',
             not (lost or recovered.regained),
-            words,
+            text,
             f'desipipe doctor {where} --repair' if recovered.regained else '',
         )
 
@@ -219,7 +219,7 @@ def check_segments(queue: Queue, where: str) -> Iterator[Finding]:
 def _missing_payloads(
     queue: Queue, sizes: dict[str, int]
 ) -> tuple[dict[str, int], dict[str, list[int]]]:
-    """Return the sizes that segments must have, and the rows whose payloads lie behind the end."""
+    """Return the sizes that segments must have, and rows whose payloads are missing."""
     from ..queue.events import SUCCEEDED
 
     state = queue.ledger.state

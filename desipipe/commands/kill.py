@@ -122,8 +122,10 @@ def _cancel_tasks(args: argparse.Namespace) -> None:
 
 
 def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int]:
-    """Ask to end; those who were asked (in words: their names in the journal), and how many
-    turned out to be gone already.
+    """Ask workers and managers to end.
+
+    Return those who were asked (their text by their name in the journal), and how many turned out
+    to be gone already.
     """
     from ..store.lease import Observer
 
@@ -132,9 +134,9 @@ def _killed(queue: Queue, args: argparse.Namespace) -> tuple[dict[str, str], int
     vanished = len(ledger.judge(Observer(ledger.folder)))
     names = queue.order_end(jobid=args.jobid, mid=args.mid)
     # What was decided, not what is left of it: who was asked may have ended by now.
-    known = ledger.state.workers
+    workers = ledger.state.workers
     return {
-        f'worker {known[name].job}' if name in known else 'the manager': name for name in names
+        f'worker {workers[name].job}' if name in workers else 'the manager': name for name in names
     }, vanished
 
 
@@ -161,5 +163,5 @@ def _withdrawn(
 
 def _still(queue: Queue, asked: dict[str, str]) -> list[str]:
     state = queue.ledger.state
-    there = {*state.alive, *([state.manager['w']] if state.manager is not None else [])}
-    return [words for words, name in asked.items() if name in there]
+    living = {*state.alive, *([state.manager['w']] if state.manager is not None else [])}
+    return [text for text, name in asked.items() if name in living]

@@ -180,8 +180,8 @@ class Output:
         written, tail = self._written[stream], self._tail[stream]
         if kept[max(0, written - len(tail)) : written] == tail and len(kept) >= written:
             return kept[written:]
-        place = kept.rfind(tail)  # the middle was cut, or we missed something
-        return kept[place + len(tail) :] if place >= 0 else kept
+        start = kept.rfind(tail)  # the middle was cut, or we missed something
+        return kept[start + len(tail) :] if start >= 0 else kept
 
     def _say(self, status: str, cause: dict[str, Any]) -> None:
         ledger = self._ledger

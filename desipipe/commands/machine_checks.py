@@ -98,7 +98,7 @@ def _check_slurm() -> Iterator[Finding]:
 
 
 def check_node_sees(folder: str) -> Iterator[Finding]:
-    """Run a job of one second, and check that its node sees the folder and can write to it."""
+    """Run a job of one second, and check that its node sees and writes the folder."""
     import secrets
     import shutil
     import subprocess

@@ -1,4 +1,4 @@
-"""Find what will differ in scripts and notebooks written for desipipe 1.0, without running them."""
+"""Find what will differ in scripts for desipipe 1.0, without running them."""
 
 from __future__ import annotations
 
@@ -60,14 +60,14 @@ def find_notes(path: str) -> list[Note] | None:
         It cannot be read.
     """
     places = read(path)
-    if not any(_PACKAGE in line for place in places for line in place.lines):
+    if not any(_PACKAGE in line for source in places for line in source.lines):
         return None
     finder = _Finder()
-    trees = [(place, parsed(place)) for place in places]
+    trees = [(source, parsed(source)) for source in places]
     for _, tree in trees:  # A cell may use what a later one defines.
         finder.learn(tree)
-    for place, tree in trees:
-        finder.look(place, tree)
+    for source, tree in trees:
+        finder.look(source, tree)
     return finder.notes
 
 
@@ -126,10 +126,10 @@ class _Finder:
 
     # Notes
 
-    def look(self, place: Place, tree: ast.Module) -> None:
+    def look(self, source: Place, tree: ast.Module) -> None:
         """Find what differs in a piece of Python."""
-        self._place, before = place, len(self.notes)
-        for number, line in enumerate(place.lines, 1):
+        self._place, before = source, len(self.notes)
+        for number, line in enumerate(source.lines, 1):
             if _RETRY.search(line.partition('#')[0]):
                 self._differs('retry', number)
         for node in ast.walk(tree):
@@ -140,9 +140,9 @@ class _Finder:
 
     def _differs(self, key: str, line: int, change: str = '') -> None:
         """Note a difference of the table."""
-        known = BY_KEY[key]
-        why = f'{known.what}: desipipe 1.0: {known.original}; now: {known.now}'
-        self._note(line, why, change or known.change, known.link)
+        difference = BY_KEY[key]
+        why = f'{difference.what}: desipipe 1.0: {difference.original}; now: {difference.now}'
+        self._note(line, why, change or difference.change, difference.link)
 
     def _note(self, line: int, why: str, change: str, link: str = f'{PAGE}#names') -> None:
         if (self._place.label, line, why) not in self._seen:
@@ -160,12 +160,12 @@ class _Finder:
             return
         module = node.module or _PACKAGE
         try:
-            found = importlib.import_module(module)
+            target = importlib.import_module(module)
         except ImportError:
             self._note(node.lineno, f'there is no module {module}', 'import from desipipe itself')
             return
         for alias in node.names:
-            if alias.name != '*' and not _has(found, module, alias.name):
+            if alias.name != '*' and not _has(target, module, alias.name):
                 self._note(node.lineno, f'{module} has no {alias.name}', 'leave it out')
 
     def find_modules(self, node: ast.Import) -> None:
@@ -340,12 +340,12 @@ def _missing_module(name: str) -> bool:
 def _exported(module: str) -> list[str]:
     if _missing_module(module):
         return []
-    found = importlib.import_module(module)
-    return list(getattr(found, '__all__', None) or dir(found))
+    target = importlib.import_module(module)
+    return list(getattr(target, '__all__', None) or dir(target))
 
 
-def _has(found: Any, module: str, name: str) -> bool:
-    return hasattr(found, name) or not _missing_module(f'{module}.{name}')
+def _has(target: Any, module: str, name: str) -> bool:
+    return hasattr(target, name) or not _missing_module(f'{module}.{name}')
 
 
 def _class(kind: str) -> Any:
@@ -362,13 +362,13 @@ def _has_attribute(kind: str, name: str) -> bool:
 
 
 def _constant(node: ast.expr | None) -> Any:
-    """Return the value of an expression of constants, ``dict(...)`` included; None of others."""
+    """Return the value of a constant expression, ``dict(...)`` included; else None."""
     if node is None:
         return None
     if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict' and not node.args:
-        found = {keyword.arg: _constant(keyword.value) for keyword in node.keywords if keyword.arg}
+        values = {keyword.arg: _constant(keyword.value) for keyword in node.keywords if keyword.arg}
         constant = [keyword for keyword in node.keywords if _is_constant(keyword.value)]
-        return found if len(found) == len(constant) == len(node.keywords) else None
+        return values if len(values) == len(constant) == len(node.keywords) else None
     try:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -15,7 +15,7 @@ from ..terminal import visible
 from .common import Verbs, add_json, hint, print_json
 
 if TYPE_CHECKING:
-    pass
+    from ..record.run import Ran
 
 
 # Run
@@ -32,16 +32,13 @@ def _declare_run(verbs: Verbs) -> None:
         'run',
         run,
         'execute a notebook or a script, and wait for its tasks',
-        (
-            'Needs no browser. A script in percent format runs as a notebook, with '
-            'jupytext. The notebook is written after every cell. Parameters go into a cell '
-            'below the one that is tagged "parameters", as papermill does it; values of -p '
-            'are read as YAML: 1, 0.5, true, [1, 2], text. --resume retries tasks that did '
-            'not succeed, and executes all cells again, since the kernel that knew their '
-            'names is gone; what is done is taken from the queue, and parameters are those '
-            'of the notebook. Exit status as of watch: 0: all tasks succeeded; 1: a cell or '
-            'a task failed; 2: it could not be done, or tasks are left.'
-        ),
+        'Needs no browser. A script in percent format runs as a notebook, with jupytext. The '
+        'notebook is written after every cell. Parameters go into a cell below the one that is '
+        'tagged "parameters", as papermill does it; values of -p are read as YAML: 1, 0.5, true, '
+        '[1, 2], text. --resume retries tasks that did not succeed, and executes all cells again, '
+        'since the kernel that knew their names is gone; what is done is taken from the queue, '
+        'and parameters are those of the notebook. Exit status as of watch: 0: all tasks '
+        'succeeded; 1: a cell or a task failed; 2: it could not be done, or tasks are left.',
         'desipipe run analysis.ipynb -p size=1000 -p "name=first light"',
         'desipipe run analysis.ipynb -o out.ipynb --no-wait',
         'desipipe run out.ipynb --resume        go on with what failed; what is done is taken from '
@@ -49,96 +46,35 @@ def _declare_run(verbs: Verbs) -> None:
         'desipipe run analysis.ipynb --stale     only task cells that are not current',
         'desipipe run pipeline.py',
     )
-    parser.add_argument(
-        'notebook',
-        metavar='NOTEBOOK',
-        help=('a notebook (.ipynb) or a script (.py)'),
-    )
-    parser.add_argument(
-        '-p',
-        '--parameter',
-        action='append',
-        default=[],
-        metavar='NAME=VALUE',
-        help='set a parameter; its value is read as YAML',
-    )
-    parser.add_argument(
-        '-r',
-        '--raw',
-        action='append',
-        default=[],
-        metavar='NAME=TEXT',
-        help='set a parameter to text, whatever it looks like',
-    )
-    parser.add_argument(
-        '-f',
-        '--parameters-file',
-        action='append',
-        default=[],
-        metavar='FILE',
-        help='read parameters from a YAML file',
-    )
-    parser.add_argument(
-        '-o',
-        '--output',
-        metavar='FILE',
-        help='write the executed notebook here (default: NAME.out.ipynb)',
-    )
-    parser.add_argument(
-        '--resume',
-        action='store_true',
-        help='continue an executed notebook, and retry what failed',
-    )
-    words = 'execute only stale task cells, and write NOTEBOOK'
-    parser.add_argument('--stale', action='store_true', help=words)
-    parser.add_argument('--no-wait', action='store_true', help='do not wait for the tasks')
-    parser.add_argument(
-        '--timeout', type=seconds, metavar='SECONDS', help='longest time one cell may take'
-    )
-    parser.add_argument(
-        '--kernel', metavar='NAME', help="kernel to use instead of the notebook's own"
-    )
-    parser.add_argument(
-        '--cwd', metavar='DIR', help='working folder (default: that of the notebook)'
-    )
+    add = parser.add_argument
+    add('notebook', metavar='NOTEBOOK', help='a notebook (.ipynb) or a script (.py)')
+    _add_parameters(parser)
+    help_text = 'write the executed notebook here (default: NAME.out.ipynb)'
+    add('-o', '--output', metavar='FILE', help=help_text)
+    help_text = 'continue an executed notebook, and retry what failed'
+    add('--resume', action='store_true', help=help_text)
+    help_text = 'execute only stale task cells, and write NOTEBOOK'
+    add('--stale', action='store_true', help=help_text)
+    add('--no-wait', action='store_true', help='do not wait for the tasks')
+    add('--timeout', type=seconds, metavar='SECONDS', help='longest time one cell may take')
+    add('--kernel', metavar='NAME', help="kernel to use instead of the notebook's own")
+    add('--cwd', metavar='DIR', help='working folder (default: that of the notebook)')
+
+
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    for short, name, metavar, help_text in (
+        ('-p', '--parameter', 'NAME=VALUE', 'set a parameter; its value is read as YAML'),
+        ('-r', '--raw', 'NAME=TEXT', 'set a parameter to text, whatever it looks like'),
+        ('-f', '--parameters-file', 'FILE', 'read parameters from a YAML file'),
+    ):
+        parser.add_argument(
+            short, name, action='append', default=[], metavar=metavar, help=help_text
+        )
 
 
 def run(args: argparse.Namespace) -> int:
-    """``desipipe run``."""
-    from ..errors import UnknownOptionError
-    from ..record.run import parse_parameters, run_notebook, run_script
-
-    parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
-    if args.notebook.endswith('.py'):
-        if args.stale:
-            raise UnknownOptionError(
-                f'{args.notebook} is a script, of which no outputs are kept. Nothing was run. Run '
-                f'it: desipipe run {shlex.quote(args.notebook)}'
-            )
-        if args.resume:
-            raise UnknownOptionError(
-                f'{args.notebook} is a script, of which nothing was kept to go on with; nothing '
-                'was run. Go on with the notebook that was made of it, or run '
-                'it again: what is done is taken from its queues; let what failed run again with: '
-                'desipipe retry -q QUEUE'
-            )
-        ran = run_script(
-            args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint
-        )
-    else:
-        ran = run_notebook(
-            args.notebook,
-            parameters,
-            args.output,
-            args.resume,
-            args.timeout,
-            args.kernel,
-            args.cwd,
-            hint,
-            choose=partial(_stale_cells, args.cwd or _notebook_folder(args))
-            if args.stale
-            else None,
-        )
+    """Run ``desipipe run``."""
+    ran = _executed(args)
     if ran.error:
         print(f'desipipe: {ran.error}', file=sys.stderr)
         if ran.output:
@@ -163,10 +99,47 @@ def run(args: argparse.Namespace) -> int:
     return status
 
 
+def _executed(args: argparse.Namespace) -> Ran:
+    from ..record.run import parse_parameters, run_notebook, run_script
+
+    parameters = parse_parameters(args.parameter, args.raw, args.parameters_file)
+    if args.notebook.endswith('.py'):
+        _check_script_options(args)
+        return run_script(
+            args.notebook, parameters, args.output, args.timeout, args.kernel, args.cwd, hint
+        )
+    choose = partial(_stale_cells, args.cwd or _notebook_folder(args)) if args.stale else None
+    return run_notebook(
+        args.notebook,
+        parameters,
+        args.output,
+        args.resume,
+        args.timeout,
+        args.kernel,
+        args.cwd,
+        hint,
+        choose=choose,
+    )
+
+
+def _check_script_options(args: argparse.Namespace) -> None:
+    from ..errors import UnknownOptionError
+
+    if args.stale:
+        raise UnknownOptionError(
+            f'{args.notebook} is a script, of which no outputs are kept. Nothing was run. Run '
+            f'it: desipipe run {shlex.quote(args.notebook)}'
+        )
+    if args.resume:
+        raise UnknownOptionError(
+            f'{args.notebook} is a script, of which nothing was kept to go on with. Nothing was '
+            'run. Go on with the notebook that was made of it, or run it again: what is done is '
+            'taken from its queues. Run what failed again with: desipipe retry -q QUEUE'
+        )
+
+
 def _stale_cells(folder: str, notebook: dict[str, Any]) -> Sequence[int]:
-    """List the cells to execute so that all tasks are of the present text; print what that
-    costs.
-    """
+    """List the cells to execute so that all tasks are current; print what that costs."""
     from ..cells.file import Queues, read_cells
     from ..cells.modules import Modules
     from ..cells.plan import make_plan, to_lines
@@ -206,12 +179,12 @@ def plan(args: argparse.Namespace) -> int:
 
     queues = Queues()
     cells = read_cells(read_notebook(args.notebook), queues)
-    found = make_plan(cells, queues.estimate, modules=Modules(_notebook_folder(args)))
+    planned = make_plan(cells, queues.estimate, modules=Modules(_notebook_folder(args)))
     if args.json:
-        print_json(to_json(found))
+        print_json(to_json(planned))
     else:
-        print('\n'.join(map(visible, to_lines(found))))
-    return 1 if found.total.cells else 0
+        print('\n'.join(map(visible, to_lines(planned))))
+    return 1 if planned.total.cells else 0
 
 
 def _wait(ran: Any) -> int:

@@ -75,8 +75,9 @@ def _parser(prog: str, *registers: Callable[[Verbs], None]) -> Parser:
 
 
 def parser_for(argv: list[str]) -> Parser:
-    """Return the parser of the asked verb and its neighbours: to declare all verbs takes longer
-    than `status`.
+    """Return the parser of the asked verb and its neighbours.
+
+    To declare all verbs takes longer than `status`.
     """
     verb = argv[0].lower() if argv else ''
     module = next((module for module, verbs in VERBS.items() if verb in verbs.split()), None)
@@ -91,8 +92,9 @@ def _register_of(module: str) -> Callable[[Verbs], None]:
 
 
 def parse(argv: Sequence[str], parser: Parser) -> argparse.Namespace:
-    """Arguments of a verb; what is mistyped ends in ``SystemExit``, with the nearest words on the
-    standard error.
+    """Return the arguments of a verb.
+
+    What is mistyped ends in ``SystemExit``, with the nearest words on the standard error.
 
     Parameters
     ----------

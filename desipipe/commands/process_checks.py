@@ -1,4 +1,4 @@
-"""Checks of the processes of a queue: jobs, workers, managers, what they left behind."""
+"""Checks of the jobs, workers and managers of a queue, and of their leftovers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _OLD = 3600.0  # s after which what is made and renamed at once is a leftover
 
 
 def check_jobs(queue: Queue) -> Iterator[Finding]:
-    """Check that Slurm would take the jobs of the queue's task managers; nothing is submitted."""
+    """Check that Slurm would take the jobs of the task managers; submit nothing."""
     import shutil
 
     from ..provider import Provider
@@ -35,12 +35,12 @@ def check_jobs(queue: Queue) -> Iterator[Finding]:
         if same in tried:
             continue
         tried.add(same)
-        said = provider.objection()
+        objection = provider.objection()
         yield Finding(
             f'{queue.name}: jobs of {mid[:12]}',
-            not said,
-            said or 'Slurm would take them',
-            'desipipe doctor' if said else '',
+            not objection,
+            objection or 'Slurm would take them',
+            'desipipe doctor' if objection else '',
         )
 
 
@@ -146,13 +146,13 @@ def check_leftovers(queue: Queue) -> Iterator[Finding]:
             if name.rpartition(ends)[0] not in names:
                 left.append(os.path.join(queue.folder, folder, name))
     if left:
-        words = ', '.join(left[:NAMED_MAX]) + (
+        text = ', '.join(left[:NAMED_MAX]) + (
             f' and {len(left) - NAMED_MAX:d} more' if len(left) > NAMED_MAX else ''
         )
         yield Finding(
             f'{queue.name}: leftovers',
             None,
-            f'of processes that were killed: {words}',
+            f'of processes that were killed: {text}',
             f'rm -r {shlex.join(left[:NAMED_MAX])}',
         )
 

@@ -166,14 +166,14 @@ def resize(args: argparse.Namespace) -> None:
         queue.ledger.follow()
         mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
         queue.ledger.resize(args.max_workers or None, mid)
-        words = (
+        text = (
             f'at most {plural(args.max_workers)} at once'
             if args.max_workers
             else 'as many tasks at once as its schedulers say'
         )
         print(
             f'{short(queue.folder, queue.config)}: '
-            f'{words}{f" for task manager {mid}" if mid else ""}'
+            f'{text}{f" for task manager {mid}" if mid else ""}'
         )
 
 
@@ -189,35 +189,18 @@ def _declare_work(verbs: Verbs) -> None:
         'at once',
     )
     add_queue(parser)
-    parser.add_argument(
-        '--slots',
-        type=positive,
-        default=1,
-        metavar='N',
-        help='number of concurrent tasks (default: 1)',
-    )
-    parser.add_argument(
-        '--mpisplits',
-        type=positive,
-        metavar='N',
-        help=('divide MPI processes among N tasks, instead of --slots'),
-    )
-    parser.add_argument('--mid', help='only tasks of this task manager (start of its identity)')
+    add = parser.add_argument
+    help_text = 'number of concurrent tasks (default: 1)'
+    add('--slots', type=positive, default=1, metavar='N', help=help_text)
+    help_text = 'divide MPI processes among N tasks, instead of --slots'
+    add('--mpisplits', type=positive, metavar='N', help=help_text)
+    add('--mid', help='only tasks of this task manager (start of its identity)')
     add_conditions(parser, 'tid', 'name')
-    parser.add_argument('--jobid', default='', help="name of this worker's job")
-    parser.add_argument(
-        '--timeout',
-        type=seconds,
-        metavar='SECONDS',
-        help='end after this time, as at the walltime of a job',
-    )
-    parser.add_argument(
-        '--linger',
-        type=seconds,
-        default=0.0,
-        metavar='SECONDS',
-        help='stay this long when no task is left (default: 0)',
-    )
+    add('--jobid', default='', help="name of this worker's job")
+    help_text = 'end after this time, as at the walltime of a job'
+    add('--timeout', type=seconds, metavar='SECONDS', help=help_text)
+    help_text = 'stay this long when no task is left (default: 0)'
+    add('--linger', type=seconds, default=0.0, metavar='SECONDS', help=help_text)
     _add_mode(parser)
     parser.add_argument(
         '--copy-output',

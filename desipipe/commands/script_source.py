@@ -27,8 +27,8 @@ def read(path: str) -> list[Place]:
         with open(path, encoding='utf-8') as file:
             text = file.read(SOURCE_MAX_BYTES + 1)
     except (OSError, ValueError) as exc:
-        words = exc.strerror if isinstance(exc, OSError) else 'it is no text'
-        raise RecordError(f'{path} cannot be read ({words}). Nothing was looked at.') from None
+        reason = exc.strerror if isinstance(exc, OSError) else 'it is no text'
+        raise RecordError(f'{path} cannot be read ({reason}). Nothing was looked at.') from None
     if len(text) > SOURCE_MAX_BYTES:
         raise RecordError(f'{path} is larger than 20 MB. Nothing was looked at.')
     if not path.endswith('.ipynb'):
@@ -49,14 +49,14 @@ def _cell(path: str, number: int, source: str) -> Place:
     return Place(label, lines, python)
 
 
-def parsed(place: Place) -> ast.Module:
-    if not place.python:
+def parsed(source: Place) -> ast.Module:
+    if not source.python:
         return ast.Module([], [])
-    notebook = not place.label.endswith(':')
-    lines = ['' if notebook and _MAGIC.match(line) else line for line in place.lines]
+    notebook = not source.label.endswith(':')
+    lines = ['' if notebook and _MAGIC.match(line) else line for line in source.lines]
     try:
         return ast.parse('\n'.join(lines))
     except (SyntaxError, ValueError, RecursionError, MemoryError) as exc:
         line = getattr(exc, 'lineno', None) or 1
-        problem = f'{place.label}{line:d} is no Python ({exc})'
+        problem = f'{source.label}{line:d} is no Python ({exc})'
         raise RecordError(f'{problem}. Nothing was looked at.') from None

@@ -18,7 +18,8 @@ from .common import (
 )
 
 if TYPE_CHECKING:
-    pass
+    from ..config import Config
+
 
 _ORIGINALS_MAX = 10
 
@@ -115,34 +116,42 @@ def _declare_queues(verbs: Verbs) -> None:
 
 
 def queues(args: argparse.Namespace) -> None:
-    """``desipipe queues``."""
+    """Run ``desipipe queues``."""
     from ..config import Config
-    from ..errors import DesipipeError
-    from ..queue.queue import Queue
-    from ..utils import format_count
-    from ..view.queue import CONDITIONS, Look, queue_brief
-    from .tables import Column, show_table
 
     config = Config()
     names = [*args.pattern, *(args.queue or [])]
-    rows: list[dict[str, Any]] = []
-    for folder in _listed(names, config):
-        row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
-        try:
-            row.update(queue_brief(Queue(folder, create=False, config=config)))
-            row.update(succeeded=row['counts']['SUCCEEDED'], running=row['counts']['RUNNING'])
-            row['bad'] = sum(row['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
-        except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
-            row.update(condition='unreadable', error=str(exc))
-        rows.append(row)
+    rows = [_queue_row(folder, config) for folder in _listed(names, config)]
     if not args.json:
         _tell_of_originals(names or ['*'], config)
-    if not rows and not args.json:
-        if names:
-            hint(f'No queues match {" ".join(names)}.')
-        else:
-            _no_queues(config)
-        return
+    if rows or args.json:
+        _print_queues(rows, args.json)
+    elif names:
+        hint(f'No queues match {" ".join(names)}.')
+    else:
+        _no_queues(config)
+
+
+def _queue_row(folder: str, config: Config) -> dict[str, Any]:
+    from ..errors import DesipipeError
+    from ..queue.queue import Queue
+    from ..view.queue import queue_brief
+
+    row: dict[str, Any] = {'queue': short(folder, config), 'folder': folder, 'error': ''}
+    try:
+        row.update(queue_brief(Queue(folder, create=False, config=config)))
+        row.update(succeeded=row['counts']['SUCCEEDED'], running=row['counts']['RUNNING'])
+        row['bad'] = sum(row['counts'][state] for state in ('FAILED', 'KILLED', 'UNKNOWN'))
+    except (DesipipeError, OSError) as exc:  # of one queue; the others are there to be listed
+        row.update(condition='unreadable', error=str(exc))
+    return row
+
+
+def _print_queues(rows: list[dict[str, Any]], as_json: bool) -> None:
+    from ..utils import format_count
+    from ..view.queue import CONDITIONS, Look
+    from .tables import Column, show_table
+
     looks = {**CONDITIONS, 'unreadable': Look('!', 'red', '')}
     numbers = [
         ('total', 'tasks'),
@@ -161,7 +170,7 @@ def queues(args: argparse.Namespace) -> None:
         *(Column(key, title, format_count, right=True) for key, title in numbers),
         Column('error', ''),
     ]
-    show_table(columns, rows, args.json)
+    show_table(columns, rows, as_json)
 
 
 def _listed(names: list[str], config: Any) -> list[str]:
@@ -183,8 +192,8 @@ def _tell_of_originals(names: list[str], config: Any) -> None:
     """Name queues of desipipe 1.0 that were not taken over."""
     from ..queue.queue import import_command, original_files
 
-    found = original_files(names, config)
-    for path in found[:_ORIGINALS_MAX]:
+    originals = original_files(names, config)
+    for path in originals[:_ORIGINALS_MAX]:
         hint(f'{path!r} is a queue of desipipe 1.0. Take it over with: {import_command(path)}')
-    if len(found) > _ORIGINALS_MAX:
-        hint(f'And {len(found) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')
+    if len(originals) > _ORIGINALS_MAX:
+        hint(f'And {len(originals) - _ORIGINALS_MAX:,d} more queues of desipipe 1.0.')

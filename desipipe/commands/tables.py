@@ -1,4 +1,4 @@
-"""Format what verbs print: tables, bars and colours for people, plain lines for pipes.
+"""Format what verbs print: tables and colours for people, plain lines for pipes.
 
 What is shown is a list of lines, each a list of pieces of text with a style (empty: none); ``rich``
 is imported only when styles can be seen.
@@ -77,8 +77,9 @@ def styled(lines: Iterable[Line]) -> Any:
 def show_table(
     columns: Sequence[Column], rows: Sequence[dict[str, Any]], as_json: bool = False
 ) -> None:
-    """Print a listing: a table on a terminal, tab-separated values with a header in a pipe, or
-    JSON.
+    """Print a listing.
+
+    It is a table on a terminal, tab-separated values with a header in a pipe, or JSON.
 
     Parameters
     ----------
@@ -135,7 +136,7 @@ def _raw(value: Any) -> str:
 def queue_lines(
     summary: dict[str, Any], where: str, bar: bool = True, advise: bool = True
 ) -> list[Line]:
-    """A queue at one glance: is it running, how far, did anything fail, what to type.
+    """Return the lines of a queue: state, progress, failures, and what to type.
 
     Parameters
     ----------
@@ -148,6 +149,34 @@ def queue_lines(
     advise : bool, default=True
         Whether to say what to type.
     """
+    lines = _head_lines(summary, bar)
+    if pace := pace_text(summary):
+        lines.append([(f'  {pace}', '')])
+    if owner := owner_text(summary):
+        lines.append([(f'  {owner}', 'yellow' if summary.get('untrusted') else 'dim')])
+    lines += [
+        [(f'  ! {line}', 'yellow')]
+        for held in summary.get('held', ())
+        for line in held['text'].splitlines()
+    ]
+    lines += _manager_lines(summary, where)
+    lines += _worker_lines(summary)
+    lines += _failure_lines(summary)
+    if summary['damage']:
+        first = summary['damage'][0]
+        text = (
+            f'{plural(len(summary["damage"]), "damaged line")} in {first["file"]}, the first at '
+            f'byte {first["offset"]:d}'
+        )
+        lines.append([(f'  ! {text}: what is said there is lost, the rest is intact', 'red')])
+    return lines + [
+        [(f'  → {text}: ', 'dim'), (command, 'bold')]
+        for text, command in (advice(summary, where) if advise else ())
+    ]
+
+
+def _head_lines(summary: dict[str, Any], bar: bool) -> list[Line]:
+    """Return the lines of name, bar and counts."""
     look = CONDITIONS[summary['condition']]
     lines: list[Line] = [
         [
@@ -156,58 +185,31 @@ def queue_lines(
             (f'  {summary["folder"]}', 'dim'),
         ]
     ]
-    succeeded = summary['counts']['SUCCEEDED']
     if bar and summary['total']:
-        lines.append(
-            [
-                ('  ', ''),
-                *bar_pieces(summary),
-                (f'  {format_count(succeeded)} / {format_count(summary["total"])}', ''),
-            ]
-        )
+        succeeded = format_count(summary['counts']['SUCCEEDED'])
+        progress = f'  {succeeded} / {format_count(summary["total"])}'
+        lines.append([('  ', ''), *bar_pieces(summary), (progress, '')])
     lines.append([('  ', ''), *count_pieces(summary)])
-    if pace := pace_text(summary):
-        lines.append([(f'  {pace}', '')])
-    if whose := owner_text(summary):
-        lines.append([(f'  {whose}', 'yellow' if summary.get('untrusted') else 'dim')])
-    lines += [
-        [(f'  ! {line}', 'yellow')]
-        for held in summary.get('held', ())
-        for line in held['text'].splitlines()
-    ]
-    lines += _manager_lines(summary, where)
-    lines += _worker_lines(summary)
-    for cause in summary['causes'][:5]:
-        look = LOOKS['BLOCKED']
-        lines.append(
-            [
-                (
-                    f'  {look.symbol} {plural(cause["count"])} blocked by {label(cause)} ',
-                    look.colour,
-                ),
-                (f'({cause["state"]}): {one_line(cause["cause"])}', ''),
-            ]
-        )
-    told = {cause['tid'] for cause in summary['causes'][:5]}
+    return lines
+
+
+def _failure_lines(summary: dict[str, Any]) -> list[Line]:
+    """Return a line for each cause that blocks tasks, and for other tasks that failed."""
+    lines: list[Line] = []
+    blocked = LOOKS['BLOCKED']
+    causes = summary['causes'][:5]
+    for cause in causes:
+        text = f'  {blocked.symbol} {plural(cause["count"])} blocked by {label(cause)} '
+        reason = f'({cause["state"]}): {one_line(cause["cause"])}'
+        lines.append([(text, blocked.colour), (reason, '')])
+    in_causes = {cause['tid'] for cause in causes}
     for task in summary['failures']:
-        if task['tid'] not in told:
+        if task['tid'] not in in_causes:
+            text = f'  {state_text(task["state"])} {label(task)}'
             lines.append(
-                [
-                    (f'  {state_text(task["state"])} {label(task)}', LOOKS[task['state']].colour),
-                    (f': {one_line(task["cause"])}', ''),
-                ]
+                [(text, LOOKS[task['state']].colour), (f': {one_line(task["cause"])}', '')]
             )
-    if summary['damage']:
-        first = summary['damage'][0]
-        words = (
-            f'{plural(len(summary["damage"]), "damaged line")} in {first["file"]}, the first at '
-            f'byte {first["offset"]:d}'
-        )
-        lines.append([(f'  ! {words}: what is said there is lost, the rest is intact', 'red')])
-    return lines + [
-        [(f'  → {words}: ', 'dim'), (command, 'bold')]
-        for words, command in (advice(summary, where) if advise else ())
-    ]
+    return lines
 
 
 def _alive(process: dict[str, Any]) -> str:
@@ -219,8 +221,8 @@ def _alive(process: dict[str, Any]) -> str:
 def _manager_lines(summary: dict[str, Any], where: str) -> list[Line]:
     manager = summary['manager']
     if manager is None:
-        said = one_line(summary['last_says'], 500)
-        return [[(f'  ! the last manager said: {said}', 'red')]] if said else []
+        message = one_line(summary['last_says'], 500)
+        return [[(f'  ! the last manager said: {message}', 'red')]] if message else []
     lines: list[Line] = [
         [
             (
@@ -252,42 +254,29 @@ def _worker_lines(summary: dict[str, Any]) -> list[Line]:
         lines.append([(f'  and {plural(len(waiting) - _JOBS, "more job")}', 'dim')])
     workers = summary['workers']
     for worker in workers[:_WORKERS]:
-        running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
-        more = worker['running'] - min(len(worker['tasks']), 4)
-        doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
         job = jobs.get(worker['job'], {'reason': '', 'ends': None})
-        about = [
-            plural(worker['slots'], 'slot'),
-            job['reason'],
-            left_text(job['ends'], now) if job['ends'] is not None else '',
-        ]
-        lines.append(
-            [
-                (
-                    (
-                        f'  worker {worker["job"]} on {worker["host"]}, '
-                        f'{", ".join(filter(None, about))}: {doing}{_alive(worker)}'
-                    ),
-                    'dim',
-                )
-            ]
-        )
+        lines.append([(_worker_text(worker, job, now), 'dim')])
         if worker['trouble']:
             lines.append([(f'    {worker["trouble"]}. Nothing is lost, it tries again', 'yellow')])
     if len(workers) > _WORKERS:
         rest = workers[_WORKERS:]
-        lines.append(
-            [
-                (
-                    (
-                        f'  and {plural(len(rest), "more worker")}, which run '
-                        f'{plural(sum(worker["running"] for worker in rest))}'
-                    ),
-                    'dim',
-                )
-            ]
-        )
+        running = plural(sum(worker['running'] for worker in rest))
+        text = f'  and {plural(len(rest), "more worker")}, which run {running}'
+        lines.append([(text, 'dim')])
     return lines
+
+
+def _worker_text(worker: dict[str, Any], job: dict[str, Any], now: float) -> str:
+    running = ', '.join(f'{task["name"]}[{task["index"]}]' for task in worker['tasks'][:4])
+    more = worker['running'] - min(len(worker['tasks']), 4)
+    doing = (f'runs {running}' + (f' and {more} more' if more else '')) if running else 'idle'
+    about = [
+        plural(worker['slots'], 'slot'),
+        job['reason'],
+        left_text(job['ends'], now) if job['ends'] is not None else '',
+    ]
+    details = ', '.join(filter(None, about))
+    return f'  worker {worker["job"]} on {worker["host"]}, {details}: {doing}{_alive(worker)}'
 
 
 def change_line(summary: dict[str, Any]) -> str:

@@ -76,10 +76,8 @@ def _declare_tasks(verbs: Verbs) -> None:
 
 
 def tasks(args: argparse.Namespace) -> None:
-    """``desipipe tasks``."""
-    from ..view.queue import LOOKS, task_summaries
-    from ..view.text import span, state_text
-    from .tables import Column, show_table
+    """Run ``desipipe tasks``."""
+    from ..view.queue import task_summaries
 
     queue = open_one(args)
     check_names(queue, args.name)
@@ -91,66 +89,74 @@ def tasks(args: argparse.Namespace) -> None:
         index=args.index,
         superseded=args.superseded,
     )
-    limit = (
-        args.limit
-        if args.limit is not None
-        else _TERMINAL_LIMIT
-        if on_terminal() and not args.json
-        else 0
-    )
+    limit = args.limit
+    if limit is None:
+        limit = _TERMINAL_LIMIT if on_terminal() and not args.json else 0
     # What a job ran stands in the journal only: looked up for all, before the first N are taken.
-    found = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
+    summaries = task_summaries(queue.ledger, rows if args.jobid or not limit else rows[:limit])
     if args.jobid:
-        known = [
-            (row, task) for row, task in zip(rows, found, strict=True) if task['job'] in args.jobid
+        of_jobs = [
+            (row, task)
+            for row, task in zip(rows, summaries, strict=True)
+            if task['job'] in args.jobid
         ]
-        rows, found = [row for row, _ in known], [task for _, task in known]
+        rows, summaries = [row for row, _ in of_jobs], [task for _, task in of_jobs]
     n = len(rows)
     if limit:
-        rows, found = rows[:limit], found[:limit]
+        rows, summaries = rows[:limit], summaries[:limit]
     if args.full:
         _print_full(queue, rows)
     elif args.property:
         _properties(queue, rows, args)
     else:
-        for task in found:
-            task['words'] = task['cause'] or (
-                f'blocked by {task["blocked"][:12]}' if task['blocked'] else ''
-            )
-            if task['superseded']:
-                task['words'] = f'superseded; {task["words"]}'.removesuffix('; ')
-            task['shown'] = (
-                'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
-            )
-        columns = [
-            Column('tid', 'task', lambda tid: tid[:12]),
-            Column('name', 'name'),
-            Column('index', 'index', right=True),
-            Column('shown', 'state', state_text, style=lambda name: LOOKS[name].colour),
-            Column('attempt', 'attempt', right=True),
-            Column('duration', 'time', span, right=True),
-            Column('job', 'job'),
-            *([Column('user', 'of'), Column('ran_by', 'ran by')] if queue.group else []),
-            Column('words', 'why'),
-        ]
-        if args.json:
-            found = [
-                {key: value for key, value in task.items() if key not in ('words', 'shown')}
-                for task in found
-            ]
-        show_table(columns, found, args.json)
+        _print_table(queue, summaries, args.json)
     if len(rows) < n:
         hint(f'The first {len(rows):d} of {plural(n)}; all: --limit 0')
 
 
+def _print_table(queue: Queue, summaries: list[dict[str, Any]], as_json: bool) -> None:
+    from ..view.queue import LOOKS
+    from ..view.text import span, state_text
+    from .tables import Column, show_table
+
+    if not as_json:
+        for task in summaries:
+            task['words'] = _reason(task)
+            task['shown'] = (
+                'BLOCKED' if task['blocked'] else 'CLAIMED' if task['claimed'] else task['state']
+            )
+    columns = [
+        Column('tid', 'task', lambda tid: tid[:12]),
+        Column('name', 'name'),
+        Column('index', 'index', right=True),
+        Column('shown', 'state', state_text, style=lambda name: LOOKS[name].colour),
+        Column('attempt', 'attempt', right=True),
+        Column('duration', 'time', span, right=True),
+        Column('job', 'job'),
+        *([Column('user', 'of'), Column('ran_by', 'ran by')] if queue.group else []),
+        Column('words', 'why'),
+    ]
+    show_table(columns, summaries, as_json)
+
+
+def _reason(task: dict[str, Any]) -> str:
+    """Return why a task is in its state, as far as there is something to tell."""
+    reason: str = task['cause']
+    if not reason and task['blocked']:
+        reason = f'blocked by {task["blocked"][:12]}'
+    if task['superseded']:
+        return f'superseded; {reason}'.removesuffix('; ')
+    return reason
+
+
 def _print_full(queue: Queue, rows: list[int]) -> None:
-    """Print app, job, error number, standard error and output of tasks, grouped by state."""
+    """Print output and errors of tasks, grouped by state."""
     from ..queue.events import STATES
     from ..queue.task import Task
 
-    known = [Task.stored(queue.ledger, row) for row in rows]
+    stored = [Task.stored(queue.ledger, row) for row in rows]
     for state in STATES:
-        tasks = [task for task in known if task.state == state]
+        tasks = [task for task in stored if task.state == state]
         if tasks:
             print(f'Tasks that are {state}:')
         for task in tasks:
@@ -164,8 +170,8 @@ def _print_full(queue: Queue, rows: list[int]) -> None:
 def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None:
     from ..queue.task import Task
 
-    known = [Task.stored(queue.ledger, row) for row in rows]
-    found = [
+    stored = [Task.stored(queue.ledger, row) for row in rows]
+    values = [
         {
             'id': task.id,
             **{
@@ -173,12 +179,12 @@ def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None
                 for name in args.property
             },
         }
-        for task in known
+        for task in stored
     ]
     if args.json:
-        print_json([{key: _plain(value) for key, value in item.items()} for item in found])
+        print_json([{key: _plain(value) for key, value in item.items()} for item in values])
     elif len(args.property) == 1:
-        for item in found:
+        for item in values:
             value = item[args.property[0]]
             text = value if isinstance(value, str) else '' if value is None else _words(value)
             print(text, end='' if text.endswith('\n') else '\n')
@@ -187,7 +193,7 @@ def _properties(queue: Queue, rows: list[int], args: argparse.Namespace) -> None
 
         show_table(
             [Column(name, name) for name in args.property],
-            [{key: _words(value) for key, value in item.items()} for item in found],
+            [{key: _words(value) for key, value in item.items()} for item in values],
         )
 
 
@@ -265,13 +271,13 @@ def explain(args: argparse.Namespace) -> None:
     """``desipipe explain``."""
     queue = open_one(args)
     tid = find_task(queue, args.task)
-    words = queue.explain(tid)
+    explanation = queue.explain(tid)
     if args.json:
         from ..view.queue import task_detail
 
-        print_json({**task_detail(queue.ledger, queue.ledger.find(tid)), 'words': words})
+        print_json({**task_detail(queue.ledger, queue.ledger.find(tid)), 'words': explanation})
     else:
-        print(words)
+        print(explanation)
 
 
 def _save_displays(queue: Queue, tid: str, folder: str) -> None:

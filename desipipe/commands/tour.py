@@ -150,10 +150,10 @@ def _next_steps(keep: str | None) -> None:
         )
         print('  desipipe --help                       all there is')
         return
-    place = shlex.quote(
+    folder = shlex.quote(
         os.path.join(keep if os.path.isabs(keep) or keep.startswith('.') else f'./{keep}', 'demo')
     )
-    for command, words in (
+    for command, text in (
         (
             f'(cd {shlex.quote(keep)} && python pi.py)',
             (
@@ -161,11 +161,11 @@ def _next_steps(keep: str | None) -> None:
                 'echo() are'
             ),
         ),
-        (f'desipipe status -q {place}', 'how far is it?'),
-        (f'desipipe tasks -q {place}', 'all tasks'),
-        (f"desipipe logs -q {place} 'fraction[3]'", 'what one printed'),
-        (f"desipipe explain -q {place} 'average[0]'", 'why it is as it is'),
-        (f'desipipe time -q {place}', 'how long they took'),
-        (f'desipipe delete -q {place}', 'clean up'),
+        (f'desipipe status -q {folder}', 'how far is it?'),
+        (f'desipipe tasks -q {folder}', 'all tasks'),
+        (f"desipipe logs -q {folder} 'fraction[3]'", 'what one printed'),
+        (f"desipipe explain -q {folder} 'average[0]'", 'why it is as it is'),
+        (f'desipipe time -q {folder}', 'how long they took'),
+        (f'desipipe delete -q {folder}', 'clean up'),
     ):
-        print(f'  {command:<50s}  {words}')
+        print(f'  {command:<50s}  {text}')
