@@ -7,19 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from desipipe.cells.definitions import Definitions, read_cell
+from desipipe.cells.changes import Recorded, describe_reads, record, version
+from desipipe.cells.definitions import Definitions
 from desipipe.cells.modules import Modules
-from desipipe.cells.states import (
-    CellState,
-    Notebook,
-    NotebookCell,
-    Ran,
-    Recorded,
-    State,
-    describe_reads,
-    record,
-    version,
-)
+from desipipe.cells.statements import read_cell
+from desipipe.cells.states import CellState, Notebook, NotebookCell, Ran, State
 
 SETUP = '%load_ext desipipe\n%desipipe use q'
 HELPERS = 'import numpy as np\ndef inside(x, y):\n    return x**2 + y**2 < radius'

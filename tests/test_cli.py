@@ -878,7 +878,7 @@ def findings(said: Done) -> dict[str, list[dict[str, Any]]]:
 
 def test_doctor(shell: Shell) -> None:
     said = shell('doctor')
-    assert said.out.endswith('All is well\n') and 'locks: kind' in said.out
+    assert said.out.endswith('All is well\n') and 'locks: Kind' in said.out
     shell('add', '-q', 'q', '--create', '--', 'echo a')
     shell('work', '-q', 'q')
     found = findings(shell.here('doctor', '-q', 'q', '--json'))

@@ -68,8 +68,9 @@ INSIDE = {
         'verify rerun'
     ),
     'cells': (
-        'names option_types shared_variables function options recorded modules task_cell '
-        'definitions states estimate plan file'
+        'names option_types shared_variables syntax assignments function_makers cell_inputs '
+        'function options recorded modules task_cell statements definitions changes states '
+        'estimate plan file'
     ),
     'commands': (
         'common demo_pipeline differences change sharing addition completion logs '
@@ -78,8 +79,9 @@ INSIDE = {
         'imports tour parser'
     ),
     'notebook': (
-        'commands displays exporter follower displays.cell dry_run history displays.queue '
-        'form panel hooks verbs magics'
+        'commands displays exporter publishing liveness follower displays.cell dry_run '
+        'history displays.queue form_fields form panel hooks verb_output verb_parser '
+        'verb_completion verbs magic_messages magics'
     ),
     'server': 'queues routes cell_routes openapi handlers socket extension',
 }

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from desipipe.cells.options import cell_parser
 from desipipe.commands.common import Verbs
-from desipipe.notebook.verbs import _parser as notebook_parser
+from desipipe.notebook.verb_parser import verb_parser as notebook_parser
 from tests import standards
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -1,1 +1,1 @@
-"""The text of cells: options, names, a function; what it defines and reads, and its state."""
+"""The text of cells: options, names, functions, definitions and states."""

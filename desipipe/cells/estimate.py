@@ -65,14 +65,14 @@ def _durations(ledger: Ledger, rows: Sequence[int]) -> list[float]:
     """Read the seconds that tasks took from their last ends."""
     members = set(rows)
     offsets = sorted({ledger.state.ended_at[row] for row in rows} - {0})
-    found: dict[int, float] = {}
+    times: dict[int, float] = {}
     for _, event in events_at(ledger, offsets):
         if event is None or event['e'] != 'end' or not event['w']:
             continue  # damaged, or a state that someone set
-        for place, row in enumerate(event['rows']):
+        for position, row in enumerate(event['rows']):
             if row in members:
-                found[row] = event['d'][place] * 1e-6
-    return list(found.values())
+                times[row] = event['d'][position] * 1e-6
+    return list(times.values())
 
 
 def _provider_of(ledger: Ledger, mid: str) -> tuple[float | None, float | None]:
@@ -88,14 +88,17 @@ def _provider_of(ledger: Ledger, mid: str) -> tuple[float | None, float | None]:
 
 
 def count_calls(task: TaskCell) -> int | None:
-    """Count the tasks of a cell by its text; None where its sweeps need values of the notebook."""
+    """Count the tasks of a cell by its text.
+
+    None where its sweeps need values of the notebook.
+    """
     lengths = [_length(expression) for expression in task.sweeps.values()]
-    found = 1
+    count = 1
     for length in lengths:
         if length is None:
             return None
-        found = length if task.is_paired else found * length
-    return found
+        count = length if task.is_paired else count * length
+    return count
 
 
 def _length(expression: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Read the cells of a notebook's file, and what is known of their tasks in their queues."""
+"""Read the cells of a notebook's file, and the state of their tasks."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from ..queue.events import FAILED, KILLED, STATES, SUCCEEDED, UNKNOWN
 from ..queue.queue import Queue
 from ..utils import plural
 from ..view.cell import parse_rows
+from .changes import Recorded
 from .estimate import Estimate, estimate
-from .states import NotebookCell, Ran, Recorded
+from .states import NotebookCell, Ran
 
 MIME = 'application/vnd.desipipe.v1+json'
 
@@ -40,9 +41,9 @@ class Queues:
     def estimate(self, name: str) -> Estimate | None:
         """Estimate what a task of a name takes, by the queue that was opened last."""
         for queue in reversed(self._opened.values()):
-            known = None if isinstance(queue, str) else estimate(queue.ledger, name)
-            if known is not None:
-                return known
+            estimated = None if isinstance(queue, str) else estimate(queue.ledger, name)
+            if estimated is not None:
+                return estimated
         return None
 
 
@@ -73,20 +74,20 @@ def read_cells(notebook: Mapping[str, Any], queues: Queues | None = None) -> lis
     queues : Queues, default=None
         Where to look what has become of their tasks; by default nowhere.
     """
-    found = []
+    cells = []
     for cell in notebook['cells']:
         if cell['cell_type'] != 'code':
-            found.append(NotebookCell(''))
+            cells.append(NotebookCell(''))
             continue
         text = cell['source'] if isinstance(cell['source'], str) else ''.join(cell['source'])
         shown = display_of(cell)
         if shown is None:
-            found.append(NotebookCell(text))
+            cells.append(NotebookCell(text))
         elif queues is None:
-            found.append(NotebookCell(text, Ran(Recorded.from_json(shown.get('ran')))))
+            cells.append(NotebookCell(text, Ran(Recorded.from_json(shown.get('ran')))))
         else:
-            found.append(NotebookCell(text, queues.ran(shown)))
-    return found
+            cells.append(NotebookCell(text, queues.ran(shown)))
+    return cells
 
 
 def display_of(cell: Mapping[str, Any]) -> Mapping[str, Any] | None:

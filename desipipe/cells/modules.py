@@ -1,4 +1,4 @@
-"""Digest what cells import from modules that lie beside the notebook, from their text alone."""
+"""Digest what cells import from modules beside the notebook, by their text."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def imports_in(node: ast.AST) -> tuple[Imported, ...]:
 
     Relative imports are left out: a notebook is in no package.
     """
-    found: dict[Imported, None] = {}
+    imports: dict[Imported, None] = {}
     for item in ast.walk(node):
         if isinstance(item, ast.Import):
-            found.update({Imported(alias.name): None for alias in item.names})
+            imports.update({Imported(alias.name): None for alias in item.names})
         elif isinstance(item, ast.ImportFrom) and item.module and not item.level:
             for alias in item.names:
                 name = '' if alias.name == '*' else alias.name
-                found[Imported(item.module, name)] = None
-    return tuple(found)
+                imports[Imported(item.module, name)] = None
+    return tuple(imports)
 
 
 class Modules:
@@ -53,23 +53,23 @@ class Modules:
 
     def digests(self, imported: Imported) -> dict[str, str]:
         """Return the digests of own modules that an import reaches, by their dotted names."""
-        found: dict[str, str] = {}
-        self._add(imported, found, _DEPTH_MAX)
-        return found
+        digests: dict[str, str] = {}
+        self._add(imported, digests, _DEPTH_MAX)
+        return digests
 
-    def _add(self, imported: Imported, found: dict[str, str], depth: int) -> None:
+    def _add(self, imported: Imported, digests: dict[str, str], depth: int) -> None:
         names = [imported.module]
         if imported.name:
             names.append(f'{imported.module}.{imported.name}')  # it may be a module
         for name in [*_packages(imported.module), *names]:
             file = self._file(name)
-            if not file or name in found:
+            if not file or name in digests:
                 continue
             tree = self._tree(file)
-            found[name] = '' if tree is None else source.tree(tree).hex()[:8]
+            digests[name] = '' if tree is None else source.tree(tree).hex()[:8]
             if tree is not None and depth:
                 for other in _imports_of(tree, name, file.endswith('__init__.py')):
-                    self._add(other, found, depth - 1)
+                    self._add(other, digests, depth - 1)
 
     def _file(self, name: str) -> str:
         stem = os.path.join(self._folder, *name.split('.'))

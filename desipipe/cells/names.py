@@ -116,21 +116,21 @@ def rebound(code: CodeType) -> list[str]:
     code : code
         Of the statement, compiled as a module.
     """
-    found: dict[str, None] = {}
+    bound_names: dict[str, None] = {}
     for body in filter(_is_class, _codes(code)):
         read: set[str] = set()
         bound: set[str] = set()
         for instruction in dis.get_instructions(body):
             if instruction.opname in _STORES:
-                found.update(dict.fromkeys(read & {instruction.argval}))
+                bound_names.update(dict.fromkeys(read & {instruction.argval}))
                 bound.add(instruction.argval)
             elif instruction.opname in _LOADS and instruction.argval not in bound:
                 read.add(instruction.argval)
-    return list(found)
+    return list(bound_names)
 
 
 def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | None]:
-    """Compute the names known before each instruction; ``None`` before unreachable ones."""
+    """Compute the names known before each instruction; ``None``: unreachable."""
     places = {instruction.offset: i for i, instruction in enumerate(instructions)}
     offsets = [instruction.offset for instruction in instructions]
 
@@ -150,10 +150,10 @@ def _flow(code: CodeType, instructions: list[dis.Instruction]) -> list[_Point | 
     todo = [(0, _NOWHERE)]
     while todo:
         i, point = todo.pop()
-        known = points[i]
-        if known is not None:
-            point = known.merged(point)
-            if point == known:
+        names = points[i]
+        if names is not None:
+            point = names.merged(point)
+            if point == names:
                 continue
         points[i] = point
         instruction = instructions[i]
@@ -178,7 +178,10 @@ def _is_suppressed(instructions: list[dis.Instruction], i: int) -> bool:
 
 
 def _target(instructions: list[dis.Instruction], i: int) -> str:
-    """The name under which the code at ``i`` will be known; empty for what is used on the spot."""
+    """Return the name under which the code at ``i`` will be known.
+
+    Empty for what is used on the spot.
+    """
     code: CodeType = instructions[i].argval
     if not code.co_name.startswith('<'):
         return code.co_name  # def and class bind their own name, whatever decorators do in between
@@ -224,16 +227,17 @@ class _Finder:
         self._line = _line(instruction, self._line)
 
     def read(self, name: str, point: _Point, line: int = 0, inner: object = None) -> None:
-        """A name is read at a point: by the instruction itself, or at a place in the text of
-        what it calls.
+        """Note that a name is read at a point.
+
+        By the instruction itself, or at a place in the text of what it calls.
         """
         unbound = name not in point.maybe
         reading = _Reading(
             line or self._line, name in point.sure, unbound, unbound and name in point.gone
         )
         key = name, self._outer, inner
-        known = self._readings.get(key)
-        self._readings[key] = reading if known is None else known.merged(reading)
+        earlier = self._readings.get(key)
+        self._readings[key] = reading if earlier is None else earlier.merged(reading)
         for code in self._later.pop(name, ()):
             self._enter(code, point)
 
@@ -271,22 +275,22 @@ class _Finder:
                 self._enter(code, point)
 
     def _enter(self, code: CodeType, point: _Point) -> None:
-        """A function runs at a point, as far as one can tell, with the functions inside of it."""
+        """Note that a function runs at a point, with the functions inside of it."""
         self._body(code, point)
         for item in _codes(code):
             self._enter(item, point)
 
     def _body(self, code: CodeType, point: _Point) -> None:
-        mine: set[str] = set()
+        bound_names: set[str] = set()
         line = code.co_firstlineno
         for instruction in dis.get_instructions(code):
             line = _line(instruction, line)
             if instruction.opname == 'STORE_NAME':
-                mine.add(instruction.argval)  # of a class body
+                bound_names.add(instruction.argval)  # of a class body
             elif instruction.opname == 'STORE_GLOBAL':
                 self.bound.add(instruction.argval)
-                mine.add(instruction.argval)
-            elif instruction.opname in _LOADS and instruction.argval not in mine:
+                bound_names.add(instruction.argval)
+            elif instruction.opname in _LOADS and instruction.argval not in bound_names:
                 self.read(instruction.argval, point, line, instruction.positions)
 
 

@@ -58,8 +58,8 @@ def positive(text: str) -> int:
     return whole(text)
 
 
-def _number(kind: Callable[[str], Any], text: str, words: str) -> Any:
+def _number(kind: Callable[[str], Any], text: str, expected: str) -> Any:
     try:
         return kind(text)
     except ValueError:
-        raise argparse.ArgumentTypeError(f'{text!r} is no number: give {words}') from None
+        raise argparse.ArgumentTypeError(f'{text!r} is no number: give {expected}') from None

@@ -1,4 +1,4 @@
-"""The line of ``%%desipipe`` and that of ``%desipipe use``: words, and what they mean."""
+"""Parse the line of ``%%desipipe`` and that of ``%desipipe use``."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ _OPEN = {'(': ')', '[': ']', '{': '}'}
 
 
 def split(line: str) -> list[str]:
-    """Words of a line, in which Python expressions stay whole: blanks within brackets and quotes
-    separate nothing; a comment ends it.
+    """Split a line at blanks, and keep Python expressions whole.
+
+    Blanks within brackets and quotes separate nothing; a comment ends the line.
 
     Parameters
     ----------
@@ -23,7 +24,7 @@ def split(line: str) -> list[str]:
 
     Returns
     -------
-    words : list of str
+    parts : list of str
         A word that is quoted as a whole comes without its quotes.
 
     Raises
@@ -31,7 +32,7 @@ def split(line: str) -> list[str]:
     CellError
         A quote or bracket is not closed.
     """
-    words: list[str] = []
+    parts: list[str] = []
     word = ''
     quote = ''
     closing: list[str] = []
@@ -45,7 +46,7 @@ def split(line: str) -> list[str]:
             word += letter
         elif letter.isspace() and not closing:
             if word:
-                words.append(word)
+                parts.append(word)
             word = ''
         elif letter == '#' and not word:
             break
@@ -58,12 +59,12 @@ def split(line: str) -> list[str]:
     if quote or closing:
         raise CellError(f'{line.strip()!r}: {quote or closing[-1]} is missing; nothing was added')
     if word:
-        words.append(word)
+        parts.append(word)
     return [
         word[1:-1]
         if len(word) > 1 and word[0] == word[-1] and word[0] in '\'"' and word[0] not in word[1:-1]
         else word
-        for word in words
+        for word in parts
     ]
 
 
@@ -71,15 +72,15 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise CellError(f'{message}; nothing was added. Its options: {self.prog}?')
 
-    def unknown(self, words: list[str]) -> NoReturn:
-        word = words[0].split('=')[0]
+    def unknown(self, arguments: list[str]) -> NoReturn:
+        word = arguments[0].split('=')[0]
         options = [option for action in self._actions for option in action.option_strings]
         if word.startswith('-'):
             raise UnknownOptionError(
                 f'{self.prog} has no option {word}: {close_names(word, options, 20)}; nothing was '
                 'added'
             )
-        self.sweep(words[0])
+        self.sweep(arguments[0])
         raise CellError(
             f'{self.prog}: {word!r} is one word too many; nothing was added. Quote what holds '
             'blanks'
@@ -104,8 +105,8 @@ def _sweep(text: str) -> tuple[str, str]:
     return name, expression.strip()
 
 
-def _names(words: list[list[str]]) -> list[str]:
-    return [name for group in words for word in group for name in word.split(',') if name]
+def _names(groups: list[list[str]]) -> list[str]:
+    return [name for group in groups for word in group for name in word.split(',') if name]
 
 
 @functools.cache
@@ -185,7 +186,7 @@ def parse_cell(line: str) -> argparse.Namespace:
     return args  # type: ignore[no-any-return]
 
 
-def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
+def parse_use(arguments: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     """Read what ``%desipipe use`` is told.
 
     Returns
@@ -208,7 +209,7 @@ def parse_use(words: list[str]) -> tuple[argparse.Namespace, dict[str, Any]]:
     add('--environ')
     add('--base-dir')
     add('--no-spawn', action='store_true')
-    args, rest = parser.parse_known_args(words)
+    args, rest = parser.parse_known_args(arguments)
     options: dict[str, Any] = {}
     while rest:
         word = rest.pop(0)
@@ -230,7 +231,7 @@ def _check_options(
 
     # The provider knows its own options only, and what was mistyped may be one of ours.
     provider = Provider(name)
-    known = [option for action in parser._actions for option in action.option_strings] + [
+    declared = [option for action in parser._actions for option in action.option_strings] + [
         f'--{key.replace("_", "-")}' for key in provider.defaults
     ]
     for key in options:
@@ -243,7 +244,7 @@ def _check_options(
             )
             raise UnknownOptionError(
                 f'{parser.prog} has no option {word}, nor has provider {provider.label}: '
-                f'{close_names(word, known, 40)}; nothing was changed{more}'
+                f'{close_names(word, declared, 40)}; nothing was changed{more}'
             )
 
 

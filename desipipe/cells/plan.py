@@ -1,4 +1,4 @@
-"""Plan what a notebook would compute: the states of its task cells, and what stale ones cost."""
+"""Plan what a notebook would compute: states of its task cells, and costs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 
 from ..utils import plural
 from ..view.text import BADGE_SYMBOLS, span
-from .definitions import read_cell
+from .changes import label
 from .estimate import Estimate, count_calls
 from .modules import Modules
-from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State, label
+from .statements import read_cell
+from .states import SETTLED, CellState, Look, Notebook, NotebookCell, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,7 @@ class PlannedCell:
 
 @dataclass(frozen=True, slots=True)
 class Total:
-    """The cost of all cells of a plan that are not current; None where that is not known."""
+    """Return the cost of all cells of a plan that are not current, where it is known."""
 
     cells: int
     tasks: int | None
@@ -78,8 +79,8 @@ class Plan:
 
 
 def _sum(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None
+    estimates = [value for value in values if value is not None]
+    return sum(estimates) if len(estimates) == len(values) else None
 
 
 Find = Callable[[str], Estimate | None]
@@ -169,10 +170,10 @@ def _cell_line(item: PlannedCell) -> str:
     cell = item.cell
     title = f' {cell.title}' if cell.title else ''
     reason = f': {cell.reason}' if cell.reason else ''
-    words = f'{BADGE_SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
+    text = f'{BADGE_SYMBOLS[cell.state]} {label(cell.number)}{title}  {cell.state}{reason}'
     if cell.state in (*SETTLED, State.FAILED):
-        return words
-    return f'{words} ({_cost(item)})'
+        return text
+    return f'{text} ({_cost(item)})'
 
 
 def _cost(item: PlannedCell) -> str:
@@ -189,14 +190,14 @@ def _hours(node_hours: float | None, charge: float | None) -> list[str]:
     if node_hours is None:
         return []
     hours = f'{node_hours:.3g}'
-    words = [f'{hours} node-hour{"" if hours == "1" else "s"}']
-    return words if charge is None else [*words, f'charged as {charge:.3g}']
+    parts = [f'{hours} node-hour{"" if hours == "1" else "s"}']
+    return parts if charge is None else [*parts, f'charged as {charge:.3g}']
 
 
 def _total_line(plan: Plan) -> str:
     total = plan.total
-    known = 'tasks not known' if total.tasks is None else f'at most {plural(total.tasks)}'
-    pieces = [f'{plural(total.cells, "cell")} not current', known]
+    tasks_text = 'tasks not known' if total.tasks is None else f'at most {plural(total.tasks)}'
+    pieces = [f'{plural(total.cells, "cell")} not current', tasks_text]
     if total.seconds is not None:
         pieces.append(f'{span(total.seconds)} of task time')
     return ', '.join([*pieces, *_hours(total.node_hours, total.charge)]) + '.'

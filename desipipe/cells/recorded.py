@@ -1,5 +1,6 @@
-"""The function that the text of a ``%%desipipe`` cell stands for, made again from the text alone:
-what a stored identity is held against.
+"""Make the function of a ``%%desipipe`` cell again, from its text alone.
+
+A stored identity is held against it.
 
 Nothing is run, and no variable of a notebook is looked at.
 """
@@ -13,18 +14,13 @@ from collections.abc import Sequence
 from ..errors import CellError
 from ..provenance import versions
 from ..serialize import source
-from .function import (
-    _compile,
-    _expand_stars,
-    _file,
-    _function,
-    _last_assigned,
-    _parse,
-    _take_futures,
-    make_shell_cell,
-)
+from .assignments import last_assigned
+from .cell_inputs import take_futures
+from .function import make_shell_cell
+from .function_makers import compile_cell, make_function_node
 from .names import find_names
 from .options import parse_cell
+from .syntax import expand_stars, parse_text, source_name
 
 
 def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
@@ -60,13 +56,13 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
         # notebooks do not store that.
         body = body if body.endswith('\n') else body + '\n'
         made = make_shell_cell(line, body, {}, name, args.out, tuple(parameters))
-        found = source.find(made.func.__code__, {})
-        assert found is not None and isinstance(
-            found.node, ast.FunctionDef
+        syntax = source.find(made.func.__code__, {})
+        assert syntax is not None and isinstance(
+            syntax.node, ast.FunctionDef
         )  # it was registered as it was made
-        return found.node
-    file = _file(name or 'cell', text)
-    tree = _parse('\n' + body, file)
+        return syntax.node
+    file = source_name(name or 'cell', text)
+    tree = parse_text('\n' + body, file)
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.ImportFrom)
@@ -74,11 +70,11 @@ def cell_node(text: str, parameters: Sequence[str]) -> ast.FunctionDef:
             and not _is_installed(node)
         ):
             raise LookupError(f'from {node.module} import *')
-    flags = _take_futures(tree)
-    _expand_stars(tree)
-    names = find_names(_compile(tree, file, flags))
-    outputs = tuple(args.out) or _last_assigned(tree)
-    return _function(
+    flags = take_futures(tree)
+    expand_stars(tree)
+    names = find_names(compile_cell(tree, file, flags))
+    outputs = tuple(args.out) or last_assigned(tree)
+    return make_function_node(
         tree,
         name or (outputs[0] if outputs else 'cell'),
         parameters,

@@ -1,4 +1,4 @@
-"""Find what functions and classes of a notebook do to its variables, in another process.
+"""Find what functions and classes do to a notebook's variables elsewhere.
 
 There a function has variables of its own: copies of what it reads. A notebook has one set of
 variables for all. Where the difference would show, the cell is refused, or both are given the same
@@ -79,11 +79,11 @@ def _functions(value: Any) -> Iterator[FunctionType]:
 
 @functools.lru_cache(maxsize=1024)
 def _stored(code: CodeType) -> frozenset[str]:
-    found = {
+    functions = {
         instruction.argval
         for instruction in dis.get_instructions(code)
         if instruction.opname == 'STORE_GLOBAL'
     }
     return frozenset(
-        found.union(*(_stored(item) for item in code.co_consts if isinstance(item, CodeType)))
+        functions.union(*(_stored(item) for item in code.co_consts if isinstance(item, CodeType)))
     )

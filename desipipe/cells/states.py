@@ -1,4 +1,4 @@
-"""Tell of each task cell of a notebook whether its tasks are of its present text and inputs.
+"""States of the task cells of a notebook: do they match its present text?
 
 What a cell ran with is recorded in its output: the digest of its text, and those of all definitions
 that it read. The present text of the notebook is compared with that; nothing is run.
@@ -10,19 +10,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from .definitions import (
-    MODULE_PREFIX,
-    CellText,
-    Definitions,
-    Kind,
-    Use,
-    digest,
-    read_cell,
-)
+from .changes import NAMED_MAX, Recorded, describe_changes, describe_reads, label, version
+from .definitions import MODULE_PREFIX, Definitions, Use
 from .modules import Modules
+from .statements import CellText, Kind, read_cell
 from .task_cell import SETUP, TaskCell
-
-NAMED_MAX = 2  # changes that are named
 
 
 class State(StrEnum):
@@ -40,32 +32,6 @@ class State(StrEnum):
 CHANGED = (State.EDITED, State.STALE)
 SETTLED = (State.CURRENT, State.RUNNING)
 """States in which nothing has to run again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """The digests of a cell and of what it read, as its output keeps them."""
-
-    text: str
-    """Digest of the cell."""
-    reads: Mapping[str, str]
-    """Digests of all that it read, directly or through helpers, by name."""
-
-    def to_json(self) -> dict[str, object]:
-        """Return it as JSON of the display."""
-        return {'text': self.text, 'reads': dict(self.reads)}
-
-    @classmethod
-    def from_json(cls, value: object) -> Recorded | None:
-        """Read :meth:`to_json`; return None if it is something else."""
-        if not isinstance(value, dict):
-            return None
-        text, reads = value.get('text'), value.get('reads')
-        if not isinstance(text, str) or not isinstance(reads, dict):
-            return None
-        if not all(isinstance(item, str) for pair in reads.items() for item in pair):
-            return None
-        return cls(text, reads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,49 +74,6 @@ Look = Callable[[int, TaskCell, Mapping[str, Use]], str | None]
 """Compare identities: '' if they are those that ran, words if not, None if that can't be told."""
 
 
-def describe_reads(task: TaskCell, definitions: Definitions, cell: int) -> dict[str, Use]:
-    """Find all that a task cell reads, directly or through helpers, when it runs next.
-
-    Parameters
-    ----------
-    task : TaskCell
-    definitions : Definitions
-        Of the cells that run before.
-    cell : int
-        Its number.
-    """
-    found = definitions.module_uses(task.modules, cell)
-    for name in task.reads:
-        known = definitions.before(name, task) if name in task.outputs else definitions.get(name)
-        if known is not None:
-            found |= {**definitions.closure_of(known), name: known.use()}
-    return found
-
-
-def record(task: TaskCell, definitions: Definitions, cell: int) -> Recorded:
-    """Record what a cell runs with now.
-
-    Parameters
-    ----------
-    task : TaskCell
-    definitions : Definitions
-        Of the cells that ran.
-    cell : int
-        Its number.
-    """
-    reads = describe_reads(task, definitions, cell)
-    return Recorded(task.digest, {name: use.digest for name, use in sorted(reads.items())})
-
-
-def version(task: TaskCell, reads: Mapping[str, Use]) -> str:
-    """Return the digest of all that the outputs of a task cell depend on."""
-    # Without modules: who does not know the folder of the notebook gets the same version.
-    pieces = [
-        f'{name}={use.digest}' for name, use in sorted(reads.items()) if use.kind is not Kind.MODULE
-    ]
-    return digest(task.digest, *pieces)
-
-
 class Notebook:
     """The cells of a notebook, taken apart.
 
@@ -189,25 +112,25 @@ class Notebook:
         look : callable, default=None
             Where there is a kernel: see :data:`Look`.
         """
-        found: dict[int, CellState] = {}
+        states: dict[int, CellState] = {}
         for number, reads in self.reads.items():
             task = self.texts[number].task
             assert task is not None  # those that have reads are task cells
             above = {
                 name: use.cell
                 for name, use in reads.items()
-                if use.kind is Kind.TASK and use.cell in found
+                if use.kind is Kind.TASK and use.cell in states
             }
-            state, reason = self._state(number, task, above, found, look)
-            found[number] = CellState(number, task.title, state, reason, above)
-        return list(found.values())
+            state, reason = self._state(number, task, above, states, look)
+            states[number] = CellState(number, task.title, state, reason, above)
+        return list(states.values())
 
     def _state(
         self,
         number: int,
         task: TaskCell,
         above: Mapping[str, int],
-        found: Mapping[int, CellState],
+        states: Mapping[int, CellState],
         look: Look | None,
     ) -> tuple[State, str]:
         ran = self.cells[number].ran
@@ -224,10 +147,10 @@ class Notebook:
         if ran.recorded.text != task.digest:
             return State.EDITED, 'its text has changed since it ran'
         for name, cell in above.items():
-            if found[cell].state in CHANGED:
+            if states[cell].state in CHANGED:
                 return (
                     State.STALE,
-                    f'`{name}` comes from {label(cell)}, which is {found[cell].state}',
+                    f'`{name}` comes from {label(cell)}, which is {states[cell].state}',
                 )
         changes = self._changes(number, ran.recorded)
         seen = look(number, task, self.reads[number]) if look is not None else None
@@ -249,13 +172,13 @@ class Notebook:
             recorded = Recorded(recorded.text, kept)
         for name in recorded.reads.keys() - reads.keys():
             # Cells may have run in another order than that of the notebook.
-            known = self.definitions.get(name)
-            if known is not None and known.cell != number:
-                reads[name] = known.use()
+            definition = self.definitions.get(name)
+            if definition is not None and definition.cell != number:
+                reads[name] = definition.use()
         return describe_changes(recorded, reads, label, lambda cell: self.texts[cell].error)
 
     def cells_to_run(self, states: Iterable[CellState]) -> list[int]:
-        """List the cells that a new kernel has to run so that all tasks are of the present text.
+        """List the cells that a new kernel has to run to make all tasks current.
 
         Parameters
         ----------
@@ -268,14 +191,14 @@ class Notebook:
             Task cells that are not current, and whole cells that define what they read, in order.
         """
         needed = self._needed_cells()
-        found: set[int] = set()
+        numbers: set[int] = set()
         todo = {state.number for state in states if state.state not in SETTLED}
         while todo:
             number = todo.pop()
-            if number not in found:
-                found.add(number)
+            if number not in numbers:
+                numbers.add(number)
                 todo |= needed[number]
-        return sorted(found)
+        return sorted(numbers)
 
     def _needed_cells(self) -> list[frozenset[int]]:
         """Return for each cell those above it that have to run before it."""
@@ -290,64 +213,6 @@ class Notebook:
             if text.task is None or not text.task.is_skipped:
                 above.add(number, text)
         return needed
-
-
-def describe_changes(
-    recorded: Recorded,
-    reads: Mapping[str, Use],
-    name_cell: Callable[[int], str],
-    error_of: Callable[[int], str],
-) -> list[str]:
-    """Describe what a cell reads that is not what it ran with.
-
-    Parameters
-    ----------
-    recorded : Recorded
-    reads : mapping
-        All that it reads now.
-    name_cell, error_of : callable
-        Name a cell; say why its text cannot be read.
-
-    Returns
-    -------
-    changes : list of str
-        Causes first.
-    """
-    said = []
-    names = recorded.reads.keys() | reads.keys()
-    for name in sorted(names, key=lambda name: _rank(reads, name)):
-        use, before = reads.get(name), recorded.reads.get(name)
-        if use is None:
-            module = name.removeprefix(MODULE_PREFIX)
-            said.append(
-                f'`{name}` is no longer defined'
-                if module == name
-                else f'module `{module}` is no longer there'
-            )
-        elif use.digest != before:
-            where, error = name_cell(use.cell), error_of(use.cell)
-            if use.kind is Kind.TASK:
-                said.append(
-                    f'`{name}` comes from {where}, which ran with other code or inputs since'
-                )
-            elif use.kind is Kind.MODULE:
-                said.append(f'{use.kind} `{name.removeprefix(MODULE_PREFIX)}` changed')
-            elif error:
-                said.append(f'{where}, which defines `{name}`, cannot be read: {error}')
-            else:
-                how = 'is new' if before is None else 'changed'
-                said.append(f'{use.kind} `{name}` {how} in {where}')
-    return said
-
-
-def label(number: int) -> str:
-    """Return how people call a cell."""
-    return f'cell {number + 1:d}'
-
-
-def _rank(reads: Mapping[str, Use], name: str) -> tuple[bool, str]:
-    # What others only follow from comes last.
-    return name not in reads or reads[name].kind is Kind.TASK, name
 
 
 def _of_tasks(ran: Ran) -> tuple[State, str]:

@@ -1,4 +1,4 @@
-"""Read a ``%%desipipe`` cell as text: its digest, the names it reads and those it gives back."""
+"""Read a ``%%desipipe`` cell as text: its digest, inputs and outputs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ from ..errors import DesipipeError
 from ..execution.shell_template import placeholders
 from ..serialize import source
 from ..serialize.plain import digest
-from .function import _compile, _last_assigned, _parse, _take_futures
+from .assignments import last_assigned
+from .cell_inputs import take_futures
+from .function_makers import compile_cell
 from .modules import Imported, imports_in
 from .names import find_names
 from .options import parse_cell
+from .syntax import parse_text
 
 _OUT = re.compile(r'--out[ =]+((?:\w+[ ]*)+)')
 _BOUND = re.compile(r'^[ \t]*(\w+)[ \t]*=(?!=)', re.M)
@@ -60,23 +63,24 @@ def read_task_cell(text: str) -> TaskCell:
         args = parse_cell(line.partition('%%desipipe')[2])
         return _shell_cell(args, body) if args.bash else _python_cell(args, body)
     except (DesipipeError, RecursionError, MemoryError, ValueError) as exc:
-        words = str(exc).replace('; nothing was added', '').splitlines() or ['it is not Python']
+        text = re.sub('[;.] [Nn]othing was added', '', str(exc))
+        message = text.splitlines() or ['it is not Python']
         content = text.encode('utf-8', 'surrogatepass')
-        return TaskCell(_short(content), outputs=_unread_outputs(line, body), error=words[0])
+        return TaskCell(_short(content), outputs=_unread_outputs(line, body), error=message[0])
 
 
 def _unread_outputs(line: str, body: str) -> tuple[str, ...]:
     """Return the outputs of a cell that is not Python while someone types."""
     named = _OUT.findall(line.replace(',', ' '))
-    names = [name for words in named for name in words.split()] or _BOUND.findall(body)
+    names = [name for option in named for name in option.split()] or _BOUND.findall(body)
     return tuple(dict.fromkeys(name for name in names if name.isidentifier()))
 
 
 def _python_cell(args: Namespace, body: str) -> TaskCell:
-    tree = _parse('\n' + body, '<cell>')
-    flags = _take_futures(tree)
-    names = find_names(_compile(tree, '<cell>', flags))
-    outputs = tuple(args.out) or _last_assigned(tree)
+    tree = parse_text('\n' + body, '<cell>')
+    flags = take_futures(tree)
+    names = find_names(compile_cell(tree, '<cell>', flags))
+    outputs = tuple(args.out) or last_assigned(tree)
     is_quiet = body.rstrip().endswith(';')
     content = source.tree(tree) + b'%d%d' % (is_quiet, flags)
     return _task_cell(args, content, outputs, names.inputs, imports_in(tree))

@@ -1,4 +1,4 @@
-"""What a check of `desipipe doctor` finds, and how it is printed."""
+"""Findings of `desipipe doctor`, and how they are printed."""
 
 from __future__ import annotations
 

@@ -21,8 +21,9 @@ def _command() -> re.Pattern[str]:
 
 
 def typed(text: str) -> str:
-    """Text in which commands read as one types them in a notebook: ``%desipipe retry`` for
-    ``desipipe retry``.
+    """Return a text with commands as one types them in a notebook.
+
+    ``%desipipe retry`` for ``desipipe retry``.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Compare the tasks that a cell would add now with those that it added, and add none."""
+"""Compare the tasks that a cell would add now with those that it added."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ast
 from collections.abc import Mapping
 from typing import Any
 
-from ..cells.function import Cell, Import, calls, make_cell, make_shell_cell
+from ..cells.cell_inputs import Import
+from ..cells.function import Cell, calls, make_cell, make_shell_cell
 from ..cells.options import parse_cell
 from ..queue.app import App
 from ..queue.ledger import Ledger
@@ -77,7 +78,10 @@ def _difference(
 
 
 def _is_safe(expression: str) -> bool:
-    """Return True if evaluating an expression changes nothing: names, literals, ranges of them."""
+    """Return True if evaluating an expression changes nothing.
+
+    That are names, literals and ranges of them.
+    """
     tree = ast.parse(expression, mode='eval')
     body = tree.body
     if isinstance(body, ast.Call) and getattr(body.func, 'id', '') == 'range' and not body.keywords:

@@ -1,4 +1,4 @@
-"""``jupyter nbconvert --to desipipe_record``: the record as one of nbconvert's forms.
+"""The record as a format of ``jupyter nbconvert --to desipipe_record``.
 
 Imported only by nbconvert.
 """

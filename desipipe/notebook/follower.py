@@ -1,4 +1,4 @@
-"""Displays that stay true: one thread a queue follows its journal, and updates what has changed.
+"""Displays that stay true: a thread a queue follows its journal and updates them.
 
 The thread has a view of the queue of its own: what it folds, nobody else changes under its feet,
 and the notebook's own view may be busy or locked. It publishes by display id, which front ends
@@ -14,7 +14,6 @@ import logging
 import math
 import os
 import select
-import sys
 import threading
 import time
 import uuid
@@ -23,11 +22,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from ..errors import DesipipeError, QueueGoneError
-from ..queue.place import shell
 from ..queue.queue import Queue, open_queue
-from ..store.files import list_files
-from ..store.lease import LEASE, Observer
-from ..view.queue import is_alive
+from .liveness import View
+from .publishing import current_cell, nothing_waits, shell_publisher
 
 logger = logging.getLogger('desipipe')
 
@@ -43,65 +40,10 @@ twice as much.
 """
 REST = 0.1
 """Seconds between two looks at a journal to which is being written."""
-
-# s between two looks at what raises no event: (on this machine's disk, on a shared one)
-_OUTPUTS = (0.3, 1.0)
-_LEASES = (2.0, 10.0)
 _MANNERS = (
     0.01  # s that the cell that woke the thread has the interpreter for itself, to get to its end
 )
 _AGAIN = 2.0  # s until a filesystem that did not answer is asked again
-
-
-# Where we are
-
-
-def noninteractive() -> bool:
-    """Return True in non-interactive runs (documentation builds, CI)."""
-    return os.environ.get('DESIPIPE_NONINTERACTIVE', '') not in ('', '0')
-
-
-def _publisher() -> tuple[Any, bool]:
-    """The shell's publisher, ``None`` in a terminal and in plain Python; and whether what it
-    displays can be updated.
-    """
-    here = shell()
-    terminal = getattr(
-        sys.modules.get('IPython.terminal.interactiveshell'), 'TerminalInteractiveShell', ()
-    )
-    if here is None or isinstance(here, terminal):
-        return None, False
-    # While a cell captures what it displays, the shell has another publisher, which keeps
-    # everything.
-    capturing = getattr(sys.modules.get('IPython.core.displaypub'), 'CapturingDisplayPublisher', ())
-    return here.display_pub, not isinstance(here.display_pub, capturing)
-
-
-def _nothing_waits(publisher: Any) -> bool:
-    """Return True if what is displayed now can be sent at once.
-
-    ipykernel has each display wait until what was printed before is sent, which another thread
-    does: twice, for two streams, also when nothing was printed. That took a third of the time of a
-    cell. Whatever is not as expected (another kernel, a later version, a hook that wants to see
-    what is displayed) takes the usual way.
-    """
-    usual = getattr(sys.modules.get('ipykernel.zmqshell'), 'ZMQDisplayPublisher', None)
-    if (
-        type(publisher) is not usual
-        or getattr(publisher, '_hooks', None) != []
-        or getattr(publisher, 'store_display_history', False)
-    ):
-        return False
-    return not any(getattr(stream, '_flush_pending', True) for stream in (sys.stdout, sys.stderr))
-
-
-def _cell() -> tuple[str, str]:
-    """Return which cell of the notebook runs, if the front end tells, and which run it is."""
-    here = shell()
-    parent = here.get_parent() if hasattr(here, 'get_parent') else {}
-    return str((parent.get('metadata') or {}).get('cellId') or ''), str(
-        (parent.get('header') or {}).get('msg_id', '')
-    )
 
 
 # What is followed
@@ -119,15 +61,15 @@ class Display(ABC):
         that is; none: nothing.
     """
 
-    def __init__(self, queue: Queue, place: tuple[str, ...] | None = None) -> None:
+    def __init__(self, queue: Queue, origin: tuple[str, ...] | None = None) -> None:
         self.queue = queue
         self.id = f'desipipe-{uuid.uuid4().hex}'
-        self.publisher, self.live = _publisher()
+        self.publisher, self.live = shell_publisher()
         """Where to publish, kept as a cell with ``%%capture`` puts another one there; and
         whether what was displayed can be replaced.
         """
-        cell, self.run = _cell()
-        self.place = (cell,) if cell else place or (self.id,)
+        cell, self.run = current_cell()
+        self.place = (cell,) if cell else origin or (self.id,)
         self.shown: bytes | str = b''
         """What was shown, as far as it counts: if it is the same, nothing is sent."""
         self.over = threading.Event()
@@ -142,8 +84,9 @@ class Display(ABC):
 
     @abstractmethod
     def update(self, view: View) -> tuple[int, bool]:
-        """Show what there is to see now, if that is something new; how many bytes were sent, and
-        whether nothing more can come.
+        """Show the present state, if that is new.
+
+        Return how many bytes were sent, and whether nothing more can come.
 
         Raises
         ------
@@ -152,22 +95,23 @@ class Display(ABC):
         """
 
     @abstractmethod
-    def gone(self, words: str) -> None:
+    def gone(self, last_text: str) -> None:
         """Show last words."""
 
     def stirred(self, workers: set[str]) -> bool:
-        """Return True if it shows what runs at one of these workers, which wrote something."""
+        """Return True if it shows what runs at one of these workers that wrote something."""
         return False
 
     def put(self, data: Dict, update: bool = True) -> int:
-        """Display a bundle of MIME types, or let it take the place of what is displayed; returns
-        how large that was, in bytes.
+        """Display a bundle of MIME types, or replace what is displayed.
+
+        Return how large that was, in bytes.
         """
         if self.publisher is None:
             print(data['text/plain'])
             return 0
         content = {'data': data, 'metadata': {}, 'transient': {'display_id': self.id}}
-        if not update and _nothing_waits(self.publisher):
+        if not update and nothing_waits(self.publisher):
             publisher = self.publisher
             publisher.session.send(
                 publisher.pub_socket,
@@ -202,67 +146,6 @@ class Display(ABC):
             for other in follower.displays():
                 if other.place == self.place and other.run != self.run:
                     follower.drop(other)
-
-
-class View:
-    """A follower's view of its queue: the folded state, and what raises no event.
-
-    Processes that vanish and the output of running tasks are looked for now and then.
-
-    Parameters
-    ----------
-    queue : Queue
-        The follower's own.
-    """
-
-    def __init__(self, queue: Queue) -> None:
-        self.queue = queue
-        self.observer = Observer(
-            queue.folder, float(queue.ledger.journal.header.get('lease', LEASE))
-        )
-        self._leases_due = self._outputs_due = 0.0
-        self._alive: dict[str, bool | None] = {}
-        self._sizes: dict[str, tuple[int, int]] = {}
-
-    @property
-    def due(self) -> float:
-        """Return when to look again, on the monotonic clock."""
-        return min(self._leases_due, self._outputs_due)
-
-    def alive(self, name: str) -> bool | None:
-        """Return True if a worker or a manager lives, as last seen."""
-        if name not in self._alive:
-            self._alive[name] = is_alive(self.queue.folder, name, self.observer)
-        return self._alive[name]
-
-    def leases(self) -> bool:
-        """Return True if a process was found to have vanished, or to be back."""
-        now = time.monotonic()
-        if now < self._leases_due:
-            return False
-        self._leases_due = now + _LEASES[self.queue.ledger.journal.shared]
-        state = self.queue.ledger.state
-        names = [*state.alive, *([state.manager['w']] if state.manager is not None else [])]
-        alive = {name: is_alive(self.queue.folder, name, self.observer) for name in names}
-        changed = any(self._alive.get(name, found) != found for name, found in alive.items())
-        self._alive = alive
-        return changed
-
-    def outputs(self) -> set[str]:
-        """The workers whose tasks wrote something since the last look."""
-        now = time.monotonic()
-        if now < self._outputs_due:
-            return set()
-        self._outputs_due = now + _OUTPUTS[self.queue.ledger.journal.shared]
-        sizes: dict[str, tuple[int, int]] = {}
-        if self.queue.ledger.state.running:
-            for name, status in list_files(self.queue.folder, 'live'):
-                sizes[name] = status.st_size, status.st_mtime_ns
-        changed = {
-            name.rpartition('-')[0] for name, size in sizes.items() if self._sizes.get(name) != size
-        }
-        self._sizes = sizes
-        return changed
 
 
 # Who follows

@@ -8,18 +8,12 @@ import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from ..cells.definitions import Definitions, Kind, read_cell
-from ..cells.function import Import
+from ..cells.cell_inputs import Import
+from ..cells.changes import NAMED_MAX, Recorded, describe_changes, describe_reads, record, version
+from ..cells.definitions import Definitions
 from ..cells.modules import Modules
-from ..cells.states import (
-    NAMED_MAX,
-    Recorded,
-    State,
-    describe_changes,
-    describe_reads,
-    record,
-    version,
-)
+from ..cells.statements import Kind, read_cell
+from ..cells.states import State
 from ..cells.task_cell import TaskCell
 from ..queue.place import current_place
 from .displays.cell import Handle
@@ -126,7 +120,7 @@ class History:
         return other is not None and other.digest == task.digest
 
     def add_display(self, handle: Handle) -> None:
-        """Mark the display of the task cell that runs now when what the cell read has changed."""
+        """Mark the display of the running task cell when what it read has changed."""
         last = len(self._shell.history_manager.input_hist_raw) - 1
         if last not in self._tasks or len(handle.place) > 1:
             return  # no cell of its own, or a front end that does not tell which
@@ -162,16 +156,19 @@ class History:
     def _touched(self) -> set[str]:
         """Return the names whose values the cell that ran may have changed."""
         texts: list[str] = self._shell.history_manager.input_hist_raw
-        found: set[str] = set()
+        names: set[str] = set()
         for text in texts[self._n_read :]:
             for statement in read_cell(text).statements:
-                found |= statement.binds | statement.stores | statement.changes
+                names |= statement.binds | statement.stores | statement.changes
                 for call in statement.calls:
-                    found |= {call.root, *call.arguments}
-        return found
+                    names |= {call.root, *call.arguments}
+        return names
 
     def _changed_value(self, ran: _Ran) -> str:
-        """Return which value is not what a cell ran with, where its text is; empty if none is."""
+        """Return which value differs from what a cell ran with, where its text is equal.
+
+        Empty if none does.
+        """
         recorded, number = ran.handle.recorded, ran.number
         reads = describe_reads(self._tasks[number], self.definitions, number)
         if recorded is None or recorded.reads != {k: use.digest for k, use in reads.items()}:
@@ -210,8 +207,8 @@ class History:
 
 
 def _notebook_folder() -> str:
-    place = current_place()
-    folder = os.path.dirname(place.file) if place is not None else ''
+    origin = current_place()
+    folder = os.path.dirname(origin.file) if origin is not None else ''
     return folder or os.getcwd()
 
 

@@ -1,4 +1,4 @@
-"""Give IPython and the layers below their displays and forms, imported on first use."""
+"""Give IPython and lower layers their displays and forms, imported on first use."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = (('desipipe.queue.queue', 'Queue'), ('desipipe.queue.task', 'Future'))
 
 
 def install(shell: Any) -> None:
-    """Make queues and futures display themselves as the last line of a cell, and apps make forms.
+    """Make queues and futures display themselves, and apps make forms.
 
     Parameters
     ----------

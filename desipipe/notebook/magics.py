@@ -1,20 +1,22 @@
-"""``%desipipe`` and ``%%desipipe``: what they are told is read here, and done elsewhere."""
+"""The magics ``%desipipe`` and ``%%desipipe``: read their lines, and hand them on."""
 
 from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
+from .magic_messages import plainly, tell, tell_plan
+
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from ..cells.function import Cell, Import
-    from ..cells.states import Recorded
+    from ..cells.cell_inputs import Import
+    from ..cells.changes import Recorded
+    from ..cells.function import Cell
     from ..queue.queue import Queue
     from ..queue.task import Future
     from ..task_manager import TaskApp, TaskManager
@@ -77,19 +79,19 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         """
         import shlex
 
-        with _plainly():
+        with plainly():
             try:
-                words = shlex.split(line)
+                arguments = shlex.split(line)
             except ValueError as exc:
                 from ..errors import CellError
 
                 raise CellError(f'%desipipe {line}: {exc}') from None
-            if words[:1] == ['use'] and not {'-h', '--help'}.intersection(words):
-                self._use(words[1:])
+            if arguments[:1] == ['use'] and not {'-h', '--help'}.intersection(arguments):
+                self._use(arguments[1:])
                 return None
         from . import verbs  # which says what is wrong itself; with --debug where
 
-        return verbs.run(words, self.shell, self.queue)
+        return verbs.run(arguments, self.shell, self.queue)
 
     @no_var_expand  # type: ignore[untyped-decorator]
     @cell_magic('desipipe')  # type: ignore[untyped-decorator]
@@ -108,7 +110,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         """
         from ..cells.options import parse_cell
 
-        with _plainly():
+        with plainly():
             args = parse_cell(line)
             manager = self._manager(args.tm)
             ranges = {
@@ -125,17 +127,17 @@ class PipelineMagics(Magics):  # type: ignore[misc]
 
     # Doing
 
-    def _use(self, words: list[str]) -> None:
+    def _use(self, arguments: list[str]) -> None:
         from ..cells.options import parse_use
         from ..queue.queue import Queue
         from ..task_manager import TaskManager
 
-        args, options = parse_use(words)
+        args, options = parse_use(arguments)
         if args.queue is None:
             if self.task_manager is None:
                 print('no queue is set: %desipipe use my_queue --workers 4')
             else:
-                _tell(self.task_manager)
+                tell(self.task_manager)
             return
         provider = {'provider': args.provider, **options} if args.provider else options
         scheduler = {'scheduler': args.scheduler} if args.scheduler else {}
@@ -146,7 +148,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             queue, environ=args.environ, scheduler=scheduler or None, provider=provider or None
         )
         self.shell.__dict__['desipipe_task_manager'] = self.task_manager
-        _tell(self.task_manager)
+        tell(self.task_manager)
 
     def _manager(self, name: str | None) -> TaskManager:
         from ..errors import CellError
@@ -159,18 +161,18 @@ class PipelineMagics(Magics):  # type: ignore[misc]
                     'use my_queue --workers 4'
                 )
             return self.task_manager
-        found = self.shell.user_ns.get(name)
-        if not isinstance(found, TaskManager):
+        variable = self.shell.user_ns.get(name)
+        if not isinstance(variable, TaskManager):
             what = (
                 'does not exist'
-                if found is None
-                else f'is no TaskManager but {type(found).__name__}'
+                if variable is None
+                else f'is no TaskManager but {type(variable).__name__}'
             )
             raise CellError(
                 f'--tm {name}: {name!r} {what}; nothing was added. Make one with: {name} = '
                 'TaskManager(queue, scheduler=dict(max_workers=4))'
             )
-        return found
+        return variable
 
     def _evaluate(self, name: str, expression: str) -> Any:
         from ..errors import CellError
@@ -245,7 +247,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             print(f'{app.name}: skipped, nothing was added')
             return
         if args.dry_run:
-            _tell_plan(app, arguments)
+            tell_plan(app, arguments)
             return
         futures = app.add(arguments, common=made.inputs)
         self.imported.update(made.imports)
@@ -263,7 +265,7 @@ class PipelineMagics(Magics):  # type: ignore[misc]
         from ..errors import CellError
         from ..queue.events import SUCCEEDED
         from .displays.cell import show, wait
-        from .follower import noninteractive
+        from .publishing import noninteractive
 
         state = app.queue.ledger.state
         rows = [state.rows[future.tid] for future in futures if future.tid in state.rows]
@@ -288,70 +290,19 @@ class PipelineMagics(Magics):  # type: ignore[misc]
             )
 
 
-@contextmanager
-def _plainly() -> Iterator[None]:
-    """Show errors of desipipe by their message, without a traceback; the cells below do not run."""
-    from ..errors import DesipipeError
-
-    try:
-        yield
-    except DesipipeError as exc:
-        from .verbs import CommandError
-
-        raise CommandError(str(exc)) from None
-
-
 def _outputs(made: Cell, futures: Sequence[Future], swept: bool) -> dict[str, Any]:
     from ..queue.task import Future
 
-    found: dict[str, Any] = {}
+    outputs: dict[str, Any] = {}
     for name in made.outputs:
         item = name if len(made.outputs) > 1 else ''
         parts = [Future(future._ledger, future.tid, item) if item else future for future in futures]
-        found[name] = parts if swept else parts[0]
-    return found
-
-
-def _tell(manager: TaskManager) -> None:
-    from ..queue.task import relative
-    from ..utils import plural
-
-    queue = manager.queue
-    assert queue is not None
-    counts = ', '.join(f'{n} {state}' for state, n in queue.counts.items() if n) or 'empty'
-    spec = manager.to_spec()
-    workers = spec['scheduler'].get('max_workers', 1)
-    print(
-        f'desipipe: queue {queue.name} ({counts}) in {relative(queue.folder)}; at most '
-        f'{plural(workers, "worker")} of provider {spec["provider"]["name"]}'
-    )
-
-
-def _tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
-    from collections import Counter
-
-    from ..queue.events import STATES
-    from ..queue.task import Task
-    from ..utils import plural
-    from .commands import typed
-
-    ledger = app.queue.ledger
-    ledger.follow()
-    tasks = [Task(app, values, index=index) for index, values in enumerate(arguments)]
-    rows = [ledger.state.rows.get(task.tid) for task in tasks]
-    known = Counter(STATES[ledger.state.status_shown(row)] for row in rows if row is not None)
-    new = [task for task, row in zip(tasks, rows, strict=True) if row is None]
-    words = ', '.join(f'{n} {state}' for state, n in known.items())
-    print(
-        f'{app.name}: {plural(len(tasks), "task")}, of which {len(new)} would be added'
-        + (f'; known: {words}' if known else '')
-    )
-    if new:
-        print(typed(app.queue.explain(new[0])))
+        outputs[name] = parts if swept else parts[0]
+    return outputs
 
 
 def _complete(shell: Any, magics: PipelineMagics) -> Any:
-    """Complete what follows ``%desipipe``; what knows how is imported at the first tab."""
+    """Complete what follows ``%desipipe``; import the completion at the first tab."""
     from IPython.core.completer import context_matcher
 
     @context_matcher(identifier='desipipe')  # type: ignore[untyped-decorator]

@@ -28,7 +28,7 @@ from ..utils import plural
 from ..view.bundle import MIME, Dict
 from .commands import typed
 from .displays.queue import Made, QueueDisplay, widgets_module
-from .follower import noninteractive
+from .publishing import noninteractive
 
 _BUSY = 1.0  # s that a cell runs before the buttons say that they wait
 _BAD = ('FAILED', 'KILLED', 'UNKNOWN')
@@ -36,7 +36,7 @@ _LEFT = ('WAITING', 'PENDING', 'RUNNING')
 
 
 class Panel:
-    """The display of a queue, and widgets below it: pause, resume, retry, cancel, start workers.
+    """The display of a queue, with buttons to pause, resume, retry, cancel and start.
 
     Parameters
     ----------
@@ -203,8 +203,8 @@ class _Above(QueueDisplay):
         self._panel.enable(data[MIME], queue.ledger.state.paused)
         return data, last
 
-    def gone(self, words: str, update: bool = True) -> None:
+    def gone(self, last_text: str, update: bool = True) -> None:
         """Build it from the queue; there is nothing to click on."""
-        super().gone(words, update)
+        super().gone(last_text, update)
         for button in self._panel.buttons.values():
             button.disabled = True

@@ -383,7 +383,7 @@ def test_cells_for_the_shell(notebook: Notebook) -> None:
         ('%%desipipe --for i\nx = i', 'write name=values'),
         ('%%desipipe --for i=[1 --out x\nx = i', '] is missing'),
         ('%%desipipe --zip --for i=[1] --for j=[1, 2]\nx = i', 'different lengths (i: 1, j: 2)'),
-        ('%%desipipe\nx = 1\ny = sise', "line 3 of the cell reads 'sise', which does not exist"),
+        ('%%desipipe\nx = 1\ny = sise', "Line 3 of the cell reads 'sise', which does not exist"),
         ('%%desipipe\ny = sise', 'did you mean size?'),
         ('%%desipipe\nx = 1\ndel x\ny = x', "reads 'x', which it has deleted"),
         ('%%desipipe\n# nothing\n', 'only comments'),

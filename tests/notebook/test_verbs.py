@@ -98,7 +98,7 @@ def test_futures_in_options(kernel: Front) -> None:
         == "['SUCCEEDED', 'SUCCEEDED', 'SUCCEEDED', 'FAILED']"
     )
     ran = kernel('%desipipe explain squares', ok=False)
-    assert 'squares holds 3 futures: say which, such as squares[0]' in ran.error[1]
+    assert 'squares holds 3 futures: take one of them, such as squares[0]' in ran.error[1]
     ran = kernel('%desipipe logs squares[7]', ok=False)
     assert 'there is no squares[7]' in ran.error[1]
 
@@ -118,8 +118,8 @@ def test_queue_by_variable_or_by_future(kernel: Front) -> None:
         )
         ran = kernel('%desipipe tasks', ok=False)
         assert ran.error[1] == (
-            'which queue? This notebook has none yet: say %desipipe use QUEUE first, or '
-            '%desipipe tasks -q QUEUE'
+            'Which queue? This notebook has none yet. Choose one with: %desipipe use QUEUE, or '
+            'name it: %desipipe tasks -q QUEUE'
         )
         assert kernel('%desipipe logs whole', ok=True).plain.startswith('It cannot run')
         ran = kernel('%desipipe tasks --tid elsewhere whole', ok=False)

@@ -552,7 +552,7 @@ def test_scripts_in_percent_format(cli: Cli) -> None:
 def test_a_notebook_that_never_used_it(cli: Cli) -> None:
     write(cli, [('1', [])])
     assert 'shows no task of desipipe' in cli('record', 'a.ipynb', status=2).stderr
-    assert 'say what to record' in cli('record', status=2).stderr
+    assert 'Nothing was recorded' in cli('record', status=2).stderr
 
 
 def test_a_queue_that_is_missing(executed: Cli) -> None:

@@ -120,7 +120,7 @@ def test_doctor_looks_at_slurm(queue: Queue, slurm: Slurm) -> None:
     waiter(manager(queue))(1, 'go')
     found = {finding['check']: finding for finding in findings('-q', queue.folder, '--job')}
     for words in (
-        'it answers',
+        'It answers',
         'partition: debug, regular, scavenge, urgent',
         'constraint: cpu, gpu',
         'account: desi, desi_g',

@@ -11,14 +11,16 @@ import sys
 import time
 from collections.abc import Iterable
 
-from ...cells.states import Recorded
+from ...cells.changes import Recorded
 from ...errors import QueueGoneError
 from ...queue.queue import Queue
 from ...queue.waiting import Waiter
 from ...utils import plural
 from ...view.bundle import Dict, bundle, lines, outputs_text
 from ...view.cell import Cell
-from ..follower import INTERVAL, Display, View, noninteractive
+from ..follower import INTERVAL, Display
+from ..liveness import View
+from ..publishing import noninteractive
 
 logger = logging.getLogger('desipipe')
 

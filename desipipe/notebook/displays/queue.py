@@ -22,7 +22,9 @@ from ...view.cell import JOBS, cell_summary, format_rows
 from ...view.queue import events_at, job_groups, queue_summary
 from ...view.text import advice, bar_pieces
 from ..commands import typed
-from ..follower import Display, View, noninteractive
+from ..follower import Display
+from ..liveness import View
+from ..publishing import noninteractive
 
 Made = tuple[Dict, bool]
 """A bundle of MIME types, and whether it is the last one."""
