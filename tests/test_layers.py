@@ -43,8 +43,7 @@ INSIDE = {
         'objects stand_ins walker class_keys class_makers classes pickler payload identity'
     ),
     'provider': (
-        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm '
-        'nersc'
+        'job slurm_options slurm_refusals original slurm_states base slurm_watch local slurm nersc'
     ),
     'queue': (
         'call_here events event_checks ends task_events process_events faults lending '
@@ -59,9 +58,7 @@ INSIDE = {
         'shell_contexts shell_programs slot_environment slot_memory shell_template slot '
         'slot_process worker manager'
     ),
-    'view': (
-        'queue graph output saved_displays text task_search task_context tasks bundle cell'
-    ),
+    'view': ('queue graph output saved_displays text task_search task_context tasks bundle cell'),
     'record': (
         'embedded_data modules original_files script original_queue privacy model '
         'original_arguments files original_import svg tables importer notebook prov crate run '
@@ -73,7 +70,7 @@ INSIDE = {
         'estimate plan file'
     ),
     'commands': (
-        'common demo_pipeline differences change sharing addition completion logs '
+        'face common demo_pipeline differences change sharing addition completion logs '
         'script_source migrate processes kill tables findings machine_checks journal_checks '
         'process_checks queue_checks doctor files show following tasks notebooks records '
         'imports tour parser'

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from ..commands.common import visible_streams
+from ..commands.face import visible_streams
 from ..commands.parser import build_parser, parse, parser_for
 
 __all__ = ['main']

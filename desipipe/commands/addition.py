@@ -9,16 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import seconds, whole
 from ..queue.location import find_task, find_tasks, type_queue
-from .common import (
-    Verbs,
-    add_json,
-    add_queue,
-    add_spawn,
-    hint,
-    hint_nobody,
-    open_one,
-    print_json,
-)
+from .common import Verbs, add_json, add_queue, add_spawn, hint_nobody, open_one
+from .face import hint, print_json
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
@@ -107,7 +99,7 @@ def add(args: argparse.Namespace) -> None:
 def _opened(args: argparse.Namespace) -> Queue:
     """Open the queue of ``-q``; with ``--create`` it need not exist."""
     if not args.create:
-        return open_one(args, args.spawn)
+        return open_one(args, args.spawn, use=True)
     from ..config import Config
     from ..queue.queue import Queue, queue_folder
 
@@ -161,7 +153,7 @@ def _declare_accept(verbs: Verbs) -> None:
 
 def accept(args: argparse.Namespace) -> None:
     """``desipipe accept``."""
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     old, new = find_task(queue, args.old), find_task(queue, args.new)
     future = queue.accept(old, new)
     print(f'{future.task.name}[{future.task.index:d}] {new[:12]} has the result of {old[:12]}')

@@ -8,21 +8,19 @@ from typing import TYPE_CHECKING
 from ..queue.location import check_names, find_tasks, type_queue
 from ..utils import is_pattern
 from .common import (
-    FACE,
     Verbs,
     add_conditions,
     add_json,
     add_queue,
     add_spawn,
     add_states,
-    hint,
     hint_nobody,
     open_all,
     open_one,
     plural,
-    print_json,
     queue_name,
 )
+from .face import FACE, hint, print_json
 
 if TYPE_CHECKING:
     pass
@@ -56,7 +54,7 @@ def _declare_pause(verbs: Verbs) -> None:
 
 def pause(args: argparse.Namespace) -> None:
     """``desipipe pause``."""
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         queue.pause()
         running = queue.counts['RUNNING']
         print(
@@ -79,7 +77,7 @@ def _declare_resume(verbs: Verbs) -> None:
 
 def resume(args: argparse.Namespace) -> None:
     """``desipipe resume``."""
-    for queue in open_all(args, args.spawn):
+    for queue in open_all(args, args.spawn, use=True):
         queue.resume()
         print(f'{queue_name(queue)}: active')
         if not args.spawn:
@@ -231,6 +229,9 @@ def delete(args: argparse.Namespace) -> None:
         # What was asked for is so.
         print(f'No queues match {" ".join(args.queue)}. Nothing was deleted.')
         return
+    for queue in queues:
+        if queue.group:
+            check_owner(queue.ledger, 'delete')
     names = ', '.join(f'{queue_name(queue)} ({plural(len(queue))})' for queue in queues)
     if not args.force:
         answer = FACE.get().ask(
@@ -268,7 +269,7 @@ def compact(args: argparse.Namespace) -> None:
     from ..utils import format_bytes
 
     sizes_of = []
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         sizes = queue.compact()
         sizes_of.append({'queue': queue_name(queue), 'folder': queue.folder, **sizes})
         if not args.json:

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..queue.location import find_folders
-from .common import Verbs, add_json, add_queue, plural, print_json
+from .common import Verbs, add_json, add_queue, plural
 from .differences import PAGE
+from .face import print_json
 from .findings import Finding, show_findings
 from .machine_checks import (
     check_folder,

@@ -7,7 +7,8 @@ import os
 import time
 from typing import Any
 
-from .common import Verbs, add_json, add_queue, describe, hint, open_one, plural, print_json
+from .common import Verbs, add_json, add_queue, describe, open_one, plural
+from .face import hint, print_json
 
 _APPEARANCE = {
     'current': ('✓', '#009e73', 'as its task wrote it, of what is still so'),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .common import plural, print_json
+from .common import plural
+from .face import print_json
 
 _WORDS_MAX = 2000  # characters of a finding
 

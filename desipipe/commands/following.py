@@ -8,16 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import seconds
 from ..queue.location import type_queue
-from .common import (
-    FACE,
-    Verbs,
-    add_json,
-    add_queue,
-    hint,
-    on_terminal,
-    open_one,
-    plural,
-)
+from .common import Verbs, add_json, add_queue, open_one, plural
+from .face import FACE, hint, on_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

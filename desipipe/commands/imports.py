@@ -7,7 +7,8 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from .common import FACE, Verbs, hint, plural
+from .common import Verbs, plural
+from .face import FACE, hint
 
 if TYPE_CHECKING:
     from ..record.files import Record

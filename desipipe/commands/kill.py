@@ -6,15 +6,8 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from ..queue.location import find_tasks, short, type_queue
-from .common import (
-    Verbs,
-    add_conditions,
-    add_queue,
-    add_states,
-    hint,
-    open_all,
-    plural,
-)
+from .common import Verbs, add_conditions, add_queue, add_states, open_all, plural
+from .face import hint
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
@@ -56,7 +49,7 @@ def kill(args: argparse.Namespace) -> int:
         _cancel_tasks(args)
         return 0
     status = 0
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         where = short(queue.folder, queue.config)
         before = dict(queue.ledger.state.jobs)
         asked, vanished = _killed(queue, args)
@@ -109,7 +102,7 @@ def _kill_jobs(args: argparse.Namespace) -> None:
 
 
 def _cancel_tasks(args: argparse.Namespace) -> None:
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         states = args.state or (['RUNNING'] if not args.tid else None)
         ended = queue.cancel(
             tid=find_tasks(queue, args.tid),

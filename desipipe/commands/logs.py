@@ -13,7 +13,8 @@ from ..queue.location import type_queue
 from ..queue.output import LiveReader
 from ..screen import apply_moves
 from ..terminal import VisibleText
-from .common import hint, hint_nobody, on_terminal
+from .common import hint_nobody
+from .face import hint, on_terminal
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue

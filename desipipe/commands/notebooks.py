@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import seconds
 from ..terminal import visible
-from .common import Verbs, add_json, hint, print_json
+from .common import Verbs, add_json
+from .face import hint, print_json
 
 if TYPE_CHECKING:
     from ..record.run import Ran

@@ -7,16 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import MODES, mode, positive, seconds, whole
 from ..queue.location import find_tasks, short, type_queue
-from .common import (
-    Verbs,
-    add_conditions,
-    add_queue,
-    describe,
-    hint,
-    open_all,
-    open_one,
-    plural,
-)
+from .common import Verbs, add_conditions, add_queue, describe, open_all, open_one, plural
+from .face import hint
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue
@@ -98,7 +90,7 @@ def _declare_spawn(verbs: Verbs) -> None:
 
 def spawn(args: argparse.Namespace) -> int:
     """Run ``desipipe spawn``."""
-    queues = list(open_all(args))
+    queues = list(open_all(args, use=True))
     if args.spawn:
         for queue in queues:
             _background(queue, args)
@@ -162,7 +154,7 @@ def resize(args: argparse.Namespace) -> None:
     """``desipipe resize``."""
     from ..queue.ledger import find_mid
 
-    for queue in open_all(args):
+    for queue in open_all(args, use=True):
         queue.ledger.follow()
         mid = find_mid(queue.ledger.state, args.mid) if args.mid else ''
         queue.ledger.resize(args.max_workers or None, mid)

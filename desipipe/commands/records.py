@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..cells.option_types import positive
 from ..terminal import visible
-from .common import FACE, Verbs, add_json, hint, on_terminal, plural, print_json
+from .common import Verbs, add_json, plural
+from .face import FACE, hint, on_terminal, print_json
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue

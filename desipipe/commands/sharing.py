@@ -8,14 +8,8 @@ import os
 import shlex
 from typing import TYPE_CHECKING
 
-from .common import (
-    Verbs,
-    add_queue,
-    hint,
-    open_one,
-    plural,
-    queue_name,
-)
+from .common import Verbs, add_queue, open_one, plural, queue_name
+from .face import hint
 
 if TYPE_CHECKING:
     pass
@@ -132,7 +126,7 @@ def share(args: argparse.Namespace) -> None:
     """Run ``desipipe share``."""
     from ..queue.sharing import find_group, members_of, unreachable
 
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     queue.share(args.group)
     gid = find_group(args.group)
     members = members_of(gid)
@@ -169,7 +163,7 @@ def _declare_unshare(verbs: Verbs) -> None:
 
 def unshare(args: argparse.Namespace) -> None:
     """Run ``desipipe unshare``."""
-    queue = open_one(args)
+    queue = open_one(args, use=True)
     others = queue.unshare()
     print(f'{queue_name(queue)}: not shared')
     if others:

@@ -7,15 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..queue.location import find_folders, short, type_queue
 from ..utils import is_pattern
-from .common import (
-    Verbs,
-    add_json,
-    add_queue,
-    each_of,
-    hint,
-    on_terminal,
-    print_json,
-)
+from .common import Verbs, add_json, add_queue, each_of
+from .face import hint, on_terminal, print_json
 
 if TYPE_CHECKING:
     from ..config import Config

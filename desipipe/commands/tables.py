@@ -27,7 +27,7 @@ from ..view.text import (
     pace_text,
     state_text,
 )
-from .common import FACE, on_terminal, print_json
+from .face import FACE, on_terminal, print_json
 
 _WORKERS = 12  # that are shown one by one
 _JOBS = 8  # without a worker, that are

@@ -15,12 +15,10 @@ from .common import (
     add_queue,
     add_states,
     describe,
-    hint,
-    on_terminal,
     open_one,
     plural,
-    print_json,
 )
+from .face import hint, on_terminal, print_json
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue

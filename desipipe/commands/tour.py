@@ -9,7 +9,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from .common import FACE, Verbs, hint, on_terminal
+from .common import Verbs
+from .face import FACE, hint, on_terminal
 
 if TYPE_CHECKING:
     from ..queue.queue import Queue

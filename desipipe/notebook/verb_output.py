@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import StdinNotImplementedError, UsageError
 
-from ..commands.common import Face, unfiltered
+from ..commands.face import Face, unfiltered
 from ..terminal import visible
 from .commands import typed
 

@@ -15,7 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..commands.common import FACE, Verbs, open_one
+from ..commands.common import Verbs, open_one
+from ..commands.face import FACE
 from ..queue.future_list import FutureList
 from ..queue.place import current_place
 from ..queue.queue import Queue

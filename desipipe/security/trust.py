@@ -2,8 +2,8 @@
 
 *Looking* at a queue (states, output, explanations, displays) runs, loads and writes nothing,
 whoever owns it. *Using* one (running its tasks, reading its results, changing it) treats what is in
-it as code of its owner, and needs that the owner is trusted. ``docs/explanation/security.md`` is the
-model.
+it as code of its owner, and needs that the owner is trusted.
+``docs/explanation/security.md`` is the model.
 """
 
 from __future__ import annotations
