@@ -15,6 +15,7 @@ from .syntax import identifier
 
 
 def last_assigned(tree: ast.Module) -> tuple[str, ...]:
+    """Return the names that the last assigning statement of a cell assigns."""
     last: tuple[int, int, str] | None = None
     for node in _statements(tree.body):
         for target in _targets(node):
@@ -45,6 +46,7 @@ def _targets(node: ast.AST) -> Iterable[ast.Name]:
 
 
 def check_outputs(outputs: Sequence[str], names: Names) -> None:
+    """Refuse outputs that the cell does not assign."""
     for name in outputs:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise CellError(f'--out {name}: this is no name for a variable; nothing was added')

@@ -21,16 +21,19 @@ CODE_TYPES = (FunctionType, BuiltinFunctionType, type, ModuleType, App)
 
 
 def source_name(name: str, text: str) -> str:
+    """Return a file name for the text of a cell, one for each text."""
     return f'<%%desipipe {name} {hashlib.blake2b(text.encode(), digest_size=4).hexdigest()}>'
 
 
 def syntax_error(exc: SyntaxError) -> CellError:
+    """Return the error of a cell that is not Python."""
     line = (exc.text or '').rstrip('\n')
     shown = f'\n    {line}\n    {" " * max((exc.offset or 1) - 1, 0)}^' if line.strip() else ''
     return CellError(f'line {exc.lineno or 1:d} of the cell: {exc.msg}; nothing was added{shown}')
 
 
 def parse_text(text: str, file: str) -> ast.Module:
+    """Parse the text of a cell, and refuse what no worker can run."""
     try:
         tree = ast.parse(text, file)
     except SyntaxError as exc:
@@ -131,5 +134,6 @@ def tolerated_names(tree: ast.Module) -> set[str]:
 
 
 def identifier(name: str) -> str:
+    """Return the name of the function of a cell: its title as an identifier."""
     word = re.sub(r'\W', '_', name)
     return f'_{word}' if not word.isidentifier() or keyword.iskeyword(word) else word

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from .differences import BY_KEY, PAGE
-from .script_source import Place, parsed, read
+from .script_source import Place, parse_source, read_sources
 
 _PACKAGE = 'desipipe'
 _RETRY = re.compile(r'desipipe\s+retry\b(?!.*--state)')
@@ -59,11 +59,11 @@ def find_notes(path: str) -> list[Note] | None:
     RecordError
         It cannot be read.
     """
-    places = read(path)
+    places = read_sources(path)
     if not any(_PACKAGE in line for source in places for line in source.lines):
         return None
     finder = _Finder()
-    trees = [(source, parsed(source)) for source in places]
+    trees = [(source, parse_source(source)) for source in places]
     for _, tree in trees:  # A cell may use what a later one defines.
         finder.learn(tree)
     for source, tree in trees:

@@ -22,7 +22,8 @@ class Place(NamedTuple):
     python: bool = True
 
 
-def read(path: str) -> list[Place]:
+def read_sources(path: str) -> list[Place]:
+    """Read the statements of a script, or of each cell of a notebook."""
     try:
         with open(path, encoding='utf-8') as file:
             text = file.read(SOURCE_MAX_BYTES + 1)
@@ -49,7 +50,8 @@ def _cell(path: str, number: int, source: str) -> Place:
     return Place(label, lines, python)
 
 
-def parsed(source: Place) -> ast.Module:
+def parse_source(source: Place) -> ast.Module:
+    """Parse a script or a cell, with lines for IPython left out."""
     if not source.python:
         return ast.Module([], [])
     notebook = not source.label.endswith(':')

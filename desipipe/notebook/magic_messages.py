@@ -24,6 +24,7 @@ def plainly() -> Iterator[None]:
 
 
 def tell(manager: TaskManager) -> None:
+    """Print which queue, provider and scheduler the notebook uses."""
     from ..queue.task import relative
     from ..utils import plural
 
@@ -39,6 +40,7 @@ def tell(manager: TaskManager) -> None:
 
 
 def tell_plan(app: TaskApp, arguments: list[dict[str, Any]]) -> None:
+    """Print what a cell would compute, and why."""
     from collections import Counter
 
     from ..queue.events import STATES

@@ -46,9 +46,11 @@ class NotebookFace(Face):
         self._terminal = sys.stdout.isatty() and not self._plain  # not so in a kernel
 
     def seen(self) -> bool:
+        """Return True: people read notebooks."""
         return True
 
     def console(self, file: Any = None) -> Any:
+        """Return a console that prints with the colours of front ends."""
         if self._terminal:
             return super().console()
         from rich.console import Console
@@ -68,9 +70,11 @@ class NotebookFace(Face):
         )
 
     def live(self) -> Any:
+        """Return a display that is redrawn in place."""
         return super().live() if self._terminal else _Drawn(self)
 
     def ask(self, question: str) -> str | None:
+        """Ask below the cell, where the front end can."""
         try:
             return input(visible(question))
         except (
@@ -80,9 +84,11 @@ class NotebookFace(Face):
             return None
 
     def hint(self, text: str) -> None:
+        """Print the next command as one types it in a notebook."""
         print(text)  # not on the standard error, which front ends paint as if something were wrong
 
     def json(self, value: Any, line: bool = False) -> None:
+        """Keep a JSON document as the value of the magic."""
         import orjson
 
         # What the document would hold, and not what it was made of: the same names and types as on
@@ -155,18 +161,23 @@ class CellStream(_Typed):
         self.unfiltered = _Typed(stream)
 
     def write(self, text: str) -> int:
+        """Write text, with commands as one types them in a notebook."""
         super().write(visible(text))
         return len(text)
 
 
 class CellBytes(io.RawIOBase):
+    """A stream of bytes whose text goes to a stream of the cell."""
+
     def __init__(self, stream: Any) -> None:
         self._stream = stream
         self._decoder = codecs.getincrementaldecoder('utf-8')('replace')
 
     def write(self, data: Any) -> int:
+        """Write what can be decoded so far."""
         self._stream.write(self._decoder.decode(bytes(data)))
         return len(data)
 
     def flush(self) -> None:
+        """Flush the stream of the cell."""
         self._stream.flush()

@@ -44,7 +44,8 @@ def overview() -> str:
     return typed(verb_parser().format_help())
 
 
-def split_line(exc: Exception) -> str:
+def error_text(exc: Exception) -> str:
+    """Return the message of an error as one reads it in a notebook."""
     if isinstance(exc, DesipipeError):
         return str(exc)
     if isinstance(exc, OSError):
@@ -60,6 +61,7 @@ def split_line(exc: Exception) -> str:
 
 @cache
 def verb_parser() -> Parser:
+    """Return the parser of all verbs of the magic."""
     parser = build_parser(PROG, _register)
     parser.description, parser.epilog = _DESCRIPTION, _EPILOG
     for action in Verbs.of(parser)['plan']._actions:
@@ -111,6 +113,7 @@ def _register(verbs: Verbs) -> None:
 
 
 def parse_verb(argv: Sequence[str]) -> argparse.Namespace | None:
+    """Parse a verb and its options; None after its help was printed."""
     err = io.StringIO()
     try:
         with contextlib.redirect_stderr(err):

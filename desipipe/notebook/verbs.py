@@ -24,7 +24,7 @@ from ..queue.task import Future
 from .commands import PROG, typed
 from .verb_completion import FUTURE_VERBS, VARIABLE, matches
 from .verb_output import WIDTH, CellBytes, CellStream, CommandError, NotebookFace
-from .verb_parser import overview, parse_verb, split_line, verb_parser
+from .verb_parser import overview, parse_verb, error_text, verb_parser
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -78,7 +78,7 @@ def run(argv: Sequence[str], shell: InteractiveShell, queue: Queue | None) -> ob
     except Exception as exc:
         if '--debug' in argv or os.environ.get('DESIPIPE_DEBUG', '') not in ('', '0'):
             raise
-        raise CommandError(typed(split_line(exc))) from None
+        raise CommandError(typed(error_text(exc))) from None
     finally:
         FACE.reset(token)
 
