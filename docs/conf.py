@@ -18,7 +18,6 @@ version = release = __version__
 
 extensions = [
     'sphinx.ext.autodoc',
-    'sphinx.ext.mathjax',
     'sphinx.ext.napoleon',
     'sphinx.ext.viewcode',
     'myst_parser',

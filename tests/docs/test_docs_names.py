@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 import re
 import shlex
 from collections.abc import Iterator
@@ -116,7 +117,8 @@ def test_states_after_the_option_exist(page: Path) -> None:
 def test_targets_of_make_exist(page: Path) -> None:
     targets = set(re.findall(r'^([\w-]+):', (ROOT / 'Makefile').read_text(), re.MULTILINE))
     lines = [part for line in snippets(page) for part in re.split(r' && | {2,}', line)]
-    named = {match[1] for line in lines if (match := re.match(r'make ([a-z][\w-]*)', line.strip()))}
+    command = re.compile(r'make ([a-z][\w-]*)(?: [A-Z_]+=.*)?(?: *#.*)?')
+    named = {match[1] for line in lines if (match := command.fullmatch(line.strip()))}
     assert named - targets == set()
 
 
@@ -170,6 +172,36 @@ def test_environment_variables_are_documented() -> None:
 def test_settings_are_documented() -> None:
     assert undocumented('reference/configuration.md', set(_KEYS)) == set()
     assert undocumented('howto/slurm.md', set(Provider('slurm').defaults)) == set()
+
+
+def strings() -> Iterator[str]:
+    """Yield the strings of the package, with NUL where values are filled in."""
+    for path in (ROOT / 'desipipe').rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.JoinedStr):
+                yield ''.join(
+                    part.value if isinstance(part, ast.Constant) else '\0' for part in node.values
+                )
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+
+
+def test_messages_of_troubleshooting_exist() -> None:
+    """Look for the messages of the first columns, piece by piece, in the strings of the package."""
+    text = text_of(Path('docs/help/troubleshooting.md'))
+    columns = [line.split('|')[1] for line in text.splitlines() if line.startswith('| ')]
+    messages = [match[2] for column in columns for match in SPAN.finditer(column)]
+    foreign = re.compile(r'\w+Error|exit status 3')  # what Python, IPython and programs print
+    pieces = [
+        piece.strip()
+        for message in messages
+        if not foreign.match(message)
+        for piece in message.split('…')
+        if len(piece.strip()) > 3
+    ]
+    assert len(pieces) > 12
+    package = '\n'.join(strings())
+    assert [piece for piece in pieces if piece not in package] == []
 
 
 def test_modes_are_documented() -> None:
