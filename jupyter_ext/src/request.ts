@@ -40,6 +40,15 @@ export class RequestError extends Error {
  */
 const PASSING: readonly number[] = [408, 424, 425, 429];
 
+/** Answers to a page whose login has ended: JupyterHub started the server again, or a password was changed. */
+const LOGGED_OUT: readonly number[] = [401, 403];
+
+/** What such answers are called: a proxy's have no name, refusals of desipipe itself have others. */
+const NO_LOGIN: readonly string[] = ['', 'Unauthorized', 'Forbidden'];
+
+const LOGIN_ENDED =
+  'The server no longer accepts the login of this page. Nothing is lost: reload the page.';
+
 /** One event: something happened to a queue, for better or worse. */
 export interface IServerEvent {
   /** The queue, as it was asked for. */
@@ -252,6 +261,9 @@ export class Api {
         // A page for people: not desipipe's answer. Where nbconvert failed, its words are in it.
         const said = /nbconvert failed: ([^<]*)/.exec(text)?.[1];
         message = said ? unescaped(said).trim() : message;
+      }
+      if (LOGGED_OUT.includes(response.status) && NO_LOGIN.includes(kind)) {
+        message = LOGIN_ENDED;
       }
       throw new RequestError(message, response.status, kind);
     }

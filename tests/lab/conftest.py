@@ -343,6 +343,11 @@ class LabPage:
         self.page = page
         self.errors: list[str] = []
         page.set_default_timeout(PATIENCE * 1e3)
+        # JupyterLab's own notice that the server is away lies over the page until it is dismissed.
+        away = page.get_by_role('dialog', name=re.compile('^Server (Connection Error|unavailable)'))
+        page.add_locator_handler(
+            away, lambda notice: notice.get_by_role('button').last.click(), no_wait_after=True
+        )
         page.on('pageerror', lambda error: self.errors.append(str(error)))
         page.on(
             'console',
