@@ -55,8 +55,8 @@ INSIDE = {
     'file_manager': 'made options template file history view entry catalogue',
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
-        'shell_contexts shell_programs slot_environment slot_memory shell_template slot '
-        'slot_process worker manager'
+        'shell_contexts shell_programs protocol slot_environment slot_memory '
+        'shell_template slot slot_process worker manager'
     ),
     'view': ('queue graph output saved_displays text task_search task_context tasks bundle cell'),
     'record': (

@@ -1,30 +1,6 @@
 """Run tasks in a warm child process of a worker, which calls, captures and returns.
 
-Packets go through a ``SOCK_SEQPACKET`` pair, pickled tuples whose first member is their kind:
-
-====================
-===================================================================================== worker → slot
-``('group', number, Group fields, code reference, shared arguments' reference, packages,
-                      source reference, environment, whether to look at versions)`` before its first
-                      task ``('tasks', group, Packet fields)``: tasks of one group ``('large',
-                      reference)`` for a packet that is too large for the socket
-slot → worker         ``('ready', rank, size)`` from MPI ranks
-                      ``('ran',)``: there are results in the shared memory
-                      ``('done', row, attempt, state, began, duration, result, cause, trace, marked,
-                      files, memory)`` ``('shown', reference)`` of a display that is too large for
-                      the output, as soon as it is there ``('pipes',)`` after a ``done``: new pipes
-                      for the output were handed over ``('waits', row, attempt, tids)`` when its
-                      task begins or ends to wait for other tasks ``('telling',)`` before the first
-                      ``done`` of an app ``('versions', app, {package: version}, {name: version})``
-                      after it; the second dictionary is of everything, if asked for
-====================
-=====================================================================================
-
-A slot begins a task once it has read the task's number from a pipe of tokens. The worker takes
-tasks back by reading their tokens itself: the kernel decides who gets each one. Results that are
-small, and of tasks that left nothing else, go through shared memory
-(:mod:`~desipipe.execution.slot_memory`); with all that a slot sends goes the number of those before
-it, so that the worker sees everything in order.
+What it says with its worker is in :mod:`~desipipe.execution.protocol`.
 """
 
 from __future__ import annotations
@@ -45,7 +21,7 @@ import struct
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from importlib import import_module
 from itertools import islice
@@ -56,7 +32,7 @@ from ..config import Config
 from ..errors import DesipipeError, MissingDependencyError, NotSerializableError
 from ..queue.app import caller
 from ..queue.call_here import FAILED_ERRNO
-from ..queue.events import FAILED, SUCCEEDED, Group, Ref
+from ..queue.events import FAILED, SUCCEEDED, Event, Group, Ref
 from ..queue.faults import passes, patiently
 from ..queue.lending import set_lender
 from ..security.secrets import hide
@@ -72,6 +48,25 @@ from ..utils import Overlay, printable, username
 from . import limits
 from .mpi_connection import Connection, connect, die_with, send_ready, taken
 from .output_pipe import STARTED_MIN_US, OutputPipes
+from .protocol import (
+    TOKEN,
+    DisplayStored,
+    GroupSettings,
+    Message,
+    Packet,
+    PipesRenewed,
+    Place,
+    Ready,
+    Requires,
+    ResultsWritten,
+    StoredPacket,
+    TaskDone,
+    TaskWaits,
+    VersionsFollow,
+    VersionsFound,
+    decode,
+    encode,
+)
 from .shell_template import CommandFailed, call, die_with_parent, most_memory
 from .slot_environment import ProcessState, private_descriptor
 from .slot_memory import PACKET, SharedMemory
@@ -94,29 +89,24 @@ WAITS_MAX = 1000  # tasks that a task is said to wait for
 WAKE_AFTER_S = 0.005  # that a result waits for others before the worker is told
 UNGUARDED_MAX = 64  # tasks that only compute, after which the process is looked at all the same
 SPAN_MAX = 1 << 18  # bytes of the arguments of a packet that are read at once
-TOKEN = struct.Struct('<I')
 _ERRNO_MAX = 1 << 31
 _TEXT = struct.Struct('<I')
-_Place = tuple[str, int, int]
-_Requires = Sequence[tuple[bytes, _Place | None]]
 
 
-class Packet(NamedTuple):
-    """Tasks of one group that go to a slot together."""
+class Outcome(NamedTuple):
+    """How an attempt ended."""
 
-    first: int
-    """Number of the first task, as the worker counts what it sends to this slot; the others
-    follow.
-    """
-    rows: Sequence[int]
-    attempts: Sequence[int]
-    segment: str
-    """Where the arguments of all of them are."""
-    offsets: Sequence[int]
-    lengths: Sequence[int]
-    tids: Sequence[bytes]
-    requires: Mapping[int, _Requires]
-    """By row, the tasks that it needs, and where their results are."""
+    began: float
+    duration: int
+    """Microseconds."""
+    result: bytes | memoryview | Place | None
+    cause: Event | None = None
+    trace: bytes | None = None
+
+    @property
+    def state(self) -> int:
+        """The state in which the attempt ended."""
+        return SUCCEEDED if self.cause is None else FAILED
 
 
 class Slot:
@@ -218,24 +208,15 @@ class Slot:
         self._process = ProcessState(self._standard)
         self._state = StateKeeper()
         while not (self._cut or self._spoilt) and (packet := receive(PACKET)):
-            self._handle(pickle.loads(packet))
+            self._handle(decode(packet)[0])
 
-    def _handle(self, message: tuple[Any, ...]) -> None:
-        if message[0] == 'tasks':
-            self._run(self._groups[message[1]], Packet(*message[2:]))
-        elif message[0] == 'group':
-            _, number, fields, code, shared, packages, source, environ, look = message
-            self._groups[number] = _Known(
-                Group(*fields),
-                Ref(*code),
-                shared and Ref(*shared),
-                packages,
-                Ref(*source),
-                environ,
-                look,
-            )
-        elif message[0] == 'large':
-            self._handle(pickle.loads(self._read(*message[1])))
+    def _handle(self, message: Message) -> None:
+        if isinstance(message, Packet):
+            self._run(self._groups[message.group], message)
+        elif isinstance(message, GroupSettings):
+            self._groups[message.number] = _Known(message)
+        elif isinstance(message, StoredPacket):
+            self._handle(decode(self._read(*message.reference))[0])
 
     # Packets
 
@@ -286,7 +267,7 @@ class Slot:
     def _wake(self) -> None:
         """Tell the worker of results that it has not been told of."""
         if self._shared is not None and self._shared.written != self._woken and not self._cut:
-            self._send(('ran',))
+            self._send(ResultsWritten())
         self._woken_at = time.monotonic()
 
     def _attempt(self, known: _Known, packet: Packet, i: int, step: Callable[[], None]) -> None:
@@ -303,11 +284,11 @@ class Slot:
                 raise
             self._calm()
             self._restore()
-            failure = self._failure(exc)
-            marked = self._end_output()
+            cause, trace, result = self._failure(exc)
+            output = self._end_output()
             self._state.restore()
-            report = (*self._current, FAILED, time.time(), 0, failure[2], *failure[:2], marked)
-            self._report(known, packet.first + i, (*report, b'', 0))
+            done = TaskDone(*self._current, FAILED, time.time(), 0, result, cause, trace, output)
+            self._report(known, packet.first + i, done)
 
     # Tasks that only compute
 
@@ -384,19 +365,13 @@ class Slot:
         error: BaseException | None,
     ) -> None:
         def step() -> None:
-            number, row, attempt = packet.first + i, packet.rows[i], packet.attempts[i]
-            result: bytes | memoryview | _Place | None
-            cause = trace = None
             try:
                 if error is not None:
                     raise error
-                result = self._kept(known, value)
+                outcome = Outcome(began, duration, self._kept(known, value))
             except BaseException as exc:
-                cause, trace, result = self._failure(exc)
-            state = SUCCEEDED if cause is None else FAILED
-            self._finish(
-                known, number, (row, attempt, state, began, duration, result, cause, trace)
-            )
+                outcome = self._failed(began, duration, exc)
+            self._finish(known, packet.first + i, outcome)
 
         self._attempt(known, packet, i, step)
 
@@ -430,17 +405,15 @@ class Slot:
     # One task
 
     def _task(self, known: _Known, packet: Packet, i: int) -> None:
-        row, attempt = self._current
         number = packet.first + i
         self._displays = self._displays_size = 0
         self._waits.clear()
-        provenance.making = self._making(known, packet.tids[i], attempt)
+        provenance.making = self._making(known, packet.tids[i], packet.attempts[i])
         began = time.time()
         clock = time.monotonic
         start = clock()
         self._begin(number, start)
         cause = trace = result = None
-        state = SUCCEEDED
         try:
             value = self._call(known, packet, i)
             sys.settrace(None)
@@ -455,12 +428,11 @@ class Slot:
             # Also SystemExit and KeyboardInterrupt: the slot outlives what a task does.
             if self._process.forked:
                 self._leave_fork(exc)
-            state = FAILED
             cause, trace, result = self._failure(exc)
         duration = round((clock() - start) * 1e6)
-        self._finish(known, number, (row, attempt, state, began, duration, result, cause, trace))
+        self._finish(known, number, Outcome(began, duration, result, cause, trace))
 
-    def _kept(self, known: _Known, value: Any) -> bytes | memoryview | _Place:
+    def _kept(self, known: _Known, value: Any) -> bytes | memoryview | Place:
         """Return a result as it is reported: its bytes, or where these are stored."""
         payload = self._carried(known.group, value)
         return (
@@ -469,67 +441,83 @@ class Slot:
             else self._store(payload)
         )
 
-    def _finish(self, known: _Known, number: int, outcome: tuple[Any, ...]) -> None:
+    def _failed(self, began: float, duration: int, exc: BaseException) -> Outcome:
+        cause, trace, result = self._failure(exc)
+        return Outcome(began, duration, result, cause, trace)
+
+    def _finish(self, known: _Known, number: int, outcome: Outcome) -> None:
         """Put back what a task changed, and report it."""
-        row, attempt, state, began, duration, result, cause, trace = outcome
-        is_checked = self._is_checked(known, duration, state)
+        is_checked = self._is_checked(known, outcome)
         self._calm()
         self._restore()
-        marked = self._end_output()
-        self._state.restore(is_checked, marked is not False)
+        output = self._end_output()
+        self._state.restore(is_checked, output is not False)
         making, provenance.making = provenance.making, None
-        files: bytes | _Place = b''
+        files: bytes | Place = b''
         if making is not None:
             try:
                 files = self._files(making.report())
             except OSError as exc:
                 # A result whose files nobody knows is none.
-                state = FAILED
-                cause, trace, result = self._failure(exc)
+                outcome = self._failed(outcome.began, outcome.duration, exc)
+        began, duration, result, cause, trace = outcome
         memory = self._memory() if duration >= MEASURED else 0
         if is_checked:
             self._spoilt = self._process.spoilt()
-        self._report(
-            known,
-            number,
-            (row, attempt, state, began, duration, result, cause, trace, marked, files, memory),
+        done = TaskDone(
+            *self._current,
+            outcome.state,
+            began,
+            duration,
+            result,
+            cause,
+            trace,
+            output,
+            files,
+            memory,
+        )
+        self._report(known, number, done)
+
+    def _is_checked(self, known: _Known, outcome: Outcome) -> bool:
+        """Return True after tasks whose process is compared with what it was in every respect."""
+        return (
+            known.group.app not in self._told
+            or outcome.duration >= CHECKED
+            or outcome.cause is not None
         )
 
-    def _is_checked(self, known: _Known, duration: int, state: int) -> bool:
-        """Return True after tasks whose process is compared with what it was in every respect."""
-        return known.group.app not in self._told or duration >= CHECKED or state == FAILED
-
-    def _report(self, known: _Known, number: int, report: tuple[Any, ...]) -> None:
+    def _report(self, known: _Known, number: int, done: TaskDone) -> None:
         first = known.group.app not in self._told and (self.comm is None or self.comm.rank == 0)
         if first:
             self._told.add(known.group.app)
-            self._send(('telling',))
+            self._send(VersionsFollow())
         self._reported = True
-        if first or not self._put(number, report):
-            self._send(('done', *report))
-        if self.pipes is not None and report[4] >= STARTED_MIN_US and not self._cut:
+        if first or not self._put(number, done):
+            self._send(done)
+        if self.pipes is not None and done.duration >= STARTED_MIN_US and not self._cut:
             self._renew_pipes()
         if first:
             # After the task: what it imports is known then, and nobody waits for its result
             # meanwhile.
             everything = provenance.snapshot(known.folder, known.environ) if known.look else {}
             self._send(
-                ('versions', known.group.app, provenance.versions(known.packages), everything)
+                VersionsFound(known.group.app, provenance.versions(known.packages), everything)
             )
 
-    def _put(self, number: int, report: tuple[Any, ...]) -> bool:
+    def _put(self, number: int, done: TaskDone) -> bool:
         """Write a report to the shared memory, where it is one of those that fit there."""
-        _, _, state, began, duration, result, _, _, marked, files, memory = report
         if (
-            state != SUCCEEDED
-            or marked is not False
-            or files
-            or not isinstance(result, bytes)
+            done.state != SUCCEEDED
+            or done.output is not False
+            or done.files
+            or not isinstance(done.result, bytes)
             or self._shared is None
             or self._displays
         ):
             return False
-        return self._shared.put(number, int(began * 1e6), duration, memory, result)
+        return self._shared.put(
+            number, int(done.began * 1e6), done.duration, done.memory, done.result
+        )
 
     def _renew_pipes(self) -> None:
         # Before the next task: what a process prints that this one has left is no output of that
@@ -538,7 +526,7 @@ class Slot:
         try:
             if self.pipes.renew():
                 self._drained = 0 if self._shared is None else self._shared.drains
-                self._send(('pipes',))
+                self._send(PipesRenewed())
         except OSError as exc:
             print(
                 f'desipipe: no new pipes for the output ({exc}); what a process prints late may '
@@ -568,7 +556,7 @@ class Slot:
         with contextlib.suppress(
             OSError
         ):  # user code closed the connection: the report finds another way
-            self._sock.send(self._encoded(('waits', *self._current, tuple(tids))))
+            self._sock.send(self._encoded(TaskWaits(*self._current, tuple(tids))))
 
     def _calm(self) -> None:
         """Stop what the task left behind that could interrupt this process: timers, handlers,
@@ -773,7 +761,7 @@ class Slot:
                 {key: value for key, value in self._variables.items() if now.get(key) != value}
             )
 
-    def _resolver(self, requires: _Requires) -> Callable[..., Any]:
+    def _resolver(self, requires: Requires) -> Callable[..., Any]:
         references = dict(requires)
         values: dict[bytes, Any] = {}
 
@@ -845,7 +833,7 @@ class Slot:
             )  # a full disk: what is shown small has to do, and the result may still find room
         self._displays_size += len(data)
         self._displays += 1
-        self._send(('shown', reference))
+        self._send(DisplayStored(reference))
         return self._displays - 1
 
     def _store(self, payload: Payload) -> tuple[str, int, int]:
@@ -940,13 +928,13 @@ class Slot:
             return None
         return True
 
-    def _encoded(self, message: tuple[Any, ...]) -> bytes:
+    def _encoded(self, message: Message) -> bytes:
         if self._shared is None:
-            return pickle.dumps(message, 5)
+            return encode(message)
         self._woken = self._shared.written
-        return pickle.dumps((self._woken, message), 5)
+        return encode(message, self._woken)
 
-    def _send(self, message: tuple[Any, ...]) -> None:
+    def _send(self, message: Message) -> None:
         data = self._encoded(message)
         try:
             self._sock.send(data)
@@ -954,7 +942,7 @@ class Slot:
             self._cut = True
             if self._shared is None:
                 raise
-            if message[0] == 'done':
+            if isinstance(message, TaskDone):
                 self._shared.leave(data)
 
 
@@ -974,26 +962,17 @@ class _Known:
         'source',
     )
 
-    def __init__(
-        self,
-        group: Group,
-        code: Ref,
-        shared: Ref | None,
-        packages: list[str],
-        source: Ref,
-        environ: dict[str, Any],
-        look: bool,
-    ) -> None:
-        self.group = group
-        self.code = code
-        self.shared = shared
-        self.source = source
-        self.environ = environ
-        self.look = look
+    def __init__(self, settings: GroupSettings) -> None:
+        group = self.group = Group(*settings.group)
+        self.code = Ref(*settings.code)
+        self.shared = None if settings.shared is None else Ref(*settings.shared)
+        self.source = Ref(*settings.source)
+        self.environ = settings.environ
+        self.look = settings.look
         # Of the notebook (which finds modules where it runs), else of the script: its folder comes
         # first, before those of PYTHONPATH.
         self.folder = group.cwd if group.cwd in group.path else (group.path or (group.cwd,))[0]
-        self.packages = packages
+        self.packages = settings.packages
         self.loaded: _Code | None = None
         self.making: provenance.Making | None = None  # of the last task
 
@@ -1195,7 +1174,7 @@ def main(argv: list[str] | None = None, comm: Any = None) -> None:
             slot.capture()
         send_ready(
             sock,
-            pickle.dumps(('ready', comm.rank, size, color), 5),
+            encode(Ready(comm.rank, size, color)),
             standard[2] if comm.rank else -1,
         )
         slot.serve()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import pickle
 import secrets
 import signal
 import socket
@@ -15,7 +14,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -26,8 +25,21 @@ from . import limits
 from .mpi_connection import Connection, Listener, receive, taken
 from .output_copy import SlotCopies, StreamCopy
 from .output_pipe import LateOutput
+from .protocol import (
+    TOKEN,
+    GroupSettings,
+    Message,
+    Packet,
+    Place,
+    Ready,
+    ResultsWritten,
+    StoredPacket,
+    TaskDone,
+    decode,
+    encode,
+)
 from .shell_template import OOM_WORDS, oom_kills, signal_name
-from .slot import TOKEN, Packet, run_child
+from .slot import run_child
 from .slot_memory import PACKET, Results, SharedMemory
 
 AHEAD = 512  # tasks a slot may have before it
@@ -212,6 +224,10 @@ class Died(NamedTuple):
     kind: str
 
 
+def _text_of(done: TaskDone) -> str:
+    return '' if done.cause is None else str(done.cause['text'])
+
+
 class SlotProcess:
     """A slot as its worker sees it: a forked child, or an ``mpiexec`` with several ranks.
 
@@ -228,6 +244,8 @@ class SlotProcess:
     """
 
     ahead = AHEAD
+    rank_files: Sequence[bytes | Place] = ()
+    """Of several processes, the files that each of them read and wrote."""
     _blamed = 0  # out-of-memory kills that slots of this worker were said to have died of
 
     def __init__(self, folder: str, name: str, trusts: Callable[[int], bool], limit: int) -> None:
@@ -262,7 +280,7 @@ class SlotProcess:
         self._live_size = 0
         self._oom = self._other_oom_kills()
         self._oom_at = time.monotonic()
-        self.last_word: tuple[Any, ...] | None = None
+        self.last_word: TaskDone | None = None
         """What one of several processes reported before the others had to be killed."""
         with contextlib.ExitStack() as undo:  # when there are no descriptors, or no processes, left
             pipes = [self._pipe(undo), self._pipe(undo)]
@@ -369,7 +387,7 @@ class SlotProcess:
         self,
         tasks: Sequence[Sent],
         packet: Packet,
-        group: Callable[[int], tuple[Any, ...]],
+        settings: Callable[[int], GroupSettings],
         store: Callable[[bytes], Ref],
     ) -> bool:
         """Hand tasks of one group over.
@@ -380,9 +398,9 @@ class SlotProcess:
             At most :data:`PACKET_TASKS_MAX`.
         packet : Packet
             What the slot gets of them.
-        group : callable
-            Makes the ``group`` packet of their group, which is sent first if the slot does not know
-            it.
+        settings : callable
+            Makes the settings of their group, which are sent first if the slot does not know
+            them.
         store : callable
             Where to put a packet that is too large for the socket.
 
@@ -396,11 +414,12 @@ class SlotProcess:
         number = tasks[0].group
         try:
             if number not in self.groups:
-                self._put(pickle.dumps(group(number), 5))
+                self._put(encode(settings(number)))
                 self.groups.add(number)
-            data = pickle.dumps(('tasks', number, *packet._replace(first=self._next_number)), 5)
+            data = encode(packet._replace(first=self._next_number))
             if len(data) > PACKET:
-                data = pickle.dumps(('large', tuple(store(data))), 5)
+                segment, offset, length = store(data)
+                data = encode(StoredPacket((segment, offset, length)))
             self._hand_over(data, len(tasks))
         except (BlockingIOError, BrokenPipeError, ConnectionResetError):
             return False
@@ -463,9 +482,9 @@ class SlotProcess:
 
     # Collecting
 
-    def receive(self) -> list[tuple[Any, ...] | Results]:
+    def receive(self) -> list[Message | Results]:
         """Packets that came, and results from the shared memory, in their order."""
-        found: list[tuple[Any, ...] | Results] = []
+        found: list[Message | Results] = []
         try:
             while True:
                 data = self.sock.recv(PACKET * 2)
@@ -481,9 +500,9 @@ class SlotProcess:
         self.push()
         return found
 
-    def _add_message(self, data: bytes, found: list[tuple[Any, ...] | Results]) -> None:
-        written, message = pickle.loads(data)
-        if message[0] == 'ran':
+    def _add_message(self, data: bytes, found: list[Message | Results]) -> None:
+        message, written = decode(data)
+        if isinstance(message, ResultsWritten):
             return  # what is there is taken at the end
         if (results := self._shared.take(written)) is not None:
             found.append(results)
@@ -504,7 +523,7 @@ class SlotProcess:
             == results.numbers
         )
 
-    def collect(self, marked: bool | None) -> tuple[bytes, bytes]:
+    def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """Return what the task that just ended wrote to stdout and stderr.
 
         None stands for a stream that the task closed, so that there is no marker.
@@ -732,7 +751,9 @@ class MPISlot(SlotProcess):
         self._number: dict[Connection, int] = {}
         self._errors: dict[Connection, int] = {}
         """Files that keep what ranks write to the standard error until they report it."""
-        self._done: list[tuple[int, tuple[Any, ...]]] = []
+        self._done: list[tuple[int, TaskDone]] = []
+        self._speaker = 0  # whose report is the task's, and the output of all ranks
+        self._outputs: list[bool | None | tuple[bytes, ...]] = []
         self._failed_at = 0.0
         super().__init__(folder, name, trusts, limit)
 
@@ -802,10 +823,10 @@ class MPISlot(SlotProcess):
         their ranks.
         """
 
-    def receive(self) -> list[tuple[Any, ...] | Results]:
+    def receive(self) -> list[Message | Results]:
         """Packets that came; the ``done`` of a task when all ranks have said it."""
         self._accept()
-        found: list[tuple[Any, ...] | Results] = []
+        found: list[Message | Results] = []
         for sock in self._connected:
             try:
                 while True:
@@ -815,11 +836,11 @@ class MPISlot(SlotProcess):
                     if not data:
                         self._gone(sock)
                         break
-                    message = pickle.loads(data)
-                    if message[0] == 'ready':
-                        self._number[sock] = message[1]
-                        self._check(message[2])
-                    elif message[0] == 'done':
+                    message, _ = decode(data)
+                    if isinstance(message, Ready):
+                        self._number[sock] = message.rank
+                        self._check(message.size)
+                    elif isinstance(message, TaskDone):
                         self._done.append((self._number[sock], message))
                     else:
                         found.append(message)
@@ -829,13 +850,13 @@ class MPISlot(SlotProcess):
         if len(self._done) == self._ranks:
             # The first that failed speaks for all, else rank 0, whose result and output are the
             # task's.
-            said = [message for _, message in sorted(self._done, key=lambda done: done[0])]
-            chosen = failed or said[0]
-            memory = sum(message[11] for message in said)
-            written = (said.index(chosen), *(message[9] for message in said))
-            found.append(
-                (*chosen[:9], written, [message[10] for message in said if message[10]], memory)
-            )
+            reports = [done for _, done in sorted(self._done, key=lambda item: item[0])]
+            chosen = failed or reports[0]
+            self._speaker = reports.index(chosen)
+            self._outputs = [done.output for done in reports]
+            self.rank_files = [done.files for done in reports if done.files]
+            memory = sum(done.memory for done in reports)
+            found.append(chosen._replace(output=True, files=b'', memory=memory))
             self._done.clear()
             self._failed_at = 0.0
         elif failed and not self._failed_at:
@@ -857,8 +878,8 @@ class MPISlot(SlotProcess):
     def _wanted(self) -> int:
         return self._ranks
 
-    def _raised(self) -> tuple[Any, ...] | None:
-        return next((message for _, message in self._done if message[7] is not None), None)
+    def _raised(self) -> TaskDone | None:
+        return next((done for _, done in self._done if done.cause is not None), None)
 
     def _check(self, size: int) -> None:
         if size != self._wanted():
@@ -881,16 +902,16 @@ class MPISlot(SlotProcess):
         if raised is not None and self._failed_at and now - self._failed_at > RANKS_WAIT:
             self._last_of(raised)
 
-    def _last_of(self, raised: tuple[Any, ...]) -> None:
+    def _last_of(self, raised: TaskDone) -> None:
         # One process has raised, and the others wait for it for ever: what it said is what there is
         # to say.
         self.last_word = raised
-        if isinstance(raised[9], tuple):
-            self.out.write(raised[9][0])
-            self.err.write(raised[9][1])
-        self.kill('rank', raised[7]['text'])
+        if isinstance(raised.output, tuple):
+            self.out.write(raised.output[0])
+            self.err.write(raised.output[1])
+        self.kill('rank', _text_of(raised))
 
-    def collect(self, marked: Any) -> tuple[bytes, bytes]:
+    def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """Return what rank 0 wrote to stdout and stderr, and the errors of the rank that failed."""
         # Rank 0 wrote its markers, but mpiexec passes output on when it likes.
         deadline = time.monotonic() + OUTPUT_WAIT
@@ -899,14 +920,14 @@ class MPISlot(SlotProcess):
             if not (self.out.marks and self.err.marks):
                 time.sleep(0.001)  # a poll of pipes that another program fills
         out, err = self.out.take(min(1, self.out.marks)), self.err.take(min(1, self.err.marks))
-        return out, err + self._of_others(marked)
+        return out, err + self._of_others()
 
-    def _of_others(self, marked: Any) -> bytes:
+    def _of_others(self) -> bytes:
         """Write what other ranks than the first one wrote to the worker's log; return the errors
         of the one that failed.
         """
-        speaker, _, *others = marked
-        for rank, written in enumerate(others, start=1):
+        captured = [item if isinstance(item, tuple) else () for item in self._outputs]
+        for rank, written in enumerate(captured[1:], start=1):
             if written and self.limit:
                 lines = b''.join(written).decode(errors='backslashreplace').splitlines()
                 print(
@@ -916,7 +937,7 @@ class MPISlot(SlotProcess):
                     file=sys.stderr,
                     flush=True,
                 )
-        failed = others[speaker - 1] if speaker else None
+        failed = captured[self._speaker] if self._speaker else ()
         return failed[1] if failed else b''
 
     def drain(self) -> None:
@@ -990,7 +1011,7 @@ class Division:
         """Whether the ranks came by themselves."""
         self.listener = Listener(folder, name, remote, total)
         self.marker = secrets.token_bytes(8)
-        self._come: dict[int, list[tuple[Connection, tuple[Any, ...], int]]] = {
+        self._come: dict[int, list[tuple[Connection, Ready, int]]] = {
             color: [] for color in range(splits)
         }
         self._process: subprocess.Popen[bytes] | None = None
@@ -1016,11 +1037,12 @@ class Division:
             if not data:
                 rank.close()
                 continue
-            message = pickle.loads(data)
+            message, _ = decode(data)
             rank.setblocking(False)
-            self._come[message[3]].append((rank, message, errors))
+            if isinstance(message, Ready):
+                self._come[message.color].append((rank, message, errors))
 
-    def come(self, color: int) -> list[tuple[Connection, tuple[Any, ...], int]]:
+    def come(self, color: int) -> list[tuple[Connection, Ready, int]]:
         """Return the ranks of a communicator that have come since the last look, with what they
         said and the files of their errors.
         """
@@ -1078,12 +1100,12 @@ class SplitSlot(MPISlot):
 
     def _accept(self) -> None:
         self.division.accept()
-        for rank, message, errors in self.division.come(self.color):
+        for rank, ready, errors in self.division.come(self.color):
             self._connected.append(rank)
             if errors >= 0:
                 self._errors[rank] = errors
-            self._number[rank] = message[1]
-            self._check(message[2])
+            self._number[rank] = ready.rank
+            self._check(ready.size)
 
     def _wanted(self) -> int:
         return self.division.total
@@ -1120,10 +1142,11 @@ class SplitSlot(MPISlot):
         ):  # the launcher lives, and with it the others: it was this one alone
             self.kill('exit', self._lost)
 
-    def collect(self, marked: Any) -> tuple[bytes, bytes]:
+    def collect(self, marked: bool | None | tuple[bytes, ...]) -> tuple[bytes, bytes]:
         """Return what the first rank of the slot wrote, and the errors of the one that failed."""
-        out, err = marked[1] or (b'', b'')
-        err += self._of_others(marked)
+        first = self._outputs[0]
+        out, err = first if isinstance(first, tuple) and first else (b'', b'')
+        err += self._of_others()
         for copy, data in ((self.out.copy, out), (self.err.copy, err)):
             if copy is not None:
                 copy.write(data)
@@ -1153,7 +1176,7 @@ class SplitSlot(MPISlot):
     def _why(self) -> tuple[str, str]:
         if (raised := self._raised()) is not None:
             self._last_of(raised)
-            return 'rank', raised[7]['text']
+            return 'rank', _text_of(raised)
         if self.division.culprit not in (-1, self.color):
             return 'neighbour', NEIGHBOUR_WORDS
         return super()._why()

@@ -47,9 +47,19 @@ from ..utils import printable, username
 from . import limits
 from .output_copy import SlotCopies
 from .output_pipe import LateOutput
+from .protocol import (
+    DisplayStored,
+    GroupSettings,
+    Packet,
+    PipesRenewed,
+    Place,
+    TaskDone,
+    TaskWaits,
+    VersionsFollow,
+    VersionsFound,
+)
 from .queue_faults import QueueFaults, QueueLostError
 from .shell_template import die_with_parent
-from .slot import Packet
 from .slot_memory import Results
 from .slot_process import (
     LIVE_AFTER,
@@ -962,19 +972,19 @@ class Worker:
         for message in process.receive():
             if isinstance(message, Results):
                 self._take_results(process, message)
-            elif message[0] == 'done':
+            elif isinstance(message, TaskDone):
                 self._done(process, message)
-            elif message[0] == 'shown':
-                process.shown.append(Ref(*message[1]))
-            elif message[0] == 'pipes':
+            elif isinstance(message, DisplayStored):
+                process.shown.append(Ref(*message.reference))
+            elif isinstance(message, PipesRenewed):
                 self._renew_streams(process)
-            elif message[0] == 'waits':
-                self._note_waits(process, *message[1:])
-            elif message[0] == 'telling':
+            elif isinstance(message, TaskWaits):
+                self._note_waits(process, message)
+            elif isinstance(message, VersionsFollow):
                 self._telling.add(process)
-            elif message[0] == 'versions':
+            elif isinstance(message, VersionsFound):
                 self._telling.discard(process)
-                self._note_versions(*message[1:])
+                self._note_versions(message)
         if isinstance(process, MPISlot):
             known = set(self._selector.get_map())
             for (
@@ -984,9 +994,8 @@ class Worker:
                     if sock.fileno() not in known:
                         self._selector.register(sock, selectors.EVENT_READ, other)
 
-    def _note_waits(
-        self, process: SlotProcess, row: int, attempt: int, tids: tuple[bytes, ...]
-    ) -> None:
+    def _note_waits(self, process: SlotProcess, waits: TaskWaits) -> None:
+        row, attempt, tids = waits
         if not process.sent or (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
             return
         process.waits_for = tids
@@ -999,9 +1008,8 @@ class Worker:
                 reversed(process.take_back())
             )  # what it waits for may be among them
 
-    def _note_versions(
-        self, app: str, packages: dict[str, str], everything: dict[str, str]
-    ) -> None:
+    def _note_versions(self, versions_found: VersionsFound) -> None:
+        app, packages, everything = versions_found
         known = self.ledger.state.versions
         before = known.get((self.name, ''), {})
         everything = {**before, **everything}
@@ -1015,16 +1023,13 @@ class Worker:
         if notes and self._try(_VERSIONS, lambda: self.ledger.journal.write(lambda: notes)):
             self._notes = []
 
-    def _done(self, process: SlotProcess, message: tuple[Any, ...]) -> None:
-        _, row, attempt, state, began, duration, result, cause, trace, marked, files, memory = (
-            message
-        )
+    def _done(self, process: SlotProcess, done: TaskDone) -> None:
         if not process.sent:
             return  # it was cancelled, or the slot is being killed
         process.answered = True
         process.waits_for = ()
         now = process.since = time.monotonic()
-        if (process.sent[0].row, process.sent[0].attempt) != (row, attempt):
+        if (process.sent[0].row, process.sent[0].attempt) != (done.row, done.attempt):
             process.kill(
                 'exit',
                 'its process reported a task that it did not run: user code wrote to its '
@@ -1032,29 +1037,29 @@ class Worker:
             )
             return
         task = process.pop()[0]
-        self._note_durations(task.group, [duration])
-        out, err = process.collect(marked)
-        if process.err.copy is not None and isinstance(trace, bytes):
-            process.err.copy.write(trace)
+        self._note_durations(task.group, [done.duration])
+        out, err = process.collect(done.output)
+        if process.err.copy is not None and done.trace is not None:
+            process.err.copy.write(done.trace)
             process.err.copy.end()
         end = End(
-            row,
-            attempt,
-            state,
-            began,
-            duration,
-            cause=cause,
-            memory=memory,
+            done.row,
+            done.attempt,
+            done.state,
+            done.began,
+            done.duration,
+            cause=done.cause,
+            memory=done.memory,
             shown=tuple(process.shown),
         )
         process.shown.clear()
-        if isinstance(files, list):
-            files = self._joint_files(task, files)
-        if files or out or err or trace:
-            self._add_end(end, now, result=result, files=files, out=out, err=err, trace=trace)
+        files = self._joint_files(task, process) if process.rank_files else done.files
+        if files or out or err or done.trace:
+            payloads = {'files': files, 'out': out, 'err': err, 'trace': done.trace}
+            self._add_end(end, now, result=done.result, **payloads)
         else:
-            self._add_end(end, now, result=result)
-        if self._stopping is None and state != SUCCEEDED and 'stop_at_error' in self.mode:
+            self._add_end(end, now, result=done.result)
+        if self._stopping is None and done.state != SUCCEEDED and 'stop_at_error' in self.mode:
             self._stop('politely', 'error', 'a task failed, and the mode is stop_at_error')
 
     def _take_results(self, process: SlotProcess, results: Results) -> None:
@@ -1095,13 +1100,12 @@ class Worker:
         """Number of attempts that ended and are not in the journal yet."""
         return len(self._ends) + sum(len(batch.rows) for batch in self._successes)
 
-    def _joint_files(
-        self, task: Sent, reports: list[bytes | tuple[str, int, int]]
-    ) -> bytes | tuple[str, int, int]:
+    def _joint_files(self, task: Sent, process: SlotProcess) -> bytes | Place:
         # Of several MPI processes. What each read may be in what any of them wrote: nobody sees
         # what they send each other.
+        reports, process.rank_files = process.rank_files, ()
         if len(reports) < 2:
-            return reports[0] if reports else b''
+            return reports[0]
         from ..file_manager.made import note_joint
 
         state = self.ledger.state
@@ -1125,9 +1129,7 @@ class Worker:
                 note_joint(making)
         return making.report()
 
-    def _add_end(
-        self, end: End, now: float, **payloads: bytes | tuple[str, int, int] | None
-    ) -> None:
+    def _add_end(self, end: End, now: float, **payloads: bytes | memoryview | Place | None) -> None:
         """Keep the end of an attempt until it is reported, and here what is to be written of it."""
         if not self._unreported:
             self._first_end = now
@@ -1206,10 +1208,11 @@ class Worker:
         if died.kind == 'cancelled':
             return  # its state was set by whoever cancelled it, and this report would not count
         if process.last_word is not None:
-            _, _, _, state, _, _, _, cause, trace, *_ = process.last_word
-            cause['text'] += ' (in one MPI process; the others were killed)'
-            end.state, end.cause = state, cause
-            self._add_end(end, now, out=out, err=err, trace=trace)
+            done = process.last_word
+            end.cause = dict(done.cause or {})
+            end.cause['text'] += ' (in one MPI process; the others were killed)'
+            end.state = done.state
+            self._add_end(end, now, out=out, err=err, trace=done.trace)
             return
         if died.kind == 'mpi':
             end.state = FAILED
@@ -1697,6 +1700,7 @@ class Worker:
                 ]
         args = [state.args(row) for row in rows] if call is None else [call.args]
         return Packet(
+            group=tasks[0].group,
             first=0,
             rows=rows,
             attempts=[task.attempt for task in tasks],
@@ -1707,7 +1711,7 @@ class Worker:
             requires=requires,
         )
 
-    def _introduce(self, number: int) -> tuple[Any, ...]:
+    def _introduce(self, number: int) -> GroupSettings:
         group = self.ledger.state.groups[number]
         event = self.ledger.state.apps[group.app]
         shared = tuple(self.ledger.state.shared[group.shared]['ref']) if group.shared else None
@@ -1722,17 +1726,8 @@ class Worker:
         look = group.app not in self._looked
         self._looked.add(group.app)
         environ = self.ledger.state.managers.get(group.mid, {}).get('environ', {})
-        return (
-            'group',
-            number,
-            tuple(group),
-            code,
-            shared,
-            event.get('packages', []),
-            tuple(event['source']),
-            environ,
-            look,
-        )
+        packages, source = event.get('packages', []), tuple(event['source'])
+        return GroupSettings(number, tuple(group), code, shared, packages, source, environ, look)
 
     def _large(self, data: bytes) -> Ref:
         ref = self.ledger.store(data)

@@ -23,8 +23,9 @@ from pipelines import COMMAND, NOTEBOOK, TIMEOUT, Cli, notebook
 
 from desipipe import Queue
 from desipipe.cells.recorded import cell_node
+from desipipe.execution.protocol import GroupSettings
 from desipipe.execution.slot import _Known
-from desipipe.queue.events import Group, Ref
+from desipipe.queue.events import Group
 from desipipe.record import notebook as made
 from desipipe.record import run as run_module
 from desipipe.record.files import read_notebook
@@ -253,15 +254,8 @@ def test_nothing_slow_is_imported_for_notebooks() -> None:
     ],
 )
 def test_whose_repository_is_recorded(cwd: str, path: tuple[str, ...], expected: str) -> None:
-    known = _Known(
-        Group('a', 'm', 'f', 'python', cwd=cwd, path=path),
-        Ref('s', 0, 0),
-        None,
-        [],
-        Ref('s', 0, 0),
-        {},
-        True,
-    )
+    group = Group('a', 'm', 'f', 'python', cwd=cwd, path=path)
+    known = _Known(GroupSettings(0, group, ('s', 0, 0), None, [], ('s', 0, 0), {}, True))
     assert known.folder == expected
 
 
