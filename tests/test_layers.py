@@ -56,7 +56,7 @@ INSIDE = {
     'execution': (
         'backoff figures limits mpi_connection output_copy output_pipe queue_faults '
         'shell_contexts shell_programs protocol slot_environment slot_memory '
-        'shell_template slot slot_process worker manager'
+        'shell_template slot capture slot_process mpi_slot mpi_launcher worker manager'
     ),
     'view': ('queue graph output saved_displays text task_search task_context tasks bundle cell'),
     'record': (

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desipipe.execution.slot_process import Capture
+from desipipe.execution.capture import Capture
 from desipipe.outputs.notebook import CUT, Stripper, mark, split, strip
 
 LINE = '\n[desipipe: 5 of 9 bytes cut here; output_limit in config.yaml sets how much is kept]\n'

@@ -22,8 +22,9 @@ import pytest
 from desipipe import Queue, TaskManager
 from desipipe.errors import TaskFailedError, TaskKilledError
 from desipipe.execution import output_pipe
+from desipipe.execution.capture import Stream
 from desipipe.execution.slot import SharedMemory, Slot
-from desipipe.execution.slot_process import SlotProcess, Stream
+from desipipe.execution.slot_process import SlotProcess
 from desipipe.queue.task import Future
 
 # What each does, and what is to come of it: a result, or the kind of the failure.

@@ -20,7 +20,7 @@ from fake_slurm import FakeSlurm
 from desipipe import Config, Environment, Queue, TaskManager, spawn
 from desipipe.environment import BaseEnvironment
 from desipipe.errors import ConfigError
-from desipipe.execution.slot_process import Stream
+from desipipe.execution.capture import Stream
 from desipipe.security.secrets import (
     KeptSecret,
     assigns_secret,

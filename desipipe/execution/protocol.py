@@ -178,3 +178,9 @@ def decode(data: bytes | memoryview) -> tuple[Message, int]:
     """Return the message of a packet, and how many results were written before it."""
     results, number, *fields = pickle.loads(data)
     return _KINDS[number]._make(fields), results
+
+
+def as_place(reference: Place) -> Place:
+    """Return a reference as a plain tuple."""
+    segment, offset, length = reference
+    return segment, offset, length

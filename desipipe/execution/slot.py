@@ -94,7 +94,7 @@ _TEXT = struct.Struct('<I')
 
 
 class Outcome(NamedTuple):
-    """How an attempt ended."""
+    """The end of an attempt, before it is reported."""
 
     began: float
     duration: int

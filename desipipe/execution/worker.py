@@ -45,6 +45,8 @@ from ..store.lease import LEASE, Lease, Observer
 from ..store.pacing import exchange_spacing_s, lease_spacing_s, look_spacing_s
 from ..utils import printable, username
 from . import limits
+from .mpi_launcher import Division, SplitSlot
+from .mpi_slot import MPISlot
 from .output_copy import SlotCopies
 from .output_pipe import LateOutput
 from .protocol import (
@@ -61,16 +63,7 @@ from .protocol import (
 from .queue_faults import QueueFaults, QueueLostError
 from .shell_template import die_with_parent
 from .slot_memory import Results
-from .slot_process import (
-    LIVE_AFTER,
-    PACKET_TASKS_MAX,
-    Died,
-    Division,
-    MPISlot,
-    Sent,
-    SlotProcess,
-    SplitSlot,
-)
+from .slot_process import LIVE_AFTER, PACKET_TASKS_MAX, Died, Sent, SlotProcess
 
 logger = logging.getLogger('desipipe')
 
